@@ -1,0 +1,41 @@
+# Every target works from a bare python3 (3.11 or newer) and make: the first one that runs creates .venv.
+
+PYTHON ?= python3
+PY := .venv/bin/python
+
+.PHONY: demo test lint format bench lock fixtures clean
+.DEFAULT_GOAL := test
+
+.venv/installed: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "migrate needs Python 3.11 or newer; say make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(PY) -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: .venv/installed  ## migrate a bundled old Linen checkpoint into an NNX model and compare their outputs
+	$(PY) docs/demo.py
+
+test: .venv/installed  ## everything that proves that it works, in under ten minutes
+	$(PY) -m pytest -n 2
+
+lint: .venv/installed  ## ruff, formatting and types
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+format: .venv/installed
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+bench: .venv/installed  ## time and memory against Orbax restore + save
+	$(PY) tests/benchmarks/memory.py
+
+lock: .venv/installed  ## resolve requirements.lock anew; needs the uv command
+	uv pip compile pyproject.toml --group dev --python-version 3.11 --no-header --no-annotate --no-emit-index-url --output-file requirements.lock
+
+fixtures: .venv/installed  ## write the fixtures again with the old versions; needs the uv command and old Pythons
+	$(PY) fixtures/regenerate.py
+
+clean:
+	rm -rf .venv demo-out

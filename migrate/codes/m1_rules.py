@@ -1,0 +1,68 @@
+"""M1xx: the fields of a rule file."""
+
+from migrate.errors import Code
+
+
+class M101(Code):
+    """A field of the rule file or of a rule is not known.
+
+    Fields are checked strictly, so that a misspelled `except:` cannot widen a rule in silence. `migrate schema` prints the
+    JSON Schema of the file, which editors use for completion.
+    """
+
+
+class M102(Code):
+    """An op is not known.
+
+    The ops are the array transformations that a rule's `ops:` list may name; the message lists them.
+    """
+
+
+class M103(Code):
+    """An op has a field that it does not know, or lacks one that it needs.
+
+    The help line lists the op's fields.
+    """
+
+
+class M104(Code):
+    """A value has the wrong type or cannot have this value.
+
+    For example a string where a list of integers belongs, or a dtype that JAX does not have.
+    """
+
+
+class M105(Code):
+    """A required field is missing.
+
+    A rule is a line `from -> to`, or has `from:` and `to:`, or `drop:`, or `create:`; the file begins with `migrate: 1`.
+    """
+
+
+class M106(Code):
+    """A pattern cannot be understood.
+
+    Patterns are key paths with `{name}`, `{name:int}`, `{name:a|b}`, `*` and `**`; `\\` escapes `/ { } * \\`.
+    """
+
+
+class M107(Code):
+    """The right-hand side uses a name that the left-hand side does not capture.
+
+    Names are captured by `from:`; a new name may stand on the right only where `split` or `unstack` makes it, with `over:`.
+    """
+
+
+class M108(Code):
+    """`over:` names a capture that does not fit.
+
+    `concat` and `stack` reduce over a capture of `from:` that is gone in `to:`; `split` and `unstack` extend over a capture
+    that is new in `to:`.
+    """
+
+
+class M109(Code):
+    """The file was written for another version of migrate's rule language.
+
+    `migrate: 1` is the only version so far. A newer one needs a newer migrate.
+    """

@@ -1,0 +1,83 @@
+"""M2xx: matching rules with leaves, and coverage."""
+
+from migrate.errors import Code
+
+
+class M201(Code):
+    """A rule matches nothing in the source.
+
+    Rules are strict: one that has nothing to do is a typing error or belongs to another checkpoint. Say `optional: true` if
+    it may match nothing. `migrate inspect SRC` lists the real key paths.
+    """
+
+
+class M202(Code):
+    """Two rules claim the same leaf.
+
+    Each leaf is moved by one rule. Narrow one of them with `except: [pattern, …]`.
+    """
+
+
+class M203(Code):
+    """A target is written more than once.
+
+    Two sources would end at one key path and one of them would be lost. Reduce them (`concat`, `stack`) or give them
+    different targets.
+    """
+
+
+class M204(Code):
+    """A target leaf is never written.
+
+    The template has it and no rule fills it. Move a source leaf there, or `create` it, or set `unmatched: {target: template}`.
+    """
+
+
+class M205(Code):
+    """A source leaf is neither used nor dropped.
+
+    The template has no leaf at its key path and no rule names it. Move it, or `drop` it, or set `unmatched: {source: drop}`.
+    """
+
+
+class M206(Code):
+    """A rule writes to a key path that the template does not have.
+
+    The nearest real key path is shown. `migrate inspect` and `migrate diff --template` list all of them.
+    """
+
+
+class M207(Code):
+    """Several arrays end at one target and no op reduces them.
+
+    Add `concat` or `stack`, with `over:` when the list comes from a capture.
+    """
+
+
+class M208(Code):
+    """A stacked index has a gap.
+
+    The captured integers must run from 0 without a hole, else the layers would silently change places.
+    """
+
+
+class M209(Code):
+    """A number on the right-hand side cannot be computed.
+
+    The capture is not an integer, or the expression divides by zero.
+    """
+
+
+class M210(Code):
+    """Moments cannot follow their params.
+
+    The optimizer state holds copies of the params' structure. What the rules do to the params has no exact answer for this
+    slot, or the slot of the target is not clear. Say `moments: reset` in the rule, or write rules for the slot.
+    """
+
+
+class M211(Code):
+    """Key paths collide on disk.
+
+    Orbax joins key paths with `.`; two leaves that join to the same name would overwrite each other in silence.
+    """

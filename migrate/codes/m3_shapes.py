@@ -1,0 +1,61 @@
+"""M3xx: shapes, dtypes and hashes."""
+
+from migrate.errors import Code
+
+
+class M301(Code):
+    """A shape differs from the template.
+
+    Both shapes are shown. Migrate never pads, truncates or broadcasts by itself: say it with an op.
+    """
+
+
+class M302(Code):
+    """A dtype differs from the template.
+
+    No cast happens unless a rule asks for it: `ops: [{cast: template}]`. A cast is checked on the values and refused when
+    one of them changes, unless the rule says `lossy: true`.
+    """
+
+
+class M303(Code):
+    """An op does not fit the shape or dtype of its input.
+
+    For example a `transpose` with three axes on a matrix. The message shows the shape at this point of the op list.
+    """
+
+
+class M304(Code):
+    """The source's structure is not the one that the rule file was written for.
+
+    The rule file pins `source: {structure: "sha256:…"}`, and the checkpoint's tree has another hash. The leaves that differ
+    are listed where they are known.
+    """
+
+
+class M305(Code):
+    """The template's structure is not the one that the rule file was written for.
+
+    The rule file pins `target: {structure: "sha256:…"}`, and the template's tree has another hash: the model changed again.
+    """
+
+
+class M306(Code):
+    """The checkpoint's own record of its structure is not what is on disk.
+
+    Its metadata holds a structure hash from when it was written. A file was changed, lost or mixed with another since.
+    """
+
+
+class M307(Code):
+    """A sharding does not fit.
+
+    The mesh lacks an axis that the spec names, or a dimension is not divisible by the axis's size.
+    """
+
+
+class M308(Code):
+    """The source is another model, or another version of it, than the rule file was written for.
+
+    The rule file's `source:` guard and the checkpoint's metadata disagree.
+    """

@@ -1,0 +1,86 @@
+"""M4xx: formats and input."""
+
+from migrate.errors import Code
+
+
+class M401(Code):
+    """There is no checkpoint at this path.
+
+    The path does not exist, or holds nothing that a known format wrote.
+    """
+
+
+class M402(Code):
+    """The files are git-LFS pointers, not data.
+
+    The repository was cloned without its large files. Run `git lfs pull` where it was cloned, and try again.
+    """
+
+
+class M403(Code):
+    """Part of the checkpoint is missing.
+
+    A file that the format needs is not there: an interrupted save, or a copy that left files behind (files that begin with a
+    dot, most often). Copy the whole directory again, or take another step.
+    """
+
+
+class M404(Code):
+    """A file of the checkpoint is damaged.
+
+    It is truncated, or its content contradicts itself. Compare its size with the original and copy it again.
+    """
+
+
+class M405(Code):
+    """The checkpoint holds several steps or items and none was chosen.
+
+    Choose with `--step N`, `--step latest` or `--item NAME`.
+    """
+
+
+class M406(Code):
+    """There is no such step or item.
+
+    The message lists those that exist.
+    """
+
+
+class M407(Code):
+    """Files that are not part of the checkpoint were ignored.
+
+    They are listed; they were not opened, and nothing is ever unpickled.
+    """
+
+    severity = "note"
+
+
+class M408(Code):
+    """The template cannot be built.
+
+    `--template module:callable` is imported (the current directory is importable) and run under `nnx.eval_shape`. The error
+    that it raised is shown.
+    """
+
+
+class M409(Code):
+    """A save was never finished.
+
+    The directory carries Orbax's temporary name or lacks the files that are written last. Take an earlier step.
+    """
+
+
+class M410(Code):
+    """The format cannot say something that the reader had to assume.
+
+    What was lost when it was written, and what was assumed, is in the message.
+    """
+
+    severity = "note"
+
+
+class M411(Code):
+    """A leaf has a dtype or a kind that migrate does not know.
+
+    Please report it with the output of `migrate inspect`.
+    """

@@ -1,0 +1,10 @@
+"""M9xx: a bug in migrate."""
+
+from migrate.errors import Code
+
+
+class M901(Code):
+    """This is a bug in migrate.
+
+    Please report it with the command, the whole message and the output of `migrate --version`. Nothing was published.
+    """

@@ -1,0 +1,99 @@
+"""The values of a task's targets, from the values of its sources. Decides nothing: the plan said everything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from migrate import dtypes
+from migrate.codes import M503, M901
+from migrate.errors import MigrateError, RefusedError
+from migrate.formats.base import Reader, Value
+from migrate.ops.base import OpError, avals
+from migrate.tree import AbstractLeaf, AbstractTree, Container, KeyPath, format_path
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from migrate.plan.model import Task
+
+    Array = np.ndarray[Any, Any]
+
+
+EMPTY: Mapping[Container, Any] = {"dict": {}, "list": [], "tuple": ()}
+"""The value of an empty node."""
+
+
+def evaluate(task: Task, reader: Reader, target: AbstractTree) -> dict[KeyPath, Value]:
+    """Reads a task's sources and carries out its steps.
+
+    Args:
+      task: what to do.
+      reader: where the sources are.
+      target: the tree that is being written; says whether a value is an array or a Python number.
+
+    Returns:
+      The value of each target key path; targets that are tied share one array.
+
+    Raises:
+      RefusedError: a cast would change a value (M503).
+      MigrateError: an array is not what the plan inferred, which is a bug (M901).
+    """
+    if not task.steps:
+        value = reader.read(task.sources[0])
+        return {path: _as_kind(value, target.leaves[path]) for path in task.targets}
+    arrays = _carry_out(task, [_array(reader.read(path)) for path in task.sources])
+    values = {path: arrays[index] for path, index in zip(task.targets, task.outputs, strict=True)}
+    _check(task, values)
+    return {path: _as_kind(value, target.leaves[path]) for path, value in values.items()}
+
+
+def _carry_out(task: Task, arrays: list[Array]) -> list[Array]:
+    for step in task.steps:
+        results: list[Array] = []
+        for group in step.groups:
+            try:
+                results += step.op.apply(*(arrays[index] for index in group))
+            except OpError as error:
+                raise RefusedError(
+                    M503.at(
+                        f"`{step.op.name}` on `{format_path(task.sources[0])}`: {error}",
+                        span=task.rule,
+                        paths=map(format_path, task.sources),
+                        help="say `lossy: true` in the cast if the loss is meant",
+                    )
+                ) from None
+        arrays = results
+    return arrays
+
+
+def _check(task: Task, values: dict[KeyPath, Array]) -> None:
+    """The plan's shapes and dtypes were shown to the user; an array that differs must not be written."""
+    for path, planned in zip(task.targets, task.out_avals, strict=True):
+        (found,) = avals(values[path])
+        if found != planned:
+            raise MigrateError(M901.at(f"`{format_path(path)}` became {found}, but the plan said {planned}", span=task.rule))
+
+
+def _array(value: Value) -> Array:
+    import numpy as np
+
+    array: Array = np.asarray(value)
+    return array
+
+
+def _as_kind(value: Value, leaf: AbstractLeaf) -> Value:
+    """An array where the target has one, a Python number where it has one; strings and empty nodes as they are."""
+    if leaf.kind == "array":
+        return _array(value)
+    if leaf.kind == "scalar" and leaf.aval is not None:
+        return as_scalar(value, leaf.aval.dtype)
+    return EMPTY[leaf.container] if leaf.kind == "empty" else value
+
+
+def as_scalar(value: Value, dtype: str) -> Value:
+    """A number that Orbax's scalar handler stores with this very dtype: NumPy's where it has one, else Python's."""
+    import numpy as np
+
+    scalar = np.asarray(value, dtypes.to_numpy(dtype))[()]
+    return scalar if isinstance(scalar, np.number) else scalar.item()

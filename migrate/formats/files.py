@@ -1,0 +1,173 @@
+"""Opening other people's files with care: size bounds, git-LFS pointers, links that leave the checkpoint, bad JSON.
+
+Every byte that the readers look at outside TensorStore and mmap comes through here, so that every damaged file is
+refused in the same words: what is wrong, and what to do about it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+from migrate.codes import M402, M403, M404
+from migrate.errors import CheckpointError
+
+_LFS_HEADER = b"version https://git-lfs"
+_LFS_POINTER_BYTES = 1024
+_JSON_BYTES = 1 << 30
+_FILES_SEARCHED = 10_000
+
+COPY_AGAIN = "compare its size with the original and copy it again, or take another step"
+COPY_WHOLE = "copy the whole directory again (with the files that begin with a dot), or take another step"
+
+
+def damaged(path: Path, why: str, *, paths: tuple[str, ...] = ()) -> CheckpointError:
+    """The error for a file that contradicts itself."""
+    return CheckpointError(M404.at(f"`{path}` is damaged: {why}", paths=paths, help=COPY_AGAIN))
+
+
+def missing(path: Path, why: str, *, paths: tuple[str, ...] = ()) -> CheckpointError:
+    """The error for a part of the checkpoint that is not there."""
+    return CheckpointError(M403.at(f"`{path}` is incomplete: {why}", paths=paths, help=COPY_WHOLE))
+
+
+def is_file(path: Path) -> bool:
+    """Whether this is a regular file: a pipe or a device would block or never end."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def is_dir(path: Path) -> bool:
+    """Whether this is a directory that can be looked into."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def children(path: Path) -> list[Path]:
+    """The entries of a directory by name; a linked directory that leads out of `path` is not among them.
+
+    Raises:
+      CheckpointError: the directory cannot be listed.
+    """
+    try:
+        entries = sorted(path.iterdir())
+    except OSError as error:
+        raise missing(path, f"it cannot be listed ({error.strerror})") from error
+    return [entry for entry in entries if not leads_out(entry, path)]
+
+
+def leads_out(entry: Path, root: Path) -> bool:
+    """Whether an entry is a link to a directory outside `root`.
+
+    Links to files are followed: caches of downloaded checkpoints consist of them, and a file is only ever parsed.
+    """
+    return entry.is_symlink() and is_dir(entry) and not entry.resolve().is_relative_to(root.resolve())
+
+
+def refuse_lfs_pointer(path: Path) -> None:
+    """Refuse a file that is a git-LFS pointer.
+
+    Raises:
+      CheckpointError: M402.
+    """
+    if is_lfs_pointer(path):
+        raise CheckpointError(
+            M402.at(
+                f"`{path}` is a git-LFS pointer: the repository was cloned without its large files",
+                help="run `git lfs pull` where the repository was cloned",
+            )
+        )
+
+
+def is_lfs_pointer(path: Path) -> bool:
+    """Whether a file holds a git-LFS pointer instead of its content."""
+    if not is_file(path) or path.stat().st_size > _LFS_POINTER_BYTES:
+        return False
+    with path.open("rb") as file:
+        return file.read(len(_LFS_HEADER)) == _LFS_HEADER
+
+
+def refuse_lfs_pointers_below(path: Path) -> None:
+    """Refuse a directory in which some file is a git-LFS pointer.
+
+    Raises:
+      CheckpointError: M402, naming the first.
+    """
+    for found in _files_below(path):
+        refuse_lfs_pointer(found)
+
+
+def _files_below(path: Path) -> Iterator[Path]:
+    seen = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            yield Path(folder, name)
+        seen += len(names)
+        if seen > _FILES_SEARCHED:
+            return
+
+
+def bytes_below(path: Path) -> int:
+    """Bytes of all files below a directory."""
+    total = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            try:
+                total += Path(folder, name).stat().st_size
+            except OSError:
+                continue
+    return total
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+      CheckpointError: it is not there, a git-LFS pointer, unreadable, too large or not JSON.
+    """
+    if not is_file(path):
+        raise missing(path.parent, f"there is no file `{path.name}`")
+    refuse_lfs_pointer(path)
+    if path.stat().st_size > _JSON_BYTES:
+        raise damaged(path, "no JSON file of a checkpoint is larger than 1 GiB")
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise damaged(path, f"it cannot be read ({error.strerror})") from error
+    except RecursionError as error:
+        raise damaged(path, "its JSON is nested too deeply") from error
+    except ValueError as error:
+        raise damaged(path, f"it is not JSON ({error})") from error
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """The content of a JSON file that must be an object.
+
+    Raises:
+      CheckpointError: as `read_json`, or it is not an object.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise damaged(path, "it is not a JSON object")
+    return content
+
+
+def explain_store_failure(error: Exception, folder: Path, what: str) -> NoReturn:
+    """Turn what TensorStore raised into the cause and the cure.
+
+    Raises:
+      CheckpointError: M402, M403 or M404.
+    """
+    refuse_lfs_pointers_below(folder)
+    text = str(error)
+    reason = text.split(" [", 1)[0].replace("\n", " ")[:300]
+    absent = text.startswith("NOT_FOUND") or "is missing" in text or "does not exist" in text
+    raise (missing if absent else damaged)(folder, f"{what} cannot be read ({reason})") from error

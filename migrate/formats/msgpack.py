@@ -1,0 +1,222 @@
+"""Flax msgpack files: what `flax.serialization.to_bytes` and `flax.training.checkpoints` wrote, under any file name.
+
+A leaf's value is a view of the mapped file, so that opening a checkpoint of any size costs its tree and reading costs
+what is touched. Lists, tuples and named tuples were turned into dicts when the file was written; that is how they come back.
+"""
+
+from __future__ import annotations
+
+import mmap
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from migrate import dtypes
+from migrate.codes import M410, M411
+from migrate.errors import CheckpointError, Diagnostic
+from migrate.formats.base import Value
+from migrate.formats.files import damaged, refuse_lfs_pointer
+from migrate.formats.item import Item, ItemInfo
+from migrate.formats.msgpack_index import ArrayBytes, Node, RawBytes, index
+from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, Container, KeyPath, Storage, format_path
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_CHUNKED = "__msgpack_chunked_array__"
+_NESTED: dict[type, Container] = {dict: "dict", list: "list", tuple: "tuple"}
+_PYTHON_DTYPES = {bool: "bool", int: "int64", float: "float64", complex: "complex128"}
+_INT64_END = 1 << 63
+_CONTAINERS = (0xC7, 0xC8, 0xC9, 0xD4, 0xD5, 0xD6, 0xD7, 0xD8, 0xDC, 0xDD)
+_KEYS = {bytes([tag]) for tag in (*range(0xA0, 0xC0), 0xC4, 0xC5, 0xC6, 0xD9, 0xDA, 0xDB)}
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkedArray:
+    """An array that was too large for one msgpack value: flat pieces, one after another."""
+
+    shape: tuple[int, ...]
+    pieces: tuple[ArrayBytes, ...]
+
+
+def looks_like_msgpack(path: Path) -> bool:
+    """Whether a file begins as a msgpack checkpoint does: a mapping with a text key, a list, or an extension type."""
+    with path.open("rb") as file:
+        head = file.read(6)
+    if not head:
+        return False
+    tag = head[0]
+    key_at = 1 if 0x80 <= tag <= 0x8F else {0xDE: 3, 0xDF: 5}.get(tag)
+    if key_at is None:
+        return (0x90 <= tag <= 0x9F or tag in _CONTAINERS) and not head.startswith(b"\x93NUMPY")
+    return len(head) == 1 and tag == 0x80 or head[key_at : key_at + 1] in _KEYS
+
+
+class MsgpackFile:
+    """One mapped msgpack file: its leaves, and their values by stored key path."""
+
+    def __init__(self, path: Path) -> None:
+        refuse_lfs_pointer(path)
+        self.path = path
+        self._data = _map(path)
+        self.nodes: dict[KeyPath, Node] = {}
+        self.containers: dict[KeyPath, Container] = {}
+        self.notes: list[Diagnostic] = []
+        self._flatten((), index(self._data, path))
+
+    def _flatten(self, path: KeyPath, node: Node) -> None:
+        kind = _NESTED.get(type(node))
+        if kind == "dict" and _CHUNKED in node:
+            node, kind = self._chunked(node), None
+        if kind is None or not node:
+            self.nodes[path] = node
+            return
+        if kind != "dict":
+            self.containers[path] = kind
+        for key, child in node.items() if isinstance(node, dict) else enumerate(node):
+            self._flatten((*path, str(key)), child)
+
+    def _chunked(self, node: dict[str, Node]) -> ChunkedArray:
+        shape, pieces = _in_order(node.get("shape")), _in_order(node.get("chunks"))
+        if not pieces or not all(isinstance(piece, ArrayBytes) for piece in pieces):
+            raise damaged(self.path, "the pieces of a large array are not there")
+        if not all(type(size) is int and size >= 0 for size in shape):
+            raise damaged(self.path, "the shape of a large array makes no sense")
+        return ChunkedArray(tuple(shape), tuple(pieces))
+
+    def leaf(self, path: KeyPath) -> AbstractLeaf:
+        """The leaf at a stored path; what it had to assume is appended to `notes`.
+
+        Raises:
+          CheckpointError: the leaf contradicts itself, or has a dtype that no array of JAX has.
+        """
+        node = self.nodes[path]
+        if isinstance(node, ArrayBytes | ChunkedArray | RawBytes):
+            return self._array_leaf(path, node)
+        if type(node) in _PYTHON_DTYPES:
+            wide = type(node) is int and node >= _INT64_END
+            dtype = "uint64" if wide else _PYTHON_DTYPES[type(node)]
+            return AbstractLeaf("scalar", AbstractArray((), dtype), storage=Storage("msgpack"))
+        if isinstance(node, str):
+            return AbstractLeaf("string", storage=Storage("msgpack", nbytes=len(node.encode())))
+        if node is None:
+            return AbstractLeaf("none")
+        return AbstractLeaf("empty", container=_NESTED[type(node)])
+
+    def _array_leaf(self, path: KeyPath, node: ArrayBytes | ChunkedArray | RawBytes) -> AbstractLeaf:
+        pieces = _pieces(node)
+        stored = self._dtype(pieces[0].dtype, path)
+        name = _name_of(stored)
+        shape = node.shape if isinstance(node, ArrayBytes | ChunkedArray) else (node.nbytes,)
+        for piece in pieces:
+            if prod(piece.shape) * stored.itemsize != piece.nbytes or piece.dtype != pieces[0].dtype:
+                raise damaged(self.path, "an array has more or fewer bytes than its shape", paths=(format_path(path),))
+        nbytes = sum(piece.nbytes for piece in pieces)
+        if prod(shape) * stored.itemsize != nbytes:
+            raise damaged(self.path, "a large array's pieces do not make up its shape", paths=(format_path(path),))
+        self._note_assumption(path, node, pieces[0].dtype)
+        return AbstractLeaf("array", AbstractArray(shape, name), storage=Storage("msgpack", nbytes=nbytes))
+
+    def _dtype(self, text: str, path: KeyPath) -> np.dtype[Any]:
+        try:
+            return _numpy_dtype(text)
+        except (KeyError, TypeError, ValueError) as error:
+            message = f"`{format_path(path)}` has the dtype `{text}`, which no array of JAX has"
+            raise CheckpointError(M411.at(message, paths=(format_path(path),))) from error
+
+    def _note_assumption(self, path: KeyPath, node: Node, text: str) -> None:
+        if isinstance(node, RawBytes):
+            message = f"`{format_path(path)}` is bare bytes, for which JAX has no dtype; read as uint8"
+        elif text in _ANONYMOUS:
+            message = (
+                f"`{format_path(path)}` was written without its dtype's name (`{text}`); read as {_ANONYMOUS[text]}"
+            )
+        else:
+            return
+        self.notes.append(M410.at(message, paths=(format_path(path),)))
+
+    def load(self, path: KeyPath) -> Value:
+        """The value at a stored path; arrays are read-only views of the file where its layout allows it."""
+        node = self.nodes[path]
+        if isinstance(node, ArrayBytes | ChunkedArray | RawBytes):
+            return self._load_array(node)
+        return None if isinstance(node, dict | list | tuple) else node
+
+    def _load_array(self, node: ArrayBytes | ChunkedArray | RawBytes) -> Value:
+        import numpy as np
+
+        views = [
+            np.frombuffer(
+                self._data,
+                _numpy_dtype(piece.dtype),
+                count=prod(piece.shape),
+                offset=piece.offset if piece.nbytes else 0,
+            ).reshape(piece.shape)
+            for piece in _pieces(node)
+        ]
+        array = views[0] if isinstance(node, ArrayBytes | RawBytes) else np.concatenate(views).reshape(node.shape)
+        return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+    @property
+    def era(self) -> str:
+        """Before Flax 0.3.2 dtypes were written as `<f4`, since then as `float32`."""
+        texts = {_pieces(node)[0].dtype for node in self.nodes.values() if isinstance(node, ArrayBytes | ChunkedArray)}
+        if any(text[:1] in "<>|=" for text in texts):
+            return "flax before 0.3.2"
+        return "flax 0.3.2 or later" if texts else "flax"
+
+
+class MsgpackItem(Item):
+    """A msgpack file that is a whole checkpoint."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = MsgpackFile(path)
+        tree = AbstractTree.build(
+            ((stored, self._file.leaf(stored)) for stored in self._file.nodes), self._file.containers
+        )
+        self.info = ItemInfo("flax msgpack", tree, era=self._file.era, notes=tuple(self._file.notes))
+
+    def load(self, stored: KeyPath) -> Value:
+        """One leaf's value."""
+        return self._file.load(stored)
+
+
+_ANONYMOUS = {"<V2": "bfloat16", "|V2": "bfloat16", "V2": "bfloat16", "|V1": "uint8", "<V1": "uint8", "<f1": "uint8"}
+"""Before Flax 0.3.2 a dtype was its `.str`, which NumPy's extension types do not survive: of two bytes there was only one."""
+
+
+def _numpy_dtype(text: str) -> np.dtype[Any]:
+    """The NumPy dtype as it lies in the file, byte order included."""
+    import numpy as np
+
+    text = _ANONYMOUS.get(text, text)
+    if dtypes.is_name(text) and dtypes.key_impl(text) is None:
+        return dtypes.to_numpy(text)
+    dtype = np.dtype(text)
+    dtypes.from_numpy(dtype)
+    return dtype
+
+
+def _name_of(dtype: np.dtype[Any]) -> str:
+    return dtypes.from_numpy(dtype)
+
+
+def _pieces(node: ArrayBytes | ChunkedArray | RawBytes) -> tuple[ArrayBytes, ...]:
+    if isinstance(node, RawBytes):
+        return (ArrayBytes((node.nbytes,), "uint8", node.offset, node.nbytes),)
+    return node.pieces if isinstance(node, ChunkedArray) else (node,)
+
+
+def _in_order(node: Node) -> list[Node]:
+    """A tuple that was written as a dict of digits, or as itself."""
+    if isinstance(node, dict):
+        return [node.get(str(position)) for position in range(len(node))]
+    return list(node) if isinstance(node, list | tuple) else []
+
+
+def _map(path: Path) -> mmap.mmap:
+    if path.stat().st_size == 0:
+        raise damaged(path, "it is empty")
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

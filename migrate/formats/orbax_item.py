@@ -1,0 +1,198 @@
+"""Orbax item directories, every layout from 2022 on: one pytree, its tree in JSON or msgpack, its arrays in zarr."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from migrate import dtypes
+from migrate.codes import M407, M410
+from migrate.errors import Diagnostic
+from migrate.formats import orbax_metadata
+from migrate.formats.base import Value
+from migrate.formats.files import children, is_dir, is_file
+from migrate.formats.item import Item, ItemInfo, Location
+from migrate.formats.msgpack import MsgpackFile
+from migrate.formats.orbax_tree import Inline, Nothing, Records, Source, StoredArray, Text, lost_values, outline
+from migrate.formats.zarr_metadata import METADATA_KEYS, ArrayMetadata
+from migrate.formats.zarr_store import ZarrStore
+from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, KeyPath, Storage
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_PYTHON_NUMBERS = ("bool", "int64", "float64", "complex128")
+_OWN_FILES = (
+    "_METADATA", "_sharding", "_CHECKPOINT_METADATA", "_strings.json", "array_metadatas", "checkpoint",
+    "commit_success.txt", "d", "manifest.ocdbt", "orbax.checkpoint",
+)  # fmt: skip
+
+
+def is_item(folder: Path) -> bool:
+    """Whether a directory holds one pytree, by what is in it."""
+    if any(is_file(folder / name) for name in ("_METADATA", "checkpoint", "manifest.ocdbt")):
+        return True
+    return is_dir(folder) and any(_is_part(child) for child in children(folder))
+
+
+def _is_part(child: Path) -> bool:
+    if child.name.startswith("ocdbt.process_"):
+        return is_file(child / "manifest.ocdbt")
+    return any(is_file(child / key) for key in METADATA_KEYS.values())
+
+
+class OrbaxItem(Item):
+    """One Orbax item directory."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        declared = orbax_metadata.read_tree(folder)
+        self._values = MsgpackFile(folder / "checkpoint") if is_file(folder / "checkpoint") else None
+        self._store = ZarrStore(folder)
+        found = outline(Records(folder, declared, self._values, orbax_metadata.read_strings(folder), self._store.names))
+        self._sources = found.sources
+        self._arrays = self._read_array_metadata()
+        self._fill_missing = declared is None or declared.fill_missing
+        self._impls, key_notes = self._find_key_impls()
+        tree = AbstractTree.build(self._leaves().items(), found.containers)
+        self.info = ItemInfo(
+            format=self._format(),
+            tree=tree,
+            era=orbax_metadata.describe_era(folder, declared),
+            zarr3=any(array.driver == "zarr3" for array in self._arrays.values()),
+            metadata=orbax_metadata.read_custom_metadata(folder, declared),
+            notes=(
+                *self._store.notes, *found.notes, *(self._values.notes if self._values else ()), *key_notes, *self._strays()
+            ),
+        )  # fmt: skip
+
+    def _read_array_metadata(self) -> Mapping[str, ArrayMetadata]:
+        stored = {path: source.name for path, source in self._sources.items() if isinstance(source, StoredArray)}
+        arrays = self._store.metadata(list(stored.values()))
+        lost = [path for path, name in stored.items() if name not in arrays]
+        if lost:
+            raise lost_values(self._folder, lost)
+        return arrays
+
+    def _find_key_impls(self) -> tuple[dict[str, str], list[Diagnostic]]:
+        """The short names of the implementations of typed PRNG keys, by parameter name."""
+        found, notes = {}, []
+        for name, impl in orbax_metadata.read_key_impls(self._folder).items():
+            array = self._arrays.get(name)
+            if array is None:
+                continue
+            try:
+                short = dtypes.key_impl(dtypes.key_name(impl)) or impl
+            except KeyError:
+                short = ""
+            if array.aval.dtype == "uint32" and array.aval.shape[-1:] == (dtypes.KEY_WORDS.get(short),):
+                found[name] = short
+            else:
+                notes.append(M410.at(f"`{name}` is a PRNG key of the implementation `{impl}`; read as its plain words"))
+        return found, notes
+
+    def _leaves(self) -> dict[KeyPath, AbstractLeaf]:
+        shardings = orbax_metadata.read_shardings(self._folder, self._arrays)
+        leaves = {path: self._leaf(path, source) for path, source in self._sources.items()}
+        return {path: _with_sharding(leaf, self._sources[path], shardings) for path, leaf in leaves.items()}
+
+    def _leaf(self, path: KeyPath, source: Source) -> AbstractLeaf:
+        if isinstance(source, Nothing):
+            return source.leaf
+        if isinstance(source, Text):
+            return AbstractLeaf("string", storage=Storage("json", nbytes=len(source.value.encode())))
+        if isinstance(source, Inline):
+            assert self._values is not None
+            leaf = self._values.leaf(path)
+            return replace(leaf, kind="scalar") if source.scalar and _is_number(leaf) else leaf
+        return self._stored_leaf(source)
+
+    def _stored_leaf(self, source: StoredArray) -> AbstractLeaf:
+        array = self._arrays[source.name]
+        storage = Storage(array.driver, array.chunks, array.codec)
+        if source.name in self._impls:
+            key = AbstractArray(array.aval.shape[:-1], dtypes.key_name(self._impls[source.name]))
+            return AbstractLeaf("array", key, storage=storage)
+        return AbstractLeaf(
+            "scalar" if source.scalar and not array.aval.shape else "array", array.aval, storage=storage
+        )
+
+    def _format(self) -> str:
+        if self._store.is_ocdbt:
+            return "orbax ocdbt"
+        return "orbax zarr" if self._arrays or not self._values else "orbax msgpack"
+
+    def _strays(self) -> list[Diagnostic]:
+        """A note with the files that no part of the format is named after."""
+        parameters = {name.split("/", 1)[0] for name in self._arrays}
+        own = {*_OWN_FILES, *parameters}
+        strays = [
+            child.name
+            for child in children(self._folder)
+            if child.name not in own and not child.name.startswith("ocdbt.process_")
+        ]
+        return [ignored_files(self._folder, strays)] if strays else []
+
+    def load(self, stored: KeyPath) -> Value:
+        """One leaf's value; a scalar whose dtype is none of Python's own comes as a NumPy scalar of that dtype."""
+        source = self._sources[stored]
+        if isinstance(source, Text):
+            return source.value
+        if isinstance(source, Nothing):
+            return None
+        kind = self.info.tree.leaves[stored].kind
+        if isinstance(source, Inline):
+            assert self._values is not None
+            value = self._values.load(stored)
+        else:
+            value = self._read(source.name)
+        return _number(value) if kind == "scalar" else value
+
+    def _read(self, name: str) -> np.ndarray[Any, Any]:
+        array = self._store.read(name, fill_missing=self._may_fill(name))
+        return _as_keys(array, self._impls[name]) if name in self._impls else array
+
+    def _may_fill(self, name: str) -> bool:
+        """Whether a missing chunk means zeros; without a fill value every version stored every chunk."""
+        return self._fill_missing and self._arrays[name].has_fill_value
+
+    def location(self, stored: KeyPath) -> Location | None:
+        """Where the chunks of an array lie."""
+        source = self._sources[stored]
+        if not isinstance(source, StoredArray):
+            return None
+        name = source.name
+        return self._store.location(name, fill_missing=self._may_fill(name), key_impl=self._impls.get(name))
+
+
+def ignored_files(folder: Path, names: list[str]) -> Diagnostic:
+    """The note that lists what was not opened."""
+    listed = ", ".join(f"`{name}`" for name in names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+    return M407.at(f"ignored in `{folder}`, as no part of the checkpoint: {listed}", paths=names)
+
+
+def _with_sharding(leaf: AbstractLeaf, source: Source, shardings: Mapping[str, Any]) -> AbstractLeaf:
+    if not isinstance(source, StoredArray) or source.name not in shardings:
+        return leaf
+    return replace(leaf, sharding=shardings[source.name])
+
+
+def _is_number(leaf: AbstractLeaf) -> bool:
+    return leaf.aval is not None and leaf.aval.shape == ()
+
+
+def _number(value: Any) -> Value:
+    import numpy as np
+
+    array = np.asarray(value)
+    return array.item() if array.dtype.name in _PYTHON_NUMBERS else array[()]
+
+
+def _as_keys(words: np.ndarray[Any, Any], impl: str) -> np.ndarray[Any, Any]:
+    """Words of PRNG keys as one structured element per key."""
+    import numpy as np
+
+    keys: np.ndarray[Any, Any] = np.ascontiguousarray(words).view(dtypes.to_numpy(f"key<{impl}>"))
+    return keys.reshape(words.shape[:-1])

@@ -1,0 +1,181 @@
+"""Orbax's JSON beside the arrays: the tree (`_METADATA`), shardings, PRNG implementations, strings, custom metadata.
+
+Each file is optional somewhere in Orbax's history, and each has had more than one shape.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from migrate.formats.files import children, damaged, is_dir, is_file, read_json_object
+from migrate.tree import Container, KeyPath, Sharding
+
+_SEQUENCE = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """One leaf as `_METADATA` declares it."""
+
+    path: KeyPath
+    value_type: str
+    skipped: bool
+
+
+@dataclass(frozen=True)
+class TreeMetadata:
+    """The content of `_METADATA`."""
+
+    leaves: tuple[Declared, ...]
+    containers: Mapping[KeyPath, Container]
+    flags: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def fill_missing(self) -> bool:
+        """Whether a chunk that is not stored means zeros; since Orbax 0.10.1 every chunk is stored."""
+        return self.flags.get("store_array_data_equal_to_fill_value") is not True
+
+
+def parameter_name(path: KeyPath) -> str:
+    """The name under which Orbax stores a leaf's array."""
+    return ".".join(path)
+
+
+def read_tree(folder: Path) -> TreeMetadata | None:
+    """The content of `_METADATA`, or None where there is none.
+
+    Raises:
+      CheckpointError: it is damaged or a git-LFS pointer.
+    """
+    file = folder / "_METADATA"
+    if not is_file(file):
+        return None
+    content = read_json_object(file)
+    try:
+        return _parse_tree(content)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise damaged(file, f"it does not describe a tree ({error})") from error
+
+
+def _parse_tree(content: dict[str, Any]) -> TreeMetadata:
+    leaves: dict[KeyPath, Declared] = {}
+    containers: dict[KeyPath, Container] = {}
+    for entry in content["tree_metadata"].values():
+        keys = [(str(key["key"]), int(key["key_type"])) for key in entry["key_metadata"]]
+        path = tuple(name for name, _ in keys)
+        value = entry["value_metadata"]
+        if path in leaves:
+            raise ValueError(f"`{'/'.join(path)}` stands there twice")
+        leaves[path] = Declared(path, str(value["value_type"]), value.get("skip_deserialize") is True)
+        containers.update({path[:depth]: "list" for depth, (_, kind) in enumerate(keys) if kind == _SEQUENCE})
+    _refuse_inner_leaves(leaves)
+    flags = {name: value for name, value in content.items() if name != "tree_metadata"}
+    return TreeMetadata(tuple(leaves.values()), containers, flags)
+
+
+def _refuse_inner_leaves(leaves: Mapping[KeyPath, Declared]) -> None:
+    for path in leaves:
+        for depth in range(len(path)):
+            if path[:depth] in leaves:
+                raise ValueError(f"`{'/'.join(path[:depth])}` is both a leaf and a node")
+
+
+def read_shardings(folder: Path, names: Iterable[str]) -> dict[str, Sharding]:
+    """The named shardings by parameter name; single devices and what cannot be understood are left out.
+
+    Names are base64 in the file; Orbax 0.4.0 wrote them as they are.
+    """
+    file = folder / "_sharding"
+    if not is_file(file):
+        return {}
+    content = read_json_object(file)
+    found = {}
+    for name in names:
+        encoded = base64.urlsafe_b64encode(name.encode(errors="surrogatepass")).decode()
+        sharding = _parse_sharding(content.get(encoded, content.get(name)))
+        if sharding is not None:
+            found[name] = sharding
+    return found
+
+
+def _parse_sharding(text: object) -> Sharding | None:
+    """A sharding is advice about devices that may be gone, so an odd one is no reason to refuse a checkpoint."""
+    try:
+        fields = json.loads(text) if isinstance(text, str) and text else {}
+        if fields.get("sharding_type") != "NamedSharding":
+            return None
+        mesh = tuple((str(name), int(size)) for name, size in zip(fields["axis_names"], fields["shape"], strict=True))
+        return Sharding(mesh, tuple(_axes(entry) for entry in fields["partition_spec"]))
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
+        return None
+
+
+def _axes(entry: object) -> tuple[str, ...] | None:
+    if isinstance(entry, str):
+        return (entry,)
+    return tuple(str(axis) for axis in entry) or None if isinstance(entry, list) else None
+
+
+def read_key_impls(folder: Path) -> dict[str, str]:
+    """JAX's implementation names of typed PRNG keys, by parameter name.
+
+    Raises:
+      CheckpointError: a file is damaged: without it a key would silently become plain integers.
+    """
+    directory = folder / "array_metadatas"
+    found: dict[str, str] = {}
+    for file in children(directory) if is_dir(directory) else []:
+        content = read_json_object(file)
+        try:
+            for entry in content["array_metadatas"]:
+                array = entry["array_metadata"]
+                impl = (array.get("ext_metadata") or {}).get("random_key_impl")
+                found.update({str(array["param_name"]): str(impl)} if impl else {})
+        except (KeyError, TypeError, AttributeError) as error:
+            raise damaged(file, f"it does not describe arrays ({error})") from error
+    return found
+
+
+def read_strings(folder: Path) -> dict[str, str]:
+    """The values of string leaves by parameter name."""
+    file = folder / "_strings.json"
+    if not is_file(file):
+        return {}
+    return {name: text for name, text in read_json_object(file).items() if isinstance(text, str)}
+
+
+def read_custom_metadata(folder: Path, tree: TreeMetadata | None = None) -> dict[str, Any]:
+    """The custom metadata of a step or item: `_CHECKPOINT_METADATA`'s, then `_METADATA`'s, which wins."""
+    file = folder / "_CHECKPOINT_METADATA"
+    outer = read_json_object(file).get("custom_metadata") if is_file(file) else None
+    inner = tree.flags.get("custom_metadata") if tree else None
+    return {**as_metadata(outer), **as_metadata(inner)}
+
+
+def as_metadata(custom: object) -> dict[str, Any]:
+    """Custom metadata as a mapping; anything else goes under the key `custom_metadata`."""
+    if isinstance(custom, dict):
+        return custom
+    return {} if custom is None else {"custom_metadata": custom}
+
+
+def describe_era(folder: Path, tree: TreeMetadata | None) -> str:
+    """The versions of Orbax that can have written an item, from the files and fields that came and went."""
+    has_aggregate = is_file(folder / "checkpoint")
+    if tree is None:
+        newest = is_file(folder / "manifest.ocdbt") and has_aggregate
+        return "orbax-checkpoint 0.4.0 to 0.4.2" if newest else "orbax-checkpoint before 0.4.3"
+    evidence = (
+        (is_file(folder / "commit_success.txt"), "0.12.3 or later"),
+        ("use_ocdbt" in tree.flags, "0.11.31 or later"),
+        (is_dir(folder / "array_metadatas"), "0.11.9 or later"),
+        ("custom_metadata" in tree.flags, "0.11.1 or later"),
+        ("store_array_data_equal_to_fill_value" in tree.flags, "0.10.1 or later"),
+        (has_aggregate, "0.4.3 to 0.5.20"),
+    )
+    return "orbax-checkpoint " + next((words for found, words in evidence if found), "0.4.3 or later")

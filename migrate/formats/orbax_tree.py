@@ -1,0 +1,162 @@
+"""Which leaves an Orbax item has, and where the value of each one is.
+
+Three records describe an item, and each is missing in some era: `_METADATA` (kinds and containers, from 0.4.3), the msgpack
+`checkpoint` file (values, or placeholders for arrays beside it, up to 0.5.20) and the names of the arrays. They are brought
+together here without looking at any array; where only the names are left, the tree is inferred from them and a note says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from migrate.codes import M403, M410
+from migrate.errors import CheckpointError, Diagnostic
+from migrate.formats.files import COPY_WHOLE
+from migrate.formats.msgpack import MsgpackFile
+from migrate.formats.orbax_metadata import Declared, TreeMetadata, parameter_name
+from migrate.tree import AbstractLeaf, Container, KeyPath, format_path
+
+_PLACEHOLDERS = ("PLACEHOLDER://", "AGGREGATED://")
+_EMPTY = {
+    "None": AbstractLeaf("none"),
+    "Dict": AbstractLeaf("empty"),
+    "List": AbstractLeaf("empty", container="list"),
+    "Tuple": AbstractLeaf("empty", container="tuple"),
+    "NamedTuple": AbstractLeaf("empty", container="tuple"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StoredArray:
+    """The value is an array in the store, under a parameter's name."""
+
+    name: str
+    scalar: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Inline:
+    """The value is in the msgpack file."""
+
+    scalar: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """The value is a string, and here it is."""
+
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """There is no value: None or an empty container."""
+
+    leaf: AbstractLeaf
+
+
+Source = StoredArray | Inline | Text | Nothing
+
+
+@dataclass(frozen=True)
+class Outline:
+    """Every leaf with its source, and the kinds of the nodes above."""
+
+    sources: Mapping[KeyPath, Source]
+    containers: Mapping[KeyPath, Container] = field(default_factory=dict)
+    notes: tuple[Diagnostic, ...] = ()
+
+
+@dataclass(frozen=True)
+class Records:
+    """What is on disk about one item; `names` lists the arrays, and is asked only when nothing else is there."""
+
+    folder: Path
+    declared: TreeMetadata | None
+    values: MsgpackFile | None
+    strings: Mapping[str, str]
+    names: Callable[[], list[str]]
+
+
+def outline(records: Records) -> Outline:
+    """Bring the records together.
+
+    Raises:
+      CheckpointError: a leaf is declared and its value is nowhere.
+    """
+    if records.declared is None and records.values is None:
+        return _infer(records)
+    sources = _from_values(records)
+    containers = dict(records.values.containers) if records.values else {}
+    if records.declared is not None:
+        declared = {
+            leaf.path: _from_declared(leaf, sources.get(leaf.path), records) for leaf in records.declared.leaves
+        }
+        _refuse_lost(records.folder, [path for path, source in declared.items() if source is None])
+        sources.update({path: source for path, source in declared.items() if source is not None})
+        containers.update(records.declared.containers)
+    return Outline(sources, containers)
+
+
+def _from_values(records: Records) -> dict[KeyPath, Source]:
+    nodes = records.values.nodes if records.values else {}
+    return {path: _from_node(path, node, records) for path, node in nodes.items()}
+
+
+def _from_node(path: KeyPath, node: object, records: Records) -> Source:
+    name = _placeholder(path, node, records.folder)
+    if name is None:
+        return Inline()
+    return Text(records.strings[name]) if name in records.strings else StoredArray(name)
+
+
+def _placeholder(path: KeyPath, node: object, folder: Path) -> str | None:
+    """The parameter that a string of the msgpack file stands for: until orbax 0.0.18 it was the bare name."""
+    if not isinstance(node, str):
+        return None
+    for prefix in _PLACEHOLDERS:
+        if node.startswith(prefix):
+            return node.removeprefix(prefix)
+    return node if node == parameter_name(path) and (folder / node / ".zarray").is_file() else None
+
+
+def _from_declared(leaf: Declared, found: Source | None, records: Records) -> Source | None:
+    """The source of a declared leaf; None where its value is lost."""
+    name = parameter_name(leaf.path)
+    if leaf.value_type == "string" and not isinstance(found, Inline):
+        return Text(records.strings[name]) if name in records.strings else None
+    if leaf.skipped and leaf.value_type in _EMPTY:
+        return Nothing(_EMPTY[leaf.value_type])
+    if isinstance(found, Inline):
+        return Inline(scalar=leaf.value_type == "scalar")
+    if leaf.skipped:
+        return None
+    return StoredArray(found.name if isinstance(found, StoredArray) else name, scalar=leaf.value_type == "scalar")
+
+
+def _refuse_lost(folder: Path, paths: list[KeyPath]) -> None:
+    if paths:
+        raise lost_values(folder, paths)
+
+
+def lost_values(folder: Path, paths: list[KeyPath]) -> CheckpointError:
+    """The error for leaves that are declared and not there."""
+    names = [format_path(path) for path in paths]
+    listed = ", ".join(f"`{name}`" for name in names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return CheckpointError(
+        M403.at(f"`{folder}` names leaves whose values are not there: {listed}", paths=names, help=COPY_WHOLE)
+    )
+
+
+def _infer(records: Records) -> Outline:
+    sources: dict[KeyPath, Source] = {tuple(name.split(".")): StoredArray(name) for name in records.names()}
+    sources.update({tuple(name.split(".")): Text(value) for name, value in records.strings.items()})
+    if not sources:
+        raise CheckpointError(M403.at(f"`{records.folder}` holds no `_METADATA` and no arrays", help=COPY_WHOLE))
+    message = (
+        f"`{records.folder}` has no record of its tree; it is inferred from the arrays' names, so a key with a dot reads as "
+        "two keys, and lists, empty containers and Python numbers cannot be told apart"
+    )
+    return Outline(sources, notes=(M410.at(message),))

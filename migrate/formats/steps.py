@@ -1,0 +1,140 @@
+"""Steps below a root: `CheckpointManager`'s `[prefix_]<number>` directories and Flax's `checkpoint_<number>` files and directories.
+
+A name alone makes no step: what is in it must be a checkpoint. Directories under Orbax's temporary names and steps without
+content are saves that never finished; they are passed over with a note, and refused when asked for.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from migrate.codes import M405, M406, M409
+from migrate.errors import CheckpointError, Diagnostic
+from migrate.formats.files import children, is_dir, is_file
+from migrate.formats.msgpack import looks_like_msgpack
+from migrate.formats.orbax_item import is_item
+from migrate.formats.orbax_step import is_step
+
+_STEP = re.compile(r"(?:.*_)?(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)")
+_LONGEST_NAME = 255
+_TEMPORARY = (".orbax-checkpoint-tmp", ".partial_save")
+_FLAX_TEMPORARY = re.compile(r".*_tmp")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step that can be read; Flax also numbers them with fractions."""
+
+    number: float
+    path: Path
+
+    @property
+    def whole(self) -> int | None:
+        """The number as an integer; None where it is a fraction."""
+        return int(self.number) if self.number.is_integer() else None
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The steps of a root in rising order, and what was passed over: unfinished saves and other entries."""
+
+    root: Path
+    steps: tuple[Step, ...]
+    unfinished: tuple[Path, ...]
+    others: tuple[Path, ...]
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The whole steps; fractions are Flax's alone."""
+        return tuple(dict.fromkeys(step.whole for step in self.steps if step.whole is not None))
+
+    def notes(self) -> list[Diagnostic]:
+        """What was passed over."""
+        names = [path.name for path in self.unfinished]
+        fractions = [step.path.name for step in self.steps if step.whole is None]
+        notes = []
+        if names:
+            message = f"passed over in `{self.root}`, as never finished: {_listed(names)}"
+            notes.append(M409.at(message, paths=names, severity="note"))
+        if fractions:
+            message = (
+                f"steps of `{self.root}` whose numbers are fractions are opened by their paths: {_listed(fractions)}"
+            )
+            notes.append(M405.at(message, paths=fractions, severity="note"))
+        return notes
+
+    def choose(self, wanted: int | Literal["latest"] | None) -> Step:
+        """The wanted step, by default the latest.
+
+        Raises:
+          CheckpointError: there is none such (M406), it was never finished (M409), two have this number (M405).
+        """
+        if wanted is None or wanted == "latest":
+            return self._only(max(step.number for step in self.steps))
+        if not any(step.number == wanted for step in self.steps):
+            raise self._no_step(wanted)
+        return self._only(wanted)
+
+    def _only(self, number: float) -> Step:
+        found = [step for step in self.steps if step.number == number]
+        if len(found) > 1:
+            names = [step.path.name for step in found]
+            message = f"`{self.root}` has {len(found)} checkpoints of step {number:g}: {_listed(names)}"
+            raise CheckpointError(M405.at(message, help=f"name one of them: `{found[0].path}`"))
+        return found[0]
+
+    def _no_step(self, wanted: int) -> CheckpointError:
+        unfinished = [path.name for path in self.unfinished if _number(_without_temporary(path.name)) == wanted]
+        if unfinished:
+            message = f"step {wanted} of `{self.root}` was never finished: {_listed(unfinished)}"
+            return CheckpointError(M409.at(message, help=f"steps that were: {self._known()}"))
+        return CheckpointError(M406.at(f"`{self.root}` has no step {wanted}", help=f"it has {self._known()}"))
+
+    def _known(self) -> str:
+        return _listed([f"{step.number:g}" for step in self.steps])
+
+
+def find_steps(root: Path) -> Steps:
+    """The steps below a directory; there may be none."""
+    steps, unfinished, others = [], [], []
+    for child in children(root):
+        number = _number(child.name)
+        if is_temporary(child.name):
+            unfinished.append(child)
+        elif number is not None and _holds_checkpoint(child):
+            steps.append(Step(number, child))
+        elif number is not None and is_dir(child) and not any(is_file(entry) for entry in children(child)):
+            unfinished.append(child)
+        else:
+            others.append(child)
+    return Steps(root, tuple(sorted(steps, key=lambda step: step.number)), tuple(unfinished), tuple(others))
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a save was still going on under this name."""
+    return any(mark in name for mark in _TEMPORARY) or _FLAX_TEMPORARY.fullmatch(name) is not None
+
+
+def _without_temporary(name: str) -> str:
+    for mark in _TEMPORARY:
+        name = name.split(mark, 1)[0]
+    return name
+
+
+def _number(name: str) -> float | None:
+    match = _STEP.fullmatch(name) if len(name) <= _LONGEST_NAME else None
+    return float(match[1]) if match else None
+
+
+def _holds_checkpoint(path: Path) -> bool:
+    if is_dir(path):
+        return is_item(path) or is_step(path)
+    return is_file(path) and looks_like_msgpack(path)
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(names[:20])
+    return shown + (f" and {len(names) - 20} more" if len(names) > 20 else "")

@@ -1,0 +1,97 @@
+"""Zarr array metadata (`.zarray` of version 2, `zarr.json` of version 3) as shape, dtype name, chunk shape and codec.
+
+TensorStore would parse them too, but only by opening arrays one at a time; a checkpoint has thousands.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from migrate import dtypes
+from migrate.tree import AbstractArray
+
+Driver = Literal["zarr2", "zarr3"]
+
+METADATA_KEYS: dict[Driver, str] = {"zarr2": ".zarray", "zarr3": "zarr.json"}
+TENSORSTORE_DRIVERS: dict[Driver, str] = {"zarr2": "zarr", "zarr3": "zarr3"}
+
+_FRAMING = ("bytes", "endian", "crc32c", "transpose")
+_MAX_DIMENSIONS = 32
+
+
+class UnknownDtypeError(ValueError):
+    """The array has a dtype that no leaf can have."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayMetadata:
+    """What the metadata says about one array; without a fill value a chunk that is not stored has no meaning."""
+
+    aval: AbstractArray
+    driver: Driver
+    chunks: tuple[int, ...]
+    codec: str | None
+    has_fill_value: bool
+
+
+def parse(content: bytes, driver: Driver) -> ArrayMetadata:
+    """The metadata in a `.zarray` or `zarr.json`.
+
+    Raises:
+      ValueError: it is not the JSON of an array; `UnknownDtypeError` where only the dtype is strange.
+    """
+    try:
+        fields = json.loads(content)
+        return _parse_zarr2(fields) if driver == "zarr2" else _parse_zarr3(fields)
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"it lacks or misuses {error}") from error
+
+
+def _parse_zarr2(fields: dict[str, Any]) -> ArrayMetadata:
+    aval = AbstractArray(_shape(fields["shape"]), _dtype_name(fields["dtype"]))
+    compressor = fields.get("compressor")
+    codec = _codec_name(compressor["id"], compressor.get("level")) if compressor else None
+    return ArrayMetadata(aval, "zarr2", _shape(fields["chunks"]), codec, fields.get("fill_value") is not None)
+
+
+def _parse_zarr3(fields: dict[str, Any]) -> ArrayMetadata:
+    aval = AbstractArray(_shape(fields["shape"]), _dtype_name(fields["data_type"]))
+    chunks = _shape(fields["chunk_grid"]["configuration"]["chunk_shape"])
+    return ArrayMetadata(aval, "zarr3", chunks, _zarr3_codec(fields.get("codecs", [])), has_fill_value=True)
+
+
+def _zarr3_codec(codecs: list[dict[str, Any]]) -> str | None:
+    for codec in codecs:
+        configuration = codec.get("configuration", {})
+        if codec["name"] == "sharding_indexed":
+            return _zarr3_codec(configuration.get("codecs", []))
+        if codec["name"] not in _FRAMING:
+            return _codec_name(codec["name"], configuration.get("level"))
+    return None
+
+
+def _codec_name(name: object, level: object) -> str:
+    return f"{name}" if level is None else f"{name}:{level}"
+
+
+def _shape(sizes: object) -> tuple[int, ...]:
+    if not isinstance(sizes, list) or len(sizes) > _MAX_DIMENSIONS:
+        raise ValueError("a shape is not a list of sizes")
+    if not all(type(size) is int and size >= 0 for size in sizes):
+        raise ValueError(f"{sizes} is not a shape")
+    return tuple(sizes)
+
+
+def _dtype_name(text: object) -> str:
+    import numpy as np
+
+    if not isinstance(text, str):
+        raise UnknownDtypeError(str(text))
+    if dtypes.is_name(text) and dtypes.key_impl(text) is None:
+        return text
+    try:
+        return dtypes.from_numpy(np.dtype(text))
+    except (KeyError, TypeError, ValueError) as error:
+        raise UnknownDtypeError(text) from error

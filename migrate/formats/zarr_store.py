@@ -1,0 +1,215 @@
+"""Where Orbax keeps array chunks: an OCDBT database, or one folder per parameter, or (after some bugs) both.
+
+The files on disk decide, not versions or flags. All metadata is read in one batch of concurrent requests; an array is
+opened only to read it. TensorStore does the reading, without JAX and without its devices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from migrate.codes import M409, M410, M411
+from migrate.errors import CheckpointError, Diagnostic
+from migrate.formats import zarr_metadata
+from migrate.formats.files import (
+    bytes_below,
+    children,
+    damaged,
+    explain_store_failure,
+    is_dir,
+    is_file,
+    missing,
+    refuse_lfs_pointer,
+)
+from migrate.formats.item import Location
+from migrate.formats.zarr_metadata import METADATA_KEYS, TENSORSTORE_DRIVERS, ArrayMetadata, Driver
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_CACHE_BYTES = 64 << 20
+_BEST_RATIO = 50_000
+"""No codec in use packs more: a zstd block of 128 KiB takes at least four bytes."""
+_SMALL_BYTES = 64 << 20
+_STORE_ERRORS = (
+    ValueError,
+    OSError,
+    RuntimeError,
+    NotImplementedError,
+    IndexError,
+    OverflowError,
+    TypeError,
+    MemoryError,
+)
+
+
+class ZarrStore:
+    """The arrays of one item directory, by parameter name; safe to use from several threads."""
+
+    def __init__(self, folder: Path) -> None:
+        import tensorstore as ts
+
+        self.folder = folder
+        self.notes: list[Diagnostic] = []
+        self._context = ts.Context({"cache_pool": {"total_bytes_limit": _CACHE_BYTES}})
+        self._found: dict[str, tuple[_Base, ArrayMetadata]] = {}
+        self._bases = [_Base(base, ocdbt=True) for base in self._databases()] + [_Base(folder, ocdbt=False)]
+
+    @property
+    def is_ocdbt(self) -> bool:
+        """Whether there is an OCDBT database."""
+        return self._bases[0].ocdbt
+
+    def _databases(self) -> list[Path]:
+        if is_file(self.folder / "manifest.ocdbt"):
+            refuse_lfs_pointer(self.folder / "manifest.ocdbt")
+            return [self.folder]
+        if _is_database_folder(self.folder / "d"):
+            raise missing(self.folder, "the database's `manifest.ocdbt` is not there")
+        processes = [child for child in children(self.folder) if is_file(child / "manifest.ocdbt")]
+        if len(processes) > 1:
+            message = f"`{self.folder}` holds the parts of {len(processes)} processes, which were never merged"
+            raise CheckpointError(M409.at(message, help="take an earlier step"))
+        for process in processes:
+            refuse_lfs_pointer(process / "manifest.ocdbt")
+            message = f"`{self.folder}` was never merged from `{process.name}`, its only part; that part is read"
+            self.notes.append(M410.at(message))
+        return processes
+
+    def metadata(self, names: Sequence[str]) -> dict[str, ArrayMetadata]:
+        """The metadata of those parameters that there are; no chunk is read.
+
+        Raises:
+          CheckpointError: a file is damaged or a git-LFS pointer, a name leads out of the checkpoint, a dtype is unknown.
+        """
+        wanted = [name for name in names if name not in self._found]
+        for base in self._bases:
+            self._found.update({name: (base, found) for name, found in self._read_metadata(base, wanted)})
+            wanted = [name for name in wanted if name not in self._found]
+        return {name: self._found[name][1] for name in names if name in self._found}
+
+    def _read_metadata(self, base: _Base, names: list[str]) -> Iterable[tuple[str, ArrayMetadata]]:
+        if not names:
+            return
+        if not base.ocdbt:
+            names = [name for name in names if _is_inside(base.path, name)]
+        try:
+            database = base.open(self._context)
+            requests = [
+                (name, driver, database.read(f"{name}/{key}"))
+                for name in names
+                for driver, key in METADATA_KEYS.items()
+            ]
+            answers = [(name, driver, request.result()) for name, driver, request in requests]
+        except _STORE_ERRORS as error:
+            explain_store_failure(error, self.folder, "the arrays' metadata")
+        for name, driver, answer in answers:
+            if answer.state == "value":
+                yield name, self._parse(name, driver, answer.value)
+
+    def _parse(self, name: str, driver: Driver, content: bytes) -> ArrayMetadata:
+        where = self.folder / name / METADATA_KEYS[driver]
+        try:
+            return zarr_metadata.parse(content, driver)
+        except zarr_metadata.UnknownDtypeError as error:
+            message = f"`{where}` has the dtype `{error}`, which no array of JAX has"
+            raise CheckpointError(M411.at(message, paths=(name,))) from error
+        except ValueError as error:
+            refuse_lfs_pointer(where)
+            raise damaged(where, f"it does not describe an array ({error})") from error
+
+    def names(self) -> list[str]:
+        """Every parameter's name, for checkpoints that have no other record of them."""
+        suffixes = tuple(f"/{key}" for key in METADATA_KEYS.values())
+        found = [key.decode(errors="replace") for base in self._bases for key in self._keys(base)]
+        return sorted({key.rpartition("/")[0] for key in found if key.endswith(suffixes)})
+
+    def _keys(self, base: _Base) -> list[bytes]:
+        try:
+            keys: list[bytes] = base.open(self._context).list().result()
+        except _STORE_ERRORS as error:
+            explain_store_failure(error, self.folder, "the list of arrays")
+        return keys
+
+    def location(self, name: str, *, fill_missing: bool, key_impl: str | None) -> Location:
+        """Where a parameter's chunks lie; its metadata must have been asked for."""
+        base, found = self._found[name]
+        return Location(base.path, base.ocdbt, name, found.driver, fill_missing, key_impl)
+
+    def read(self, name: str, *, fill_missing: bool) -> np.ndarray[Any, Any]:
+        """A parameter's whole array, as it is stored; its metadata must have been asked for.
+
+        Raises:
+          CheckpointError: a chunk is missing or damaged, or the array claims more than the files can hold.
+        """
+        import tensorstore as ts
+
+        base, found = self._found[name]
+        self._refuse_empty_claim(name, found)
+        spec = {
+            "driver": TENSORSTORE_DRIVERS[found.driver],
+            "kvstore": base.spec(f"{name}/"),
+            "recheck_cached_metadata": False,
+            "recheck_cached_data": False,
+            "fill_missing_data_reads": fill_missing,
+        }
+        try:
+            array: np.ndarray[Any, Any] = (
+                ts.open(spec, open=True, read=True, context=self._context).result().read().result()
+            )
+        except _STORE_ERRORS as error:
+            explain_store_failure(error, self.folder, f"the array `{name}`")
+        return array
+
+    def _refuse_empty_claim(self, name: str, found: ArrayMetadata) -> None:
+        """Refuse to allocate what no file of this checkpoint can fill."""
+        claimed = found.aval.nbytes
+        if claimed > _SMALL_BYTES and claimed > self._stored_bytes * _BEST_RATIO:
+            why = f"`{name}` claims {claimed} bytes, and all its files together have {self._stored_bytes}"
+            raise damaged(self.folder, why, paths=(name,))
+
+    @cached_property
+    def _stored_bytes(self) -> int:
+        return bytes_below(self.folder)
+
+
+class _Base:
+    """One place where parameters lie."""
+
+    def __init__(self, path: Path, *, ocdbt: bool) -> None:
+        self.path, self.ocdbt = path.absolute(), ocdbt
+
+    def spec(self, key: str) -> dict[str, Any]:
+        """A TensorStore specification of what lies below `key`."""
+        if self.ocdbt:
+            return {"driver": "ocdbt", "base": {"driver": "file", "path": f"{self.path}/"}, "path": key}
+        return {"driver": "file", "path": f"{self.path}/{key}"}
+
+    def open(self, context: Any) -> Any:
+        import tensorstore as ts
+
+        return ts.KvStore.open(self.spec(""), context=context).result()
+
+
+def _is_database_folder(folder: Path) -> bool:
+    """Whether `d/` is OCDBT's data and not a parameter that is called `d`."""
+    return is_dir(folder) and not any(is_file(folder / key) for key in METADATA_KEYS.values())
+
+
+def _is_inside(folder: Path, name: str) -> bool:
+    """Whether a parameter's folder is there, inside `folder`.
+
+    Raises:
+      CheckpointError: its name or a link leads out.
+    """
+    place = folder / name.lstrip("/")
+    try:
+        inside = place.resolve().is_relative_to(folder.resolve())
+    except (OSError, ValueError, RuntimeError):
+        return False
+    if ".." in name.split("/") or (not inside and is_dir(place)):
+        raise damaged(folder, f"the parameter `{name}` leads out of the checkpoint", paths=(name,))
+    return is_dir(place)

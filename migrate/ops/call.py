@@ -1,0 +1,109 @@
+"""`call`: what no op can say, said by a function of the user's."""
+
+from __future__ import annotations
+
+import importlib
+import operator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
+
+from migrate import dtypes
+from migrate.ops.base import TEMPLATE, NotInvertible, Op, OpError, Param, avals
+from migrate.tree import AbstractArray
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+
+
+@final
+@dataclass(frozen=True)
+class Call(Op):
+    """Gives the array (read-only) to a Python function and takes what it returns.
+
+    Planning does not run the function: what it will return is what `shape` and `dtype` promise, else the template's
+    leaf, else the input's shape and dtype. The promise is checked when it runs.
+    """
+
+    name: ClassVar[str] = "call"
+    params: ClassVar[tuple[Param, ...]] = (
+        Param("function", "str", "`module:function`; it gets a NumPy array and returns one"),
+        Param("shape", "shape", "the shape that it returns; the template's without it, and else the input's", False),
+        Param("dtype", "dtype", "the dtype that it returns; the template's without it, and else the input's", False),
+    )
+    shorthand: ClassVar[str | None] = "function"
+    structural: ClassVar[bool] = False
+    runs_code: ClassVar[bool] = True
+
+    function: str
+    shape: tuple[int, ...] | Literal["template"] | None = None
+    dtype: str | None = None
+
+    def __post_init__(self) -> None:
+        module, _, name = self.function.partition(":")
+        if not all(part.isidentifier() for part in (*module.split("."), *name.split("."))):
+            raise OpError(f"`{self.function}` is not of the form `module:function`")
+        if isinstance(self.shape, tuple) and min(self.shape, default=0) < 0:
+            raise OpError(f"{list(self.shape)} is no promise: nothing but the function knows what -1 stands for")
+        if self.dtype not in (None, TEMPLATE) and not dtypes.is_name(str(self.dtype)):
+            raise OpError(f"there is no dtype `{self.dtype}`")
+
+    @property
+    def exact(self) -> bool:
+        return False
+
+    def bind(self, inputs: Sequence[AbstractArray], target: AbstractArray | None, count: int | None) -> Call:
+        del count
+        if target is None and TEMPLATE in (self.shape, self.dtype):
+            raise OpError(
+                "`call` promises the template's shape or dtype, but there is no template leaf that it goes to"
+            )
+        promised = target or inputs[0]
+        return replace(
+            self,
+            shape=promised.shape if self.shape in (None, TEMPLATE) else self.shape,
+            dtype=promised.dtype if self.dtype in (None, TEMPLATE) else self.dtype,
+        )
+
+    def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
+        (array,) = inputs
+        if self.shape == TEMPLATE or self.dtype == TEMPLATE:
+            raise OpError("the promise is `template` and was not bound to a template leaf")
+        return (AbstractArray(array.shape if self.shape is None else self.shape, self.dtype or array.dtype),)
+
+    def apply(self, *arrays: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:
+        (array,) = arrays
+        result = self._run(array)
+        (promised,) = self.infer(*avals(array))
+        try:
+            (returned,) = avals(result)
+        except KeyError as error:
+            raise OpError(f"`{self.function}` returned {error.args[0]}, a dtype that no leaf can have") from None
+        if returned != promised:
+            raise OpError(f"`{self.function}` returned {returned}, but {promised} was promised")
+        return (result,)
+
+    def _run(self, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        import numpy as np
+
+        function = _load(self.function)
+        view = array.view()
+        view.flags.writeable = False
+        try:
+            return np.asarray(function(view))
+        except Exception as error:
+            raise OpError(f"`{self.function}` raised {type(error).__name__}: {error}") from error
+
+    def inverse(self, *inputs: AbstractArray) -> NotInvertible:
+        del inputs
+        return NotInvertible(f"nothing is known about the inverse of `{self.function}`")
+
+
+def _load(name: str) -> Callable[[Any], Any]:
+    module, _, attribute = name.partition(":")
+    try:
+        function: Callable[[Any], Any] = operator.attrgetter(attribute)(importlib.import_module(module))
+    except Exception as error:
+        raise OpError(f"`{name}` cannot be imported: {type(error).__name__}: {error}") from error
+    return function

@@ -1,0 +1,56 @@
+"""`crop`: a box is cut out of an array; the way back from `pad` and `tile`, which change several axes at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, final
+
+from migrate.ops.base import NotInvertible, Op, OpError, Param
+from migrate.tree import AbstractArray
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@final
+@dataclass(frozen=True)
+class Crop(Op):
+    """Keeps the indices from `start` up to, not including, `stop` of every axis.
+
+    It is structural and never exact, for the reasons that `slice` gives.
+    """
+
+    name: ClassVar[str] = "crop"
+    params: ClassVar[tuple[Param, ...]] = (Param("ranges", "pairs", "for each axis, [start, stop], counted from 0"),)
+    shorthand: ClassVar[str | None] = "ranges"
+
+    ranges: tuple[tuple[int, int], ...]
+
+    def __post_init__(self) -> None:
+        for start, stop in self.ranges:
+            if not 0 <= start <= stop:
+                raise OpError(f"[{start}, {stop}] is no range; it runs from 0 or more up to at least as much")
+
+    @property
+    def exact(self) -> bool:
+        return False
+
+    def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
+        (array,) = inputs
+        if len(self.ranges) != len(array.shape):
+            raise OpError(f"there are {len(self.ranges)} ranges for the {len(array.shape)} axes of {array}")
+        for axis, ((start, stop), size) in enumerate(zip(self.ranges, array.shape, strict=True)):
+            if stop > size:
+                raise OpError(f"[{start}, {stop}] is beyond axis {axis} of {array}, which has size {size}")
+        return (AbstractArray(tuple(stop - start for start, stop in self.ranges), array.dtype),)
+
+    def apply(self, *arrays: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:
+        (array,) = arrays
+        box: tuple[Any, ...] = tuple(slice(start, stop) for start, stop in self.ranges)
+        # The ellipsis keeps a 0-d array an array.
+        return (array[(*box, ...)],)
+
+    def inverse(self, *inputs: AbstractArray) -> Op | NotInvertible:
+        if self.infer(*inputs) == inputs:
+            return self
+        return NotInvertible("the elements that `crop` left behind are not in the result")

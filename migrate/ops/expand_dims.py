@@ -1,0 +1,40 @@
+"""`expand_dims`: a new axis of size 1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, final
+
+from migrate.ops.base import Op, Param, normalise_axis
+from migrate.ops.squeeze import Squeeze
+from migrate.tree import AbstractArray
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@final
+@dataclass(frozen=True)
+class ExpandDims(Op):
+    """Adds an axis of size 1 that is `axis` of the result."""
+
+    name: ClassVar[str] = "expand_dims"
+    params: ClassVar[tuple[Param, ...]] = (Param("axis", "int", "where the new axis stands in the result"),)
+    shorthand: ClassVar[str | None] = "axis"
+
+    axis: int
+
+    def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
+        (array,) = inputs
+        axis = normalise_axis(self.axis, len(array.shape) + 1)
+        return (AbstractArray((*array.shape[:axis], 1, *array.shape[axis:]), array.dtype),)
+
+    def apply(self, *arrays: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:
+        import numpy as np
+
+        (array,) = arrays
+        return (np.expand_dims(array, self.axis),)
+
+    def inverse(self, *inputs: AbstractArray) -> Squeeze:
+        (array,) = inputs
+        return Squeeze(normalise_axis(self.axis, len(array.shape) + 1))

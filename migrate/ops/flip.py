@@ -1,0 +1,40 @@
+"""`flip`: an axis back to front."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, final
+
+from migrate.ops.base import Op, Param, normalise_axis
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from migrate.tree import AbstractArray
+
+
+@final
+@dataclass(frozen=True)
+class Flip(Op):
+    """Reverses the order of the elements along `axis`; its own inverse."""
+
+    name: ClassVar[str] = "flip"
+    params: ClassVar[tuple[Param, ...]] = (Param("axis", "int", "the axis that is reversed"),)
+    shorthand: ClassVar[str | None] = "axis"
+
+    axis: int
+
+    def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
+        (array,) = inputs
+        normalise_axis(self.axis, len(array.shape))
+        return (array,)
+
+    def apply(self, *arrays: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:
+        import numpy as np
+
+        (array,) = arrays
+        return (np.flip(array, self.axis),)
+
+    def inverse(self, *inputs: AbstractArray) -> Flip:
+        del inputs
+        return self

@@ -1,0 +1,92 @@
+"""`pad`: an array with a border of one value."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, final
+
+from migrate import dtypes
+from migrate.ops.base import Op, OpError, Param
+from migrate.ops.crop import Crop
+from migrate.ops.kinds import int_bounds, kind
+from migrate.ops.values import convert, only_rounded
+from migrate.tree import AbstractArray
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@final
+@dataclass(frozen=True)
+class Pad(Op):
+    """Adds `value` before and after the elements of every axis. Undone by cutting the border off.
+
+    A floating-point dtype takes the nearest value that it has; a value that it cannot come near to (beyond its range)
+    is refused, and so is a value that an integer dtype does not have.
+    """
+
+    name: ClassVar[str] = "pad"
+    params: ClassVar[tuple[Param, ...]] = (
+        Param("widths", "pairs", "for each axis, [before, after]: how many elements are added"),
+        Param("value", "number", "what is added; 0 by default", False),
+    )
+    shorthand: ClassVar[str | None] = "widths"
+    structural: ClassVar[bool] = False
+
+    widths: tuple[tuple[int, int], ...]
+    value: int | float | bool = 0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.value, int) and abs(self.value) > sys.float_info.max:
+            raise OpError(f"{self.value} is beyond every dtype")
+        for before, after in self.widths:
+            if min(before, after) < 0:
+                raise OpError(f"[{before}, {after}] is negative; `crop` and `slice` take elements away")
+
+    def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
+        (array,) = inputs
+        if len(self.widths) != len(array.shape):
+            raise OpError(f"there are {len(self.widths)} widths for the {len(array.shape)} axes of {array}")
+        self._check_value(array.dtype)
+        shape = tuple(before + size + after for size, (before, after) in zip(array.shape, self.widths, strict=True))
+        return (AbstractArray(shape, array.dtype),)
+
+    def apply(self, *arrays: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:
+        import numpy as np
+
+        (array,) = arrays
+        shape = tuple(before + size + after for size, (before, after) in zip(array.shape, self.widths, strict=True))
+        result = np.full(shape, self._fill(array), dtype=array.dtype)
+        inside = [slice(before, before + size) for size, (before, _) in zip(array.shape, self.widths, strict=True)]
+        result[tuple(inside)] = array
+        return (result,)
+
+    def inverse(self, *inputs: AbstractArray) -> Crop:
+        (array,) = inputs
+        return Crop(tuple((before, before + size) for size, (before, _) in zip(array.shape, self.widths, strict=True)))
+
+    def _check_value(self, dtype: str) -> None:
+        match kind(dtype):
+            case "key":
+                raise OpError(f"{dtype} cannot be padded: no number is a key")
+            case "bool" | "int" | "uint":
+                low, high = int_bounds(dtype)
+                if self.value != self.value or not low <= self.value <= high or self.value != int(self.value):
+                    raise OpError(f"{dtype} cannot hold the value {self.value}")
+            case "float" | "complex":
+                pass
+
+    def _fill(self, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """The value in the array's dtype, as a 0-d array."""
+        import numpy as np
+
+        dtype = dtypes.from_numpy(array.dtype)
+        self._check_value(dtype)
+        if kind(dtype) not in ("float", "complex"):
+            return convert(np.asarray(int(self.value)), dtype)
+        value = np.asarray(float(self.value))
+        fill = convert(value, dtype)
+        if not only_rounded(value, fill.real):
+            raise OpError(f"{dtype} cannot hold a value near {self.value}")
+        return fill

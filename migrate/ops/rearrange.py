@@ -1,0 +1,92 @@
+"""`rearrange`: einops' notation for reshape and transpose in one, with names instead of numbers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, final
+
+from migrate.ops.axis_pattern import Axes, Group, parse
+from migrate.ops.base import Op, OpError, Param, avals
+from migrate.tree import AbstractArray
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+
+
+@final
+@dataclass(frozen=True)
+class Rearrange(Op):
+    """Reorders, merges and splits axes, as `einops.rearrange` does.
+
+    `sizes` says what the shape cannot: in `(h k) d -> h k d` the size of `h` or of `k`.
+    """
+
+    name: ClassVar[str] = "rearrange"
+    params: ClassVar[tuple[Param, ...]] = (
+        Param("pattern", "str", "what each axis is called before and after, such as `d h k -> d (h k)`"),
+        Param("sizes", "sizes", "the sizes of axes that stand merged on the left, such as `{h: 12}`", False),
+    )
+    shorthand: ClassVar[str | None] = "pattern"
+
+    pattern: str
+    sizes: tuple[tuple[str, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        names = {name for group in parse(self.pattern).left for name in group or ()}
+        for name, size in self.sizes:
+            if name not in names:
+                raise OpError(f"`sizes` names `{name}`, which is not on the left of `{self.pattern}`")
+            if size < 0:
+                raise OpError(f"the size {size} of `{name}` is negative")
+
+    def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
+        (array,) = inputs
+        axes, lengths = self._read(array)
+        return (AbstractArray(_shape(axes.right, lengths), array.dtype),)
+
+    def apply(self, *arrays: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:
+        (array,) = arrays
+        axes, lengths = self._read(*avals(array))
+        names = list(lengths)
+        order = [names.index(name) for group in axes.right for name in group]
+        apart = array.reshape(tuple(lengths.values()))
+        return (apart.transpose(order).reshape(_shape(axes.right, lengths)),)
+
+    def inverse(self, *inputs: AbstractArray) -> Rearrange:
+        axes, lengths = self._read(*inputs)
+        merged = [name for group in axes.right if len(group) > 1 for name in group]
+        return Rearrange(str(axes.reversed()), tuple((name, lengths[name]) for name in merged))
+
+    def _read(self, array: AbstractArray) -> tuple[Axes, Mapping[str, int]]:
+        """The pattern for this array and the size of every named axis, in the order of the left side."""
+        pattern = parse(self.pattern)
+        rest = len(array.shape) - sum(group is not None for group in pattern.left)
+        if rest < 0 or (rest > 0 and None not in pattern.left):
+            raise OpError(f"`{self.pattern}` does not name the {len(array.shape)} axes of {array}")
+        axes = pattern.expand(rest)
+        lengths: dict[str, int] = {}
+        for axis, group in enumerate(axes.left):
+            lengths |= self._lengths(group, array, axis)
+        return axes, lengths
+
+    def _lengths(self, group: Group, array: AbstractArray, axis: int) -> Mapping[str, int]:
+        """The size of each axis that `axis` is merged from."""
+        size = array.shape[axis]
+        given = dict(self.sizes)
+        unknown = [name for name in group if name not in given]
+        known = math.prod(given[name] for name in group if name in given)
+        if len(unknown) > 1:
+            names = " or ".join(f"`{name}`" for name in unknown)
+            raise OpError(f"`{self.pattern}` splits axis {axis} of {array}; `sizes` must give {names}")
+        if (known == 0 or size % known) if unknown else size != known:
+            raise OpError(
+                f"axis {axis} of {array} has size {size}, which `{' '.join(group) or 1}` cannot make: {known}"
+            )
+        return {name: given[name] if name in given else size // known for name in group}
+
+
+def _shape(groups: tuple[Group, ...], lengths: Mapping[str, int]) -> tuple[int, ...]:
+    return tuple(math.prod(lengths[name] for name in group) for group in groups)

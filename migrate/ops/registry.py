@@ -1,0 +1,53 @@
+"""Every op by name, in the order in which people meet them: moves, joins and cuts, then what makes new values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from migrate.ops.call import Call
+from migrate.ops.cast import Cast
+from migrate.ops.concat import Concat
+from migrate.ops.crop import Crop
+from migrate.ops.expand_dims import ExpandDims
+from migrate.ops.flip import Flip
+from migrate.ops.key_data import KeyData
+from migrate.ops.pad import Pad
+from migrate.ops.rearrange import Rearrange
+from migrate.ops.reshape import Reshape
+from migrate.ops.scale import Scale
+from migrate.ops.slice import Slice
+from migrate.ops.split import Split
+from migrate.ops.squeeze import Squeeze
+from migrate.ops.stack import Stack
+from migrate.ops.tile import Tile
+from migrate.ops.transpose import Transpose
+from migrate.ops.unstack import Unstack
+from migrate.ops.wrap_key_data import WrapKeyData
+
+if TYPE_CHECKING:
+    from migrate.ops.base import Op
+
+OPS: dict[str, type[Op]] = {
+    op.name: op
+    for op in (
+        Reshape,
+        Transpose,
+        Rearrange,
+        Concat,
+        Split,
+        Stack,
+        Unstack,
+        Squeeze,
+        ExpandDims,
+        Flip,
+        Slice,
+        Crop,
+        Pad,
+        Tile,
+        Scale,
+        Cast,
+        Call,
+        WrapKeyData,
+        KeyData,
+    )
+}

@@ -1,0 +1,68 @@
+"""`reshape`: the same elements in row-major order under another shape."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
+
+from migrate.ops.base import TEMPLATE, Op, OpError, Param
+from migrate.tree import AbstractArray
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+
+
+@final
+@dataclass(frozen=True)
+class Reshape(Op):
+    """Gives an array a new shape; one dimension may be -1, which takes what is left."""
+
+    name: ClassVar[str] = "reshape"
+    params: ClassVar[tuple[Param, ...]] = (
+        Param("shape", "shape", "the new shape; one dimension may be -1, and `template` takes the template's"),
+    )
+    shorthand: ClassVar[str | None] = "shape"
+
+    shape: tuple[int, ...] | Literal["template"]
+
+    def __post_init__(self) -> None:
+        if self.shape == TEMPLATE:
+            return
+        if self.shape.count(-1) > 1:
+            raise OpError(f"{list(self.shape)} has more than one -1, so that no dimension is certain")
+        if min(self.shape, default=0) < -1:
+            raise OpError(f"{list(self.shape)} has a negative dimension")
+
+    def bind(self, inputs: Sequence[AbstractArray], target: AbstractArray | None, count: int | None) -> Reshape:
+        del inputs, count
+        if self.shape != TEMPLATE:
+            return self
+        if target is None:
+            raise OpError("the shape is `template`, but there is no template leaf that it goes to")
+        return replace(self, shape=target.shape)
+
+    def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
+        (array,) = inputs
+        return (AbstractArray(_resolved(self.shape, array), array.dtype),)
+
+    def apply(self, *arrays: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:
+        (array,) = arrays
+        return (array.reshape(self.shape),)
+
+    def inverse(self, *inputs: AbstractArray) -> Reshape:
+        (array,) = inputs
+        return Reshape(array.shape)
+
+
+def _resolved(shape: tuple[int, ...] | Literal["template"], array: AbstractArray) -> tuple[int, ...]:
+    if shape == TEMPLATE:
+        raise OpError("the shape is `template` and was not bound to a template leaf")
+    known = math.prod(dim for dim in shape if dim != -1)
+    if -1 in shape and known and array.size % known == 0:
+        return tuple(array.size // known if dim == -1 else dim for dim in shape)
+    if -1 in shape or known != array.size:
+        raise OpError(f"{array} has {array.size} elements and cannot take the shape {list(shape)}")
+    return shape

@@ -1,0 +1,72 @@
+"""`slice`: some indices of one axis are kept, the rest is left behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, final
+
+from migrate.ops.base import NotInvertible, Op, OpError, Param, normalise_axis
+from migrate.tree import AbstractArray
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@final
+@dataclass(frozen=True)
+class Slice(Op):
+    """Keeps every `step`-th index of `axis` from `start` up to, not including, `stop`.
+
+    Negative bounds count from the end, as in Python; bounds beyond the axis are refused, not clipped. It is structural:
+    what remains of a moment is exactly the moment of what remains of the param. It is never exact: the rest is lost.
+    """
+
+    name: ClassVar[str] = "slice"
+    params: ClassVar[tuple[Param, ...]] = (
+        Param("axis", "int", "the axis that is sliced"),
+        Param("start", "int", "the first index that is kept; the first of all without it", False),
+        Param("stop", "int", "the index before which it ends; the end of the axis without it", False),
+        Param("step", "int", "the distance from one kept index to the next; 1 by default", False),
+    )
+
+    axis: int
+    start: int | None = None
+    stop: int | None = None
+    step: int = 1
+
+    def __post_init__(self) -> None:
+        if self.step < 1:
+            raise OpError(f"step {self.step} must be at least 1; `flip` reverses an axis")
+
+    @property
+    def exact(self) -> bool:
+        return False
+
+    def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
+        (array,) = inputs
+        axis = normalise_axis(self.axis, len(array.shape))
+        size = array.shape[axis]
+        for bound in (self.start, self.stop):
+            if bound is not None and not -size <= bound <= size:
+                raise OpError(f"{bound} is beyond axis {axis} of {array}, which has size {size}")
+        start, stop, _ = self._slice.indices(size)
+        if start > stop:
+            raise OpError(
+                f"start {start} is after stop {stop} on axis {axis} of {array}, so that nothing would be kept"
+            )
+        kept = len(range(size)[self._slice])
+        return (AbstractArray((*array.shape[:axis], kept, *array.shape[axis + 1 :]), array.dtype),)
+
+    def apply(self, *arrays: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:
+        (array,) = arrays
+        lead = (slice(None),) * normalise_axis(self.axis, array.ndim)
+        return (array[(*lead, self._slice)],)
+
+    def inverse(self, *inputs: AbstractArray) -> Op | NotInvertible:
+        if self.infer(*inputs) == inputs:
+            return self
+        return NotInvertible("the elements that `slice` left behind are not in the result")
+
+    @property
+    def _slice(self) -> slice:
+        return slice(self.start, self.stop, self.step)

@@ -1,0 +1,43 @@
+"""`squeeze`: an axis of size 1 goes away."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, final
+
+from migrate.ops.base import Op, OpError, Param, normalise_axis
+from migrate.tree import AbstractArray
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from migrate.ops.expand_dims import ExpandDims
+
+
+@final
+@dataclass(frozen=True)
+class Squeeze(Op):
+    """Removes `axis`, whose size must be 1."""
+
+    name: ClassVar[str] = "squeeze"
+    params: ClassVar[tuple[Param, ...]] = (Param("axis", "int", "the axis of size 1 that goes away"),)
+    shorthand: ClassVar[str | None] = "axis"
+
+    axis: int
+
+    def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
+        (array,) = inputs
+        axis = normalise_axis(self.axis, len(array.shape))
+        if array.shape[axis] != 1:
+            raise OpError(f"axis {axis} of {array} has size {array.shape[axis]}; only an axis of size 1 can go away")
+        return (AbstractArray((*array.shape[:axis], *array.shape[axis + 1 :]), array.dtype),)
+
+    def apply(self, *arrays: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:
+        (array,) = arrays
+        return (array.squeeze(self.axis),)
+
+    def inverse(self, *inputs: AbstractArray) -> ExpandDims:
+        from migrate.ops.expand_dims import ExpandDims
+
+        (array,) = inputs
+        return ExpandDims(normalise_axis(self.axis, len(array.shape)))

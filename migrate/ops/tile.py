@@ -1,0 +1,47 @@
+"""`tile`: an array repeated along its axes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, final
+
+from migrate.ops.base import Op, OpError, Param
+from migrate.ops.crop import Crop
+from migrate.tree import AbstractArray
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@final
+@dataclass(frozen=True)
+class Tile(Op):
+    """Repeats the whole array `reps[k]` times along each axis k. Undone by keeping the first copy."""
+
+    name: ClassVar[str] = "tile"
+    params: ClassVar[tuple[Param, ...]] = (Param("reps", "ints", "for each axis, how often the array stands along it"),)
+    shorthand: ClassVar[str | None] = "reps"
+    structural: ClassVar[bool] = False
+
+    reps: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if min(self.reps, default=1) < 1:
+            raise OpError(f"reps {list(self.reps)} must all be at least 1")
+
+    def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
+        (array,) = inputs
+        if len(self.reps) != len(array.shape):
+            raise OpError(f"reps {list(self.reps)} are for {len(self.reps)} axes, but {array} has {len(array.shape)}")
+        shape = tuple(size * rep for size, rep in zip(array.shape, self.reps, strict=True))
+        return (AbstractArray(shape, array.dtype),)
+
+    def apply(self, *arrays: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:
+        import numpy as np
+
+        (array,) = arrays
+        return (np.tile(array, self.reps),)
+
+    def inverse(self, *inputs: AbstractArray) -> Crop:
+        (array,) = inputs
+        return Crop(tuple((0, size) for size in array.shape))

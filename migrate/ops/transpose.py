@@ -1,0 +1,52 @@
+"""`transpose`: the axes in another order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, final
+
+from migrate.ops.base import Op, OpError, Param, normalise_axis
+from migrate.tree import AbstractArray
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@final
+@dataclass(frozen=True)
+class Transpose(Op):
+    """Puts the axes in the order of `perm`; without it, in reverse."""
+
+    name: ClassVar[str] = "transpose"
+    params: ClassVar[tuple[Param, ...]] = (
+        Param("perm", "ints", "for each new axis, the old axis that it is; without it the axes are reversed", False),
+    )
+    shorthand: ClassVar[str | None] = "perm"
+
+    perm: tuple[int, ...] | None = None
+
+    def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
+        (array,) = inputs
+        return (AbstractArray(tuple(array.shape[axis] for axis in self._order(array)), array.dtype),)
+
+    def apply(self, *arrays: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:
+        (array,) = arrays
+        return (array.transpose(self.perm),)
+
+    def inverse(self, *inputs: AbstractArray) -> Transpose:
+        (array,) = inputs
+        if self.perm is None:
+            return self
+        order = self._order(array)
+        return Transpose(tuple(order.index(axis) for axis in range(len(order))))
+
+    def _order(self, array: AbstractArray) -> tuple[int, ...]:
+        ndim = len(array.shape)
+        if self.perm is None:
+            return tuple(reversed(range(ndim)))
+        if len(self.perm) != ndim:
+            raise OpError(f"perm {list(self.perm)} orders {len(self.perm)} axes, but {array} has {ndim}")
+        order = tuple(normalise_axis(axis, ndim) for axis in self.perm)
+        if len(set(order)) != ndim:
+            raise OpError(f"perm {list(self.perm)} names an axis twice")
+        return order

@@ -1,0 +1,123 @@
+"""Numbers across dtypes: converting them, telling whether they are still the same, or were at least only rounded.
+
+NumPy and ml_dtypes wrap, saturate, overflow to infinity or NaN and drop imaginary parts, each in its own cases, and
+what a float beyond an integer's range becomes depends on the processor. So a round trip proves nothing; values are
+compared in a type that holds both sides exactly.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from migrate import dtypes
+from migrate.ops.kinds import int_bounds, kind
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, Any]
+
+
+def convert(array: Array, dtype: str) -> Array:
+    """`array` in another dtype, whatever that does to its values; complex numbers lose their imaginary part."""
+    import numpy as np
+
+    source = dtypes.from_numpy(array.dtype)
+    with np.errstate(all="ignore"):
+        if kind(source) == "complex" and kind(dtype) == "bool":
+            return np.not_equal(array, 0)
+        if kind(source) == "complex" and kind(dtype) != "complex":
+            array = array.real
+        if _is_small(source) and _is_small(dtype):
+            # ml_dtypes lacks some casts among its small types; these two hold every value of theirs.
+            array = array.astype(np.float32 if "float" in (kind(source), kind(dtype)) else np.int8)
+        return array.astype(dtypes.to_numpy(dtype))
+
+
+def _is_small(dtype: str) -> bool:
+    return dtypes.item_bytes(dtype) == 1 and dtype not in ("bool", "int8", "uint8")
+
+
+def unchanged(before: Array, after: Array) -> Array:
+    """Where two numeric arrays of one shape hold the same value, as a boolean array.
+
+    Zeros must agree in sign (an integer has no -0), any NaN equals any NaN, and a missing imaginary part is +0.
+    """
+    import numpy as np
+
+    with np.errstate(all="ignore"):
+        if "c" in (before.dtype.kind, after.dtype.kind):
+            (a_real, a_imag), (b_real, b_imag) = _parts(before), _parts(after)
+            same: Array = unchanged(a_real, b_real) & _same_floats(a_imag, b_imag)
+            return same
+        a_float, b_float = _is_float(before), _is_float(after)
+        if a_float and b_float:
+            return _same_floats(before, after)
+        if not a_float and not b_float:
+            return _same_integers(before, after)
+        return _same_mixed(before, after) if a_float else _same_mixed(after, before)
+
+
+def _is_float(array: Array) -> bool:
+    return kind(dtypes.from_numpy(array.dtype)) == "float"
+
+
+def _parts(array: Array) -> tuple[Array, Array]:
+    import numpy as np
+
+    if array.dtype.kind == "c":
+        return array.real, array.imag
+    return array, np.zeros(array.shape, np.float32)
+
+
+def _same_floats(a: Array, b: Array) -> Array:
+    import numpy as np
+
+    wide, bits = (np.float64, np.uint64) if 8 in (a.itemsize, b.itemsize) else (np.float32, np.uint32)
+    a, b = a.astype(wide), b.astype(wide)
+    same: Array = (a.view(bits) == b.view(bits)) | (np.isnan(a) & np.isnan(b))
+    return same
+
+
+def _same_integers(a: Array, b: Array) -> Array:
+    import numpy as np
+
+    # Equal modulo 2**64 and of one sign is equal; a uint64 beyond int64 wraps to a negative number here.
+    a_wide, b_wide = a.astype(np.int64), b.astype(np.int64)
+    same: Array = (a_wide == b_wide) & (_negative(a, a_wide) == _negative(b, b_wide))
+    return same
+
+
+def _negative(array: Array, wide: Array) -> Array | bool:
+    negative: Array = wide < 0
+    return negative if kind(dtypes.from_numpy(array.dtype)) == "int" else False
+
+
+def _same_mixed(floats: Array, integers: Array) -> Array:
+    import numpy as np
+
+    low, high = int_bounds(dtypes.from_numpy(integers.dtype))
+    x = floats.astype(np.float64)
+    # Both bounds are powers of two (or 0), so that they are exact as floats; NaN is in no range.
+    fits = (x >= float(low)) & (x < float(high + 1)) & (np.floor(x) == x) & ~((x == 0) & np.signbit(x))
+    wide = np.int64 if low < 0 else np.uint64
+    same: Array = fits & (np.where(fits, x, 0).astype(wide) == integers.astype(wide))
+    return same
+
+
+def only_rounded(wanted: Array, held: Array) -> Array:
+    """Where real `held` is `wanted` (float64) as well as its dtype can say it: neither overflow nor saturation.
+
+    Infinity and NaN must be themselves; every other number may be off by a quarter of itself or by the least number
+    that the dtype has.
+    """
+    import ml_dtypes
+    import numpy as np
+
+    least = float(ml_dtypes.finfo(held.dtype).smallest_subnormal)
+    with np.errstate(all="ignore"):
+        got = held.astype(np.float64)
+        same = (got == wanted) | (np.isnan(got) & np.isnan(wanted))
+        near = np.isfinite(wanted) & (np.abs(got - wanted) <= np.abs(wanted) / 4 + least)
+    close: Array = same | near
+    return close

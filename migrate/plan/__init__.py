@@ -1,0 +1,1 @@
+"""RuleSet × abstract trees → Plan. Pure: no I/O, no array, no JAX."""

@@ -1,0 +1,120 @@
+"""Which rule claims which source leaf. Matching is strict: a rule that finds nothing and a leaf that two rules find are errors."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from migrate.codes import M201, M202
+from migrate.errors import Diagnostic, did_you_mean
+from migrate.rules.model import Drop, Move, Rule
+from migrate.rules.pattern import Bindings, Pattern
+from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, format_path, natural_key
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A source leaf in the hands of a rule.
+
+    Attributes:
+      origin: which of the rule's `from:` patterns matched.
+      bindings: what it captured.
+    """
+
+    path: KeyPath
+    leaf: AbstractLeaf
+    origin: int
+    bindings: Bindings
+
+
+@dataclass(frozen=True)
+class Claims:
+    """Every claim by the position of its rule in the rule file, in the order that lists of arrays have: `from:`, then captures."""
+
+    by_rule: Mapping[int, Sequence[Claim]]
+    diagnostics: tuple[Diagnostic, ...]
+
+    @cached_property
+    def claimed(self) -> frozenset[KeyPath]:
+        """Every leaf that a rule claims."""
+        return frozenset(claim.path for claims in self.by_rule.values() for claim in claims)
+
+
+def claim_leaves(rules: Sequence[Rule], tree: AbstractTree) -> Claims:
+    """Matches every rule that has a left-hand side with every leaf."""
+    by_rule: dict[int, Sequence[Claim]] = {}
+    diagnostics: list[Diagnostic] = []
+    for index, rule in enumerate(rules):
+        if isinstance(rule, (Move, Drop)):
+            by_rule[index] = _claims_of(rule, tree)
+            diagnostics += _idle_patterns(rule, by_rule[index], tree)
+    return Claims(by_rule, (*diagnostics, *_conflicts(rules, by_rule)))
+
+
+def _claims_of(rule: Move | Drop, tree: AbstractTree) -> list[Claim]:
+    claims = [
+        Claim(path, leaf, origin, bindings)
+        for origin, pattern in enumerate(rule.sources)
+        for path, leaf in tree.leaves.items()
+        if (bindings := pattern.match(path)) is not None and not _excepted(rule.excepts, path)
+    ]
+    return sorted(claims, key=lambda c: (c.origin, natural_key(_captured(c.bindings)), natural_key(c.path)))
+
+
+def _captured(bindings: Bindings) -> KeyPath:
+    return tuple("/".join(value) if isinstance(value, tuple) else value for value in bindings.values())
+
+
+def _excepted(excepts: Iterable[Pattern], path: KeyPath) -> bool:
+    return any(pattern.match(path) is not None for pattern in excepts)
+
+
+def _idle_patterns(rule: Move | Drop, claims: Sequence[Claim], tree: AbstractTree) -> list[Diagnostic]:
+    """One finding for each `from:` pattern that has nothing to do, unless the rule allows it."""
+    if rule.optional:
+        return []
+    busy = {claim.origin for claim in claims}
+    return [
+        M201.at(
+            f"`{pattern}` matches nothing in the source",
+            span=rule.span,
+            label=did_you_mean(str(pattern), _near_names(pattern, tree)),
+            help="`migrate inspect SRC` lists the key paths; `optional: true` allows a rule to match nothing",
+        )
+        for origin, pattern in enumerate(rule.sources)
+        if origin not in busy
+    ]
+
+
+def _near_names(pattern: Pattern, tree: AbstractTree) -> list[str]:
+    """Key paths worth comparing with a pattern: those of its length, else all; bounded, since comparing is slow."""
+    depth = str(pattern).count("/") + 1
+    same_depth = [format_path(path) for path in tree.leaves if len(path) == depth]
+    return (same_depth or [format_path(path) for path in tree.leaves])[:2000]
+
+
+def _conflicts(rules: Sequence[Rule], by_rule: Mapping[int, Sequence[Claim]]) -> list[Diagnostic]:
+    """One finding for each set of rules (or one rule, twice) that claims the same leaves."""
+    claimants: defaultdict[KeyPath, list[int]] = defaultdict(list)
+    for index, claims in by_rule.items():
+        for claim in claims:
+            claimants[claim.path].append(index)
+    rivals: defaultdict[tuple[int, ...], list[KeyPath]] = defaultdict(list)
+    for path, indices in claimants.items():
+        if len(indices) > 1:
+            rivals[tuple(indices)].append(path)
+    return [_conflict([rules[i] for i in indices], paths) for indices, paths in rivals.items()]
+
+
+def _conflict(rivals: Sequence[Rule], paths: Sequence[KeyPath]) -> Diagnostic:
+    first, last = rivals[0], rivals[-1]
+    others = "this rule twice" if first is last else f"the rule at {first.span} as well"
+    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+    return M202.at(
+        f"`{format_path(paths[0])}`{more} is claimed by {others}",
+        span=last.span,
+        paths=map(format_path, paths),
+        help="narrow one of the two with `except: [pattern, …]`",
+    )

@@ -1,0 +1,178 @@
+"""A plan as a value: what will happen to every leaf, decided from metadata alone.
+
+A plan is made once and then drawn, hashed, run and verified; nothing below decides anything again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from migrate.errors import Diagnostic, Span
+from migrate.formats.base import AbstractCheckpoint
+from migrate.ops.base import Op
+from migrate.rules.model import Init, RuleSet
+from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, KeyPath, format_path
+
+Mode = Literal["relink", "stream"]
+Proof = Literal["name", "shape", "value", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One op over a list of arrays: `groups` says which of them each call gets; the results follow one another in order.
+
+    An op of one array has a group of one for each array; a reduction has one group per result.
+    """
+
+    op: Op
+    groups: tuple[tuple[int, ...], ...]
+    over: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Source leaves that become target leaves, and nothing else does: tasks share no leaf.
+
+    Attributes:
+      sources: key paths in the source, in the order in which the first step sees them.
+      targets: key paths in the target.
+      outputs: for each target, the index of its array in the list that the last step leaves.
+      steps: the ops, bound; none for a leaf that keeps its value.
+      in_avals, out_avals: abstract arrays of sources and targets; None for strings, `None` and empty containers.
+      rule: the rule's place; None when the leaf was named by no rule and keeps its path.
+      follows: for a moment, the key path of the param whose rule it follows.
+    """
+
+    sources: tuple[KeyPath, ...]
+    targets: tuple[KeyPath, ...]
+    outputs: tuple[int, ...]
+    steps: tuple[Step, ...]
+    in_avals: tuple[AbstractArray | None, ...]
+    out_avals: tuple[AbstractArray | None, ...]
+    mode: Mode = "stream"
+    proved: Proof = "none"
+    rule: Span | None = None
+    follows: KeyPath | None = None
+
+    @property
+    def exact(self) -> bool:
+        """Whether the inverse ops give back every bit of the sources."""
+        return all(step.op.exact for step in self.steps)
+
+    @property
+    def verb(self) -> str:
+        """What people call it: `keep`, `rename`, `tie`, or the op that shapes it most."""
+        names = [step.op.name for step in self.steps]
+        for name in ("stack", "unstack", "concat", "split"):
+            if name in names:
+                return name
+        if names:
+            return names[0]
+        if len(self.targets) > 1:
+            return "tie"
+        return "keep" if self.sources == self.targets else "rename"
+
+    @property
+    def in_bytes(self) -> int:
+        """Host bytes of all sources."""
+        return sum(aval.nbytes for aval in self.in_avals if aval)
+
+    @property
+    def out_bytes(self) -> int:
+        """Host bytes of all targets."""
+        return sum(aval.nbytes for aval in self.out_avals if aval)
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A source leaf that is left behind; `rule` is None when `unmatched: {source: drop}` did it or it held no data."""
+
+    source: KeyPath
+    leaf: AbstractLeaf
+    assert_zero: bool = False
+    rule: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A target leaf without a source; `init` is None for leaves that hold no data."""
+
+    target: KeyPath
+    leaf: AbstractLeaf
+    init: Init | None = None
+    rule: Span | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will happen to every leaf.
+
+    Attributes:
+      target: the tree that will be written: containers, boxes and shardings included.
+      template: the name of the template, or None when the target is what the rules make of the source.
+      missing, unexpected, shape_mismatch, dtype_mismatch: the key paths that stop the plan; all empty in one that applies.
+    """
+
+    source: AbstractCheckpoint
+    rules: RuleSet
+    target: AbstractTree
+    template: str | None
+    tasks: tuple[Task, ...]
+    dropped: tuple[Dropped, ...]
+    created: tuple[Created, ...]
+    diagnostics: tuple[Diagnostic, ...] = ()
+    missing: tuple[KeyPath, ...] = ()
+    unexpected: tuple[KeyPath, ...] = ()
+    shape_mismatch: tuple[KeyPath, ...] = ()
+    dtype_mismatch: tuple[KeyPath, ...] = ()
+
+    @property
+    def applicable(self) -> bool:
+        """Whether it can be run: no diagnostic is an error."""
+        return not any(d.is_error for d in self.diagnostics)
+
+    @property
+    def bytes_read(self) -> int:
+        """Host bytes of array data that will be read."""
+        asserted = sum(drop.leaf.nbytes for drop in self.dropped if drop.assert_zero)
+        return asserted + sum(task.in_bytes for task in self.tasks if task.mode == "stream")
+
+    @property
+    def bytes_written(self) -> int:
+        """Host bytes of array data that will be written."""
+        return sum(task.out_bytes for task in self.tasks if task.mode == "stream") + sum(c.leaf.nbytes for c in self.created)
+
+    @property
+    def peak_host_bytes(self) -> int:
+        """Host bytes of the largest piece of work that is in memory at once: a task's sources and targets."""
+        streamed = (task.in_bytes + task.out_bytes for task in self.tasks if task.mode == "stream")
+        return max((*streamed, *(created.leaf.nbytes for created in self.created)), default=0)
+
+    @cached_property
+    def digest(self) -> str:
+        """`sha256:` over what decides the output: source and target structure, and every task, drop and creation."""
+        canonical = json.dumps(self._decisions(), sort_keys=True, separators=(",", ":"))
+        return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
+
+    def _decisions(self) -> Mapping[str, Any]:
+        return {
+            "source": self.source.structure_hash,
+            "target": self.target.structure_hash,
+            "rules": self.rules.digest,
+            "tasks": [
+                [
+                    [format_path(p) for p in task.sources],
+                    [format_path(p) for p in task.targets],
+                    task.outputs,
+                    [[step.op.name, repr(step.op), step.groups] for step in task.steps],
+                ]
+                for task in self.tasks
+            ],
+            "dropped": [format_path(d.source) for d in self.dropped],
+            "created": [[format_path(c.target), asdict(c.init) if c.init else None] for c in self.created],
+        }

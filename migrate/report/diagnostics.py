@@ -1,0 +1,89 @@
+"""Diagnostics drawn as compilers draw them: the sentence, the place, the line with a caret, and what to do next."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+from migrate.errors import Severity
+from migrate.report.amounts import plural
+from migrate.report.view import Finding
+
+Paint = Callable[[str, str], str]
+"""`paint(text, style)`; styles are `error`, `warning`, `note`, `good`, `new`, `gone`, `changed`, `strong`, `faint`."""
+
+MOST_PATHS = 20
+"""Key paths that one finding lists without `-v`."""
+
+MOST_ALIKE = 20
+"""Findings of one code that are drawn without `-v`."""
+
+
+def plain(text: str, style: str) -> str:
+    """The paint of those who want none."""
+    del style
+    return text
+
+
+def draw_findings(findings: Sequence[Finding], paint: Paint = plain, *, verbose: bool = False) -> str:
+    """All findings, one after another, and a last line that counts them; nothing when there are none."""
+    if not findings:
+        return ""
+    shown, hidden = (list(findings), []) if verbose else _crop(findings)
+    blocks = [_draw(finding, paint, verbose=verbose) for finding in shown]
+    blocks += [f"… {count} more {code} (-v lists them)\n" for code, count in Counter(f.code for f in hidden).items()]
+    closing = _closing(findings)
+    return "\n".join([*blocks, f"{closing}\n"] if closing else blocks)
+
+
+def _crop(findings: Iterable[Finding]) -> tuple[list[Finding], list[Finding]]:
+    shown: list[Finding] = []
+    hidden: list[Finding] = []
+    seen: Counter[str] = Counter()
+    for finding in findings:
+        seen[finding.code] += 1
+        (shown if seen[finding.code] <= MOST_ALIKE else hidden).append(finding)
+    return shown, hidden
+
+
+def _draw(finding: Finding, paint: Paint, *, verbose: bool) -> str:
+    gutter = len(str(finding.excerpt.line)) if finding.excerpt else 1
+    edge = paint(f"{' ' * gutter} |", "faint")
+    lines = [f"{paint(f'{finding.severity}[{finding.code}]', finding.severity)}: {paint(finding.message, 'strong')}"]
+    if finding.span is not None:
+        lines.append(f"{paint(' ' * gutter + '-->', 'faint')} {finding.span}")
+    lines += _excerpt_lines(finding, edge, paint)
+    lines += [f"{edge}   {path}" for path in _paths(finding.paths, verbose=verbose)]
+    if len(lines) > 1:
+        lines.append(edge)
+    lines.append(f"{' ' * gutter} {paint('=', 'faint')} help: {finding.help or f'`migrate explain {finding.code}`'}")
+    return "\n".join(lines) + "\n"
+
+
+def _excerpt_lines(finding: Finding, edge: str, paint: Paint) -> list[str]:
+    excerpt = finding.excerpt
+    if excerpt is None:
+        return [edge] if finding.paths else []
+    caret = "^" * excerpt.width + (f" {finding.label}" if finding.label else "")
+    return [
+        edge,
+        f"{paint(f'{excerpt.line} |', 'faint')} {excerpt.text}".rstrip(),
+        f"{edge} {' ' * (excerpt.column - 1)}{paint(caret, finding.severity)}",
+    ]
+
+
+def _paths(paths: Sequence[str], *, verbose: bool) -> list[str]:
+    if verbose or len(paths) <= MOST_PATHS:
+        return list(paths)
+    return [*paths[:MOST_PATHS], f"… {len(paths) - MOST_PATHS:,} more (-v lists them)"]
+
+
+def _closing(findings: Iterable[Finding]) -> str:
+    """`Found 2 errors and 1 warning in rules.yaml.`; notes are not counted."""
+    counted = [finding for finding in findings if finding.severity != "note"]
+    counts = Counter(finding.severity for finding in counted)
+    order: tuple[Severity, ...] = ("error", "warning")
+    words = " and ".join(plural(counts[severity], severity) for severity in order if counts[severity])
+    files = {finding.span.file if finding.span else None for finding in counted}
+    where = f" in {files.pop()}" if len(files) == 1 and None not in files else ""
+    return f"Found {words}{where}." if words else ""

@@ -1,0 +1,56 @@
+"""A report as JSON, for programs: one object, whose form is versioned and described in `docs`."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from migrate.report.view import Finding, Report
+
+FORMAT_VERSION = "1.0"
+"""The major number changes when a program that reads the object could break; the minor one when fields are added."""
+
+
+def draw(report: Report) -> str:
+    """The object, indented, with a line break at the end."""
+    return json.dumps(payload(report), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def payload(report: Report) -> dict[str, Any]:
+    """What `draw` writes, as plain values."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "command": report.command,
+        "ok": report.ok,
+        "exit_code": int(report.exit_code),
+        "diagnostics": [_finding(finding) for finding in report.findings],
+        **{key: _plain(value) for key, value in report.data.items()},
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    span = finding.span
+    return {
+        "code": finding.code,
+        "severity": finding.severity,
+        "message": finding.message,
+        "span": {name: getattr(span, name) for name in ("file", "line", "column", "end_line", "end_column")}
+        if span
+        else None,
+        "label": finding.label,
+        "paths": list(finding.paths),
+        "help": finding.help,
+    }
+
+
+def _plain(value: Any) -> Any:
+    """The value with nothing in it that JSON lacks: NaN and infinities become strings, as do foreign objects."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)

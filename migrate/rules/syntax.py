@@ -1,0 +1,206 @@
+r"""The text of a pattern becomes segments made of parts.
+
+    {name}      a run of one or more characters inside one segment
+    {name:int}  the same, digits only
+    {name:a|b}  one of a set
+    *           an unnamed run inside a segment, of zero or more characters; a whole segment is never empty
+    **          zero or more whole segments; {name:**} when there are several
+    {i+1}       an integer expression, on the right-hand side only
+    \           takes the special meaning from the next character, one of `/ { } * \`
+
+Unnamed wildcards get the names `*0`, `*1`, … and `**0`, `**1`, … in order, so that left and right agree about them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from migrate.rules.expression import Expression, PatternError
+
+Kind = Literal["run", "glob", "int", "choice", "rest"]
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Characters that stand for themselves."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """A wildcard: `glob` is `*`, `rest` is whole segments, `choices` are the texts that a `choice` may be."""
+
+    name: str
+    kind: Kind
+    offset: int
+    length: int
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """An integer expression and its place in the pattern's text."""
+
+    expression: Expression
+    offset: int
+    length: int
+
+
+Part = Text | Capture | Computed
+Segment = tuple[Part, ...]
+
+
+def is_rest(segment: Segment) -> bool:
+    """Whether a segment of a pattern is `**`, which stands for any number of segments of a key path."""
+    return isinstance(segment[0], Capture) and segment[0].kind == "rest"
+
+
+def parse_segments(text: str) -> tuple[Segment, ...]:
+    """The segments of a pattern; `.` is the root, which has none.
+
+    Raises:
+      PatternError: the text is no pattern; the offset says where.
+    """
+    if text == ".":
+        return ()
+    return tuple(_Reader(text).segments())
+
+
+class _Reader:
+    """Reads a pattern from left to right; every method leaves `at` behind what it read."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.at = 0
+        self.unnamed = {"*": 0, "**": 0}
+        self.kinds: dict[str, Capture] = {}
+
+    def segments(self) -> Iterator[Segment]:
+        while True:
+            start = self.at
+            segment = self._segment()
+            if not segment:
+                raise PatternError("a segment is empty; key paths have no leading, trailing or double `/`", start)
+            yield segment
+            if self.at == len(self.text):
+                return
+            self.at += 1
+
+    def _segment(self) -> Segment:
+        parts: list[Part] = []
+        while self.at < len(self.text) and self.text[self.at] != "/":
+            part = self._part()
+            if isinstance(part, Text) and parts and isinstance(last := parts[-1], Text):
+                parts[-1] = Text(last.text + part.text)
+            else:
+                parts.append(part)
+        self._refuse_partial_rest(parts)
+        return tuple(parts)
+
+    def _part(self) -> Part:
+        char = self.text[self.at]
+        if char == "{":
+            return self._braces()
+        if char == "*":
+            return self._star()
+        if char == "}":
+            raise PatternError("`}` closes nothing; write `\\}` for the character itself", self.at)
+        return Text(self._char())
+
+    def _char(self) -> str:
+        """One character that stands for itself, escaped or not."""
+        start, char = self.at, self.text[self.at]
+        self.at += 1
+        if char != "\\":
+            return char
+        escaped = self.text[self.at : self.at + 1]
+        if not escaped or escaped.isalnum():
+            raise PatternError(f"`\\{escaped}` is no escape; `\\` goes before one of `/ {{ }} * \\`", start, 2)
+        self.at += 1
+        return escaped
+
+    def _star(self) -> Capture:
+        start = self.at
+        while self.text[self.at : self.at + 1] == "*":
+            self.at += 1
+        stars = self.text[start : self.at]
+        if stars not in self.unnamed:
+            raise PatternError(f"`{stars}` is no wildcard; `*` and `**` are", start, len(stars))
+        name = f"{stars}{self.unnamed[stars]}"
+        self.unnamed[stars] += 1
+        return Capture(name, "rest" if stars == "**" else "glob", start, len(stars))
+
+    def _braces(self) -> Part:
+        start = self.at
+        content = self._content()
+        length = self.at - start
+        name, colon, kind = content.partition(":")
+        if not colon and not _NAME.fullmatch(name):
+            return Computed(_expression(content, start, length), start, length)
+        if not _NAME.fullmatch(name):
+            raise PatternError(f"`{name}` is no name; names are letters, digits and `_`", start, length)
+        return self._declared(_capture(name, kind if colon else None, start, length))
+
+    def _content(self) -> str:
+        """What stands between braces, escapes included."""
+        start = self.at
+        self.at += 1
+        while self.at < len(self.text) and self.text[self.at] != "}":
+            self._char()
+        if self.at == len(self.text):
+            raise PatternError("`{` is never closed; write `\\{` for the character itself", start)
+        self.at += 1
+        return self.text[start + 1 : self.at - 1]
+
+    def _declared(self, capture: Capture) -> Capture:
+        known = self.kinds.setdefault(capture.name, capture)
+        if (known.kind, known.choices) != (capture.kind, capture.choices) and capture.kind != "run":
+            raise PatternError(
+                f"`{capture.name}` is declared twice and differently; say what it matches where it first stands",
+                capture.offset,
+                capture.length,
+            )
+        return replace(capture, kind=known.kind, choices=known.choices)
+
+    def _refuse_partial_rest(self, parts: list[Part]) -> None:
+        for part in parts:
+            if isinstance(part, Capture) and part.kind == "rest" and len(parts) > 1:
+                raise PatternError("`**` stands for whole segments; inside one, write `*`", part.offset, part.length)
+
+
+def _expression(content: str, offset: int, length: int) -> Expression:
+    try:
+        return Expression.parse(content)
+    except PatternError as error:
+        raise PatternError(str(error), offset, length) from None
+
+
+def _capture(name: str, kind: str | None, offset: int, length: int) -> Capture:
+    match kind:
+        case None:
+            return Capture(name, "run", offset, length)
+        case "int":
+            return Capture(name, "int", offset, length)
+        case "**":
+            return Capture(name, "rest", offset, length)
+        case _:
+            return Capture(name, "choice", offset, length, _choices(kind, offset, length))
+
+
+def _choices(text: str, offset: int, length: int) -> tuple[str, ...]:
+    if re.search(r"(?<!\\)(\\\\)*[/*{]", text):
+        raise PatternError("the texts to choose from hold `/`, `*` or `{`; escape it with `\\`", offset, length)
+    choices = [""]
+    for escaped, bar, plain in re.findall(r"\\(.)|(\|)|(.)", text, flags=re.DOTALL):
+        if bar:
+            choices.append("")
+        choices[-1] += escaped or plain
+    if "" in choices:
+        raise PatternError("one of the texts to choose from is empty", offset, length)
+    return tuple(choices)
