@@ -9,8 +9,8 @@
     ├── VerifyError              exit 1   what was written is not what was meant (M5xx)
     └── StoppedError             exit 3   stopped part-way, nothing was published, the same command goes on
 
-Everything else that escapes is a bug of ours (M901) and leaves with exit code 2. An exception carries diagnostics, all of
-them at once; a diagnostic is a value, and how it looks is the report floor's business.
+Everything else that escapes is a bug of ours (M901) and leaves with exit code 2. An exception carries diagnostics, all
+of them at once; a diagnostic is a value, and how it looks is the report floor's business.
 """
 
 from __future__ import annotations

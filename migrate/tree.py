@@ -27,7 +27,8 @@ _NUMBER = re.compile(r"(\d+)")
 
 
 def format_path(path: KeyPath) -> str:
-    r"""A key path as people write it: segments joined by `/`, with `\` before a character that patterns treat specially.
+    r"""A key path as people write it: segments joined by `/`, with `\` before a character that patterns treat
+    specially.
 
     What it prints can be pasted into a rule file. The root prints as `.`.
     """
@@ -102,11 +103,17 @@ class Sharding:
     mesh: tuple[tuple[str, int], ...]
     spec: tuple[tuple[str, ...] | None, ...] = ()
 
+    @property
+    def placed(self) -> bool:
+        """Whether there is a mesh; a template's annotation is a spec without one."""
+        return bool(self.mesh)
+
     def shard_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of one device's part; open axes (-1) count as one.
 
         Raises:
-          ValueError: a dimension is not divisible, the spec names an axis that the mesh lacks or is longer than the shape.
+          ValueError: a dimension is not divisible, the spec names an axis that the mesh lacks or is longer than the
+            shape.
         """
         sizes = dict(self.mesh)
         if len(self.spec) > len(shape):
@@ -201,13 +208,22 @@ class AbstractTree:
         return sum(leaf.nbytes for leaf in self.leaves.values())
 
     @cached_property
+    def signature(self) -> Mapping[str, str]:
+        """What every leaf is, as text, by key path as text: `{"dense/kernel": "float32[3,4]"}`."""
+        return {format_path(path): str(leaf) for path, leaf in self.leaves.items()}
+
+    @cached_property
     def structure_hash(self) -> str:
         """`sha256:` and the digest of the canonical JSON of the sorted `[key path, dtype, shape]` of every leaf.
 
         Leaves without data take part by their kind, so that a lost `None` or empty dict changes the hash.
         """
         return hash_signature(
-            [format_path(path), leaf.aval.dtype if leaf.aval else str(leaf), list(leaf.aval.shape) if leaf.aval else None]
+            [
+                format_path(path),
+                leaf.aval.dtype if leaf.aval else str(leaf),
+                list(leaf.aval.shape) if leaf.aval else None,
+            ]
             for path, leaf in self.leaves.items()
         )
 

@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "migrate"
 FLOORS = {
     "tree": 0, "errors": 0, "codes": 0, "events": 0, "dtypes": 0, "version": 0,
-    "ops": 1, "formats": 1, "template": 1, "metadata": 1, "sharding": 1,
+    "ops": 1, "formats": 1, "template": 1, "flatten": 1, "user_code": 1, "metadata": 1, "sharding": 1,
     "rules": 2,
     "plan": 3,
     "engine": 4,

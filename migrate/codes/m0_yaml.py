@@ -6,15 +6,16 @@ from migrate.errors import Code
 class M001(Code):
     """The file is not valid YAML.
 
-    The parser stopped at the place shown. Usual causes: a tab in the indentation, an unclosed quote or bracket, a pattern
-    that begins with `*` or `{` and is not quoted. Quote patterns: `- "params/** -> model/**"`.
+    The parser stopped at the place shown. Usual causes: a tab in the indentation, an unclosed quote or bracket, a
+    pattern that begins with `*` or `{` and is not quoted. Quote patterns: `- "params/** -> model/**"`.
     """
 
 
 class M002(Code):
     """A key stands twice in one mapping.
 
-    YAML parsers keep the last one in silence; a rule that vanishes in silence is a lost leaf. Remove or rename one of the two.
+    YAML parsers keep the last one in silence; a rule that vanishes in silence is a lost leaf. Remove or rename one of
+    the two.
     """
 
 

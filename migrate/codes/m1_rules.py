@@ -6,8 +6,8 @@ from migrate.errors import Code
 class M101(Code):
     """A field of the rule file or of a rule is not known.
 
-    Fields are checked strictly, so that a misspelled `except:` cannot widen a rule in silence. `migrate schema` prints the
-    JSON Schema of the file, which editors use for completion.
+    Fields are checked strictly, so that a misspelled `except:` cannot widen a rule in silence. `migrate schema` prints
+    the JSON Schema of the file, which editors use for completion.
     """
 
 
@@ -35,29 +35,31 @@ class M104(Code):
 class M105(Code):
     """A required field is missing.
 
-    A rule is a line `from -> to`, or has `from:` and `to:`, or `drop:`, or `create:`; the file begins with `migrate: 1`.
+    A rule is a line `from -> to`, or has `from:` and `to:`, or `drop:`, or `create:`; the file begins with `migrate:
+    1`.
     """
 
 
 class M106(Code):
-    """A pattern cannot be understood.
+    r"""A pattern cannot be understood.
 
-    Patterns are key paths with `{name}`, `{name:int}`, `{name:a|b}`, `*` and `**`; `\\` escapes `/ { } * \\`.
+    Patterns are key paths with `{name}`, `{name:int}`, `{name:a|b}`, `*` and `**`; `\` escapes `/ { } * \`.
     """
 
 
 class M107(Code):
     """The right-hand side uses a name that the left-hand side does not capture.
 
-    Names are captured by `from:`; a new name may stand on the right only where `split` or `unstack` makes it, with `over:`.
+    Names are captured by `from:`; a new name may stand on the right only where `split` or `unstack` makes it, with
+    `over:`.
     """
 
 
 class M108(Code):
     """`over:` names a capture that does not fit.
 
-    `concat` and `stack` reduce over a capture of `from:` that is gone in `to:`; `split` and `unstack` extend over a capture
-    that is new in `to:`.
+    `concat` and `stack` reduce over a capture of `from:` that is gone in `to:`; `split` and `unstack` extend over a
+    capture that is new in `to:`.
     """
 
 

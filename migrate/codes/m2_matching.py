@@ -6,8 +6,8 @@ from migrate.errors import Code
 class M201(Code):
     """A rule matches nothing in the source.
 
-    Rules are strict: one that has nothing to do is a typing error or belongs to another checkpoint. Say `optional: true` if
-    it may match nothing. `migrate inspect SRC` lists the real key paths.
+    Rules are strict: one that has nothing to do is a typing error or belongs to another checkpoint. Say `optional:
+    true` if it may match nothing. `migrate inspect SRC` lists the real key paths.
     """
 
 
@@ -29,14 +29,16 @@ class M203(Code):
 class M204(Code):
     """A target leaf is never written.
 
-    The template has it and no rule fills it. Move a source leaf there, or `create` it, or set `unmatched: {target: template}`.
+    The template has it and no rule fills it. Move a source leaf there, or `create` it, or set `unmatched: {target:
+    template}`.
     """
 
 
 class M205(Code):
     """A source leaf is neither used nor dropped.
 
-    The template has no leaf at its key path and no rule names it. Move it, or `drop` it, or set `unmatched: {source: drop}`.
+    The template has no leaf at its key path and no rule names it. Move it, or `drop` it, or set `unmatched: {source:
+    drop}`.
     """
 
 
@@ -71,8 +73,8 @@ class M209(Code):
 class M210(Code):
     """Moments cannot follow their params.
 
-    The optimizer state holds copies of the params' structure. What the rules do to the params has no exact answer for this
-    slot, or the slot of the target is not clear. Say `moments: reset` in the rule, or write rules for the slot.
+    The optimizer state holds copies of the params' structure. What the rules do to the params has no exact answer for
+    this slot, or the slot of the target is not clear. Say `moments: reset` in the rule, or write rules for the slot.
     """
 
 

@@ -13,8 +13,8 @@ class M301(Code):
 class M302(Code):
     """A dtype differs from the template.
 
-    No cast happens unless a rule asks for it: `ops: [{cast: template}]`. A cast is checked on the values and refused when
-    one of them changes, unless the rule says `lossy: true`.
+    No cast happens unless a rule asks for it: `ops: [{cast: template}]`. A cast is checked on the values and refused
+    when one of them changes, unless the rule says `lossy: true`.
     """
 
 
@@ -28,15 +28,16 @@ class M303(Code):
 class M304(Code):
     """The source's structure is not the one that the rule file was written for.
 
-    The rule file pins `source: {structure: "sha256:…"}`, and the checkpoint's tree has another hash. The leaves that differ
-    are listed where they are known.
+    The rule file pins `source: {structure: "sha256:…"}`, and the checkpoint's tree has another hash. The leaves that
+    differ are listed where they are known.
     """
 
 
 class M305(Code):
     """The template's structure is not the one that the rule file was written for.
 
-    The rule file pins `target: {structure: "sha256:…"}`, and the template's tree has another hash: the model changed again.
+    The rule file pins `target: {structure: "sha256:…"}`, and the template's tree has another hash: the model changed
+    again.
     """
 
 

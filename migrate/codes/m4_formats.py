@@ -20,8 +20,8 @@ class M402(Code):
 class M403(Code):
     """Part of the checkpoint is missing.
 
-    A file that the format needs is not there: an interrupted save, or a copy that left files behind (files that begin with a
-    dot, most often). Copy the whole directory again, or take another step.
+    A file that the format needs is not there: an interrupted save, or a copy that left files behind (those that begin
+    with a dot, most often). Copy the whole directory again, or take another step.
     """
 
 
@@ -58,8 +58,8 @@ class M407(Code):
 class M408(Code):
     """The template cannot be built.
 
-    `--template module:callable` is imported (the current directory is importable) and run under `nnx.eval_shape`. The error
-    that it raised is shown.
+    `--template module:callable` is imported (the current directory is importable) and run under `nnx.eval_shape`. The
+    error that it raised is shown.
     """
 
 
@@ -84,3 +84,21 @@ class M411(Code):
 
     Please report it with the output of `migrate inspect`.
     """
+
+
+class M412(Code):
+    """The command line or the call cannot be understood.
+
+    An option or argument is missing, unknown or contradicts another. `migrate COMMAND -h` shows what the command takes.
+    """
+
+
+class M413(Code):
+    """The template holds arrays that `nnx.eval_shape` leaves out.
+
+    Arrays that are attributes of a module without being Variables (the scales of `nnx.WeightNorm`, say) are saved with
+    `nnx.state(model)`, and migrate writes them. But `nnx.state(nnx.eval_shape(…))` does not show them, so Orbax
+    refuses to restore with it. Restore with the state of a real model, or make them Variables.
+    """
+
+    severity = "note"

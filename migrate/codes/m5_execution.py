@@ -6,12 +6,13 @@ from migrate.errors import Code
 class M501(Code):
     """DST exists.
 
-    Nothing is overwritten unless `--overwrite` says so; then the old one is replaced only after the new one is complete.
+    Nothing is overwritten unless `--overwrite` says so; then the old one is replaced only after the new one is
+    complete.
     """
 
 
 class M502(Code):
-    """This rule file was already applied to this checkpoint.
+    """The rule file was already applied to this checkpoint.
 
     Its metadata records the migration. Applying the rules twice would move leaves twice.
     """

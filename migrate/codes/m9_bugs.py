@@ -4,7 +4,7 @@ from migrate.errors import Code
 
 
 class M901(Code):
-    """This is a bug in migrate.
+    """A bug in migrate.
 
     Please report it with the command, the whole message and the output of `migrate --version`. Nothing was published.
     """

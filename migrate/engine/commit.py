@@ -1,8 +1,8 @@
 """The commit: Orbax itself saves a tree of lazy leaves, each of which links what was staged instead of copying it.
 
-So `_METADATA`, `array_metadatas`, the merge of the databases, the commit marker and the rename are Orbax's own, and whatever
-restores with Orbax restores what is written here. This is the only module that touches Orbax's private surface;
-`tests/engine/test_orbax_surface.py` fails loudly when that surface moves.
+So `_METADATA`, `array_metadatas`, the merge of the databases, the commit marker and the rename are Orbax's own, and
+whatever restores with Orbax restores what is written here. This is the only module that touches Orbax's private
+surface; `tests/engine/test_orbax_surface.py` fails loudly when that surface moves.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import base64
 import json
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from orbax.checkpoint import type_handlers
 from orbax.checkpoint._src.metadata import array_metadata, array_metadata_store
 
 from migrate.engine.staging import StagedArray
-from migrate.sharding import to_orbax_json
+from migrate.sharding import PORTABLE, to_orbax_json
 from migrate.tree import AbstractTree, KeyPath
 
 DATABASE = "ocdbt.process_staged"
@@ -82,7 +82,7 @@ def pytree(item: Item) -> Any:
 
 
 def _shaped(node: Any, path: KeyPath, tree: AbstractTree) -> Any:
-    if not isinstance(node, dict) or path in tree.leaves and not tree.leaves[path].box:
+    if not isinstance(node, dict) or (path in tree.leaves and not tree.leaves[path].box):
         return node
     children = {key: _shaped(child, (*path, key), tree) for key, child in node.items()}
     kind = tree.container(path)
@@ -140,11 +140,14 @@ def _link_tree(source: Path, target: Path) -> None:
             os.link(Path(folder) / name, here / name)
 
 
-def _write_shardings(path: Path, arrays: Sequence[StagedArray] | Any) -> None:
-    shardings = {
-        base64.urlsafe_b64encode(staged.name.encode()).decode(): to_orbax_json(staged.leaf.sharding) for staged in arrays
-    }
+def _write_shardings(path: Path, arrays: Iterable[StagedArray]) -> None:
+    shardings = {_encoded(staged.name): to_orbax_json(staged.sharding or PORTABLE) for staged in arrays}
     path.write_text(json.dumps(shardings))
+
+
+def _encoded(name: str) -> str:
+    """A stored name as Orbax writes it into `_sharding`."""
+    return base64.urlsafe_b64encode(name.encode()).decode()
 
 
 class _LinkingJaxHandler(type_handlers.ArrayHandler):  # type: ignore[misc]  # Orbax has no types

@@ -72,7 +72,9 @@ def _check(task: Task, values: dict[KeyPath, Array]) -> None:
     for path, planned in zip(task.targets, task.out_avals, strict=True):
         (found,) = avals(values[path])
         if found != planned:
-            raise MigrateError(M901.at(f"`{format_path(path)}` became {found}, but the plan said {planned}", span=task.rule))
+            raise MigrateError(
+                M901.at(f"`{format_path(path)}` became {found}, but the plan said {planned}", span=task.rule)
+            )
 
 
 def _array(value: Value) -> Array:
@@ -95,5 +97,5 @@ def as_scalar(value: Value, dtype: str) -> Value:
     """A number that Orbax's scalar handler stores with this very dtype: NumPy's where it has one, else Python's."""
     import numpy as np
 
-    scalar = np.asarray(value, dtypes.to_numpy(dtype))[()]
+    scalar: Any = np.asarray(value, dtypes.to_numpy(dtype))[()]
     return scalar if isinstance(scalar, np.number) else scalar.item()

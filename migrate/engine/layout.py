@@ -37,16 +37,16 @@ class ItemPlan:
 def item_plans(plan: Plan) -> tuple[ItemPlan, ...]:
     """The items that a plan's target becomes.
 
-    Several items are made where the rule file says `layout: items`, and where the source was a step of several items and there
-    is no template that says otherwise.
+    Several items are made where the rule file says `layout: items`, and where the source was a step of several items
+    and there is no template that says otherwise.
     """
-    target = plan.target
-    if plan.rules.target.layout != "items" and (plan.template or plan.rules.target.layout or len(plan.source.items) < 2):
-        return (ItemPlan(SINGLE, (), target),)
+    target, layout = plan.target, plan.rules.target.layout
     parts = list(dict.fromkeys(path[0] for path in target.leaves if path))
-    if target.container(()) != "dict" or len(parts) < 2:
-        return (ItemPlan(DEFAULT_ITEM, (), target),)
-    return tuple(ItemPlan(name, (name,), _below(target, (name,))) for name in parts)
+    several = layout == "items" or (not layout and not plan.template and len(plan.source.items) > 1)
+    if several and target.container(()) == "dict" and len(parts) > 1:
+        return tuple(ItemPlan(name, (name,), _below(target, (name,))) for name in parts)
+    alone = next(iter(plan.source.items), SINGLE) or DEFAULT_ITEM
+    return (ItemPlan(alone if plan.as_step or layout == "items" else SINGLE, (), target),)
 
 
 def _below(tree: AbstractTree, prefix: KeyPath) -> AbstractTree:
@@ -62,10 +62,10 @@ def item_of(items: tuple[ItemPlan, ...]) -> Mapping[KeyPath, ItemPlan]:
     return {item.prefix + path: item for item in items for path in item.tree.leaves}
 
 
-def recorded_hash(tree: AbstractTree) -> str:
-    """The structure hash that a reader will find: levels that look like Flax's are taken off as a reader does."""
+def recorded_tree(tree: AbstractTree) -> AbstractTree:
+    """The tree that a reader will find: levels that look like Flax's are taken off as a reader does."""
     stored = ((((*path, leaf.box) if leaf.box else path), _bare(leaf)) for path, leaf in tree.leaves.items())
-    return canonical(AbstractTree.build(stored, tree.containers))[0].structure_hash
+    return canonical(AbstractTree.build(stored, tree.containers))[0]
 
 
 def _bare(leaf: AbstractLeaf) -> AbstractLeaf:

@@ -1,7 +1,7 @@
 """Reading what was written through plain Orbax, some leaves at a time.
 
-Only Orbax's public API, none of our readers: if both sides of a verification came from one reader, a fault of the reader would
-cancel out.
+Only Orbax's public API, none of our readers: if both sides of a verification came from one reader, a fault of the
+reader would cancel out.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ class ReadBack:
     def __enter__(self) -> ReadBack:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._checkpointer.close()
 
     def restore(self, names: Collection[str]) -> Mapping[str, Any]:

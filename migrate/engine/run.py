@@ -1,7 +1,7 @@
 """Applies a plan: stage → commit → verify → publish.
 
-Everything happens in a working directory beside DST; DST appears by one rename at the very end, after the verification, or
-not at all. The source is only read.
+Everything happens in a working directory beside DST; DST appears by one rename at the very end, after the
+verification, or not at all. The source is only read.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from migrate.engine.commit import Item, commit_item, commit_step
 from migrate.engine.layout import SINGLE, ItemPlan, item_of, item_plans
 from migrate.engine.provenance import new_metadata
 from migrate.engine.receipt import Receipt, VerifyMode
-from migrate.engine.staging import Staging, StagedArray
+from migrate.engine.staging import StagedArray, Staging
 from migrate.engine.verify import verify as verify_leaves
 from migrate.engine.verify import verify_digests
 from migrate.engine.work import check_assertions, produce
@@ -65,8 +65,8 @@ def apply(
 
     Raises:
       PlanError: the plan is not applicable.
-      RefusedError: the destination exists (M501), code is not allowed (M506), an assertion or a cast fails (M503, M504).
-      VerifyError: what was written is not what was meant; nothing was published.
+      RefusedError: the destination exists (M501), code is not allowed (M506), an assertion or a cast fails (M503,
+      M504). VerifyError: what was written is not what was meant; nothing was published.
     """
     _refuse_beforehand(plan, destination, overwrite=overwrite, allow_code=allow_code)
     clock = _Clock(plan, listener)
@@ -139,7 +139,9 @@ def _workspace(destination: Path, plan: Plan) -> Iterator[Path]:
 
 def _unwritable(error: OSError, destination: Path) -> Diagnostic:
     reason = error.strerror or str(error)
-    return M507.at(f"cannot write {destination}: {reason}", help="free some space, or choose a directory that you may write to")
+    return M507.at(
+        f"cannot write {destination}: {reason}", help="free some space, or choose a directory that you may write to"
+    )
 
 
 def _stage(plan: Plan, reader: Reader, work: Path, listener: Listener) -> Mapping[str, _Staged]:
@@ -158,7 +160,12 @@ def _stage(plan: Plan, reader: Reader, work: Path, listener: Listener) -> Mappin
 
 
 def _stage_leaf(
-    plan: Plan, path: KeyPath, value: Value, item: ItemPlan, stores: Mapping[str, Staging], staged: Mapping[str, _Staged]
+    plan: Plan,
+    path: KeyPath,
+    value: Value,
+    item: ItemPlan,
+    stores: Mapping[str, Staging],
+    staged: Mapping[str, _Staged],
 ) -> None:
     inner, leaf = item.inner(path), plan.target.leaves[path]
     if leaf.kind == "array":

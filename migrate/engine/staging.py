@@ -1,7 +1,8 @@
 """The staging store: an OCDBT database beside DST that holds the new arrays until the commit links it into place.
 
-It is written with the options and the array metadata that Orbax itself uses, under the names that the arrays will have, so that
-committing needs no array byte: the store becomes one more per-process database of an Orbax save, and Orbax merges it.
+It is written with the options and the array metadata that Orbax itself uses, under the names that the arrays will
+have, so that committing needs no array byte: the store becomes one more per-process database of an Orbax save, and
+Orbax merges it.
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ import tensorstore as ts
 import xxhash
 
 from migrate import dtypes
-from migrate.tree import AbstractLeaf, KeyPath
+from migrate.tree import AbstractLeaf, KeyPath, Sharding
 
 CHUNK_BYTES = 256 << 20
 """No chunk is larger: who reads a part of an array has to decode whole chunks."""
 
 BATCH_BYTES = 64 << 20
-"""Arrays are written in transactions of about this size: each costs a few files, and holds its arrays until it is committed."""
+"""Arrays are written in transactions of about this size: each costs a few files, and holds its arrays until it is
+committed.
+"""
 
 _OCDBT = {"max_inline_value_bytes": 1024, "max_decoded_node_bytes": 100_000_000, "manifest_kind": "single"}
 
@@ -37,6 +40,7 @@ class StagedArray:
       write_shape, chunk_shape: one shard, and one chunk.
       key_impl: JAX's name of the key implementation, for typed keys.
       digest: `xxh3:` of its little-endian bytes in C order.
+      sharding: how it is to be placed; None adapts to whatever devices are there.
     """
 
     name: str
@@ -46,7 +50,7 @@ class StagedArray:
     chunk_shape: tuple[int, ...]
     key_impl: str | None
     digest: str
-    leaf: AbstractLeaf
+    sharding: Sharding | None
 
 
 def stored_name(path: KeyPath, leaf: AbstractLeaf) -> str:
@@ -57,7 +61,7 @@ def stored_name(path: KeyPath, leaf: AbstractLeaf) -> str:
 def digest(array: np.ndarray[Any, Any]) -> str:
     """`xxh3:` of an array's little-endian bytes in C order."""
     little = array if array.dtype.byteorder != ">" else array.astype(array.dtype.newbyteorder("<"))
-    return f"xxh3:{xxhash.xxh3_128_hexdigest(np.ascontiguousarray(little).reshape(-1).view(np.uint8))}"
+    return f"xxh3:{xxhash.xxh3_128_hexdigest(np.ascontiguousarray(little).reshape(-1).view(np.uint8).data)}"
 
 
 def stored_form(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -67,7 +71,9 @@ def stored_form(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 class Staging:
-    """Writes arrays into the store at `directory`, one by one; a context manager that commits what is left on leaving."""
+    """Writes arrays into the store at `directory`, one by one; a context manager that commits what is left on
+    leaving.
+    """
 
     def __init__(self, directory: Path, *, zarr3: bool) -> None:
         self.directory = directory
@@ -81,7 +87,9 @@ class Staging:
     def __enter__(self) -> Staging:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if kind is None:
             self._flush()
         else:
@@ -97,8 +105,9 @@ class Staging:
         """
         staged = _describe(path, leaf, array)
         words = stored_form(array)
-        store = ts.open(self._spec(staged), create=True, open=True, context=self._context, transaction=self._transaction)
-        self._pending.append(store.result().write(words, can_reference_source_data_indefinitely=True))
+        spec = ts.Spec(self._spec(staged))
+        store = ts.open(spec, create=True, context=self._context, transaction=self._transaction).result()
+        self._pending.append(store.write(words, can_reference_source_data_indefinitely=True))
         self._pending_bytes += array.nbytes
         if self._pending_bytes >= BATCH_BYTES:
             self._flush()
@@ -130,7 +139,8 @@ def _describe(path: KeyPath, leaf: AbstractLeaf, array: np.ndarray[Any, Any]) ->
     assert leaf.aval is not None
     impl = dtypes.key_impl(leaf.aval.dtype)
     words = (dtypes.KEY_WORDS[impl],) if impl else ()
-    shard = (leaf.sharding.shard_shape(leaf.aval.shape) if leaf.sharding else leaf.aval.shape) + words
+    sharding = leaf.sharding if leaf.sharding and leaf.sharding.placed else None
+    shard = (sharding.shard_shape(leaf.aval.shape) if sharding else leaf.aval.shape) + words
     stored = np.dtype(np.uint32) if impl else array.dtype
     return StagedArray(
         name=stored_name(path, leaf),
@@ -140,7 +150,7 @@ def _describe(path: KeyPath, leaf: AbstractLeaf, array: np.ndarray[Any, Any]) ->
         chunk_shape=chunk_shape(shard, stored.itemsize),
         key_impl=dtypes.KEY_IMPLS[impl] if impl else None,
         digest=digest(array),
-        leaf=leaf,
+        sharding=sharding,
     )
 
 

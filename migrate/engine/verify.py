@@ -1,4 +1,6 @@
-"""Proves that what was written is what was meant: DST through plain Orbax against the rules applied to SRC again, bit for bit."""
+"""Proves that what was written is what was meant: DST through plain Orbax against the rules applied to SRC again, bit
+for bit.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,9 @@ def verify(plan: Plan, reader: Reader, destination: Path, *, listener: Listener 
     return compared
 
 
-def verify_digests(plan: Plan, destination: Path, digests: Mapping[KeyPath, str], *, listener: Listener = ignore) -> int:
+def verify_digests(
+    plan: Plan, destination: Path, digests: Mapping[KeyPath, str], *, listener: Listener = ignore
+) -> int:
     """Reads every array of DST and compares it with the digest that was computed when it was written.
 
     Returns:
@@ -164,7 +168,8 @@ def _first_difference(meant: Value, found: Any) -> str:
         return f"Orbax restores {theirs.dtype}{list(theirs.shape)}, not {ours.dtype}{list(ours.shape)}"
     unequal = (_bits(ours) != _bits(theirs)).reshape(ours.size, -1).any(axis=1)
     first = int(np.argmax(unequal))
-    return f"{int(unequal.sum())} of {ours.size} values differ, the first at {first}: {theirs.flat[first]}, not {ours.flat[first]}"
+    count, wrong, right = int(unequal.sum()), theirs.flat[first], ours.flat[first]
+    return f"{count} of {ours.size} values differ, the first at {first}: {wrong}, not {right}"
 
 
 def _differs(path: KeyPath, how: str) -> Diagnostic:

@@ -1,4 +1,6 @@
-"""The plan as a sequence of pieces of work, each small enough to be in memory: what staging writes and verification expects."""
+"""The plan as a sequence of pieces of work, each small enough to be in memory: what staging writes and verification
+expects.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,8 @@ def check_assertions(plan: Plan, reader: Reader) -> None:
     Raises:
       RefusedError: some are not (M504), all of them at once.
     """
-    problems = [problem for drop in plan.dropped if drop.assert_zero and (problem := _not_zero(drop, reader.read(drop.source)))]
+    asserted = [drop for drop in plan.dropped if drop.assert_zero]
+    problems = [problem for drop in asserted if (problem := _not_zero(drop, reader.read(drop.source)))]
     if problems:
         raise RefusedError(*problems)
 

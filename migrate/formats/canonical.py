@@ -1,19 +1,21 @@
 """Canonical key paths: without the level that Flax's Variables and Linen's boxes add on disk.
 
-A Variable or a box is saved as a node with the one child `value` (`raw_value` by Flax 0.8.2 to 0.8.5). The level comes and
-goes with the version and with how the state was saved, so rules and reports never see it. It is decided leaf by leaf:
-within one checkpoint a boxed kernel lies beside a plain bias. An attention module may itself be called `value`; it has
-children of its own, so only a leaf that is the lone child of its node is a box's.
+A Variable or a box is saved as a node with the one child `value` (`raw_value` by Flax 0.8.2 to 0.8.5). The level comes
+and goes with the version and with how the state was saved, so rules and reports never see it. It is decided leaf by
+leaf: within one checkpoint a boxed kernel lies beside a plain bias. An attention module may itself be called `value`;
+it has children of its own, so only a leaf that is the lone child of its node is a box's.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Unbox = Literal["auto", "never"]
 

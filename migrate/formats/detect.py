@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from migrate.codes import M401, M406, M409
 from migrate.errors import CheckpointError, did_you_mean
-from migrate.formats.canonical import Unbox
-from migrate.formats.files import is_dir, is_file, refuse_lfs_pointer, refuse_lfs_pointers_below
-from migrate.formats.item import Item
-from migrate.formats.msgpack import MsgpackItem, looks_like_msgpack
+from migrate.formats.files import is_dir, is_file, read_head, refuse_lfs_pointer, refuse_lfs_pointers_below
+from migrate.formats.flax_item import FlaxItem
+from migrate.formats.msgpack import looks_like_msgpack
 from migrate.formats.orbax_item import OrbaxItem, ignored_files, is_item
 from migrate.formats.orbax_step import choose_items, is_marked, is_step, read_root_metadata, read_step
 from migrate.formats.reader import CheckpointReader, Surroundings
 from migrate.formats.steps import Steps, find_steps, is_temporary
+
+if TYPE_CHECKING:
+    from migrate.formats.canonical import Unbox
+from migrate.formats.item import Item
 
 _MAGIC = {
     b"PK": "a zip archive (PyTorch, NumPy `.npz` or Keras)",
@@ -24,6 +27,8 @@ _MAGIC = {
     b"\x93NUMPY": "a NumPy `.npy` file",
     b"\x1f\x8b": "a gzip file",
 }
+_READS = "what can be read: Flax msgpack files, Orbax items, steps and their roots"
+_EARLIER = "take an earlier step, or a copy that was finished"
 
 
 def open_reader(
@@ -51,7 +56,7 @@ def open_reader(
         raise _no_such_path(where)
     if is_temporary(where.name):
         message = f"`{where}` carries a temporary name: the save was never finished"
-        raise CheckpointError(M409.at(message, help="take an earlier step"))
+        raise CheckpointError(M409.at(message, help=_EARLIER))
     return _open_directory(where, step, item, unbox)
 
 
@@ -136,13 +141,13 @@ def _open_step(where: Path, item: str | None) -> tuple[dict[str, Item], Surround
 def _open_file(where: Path) -> Item:
     refuse_lfs_pointer(where)
     if not looks_like_msgpack(where):
-        raise CheckpointError(M401.at(f"`{where}` is no checkpoint: it is {_what_it_is(where)}"))
-    return MsgpackItem(where)
+        what = _what_it_is(where)
+        raise CheckpointError(M401.at(f"`{where}` is no checkpoint: it is {what}", help=_READS))
+    return FlaxItem(where)
 
 
 def _what_it_is(where: Path) -> str:
-    with where.open("rb") as file:
-        head = file.read(16)
+    head = read_head(where, 16)
     if not head:
         return "empty"
     if head[0] == 0x80 and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
@@ -169,7 +174,7 @@ def _nothing_known(where: Path) -> CheckpointError:
     steps = find_steps(where)
     if steps.unfinished:
         names = ", ".join(path.name for path in steps.unfinished[:10])
-        return CheckpointError(M409.at(f"`{where}` holds only saves that were never finished: {names}"))
+        return CheckpointError(M409.at(f"`{where}` holds only saves that were never finished: {names}", help=_EARLIER))
     names = ", ".join(f"`{path.name}`" for path in steps.others[:10]) or "nothing"
     return CheckpointError(
         M401.at(f"there is no checkpoint in `{where}`", help=f"it holds {names}; name a file or directory inside")

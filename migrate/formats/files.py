@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from migrate.codes import M402, M403, M404
+from migrate.codes import M402, M403, M404, M411
 from migrate.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _LFS_HEADER = b"version https://git-lfs"
 _LFS_POINTER_BYTES = 1024
@@ -23,6 +25,8 @@ _FILES_SEARCHED = 10_000
 
 COPY_AGAIN = "compare its size with the original and copy it again, or take another step"
 COPY_WHOLE = "copy the whole directory again (with the files that begin with a dot), or take another step"
+
+REPORT = "save it as a numeric array, or report it with the output of `migrate inspect`"
 
 
 def damaged(path: Path, why: str, *, paths: tuple[str, ...] = ()) -> CheckpointError:
@@ -33,6 +37,12 @@ def damaged(path: Path, why: str, *, paths: tuple[str, ...] = ()) -> CheckpointE
 def missing(path: Path, why: str, *, paths: tuple[str, ...] = ()) -> CheckpointError:
     """The error for a part of the checkpoint that is not there."""
     return CheckpointError(M403.at(f"`{path}` is incomplete: {why}", paths=paths, help=COPY_WHOLE))
+
+
+def unknown_dtype(what: str, dtype: object, *, paths: tuple[str, ...] = ()) -> CheckpointError:
+    """The error for a dtype that no array of JAX has."""
+    message = f"{what} has the dtype `{dtype}`, which no array of JAX has"
+    return CheckpointError(M411.at(message, paths=paths, help=REPORT))
 
 
 def is_file(path: Path) -> bool:
@@ -91,8 +101,20 @@ def is_lfs_pointer(path: Path) -> bool:
     """Whether a file holds a git-LFS pointer instead of its content."""
     if not is_file(path) or path.stat().st_size > _LFS_POINTER_BYTES:
         return False
-    with path.open("rb") as file:
-        return file.read(len(_LFS_HEADER)) == _LFS_HEADER
+    return read_head(path, len(_LFS_HEADER)) == _LFS_HEADER
+
+
+def read_head(path: Path, count: int) -> bytes:
+    """The first bytes of a file.
+
+    Raises:
+      CheckpointError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(count)
+    except OSError as error:
+        raise damaged(path, f"it cannot be read ({error.strerror})") from error
 
 
 def refuse_lfs_pointers_below(path: Path) -> None:

@@ -7,14 +7,16 @@ A checkpoint is one item or several; steps, names, canonical key paths and metad
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from migrate.errors import Diagnostic
-from migrate.formats.base import Value
-from migrate.tree import AbstractTree, KeyPath
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from migrate.errors import Diagnostic
+    from migrate.formats.base import Value
+    from migrate.tree import AbstractTree, KeyPath
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class Location:
     Attributes:
       base: the directory: the root of an OCDBT database, or the folder in which parameters are subfolders.
       ocdbt: whether `base` is an OCDBT database.
-      name: the parameter's name; its keys begin with `name/`.
+      name: the parameter's name.
       driver: `zarr2` or `zarr3`.
       fill_missing: whether a chunk that is not stored means zeros.
       key_impl: the implementation of a typed PRNG key, whose stored array has one more dimension of words.
@@ -36,6 +38,16 @@ class Location:
     driver: Literal["zarr2", "zarr3"]
     fill_missing: bool
     key_impl: str | None = None
+
+    @property
+    def prefix(self) -> str:
+        """What the parameter's keys begin with, below `base`."""
+        return key_prefix(self.name)
+
+
+def key_prefix(name: str) -> str:
+    """What the keys of a parameter begin with; a tree that is one bare leaf has a parameter without a name."""
+    return f"{name}/" if name else ""
 
 
 @dataclass(frozen=True)
@@ -67,5 +79,5 @@ class Item(abc.ABC):
         """Where the chunks of an array lie; None where they are not zarr chunks."""
         return None
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most formats hold nothing open
         """Release files."""

@@ -1,7 +1,8 @@
-"""Flax msgpack files: what `flax.serialization.to_bytes` and `flax.training.checkpoints` wrote, under any file name.
+"""Msgpack files as Flax and early Orbax wrote them: leaves and values by stored key path.
 
 A leaf's value is a view of the mapped file, so that opening a checkpoint of any size costs its tree and reading costs
-what is touched. Lists, tuples and named tuples were turned into dicts when the file was written; that is how they come back.
+what is touched. Lists, tuples and named tuples were turned into dicts when the file was written; that is how they come
+back.
 """
 
 from __future__ import annotations
@@ -9,22 +10,25 @@ from __future__ import annotations
 import mmap
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from migrate import dtypes
 from migrate.codes import M410, M411
 from migrate.errors import CheckpointError, Diagnostic
-from migrate.formats.base import Value
-from migrate.formats.files import damaged, refuse_lfs_pointer
-from migrate.formats.item import Item, ItemInfo
+from migrate.formats.files import REPORT, damaged, read_head, refuse_lfs_pointer, unknown_dtype
 from migrate.formats.msgpack_index import ArrayBytes, Node, RawBytes, index
-from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, Container, KeyPath, Storage, format_path
+from migrate.tree import AbstractArray, AbstractLeaf, Container, KeyPath, Storage, format_path
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
 
+    from migrate.formats.base import Value
+
 _CHUNKED = "__msgpack_chunked_array__"
+OUTSIDE = "//GDAPlaceholder:"
+"""What Flax wrote in place of an array that no single process could see; its key path follows."""
 _NESTED: dict[type, Container] = {dict: "dict", list: "list", tuple: "tuple"}
 _PYTHON_DTYPES = {bool: "bool", int: "int64", float: "float64", complex: "complex128"}
 _INT64_END = 1 << 63
@@ -42,15 +46,21 @@ class ChunkedArray:
 
 def looks_like_msgpack(path: Path) -> bool:
     """Whether a file begins as a msgpack checkpoint does: a mapping with a text key, a list, or an extension type."""
-    with path.open("rb") as file:
-        head = file.read(6)
+    head = read_head(path, 6)
     if not head:
         return False
     tag = head[0]
     key_at = 1 if 0x80 <= tag <= 0x8F else {0xDE: 3, 0xDF: 5}.get(tag)
     if key_at is None:
         return (0x90 <= tag <= 0x9F or tag in _CONTAINERS) and not head.startswith(b"\x93NUMPY")
-    return len(head) == 1 and tag == 0x80 or head[key_at : key_at + 1] in _KEYS
+    return (len(head) == 1 and tag == 0x80) or head[key_at : key_at + 1] in _KEYS
+
+
+@dataclass(frozen=True, slots=True)
+class SavedSpec:
+    """A TensorStore specification in place of an array: the first Orbax pointed at the array's folder in this way."""
+
+    folder: str
 
 
 class MsgpackFile:
@@ -69,6 +79,8 @@ class MsgpackFile:
         kind = _NESTED.get(type(node))
         if kind == "dict" and _CHUNKED in node:
             node, kind = self._chunked(node), None
+        elif kind == "dict" and (spec := _saved_spec(node)) is not None:
+            node, kind = spec, None
         if kind is None or not node:
             self.nodes[path] = node
             return
@@ -94,6 +106,7 @@ class MsgpackFile:
         node = self.nodes[path]
         if isinstance(node, ArrayBytes | ChunkedArray | RawBytes):
             return self._array_leaf(path, node)
+        self._refuse_outside_array(path, node)
         if type(node) in _PYTHON_DTYPES:
             wide = type(node) is int and node >= _INT64_END
             dtype = "uint64" if wide else _PYTHON_DTYPES[type(node)]
@@ -103,6 +116,12 @@ class MsgpackFile:
         if node is None:
             return AbstractLeaf("none")
         return AbstractLeaf("empty", container=_NESTED[type(node)])
+
+    def _refuse_outside_array(self, path: KeyPath, node: Node) -> None:
+        """A value that is in no file that the reader of this file opens must not pass for text."""
+        if isinstance(node, SavedSpec) or (isinstance(node, str) and node.startswith(OUTSIDE)):
+            message = f"`{format_path(path)}` of `{self.path}` is stored outside the file, in a layout that is not read"
+            raise CheckpointError(M411.at(message, paths=(format_path(path),), help=REPORT))
 
     def _array_leaf(self, path: KeyPath, node: ArrayBytes | ChunkedArray | RawBytes) -> AbstractLeaf:
         pieces = _pieces(node)
@@ -122,8 +141,7 @@ class MsgpackFile:
         try:
             return _numpy_dtype(text)
         except (KeyError, TypeError, ValueError) as error:
-            message = f"`{format_path(path)}` has the dtype `{text}`, which no array of JAX has"
-            raise CheckpointError(M411.at(message, paths=(format_path(path),))) from error
+            raise unknown_dtype(f"`{format_path(path)}`", text, paths=(format_path(path),)) from error
 
     def _note_assumption(self, path: KeyPath, node: Node, text: str) -> None:
         if isinstance(node, RawBytes):
@@ -167,23 +185,8 @@ class MsgpackFile:
         return "flax 0.3.2 or later" if texts else "flax"
 
 
-class MsgpackItem(Item):
-    """A msgpack file that is a whole checkpoint."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = MsgpackFile(path)
-        tree = AbstractTree.build(
-            ((stored, self._file.leaf(stored)) for stored in self._file.nodes), self._file.containers
-        )
-        self.info = ItemInfo("flax msgpack", tree, era=self._file.era, notes=tuple(self._file.notes))
-
-    def load(self, stored: KeyPath) -> Value:
-        """One leaf's value."""
-        return self._file.load(stored)
-
-
 _ANONYMOUS = {"<V2": "bfloat16", "|V2": "bfloat16", "V2": "bfloat16", "|V1": "uint8", "<V1": "uint8", "<f1": "uint8"}
-"""Before Flax 0.3.2 a dtype was its `.str`, which NumPy's extension types do not survive: of two bytes there was only one."""
+"""Before Flax 0.3.2 a dtype was its `.str`, which extension types do not survive: of two bytes there was only one."""
 
 
 def _numpy_dtype(text: str) -> np.dtype[Any]:
@@ -213,6 +216,12 @@ def _in_order(node: Node) -> list[Node]:
     if isinstance(node, dict):
         return [node.get(str(position)) for position in range(len(node))]
     return list(node) if isinstance(node, list | tuple) else []
+
+
+def _saved_spec(node: dict[str, Node]) -> SavedSpec | None:
+    kvstore = node.get("kvstore")
+    place = kvstore.get("path") if isinstance(kvstore, dict) and "driver" in node else None
+    return SavedSpec(place.rstrip("/").rpartition("/")[2]) if isinstance(place, str) else None
 
 
 def _map(path: Path) -> mmap.mmap:

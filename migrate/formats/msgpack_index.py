@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from mmap import mmap
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from migrate.formats.files import damaged
+
+if TYPE_CHECKING:
+    from mmap import mmap
+    from pathlib import Path
 
 MAX_DEPTH = 200
 """Levels of nesting; real trees have a dozen."""

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from migrate import dtypes
 from migrate.codes import M407, M410
-from migrate.errors import Diagnostic
 from migrate.formats import orbax_metadata
-from migrate.formats.base import Value
 from migrate.formats.files import children, is_dir, is_file
 from migrate.formats.item import Item, ItemInfo, Location
 from migrate.formats.msgpack import MsgpackFile
 from migrate.formats.orbax_tree import Inline, Nothing, Records, Source, StoredArray, Text, lost_values, outline
 from migrate.formats.zarr_metadata import METADATA_KEYS, ArrayMetadata
 from migrate.formats.zarr_store import ZarrStore
-from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, KeyPath, Storage
+from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, KeyPath, Sharding, Storage
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
     import numpy as np
+
+    from migrate.errors import Diagnostic
+    from migrate.formats.base import Value
 
 _PYTHON_NUMBERS = ("bool", "int64", "float64", "complex128")
 _OWN_FILES = (
@@ -63,10 +65,8 @@ class OrbaxItem(Item):
             era=orbax_metadata.describe_era(folder, declared),
             zarr3=any(array.driver == "zarr3" for array in self._arrays.values()),
             metadata=orbax_metadata.read_custom_metadata(folder, declared),
-            notes=(
-                *self._store.notes, *found.notes, *(self._values.notes if self._values else ()), *key_notes, *self._strays()
-            ),
-        )  # fmt: skip
+            notes=(*self._store.notes, *found.notes, *key_notes, *self._value_notes(), *self._strays()),
+        )
 
     def _read_array_metadata(self) -> Mapping[str, ArrayMetadata]:
         stored = {path: source.name for path, source in self._sources.items() if isinstance(source, StoredArray)}
@@ -114,7 +114,7 @@ class OrbaxItem(Item):
         storage = Storage(array.driver, array.chunks, array.codec)
         if source.name in self._impls:
             key = AbstractArray(array.aval.shape[:-1], dtypes.key_name(self._impls[source.name]))
-            return AbstractLeaf("array", key, storage=storage)
+            return AbstractLeaf("array", key, storage=replace(storage, chunks=array.chunks[:-1]))
         return AbstractLeaf(
             "scalar" if source.scalar and not array.aval.shape else "array", array.aval, storage=storage
         )
@@ -124,8 +124,11 @@ class OrbaxItem(Item):
             return "orbax ocdbt"
         return "orbax zarr" if self._arrays or not self._values else "orbax msgpack"
 
+    def _value_notes(self) -> list[Diagnostic]:
+        return self._values.notes if self._values else []
+
     def _strays(self) -> list[Diagnostic]:
-        """A note with the files that no part of the format is named after."""
+        """A note with the files that no part of the format is named after; a bare leaf's chunks have no such names."""
         parameters = {name.split("/", 1)[0] for name in self._arrays}
         own = {*_OWN_FILES, *parameters}
         strays = [
@@ -133,7 +136,7 @@ class OrbaxItem(Item):
             for child in children(self._folder)
             if child.name not in own and not child.name.startswith("ocdbt.process_")
         ]
-        return [ignored_files(self._folder, strays)] if strays else []
+        return [ignored_files(self._folder, strays)] if strays and "" not in parameters else []
 
     def load(self, stored: KeyPath) -> Value:
         """One leaf's value; a scalar whose dtype is none of Python's own comes as a NumPy scalar of that dtype."""
@@ -173,10 +176,12 @@ def ignored_files(folder: Path, names: list[str]) -> Diagnostic:
     return M407.at(f"ignored in `{folder}`, as no part of the checkpoint: {listed}", paths=names)
 
 
-def _with_sharding(leaf: AbstractLeaf, source: Source, shardings: Mapping[str, Any]) -> AbstractLeaf:
+def _with_sharding(leaf: AbstractLeaf, source: Source, shardings: Mapping[str, Sharding]) -> AbstractLeaf:
     if not isinstance(source, StoredArray) or source.name not in shardings:
         return leaf
-    return replace(leaf, sharding=shardings[source.name])
+    sharding = shardings[source.name]
+    rank = len(leaf.aval.shape) if leaf.aval else 0
+    return replace(leaf, sharding=replace(sharding, spec=sharding.spec[:rank]))  # a key's words are no dimension
 
 
 def _is_number(leaf: AbstractLeaf) -> bool:

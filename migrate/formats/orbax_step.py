@@ -1,21 +1,23 @@
 """The directory of one step: pytree items, JSON items, and what neither is.
 
-`CheckpointManager` wrote `default/` or items by name, Orbax's version 1 writes `pytree/` or `state/`; the names mean nothing
-here, each child is taken for what it contains.
+`CheckpointManager` wrote `default/` or items by name, Orbax's version 1 writes `pytree/` or `state/`; the names mean
+nothing here, each child is taken for what it contains.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from migrate.codes import M401, M406, M409
 from migrate.errors import CheckpointError, Diagnostic, did_you_mean
 from migrate.formats.files import children, is_dir, is_file, read_json, read_json_object
 from migrate.formats.orbax_item import ignored_files, is_item
 from migrate.formats.orbax_metadata import as_metadata, read_custom_metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
 
 _MARKERS = ("_CHECKPOINT_METADATA", "orbax.checkpoint", "commit_success.txt")
 _JSON_FILES = ("metadata", "metrics", "data.json")
@@ -92,8 +94,8 @@ def choose_items(folder: Path, contents: StepContents, wanted: str | None) -> Ma
         return {wanted: contents.items[wanted]}
     kind = "its item of that name is JSON, which is carried over as it is" if wanted in contents.extras else None
     known = f"it has {', '.join(f'`{name}`' for name in contents.items) or 'none'}"
-    help = "; ".join(part for part in (kind, did_you_mean(wanted, contents.items), known) if part)
-    raise CheckpointError(M406.at(f"`{folder}` has no pytree item `{wanted}`", help=help))
+    hints = [hint for hint in (kind, did_you_mean(wanted, contents.items), known) if hint]
+    raise CheckpointError(M406.at(f"`{folder}` has no pytree item `{wanted}`", help="; ".join(hints)))
 
 
 def read_root_metadata(root: Path) -> dict[str, Any]:

@@ -1,22 +1,26 @@
 """Which leaves an Orbax item has, and where the value of each one is.
 
-Three records describe an item, and each is missing in some era: `_METADATA` (kinds and containers, from 0.4.3), the msgpack
-`checkpoint` file (values, or placeholders for arrays beside it, up to 0.5.20) and the names of the arrays. They are brought
-together here without looking at any array; where only the names are left, the tree is inferred from them and a note says so.
+Three records describe an item, and each is missing in some era: `_METADATA` (kinds and containers, from 0.4.3), the
+msgpack `checkpoint` file (values, or placeholders for arrays beside it, up to 0.5.20) and the names of the arrays. They
+are brought together here without looking at any array; where only the names are left, the tree is inferred from them
+and a note says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from migrate.codes import M403, M410
 from migrate.errors import CheckpointError, Diagnostic
 from migrate.formats.files import COPY_WHOLE
-from migrate.formats.msgpack import MsgpackFile
+from migrate.formats.msgpack import MsgpackFile, SavedSpec
 from migrate.formats.orbax_metadata import Declared, TreeMetadata, parameter_name
 from migrate.tree import AbstractLeaf, Container, KeyPath, format_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
 _PLACEHOLDERS = ("PLACEHOLDER://", "AGGREGATED://")
 _EMPTY = {
@@ -97,7 +101,23 @@ def outline(records: Records) -> Outline:
         _refuse_lost(records.folder, [path for path, source in declared.items() if source is None])
         sources.update({path: source for path, source in declared.items() if source is not None})
         containers.update(records.declared.containers)
-    return Outline(sources, containers)
+    return Outline(sources, containers, notes=tuple(_collisions(records.folder, sources)))
+
+
+def _collisions(folder: Path, sources: Mapping[KeyPath, Source]) -> Iterator[Diagnostic]:
+    """Warnings for leaves that share one array on disk, because their keys join to the same name."""
+    sharing: dict[str, list[KeyPath]] = {}
+    for path, source in sources.items():
+        if isinstance(source, StoredArray):
+            sharing.setdefault(source.name, []).append(path)
+    for name, paths in sharing.items():
+        if len(paths) > 1:
+            names = [format_path(path) for path in paths]
+            message = (
+                f"`{folder}` has one array `{name}` for {len(paths)} leaves ({', '.join(names)}): the values of all "
+                "but one were lost when it was written"
+            )
+            yield M410.at(message, paths=names, severity="warning")
 
 
 def _from_values(records: Records) -> dict[KeyPath, Source]:
@@ -113,7 +133,12 @@ def _from_node(path: KeyPath, node: object, records: Records) -> Source:
 
 
 def _placeholder(path: KeyPath, node: object, folder: Path) -> str | None:
-    """The parameter that a string of the msgpack file stands for: until orbax 0.0.18 it was the bare name."""
+    """The parameter that an entry of the msgpack file stands for.
+
+    A placeholder says so itself; orbax 0.0.14 to 0.0.18 wrote the bare name, and before them a specification.
+    """
+    if isinstance(node, SavedSpec):
+        return node.folder
     if not isinstance(node, str):
         return None
     for prefix in _PLACEHOLDERS:
@@ -156,7 +181,7 @@ def _infer(records: Records) -> Outline:
     if not sources:
         raise CheckpointError(M403.at(f"`{records.folder}` holds no `_METADATA` and no arrays", help=COPY_WHOLE))
     message = (
-        f"`{records.folder}` has no record of its tree; it is inferred from the arrays' names, so a key with a dot reads as "
-        "two keys, and lists, empty containers and Python numbers cannot be told apart"
+        f"`{records.folder}` has no record of its tree; it is inferred from the arrays' names, so a key with a dot "
+        "reads as two keys, and lists, empty containers and Python numbers cannot be told apart"
     )
     return Outline(sources, notes=(M410.at(message),))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from migrate.errors import Diagnostic
 from migrate.formats.base import AbstractCheckpoint, Reader, Value
 from migrate.formats.canonical import Unbox, canonical
-from migrate.formats.item import Item, Location
-from migrate.tree import AbstractTree, KeyPath
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from migrate.errors import Diagnostic
+    from migrate.formats.item import Item, Location
+    from migrate.tree import AbstractTree, KeyPath
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,14 @@
-"""Steps below a root: `CheckpointManager`'s `[prefix_]<number>` directories and Flax's `checkpoint_<number>` files and directories.
+"""Steps below a root: `CheckpointManager`'s `[prefix_]<number>` directories, Flax's `checkpoint_<number>` entries.
 
-A name alone makes no step: what is in it must be a checkpoint. Directories under Orbax's temporary names and steps without
-content are saves that never finished; they are passed over with a note, and refused when asked for.
+A name alone makes no step: what is in it must be a checkpoint. Directories under Orbax's temporary names and steps
+without content are saves that never finished; they are passed over with a note, and refused when asked for.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from migrate.codes import M405, M406, M409
 from migrate.errors import CheckpointError, Diagnostic
@@ -17,6 +16,9 @@ from migrate.formats.files import children, is_dir, is_file
 from migrate.formats.msgpack import looks_like_msgpack
 from migrate.formats.orbax_item import is_item
 from migrate.formats.orbax_step import is_step
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _STEP = re.compile(r"(?:.*_)?(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)")
 _LONGEST_NAME = 255
@@ -102,12 +104,10 @@ def find_steps(root: Path) -> Steps:
     steps, unfinished, others = [], [], []
     for child in children(root):
         number = _number(child.name)
-        if is_temporary(child.name):
+        if is_temporary(child.name) or (number is not None and _is_unfinished(child)):
             unfinished.append(child)
         elif number is not None and _holds_checkpoint(child):
             steps.append(Step(number, child))
-        elif number is not None and is_dir(child) and not any(is_file(entry) for entry in children(child)):
-            unfinished.append(child)
         else:
             others.append(child)
     return Steps(root, tuple(sorted(steps, key=lambda step: step.number)), tuple(unfinished), tuple(others))
@@ -127,6 +127,18 @@ def _without_temporary(name: str) -> str:
 def _number(name: str) -> float | None:
     match = _STEP.fullmatch(name) if len(name) <= _LONGEST_NAME else None
     return float(match[1]) if match else None
+
+
+def _is_unfinished(path: Path) -> bool:
+    """Whether a directory holds nothing yet, or an item under its temporary name."""
+    if not is_dir(path):
+        return False
+    entries = children(path)
+    return any(is_temporary(entry.name) for entry in entries) or not any(_has_file(entry) for entry in entries)
+
+
+def _has_file(entry: Path) -> bool:
+    return is_file(entry) or (is_dir(entry) and any(is_file(child) for child in children(entry)))
 
 
 def _holds_checkpoint(path: Path) -> bool:

@@ -6,12 +6,11 @@ opened only to read it. TensorStore does the reading, without JAX and without it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import os
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from migrate.codes import M409, M410, M411
+from migrate.codes import M409, M410
 from migrate.errors import CheckpointError, Diagnostic
 from migrate.formats import zarr_metadata
 from migrate.formats.files import (
@@ -23,11 +22,15 @@ from migrate.formats.files import (
     is_file,
     missing,
     refuse_lfs_pointer,
+    unknown_dtype,
 )
-from migrate.formats.item import Location
+from migrate.formats.item import Location, key_prefix
 from migrate.formats.zarr_metadata import METADATA_KEYS, TENSORSTORE_DRIVERS, ArrayMetadata, Driver
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
     import numpy as np
 
 _CACHE_BYTES = 64 << 20
@@ -83,7 +86,8 @@ class ZarrStore:
         """The metadata of those parameters that there are; no chunk is read.
 
         Raises:
-          CheckpointError: a file is damaged or a git-LFS pointer, a name leads out of the checkpoint, a dtype is unknown.
+          CheckpointError: a file is damaged or a git-LFS pointer, a name leads out of the checkpoint, a dtype is
+            unknown.
         """
         wanted = [name for name in names if name not in self._found]
         for base in self._bases:
@@ -92,40 +96,40 @@ class ZarrStore:
         return {name: self._found[name][1] for name in names if name in self._found}
 
     def _read_metadata(self, base: _Base, names: list[str]) -> Iterable[tuple[str, ArrayMetadata]]:
-        if not names:
-            return
         if not base.ocdbt:
-            names = [name for name in names if _is_inside(base.path, name)]
+            names = [name for name in names if _is_inside(base.path, base.stored_name(name))]
+        for driver, key in METADATA_KEYS.items():
+            answers = self._read_keys(base, [f"{key_prefix(base.stored_name(name))}{key}" for name in names])
+            for name, content in zip(names, answers, strict=True):
+                if content is not None:
+                    yield name, self._parse(name, driver, content)
+            names = [name for name, content in zip(names, answers, strict=True) if content is None]
+
+    def _read_keys(self, base: _Base, keys: list[str]) -> list[bytes | None]:
+        """The values of many keys, requested all at once; None for those that are not there."""
+        if not keys:
+            return []
         try:
             database = base.open(self._context)
-            requests = [
-                (name, driver, database.read(f"{name}/{key}"))
-                for name in names
-                for driver, key in METADATA_KEYS.items()
-            ]
-            answers = [(name, driver, request.result()) for name, driver, request in requests]
+            answers = [request.result() for request in [database.read(key) for key in keys]]
         except _STORE_ERRORS as error:
             explain_store_failure(error, self.folder, "the arrays' metadata")
-        for name, driver, answer in answers:
-            if answer.state == "value":
-                yield name, self._parse(name, driver, answer.value)
+        return [answer.value if answer.state == "value" else None for answer in answers]
 
     def _parse(self, name: str, driver: Driver, content: bytes) -> ArrayMetadata:
         where = self.folder / name / METADATA_KEYS[driver]
         try:
             return zarr_metadata.parse(content, driver)
         except zarr_metadata.UnknownDtypeError as error:
-            message = f"`{where}` has the dtype `{error}`, which no array of JAX has"
-            raise CheckpointError(M411.at(message, paths=(name,))) from error
+            raise unknown_dtype(f"`{where}`", error) from error
         except ValueError as error:
             refuse_lfs_pointer(where)
             raise damaged(where, f"it does not describe an array ({error})") from error
 
     def names(self) -> list[str]:
         """Every parameter's name, for checkpoints that have no other record of them."""
-        suffixes = tuple(f"/{key}" for key in METADATA_KEYS.values())
-        found = [key.decode(errors="replace") for base in self._bases for key in self._keys(base)]
-        return sorted({key.rpartition("/")[0] for key in found if key.endswith(suffixes)})
+        found = [key.decode(errors="replace").rpartition("/") for base in self._bases for key in self._keys(base)]
+        return sorted({name for name, _, key in found if key in METADATA_KEYS.values()})
 
     def _keys(self, base: _Base) -> list[bytes]:
         try:
@@ -137,7 +141,7 @@ class ZarrStore:
     def location(self, name: str, *, fill_missing: bool, key_impl: str | None) -> Location:
         """Where a parameter's chunks lie; its metadata must have been asked for."""
         base, found = self._found[name]
-        return Location(base.path, base.ocdbt, name, found.driver, fill_missing, key_impl)
+        return Location(base.path, base.ocdbt, base.stored_name(name), found.driver, fill_missing, key_impl)
 
     def read(self, name: str, *, fill_missing: bool) -> np.ndarray[Any, Any]:
         """A parameter's whole array, as it is stored; its metadata must have been asked for.
@@ -151,7 +155,7 @@ class ZarrStore:
         self._refuse_empty_claim(name, found)
         spec = {
             "driver": TENSORSTORE_DRIVERS[found.driver],
-            "kvstore": base.spec(f"{name}/"),
+            "kvstore": base.spec(key_prefix(base.stored_name(name))),
             "recheck_cached_metadata": False,
             "recheck_cached_data": False,
             "fill_missing_data_reads": fill_missing,
@@ -182,6 +186,10 @@ class _Base:
     def __init__(self, path: Path, *, ocdbt: bool) -> None:
         self.path, self.ocdbt = path.absolute(), ocdbt
 
+    def stored_name(self, name: str) -> str:
+        """A parameter's name as it is on disk: TensorStore takes a backslash for a slash in file names."""
+        return name if self.ocdbt else name.replace("\\", "/")
+
     def spec(self, key: str) -> dict[str, Any]:
         """A TensorStore specification of what lies below `key`."""
         if self.ocdbt:
@@ -205,11 +213,16 @@ def _is_inside(folder: Path, name: str) -> bool:
     Raises:
       CheckpointError: its name or a link leads out.
     """
-    place = folder / name.lstrip("/")
-    try:
-        inside = place.resolve().is_relative_to(folder.resolve())
-    except (OSError, ValueError, RuntimeError):
-        return False
-    if ".." in name.split("/") or (not inside and is_dir(place)):
+    segments = name.split("/")
+    place = folder.joinpath(*(segment for segment in segments if segment))
+    if ".." in segments or (_passes_link(folder, place) and not place.resolve().is_relative_to(folder.resolve())):
         raise damaged(folder, f"the parameter `{name}` leads out of the checkpoint", paths=(name,))
-    return is_dir(place)
+    return os.path.isdir(place)
+
+
+def _passes_link(folder: Path, place: Path) -> bool:
+    while place != folder:
+        if os.path.islink(place):
+            return True
+        place = place.parent
+    return False

@@ -7,6 +7,8 @@ over the whole registry (`migrate.testing.ops`):
     inverse.infer(infer(a)) == a
     exact  ⇒  inverse.apply(apply(xs)) == xs, bit for bit
 
+(A NaN that crosses dtypes comes back as a NaN; its payload bits are no value.)
+
 Ops see arrays, never key paths; which arrays they see is the planner's business. Renaming is not an op.
 """
 

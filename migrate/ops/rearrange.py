@@ -82,9 +82,8 @@ class Rearrange(Op):
             names = " or ".join(f"`{name}`" for name in unknown)
             raise OpError(f"`{self.pattern}` splits axis {axis} of {array}; `sizes` must give {names}")
         if (known == 0 or size % known) if unknown else size != known:
-            raise OpError(
-                f"axis {axis} of {array} has size {size}, which `{' '.join(group) or 1}` cannot make: {known}"
-            )
+            why = f"{known} does not divide it" if unknown else f"it makes {known}"
+            raise OpError(f"axis {axis} of {array} has size {size}, which `{' '.join(group) or 1}` cannot make: {why}")
         return {name: given[name] if name in given else size // known for name in group}
 
 

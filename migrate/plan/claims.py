@@ -1,4 +1,6 @@
-"""Which rule claims which source leaf. Matching is strict: a rule that finds nothing and a leaf that two rules find are errors."""
+"""Which rule claims which source leaf. Matching is strict: a rule that finds nothing and a leaf that two rules find
+are errors.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ class Claim:
 
 @dataclass(frozen=True)
 class Claims:
-    """Every claim by the position of its rule in the rule file, in the order that lists of arrays have: `from:`, then captures."""
+    """Every claim by the position of its rule in the rule file, in the order that lists of arrays have: `from:`, then
+    captures.
+    """
 
     by_rule: Mapping[int, Sequence[Claim]]
     diagnostics: tuple[Diagnostic, ...]

@@ -57,7 +57,9 @@ def _idle_create(rule: Create, template: AbstractTree | None) -> Diagnostic:
     if template is None:
         return M201.at(f"{names} cannot be created without a template, which gives its shape", span=rule.span)
     return M201.at(
-        f"{names} matches nothing in the template", span=rule.span, help="`optional: true` allows a rule to match nothing"
+        f"{names} matches nothing in the template",
+        span=rule.span,
+        help="`optional: true` allows a rule to match nothing",
     )
 
 
@@ -187,7 +189,9 @@ def _unknown(unknown: dict[KeyPath, Task], template: AbstractTree) -> Iterable[D
 
 
 def _alike(path: KeyPath, template: AbstractTree) -> list[str]:
-    """Key paths worth comparing with this one: those with its last segment, else all; bounded, since comparing is slow."""
+    """Key paths worth comparing with this one: those with its last segment, else all; bounded, since comparing is
+    slow.
+    """
     same = [format_path(p) for p in template.leaves if p[-1:] == path[-1:]]
     return (same or [format_path(p) for p in template.leaves])[:2000]
 

@@ -38,7 +38,9 @@ def same_shape(one: AbstractLeaf, other: AbstractLeaf) -> bool:
 
 
 def same_dtype(one: AbstractLeaf, other: AbstractLeaf) -> bool:
-    """Whether two leaves with data have one dtype; a Python number and an array of its dtype agree, a string only with a string."""
+    """Whether two leaves with data have one dtype; a Python number and an array of its dtype agree, a string only with
+    a string.
+    """
     return (one.aval and one.aval.dtype) == (other.aval and other.aval.dtype)
 
 

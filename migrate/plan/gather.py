@@ -1,8 +1,9 @@
 """From the claims of one rule to its tasks: which arrays come together, in which order, and where the results go.
 
-A rule's ops run over a list of arrays. Each array in the list carries tags: what its key path captured, which `from:` pattern
-found it, and later which `to:` pattern it goes to. `concat` and `stack` take a tag away, `split` and `unstack` add one. Arrays
-whose filled right-hand sides agree belong to one task; the tags are gone once the task is made, only positions remain.
+A rule's ops run over a list of arrays. Each array in the list carries tags: what its key path captured, which `from:`
+pattern found it, and later which `to:` pattern it goes to. `concat` and `stack` take a tag away, `split` and `unstack`
+add one. Arrays whose filled right-hand sides agree belong to one task; the tags are gone once the task is made, only
+positions remain.
 """
 
 from __future__ import annotations
@@ -172,7 +173,7 @@ class _Run:
                     f"`{{{rule_op.over}}}` has a gap: {_some(missing)} of 0..{max(numbers)} is not in the source",
                     span=rule_op.span,
                     paths=[format_path(claim.path) for claim in self.group],
-                    help="a missing layer would shift all that follow; restore it or rename the rest in a rule of their own",
+                    help="a missing layer would shift all that follow; restore it, or rename the others in their own rules",
                 )
             )
 
@@ -202,11 +203,13 @@ class _Run:
         return len(found) or None
 
     def _record(self, ops: Sequence[Op], groups: Sequence[tuple[int, ...]], rule_op: RuleOp) -> None:
-        """Adds a step; one per run of equal ops, so that a `reshape: template` with several shapes stays exact."""
+        """Adds a step, which is one op: `template` and open counts have to mean the same for every array of the
+        list.
+        """
         if all(op == ops[0] for op in ops):
             self.steps.append(Step(ops[0], tuple(groups), rule_op.over))
             return
-        raise OpError("its template shapes differ among the arrays of one task; write one rule for each")
+        raise OpError("it would do different things to the arrays of one task; write a rule for each kind")
 
     def _target_aval(self, element: _Element) -> AbstractArray | None:
         """The template's leaf that this array is on its way to; the first, where an op has yet to spread it."""
@@ -274,7 +277,9 @@ def _aval(element: _Element) -> AbstractArray:
 
 
 def _reduction_key(element: _Element, over: str | None, later: set[str]) -> Hashable:
-    """Arrays with one key are reduced together: all but what is kept for later, or all but the capture that is reduced."""
+    """Arrays with one key are reduced together: all but what is kept for later, or all but the capture that is
+    reduced.
+    """
     if over is None:
         return tuple((name, value) for name, value in element.captures.items() if name in later)
     kept = tuple((name, value) for name, value in element.captures.items() if name != over)

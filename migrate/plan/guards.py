@@ -1,8 +1,8 @@
-"""What is checked before anything is planned: is this the source, and the template, that the rule file was written for?"""
+"""What is checked before anything is planned: that source and template are the ones that the rules were written for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from migrate.codes import M304, M305, M306, M308, M502
 from migrate.errors import Diagnostic
@@ -11,23 +11,53 @@ from migrate.metadata import Metadata, already_applied
 from migrate.rules.model import RuleSet
 from migrate.tree import AbstractTree
 
+SHOWN = 5
+"""How many leaves that differ are named in a message; all of them are among its paths."""
+
 
 def guard(source: AbstractCheckpoint, rules: RuleSet, template: AbstractTree | None) -> Iterator[Diagnostic]:
     """Findings about the source, its own record of itself, and the template."""
-    metadata = Metadata.from_json(source.metadata)
+    metadata = Metadata.from_json(source.metadata) or Metadata()
     yield from _source_structure(source, rules)
     yield from _target_structure(rules, template)
-    if metadata is not None:
-        yield from _own_record(source, metadata)
-        yield from _model(metadata, rules)
-        yield from _twice(source, metadata, rules)
+    yield from own_record(source)
+    yield from _model(metadata, rules)
+    yield from _twice(source, metadata, rules)
+
+
+def own_record(source: AbstractCheckpoint) -> Iterator[Diagnostic]:
+    """What a checkpoint's metadata says about its structure, against its tree; names the leaves that differ."""
+    metadata = Metadata.from_json(source.metadata)
+    if metadata is None or metadata.structure_hash in (None, source.structure_hash):
+        return
+    recorded, found = _recorded_leaves(source, metadata), source.tree.signature
+    if recorded == found:
+        return
+    differ = sorted(path for path in {*recorded, *found} if recorded.get(path) != found.get(path))
+    named = "; ".join(f"`{p}` was {recorded.get(p, 'absent')}, is {found.get(p, 'absent')}" for p in differ[:SHOWN])
+    more = f"; and {len(differ) - SHOWN} more" if len(differ) > SHOWN else ""
+    yield M306.at(
+        f"the checkpoint's structure is not the one that its metadata records: {named}{more}",
+        paths=differ,
+        help="a file was changed, lost or mixed with another checkpoint; copy it again from where it was written",
+    )
+
+
+def _recorded_leaves(source: AbstractCheckpoint, metadata: Metadata) -> Mapping[str, str]:
+    """The recorded leaves; of the chosen item only, where one item of several was chosen."""
+    names = [name for name in source.items if name]
+    if len(names) != 1 or not all(path.startswith(f"{names[0]}/") for path in metadata.leaves):
+        return metadata.leaves
+    prefix = f"{names[0]}/"
+    return {path.removeprefix(prefix): leaf for path, leaf in metadata.leaves.items() if path.startswith(prefix)}
 
 
 def _source_structure(source: AbstractCheckpoint, rules: RuleSet) -> Iterator[Diagnostic]:
     if rules.source.structure not in (None, source.structure_hash):
         yield M304.at(
-            f"the source's structure is {source.structure_hash}, but the rule file was written for {rules.source.structure}",
+            f"the source's structure is {source.structure_hash}, not {rules.source.structure}",
             span=rules.source.span,
+            label="the rule file was written for another structure",
             help="`migrate diff` compares two checkpoints leaf by leaf; pin the new hash when the difference is meant",
         )
 
@@ -35,17 +65,10 @@ def _source_structure(source: AbstractCheckpoint, rules: RuleSet) -> Iterator[Di
 def _target_structure(rules: RuleSet, template: AbstractTree | None) -> Iterator[Diagnostic]:
     if template is not None and rules.target.structure not in (None, template.structure_hash):
         yield M305.at(
-            f"the template's structure is {template.structure_hash}, but the rule file was written for {rules.target.structure}",
+            f"the template's structure is {template.structure_hash}, not {rules.target.structure}",
             span=rules.target.span,
+            label="the rule file was written for another structure",
             help="the model changed since; compare it with `migrate diff SRC --template`, then pin the new hash",
-        )
-
-
-def _own_record(source: AbstractCheckpoint, metadata: Metadata) -> Iterator[Diagnostic]:
-    if metadata.structure_hash not in (None, source.structure_hash):
-        yield M306.at(
-            f"the checkpoint says that its structure is {metadata.structure_hash}, but what is on disk is {source.structure_hash}",
-            help="a file was changed, lost or mixed with another checkpoint; copy it again from where it was written",
         )
 
 
@@ -54,7 +77,8 @@ def _model(metadata: Metadata, rules: RuleSet) -> Iterator[Diagnostic]:
         wanted, found = getattr(rules.source, name), getattr(metadata, name)
         if wanted is not None and found is not None and str(wanted) != str(found):
             yield M308.at(
-                f"the rule file is for {name} {wanted}, but the checkpoint's metadata says {name} {found}", span=rules.source.span
+                f"the rule file is for {name} {wanted}, but the checkpoint's metadata says {name} {found}",
+                span=rules.source.span,
             )
 
 

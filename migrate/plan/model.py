@@ -24,7 +24,8 @@ Proof = Literal["name", "shape", "value", "none"]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One op over a list of arrays: `groups` says which of them each call gets; the results follow one another in order.
+    """One op over a list of arrays: `groups` says which of them each call gets; the results follow one another in
+    order.
 
     An op of one array has a group of one for each array; a reduction has one group per result.
     """
@@ -115,7 +116,9 @@ class Plan:
     Attributes:
       target: the tree that will be written: containers, boxes and shardings included.
       template: the name of the template, or None when the target is what the rules make of the source.
-      missing, unexpected, shape_mismatch, dtype_mismatch: the key paths that stop the plan; all empty in one that applies.
+      as_step: whether a checkpoint of one pytree is written as a step with one item, for a `CheckpointManager` root.
+      missing, unexpected, shape_mismatch, dtype_mismatch: the key paths that stop the plan; all empty in one that
+      applies.
     """
 
     source: AbstractCheckpoint
@@ -130,6 +133,7 @@ class Plan:
     unexpected: tuple[KeyPath, ...] = ()
     shape_mismatch: tuple[KeyPath, ...] = ()
     dtype_mismatch: tuple[KeyPath, ...] = ()
+    as_step: bool = False
 
     @property
     def applicable(self) -> bool:
@@ -145,7 +149,9 @@ class Plan:
     @property
     def bytes_written(self) -> int:
         """Host bytes of array data that will be written."""
-        return sum(task.out_bytes for task in self.tasks if task.mode == "stream") + sum(c.leaf.nbytes for c in self.created)
+        return sum(task.out_bytes for task in self.tasks if task.mode == "stream") + sum(
+            c.leaf.nbytes for c in self.created
+        )
 
     @property
     def peak_host_bytes(self) -> int:
@@ -164,6 +170,7 @@ class Plan:
             "source": self.source.structure_hash,
             "target": self.target.structure_hash,
             "rules": self.rules.digest,
+            "shardings": [str(leaf.sharding) for leaf in self.target.leaves.values() if leaf.sharding],
             "tasks": [
                 [
                     [format_path(p) for p in task.sources],

@@ -1,8 +1,9 @@
 """Moments follow their params: copies of the params' structure inside the optimizer state get the params' rules.
 
 A slot is a subtree of the source whose key paths are all key paths of the params: `mu` and `nu` of adam, `trace` of
-momentum, an EMA. Moving elements around commutes with every elementwise optimizer, so a slot's leaf goes through the very ops of
-its param and ends in the slot of the target that mirrors this one. What has no exact answer is refused with the reason.
+momentum, an EMA. Moving elements around commutes with every elementwise optimizer, so a slot's leaf goes through the
+very ops of its param and ends in the slot of the target that mirrors this one. What has no exact answer is refused
+with the reason.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ ROOTS = ("params", "model", "target")
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A subtree that mirrors the params: `prefix` in the source, the params at `root`, the relative paths that they share."""
+    """A subtree that mirrors the params: `prefix` in the source, the params at `root`, the relative paths that they
+    share.
+    """
 
     prefix: KeyPath
     root: KeyPath
@@ -34,12 +37,20 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """What following decided: tasks, leaves dropped with their params, target leaves that start afresh, and findings."""
+    """What following decided.
+
+    Attributes:
+      tasks, dropped: moments that move, and those that are left behind with their params.
+      created: target leaves that start afresh.
+      failed: moments whose task could not be made.
+      excused: target leaves that those would have filled.
+    """
 
     tasks: tuple[Task, ...] = ()
     dropped: tuple[Dropped, ...] = ()
     created: tuple[Created, ...] = ()
     failed: tuple[KeyPath, ...] = ()
+    excused: tuple[KeyPath, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
 
 
@@ -66,12 +77,7 @@ def follow(
       template: the target's tree, where there is one.
     """
     outcome = [_follow_slot(_Slot(rules, source, claims, slot, template), param_tasks) for slot in find_slots(source)]
-    return Followed(
-        *(
-            tuple(item for part in outcome for item in getattr(part, field))
-            for field in ("tasks", "dropped", "created", "failed", "diagnostics")
-        )
-    )
+    return _together(outcome)
 
 
 def _param_roots(tree: AbstractTree) -> list[KeyPath]:
@@ -149,11 +155,16 @@ def _follow_slot(slot: _Slot, param_tasks: Sequence[Task]) -> Followed:
     parts = [_follow_rule(slot, index, claims, *home) for index, claims in by_rule.items()]
     parts.append(_kept(slot, *home))
     parts.append(_fresh(slot, *home))
+    return _together(parts)
+
+
+def _together(parts: Sequence[Followed]) -> Followed:
     return Followed(
         tasks=tuple(t for p in parts for t in p.tasks),
         dropped=tuple(d for p in parts for d in p.dropped),
         created=tuple(c for p in parts for c in p.created),
         failed=tuple(f for p in parts for f in p.failed),
+        excused=tuple(e for p in parts for e in p.excused),
         diagnostics=tuple(d for p in parts for d in p.diagnostics),
     )
 
@@ -169,11 +180,26 @@ def _follow_rule(slot: _Slot, index: int, claims: Sequence[Claim], home: KeyPath
         return _reset(slot, rule, data, home, root)
     refused = _inexact(slot, rule, data)
     if refused:
-        return Followed(failed=tuple(c.path for c in data), diagnostics=(refused,))
+        failed = tuple(c.path for c in data)
+        return Followed(failed=failed, excused=_mirrored(slot, rule, home, root), diagnostics=(refused,))
     made = gather(rule, data, slot.template, lambda path: home + path[len(root) :])
     depth = len(slot.slot.prefix)
     tasks = tuple(replace(t, follows=slot.slot.root + t.sources[0][depth:]) for t in made.tasks)
-    return Followed(tasks=tasks, failed=made.failed, diagnostics=made.diagnostics)
+    excused = _mirrored(slot, rule, home, root) if made.failed else ()
+    return Followed(tasks=tasks, failed=made.failed, excused=excused, diagnostics=made.diagnostics)
+
+
+def _mirrored(slot: _Slot, rule: Move | Create, home: KeyPath, root: KeyPath) -> tuple[KeyPath, ...]:
+    """The template's moments of all params that a rule's right-hand side names."""
+    leaves = slot.template.leaves if slot.template else {}
+    params = (root + path[len(home) :] for path in leaves if path[: len(home)] == home)
+    named = (path for path in params if any(pattern.match(path) is not None for pattern in rule.targets))
+    kept = (path for path in named if not isinstance(rule, Create) or not _excepted(rule, path))
+    return tuple(home + path[len(root) :] for path in kept)
+
+
+def _excepted(rule: Create, path: KeyPath) -> bool:
+    return any(pattern.match(path) is not None for pattern in rule.excepts)
 
 
 def _reset(slot: _Slot, rule: Move, claims: Sequence[Claim], home: KeyPath, root: KeyPath) -> Followed:
@@ -188,7 +214,10 @@ def _reset(slot: _Slot, rule: Move, claims: Sequence[Claim], home: KeyPath, root
     return Followed(
         dropped=tuple(Dropped(c.path, c.leaf, rule=rule.span) for c in claims),
         created=tuple(
-            Created(path, tree.leaves[path], init, rule.span) for t in made.tasks for path in t.targets if path in tree.leaves
+            Created(path, tree.leaves[path], init, rule.span)
+            for t in made.tasks
+            for path in t.targets
+            if path in tree.leaves
         ),
     )
 
@@ -206,7 +235,7 @@ def _inexact(slot: _Slot, rule: Move, claims: Sequence[Claim]) -> Diagnostic | N
     odd = [c for c in claims if rule.ops and c.leaf.aval and c.leaf.aval.shape != _param_shape(slot, c.path)]
     if odd:
         return M210.at(
-            f"`{format_path(odd[0].path)}` is {odd[0].leaf}, not of its param's shape: factored moments cannot follow ops",
+            f"`{format_path(odd[0].path)}` is {odd[0].leaf}, not of its param's shape: such moments cannot follow ops",
             span=rule.span,
             paths=[format_path(c.path) for c in odd],
             help="say `moments: reset` in this rule, or write rules for the slot",
@@ -234,25 +263,16 @@ def _kept(slot: _Slot, home: KeyPath, root: KeyPath) -> Followed:
 
 def _fresh(slot: _Slot, home: KeyPath, root: KeyPath) -> Followed:
     """Moments of created params start as the optimizer starts them."""
-    if slot.template is None:
-        return Followed()
-    created = []
-    for rule in slot.rules.rules:
-        if not isinstance(rule, Create):
-            continue
-        for path in slot.template.leaves:
-            moment = home + path[len(root) :]
-            if moment in slot.template.leaves and path[: len(root)] == root and _matches(rule, path):
-                created.append(Created(moment, slot.template.leaves[moment], Init("template"), rule.span))
-    return Followed(created=tuple(created))
-
-
-def _matches(rule: Create, path: KeyPath) -> bool:
-    return any(p.match(path) is not None for p in rule.targets) and not any(p.match(path) is not None for p in rule.excepts)
+    creates = [rule for rule in slot.rules.rules if isinstance(rule, Create)]
+    moments = [(moment, rule) for rule in creates for moment in _mirrored(slot, rule, home, root)]
+    leaves = slot.template.leaves if slot.template else {}
+    return Followed(created=tuple(Created(path, leaves[path], Init("template"), rule.span) for path, rule in moments))
 
 
 def _home(slot: _Slot, param_tasks: Sequence[Task]) -> tuple[KeyPath, KeyPath] | Diagnostic | None:
-    """The slot's place in the target and the root of the params there, why it is not clear, or None if there is none."""
+    """The slot's place in the target and the root of the params there, why it is not clear, or None if there is
+    none.
+    """
     below = slot.slot.root
     targets = [path for t in param_tasks for s in t.sources[:1] if s[: len(below)] == below for path in t.targets]
     if slot.template is not None:

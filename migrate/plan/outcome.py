@@ -1,7 +1,7 @@
 """The target's tree when there is no template: what the rules make of the source.
 
-Kept leaves keep everything. Moved ones take their kind and the level that Flax adds on disk from their source, and the lists and
-tuples of the source stay lists and tuples where their whole content moved along.
+Kept leaves keep everything. Moved ones take their kind and the level that Flax adds on disk from their source, and the
+lists and tuples of the source stay lists and tuples where their whole content moved along.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ def outcome(source: AbstractTree, tasks: Sequence[Task], created: Iterable[Creat
       created: what has no source.
       boxes: whether the level that Flax adds on disk stays (as `value`, its present name).
     """
-    leaves = {path: _leaf(source, task, index, boxes=boxes) for task in tasks for index, path in enumerate(task.targets)}
+    leaves = {
+        path: _leaf(source, task, index, boxes=boxes) for task in tasks for index, path in enumerate(task.targets)
+    }
     leaves.update({creation.target: creation.leaf for creation in created})
     return AbstractTree.build(leaves.items(), _containers(source, tasks, leaves))
 
@@ -39,7 +41,9 @@ def _leaf(source: AbstractTree, task: Task, index: int, *, boxes: bool) -> Abstr
 def _containers(
     source: AbstractTree, tasks: Iterable[Task], leaves: Mapping[KeyPath, AbstractLeaf]
 ) -> dict[KeyPath, Container]:
-    """Kinds of the inner nodes: that of the source's node wherever a leaf moved with the end of its key path unchanged."""
+    """Kinds of the inner nodes: that of the source's node wherever a leaf moved with the end of its key path
+    unchanged.
+    """
     kinds: dict[KeyPath, Container] = {}
     for task in tasks:
         for target in task.targets:

@@ -1,4 +1,6 @@
-"""From a rule set and two trees to a plan. Every problem is a finding of the plan; a user's mistake raises nothing here."""
+"""From a rule set and two trees to a plan. Every problem is a finding of the plan; a user's mistake raises nothing
+here.
+"""
 
 from __future__ import annotations
 
@@ -99,7 +101,7 @@ def _by_rules(source: AbstractTree, rules: RuleSet, target: AbstractTree | None)
         diagnostics=(*claims.diagnostics, *named.diagnostics, *followed.diagnostics, *idle),
         settled=frozenset({*claims.claimed, *failed, *(p for t in followed.tasks for p in t.sources)})
         | {drop.source for drop in dropped},
-        excused=_excused(rules, claims, failed, target),
+        excused=_excused(rules, claims, failed, target) | {*followed.excused},
     )
 
 
@@ -120,7 +122,7 @@ def _carry_out(rules: RuleSet, claims: Claims, target: AbstractTree | None) -> F
             tasks += made.tasks
             failed += made.failed
             diagnostics += made.diagnostics
-    return Followed(tuple(tasks), tuple(dropped), (), tuple(failed), tuple(diagnostics))
+    return Followed(tuple(tasks), tuple(dropped), failed=tuple(failed), diagnostics=tuple(diagnostics))
 
 
 def _moves(leaf: AbstractLeaf, rule: Move, target: AbstractTree | None) -> bool:
@@ -145,7 +147,9 @@ def _excused(
 def _rest(
     draft: _Draft, source: AbstractTree, rules: RuleSet, target: AbstractTree | None
 ) -> tuple[_Draft, tuple[KeyPath, ...]]:
-    """Leaves that no rule names: they keep their key path, hold no data, are dropped as the rules say, or are unexpected."""
+    """Leaves that no rule names: they keep their key path, hold no data, are dropped as the rules say, or are
+    unexpected.
+    """
     tasks, dropped, unexpected = list(draft.tasks), list(draft.dropped), []
     written = {path for task in draft.tasks for path in task.targets} | {c.target for c in draft.created}
     for path, leaf in source.leaves.items():
@@ -163,5 +167,3 @@ def _rest(
 def _alike(source: AbstractTree, target: AbstractTree, path: KeyPath) -> bool:
     """A leaf with data keeps its path onto a leaf with data; one without data never fills one with."""
     return source.leaves[path].has_data == target.leaves[path].has_data
-
-

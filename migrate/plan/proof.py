@@ -1,7 +1,8 @@
 """What a plan proves about itself, from metadata alone: by name, by shape, or not at all.
 
-A leaf that keeps key path, shape and dtype is proved by name. A leaf that moves is proved by shape when no other leaf that
-moves has its shape and dtype, and its own axes could not be exchanged unseen. Everything else rests on the rule file.
+A leaf that keeps key path, shape and dtype is proved by name. A leaf that moves is proved by shape when no other leaf
+that moves has its shape and dtype, and its own axes could not be exchanged unseen. Everything else rests on the rule
+file.
 """
 
 from __future__ import annotations
@@ -27,9 +28,7 @@ def _kept(task: Task) -> bool:
     return not task.steps and task.sources == task.targets
 
 
-def _proved(
-    task: Task, sources: Counter[AbstractArray | None], targets: Counter[AbstractArray | None]
-) -> Task:
+def _proved(task: Task, sources: Counter[AbstractArray | None], targets: Counter[AbstractArray | None]) -> Task:
     if _kept(task):
         return replace(task, proved="name")
     avals = (*task.in_avals, *task.out_avals)

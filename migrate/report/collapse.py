@@ -1,7 +1,7 @@
 """Many key paths in few lines, without ever saying more than is true.
 
-Two folds. `fold_integers` turns integers into `{a..b}` where lines are otherwise equal: every combination that the drawn
-line stands for is really there. `fold_siblings` puts names under one parent into braces, `{kernel,bias}`.
+Two folds. `fold_integers` turns integers into `{a..b}` where lines are otherwise equal: every combination that the
+drawn line stands for is really there. `fold_siblings` puts names under one parent into braces, `{kernel,bias}`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from migrate.tree import KeyPath, format_path
@@ -27,12 +28,12 @@ class Line:
 
     Attributes:
       columns: key paths (a source, or a source and a target), segment by segment as they are drawn.
-      key: what must be equal for two lines to become one: shapes, dtypes, ops, rule.
+      key: what must be equal for two lines to become one, such as ops and rule; shapes and dtypes come last.
       members: what the line stands for, in order.
     """
 
     columns: tuple[Column, ...]
-    key: Hashable
+    key: tuple[Hashable, ...]
     members: tuple[Any, ...]
 
     @property
@@ -48,7 +49,7 @@ def segments(path: KeyPath) -> Column:
 
 def collapse_paths(paths: Iterable[KeyPath]) -> tuple[str, ...]:
     """Key paths of one kind, in as few words as possible."""
-    lines = [Line((segments(path),), None, (path,)) for path in paths]
+    lines = [Line((segments(path),), (), (path,)) for path in paths]
     return tuple(line.texts[0] for line in fold_siblings(fold_integers(lines)))
 
 
@@ -118,9 +119,7 @@ def _products(points: Sequence[tuple[str, ...]]) -> list[tuple[tuple[str, ...], 
     shared: dict[frozenset[tuple[str, ...]], list[str]] = {}
     for value, rest in tails.items():
         shared.setdefault(frozenset(rest), []).append(value)
-    return [
-        (tuple(values), *product) for values in shared.values() for product in _products(tails[values[0]])
-    ]
+    return [(tuple(values), *product) for values in shared.values() for product in _products(tails[values[0]])]
 
 
 def _in_step(rows: Sequence[tuple[str, ...]], owners: Sequence[int]) -> list[tuple[str, ...]] | None:
@@ -145,12 +144,8 @@ def _line(
     family: Mapping[tuple[str, ...], Line],
 ) -> Line:
     ranges = dict(zip(free, map(set, product), strict=True))
-    chosen = [
-        row for point, row in by_point.items() if all(v in ranges[h] for h, v in zip(free, point, strict=True))
-    ]
-    values = [
-        tuple({row[leader]: row[hole] for row in chosen}.values()) for hole, leader in enumerate(leaders)
-    ]
+    chosen = [row for point, row in by_point.items() if all(v in ranges[h] for h, v in zip(free, point, strict=True))]
+    values = [tuple({row[leader]: row[hole] for row in chosen}.values()) for hole, leader in enumerate(leaders)]
     return _filled(first, values, [family[row] for row in chosen])
 
 
@@ -166,27 +161,34 @@ def _range(values: Sequence[str]) -> str:
     if len(values) == 1:
         return values[0]
     numbers = [int(value) for value in values]
-    steps = {after - before for before, after in zip(numbers, numbers[1:], strict=False)}
+    steps = {after - before for before, after in pairwise(numbers)}
     plain = all(str(number) == value for number, value in zip(numbers, values, strict=True))
     regular = steps in ({1}, {-1}) and (plain or len({len(value) for value in values}) == 1)
     return f"{{{values[0]}..{values[-1]}}}" if regular else f"{{{','.join(values)}}}"
 
 
-def fold_siblings(lines: Iterable[Line]) -> list[Line]:
-    """Lines with equal keys under one parent become one with braces, from the deepest parent up, while that is readable."""
+def fold_siblings(lines: Iterable[Line], *, nested: bool = True) -> list[Line]:
+    """Lines with equal keys under one parent become one with braces, from the deepest up, while that is readable.
+
+    Without `nested`, only names of leaves go into braces.
+    """
     folded = list(lines)
     for depth in range(max((len(line.columns[0]) for line in folded), default=1) - 1, 0, -1):
         groups: dict[Hashable, list[Line]] = {}
         for index, line in enumerate(folded):
-            groups.setdefault(_parent(line, depth) or index, []).append(line)
+            groups.setdefault(_parent(line, depth, nested=nested) or index, []).append(line)
         folded = [line for group in groups.values() for line in _braced(group, depth)]
     return folded
 
 
-def _parent(line: Line, depth: int) -> Hashable:
-    """What siblings share at this depth: key and parents, where the rest is the same in every column; None without one."""
+def _parent(line: Line, depth: int, *, nested: bool) -> Hashable:
+    """What siblings share at this depth: key and parents, where the rest is the same in every column; else None."""
     rest = len(line.columns[0]) - depth
-    if rest < 1 or any(len(c) <= rest or c[-rest:] != line.columns[0][depth:] for c in line.columns):
+    if (
+        rest < 1
+        or (rest > 1 and not nested)
+        or any(len(c) <= rest or c[-rest:] != line.columns[0][depth:] for c in line.columns)
+    ):
         return None
     return (line.key, tuple(column[:-rest] for column in line.columns))
 

@@ -18,7 +18,13 @@ def draw(report: Report) -> str:
 def _annotation(finding: Finding) -> str:
     span = finding.span
     place = (
-        {"file": span.file, "line": span.line, "endLine": span.end_line, "col": span.column, "endColumn": span.end_column}
+        {
+            "file": span.file,
+            "line": span.line,
+            "endLine": span.end_line,
+            "col": span.column,
+            "endColumn": span.end_column,
+        }
         if span
         else {}
     )

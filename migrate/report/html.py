@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -15,9 +15,9 @@ _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 80rem; padding: 0 1rem; }
 h1 { font-size: 1.3rem; overflow-wrap: anywhere; }
 table { border-collapse: collapse; width: 100%; }
-td, th { padding: .2rem .6rem .2rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid #8883; }
+td { padding: .2rem .6rem .2rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid #8883; }
 td.path, pre { font-family: ui-monospace, monospace; white-space: pre-wrap; overflow-wrap: anywhere; }
-.faint, th { color: var(--faint); font-weight: normal; } .gone { color: var(--gone); } .new { color: var(--new); } .changed { color: var(--changed); }
+.faint { color: var(--faint); } .gone { color: var(--gone); } .new { color: var(--new); } .changed { color: var(--changed); }
 pre { background: #8881; padding: 1rem; border-radius: .4rem; }
 """
 _CLASSES = {"-": "gone", "+": "new", "~": "changed", "*": "changed", "&": "faint", "=": "faint"}
@@ -35,42 +35,61 @@ def draw(*reports: Report) -> str:
 
 def _section(report: Report) -> str:
     parts = [
-        f"<h1>{escape(report.title or report.command)}</h1>\n",
-        _facts(report.facts),
-        f"<pre>{escape(draw_findings(report.findings, verbose=True))}</pre>\n" if report.findings else "",
-        f'<p class="faint">{escape(report.legend)}</p>\n' if report.legend else "",
+        _tag("h1", report.title or report.command),
+        _table(([label], [value]) for label, value in report.facts),
+        _tag("pre", draw_findings(report.findings, verbose=True)),
+        _tag("p", report.legend, "faint"),
         _rows(report.rows),
-        f'<p class="faint">{escape(report.omitted)}</p>\n' if report.omitted else "",
-        *(f"<p>{escape(sentence)}</p>\n" for sentence in report.summary),
+        _tag("p", report.omitted, "faint"),
+        *(_tag("p", sentence) for sentence in report.summary),
         _details("Every task", report.data.get("tasks")),
         _details("Every leaf", report.data.get("leaves")),
     ]
     return f"<section>\n{''.join(parts)}</section>\n"
 
 
-def _facts(facts: Iterable[tuple[str, str]]) -> str:
-    lines = [f'<tr><th>{escape(label)}</th><td class="path">{escape(value)}</td></tr>\n' for label, value in facts]
-    return f"<table>\n{''.join(lines)}</table>\n" if lines else ""
+def _tag(name: str, text: str, style: str = "") -> str:
+    """One element with escaped text; nothing when there is no text."""
+    return f"{_open(name, style)}{escape(text)}</{name}>\n" if text else ""
+
+
+def _open(name: str, style: str) -> str:
+    return f'<{name} class="{style}">' if style else f"<{name}>"
+
+
+def _cell(text: str, style: str = "") -> str:
+    return f"{_open('td', style)}{escape(text)}</td>"
+
+
+def _table(lines: Iterable[tuple[Iterable[str], Iterable[str]]]) -> str:
+    """Lines of a table, each with faint cells first and then cells in the type of key paths."""
+    body = "".join(
+        f"<tr>{''.join(_cell(t, 'faint') for t in faint)}{''.join(_cell(t, 'path') for t in paths)}</tr>\n"
+        for faint, paths in lines
+    )
+    return f"<table>\n{body}</table>\n" if body else ""
 
 
 def _rows(rows: Iterable[Row]) -> str:
-    lines = [
-        f'<tr><td class="{_CLASSES.get(row.symbol, "")}">{escape(f"{row.symbol} {row.verb}".strip())}</td>'
-        f'<td class="path">{escape(row.subject)}{f"<br>→ {escape(row.target)}" if row.target else ""}</td>'
-        f'<td class="path">{escape(row.detail)}</td><td class="faint">{escape(row.mode)}</td><td class="faint">{escape(row.place)}</td></tr>\n'
-        for row in rows
-    ]
-    return f"<table>\n{''.join(lines)}</table>\n" if lines else ""
+    body = "".join(f"<tr>{''.join(_row_cells(row))}</tr>\n" for row in rows)
+    return f"<table>\n{body}</table>\n" if body else ""
 
 
-def _details(title: str, entries: Iterable[Mapping[str, Any]] | None) -> str:
+def _row_cells(row: Row) -> Iterable[str]:
+    yield _cell(f"{row.symbol} {row.verb}".strip(), _CLASSES.get(row.symbol, ""))
+    yield _cell(f"{row.subject}\n→ {row.target}" if row.target else row.subject, "path")
+    yield _cell(row.detail, "path")
+    yield _cell(row.mode, "faint")
+    yield _cell(row.place, "faint")
+
+
+def _details(title: str, entries: Sequence[Mapping[str, Any]] | None) -> str:
     """A folded table with a line for each entry and a column for each of its fields."""
-    entries = list(entries or ())
     if not entries:
         return ""
-    head = "".join(f"<th>{escape(name)}</th>" for name in entries[0])
-    lines = [f"<tr>{''.join(f'<td class="path">{escape(_value(v))}</td>' for v in e.values())}</tr>\n" for e in entries]
-    return f"<details><summary>{escape(title)} ({len(entries):,})</summary>\n<table>\n<tr>{head}</tr>\n{''.join(lines)}</table>\n</details>\n"
+    names = list(entries[0])
+    table = _table([(names, ()), *(((), map(_value, entry.values())) for entry in entries)])
+    return f"<details><summary>{escape(title)} ({len(entries):,})</summary>\n{table}</details>\n"
 
 
 def _value(value: Any) -> str:

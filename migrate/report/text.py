@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from migrate.report.diagnostics import Paint, plain
 from migrate.report.view import Report, Row
 
-_WIDEST_PATH = 66
+_WIDEST_PATH = 72
+_WIDEST_PAIR = 60
 _STYLES = {"-": "gone", "+": "new", "~": "changed", "*": "changed", "&": "faint", "=": "faint"}
 
 
 def draw(report: Report, paint: Paint = plain) -> str:
-    """Title, facts, body and summary; findings are drawn apart (`diagnostics.draw_findings`), as they may go elsewhere."""
+    """Title, facts, body and summary; findings are drawn apart, as they may go elsewhere."""
     blocks = [
         [paint(report.title, "strong")] if report.title else [],
         _facts(report.facts, paint),
@@ -53,4 +54,4 @@ def _cells(row: Row) -> list[str]:
     if not row.target:
         return [row.subject]
     joined = f"{row.subject} → {row.target}"
-    return [joined] if len(joined) <= _WIDEST_PATH else [row.subject, f"→ {row.target}"]
+    return [joined] if len(joined) <= _WIDEST_PAIR else [row.subject, f"→ {row.target}"]

@@ -1,7 +1,7 @@
 """The view model: what a command has to say, as strings and numbers, before anything decides how it looks.
 
-Builders (`of_plan`, `of_diff`, `of_checkpoint`, `of_receipt`) turn values of the floors below into a `Report`; drawings (`text`,
-`json`, `html`, `github`) turn a `Report` into characters. Neither knows the other.
+Builders (`of_plan`, `of_diff`, `of_checkpoint`, `of_receipt`) turn values of the floors below into a `Report`; drawings
+(`text`, `json`, `html`, `github`) turn a `Report` into characters. Neither knows the other.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from itertools import takewhile
 
 from migrate.rules.expression import PatternError
@@ -38,10 +39,13 @@ class _SegmentMatcher:
         self._suffix = _literals(segments[::-1])[::-1]
         self._length = sum(not is_rest(segment) for segment in segments)
         self._exact_length = self._length == len(segments)
-        compiler = _Compiler()
-        self._regex = re.compile("".join(map(compiler.segment, segments)), re.DOTALL)
-        self._groups = compiler.groups
-        self._computes = any(isinstance(part, Computed) for part in compiler.groups)
+        self._compiler = _Compiler()
+        self._expression = "".join(map(self._compiler.segment, segments))
+
+    @cached_property
+    def _regex(self) -> re.Pattern[str]:
+        """Compiled when it is first needed: most patterns of a long rule file are filled and never matched."""
+        return re.compile(self._expression, re.DOTALL)
 
     def __call__(self, path: KeyPath) -> Bindings | None:
         if len(path) != self._length and (self._exact_length or len(path) < self._length):
@@ -55,17 +59,13 @@ class _SegmentMatcher:
 
     def _bindings(self, texts: Sequence[str]) -> Bindings | None:
         bindings: dict[str, str | KeyPath] = {}
-        for part, text in zip(self._groups, texts, strict=True):
-            if isinstance(part, Capture):
+        computed: list[tuple[Computed, str]] = []
+        for part, text in zip(self._compiler.groups, texts, strict=True):
+            if isinstance(part, Computed):
+                computed.append((part, text))
+            else:
                 bindings[part.name] = tuple(text.split(_END)[:-1]) if part.kind == "rest" else text
-        return bindings if self._agree(texts, bindings) else None
-
-    def _agree(self, texts: Sequence[str], bindings: Bindings) -> bool:
-        return not self._computes or all(
-            _agrees(part, text, bindings)
-            for part, text in zip(self._groups, texts, strict=True)
-            if isinstance(part, Computed)
-        )
+        return bindings if all(_agrees(part, text, bindings) for part, text in computed) else None
 
 
 def _agrees(part: Computed, text: str, bindings: Bindings) -> bool:

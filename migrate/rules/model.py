@@ -16,11 +16,12 @@ InitKind = Literal["zeros", "ones", "constant", "rng", "template"]
 
 @dataclass(frozen=True, slots=True)
 class RuleOp:
-    """An op in a rule's list; `over` names the capture that it reduces or extends over."""
+    """An op in a rule's list; `over` names the capture that it reduces or extends over, and stands at `over_span`."""
 
     op: Op
     over: str | None
     span: Span
+    over_span: Span | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,6 +105,13 @@ class Pattern:
             raise PatternError("a regular expression has no key path to fill; it can only stand on the left")
         return tuple(piece for segment in self._segments for piece in _filled(segment, bindings))
 
+    def find(self, name: str) -> tuple[int, int]:
+        """Where the text first uses a name, as offset and length; all of the text when that is not known."""
+        for part in (part for segment in self._segments for part in segment):
+            if not isinstance(part, Text) and name in _names(part):
+                return part.offset, part.length
+        return 0, len(self.text)
+
     def misuses_as_source(self) -> Iterator[PatternError]:
         """What keeps it from standing on the left: arithmetic, and wildcards that nothing tells apart."""
         for segment in self._segments:
@@ -160,6 +167,10 @@ def _computed(part: Computed, bindings: Bindings) -> object:
 def _missing(segment: object) -> str:
     holes = segment if isinstance(segment, tuple) else (segment,)
     return " and ".join(f"`{hole.source}`" for hole in holes if isinstance(hole, _Hole))
+
+
+def _names(part: Capture | Computed) -> tuple[str, ...]:
+    return (part.name,) if isinstance(part, Capture) else part.expression.names
 
 
 def _arithmetic(segment: Segment) -> Iterator[PatternError]:

@@ -1,0 +1,96 @@
+"""Moves a JAX/Flax checkpoint from the model it was trained with to the model you have now, and proves its own work.
+
+The public names live in `migrate.api` and are imported when they are first asked for (PEP 562), so that
+`import migrate` costs nothing and the command line starts at once.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import migrate.plan as _planning
+from migrate.version import __version__
+
+if TYPE_CHECKING:
+    from migrate.api import (
+        AbstractTree,
+        Checkpoint,
+        CheckpointError,
+        Diagnostic,
+        Diff,
+        ExitCode,
+        Metadata,
+        MigrateError,
+        PlanError,
+        RefusedError,
+        RuleFileError,
+        Span,
+        StoppedError,
+        UsageError,
+        Verified,
+        VerifyError,
+        abstract_template,
+        apply,
+        diff,
+        list_steps,
+        load_rules,
+        open_checkpoint,
+        structure_hash,
+        verify,
+    )
+
+__all__ = [
+    "AbstractTree",
+    "Checkpoint",
+    "CheckpointError",
+    "Diagnostic",
+    "Diff",
+    "ExitCode",
+    "Metadata",
+    "MigrateError",
+    "PlanError",
+    "RefusedError",
+    "RuleFileError",
+    "Span",
+    "StoppedError",
+    "UsageError",
+    "Verified",
+    "VerifyError",
+    "__version__",
+    "abstract_template",
+    "apply",
+    "diff",
+    "list_steps",
+    "load_rules",
+    "open_checkpoint",
+    "plan",
+    "structure_hash",
+    "verify",
+]
+
+
+class _CallableRoom(ModuleType):
+    """`migrate.plan` is a room of the package and a public function; both work, whichever was imported first."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """See `migrate.api.plan`."""
+        from migrate import api
+
+        return api.plan(*args, **kwargs)
+
+
+_planning.__class__ = _CallableRoom
+plan = _planning
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module `migrate` has no attribute `{name}`")
+    from migrate import api
+
+    return getattr(api, name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,1 @@
+"""The command line: arguments, streams, colours, exit codes. A thin shell over `migrate.api`; nobody imports it."""

@@ -1,0 +1,124 @@
+"""`migrate apply`: plan, show the plan, and run it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from migrate.cli import options
+from migrate.cli.console import Console, exit_with
+from migrate.codes import M405
+from migrate.errors import CheckpointError, ExitCode
+
+if TYPE_CHECKING:
+    from migrate.report.view import Report
+    from migrate.rules.model import RuleSet
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the user asked for, beyond source and destination."""
+
+    template: str | None
+    item: str | None
+    mesh: str | None
+    partition: str | None
+    dry_run: bool
+    engine: dict[str, Any]
+    """Options of `api.apply`."""
+
+
+@click.command("apply", context_settings=options.SETTINGS)
+@click.argument("rules")
+@click.argument("src")
+@click.argument("dst")
+@click.option("-n", "--dry-run", is_flag=True, help="Show the plan and stop; exit code 1 if it cannot be applied.")
+@options.template
+@click.option("--step", type=options.Step(every=True), help="Which step of a root; `all` writes DST/STEP for each.")
+@options.item
+@options.mesh
+@options.partition
+@click.option(
+    "--verify", type=click.Choice(["full", "digest", "none"]), default="full", help="How the result is verified."
+)
+@click.option("--overwrite", is_flag=True, help="Replace DST when the new checkpoint is complete.")
+@click.option("--allow-code", is_flag=True, help="Let `call` ops run the functions that the rule file names.")
+@options.speaking
+def command(
+    console: Console,
+    rules: str,
+    src: str,
+    dst: str,
+    dry_run: bool,
+    template: str | None,
+    step: int | str | None,
+    item: str | None,
+    mesh: str | None,
+    partition: str | None,
+    verify: str,
+    overwrite: bool,
+    allow_code: bool,
+) -> None:
+    """Write to DST what RULES make of the checkpoint SRC.
+
+    First the plan is shown. DST appears all at once, when it is complete and verified, or not at all; SRC is only read.
+    """
+    from migrate import api
+
+    wish = Wish(
+        template, item, mesh, partition, dry_run, {"verify": verify, "overwrite": overwrite, "allow_code": allow_code}
+    )
+    rule_set = api.load_rules(rules)
+    runs: list[tuple[int | None, str]] = (
+        [(None, dst)] if step != "all" else [(number, f"{dst}/{number}") for number in _every_step(src)]
+    )
+    reports = []
+    for number, where in runs:
+        chosen = options.chosen_step(step) if step != "all" else number
+        reports.append(_run(console, rule_set, src, chosen, where, wish))
+        if not reports[-1].ok:
+            break
+    console.finish(_together(console, reports, runs))
+    exit_with(reports[-1].exit_code)
+
+
+def _every_step(src: str) -> tuple[int, ...]:
+    from migrate import api
+
+    steps = api.list_steps(src)
+    if not steps:
+        raise CheckpointError(M405.at(f"{src} has no steps, so `--step all` says nothing", help="leave `--step` out"))
+    return steps
+
+
+def _run(console: Console, rules: RuleSet, src: str, step: options.StepChoice, dst: str, wish: Wish) -> Report:
+    """One checkpoint: the plan, and what became of it, as one report."""
+    from migrate import api
+    from migrate.report.of_plan import plan_report
+    from migrate.report.of_receipt import receipt_report
+
+    with api.open_checkpoint(src, step, wish.item, rules.source.unbox) as source:
+        plan = api.plan(source, rules, wish.template, mesh=wish.mesh, partition=wish.partition)
+        planned = plan_report(plan, dst, dry_run=wish.dry_run, verbose=console.complete, text_of=options.text_of)
+        console.text(planned)
+        if wish.dry_run or not plan.applicable:
+            return planned
+        receipt = api.apply(plan, source, Path(dst), listener=console.progress(), **wish.engine)
+    done = receipt_report(receipt)
+    console.text(done)
+    return replace(planned, summary=(*planned.summary, *done.summary), data={**planned.data, **done.data})
+
+
+def _together(console: Console, reports: list[Report], runs: list[tuple[int | None, str]]) -> list[Report]:
+    """In JSON, several steps are one object: the last one's verdict, and a list with what each step has to say."""
+    from migrate.report.json import payload
+    from migrate.report.view import Report
+
+    if console.format != "json" or len(runs) == 1:
+        return reports
+    steps = [{"step": step, **payload(report)} for (step, _), report in zip(runs, reports, strict=False)]
+    found = tuple(finding for report in reports for finding in report.findings)
+    return [Report("apply", max(ExitCode(r.exit_code) for r in reports), findings=found, data={"steps": steps})]

@@ -1,0 +1,52 @@
+"""`migrate check`: the mistakes of a rule file, alone or against a checkpoint and a model."""
+
+from __future__ import annotations
+
+import click
+
+from migrate.cli import options
+from migrate.cli.console import Console, exit_with
+from migrate.errors import ExitCode, RuleFileError
+from migrate.report.view import Report, findings
+
+
+@click.command("check", context_settings=options.SETTINGS)
+@click.argument("rules")
+@click.argument("src", required=False)
+@options.template
+@options.step
+@options.item
+@options.speaking
+def command(
+    console: Console, rules: str, src: str | None, template: str | None, step: int | str | None, item: str | None
+) -> None:
+    """Find every mistake in a rule file; with SRC, also everything that stops its plan. Nothing is written."""
+    if src is None and template is not None:
+        raise click.UsageError("--template needs SRC: a template alone says nothing about the rules.")
+    try:
+        report = _report(rules, src, template, options.chosen_step(step), item)
+    except RuleFileError as error:
+        report = Report("check", ExitCode.NO, findings=findings(error.diagnostics, options.text_of))
+    console.text(report, findings_are_the_answer=True)
+    console.finish([report])
+    exit_with(report.exit_code)
+
+
+def _report(rules: str, src: str | None, template: str | None, step: options.StepChoice, item: str | None) -> Report:
+    from migrate import api
+    from migrate.report.amounts import plural
+
+    rule_set = api.load_rules(rules)
+    data = {"rules": len(rule_set.rules), "name": rule_set.name, "digest": rule_set.digest}
+    if src is None:
+        return Report("check", summary=(f"{rules} is fine: {plural(len(rule_set.rules), 'rule')}.",), data=data)
+    with api.open_checkpoint(src, step, item, rule_set.source.unbox) as source:
+        plan = api.plan(source, rule_set, template)
+    fine = f"{rules} is fine for {src}: {plural(len(rule_set.rules), 'rule')}, {plural(len(plan.tasks), 'task')}."
+    return Report(
+        "check",
+        ExitCode.OK if plan.applicable else ExitCode.NO,
+        summary=(fine,) if plan.applicable else (),
+        findings=findings((*plan.diagnostics, *plan.source.notes), options.text_of),
+        data=data,
+    )

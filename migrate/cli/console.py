@@ -1,0 +1,164 @@
+"""Where things are printed and in which form: the answer on stdout, all else on stderr.
+
+Colour follows `--color`, then NO_COLOR, then FORCE_COLOR, then whether the stream is a terminal; nothing is said by
+colour alone. Progress shows only to those who can use it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Literal
+
+import click
+
+from migrate.errors import ExitCode
+from migrate.events import Event, LeafDone, Listener, PhaseDone, PhaseStarted, ignore
+from migrate.report import github, html, json, text
+from migrate.report.amounts import seconds, size
+from migrate.report.diagnostics import Paint, draw_findings, plain
+from migrate.report.view import Report
+
+Format = Literal["text", "json", "github", "html"]
+Colour = Literal["auto", "always", "never"]
+
+_CODES = {
+    "error": "1;31",
+    "warning": "1;33",
+    "note": "1;36",
+    "good": "32",
+    "new": "32",
+    "gone": "31",
+    "changed": "33",
+    "strong": "1",
+    "faint": "2",
+}
+
+
+@dataclass(frozen=True)
+class Console:
+    """How this run of the command speaks.
+
+    Attributes:
+      format: the form of the answer.
+      colour: what `--color` says.
+      quiet: whether notes and progress are left out.
+      verbose: whether lists are complete.
+      report_file: where an HTML copy of the answer goes.
+    """
+
+    format: Format = "text"
+    colour: Colour = "auto"
+    quiet: bool = False
+    verbose: bool = False
+    report_file: str | None = None
+
+    def paint(self, stream: IO[str]) -> Paint:
+        """How text for this stream is coloured."""
+        return _ansi if wants_colour(self.colour, stream) else plain
+
+    def out(self, message: str) -> None:
+        """Print a part of the answer."""
+        click.echo(message, nl=False, color=True)
+
+    def error(self, message: str) -> None:
+        """Print what is not the answer."""
+        click.echo(message, nl=False, err=True, color=True)
+
+    def text(self, report: Report, *, findings_are_the_answer: bool = False) -> None:
+        """Print a report at once when text was asked for; findings go to stderr unless they are the answer."""
+        if self.format != "text":
+            return
+        out, err = sys.stdout, sys.stderr
+        self.out(text.draw(report, self.paint(out)))
+        shown = [f for f in report.findings if f.severity != "note" or not self.quiet]
+        paint = self.paint(out if findings_are_the_answer else err)
+        (self.out if findings_are_the_answer else self.error)(draw_findings(shown, paint, verbose=self.verbose))
+
+    def finish(self, reports: Sequence[Report]) -> None:
+        """Print the whole answer in the forms other than text, and write the HTML copy."""
+        if self.format == "json":
+            self.out(json.draw(reports[0]))
+        elif self.format == "github":
+            self.out("".join(github.draw(report) for report in reports))
+        elif self.format == "html":
+            self.out(html.draw(*reports))
+        if self.report_file is not None:
+            Path(self.report_file).write_text(html.draw(*reports), encoding="utf-8")
+
+    @property
+    def complete(self) -> bool:
+        """Whether reports are built with every line."""
+        return self.verbose or self.format in ("html", "github") or self.report_file is not None
+
+    def progress(self) -> Listener:
+        """Who watches the engine: a live line on a terminal, a plain line now and then elsewhere, or nobody."""
+        if self.quiet:
+            return ignore
+        stream = sys.stderr
+        return Progress(stream, live=stream.isatty())
+
+
+def wants_colour(choice: Colour, stream: IO[str]) -> bool:
+    """`--color` over NO_COLOR over FORCE_COLOR over what the stream is."""
+    if choice != "auto":
+        return choice == "always"
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or stream.isatty()
+
+
+def _ansi(message: str, style: str) -> str:
+    return f"\x1b[{_CODES[style]}m{message}\x1b[0m" if message else ""
+
+
+def exit_with(code: ExitCode) -> None:
+    """End the command with this code."""
+    click.get_current_context().exit(int(code))
+
+
+class Progress:
+    """A listener that says how far the engine is: leaves, bytes, rate and the time that is left."""
+
+    def __init__(self, stream: IO[str], *, live: bool, pause: float | None = None) -> None:
+        self._stream = stream
+        self._live = live
+        self._pause = pause if pause is not None else 0.1 if live else 10.0
+        self._phase = PhaseStarted("", 0, 0)
+        self._started = self._shown = time.monotonic()
+        self._leaves = self._nbytes = 0
+
+    def __call__(self, event: Event) -> None:
+        """Take note of an event."""
+        if isinstance(event, PhaseStarted):
+            self._phase = event
+            self._started = self._shown = time.monotonic()
+            self._leaves = self._nbytes = 0
+        elif isinstance(event, LeafDone):
+            self._leaves += 1
+            self._nbytes += event.nbytes
+            self._show()
+        elif isinstance(event, PhaseDone) and self._live:
+            self._stream.write("\r\x1b[2K")
+            self._stream.flush()
+
+    def _show(self) -> None:
+        now = time.monotonic()
+        if now - self._shown < self._pause:
+            return
+        self._shown = now
+        line = self._line(max(now - self._started, 1e-9))
+        self._stream.write(f"\r\x1b[2K{line}" if self._live else f"{line}\n")
+        self._stream.flush()
+
+    def _line(self, elapsed: float) -> str:
+        rate = self._nbytes / elapsed
+        left = seconds((self._phase.nbytes - self._nbytes) / rate) if rate else "?"
+        return (
+            f"  {self._phase.phase:<7} {self._leaves:,}/{self._phase.leaves:,} leaves  "
+            f"{size(self._nbytes)}/{size(self._phase.nbytes)}  {size(rate)}/s  {left} left"
+        )

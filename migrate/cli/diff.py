@@ -1,0 +1,116 @@
+"""`migrate diff`: what differs between a checkpoint and another one, or a model, or what rules make of it."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from migrate.cli import options
+from migrate.cli.console import Console, exit_with
+
+if TYPE_CHECKING:
+    from migrate.api import Checkpoint
+    from migrate.plan.diff import Diff
+    from migrate.plan.model import Plan
+    from migrate.report.view import Report
+    from migrate.rules.model import RuleSet
+    from migrate.template import Template
+    from migrate.tree import AbstractTree
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """The other side as what the rules should lead to: a template, or a checkpoint that stands for one."""
+
+    spec: str
+    tree: AbstractTree
+
+
+@click.command("diff", context_settings=options.SETTINGS)
+@click.argument("src")
+@click.argument("dst", required=False)
+@options.template
+@click.option("--rules", metavar="RULES", help="Compare what these rules make of SRC.")
+@options.step
+@options.item
+@options.speaking
+def command(
+    console: Console,
+    src: str,
+    dst: str | None,
+    template: str | None,
+    rules: str | None,
+    step: int | str | None,
+    item: str | None,
+) -> None:
+    """Show the key paths that only one side has, and those that differ in shape or dtype.
+
+    The other side is the checkpoint DST, or the model that --template (or else the rule file) names. Exit code 1
+    means that something differs.
+    """
+    from migrate import api
+
+    if dst is not None and template is not None:
+        raise click.UsageError("Give DST or --template, not both.")
+    rule_set = api.load_rules(rules) if rules else None
+    with ExitStack() as stack:
+        unbox = rule_set.source.unbox if rule_set else "auto"
+        source = stack.enter_context(api.open_checkpoint(src, options.chosen_step(step), item, unbox))
+        other = stack.enter_context(api.open_checkpoint(dst)) if dst is not None else None
+        report = _report(console, source, other, template, rule_set)
+    console.text(report)
+    console.finish([report])
+    exit_with(report.exit_code)
+
+
+def _report(
+    console: Console, source: Checkpoint, other: Checkpoint | None, template: str | None, rules: RuleSet | None
+) -> Report:
+    from migrate import api
+    from migrate.report.of_diff import Side, diff_report
+
+    target = other or api.template_of(rules, template)
+    if target is None:
+        raise click.UsageError("Nothing to compare with: give DST, or --template M:F.")
+    plan = _plan(source, rules, target) if rules else None
+    return diff_report(
+        _after(plan, target) if plan else api.diff(source, target),
+        Side(str(source.abstract.path), source.abstract.format + (f" under {rules.path}" if rules else "")),
+        Side(str(other.abstract.path), other.abstract.format) if other else Side(_name(target), "template"),
+        advice=_advice(source, rules),
+        verbose=console.complete,
+        diagnostics=plan.diagnostics if plan else (),
+        text_of=options.text_of,
+    )
+
+
+def _name(target: Checkpoint | Template) -> str:
+    """The target as the user named it."""
+    spec = getattr(target, "spec", None)
+    return spec if isinstance(spec, str) else "DST"
+
+
+def _plan(source: Checkpoint, rules: RuleSet, target: Checkpoint | Template) -> Plan:
+    from migrate import api
+
+    return api.plan(source, rules, Expected(_name(target), target.tree))
+
+
+def _after(plan: Plan, target: Checkpoint | Template) -> Diff:
+    """The target against what the rules make of the source; leaves that no rule names stay where they were."""
+    from migrate.plan.diff import diff
+    from migrate.plan.outcome import outcome
+    from migrate.tree import AbstractTree
+
+    moved = outcome(plan.source.tree, plan.tasks, plan.created, boxes=False)
+    left = {path: leaf for path, leaf in plan.source.tree.leaves.items() if path in set(plan.unexpected)}
+    return diff(AbstractTree.build({**left, **moved.leaves}.items()), target.tree)
+
+
+def _advice(source: Checkpoint, rules: RuleSet | None) -> str:
+    if rules:
+        return f"change {rules.path}; `migrate check {rules.path} {source.abstract.path}` says where"
+    return f"write a rule file, then `migrate check rules.yaml {source.abstract.path}`"

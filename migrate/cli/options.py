@@ -1,0 +1,102 @@
+"""Options that several commands share, each written once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, Literal, ParamSpec
+
+import click
+
+from migrate.cli.console import Console
+
+P = ParamSpec("P")
+Command = Callable[..., None]
+
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+"""Click's settings for every command."""
+
+
+class Step(click.ParamType):  # type: ignore[type-arg]  # generic only in newer versions of click
+    """`--step`: a number, `latest`, and where it makes sense `all`."""
+
+    name = "N|latest"
+
+    def __init__(self, *, every: bool = False) -> None:
+        self.words = ("latest", "all") if every else ("latest",)
+        self.name = "|".join(("N", *self.words))
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        """The number, or the word."""
+        if value in self.words:
+            return str(value)
+        try:
+            return int(value)
+        except ValueError:
+            self.fail(f"`{value}` is neither a number nor {' nor '.join(self.words)}", param, ctx)
+
+
+StepChoice = int | Literal["latest"] | None
+"""A step of one checkpoint, as the readers want it."""
+
+
+def chosen_step(step: int | str | None) -> StepChoice:
+    """A `--step` of one checkpoint as the readers want it."""
+    return step if isinstance(step, int) or step is None else "latest"
+
+
+def speaking(function: Command) -> Command:
+    """Give a command the options that say how it speaks; it gets them as one `Console`, its first argument."""
+
+    @wraps(function)
+    def command(
+        *args: Any,
+        format: str,
+        as_json: bool,
+        report: str | None,
+        quiet: bool,
+        verbose: bool,
+        color: Any,
+        **kwargs: Any,
+    ) -> None:
+        chosen: Any = "json" if as_json else format
+        function(Console(chosen, color, quiet, verbose, report), *args, **kwargs)
+
+    for option in reversed(_SPEAKING):
+        command = option(command)
+    return command
+
+
+_SPEAKING = (
+    click.option("--json", "as_json", is_flag=True, help="The same as --format json."),
+    click.option(
+        "--format", type=click.Choice(["text", "json", "github", "html"]), default="text", help="Form of the answer."
+    ),
+    click.option(
+        "--report", type=click.Path(dir_okay=False), metavar="FILE.html", help="Also write the answer as HTML."
+    ),
+    click.option("-q", "--quiet", is_flag=True, help="No progress and no notes."),
+    click.option("-v", "--verbose", is_flag=True, help="Complete lists."),
+    click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="When to use colour."),
+)
+
+template = click.option(
+    "--template", metavar="M:F", help="The target: a callable that returns the model, as `module:callable`."
+)
+step = click.option("--step", type=Step(), help="Which step of a root; the latest by default.")
+item = click.option("--item", metavar="NAME", help="Which item of a step; all by default.")
+mesh = click.option(
+    "--mesh", metavar="AXES", help="The target's mesh, such as data=-1,model=4; any devices by default."
+)
+partition = click.option(
+    "--partition", type=click.Path(dir_okay=False), metavar="FILE.yaml", help="Which leaves are split over which axes."
+)
+
+
+def text_of(file: str) -> str | None:
+    """The text of a rule file for excerpts, or None when it cannot be read as text."""
+    try:
+        return Path(file).read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return None

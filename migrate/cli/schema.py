@@ -1,0 +1,21 @@
+"""`migrate schema`: the JSON Schema of rule files, for editors."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from migrate.cli import options
+
+
+@click.command("schema", context_settings=options.SETTINGS)
+def command() -> None:
+    """Print the JSON Schema of rule files.
+
+    Editors use it for completion: `migrate schema > migrate.schema.json`, then begin a rule file with
+    `# yaml-language-server: $schema=migrate.schema.json`.
+    """
+    from migrate.rules.schema import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=2))

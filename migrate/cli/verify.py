@@ -1,0 +1,90 @@
+"""`migrate verify`: whether a checkpoint is what it was meant to be."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import click
+
+from migrate.cli import options
+from migrate.cli.console import Console
+from migrate.errors import PlanError
+from migrate.report.view import Report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from migrate.api import Verified
+
+
+@click.command("verify", context_settings=options.SETTINGS)
+@click.argument("dst")
+@click.option("--source", metavar="SRC", help="The checkpoint that DST was made from; needs --rules.")
+@click.option("--rules", metavar="RULES", help="The rule file that made DST; needs --source.")
+@options.template
+@options.step
+@options.item
+@options.speaking
+def command(
+    console: Console,
+    dst: str,
+    source: str | None,
+    rules: str | None,
+    template: str | None,
+    step: int | str | None,
+    item: str | None,
+) -> None:
+    """Check that DST is what was meant, and say what that proves.
+
+    Alone: DST's own record of its structure, and every leaf can be read. With --source and --rules: every leaf is
+    compared, bit for bit, with what the rules make of the source (--step and --item choose in SRC). With --template:
+    DST has exactly the leaves of that model.
+    """
+    from migrate import api
+
+    if (source is None) != (rules is None):
+        raise click.UsageError("--source and --rules need each other.")
+    with ExitStack() as stack:
+        rule_set = api.load_rules(rules) if rules else None
+        model = api.template_of(rule_set, template)
+        opened = plan = None
+        if source is not None and rule_set is not None:
+            opened = stack.enter_context(
+                api.open_checkpoint(source, options.chosen_step(step), item, rule_set.source.unbox)
+            )
+            plan = api.plan(opened, rule_set, model)
+            if not plan.applicable:
+                raise PlanError(*plan.diagnostics)
+        done = api.verify(dst, plan=plan, source=opened, template=model, listener=console.progress())
+    report = Report("verify", summary=tuple(_sentences(dst, done)), data=_data(done))
+    console.text(report)
+    console.finish([report])
+
+
+def _sentences(dst: str, done: Verified) -> Iterator[str]:
+    from migrate.report.amounts import plural
+
+    leaves = plural(done.leaves, "leaf")
+    if done.compared is not None:
+        compared = plural(done.compared, "leaf")
+        yield f"Verified: {compared} of {dst} equal, bit for bit, what the rules make of the source."
+    else:
+        yield f"Verified: {leaves} of {dst} can be read, with the shapes and dtypes that its metadata says."
+    if done.template:
+        yield f"Its key paths, shapes and dtypes are those of `{done.template}`."
+    if done.recorded:
+        yield f"Its structure is the one that it records, {done.recorded[:19]}…"
+    else:
+        yield "It records no structure hash, so nothing says what it was when it was written."
+    if done.compared is None:
+        yield "Values were not compared with anything: give --source and --rules for that."
+
+
+def _data(done: Verified) -> dict[str, object]:
+    return {
+        "leaves": done.leaves,
+        "compared": done.compared,
+        "recorded_structure_hash": done.recorded,
+        "template": done.template,
+    }

@@ -1,0 +1,176 @@
+"""A pytree as Orbax flattens it: stored names, container kinds, and leaves that stand for `None` and empty containers.
+
+Works on tracers as on values, so that a template can be described while it is being traced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from migrate import dtypes
+from migrate.formats.canonical import canonical
+from migrate.sharding import spec_from_partition
+from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, Container, KeyPath, Sharding
+
+_NUMBERS = {bool: "bool", int: "int64", float: "float64"}
+"""Python's numbers and the dtypes in which Orbax stores them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A leaf's value (or tracer), and the Variable that holds it."""
+
+    value: Any
+    variable: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Flat:
+    """A flattened pytree.
+
+    Attributes:
+      tree: under canonical key paths.
+      entries: the value of each leaf of `tree`.
+      unsupported: leaves that no checkpoint can hold, with what they are.
+      lone: the roots (one per item) that are a leaf themselves or have none; Orbax refuses them.
+    """
+
+    tree: AbstractTree
+    entries: Mapping[KeyPath, Entry]
+    unsupported: Mapping[KeyPath, str] = field(default_factory=dict)
+    lone: tuple[KeyPath, ...] = ()
+
+    @classmethod
+    def joined(cls, items: Mapping[str, Flat]) -> Flat:
+        """Items of a step as one tree below their names."""
+        trees = [flat.tree.prefixed((name,)) for name, flat in items.items()]
+        return cls(
+            AbstractTree.build(
+                [pair for tree in trees for pair in tree.leaves.items()],
+                {path: kind for tree in trees for path, kind in tree.containers.items()},
+            ),
+            {(name, *path): entry for name, flat in items.items() for path, entry in flat.entries.items()},
+            {(name, *path): what for name, flat in items.items() for path, what in flat.unsupported.items()},
+            tuple((name, *path) for name, flat in items.items() for path in flat.lone),
+        )
+
+    def rows(self) -> Iterator[tuple[AbstractLeaf, Entry]]:
+        """Each leaf with its value."""
+        return ((leaf, self.entries[path]) for path, leaf in self.tree.leaves.items())
+
+
+@dataclass(frozen=True, slots=True)
+class _Nodes:
+    """Inner nodes by JAX's key path."""
+
+    variables: dict[tuple[Any, ...], Any] = field(default_factory=dict)
+    sequences: dict[tuple[Any, ...], Container] = field(default_factory=dict)
+
+
+def flatten(pytree: Any, *, boxed: bool) -> Flat:
+    """Flattens a pytree as Orbax does.
+
+    Args:
+      pytree: containers, NNX states and Variables, arrays or tracers, Python numbers, strings.
+      boxed: whether a Variable adds its level `value`; without, the tree is what `nnx.to_pure_dict` makes of it.
+    """
+    import jax
+
+    nodes = _Nodes()
+
+    def stop(path: tuple[Any, ...], node: Any) -> bool:
+        _remember(nodes, path, node)
+        return _is_empty(node)
+
+    pairs, _ = jax.tree_util.tree_flatten_with_path(pytree, is_leaf=stop, is_leaf_takes_path=True)
+    found = {_stored(path, nodes, boxed=boxed): (value, *_holder(path, nodes)) for path, value in pairs}
+    leaves = {path: _describe(value, variable if direct else None) for path, (value, variable, direct) in found.items()}
+    containers = {_stored(path, nodes, boxed=boxed): kind for path, kind in nodes.sequences.items()}
+    known = [(path, leaf) for path, leaf in leaves.items() if leaf is not None]
+    tree, origin = canonical(AbstractTree.build(known, containers))
+    entries = {path: Entry(*found[stored][:2]) for path, stored in origin.items()}
+    unsupported = {path: _what(found[path][0]) for path, leaf in leaves.items() if leaf is None}
+    return Flat(tree, entries, unsupported, ((),) if () in tree.leaves else ())
+
+
+def _remember(nodes: _Nodes, path: tuple[Any, ...], node: Any) -> None:
+    from flax import nnx
+
+    if isinstance(node, nnx.Variable):
+        nodes.variables[path] = node
+    elif isinstance(node, list | tuple) and not hasattr(node, "_fields") and node:
+        nodes.sequences[path] = "list" if isinstance(node, list) else "tuple"
+
+
+def _is_empty(node: Any) -> bool:
+    import jax
+
+    level = jax.tree_util.default_registry.flatten_one_level(node)
+    return level is not None and not list(level[0])
+
+
+def _stored(path: tuple[Any, ...], nodes: _Nodes, *, boxed: bool) -> KeyPath:
+    return tuple(_name(key) for depth, key in enumerate(path) if boxed or path[:depth] not in nodes.variables)
+
+
+def _name(key: Any) -> str:
+    """The name that Orbax gives to one of JAX's keys; the tuple keys of some Flax layers become their `repr`."""
+    return str(next(getattr(key, name) for name in ("key", "name", "idx") if hasattr(key, name)))
+
+
+def _holder(path: tuple[Any, ...], nodes: _Nodes) -> tuple[Any, bool]:
+    """The innermost Variable around a leaf, and whether the leaf is all that it holds."""
+    for depth in range(len(path) - 1, -1, -1):
+        if path[:depth] in nodes.variables:
+            return nodes.variables[path[:depth]], depth == len(path) - 1
+    return None, False
+
+
+def _describe(value: Any, variable: Any) -> AbstractLeaf | None:
+    """A leaf without its value; None for what no checkpoint can hold."""
+    if isinstance(value, str):
+        return AbstractLeaf("string")
+    if type(value) in _NUMBERS:
+        return AbstractLeaf("scalar", AbstractArray((), _NUMBERS[type(value)]))
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return _describe_array(value, variable)
+    return _describe_empty(value) if _is_empty(value) else None
+
+
+def _describe_array(value: Any, variable: Any) -> AbstractLeaf | None:
+    name = str(value.dtype)
+    if not dtypes.is_name(name):
+        return None
+    return AbstractLeaf("array", AbstractArray(tuple(value.shape), name), sharding=_annotation(value, variable))
+
+
+def _describe_empty(value: Any) -> AbstractLeaf:
+    """Empty named tuples (`optax.EmptyState` and its like) are saved as None, whatever they are."""
+    if isinstance(value, list):
+        return AbstractLeaf("empty", container="list")
+    if isinstance(value, tuple) and not hasattr(value, "_fields"):
+        return AbstractLeaf("empty", container="tuple")
+    return AbstractLeaf("empty") if isinstance(value, Mapping) else AbstractLeaf("none")
+
+
+def _annotation(value: Any, variable: Any) -> Sharding | None:
+    """The sharding that the model asks for; names no mesh, since the model does not know it."""
+    import jax
+    from flax.core import spmd
+
+    wanted = variable.get_metadata().get("out_sharding") if variable is not None else None
+    if wanted is None and not isinstance(value, jax.core.Tracer):
+        wanted = getattr(value, "sharding", None)
+    names = wanted if isinstance(wanted, tuple) else getattr(wanted, "spec", None)
+    if not names:
+        return None
+    rules = variable.get_metadata().get("sharding_rules") if variable is not None else None
+    return Sharding((), spec_from_partition(spmd.get_pspec(jax.sharding.PartitionSpec(*names), rules or ())))
+
+
+def _what(value: Any) -> str:
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"an array of dtype {value.dtype}"
+    return f"a value of type `{type(value).__name__}`"

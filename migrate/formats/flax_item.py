@@ -1,0 +1,73 @@
+"""Flax checkpoint files: what `flax.serialization.to_bytes` and `flax.training.checkpoints` wrote, under any file name.
+
+Arrays that were spread over several processes lie beside the file, in `<file>_gda/<key path>/` as zarr; the file then
+holds a placeholder for each of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from migrate.formats.files import is_dir
+from migrate.formats.item import Item, ItemInfo, Location
+from migrate.formats.msgpack import OUTSIDE, MsgpackFile
+from migrate.formats.orbax_tree import lost_values
+from migrate.formats.zarr_store import ZarrStore
+from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, Storage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from migrate.formats.base import Value
+    from migrate.formats.zarr_metadata import ArrayMetadata
+
+
+class FlaxItem(Item):
+    """A msgpack file that is a whole checkpoint, with the folder of arrays beside it where there is one."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = MsgpackFile(path)
+        beside = path.with_name(f"{path.name}_gda")
+        self._store = ZarrStore(beside) if is_dir(beside) else None
+        self._outside = _outside(self._file) if self._store else {}
+        arrays = self._read_array_metadata(beside)
+        tree = AbstractTree.build(
+            ((stored, self._leaf(stored, arrays)) for stored in self._file.nodes), self._file.containers
+        )
+        name = "flax msgpack and zarr" if self._outside else "flax msgpack"
+        self.info = ItemInfo(name, tree, era=self._file.era, notes=tuple(self._file.notes))
+
+    def _read_array_metadata(self, beside: Path) -> Mapping[str, ArrayMetadata]:
+        arrays = self._store.metadata(list(self._outside.values())) if self._store else {}
+        lost = [path for path, name in self._outside.items() if name not in arrays]
+        if lost:
+            raise lost_values(beside, lost)
+        return arrays
+
+    def _leaf(self, stored: KeyPath, arrays: Mapping[str, ArrayMetadata]) -> AbstractLeaf:
+        if stored not in self._outside:
+            return self._file.leaf(stored)
+        array = arrays[self._outside[stored]]
+        return AbstractLeaf("array", array.aval, storage=Storage(array.driver, array.chunks, array.codec))
+
+    def load(self, stored: KeyPath) -> Value:
+        """One leaf's value; a missing chunk is never zeros, as Flax stored every one."""
+        if self._store and stored in self._outside:
+            return self._store.read(self._outside[stored], fill_missing=False)
+        return self._file.load(stored)
+
+    def location(self, stored: KeyPath) -> Location | None:
+        """Where the chunks of an array beside the file lie."""
+        if self._store is None or stored not in self._outside:
+            return None
+        return self._store.location(self._outside[stored], fill_missing=False, key_impl=None)
+
+
+def _outside(file: MsgpackFile) -> dict[KeyPath, str]:
+    """The folders of the arrays beside the file, by key path."""
+    return {
+        path: node.removeprefix(OUTSIDE)
+        for path, node in file.nodes.items()
+        if isinstance(node, str) and node.startswith(OUTSIDE)
+    }

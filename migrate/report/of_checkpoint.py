@@ -1,0 +1,174 @@
+"""A checkpoint as a report: what `inspect` prints."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from migrate.errors import CheckpointError, Diagnostic
+from migrate.formats.base import AbstractCheckpoint
+from migrate.metadata import KEY, Metadata
+from migrate.report.amounts import plural, size
+from migrate.report.collapse import Line, fold_integers, segments, times
+from migrate.report.view import Report, Row, TextOf, findings, no_text
+from migrate.tree import AbstractLeaf, AbstractTree, format_path
+
+MOST_METADATA = 300
+"""Characters of metadata without `-v`."""
+
+Nodes = tuple[tuple[str, Any], ...]
+"""Children of a node: each a drawn name with a `Signature`, or with its own children."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What two leaves must share to be drawn as one: kind, shape and dtype, and how they are stored and sharded."""
+
+    what: str
+    storage: str
+
+
+def checkpoint_report(checkpoint: AbstractCheckpoint, *, verbose: bool = False, text_of: TextOf = no_text) -> Report:
+    """Format, era, steps, items, metadata and structure hash, and the tree with repeated layers as one."""
+    return Report(
+        command="inspect",
+        title=str(checkpoint.path),
+        facts=tuple(_facts(checkpoint, verbose=verbose)),
+        rows=tuple(_tree_rows(checkpoint.tree, verbose=verbose)),
+        findings=findings((*checkpoint.notes, *_record(checkpoint.metadata)[1]), text_of),
+        data=_data(checkpoint),
+    )
+
+
+def _facts(checkpoint: AbstractCheckpoint, *, verbose: bool) -> Iterable[tuple[str, str]]:
+    yield "format", f"{checkpoint.format}, zarr3" if checkpoint.zarr3 else checkpoint.format
+    if checkpoint.era:
+        yield "era", checkpoint.era
+    if checkpoint.step is not None:
+        yield "step", f"{checkpoint.step}{_of_steps(checkpoint.steps)}"
+    items = [name for name in (*checkpoint.items, *(f"{name} (JSON)" for name in checkpoint.extras)) if name]
+    if items:
+        yield "items", ", ".join(items)
+    yield from _metadata(checkpoint.metadata, verbose=verbose)
+    yield "structure", checkpoint.structure_hash
+    yield "holds", _holds(checkpoint.tree)
+
+
+def _record(metadata: Mapping[str, Any]) -> tuple[Metadata | None, Sequence[Diagnostic]]:
+    """Our record in the metadata, or what is wrong with it: a damaged record is no reason to show nothing."""
+    try:
+        return Metadata.from_json(metadata), ()
+    except CheckpointError as error:
+        return None, error.diagnostics
+
+
+def _of_steps(steps: Sequence[int]) -> str:
+    if len(steps) < 2:
+        return ""
+    listed = ", ".join(map(str, steps)) if len(steps) <= 8 else f"{steps[0]}, {steps[1]}, … {steps[-1]}"
+    return f" of {len(steps)}: {listed}"
+
+
+def _metadata(metadata: Mapping[str, Any], *, verbose: bool) -> Iterable[tuple[str, str]]:
+    """The user's own metadata, and ours in words (with `-v` as it is)."""
+    shown = {key: value for key, value in metadata.items() if key != KEY or verbose}
+    if shown:
+        text = json.dumps(shown, ensure_ascii=False, default=str)
+        yield "metadata", text if verbose or len(text) <= MOST_METADATA else f"{text[:MOST_METADATA]}… (-v shows all)"
+    record, _ = _record(metadata)
+    if record and record.model:
+        yield "model", f"{record.model}{'' if record.version is None else f', version {record.version}'}"
+    if record and record.history:
+        yield "history", ", ".join(f"{migration.rules} ({migration.date[:10]})" for migration in record.history)
+
+
+def _holds(tree: AbstractTree) -> str:
+    kinds: Counter[str] = Counter(leaf.kind for leaf in tree.leaves.values())
+    by_dtype = Counter(leaf.aval.dtype for leaf in tree.leaves.values() if leaf.kind == "array" and leaf.aval)
+    dtypes = ", ".join(f"{count:,} {dtype}" for dtype, count in by_dtype.most_common())
+    words = {"scalar": "Python number", "string": "string"}
+    others = [plural(kinds[kind], word) for kind, word in words.items() if kinds[kind]]
+    others += [f"{kinds[kind]:,} {word}" for kind, word in (("none", "None"), ("empty", "empty")) if kinds[kind]]
+    parts = [f"{plural(kinds['array'], 'array')} ({dtypes})"] if kinds["array"] else []
+    return f"{', '.join(parts + others) or 'no leaves'}; {size(tree.nbytes)}"
+
+
+def _tree_rows(tree: AbstractTree, *, verbose: bool) -> Iterable[Row]:
+    """The tree, a line for each node; `×12` after a name that stands for twelve subtrees with nothing different in them."""
+    root: dict[str, Any] = {}
+    for path, leaf in tree.leaves.items():
+        *above, last = segments(path) or (".",)
+        node = root
+        for name in above:
+            node = node.setdefault(name, {})
+        node[last] = _signature(leaf, verbose=verbose)
+    return _branch(_folded(root), 0)
+
+
+def _folded(node: Mapping[str, Any]) -> Nodes:
+    """The children of a node, those that differ only in an integer of their name as one."""
+    keys = {name: _folded(below) if isinstance(below, Mapping) else below for name, below in node.items()}
+    lines = [Line(((name,),), (key,), ()) for name, key in keys.items()]
+    return tuple((line.columns[0][0], line.key[0]) for line in fold_integers(lines))
+
+
+def _branch(nodes: Nodes, depth: int) -> Iterable[Row]:
+    for name, below in nodes:
+        subject = "  " * (depth + 1) + _counted(name)
+        if isinstance(below, Signature):
+            yield Row(subject=subject, detail=f"{below.what}  {below.storage}".rstrip())
+        else:
+            yield Row(subject=subject)
+            yield from _branch(below, depth + 1)
+
+
+def _counted(segment: str) -> str:
+    count = times(segment)
+    return f"{segment} ×{count}" if count > 1 else segment
+
+
+def _signature(leaf: AbstractLeaf, *, verbose: bool) -> Signature:
+    storage = leaf.storage
+    chunks = storage.chunks if storage else None
+    whole = leaf.aval is None or chunks is None or chunks == leaf.aval.shape
+    parts = [] if whole else [f"chunks [{','.join(map(str, chunks or ()))}]"]
+    parts += [f"sharded {leaf.sharding}"] if leaf.sharding and any(leaf.sharding.spec) else []
+    if verbose and storage:
+        parts += [word for word in (storage.driver, storage.codec) if word]
+    return Signature(str(leaf), "  ".join(parts))
+
+
+def _data(checkpoint: AbstractCheckpoint) -> dict[str, Any]:
+    trees = {name: _item_data(tree) for name, tree in checkpoint.items.items()}
+    return {
+        "path": str(checkpoint.path),
+        "format": checkpoint.format,
+        "era": checkpoint.era,
+        "step": checkpoint.step,
+        "steps": list(checkpoint.steps),
+        "items": trees | {name: {"kind": "json", "content": content} for name, content in checkpoint.extras.items()},
+        "structure_hash": checkpoint.structure_hash,
+        "metadata": checkpoint.metadata,
+        "nbytes": checkpoint.tree.nbytes,
+        "leaves": [_leaf_data(format_path(path), leaf) for path, leaf in checkpoint.tree.leaves.items()],
+    }
+
+
+def _item_data(tree: AbstractTree) -> dict[str, Any]:
+    return {"kind": "pytree", "leaves": len(tree.leaves), "nbytes": tree.nbytes, "structure_hash": tree.structure_hash}
+
+
+def _leaf_data(path: str, leaf: AbstractLeaf) -> dict[str, Any]:
+    chunks = leaf.storage.chunks if leaf.storage else None
+    return {
+        "path": path,
+        "kind": leaf.kind,
+        "shape": list(leaf.aval.shape) if leaf.aval else None,
+        "dtype": leaf.aval.dtype if leaf.aval else None,
+        "nbytes": leaf.nbytes,
+        "chunks": list(chunks) if chunks is not None else None,
+        "sharding": str(leaf.sharding) if leaf.sharding else None,
+    }

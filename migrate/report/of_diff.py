@@ -1,0 +1,119 @@
+"""A diff as a report: which key paths only one side has, and which differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from migrate.errors import Diagnostic, ExitCode
+from migrate.plan.diff import Diff
+from migrate.report.amounts import plural, size
+from migrate.report.collapse import Line, fold_integers, fold_siblings, segments
+from migrate.report.of_plan import MISMATCHES
+from migrate.report.view import Report, Row, TextOf, findings, no_text
+from migrate.tree import AbstractTree, format_path
+
+MOST_ROWS = 60
+"""Lines of a diff without `-v`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side of a comparison: its name as the user wrote it, and what it is (`flax msgpack`, `template`, …)."""
+
+    name: str
+    what: str
+
+
+def diff_report(
+    diff: Diff,
+    source: Side,
+    target: Side,
+    *,
+    advice: str = "",
+    verbose: bool = False,
+    diagnostics: Sequence[Diagnostic] = (),
+    text_of: TextOf = no_text,
+) -> Report:
+    """What differs.
+
+    Args:
+      diff: the comparison.
+      source: the side that `-` and "unexpected" speak of.
+      target: the side that `+` and "missing" speak of.
+      advice: the next command, for when something differs.
+      verbose: whether every line is shown.
+      diagnostics: findings beyond the lists of key paths; an error among them makes the answer no.
+      text_of: rule files' texts, for excerpts.
+    """
+    same = diff.equal and not any(d.is_error for d in diagnostics)
+    rows = [*_only(diff.source, diff.unexpected, "-"), *_only(diff.target, diff.missing, "+"), *_changed(diff)]
+    shown = rows if verbose else rows[:MOST_ROWS]
+    more = f"… {len(rows) - len(shown)} more lines (-v shows all)" if len(rows) > len(shown) else ""
+    return Report(
+        command="diff",
+        exit_code=ExitCode.OK if same else ExitCode.NO,
+        facts=(("source", _side(source, diff.source)), ("target", _side(target, diff.target))),
+        legend=_legend(rows),
+        rows=tuple(shown),
+        omitted=more,
+        summary=(_counts(diff), *([f"Next: {advice}"] if advice and not same else [])),
+        findings=findings(diagnostics, text_of),
+        data=_data(diff),
+    )
+
+
+def _side(side: Side, tree: AbstractTree) -> str:
+    leaves = plural(len(tree.leaves), "leaf")
+    return f"{side.name}  ({side.what}, {leaves}, {size(tree.nbytes)}, {tree.structure_hash[:19]})"
+
+
+def _legend(rows: Iterable[Row]) -> str:
+    """The symbols in use, and no others."""
+    used = {row.symbol for row in rows}
+    words = {"-": "only in the source", "+": "only in the target", "~": "differs"}
+    texts = [f"{symbol} {meaning}" for symbol, meaning in words.items() if symbol in used]
+    return f"({', '.join(texts)})" if texts else ""
+
+
+def _only(tree: AbstractTree, paths: Iterable[tuple[str, ...]], symbol: str) -> list[Row]:
+    lines = [Line((segments(path),), (str(tree.leaves[path]),), (path,)) for path in paths]
+    return _drawn(lines, symbol)
+
+
+def _changed(diff: Diff) -> list[Row]:
+    paths = dict.fromkeys((*diff.shape_mismatch, *diff.dtype_mismatch))
+    changes = {path: f"{diff.source.leaves[path]} → {diff.target.leaves[path]}" for path in paths}
+    lines = [Line((segments(path),), (change,), (path,)) for path, change in changes.items()]
+    return _drawn(lines, "~")
+
+
+def _drawn(lines: Iterable[Line], symbol: str) -> list[Row]:
+    return [
+        Row(
+            symbol,
+            subject=line.texts[0],
+            detail=f"{line.key[0]}{f'  ×{len(line.members)}' if len(line.members) > 1 else ''}",
+        )
+        for line in fold_siblings(fold_integers(lines), nested=False)
+    ]
+
+
+def _counts(diff: Diff) -> str:
+    differ = len({*diff.shape_mismatch, *diff.dtype_mismatch})
+    if diff.equal:
+        return f"No differences: {plural(len(diff.same), 'leaf')} with the same key paths, shapes and dtypes."
+    return (
+        f"{len(diff.unexpected):,} only in the source, {len(diff.missing):,} only in the target, "
+        f"{differ:,} {'differs' if differ == 1 else 'differ'}, {len(diff.same):,} the same."
+    )
+
+
+def _data(diff: Diff) -> dict[str, Any]:
+    return {
+        **{name: [format_path(path) for path in getattr(diff, name)] for name in MISMATCHES},
+        "same": len(diff.same),
+        "source_structure_hash": diff.source.structure_hash,
+        "target_structure_hash": diff.target.structure_hash,
+    }

@@ -1,0 +1,332 @@
+"""A plan as a report: what will happen to every leaf, in as few lines as are true."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import Any
+
+from migrate.errors import ExitCode, Span
+from migrate.ops.base import Op
+from migrate.plan.model import Created, Dropped, Plan, Task
+from migrate.report.amounts import plural, size
+from migrate.report.collapse import Line, collapse_paths, fold_integers, fold_siblings, segments
+from migrate.report.view import Report, Row, TextOf, findings, no_text
+from migrate.tree import AbstractArray, KeyPath, format_path
+
+MOST_ROWS = 40
+"""Lines of a plan without `-v`."""
+
+MOST_KEPT = 6
+"""Lines about leaves that stay where they are, without `-v`; more become one line for each top-level name."""
+
+_SYMBOLS = {"keep": "=", "rename": ">", "tie": ">", "follow": "&", "drop": "-", "create": "+"}
+_FIRST = ("keep", "rename", "tie")
+_LAST = ("follow", "drop", "create")
+
+
+def plan_report(
+    plan: Plan, destination: str, *, dry_run: bool = True, verbose: bool = False, text_of: TextOf = no_text
+) -> Report:
+    """What `apply` prints before it does anything.
+
+    Args:
+      plan: the plan.
+      destination: where it leads, as the user wrote it.
+      dry_run: whether nothing will be written whatever the plan says.
+      verbose: whether every line is shown, moments and unproved tasks too.
+      text_of: rule files' texts, for excerpts.
+    """
+    rows = _rows(plan, verbose=verbose)
+    shown = rows if verbose else rows[:MOST_ROWS]
+    return Report(
+        command="apply",
+        exit_code=ExitCode.OK if plan.applicable else ExitCode.NO,
+        title=_title(plan, destination),
+        rows=tuple(shown),
+        omitted=f"… {len(rows) - len(shown)} more lines (-v shows all)" if len(rows) > len(shown) else "",
+        summary=(*_summary(plan, verbose=verbose), *_ending(plan, dry_run=dry_run)),
+        findings=findings((*plan.diagnostics, *plan.source.notes), text_of),
+        data=plan_data(plan),
+    )
+
+
+def _title(plan: Plan, destination: str) -> str:
+    source = f"{plan.source.path} ({plan.source.format}, {plural(len(plan.source.tree.leaves), 'leaf')})"
+    return f"Plan {short(plan.digest)}   {source} → {destination} (orbax, {plural(len(plan.target.leaves), 'leaf')})"
+
+
+def short(digest: str) -> str:
+    """The first twelve digits of a hash, as people compare them."""
+    return digest.removeprefix("sha256:")[:12]
+
+
+def _rows(plan: Plan, *, verbose: bool) -> list[Row]:
+    followers = [] if verbose else [task for task in plan.tasks if task.follows]
+    named = [task for task in plan.tasks if verbose or not task.follows]
+    verbs = dict.fromkeys((*_FIRST, *(task.verb for task in named)))
+    moves = chain.from_iterable(_moves([t for t in named if t.verb == v], v, verbose=verbose) for v in verbs)
+    return [*moves, *_followers(followers), *_drops(plan.dropped), *_creations(plan.created)]
+
+
+def _moves(tasks: Sequence[Task], verb: str, *, verbose: bool) -> Iterable[Row]:
+    lines = fold_integers(_task_line(task) for task in tasks)
+    strict = fold_siblings((line for line in lines if line.members[0].steps), nested=False)
+    loose = _any_shape(line for line in lines if not line.members[0].steps)
+    if verb == "keep" and len(loose) > MOST_KEPT and not verbose:
+        loose = _by_top(loose)
+    return [_task_row(line, verb) for line in sorted((*loose, *strict), key=_rule_line)]
+
+
+def _any_shape(lines: Iterable[Line]) -> list[Line]:
+    """Siblings as one whatever their shapes, the last part of their keys: what happens to them is the same."""
+    return fold_siblings(Line(line.columns, line.key[:-1], line.members) for line in lines)
+
+
+def _task_line(task: Task) -> Line:
+    sides = (task.sources,) if task.verb == "keep" else (task.sources, task.targets)
+    ops = tuple(repr(step.op) for step in task.steps)
+    key = (task.verb, ops, task.mode, task.rule, task.follows is None, (task.in_avals, task.out_avals))
+    return Line(tuple(map(_side, sides)), key, (task,))
+
+
+def _side(paths: Sequence[KeyPath]) -> tuple[str, ...]:
+    if len(paths) == 1:
+        return segments(paths[0])
+    texts = collapse_paths(paths)
+    return (
+        tuple(texts[0].split("/"))
+        if len(texts) == 1 and "{" not in texts[0].rpartition("/")[0]
+        else (", ".join(texts),)
+    )
+
+
+def _by_top(lines: Iterable[Line]) -> list[Line]:
+    groups: dict[Any, list[Line]] = {}
+    for line in lines:
+        groups.setdefault((line.columns[0][0], line.key), []).append(line)
+    return [
+        Line(
+            ((top, "**"),) if len(group) > 1 else group[0].columns,
+            key,
+            tuple(m for line in group for m in line.members),
+        )
+        for (top, key), group in groups.items()
+    ]
+
+
+def _task_row(line: Line, verb: str) -> Row:
+    task: Task = line.members[0]
+    subject, target = (*line.texts, "")[:2]
+    symbol = _SYMBOLS.get(verb, "*")
+    return Row(symbol, verb, subject, target, _task_detail(line.members), task.mode, place(task.rule))
+
+
+def _task_detail(tasks: Sequence[Task]) -> str:
+    task = tasks[0]
+    if not task.steps:
+        return _aval(task.out_avals[0]) if len(tasks) == 1 else plural(sum(len(t.targets) for t in tasks), "leaf")
+    chain_of_ops = [step.op.name for step in task.steps]
+    via = f"  ({', '.join(chain_of_ops)})" if len(chain_of_ops) > 1 else ""
+    count = f"{len(tasks)} × " if len(tasks) > 1 else ""
+    change = f"{_avals(task.in_avals)} → {_avals(task.out_avals)}"
+    return (f"{count}({change})" if count else change) + via
+
+
+def _avals(avals: Sequence[AbstractArray | None]) -> str:
+    counts = Counter(map(_aval, avals))
+    return ", ".join(f"{count} × {text}" if count > 1 else text for text, count in counts.items())
+
+
+def _aval(aval: AbstractArray | None) -> str:
+    return str(aval) if aval else "no array"
+
+
+def _followers(tasks: Iterable[Task]) -> Iterable[Row]:
+    """Moments, a line for each slot: what they do is what their params do."""
+    slots: dict[tuple[KeyPath, str], list[Task]] = {}
+    for task in tasks:
+        slots.setdefault((_slot(task), task.mode), []).append(task)
+    for (slot, mode), members in slots.items():
+        target = _shared([path for task in members for path in task.targets])
+        leaves = plural(sum(len(task.targets) for task in members), "leaf")
+        moved = "" if target == slot else f"{format_path(target)}/**"
+        yield Row("&", "follow", f"{format_path(slot)}/**", moved, f"{leaves}, as their params", mode)
+
+
+def _slot(task: Task) -> KeyPath:
+    """The moment's key path without the end that it shares with its param's."""
+    path, param = task.sources[0], task.follows or ()
+    shared = 0
+    while shared < min(len(path), len(param)) - 1 and path[-1 - shared] == param[-1 - shared]:
+        shared += 1
+    return path[: len(path) - shared]
+
+
+def _shared(paths: Sequence[KeyPath]) -> KeyPath:
+    first, last = min(paths), max(paths)
+    same = (i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b)
+    return first[: next(same, len(first) - 1)]
+
+
+def _drops(dropped: Iterable[Dropped]) -> Iterable[Row]:
+    lines = [Line((segments(d.source),), (d.rule, d.assert_zero, d.leaf.has_data, str(d.leaf)), (d,)) for d in dropped]
+    for line in _any_shape(fold_integers(lines)):
+        first: Dropped = line.members[0]
+        yield Row("-", "drop", line.texts[0], "", _drop_detail(line.members), "", place(first.rule))
+
+
+def _drop_detail(dropped: Sequence[Dropped]) -> str:
+    if not dropped[0].leaf.has_data:
+        return f"{plural(len(dropped), 'leaf')} without data"
+    nbytes = size(sum(drop.leaf.nbytes for drop in dropped))
+    many = f"{plural(len(dropped), 'leaf')}, " if len(dropped) > 1 else ""
+    return f"{many}{nbytes}, " + ("only if all zero" if dropped[0].assert_zero else "not recoverable")
+
+
+def _creations(created: Iterable[Created]) -> Iterable[Row]:
+    lines = [Line((segments(c.target),), (c.rule, c.init, str(c.leaf)), (c,)) for c in created]
+    for line in _any_shape(fold_integers(lines)):
+        first: Created = line.members[0]
+        yield Row("+", "create", line.texts[0], "", _creation_detail(line.members), "", place(first.rule))
+
+
+def _creation_detail(created: Sequence[Created]) -> str:
+    shapes = list(dict.fromkeys(str(creation.leaf) for creation in created))
+    what = ", ".join(shapes) if len(shapes) <= 3 else f"{len(shapes)} shapes"
+    many = f"{len(created)} × " if len(created) > len(shapes) == 1 else ""
+    total = f" ({plural(len(created), 'leaf')})" if len(created) > len(shapes) > 1 else ""
+    return f"{initial(created[0])} {many}{what}{total}".strip()
+
+
+def initial(creation: Created) -> str:
+    """How a created leaf gets its value, in words; empty for a leaf without data."""
+    init = creation.init
+    if init is None:
+        return ""
+    words = {
+        "constant": f"constant {init.value}",
+        "rng": f"rng seed {init.value}",
+        "template": "as the model initialises",
+    }
+    return words.get(init.kind, init.kind)
+
+
+def place(span: Span | None) -> str:
+    """File and line of a rule."""
+    return f"{span.file}:{span.line}" if span else ""
+
+
+def _rule_line(line: Line) -> int:
+    span: Span | None = line.members[0].rule
+    return span.line if span else 0
+
+
+def _summary(plan: Plan, *, verbose: bool) -> Iterable[str]:
+    yield f"Plan: {_counts(plan) or 'nothing to do'}. {_coverage(plan)}"
+    yield (
+        f"{_proofs(plan.tasks, verbose=verbose)}Reads {size(plan.bytes_read)}, writes {size(plan.bytes_written)}, "
+        f"peak host memory {size(plan.peak_host_bytes)}."
+    )
+    if verbose:
+        yield from _unproved(plan.tasks)
+
+
+def _proofs(tasks: Iterable[Task], *, verbose: bool) -> str:
+    proofs = Counter(task.proved for task in tasks)
+    proved = ", ".join(f"by {kind} {proofs[kind]:,}" for kind in ("name", "shape", "value") if proofs[kind])
+    unproved = f"unproved {proofs['none']:,}{'' if verbose else ' (-v lists them)'}" if proofs["none"] else ""
+    words = ", ".join(filter(None, (f"proved {proved}" if proved else "", unproved)))
+    return f"{words[0].upper()}{words[1:]}. " if words else ""
+
+
+def _unproved(tasks: Iterable[Task]) -> Iterable[str]:
+    lines = [Line((_side(task.sources), _side(task.targets)), (), (task,)) for task in tasks if task.proved == "none"]
+    if lines:
+        yield "Unproved (nothing but the rule file says that these belong together):"
+    yield from (f"  {' → '.join(line.texts)}" for line in fold_siblings(fold_integers(lines)))
+
+
+def _counts(plan: Plan) -> str:
+    verbs = Counter(task.verb for task in plan.tasks)
+    ordered = dict.fromkeys((*_FIRST, *verbs))
+    parts = [f"{verbs[verb]:,} {verb}{_arity(plan, verb)}" for verb in ordered if verbs[verb]]
+    parts += [
+        f"{len(things):,} {verb}" for things, verb in ((plan.dropped, "drop"), (plan.created, "create")) if things
+    ]
+    return ", ".join(parts)
+
+
+def _arity(plan: Plan, verb: str) -> str:
+    tasks = [task for task in plan.tasks if task.verb == verb]
+    sources, targets = (
+        sum(len(side) for side in sides) for sides in zip(*((t.sources, t.targets) for t in tasks), strict=True)
+    )
+    if sources > len(tasks):
+        return f" (from {sources:,})"
+    return f" (to {targets:,})" if targets > len(tasks) else ""
+
+
+def _coverage(plan: Plan) -> str:
+    written = {path for task in plan.tasks for path in task.targets} | {creation.target for creation in plan.created}
+    used = {path for task in plan.tasks for path in task.sources} | {drop.source for drop in plan.dropped}
+    wanted, held = plan.target.leaves.keys(), plan.source.tree.leaves.keys()
+    return (
+        f"{len(written & wanted):,}/{len(wanted):,} target leaves covered, "
+        f"{len(used & held):,}/{len(held):,} source leaves accounted for."
+    )
+
+
+def _ending(plan: Plan, *, dry_run: bool) -> Iterable[str]:
+    if not plan.applicable:
+        errors = sum(d.is_error for d in plan.diagnostics)
+        yield f"This plan cannot be applied: {plural(errors, 'error')}. Nothing was written."
+    elif dry_run:
+        yield "Nothing was written."
+
+
+def plan_data(plan: Plan) -> dict[str, Any]:
+    """The plan for programs, every task by itself."""
+    return {
+        "digest": plan.digest,
+        "source_structure_hash": plan.source.structure_hash,
+        "target_structure_hash": plan.target.structure_hash,
+        "template": plan.template,
+        **{name: [format_path(p) for p in getattr(plan, name)] for name in MISMATCHES},
+        "tasks": [_task_data(task) for task in plan.tasks],
+        "dropped": [
+            {"path": format_path(d.source), "rule": _line(d.rule), "nbytes": d.leaf.nbytes} for d in plan.dropped
+        ],
+        "created": [{"path": format_path(c.target), "rule": _line(c.rule), "init": initial(c)} for c in plan.created],
+        "bytes_read": plan.bytes_read,
+        "bytes_written": plan.bytes_written,
+        "peak_host_bytes": plan.peak_host_bytes,
+    }
+
+
+MISMATCHES = ("missing", "unexpected", "shape_mismatch", "dtype_mismatch")
+"""Lists of key paths that a plan and a diff both have."""
+
+
+def _task_data(task: Task) -> dict[str, Any]:
+    return {
+        "rule": _line(task.rule),
+        "sources": [format_path(path) for path in task.sources],
+        "targets": [format_path(path) for path in task.targets],
+        "ops": [_op_data(step.op, step.over) for step in task.steps],
+        "mode": task.mode,
+        "exact": task.exact,
+        "proved": task.proved,
+        "follows": format_path(task.follows) if task.follows else None,
+    }
+
+
+def _op_data(op: Op, over: str | None) -> dict[str, Any]:
+    """An op as a rule file writes it."""
+    fields = {param.name: getattr(op, param.name) for param in op.params}
+    return {op.name: {**fields, "over": over} if over else fields}
+
+
+def _line(span: Span | None) -> int | None:
+    return span.line if span else None

@@ -1,0 +1,126 @@
+"""From the fields of one rule to the rule, and the checks that need more than one field at a time.
+
+Every name on the right must come from somewhere: from each pattern on the left, or from an op that extends over it. And
+`over:` must name something to reduce or to extend over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from migrate.codes import M107, M108
+from migrate.errors import Diagnostic, Span, did_you_mean
+from migrate.rules.field_types import Record
+from migrate.rules.model import Create, Drop, Init, Move, RuleOp
+from migrate.rules.pattern import Pattern
+from migrate.rules.pattern_types import Placed
+
+
+def build_move(sources: Sequence[Placed], targets: Sequence[Placed], fields: Record | None = None) -> Move:
+    """A move; `fields` are the other fields of a rule that is more than one line."""
+    get = fields.get if fields else lambda _, default=None: default
+    return Move(
+        sources=_patterns(sources),
+        targets=_patterns(targets),
+        span=_span(sources),
+        ops=tuple(get("ops", ())),
+        excepts=_patterns(get("except", ())),
+        optional=get("optional", False),
+        reset_moments=get("moments") == "reset",
+    )
+
+
+def build_drop(fields: Record) -> Drop:
+    """A drop."""
+    return Drop(
+        sources=_patterns(fields.get("from")),
+        span=_span(fields.get("from")),
+        excepts=_patterns(fields.get("except", ())),
+        optional=fields.get("optional", False),
+        assert_zero=fields.get("assert") == "zero",
+    )
+
+
+def build_create(fields: Record) -> Create:
+    """A creation."""
+    return Create(
+        targets=_patterns(fields.get("to")),
+        init=build_init(fields.get("init")),
+        span=_span(fields.get("to")),
+        excepts=_patterns(fields.get("except", ())),
+        optional=fields.get("optional", False),
+    )
+
+
+def build_init(value: str | Record) -> Init:
+    """An initial value: a word, a constant or a seed."""
+    if isinstance(value, Record):
+        if (rng := value.get("rng")) is not None:
+            return Init("rng", rng.get("seed"))
+        return Init("constant", value.get("constant"))
+    kinds: dict[str, Init] = {"zeros": Init("zeros"), "ones": Init("ones"), "template": Init("template")}
+    return kinds[value]
+
+
+def misfits(move: Move, targets: Iterable[Placed]) -> Iterator[Diagnostic]:
+    """What does not fit together in a move: names that nothing captures, and `over:` that has nothing to go over."""
+    captured = set(move.sources[0].captures).intersection(*(pattern.captures for pattern in move.sources[1:]))
+    made = {op.over for op in move.ops if op.over and op.op.role == "extend"}
+    for placed in targets:
+        for name in sorted(placed.pattern.names - captured - made):
+            yield _uncaptured(name, placed, move.sources, captured)
+    for op in move.ops:
+        if op.over is not None:
+            yield from _over(op, op.over, move, captured, made)
+
+
+def _uncaptured(name: str, placed: Placed, sources: Sequence[Pattern], captured: set[str]) -> Diagnostic:
+    span = placed.span_of_name(name)
+    if not name.isidentifier():
+        star = name.rstrip("0123456789")
+        message = f"`{placed.pattern}` has more `{star}` than the left-hand side"
+        return M107.at(message, span=span, help="give both sides a name in braces instead")
+    partly = any(name in pattern.captures for pattern in sources)
+    which = "not captured by every pattern of `from`" if partly else "not captured on the left"
+    known = ", ".join(f"`{one}`" for one in sorted(captured) if one.isidentifier()) or "nothing"
+    return M107.at(
+        f"`{placed.pattern}` uses `{name}`, which is {which}",
+        span=span,
+        label=did_you_mean(name, captured),
+        help=f"the left-hand side captures {known}; `split` and `unstack` make new names with `over: {name}`",
+    )
+
+
+def _over(op: RuleOp, over: str, move: Move, captured: set[str], made: set[str]) -> Iterator[Diagnostic]:
+    reduces = op.op.role == "reduce"
+    on_right = [over in target.names for target in move.targets]
+    if reduces and over not in captured | made:
+        problem, near = f"`from` does not capture `{over}`", captured
+    elif reduces and any(on_right):
+        problem, near = f"`{over}` still stands in `to`, so that nothing is reduced", set()
+    elif not reduces and over in captured:
+        problem, near = f"`from` captures `{over}` already; a new name is needed", set()
+    elif not reduces and not all(on_right) and over not in _reduced(move):
+        names = {name for target in move.targets for name in target.names}
+        problem, near = f"`{over}` does not stand in `to`", names - captured
+    else:
+        return
+    yield M108.at(
+        f"`{op.op.name}` over `{over}`: {problem}", span=op.over_span or op.span, label=did_you_mean(over, near)
+    )
+
+
+def _reduced(move: Move) -> set[str]:
+    return {op.over for op in move.ops if op.over and op.op.role == "reduce"}
+
+
+def _patterns(placed: Iterable[Placed]) -> tuple[Pattern, ...]:
+    return tuple(one.pattern for one in placed)
+
+
+def _span(placed: Sequence[Placed]) -> Span:
+    """The place of a rule: its patterns, as far as they stand on one line."""
+    first = placed[0].span
+    line = [one.span for one in placed if one.span.line == first.line == one.span.end_line]
+    return replace(first, end_line=line[-1].end_line, end_column=line[-1].end_column) if line else first

@@ -1,0 +1,42 @@
+import json
+
+
+def test_a_checkpoint_equals_itself(run, golden):
+    result = run("diff", "old.msgpack", "old.msgpack")
+    assert 0 == result.exit_code
+    golden("cli/diff_equal.txt", result.stdout)
+
+
+def test_a_model_that_differs_is_exit_code_1(run, golden):
+    result = run("diff", "old.msgpack", "--template", "tiny_model:make")
+    assert 1 == result.exit_code
+    golden("cli/diff_template.txt", result.stdout)
+
+
+def test_rules_can_remove_the_difference(run):
+    assert 0 == run("diff", "old.msgpack", "--rules", "rules.yaml").exit_code
+
+
+def test_what_rules_leave_different_is_shown(run, golden):
+    result = run("diff", "old.msgpack", "--rules", "rules.yaml", "--template", "tiny_model:wider")
+    assert 1 == result.exit_code
+    golden("cli/diff_rules.txt", result.stdout)
+
+
+def test_diff_for_programs(run):
+    result = run("diff", "old.msgpack", "--template", "tiny_model:make", "--json")
+    payload = json.loads(result.stdout)
+    assert (1, False, "diff") == (payload["exit_code"], payload["ok"], payload["command"])
+    assert "params/old_head" in payload["unexpected"]
+    assert "layers/0/bias" in payload["missing"]
+    assert ([], []) == (payload["shape_mismatch"], payload["dtype_mismatch"])
+
+
+def test_there_has_to_be_another_side(run):
+    result = run("diff", "old.msgpack")
+    assert 2 == result.exit_code
+    assert "Nothing to compare with" in result.stderr
+
+
+def test_there_is_only_one_other_side(run):
+    assert 2 == run("diff", "old.msgpack", "old.msgpack", "--template", "tiny_model:make").exit_code

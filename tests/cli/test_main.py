@@ -1,0 +1,148 @@
+import json
+import subprocess
+import sys
+import time
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from migrate.cli.main import COMMANDS, migrate, wanted_format
+from migrate.codes import M501
+from migrate.errors import ExitCode, RefusedError, StoppedError
+from migrate.version import __version__
+
+HEAVY = {"numpy", "jax", "flax", "tensorstore", "orbax", "etils", "rich"}
+
+
+def modules_after(*arguments):
+    """Top-level modules that the command has loaded when it exits."""
+    code = (
+        "import sys, json, atexit\n"
+        "atexit.register(lambda: print(json.dumps([m.split('.')[0] for m in sys.modules]), file=sys.stderr))\n"
+        f"sys.argv = ['migrate', *{list(arguments)!r}]\n"
+        "from migrate.cli.main import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    return set(json.loads(done.stderr.splitlines()[-1]))
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("explain", "M201"), ("schema",), ("apply", "-h")])
+def test_small_commands_import_nothing_heavy(arguments):
+    assert set() == modules_after(*arguments) & HEAVY
+
+
+def test_the_import_test_can_fail(here):
+    assert "numpy" in modules_after("inspect", "old.msgpack") & HEAVY
+
+
+def test_inspect_of_a_msgpack_file_never_imports_jax(here):
+    assert set() == modules_after("inspect", "old.msgpack") & {"jax", "flax", "orbax"}
+
+
+def test_help_answers_at_once():
+    def once():
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "migrate", "--help"], capture_output=True, check=True)
+        return time.perf_counter() - start
+
+    # Twice the budget of 0.2 s: the machine that runs the tests may be busy.
+    assert min(once() for _ in range(3)) < 0.4
+
+
+def test_help_lists_every_command(run, golden):
+    result = run("-h")
+    assert 0 == result.exit_code
+    assert all(f"  {name} " in result.stdout for name in COMMANDS)
+    golden("cli/help.txt", result.stdout)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_a_short_help_option(run, name):
+    assert run(name, "-h").stdout == run(name, "--help").stdout
+    assert 0 == run(name, "-h").exit_code
+
+
+def test_the_version_names_what_checkpoints_depend_on(run):
+    lines = run("--version").stdout.splitlines()
+    assert f"migrate {__version__}" == lines[0]
+    assert ["Python", "jax", "flax", "orbax-checkpoint"] == [line.split()[0] for line in lines[1:]]
+
+
+def test_a_wrong_command_is_a_usage_error(run):
+    result = run("aply")
+    assert ExitCode.FAILED == result.exit_code
+    assert "" == result.stdout
+    assert "No such command 'aply'" in result.stderr
+
+
+def test_in_json_mode_usage_errors_are_json(run):
+    result = run("inspect", "--json")
+    payload = json.loads(result.stdout)
+    assert ("1.0", "inspect", False, 2) == tuple(payload[k] for k in ("format_version", "command", "ok", "exit_code"))
+    assert "M412" == payload["diagnostics"][0]["code"]
+    assert "" == result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["diff", "a", "--json"], "json"),
+        (["diff", "--format", "github", "a"], "github"),
+        (["diff", "--format=html"], "html"),
+        (["diff", "--", "--json"], "text"),
+        (["diff", "--format", "nonsense"], "text"),
+        (["diff", "--format"], "text"),
+    ],
+)
+def test_the_wanted_form_is_known_before_the_arguments_are_understood(arguments, expected):
+    assert expected == wanted_format(arguments)
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """Makes `explain` raise what a test wants."""
+
+    def arrange(error):
+        def command():
+            raise error
+
+        monkeypatch.setattr(
+            "migrate.cli.explain.command", click.command("explain")(click.pass_obj(lambda _: command()))
+        )
+        return CliRunner().invoke(migrate, ["explain"])
+
+    return arrange
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (RefusedError(M501.at("DST exists")), ExitCode.NO),
+        (StoppedError(M501.at("stopped")), ExitCode.STOPPED),
+        (KeyboardInterrupt(), ExitCode.INTERRUPTED),
+        (ValueError("oops"), ExitCode.FAILED),
+    ],
+)
+def test_exceptions_become_exit_codes(failing, error, code):
+    assert code == failing(error).exit_code
+
+
+def test_a_bug_asks_for_a_report_and_shows_no_traceback(failing):
+    result = failing(ValueError("oops"))
+    assert "error[M901]: this is a bug in migrate: ValueError at test_main.py:" in result.stderr
+    assert "oops" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert "" == result.stdout
+
+
+def test_a_bug_shows_its_traceback_when_asked(failing, monkeypatch):
+    monkeypatch.setenv("MIGRATE_DEBUG", "1")
+    assert "Traceback" in failing(ValueError("oops")).stderr
+
+
+def test_a_reader_that_goes_away_is_not_an_error_of_ours(here):
+    command = f"{sys.executable} -m migrate explain | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert "" == done.stderr

@@ -1,0 +1,47 @@
+import json
+
+
+def test_alone_it_says_what_it_did_and_did_not_prove(run, migrated, golden):
+    result = run("verify", migrated)
+    assert 0 == result.exit_code
+    golden("cli/verify_alone.txt", result.stdout)
+
+
+def test_with_source_and_rules_every_leaf_is_compared(run, migrated, golden):
+    result = run("verify", migrated, "--source", "old.msgpack", "--rules", "rules.yaml")
+    assert 0 == result.exit_code
+    golden("cli/verify_source.txt", result.stdout)
+
+
+def test_another_source_is_not_what_was_meant(run, here, migrated):
+    data = bytearray((here / "old.msgpack").read_bytes())
+    data[-1] ^= 1
+    data[-200] ^= 1
+    (here / "other.msgpack").write_bytes(bytes(data))
+    (here / "rules.yaml").write_text((here / "rules.yaml").read_text())
+    result = run("verify", migrated, "--source", "other.msgpack", "--rules", "rules.yaml")
+    assert 1 == result.exit_code
+    assert "error[M505]" in result.stderr
+
+
+def test_another_model_is_not_what_was_meant(run, migrated):
+    result = run("verify", migrated, "--template", "tiny_model:wider")
+    assert 1 == result.exit_code
+    assert "layers/3/kernel" in result.stderr
+    assert 0 == run("verify", migrated, "--template", "tiny_model:make").exit_code
+
+
+def test_a_checkpoint_that_records_nothing_is_said_to_record_nothing(run):
+    result = run("verify", "old.msgpack")
+    assert 0 == result.exit_code
+    assert "It records no structure hash" in result.stdout
+
+
+def test_source_and_rules_need_each_other(run, migrated):
+    assert 2 == run("verify", migrated, "--source", "old.msgpack").exit_code
+
+
+def test_verify_for_programs(run, migrated):
+    payload = json.loads(run("verify", migrated, "--json").stdout)
+    assert (True, 6, None) == (payload["ok"], payload["leaves"], payload["compared"])
+    assert payload["recorded_structure_hash"].startswith("sha256:")

@@ -1,0 +1,78 @@
+"""Restores a checkpoint in every way that Orbax offers and prints each leaf's digest as JSON; run with a device count.
+
+    python tests/engine/restore_matrix.py DEVICES ITEM_DIRECTORY MANAGER_ROOT
+
+The number of devices has to be fixed before JAX starts, so this is a process of its own.
+"""
+
+import hashlib
+import json
+import os
+import sys
+
+DEVICES, ITEM, ROOT = int(sys.argv[1]), os.path.abspath(sys.argv[2]), os.path.abspath(sys.argv[3])
+os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={DEVICES}"
+os.environ["JAX_PLATFORMS"] = "cpu"
+
+import jax  # noqa: E402  # the flags have to be set first
+import numpy as np  # noqa: E402
+import orbax.checkpoint as ocp  # noqa: E402
+from jax.sharding import Mesh, NamedSharding, PartitionSpec  # noqa: E402
+from orbax.checkpoint.experimental import v1  # noqa: E402
+
+
+def words(leaf):
+    if hasattr(leaf, "dtype") and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        return np.asarray(jax.random.key_data(leaf))
+    return np.asarray(leaf)
+
+
+def digests(tree):
+    named = jax.tree_util.tree_flatten_with_path(tree)[0]
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): hashlib.sha256(
+            f"{words(leaf).dtype}{words(leaf).shape}".encode() + np.ascontiguousarray(words(leaf)).tobytes()
+        ).hexdigest()
+        for path, leaf in named
+    }
+
+
+def abstract(tree, sharding=None):
+    """What a user hands to a typed restore: ShapeDtypeStructs, Python numbers as they are."""
+
+    def one(leaf):
+        if not isinstance(leaf, jax.Array):
+            return leaf
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+    return jax.tree.map(one, tree)
+
+
+def main():
+    assert jax.device_count() == DEVICES
+    everywhere = NamedSharding(Mesh(jax.devices(), ("x",)), PartitionSpec())
+    standard = ocp.StandardCheckpointer()
+    untyped = standard.restore(ITEM)
+    loose, placed = abstract(untyped), abstract(untyped, everywhere)
+    restore_args = ocp.checkpoint_utils.construct_restore_args(placed)
+    manager = ocp.CheckpointManager(ROOT)
+    results = {
+        "standard untyped": untyped,
+        "standard typed without shardings": standard.restore(ITEM, loose),
+        "standard typed with shardings": standard.restore(ITEM, placed),
+        "pytree untyped": ocp.PyTreeCheckpointer().restore(ITEM),
+        "pytree typed with shardings": ocp.PyTreeCheckpointer().restore(ITEM, item=placed, restore_args=restore_args),
+        "manager untyped": manager.restore(0, args=ocp.args.StandardRestore()),
+        "manager without arguments": manager.restore(0),
+        "manager typed without shardings": manager.restore(0, args=ocp.args.StandardRestore(loose)),
+        "manager typed with shardings": manager.restore(0, args=ocp.args.StandardRestore(placed)),
+        "v1 untyped": v1.load(ITEM),
+        "v1 typed without shardings": v1.load(ITEM, loose),
+        "v1 typed with shardings": v1.load(ITEM, placed),
+        "v1 of the step": v1.load(os.path.join(ROOT, "0")),
+    }
+    print(json.dumps({name: digests(tree) for name, tree in results.items()}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,302 @@
+"""Damaged and hostile checkpoints: one sentence with the cause and the cure, quickly, and never a wrong value."""
+
+import json
+import os
+import shutil
+import time
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from migrate.errors import CheckpointError
+from migrate.formats.detect import open_reader
+from migrate.testing.readers import read_all
+
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n"
+
+
+def refusal(path):
+    """The one diagnostic with which opening or reading everything fails, within a second."""
+    start = time.monotonic()
+    with pytest.raises(CheckpointError) as caught, open_reader(path) as reader:
+        read_all(reader)
+    assert time.monotonic() - start < 1
+    (diagnostic,) = caught.value.diagnostics
+    assert diagnostic.help
+    return diagnostic
+
+
+def edit_json(path, change):
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def test_a_lost_manifest(copy_of):
+    folder = copy_of()
+    (folder / "manifest.ocdbt").unlink()
+    diagnostic = refusal(folder)
+    assert "M403" == diagnostic.code
+    assert "manifest.ocdbt" in diagnostic.message
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"\x00" * 1000])
+def test_a_damaged_manifest(copy_of, content):
+    folder = copy_of()
+    (folder / "manifest.ocdbt").write_bytes(content)
+    assert "M404" == refusal(folder).code
+
+
+def test_lost_data_files(copy_of):
+    folder = copy_of()
+    for place in (folder / "d", *folder.glob("ocdbt.process_*/d")):
+        shutil.rmtree(place)
+    assert "M403" == refusal(folder).code
+
+
+def test_truncated_data_files(copy_of):
+    folder = copy_of()
+    for file in (*folder.glob("d/*"), *folder.glob("ocdbt.process_*/d/*")):
+        os.truncate(file, file.stat().st_size // 2)
+    assert "M404" == refusal(folder).code
+
+
+@pytest.mark.parametrize("pattern", ["manifest.ocdbt", "d/*", "_METADATA", "_sharding", "array_metadatas/*"])
+def test_git_lfs_pointers_anywhere_in_a_database(copy_of, pattern):
+    folder = copy_of()
+    for file in folder.glob(pattern):
+        file.write_text(POINTER)
+    diagnostic = refusal(folder)
+    assert "M402" == diagnostic.code
+    assert "git lfs pull" in diagnostic.help
+
+
+@pytest.mark.parametrize("pattern", ["params.Dense_0.kernel/.zarray", "params.Dense_0.kernel/0.0", "_METADATA"])
+def test_git_lfs_pointers_anywhere_in_folders(copy_of, pattern):
+    folder = copy_of("plain_zarr2")
+    (folder / pattern).write_text(POINTER)
+    assert "M402" == refusal(folder).code
+
+
+def test_a_git_lfs_pointer_for_a_msgpack_file(tmp_path):
+    (tmp_path / "file").write_text(POINTER)
+    assert "M402" == refusal(tmp_path / "file").code
+
+
+def test_a_lost_zarray(copy_of):
+    folder = copy_of("plain_zarr2")
+    (folder / "params.Dense_0.kernel" / ".zarray").unlink()
+    diagnostic = refusal(folder)
+    assert ("M403", ("params/Dense_0/kernel",)) == (diagnostic.code, diagnostic.paths)
+    assert "begin with a dot" in diagnostic.help
+
+
+@pytest.mark.parametrize("writer", ["plain_zarr2", "plain_zarr3"])
+def test_a_lost_chunk_is_not_zeros(copy_of, writer):
+    folder = copy_of(writer)
+    next(file for file in (folder / "params.Dense_0.kernel").rglob("0*") if file.is_file()).unlink()
+    assert "M403" == refusal(folder).code
+
+
+def test_a_lost_chunk_of_zarr2_is_not_zeros_in_older_checkpoints_either(copy_of):
+    folder = copy_of("plain_zarr2")
+    edit_json(folder / "_METADATA", lambda content: content.pop("store_array_data_equal_to_fill_value"))
+    (folder / "params.Dense_0.kernel" / "0.0").unlink()
+    assert "M403" == refusal(folder).code
+
+
+def test_a_chunk_of_zeros_that_older_versions_left_out_is_zeros(copy_of):
+    folder = copy_of("plain_zarr3")
+    edit_json(folder / "_METADATA", lambda content: content.pop("store_array_data_equal_to_fill_value"))
+    shutil.rmtree(folder / "params.Dense_0.kernel" / "c")
+    with open_reader(folder) as reader:
+        assert not reader.read(("params", "Dense_0", "kernel")).any()
+
+
+def test_a_tree_that_names_arrays_that_are_not_there(copy_of):
+    folder = copy_of()
+    key = {"key_metadata": [{"key": "ghost", "key_type": 2}], "value_metadata": {"value_type": "jax.Array"}}
+    edit_json(folder / "_METADATA", lambda content: content["tree_metadata"].update(ghost=key))
+    diagnostic = refusal(folder)
+    assert ("M403", ("ghost",)) == (diagnostic.code, diagnostic.paths)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        "{}",
+        '{"tree_metadata": []}',
+        '{"tree_metadata": {"a": {}}}',
+        '{"tree_metadata": {"a": {"key_metadata": [{"key": "a"}], "value_metadata": {"value_type": "x"}}}}',
+        "[" * 100_000,
+        '{"tree_metadata": ' * 50_000,
+        "\x00",
+    ],
+)
+def test_json_that_describes_no_tree(copy_of, text):
+    folder = copy_of()
+    (folder / "_METADATA").write_text(text)
+    assert "M404" == refusal(folder).code
+
+
+def test_a_leaf_below_a_leaf(copy_of):
+    folder = copy_of()
+    below = {"key_metadata": [{"key": "step", "key_type": 2}, {"key": "x", "key_type": 2}]}
+    entry = {**below, "value_metadata": {"value_type": "jax.Array"}}
+    edit_json(folder / "_METADATA", lambda content: content["tree_metadata"].update(below=entry))
+    assert "both a leaf and a node" in refusal(folder).message
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"shape": [10**9, 10**6]},
+        {"shape": [-1, 3]},
+        {"shape": "all"},
+        {"shape": [True, 3]},
+        {"shape": [1] * 100},
+        {"chunks": None},
+        {"chunks": [4]},
+        {"dtype": 7},
+        {"compressor": "zip"},
+    ],
+)
+def test_array_metadata_that_contradicts_itself(copy_of, change):
+    folder = copy_of("plain_zarr2")
+    edit_json(folder / "params.Dense_0.kernel" / ".zarray", lambda content: content.update(change))
+    assert refusal(folder).code in ("M404", "M411")
+
+
+def test_an_unknown_dtype_is_named(copy_of):
+    folder = copy_of("plain_zarr2")
+    edit_json(folder / "params.Dense_0.kernel" / ".zarray", lambda content: content.update(dtype="|S7"))
+    assert "M411" == refusal(folder).code
+
+
+def test_a_size_that_no_file_can_fill_is_not_allocated(copy_of):
+    folder = copy_of("plain_zarr3")
+    edit_json(folder / "_METADATA", lambda content: content.pop("store_array_data_equal_to_fill_value"))
+    edit_json(folder / "params.Dense_0.kernel" / "zarr.json", lambda content: content.update(shape=[2**24, 2**24]))
+    diagnostic = refusal(folder)
+    assert "M404" == diagnostic.code
+    assert "claims" in diagnostic.message
+
+
+@pytest.mark.parametrize("key", ["../outside", "..", "a/../../outside", "..\\outside"])
+def test_a_parameter_whose_name_leads_out_is_refused(copy_of, written, key):
+    folder = copy_of("plain_zarr2")
+    shutil.copytree(folder / "params.Dense_0.kernel", folder.parent / "outside")
+    entry = {"key_metadata": [{"key": key, "key_type": 2}], "value_metadata": {"value_type": "jax.Array"}}
+    edit_json(folder / "_METADATA", lambda content: content["tree_metadata"].update(evil=entry))
+    assert "M404" == refusal(folder).code
+
+
+def test_a_placeholder_that_leads_out_is_refused(tmp_path):
+    import msgpack
+
+    (tmp_path / "item").mkdir()
+    (tmp_path / "item" / "checkpoint").write_bytes(msgpack.packb({"w": "PLACEHOLDER://../../etc"}))
+    assert "M404" == refusal(tmp_path / "item").code
+
+
+def test_a_parameter_that_is_a_link_to_elsewhere_is_refused(copy_of):
+    folder = copy_of("plain_zarr2")
+    place = folder / "params.Dense_0.kernel"
+    shutil.move(place, folder.parent / "outside")
+    place.symlink_to(folder.parent / "outside")
+    assert refusal(folder).code in ("M403", "M404")
+
+
+def test_a_step_that_is_a_link_to_elsewhere_is_not_a_step(written, tmp_path):
+    shutil.copytree(written("ocdbt_zarr2", "typical"), tmp_path / "root" / "1" / "default")
+    shutil.copytree(written("ocdbt_zarr2", "typical"), tmp_path / "outside" / "default")
+    (tmp_path / "root" / "2").symlink_to(tmp_path / "outside")
+    with open_reader(tmp_path / "root") as reader:
+        assert (1,) == reader.abstract().steps
+
+
+def test_files_that_are_links_read_as_in_a_download_cache(copy_of):
+    folder = copy_of()
+    blobs = folder.parent / "blobs"
+    blobs.mkdir()
+    for index, file in enumerate(path for path in sorted(folder.rglob("*")) if path.is_file()):
+        shutil.move(file, blobs / str(index))
+        file.symlink_to(blobs / str(index))
+    with open_reader(folder) as reader:
+        assert (4, 3) == reader.read(("params", "Dense_0", "kernel")).shape
+
+
+def test_a_pipe_in_place_of_a_file_does_not_block(copy_of):
+    folder = copy_of()
+    (folder / "_METADATA").unlink()
+    os.mkfifo(folder / "_METADATA")
+    with open_reader(folder) as reader:
+        assert "M410" in [note.code for note in reader.abstract().notes]
+
+
+def test_parts_that_were_never_merged(copy_of):
+    folder = copy_of()
+    (folder / "manifest.ocdbt").unlink()
+    shutil.rmtree(folder / "d")
+    with open_reader(folder) as reader:
+        assert ["M410"] == [note.code for note in reader.abstract().notes]
+        assert (4, 3) == reader.read(("params", "Dense_0", "kernel")).shape
+    shutil.copytree(folder / "ocdbt.process_0", folder / "ocdbt.process_1")
+    assert "M409" == refusal(folder).code
+
+
+def test_without_any_record_the_tree_is_inferred_and_a_note_says_so(copy_of):
+    folder = copy_of()
+    (folder / "_METADATA").unlink()
+    with open_reader(folder) as reader:
+        checkpoint = reader.abstract()
+    assert "float32[4,3]" == str(checkpoint.tree.leaves["params", "Dense_0", "kernel"])
+    assert ["M410"] == [note.code for note in checkpoint.notes]
+
+
+def test_odd_shardings_are_no_reason_to_refuse(copy_of):
+    folder = copy_of()
+    (folder / "_sharding").write_text(json.dumps({"aG9zdA==": "{not json", "host": 5, "a": ""}))
+    with open_reader(folder) as reader:
+        assert all(leaf.sharding is None for leaf in reader.abstract().tree.leaves.values())
+
+
+def test_leaves_that_share_one_array_are_warned_about(copy_of):
+    folder = copy_of()
+    entry = {"key_metadata": [{"key": "params.Dense_0", "key_type": 2}, {"key": "kernel", "key_type": 2}]}
+    entry["value_metadata"] = {"value_type": "jax.Array"}
+    edit_json(folder / "_METADATA", lambda content: content["tree_metadata"].update(twin=entry))
+    with open_reader(folder) as reader:
+        (note,) = reader.abstract().notes
+    assert ("warning", ("params/Dense_0/kernel", "params.Dense_0/kernel")) == (note.severity, note.paths)
+
+
+def test_nothing_outside_of_numpy_s_own_dtypes_is_evaluated(copy_of):
+    folder = copy_of("plain_zarr2")
+    edit_json(folder / "params.Dense_0.kernel" / ".zarray", lambda content: content.update(dtype="|O"))
+    assert "M411" == refusal(folder).code
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.data())
+def test_a_damaged_database_is_read_or_refused_and_nothing_else(written, tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("fuzz") / "copy"
+    shutil.copytree(written("ocdbt_zarr2", "typical"), folder)
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.stat().st_size)
+    file = data.draw(st.sampled_from(files))
+    content = bytearray(file.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    file.write_bytes(content)
+    try:
+        with open_reader(folder) as reader:
+            values = read_all(reader)
+    except CheckpointError:
+        return
+    assert all(value is None or np.asarray(value) is not None for value in values.values())

@@ -1,0 +1,41 @@
+"""Opening is metadata-first: its cost is the number of leaves, whatever they hold."""
+
+import time
+
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+import tensorstore as ts
+
+from migrate.formats.detect import open_reader
+
+BYTES_READ = "/tensorstore/kvstore/file/bytes_read"
+
+
+def bytes_read():
+    return sum(
+        entry["value"] for metric in ts.experimental_collect_matching_metrics(BYTES_READ) for entry in metric["values"]
+    )
+
+
+@pytest.mark.parametrize("use_ocdbt", [True, False])
+def test_opening_reads_metadata_alone(tmp_path, use_ocdbt):
+    noise = np.random.default_rng(0).standard_normal((256, 1024)).astype(np.float32)
+    with ocp.PyTreeCheckpointer(use_ocdbt=use_ocdbt) as checkpointer:
+        checkpointer.save(tmp_path / "item", {f"w{index}": noise for index in range(8)})
+    before = bytes_read()
+    with open_reader(tmp_path / "item") as reader:
+        assert 8 * noise.nbytes == reader.abstract().tree.nbytes
+        assert bytes_read() - before < 20_000
+        reader.read(("w0",))
+        assert bytes_read() - before > noise.nbytes // 2
+
+
+def test_thousands_of_leaves_open_in_a_moment(tmp_path):
+    leaf = np.zeros(2, np.float32)
+    with ocp.PyTreeCheckpointer() as checkpointer:
+        checkpointer.save(tmp_path / "item", {f"layer_{index}": {"w": leaf} for index in range(3000)})
+    start = time.monotonic()
+    with open_reader(tmp_path / "item") as reader:
+        assert 3000 == len(reader.abstract().tree.leaves)
+    assert time.monotonic() - start < 2

@@ -1,0 +1,108 @@
+import sys
+
+import numpy as np
+import pytest
+
+from migrate.ops.base import TEMPLATE, NotInvertible, OpError
+from migrate.ops.call import Call
+from migrate.tree import AbstractArray
+
+VECTOR = AbstractArray((2,), "float32")
+TARGET = AbstractArray((4,), "int32")
+
+
+@pytest.fixture
+def user_code(tmp_path, monkeypatch):
+    (tmp_path / "users_functions.py").write_text(
+        "import numpy as np\n"
+        "def twice(array): return np.concatenate([array, array])\n"
+        "def write(array): array[...] = 0\n"
+        "def text(array): return 'text'\n"
+        "class Inner:\n"
+        "    negate = np.negative\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    yield "users_functions"
+    sys.modules.pop("users_functions", None)
+
+
+def test_the_function_gets_the_array_and_its_result_is_taken(user_code):
+    assert [1, 2, 1, 2] == Call(f"{user_code}:twice", (4,)).apply(np.array([1, 2]))[0].tolist()
+    assert [-1, -2] == Call(f"{user_code}:Inner.negate").apply(np.array([1, 2]))[0].tolist()
+
+
+def test_planning_does_not_import_the_module():
+    op = Call("no.such.module:function", (3,)).bind((VECTOR,), None, None)
+
+    assert (AbstractArray((3,), "float32"),) == op.infer(VECTOR)
+
+
+@pytest.mark.parametrize(
+    ("op", "target", "promised"),
+    [
+        (Call("m:f"), None, VECTOR),
+        (Call("m:f"), TARGET, TARGET),
+        (Call("m:f", (9,)), TARGET, AbstractArray((9,), "int32")),
+        (Call("m:f", dtype="bool"), TARGET, AbstractArray((4,), "bool")),
+        (Call("m:f", TEMPLATE, TEMPLATE), TARGET, TARGET),
+    ],
+)
+def test_the_promise_is_the_fields_then_the_template_then_the_input(op, target, promised):
+    assert (promised,) == op.bind((VECTOR,), target, None).infer(VECTOR)
+
+
+def test_a_broken_promise_is_an_error_that_names_both(user_code):
+    with pytest.raises(OpError) as caught:
+        Call(f"{user_code}:twice").apply(np.zeros(2, np.float32))
+
+    assert "`users_functions:twice` returned float32[4], but float32[2] was promised" == str(caught.value)
+
+
+def test_the_function_cannot_change_the_source(user_code):
+    with pytest.raises(OpError, match="raised ValueError: assignment destination is read-only"):
+        Call(f"{user_code}:write").apply(np.zeros(2))
+
+
+def test_a_result_that_no_leaf_can_hold_is_an_error(user_code):
+    with pytest.raises(OpError, match="a dtype that no leaf can have"):
+        Call(f"{user_code}:text").apply(np.zeros(2))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("no_such_module:f", "cannot be imported: ModuleNotFoundError"),
+        ("math:no_such", "cannot be imported: AttributeError"),
+    ],
+)
+def test_a_function_that_is_not_there_is_an_error(name, message):
+    with pytest.raises(OpError, match=message):
+        Call(name).apply(np.zeros(2))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"function": "no_colon"},
+        {"function": "m:"},
+        {"function": ":f"},
+        {"function": "m:f()"},
+        {"function": "m:f", "shape": (2, -1)},
+        {"function": "m:f", "dtype": "float31"},
+    ],
+)
+def test_fields_without_a_meaning_are_refused_at_once(fields):
+    with pytest.raises(OpError):
+        Call(**fields)
+
+
+def test_template_without_a_template_leaf_is_an_error():
+    with pytest.raises(OpError, match="no template leaf"):
+        Call("m:f", TEMPLATE).bind((VECTOR,), None, None)
+    with pytest.raises(OpError, match="not bound"):
+        Call("m:f", TEMPLATE).infer(VECTOR)
+
+
+def test_it_runs_code_and_is_neither_exact_nor_invertible():
+    assert (True, False) == (Call.runs_code, Call("m:f").exact)
+    assert isinstance(Call("m:f").inverse(VECTOR), NotInvertible)

@@ -1,0 +1,74 @@
+from migrate.codes import M103, M201, M204, M407
+from migrate.errors import Span
+from migrate.report.diagnostics import draw_findings
+from migrate.report.view import findings
+
+TEXT = """\
+migrate: 1
+rules:
+  - from: params/head/kernel
+    to: head/kernel
+    ops:
+      - transpose:
+\t    perms: [1, 0]
+"""
+
+
+def text_of(file):
+    return TEXT if file == "rules.yaml" else None
+
+
+PERMS = M103.at("`transpose` has no field `perms`", span=Span("rules.yaml", 7, 6, 7, 11), label="did you mean `perm`?")
+
+
+def test_findings_are_drawn_as_compilers_draw_them(golden):
+    found = [
+        PERMS,
+        M201.at(
+            "this rule matches nothing",
+            span=Span("rules.yaml", 3, 11, 4, 3),
+            help="`migrate inspect SRC` lists key paths",
+        ),
+        M204.at("2 leaves are never written", paths=["head/bias", "head/scale"]),
+        M407.at("`notes.pkl` was ignored"),
+    ]
+    golden("report/findings.txt", draw_findings(findings(found, text_of)))
+
+
+def test_findings_in_a_file_that_cannot_be_read_still_name_their_place():
+    drawn = draw_findings(findings([PERMS]))
+    assert " --> rules.yaml:7:6\n" in drawn
+    assert "^" not in drawn
+    assert drawn.endswith("Found 1 error in rules.yaml.\n")
+
+
+def test_a_place_beyond_the_end_of_the_file_is_no_reason_to_fail():
+    assert "M103" in draw_findings(findings([M103.at("x", span=Span("rules.yaml", 99, 1, 99, 2))], text_of))
+
+
+def test_many_key_paths_are_counted_until_asked_for():
+    found = findings([M204.at("never written", paths=[f"p/{i}" for i in range(30)])])
+    assert "  p/19\n" in draw_findings(found)
+    assert "  p/20\n" not in draw_findings(found)
+    assert "… 10 more (-v lists them)" in draw_findings(found)
+    assert "  p/29\n" in draw_findings(found, verbose=True)
+
+
+def test_many_findings_of_one_code_are_counted_until_asked_for():
+    found = findings([*(M204.at(f"leaf {i} is never written") for i in range(25)), PERMS])
+    assert "… 5 more M204 (-v lists them)" in draw_findings(found)
+    assert "Found 26 errors." in draw_findings(found)
+    assert "leaf 24 is never written" in draw_findings(found, verbose=True)
+    assert "`perms`" in draw_findings(found)
+
+
+def test_nothing_found_draws_nothing():
+    assert "" == draw_findings(())
+
+
+def test_notes_are_no_errors():
+    assert "Found" not in draw_findings(findings([M407.at("ignored")]))
+
+
+def test_a_finding_that_came_twice_is_drawn_once():
+    assert 1 == len(findings([PERMS, PERMS]))

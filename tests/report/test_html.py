@@ -1,0 +1,27 @@
+from migrate.codes import M201
+from migrate.report.html import draw
+from migrate.report.view import Report, Row, findings
+
+EVIL = "<script>alert('x')</script>"
+
+
+def test_nothing_that_comes_from_a_checkpoint_becomes_markup():
+    report = Report(
+        "inspect",
+        title=EVIL,
+        facts=((EVIL, EVIL),),
+        rows=(Row("-", "drop", EVIL, EVIL, EVIL, EVIL, EVIL),),
+        omitted=EVIL,
+        summary=(EVIL,),
+        findings=findings([M201.at(EVIL, paths=[EVIL])]),
+        data={"leaves": [{"path": EVIL, "shape": [1, 2]}]},
+    )
+    page = draw(report)
+    assert "<script" not in page
+    assert 14 == page.count("&lt;script&gt;")
+
+
+def test_a_page_needs_nothing_else():
+    page = draw(Report("inspect", title="x"))
+    assert "http" not in page
+    assert "src=" not in page

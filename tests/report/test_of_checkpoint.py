@@ -1,0 +1,68 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from migrate.formats.base import AbstractCheckpoint
+from migrate.report import json as as_json
+from migrate.report import text
+from migrate.report.of_checkpoint import checkpoint_report
+from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, Sharding, Storage
+from tests.report import vit
+
+
+def test_a_checkpoint_as_text(golden):
+    golden("report/checkpoint.txt", text.draw(checkpoint_report(vit.checkpoint())))
+
+
+def varied():
+    sharded = AbstractLeaf(
+        "array",
+        AbstractArray((8, 4), "bfloat16"),
+        storage=Storage("zarr3", (4, 4), "zstd:1"),
+        sharding=Sharding((("data", 2),), (("data",),)),
+    )
+    tree = AbstractTree.build(
+        [
+            (("params", "a/b", "kernel"), sharded),
+            (("params", "key"), AbstractLeaf("array", AbstractArray((), "key<fry>"))),
+            (("step",), AbstractLeaf("scalar", AbstractArray((), "int64"))),
+            (("name",), AbstractLeaf("string")),
+            (("opt_state", "0"), AbstractLeaf("empty", container="tuple")),
+            (("opt_state", "1"), AbstractLeaf("none")),
+        ]
+    )
+    return AbstractCheckpoint(
+        Path("run"),
+        "orbax ocdbt",
+        {"state": tree},
+        step=300,
+        steps=(100, 200, 300),
+        extras={"metrics": {"loss": float("nan")}},
+        zarr3=True,
+    )
+
+
+def test_kinds_chunks_and_shardings_are_shown(golden):
+    golden("report/checkpoint_varied.txt", text.draw(checkpoint_report(varied())))
+
+
+def test_json_lists_every_leaf_with_all_its_fields(golden):
+    drawn = as_json.draw(checkpoint_report(varied()))
+    assert "nan" == json.loads(drawn)["items"]["metrics"]["content"]["loss"]
+    golden("report/checkpoint_varied.json", drawn)
+
+
+def test_layers_are_one_only_while_their_leaves_are_equal():
+    tree = vit.source_tree()
+    odd = ("params", "Transformer", "encoderblock_5", "LayerNorm_0", "bias")
+    changed = AbstractTree({**tree.leaves, odd: replace(vit.leaf(768), aval=AbstractArray((768,), "float16"))})
+    names = [row.subject.strip() for row in checkpoint_report(vit.checkpoint(changed)).rows]
+    assert "encoderblock_5" in names
+    assert "encoderblock_{0,1,2,3,4,6,7,8,9,10,11} ×11" in names
+
+
+def test_long_metadata_is_cut_until_asked_for():
+    checkpoint = replace(vit.checkpoint(), metadata={"log": "x" * 1000})
+    brief, whole = (dict(checkpoint_report(checkpoint, verbose=v).facts)["metadata"] for v in (False, True))
+    assert brief.endswith("… (-v shows all)")
+    assert json.loads(whole) == {"log": "x" * 1000}

@@ -1,0 +1,81 @@
+from dataclasses import replace
+
+from migrate.errors import ExitCode
+from migrate.plan.model import Task
+from migrate.report import html, json, text
+from migrate.report.github import draw as github
+from migrate.report.of_plan import MOST_ROWS, plan_report
+from migrate.tree import AbstractArray, parse_path
+from tests.report import vit
+
+
+def test_a_plan_as_text(golden):
+    golden("report/plan.txt", text.draw(plan_report(vit.plan(), "out/step_0")))
+
+
+def test_a_plan_that_does_not_apply_says_so(golden):
+    report = plan_report(vit.plan(covered=False), "out/step_0", verbose=True)
+    assert ExitCode.NO == report.exit_code
+    golden("report/plan_not_applicable.txt", text.draw(report))
+
+
+def test_a_plan_as_json(golden):
+    golden("report/plan.json", json.draw(plan_report(vit.plan(), "out/step_0")))
+
+
+def test_a_plan_for_a_github_workflow(golden):
+    golden("report/plan.md", github(plan_report(vit.plan(covered=False), "out/step_0")))
+
+
+def test_a_plan_as_html(golden):
+    golden("report/plan.html", html.draw(plan_report(vit.plan(covered=False), "out/step_0")))
+
+
+def test_layers_whose_shapes_differ_are_on_lines_of_their_own():
+    plan = vit.plan()
+    odd = replace(plan.tasks[3], sources=(parse_path("params/x_0"),), targets=(parse_path("params/y_0"),))
+    even = replace(
+        odd,
+        sources=(parse_path("params/x_1"),),
+        targets=(parse_path("params/y_1"),),
+        in_avals=(AbstractArray((7,), "float32"),),
+        out_avals=(AbstractArray((7,), "float32"),),
+    )
+    rows = plan_report(replace(plan, tasks=(odd, even)), "out").rows
+    assert ["float32[1,197,768]", "float32[7]"] == [row.detail for row in rows if row.verb == "rename"]
+
+
+def moment(name, path):
+    param, slot = parse_path(f"params/{path}"), parse_path(f"opt_state/0/{name}/{path}")
+    aval = AbstractArray((3,), "float32")
+    return Task((slot,), (("opt", *slot[1:]),), (0,), (), (aval,), (aval,), rule=vit.line(14), follows=param)
+
+
+def test_moments_are_one_line_for_each_slot_until_asked_for():
+    tasks = tuple(moment(name, path) for name in ("mu", "nu") for path in ("a/kernel", "a/bias", "b/kernel"))
+    plan = replace(vit.plan(), tasks=tasks, dropped=(), created=())
+    brief = plan_report(plan, "out").rows
+    assert [
+        ("&", "opt_state/0/mu/**", "3 leaves, as their params"),
+        ("&", "opt_state/0/nu/**", "3 leaves, as their params"),
+    ] == [(row.symbol, row.subject, row.detail) for row in brief]
+    assert {"rename"} == {row.verb for row in plan_report(plan, "out", verbose=True).rows}
+
+
+def test_many_kept_leaves_are_one_line_until_asked_for():
+    tasks = tuple(
+        vit.keep(f"params/{'abcdefgh'[i]}/{'stuvwxyz'[j]}", AbstractArray((i, j), "int8"))
+        for i in range(8)
+        for j in range(8)
+    )
+    plan = replace(vit.plan(), tasks=tasks, dropped=(), created=())
+    assert [("params/**", "64 leaves")] == [(row.subject, row.detail) for row in plan_report(plan, "out").rows]
+    assert 8 == len(plan_report(plan, "out", verbose=True).rows)
+
+
+def test_a_long_plan_is_cut_and_says_so():
+    words = [f"{a}{b}" for a in "abcdefghij" for b in "abcdefghij"]
+    tasks = tuple(vit.rename(f"p/{word}", f"q/{word}x", AbstractArray((2,), "int8"), 5) for word in words)
+    report = plan_report(replace(vit.plan(), tasks=tasks, dropped=(), created=()), "out")
+    assert MOST_ROWS == len(report.rows)
+    assert "… 60 more lines (-v shows all)" == report.omitted

@@ -1,0 +1,363 @@
+import sys
+from functools import partial
+from pathlib import Path
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+from flax import nnx
+from tests import template_models as models
+
+from migrate import dtypes
+from migrate.errors import CheckpointError
+from migrate.formats.canonical import canonical
+from migrate.formats.orbax_item import OrbaxItem
+from migrate.template import abstract_template, initial_values, restore_target, rng_value
+from migrate.tree import AbstractArray, AbstractLeaf, Sharding, format_path, parse_path
+
+MODELS = "tests.template_models"
+RECIPES = ["plain", "trained", "masked", "shared", "linen_like", "states", "value_only"]
+
+
+def saved_by_hand(made):
+    """What a user would save of what a template returns, were the callable run for real."""
+    if isinstance(made, nnx.Module | nnx.Optimizer):
+        return nnx.state(made)
+    if isinstance(made, dict):
+        return {name: saved_by_hand(part) for name, part in made.items()}
+    return type(made)(map(saved_by_hand, made)) if type(made) in (list, tuple) else made
+
+
+def pure(tree):
+    def strip(node):
+        if isinstance(node, nnx.State):
+            return nnx.to_pure_dict(node)
+        return node.get_value() if isinstance(node, nnx.Variable) else node
+
+    return jax.tree.map(strip, tree, is_leaf=lambda node: isinstance(node, nnx.State | nnx.Variable))
+
+
+def made(recipe):
+    callable_ = getattr(models, recipe)
+    result = callable_(nnx.Rngs(0)) if isinstance(callable_, type) else callable_()
+    if recipe == "shared":  # Only Flax itself can say where shared Variables are saved.
+        return {name: part for name, part in nnx.state(result).items() if part}
+    return saved_by_hand(result)
+
+
+def save(tree, path):
+    checkpointer = ocp.StandardCheckpointer()
+    checkpointer.save(path, tree)
+    checkpointer.wait_until_finished()
+    checkpointer.close()
+    return path
+
+
+def restore(path, target):
+    with ocp.StandardCheckpointer() as checkpointer:
+        return checkpointer.restore(path, target)
+
+
+def rows(tree):
+    return {
+        format_path(path): (leaf.kind, leaf.aval, leaf.container, leaf.box) for path, leaf in tree.leaves.items()
+    }
+
+
+def shapes(tree):
+    return [(leaf.shape, leaf.dtype) if hasattr(leaf, "shape") else type(leaf) for leaf in jax.tree.leaves(tree)]
+
+
+def failure(spec, args=None, **options):
+    with pytest.raises(CheckpointError) as caught:
+        abstract_template(spec, args, **options)
+    assert {"M408"} == {diagnostic.code for diagnostic in caught.value.diagnostics}
+    return caught.value.diagnostics
+
+
+@pytest.mark.parametrize("layout", ["state", "pure_dict"])
+@pytest.mark.parametrize("recipe", [*RECIPES, "Odd"])
+def test_the_tree_is_what_orbax_saves_of_the_real_model(recipe, layout, tmp_path):
+    real = made(recipe)
+    stored = OrbaxItem(save(real if layout == "state" else pure(real), tmp_path / "saved")).info.tree
+    expected, _ = canonical(stored)
+    tree = abstract_template(f"{MODELS}:{recipe}", layout=layout).tree
+    assert rows(expected) == rows(tree)
+    assert expected.structure_hash == tree.structure_hash
+    # Orbax records tuples as lists.
+    assert expected.containers == {path: "list" for path in tree.containers}
+
+
+@pytest.mark.parametrize("layout", ["state", "pure_dict"])
+@pytest.mark.parametrize("recipe", [*RECIPES, "Odd"])
+def test_orbax_restores_what_it_saved_with_the_restore_target(recipe, layout, tmp_path):
+    real = made(recipe)
+    path = save(real if layout == "state" else pure(real), tmp_path / "saved")
+    target = restore_target(f"{MODELS}:{recipe}", layout=layout)
+    restored = restore(path, target)
+    assert jax.tree.structure(target) == jax.tree.structure(restored)
+    assert shapes(real) == shapes(restored) or recipe in ("linen_like", "trained", "Odd")  # numbers come back as arrays
+
+
+def test_the_restore_target_is_the_state_of_nnx_eval_shape():
+    expected = nnx.state(nnx.eval_shape(models.plain))
+    target = restore_target(f"{MODELS}:plain")
+    assert shapes(expected) == shapes(target)
+    assert [jax.tree_util.keystr(path) for path, _ in jax.tree.leaves_with_path(expected)] == [
+        jax.tree_util.keystr(path) for path, _ in jax.tree.leaves_with_path(target)
+    ]
+
+
+def test_the_restore_target_of_items_is_one_pytree_per_item(tmp_path):
+    target = restore_target(f"{MODELS}:shared", layout="items")
+    model = models.plain()
+    for name in ("model", "again"):
+        restored = restore(save(nnx.state(model), tmp_path / name), target[name])
+        assert shapes(nnx.state(model)) == shapes(restored)
+
+
+def test_a_model_of_a_hundred_gigabytes_costs_nothing():
+    tree = abstract_template(f"{MODELS}:Huge").tree
+    assert tree.nbytes > 100e9
+
+
+def test_keys_have_the_dtype_of_their_implementation():
+    leaves = abstract_template(f"{MODELS}:Odd").tree.leaves
+    assert AbstractArray((), "key<fry>") == leaves["keys", "dropout", "key"].aval
+    assert AbstractArray((), "key<rbg>") == leaves[("ring",)].aval
+
+
+def test_the_variable_types_are_told():
+    variables = abstract_template(f"{MODELS}:plain").variables
+    assert "Param" == variables["first", "kernel"]
+    assert "BatchStat" == variables["norm", "mean"]
+    assert "RngKey" == variables["drop", "rngs", "key"]
+    assert "RngCount" == variables["drop", "rngs", "count"]
+
+
+def test_bare_arrays_have_no_variable_type_and_are_noted():
+    template = abstract_template(f"{MODELS}:Odd")
+    assert ("raw",) not in template.variables
+    (note,) = template.notes
+    assert ("M413", "note") == (note.code, note.severity)
+    assert ("normed/scales/('kernel',)", "raw", "raw_key", "raws/x") == note.paths
+
+
+def test_arrays_of_plain_pytrees_are_not_noted():
+    assert () == abstract_template(f"{MODELS}:linen_like").notes
+
+
+def test_flax_is_left_as_it_was_found():
+    before = set(nnx.pytreelib.DATA_REGISTRY), nnx.using_eager_sharding(), list(sys.path)
+    abstract_template(f"{MODELS}:Odd")
+    failure(f"{MODELS}:raises")
+    assert before == (set(nnx.pytreelib.DATA_REGISTRY), nnx.using_eager_sharding(), list(sys.path))
+
+
+def test_parts_are_the_keys_or_indices_of_what_is_returned():
+    assert () == abstract_template(f"{MODELS}:plain").parts
+    assert ("model", "optimizer", "step") == abstract_template(f"{MODELS}:trained").parts
+    assert ("0", "1", "2") == abstract_template(f"{MODELS}:masked").parts
+
+
+def test_a_variable_that_parts_share_is_saved_once_in_one_pytree():
+    tree = abstract_template(f"{MODELS}:shared").tree
+    assert {"again", "both"} == {path[0] for path in tree.leaves}
+    assert ("again", "first", "kernel") in tree.leaves
+    assert ("both", "model", "first", "kernel") not in tree.leaves
+
+
+def test_items_are_saved_each_with_all_of_its_variables():
+    tree = abstract_template(f"{MODELS}:shared", layout="items").tree
+    assert {"again", "both", "kernel", "model"} == {path[0] for path in tree.leaves}
+    assert ("both", "model", "first", "kernel") in tree.leaves
+
+
+@pytest.mark.parametrize("layout", ["state", "pure_dict", "items"])
+def test_annotations_become_shardings_without_a_mesh(layout):
+    spec, prefix = (f"{MODELS}:Annotated", ()) if layout != "items" else (f"{MODELS}:annotated_parts", ("model",))
+    leaves = abstract_template(spec, layout=layout).tree.leaves
+    assert Sharding((), (None, ("model",))) == leaves[*prefix, "up", "kernel"].sharding
+    assert Sharding((), (("data", "model"),)) == leaves[*prefix, "table"].sharding
+    assert leaves[*prefix, "up", "bias"].sharding is None
+
+
+def test_arguments_go_to_the_callable():
+    tree = abstract_template(f"{MODELS}:Plain", {"width": 7}).tree
+    assert AbstractArray((2, 7), "float32") == tree.leaves["first", "kernel"].aval
+
+
+def test_a_dotted_attribute_is_found():
+    assert abstract_template(f"{MODELS}:plain").tree == abstract_template(f"{MODELS}:Outer.Inner.make").tree
+
+
+def test_structs_are_a_template_too():
+    assert AbstractArray((2, 3), "bfloat16") == abstract_template(f"{MODELS}:structs").tree.leaves[("a",)].aval
+
+
+@pytest.mark.parametrize(
+    ("spec", "message", "help_text"),
+    [
+        ("no_colon", "`no_colon` is not of the form `module:callable`", "current directory"),
+        (f"{MODELS}:plan", f"`{MODELS}` has no attribute `plan`", "did you mean `plain`?"),
+        (f"{MODELS}:Outer.Iner.make", "`Outer` has no attribute `Iner`", "did you mean `Inner`?"),
+        ("tests.template_model:plain", "there is no module `tests.template_model`", "did you mean `template_models`?"),
+        ("no_such_module_at_all:f", "there is no module `no_such_module_at_all`", "`module:callable`"),
+        (f"{MODELS}:number", "is a int, not a callable", "`module:callable`"),
+        (f"{MODELS}:nothing", "is no pytree with leaves", "NNX module"),
+    ],
+)
+def test_a_mistake_in_the_name_is_told_with_the_nearest_right_one(spec, message, help_text):
+    (diagnostic,) = failure(spec)
+    assert message in diagnostic.message
+    assert help_text in (diagnostic.help or "")
+
+
+def test_the_error_of_the_callable_is_told_with_the_users_own_line():
+    (diagnostic,) = failure(f"{MODELS}:raises")
+    assert "template_models.py:" in diagnostic.message
+    assert "`return nnx.Linear(width, rngs=nnx.Rngs(0))`" in diagnostic.message
+    assert "TypeError" in diagnostic.message
+    assert "\n" not in diagnostic.message
+
+
+def test_a_callable_that_exits_is_an_error_and_not_an_exit():
+    (diagnostic,) = failure(f"{MODELS}:exits")
+    assert "SystemExit: 3" in diagnostic.message
+
+
+def test_every_wrong_argument_is_told_at_once():
+    diagnostics = failure(f"{MODELS}:Plain", {"widht": 3, "classes": 2})
+    assert ["did you mean `width`?", "its arguments: `width`, `rngs`"] == [diagnostic.help for diagnostic in diagnostics]
+
+
+def test_a_missing_argument_is_told(project):
+    project("needs", "def make(classes):\n    return {}\n")
+    (diagnostic,) = failure("needs:make")
+    assert "needs the argument `classes`" in diagnostic.message
+
+
+def test_every_leaf_that_no_checkpoint_can_hold_is_named():
+    diagnostics = failure(f"{MODELS}:unsupported")
+    assert [("act/f",), ("z",)] == [diagnostic.paths for diagnostic in diagnostics]
+
+
+def test_an_item_that_is_a_single_number_is_named():
+    (diagnostic,) = failure(f"{MODELS}:trained", layout="items")
+    assert ("step",) == diagnostic.paths
+    assert "a dict around it" in diagnostic.help
+
+
+def test_items_need_a_dict_of_parts():
+    (diagnostic,) = failure(f"{MODELS}:plain", layout="items")
+    assert "dict of parts" in diagnostic.message
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """Writes a module of the user's into the current directory."""
+    monkeypatch.chdir(tmp_path)
+
+    def write(name, text):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        Path(f"{name}.py").write_text(text)
+
+    return write
+
+
+def test_the_current_directory_is_importable(project):
+    project("here_model", "import numpy as np\ndef make():\n    import here_too\n    return {'a': np.zeros(here_too.N)}\n")
+    project("here_too", "N = 4\n")
+    assert (4,) == abstract_template("here_model:make").tree.leaves[("a",)].aval.shape
+    assert "" not in sys.path[:1] or str(Path.cwd()) not in sys.path
+
+
+def test_a_syntax_error_is_told_with_its_line(project):
+    project("broken_model", "x = 1\ndef make(:\n")
+    (diagnostic,) = failure("broken_model:make")
+    assert "broken_model.py:2" in diagnostic.message
+    assert "SyntaxError" in diagnostic.message
+
+
+def test_a_module_that_the_model_lacks_is_not_taken_for_the_model(project):
+    project("needy_model", "import a_package_that_is_not_there\n")
+    (diagnostic,) = failure("needy_model:make")
+    assert "needy_model.py:1" in diagnostic.message
+    assert "a_package_that_is_not_there" in diagnostic.message
+
+
+def test_what_the_model_prints_does_not_go_to_stdout(capsys):
+    abstract_template(f"{MODELS}:chatty")
+    printed = capsys.readouterr()
+    assert ("", "hello\n") == (printed.out, printed.err)
+
+
+def test_initial_values_are_the_models_own():
+    paths = [("first", "kernel"), ("norm", "var"), ("drop", "rngs", "key"), ("drop", "rngs", "count")]
+    values = initial_values(f"{MODELS}:plain", {}, paths)
+    model = models.plain()
+    np.testing.assert_allclose(model.first.kernel[...], values[paths[0]], rtol=1e-5)
+    np.testing.assert_array_equal(np.ones(3), values[paths[1]])
+    assert dtypes.to_numpy("key<fry>") == values[paths[2]].dtype
+    np.testing.assert_array_equal(jax.random.key_data(model.drop.rngs.key[...]), values[paths[2]]["fry"])
+    assert model.drop.rngs.count[...] == values[paths[3]]
+
+
+def test_initial_values_have_the_shape_and_dtype_of_their_leaves():
+    tree = abstract_template(f"{MODELS}:Odd").tree
+    wanted = {path: leaf for path, leaf in tree.leaves.items() if leaf.has_data}
+    values = initial_values(f"{MODELS}:Odd", {}, wanted)
+    assert {path: leaf.aval for path, leaf in wanted.items()} == {
+        path: AbstractArray(value.shape, dtypes.from_numpy(value.dtype)) for path, value in values.items()
+    }
+
+
+def test_leaves_that_are_not_asked_for_are_not_computed():
+    values = initial_values(f"{MODELS}:Huge", {}, [("small", "bias"), ("small", "kernel")])
+    assert [(5,), (3, 5)] == [value.shape for value in values.values()]
+
+
+def test_initial_values_of_an_unknown_leaf_are_an_error():
+    with pytest.raises(KeyError):
+        initial_values(f"{MODELS}:plain", {}, [("nope",)])
+
+
+def key_leaf(shape=(), impl="fry"):
+    return AbstractLeaf("array", AbstractArray(shape, f"key<{impl}>"))
+
+
+def test_rng_keys_depend_on_seed_and_path_alone():
+    value = partial(rng_value, key_leaf())
+    path, other = ("drop", "rngs", "key"), ("layers", "0", "drop", "rngs", "key")
+    assert value(path, 0) == value(path, 0)
+    assert value(path, 0) != value(other, 0)
+    seeds = [0, 1, -1, 2**32, 2**40, 2**80]
+    assert len(seeds) == len({value(path, seed).tobytes() for seed in seeds})
+
+
+@pytest.mark.parametrize("impl", ["fry", "rbg", "urbg"])
+@pytest.mark.parametrize("shape", [(), (4,), (2, 3)])
+def test_rng_keys_have_the_leafs_shape_and_are_all_different(shape, impl):
+    keys = rng_value(key_leaf(shape, impl), ("rngs", "key"), 0)
+    assert (shape, dtypes.to_numpy(f"key<{impl}>")) == (keys.shape, keys.dtype)
+    assert keys.size == len({key.tobytes() for key in keys.reshape(-1)})
+    jax.random.wrap_key_data(keys[impl], impl=dtypes.KEY_IMPLS[impl])
+
+
+def test_rng_counts_begin_at_zero():
+    count = AbstractLeaf("array", AbstractArray((3,), "uint32"))
+    np.testing.assert_array_equal(np.zeros(3, np.uint32), rng_value(count, parse_path("drop/rngs/count"), 5))
+
+
+@pytest.mark.parametrize(
+    ("leaf", "path"),
+    [
+        (AbstractLeaf("array", AbstractArray((), "uint32")), "step"),
+        (AbstractLeaf("array", AbstractArray((), "int32")), "opt_state/0/count"),
+        (AbstractLeaf("none"), "rngs/key"),
+    ],
+)
+def test_nothing_else_is_an_rng_leaf(leaf, path):
+    with pytest.raises(ValueError, match="neither the key nor the count"):
+        rng_value(leaf, parse_path(path), 0)
