@@ -163,7 +163,7 @@ def _annotation(value: Any, variable: Any) -> Sharding | None:
     wanted = variable.get_metadata().get("out_sharding") if variable is not None else None
     if wanted is None and not isinstance(value, jax.core.Tracer):
         wanted = getattr(value, "sharding", None)
-    names = wanted if isinstance(wanted, tuple) else getattr(wanted, "spec", None)
+    names = wanted if isinstance(wanted, tuple | jax.sharding.PartitionSpec) else getattr(wanted, "spec", None)
     if not names:
         return None
     rules = variable.get_metadata().get("sharding_rules") if variable is not None else None

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax import linen as nn
 from flax import nnx
 
 
@@ -88,6 +89,28 @@ def shared():
         "again": model,
         "kernel": model.first.kernel,
     }
+
+
+def stacked():
+    @nnx.split_rngs(splits=3)
+    @nnx.vmap(in_axes=0, out_axes=0)
+    def layers(rngs):
+        return Plain(rngs=rngs)
+
+    return layers(nnx.Rngs(0))
+
+
+def jitted():
+    return nnx.jit(plain)()
+
+
+def bridged():
+    model = nnx.bridge.ToNNX(nn.Dense(3), rngs=nnx.Rngs(0))
+    return nnx.bridge.lazy_init(model, jnp.zeros((1, 2)))
+
+
+def already_abstract():
+    return nnx.eval_shape(plain)
 
 
 def linen_like():

@@ -1,13 +1,12 @@
 import inspect
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import migrate
 from migrate import api
-
-pytest_plugins: list[str] = []
 
 
 def test_every_public_name_can_be_had_from_the_package():
@@ -31,4 +30,4 @@ def test_plan_is_a_function_and_a_package_whichever_is_imported_first():
         "import migrate.plan.model as model\nassert callable(migrate.plan)\n"
         "from migrate import plan\nassert plan.model is model\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent.parent)

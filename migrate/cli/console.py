@@ -16,7 +16,8 @@ from typing import IO, Literal
 
 import click
 
-from migrate.errors import ExitCode
+from migrate.codes import M507
+from migrate.errors import ExitCode, UsageError
 from migrate.events import Event, LeafDone, Listener, PhaseDone, PhaseStarted, ignore
 from migrate.report import github, html, json, text
 from migrate.report.amounts import seconds, size
@@ -88,7 +89,7 @@ class Console:
         elif self.format == "html":
             self.out(html.draw(*reports))
         if self.report_file is not None:
-            Path(self.report_file).write_text(html.draw(*reports), encoding="utf-8")
+            _write(self.report_file, html.draw(*reports))
 
     @property
     def complete(self) -> bool:
@@ -101,6 +102,13 @@ class Console:
             return ignore
         stream = sys.stderr
         return Progress(stream, live=stream.isatty())
+
+
+def _write(file: str, page: str) -> None:
+    try:
+        Path(file).write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(M507.at(f"cannot write the report {file}: {error.strerror}")) from error
 
 
 def wants_colour(choice: Colour, stream: IO[str]) -> bool:

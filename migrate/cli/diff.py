@@ -29,7 +29,7 @@ class Expected:
     tree: AbstractTree
 
 
-@click.command("diff", context_settings=options.SETTINGS)
+@click.command("diff", short_help="What differs from another checkpoint or a model.", context_settings=options.SETTINGS)
 @click.argument("src")
 @click.argument("dst", required=False)
 @options.template

@@ -13,7 +13,7 @@ from migrate.errors import Code, UsageError, did_you_mean
 from migrate.report.view import Report
 
 
-@click.command("explain", context_settings=options.SETTINGS)
+@click.command("explain", short_help="The page of an error code.", context_settings=options.SETTINGS)
 @click.argument("code", required=False)
 @options.speaking
 def command(console: Console, code: str | None) -> None:

@@ -8,7 +8,9 @@ from migrate.cli import options
 from migrate.cli.console import Console
 
 
-@click.command("inspect", context_settings=options.SETTINGS)
+@click.command(
+    "inspect", short_help="What is in a checkpoint: format, steps, tree, metadata.", context_settings=options.SETTINGS
+)
 @click.argument("ckpt")
 @options.step
 @options.item

@@ -9,7 +9,7 @@ import click
 from migrate.cli import options
 
 
-@click.command("schema", context_settings=options.SETTINGS)
+@click.command("schema", short_help="The JSON Schema of rule files.", context_settings=options.SETTINGS)
 def command() -> None:
     """Print the JSON Schema of rule files.
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from migrate.api import Verified
 
 
-@click.command("verify", context_settings=options.SETTINGS)
+@click.command("verify", short_help="Whether a checkpoint is what was meant.", context_settings=options.SETTINGS)
 @click.argument("dst")
 @click.option("--source", metavar="SRC", help="The checkpoint that DST was made from; needs --rules.")
 @click.option("--rules", metavar="RULES", help="The rule file that made DST; needs --source.")

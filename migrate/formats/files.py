@@ -161,7 +161,10 @@ def read_json(path: Path) -> Any:
     if path.stat().st_size > _JSON_BYTES:
         raise damaged(path, "no JSON file of a checkpoint is larger than 1 GiB")
     try:
-        return json.loads(path.read_bytes())
+        content = path.read_bytes()
+        if b"\\ud" in content.lower():  # half of a character, which no text file can hold and no name can be
+            json.dumps(json.loads(content), ensure_ascii=False).encode()
+        return json.loads(content)
     except OSError as error:
         raise damaged(path, f"it cannot be read ({error.strerror})") from error
     except RecursionError as error:

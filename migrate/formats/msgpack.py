@@ -17,6 +17,7 @@ from migrate.codes import M410, M411
 from migrate.errors import CheckpointError, Diagnostic
 from migrate.formats.files import REPORT, damaged, read_head, refuse_lfs_pointer, unknown_dtype
 from migrate.formats.msgpack_index import ArrayBytes, Node, RawBytes, index
+from migrate.formats.stored_dtype import UnknownDtypeError, stored_dtype
 from migrate.tree import AbstractArray, AbstractLeaf, Container, KeyPath, Storage, format_path
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ class MsgpackFile:
     def _array_leaf(self, path: KeyPath, node: ArrayBytes | ChunkedArray | RawBytes) -> AbstractLeaf:
         pieces = _pieces(node)
         stored = self._dtype(pieces[0].dtype, path)
-        name = _name_of(stored)
+        name = dtypes.from_numpy(stored)
         shape = node.shape if isinstance(node, ArrayBytes | ChunkedArray) else (node.nbytes,)
         for piece in pieces:
             if prod(piece.shape) * stored.itemsize != piece.nbytes or piece.dtype != pieces[0].dtype:
@@ -140,7 +141,7 @@ class MsgpackFile:
     def _dtype(self, text: str, path: KeyPath) -> np.dtype[Any]:
         try:
             return _numpy_dtype(text)
-        except (KeyError, TypeError, ValueError) as error:
+        except UnknownDtypeError as error:
             raise unknown_dtype(f"`{format_path(path)}`", text, paths=(format_path(path),)) from error
 
     def _note_assumption(self, path: KeyPath, node: Node, text: str) -> None:
@@ -190,19 +191,7 @@ _ANONYMOUS = {"<V2": "bfloat16", "|V2": "bfloat16", "V2": "bfloat16", "|V1": "ui
 
 
 def _numpy_dtype(text: str) -> np.dtype[Any]:
-    """The NumPy dtype as it lies in the file, byte order included."""
-    import numpy as np
-
-    text = _ANONYMOUS.get(text, text)
-    if dtypes.is_name(text) and dtypes.key_impl(text) is None:
-        return dtypes.to_numpy(text)
-    dtype = np.dtype(text)
-    dtypes.from_numpy(dtype)
-    return dtype
-
-
-def _name_of(dtype: np.dtype[Any]) -> str:
-    return dtypes.from_numpy(dtype)
+    return stored_dtype(_ANONYMOUS.get(text, text))
 
 
 def _pieces(node: ArrayBytes | ChunkedArray | RawBytes) -> tuple[ArrayBytes, ...]:

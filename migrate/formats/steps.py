@@ -23,20 +23,20 @@ if TYPE_CHECKING:
 _STEP = re.compile(r"(?:.*_)?(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)")
 _LONGEST_NAME = 255
 _TEMPORARY = (".orbax-checkpoint-tmp", ".partial_save")
-_FLAX_TEMPORARY = re.compile(r".*_tmp")
+_FLAX_TEMPORARY = "checkpoint_tmp"
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """One step that can be read; Flax also numbers them with fractions."""
 
-    number: float
+    number: int | float
     path: Path
 
     @property
     def whole(self) -> int | None:
         """The number as an integer; None where it is a fraction."""
-        return int(self.number) if self.number.is_integer() else None
+        return int(self.number) if self.number == self.number // 1 else None
 
 
 @dataclass(frozen=True)
@@ -80,11 +80,11 @@ class Steps:
             raise self._no_step(wanted)
         return self._only(wanted)
 
-    def _only(self, number: float) -> Step:
+    def _only(self, number: int | float) -> Step:
         found = [step for step in self.steps if step.number == number]
         if len(found) > 1:
             names = [step.path.name for step in found]
-            message = f"`{self.root}` has {len(found)} checkpoints of step {number:g}: {_listed(names)}"
+            message = f"`{self.root}` has {len(found)} checkpoints of step {number}: {_listed(names)}"
             raise CheckpointError(M405.at(message, help=f"name one of them: `{found[0].path}`"))
         return found[0]
 
@@ -96,7 +96,7 @@ class Steps:
         return CheckpointError(M406.at(f"`{self.root}` has no step {wanted}", help=f"it has {self._known()}"))
 
     def _known(self) -> str:
-        return _listed([f"{step.number:g}" for step in self.steps])
+        return _listed([str(step.number) for step in self.steps])
 
 
 def find_steps(root: Path) -> Steps:
@@ -115,7 +115,7 @@ def find_steps(root: Path) -> Steps:
 
 def is_temporary(name: str) -> bool:
     """Whether a save was still going on under this name."""
-    return any(mark in name for mark in _TEMPORARY) or _FLAX_TEMPORARY.fullmatch(name) is not None
+    return any(mark in name for mark in _TEMPORARY) or name == _FLAX_TEMPORARY
 
 
 def _without_temporary(name: str) -> str:
@@ -124,9 +124,12 @@ def _without_temporary(name: str) -> str:
     return name
 
 
-def _number(name: str) -> float | None:
+def _number(name: str) -> int | float | None:
     match = _STEP.fullmatch(name) if len(name) <= _LONGEST_NAME else None
-    return float(match[1]) if match else None
+    if match is None:
+        return None
+    text = match[1]
+    return int(text) if text.removeprefix("-").isdecimal() else float(text)
 
 
 def _is_unfinished(path: Path) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from migrate import dtypes
+from migrate.formats.stored_dtype import stored_dtype
 from migrate.tree import AbstractArray
 
 Driver = Literal["zarr2", "zarr3"]
@@ -19,10 +20,6 @@ TENSORSTORE_DRIVERS: dict[Driver, str] = {"zarr2": "zarr", "zarr3": "zarr3"}
 
 _FRAMING = ("bytes", "endian", "crc32c", "transpose")
 _MAX_DIMENSIONS = 32
-
-
-class UnknownDtypeError(ValueError):
-    """The array has a dtype that no leaf can have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +82,4 @@ def _shape(sizes: object) -> tuple[int, ...]:
 
 
 def _dtype_name(text: object) -> str:
-    import numpy as np
-
-    if not isinstance(text, str):
-        raise UnknownDtypeError(str(text))
-    if dtypes.is_name(text) and dtypes.key_impl(text) is None:
-        return text
-    try:
-        return dtypes.from_numpy(np.dtype(text))
-    except (KeyError, TypeError, ValueError) as error:
-        raise UnknownDtypeError(text) from error
+    return dtypes.from_numpy(stored_dtype(text))

@@ -25,6 +25,7 @@ from migrate.formats.files import (
     unknown_dtype,
 )
 from migrate.formats.item import Location, key_prefix
+from migrate.formats.stored_dtype import UnknownDtypeError
 from migrate.formats.zarr_metadata import METADATA_KEYS, TENSORSTORE_DRIVERS, ArrayMetadata, Driver
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ class ZarrStore:
         where = self.folder / name / METADATA_KEYS[driver]
         try:
             return zarr_metadata.parse(content, driver)
-        except zarr_metadata.UnknownDtypeError as error:
+        except UnknownDtypeError as error:
             raise unknown_dtype(f"`{where}`", error) from error
         except ValueError as error:
             refuse_lfs_pointer(where)

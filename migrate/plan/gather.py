@@ -200,7 +200,7 @@ class _Run:
             for path in self.template.leaves
             if (bindings := pattern.match(path)) and all(bindings.get(k, v) == v for k, v in known.items())
         }
-        return len(found) or None
+        return sum(value.isdecimal() for value in found) or None
 
     def _record(self, ops: Sequence[Op], groups: Sequence[tuple[int, ...]], rule_op: RuleOp) -> None:
         """Adds a step, which is one op: `template` and open counts have to mean the same for every array of the

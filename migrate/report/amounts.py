@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGTP]?)(i?)B?\s*", re.IGNORECASE)
 
 
 def size(nbytes: float) -> str:
@@ -16,20 +13,6 @@ def size(nbytes: float) -> str:
         unit += 1
     short = unit == 0 or nbytes >= 100 or nbytes == int(nbytes)
     return f"{nbytes:.0f} {_UNITS[unit]}" if short else f"{nbytes:.1f} {_UNITS[unit]}"
-
-
-def parse_size(text: str) -> int:
-    """The number of bytes that `2GiB`, `512 MB` or `1000` means; `K`, `M`, `G`, `T` without an `i` are powers of 1000.
-
-    Raises:
-      ValueError: the text is no size.
-    """
-    found = _SIZE.fullmatch(text)
-    if found is None:
-        raise ValueError(f"`{text}` is not a size; write for example `2GiB`")
-    number, prefix, binary = found.groups()
-    base = 1024 if binary else 1000
-    return int(float(number) * base ** (" KMGTP".index(prefix.upper() or " ")))
 
 
 def seconds(value: float) -> str:

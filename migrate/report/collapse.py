@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 from migrate.tree import KeyPath, format_path
@@ -82,7 +82,7 @@ def _fold(family: Mapping[tuple[str, ...], Line]) -> list[Line]:
     whole = _in_step(rows, owners) if len(products) > 1 else None
     if whole is not None:
         return [_filled(first, whole, [family[row] for row in rows])]
-    return [_line(first, product, free, leaders, by_point, family) for product in products]
+    return [_line(first, [by_point[p] for p in product(*values)], leaders, family) for values in products]
 
 
 def _owners(line: Line) -> tuple[int, ...]:
@@ -119,7 +119,7 @@ def _products(points: Sequence[tuple[str, ...]]) -> list[tuple[tuple[str, ...], 
     shared: dict[frozenset[tuple[str, ...]], list[str]] = {}
     for value, rest in tails.items():
         shared.setdefault(frozenset(rest), []).append(value)
-    return [(tuple(values), *product) for values in shared.values() for product in _products(tails[values[0]])]
+    return [(tuple(values), *rest) for values in shared.values() for rest in _products(tails[values[0]])]
 
 
 def _in_step(rows: Sequence[tuple[str, ...]], owners: Sequence[int]) -> list[tuple[str, ...]] | None:
@@ -137,14 +137,11 @@ def _in_step(rows: Sequence[tuple[str, ...]], owners: Sequence[int]) -> list[tup
 
 def _line(
     first: Line,
-    product: tuple[tuple[str, ...], ...],
-    free: Sequence[int],
+    chosen: Sequence[tuple[str, ...]],
     leaders: Sequence[int],
-    by_point: Mapping[tuple[str, ...], tuple[str, ...]],
     family: Mapping[tuple[str, ...], Line],
 ) -> Line:
-    ranges = dict(zip(free, map(set, product), strict=True))
-    chosen = [row for point, row in by_point.items() if all(v in ranges[h] for h, v in zip(free, point, strict=True))]
+    """One line for the chosen rows, which are a full product."""
     values = [tuple({row[leader]: row[hole] for row in chosen}.values()) for hole, leader in enumerate(leaders)]
     return _filled(first, values, [family[row] for row in chosen])
 

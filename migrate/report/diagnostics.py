@@ -49,11 +49,13 @@ def _crop(findings: Iterable[Finding]) -> tuple[list[Finding], list[Finding]]:
 def _draw(finding: Finding, paint: Paint, *, verbose: bool) -> str:
     gutter = len(str(finding.excerpt.line)) if finding.excerpt else 1
     edge = paint(f"{' ' * gutter} |", "faint")
+    listed = _paths([path for path in finding.paths if f"`{path}`" not in finding.message], verbose=verbose)
     lines = [f"{paint(f'{finding.severity}[{finding.code}]', finding.severity)}: {paint(finding.message, 'strong')}"]
     if finding.span is not None:
         lines.append(f"{paint(' ' * gutter + '-->', 'faint')} {finding.span}")
     lines += _excerpt_lines(finding, edge, paint)
-    lines += [f"{edge}   {path}" for path in _paths(finding.paths, verbose=verbose)]
+    lines += [edge] if listed and not finding.excerpt else []
+    lines += [f"{edge}   {path}" for path in listed]
     if len(lines) > 1:
         lines.append(edge)
     lines.append(f"{' ' * gutter} {paint('=', 'faint')} help: {finding.help or f'`migrate explain {finding.code}`'}")
@@ -63,7 +65,7 @@ def _draw(finding: Finding, paint: Paint, *, verbose: bool) -> str:
 def _excerpt_lines(finding: Finding, edge: str, paint: Paint) -> list[str]:
     excerpt = finding.excerpt
     if excerpt is None:
-        return [edge] if finding.paths else []
+        return []
     caret = "^" * excerpt.width + (f" {finding.label}" if finding.label else "")
     return [
         edge,

@@ -97,7 +97,7 @@ def _holds(tree: AbstractTree) -> str:
 
 
 def _tree_rows(tree: AbstractTree, *, verbose: bool) -> Iterable[Row]:
-    """The tree, a line for each node; `×12` after a name that stands for twelve subtrees with nothing different in them."""
+    """The tree, a line for each node; `×12` after a name that stands for twelve subtrees without a difference."""
     root: dict[str, Any] = {}
     for path, leaf in tree.leaves.items():
         *above, last = segments(path) or (".",)

@@ -36,7 +36,11 @@ import numpy as np
 
 
 def make():
-    return {"layers": {str(i): {"kernel": np.zeros((4, 4), "float32"), "bias": np.zeros(4, "float32")} for i in range(3)}}
+    return {"layers": {str(i): layer() for i in range(3)}}
+
+
+def layer():
+    return {"kernel": np.zeros((4, 4), "float32"), "bias": np.zeros(4, "float32")}
 
 
 def wider():
@@ -64,6 +68,7 @@ def params():
 def here(tmp_path, monkeypatch):
     """A fresh directory, and the current one: `old.msgpack`, `rules.yaml`, `broken.yaml`, `tiny_model.py`."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
     for name in ("NO_COLOR", "FORCE_COLOR", "MIGRATE_DEBUG"):
         monkeypatch.delenv(name, raising=False)
     Path("old.msgpack").write_bytes(msgpack.packb(pack(params()), use_bin_type=True, strict_types=True))

@@ -18,7 +18,6 @@ def test_another_source_is_not_what_was_meant(run, here, migrated):
     data[-1] ^= 1
     data[-200] ^= 1
     (here / "other.msgpack").write_bytes(bytes(data))
-    (here / "rules.yaml").write_text((here / "rules.yaml").read_text())
     result = run("verify", migrated, "--source", "other.msgpack", "--rules", "rules.yaml")
     assert 1 == result.exit_code
     assert "error[M505]" in result.stderr

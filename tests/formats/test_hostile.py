@@ -18,11 +18,11 @@ POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n"
 
 
 def refusal(path):
-    """The one diagnostic with which opening or reading everything fails, within a second."""
+    """The one diagnostic with which opening or reading everything fails, in a moment even on a busy machine."""
     start = time.monotonic()
     with pytest.raises(CheckpointError) as caught, open_reader(path) as reader:
         read_all(reader)
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 3
     (diagnostic,) = caught.value.diagnostics
     assert diagnostic.help
     return diagnostic
@@ -300,3 +300,9 @@ def test_a_damaged_database_is_read_or_refused_and_nothing_else(written, tmp_pat
     except CheckpointError:
         return
     assert all(value is None or np.asarray(value) is not None for value in values.values())
+
+
+def test_half_a_character_is_no_text(copy_of):
+    folder = copy_of(tree="host")
+    (folder / "_strings.json").write_text('{"name": "\\ud800", "deep.text": ""}')
+    assert "M404" == refusal(folder).code

@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from migrate.formats.zarr_metadata import UnknownDtypeError, parse
+from migrate.formats.stored_dtype import UnknownDtypeError
+from migrate.formats.zarr_metadata import parse
 
 ZARR2 = {
     "shape": [4, 3],
@@ -69,7 +70,9 @@ def test_dtypes_of_numpy_and_of_tensorstore_have_names(text, name):
     assert name == parsed(ZARR2, dtype=text).aval.dtype
 
 
-@pytest.mark.parametrize("text", ["|O", "|S3", "<M8[s]", [["a", "<f4"]], "key<fry>", "nonsense", 5])
+@pytest.mark.parametrize(
+    "text", ["|O", "|S3", "<M8[s]", [["a", "<f4"]], "key<fry>", "nonsense", "f4,", "(2,)f4", "", 5]
+)
 def test_a_dtype_that_no_leaf_has_is_unknown(text):
     with pytest.raises(UnknownDtypeError):
         parsed(ZARR2, dtype=text)

@@ -1,6 +1,6 @@
 import pytest
 
-from migrate.report.amounts import parse_size, plural, seconds, size
+from migrate.report.amounts import plural, seconds, size
 
 
 @pytest.mark.parametrize(
@@ -16,20 +16,6 @@ from migrate.report.amounts import parse_size, plural, seconds, size
 )
 def test_bytes_are_printed_in_binary_units(nbytes, text):
     assert text == size(nbytes)
-
-
-@pytest.mark.parametrize(
-    ("text", "nbytes"),
-    [("2GiB", 2 << 30), ("512 MB", 512_000_000), ("1000", 1000), ("1.5KiB", 1536), ("3G", 3 * 10**9)],
-)
-def test_sizes_are_read_as_people_write_them(text, nbytes):
-    assert nbytes == parse_size(text)
-
-
-@pytest.mark.parametrize("text", ["", "GiB", "-1", "two", "1 GiBs"])
-def test_what_is_no_size_is_refused(text):
-    with pytest.raises(ValueError, match="is not a size"):
-        parse_size(text)
 
 
 def test_nouns_are_counted():

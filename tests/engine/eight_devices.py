@@ -1,0 +1,48 @@
+"""Saves a checkpoint sharded over eight devices, or restores one there and says how it lies; a process of its own.
+
+    python tests/engine/eight_devices.py save|restore PATH
+"""
+
+import hashlib
+import json
+import os
+import sys
+
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
+os.environ["JAX_PLATFORMS"] = "cpu"
+
+import jax  # noqa: E402  # the flags have to be set first
+import jax.numpy as jnp  # noqa: E402
+import numpy as np  # noqa: E402
+import orbax.checkpoint as ocp  # noqa: E402
+from jax.sharding import Mesh, NamedSharding, PartitionSpec  # noqa: E402
+
+
+def tree():
+    mesh = Mesh(np.array(jax.devices()).reshape(8), ("x",))
+    rows = NamedSharding(mesh, PartitionSpec("x"))
+    return {
+        "kernel": jax.device_put(jnp.arange(16 * 8, dtype=jnp.float32).reshape(16, 8), rows),
+        "bias": jax.device_put(jnp.arange(8, dtype=jnp.bfloat16), NamedSharding(mesh, PartitionSpec())),
+    }
+
+
+def describe(leaf):
+    return {
+        "mesh": dict(leaf.sharding.mesh.shape),
+        "spec": [list(e) if isinstance(e, tuple) else e for e in leaf.sharding.spec],
+        "shard": list(leaf.addressable_shards[0].data.shape),
+        "sha256": hashlib.sha256(np.asarray(leaf).tobytes()).hexdigest(),
+    }
+
+
+def main(verb, path):
+    with ocp.StandardCheckpointer() as checkpointer:
+        if verb == "save":
+            checkpointer.save(os.path.abspath(path), tree())
+        else:
+            print(json.dumps({name: describe(leaf) for name, leaf in checkpointer.restore(os.path.abspath(path)).items()}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,43 @@
+"""Small checkpoints that Orbax itself wrote, and plans for them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+
+from migrate.formats.detect import open_reader
+from migrate.plan.planner import make_plan
+from migrate.rules.loader import parse_rules
+
+
+def every_kind():
+    """A tree with every kind of leaf that Orbax saves."""
+    return {
+        "params": {"kernel": jnp.arange(48, dtype=jnp.float32).reshape(8, 6), "bias": jnp.ones(3, jnp.bfloat16)},
+        "opt": [{"mu": jnp.ones((2, 2))}, None],
+        "key": jax.random.split(jax.random.key(1), 3),
+        "step": 7,
+        "lr": 0.5,
+        "done": True,
+        "wide": np.array([2**40, -1]),
+        "f8": jnp.arange(3).astype(jnp.float8_e4m3fn),
+        "i4": jnp.arange(3, dtype=jnp.int4),
+        "flags": jnp.array([True, False]),
+        "c": jnp.array([1 + 2j], jnp.complex64),
+        "zero_d": jnp.float32(3),
+        "empty": {},
+    }
+
+
+def save(path, tree):
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(path, tree)
+    return path
+
+
+def plan_for(reader, rules="rules: []", template=None):
+    return make_plan(reader.abstract(), parse_rules(f"migrate: 1\n{rules}", "rules.yaml"), template)
+
+
+def opened(path):
+    return open_reader(path)

@@ -1,0 +1,88 @@
+"""`--mesh` and `--partition`: chunks and shardings of the target, written from a host with one device."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from migrate.engine import run
+from migrate.plan.partition import assign_shardings, load_partition
+from migrate.sharding import parse_mesh
+from tests.engine.sources import opened, plan_for
+
+SCRIPT = Path(__file__).parent / "eight_devices.py"
+KERNEL = np.arange(16 * 8, dtype=np.float32).reshape(16, 8)
+
+
+def on_eight_devices(verb, path):
+    done = subprocess.run([sys.executable, SCRIPT, verb, path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """A checkpoint that was saved 8-way sharded."""
+    path = tmp_path_factory.mktemp("sharded") / "old"
+    on_eight_devices("save", path)
+    return path
+
+
+def resharded(source, target, mesh, partition=None):
+    with opened(source) as reader:
+        plan = plan_for(reader)
+        tree, problems = assign_shardings(plan.target, parse_mesh(mesh), partition, annotations=False)
+        assert () == problems
+        run.apply(replace(plan, target=tree), reader, target)
+
+
+def partition(tmp_path):
+    path = tmp_path / "specs.yaml"
+    path.write_text("- kernel: [data, model]\n- bias: [model]\n")
+    return load_partition(path)
+
+
+def test_an_eight_way_checkpoint_is_laid_out_for_another_mesh(source, tmp_path):
+    resharded(source, tmp_path / "new", "data=2,model=4", partition(tmp_path))
+    found = json.loads(on_eight_devices("restore", tmp_path / "new"))
+    assert {"data": 2, "model": 4} == found["kernel"]["mesh"]
+    assert ["data", "model"] == found["kernel"]["spec"]
+    assert [8, 2] == found["kernel"]["shard"]
+    assert ["model"] == found["bias"]["spec"]
+    assert hashlib.sha256(KERNEL.tobytes()).hexdigest() == found["kernel"]["sha256"]
+
+
+def test_chunks_are_the_targets_shards(source, tmp_path):
+    resharded(source, tmp_path / "new", "data=2,model=4", partition(tmp_path))
+    with opened(tmp_path / "new") as reader:
+        leaves = reader.abstract().tree.leaves
+        assert (8, 2) == leaves[("kernel",)].storage.chunks
+        assert np.array_equal(KERNEL, reader.read(("kernel",)))
+
+
+def test_an_open_axis_takes_as_many_devices_as_there_are(source, tmp_path):
+    resharded(source, tmp_path / "new", "data=-1,model=4", partition(tmp_path))
+    found = json.loads(on_eight_devices("restore", tmp_path / "new"))
+    assert {"data": 2, "model": 4} == found["kernel"]["mesh"]
+
+
+def test_without_a_mesh_the_output_is_replicated_over_whatever_is_there(source, tmp_path):
+    with opened(source) as reader:
+        run.apply(plan_for(reader), reader, tmp_path / "new")
+    found = json.loads(on_eight_devices("restore", tmp_path / "new"))
+    assert {"devices": 8} == found["kernel"]["mesh"]
+    assert [16, 8] == found["kernel"]["shard"]
+
+
+def test_a_dimension_that_is_not_divisible_is_an_error_that_names_it(source, tmp_path):
+    with opened(source) as reader:
+        _, problems = assign_shardings(
+            plan_for(reader).target, parse_mesh("data=3,model=4"), partition(tmp_path), annotations=False
+        )
+    assert ["M307"] == [d.code for d in problems]
+    assert "kernel" in problems[0].message

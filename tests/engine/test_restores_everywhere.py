@@ -1,0 +1,54 @@
+"""The output is portable: every way that Orbax restores, on 1, 3 and 8 devices, gives the same values."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from migrate.engine import run
+from tests.engine.sources import every_kind, opened, plan_for, save
+
+SCRIPT = Path(__file__).parent / "restore_matrix.py"
+WAYS = 13
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """An item and a manager root with the same content, and what was in the source."""
+    work = tmp_path_factory.mktemp("portable")
+    save(work / "old", every_kind())
+    with opened(work / "old") as reader:
+        plan = plan_for(reader)
+        run.apply(plan, reader, work / "item")
+        run.apply(dataclasses.replace(plan, as_step=True), reader, work / "root" / "0")
+    return work
+
+
+def restored(work, devices):
+    command = [sys.executable, str(SCRIPT), str(devices), str(work / "item"), str(work / "root")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def reference(written):
+    """What Orbax restores from the source itself, on one device."""
+    return restored_source(written)
+
+
+def restored_source(work):
+    command = [sys.executable, str(SCRIPT), "1", str(work / "old"), str(work / "root")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])["standard untyped"]
+
+
+@pytest.mark.parametrize("devices", [1, 3, 8])
+def test_every_way_of_restoring_gives_the_sources_values(written, reference, devices):
+    ways = restored(written, devices)
+    assert WAYS == len(ways)
+    for way, digests in ways.items():
+        assert reference == digests, way

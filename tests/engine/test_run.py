@@ -1,0 +1,213 @@
+"""Apply: DST appears whole and verified, or not at all; SRC is never touched."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+
+from migrate.engine import run
+from migrate.engine.verify import verify
+from migrate.errors import MigrateError, PlanError, RefusedError, VerifyError
+from migrate.events import LeafDone, PhaseDone
+from tests.engine.sources import every_kind, opened, plan_for, save
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    return save(tmp_path_factory.mktemp("source") / "old", every_kind())
+
+
+def files(root):
+    return {
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in Path(root).rglob("*")
+        if path.is_file()
+    }
+
+
+def applied(source, target, rules="rules: []", **options):
+    with opened(source) as reader:
+        return run.apply(plan_for(reader, rules), reader, target, **options)
+
+
+def words(leaf):
+    is_key = hasattr(leaf, "dtype") and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return np.asarray(jax.random.key_data(leaf) if is_key else leaf)
+
+
+def test_every_kind_of_leaf_comes_back_from_plain_orbax_unchanged(source, tmp_path):
+    applied(source, tmp_path / "new")
+    with ocp.StandardCheckpointer() as checkpointer:
+        old, new = checkpointer.restore(source), checkpointer.restore(tmp_path / "new")
+    assert jax.tree.structure(old) == jax.tree.structure(new)
+    for one, other in zip(jax.tree.leaves(old), jax.tree.leaves(new), strict=True):
+        assert type(one) is type(other)
+        assert words(one).dtype == words(other).dtype
+        assert words(one).tobytes() == words(other).tobytes()
+
+
+def test_the_source_is_left_as_it_was(source, tmp_path):
+    before = files(source)
+    applied(source, tmp_path / "new", 'rules: ["params/** -> model/**"]')
+    assert before == files(source)
+
+
+def test_nothing_but_the_destination_is_left_behind(source, tmp_path):
+    applied(source, tmp_path / "new")
+    assert ["new"] == os.listdir(tmp_path)
+
+
+def test_the_receipt_has_a_digest_for_every_array(source, tmp_path):
+    receipt = applied(source, tmp_path / "new")
+    assert {"kernel", "bias", "mu", "key", "wide", "f8", "i4", "flags", "c", "zero_d"} == {
+        path[-1] for path in receipt.leaf_digests
+    }
+    assert {"stage", "commit", "verify"} == set(receipt.seconds)
+
+
+def test_an_existing_destination_is_refused_and_kept(source, tmp_path):
+    (tmp_path / "new").mkdir()
+    with pytest.raises(RefusedError) as refusal:
+        applied(source, tmp_path / "new")
+    assert ["M501"] == [d.code for d in refusal.value.diagnostics]
+    assert [] == os.listdir(tmp_path / "new")
+
+
+def test_overwrite_replaces_only_after_success(source, tmp_path):
+    applied(source, tmp_path / "new")
+    before = files(tmp_path / "new")
+    failing = "rules: [{from: wide, to: wide, ops: [{cast: int8}]}]"
+    with pytest.raises(RefusedError):
+        applied(source, tmp_path / "new", failing, overwrite=True)
+    assert before == files(tmp_path / "new")
+    applied(source, tmp_path / "new", 'rules: ["params/** -> model/**"]', overwrite=True)
+    with opened(tmp_path / "new") as reader:
+        assert ("model", "kernel") in reader.abstract().tree.leaves
+    assert ["new"] == os.listdir(tmp_path)
+
+
+def test_a_cast_that_would_change_a_value_publishes_nothing(source, tmp_path):
+    with pytest.raises(RefusedError) as refusal:
+        applied(source, tmp_path / "new", "rules: [{from: wide, to: wide, ops: [{cast: int8}]}]")
+    assert ["M503"] == [d.code for d in refusal.value.diagnostics]
+    assert [] == os.listdir(tmp_path)
+
+
+def test_a_drop_that_asserts_zero_refuses_values(source, tmp_path):
+    with pytest.raises(RefusedError) as refusal:
+        applied(source, tmp_path / "new", "rules: [{drop: {from: params/kernel, assert: zero}}]")
+    assert ["M504"] == [d.code for d in refusal.value.diagnostics]
+    assert "47 of its values" in refusal.value.diagnostics[0].message
+    assert [] == os.listdir(tmp_path)
+
+
+def test_a_plan_with_errors_is_not_run(source, tmp_path):
+    with pytest.raises(PlanError):
+        applied(source, tmp_path / "new", 'rules: ["nope -> x"]')
+    assert [] == os.listdir(tmp_path)
+
+
+def test_code_runs_only_when_it_is_allowed(source, tmp_path):
+    rules = 'rules: [{from: lr, to: lr, ops: [{call: "numpy:negative"}]}]'
+    with pytest.raises(RefusedError) as refusal:
+        applied(source, tmp_path / "new", rules)
+    assert ["M506"] == [d.code for d in refusal.value.diagnostics]
+    applied(source, tmp_path / "new", rules, allow_code=True)
+    with opened(tmp_path / "new") as reader:
+        assert -0.5 == reader.read(("lr",))
+
+
+def test_an_unwritable_place_is_one_sentence(source):
+    with pytest.raises(MigrateError) as failure:
+        applied(source, Path("/proc/nowhere/new"))
+    assert ["M507"] == [d.code for d in failure.value.diagnostics]
+
+
+def test_listeners_hear_of_every_leaf_and_phase(source, tmp_path):
+    heard = []
+    applied(source, tmp_path / "new", listener=heard.append)
+    assert ["stage", "commit", "verify"] == [event.phase for event in heard if isinstance(event, PhaseDone)]
+    staged = [event.path for event in heard if isinstance(event, LeafDone) and event.phase == "stage"]
+    verified = [event.path for event in heard if isinstance(event, LeafDone) and event.phase == "verify"]
+    assert sorted(staged) == sorted(verified)
+
+
+@pytest.mark.parametrize("mode", ["digest", "none"])
+def test_verification_can_be_cheaper(source, tmp_path, mode):
+    receipt = applied(source, tmp_path / "new", verify=mode)
+    assert mode == receipt.verified
+    assert {"digest": 10, "none": 0}[mode] == receipt.verified_leaves
+
+
+def test_verification_finds_a_leaf_that_differs(source, tmp_path):
+    applied(source, tmp_path / "new")
+    applied(source, tmp_path / "other", "rules: [{from: params/kernel, to: params/kernel, ops: [{flip: {axis: 0}}]}]")
+    with opened(source) as reader, pytest.raises(VerifyError) as failure:
+        verify(plan_for(reader), reader, tmp_path / "other")
+    assert ["M505"] == [d.code for d in failure.value.diagnostics]
+    assert "`params/kernel`" in failure.value.diagnostics[0].message
+
+
+def test_verification_finds_what_is_missing_and_what_was_never_meant(source, tmp_path):
+    applied(source, tmp_path / "other", 'rules: ["lr -> rate"]')
+    with opened(source) as reader, pytest.raises(VerifyError) as failure:
+        verify(plan_for(reader), reader, tmp_path / "other")
+    assert {"`lr`: it is missing", "`rate`: it was never meant to be there"} == {
+        d.message for d in failure.value.diagnostics
+    }
+
+
+def test_zarr3_sources_stay_zarr3(tmp_path):
+    handler = ocp.PyTreeCheckpointHandler(use_zarr3=True)
+    with ocp.Checkpointer(handler) as checkpointer:
+        checkpointer.save(tmp_path / "old", args=ocp.args.PyTreeSave({"a": jax.numpy.arange(6.0)}))
+    applied(tmp_path / "old", tmp_path / "new")
+    with opened(tmp_path / "new") as reader:
+        assert reader.abstract().zarr3
+
+
+def test_what_the_source_kept_in_its_metadata_is_carried_over(tmp_path):
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+        checkpointer.save(tmp_path / "old", args=ocp.args.PyTreeSave({"a": 1}), custom_metadata={"run": "x12"})
+    applied(tmp_path / "old", tmp_path / "new")
+    with ocp.StandardCheckpointer() as checkpointer:
+        metadata = checkpointer.metadata(tmp_path / "new").custom_metadata
+    assert "x12" == metadata["run"]
+    assert "sha256:" == metadata["migrate"]["structure_hash"][:7]
+
+
+def test_the_same_rules_are_not_applied_twice(source, tmp_path):
+    rules = 'rules: ["params/** -> model/**"]'
+    applied(source, tmp_path / "new", rules)
+    with opened(tmp_path / "new") as reader:
+        assert "M502" in [d.code for d in plan_for(reader, rules).diagnostics]
+
+
+def test_a_changed_file_is_found_by_the_checkpoints_own_record(source, tmp_path):
+    applied(source, tmp_path / "new")
+    metadata = tmp_path / "new" / "_METADATA"
+    metadata.write_text(metadata.read_text().replace('"zero_d"', '"nil_d"').replace("'zero_d'", "'nil_d'"))
+    with opened(source) as reader:
+        reader.abstract()
+    with pytest.raises(MigrateError), opened(tmp_path / "new") as reader:
+        raise PlanError(*plan_for(reader).diagnostics)
+
+
+def test_several_items_stay_several_items(tmp_path):
+    with ocp.CheckpointManager(tmp_path / "root") as manager:
+        args = ocp.args.Composite(
+            state=ocp.args.StandardSave({"w": jax.numpy.ones(3)}),
+            ema=ocp.args.StandardSave({"w": jax.numpy.zeros(3)}),
+            notes=ocp.args.JsonSave({"lr": 1}),
+        )
+        manager.save(5, args=args)
+    applied(tmp_path / "root", tmp_path / "again" / "5")
+    with ocp.CheckpointManager(tmp_path / "again") as manager:
+        args = ocp.args.Composite(state=ocp.args.StandardRestore(), ema=ocp.args.StandardRestore(), notes=ocp.args.JsonRestore())
+        restored = manager.restore(5, args=args)
+    assert {"lr": 1} == restored["notes"]
+    assert [1.0, 0.0] == [float(restored[name]["w"][0]) for name in ("state", "ema")]

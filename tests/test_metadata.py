@@ -1,0 +1,149 @@
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from migrate.errors import CheckpointError
+from migrate.metadata import KEY, Metadata, Migration, already_applied, git_commit, installed_versions, merge, now
+
+MIGRATION = Migration("to-nnx", "sha256:aa", "sha256:bb", "sha256:cc", "2026-01-02T03:04:05+00:00")
+FULL = Metadata(
+    model="vit",
+    version=2,
+    structure_hash="sha256:dd",
+    source_structure_hash="sha256:bb",
+    code="0123abcd",
+    versions={"jax": "0.10.2"},
+    step=7,
+    hyperparameters={"width": 3, "names": ["a", None], "rate": 0.5},
+    history=(MIGRATION,),
+)
+
+texts = st.text(max_size=5)
+records = st.builds(
+    Metadata,
+    model=st.none() | texts,
+    version=st.none() | st.integers() | texts,
+    structure_hash=st.none() | texts,
+    source_structure_hash=st.none() | texts,
+    code=st.none() | texts,
+    versions=st.dictionaries(texts, texts, max_size=3),
+    step=st.none() | st.integers(),
+    hyperparameters=st.dictionaries(texts, st.none() | st.booleans() | st.integers() | texts, max_size=3),
+    history=st.lists(st.builds(Migration, texts, texts, texts, texts, texts), max_size=3).map(tuple),
+)
+
+
+def through_json(custom):
+    return json.loads(json.dumps(custom))
+
+
+@given(records)
+def test_a_record_survives_json(record):
+    assert record == Metadata.from_json(through_json(merge({}, record)))
+
+
+def test_a_checkpoint_without_a_record_has_none():
+    assert Metadata.from_json({}) is None
+    assert Metadata.from_json({"epoch": 3}) is None
+
+
+def test_fields_that_nobody_set_are_none():
+    assert Metadata() == Metadata.from_json({KEY: {}})
+    assert Metadata() == Metadata.from_json({KEY: {"step": None, "history": None}})
+
+
+def test_fields_of_newer_versions_are_not_read_and_not_lost():
+    custom = {KEY: {**FULL.to_json(), "signature": "xyz", "history": [{**FULL.to_json()["history"][0], "by": "me"}]}}
+    assert FULL == Metadata.from_json(custom)
+    assert "xyz" == merge(custom, FULL)[KEY]["signature"]
+
+
+def test_everything_else_in_the_custom_metadata_stays():
+    custom = {"epoch": 3, "config": {"a": [1]}}
+    merged = merge(custom, FULL)
+    assert custom == {name: value for name, value in merged.items() if name != KEY}
+    assert {"epoch": 3, "config": {"a": [1]}} == custom
+
+
+def test_what_a_new_record_says_replaces_what_the_old_one_said():
+    merged = merge(merge({}, FULL), Metadata(model="vit", step=None))
+    assert Metadata(model="vit") == Metadata.from_json(merged)
+
+
+@pytest.mark.parametrize(
+    ("blob", "words"),
+    [
+        ("text", ["is a string, not a mapping"]),
+        (None, ["is null, not a mapping"]),
+        ({"model": 3}, ["an integer for `model`"]),
+        ({"step": True}, ["a boolean for `step`"]),
+        ({"step": 1.5, "version": []}, ["a list for `version`", "a number for `step`"]),
+        ({"versions": {"jax": 1}}, ["an integer for `versions/jax`"]),
+        ({"history": {}}, ["a mapping for `history`"]),
+        ({"history": [{"rules": "x"}]}, ["`rules_digest`, `source_structure_hash`, `plan_digest`, `date` in `history/0`"]),
+        ({"history": ["x"]}, ["`rules`, `rules_digest`"]),
+    ],
+)
+def test_every_field_of_a_wrong_type_is_an_error(blob, words):
+    with pytest.raises(CheckpointError) as caught:
+        Metadata.from_json({KEY: blob})
+    assert ["M404"] * len(words) == [diagnostic.code for diagnostic in caught.value.diagnostics]
+    for word, diagnostic in zip(words, caught.value.diagnostics, strict=True):
+        assert word in diagnostic.message
+
+
+def test_a_rule_file_in_the_history_was_already_applied():
+    assert already_applied(FULL, "sha256:aa")
+    assert not already_applied(FULL, "sha256:ff")
+    assert not already_applied(Metadata(), "sha256:aa")
+
+
+def test_the_versions_are_those_of_what_is_installed():
+    import flax
+    import jax
+
+    versions = installed_versions()
+    assert (jax.__version__, flax.__version__) == (versions["jax"], versions["flax"])
+    assert {"jax", "flax", "optax", "orbax", "migrate"} >= set(versions)
+
+
+def test_a_record_is_read_and_written_without_numpy_and_jax():
+    script = (
+        "import sys\n"
+        "from migrate.metadata import Metadata, merge, installed_versions\n"
+        "Metadata.from_json(merge({}, Metadata(versions=installed_versions())))\n"
+        "print(sorted({'numpy', 'jax', 'flax', 'orbax'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "[]\n" == done.stdout
+
+
+def git(folder, *arguments):
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+    subprocess.run(["git", "-C", folder, *identity, *arguments], check=True, capture_output=True)
+
+
+def test_the_commit_says_whether_files_were_changed_since(tmp_path):
+    assert git_commit(tmp_path) is None
+    git(tmp_path, "init")
+    (tmp_path / "a").write_text("1")
+    git(tmp_path, "add", "a")
+    git(tmp_path, "commit", "-m", "one")
+    clean = git_commit(tmp_path)
+    assert re.fullmatch("[0-9a-f]{40}", clean)
+    (tmp_path / "a").write_text("2")
+    assert f"{clean}-dirty" == git_commit(tmp_path)
+
+
+def test_there_is_no_commit_where_there_is_no_git(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert git_commit() is None
+
+
+def test_dates_are_iso_8601_in_utc():
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", now())
