@@ -207,6 +207,7 @@ def plan(
     *,
     mesh: Mesh | str | None = None,
     partition: Partition | StrPath | None = None,
+    as_step: bool = False,
 ) -> Plan:
     """Decide what happens to every leaf; nothing is read and nothing is written.
 
@@ -216,6 +217,7 @@ def plan(
       template: what the target expects, or `module:callable`; by default what the rule file names.
       mesh: axes and sizes, as a value or as `data=-1,model=4`; without it the output suits any devices.
       partition: which key paths are split over which axes, or its file.
+      as_step: whether a checkpoint of one pytree is written as a step with one item, for a `CheckpointManager` root.
 
     Returns:
       The plan. A mistake of the user raises nothing here: `plan.applicable` says no, `plan.diagnostics` say why.
@@ -225,7 +227,7 @@ def plan(
     rule_set = load_rules(rules) if isinstance(rules, str | os.PathLike) else rules
     built = template_of(rule_set, template) if template is None or isinstance(template, str) else template
     made = make_plan(checkpoint.abstract, rule_set, built)
-    made = replace(made, diagnostics=(*made.diagnostics, *getattr(built, "notes", ())))
+    made = replace(made, as_step=as_step, diagnostics=(*made.diagnostics, *getattr(built, "notes", ())))
     return _shard(made, mesh, partition) if mesh is not None or partition is not None else made
 
 
@@ -320,6 +322,7 @@ def verify(
     if plan is not None and source is not None:
         from migrate.engine.verify import verify as compare
 
+        plan = replace(plan, as_step=any(checkpoint.abstract.items))
         compared = compare(plan, source.reader, Path(destination), listener=listener)
     return Verified(len(checkpoint.tree.leaves), compared, recorded, template.spec if template else None)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -17,6 +16,7 @@ from migrate import dtypes
 from migrate.codes import M408, M413
 from migrate.errors import CheckpointError, Diagnostic
 from migrate.flatten import Flat, flatten
+from migrate.tracing import faithful
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, format_path
 from migrate.user_code import bind, load, running
 
@@ -118,14 +118,14 @@ def initial_values(
     traced: list[KeyPath] = []
 
     def compute() -> list[Any]:
-        with _raw_arrays_are_data():
+        with faithful():
             flat = _flatten_parts(make(), layout)
         values = {path: flat.entries[path].value for path in paths if path in flat.entries}
         traced[:] = [path for path, value in values.items() if isinstance(value, jax.core.Tracer)]
         constants.update((path, value) for path, value in values.items() if path not in traced)
         return [values[path] for path in traced]
 
-    with running(spec), _without_mesh():
+    with running(spec):
         results = jax.jit(compute)()
     unknown = [format_path(path) for path in paths if path not in constants and path not in traced]
     if unknown:
@@ -169,36 +169,12 @@ def _traced(spec: str, make: Callable[[], Any], look: Callable[[Any], T]) -> T:
     seen: list[T] = []
 
     def run() -> None:
-        with _raw_arrays_are_data():
+        with faithful():
             seen.append(look(make()))
 
-    with running(spec), _without_mesh():
+    with running(spec):
         jax.eval_shape(run)
     return seen[0]
-
-
-def _without_mesh() -> Any:
-    """Models with sharding annotations can then be built without the mesh that they were written for."""
-    from flax import nnx
-
-    return nnx.use_eager_sharding(False)
-
-
-@contextmanager
-def _raw_arrays_are_data() -> Iterator[None]:
-    """Flax takes an array that is set as a bare attribute for data, but not while it is traced; here it does, too."""
-    import jax.numpy as jnp
-    from flax import nnx
-
-    tracer = type(jnp.zeros(()))
-    registry = nnx.pytreelib.DATA_REGISTRY
-    added = tracer not in registry
-    nnx.register_data_type(tracer)
-    try:
-        yield
-    finally:
-        if added:
-            registry.discard(tracer)
 
 
 def _parts(made: Any) -> dict[str, Any]:

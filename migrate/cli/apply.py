@@ -27,6 +27,8 @@ class Wish:
     mesh: str | None
     partition: str | None
     dry_run: bool
+    as_step: bool
+    """Whether DST is one step of a `CheckpointManager` root."""
     engine: dict[str, Any]
     """Options of `api.apply`."""
 
@@ -68,9 +70,8 @@ def command(
     """
     from migrate import api
 
-    wish = Wish(
-        template, item, mesh, partition, dry_run, {"verify": verify, "overwrite": overwrite, "allow_code": allow_code}
-    )
+    engine = {"verify": verify, "overwrite": overwrite, "allow_code": allow_code}
+    wish = Wish(template, item, mesh, partition, dry_run, step == "all", engine)
     rule_set = api.load_rules(rules)
     runs: list[tuple[int | None, str]] = (
         [(None, dst)] if step != "all" else [(number, f"{dst}/{number}") for number in _every_step(src)]
@@ -101,7 +102,7 @@ def _run(console: Console, rules: RuleSet, src: str, step: options.StepChoice, d
     from migrate.report.of_receipt import receipt_report
 
     with api.open_checkpoint(src, step, wish.item, rules.source.unbox) as source:
-        plan = api.plan(source, rules, wish.template, mesh=wish.mesh, partition=wish.partition)
+        plan = api.plan(source, rules, wish.template, mesh=wish.mesh, partition=wish.partition, as_step=wish.as_step)
         planned = plan_report(plan, dst, dry_run=wish.dry_run, verbose=console.complete, text_of=options.text_of)
         console.text(planned)
         if wish.dry_run or not plan.applicable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -60,12 +61,19 @@ def speaking(function: Command) -> Command:
         color: Any,
         **kwargs: Any,
     ) -> None:
+        _hush_libraries()
         chosen: Any = "json" if as_json else format
         function(Console(chosen, color, quiet, verbose, report), *args, **kwargs)
 
     for option in reversed(_SPEAKING):
         command = option(command)
     return command
+
+
+def _hush_libraries() -> None:
+    """Orbax logs warnings about its own ways of saving; whoever runs a command can do nothing about them."""
+    if logging.lastResort is not None:
+        logging.lastResort.setLevel(logging.ERROR)
 
 
 _SPEAKING = (

@@ -22,7 +22,7 @@ from migrate.tree import AbstractLeaf, KeyPath, Sharding
 CHUNK_BYTES = 256 << 20
 """No chunk is larger: who reads a part of an array has to decode whole chunks."""
 
-BATCH_BYTES = 64 << 20
+BATCH_BYTES = 32 << 20
 """Arrays are written in transactions of about this size: each costs a few files, and holds its arrays until it is
 committed.
 """

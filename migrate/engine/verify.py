@@ -23,7 +23,7 @@ from migrate.formats.detect import open_reader
 from migrate.plan.model import Plan
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, format_path
 
-BATCH_BYTES = 128 << 20
+BATCH_BYTES = 32 << 20
 """Leaves are restored together up to this size: each restore costs a walk over Orbax's whole tree."""
 
 SHOWN = 20

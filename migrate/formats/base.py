@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 Value = Any
-"""A leaf's value: a NumPy array for `array`; bool, int, float or complex for `scalar`; str; None for `none` and `empty`."""
+"""A leaf's value: a NumPy array for `array`; a Python or NumPy number for `scalar`; str; None for `none` and `empty`."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class AbstractCheckpoint:
 
     @cached_property
     def tree(self) -> AbstractTree:
-        """The tree that rules see: inside the item where there is one, below the items' names where there are several."""
+        """The tree that rules see: inside the item where there is one, below their names where there are several."""
         if len(self.items) == 1:
             return next(iter(self.items.values()))
         leaves: dict[KeyPath, Any] = {}
@@ -96,6 +96,7 @@ class Reader(abc.ABC):
           CheckpointError: the file does not hold what its metadata says.
         """
 
+    @abc.abstractmethod
     def close(self) -> None:
         """Release files; reading is over."""
 

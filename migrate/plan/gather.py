@@ -173,7 +173,7 @@ class _Run:
                     f"`{{{rule_op.over}}}` has a gap: {_some(missing)} of 0..{max(numbers)} is not in the source",
                     span=rule_op.span,
                     paths=[format_path(claim.path) for claim in self.group],
-                    help="a missing layer would shift all that follow; restore it, or rename the others in their own rules",
+                    help="a missing layer would shift all that follow; restore it, or rename the others by rules",
                 )
             )
 

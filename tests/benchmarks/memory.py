@@ -1,8 +1,8 @@
 """Peak memory and time of a migration against Orbax's restore and save, each in a process of its own, side by side.
 
-Writes a checkpoint of SIZE gigabytes in 100 leaves into a temporary directory, then: (a) plain Orbax restores it, the dict is
-edited, Orbax saves it; (b) `migrate apply` with a rename-only rule file; (c) `migrate apply` with a transpose of every matrix. The
-medians go into docs/benchmarks/memory.md.
+Writes a checkpoint of SIZE gigabytes in 100 leaves into a temporary directory, then: (a) plain Orbax restores it, the
+dict is edited, Orbax saves it; (b) `migrate apply` with a rename-only rule file; (c) `migrate apply` with a transpose
+of every matrix. The medians go into docs/benchmarks/memory.md.
 
     python tests/benchmarks/memory.py [--gigabytes 2] [--runs 3]
 """
@@ -60,7 +60,9 @@ def measure(command: list[str]) -> tuple[float, float]:
 
 def run_cases(work: Path, rows: int, runs: int) -> dict[str, list[tuple[float, float]]]:
     source = work / "old"
-    subprocess.run([sys.executable, "-c", WRITE, source, *map(str, (LEAVES, rows, COLUMNS))], check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-c", WRITE, source, *map(str, (LEAVES, rows, COLUMNS))], check=True, capture_output=True
+    )
     (work / "rename.yaml").write_text(RENAME)
     (work / "transpose.yaml").write_text(TRANSPOSE)
     apply = [sys.executable, "-m", "migrate", "apply"]

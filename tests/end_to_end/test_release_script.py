@@ -27,11 +27,18 @@ def make_model(rngs):
 
 
 def test_a_release_follows_a_model_change(tmp_path):
-    dense = {f"Dense_{i}": {"kernel": np.ones(shape, "f4"), "bias": np.zeros(shape[1], "f4")} for i, shape in enumerate([(3, 4), (4, 2)])}
+    dense = {
+        f"Dense_{i}": {"kernel": np.ones(shape, "f4"), "bias": np.zeros(shape[1], "f4")}
+        for i, shape in enumerate([(3, 4), (4, 2)])
+    }
     (tmp_path / "old").write_bytes(serialization.msgpack_serialize({"params": dense}))
     assert msgpack.unpackb((tmp_path / "old").read_bytes(), strict_map_key=False)
     (tmp_path / "model.py").write_text(MODEL)
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHON": sys.executable}
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHON": sys.executable,
+    }
     done = subprocess.run([SCRIPT, tmp_path], capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert [

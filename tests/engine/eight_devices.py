@@ -1,6 +1,6 @@
 """Saves a checkpoint sharded over eight devices, or restores one there and says how it lies; a process of its own.
 
-    python tests/engine/eight_devices.py save|restore PATH
+python tests/engine/eight_devices.py save|restore PATH
 """
 
 import hashlib
@@ -11,11 +11,11 @@ import sys
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
 os.environ["JAX_PLATFORMS"] = "cpu"
 
-import jax  # noqa: E402  # the flags have to be set first
-import jax.numpy as jnp  # noqa: E402
-import numpy as np  # noqa: E402
-import orbax.checkpoint as ocp  # noqa: E402
-from jax.sharding import Mesh, NamedSharding, PartitionSpec  # noqa: E402
+import jax  # the flags have to be set first
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 
 def tree():
@@ -41,7 +41,9 @@ def main(verb, path):
         if verb == "save":
             checkpointer.save(os.path.abspath(path), tree())
         else:
-            print(json.dumps({name: describe(leaf) for name, leaf in checkpointer.restore(os.path.abspath(path)).items()}))
+            print(
+                json.dumps({name: describe(leaf) for name, leaf in checkpointer.restore(os.path.abspath(path)).items()})
+            )
 
 
 if __name__ == "__main__":

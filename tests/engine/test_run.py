@@ -207,7 +207,9 @@ def test_several_items_stay_several_items(tmp_path):
         manager.save(5, args=args)
     applied(tmp_path / "root", tmp_path / "again" / "5")
     with ocp.CheckpointManager(tmp_path / "again") as manager:
-        args = ocp.args.Composite(state=ocp.args.StandardRestore(), ema=ocp.args.StandardRestore(), notes=ocp.args.JsonRestore())
+        args = ocp.args.Composite(
+            state=ocp.args.StandardRestore(), ema=ocp.args.StandardRestore(), notes=ocp.args.JsonRestore()
+        )
         restored = manager.restore(5, args=args)
     assert {"lr": 1} == restored["notes"]
     assert [1.0, 0.0] == [float(restored[name]["w"][0]) for name in ("state", "ema")]

@@ -107,9 +107,11 @@ def test_a_created_param_gets_the_moments_of_a_new_optimizer():
     target = TARGET | {"model/head": "2", "optimizer/opt_state/0/mu/head": "2", "optimizer/opt_state/0/nu/head": "2"}
     plan = planned(RULES + "- create: {to: model/head, init: zeros}\n", SOURCE, target)
     assert [] == codes(plan)
-    assert {"model/head": "zeros", "optimizer/opt_state/0/mu/head": "template", "optimizer/opt_state/0/nu/head": "template"} == {
-        "/".join(c.target): c.init.kind for c in plan.created
-    }
+    assert {
+        "model/head": "zeros",
+        "optimizer/opt_state/0/mu/head": "template",
+        "optimizer/opt_state/0/nu/head": "template",
+    } == {"/".join(c.target): c.init.kind for c in plan.created}
 
 
 def test_a_template_without_an_optimizer_leaves_moments_unmatched():

@@ -1,5 +1,7 @@
 """What a plan promises: every leaf accounted for, every mistake found, all at once."""
 
+import time
+
 from tests.plan.trees import codes, moves, planned
 
 QKV = {f"l_{i}/{n}/kernel": "8,2,4" for i in range(12) for n in "qkv"}
@@ -96,18 +98,18 @@ def test_a_dtype_that_differs_from_the_template_is_never_cast_in_silence():
 
 
 def test_cast_template_takes_the_templates_dtype():
-    plan = planned('- {from: step, to: step, ops: [{cast: template}]}', {"step": "int64:scalar"}, {"step": "uint32:"})
+    plan = planned("- {from: step, to: step, ops: [{cast: template}]}", {"step": "int64:scalar"}, {"step": "uint32:"})
     assert plan.applicable
     assert "uint32" == plan.tasks[0].out_avals[0].dtype
 
 
 def test_reshape_template_takes_the_templates_shape():
-    plan = planned('- {from: a, to: b, ops: [{reshape: template}]}', {"a": "4,3"}, {"b": "2,6"})
+    plan = planned("- {from: a, to: b, ops: [{reshape: template}]}", {"a": "4,3"}, {"b": "2,6"})
     assert plan.applicable
 
 
 def test_an_op_that_does_not_fit_is_an_error_at_the_op_and_nothing_else():
-    plan = planned('- from: a\n  to: b\n  ops: [{transpose: [0, 1, 2]}]', {"a": "4,3"}, {"b": "3,4"})
+    plan = planned("- from: a\n  to: b\n  ops: [{transpose: [0, 1, 2]}]", {"a": "4,3"}, {"b": "3,4"})
     assert ["M303"] == codes(plan)
     assert 5 == plan.diagnostics[0].span.line
     assert "float32[4,3]" in plan.diagnostics[0].message
@@ -135,7 +137,7 @@ def test_q_k_and_v_of_every_layer_become_one_stacked_fused_kernel_in_one_rule():
 
 
 def test_layers_are_stacked_in_the_order_of_their_numbers():
-    plan = planned('- {from: "l_{i}/q/kernel", to: q, ops: [{stack: {axis: 0, over: i}}]}', QKV | {"l_0/q/kernel": "8,2,4"})
+    plan = planned('- {from: "l_{i}/q/kernel", to: q, ops: [{stack: {axis: 0, over: i}}]}', QKV)
     (task,) = [task for task in plan.tasks if task.targets == (("q",),)]
     assert [f"l_{i}" for i in range(12)] == [task.sources[i][0] for i in task.steps[0].groups[0]]
 
@@ -162,14 +164,14 @@ def test_unstack_over_a_new_capture_gives_one_target_for_each_index():
 
 
 def test_split_extends_over_the_list_of_targets():
-    plan = planned('- {from: qkv, to: [q, k, v], ops: [{split: {axis: 1}}]}', {"qkv": "4,6"})
+    plan = planned("- {from: qkv, to: [q, k, v], ops: [{split: {axis: 1}}]}", {"qkv": "4,6"})
     (task,) = plan.tasks
     assert (("q",), ("k",), ("v",)) == task.targets
     assert {(4, 2)} == {aval.shape for aval in task.out_avals}
 
 
 def test_one_source_may_go_to_two_targets():
-    plan = planned('- {from: emb, to: [embed, head]}', {"emb": "4,6"})
+    plan = planned("- {from: emb, to: [embed, head]}", {"emb": "4,6"})
     assert {("emb",): ("embed", "head")} == moves(plan)
     assert "tie" == plan.tasks[0].verb
 
@@ -221,11 +223,9 @@ def test_a_pinned_source_structure_is_checked_before_planning():
     assert ["M304"] == codes(plan)
 
 
-def test_a_plan_of_ten_thousand_leaves_takes_under_two_seconds(benchmark_seconds=2.0):
-    import time
-
+def test_a_plan_of_ten_thousand_leaves_is_made_in_linear_time():
     source = {f"l_{i}/{n}/w": "8,4" for i in range(1000) for n in "abcdefghij"}
-    start = time.monotonic()
+    start = time.process_time()
     plan = planned('- "l_{i}/{n:a|b|c}/w -> x/{i}/{n}"\n- "l_{i}/{n:d|e|f|g|h|i|j}/w -> y/{i}/{n}"', source)
     assert 10_000 == len(plan.tasks)
-    assert time.monotonic() - start < 5 * benchmark_seconds
+    assert time.process_time() - start < 10  # two seconds on a quiet machine; quadratic planning takes minutes

@@ -9,7 +9,9 @@ from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, parse_path
 
 
 def leaf(text):
-    """`f32[2,3]`-like notation: `2,3` is a float32 array, `int32:2` gives a dtype, `none`, `string` and `{}` are themselves."""
+    """`f32[2,3]`-like notation: `2,3` is a float32 array, `int32:2` gives a dtype, `none`, `string` and `{}` are
+    themselves.
+    """
     if text in ("none", "string"):
         return AbstractLeaf(text)
     if text == "{}":
@@ -43,7 +45,9 @@ def checkpoint(leaves, containers=None, **fields):
 def planned(rules, source, target=None, containers=None, **fields):
     """A plan from the lines below `rules:`, a source and perhaps a template."""
     text = "migrate: 1\n" + (rules if "rules:" in rules else "rules:\n" + rules if rules else "rules: []")
-    return make_plan(checkpoint(source, containers, **fields), parse_rules(text, "rules.yaml"), Template(target) if target else None)
+    return make_plan(
+        checkpoint(source, containers, **fields), parse_rules(text, "rules.yaml"), Template(target) if target else None
+    )
 
 
 def codes(plan):
