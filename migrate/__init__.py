@@ -6,10 +6,8 @@ The public names live in `migrate.api` and are imported when they are first aske
 
 from __future__ import annotations
 
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-import migrate.plan as _planning
 from migrate.version import __version__
 
 if TYPE_CHECKING:
@@ -36,6 +34,7 @@ if TYPE_CHECKING:
         list_steps,
         load_rules,
         open_checkpoint,
+        plan,
         structure_hash,
         verify,
     )
@@ -68,20 +67,6 @@ __all__ = [
     "structure_hash",
     "verify",
 ]
-
-
-class _CallableRoom(ModuleType):
-    """`migrate.plan` is a room of the package and a public function; both work, whichever was imported first."""
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """See `migrate.api.plan`."""
-        from migrate import api
-
-        return api.plan(*args, **kwargs)
-
-
-_planning.__class__ = _CallableRoom
-plan = _planning
 
 
 def __getattr__(name: str) -> Any:

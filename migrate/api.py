@@ -37,15 +37,15 @@ from migrate.errors import (
 from migrate.events import LeafDone, Listener, PhaseDone, PhaseStarted, ignore
 from migrate.formats.base import AbstractCheckpoint, Reader, Value, as_array
 from migrate.metadata import Metadata
-from migrate.plan.diff import Diff
-from migrate.plan.diff import diff as diff_trees
+from migrate.planning.diff import Diff
+from migrate.planning.diff import diff as diff_trees
 from migrate.tree import AbstractTree, KeyPath, format_path, parse_path
 
 if TYPE_CHECKING:
     from migrate.engine.receipt import Receipt
-    from migrate.plan.model import Plan
-    from migrate.plan.partition import Partition
-    from migrate.plan.planner import TemplateLike
+    from migrate.planning.model import Plan
+    from migrate.planning.partition import Partition
+    from migrate.planning.planner import TemplateLike
     from migrate.rules.model import RuleSet
     from migrate.template import Template
 
@@ -222,26 +222,26 @@ def plan(
     Returns:
       The plan. A mistake of the user raises nothing here: `plan.applicable` says no, `plan.diagnostics` say why.
     """
-    from migrate.plan.planner import make_plan
+    from migrate.planning.planner import make_plan
 
     rule_set = load_rules(rules) if isinstance(rules, str | os.PathLike) else rules
     built = template_of(rule_set, template) if template is None or isinstance(template, str) else template
     made = make_plan(checkpoint.abstract, rule_set, built)
     made = replace(made, as_step=as_step, diagnostics=(*made.diagnostics, *getattr(built, "notes", ())))
-    return _shard(made, mesh, partition) if mesh is not None or partition is not None else made
+    return _shard(made, mesh, partition)
 
 
 def _shard(made: Plan, mesh: Mesh | str | None, partition: Partition | StrPath | None) -> Plan:
-    from migrate.plan.partition import assign_shardings, load_partition
+    from migrate.planning.partition import assign_shardings, load_partition
     from migrate.sharding import parse_mesh
 
-    if mesh is None:
+    if mesh is None and partition is not None:
         message = "a partition without a mesh says nothing"
         raise UsageError(M412.at(message, help="name the axes, for example `--mesh data=-1,model=4`"))
     axes = parse_mesh(mesh) if isinstance(mesh, str) else mesh
     table = load_partition(partition) if isinstance(partition, str | os.PathLike) else partition
-    target, diagnostics = assign_shardings(made.target, axes, table, annotations=made.template is not None)
-    return replace(made, target=target, diagnostics=(*made.diagnostics, *diagnostics))
+    target, problems = assign_shardings(made.target, axes, table, annotations=made.template is not None)
+    return replace(made, target=target, diagnostics=(*made.diagnostics, *problems))
 
 
 def apply(plan: Plan, checkpoint: Checkpoint, destination: StrPath, **options: Any) -> Receipt:

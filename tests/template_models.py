@@ -16,6 +16,12 @@ class Plain(nnx.Module):
         self.drop = nnx.Dropout(0.1, rngs=rngs)
 
 
+class Small(nnx.Module):
+    def __init__(self, rngs):
+        self.linear = nnx.Linear(2, 3, rngs=rngs)
+        self.drop = nnx.Dropout(0.1, rngs=rngs)
+
+
 class Odd(nnx.Module):
     """Everything that a module can hold and that a checkpoint must tell apart."""
 
@@ -95,13 +101,13 @@ def stacked():
     @nnx.split_rngs(splits=3)
     @nnx.vmap(in_axes=0, out_axes=0)
     def layers(rngs):
-        return Plain(rngs=rngs)
+        return Small(rngs)
 
     return layers(nnx.Rngs(0))
 
 
 def jitted():
-    return nnx.jit(plain)()
+    return nnx.jit(lambda: Small(nnx.Rngs(0)))()
 
 
 def bridged():

@@ -1,7 +1,4 @@
 import inspect
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -22,12 +19,3 @@ def test_public_functions_and_classes_have_docstrings():
 def test_a_name_that_is_not_there_is_an_attribute_error():
     with pytest.raises(AttributeError, match="has no attribute `nonsense`"):
         _ = migrate.nonsense
-
-
-def test_plan_is_a_function_and_a_package_whichever_is_imported_first():
-    code = (
-        "import migrate\nassert callable(migrate.plan)\n"
-        "import migrate.plan.model as model\nassert callable(migrate.plan)\n"
-        "from migrate import plan\nassert plan.model is model\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent.parent)

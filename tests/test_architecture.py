@@ -12,9 +12,9 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "migrate"
 FLOORS = {
     "tree": 0, "errors": 0, "codes": 0, "events": 0, "dtypes": 0, "version": 0,
-    "ops": 1, "formats": 1, "template": 1, "flatten": 1, "user_code": 1, "metadata": 1, "sharding": 1,
+    "ops": 1, "formats": 1, "template": 1, "metadata": 1, "sharding": 1,
     "rules": 2,
-    "plan": 3,
+    "planning": 3,
     "engine": 4,
     "report": 5, "api": 5,
     "cli": 6, "__main__": 7, "__init__": 7,
@@ -49,7 +49,7 @@ def test_imports_point_down(path):
 
 def test_an_import_that_points_up_is_found():
     source = "def f():\n    from migrate.engine import run\n"
-    assert ["planner.py:2 imports engine"] == climbing(PACKAGE / "plan" / "planner.py", source)
+    assert ["planner.py:2 imports engine"] == climbing(PACKAGE / "planning" / "planner.py", source)
 
 
 def test_nobody_imports_the_command_line():
@@ -72,7 +72,7 @@ def loaded_after(statement: str) -> set[str]:
 
 
 LIGHT = (
-    "import migrate.plan.planner",
+    "import migrate.planning.planner",
     "import migrate.rules.loader",
     "import migrate.ops.registry",
     "import migrate.formats.base",

@@ -85,7 +85,10 @@ def test_what_a_new_record_says_replaces_what_the_old_one_said():
         ({"step": 1.5, "version": []}, ["a list for `version`", "a number for `step`"]),
         ({"versions": {"jax": 1}}, ["an integer for `versions/jax`"]),
         ({"history": {}}, ["a mapping for `history`"]),
-        ({"history": [{"rules": "x"}]}, ["`rules_digest`, `source_structure_hash`, `plan_digest`, `date` in `history/0`"]),
+        (
+            {"history": [{"rules": "x"}]},
+            ["`rules_digest`, `source_structure_hash`, `plan_digest`, `date` in `history/0`"],
+        ),
         ({"history": ["x"]}, ["`rules`, `rules_digest`"]),
     ],
 )

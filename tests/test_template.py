@@ -7,7 +7,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 from flax import nnx
-from tests import template_models as models
+from jax._src.interpreters.partial_eval import DynamicJaxprTracer, JaxprStackFrame
 
 from migrate import dtypes
 from migrate.errors import CheckpointError
@@ -15,6 +15,7 @@ from migrate.formats.canonical import canonical
 from migrate.formats.orbax_item import OrbaxItem
 from migrate.template import abstract_template, initial_values, restore_target, rng_value
 from migrate.tree import AbstractArray, AbstractLeaf, Sharding, format_path, parse_path
+from tests import template_models as models
 
 MODELS = "tests.template_models"
 RECIPES = ["plain", "trained", "masked", "shared", "stacked", "jitted", "bridged", "linen_like", "states", "value_only"]
@@ -60,9 +61,7 @@ def restore(path, target):
 
 
 def rows(tree):
-    return {
-        format_path(path): (leaf.kind, leaf.aval, leaf.container, leaf.box) for path, leaf in tree.leaves.items()
-    }
+    return {format_path(path): (leaf.kind, leaf.aval, leaf.container, leaf.box) for path, leaf in tree.leaves.items()}
 
 
 def shapes(tree):
@@ -92,7 +91,7 @@ def test_the_tree_is_what_orbax_saves_of_the_real_model(recipe, layout, tmp_path
     assert rows(expected) == rows(tree)
     assert expected.structure_hash == tree.structure_hash
     # Orbax records tuples as lists.
-    assert expected.containers == {path: "list" for path in tree.containers}
+    assert expected.containers == dict.fromkeys(tree.containers, "list")
 
 
 @pytest.mark.parametrize("layout", ["state", "pure_dict"])
@@ -155,11 +154,27 @@ def test_arrays_of_plain_pytrees_are_not_noted():
     assert () == abstract_template(f"{MODELS}:linen_like").notes
 
 
-def test_flax_is_left_as_it_was_found():
-    before = set(nnx.pytreelib.DATA_REGISTRY), nnx.using_eager_sharding(), list(sys.path)
+def surroundings():
+    return set(nnx.pytreelib.DATA_REGISTRY), nnx.using_eager_sharding(), DynamicJaxprTracer._origin_msg, list(sys.path)
+
+
+def test_flax_and_jax_are_left_as_they_were_found():
+    before = surroundings()
     abstract_template(f"{MODELS}:Odd")
     failure(f"{MODELS}:raises")
-    assert before == (set(nnx.pytreelib.DATA_REGISTRY), nnx.using_eager_sharding(), list(sys.path))
+    assert before == surroundings()
+
+
+def test_random_numbers_are_drawn_in_linear_time():
+    """What is switched off for this has to be there: with it, ten times the layers cost a hundred times as much."""
+    origins = []
+    search = JaxprStackFrame.find_progenitors
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JaxprStackFrame, "find_progenitors", lambda *args: origins.append(args) or search(*args))
+        nnx.eval_shape(models.plain)
+        searched = len(origins)
+        abstract_template(f"{MODELS}:plain")
+    assert 0 < searched == len(origins)
 
 
 def test_parts_are_the_keys_or_indices_of_what_is_returned():
@@ -241,7 +256,9 @@ def test_a_callable_that_exits_is_an_error_and_not_an_exit():
 
 def test_every_wrong_argument_is_told_at_once():
     diagnostics = failure(f"{MODELS}:Plain", {"widht": 3, "classes": 2})
-    assert ["did you mean `width`?", "its arguments: `width`, `rngs`"] == [diagnostic.help for diagnostic in diagnostics]
+    assert ["did you mean `width`?", "its arguments: `width`, `rngs`"] == [
+        diagnostic.help for diagnostic in diagnostics
+    ]
 
 
 def test_a_missing_argument_is_told(project):
@@ -279,7 +296,9 @@ def project(tmp_path, monkeypatch):
 
 
 def test_the_current_directory_is_importable(project):
-    project("here_model", "import numpy as np\ndef make():\n    import here_too\n    return {'a': np.zeros(here_too.N)}\n")
+    project(
+        "here_model", "import numpy as np\ndef make():\n    import here_too\n    return {'a': np.zeros(here_too.N)}\n"
+    )
     project("here_too", "N = 4\n")
     assert (4,) == abstract_template("here_model:make").tree.leaves[("a",)].aval.shape
     assert "" not in sys.path[:1] or str(Path.cwd()) not in sys.path

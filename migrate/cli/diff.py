@@ -13,8 +13,8 @@ from migrate.cli.console import Console, exit_with
 
 if TYPE_CHECKING:
     from migrate.api import Checkpoint
-    from migrate.plan.diff import Diff
-    from migrate.plan.model import Plan
+    from migrate.planning.diff import Diff
+    from migrate.planning.model import Plan
     from migrate.report.view import Report
     from migrate.rules.model import RuleSet
     from migrate.template import Template
@@ -101,8 +101,8 @@ def _plan(source: Checkpoint, rules: RuleSet, target: Checkpoint | Template) -> 
 
 def _after(plan: Plan, target: Checkpoint | Template) -> Diff:
     """The target against what the rules make of the source; leaves that no rule names stay where they were."""
-    from migrate.plan.diff import diff
-    from migrate.plan.outcome import outcome
+    from migrate.planning.diff import diff
+    from migrate.planning.outcome import outcome
     from migrate.tree import AbstractTree
 
     moved = outcome(plan.source.tree, plan.tasks, plan.created, boxes=False)

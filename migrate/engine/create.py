@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from migrate import dtypes
 from migrate.engine.evaluate import EMPTY, as_scalar
 from migrate.formats.base import Value
-from migrate.plan.model import Created, Plan
+from migrate.planning.model import Created, Plan
 from migrate.rules.model import Init
 from migrate.tree import AbstractArray, AbstractLeaf, KeyPath
 
@@ -34,7 +34,8 @@ def _from_template(plan: Plan, group: Sequence[Created]) -> Iterator[tuple[KeyPa
 
     assert plan.template is not None
     paths = [creation.target for creation in group]
-    values = initial_values(plan.template, plan.rules.target.args, paths)
+    target = plan.rules.target
+    values = initial_values(plan.template, target.args, paths, target.layout or "state")
     yield from ((path, values[path]) for path in paths)
 
 

@@ -15,7 +15,7 @@ from migrate.tree import AbstractLeaf, AbstractTree, Container, KeyPath, format_
 if TYPE_CHECKING:
     import numpy as np
 
-    from migrate.plan.model import Task
+    from migrate.planning.model import Task
 
     Array = np.ndarray[Any, Any]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from migrate.formats.canonical import canonical
-from migrate.plan.model import Plan
+from migrate.planning.model import Plan
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath
 
 SINGLE = ""

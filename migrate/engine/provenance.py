@@ -7,7 +7,7 @@ from typing import Any
 
 from migrate.engine.layout import SINGLE, item_plans, recorded_tree
 from migrate.metadata import KEY, Metadata, Migration, git_commit, installed_versions, merge, now
-from migrate.plan.model import Plan
+from migrate.planning.model import Plan
 
 ITEMS = "items"
 """Where JSON items of the source are kept when the new checkpoint is one pytree and has no place for items."""

@@ -28,7 +28,7 @@ from migrate.errors import Diagnostic, MigrateError, PlanError, RefusedError
 from migrate.events import LeafDone, Listener, PhaseDone, PhaseStarted, ignore
 from migrate.formats.base import Reader, Value
 from migrate.metadata import installed_versions
-from migrate.plan.model import Plan
+from migrate.planning.model import Plan
 from migrate.tree import KeyPath
 
 T = TypeVar("T")
@@ -68,9 +68,10 @@ def apply(
       RefusedError: the destination exists (M501), code is not allowed (M506), an assertion or a cast fails (M503,
       M504). VerifyError: what was written is not what was meant; nothing was published.
     """
+    place = Path(os.path.abspath(destination))  # TensorStore refuses `..`
     _refuse_beforehand(plan, destination, overwrite=overwrite, allow_code=allow_code)
     clock = _Clock(plan, listener)
-    with _workspace(destination, plan) as work:
+    with _workspace(place, plan) as work:
         check_assertions(plan, reader)
         staged = clock("stage", lambda: _stage(plan, reader, work, listener))
         result = work / "result"
@@ -79,7 +80,7 @@ def apply(
         digests = {path: array.digest for path, array in arrays.items()}
         check = _VERIFICATIONS[verify]
         compared = clock("verify", lambda: check(plan, reader, result, digests, listener)) if check else 0
-        _publish(result, destination, work)
+        _publish(result, place, work)
     return Receipt(
         destination=destination,
         plan_digest=plan.digest,

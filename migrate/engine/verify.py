@@ -20,7 +20,7 @@ from migrate.errors import Diagnostic, VerifyError
 from migrate.events import LeafDone, Listener, ignore
 from migrate.formats.base import Reader, Value
 from migrate.formats.detect import open_reader
-from migrate.plan.model import Plan
+from migrate.planning.model import Plan
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, format_path
 
 BATCH_BYTES = 32 << 20

@@ -12,7 +12,7 @@ from migrate.engine.create import created_values
 from migrate.engine.evaluate import evaluate
 from migrate.errors import Diagnostic, RefusedError
 from migrate.formats.base import Reader, Value
-from migrate.plan.model import Dropped, Plan
+from migrate.planning.model import Dropped, Plan
 from migrate.tree import KeyPath, format_path
 
 

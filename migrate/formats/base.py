@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 Value = Any
-"""A leaf's value: a NumPy array for `array`; a Python or NumPy number for `scalar`; str; None for `none` and `empty`."""
+"""A leaf's value: a NumPy array for `array`; a Python or NumPy number for `scalar`; str; None for the rest."""
 
 
 @dataclass(frozen=True)

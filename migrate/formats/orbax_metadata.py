@@ -6,11 +6,11 @@ Each file is optional somewhere in Orbax's history, and each has had more than o
 from __future__ import annotations
 
 import base64
-import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from migrate.formats.files import children, damaged, is_dir, is_file, read_json_object
+from migrate.sharding import from_orbax_json
 from migrate.tree import Container, KeyPath, Sharding
 
 if TYPE_CHECKING:
@@ -99,28 +99,10 @@ def read_shardings(folder: Path, names: Iterable[str]) -> dict[str, Sharding]:
     found = {}
     for name in names:
         encoded = base64.urlsafe_b64encode(name.encode(errors="surrogatepass")).decode()
-        sharding = _parse_sharding(content.get(encoded, content.get(name)))
+        sharding = from_orbax_json(content.get(encoded, content.get(name)))
         if sharding is not None:
             found[name] = sharding
     return found
-
-
-def _parse_sharding(text: object) -> Sharding | None:
-    """A sharding is advice about devices that may be gone, so an odd one is no reason to refuse a checkpoint."""
-    try:
-        fields = json.loads(text) if isinstance(text, str) and text else {}
-        if fields.get("sharding_type") != "NamedSharding":
-            return None
-        mesh = tuple((str(name), int(size)) for name, size in zip(fields["axis_names"], fields["shape"], strict=True))
-        return Sharding(mesh, tuple(_axes(entry) for entry in fields["partition_spec"]))
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
-        return None
-
-
-def _axes(entry: object) -> tuple[str, ...] | None:
-    if isinstance(entry, str):
-        return (entry,)
-    return tuple(str(axis) for axis in entry) or None if isinstance(entry, list) else None
 
 
 def read_key_impls(folder: Path) -> dict[str, str]:

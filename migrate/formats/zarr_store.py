@@ -185,7 +185,7 @@ class _Base:
     """One place where parameters lie."""
 
     def __init__(self, path: Path, *, ocdbt: bool) -> None:
-        self.path, self.ocdbt = path.absolute(), ocdbt
+        self.path, self.ocdbt = path.resolve(), ocdbt
 
     def stored_name(self, name: str) -> str:
         """A parameter's name as it is on disk: TensorStore takes a backslash for a slash in file names."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from migrate.errors import Diagnostic, ExitCode
-from migrate.plan.diff import Diff
+from migrate.planning.diff import Diff
 from migrate.report.amounts import plural, size
 from migrate.report.collapse import Line, fold_integers, fold_siblings, segments
 from migrate.report.of_plan import MISMATCHES

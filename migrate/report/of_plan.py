@@ -9,7 +9,7 @@ from typing import Any
 
 from migrate.errors import ExitCode, Span
 from migrate.ops.base import Op
-from migrate.plan.model import Created, Dropped, Plan, Task
+from migrate.planning.model import Created, Dropped, Plan, Task
 from migrate.report.amounts import plural, size
 from migrate.report.collapse import Line, collapse_paths, fold_integers, fold_siblings, segments
 from migrate.report.view import Report, Row, TextOf, findings, no_text

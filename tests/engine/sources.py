@@ -6,7 +6,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from migrate.formats.detect import open_reader
-from migrate.plan.planner import make_plan
+from migrate.planning.planner import make_plan
 from migrate.rules.loader import parse_rules
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from migrate.engine import run
-from migrate.plan.partition import assign_shardings, load_partition
+from migrate.planning.partition import assign_shardings, load_partition
 from migrate.sharding import parse_mesh
 from tests.engine.sources import opened, plan_for
 

@@ -12,7 +12,10 @@ def expected_leaves(path: Path = SOURCE) -> Leaves:
     """Every leaf of the target."""
     source = read_msgpack(path)
     params, stats = source["params"], source["batch_stats"]
-    leaves: Leaves = {("first", "kernel"): params["conv_start"]["kernel"], ("last", "kernel"): params["conv_end"]["kernel"]}
+    leaves: Leaves = {
+        ("first", "kernel"): params["conv_start"]["kernel"],
+        ("last", "kernel"): params["conv_end"]["kernel"],
+    }
     for i in range(4):
         block, running = params[f"ConvBNBlock_{i}"], stats[f"ConvBNBlock_{i}"]["BatchNorm_0"]
         leaves["blocks", str(i), "conv", "kernel"] = block["Conv_0"]["kernel"]

@@ -1,4 +1,4 @@
-"""The Linen language model's leaves, placed by hand where the three states of `fixtures.models.transformer` expect them.
+"""The Linen language model's leaves, placed by hand where the states of `fixtures.models.transformer` expect them.
 
 Random streams are not among them: nothing in the source determines them.
 """
@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tests.oracle.values import FIXTURES, Leaves, flat, read_msgpack
+from tests.oracle.values import FIXTURES, Leaves, flat, read_state
 
 Twin = Literal["list", "stacked", "fused"]
 
@@ -20,10 +20,10 @@ def expected_leaves(path: Path = SOURCE, twin: Twin = "list") -> Leaves:
     """Every leaf of the target but random streams, from a checkpoint with separate or with scanned blocks.
 
     Args:
-      path: a msgpack file.
+      path: a msgpack file, or an Orbax item in OCDBT.
       twin: which of the three states.
     """
-    state = read_msgpack(path)
+    state = read_state(path)
     leaves: Leaves = {("optimizer", "step"): np.asarray(state["step"]).astype(np.uint32)}
     leaves["optimizer", "opt_state", "0", "count"] = np.asarray(state["opt_state"]["0"]["count"])
     leaves.update(flat(_target(state["params"], twin), ("model",)))

@@ -1,6 +1,6 @@
 from migrate.codes import M308
 from migrate.errors import ExitCode
-from migrate.plan.diff import diff
+from migrate.planning.diff import diff
 from migrate.report import text
 from migrate.report.of_diff import Side, diff_report
 from tests.report import vit

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 from migrate.errors import ExitCode
-from migrate.plan.model import Task
+from migrate.planning.model import Task
 from migrate.report import html, json, text
 from migrate.report.github import draw as github
 from migrate.report.of_plan import MOST_ROWS, plan_report

@@ -6,7 +6,7 @@ from migrate.codes import M204
 from migrate.errors import Span
 from migrate.formats.base import AbstractCheckpoint
 from migrate.ops.stack import Stack
-from migrate.plan.model import Created, Dropped, Plan, Step, Task
+from migrate.planning.model import Created, Dropped, Plan, Step, Task
 from migrate.rules.model import Init, RuleSet
 from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, Storage, parse_path
 

@@ -27,6 +27,9 @@ class Lying(Reader):
     def read(self, path):
         return self._read(path) if self._read else self._true.read(path)
 
+    def close(self):
+        self._true.close()
+
 
 @pytest.fixture
 def true(tmp_path):

@@ -1,0 +1,248 @@
+"""No leaf ends unaccounted for: every target leaf is written once and fits, every source leaf is used or dropped."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from migrate.codes import M201, M203, M204, M205, M206, M211, M301, M302
+from migrate.errors import Diagnostic, Span, nearest
+from migrate.planning.diff import same_dtype, same_shape
+from migrate.planning.model import Created, Task
+from migrate.rules.model import Create, Init, RuleSet
+from migrate.rules.pattern import Pattern
+from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, format_path
+
+SUGGESTIONS = 20
+"""How many unknown key paths get a "did you mean": comparing names is slow, and nobody reads more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Target leaves that nothing fills but their creation, key paths that stop the plan, and the findings."""
+
+    created: tuple[Created, ...] = ()
+    missing: tuple[KeyPath, ...] = ()
+    unexpected: tuple[KeyPath, ...] = ()
+    shape_mismatch: tuple[KeyPath, ...] = ()
+    dtype_mismatch: tuple[KeyPath, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+def create_leaves(rules: RuleSet, template: AbstractTree | None) -> tuple[tuple[Created, ...], tuple[Diagnostic, ...]]:
+    """What the rule file's `create` rules make; without a template there is nothing that gives their shape."""
+    created: list[Created] = []
+    diagnostics: list[Diagnostic] = []
+    leaves = template.leaves if template else {}
+    for rule in rules.rules:
+        if isinstance(rule, Create):
+            found = [Created(path, leaf, rule.init, rule.span) for path, leaf in leaves.items() if _creates(rule, path)]
+            created += found
+            if not found and not rule.optional:
+                diagnostics.append(_idle_create(rule, template))
+    return tuple(created), tuple(diagnostics)
+
+
+def _creates(rule: Create, path: KeyPath) -> bool:
+    return _any(rule.targets, path) and not _any(rule.excepts, path)
+
+
+def _any(patterns: Iterable[Pattern], path: KeyPath) -> bool:
+    return any(pattern.match(path) is not None for pattern in patterns)
+
+
+def _idle_create(rule: Create, template: AbstractTree | None) -> Diagnostic:
+    names = ", ".join(f"`{pattern}`" for pattern in rule.targets)
+    if template is None:
+        return M201.at(f"{names} cannot be created without a template, which gives its shape", span=rule.span)
+    return M201.at(
+        f"{names} matches nothing in the template",
+        span=rule.span,
+        help="`optional: true` allows a rule to match nothing",
+    )
+
+
+def cover(
+    rules: RuleSet,
+    source: AbstractTree,
+    template: AbstractTree,
+    tasks: Sequence[Task],
+    created: Sequence[Created],
+    excused: Collection[KeyPath],
+) -> Coverage:
+    """Compares what will be written with what the template expects.
+
+    Args:
+      rules: for what becomes of unmatched target leaves.
+      source: for leaves' kinds.
+      template: the target's tree.
+      tasks: what will be moved.
+      created: what the rules create.
+      excused: target leaves of tasks that could not be made; their absence was reported already.
+    """
+    written = {path for task in tasks for path in task.targets} | {creation.target for creation in created}
+    open_leaves = {path: leaf for path, leaf in template.leaves.items() if path not in written}
+    without_data = tuple(Created(path, leaf) for path, leaf in open_leaves.items() if not leaf.has_data)
+    missing = tuple(path for path, leaf in open_leaves.items() if leaf.has_data and path not in excused)
+    if rules.unmatched_target == "template":
+        filled = tuple(Created(path, template.leaves[path], Init("template")) for path in missing)
+        without_data, missing = (*without_data, *filled), ()
+    misfits = list(_misfits(source, template, tasks))
+    unknown = {path: task for task in tasks for path in task.targets if path not in template.leaves}
+    return Coverage(
+        created=without_data,
+        missing=missing,
+        unexpected=tuple(unknown),
+        shape_mismatch=tuple(path for code, path, _ in misfits if code is M301),
+        dtype_mismatch=tuple(path for code, path, _ in misfits if code is M302),
+        diagnostics=(
+            *_missing(missing),
+            *_unknown(unknown, template),
+            *_merge(diagnostic for _, _, diagnostic in misfits),
+        ),
+    )
+
+
+def refuse_doubles(tasks: Iterable[Task], created: Iterable[Created]) -> tuple[Diagnostic, ...]:
+    """One finding for each target that is written more than once."""
+    writers: defaultdict[KeyPath, list[Span | None]] = defaultdict(list)
+    for task in tasks:
+        for path in task.targets:
+            writers[path].append(task.rule)
+    for creation in created:
+        writers[creation.target].append(creation.rule)
+    return tuple(
+        M203.at(
+            f"`{format_path(path)}` is written {len(spans)} times" + _and_by(spans),
+            span=next((span for span in reversed(spans) if span), None),
+            paths=[format_path(path)],
+            help="give each source a target of its own, or reduce them with `concat` or `stack` in one rule",
+        )
+        for path, spans in writers.items()
+        if len(spans) > 1
+    )
+
+
+def _and_by(spans: Sequence[Span | None]) -> str:
+    places = [str(span) if span else "a leaf that keeps its key path" for span in spans[:-1]]
+    return ": also by " + ", ".join(dict.fromkeys(places))
+
+
+def refuse_collisions(target: AbstractTree) -> tuple[Diagnostic, ...]:
+    """One finding for each set of leaves whose stored names (key paths joined by `.`) are the same."""
+    names: defaultdict[str, list[KeyPath]] = defaultdict(list)
+    for path, leaf in target.leaves.items():
+        if leaf.has_data:
+            names[".".join((*path, leaf.box) if leaf.box else path)].append(path)
+    return tuple(
+        M211.at(
+            f"{' and '.join(f'`{format_path(p)}`' for p in paths)} would share the stored name `{name}`",
+            paths=map(format_path, paths),
+            help="rename one of them",
+        )
+        for name, paths in names.items()
+        if len(paths) > 1
+    )
+
+
+def leftover(paths: Sequence[KeyPath], template: AbstractTree) -> tuple[Diagnostic, ...]:
+    """The finding about source leaves that no rule names and the template does not have."""
+    if not paths:
+        return ()
+    hint = nearest(format_path(paths[0]), _alike(paths[0], template))
+    return (
+        M205.at(
+            f"{_count(paths, 'source leaf is', 'source leaves are')} neither used nor dropped: {_names(paths)}",
+            paths=map(format_path, paths),
+            help=(f"`{format_path(paths[0])}` is most like the template's `{hint}`; " if hint else "")
+            + "move it, or `drop:` it, or set `unmatched: {source: drop}`",
+        ),
+    )
+
+
+def _missing(paths: Sequence[KeyPath]) -> tuple[Diagnostic, ...]:
+    if not paths:
+        return ()
+    return (
+        M204.at(
+            f"{_count(paths, 'target leaf is', 'target leaves are')} never written: {_names(paths)}",
+            paths=map(format_path, paths),
+            help="move a source leaf there, or `create:` it, or set `unmatched: {target: template}`",
+        ),
+    )
+
+
+def _unknown(unknown: dict[KeyPath, Task], template: AbstractTree) -> Iterable[Diagnostic]:
+    by_rule: defaultdict[Span | None, list[KeyPath]] = defaultdict(list)
+    for path, task in unknown.items():
+        by_rule[task.rule].append(path)
+    for span, paths in list(by_rule.items())[:SUGGESTIONS]:
+        hint = nearest(format_path(paths[0]), _alike(paths[0], template))
+        yield M206.at(
+            f"{_names(paths)} {'is' if len(paths) == 1 else 'are'} not in the template",
+            span=span,
+            label=f"did you mean `{hint}`?" if hint else None,
+            paths=map(format_path, paths),
+            help="`migrate diff SRC --template …` lists the template's key paths",
+        )
+
+
+def _alike(path: KeyPath, template: AbstractTree) -> list[str]:
+    """Key paths worth comparing with this one: those with its last segment, else all; bounded, since comparing is
+    slow.
+    """
+    same = [format_path(p) for p in template.leaves if p[-1:] == path[-1:]]
+    return (same or [format_path(p) for p in template.leaves])[:2000]
+
+
+def _misfits(
+    source: AbstractTree, template: AbstractTree, tasks: Iterable[Task]
+) -> Iterable[tuple[type[M301] | type[M302], KeyPath, Diagnostic]]:
+    for task in tasks:
+        for index, path in enumerate(task.targets):
+            if path not in template.leaves:
+                continue
+            wanted = template.leaves[path]
+            ours = AbstractLeaf("array", task.out_avals[index]) if task.steps else _written(source, task, index)
+            if not wanted.has_data or not same_shape(ours, wanted):
+                yield M301, path, _misfit(M301, task, path, ours, wanted, "reshape or transpose it with `ops:`")
+            if wanted.has_data and not same_dtype(ours, wanted):
+                yield M302, path, _misfit(M302, task, path, ours, wanted, "add `ops: [{cast: template}]`")
+
+
+def _written(source: AbstractTree, task: Task, index: int) -> AbstractLeaf:
+    origin = source.leaves[task.sources[0]]
+    return AbstractLeaf(origin.kind, task.out_avals[index], origin.container)
+
+
+def _misfit(
+    code: type[M301] | type[M302], task: Task, path: KeyPath, ours: AbstractLeaf, wanted: AbstractLeaf, cure: str
+) -> Diagnostic:
+    origin = "" if task.sources == (path,) else f" (from `{format_path(task.sources[0])}`)"
+    return code.at(
+        f"`{format_path(path)}`{origin} is {ours}, but the template wants {wanted}",
+        span=task.rule,
+        paths=[format_path(path)],
+        help=cure,
+    )
+
+
+def _merge(diagnostics: Iterable[Diagnostic]) -> Iterable[Diagnostic]:
+    """Findings of one code and rule become one, which names the first and counts the rest."""
+    groups: defaultdict[tuple[str, Span | None], list[Diagnostic]] = defaultdict(list)
+    for diagnostic in diagnostics:
+        groups[(diagnostic.code, diagnostic.span)].append(diagnostic)
+    for (code, span), members in groups.items():
+        more = f", and {len(members) - 1} more like it" if len(members) > 1 else ""
+        paths = tuple(path for member in members for path in member.paths)
+        yield Diagnostic(code, "error", members[0].message + more, span, None, paths, members[0].help)
+
+
+def _count(paths: Sequence[KeyPath], one: str, many: str) -> str:
+    return f"1 {one}" if len(paths) == 1 else f"{len(paths)} {many}"
+
+
+def _names(paths: Sequence[KeyPath]) -> str:
+    shown = ", ".join(f"`{format_path(path)}`" for path in paths[:3])
+    return f"{shown} and {len(paths) - 3} more" if len(paths) > 3 else shown

@@ -1,0 +1,298 @@
+"""From the claims of one rule to its tasks: which arrays come together, in which order, and where the results go.
+
+A rule's ops run over a list of arrays. Each array in the list carries tags: what its key path captured, which `from:`
+pattern found it, and later which `to:` pattern it goes to. `concat` and `stack` take a tag away, `split` and `unstack`
+add one. Arrays whose filled right-hand sides agree belong to one task; the tags are gone once the task is made, only
+positions remain.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from migrate.codes import M207, M208, M209, M303
+from migrate.errors import Diagnostic
+from migrate.ops.base import Op, OpError
+from migrate.planning.claims import Claim
+from migrate.planning.model import Step, Task
+from migrate.rules.model import Move, RuleOp
+from migrate.rules.pattern import Bindings, PatternError
+from migrate.tree import AbstractArray, AbstractTree, KeyPath, format_path, natural_key
+
+Place = Callable[[KeyPath], KeyPath]
+"""Where a rule's filled right-hand side lies in the target: itself, or for a moment the slot's copy of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Element:
+    """One array of the list: its abstract array and its tags."""
+
+    aval: AbstractArray | None
+    captures: Bindings
+    origin: int | None
+    destination: int | None = None
+
+
+class _GatherError(Exception):
+    """A rule cannot be carried out on these leaves."""
+
+    def __init__(self, diagnostic: Diagnostic) -> None:
+        super().__init__(diagnostic.message)
+        self.diagnostic = diagnostic
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What a rule makes of its claims.
+
+    Attributes:
+      failed: sources of tasks that could not be made; a diagnostic says why.
+    """
+
+    tasks: tuple[Task, ...]
+    failed: tuple[KeyPath, ...]
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def gather(
+    rule: Move, claims: Sequence[Claim], template: AbstractTree | None, place: Place = lambda path: path
+) -> Gathered:
+    """The tasks of one rule.
+
+    Args:
+      rule: what to do.
+      claims: the leaves that it claims, in list order.
+      template: the target's tree, for `reshape: template` and its like.
+      place: moves filled right-hand sides to where they belong in the target.
+    """
+    tasks: list[Task] = []
+    failed: list[KeyPath] = []
+    diagnostics: list[Diagnostic] = []
+    for group in _groups(rule, claims):
+        try:
+            tasks.append(_Run(rule, group, template, place).task())
+        except _GatherError as error:
+            failed += [claim.path for claim in group]
+            diagnostics.append(error.diagnostic)
+    return Gathered(tuple(tasks), tuple(failed), tuple(diagnostics))
+
+
+def _groups(rule: Move, claims: Sequence[Claim]) -> list[list[Claim]]:
+    """Claims that belong to one task: their right-hand sides agree as far as the left-hand side fills them."""
+    groups: defaultdict[Hashable, list[Claim]] = defaultdict(list)
+    for claim in claims:
+        try:
+            key: Hashable = tuple(target.key(claim.bindings) for target in rule.targets)
+        except PatternError:
+            key = claim.path
+        groups[key].append(claim)
+    return list(groups.values())
+
+
+class _Run:
+    """The ops of a rule, carried out on the abstract arrays of one group."""
+
+    def __init__(self, rule: Move, group: Sequence[Claim], template: AbstractTree | None, place: Place) -> None:
+        self.rule = rule
+        self.group = group
+        self.template = template
+        self.place = place
+        self.steps: list[Step] = []
+        self.elements = [_Element(c.leaf.aval, c.bindings, c.origin) for c in group]
+
+    def task(self) -> Task:
+        for position, rule_op in enumerate(self.rule.ops):
+            try:
+                self._step(position, rule_op)
+            except OpError as error:
+                raise self._misfit(rule_op, error) from None
+        targets, outputs = self._targets()
+        return Task(
+            sources=tuple(claim.path for claim in self.group),
+            targets=targets,
+            outputs=outputs,
+            steps=tuple(self.steps),
+            in_avals=tuple(claim.leaf.aval for claim in self.group),
+            out_avals=tuple(self.elements[index].aval for index in outputs),
+            rule=self.rule.span,
+        )
+
+    def _step(self, position: int, rule_op: RuleOp) -> None:
+        match rule_op.op.role:
+            case "map":
+                self._map(rule_op)
+            case "reduce":
+                self._reduce(position, rule_op)
+            case "extend":
+                self._extend(rule_op)
+
+    def _map(self, rule_op: RuleOp) -> None:
+        bound = [rule_op.op.bind((_aval(e),), self._target_aval(e), None) for e in self.elements]
+        results = [op.infer(_aval(e))[0] for op, e in zip(bound, self.elements, strict=True)]
+        self._record(bound, [(i,) for i in range(len(bound))], rule_op)
+        self.elements = [replace(e, aval=aval) for e, aval in zip(self.elements, results, strict=True)]
+
+    def _reduce(self, position: int, rule_op: RuleOp) -> None:
+        later = {op.over for op in self.rule.ops[position + 1 :] if op.op.role == "reduce" and op.over}
+        parts: defaultdict[Hashable, list[int]] = defaultdict(list)
+        for index, element in enumerate(self.elements):
+            parts[_reduction_key(element, rule_op.over, later)].append(index)
+        members = [self._ordered(part, rule_op) for part in parts.values()]
+        self._record([rule_op.op] * len(members), members, rule_op)
+        self.elements = [self._reduced(rule_op, part) for part in members]
+
+    def _reduced(self, rule_op: RuleOp, part: tuple[int, ...]) -> _Element:
+        first = self.elements[part[0]]
+        aval = rule_op.op.infer(*(_aval(self.elements[i]) for i in part))[0]
+        shared = {
+            name: value
+            for name, value in first.captures.items()
+            if all(self.elements[i].captures.get(name) == value for i in part)
+        }
+        origin = first.origin if all(self.elements[i].origin == first.origin for i in part) else None
+        return _Element(aval, shared, origin)
+
+    def _ordered(self, part: Sequence[int], rule_op: RuleOp) -> tuple[int, ...]:
+        if rule_op.over is None:
+            return tuple(part)
+        values = {i: str(self.elements[i].captures[rule_op.over]) for i in part}
+        ordered = sorted(part, key=lambda i: natural_key((values[i],)))
+        self._refuse_gap([values[i] for i in ordered], rule_op)
+        return tuple(ordered)
+
+    def _refuse_gap(self, values: Sequence[str], rule_op: RuleOp) -> None:
+        if not all(value.isdecimal() for value in values):
+            return
+        numbers = [int(value) for value in values]
+        missing = sorted(set(range(min(*numbers, 1), max(numbers) + 1)) - set(numbers))
+        if missing:
+            raise _GatherError(
+                M208.at(
+                    f"`{{{rule_op.over}}}` has a gap: {_some(missing)} of 0..{max(numbers)} is not in the source",
+                    span=rule_op.span,
+                    paths=[format_path(claim.path) for claim in self.group],
+                    help="a missing layer would shift all that follow; restore it, or rename the others by rules",
+                )
+            )
+
+    def _extend(self, rule_op: RuleOp) -> None:
+        count = len(self.rule.targets) if rule_op.over is None else self._count_in_template(rule_op.over)
+        bound, elements = [], []
+        for element in self.elements:
+            op = rule_op.op.bind((_aval(element),), self._target_aval(element), count)
+            bound.append(op)
+            for index, aval in enumerate(op.infer(_aval(element))):
+                elements.append(_extended(element, aval, rule_op.over, index))
+        self._record(bound, [(i,) for i in range(len(bound))], rule_op)
+        self.elements = elements
+
+    def _count_in_template(self, over: str) -> int | None:
+        """How many values the new capture takes among the template's key paths; None when nothing says."""
+        if self.template is None:
+            return None
+        known = self.elements[0].captures
+        found = {
+            str(bindings[over])
+            for pattern in self.rule.targets
+            if over in pattern.captures
+            for path in self.template.leaves
+            if (bindings := pattern.match(path)) and all(bindings.get(k, v) == v for k, v in known.items())
+        }
+        return sum(value.isdecimal() for value in found) or None
+
+    def _record(self, ops: Sequence[Op], groups: Sequence[tuple[int, ...]], rule_op: RuleOp) -> None:
+        """Adds a step, which is one op: `template` and open counts have to mean the same for every array of the
+        list.
+        """
+        if all(op == ops[0] for op in ops):
+            self.steps.append(Step(ops[0], tuple(groups), rule_op.over))
+            return
+        raise OpError("it would do different things to the arrays of one task; write a rule for each kind")
+
+    def _target_aval(self, element: _Element) -> AbstractArray | None:
+        """The template's leaf that this array is on its way to; the first, where an op has yet to spread it."""
+        if self.template is None:
+            return None
+        spread: dict[str, str] = {op.over: "0" for op in self.rule.ops if op.op.role == "extend" and op.over}
+        pattern = self.rule.targets[element.destination or 0]
+        try:
+            path = self.place(pattern.fill({**spread, **element.captures}))
+        except (PatternError, KeyError):
+            return None
+        leaf = self.template.leaves.get(path)
+        return leaf.aval if leaf else None
+
+    def _targets(self) -> tuple[tuple[KeyPath, ...], tuple[int, ...]]:
+        """Where every array goes: one key path each, or each of `to:` for a leaf that is tied."""
+        ends: defaultdict[KeyPath, list[int]] = defaultdict(list)
+        for index, element in enumerate(self.elements):
+            wanted = range(len(self.rule.targets)) if element.destination is None else (element.destination,)
+            for destination in wanted:
+                ends[self._fill(destination, element.captures)].append(index)
+        for path, indices in ends.items():
+            if len(indices) > 1:
+                raise self._unreduced(path, len(indices))
+        return tuple(ends), tuple(indices[0] for indices in ends.values())
+
+    def _fill(self, destination: int, captures: Bindings) -> KeyPath:
+        pattern = self.rule.targets[destination]
+        try:
+            return self.place(pattern.fill(captures))
+        except PatternError as error:
+            raise _GatherError(
+                M209.at(
+                    f"`{pattern}` cannot be filled: {error}",
+                    span=self.rule.span,
+                    paths=[format_path(claim.path) for claim in self.group],
+                )
+            ) from None
+
+    def _unreduced(self, path: KeyPath, count: int) -> _GatherError:
+        return _GatherError(
+            M207.at(
+                f"{count} arrays end at `{format_path(path)}` and no op reduces them",
+                span=self.rule.span,
+                paths=[format_path(claim.path) for claim in self.group],
+                help="add `concat` or `stack`, with `over:` for a captured index, or give each its own target",
+            )
+        )
+
+    def _misfit(self, rule_op: RuleOp, error: OpError) -> _GatherError:
+        shapes = " and ".join(dict.fromkeys(str(e.aval) for e in self.elements))
+        return _GatherError(
+            M303.at(
+                f"`{rule_op.op.name}` does not fit {shapes}: {error}",
+                span=rule_op.span,
+                paths=[format_path(claim.path) for claim in self.group],
+            )
+        )
+
+
+def _aval(element: _Element) -> AbstractArray:
+    if element.aval is None:
+        raise OpError("a string has no shape; only arrays and numbers go through ops")
+    return element.aval
+
+
+def _reduction_key(element: _Element, over: str | None, later: set[str]) -> Hashable:
+    """Arrays with one key are reduced together: all but what is kept for later, or all but the capture that is
+    reduced.
+    """
+    if over is None:
+        return tuple((name, value) for name, value in element.captures.items() if name in later)
+    kept = tuple((name, value) for name, value in element.captures.items() if name != over)
+    return (element.origin, element.destination, kept)
+
+
+def _extended(element: _Element, aval: AbstractArray, over: str | None, index: int) -> _Element:
+    if over is None:
+        return replace(element, aval=aval, destination=index)
+    captures: Mapping[str, str | KeyPath] = {**element.captures, over: str(index)}
+    return replace(element, aval=aval, captures=captures)
+
+
+def _some(numbers: Sequence[int]) -> str:
+    shown = ", ".join(map(str, numbers[:5]))
+    return f"{shown}, …" if len(numbers) > 5 else shown

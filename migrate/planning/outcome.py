@@ -1,0 +1,74 @@
+"""The target's tree when there is no template: what the rules make of the source.
+
+Kept leaves keep everything. Moved ones take their kind and the level that Flax adds on disk from their source, and the
+lists and tuples of the source stay lists and tuples where their whole content moved along.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from migrate.planning.model import Created, Task
+from migrate.tree import AbstractLeaf, AbstractTree, Container, KeyPath
+
+
+def outcome(source: AbstractTree, tasks: Sequence[Task], created: Iterable[Created], *, boxes: bool) -> AbstractTree:
+    """The tree that tasks and creations lead to.
+
+    Args:
+      source: the tree that they start from.
+      tasks: what moves.
+      created: what has no source.
+      boxes: whether the level that Flax adds on disk stays (as `value`, its present name).
+    """
+    leaves = {
+        path: _leaf(source, task, index, boxes=boxes) for task in tasks for index, path in enumerate(task.targets)
+    }
+    leaves.update({creation.target: creation.leaf for creation in created})
+    return AbstractTree.build(leaves.items(), _containers(source, tasks, leaves))
+
+
+def _leaf(source: AbstractTree, task: Task, index: int, *, boxes: bool) -> AbstractLeaf:
+    origin = source.leaves[task.sources[0]]
+    aval = task.out_avals[index]
+    boxed = boxes and all(source.leaves[path].box for path in task.sources)
+    kind = origin.kind if not task.steps else "array"
+    return replace(origin, kind=kind, aval=aval, box="value" if boxed else None, storage=None, sharding=None)
+
+
+def _containers(
+    source: AbstractTree, tasks: Iterable[Task], leaves: Mapping[KeyPath, AbstractLeaf]
+) -> dict[KeyPath, Container]:
+    """Kinds of the inner nodes: that of the source's node wherever a leaf moved with the end of its key path
+    unchanged.
+    """
+    kinds: dict[KeyPath, Container] = {}
+    for task in tasks:
+        for target in task.targets:
+            kinds.update(_carried(source, task.sources[0], target))
+    children = _children(leaves)
+    return {node: kind for node, kind in kinds.items() if _is_sequence(children[node])}
+
+
+def _carried(source: AbstractTree, origin: KeyPath, target: KeyPath) -> Iterable[tuple[KeyPath, Container]]:
+    for back in range(1, min(len(origin), len(target)) + 1):
+        if origin[-back] != target[-back]:
+            return
+        kind = source.container(origin[:-back])
+        if kind != "dict":
+            yield target[:-back], kind
+
+
+def _children(leaves: Iterable[KeyPath]) -> Mapping[KeyPath, set[str]]:
+    children: defaultdict[KeyPath, set[str]] = defaultdict(set)
+    for path in leaves:
+        for depth in range(len(path)):
+            children[path[:depth]].add(path[depth])
+    return children
+
+
+def _is_sequence(names: set[str]) -> bool:
+    """A list cannot have holes: where a leaf of it was dropped, the node becomes a dict with the indices as keys."""
+    return names == {str(index) for index in range(len(names))}

@@ -1,0 +1,169 @@
+"""From a rule set and two trees to a plan. Every problem is a finding of the plan; a user's mistake raises nothing
+here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from migrate.errors import Diagnostic
+from migrate.formats.base import AbstractCheckpoint
+from migrate.planning.claims import Claims, claim_leaves
+from migrate.planning.coverage import Coverage, cover, create_leaves, leftover, refuse_collisions, refuse_doubles
+from migrate.planning.gather import gather
+from migrate.planning.guards import guard
+from migrate.planning.model import Created, Dropped, Plan, Task
+from migrate.planning.moments import Followed, follow
+from migrate.planning.outcome import outcome
+from migrate.planning.proof import prove
+from migrate.rules.model import Drop, Move, RuleSet
+from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, natural_key
+
+
+class TemplateLike(Protocol):
+    """What planning needs to know of a template."""
+
+    @property
+    def spec(self) -> str:
+        """How the user named it."""
+
+    @property
+    def tree(self) -> AbstractTree:
+        """What the target expects."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """What the rules decided, before it is compared with the target."""
+
+    tasks: tuple[Task, ...]
+    dropped: tuple[Dropped, ...]
+    created: tuple[Created, ...]
+    diagnostics: tuple[Diagnostic, ...]
+    settled: frozenset[KeyPath]
+    """Source leaves that a task or drop takes, or whose task could not be made."""
+    excused: frozenset[KeyPath]
+    """Target leaves that a task would have filled that could not be made."""
+
+
+def make_plan(source: AbstractCheckpoint, rules: RuleSet, template: TemplateLike | None) -> Plan:
+    """Decides what happens to every leaf.
+
+    Args:
+      source: the checkpoint, abstract.
+      rules: the rule file.
+      template: the target; None when it is what the rules make of the source.
+    """
+    target = template.tree if template else None
+    draft = _by_rules(source.tree, rules, target)
+    draft, unexpected = _rest(draft, source.tree, rules, target)
+    covered = cover(rules, source.tree, target, draft.tasks, draft.created, draft.excused) if target else Coverage()
+    created = (*draft.created, *covered.created)
+    tree = target or outcome(source.tree, draft.tasks, created, boxes=rules.target.layout != "pure_dict")
+    return Plan(
+        source=source,
+        rules=rules,
+        target=tree,
+        template=template.spec if template else None,
+        tasks=prove(sorted(draft.tasks, key=lambda task: natural_key(task.targets[0]))),
+        dropped=tuple(sorted(draft.dropped, key=lambda drop: natural_key(drop.source))),
+        created=created,
+        diagnostics=(
+            *guard(source, rules, target),
+            *draft.diagnostics,
+            *refuse_doubles(draft.tasks, draft.created),
+            *covered.diagnostics,
+            *(leftover(unexpected, target) if target else ()),
+            *refuse_collisions(tree),
+        ),
+        missing=covered.missing,
+        unexpected=(*unexpected, *covered.unexpected),
+        shape_mismatch=covered.shape_mismatch,
+        dtype_mismatch=covered.dtype_mismatch,
+    )
+
+
+def _by_rules(source: AbstractTree, rules: RuleSet, target: AbstractTree | None) -> _Draft:
+    """What rules decide by name, and what follows from that for the moments."""
+    claims = claim_leaves(rules.rules, source)
+    named = _carry_out(rules, claims, target)
+    followed = follow(rules, source, claims, named.tasks, target) if rules.follow else Followed()
+    created, idle = create_leaves(rules, target)
+    explicit = {creation.target for creation in created}
+    dropped = (*named.dropped, *followed.dropped)
+    failed = {*named.failed, *followed.failed}
+    return _Draft(
+        tasks=(*named.tasks, *followed.tasks),
+        dropped=dropped,
+        created=(*created, *(c for c in followed.created if c.target not in explicit)),
+        diagnostics=(*claims.diagnostics, *named.diagnostics, *followed.diagnostics, *idle),
+        settled=frozenset({*claims.claimed, *failed, *(p for t in followed.tasks for p in t.sources)})
+        | {drop.source for drop in dropped},
+        excused=_excused(rules, claims, failed, target) | {*followed.excused},
+    )
+
+
+def _carry_out(rules: RuleSet, claims: Claims, target: AbstractTree | None) -> Followed:
+    """Tasks and drops of the rules' own claims."""
+    tasks: list[Task] = []
+    dropped: list[Dropped] = []
+    failed: list[KeyPath] = []
+    diagnostics: list[Diagnostic] = []
+    for index, rule_claims in claims.by_rule.items():
+        rule = rules.rules[index]
+        if isinstance(rule, Drop):
+            dropped += [Dropped(c.path, c.leaf, rule.assert_zero, rule.span) for c in rule_claims]
+        elif isinstance(rule, Move):
+            moving = [c for c in rule_claims if _moves(c.leaf, rule, target)]
+            dropped += [Dropped(c.path, c.leaf) for c in rule_claims if not _moves(c.leaf, rule, target)]
+            made = gather(rule, moving, target)
+            tasks += made.tasks
+            failed += made.failed
+            diagnostics += made.diagnostics
+    return Followed(tuple(tasks), tuple(dropped), failed=tuple(failed), diagnostics=tuple(diagnostics))
+
+
+def _moves(leaf: AbstractLeaf, rule: Move, target: AbstractTree | None) -> bool:
+    """Leaves without data move along with a rename; a template says for itself where it has such leaves."""
+    return leaf.has_data or (target is None and not rule.ops)
+
+
+def _excused(
+    rules: RuleSet, claims: Claims, failed: Collection[KeyPath], target: AbstractTree | None
+) -> frozenset[KeyPath]:
+    """Target leaves under the right-hand sides of rules that failed somewhere."""
+    broken = [
+        rule
+        for index, rule_claims in claims.by_rule.items()
+        if isinstance(rule := rules.rules[index], Move) and any(claim.path in failed for claim in rule_claims)
+    ]
+    patterns = [pattern for rule in broken for pattern in rule.targets]
+    leaves = target.leaves if target else ()
+    return frozenset(path for path in leaves if any(p.match(path) is not None for p in patterns))
+
+
+def _rest(
+    draft: _Draft, source: AbstractTree, rules: RuleSet, target: AbstractTree | None
+) -> tuple[_Draft, tuple[KeyPath, ...]]:
+    """Leaves that no rule names: they keep their key path, hold no data, are dropped as the rules say, or are
+    unexpected.
+    """
+    tasks, dropped, unexpected = list(draft.tasks), list(draft.dropped), []
+    written = {path for task in draft.tasks for path in task.targets} | {c.target for c in draft.created}
+    for path, leaf in source.leaves.items():
+        if path in draft.settled:
+            continue
+        if target is None or (path in target.leaves and path not in written and _alike(source, target, path)):
+            tasks.append(Task((path,), (path,), (0,), (), (leaf.aval,), (leaf.aval,)))
+        elif not leaf.has_data or rules.unmatched_source == "drop":
+            dropped.append(Dropped(path, leaf))
+        else:
+            unexpected.append(path)
+    return replace(draft, tasks=tuple(tasks), dropped=tuple(dropped)), tuple(unexpected)
+
+
+def _alike(source: AbstractTree, target: AbstractTree, path: KeyPath) -> bool:
+    """A leaf with data keeps its path onto a leaf with data; one without data never fills one with."""
+    return source.leaves[path].has_data == target.leaves[path].has_data

@@ -1,0 +1,12 @@
+"""The target: what the new model expects, from the callable that makes it, without allocating an array."""
+
+from migrate.template.template import (
+    Layout,
+    Template,
+    abstract_template,
+    initial_values,
+    restore_target,
+    rng_value,
+)
+
+__all__ = ["Layout", "Template", "abstract_template", "initial_values", "restore_target", "rng_value"]

@@ -1,0 +1,319 @@
+"""The template: the user's model as an abstract tree, exactly as Orbax would save its state.
+
+The callable runs under abstract evaluation: its arrays are tracers, so a model of any size costs nothing. What it
+returns is looked at while it is being traced, because there everything can still be told apart: a Python number from an
+array, a bare array from a Variable. `nnx.eval_shape` shows less: it makes arrays of numbers and leaves bare arrays out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from migrate import dtypes
+from migrate.codes import M408, M413
+from migrate.errors import CheckpointError, Diagnostic
+from migrate.template.flatten import Flat, flatten
+from migrate.template.tracing import faithful
+from migrate.template.user_code import bind, load, running
+from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, format_path
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Layout = Literal["state", "pure_dict", "items"]
+T = TypeVar("T")
+
+_LISTED = 5
+"""How many key paths a note names."""
+
+_LONE_HELP = "return an NNX module or a dict; a single number or array needs a dict around it"
+
+_ELSEWHERE = object()
+"""Stands for the state of a module whose Variables are all saved elsewhere."""
+
+
+@dataclass(frozen=True)
+class Template:
+    """What the new model expects.
+
+    Attributes:
+      spec: how the user named it, `module:callable`.
+      tree: what Orbax would save, under canonical key paths; shardings are the model's annotations and name no mesh.
+      parts: the keys of the dict, or the indices of the list, that the callable returned; empty for one thing alone.
+      variables: the name of the Variable type of each leaf that belongs to one, such as `Param` or `RngKey`.
+      notes: what the user should know about it.
+    """
+
+    spec: str
+    tree: AbstractTree
+    parts: tuple[str, ...] = ()
+    variables: Mapping[KeyPath, str] = field(default_factory=dict)
+    notes: tuple[Diagnostic, ...] = ()
+
+
+def abstract_template(spec: str, args: Mapping[str, Any] | None = None, layout: Layout = "state") -> Template:
+    """The tree that the new model expects; allocates no array.
+
+    Args:
+      spec: `module:callable`. It takes no argument, `args`, or a lone `rngs` (which gets `nnx.Rngs(0)`), and returns an
+        NNX module, an optimizer, a pytree, or a dict or list of them.
+      args: keyword arguments.
+      layout: `state` for what Orbax saves of `nnx.state`, `pure_dict` for `nnx.to_pure_dict` of it, `items` for one
+        item per top-level part.
+
+    Raises:
+      CheckpointError: it cannot be imported or called, or returns what no checkpoint can hold (M408).
+    """
+    make = _maker(spec, args)
+
+    def look(made: Any) -> tuple[Flat, tuple[str, ...], list[str]]:
+        return _flatten_parts(made, layout), tuple(_parts(made)), _bare_arrays(made)
+
+    flat, parts, bare = _traced(spec, make, look)
+    if flat.unsupported or flat.lone:
+        raise CheckpointError(*_unusable(spec, flat))
+    variables = {
+        path: type(entry.variable).__name__ for path, entry in flat.entries.items() if entry.variable is not None
+    }
+    return Template(spec, flat.tree, parts, variables, tuple(_notes(bare)))
+
+
+def restore_target(spec: str, args: Mapping[str, Any] | None = None, layout: Layout = "state") -> Any:
+    """The abstract pytree with which `StandardCheckpointer.restore` restores what was saved for this template.
+
+    Arrays are `jax.ShapeDtypeStruct`s without a sharding. With `layout="items"` it is a dict of one pytree per item.
+
+    Raises:
+      CheckpointError: as `abstract_template` (M408).
+    """
+    import jax
+
+    def look(made: Any) -> tuple[list[Any], Any]:
+        leaves, treedef = jax.tree.flatten(_saved_pytree(made, layout))
+        return [_as_abstract(leaf) for leaf in leaves], treedef
+
+    leaves, treedef = _traced(spec, _maker(spec, args), look)
+    return jax.tree.unflatten(treedef, leaves)
+
+
+def initial_values(
+    spec: str, args: Mapping[str, Any] | None, paths: Collection[KeyPath], layout: Layout = "state"
+) -> dict[KeyPath, np.ndarray[Any, Any]]:
+    """The values that the model's own initialiser gives to some leaves.
+
+    The initialiser is compiled with these leaves as its only results, so that the others are never computed. Typed PRNG
+    keys come as the structured dtype of `migrate.dtypes`.
+
+    Raises:
+      CheckpointError: as `abstract_template` (M408).
+      KeyError: the template has no such leaf with data.
+    """
+    import jax
+
+    make = _maker(spec, args)
+    constants: dict[KeyPath, Any] = {}
+    traced: list[KeyPath] = []
+
+    def compute() -> list[Any]:
+        with faithful():
+            flat = _flatten_parts(make(), layout)
+        values = {path: flat.entries[path].value for path in paths if path in flat.entries}
+        traced[:] = [path for path, value in values.items() if isinstance(value, jax.core.Tracer)]
+        constants.update((path, value) for path, value in values.items() if path not in traced)
+        return [values[path] for path in traced]
+
+    with running(spec):
+        results = jax.jit(compute)()
+    unknown = [format_path(path) for path in paths if path not in constants and path not in traced]
+    if unknown:
+        raise KeyError(f"the template has no {', '.join(unknown)}")
+    return {path: _as_numpy(value) for path, value in (*zip(traced, results, strict=True), *constants.items())}
+
+
+def rng_value(leaf: AbstractLeaf, path: KeyPath, seed: int) -> np.ndarray[Any, Any]:
+    """The value of a leaf of an RNG stream: a key that depends on the seed and the key path alone, or a count of zero.
+
+    Raises:
+      ValueError: it is neither a typed key nor a `count` of uint32.
+    """
+    import jax
+    import numpy as np
+
+    impl = dtypes.key_impl(leaf.aval.dtype) if leaf.aval else None
+    if leaf.aval is not None and impl is not None:
+        key = jax.random.key(0, impl=dtypes.KEY_IMPLS[impl])
+        for word in np.frombuffer(hashlib.sha256(f"{seed}/{format_path(path)}".encode()).digest()[:16], "<u4"):
+            key = jax.random.fold_in(key, word)
+        return _as_numpy(jax.random.split(key, leaf.aval.shape) if leaf.aval.shape else key)
+    if leaf.aval is not None and leaf.aval.dtype == "uint32" and path[-1:] == ("count",):
+        return np.zeros(leaf.aval.shape, np.uint32)
+    raise ValueError(f"`{format_path(path)}` ({leaf}) is neither the key nor the count of an RNG stream")
+
+
+def _maker(spec: str, args: Mapping[str, Any] | None) -> Callable[[], Any]:
+    def rngs() -> Any:
+        from flax import nnx
+
+        return nnx.Rngs(0)
+
+    return bind(spec, load(spec), args or {}, {"rngs": rngs})
+
+
+def _traced(spec: str, make: Callable[[], Any], look: Callable[[Any], T]) -> T:
+    """Makes the template under abstract evaluation; `look` sees what was made, with tracers for arrays."""
+    import jax
+
+    seen: list[T] = []
+
+    def run() -> None:
+        with faithful():
+            seen.append(look(make()))
+
+    with running(spec):
+        jax.eval_shape(run)
+    return seen[0]
+
+
+def _parts(made: Any) -> dict[str, Any]:
+    if type(made) is dict:
+        return {str(name): part for name, part in made.items()}
+    return {str(index): part for index, part in enumerate(made)} if type(made) in (list, tuple) else {}
+
+
+def _flatten_parts(made: Any, layout: Layout) -> Flat:
+    """Everything that will be saved; each item of its own is flattened by itself, as it is saved by itself."""
+    if layout != "items":
+        return flatten(_states(made), boxed=layout == "state")
+    parts = _item_parts(made)
+    return Flat.joined({name: flatten(_states(part), boxed=True) for name, part in parts.items()})
+
+
+def _saved_pytree(made: Any, layout: Layout) -> Any:
+    if layout == "items":
+        return {name: _states(part) for name, part in _item_parts(made).items()}
+    return _pure(_states(made)) if layout == "pure_dict" else _states(made)
+
+
+def _item_parts(made: Any) -> dict[str, Any]:
+    parts = _parts(made)
+    if not parts:
+        raise CheckpointError(
+            M408.at(
+                f"`layout: items` needs a template that returns a dict of parts, not a {type(made).__name__}",
+                help="return `{name: part}`, or write `target: {layout: state}`",
+            )
+        )
+    return parts
+
+
+def _states(made: Any) -> Any:
+    """What was made, with the state of each module in its place.
+
+    The states are taken together: a Variable that two parts share is saved once, where Flax meets it first.
+    """
+    from flax import nnx
+
+    modules = {index: module for index, (_, module) in enumerate(_modules(made))}
+    joint = nnx.state(modules) if modules else {}
+    placed = _place(made, iter([joint.get(index, _ELSEWHERE) for index in modules]))
+    return nnx.State({}) if placed is _ELSEWHERE else placed
+
+
+def _modules(made: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
+    """Modules and Variables with their key paths, in the order in which Flax visits them."""
+    if _is_module(made):
+        yield path, made
+    elif type(made) is dict:
+        for name in sorted(made, key=str):
+            yield from _modules(made[name], (*path, str(name)))
+    elif type(made) in (list, tuple):
+        for index, part in enumerate(made):
+            yield from _modules(part, (*path, str(index)))
+
+
+def _place(made: Any, states: Iterator[Any]) -> Any:
+    """The same containers with states for modules; a dict loses a part whose Variables are all saved elsewhere."""
+    from flax import nnx
+
+    if _is_module(made):
+        return next(states)
+    if type(made) is dict:
+        placed = {name: _place(made[name], states) for name in sorted(made, key=str)}
+        return {name: placed[name] for name in made if placed[name] is not _ELSEWHERE}
+    if type(made) in (list, tuple):
+        parts = [_place(part, states) for part in made]
+        return type(made)(nnx.State({}) if part is _ELSEWHERE else part for part in parts)
+    return made
+
+
+def _is_module(made: Any) -> bool:
+    from flax import nnx
+
+    return isinstance(made, nnx.Pytree | nnx.Variable)
+
+
+def _pure(saved: Any) -> Any:
+    """The same pytree without Variables."""
+    import jax
+    from flax import nnx
+
+    def strip(node: Any) -> Any:
+        if isinstance(node, nnx.State):
+            return nnx.to_pure_dict(node)
+        return node.get_value() if isinstance(node, nnx.Variable) else node
+
+    return jax.tree.map(strip, saved, is_leaf=lambda node: isinstance(node, nnx.State | nnx.Variable))
+
+
+def _as_abstract(leaf: Any) -> Any:
+    import jax
+
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) if isinstance(leaf, jax.Array) else leaf
+
+
+def _as_numpy(value: Any) -> np.ndarray[Any, Any]:
+    import jax
+    import numpy as np
+
+    if isinstance(value, jax.Array) and jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
+        words = np.ascontiguousarray(jax.random.key_data(value))
+        keys: np.ndarray[Any, Any] = words.view(dtypes.to_numpy(str(value.dtype)))[..., 0]
+        return keys
+    return np.asarray(value)
+
+
+def _unusable(spec: str, flat: Flat) -> Iterator[Diagnostic]:
+    for path, what in flat.unsupported.items():
+        yield M408.at(
+            f"`{spec}` has {what} at `{format_path(path)}`, which no checkpoint can hold", paths=[format_path(path)]
+        )
+    for path in flat.lone:
+        part = f"the item `{format_path(path)}` of `{spec}`" if path else f"what `{spec}` returned"
+        yield M408.at(f"{part} is no pytree with leaves", paths=[format_path(path)], help=_LONE_HELP)
+
+
+def _notes(bare: Sequence[str]) -> Iterator[Diagnostic]:
+    """Says which leaves the usual template of `nnx.eval_shape` may lack."""
+    if bare:
+        named = ", ".join(f"`{path}`" for path in bare[:_LISTED])
+        more = f" and {len(bare) - _LISTED} more" if len(bare) > _LISTED else ""
+        yield M413.at(
+            f"`nnx.eval_shape` may leave out arrays that are not Variables: {named}{more}",
+            paths=bare,
+            help="restore with the abstract state of a real model, or make them Variables",
+        )
+
+
+def _bare_arrays(made: Any) -> list[str]:
+    """Key paths of arrays that modules hold without a Variable."""
+    from flax import nnx
+
+    modules = list(_modules(made))
+    if not modules:
+        return []
+    flat = flatten(nnx.state({index: module for index, (_, module) in enumerate(modules)}), boxed=True)
+    paths = [p for p, leaf in flat.tree.leaves.items() if leaf.kind == "array" and flat.entries[p].variable is None]
+    return [format_path((*modules[int(path[0])][0], *path[1:])) for path in paths]
