@@ -38,6 +38,7 @@ def new_metadata(plan: Plan) -> Mapping[str, Any]:
 def _with_items(plan: Plan) -> Mapping[str, Any]:
     """The source's custom metadata; with its JSON items where the new checkpoint has none of its own."""
     custom = plan.source.metadata
-    if not plan.source.extras or item_plans(plan)[0].name != SINGLE:
+    if not plan.extras or item_plans(plan)[0].name != SINGLE:
         return custom
-    return {**custom, KEY: {**custom.get(KEY, {}), ITEMS: dict(plan.source.extras)}}
+    kept = {name: plan.source.extras[name] for name in plan.extras}
+    return {**custom, KEY: {**custom.get(KEY, {}), ITEMS: kept}}

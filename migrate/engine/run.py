@@ -193,7 +193,8 @@ def _commit(plan: Plan, staged: Mapping[str, _Staged], work: Path, result: Path)
     if SINGLE in items:
         commit_item(result, items[SINGLE], metadata, zarr3=plan.source.zarr3)
     else:
-        commit_step(result, items, plan.source.extras, metadata, zarr3=plan.source.zarr3)
+        extras = {name: plan.source.extras[name] for name in plan.extras}
+        commit_step(result, items, extras, metadata, zarr3=plan.source.zarr3)
 
 
 _VERIFICATIONS: Mapping[VerifyMode, Callable[[Plan, Reader, Path, Mapping[KeyPath, str], Listener], int] | None] = {

@@ -5,7 +5,7 @@ are errors.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -46,14 +46,20 @@ class Claims:
         return frozenset(claim.path for claims in self.by_rule.values() for claim in claims)
 
 
-def claim_leaves(rules: Sequence[Rule], tree: AbstractTree) -> Claims:
-    """Matches every rule that has a left-hand side with every leaf."""
+def claim_leaves(rules: Sequence[Rule], tree: AbstractTree, extras: Collection[str] = ()) -> Claims:
+    """Matches every rule that has a left-hand side with every leaf.
+
+    Args:
+      rules: in the order of the rule file.
+      tree: the source's tree.
+      extras: names of items that are not pytrees, which `drop` can name.
+    """
     by_rule: dict[int, Sequence[Claim]] = {}
     diagnostics: list[Diagnostic] = []
     for index, rule in enumerate(rules):
         if isinstance(rule, (Move, Drop)):
             by_rule[index] = _claims_of(rule, tree)
-            diagnostics += _idle_patterns(rule, by_rule[index], tree)
+            diagnostics += _idle_patterns(rule, by_rule[index], tree, extras)
     return Claims(by_rule, (*diagnostics, *_conflicts(rules, by_rule)))
 
 
@@ -75,7 +81,15 @@ def _excepted(excepts: Iterable[Pattern], path: KeyPath) -> bool:
     return any(pattern.match(path) is not None for pattern in excepts)
 
 
-def _idle_patterns(rule: Move | Drop, claims: Sequence[Claim], tree: AbstractTree) -> list[Diagnostic]:
+def dropped_extras(rules: Sequence[Rule], extras: Collection[str]) -> frozenset[str]:
+    """Names of items that are not pytrees and that a rule drops."""
+    patterns = [pattern for rule in rules if isinstance(rule, Drop) for pattern in rule.sources]
+    return frozenset(name for name in extras if _excepted(patterns, (name,)))
+
+
+def _idle_patterns(
+    rule: Move | Drop, claims: Sequence[Claim], tree: AbstractTree, extras: Collection[str]
+) -> list[Diagnostic]:
     """One finding for each `from:` pattern that has nothing to do, unless the rule allows it."""
     if rule.optional:
         return []
@@ -88,8 +102,12 @@ def _idle_patterns(rule: Move | Drop, claims: Sequence[Claim], tree: AbstractTre
             help="`migrate inspect SRC` lists the key paths; `optional: true` allows a rule to match nothing",
         )
         for origin, pattern in enumerate(rule.sources)
-        if origin not in busy
+        if origin not in busy and not (isinstance(rule, Drop) and _drops_extra(pattern, extras))
     ]
+
+
+def _drops_extra(pattern: Pattern, extras: Collection[str]) -> bool:
+    return any(pattern.match((name,)) is not None for name in extras)
 
 
 def _near_names(pattern: Pattern, tree: AbstractTree) -> list[str]:

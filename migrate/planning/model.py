@@ -116,6 +116,7 @@ class Plan:
     Attributes:
       target: the tree that will be written: containers, boxes and shardings included.
       template: the name of the template, or None when the target is what the rules make of the source.
+      extras: names of the source's items that are not pytrees and are carried over.
       as_step: whether a checkpoint of one pytree is written as a step with one item, for a `CheckpointManager` root.
       missing, unexpected, shape_mismatch, dtype_mismatch: the key paths that stop the plan; all empty in one that
       applies.
@@ -133,6 +134,7 @@ class Plan:
     unexpected: tuple[KeyPath, ...] = ()
     shape_mismatch: tuple[KeyPath, ...] = ()
     dtype_mismatch: tuple[KeyPath, ...] = ()
+    extras: tuple[str, ...] = ()
     as_step: bool = False
 
     @property

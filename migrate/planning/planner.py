@@ -10,7 +10,7 @@ from typing import Protocol
 
 from migrate.errors import Diagnostic
 from migrate.formats.base import AbstractCheckpoint
-from migrate.planning.claims import Claims, claim_leaves
+from migrate.planning.claims import Claims, claim_leaves, dropped_extras
 from migrate.planning.coverage import Coverage, cover, create_leaves, leftover, refuse_collisions, refuse_doubles
 from migrate.planning.gather import gather
 from migrate.planning.guards import guard
@@ -57,7 +57,7 @@ def make_plan(source: AbstractCheckpoint, rules: RuleSet, template: TemplateLike
       template: the target; None when it is what the rules make of the source.
     """
     target = template.tree if template else None
-    draft = _by_rules(source.tree, rules, target)
+    draft = _by_rules(source.tree, rules, target, source.extras)
     draft, unexpected = _rest(draft, source.tree, rules, target)
     covered = cover(rules, source.tree, target, draft.tasks, draft.created, draft.excused) if target else Coverage()
     created = (*draft.created, *covered.created)
@@ -82,12 +82,13 @@ def make_plan(source: AbstractCheckpoint, rules: RuleSet, template: TemplateLike
         unexpected=(*unexpected, *covered.unexpected),
         shape_mismatch=covered.shape_mismatch,
         dtype_mismatch=covered.dtype_mismatch,
+        extras=tuple(sorted(source.extras.keys() - dropped_extras(rules.rules, source.extras))),
     )
 
 
-def _by_rules(source: AbstractTree, rules: RuleSet, target: AbstractTree | None) -> _Draft:
+def _by_rules(source: AbstractTree, rules: RuleSet, target: AbstractTree | None, extras: Collection[str]) -> _Draft:
     """What rules decide by name, and what follows from that for the moments."""
-    claims = claim_leaves(rules.rules, source)
+    claims = claim_leaves(rules.rules, source, extras)
     named = _carry_out(rules, claims, target)
     followed = follow(rules, source, claims, named.tasks, target) if rules.follow else Followed()
     created, idle = create_leaves(rules, target)

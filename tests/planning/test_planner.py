@@ -229,3 +229,11 @@ def test_a_plan_of_ten_thousand_leaves_is_made_in_linear_time():
     plan = planned('- "l_{i}/{n:a|b|c}/w -> x/{i}/{n}"\n- "l_{i}/{n:d|e|f|g|h|i|j}/w -> y/{i}/{n}"', source)
     assert 10_000 == len(plan.tasks)
     assert time.process_time() - start < 10  # two seconds on a quiet machine; quadratic planning takes minutes
+
+
+def test_items_that_are_not_pytrees_are_carried_over_unless_dropped():
+    extras = {"metrics": {"loss": 1}, "notes": {}}
+    assert ("metrics", "notes") == planned("", {"a": "2"}, extras=extras).extras
+    plan = planned('- drop: "metrics/**"', {"a": "2"}, extras=extras)
+    assert ("notes",) == plan.extras
+    assert plan.applicable
