@@ -82,15 +82,24 @@ class AbstractArray:
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """How a leaf lies on disk: the driver (`zarr2`, `zarr3`, `msgpack`, …), chunk shape, codec and stored bytes.
+    """How a leaf lies on disk.
 
-    `chunks` and `nbytes` are None where the format does not say without reading.
+    Attributes:
+      driver: `zarr2`, `zarr3`, `msgpack`, …
+      chunks: the shape of one chunk; None where there are none.
+      codec: what compresses it, such as `zstd:1`.
+      nbytes: stored bytes; None where the format does not say without reading.
+      inner: the shape of the parts into which each chunk is divided again (zarr 3 shards), or None.
+      encoding: everything that the bytes of a chunk mean beyond its shape, as text; chunks of two arrays with one
+        encoding and one shape are interchangeable. None where chunks cannot be taken over as they are.
     """
 
     driver: str
     chunks: tuple[int, ...] | None = None
     codec: str | None = None
     nbytes: int | None = None
+    inner: tuple[int, ...] | None = None
+    encoding: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

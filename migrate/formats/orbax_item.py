@@ -111,10 +111,12 @@ class OrbaxItem(Item):
 
     def _stored_leaf(self, source: StoredArray) -> AbstractLeaf:
         array = self._arrays[source.name]
-        storage = Storage(array.driver, array.chunks, array.codec)
+        linkable = self._store.is_ocdbt and not self._may_fill(source.name)
+        encoding = array.encoding if linkable else None
+        storage = Storage(array.driver, array.chunks, array.codec, inner=array.inner, encoding=encoding)
         if source.name in self._impls:
             key = AbstractArray(array.aval.shape[:-1], dtypes.key_name(self._impls[source.name]))
-            return AbstractLeaf("array", key, storage=replace(storage, chunks=array.chunks[:-1]))
+            return AbstractLeaf("array", key, storage=_without_words(storage))
         return AbstractLeaf(
             "scalar" if source.scalar and not array.aval.shape else "array", array.aval, storage=storage
         )
@@ -168,6 +170,12 @@ class OrbaxItem(Item):
             return None
         name = source.name
         return self._store.location(name, fill_missing=self._may_fill(name), key_impl=self._impls.get(name))
+
+
+def _without_words(storage: Storage) -> Storage:
+    """How a typed key lies on disk, without the dimension of its words."""
+    inner = storage.inner[:-1] if storage.inner is not None else None
+    return replace(storage, chunks=(storage.chunks or ())[:-1], inner=inner)
 
 
 def ignored_files(folder: Path, names: list[str]) -> Diagnostic:

@@ -18,19 +18,27 @@ Driver = Literal["zarr2", "zarr3"]
 METADATA_KEYS: dict[Driver, str] = {"zarr2": ".zarray", "zarr3": "zarr.json"}
 TENSORSTORE_DRIVERS: dict[Driver, str] = {"zarr2": "zarr", "zarr3": "zarr3"}
 
+_KEYS = {"name": "default", "configuration": {"separator": "/"}}
+"""How zarr 3 names chunks unless it says otherwise: `c/0/1`."""
+
 _FRAMING = ("bytes", "endian", "crc32c", "transpose")
 _MAX_DIMENSIONS = 32
 
 
 @dataclass(frozen=True, slots=True)
 class ArrayMetadata:
-    """What the metadata says about one array; without a fill value a chunk that is not stored has no meaning."""
+    """What the metadata says about one array; without a fill value a chunk that is not stored has no meaning.
+
+    `inner` and `encoding` are those of `migrate.tree.Storage`.
+    """
 
     aval: AbstractArray
     driver: Driver
     chunks: tuple[int, ...]
     codec: str | None
     has_fill_value: bool
+    inner: tuple[int, ...] | None = None
+    encoding: str | None = None
 
 
 def parse(content: bytes, driver: Driver) -> ArrayMetadata:
@@ -50,13 +58,45 @@ def _parse_zarr2(fields: dict[str, Any]) -> ArrayMetadata:
     aval = AbstractArray(_shape(fields["shape"]), _dtype_name(fields["dtype"]))
     compressor = fields.get("compressor")
     codec = _codec_name(compressor["id"], compressor.get("level")) if compressor else None
-    return ArrayMetadata(aval, "zarr2", _shape(fields["chunks"]), codec, fields.get("fill_value") is not None)
+    plain = fields.get("order") == "C" and not fields.get("filters") and fields.get("dimension_separator", ".") == "."
+    return ArrayMetadata(
+        aval,
+        "zarr2",
+        _shape(fields["chunks"]),
+        codec,
+        has_fill_value=fields.get("fill_value") is not None,
+        encoding=_canonical(fields, without=("shape", "chunks")) if plain else None,
+    )
 
 
 def _parse_zarr3(fields: dict[str, Any]) -> ArrayMetadata:
     aval = AbstractArray(_shape(fields["shape"]), _dtype_name(fields["data_type"]))
     chunks = _shape(fields["chunk_grid"]["configuration"]["chunk_shape"])
-    return ArrayMetadata(aval, "zarr3", chunks, _zarr3_codec(fields.get("codecs", [])), has_fill_value=True)
+    inner, codecs = _without_inner(fields.get("codecs", []))
+    plain = fields.get("chunk_key_encoding", _KEYS) == _KEYS and "transpose" not in json.dumps(codecs)
+    encoding = _canonical({**fields, "codecs": codecs}, without=("shape", "chunk_grid", "dimension_names"))
+    return ArrayMetadata(
+        aval,
+        "zarr3",
+        chunks,
+        _zarr3_codec(fields.get("codecs", [])),
+        has_fill_value=True,
+        inner=inner,
+        encoding=encoding if plain else None,
+    )
+
+
+def _without_inner(codecs: list[dict[str, Any]]) -> tuple[tuple[int, ...] | None, list[dict[str, Any]]]:
+    """The shape of a shard's parts, and the codecs without it."""
+    if not codecs or codecs[0]["name"] != "sharding_indexed":
+        return None, codecs
+    configuration = dict(codecs[0]["configuration"])
+    inner = _shape(configuration.pop("chunk_shape")) if "chunk_shape" in configuration else None
+    return inner, [{**codecs[0], "configuration": configuration}, *codecs[1:]]
+
+
+def _canonical(fields: dict[str, Any], without: tuple[str, ...]) -> str:
+    return json.dumps({key: fields[key] for key in fields if key not in without}, sort_keys=True)
 
 
 def _zarr3_codec(codecs: list[dict[str, Any]]) -> str | None:

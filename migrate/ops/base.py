@@ -18,6 +18,7 @@ import abc
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
+from migrate.ops.chunked import Chunked
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
@@ -113,6 +114,11 @@ class Op(abc.ABC):
         Raises:
           OpError: a value does not allow it (only `cast`, `scale`, `pad` and `call`).
         """
+
+    def relink(self, *inputs: Chunked) -> tuple[Chunked, ...] | None:
+        """The results as chunks of the inputs; None when a chunk's bytes would have to change, as for most ops."""
+        del inputs
+        return None
 
     @abc.abstractmethod
     def inverse(self, *inputs: AbstractArray) -> Op | NotInvertible:

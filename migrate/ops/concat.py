@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate.ops.base import Op, OpError, Param, Role, normalise_axis
+from migrate.ops.chunked import Chunked, joined
 from migrate.ops.split import Split
 from migrate.tree import AbstractArray
 
@@ -41,6 +42,10 @@ class Concat(Op):
         import numpy as np
 
         return (np.concatenate(arrays, axis=self.axis),)
+
+    def relink(self, *inputs: Chunked) -> tuple[Chunked, ...] | None:
+        whole = joined(inputs, normalise_axis(self.axis, len(inputs[0].shape)))
+        return None if whole is None else (whole,)
 
     def inverse(self, *inputs: AbstractArray) -> Split:
         axis = normalise_axis(self.axis, len(inputs[0].shape))

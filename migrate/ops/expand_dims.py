@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate.ops.base import Op, Param, normalise_axis
+from migrate.ops.chunked import Chunked
 from migrate.ops.squeeze import Squeeze
 from migrate.tree import AbstractArray
 
@@ -34,6 +35,10 @@ class ExpandDims(Op):
 
         (array,) = arrays
         return (np.expand_dims(array, self.axis),)
+
+    def relink(self, *inputs: Chunked) -> tuple[Chunked, ...] | None:
+        (array,) = inputs
+        return (array.with_axis(normalise_axis(self.axis, len(array.shape) + 1)),)
 
     def inverse(self, *inputs: AbstractArray) -> Squeeze:
         (array,) = inputs

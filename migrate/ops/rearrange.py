@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate.ops.axis_pattern import Axes, Group, parse
 from migrate.ops.base import Op, OpError, Param, avals
+from migrate.ops.chunked import Chunked, keeps_order
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
@@ -54,6 +55,16 @@ class Rearrange(Op):
         order = [names.index(name) for group in axes.right for name in group]
         apart = array.reshape(tuple(lengths.values()))
         return (apart.transpose(order).reshape(_shape(axes.right, lengths)),)
+
+    def relink(self, *inputs: Chunked) -> tuple[Chunked, ...] | None:
+        (array,) = inputs
+        axes, lengths = self._read(AbstractArray(array.shape, "bool"))
+        names = list(lengths)
+        order = [names.index(name) for group in axes.right for name in group]
+        if not keeps_order(order, tuple(lengths.values())):
+            return None
+        reshaped = array.reshaped(_shape(axes.right, lengths))
+        return None if reshaped is None else (reshaped,)
 
     def inverse(self, *inputs: AbstractArray) -> Rearrange:
         axes, lengths = self._read(*inputs)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 from migrate.ops.base import TEMPLATE, Op, OpError, Param
+from migrate.ops.chunked import Chunked
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
@@ -51,6 +52,12 @@ class Reshape(Op):
     def apply(self, *arrays: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:
         (array,) = arrays
         return (array.reshape(self.shape),)
+
+    def relink(self, *inputs: Chunked) -> tuple[Chunked, ...] | None:
+        (array,) = inputs
+        (result,) = self.infer(AbstractArray(array.shape, "bool"))
+        reshaped = array.reshaped(result.shape)
+        return None if reshaped is None else (reshaped,)
 
     def inverse(self, *inputs: AbstractArray) -> Reshape:
         (array,) = inputs

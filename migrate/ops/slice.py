@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate.ops.base import NotInvertible, Op, OpError, Param, normalise_axis
+from migrate.ops.chunked import Chunked
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
@@ -61,6 +62,13 @@ class Slice(Op):
         (array,) = arrays
         lead = (slice(None),) * normalise_axis(self.axis, array.ndim)
         return (array[(*lead, self._slice)],)
+
+    def relink(self, *inputs: Chunked) -> tuple[Chunked, ...] | None:
+        (array,) = inputs
+        axis = normalise_axis(self.axis, len(array.shape))
+        start, stop, step = self._slice.indices(array.shape[axis])
+        part = array.cut(axis, start, stop) if step == 1 else None
+        return None if part is None else (part,)
 
     def inverse(self, *inputs: AbstractArray) -> Op | NotInvertible:
         if self.infer(*inputs) == inputs:

@@ -7,6 +7,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate.ops.base import Op, OpError, Param, Role, normalise_axis
+from migrate.ops.chunked import Chunked
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
@@ -64,6 +65,14 @@ class Split(Op):
         sizes = self.sizes or ()
         lead = (slice(None),) * normalise_axis(self.axis, array.ndim)
         return tuple(array[(*lead, slice(end - size, end))] for size, end in zip(sizes, accumulate(sizes), strict=True))
+
+    def relink(self, *inputs: Chunked) -> tuple[Chunked, ...] | None:
+        (array,) = inputs
+        ends = list(accumulate(self.sizes or ()))
+        axis = normalise_axis(self.axis, len(array.shape))
+        parts = [array.cut(axis, end - size, end) for size, end in zip(self.sizes or (), ends, strict=True)]
+        known = tuple(part for part in parts if part is not None)
+        return known if len(known) == len(parts) else None
 
     def inverse(self, *inputs: AbstractArray) -> Concat:
         from migrate.ops.concat import Concat

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate.ops.base import Op, OpError, Param, normalise_axis
+from migrate.ops.chunked import Chunked
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
@@ -35,6 +36,11 @@ class Squeeze(Op):
     def apply(self, *arrays: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:
         (array,) = arrays
         return (array.squeeze(self.axis),)
+
+    def relink(self, *inputs: Chunked) -> tuple[Chunked, ...] | None:
+        (array,) = inputs
+        bare = array.without_axis(normalise_axis(self.axis, len(array.shape)))
+        return None if bare is None else (bare,)
 
     def inverse(self, *inputs: AbstractArray) -> ExpandDims:
         from migrate.ops.expand_dims import ExpandDims

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate.ops.base import Op, OpError, Param, Role, normalise_axis
+from migrate.ops.chunked import Chunked, joined
 from migrate.ops.unstack import Unstack
 from migrate.tree import AbstractArray
 
@@ -39,6 +40,11 @@ class Stack(Op):
         import numpy as np
 
         return (np.stack(arrays, axis=self.axis),)
+
+    def relink(self, *inputs: Chunked) -> tuple[Chunked, ...] | None:
+        axis = normalise_axis(self.axis, len(inputs[0].shape) + 1)
+        whole = joined([array.with_axis(axis) for array in inputs], axis)
+        return None if whole is None else (whole,)
 
     def inverse(self, *inputs: AbstractArray) -> Unstack:
         return Unstack(normalise_axis(self.axis, len(inputs[0].shape) + 1))

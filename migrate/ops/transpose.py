@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate.ops.base import Op, OpError, Param, normalise_axis
+from migrate.ops.chunked import Chunked, keeps_order
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
@@ -32,6 +33,14 @@ class Transpose(Op):
     def apply(self, *arrays: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:
         (array,) = arrays
         return (array.transpose(self.perm),)
+
+    def relink(self, *inputs: Chunked) -> tuple[Chunked, ...] | None:
+        (array,) = inputs
+        order = self._order(AbstractArray(array.shape, "bool"))
+        if not keeps_order(order, array.shape):
+            return None
+        reshaped = array.reshaped([array.shape[axis] for axis in order])
+        return None if reshaped is None else (reshaped,)
 
     def inverse(self, *inputs: AbstractArray) -> Transpose:
         (array,) = inputs

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate.ops.base import Op, OpError, Param, Role, normalise_axis
+from migrate.ops.chunked import Chunked
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
@@ -49,6 +50,13 @@ class Unstack(Op):
         lead: tuple[Any, ...] = (slice(None),) * normalise_axis(self.axis, array.ndim)
         # The ellipsis keeps a 1-d array's elements arrays; a plain index would make them scalars.
         return tuple(array[(*lead, index, ...)] for index in range(array.shape[self.axis]))
+
+    def relink(self, *inputs: Chunked) -> tuple[Chunked, ...] | None:
+        (array,) = inputs
+        axis = normalise_axis(self.axis, len(array.shape))
+        layers = [array.cut(axis, index, index + 1) for index in range(array.shape[axis])]
+        bare = tuple(part for layer in layers if layer is not None and (part := layer.without_axis(axis)))
+        return bare if len(bare) == len(layers) else None
 
     def inverse(self, *inputs: AbstractArray) -> Stack:
         from migrate.ops.stack import Stack

@@ -179,6 +179,7 @@ class Plan:
                     [format_path(p) for p in task.targets],
                     task.outputs,
                     [[step.op.name, repr(step.op), step.groups] for step in task.steps],
+                    task.mode,
                 ]
                 for task in self.tasks
             ],

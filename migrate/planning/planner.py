@@ -17,8 +17,11 @@ from migrate.planning.guards import guard
 from migrate.planning.model import Created, Dropped, Plan, Task
 from migrate.planning.moments import Followed, follow
 from migrate.planning.outcome import outcome
+from migrate.planning.partition import Partition, assign_shardings
 from migrate.planning.proof import prove
+from migrate.planning.relink import choose_modes
 from migrate.rules.model import Drop, Move, RuleSet
+from migrate.sharding import Mesh
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, natural_key
 
 
@@ -48,13 +51,24 @@ class _Draft:
     """Target leaves that a task would have filled that could not be made."""
 
 
-def make_plan(source: AbstractCheckpoint, rules: RuleSet, template: TemplateLike | None) -> Plan:
+def make_plan(
+    source: AbstractCheckpoint,
+    rules: RuleSet,
+    template: TemplateLike | None,
+    *,
+    mesh: Mesh | None = None,
+    partition: Partition | None = None,
+    link: bool = False,
+) -> Plan:
     """Decides what happens to every leaf.
 
     Args:
       source: the checkpoint, abstract.
       rules: the rule file.
       template: the target; None when it is what the rules make of the source.
+      mesh: the target's mesh; without one the output adapts to whatever devices are there.
+      partition: which leaves are split over which axes of the mesh; by default the template's annotations say it.
+      link: whether arrays whose bytes do not change may be linked; if not, every array is streamed.
     """
     target = template.tree if template else None
     draft = _by_rules(source.tree, rules, target, source.extras)
@@ -62,12 +76,15 @@ def make_plan(source: AbstractCheckpoint, rules: RuleSet, template: TemplateLike
     covered = cover(rules, source.tree, target, draft.tasks, draft.created, draft.excused) if target else Coverage()
     created = (*draft.created, *covered.created)
     tree = target or outcome(source.tree, draft.tasks, created, boxes=rules.target.layout != "pure_dict")
+    tree, misplaced = assign_shardings(tree, mesh, partition, annotations=target is not None)
+    tasks = prove(sorted(draft.tasks, key=lambda task: natural_key(task.targets[0])))
+    linked = link and not misplaced
     return Plan(
         source=source,
         rules=rules,
         target=tree,
         template=template.spec if template else None,
-        tasks=prove(sorted(draft.tasks, key=lambda task: natural_key(task.targets[0]))),
+        tasks=choose_modes(tasks, source.tree, tree, zarr3=source.zarr3) if linked else tasks,
         dropped=tuple(sorted(draft.dropped, key=lambda drop: natural_key(drop.source))),
         created=created,
         diagnostics=(
@@ -77,6 +94,7 @@ def make_plan(source: AbstractCheckpoint, rules: RuleSet, template: TemplateLike
             *covered.diagnostics,
             *(leftover(unexpected, target) if target else ()),
             *refuse_collisions(tree),
+            *misplaced,
         ),
         missing=covered.missing,
         unexpected=(*unexpected, *covered.unexpected),

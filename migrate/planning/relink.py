@@ -1,0 +1,80 @@
+"""Which tasks need no byte: decided from chunk grids, codecs, fill values and dtypes alone.
+
+A task is relinked when every one of its arrays lies in an OCDBT database, all are encoded alike, every op only moves
+chunks, and the target wants no other chunks. Everything else is streamed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from migrate.ops.chunked import Chunked
+from migrate.planning.model import Mode, Step, Task
+from migrate.tree import AbstractLeaf, AbstractTree
+
+
+def choose_modes(tasks: Iterable[Task], source: AbstractTree, target: AbstractTree, *, zarr3: bool) -> tuple[Task, ...]:
+    """The tasks with `mode` filled in.
+
+    Args:
+      tasks: what will be done.
+      source: how the sources lie.
+      target: how the target's arrays are to be sharded.
+      zarr3: whether the new checkpoint is written in zarr 3; one checkpoint cannot mix versions.
+    """
+    driver = "zarr3" if zarr3 else "zarr2"
+    return tuple(replace(task, mode=_mode(task, source, target, driver)) for task in tasks)
+
+
+def _mode(task: Task, source: AbstractTree, target: AbstractTree, driver: str) -> Mode:
+    drivers = {storage.driver for path in task.sources if (storage := source.leaves[path].storage)}
+    return "relink" if drivers == {driver} and chunk_moves(task, source, target) is not None else "stream"
+
+
+def chunk_moves(task: Task, source: AbstractTree, target: AbstractTree) -> tuple[Chunked, ...] | None:
+    """For each target of a task, the chunks that it is made of; None when bytes have to change.
+
+    Typed keys are described without the dimension of their words, which is one chunk thick.
+    """
+    arrays = _as_they_lie([source.leaves[path] for path in task.sources])
+    for step in task.steps:
+        arrays = _moved(step, arrays) if arrays is not None else None
+    if arrays is None:
+        return None
+    made = tuple(arrays[index] for index in task.outputs)
+    wanted = [target.leaves[path] for path in task.targets if path in target.leaves]
+    fits = len(wanted) == len(made) and all(map(_suits, wanted, made))
+    return made if fits else None
+
+
+def _moved(step: Step, arrays: Sequence[Chunked]) -> list[Chunked] | None:
+    results: list[Chunked] = []
+    for group in step.groups:
+        moved = step.op.relink(*(arrays[index] for index in group))
+        if moved is None:
+            return None
+        results += moved
+    return results
+
+
+def _as_they_lie(leaves: Sequence[AbstractLeaf]) -> list[Chunked] | None:
+    encodings = {leaf.storage.encoding if leaf.storage and leaf.kind == "array" else None for leaf in leaves}
+    if None in encodings or len(encodings) > 1:
+        return None
+    found: list[Chunked] = []
+    for index, leaf in enumerate(leaves):
+        if leaf.aval is None or leaf.storage is None or leaf.storage.chunks is None or 0 in leaf.aval.shape:
+            return None
+        found.append(Chunked.source(index, leaf.aval.shape, leaf.storage.chunks, leaf.storage.inner))
+    return found
+
+
+def _suits(leaf: AbstractLeaf, made: Chunked) -> bool:
+    """Whether the target takes these chunks: an array that is split over a mesh wants one chunk per shard."""
+    if leaf.kind != "array" or leaf.aval is None or leaf.aval.shape != made.shape:
+        return False
+    if leaf.sharding is None or not leaf.sharding.placed:
+        return True
+    shard = leaf.sharding.shard_shape(made.shape)
+    return shard in (made.shape, made.chunks)
