@@ -13,7 +13,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal
 
 from migrate import dtypes
@@ -23,6 +23,7 @@ Kind = Literal["array", "scalar", "string", "none", "empty"]
 Container = Literal["dict", "list", "tuple"]
 
 _SPECIAL = re.compile(r"([\\/{}*])")
+_ESCAPED = re.compile(r"[\\{}*]")
 _NUMBER = re.compile(r"(\d+)")
 
 
@@ -32,6 +33,9 @@ def format_path(path: KeyPath) -> str:
 
     What it prints can be pasted into a rule file. The root prints as `.`.
     """
+    text = "/".join(path)
+    if text and not _ESCAPED.search(text) and text.count("/") == len(path) - 1:
+        return text  # nearly every path, and there are many
     return "/".join(_SPECIAL.sub(r"\\\1", segment) for segment in path) or "."
 
 
@@ -53,10 +57,12 @@ def parse_path(text: str) -> KeyPath:
 
 def natural_key(path: KeyPath) -> tuple[tuple[tuple[int, int, str], ...], ...]:
     """A sort key under which integers sort as integers: `layer_2` before `layer_10`, `2` before `10`."""
-    return tuple(
-        tuple((0, int(part), part) if part.isdecimal() else (1, 0, part) for part in _NUMBER.split(segment))
-        for segment in path
-    )
+    return tuple(map(_segment_key, path))
+
+
+@lru_cache(maxsize=1 << 16)  # a checkpoint has few different segments and many paths
+def _segment_key(segment: str) -> tuple[tuple[int, int, str], ...]:
+    return tuple((0, int(part), part) if part.isdecimal() else (1, 0, part) for part in _NUMBER.split(segment))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 from migrate import dtypes
@@ -41,6 +42,7 @@ class ArrayMetadata:
     encoding: str | None = None
 
 
+@lru_cache(maxsize=4096)  # most arrays of a checkpoint are described by the same few bytes
 def parse(content: bytes, driver: Driver) -> ArrayMetadata:
     """The metadata in a `.zarray` or `zarr.json`.
 

@@ -118,12 +118,12 @@ class ZarrStore:
         return [answer.value if answer.state == "value" else None for answer in answers]
 
     def _parse(self, name: str, driver: Driver, content: bytes) -> ArrayMetadata:
-        where = self.folder / name / METADATA_KEYS[driver]
         try:
             return zarr_metadata.parse(content, driver)
         except UnknownDtypeError as error:
-            raise unknown_dtype(f"`{where}`", error) from error
+            raise unknown_dtype(f"`{self.folder / name / METADATA_KEYS[driver]}`", error) from error
         except ValueError as error:
+            where = self.folder / name / METADATA_KEYS[driver]
             refuse_lfs_pointer(where)
             raise damaged(where, f"it does not describe an array ({error})") from error
 

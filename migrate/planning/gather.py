@@ -70,31 +70,38 @@ def gather(
     tasks: list[Task] = []
     failed: list[KeyPath] = []
     diagnostics: list[Diagnostic] = []
-    for group in _groups(rule, claims):
+    for filled, group in _groups(rule, claims):
         try:
-            tasks.append(_Run(rule, group, template, place).task())
+            tasks.append(_Run(rule, group, template, place, filled).task())
         except _GatherError as error:
             failed += [claim.path for claim in group]
             diagnostics.append(error.diagnostic)
     return Gathered(tuple(tasks), tuple(failed), tuple(diagnostics))
 
 
-def _groups(rule: Move, claims: Sequence[Claim]) -> list[list[Claim]]:
+_Filled = tuple[tuple[object, ...], ...]
+"""The right-hand sides of a task as far as the left-hand side fills them; nothing where they cannot be filled."""
+
+
+def _groups(rule: Move, claims: Sequence[Claim]) -> list[tuple[_Filled, list[Claim]]]:
     """Claims that belong to one task: their right-hand sides agree as far as the left-hand side fills them."""
-    groups: defaultdict[Hashable, list[Claim]] = defaultdict(list)
+    groups: defaultdict[tuple[_Filled, KeyPath], list[Claim]] = defaultdict(list)
     for claim in claims:
         try:
-            key: Hashable = tuple(target.key(claim.bindings) for target in rule.targets)
+            filled: _Filled = tuple(target.key(claim.bindings) for target in rule.targets)
         except PatternError:
-            key = claim.path
-        groups[key].append(claim)
-    return list(groups.values())
+            filled = ()
+        groups[filled, () if filled else claim.path].append(claim)
+    return [(filled, group) for (filled, _), group in groups.items()]
 
 
 class _Run:
     """The ops of a rule, carried out on the abstract arrays of one group."""
 
-    def __init__(self, rule: Move, group: Sequence[Claim], template: AbstractTree | None, place: Place) -> None:
+    def __init__(
+        self, rule: Move, group: Sequence[Claim], template: AbstractTree | None, place: Place, filled: _Filled
+    ) -> None:
+        self.filled = filled
         self.rule = rule
         self.group = group
         self.template = template
@@ -238,6 +245,9 @@ class _Run:
 
     def _fill(self, destination: int, captures: Bindings) -> KeyPath:
         pattern = self.rule.targets[destination]
+        known = self.filled[destination] if self.filled else ()
+        if known and all(isinstance(segment, str) for segment in known):
+            return self.place(tuple(map(str, known)))
         try:
             return self.place(pattern.fill(captures))
         except PatternError as error:
