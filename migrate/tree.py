@@ -98,6 +98,7 @@ class Storage:
       inner: the shape of the parts into which each chunk is divided again (zarr 3 shards), or None.
       encoding: everything that the bytes of a chunk mean beyond its shape, as text; chunks of two arrays with one
         encoding and one shape are interchangeable. None where chunks cannot be taken over as they are.
+      database: whether the chunks are entries of an OCDBT database, which can be referred to, and not files.
     """
 
     driver: str
@@ -106,6 +107,7 @@ class Storage:
     nbytes: int | None = None
     inner: tuple[int, ...] | None = None
     encoding: str | None = None
+    database: bool = False
 
 
 @dataclass(frozen=True, slots=True)

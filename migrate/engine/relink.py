@@ -1,14 +1,15 @@
-"""Relinking: arrays whose bytes do not change are taken over by reference.
+"""Relinking: arrays whose bytes do not change are taken over chunk by chunk, without decoding one.
 
 The data files of the source's database are linked below the staging store, and one transaction gives their chunks new
-keys there: an entry of an OCDBT B-tree says in which file a value lies, and only entries are written. Array metadata
-is written anew, since the shape may differ. No chunk is read, decoded or encoded; the cost is the number of leaves.
+keys there: an entry of an OCDBT B-tree says in which file a value lies, and only entries are written. Chunks that are
+files of their own (plain zarr) are copied into the store as they are, encoded. Array metadata is written anew, since
+the shape may differ.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,12 +18,12 @@ import numpy as np
 import tensorstore as ts
 
 from migrate import dtypes
-from migrate.codes import M403, M505
+from migrate.codes import M403
 from migrate.engine.layout import ItemPlan
 from migrate.engine.links import link_file
-from migrate.engine.references import Reference, references, same_reference
+from migrate.engine.references import Reference, references
 from migrate.engine.staged_array import StagedArray, stored_name
-from migrate.errors import CheckpointError, Diagnostic, VerifyError
+from migrate.errors import CheckpointError
 from migrate.formats.item import Location
 from migrate.ops.chunked import Chunked
 from migrate.planning.model import Plan, Task
@@ -30,7 +31,10 @@ from migrate.planning.relink import chunk_moves
 from migrate.tree import AbstractArray, AbstractLeaf, KeyPath, format_path
 
 LINKED = "linked"
-"""What stands in the place of a digest for an array whose bytes were not read."""
+"""What stands in the place of a digest for an array whose bytes were not decoded."""
+
+COPY_BYTES = 32 << 20
+"""Encoded chunks are copied in transactions of about this size."""
 
 _OCDBT = {"max_inline_value_bytes": 1024, "max_decoded_node_bytes": 100_000_000, "manifest_kind": "single"}
 
@@ -66,6 +70,11 @@ class Link:
         return stored_name(self.item.inner(self.path), self.leaf)
 
     @property
+    def metadata_key(self) -> str:
+        """The key of its array metadata, below its name."""
+        return "zarr.json" if self.places[0].driver == "zarr3" else ".zarray"
+
+    @property
     def words(self) -> tuple[int, ...]:
         """The dimension of a typed key's words, which is stored but is none of the array's; else nothing."""
         impl = dtypes.key_impl(self.leaf.aval.dtype) if self.leaf.aval else None
@@ -77,11 +86,20 @@ class Link:
         for block in self.made.blocks:
             place = self.places[block.array]
             for origin, target in block.moves():
-                yield (
-                    place,
-                    f"{place.prefix}{_chunk_key((*origin, *tail), place.driver)}",
-                    f"{self.name}/{_chunk_key((*target, *tail), place.driver)}",
-                )
+                key = f"{place.prefix}{chunk_key((*origin, *tail), place.driver)}"
+                yield place, key, f"{self.name}/{chunk_key((*target, *tail), place.driver)}"
+
+    def metadata(self, content: bytes) -> bytes:
+        """Its array metadata: that of its first source, with this shape and these chunks."""
+        fields = json.loads(content)
+        fields["shape"] = [*self.made.shape, *self.words]
+        if self.places[0].driver == "zarr2":
+            return json.dumps({**fields, "chunks": [*self.made.chunks, *self.words]}).encode()
+        fields["chunk_grid"]["configuration"]["chunk_shape"] = [*self.made.chunks, *self.words]
+        if self.made.inner is not None:
+            fields["codecs"][0]["configuration"]["chunk_shape"] = [*self.made.inner, *self.words]
+        fields.pop("dimension_names", None)
+        return json.dumps(fields).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,34 +107,32 @@ class Linked:
     """What relinking left in the staging stores.
 
     Attributes:
-      arrays: the arrays that were linked, by target key path.
+      arrays: the arrays that were taken over, by target key path.
       files: how many data files were linked.
-      nbytes: stored bytes of their chunks.
       dead_bytes: bytes of linked files that no chunk needs: they belong to arrays that were dropped or rewritten.
     """
 
     arrays: Mapping[KeyPath, StagedArray]
     files: int = 0
-    nbytes: int = 0
     dead_bytes: int = 0
 
 
 def find_links(plan: Plan, reader: Locating, items: Mapping[KeyPath, ItemPlan]) -> tuple[Link, ...]:
-    """Every array that the plan relinks."""
-    return tuple(link for task in plan.tasks if task.mode == "relink" for link in _links_of(task, plan, reader, items))
+    """Every array that the plan takes over without decoding it."""
+    return tuple(link for task in plan.tasks if task.mode != "stream" for link in _links_of(task, plan, reader, items))
 
 
 def _links_of(task: Task, plan: Plan, reader: Locating, items: Mapping[KeyPath, ItemPlan]) -> Iterator[Link]:
     made = chunk_moves(task, plan.source.tree, plan.target)
-    places = [place for path in task.sources if (place := reader.location(path))]
+    places = tuple(place for path in task.sources if (place := reader.location(path)))
     assert made is not None
     assert len(places) == len(task.sources)
     for path, chunked in zip(task.targets, made, strict=True):
-        yield Link(path, items[path], plan.target.leaves[path], chunked, tuple(places))
+        yield Link(path, items[path], plan.target.leaves[path], chunked, places)
 
 
 def relink(links: Sequence[Link], stores: Mapping[str, Path]) -> Linked:
-    """Links what the arrays need into the staging stores of their items.
+    """Takes over the arrays into the staging stores of their items.
 
     Args:
       links: from `find_links`.
@@ -133,22 +149,25 @@ def relink(links: Sequence[Link], stores: Mapping[str, Path]) -> Linked:
     return Linked(
         {path: array for part in parts for path, array in part.arrays.items()},
         files=sum(part.files for part in parts),
-        nbytes=sum(part.nbytes for part in parts),
         dead_bytes=sum(part.dead_bytes for part in parts),
     )
 
 
 def _relink_into(store: Path, links: Sequence[Link]) -> Linked:
-    bases = list(dict.fromkeys(place.base for link in links for place in link.places))
+    bases = dict.fromkeys(place.base for link in links for place in link.places if place.ocdbt)
     folders = {base: store / f"source_{number}" for number, base in enumerate(bases)}
     for base, folder in folders.items():
         _link_database(base, folder)
-    _rekey(store, links, folders)
+    context = ts.Context()  # copying by reference needs both databases in one context, the source below the target
+    target = open_database(store, context, config=_OCDBT, assume_config=True)
+    sources = {base: open_database(folder, context) for base, folder in folders.items()}
+    _refer([link for link in links if link.places[0].ocdbt], target, sources)
+    _copy([link for link in links if not link.places[0].ocdbt], target, context)
     found = references(store)
-    _refuse_missing(links, found)
+    _refuse_missing(link for link in links if any(key not in found for _, _, key in link.moves()))
     files, size = _prune(store, folders.values(), found)
-    used = sum(r.length for link in links for _, _, key in link.moves() if (r := found[key]).inline is None)
-    return Linked({link.path: _staged(link) for link in links}, files, used, max(size - used, 0))
+    used = {r for link in links for _, _, key in link.moves() if (r := found[key]).file.startswith("source_")}
+    return Linked({link.path: _staged(link) for link in links}, files, size - sum(r.length for r in used))
 
 
 def _link_database(base: Path, folder: Path) -> None:
@@ -163,80 +182,93 @@ def _link_database(base: Path, folder: Path) -> None:
             link_file(path, target)
 
 
-def _rekey(store: Path, links: Sequence[Link], folders: Mapping[Path, Path]) -> None:
+def _refer(links: Sequence[Link], target: Any, sources: Mapping[Path, Any]) -> None:
     """One transaction that gives every chunk its new key and every array its metadata."""
-    context = ts.Context()  # copying by reference needs both databases in one context, the source below the target
-    target = _open(store, context, config=_OCDBT, assume_config=True)
-    sources = {base: _open(folder, context) for base, folder in folders.items()}
     transaction = ts.Transaction(atomic=True)
     writing = target.with_transaction(transaction)
     only = ts.KvStore.KeyRange("", "\0")
-    metadata = [sources[link.places[0].base].read(_metadata_key(link.places[0])) for link in links]
+    metadata = [sources[link.places[0].base].read(link.places[0].prefix + link.metadata_key) for link in links]
     pending: list[Any] = [
         (sources[place.base] / key).experimental_copy_range_to(writing / new, source_range=only)
         for link in links
         for place, key, new in link.moves()
     ]
     for link, content in zip(links, metadata, strict=True):
-        key = f"{link.name}/{_metadata_key(link.places[0]).removeprefix(link.places[0].prefix)}"
-        pending.append(writing.write(key, _metadata(link, content.result().value)))
+        pending.append(writing.write(f"{link.name}/{link.metadata_key}", link.metadata(content.result().value)))
     for request in pending:
         request.result()
     transaction.commit_async().result()
 
 
-def _open(directory: Path, context: Any, **options: Any) -> Any:
+def _copy(links: Sequence[Link], target: Any, context: Any) -> None:
+    """Writes encoded chunks and array metadata, some at a time."""
+    for batch in _batches(_encoded(links, context)):
+        transaction = ts.Transaction()
+        pending = [target.with_transaction(transaction).write(key, value) for key, value in batch]
+        for request in pending:
+            request.result()
+        transaction.commit_async().result()
+
+
+def _encoded(links: Sequence[Link], context: Any) -> Iterator[tuple[str, bytes]]:
+    """Keys and values of plain zarr arrays; a chunk that is not there is noticed later, by its absence."""
+    for link in links:
+        files = {p.base: ts.KvStore.open(f"file://{p.base}/", context=context).result() for p in link.places}
+        first = link.places[0]
+        content = files[first.base].read(first.prefix + link.metadata_key).result()
+        yield f"{link.name}/{link.metadata_key}", link.metadata(content.value)
+        for place, key, new in link.moves():
+            chunk = files[place.base].read(key).result()
+            if chunk.state == "value":
+                yield new, chunk.value
+
+
+def _batches(entries: Iterable[tuple[str, bytes]]) -> Iterator[list[tuple[str, bytes]]]:
+    batch: list[tuple[str, bytes]] = []
+    for entry in entries:
+        batch.append(entry)
+        if sum(len(value) for _, value in batch) >= COPY_BYTES:
+            yield batch
+            batch = []
+    yield batch
+
+
+def open_database(directory: Path, context: Any, **options: Any) -> Any:
+    """An OCDBT database as a key-value store."""
     base = {"driver": "file", "path": f"{directory}/"}
     return ts.KvStore.open({"driver": "ocdbt", "base": base, **options}, context=context).result()
 
 
-def _metadata_key(place: Location) -> str:
-    return f"{place.prefix}{'zarr.json' if place.driver == 'zarr3' else '.zarray'}"
-
-
-def _chunk_key(index: Sequence[int], driver: str) -> str:
+def chunk_key(index: Sequence[int], driver: str) -> str:
+    """The key of a chunk below its array's name."""
     if driver == "zarr3":
         return "/".join(("c", *map(str, index)))
     return ".".join(map(str, index)) or "0"
 
 
-def _metadata(link: Link, content: bytes) -> bytes:
-    """The array's own metadata: that of its first source with this shape and these chunks."""
-    fields = json.loads(content)
-    made, words = link.made, link.words
-    fields["shape"] = [*made.shape, *words]
-    if link.places[0].driver == "zarr2":
-        return json.dumps({**fields, "chunks": [*made.chunks, *words]}).encode()
-    fields["chunk_grid"]["configuration"]["chunk_shape"] = [*made.chunks, *words]
-    if made.inner is not None:
-        fields["codecs"][0]["configuration"]["chunk_shape"] = [*made.inner, *words]
-    fields.pop("dimension_names", None)
-    return json.dumps(fields).encode()
-
-
-def _refuse_missing(links: Sequence[Link], found: Mapping[str, Reference]) -> None:
-    lost = [link.path for link in links if any(key not in found for _, _, key in link.moves())]
+def _refuse_missing(links: Iterable[Link]) -> None:
+    lost = [format_path(link.path) for link in links]
     if lost:
-        names = ", ".join(f"`{format_path(path)}`" for path in lost[:5])
+        more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
         raise CheckpointError(
             M403.at(
-                f"the source lacks chunks of {names}" + (f" and {len(lost) - 5} more" if len(lost) > 5 else ""),
-                paths=map(format_path, lost),
+                f"the source lacks chunks of {', '.join(f'`{path}`' for path in lost[:5])}{more}",
+                paths=lost,
                 help="copy the checkpoint again, or take another step",
             )
         )
 
 
-def _prune(store: Path, folders: Any, found: Mapping[str, Reference]) -> tuple[int, int]:
+def _prune(store: Path, folders: Iterable[Path], found: Mapping[str, Reference]) -> tuple[int, int]:
     """Unlinks every linked file that holds no chunk of the new arrays; counts the others and their bytes."""
     needed = {reference.file for reference in found.values() if reference.inline is None}
     kept = size = 0
-    for path in [path for folder in folders for path in folder.rglob("*") if path.is_file()]:
-        if path.relative_to(store).as_posix() in needed:
-            kept, size = kept + 1, size + path.stat().st_size
-        else:
-            path.unlink()
     for folder in folders:
+        for path in [path for path in folder.rglob("*") if path.is_file()]:
+            if path.relative_to(store).as_posix() in needed:
+                kept, size = kept + 1, size + path.stat().st_size
+            else:
+                path.unlink()
         _remove_empty(folder)
     return kept, size
 
@@ -263,56 +295,3 @@ def _staged(link: Link) -> StagedArray:
         digest=LINKED,
         sharding=sharding,
     )
-
-
-def check_links(links: Sequence[Link], destination: Path) -> int:
-    """Proves that linked arrays are the source's: every chunk's entry in DST against that in SRC, and the metadata.
-
-    Returns:
-      The number of arrays that were compared.
-
-    Raises:
-      VerifyError: an entry is missing or refers to other bytes (M505).
-    """
-    problems: list[Diagnostic] = []
-    bases = {place.base for link in links for place in link.places}
-    known = {base: references(base) for base in bases}
-    for name in dict.fromkeys(link.item.name for link in links):
-        mine = [link for link in links if link.item.name == name]
-        directory = mine[0].item.directory(destination)
-        found = references(directory)
-        for link in mine:
-            problems += _link_problems(link, known, found, directory)
-        problems += _metadata_problems(mine, directory)
-    if problems:
-        raise VerifyError(*problems[:20])
-    return len(links)
-
-
-def _metadata_problems(links: Sequence[Link], directory: Path) -> Iterator[Diagnostic]:
-    """Array metadata in DST against that in SRC with the new shape: codec, fill value and dtype have to be the same."""
-    context = ts.Context()
-    target = _open(directory, context)
-    sources = {base: _open(base, context) for base in {place.base for link in links for place in link.places}}
-    for link in links:
-        place = link.places[0]
-        wanted = sources[place.base].read(_metadata_key(place)).result().value
-        found = target.read(f"{link.name}/{_metadata_key(place).removeprefix(place.prefix)}").result().value
-        if json.loads(found or b"null") != json.loads(_metadata(link, wanted)):
-            yield M505.at(
-                f"`{format_path(link.path)}`: its array metadata is not that of the source",
-                paths=[format_path(link.path)],
-            )
-
-
-def _link_problems(
-    link: Link, known: Mapping[Path, Mapping[str, Reference]], found: Mapping[str, Reference], directory: Path
-) -> Iterator[Diagnostic]:
-    for place, key, new in link.moves():
-        source, target = known[place.base].get(key), found.get(new)
-        if source is None or target is None or not same_reference(source, place.base, target, directory):
-            yield M505.at(
-                f"`{format_path(link.path)}`: chunk `{new}` does not refer to the bytes of `{key}` in the source",
-                paths=[format_path(link.path)],
-            )
-            return

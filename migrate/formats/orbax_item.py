@@ -111,9 +111,15 @@ class OrbaxItem(Item):
 
     def _stored_leaf(self, source: StoredArray) -> AbstractLeaf:
         array = self._arrays[source.name]
-        linkable = self._store.is_ocdbt and not self._may_fill(source.name)
-        encoding = array.encoding if linkable else None
-        storage = Storage(array.driver, array.chunks, array.codec, inner=array.inner, encoding=encoding)
+        encoding = None if self._may_fill(source.name) else array.encoding
+        storage = Storage(
+            array.driver,
+            array.chunks,
+            array.codec,
+            inner=array.inner,
+            encoding=encoding,
+            database=self._store.in_database(source.name),
+        )
         if source.name in self._impls:
             key = AbstractArray(array.aval.shape[:-1], dtypes.key_name(self._impls[source.name]))
             return AbstractLeaf("array", key, storage=_without_words(storage))

@@ -139,6 +139,10 @@ class ZarrStore:
             explain_store_failure(error, self.folder, "the list of arrays")
         return keys
 
+    def in_database(self, name: str) -> bool:
+        """Whether a parameter lies in an OCDBT database; its metadata must have been asked for."""
+        return self._found[name][0].ocdbt
+
     def location(self, name: str, *, fill_missing: bool, key_impl: str | None) -> Location:
         """Where a parameter's chunks lie; its metadata must have been asked for."""
         base, found = self._found[name]

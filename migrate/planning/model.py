@@ -18,7 +18,9 @@ from migrate.ops.base import Op
 from migrate.rules.model import Init, RuleSet
 from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, KeyPath, format_path
 
-Mode = Literal["relink", "stream"]
+Mode = Literal["relink", "copy", "stream"]
+"""`relink` refers to chunks, `copy` copies them as they are encoded, `stream` decodes and encodes them."""
+
 Proof = Literal["name", "shape", "value", "none"]
 
 
@@ -146,12 +148,12 @@ class Plan:
     def bytes_read(self) -> int:
         """Host bytes of array data that will be read."""
         asserted = sum(drop.leaf.nbytes for drop in self.dropped if drop.assert_zero)
-        return asserted + sum(task.in_bytes for task in self.tasks if task.mode == "stream")
+        return asserted + sum(task.in_bytes for task in self.tasks if task.mode != "relink")
 
     @property
     def bytes_written(self) -> int:
         """Host bytes of array data that will be written."""
-        return sum(task.out_bytes for task in self.tasks if task.mode == "stream") + sum(
+        return sum(task.out_bytes for task in self.tasks if task.mode != "relink") + sum(
             c.leaf.nbytes for c in self.created
         )
 

@@ -58,7 +58,7 @@ def make_plan(
     *,
     mesh: Mesh | None = None,
     partition: Partition | None = None,
-    link: bool = False,
+    link: bool = True,
 ) -> Plan:
     """Decides what happens to every leaf.
 

@@ -1,7 +1,8 @@
-"""Which tasks need no byte: decided from chunk grids, codecs, fill values and dtypes alone.
+"""Which tasks need no byte decoded: decided from chunk grids, codecs, fill values and dtypes alone.
 
 A task is relinked when every one of its arrays lies in an OCDBT database, all are encoded alike, every op only moves
-chunks, and the target wants no other chunks. Everything else is streamed.
+chunks, and the target wants no other chunks. Where the chunks are files of their own (plain zarr) they are copied as
+they are, encoded. Everything else is streamed.
 """
 
 from __future__ import annotations
@@ -28,8 +29,13 @@ def choose_modes(tasks: Iterable[Task], source: AbstractTree, target: AbstractTr
 
 
 def _mode(task: Task, source: AbstractTree, target: AbstractTree, driver: str) -> Mode:
-    drivers = {storage.driver for path in task.sources if (storage := source.leaves[path].storage)}
-    return "relink" if drivers == {driver} and chunk_moves(task, source, target) is not None else "stream"
+    found = {(s.driver, s.database) for path in task.sources if (s := source.leaves[path].storage)}
+    if len(found) != 1 or chunk_moves(task, source, target) is None:
+        return "stream"
+    ((lies_in, database),) = found
+    if lies_in != driver:
+        return "stream"
+    return "relink" if database else "copy"
 
 
 def chunk_moves(task: Task, source: AbstractTree, target: AbstractTree) -> tuple[Chunked, ...] | None:
