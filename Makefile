@@ -29,7 +29,7 @@ format: .venv/installed
 	$(PY) -m ruff format .
 
 bench: .venv/installed  ## time and memory against Orbax restore + save
-	$(PY) tests/benchmarks/memory.py
+	$(PY) -m tests.benchmarks.run
 
 lock: .venv/installed  ## resolve requirements.lock anew; needs the uv command
 	uv pip compile pyproject.toml --group dev --python-version 3.11 --no-header --no-annotate --no-emit-index-url --output-file requirements.lock

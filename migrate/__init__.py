@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         load_rules,
         open_checkpoint,
         plan,
+        resume,
         structure_hash,
         verify,
     )
@@ -64,6 +65,7 @@ __all__ = [
     "load_rules",
     "open_checkpoint",
     "plan",
+    "resume",
     "structure_hash",
     "verify",
 ]

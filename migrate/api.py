@@ -73,6 +73,7 @@ __all__ = [
     "load_rules",
     "open_checkpoint",
     "plan",
+    "resume",
     "structure_hash",
     "verify",
 ]
@@ -208,6 +209,7 @@ def plan(
     mesh: Mesh | str | None = None,
     partition: Partition | StrPath | None = None,
     as_step: bool = False,
+    link: Literal["auto", "never"] = "auto",
 ) -> Plan:
     """Decide what happens to every leaf; nothing is read and nothing is written.
 
@@ -218,6 +220,7 @@ def plan(
       mesh: axes and sizes, as a value or as `data=-1,model=4`; without it the output suits any devices.
       partition: which key paths are split over which axes, or its file.
       as_step: whether a checkpoint of one pytree is written as a step with one item, for a `CheckpointManager` root.
+      link: whether arrays whose bytes do not change are linked (`auto`), or read and written like all others (`never`).
 
     Returns:
       The plan. A mistake of the user raises nothing here: `plan.applicable` says no, `plan.diagnostics` say why.
@@ -226,22 +229,20 @@ def plan(
 
     rule_set = load_rules(rules) if isinstance(rules, str | os.PathLike) else rules
     built = template_of(rule_set, template) if template is None or isinstance(template, str) else template
-    made = make_plan(checkpoint.abstract, rule_set, built)
-    made = replace(made, as_step=as_step, diagnostics=(*made.diagnostics, *getattr(built, "notes", ())))
-    return _shard(made, mesh, partition)
+    axes, table = _placement(mesh, partition)
+    made = make_plan(checkpoint.abstract, rule_set, built, mesh=axes, partition=table, link=link == "auto")
+    return replace(made, as_step=as_step, diagnostics=(*made.diagnostics, *getattr(built, "notes", ())))
 
 
-def _shard(made: Plan, mesh: Mesh | str | None, partition: Partition | StrPath | None) -> Plan:
-    from migrate.planning.partition import assign_shardings, load_partition
+def _placement(mesh: Mesh | str | None, partition: Partition | StrPath | None) -> tuple[Mesh | None, Partition | None]:
+    from migrate.planning.partition import load_partition
     from migrate.sharding import parse_mesh
 
     if mesh is None and partition is not None:
         message = "a partition without a mesh says nothing"
         raise UsageError(M412.at(message, help="name the axes, for example `--mesh data=-1,model=4`"))
     axes = parse_mesh(mesh) if isinstance(mesh, str) else mesh
-    table = load_partition(partition) if isinstance(partition, str | os.PathLike) else partition
-    target, problems = assign_shardings(made.target, axes, table, annotations=made.template is not None)
-    return replace(made, target=target, diagnostics=(*made.diagnostics, *problems))
+    return axes, load_partition(partition) if isinstance(partition, str | os.PathLike) else partition
 
 
 def apply(plan: Plan, checkpoint: Checkpoint, destination: StrPath, **options: Any) -> Receipt:
@@ -251,14 +252,27 @@ def apply(plan: Plan, checkpoint: Checkpoint, destination: StrPath, **options: A
       plan: one that is applicable.
       checkpoint: the source that it was made for.
       destination: where the new checkpoint appears, all at once, when it is complete and verified.
-      **options: see `migrate.engine.run.apply`: `overwrite`, `verify`, `allow_code`, `listener`, …
+      **options: see `migrate.engine.run.apply`: `overwrite`, `verify`, `allow_code`, `max_ram`, `jobs`, `compression`,
+        `listener`, `stopped`.
 
     Raises:
       PlanError: the plan is not applicable.
       RefusedError: the destination exists, code is not allowed, a cast or an assertion fails.
       VerifyError: what was written is not what was meant; nothing was published.
+      StoppedError: it was stopped; nothing was published, and the same call goes on.
     """
     from migrate.engine.run import apply as run
+
+    return run(plan, checkpoint.reader, Path(destination), **options)
+
+
+def resume(plan: Plan, checkpoint: Checkpoint, destination: StrPath, **options: Any) -> Receipt:
+    """The same as `apply`, for those who expect that an earlier run was killed or stopped.
+
+    Raises:
+      UsageError: there is no unfinished run of this plan beside the destination. Otherwise see `apply`.
+    """
+    from migrate.engine.run import resume as run
 
     return run(plan, checkpoint.reader, Path(destination), **options)
 

@@ -10,11 +10,19 @@ from migrate.tree import KeyPath
 
 @dataclass(frozen=True, slots=True)
 class PhaseStarted:
-    """A phase began: `stage`, `commit` or `verify`; with the leaves and bytes that it will go through."""
+    """A phase began: `stage`, `commit` or `verify`.
+
+    Attributes:
+      phase: its name.
+      leaves, nbytes: what the phase goes through leaf by leaf; 0 in `commit`, which is one step.
+      done_leaves, done_nbytes: what of it an earlier run has already done.
+    """
 
     phase: str
     leaves: int
     nbytes: int
+    done_leaves: int = 0
+    done_nbytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from migrate.cli import options
 from migrate.cli.console import Console, exit_with
 from migrate.codes import M405
+from migrate.engine.stopping import Stopping
 from migrate.errors import CheckpointError, ExitCode
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class Wish:
     dry_run: bool
     as_step: bool
     """Whether DST is one step of a `CheckpointManager` root."""
+    link: Literal["auto", "never"]
     engine: dict[str, Any]
     """Options of `api.apply`."""
 
@@ -44,10 +46,16 @@ class Wish:
 @options.mesh
 @options.partition
 @click.option(
-    "--verify", type=click.Choice(["full", "digest", "none"]), default="full", help="How the result is verified."
+    "--verify", type=click.Choice(["full", "digest", "none"]), default="digest", help="How the result is verified."
 )
 @click.option("--overwrite", is_flag=True, help="Replace DST when the new checkpoint is complete.")
 @click.option("--allow-code", is_flag=True, help="Let `call` ops run the functions that the rule file names.")
+@click.option(
+    "--link", type=click.Choice(["auto", "never"]), default="auto", help="Link what does not change, or copy it too."
+)
+@click.option("--max-ram", type=options.Size(64 << 20), default="2GiB", help="Memory for array data; 2GiB without it.")
+@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Leaves at a time; as many as CPUs without it.")
+@click.option("--compression", type=options.Compression(), help="How to encode what is written; as SRC without it.")
 @options.speaking
 def command(
     console: Console,
@@ -60,18 +68,17 @@ def command(
     item: str | None,
     mesh: str | None,
     partition: str | None,
-    verify: str,
-    overwrite: bool,
-    allow_code: bool,
+    link: Literal["auto", "never"],
+    **engine: Any,
 ) -> None:
     """Write to DST what RULES make of the checkpoint SRC.
 
     First the plan is shown. DST appears all at once, when it is complete and verified, or not at all; SRC is only read.
+    After Ctrl-C or a kill, the same command goes on where it was.
     """
     from migrate import api
 
-    engine = {"verify": verify, "overwrite": overwrite, "allow_code": allow_code}
-    wish = Wish(template, item, mesh, partition, dry_run, step == "all", engine)
+    wish = Wish(template, item, mesh, partition, dry_run, step == "all", link, engine)
     rule_set = api.load_rules(rules)
     runs: list[tuple[int | None, str]] = (
         [(None, dst)] if step != "all" else [(number, f"{dst}/{number}") for number in _every_step(src)]
@@ -102,15 +109,22 @@ def _run(console: Console, rules: RuleSet, src: str, step: options.StepChoice, d
     from migrate.report.of_receipt import receipt_report
 
     with api.open_checkpoint(src, step, wish.item, rules.source.unbox) as source:
-        plan = api.plan(source, rules, wish.template, mesh=wish.mesh, partition=wish.partition, as_step=wish.as_step)
+        where = {"mesh": wish.mesh, "partition": wish.partition}
+        plan = api.plan(source, rules, wish.template, as_step=wish.as_step, link=wish.link, **where)
         planned = plan_report(plan, dst, dry_run=wish.dry_run, verbose=console.complete, text_of=options.text_of)
         console.text(planned)
         if wish.dry_run or not plan.applicable:
             return planned
-        receipt = api.apply(plan, source, Path(dst), listener=console.progress(), **wish.engine)
+        with Stopping() as stopped, console.progress() as listener:
+            receipt = api.apply(plan, source, Path(dst), listener=listener, stopped=stopped, **wish.engine)
     done = receipt_report(receipt)
     console.text(done)
-    return replace(planned, summary=(*planned.summary, *done.summary), data={**planned.data, **done.data})
+    return replace(
+        planned,
+        summary=(*planned.summary, *done.summary),
+        findings=(*planned.findings, *done.findings),
+        data={**planned.data, **done.data},
+    )
 
 
 def _together(console: Console, reports: list[Report], runs: list[tuple[int | None, str]]) -> list[Report]:

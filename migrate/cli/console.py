@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
@@ -96,10 +98,10 @@ class Console:
         """Whether reports are built with every line."""
         return self.verbose or self.format in ("html", "github") or self.report_file is not None
 
-    def progress(self) -> Listener:
+    def progress(self) -> AbstractContextManager[Listener]:
         """Who watches the engine: a live line on a terminal, a plain line now and then elsewhere, or nobody."""
         if self.quiet:
-            return ignore
+            return nullcontext(ignore)
         stream = sys.stderr
         return Progress(stream, live=stream.isatty())
 
@@ -130,43 +132,69 @@ def exit_with(code: ExitCode) -> None:
 
 
 class Progress:
-    """A listener that says how far the engine is: leaves, bytes, rate and the time that is left."""
+    """A listener that says how far the engine is: leaves, bytes, rate and the time that is left.
 
-    def __init__(self, stream: IO[str], *, live: bool, pause: float | None = None) -> None:
+    A context manager: while it is entered, a thread shows the line, lest a large leaf look like a standstill.
+    """
+
+    def __init__(self, stream: IO[str], *, live: bool) -> None:
         self._stream = stream
         self._live = live
-        self._pause = pause if pause is not None else 0.1 if live else 10.0
-        self._phase = PhaseStarted("", 0, 0)
-        self._started = self._shown = time.monotonic()
+        self._pause = 0.1 if live else 10.0
+        self._lock = threading.Lock()
+        self._phase: PhaseStarted | None = None
+        self._started = 0.0
         self._leaves = self._nbytes = 0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
+
+    def __enter__(self) -> Progress:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._over.set()
+        self._thread.join()
+        self._clear()
 
     def __call__(self, event: Event) -> None:
         """Take note of an event."""
-        if isinstance(event, PhaseStarted):
-            self._phase = event
-            self._started = self._shown = time.monotonic()
-            self._leaves = self._nbytes = 0
-        elif isinstance(event, LeafDone):
-            self._leaves += 1
-            self._nbytes += event.nbytes
-            self._show()
-        elif isinstance(event, PhaseDone) and self._live:
+        with self._lock:
+            if isinstance(event, PhaseStarted):
+                self._phase, self._started = event, time.monotonic()
+                self._leaves = self._nbytes = 0
+            elif isinstance(event, LeafDone):
+                self._leaves += 1
+                self._nbytes += event.nbytes
+            elif isinstance(event, PhaseDone):
+                self._phase = None
+                self._clear()
+
+    def tick(self) -> None:
+        """Show where things are, if anything is being done."""
+        with self._lock:
+            if self._phase is None:
+                return
+            line = self._line(self._phase, max(time.monotonic() - self._started, 1e-9))
+            self._stream.write(f"\r\x1b[2K{line}" if self._live else f"{line}\n")
+            self._stream.flush()
+
+    def _run(self) -> None:
+        while not self._over.wait(self._pause):
+            self.tick()
+
+    def _clear(self) -> None:
+        if self._live:
             self._stream.write("\r\x1b[2K")
             self._stream.flush()
 
-    def _show(self) -> None:
-        now = time.monotonic()
-        if now - self._shown < self._pause:
-            return
-        self._shown = now
-        line = self._line(max(now - self._started, 1e-9))
-        self._stream.write(f"\r\x1b[2K{line}" if self._live else f"{line}\n")
-        self._stream.flush()
-
-    def _line(self, elapsed: float) -> str:
+    def _line(self, phase: PhaseStarted, elapsed: float) -> str:
+        """Rate and time left are those of this run: what an earlier one did cost no time now."""
+        if not phase.leaves:
+            return f"  {phase.phase} …"
+        leaves, nbytes = phase.done_leaves + self._leaves, phase.done_nbytes + self._nbytes
+        line = f"  {phase.phase:<7} {leaves:,}/{phase.leaves:,} leaves  {size(nbytes)}/{size(phase.nbytes)}"
+        if not self._nbytes:
+            return line
         rate = self._nbytes / elapsed
-        left = seconds((self._phase.nbytes - self._nbytes) / rate) if rate else "?"
-        return (
-            f"  {self._phase.phase:<7} {self._leaves:,}/{self._phase.leaves:,} leaves  "
-            f"{size(self._nbytes)}/{size(self._phase.nbytes)}  {size(rate)}/s  {left} left"
-        )
+        return f"{line}  {size(rate)}/s  {seconds(max(phase.nbytes - nbytes, 0) / rate)} left"

@@ -5,6 +5,7 @@ Commands are imported when they are named, so that help and small commands start
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -158,4 +159,5 @@ def migrate() -> None:
 def main() -> None:
     """The entry point of the installed command; keeps accelerators free, since checkpoints are only files here."""
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    gc.set_threshold(200_000, 50, 50)  # plans of 10,000 leaves are many small values that live until the end
     migrate.main(prog_name="migrate")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -36,6 +37,46 @@ class Step(click.ParamType):  # type: ignore[type-arg]  # generic only in newer 
             return int(value)
         except ValueError:
             self.fail(f"`{value}` is neither a number nor {' nor '.join(self.words)}", param, ctx)
+
+
+class Size(click.ParamType):  # type: ignore[type-arg]  # generic only in newer versions of click
+    """A number of bytes: `512MiB`, `2GB`, `1000000`."""
+
+    name = "SIZE"
+
+    def __init__(self, least: int) -> None:
+        self.least = least
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The bytes."""
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", str(value).strip(), re.ASCII)
+        unit = _UNITS.get(found[2].lower()) if found else None
+        if found is None or unit is None:
+            self.fail(f"`{value}` is not a size; write it as 512MiB, 2GB or in bytes", param, ctx)
+        nbytes = int(float(found[1]) * unit)
+        if nbytes < self.least:
+            self.fail(f"{value} is too little; give at least {self.least >> 20}MiB", param, ctx)
+        return nbytes
+
+
+_UNITS = {"": 1, "b": 1} | {
+    f"{letter}{ending}": base**power
+    for power, letter in enumerate("kmgt", start=1)
+    for ending, base in (("b", 1000), ("ib", 1024))
+}
+
+
+class Compression(click.ParamType):  # type: ignore[type-arg]  # generic only in newer versions of click
+    """`--compression`: `zstd:N` with a level, or `none`."""
+
+    name = "zstd:N|none"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text itself, once it is known to make sense."""
+        found = re.fullmatch(r"zstd:(\d{1,2})", value, re.ASCII)
+        if value != "none" and not (found and 1 <= int(found[1]) <= 22):
+            self.fail(f"`{value}` is neither `none` nor `zstd:N` with N from 1 to 22", param, ctx)
+        return str(value)
 
 
 StepChoice = int | Literal["latest"] | None

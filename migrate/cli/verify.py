@@ -56,7 +56,8 @@ def command(
             plan = api.plan(opened, rule_set, model)
             if not plan.applicable:
                 raise PlanError(*plan.diagnostics)
-        done = api.verify(dst, plan=plan, source=opened, template=model, listener=console.progress())
+        listener = stack.enter_context(console.progress())
+        done = api.verify(dst, plan=plan, source=opened, template=model, listener=listener)
     report = Report("verify", summary=tuple(_sentences(dst, done)), data=_data(done))
     console.text(report)
     console.finish([report])

@@ -51,3 +51,33 @@ class M507(Code):
 
     The disk is full, or the directory cannot be written. Nothing was published.
     """
+
+
+class M508(Code):
+    """Stopped part-way.
+
+    Ctrl-C finished the leaves that were in flight and then stopped. Nothing was published. What is done lies in a
+    directory beside DST, `.NAME.migrate-…`; the same command goes on from there, and removes it when it is done.
+    """
+
+    severity = "note"
+
+
+class M509(Code):
+    """Another run is writing this.
+
+    The working directory beside DST has a LOCK of a process that is alive, or that is on another host, where nobody
+    can look from here. Wait for it. If it is dead, delete the LOCK file that the message names, and run the command
+    again; it goes on from where that run was.
+    """
+
+
+class M510(Code):
+    """An earlier run left something behind.
+
+    A run that was killed or stopped leaves its working directory beside DST, so that the same command can go on. The
+    message says what became of it. Directories of other plans are never deleted: their names say which plan they are
+    of, and you may delete them when you do not want to go on with it.
+    """
+
+    severity = "note"

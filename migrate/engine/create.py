@@ -2,41 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 from migrate import dtypes
 from migrate.engine.evaluate import EMPTY, as_scalar
 from migrate.formats.base import Value
 from migrate.planning.model import Created, Plan
-from migrate.rules.model import Init
 from migrate.tree import AbstractArray, AbstractLeaf, KeyPath
 
 GROUP_BYTES = 256 << 20
 """Leaves that the model initialises are computed together up to this size: compiling is slow, memory is short."""
 
 
-def created_values(plan: Plan) -> Iterator[tuple[KeyPath, Value]]:
-    """Every created leaf with its value; the same plan gives the same values, bit for bit.
+Values = Mapping[KeyPath, Value]
 
-    Raises:
-      CheckpointError: the model's initialiser fails (M408).
+
+def creations(plan: Plan) -> Iterator[tuple[tuple[Created, ...], Callable[[], Values]]]:
+    """Created leaves that are made together, with what makes them; the same plan gives the same values, bit for bit.
+
+    What makes them raises CheckpointError if the model's initialiser fails (M408).
     """
     initialised = [c for c in plan.created if c.init is not None and c.init.kind == "template"]
     for creation in plan.created:
         if creation not in initialised:
-            yield creation.target, _value(creation)
+            yield (creation,), partial(_single, creation)
     for group in _groups(initialised):
-        yield from _from_template(plan, group)
+        yield tuple(group), partial(_from_template, plan, group)
 
 
-def _from_template(plan: Plan, group: Sequence[Created]) -> Iterator[tuple[KeyPath, Value]]:
+def _single(creation: Created) -> Values:
+    return {creation.target: _value(creation)}
+
+
+def _from_template(plan: Plan, group: Sequence[Created]) -> Values:
     from migrate.template import initial_values
 
     assert plan.template is not None
     paths = [creation.target for creation in group]
     target = plan.rules.target
     values = initial_values(plan.template, target.args, paths, target.layout or "state")
-    yield from ((path, values[path]) for path in paths)
+    return {path: values[path] for path in paths}
 
 
 def _groups(created: Sequence[Created]) -> Iterator[list[Created]]:
@@ -60,12 +66,18 @@ def _value(creation: Created) -> Value:
         from migrate.template import rng_value
 
         return rng_value(leaf, creation.target, int(creation.init.value or 0))
-    return _filled(leaf, leaf.aval, creation.init)
+    return _filled(leaf, leaf.aval, fill_value(creation))
 
 
-def _filled(leaf: AbstractLeaf, aval: AbstractArray, init: Init) -> Value:
+def fill_value(creation: Created) -> Value:
+    """The one number that every element of a created array is; None where its elements are not all one number."""
+    if creation.init is None or creation.init.kind in ("rng", "template"):
+        return None
+    return {"zeros": 0, "ones": 1}.get(creation.init.kind, creation.init.value)
+
+
+def _filled(leaf: AbstractLeaf, aval: AbstractArray, constant: Value) -> Value:
     import numpy as np
 
-    constant = {"zeros": 0, "ones": 1}.get(init.kind, init.value)
     array = np.full(aval.shape, constant, dtypes.to_numpy(aval.dtype))
     return as_scalar(array, aval.dtype) if leaf.kind == "scalar" else array

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from migrate import dtypes
 from migrate.codes import M503, M901
+from migrate.engine.staged_array import contiguous
 from migrate.errors import MigrateError, RefusedError
 from migrate.formats.base import Reader, Value
-from migrate.ops.base import OpError, avals
+from migrate.ops.base import Op, OpError, avals
+from migrate.ops.cast import Cast
+from migrate.ops.scale import Scale
 from migrate.tree import AbstractLeaf, AbstractTree, Container, KeyPath, format_path
 
 if TYPE_CHECKING:
@@ -41,11 +44,11 @@ def evaluate(task: Task, reader: Reader, target: AbstractTree) -> dict[KeyPath, 
     """
     if not task.steps:
         value = reader.read(task.sources[0])
-        return {path: _as_kind(value, target.leaves[path]) for path in task.targets}
-    arrays = _carry_out(task, [_array(reader.read(path)) for path in task.sources])
+        return {path: as_kind(value, target.leaves[path]) for path in task.targets}
+    arrays = _carry_out(task, [as_array(reader.read(path)) for path in task.sources])
     values = {path: arrays[index] for path, index in zip(task.targets, task.outputs, strict=True)}
     _check(task, values)
-    return {path: _as_kind(value, target.leaves[path]) for path, value in values.items()}
+    return {path: as_kind(value, target.leaves[path]) for path, value in values.items()}
 
 
 def _carry_out(task: Task, arrays: list[Array]) -> list[Array]:
@@ -53,18 +56,28 @@ def _carry_out(task: Task, arrays: list[Array]) -> list[Array]:
         results: list[Array] = []
         for group in step.groups:
             try:
-                results += step.op.apply(*(arrays[index] for index in group))
+                results += step.op.apply(*(_laid_out(step.op, arrays[index]) for index in group))
             except OpError as error:
-                raise RefusedError(
-                    M503.at(
-                        f"`{step.op.name}` on `{format_path(task.sources[0])}`: {error}",
-                        span=task.rule,
-                        paths=map(format_path, task.sources),
-                        help="say `lossy: true` in the cast if the loss is meant",
-                    )
-                ) from None
+                raise refusal(task, step.op, str(error)) from None
         arrays = results
     return arrays
+
+
+def refusal(task: Task, op: Op, why: str) -> RefusedError:
+    """What is raised when an op finds a value that does not allow it."""
+    return RefusedError(
+        M503.at(
+            f"`{op.name}` on `{format_path(task.sources[0])}`: {why}",
+            span=task.rule,
+            paths=map(format_path, task.sources),
+            help="say `lossy: true` in the cast if the loss is meant",
+        )
+    )
+
+
+def _laid_out(op: Op, array: Array) -> Array:
+    """The array as the op is fast on it: what looks at every value in order wants them in order."""
+    return contiguous(array) if isinstance(op, Cast | Scale) else array
 
 
 def _check(task: Task, values: dict[KeyPath, Array]) -> None:
@@ -77,17 +90,18 @@ def _check(task: Task, values: dict[KeyPath, Array]) -> None:
             )
 
 
-def _array(value: Value) -> Array:
+def as_array(value: Value) -> Array:
+    """A leaf's value as an array; numbers become arrays without dimensions."""
     import numpy as np
 
     array: Array = np.asarray(value)
     return array
 
 
-def _as_kind(value: Value, leaf: AbstractLeaf) -> Value:
+def as_kind(value: Value, leaf: AbstractLeaf) -> Value:
     """An array where the target has one, a Python number where it has one; strings and empty nodes as they are."""
     if leaf.kind == "array":
-        return _array(value)
+        return as_array(value)
     if leaf.kind == "scalar" and leaf.aval is not None:
         return as_scalar(value, leaf.aval.dtype)
     return EMPTY[leaf.container] if leaf.kind == "empty" else value

@@ -7,6 +7,7 @@ reader would cancel out.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,6 +16,13 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.metadata import StringMetadata
+
+
+@dataclass(frozen=True, slots=True)
+class Unrestorable:
+    """Stands for the value of a leaf that Orbax cannot restore."""
+
+    reason: str
 
 
 class ReadBack:
@@ -36,10 +44,22 @@ class ReadBack:
         self._checkpointer.close()
 
     def restore(self, names: Collection[str]) -> Mapping[str, Any]:
-        """The values of some leaves, by stored name: NumPy arrays (typed keys as their words), and strings."""
+        """The values of some leaves, by stored name: NumPy arrays (typed keys as their words), and strings.
+
+        A leaf that Orbax cannot restore is there with the reason, as `Unrestorable`.
+        """
         if not names:
             return {}
-        wanted = set(names)
+        try:
+            return self._restore(set(names))
+        except (ValueError, OSError, RuntimeError, KeyError) as error:
+            if len(names) == 1:
+                return dict.fromkeys(names, Unrestorable(str(error).split(" [", 1)[0]))
+        ordered = sorted(names)
+        middle = len(ordered) // 2
+        return {**self.restore(ordered[:middle]), **self.restore(ordered[middle:])}
+
+    def _restore(self, wanted: set[str]) -> Mapping[str, Any]:
         item = jax.tree_util.tree_map_with_path(
             lambda path, leaf: leaf if _name(path) in wanted else ocp.PLACEHOLDER, jax.tree.map(_stand_in, self._tree)
         )

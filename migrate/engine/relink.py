@@ -33,6 +33,9 @@ from migrate.tree import AbstractArray, AbstractLeaf, KeyPath, format_path
 LINKED = "linked"
 """What stands in the place of a digest for an array whose bytes were not decoded."""
 
+INDEX_CACHE_BYTES = 64 << 20
+"""Nodes of B-trees that are kept in memory."""
+
 COPY_BYTES = 32 << 20
 """Encoded chunks are copied in transactions of about this size."""
 
@@ -158,7 +161,9 @@ def _relink_into(store: Path, links: Sequence[Link]) -> Linked:
     folders = {base: store / f"source_{number}" for number, base in enumerate(bases)}
     for base, folder in folders.items():
         _link_database(base, folder)
-    context = ts.Context()  # copying by reference needs both databases in one context, the source below the target
+    # Copying by reference needs both databases in one context, the source below the target; without a cache every key
+    # would read the index again.
+    context = ts.Context({"cache_pool": {"total_bytes_limit": INDEX_CACHE_BYTES}})
     target = open_database(store, context, config=_OCDBT, assume_config=True)
     sources = {base: open_database(folder, context) for base, folder in folders.items()}
     _refer([link for link in links if link.places[0].ocdbt], target, sources)

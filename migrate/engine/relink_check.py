@@ -7,15 +7,14 @@ same bytes. Array metadata differs in nothing but the shape.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import tensorstore as ts
 
 from migrate.codes import M505
-from migrate.engine.references import Reference, references, same_reference
-from migrate.engine.relink import Link, open_database
+from migrate.engine.references import read_value, references, same_reference
+from migrate.engine.relink import Link
 from migrate.errors import Diagnostic, VerifyError
 from migrate.formats.item import Location
 from migrate.tree import format_path
@@ -50,16 +49,14 @@ class _Comparison:
         self._links = links
         self._directory = directory
         self._context = ts.Context()
-        self._target = open_database(directory, self._context)
         self._found = references(directory)
         places = {place.base: place for link in links for place in link.places}
         self._known = {base: references(base) for base, place in places.items() if place.ocdbt}
-        self._sources = {base: self._open(place) for base, place in places.items()}
-
-    def _open(self, place: Location) -> Any:
-        if place.ocdbt:
-            return open_database(place.base, self._context)
-        return ts.KvStore.open(f"file://{place.base}/", context=self._context).result()
+        self._files = {
+            base: ts.KvStore.open(f"file://{base}/", context=self._context).result()
+            for base, place in places.items()
+            if not place.ocdbt
+        }
 
     def problems(self) -> Iterator[Diagnostic]:
         """One finding for each array that differs."""
@@ -70,10 +67,23 @@ class _Comparison:
 
     def _metadata_problem(self, link: Link) -> str | None:
         place = link.places[0]
-        wanted = self._sources[place.base].read(place.prefix + link.metadata_key)
-        found = self._target.read(f"{link.name}/{link.metadata_key}").result().value
-        same = json.loads(found or b"null") == json.loads(link.metadata(wanted.result().value))
+        wanted = self._source_value(place, place.prefix + link.metadata_key)
+        found = self._target_value(f"{link.name}/{link.metadata_key}")
+        if wanted is None or found is None:
+            return "its array metadata is missing"
+        same = json.loads(found) == json.loads(link.metadata(wanted))
         return None if same else "its array metadata is not that of the source"
+
+    def _source_value(self, place: Location, key: str) -> bytes | None:
+        if not place.ocdbt:
+            answer = self._files[place.base].read(key).result()
+            return answer.value if answer.state == "value" else None
+        entry = self._known[place.base].get(key)
+        return read_value(entry, place.base) if entry is not None else None
+
+    def _target_value(self, key: str) -> bytes | None:
+        entry = self._found.get(key)
+        return read_value(entry, self._directory) if entry is not None else None
 
     def _chunk_problem(self, link: Link) -> str | None:
         for place, key, new in link.moves():
@@ -83,10 +93,9 @@ class _Comparison:
 
     def _same_chunk(self, place: Location, key: str, new: str) -> bool:
         if not place.ocdbt:
-            source, target = self._sources[place.base].read(key), self._target.read(new)
-            return bool(source.result().value == target.result().value)
-        entries: tuple[Mapping[str, Reference], ...] = (self._known[place.base], self._found)
-        source_entry, target_entry = entries[0].get(key), entries[1].get(new)
-        if source_entry is None or target_entry is None:
+            copied = self._target_value(new)
+            return copied is not None and copied == self._source_value(place, key)
+        source, target = self._known[place.base].get(key), self._found.get(new)
+        if source is None or target is None:
             return False
-        return same_reference(source_entry, place.base, target_entry, self._directory)
+        return same_reference(source, place.base, target, self._directory)

@@ -1,45 +1,85 @@
 """Applies a plan: stage → commit → verify → publish.
 
 Everything happens in a working directory beside DST; DST appears by one rename at the very end, after the
-verification, or not at all. The source is only read.
+verification, or not at all. The source is only read. A run that was killed or stopped is gone on with by the same call.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
+import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
-from migrate.codes import M501, M506, M507
+from migrate.codes import M412, M501, M506, M507, M508
 from migrate.engine.commit import Item, commit_item, commit_step
+from migrate.engine.earlier import finished, origin
+from migrate.engine.journal import Journal
 from migrate.engine.layout import SINGLE, ItemPlan, item_of, item_plans
+from migrate.engine.memory import DEFAULT_BYTES, MINIMUM_BYTES
+from migrate.engine.orphans import remove_orphans
+from migrate.engine.pipeline import Stopped, stage
 from migrate.engine.provenance import new_metadata
+from migrate.engine.publish import publish
 from migrate.engine.receipt import Receipt, VerifyMode
-from migrate.engine.staging import StagedArray, Staging
+from migrate.engine.relink import LINKED, Link, Locating, find_links, relink
+from migrate.engine.relink_check import check_links
+from migrate.engine.staged_array import StagedArray
+from migrate.engine.staging import Staging
+from migrate.engine.stopping import never
 from migrate.engine.verify import verify as verify_leaves
 from migrate.engine.verify import verify_digests
-from migrate.engine.work import check_assertions, produce
-from migrate.errors import Diagnostic, MigrateError, PlanError, RefusedError
-from migrate.events import LeafDone, Listener, PhaseDone, PhaseStarted, ignore
+from migrate.engine.work import check_assertions
+from migrate.engine.workspace import Workspace, is_unfinished, open_workspace
+from migrate.errors import (
+    CheckpointError,
+    Diagnostic,
+    MigrateError,
+    PlanError,
+    RefusedError,
+    StoppedError,
+    UsageError,
+    VerifyError,
+)
+from migrate.events import Event, LeafDone, Listener, PhaseDone, PhaseStarted, ignore
 from migrate.formats.base import Reader, Value
 from migrate.metadata import installed_versions
 from migrate.planning.model import Plan
-from migrate.tree import KeyPath
+from migrate.tree import AbstractLeaf, KeyPath
 
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
+class _Job:
+    """One call of `apply`: what is done, to what, and how the caller wants it done."""
+
+    plan: Plan
+    reader: Reader
+    destination: Path
+    verify: VerifyMode
+    max_ram: int
+    jobs: int
+    compression: str | None
+    listener: Listener
+    stopped: Callable[[], bool]
+
+
 @dataclass
 class _Staged:
-    """What staging leaves behind for one item."""
+    """What staging leaves behind, by key path."""
 
-    arrays: dict[KeyPath, StagedArray] = field(default_factory=dict)
-    values: dict[KeyPath, Value] = field(default_factory=dict)
+    arrays: dict[KeyPath, StagedArray]
+    values: Mapping[KeyPath, Value] = field(default_factory=dict)
+    dead_bytes: int = 0
+
+    @property
+    def digests(self) -> Mapping[KeyPath, str]:
+        return {path: array.digest for path, array in self.arrays.items()}
 
 
 def apply(
@@ -48,68 +88,134 @@ def apply(
     destination: Path,
     *,
     overwrite: bool = False,
-    verify: VerifyMode = "full",
+    verify: VerifyMode = "digest",
     allow_code: bool = False,
+    max_ram: int = DEFAULT_BYTES,
+    jobs: int | None = None,
+    compression: str | None = None,
     listener: Listener = ignore,
+    stopped: Callable[[], bool] = never,
 ) -> Receipt:
-    """Writes the checkpoint that a plan describes.
+    """Writes the checkpoint that a plan describes, or goes on with a run of this plan that did not end.
 
     Args:
       plan: an applicable plan for this reader's checkpoint.
       reader: the source.
       destination: must not exist, unless `overwrite`; then it is replaced once the new one is complete and verified.
       overwrite: whether an existing destination may be replaced.
-      verify: `full` compares every leaf through plain Orbax, `digest` compares digests of arrays, `none` nothing.
+      verify: `digest` compares what is read back with the digests of what was written, `full` restores every leaf
+        through plain Orbax and compares it with the rules applied to the source again, `none` compares nothing.
       allow_code: whether `call` ops may run.
-      listener: told what happens.
+      max_ram: bytes that array data may take in memory at once; at least 64 MiB.
+      jobs: how many leaves are worked on at once; the number of CPUs by default.
+      compression: `zstd:N` or `none` for what is written; by default each array keeps its source's.
+      listener: told what happens, by any thread, but by one at a time.
+      stopped: asked between leaves; once it says yes, the leaves in flight are finished and the run stops.
 
     Raises:
+      UsageError: an option makes no sense (M412).
       PlanError: the plan is not applicable.
-      RefusedError: the destination exists (M501), code is not allowed (M506), an assertion or a cast fails (M503,
-      M504). VerifyError: what was written is not what was meant; nothing was published.
+      RefusedError: the destination exists (M501), another run is writing it (M509), code is not allowed (M506), an
+        assertion or a cast fails (M503, M504).
+      VerifyError: what was written is not what was meant; nothing was published.
+      StoppedError: it was stopped; nothing was published, and the same call goes on (M508).
+      MigrateError: writing failed (M507); the same call goes on once the cause is gone.
     """
     place = Path(os.path.abspath(destination))  # TensorStore refuses `..`
+    _refuse_options(max_ram, jobs, compression)
     _refuse_beforehand(plan, destination, overwrite=overwrite, allow_code=allow_code)
-    clock = _Clock(plan, listener)
-    with _workspace(place, plan) as work:
+    threads = jobs or os.cpu_count() or 1
+    job = _Job(plan, reader, destination, verify, max_ram, threads, compression, listener, stopped)
+    clock = _Clock(listener)
+    with _writing(destination), open_workspace(place, plan.digest) as work:
         check_assertions(plan, reader)
-        staged = clock("stage", lambda: _stage(plan, reader, work, listener))
-        result = work / "result"
-        clock("commit", lambda: _commit(plan, staged, work, result))
-        arrays = {path: array for item in staged.values() for path, array in item.arrays.items()}
-        digests = {path: array.digest for path, array in arrays.items()}
-        check = _VERIFICATIONS[verify]
-        compared = clock("verify", lambda: check(plan, reader, result, digests, listener)) if check else 0
-        _publish(result, place, work)
+        now = origin(plan, compression)
+        earlier = finished(plan, work, now)
+        with Journal(work.journal, now) as journal:
+            staged = clock(_stage_phase(plan, earlier), lambda: _stage(job, work, earlier, journal))
+        _stop_if_asked(job)
+        links = find_links(plan, cast(Locating, reader), item_of(item_plans(plan)))
+        staged = clock(_phase("commit", ()), lambda: _commit(plan, staged, links, work, resumed=bool(earlier)))
+        compared = _verify(job, staged, links, work, clock) if verify != "none" else 0
+        _stop_if_asked(job)
+        publish(work, place, overwrite=overwrite)
     return Receipt(
         destination=destination,
         plan_digest=plan.digest,
         structure_hash=plan.target.structure_hash,
-        leaf_digests=digests,
+        leaf_digests=staged.digests,
         bytes_read=plan.bytes_read,
         bytes_written=plan.bytes_written,
         seconds=clock.seconds,
         verified=verify,
         verified_leaves=compared,
+        leaves=len(plan.target.leaves),
+        linked=len(links),
+        dead_bytes=staged.dead_bytes,
+        resumed=len(earlier),
         versions=installed_versions(),
+        notes=tuple(work.notes),
     )
+
+
+def resume(plan: Plan, reader: Reader, destination: Path, **options: Any) -> Receipt:
+    """The same as `apply`, for those who expect that there is something to go on with.
+
+    Raises:
+      UsageError: no run of this plan was killed or stopped there (M412). Otherwise see `apply`.
+    """
+    if not is_unfinished(Path(os.path.abspath(destination)), plan.digest):
+        raise UsageError(
+            M412.at(f"no unfinished run of this plan is beside {destination}", help="`apply` starts a new one")
+        )
+    return apply(plan, reader, destination, **options)
 
 
 class _Clock:
     """Runs a phase and notes how long it took."""
 
-    def __init__(self, plan: Plan, listener: Listener) -> None:
-        self._plan = plan
+    def __init__(self, listener: Listener) -> None:
         self._listener = listener
         self.seconds: dict[str, float] = {}
 
-    def __call__(self, phase: str, work: Callable[[], T]) -> T:
-        self._listener(PhaseStarted(phase, len(self._plan.target.leaves), self._plan.target.nbytes))
+    def __call__(self, phase: PhaseStarted, work: Callable[[], T]) -> T:
+        self._listener(phase)
         start = time.monotonic()
         result = work()
-        self.seconds[phase] = time.monotonic() - start
-        self._listener(PhaseDone(phase, self.seconds[phase]))
+        self.seconds[phase.phase] = time.monotonic() - start
+        self._listener(PhaseDone(phase.phase, self.seconds[phase.phase]))
         return result
+
+
+def _phase(name: str, leaves: Iterable[AbstractLeaf]) -> PhaseStarted:
+    sizes = [leaf.nbytes for leaf in leaves]
+    return PhaseStarted(name, len(sizes), sum(sizes))
+
+
+def _stage_phase(plan: Plan, earlier: Mapping[KeyPath, StagedArray]) -> PhaseStarted:
+    streamed = [path for task in plan.tasks if task.mode == "stream" for path in task.targets]
+    leaves = plan.target.leaves
+    phase = _phase("stage", (leaves[path] for path in (*streamed, *(c.target for c in plan.created))))
+    return replace(phase, done_leaves=len(earlier), done_nbytes=sum(leaves[path].nbytes for path in earlier))
+
+
+def _refuse_options(max_ram: int, jobs: int | None, compression: str | None) -> None:
+    problems = []
+    if max_ram < MINIMUM_BYTES:
+        problems.append(M412.at(f"{max_ram:,} bytes of memory are too few", help="give `--max-ram` at least 64MiB"))
+    if jobs is not None and jobs < 1:
+        problems.append(M412.at(f"{jobs} jobs do nothing", help="give `--jobs` at least 1"))
+    if compression is not None and not _is_compression(compression):
+        problems.append(
+            M412.at(f"`{compression}` is not a compression", help="say `zstd:N` with N from 1 to 22, or `none`")
+        )
+    if problems:
+        raise UsageError(*problems)
+
+
+def _is_compression(text: str) -> bool:
+    codec, _, level = text.partition(":")
+    return text == "none" or (codec == "zstd" and level.isascii() and level.isdigit() and 1 <= int(level) <= 22)
 
 
 def _refuse_beforehand(plan: Plan, destination: Path, *, overwrite: bool, allow_code: bool) -> None:
@@ -125,93 +231,117 @@ def _refuse_beforehand(plan: Plan, destination: Path, *, overwrite: bool, allow_
 
 
 @contextmanager
-def _workspace(destination: Path, plan: Plan) -> Iterator[Path]:
-    """A fresh directory beside the destination, on its file system; gone afterwards, whatever happens."""
-    work = destination.parent / f".{destination.name}.migrate-{plan.digest[7:19]}"
+def _writing(destination: Path) -> Iterator[None]:
+    """Whatever the file system refuses is one sentence, also where TensorStore says it in a longer one."""
     try:
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir(parents=True)
-        yield work
+        yield
     except OSError as error:
-        raise MigrateError(_unwritable(error, destination)) from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+        raise _unwritable(destination, error.strerror or str(error)) from error
+    except ValueError as error:
+        number = re.search(r"os_error_code='(\d+)'", str(error))
+        if number is None:
+            raise
+        raise _unwritable(destination, os.strerror(int(number[1]))) from error
 
 
-def _unwritable(error: OSError, destination: Path) -> Diagnostic:
-    reason = error.strerror or str(error)
-    return M507.at(
-        f"cannot write {destination}: {reason}", help="free some space, or choose a directory that you may write to"
-    )
+def _unwritable(destination: Path, reason: str) -> MigrateError:
+    advice = "free some space, or choose a directory that you may write to, and run the same command again"
+    return MigrateError(M507.at(f"cannot write {destination}: {reason}", help=advice))
 
 
-def _stage(plan: Plan, reader: Reader, work: Path, listener: Listener) -> Mapping[str, _Staged]:
-    """Writes every array to its item's staging store; keeps all other values."""
-    items = item_plans(plan)
-    owner = item_of(items)
-    staged = {item.name: _Staged() for item in items}
+def _stop_if_asked(job: _Job) -> None:
+    if job.stopped():
+        leaves = len(job.plan.target.leaves)
+        raise _stop(job, leaves, leaves)
+
+
+def _stop(job: _Job, done: int, leaves: int) -> StoppedError:
+    fate = "was not changed" if os.path.lexists(job.destination) else "was not created"
+    sentence = f"Stopped at {done:,}/{leaves:,} leaves. {job.destination} {fate}. Run the same command to go on."
+    return StoppedError(M508.at(sentence))
+
+
+def _stage(job: _Job, work: Workspace, earlier: Mapping[KeyPath, StagedArray], journal: Journal) -> _Staged:
+    """Writes every array that is not there yet to its item's staging store; keeps all other values."""
+    plan, arrays = job.plan, dict(earlier)
+
+    def sink(path: KeyPath, array: StagedArray) -> None:
+        journal.record(path, array)
+        arrays[path] = array
+        job.listener(LeafDone("stage", path, plan.target.leaves[path].nbytes))
+
+    def store(item: ItemPlan) -> Staging:
+        place = work.store(item.name)
+        return Staging(place, zarr3=plan.source.zarr3, compression=job.compression, jobs=job.jobs)
+
     with ExitStack() as stack:
-        zarr3 = plan.source.zarr3
-        stores = {i.name: stack.enter_context(Staging(_store(work, i.name), zarr3=zarr3)) for i in items}
-        for piece in produce(plan, reader):
-            for path, value in piece.items():
-                _stage_leaf(plan, path, value, owner[path], stores, staged)
-                listener(LeafDone("stage", path, plan.target.leaves[path].nbytes))
-    return staged
+        stores = {item.name: stack.enter_context(store(item)) for item in item_plans(plan)}
+        try:
+            values = stage(
+                plan,
+                job.reader,
+                stores,
+                max_ram=job.max_ram,
+                jobs=job.jobs,
+                finished=earlier,
+                sink=sink,
+                stopped=job.stopped,
+            )
+        except Stopped as stop:
+            raise _stop(job, stop.staged, stop.staged + stop.remaining) from None
+    for path in values:
+        job.listener(LeafDone("stage", path, plan.target.leaves[path].nbytes))
+    return _Staged(arrays, values)
 
 
-def _stage_leaf(
-    plan: Plan,
-    path: KeyPath,
-    value: Value,
-    item: ItemPlan,
-    stores: Mapping[str, Staging],
-    staged: Mapping[str, _Staged],
-) -> None:
-    inner, leaf = item.inner(path), plan.target.leaves[path]
-    if leaf.kind == "array":
-        staged[item.name].arrays[path] = stores[item.name].write(inner, leaf, value)
-    else:
-        staged[item.name].values[path] = value
-
-
-def _store(work: Path, name: str) -> Path:
-    return work / "staged" / (name or "item")
-
-
-def _commit(plan: Plan, staged: Mapping[str, _Staged], work: Path, result: Path) -> None:
+def _commit(plan: Plan, staged: _Staged, links: Sequence[Link], work: Workspace, *, resumed: bool) -> _Staged:
+    """Takes over by reference what is not staged, and has Orbax save both."""
+    stores = {item.name: work.store(item.name) for item in item_plans(plan)}
+    linked = relink(links, stores)
+    if resumed:
+        for store in stores.values():
+            remove_orphans(store)
+    everything = _Staged({**staged.arrays, **linked.arrays}, staged.values, linked.dead_bytes)
     metadata = new_metadata(plan)
-    items = {
-        item.name: Item(
-            item.tree,
-            {item.inner(path): array for path, array in staged[item.name].arrays.items()},
-            _store(work, item.name),
-            {item.inner(path): value for path, value in staged[item.name].values.items()},
-        )
-        for item in item_plans(plan)
-    }
+    items = {item.name: _item(item, everything, work) for item in item_plans(plan)}
     if SINGLE in items:
-        commit_item(result, items[SINGLE], metadata, zarr3=plan.source.zarr3)
+        commit_item(work.result, items[SINGLE], metadata, zarr3=plan.source.zarr3)
     else:
         extras = {name: plan.source.extras[name] for name in plan.extras}
-        commit_step(result, items, extras, metadata, zarr3=plan.source.zarr3)
+        commit_step(work.result, items, extras, metadata, zarr3=plan.source.zarr3)
+    return everything
 
 
-_VERIFICATIONS: Mapping[VerifyMode, Callable[[Plan, Reader, Path, Mapping[KeyPath, str], Listener], int] | None] = {
-    "full": lambda plan, reader, result, _, listener: verify_leaves(plan, reader, result, listener=listener),
-    "digest": lambda plan, _, result, digests, listener: verify_digests(plan, result, digests, listener=listener),
-    "none": None,
-}
+def _item(item: ItemPlan, staged: _Staged, work: Workspace) -> Item:
+    paths = {inner: item.prefix + inner for inner in item.tree.leaves}
+    arrays = {inner: staged.arrays[path] for inner, path in paths.items() if path in staged.arrays}
+    values = {inner: staged.values[path] for inner, path in paths.items() if path in staged.values}
+    return Item(item.tree, arrays, work.store(item.name), values)
 
 
-def _publish(result: Path, destination: Path, work: Path) -> None:
-    """Moves the result into place; what was there before is set aside first and removed last."""
-    if os.path.lexists(destination):
-        os.rename(destination, work / "replaced")
-        try:
-            os.rename(result, destination)
-        except OSError:
-            os.rename(work / "replaced", destination)
-            raise
-    else:
-        os.rename(result, destination)
+def _verify(job: _Job, staged: _Staged, links: Sequence[Link], work: Workspace, clock: _Clock) -> int:
+    """How many leaves were compared, as the caller wants it.
+
+    Raises:
+      VerifyError: also where the result cannot even be read; what was staged is then not to be trusted.
+    """
+    leaves = job.plan.target.leaves
+    digests = {path: digest for path, digest in staged.digests.items() if digest != LINKED}
+
+    def listen(event: Event) -> None:
+        job.listener(event)
+        _stop_if_asked(job)
+
+    def full() -> int:
+        return verify_leaves(job.plan, job.reader, work.result, listener=listen)
+
+    def cheap() -> int:
+        how = {"max_ram": job.max_ram, "jobs": job.jobs}
+        return verify_digests(job.plan, work.result, digests, listener=listen, **how) + check_links(links, work.result)
+
+    try:
+        if job.verify == "full":
+            return clock(_phase("verify", leaves.values()), full)
+        return clock(_phase("verify", (leaves[path] for path in digests)), cheap)
+    except CheckpointError as error:
+        raise VerifyError(*error.diagnostics) from error

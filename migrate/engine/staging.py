@@ -7,82 +7,104 @@ Orbax merges it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 import tensorstore as ts
-import xxhash
 
 from migrate import dtypes
-from migrate.tree import AbstractLeaf, KeyPath, Sharding
+from migrate.engine.staged_array import (
+    StagedArray,
+    array_metadata,
+    chunk_shape,
+    contiguous,
+    describe,
+    digest,
+    stored_form,
+    stored_name,
+)
+from migrate.tree import AbstractLeaf, KeyPath
 
-CHUNK_BYTES = 256 << 20
-"""No chunk is larger: who reads a part of an array has to decode whole chunks."""
+__all__ = ["StagedArray", "Staging", "TiledWrite", "chunk_shape", "digest", "stored_form", "stored_name"]
 
 BATCH_BYTES = 32 << 20
 """Arrays are written in transactions of about this size: each costs a few files, and holds its arrays until it is
 committed.
 """
 
+BATCH_ARRAYS = 512
+"""The most arrays of one transaction: the smallest arrays weigh less than what is kept about them."""
+
+_INDEX_CACHE_BYTES = 16 << 20
+"""Without a cache of its own, the database reads its index again for every array that is opened."""
+
 _OCDBT = {"max_inline_value_bytes": 1024, "max_decoded_node_bytes": 100_000_000, "manifest_kind": "single"}
 
-
-@dataclass(frozen=True, slots=True)
-class StagedArray:
-    """An array in the staging store, as the commit needs to know it.
-
-    Attributes:
-      name: its stored name.
-      shape, dtype: as stored: a typed key has its words as a last dimension of uint32.
-      write_shape, chunk_shape: one shard, and one chunk.
-      key_impl: JAX's name of the key implementation, for typed keys.
-      digest: `xxh3:` of its little-endian bytes in C order.
-      sharding: how it is to be placed; None adapts to whatever devices are there.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    write_shape: tuple[int, ...]
-    chunk_shape: tuple[int, ...]
-    key_impl: str | None
-    digest: str
-    sharding: Sharding | None
+Done = Callable[[StagedArray], None]
+"""What is called with an array once it is durable."""
 
 
-def stored_name(path: KeyPath, leaf: AbstractLeaf) -> str:
-    """The name under which Orbax stores a leaf: its key path and Flax's level below it, joined with `.`."""
-    return ".".join((*path, leaf.box) if leaf.box else path)
+def _nothing(staged: StagedArray) -> None:
+    del staged
 
 
-def digest(array: np.ndarray[Any, Any]) -> str:
-    """`xxh3:` of an array's little-endian bytes in C order."""
-    little = array if array.dtype.byteorder != ">" else array.astype(array.dtype.newbyteorder("<"))
-    return f"xxh3:{xxhash.xxh3_128_hexdigest(np.ascontiguousarray(little).reshape(-1).view(np.uint8).data)}"
+@dataclass
+class _Batch:
+    """Arrays that become durable together."""
 
+    transaction: Any = field(default_factory=ts.Transaction)
+    writes: list[Any] = field(default_factory=list)
+    arrays: list[tuple[StagedArray, Done]] = field(default_factory=list)
+    nbytes: int = 0
 
-def stored_form(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """What is stored for an array: itself, or for typed keys their words."""
-    impl = dtypes.key_impl(dtypes.from_numpy(array.dtype))
-    return array if impl is None else np.asarray(array[impl])
+    @property
+    def is_full(self) -> bool:
+        return self.nbytes >= BATCH_BYTES or len(self.arrays) >= BATCH_ARRAYS
+
+    def commit(self) -> None:
+        for write in self.writes:
+            write.result()
+        self.transaction.commit_async().result()
+        self.writes.clear()
+        for staged, done in self.arrays:
+            done(staged)
 
 
 class Staging:
-    """Writes arrays into the store at `directory`, one by one; a context manager that commits what is left on
-    leaving.
+    """Writes arrays into the store at `directory`, which may be there already; safe to use from several threads.
+
+    A context manager that commits what is left on leaving, and gives it up when there was an error.
     """
 
-    def __init__(self, directory: Path, *, zarr3: bool) -> None:
+    def __init__(self, directory: Path, *, zarr3: bool, compression: str | None = None, jobs: int = 2) -> None:
+        """Opens or makes a store.
+
+        Args:
+          directory: where; made if it is not there.
+          zarr3: the version of zarr that arrays are stored in.
+          compression: `zstd:N` or `none` for every array; without it each array's own codec is kept.
+          jobs: how many chunks are encoded at once.
+        """
         self.directory = directory
+        self.compression = compression
         self._zarr3 = zarr3
-        self._context = ts.Context({"cache_pool": {"total_bytes_limit": 0}, "data_copy_concurrency": {"limit": 2}})
-        self._transaction = ts.Transaction()
-        self._pending: list[Any] = []
-        self._pending_bytes = 0
-        directory.mkdir(parents=True)
+        self._context = ts.Context(
+            {
+                "cache_pool": {"total_bytes_limit": 0},
+                "cache_pool#index": {"total_bytes_limit": _INDEX_CACHE_BYTES},
+                "data_copy_concurrency": {"limit": jobs},
+            }
+        )
+        self._lock = threading.Lock()
+        self._batch = _Batch()
+        # What a killed run committed but did not note down would be in the way of its second writing.
+        self._replaces = directory.exists()
+        directory.mkdir(parents=True, exist_ok=True)
 
     def __enter__(self) -> Staging:
         return self
@@ -91,95 +113,125 @@ class Staging:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is None:
-            self._flush()
+            self.flush()
         else:
-            self._transaction.abort()
+            self._batch.transaction.abort()
 
-    def write(self, path: KeyPath, leaf: AbstractLeaf, array: np.ndarray[Any, Any]) -> StagedArray:
-        """Writes one array.
+    def write(
+        self,
+        path: KeyPath,
+        leaf: AbstractLeaf,
+        array: np.ndarray[Any, Any],
+        *,
+        codec: str | None = None,
+        done: Done = _nothing,
+    ) -> StagedArray:
+        """Writes one array; it is durable when `done` is called, at the latest when `flush` has returned.
 
         Args:
-          path: its key path in the target.
+          path: its key path in its item.
           leaf: the target's leaf; its sharding decides the chunks.
-          array: the value; must stay unchanged until the store is left.
+          array: the value; must stay unchanged until it is durable.
+          codec: what it is encoded with where the store has no compression of its own; zstd of level 1 without it.
+          done: called by the thread that commits.
         """
-        staged = _describe(path, leaf, array)
-        words = stored_form(array)
-        spec = ts.Spec(self._spec(staged))
-        store = ts.open(spec, create=True, context=self._context, transaction=self._transaction).result()
-        self._pending.append(store.write(words, can_reference_source_data_indefinitely=True))
-        self._pending_bytes += array.nbytes
-        if self._pending_bytes >= BATCH_BYTES:
-            self._flush()
+        whole = contiguous(array)
+        staged = describe(path, leaf, whole.dtype, digest(whole))
+        with self._lock:
+            batch = self._batch
+            store = self._open(staged, codec, batch.transaction)
+            batch.writes.append(store.write(stored_form(whole), can_reference_source_data_indefinitely=True))
+            batch.arrays.append((staged, done))
+            batch.nbytes += array.nbytes
+            if not batch.is_full:
+                return staged
+            self._batch = _Batch()
+        batch.commit()
         return staged
 
-    def _flush(self) -> None:
-        for future in self._pending:
-            future.result()
-        self._transaction.commit_async().result()
-        self._transaction = ts.Transaction()
-        self._pending, self._pending_bytes = [], 0
+    def flush(self) -> None:
+        """Makes everything durable that was written so far and is not being committed by another thread."""
+        with self._lock:
+            batch, self._batch = self._batch, _Batch()
+        if batch.arrays:
+            batch.commit()
 
-    def _spec(self, staged: StagedArray) -> dict[str, Any]:
+    def tiled(
+        self, path: KeyPath, leaf: AbstractLeaf, tile: Sequence[int], codec: str | None = None, done: Done = _nothing
+    ) -> TiledWrite:
+        """Begins an array that is written tile by tile; no chunk is larger than a tile.
+
+        Args:
+          path: its key path in its item.
+          leaf: the target's leaf.
+          tile: the shape of a tile; along an axis with several shards it is a part of one shard, or all of them.
+          codec: as in `write`.
+          done: called when the array is complete and durable.
+        """
+        assert leaf.aval is not None
+        staged = describe(path, leaf, dtypes.to_numpy(leaf.aval.dtype), "", tile=tuple(tile))
+        return TiledWrite(staged, self._open(staged, codec, None), done)
+
+    def _open(self, staged: StagedArray, codec: str | None, transaction: Any) -> Any:
+        spec = ts.Spec(self._spec(staged, self.compression or codec or "zstd:1"))
+        request = ts.open(
+            spec, create=True, delete_existing=self._replaces, context=self._context, transaction=transaction
+        )
+        return request.result()
+
+    def _spec(self, staged: StagedArray, codec: str) -> dict[str, Any]:
         base = {"driver": "file", "path": f"{self.directory}/"}
-        kvstore = {"driver": "ocdbt", "base": base, "path": f"{staged.name}/", "config": _OCDBT, "assume_config": True}
-        common = {
+        kvstore = {
+            "driver": "ocdbt",
+            "base": base,
+            "path": f"{staged.name}/",
+            "config": _OCDBT,
+            "assume_config": True,
+            "cache_pool": "cache_pool#index",
+        }
+        return {
+            "driver": "zarr3" if self._zarr3 else "zarr",
+            "metadata": array_metadata(staged, codec, zarr3=self._zarr3),
             "kvstore": kvstore,
             "dtype": staged.dtype.name,
             "store_data_equal_to_fill_value": True,
             "recheck_cached_data": False,
             "recheck_cached_metadata": False,
         }
-        if self._zarr3:
-            return {"driver": "zarr3", "metadata": _zarr3_metadata(staged), **common}
-        return {"driver": "zarr", "metadata": _zarr2_metadata(staged), **common}
 
 
-def _describe(path: KeyPath, leaf: AbstractLeaf, array: np.ndarray[Any, Any]) -> StagedArray:
-    assert leaf.aval is not None
-    impl = dtypes.key_impl(leaf.aval.dtype)
-    words = (dtypes.KEY_WORDS[impl],) if impl else ()
-    sharding = leaf.sharding if leaf.sharding and leaf.sharding.placed else None
-    shard = (sharding.shard_shape(leaf.aval.shape) if sharding else leaf.aval.shape) + words
-    stored = np.dtype(np.uint32) if impl else array.dtype
-    return StagedArray(
-        name=stored_name(path, leaf),
-        shape=(*leaf.aval.shape, *words),
-        dtype=stored,
-        write_shape=shard,
-        chunk_shape=chunk_shape(shard, stored.itemsize),
-        key_impl=dtypes.KEY_IMPLS[impl] if impl else None,
-        digest=digest(array),
-        sharding=sharding,
-    )
+class TiledWrite:
+    """One array that is being written tile by tile: one tile is encoded while the next is made."""
 
+    def __init__(self, staged: StagedArray, store: Any, done: Done) -> None:
+        self._staged = staged
+        self._store = store
+        self._done = done
+        self._writing: Any = None
 
-def chunk_shape(shard: tuple[int, ...], itemsize: int, limit: int = CHUNK_BYTES) -> tuple[int, ...]:
-    """One shard, or an even part of it of at most `limit` bytes: the largest dimension is divided first."""
-    chunk = list(shard)
-    while chunk and np.prod(chunk, dtype=object) * itemsize > limit:
-        axis = max(range(len(chunk)), key=lambda i: chunk[i])
-        chunk[axis] //= _smallest_factor(chunk[axis])
-    return tuple(chunk)
+    def write(self, start: Sequence[int], tile: np.ndarray[Any, Any]) -> None:
+        """Writes a tile, which must stay unchanged until `finish`.
 
+        Args:
+          start: the index of its first element.
+          tile: its elements.
+        """
+        box = tuple(slice(low, low + size) for low, size in zip(start, tile.shape, strict=True))
+        self._settle()
+        self._writing = self._store[(*box, ...)].write(stored_form(tile), can_reference_source_data_indefinitely=True)
 
-def _smallest_factor(number: int) -> int:
-    return next((f for f in range(2, int(number**0.5) + 1) if number % f == 0), number)
+    def _settle(self) -> None:
+        if self._writing is not None:
+            self._writing.result()
+            self._writing = None
 
+    def finish(self, value_digest: str) -> StagedArray:
+        """Returns when every tile is durable.
 
-def _zarr2_metadata(staged: StagedArray) -> dict[str, Any]:
-    chunks = [max(size, 1) for size in staged.chunk_shape]
-    return {"shape": staged.shape, "chunks": chunks, "compressor": {"id": "zstd", "level": 1}}
-
-
-def _zarr3_metadata(staged: StagedArray) -> dict[str, Any]:
-    shard = [max(size, 1) for size in staged.write_shape]
-    chunk = [max(size, 1) for size in staged.chunk_shape]
-    little = {"name": "bytes", "configuration": {"endian": "little"}}
-    inner = [little, {"name": "zstd", "configuration": {"level": 1}}]
-    sharding = {"chunk_shape": chunk, "codecs": inner, "index_codecs": [little, {"name": "crc32c"}]}
-    return {
-        "shape": staged.shape,
-        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": shard}},
-        "codecs": [{"name": "sharding_indexed", "configuration": sharding}],
-    }
+        Args:
+          value_digest: that of the whole array.
+        """
+        self._settle()
+        staged = replace(self._staged, digest=value_digest)
+        self._done(staged)
+        return staged

@@ -4,37 +4,74 @@ expects.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
 
 from migrate.codes import M504
-from migrate.engine.create import created_values
+from migrate.engine.create import creations
 from migrate.engine.evaluate import evaluate
+from migrate.engine.memory import MINIMUM_BYTES, task_bytes, value_bytes
+from migrate.engine.sources import blocks, open_source, reading_context
 from migrate.errors import Diagnostic, RefusedError
 from migrate.formats.base import Reader, Value
-from migrate.planning.model import Dropped, Plan
+from migrate.planning.model import Created, Dropped, Plan, Task
 from migrate.tree import KeyPath, format_path
 
+Values = Mapping[KeyPath, Value]
 
-def produce(plan: Plan, reader: Reader) -> Iterator[Mapping[KeyPath, Value]]:
+
+@dataclass(frozen=True)
+class Piece:
+    """Target leaves whose values are made together.
+
+    Attributes:
+      targets: their key paths.
+      nbytes: host bytes that are needed at the highest point, until the values are written.
+      make: computes the values.
+      of: the task, or the created leaves.
+    """
+
+    targets: tuple[KeyPath, ...]
+    nbytes: int
+    make: Callable[[], Values]
+    of: Task | tuple[Created, ...]
+
+
+def pieces(plan: Plan, reader: Reader, *, streamed_only: bool = False) -> Iterator[Piece]:
+    """Everything that is to be made, in the order of the plan.
+
+    Args:
+      plan: what to make.
+      reader: the source.
+      streamed_only: whether tasks that are relinked are left out.
+    """
+    for task in plan.tasks:
+        if task.mode == "stream" or not streamed_only:
+            yield Piece(task.targets, task_bytes(task), partial(evaluate, task, reader, plan.target), task)
+    for created, make in creations(plan):
+        nbytes = sum(value_bytes(creation.leaf.nbytes) for creation in created)
+        yield Piece(tuple(creation.target for creation in created), nbytes, make, created)
+
+
+def produce(plan: Plan, reader: Reader) -> Iterator[Values]:
     """The values of every target leaf, task by task; the caller lets go of one before it asks for the next.
 
     Raises:
       RefusedError: a cast would change a value (M503).
+      CheckpointError: the source or the model's initialiser fails.
     """
-    for task in plan.tasks:
-        yield evaluate(task, reader, plan.target)
-    for path, value in created_values(plan):
-        yield {path: value}
+    for piece in pieces(plan, reader):
+        yield piece.make()
 
 
 def batches(plan: Plan, reader: Reader, limit: int) -> Iterator[dict[KeyPath, Value]]:
     """The same, with small pieces put together up to `limit` host bytes."""
     batch: dict[KeyPath, Value] = {}
     size = 0
-    for piece in produce(plan, reader):
-        batch.update(piece)
-        size += sum(plan.target.leaves[path].nbytes for path in piece)
+    for values in produce(plan, reader):
+        batch.update(values)
+        size += sum(plan.target.leaves[path].nbytes for path in values)
         if size >= limit:
             yield batch
             batch, size = {}, 0
@@ -42,24 +79,37 @@ def batches(plan: Plan, reader: Reader, limit: int) -> Iterator[dict[KeyPath, Va
         yield batch
 
 
-def check_assertions(plan: Plan, reader: Reader) -> None:
+def check_assertions(plan: Plan, reader: Reader, limit: int = MINIMUM_BYTES) -> None:
     """Reads the leaves that a rule drops only if they are zero.
+
+    Args:
+      plan: what is dropped.
+      reader: the source.
+      limit: host bytes that are looked at at once; a chunk that is larger is still decoded whole.
 
     Raises:
       RefusedError: some are not (M504), all of them at once.
     """
     asserted = [drop for drop in plan.dropped if drop.assert_zero]
-    problems = [problem for drop in asserted if (problem := _not_zero(drop, reader.read(drop.source)))]
+    problems = [problem for drop in asserted if (problem := _not_zero(drop, _nonzero(drop, reader, limit)))]
     if problems:
         raise RefusedError(*problems)
 
 
-def _not_zero(drop: Dropped, value: Any) -> Diagnostic | None:
+def _nonzero(drop: Dropped, reader: Reader, limit: int) -> int:
+    """How many of a leaf's values are not zero; strings and empty nodes have none."""
     import numpy as np
 
-    if drop.leaf.aval is None:
-        return None
-    count = int(np.count_nonzero(np.asarray(value)))
+    aval = drop.leaf.aval
+    if aval is None or not aval.size:
+        return 0
+    if drop.leaf.kind == "scalar" or aval.nbytes <= limit:
+        return int(np.count_nonzero(np.asarray(reader.read(drop.source))))
+    source = open_source(reader, drop.source, aval, reading_context(0))
+    return sum(int(np.count_nonzero(source.read(part))) for part in blocks(source, limit))
+
+
+def _not_zero(drop: Dropped, count: int) -> Diagnostic | None:
     if not count:
         return None
     return M504.at(

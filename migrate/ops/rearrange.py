@@ -71,6 +71,13 @@ class Rearrange(Op):
         merged = [name for group in axes.right if len(group) > 1 for name in group]
         return Rearrange(str(axes.reversed()), tuple((name, lengths[name]) for name in merged))
 
+    def parts(self, array: AbstractArray) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+        """The reshape, the order of axes and the second reshape that it is for this array."""
+        axes, lengths = self._read(array)
+        names = list(lengths)
+        order = tuple(names.index(name) for group in axes.right for name in group)
+        return tuple(lengths.values()), order, _shape(axes.right, lengths)
+
     def _read(self, array: AbstractArray) -> tuple[Axes, Mapping[str, int]]:
         """The pattern for this array and the size of every named axis, in the order of the left side."""
         pattern = parse(self.pattern)

@@ -1,4 +1,5 @@
 import io
+import time
 
 import pytest
 
@@ -33,35 +34,69 @@ def test_colour_follows_the_option_then_the_environment_then_the_stream(
     assert expected == wants_colour(choice, stream)
 
 
-def watch(stream, *, live):
-    progress = Progress(stream, live=live, pause=0.0)
-    for event in (PhaseStarted("stage", 2, 2048), LeafDone("stage", ("a",), 1024), LeafDone("stage", ("b",), 1024)):
-        progress(event)
+def watch(stream, *, live, done=(0, 0)):
+    progress = Progress(stream, live=live)
+    progress(PhaseStarted("stage", 3, 3072, *done))
+    progress.tick()
+    for name in "ab":
+        progress(LeafDone("stage", (name,), 1024))
+        progress.tick()
     progress(PhaseDone("stage", 0.5))
+    progress.tick()
     return stream.getvalue()
 
 
 def test_progress_on_a_terminal_is_one_line_that_is_gone_at_the_end():
     written = watch(Terminal(), live=True)
     assert "\n" not in written
-    assert "  stage   2/2 leaves  2 KiB/2 KiB" in written
+    assert "  stage   2/3 leaves  2 KiB/3 KiB  " in written
     assert written.endswith("\r\x1b[2K")
 
 
 def test_progress_elsewhere_is_plain_lines():
-    written = watch(io.StringIO(), live=False)
-    assert ["  stage   1/2 leaves", "  stage   2/2 leaves"] == [line[:20] for line in written.splitlines()]
-    assert "\x1b" not in written
-    assert "\r" not in written
+    lines = watch(io.StringIO(), live=False).splitlines()
+    assert ["  stage   0/3 leaves", "  stage   1/3 leaves", "  stage   2/3 leaves"] == [line[:20] for line in lines]
+    assert all("\x1b" not in line and "\r" not in line for line in lines)
+
+
+def test_progress_has_a_rate_and_a_time_left_once_something_is_done():
+    first, second, _ = watch(io.StringIO(), live=False).splitlines()
+    assert "  stage   0/3 leaves  0 B/3 KiB" == first
+    assert second.endswith(" left")
+    assert "/s  " in second
+
+
+def test_progress_after_a_resume_begins_where_the_earlier_run_was():
+    lines = watch(io.StringIO(), live=False, done=(1, 1024)).splitlines()
+    assert "  stage   1/3 leaves  1 KiB/3 KiB" == lines[0]
+    assert "  stage   3/3 leaves  3 KiB/3 KiB" == lines[2][:33]
+    assert lines[2].endswith("  0.00 s left")
+
+
+def test_a_phase_that_is_one_step_has_no_numbers():
+    stream = io.StringIO()
+    progress = Progress(stream, live=False)
+    progress(PhaseStarted("commit", 0, 0))
+    progress.tick()
+    assert "  commit …\n" == stream.getvalue()
 
 
 def test_progress_elsewhere_waits_ten_seconds_before_it_says_anything():
     stream = io.StringIO()
-    progress = Progress(stream, live=False)
-    progress(PhaseStarted("stage", 2, 2048))
-    progress(LeafDone("stage", ("a",), 1024))
+    with Progress(stream, live=False) as progress:
+        progress(PhaseStarted("stage", 2, 2048))
+        progress(LeafDone("stage", ("a",), 1024))
     assert "" == stream.getvalue()
 
 
+def test_progress_on_a_terminal_moves_while_a_leaf_takes_its_time():
+    stream = Terminal()
+    with Progress(stream, live=True) as progress:
+        progress(PhaseStarted("stage", 2, 2048))
+        time.sleep(0.3)
+    assert stream.getvalue().count("stage   0/2") >= 2
+
+
 def test_quiet_shows_no_progress():
-    assert ignore is Console(quiet=True).progress()
+    with Console(quiet=True).progress() as listener:
+        assert ignore is listener

@@ -35,9 +35,23 @@ def save(path, tree):
     return path
 
 
-def plan_for(reader, rules="rules: []", template=None):
-    return make_plan(reader.abstract(), parse_rules(f"migrate: 1\n{rules}", "rules.yaml"), template)
+def plan_for(reader, rules="rules: []", template=None, *, link=True):
+    return make_plan(reader.abstract(), parse_rules(f"migrate: 1\n{rules}", "rules.yaml"), template, link=link)
 
 
 def opened(path):
     return open_reader(path)
+
+
+MIXED_RULES = "rules: [{from: 'flipped/{i}', to: 'turned/{i}', ops: [{flip: {axis: 0}}]}]"
+"""Half of the arrays of `mixed` are streamed, half are linked."""
+
+
+def mixed():
+    """Ten arrays of which `MIXED_RULES` streams five, the last a large one, and a number."""
+    rng = np.random.default_rng(0)
+    arrays = {
+        kind: {str(i): rng.normal(size=(8, 16)).astype("float32") for i in range(5)} for kind in ("flipped", "kept")
+    }
+    arrays["flipped"]["4"] = rng.normal(size=(256, 512)).astype("float32")
+    return {**jax.tree.map(jnp.asarray, arrays), "step": 7}

@@ -4,18 +4,20 @@ import hashlib
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from migrate.engine import run
-from migrate.planning.partition import assign_shardings, load_partition
+from migrate.planning.partition import load_partition
+from migrate.planning.planner import make_plan
+from migrate.rules.loader import parse_rules
 from migrate.sharding import parse_mesh
 from tests.engine.sources import opened, plan_for
 
 SCRIPT = Path(__file__).parent / "eight_devices.py"
+RULES = parse_rules("migrate: 1\nrules: []", "rules.yaml")
 KERNEL = np.arange(16 * 8, dtype=np.float32).reshape(16, 8)
 
 
@@ -35,10 +37,9 @@ def source(tmp_path_factory):
 
 def resharded(source, target, mesh, partition=None):
     with opened(source) as reader:
-        plan = plan_for(reader)
-        tree, problems = assign_shardings(plan.target, parse_mesh(mesh), partition, annotations=False)
-        assert () == problems
-        run.apply(replace(plan, target=tree), reader, target)
+        plan = make_plan(reader.abstract(), RULES, None, mesh=parse_mesh(mesh), partition=partition)
+        assert () == plan.diagnostics
+        run.apply(plan, reader, target)
 
 
 def partition(tmp_path):
@@ -81,8 +82,7 @@ def test_without_a_mesh_the_output_is_replicated_over_whatever_is_there(source, 
 
 def test_a_dimension_that_is_not_divisible_is_an_error_that_names_it(source, tmp_path):
     with opened(source) as reader:
-        _, problems = assign_shardings(
-            plan_for(reader).target, parse_mesh("data=3,model=4"), partition(tmp_path), annotations=False
-        )
-    assert ["M307"] == [d.code for d in problems]
-    assert "kernel" in problems[0].message
+        mesh = parse_mesh("data=3,model=4")
+        plan = make_plan(reader.abstract(), RULES, None, mesh=mesh, partition=partition(tmp_path))
+    assert ["M307"] == [d.code for d in plan.diagnostics]
+    assert "kernel" in plan.diagnostics[0].message

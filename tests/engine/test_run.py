@@ -29,9 +29,9 @@ def files(root):
     }
 
 
-def applied(source, target, rules="rules: []", **options):
+def applied(source, target, rules="rules: []", *, link=True, **options):
     with opened(source) as reader:
-        return run.apply(plan_for(reader, rules), reader, target, **options)
+        return run.apply(plan_for(reader, rules, link=link), reader, target, **options)
 
 
 def words(leaf):
@@ -129,7 +129,7 @@ def test_an_unwritable_place_is_one_sentence(source):
 
 def test_listeners_hear_of_every_leaf_and_phase(source, tmp_path):
     heard = []
-    applied(source, tmp_path / "new", listener=heard.append)
+    applied(source, tmp_path / "new", link=False, verify="full", listener=heard.append)
     assert ["stage", "commit", "verify"] == [event.phase for event in heard if isinstance(event, PhaseDone)]
     staged = [event.path for event in heard if isinstance(event, LeafDone) and event.phase == "stage"]
     verified = [event.path for event in heard if isinstance(event, LeafDone) and event.phase == "verify"]

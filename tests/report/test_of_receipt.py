@@ -1,23 +1,27 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from migrate.codes import M510
 from migrate.engine.receipt import Receipt
 from migrate.report import text
 from migrate.report.of_receipt import receipt_report
 
 
-def receipt(verified="full"):
+def receipt(verified="full", linked=1):
     return Receipt(
         destination=Path("out/step_0"),
         plan_digest="sha256:36b569b868ab0000",
         structure_hash="sha256:11",
-        leaf_digests={("params", "kernel"): "xxh3:22", ("params", "bias"): "xxh3:33"},
+        leaf_digests={("params", "kernel"): "xxh3:22", ("params", "bias"): "xxh3:33", ("params", "old"): "linked"},
         bytes_read=0,
         bytes_written=31 << 10,
         seconds={"stage": 0.9, "commit": 0.25, "verify": 0.11},
         verified=verified,
-        verified_leaves=2 if verified != "none" else 0,
+        verified_leaves=3 if verified != "none" else 0,
+        leaves=4,
+        linked=linked,
         versions={"migrate": "0.1.0"},
     )
 
@@ -29,4 +33,31 @@ def test_a_receipt_says_what_was_done_and_what_was_verified(mode, golden):
 
 def test_a_receipt_for_programs_has_the_digest_of_every_leaf():
     data = receipt_report(receipt()).data["receipt"]
-    assert {"params/kernel": "xxh3:22", "params/bias": "xxh3:33"} == data["leaf_digests"]
+    assert {"params/kernel": "xxh3:22", "params/bias": "xxh3:33", "params/old": "linked"} == data["leaf_digests"]
+
+
+@pytest.mark.parametrize(
+    ("linked", "proved"),
+    [
+        (0, "Verified: 3 arrays read back with the digests of what was written. "),
+        (3, "Verified: 3 arrays compared with the source chunk by chunk, without decoding. "),
+    ],
+)
+def test_a_cheap_verification_says_what_it_looked_at_and_what_it_left_open(linked, proved):
+    sentence = receipt_report(receipt("digest", linked)).summary[1]
+    assert sentence == proved + "Ops were not run a second time (--verify full does)."
+
+
+@pytest.mark.parametrize(("mode", "proves"), [("full", "every leaf"), ("digest", "every array"), ("none", "nothing")])
+def test_programs_are_told_what_a_verification_proves(mode, proves):
+    assert receipt_report(receipt(mode)).data["receipt"]["verification_proves"].startswith(proves)
+
+
+def test_notes_are_findings():
+    noted = replace(receipt(), notes=(M510.at("an earlier run was here"),))
+    assert ["M510"] == [finding.code for finding in receipt_report(noted).findings]
+
+
+def test_dead_bytes_are_named_when_there_are_any():
+    assert 2 == len(receipt_report(receipt()).summary)
+    assert "hold 2 KiB that no leaf needs." in receipt_report(replace(receipt(), dead_bytes=2048)).summary[2]

@@ -1,0 +1,90 @@
+"""The cases: what is run on which checkpoint, with which rules."""
+
+import sys
+from dataclasses import dataclass
+
+RENAME = """migrate: 1
+rules:
+  - "params/block_{i}/** -> params/blocks/{i}/**"
+"""
+STACK = """migrate: 1
+rules:
+  - {from: "params/block_{i}/**", to: "params/blocks/**", ops: [{stack: {axis: 0, over: i}}]}
+"""
+DROP = """migrate: 1
+rules:
+  - "params/block_{i}/** -> params/blocks/{i}/**"
+  - drop: "opt_state/**"
+"""
+TRANSPOSE = """migrate: 1
+rules:
+  - from: "params/block_{i}/{part}/{name}/kernel"
+    to: "params/blocks/{i}/{part}/{name}/kernel"
+    ops: [transpose, {cast: {to: bfloat16, lossy: true}}]
+  - from: "params/embed/embedding"
+    to: "params/embed/embedding"
+    ops: [transpose, {cast: {to: bfloat16, lossy: true}}]
+  - "params/block_{i}/{part}/{name}/bias -> params/blocks/{i}/{part}/{name}/bias"
+  - "params/block_{i}/{norm}/scale -> params/blocks/{i}/{norm}/scale"
+"""
+TURN = """migrate: 1
+rules:
+  - {from: "params/block_0/kernel", to: "params/block_0/kernel", ops: [transpose]}
+"""
+RULES = {"rename": RENAME, "stack": STACK, "drop": DROP, "transpose": TRANSPOSE, "turn": TURN}
+
+GIB = 1 << 30
+BUDGET = 2 * GIB
+"""The default of `--max-ram`."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One way to do one thing.
+
+    Attributes:
+      key: a short name, for `--cases` and in the raw figures.
+      title: what the table calls it.
+      way: the first words of the command: `orbax`, `cp` or `migrate`.
+      what: the way of `orbax_ways`, or the rule file.
+      options: more words for the command.
+      kind: the kind of the checkpoint; `transformer` takes part in the comparison over sizes.
+      gigabytes: the checkpoint's size where it is always the same.
+    """
+
+    key: str
+    title: str
+    way: str
+    what: str
+    options: tuple[str, ...] = ()
+    kind: str = "transformer"
+    gigabytes: float = 0
+
+    def command(self, work, source, target, marks):
+        """The words that run it."""
+        if self.way == "orbax":
+            return [sys.executable, "-m", "tests.benchmarks.orbax_ways", self.what, source, target]
+        if self.way == "cp":
+            return ["cp", "-r", source, target]
+        rules = work / f"{self.what}.yaml"
+        module = [sys.executable, "-m", "tests.benchmarks.marked", marks]
+        answer = [] if "--dry-run" in self.options else ["--json"]  # people read dry-runs
+        return [*module, "apply", rules, source, target, *answer, "--quiet", *self.options]
+
+
+CASES = (
+    Case("a", "(a) Orbax: restore, edit the dict, save", "orbax", "rename"),
+    Case("b", "(b) Orbax: `apply_transformations`, save", "orbax", "transform"),
+    Case("c", "(c) `cp -r`", "cp", ""),
+    Case("d", "(d) migrate: rename", "migrate", "rename"),
+    Case("drop", "(d) migrate: rename, drop the optimizer", "migrate", "drop"),
+    Case("e", "(e) migrate: stack the layers", "migrate", "stack"),
+    Case("af", "(a) Orbax: transpose and cast every matrix", "orbax", "transpose"),
+    Case("f", "(f) migrate: transpose and cast every matrix", "migrate", "transpose"),
+    Case("gd", "(g) migrate: rename, `--link never`", "migrate", "rename", ("--link", "never")),
+    Case("gf", "(g) migrate: transpose and cast, `--link never`", "migrate", "transpose", ("--link", "never")),
+    Case("dry", "dry-run on 10,000 leaves", "migrate", "rename", ("--dry-run",), "small", 0.001),
+    Case("full", "rename of 100 leaves, `--verify full`", "migrate", "rename", ("--verify", "full"), "equal", 2),
+    Case("leaf", "one leaf transposed, `--max-ram 512MiB`", "migrate", "turn", ("--max-ram", "512MiB"), "one", 3),
+)
+SIZED = tuple(case for case in CASES if case.kind == "transformer")

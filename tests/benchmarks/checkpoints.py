@@ -1,0 +1,81 @@
+"""Writes the checkpoints that the benchmarks migrate, with plain Orbax.
+
+A process of its own, so that its memory is its own too.
+
+python -m tests.benchmarks.checkpoints KIND PATH SIZE
+"""
+
+import math
+import sys
+
+LAYERS = 12
+SMALL_LEAVES = 10_000
+EQUAL_LEAVES = 100
+LEAF_CHUNK_BYTES = 64 << 20
+
+
+def transformer(gigabytes):
+    """A transformer with the state of adam: 12 layers whatever the size, so that only the bytes grow."""
+    import numpy as np
+
+    width = max(8, 8 * round(math.sqrt(gigabytes * 1e9 / (3 * 4 * 12 * LAYERS)) / 8))
+    random = np.random.default_rng(0)
+
+    def dense(rows, columns):
+        kernel = random.standard_normal((rows, columns), dtype=np.float32)
+        return {"kernel": kernel, "bias": random.standard_normal(columns, dtype=np.float32)}
+
+    def block():
+        attention = {name: dense(width, width) for name in ("query", "key", "value", "out")}
+        norms = {f"norm_{i}": {"scale": np.ones(width, np.float32)} for i in (0, 1)}
+        return {"attn": attention, "mlp": {"up": dense(width, 4 * width), "down": dense(4 * width, width)}, **norms}
+
+    def params():
+        blocks = {f"block_{i}": block() for i in range(LAYERS)}
+        return {"embed": {"embedding": random.standard_normal((256, width), dtype=np.float32)}, **blocks}
+
+    adam = {"count": np.int32(1000), "mu": params(), "nu": params()}
+    return {"params": params(), "opt_state": [adam, None], "step": 1000}
+
+
+def small_leaves(gigabytes):
+    """A checkpoint of many leaves and hardly any bytes."""
+    import numpy as np
+
+    return {"params": {f"block_{i}": {"kernel": np.full((2, 2), i, np.float32)} for i in range(SMALL_LEAVES)}}
+
+
+def equal_leaves(gigabytes):
+    """A hundred matrices."""
+    import numpy as np
+
+    random, rows = np.random.default_rng(0), int(gigabytes * 1e9 / EQUAL_LEAVES / 1024 / 4)
+    blocks = {f"block_{i}": random.standard_normal((rows, 1024), dtype=np.float32) for i in range(EQUAL_LEAVES)}
+    return {"params": {name: {"kernel": kernel} for name, kernel in blocks.items()}}
+
+
+def one_leaf(gigabytes):
+    """One matrix, in chunks of 64 MiB: whoever reads a chunk has to decode it whole."""
+    import numpy as np
+
+    columns = 25_000
+    return {"params": {"block_0": {"kernel": np.random.default_rng(0).standard_normal(
+        (int(gigabytes * 1e9 / columns / 4), columns), dtype=np.float32
+    )}}}  # fmt: skip
+
+
+KINDS = {"transformer": transformer, "small": small_leaves, "equal": equal_leaves, "one": one_leaf}
+
+
+def main():
+    import jax
+    import orbax.checkpoint as ocp
+
+    kind, path, size = sys.argv[1], sys.argv[2], float(sys.argv[3])
+    tree = jax.tree.map(lambda leaf: jax.numpy.asarray(leaf) if getattr(leaf, "shape", ()) else leaf, KINDS[kind](size))
+    how = jax.tree.map(lambda _: ocp.SaveArgs(chunk_byte_size=LEAF_CHUNK_BYTES if kind == "one" else None), tree)
+    ocp.PyTreeCheckpointer().save(path, tree, save_args=how)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""The benchmark's page says what was measured and judges it by the bars."""
+
+import json
+import sys
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from tests.benchmarks.bars import bars
+from tests.benchmarks.cases import CASES, SIZED
+from tests.benchmarks.measure import Figure, as_json, measure, middle
+from tests.benchmarks.page import amount, medians, write
+from tests.benchmarks.plot import draw
+
+MARKS = {"imports": 2.0, "work": 0.5, "memory": 200_000_000, "read": 4e6, "written": 1e6}
+MARKS |= {"store_read": 1e6, "store_written": 3e5, "verified": "digest", "phases": {"stage": 0.0, "commit": 0.1}}
+
+
+def figure(case, size, *, seconds=2.0, peak=400_000_000):
+    return Figure(seconds, peak, MARKS if case.way == "migrate" else {})
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Raw figures of every case."""
+    pairs = [(c, s) for c in SIZED for s in (0.25, 1, 4)] + [(c, c.gigabytes) for c in CASES if c.gigabytes]
+    rows = [
+        {"case": case.key, "gigabytes": size, "bytes": 1, "figures": as_json([figure(case, size)])}
+        for case, size in pairs
+    ]
+    raw = {"machine": "2 cores", "runs": 1, "figures": rows}
+    (tmp_path / "figures.json").write_text(json.dumps(raw))
+    return tmp_path
+
+
+def test_the_page_has_every_case_and_the_machine(folder):
+    text = write(folder)
+    assert text == (folder / "README.md").read_text()
+    assert "2 cores" in text
+    assert [] == [case.title for case in CASES if f"| {case.title} |" not in text]
+
+
+def test_every_row_of_a_table_has_as_many_cells_as_its_head(folder):
+    blocks = [block.splitlines() for block in write(folder).split("\n\n") if block.startswith("| ")]
+    assert 3 == len(blocks)
+    for rows in blocks:
+        assert {rows[0].count("|")} == {row.count("|") for row in rows}
+
+
+def test_the_plot_has_a_line_for_every_case_in_each_panel(folder):
+    write(folder)
+    root = ET.fromstring((folder / "sizes.svg").read_text())
+    lines = [node for node in root if node.tag.endswith("polyline")]
+    assert 2 * len(SIZED) == len(lines)
+    assert {3} == {len(line.get("points").split()) for line in lines}
+
+
+def test_equal_ratios_are_equal_distances_on_both_axes():
+    root = ET.fromstring(draw([("seconds", {"a": [(1, 1), (10, 10), (100, 100)]})]))
+    (line,) = (node for node in root if node.tag.endswith("polyline"))
+    (x0, y0), (x1, y1), (x2, y2) = (map(float, point.split(",")) for point in line.get("points").split())
+    assert (x2 - x1, y2 - y1) == pytest.approx((x1 - x0, y1 - y0), abs=0.2)
+    assert x1 > x0
+    assert y1 < y0
+
+
+def judged(**figures):
+    return {bar.what: bar.holds for bar in bars({(key, 1): found for key, found in figures.items()})}
+
+
+def test_a_bar_is_held_against_the_median(folder):
+    migrated = Figure(2.0, 300_000_000, MARKS)
+    slow = Figure(2.0, 300_000_000, {**MARKS, "phases": {"commit": 0.31}})
+    bar = "d, 1 GB: engine and commit ≤ 0.3 s"
+    assert judged(d=migrated)[bar]
+    assert not judged(d=slow)[bar]
+    assert judged(a=Figure(6.0, 0), d=migrated)["d, 1 GB: 3× as fast as (a)"]
+    assert not judged(a=Figure(5.9, 0), d=migrated)["d, 1 GB: 3× as fast as (a)"]
+
+
+def test_all_bars_hold_for_figures_well_within_them(folder):
+    raw = json.loads((folder / "figures.json").read_text())
+    failed = [bar.what for bar in bars(medians(raw)) if not bar.holds]
+    assert [] == [what for what in failed if "as fast" not in what and "0.8×" not in what]
+    assert failed  # all took the same time, so nothing is faster than Orbax
+
+
+def test_the_median_is_taken_of_each_number():
+    runs = [Figure(s, p, {"work": w, "phases": {"commit": w}}) for s, p, w in ((1, 30, 5), (3, 10, 4), (2, 20, 9))]
+    assert Figure(2, 20, {"work": 5, "phases": {"commit": 5}}) == middle(runs)
+
+
+@pytest.mark.parametrize(("count", "words"), [(0, "0 B"), (1234, "1.2 kB"), (5e6, "5.0 MB"), (2.5e9, "2.5 GB")])
+def test_amounts_are_short(count, words):
+    assert words == amount(count)
+
+
+def test_a_process_is_measured_whole():
+    code = "import time; x = bytearray(b'x') * (100 << 20); time.sleep(0.2)"
+    found = measure([sys.executable, "-c", code])
+    assert found.seconds >= 0.2
+    assert 100 << 20 <= found.peak < 400 << 20
+
+
+def test_a_case_that_fails_stops_the_benchmark_with_its_own_words():
+    with pytest.raises(SystemExit, match="no such rule"):
+        measure([sys.executable, "-c", "import sys; sys.exit('no such rule')"])

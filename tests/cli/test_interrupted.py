@@ -1,0 +1,132 @@
+"""Ctrl-C during `apply`, in a process of its own: exit codes, sentences, and the same command again."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "JAX_PLATFORMS": "cpu"}
+
+SCRIPT = """
+import os, signal, sys, time
+from migrate.cli import console
+from migrate.cli.main import main
+from migrate.engine import staging
+from migrate.events import LeafDone
+
+staging.BATCH_ARRAYS = 1  # each array is durable before the next
+take_note = console.Progress.__call__
+times = int(sys.argv.pop(1))
+staged = []
+
+
+def press_ctrl_c(self, event):
+    take_note(self, event)
+    if isinstance(event, LeafDone) and event.phase == "stage":
+        staged.append(event)
+        for _ in range(times if len(staged) == 2 else 0):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)
+
+
+console.Progress.__call__ = press_ctrl_c
+main()
+"""
+
+APPLY = ("apply", "rules.yaml", "old.msgpack", "new", "--jobs", "1")
+
+
+def interrupted(times, *arguments):
+    """`apply` in a process that gets Ctrl-C so often after its second leaf."""
+    command = [sys.executable, "-c", SCRIPT, str(times), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=ENVIRONMENT, timeout=60)
+
+
+def left_behind(here):
+    return [path.name for path in here.iterdir() if ".migrate-" in path.name]
+
+
+def test_ctrl_c_stops_and_the_same_command_goes_on(here, run):
+    stopped = interrupted(1, *APPLY, "--json")
+    payload = json.loads(stopped.stdout)
+    assert (3, False, 3) == (stopped.returncode, payload["ok"], payload["exit_code"])
+    assert "Stopping when the leaves in flight are done." in stopped.stderr
+    (found,) = payload["diagnostics"]
+    done = int(found["message"].removeprefix("Stopped at ").partition("/")[0])
+    assert 2 <= done < 6
+    assert "M508" == found["code"]
+    assert f"Stopped at {done}/6 leaves. new was not created. Run the same command to go on." == found["message"]
+    assert not (here / "new").exists()
+    assert 1 == len(left_behind(here))
+    resumed = json.loads(run(*APPLY, "--json").stdout)
+    assert (0, done) == (resumed["exit_code"], resumed["receipt"]["resumed"])
+    assert f"had staged {done} of 6 arrays" in resumed["diagnostics"][0]["message"]
+    assert [] == left_behind(here)
+
+
+def test_a_second_ctrl_c_aborts_and_the_same_command_goes_on(here, run):
+    aborted = interrupted(2, *APPLY)
+    assert 130 == aborted.returncode
+    assert "Aborted. Run the same command to go on." == aborted.stderr.splitlines()[-1]
+    assert not (here / "new").exists()
+    resumed = run(*APPLY)
+    assert 0 == resumed.exit_code
+    assert "note[M510]: went on from an earlier run" in resumed.stderr
+    assert [] == left_behind(here)
+
+
+@pytest.mark.parametrize("size", ["1MiB", "many", "2g", "-1", "63.9MiB"])
+def test_sizes_that_are_none_or_too_small_are_usage_errors(run, size):
+    result = run(*APPLY, "--max-ram", size)
+    assert 2 == result.exit_code
+    assert "--max-ram" in result.stderr
+
+
+@pytest.mark.parametrize("size", ["64MiB", "67108864", "2GB", "0.5GiB", "1 TiB"])
+def test_sizes_have_units_or_are_bytes(run, size):
+    assert 0 == run(*APPLY, "-n", "--max-ram", size).exit_code
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--jobs", "0"),
+        ("--compression", "gzip"),
+        ("--compression", "zstd:0"),
+        ("--compression", "zstd:"),
+        ("--link", "x"),
+    ],
+)
+def test_options_that_make_no_sense_are_usage_errors(run, option, value):
+    result = run(*APPLY, option, value)
+    assert 2 == result.exit_code
+    assert option in result.stderr
+
+
+@pytest.mark.parametrize("options", [("--compression", "none"), ("--compression", "zstd:3", "--link", "never")])
+def test_compression_is_what_is_asked_for(run, here, options):
+    assert 0 == run(*APPLY, *options, "--verify", "full").exit_code
+    import tensorstore as ts
+
+    spec = {"driver": "ocdbt", "base": {"driver": "file", "path": f"{here}/new/"}}
+    array = json.loads(ts.KvStore.open(spec).result().read("layers.0.kernel/.zarray").result().value)
+    assert {"none": None, "zstd:3": {"id": "zstd", "level": 3}}[options[1]] == array["compressor"]
+
+
+@pytest.fixture
+def linked(run, here):
+    """`migrated`: a checkpoint whose arrays can be linked."""
+    assert 0 == run(*APPLY).exit_code
+    (here / "new").rename(here / "migrated")
+    return "migrated"
+
+
+@pytest.mark.parametrize(("link", "expected"), [("auto", "relink"), ("never", "stream")])
+def test_linking_is_the_users_choice(run, linked, link, expected):
+    payload = json.loads(run("apply", "portable", linked, "again", "--link", link, "--json").stdout)
+    assert {expected} == {task["mode"] for task in payload["tasks"]}
+    assert {"relink": 6, "stream": 0}[expected] == payload["receipt"]["linked"]
+    assert "every array that was written is read back" in payload["receipt"]["verification_proves"]

@@ -1,0 +1,96 @@
+"""Runs an apply in one child process after another and kills each at another moment; told by `test_resume.py`.
+
+    python killed.py SOURCE FOLDER
+
+Leaves what each child left in a directory of FOLDER that is called after the moment.
+"""
+
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from migrate.engine import commit, run, staging, workspace
+from migrate.events import LeafDone, PhaseDone, PhaseStarted
+from tests.engine.sources import MIXED_RULES, opened, plan_for
+
+
+def kill(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def at(kind, phase, number=1):
+    """A listener that kills at the nth event of a kind in a phase."""
+    seen = []
+
+    def listen(event):
+        if isinstance(event, kind) and event.phase == phase:
+            seen.append(event)
+            if len(seen) == number:
+                kill()
+
+    return {"listener": listen}
+
+
+def inside(module, name):
+    """Options for a run that is killed where a function would be called."""
+    setattr(module, name, kill)
+    return {}
+
+
+def after(milliseconds):
+    """Options for a run that is killed at whatever it is doing then."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, milliseconds / 1000)
+    return {}
+
+
+def with_small_files():
+    """Options for a run that may write no file above 64 KiB, as on a disk that fills up."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64 << 10, 64 << 10))
+    return {}
+
+
+MOMENTS = {
+    "stage-begins": lambda: at(PhaseStarted, "stage"),
+    "leaf-1": lambda: at(LeafDone, "stage", 1),
+    "leaf-3": lambda: at(LeafDone, "stage", 3),
+    "stage-ends": lambda: at(PhaseDone, "stage"),
+    "relink": lambda: inside(run, "relink"),
+    "link-begins": lambda: inside(commit, "_link_tree"),
+    "shardings": lambda: inside(commit, "_write_shardings"),
+    "commit-ends": lambda: at(PhaseDone, "commit"),
+    "verify": lambda: at(LeafDone, "verify", 2),
+    "verify-ends": lambda: at(PhaseDone, "verify"),
+    "publish": lambda: inside(run, "publish"),
+    "cleaning": lambda: inside(workspace, "_discard"),
+    "disk-full": with_small_files,
+    **{f"after-{ms}": lambda ms=ms: after(ms) for ms in (5, 20, 40, 60, 90, 130, 200)},
+}
+
+
+def apply(source, target, options):
+    staging.BATCH_ARRAYS = 1  # each array is durable before the next
+    with opened(source) as reader:
+        plan = plan_for(reader, MIXED_RULES)
+        run.apply(plan, reader, target, jobs=1, **options())
+
+
+def main(source, folder):
+    for name, options in MOMENTS.items():
+        (Path(folder) / name).mkdir()
+        child = os.fork()
+        if not child:
+            try:
+                apply(Path(source), Path(folder) / name / "new", options)
+            except Exception as error:  # noqa: BLE001 (whatever it is, the test wants to see it)
+                (Path(folder) / name / "error").write_text(f"{type(error).__name__}: {error}")
+            os._exit(0)
+        os.waitpid(child, 0)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
