@@ -53,9 +53,10 @@ class Wish:
 @click.option(
     "--link", type=click.Choice(["auto", "never"]), default="auto", help="Link what does not change, or copy it too."
 )
+@click.option("--compact", is_flag=True, help="Share no file with SRC, so that no dead byte is kept: --link never.")
 @click.option("--max-ram", type=options.Size(64 << 20), default="2GiB", help="Memory for array data; 2GiB without it.")
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Leaves at a time; as many as CPUs without it.")
-@click.option("--compression", type=options.Compression(), help="How to encode what is written; as SRC without it.")
+@click.option("--compression", type=options.Compression(), help="How to encode every array; as SRC without it.")
 @options.speaking
 def command(
     console: Console,
@@ -69,6 +70,7 @@ def command(
     mesh: str | None,
     partition: str | None,
     link: Literal["auto", "never"],
+    compact: bool,
     **engine: Any,
 ) -> None:
     """Write to DST what RULES make of the checkpoint SRC.
@@ -78,7 +80,9 @@ def command(
     """
     from migrate import api
 
-    wish = Wish(template, item, mesh, partition, dry_run, step == "all", link, engine)
+    rewritten = compact or engine["compression"] is not None
+    linked: Literal["auto", "never"] = "never" if rewritten else link
+    wish = Wish(template, item, mesh, partition, dry_run, step == "all", linked, engine)
     rule_set = api.load_rules(rules)
     runs: list[tuple[int | None, str]] = (
         [(None, dst)] if step != "all" else [(number, f"{dst}/{number}") for number in _every_step(src)]

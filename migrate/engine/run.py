@@ -128,7 +128,7 @@ def apply(
     job = _Job(plan, reader, destination, verify, max_ram, threads, compression, listener, stopped)
     clock = _Clock(listener)
     with _writing(destination), open_workspace(place, plan.digest) as work:
-        check_assertions(plan, reader)
+        check_assertions(plan, reader, limit=max_ram // 4)
         now = origin(plan, compression)
         earlier = finished(plan, work, now)
         with Journal(work.journal, now) as journal:

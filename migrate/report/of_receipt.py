@@ -47,7 +47,8 @@ def _verified(receipt: Receipt) -> str:
 
 def _dead_bytes(receipt: Receipt) -> Iterator[str]:
     if receipt.dead_bytes:
-        yield f"The files that it shares with the source hold {size(receipt.dead_bytes)} that no leaf needs."
+        dead = size(receipt.dead_bytes)
+        yield f"The files that it shares with the source hold {dead} that no leaf needs; --compact leaves them behind."
 
 
 _PROVES = {
