@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from migrate.formats.base import AbstractCheckpoint, Reader, Value
 from migrate.formats.canonical import Unbox, canonical
+from migrate.metadata import KEY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,13 +78,18 @@ class CheckpointReader(Reader):
             item.close()
 
 
+def _without_record(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An item's metadata without what it records of itself, which does not hold for the step that it is a part of."""
+    return {key: value for key, value in metadata.items() if key != KEY}
+
+
 def _describe(
     path: Path, items: Mapping[str, Item], trees: Mapping[str, AbstractTree], around: Surroundings
 ) -> AbstractCheckpoint:
     infos = [item.info for item in items.values()]
     metadata = dict(around.metadata)
     for info in infos:
-        metadata.update(info.metadata)
+        metadata.update(info.metadata if len(infos) == 1 else _without_record(info.metadata))
     return AbstractCheckpoint(
         path=path,
         format=", ".join(dict.fromkeys(info.format for info in infos)),

@@ -213,3 +213,10 @@ def test_several_items_stay_several_items(tmp_path):
         restored = manager.restore(5, args=args)
     assert {"lr": 1} == restored["notes"]
     assert [1.0, 0.0] == [float(restored[name]["w"][0]) for name in ("state", "ema")]
+
+
+def test_results_that_are_put_together_as_items_of_a_step_are_a_sound_source(source, tmp_path):
+    for name in ("state", "ema"):
+        applied(source, tmp_path / "root" / "0" / name)
+    with opened(tmp_path / "root") as reader:
+        assert () == plan_for(reader).diagnostics
