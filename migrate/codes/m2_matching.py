@@ -59,7 +59,7 @@ class M207(Code):
 class M208(Code):
     """A stacked index has a gap.
 
-    The captured integers must run from 0 without a hole, else the layers would silently change places.
+    The captured integers must run from 0 or 1 without a hole, else the layers would silently change places.
     """
 
 

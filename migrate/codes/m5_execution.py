@@ -81,3 +81,11 @@ class M510(Code):
     """
 
     severity = "note"
+
+
+class M511(Code):
+    """SRC and DST overlap.
+
+    One of them is the other or lies inside it. The source is never written to, so that a mistake can always be undone:
+    choose a DST elsewhere, and remove the old checkpoint yourself when you no longer need it.
+    """

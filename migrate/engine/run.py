@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from migrate.codes import M412, M501, M506, M507, M508
+from migrate.codes import M412, M501, M506, M507, M508, M511
 from migrate.engine.commit import Item, commit_item, commit_step
 from migrate.engine.earlier import finished, origin
 from migrate.engine.journal import Journal
@@ -222,12 +222,21 @@ def _refuse_beforehand(plan: Plan, destination: Path, *, overwrite: bool, allow_
     if not plan.applicable:
         raise PlanError(*(d for d in plan.diagnostics if d.is_error))
     refused: list[Diagnostic] = []
-    if os.path.lexists(destination) and not overwrite:
+    if _overlap(plan.source.path, destination):
+        advice = "choose a DST elsewhere; the source is never written to"
+        refused.append(M511.at(f"{destination} and the source {plan.source.path} overlap", help=advice))
+    elif os.path.lexists(destination) and not overwrite:
         refused.append(M501.at(f"{destination} exists", help="choose another DST, or say `--overwrite`"))
     if plan.rules.runs_code and not allow_code:
         refused.append(M506.at(f"{plan.rules.path} calls Python functions", help="read it, then say `--allow-code`"))
     if refused:
         raise RefusedError(*refused)
+
+
+def _overlap(source: Path, destination: Path) -> bool:
+    """Whether one is the other or lies inside it, links followed."""
+    one, other = source.resolve(), destination.resolve()
+    return one == other or one in other.parents or other in one.parents
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 from pathlib import Path
 
 import jax
@@ -220,3 +221,13 @@ def test_results_that_are_put_together_as_items_of_a_step_are_a_sound_source(sou
         applied(source, tmp_path / "root" / "0" / name)
     with opened(tmp_path / "root") as reader:
         assert () == plan_for(reader).diagnostics
+
+
+@pytest.mark.parametrize("place", ["root/old", "root/old/new", "root"])
+def test_a_destination_that_overlaps_the_source_is_refused_whatever_is_allowed(source, tmp_path, place):
+    shutil.copytree(source, tmp_path / "root" / "old")
+    before = files(tmp_path)
+    with pytest.raises(RefusedError) as refusal:
+        applied(tmp_path / "root" / "old", tmp_path / place, overwrite=True)
+    assert ["M511"] == [d.code for d in refusal.value.diagnostics]
+    assert before == files(tmp_path)
