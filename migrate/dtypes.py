@@ -46,6 +46,11 @@ _ITEM_BYTES = {
     **{f"key<{impl}>": 4 * words for impl, words in KEY_WORDS.items()},
 }
 
+SUB_BYTE = frozenset(
+    name for name in _ITEM_BYTES if name in ("int2", "int4", "uint2", "uint4") or name.startswith(("float4", "float6"))
+)
+"""Dtypes whose elements have less than a byte of meaning; what a file holds for one is its format's business."""
+
 NAMES = tuple(_ITEM_BYTES)
 """Every dtype name that a leaf can have."""
 

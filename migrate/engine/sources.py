@@ -112,6 +112,7 @@ class Chunked(Source):
     store: Any
     where: Path
     name: str
+    location: Location | None = None
 
     def read(self, window: Window) -> Array:
         """That part; the chunks that it touches are decoded.
@@ -154,7 +155,7 @@ def open_source(reader: Reader, path: KeyPath, aval: AbstractArray, context: Any
     store = _open(location, context)
     # A number without dimensions has no shape of a chunk.
     chunks = tuple(store.chunk_layout.read_chunk.shape or ())[: len(aval.shape)]
-    return Chunked(aval, chunks, store, location.base, location.name)
+    return Chunked(aval, chunks, store, location.base, location.name, location)
 
 
 def _open(location: Location, context: Any) -> Any:

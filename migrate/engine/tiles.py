@@ -4,9 +4,9 @@ Tiles are slabs that follow one another in C order, so that the digest is that o
 found by going backwards through the ops (`engine.windows`). A source whose chunks would have to be decoded more than
 once on the way is copied into small chunks first (`engine.tiling` finds it).
 
-Two things are not divided: one chunk of the source, which is decoded whole and lies beside its encoded form, and the
-arrays of an op that needs them whole (`call`). Where these are larger than the budget, they are the least that is
-needed.
+A chunk of the source that is larger than that is unpacked as a stream (`engine.unpack`). Two things are not divided:
+one chunk in a codec that cannot be streamed, which is decoded whole and lies beside its encoded form, and the arrays
+of an op that needs them whole (`call`). Where these are larger than the budget, they are the least that is needed.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from migrate.engine.sources import Source, blocks, scratch_copy
 from migrate.engine.staged_array import Digest, contiguous, shard_shape
 from migrate.engine.staging import TiledWrite
 from migrate.engine.tiling import CACHE_SHARE, TILE_SHARE, Output, choose, scattered, tile_shapes
+from migrate.engine.unpack import unpackable
 from migrate.engine.windows import can_pull, whole
 from migrate.engine.work import Piece
 from migrate.formats.base import Reader, Value
@@ -114,7 +115,11 @@ class _Scratch:
         return _replaced(outputs, {source: self._copy_source(source) for source in sources}), choice
 
     def _copy_source(self, source: Source) -> Source:
-        parts = ((part, source.read(part)) for part in blocks(source, self.limit // TILE_SHARE))
+        limit = self.limit // TILE_SHARE
+        stream = unpackable(source, limit)
+        if stream is not None:
+            return scratch_copy(source.aval, stream.block(limit), stream.parts(limit), self._place())
+        parts = ((part, source.read(part)) for part in blocks(source, limit))
         return scratch_copy(source.aval, source.chunks, parts, self._place())
 
     def _copy_result(self, node: Result) -> Source:
