@@ -1,9 +1,16 @@
 """Golden files: printed text that was read and approved by a person. `pytest --update-golden` writes them anew."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# Machines may be busy: how long an example takes to draw or to run says nothing about the code.
+_SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large)
+settings.register_profile("busy", deadline=None, suppress_health_check=_SLOW, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("busy")
 
 GOLDEN = Path(__file__).parent / "golden"
 
