@@ -45,6 +45,7 @@ class Commands(click.Group):
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
         """Run and exit."""
+        gc.set_threshold(200_000, 50, 50)  # plans of 10,000 leaves are many small values that live until the end
         arguments = list(sys.argv[1:] if args is None else args)
         extra["standalone_mode"] = False
         sys.exit(int(self._run(arguments, *rest, **extra)))
@@ -159,5 +160,4 @@ def migrate() -> None:
 def main() -> None:
     """The entry point of the installed command; keeps accelerators free, since checkpoints are only files here."""
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    gc.set_threshold(200_000, 50, 50)  # plans of 10,000 leaves are many small values that live until the end
     migrate.main(prog_name="migrate")
