@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from migrate.codes import M412, M501, M506, M507, M508, M511
-from migrate.engine.ahead import import_ahead
+from migrate.engine.commit import Item, commit_item, commit_step
 from migrate.engine.earlier import finished, origin
 from migrate.engine.journal import Journal
 from migrate.engine.layout import SINGLE, ItemPlan, item_of, item_plans
@@ -50,9 +50,6 @@ from migrate.formats.base import Reader, Value
 from migrate.metadata import installed_versions
 from migrate.planning.model import Plan
 from migrate.tree import AbstractLeaf, KeyPath
-
-if TYPE_CHECKING:
-    from migrate.engine.commit import Item
 
 T = TypeVar("T")
 
@@ -134,10 +131,8 @@ def apply(
         check_assertions(plan, reader, limit=max_ram // 4)
         now = origin(plan, compression)
         earlier = finished(plan, work, now)
-        importing = import_ahead()
         with Journal(work.journal, now) as journal:
             staged = clock(_stage_phase(plan, earlier), lambda: _stage(job, work, earlier, journal))
-        importing.join()
         _stop_if_asked(job)
         links = find_links(plan, cast(Locating, reader), item_of(item_plans(plan)))
         staged = clock(_phase("commit", ()), lambda: _commit(plan, staged, links, work, resumed=bool(earlier)))
@@ -311,8 +306,6 @@ def _stage(job: _Job, work: Workspace, earlier: Mapping[KeyPath, StagedArray], j
 def _commit(plan: Plan, staged: _Staged, links: Sequence[Link], work: Workspace, *, resumed: bool) -> _Staged:
     """Takes over by reference what is not staged, and has Orbax save both."""
     stores = {item.name: work.store(item.name) for item in item_plans(plan)}
-    from migrate.engine.commit import commit_item, commit_step
-
     linked = relink(links, stores)
     if resumed:
         for store in stores.values():
@@ -329,8 +322,6 @@ def _commit(plan: Plan, staged: _Staged, links: Sequence[Link], work: Workspace,
 
 
 def _item(item: ItemPlan, staged: _Staged, work: Workspace) -> Item:
-    from migrate.engine.commit import Item
-
     paths = {inner: item.prefix + inner for inner in item.tree.leaves}
     arrays = {inner: staged.arrays[path] for inner, path in paths.items() if path in staged.arrays}
     values = {inner: staged.values[path] for inner, path in paths.items() if path in staged.values}

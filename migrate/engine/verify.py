@@ -10,13 +10,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from migrate import dtypes
 from migrate.codes import M505
 from migrate.engine.layout import ItemPlan, item_of, item_plans
+from migrate.engine.readback import ReadBack, Unrestorable
 from migrate.engine.slabs import stored_digests
 from migrate.engine.staging import stored_form, stored_name
 from migrate.engine.work import batches
@@ -27,9 +28,6 @@ from migrate.formats.detect import open_reader
 from migrate.formats.item import Location
 from migrate.planning.model import Plan
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, format_path
-
-if TYPE_CHECKING:
-    from migrate.engine.readback import ReadBack
 
 BATCH_BYTES = (32 << 20, 128 << 20)
 """Leaves are restored together up to a size between these: each restore costs a walk over Orbax's whole tree, and a few
@@ -67,8 +65,6 @@ def verify(plan: Plan, reader: Reader, destination: Path, *, listener: Listener 
     compared = 0
     with ExitStack() as stack:
         items = item_plans(plan)
-        from migrate.engine.readback import ReadBack
-
         backs = {item.name: stack.enter_context(ReadBack(item.directory(destination))) for item in items}
         for meant in stack.enter_context(one_ahead(batches(plan, reader, _batch_bytes(plan)))):
             problems += _differences(plan, meant, _restore(meant, items, backs))
@@ -212,8 +208,6 @@ def _restore(meant: Iterable[KeyPath], items: tuple[ItemPlan, ...], backs: Mappi
 
 
 def _differences(plan: Plan, meant: Mapping[KeyPath, Value], restored: Restored) -> Iterator[Diagnostic]:
-    from migrate.engine.readback import Unrestorable
-
     for path, value in meant.items():
         if not plan.target.leaves[path].has_data:
             continue
