@@ -29,3 +29,15 @@ def int_bounds(dtype: str) -> tuple[int, int]:
         return 0, 1
     bits = int(digits)
     return (0, 2**bits - 1) if family == "uint" else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+
+
+def holds(dtype: str, value: float) -> bool:
+    """Whether a bool or an integer dtype has this very value; floating-point dtypes take the nearest that they have."""
+    match kind(dtype):
+        case "key":
+            return False
+        case "bool" | "int" | "uint":
+            low, high = int_bounds(dtype)
+            return value == value and low <= value <= high and value == int(value)
+        case "float" | "complex":
+            return True

@@ -7,7 +7,9 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from migrate.codes import M201, M203, M204, M205, M206, M211, M301, M302
+from migrate.dtypes import key_impl
 from migrate.errors import Diagnostic, Span, nearest
+from migrate.ops.kinds import holds
 from migrate.planning.diff import same_dtype, same_shape
 from migrate.planning.model import Created, Task
 from migrate.rules.model import Create, Init, RuleSet
@@ -39,9 +41,40 @@ def create_leaves(rules: RuleSet, template: AbstractTree | None) -> tuple[tuple[
         if isinstance(rule, Create):
             found = [Created(path, leaf, rule.init, rule.span) for path, leaf in leaves.items() if _creates(rule, path)]
             created += found
+            diagnostics += _unfit(rule, found)
             if not found and not rule.optional:
                 diagnostics.append(_idle_create(rule, template))
     return tuple(created), tuple(diagnostics)
+
+
+def _unfit(rule: Create, found: Sequence[Created]) -> list[Diagnostic]:
+    """The finding about leaves that cannot begin as the rule says, or none."""
+    wrong = [creation for creation in found if creation.leaf.has_data and not _can_begin(creation, rule.init)]
+    if not wrong:
+        return []
+    init = rule.init.kind if rule.init.value is None else f"{rule.init.kind} {rule.init.value}"
+    first = wrong[0]
+    more = f", and {len(wrong) - 1} more like it" if len(wrong) > 1 else ""
+    return [
+        M302.at(
+            f"`{format_path(first.target)}` is {first.leaf} and cannot be created by `{init}`{more}",
+            span=rule.span,
+            paths=[format_path(creation.target) for creation in wrong],
+            help="`rng` makes keys and counts of RNG streams, numbers make arrays that hold them exactly; "
+            "`template` runs the model's own initialiser",
+        )
+    ]
+
+
+def _can_begin(creation: Created, init: Init) -> bool:
+    aval = creation.leaf.aval
+    if aval is None:
+        return False
+    if init.kind == "rng":
+        is_count = aval.dtype == "uint32" and creation.target[-1:] == ("count",)
+        return key_impl(aval.dtype) is not None or is_count
+    constants = {"zeros": 0, "ones": 1, "constant": init.value}
+    return init.kind == "template" or holds(aval.dtype, constants[init.kind] or 0)
 
 
 def _creates(rule: Create, path: KeyPath) -> bool:

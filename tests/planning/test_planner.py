@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 from tests.planning.trees import codes, moves, planned
 
 QKV = {f"l_{i}/{n}/kernel": "8,2,4" for i in range(12) for n in "qkv"}
@@ -237,3 +239,35 @@ def test_items_that_are_not_pytrees_are_carried_over_unless_dropped():
     plan = planned('- drop: "metrics/**"', {"a": "2"}, extras=extras)
     assert ("notes",) == plan.extras
     assert plan.applicable
+
+
+@pytest.mark.parametrize(
+    ("leaf", "init"),
+    [
+        ("int32:2", "{constant: 1.5}"),
+        ("uint8:2", "{constant: 300}"),
+        ("uint32:2", "{constant: -1}"),
+        ("2,3", "{rng: {seed: 0}}"),
+        ("key<fry>:2", "zeros"),
+        ("string", "ones"),
+    ],
+)
+def test_a_leaf_that_cannot_begin_as_the_rule_says_is_refused_and_never_truncated(leaf, init):
+    plan = planned(f"- create: {{to: new, init: {init}}}", {"a": "2"}, {"a": "2", "new": leaf})
+    assert ["M302"] == codes(plan)
+    assert 3 == plan.diagnostics[0].span.line
+    assert ("new",) == plan.diagnostics[0].paths
+
+
+@pytest.mark.parametrize(
+    ("leaf", "init"),
+    [
+        ("int32:2", "{constant: 3}"),
+        ("float32:2", "{constant: 1.5}"),
+        ("bool:2", "ones"),
+        ("key<fry>:2", "{rng: {seed: 0}}"),
+        ("key<fry>:2", "template"),
+    ],
+)
+def test_a_leaf_may_begin_as_what_it_can_hold(leaf, init):
+    assert planned(f"- create: {{to: new, init: {init}}}", {"a": "2"}, {"a": "2", "new": leaf}).applicable
