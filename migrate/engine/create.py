@@ -6,10 +6,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 from migrate import dtypes
+from migrate.codes import M503
 from migrate.engine.evaluate import EMPTY, as_scalar
+from migrate.errors import RefusedError
 from migrate.formats.base import Value
+from migrate.ops.kinds import kind
+from migrate.ops.values import convert, only_rounded
 from migrate.planning.model import Created, Plan
-from migrate.tree import AbstractArray, AbstractLeaf, KeyPath
+from migrate.tree import AbstractArray, AbstractLeaf, KeyPath, format_path
 
 GROUP_BYTES = 256 << 20
 """Leaves that the model initialises are computed together up to this size: compiling is slow, memory is short."""
@@ -70,10 +74,34 @@ def _value(creation: Created) -> Value:
 
 
 def fill_value(creation: Created) -> Value:
-    """The one number that every element of a created array is; None where its elements are not all one number."""
+    """The one number that every element of a created array is; None where its elements are not all one number.
+
+    Raises:
+      RefusedError: it is beyond the range of the leaf's dtype (M503).
+    """
     if creation.init is None or creation.init.kind in ("rng", "template"):
         return None
-    return {"zeros": 0, "ones": 1}.get(creation.init.kind, creation.init.value)
+    constant = {"zeros": 0, "ones": 1}.get(creation.init.kind, creation.init.value)
+    _refuse_beyond_range(creation, constant)
+    return constant
+
+
+def _refuse_beyond_range(creation: Created, constant: Value) -> None:
+    """Planning knows the range of integers; that of floating-point dtypes is known to who makes the values."""
+    import numpy as np
+
+    aval = creation.leaf.aval
+    if aval is None or kind(aval.dtype) not in ("float", "complex"):
+        return
+    value = np.asarray(float(constant))
+    if not only_rounded(value, convert(value, aval.dtype).real):
+        raise RefusedError(
+            M503.at(
+                f"`{format_path(creation.target)}` is {creation.leaf} and cannot hold a value near {constant}",
+                span=creation.rule,
+                paths=[format_path(creation.target)],
+            )
+        )
 
 
 def _filled(leaf: AbstractLeaf, aval: AbstractArray, constant: Value) -> Value:

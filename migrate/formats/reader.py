@@ -55,14 +55,6 @@ class CheckpointReader(Reader):
         item, stored = self._origin[path]
         return item.load(stored)
 
-    def stored_path(self, path: KeyPath) -> KeyPath:
-        """The key path inside its item under which a leaf is stored.
-
-        Raises:
-          KeyError: there is no such leaf.
-        """
-        return self._origin[path][1]
-
     def location(self, path: KeyPath) -> Location | None:
         """Where the chunks of an array lie; None where the leaf is not stored as zarr chunks.
 
