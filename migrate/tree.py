@@ -178,6 +178,11 @@ class AbstractLeaf:
         return self.kind in ("array", "scalar", "string")
 
     @property
+    def is_numeric(self) -> bool:
+        """Whether it is stored as an array: true for arrays and scalars."""
+        return self.kind in ("array", "scalar")
+
+    @property
     def nbytes(self) -> int:
         """Bytes in host memory; 0 for what is not an array or scalar."""
         return self.aval.nbytes if self.aval else 0
@@ -186,6 +191,11 @@ class AbstractLeaf:
         if self.aval is not None:
             return str(self.aval) if self.kind == "array" else f"{self.aval.dtype} scalar"
         return f"empty {self.container}" if self.kind == "empty" else self.kind
+
+
+def stored_path(path: KeyPath, leaf: AbstractLeaf) -> KeyPath:
+    """The key path of a leaf on disk: its canonical one, and Flax's level below it where it has one."""
+    return (*path, leaf.box) if leaf.box else path
 
 
 @dataclass(frozen=True)

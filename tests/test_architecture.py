@@ -86,5 +86,9 @@ def test_planning_and_rules_import_neither_numpy_nor_jax(statement):
     assert set() == loaded_after(statement) & {"numpy", "jax", "tensorstore", "orbax", "flax"}
 
 
+def test_applying_rules_without_a_template_imports_neither_jax_nor_orbax():
+    assert set() == loaded_after("import migrate.engine.run") & {"jax", "orbax", "flax"}
+
+
 def test_the_import_test_can_fail():
     assert "numpy" in loaded_after("import numpy")

@@ -7,13 +7,13 @@ from functools import partial
 
 from migrate import dtypes
 from migrate.codes import M503
-from migrate.engine.evaluate import EMPTY, as_scalar
+from migrate.engine.evaluate import EMPTY
 from migrate.errors import RefusedError
 from migrate.formats.base import Value
 from migrate.ops.kinds import kind
 from migrate.ops.values import convert, only_rounded
 from migrate.planning.model import Created, Plan
-from migrate.tree import AbstractArray, AbstractLeaf, KeyPath, format_path
+from migrate.tree import AbstractArray, KeyPath, format_path
 
 GROUP_BYTES = 256 << 20
 """Leaves that the model initialises are computed together up to this size: compiling is slow, memory is short."""
@@ -70,7 +70,7 @@ def _value(creation: Created) -> Value:
         from migrate.template import rng_value
 
         return rng_value(leaf, creation.target, int(creation.init.value or 0))
-    return _filled(leaf, leaf.aval, fill_value(creation))
+    return _filled(leaf.aval, fill_value(creation))
 
 
 def fill_value(creation: Created) -> Value:
@@ -104,8 +104,7 @@ def _refuse_beyond_range(creation: Created, constant: Value) -> None:
         )
 
 
-def _filled(leaf: AbstractLeaf, aval: AbstractArray, constant: Value) -> Value:
+def _filled(aval: AbstractArray, constant: Value) -> Value:
     import numpy as np
 
-    array = np.full(aval.shape, constant, dtypes.to_numpy(aval.dtype))
-    return as_scalar(array, aval.dtype) if leaf.kind == "scalar" else array
+    return np.full(aval.shape, constant, dtypes.to_numpy(aval.dtype))

@@ -70,9 +70,10 @@ def _note(plan: Plan, work: Workspace, kept: Mapping[KeyPath, StagedArray], *, c
     if changed:
         why = "its source, its options or the version of migrate were other ones"
         return M510.at(f"nothing of an earlier run in {work.path} could be used: {why}", help="nothing is to be done")
-    of = sum(leaf.kind == "array" for leaf in plan.target.leaves.values())
+    of = sum(leaf.is_numeric for leaf in plan.target.leaves.values())
     return M510.at(
-        f"went on from an earlier run, which had staged {len(kept)} of {of} arrays", help="nothing is to be done"
+        f"went on from an earlier run, which had staged {len(kept)} of {of} arrays and numbers",
+        help="nothing is to be done",
     )
 
 
@@ -85,7 +86,7 @@ def _still_there(plan: Plan, work: Workspace, named: Mapping[KeyPath, StagedArra
     kept = {}
     for path, staged in named.items():
         leaf = plan.target.leaves.get(path)
-        if leaf is None or leaf.kind != "array" or path in made_by_code:
+        if leaf is None or not leaf.is_numeric or path in made_by_code:
             continue
         item = owner[path]
         if staged.name == stored_name(item.inner(path), leaf) and staged.name in stored[item.name]:

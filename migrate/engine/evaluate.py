@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from migrate import dtypes
 from migrate.codes import M503, M901
 from migrate.engine.staged_array import contiguous
 from migrate.errors import MigrateError, RefusedError
@@ -99,17 +98,7 @@ def as_array(value: Value) -> Array:
 
 
 def as_kind(value: Value, leaf: AbstractLeaf) -> Value:
-    """An array where the target has one, a Python number where it has one; strings and empty nodes as they are."""
-    if leaf.kind == "array":
+    """An array where the target has an array or a number; strings and empty nodes as they are."""
+    if leaf.is_numeric:
         return as_array(value)
-    if leaf.kind == "scalar" and leaf.aval is not None:
-        return as_scalar(value, leaf.aval.dtype)
     return EMPTY[leaf.container] if leaf.kind == "empty" else value
-
-
-def as_scalar(value: Value, dtype: str) -> Value:
-    """A number that Orbax's scalar handler stores with this very dtype: NumPy's where it has one, else Python's."""
-    import numpy as np
-
-    scalar: Any = np.asarray(value, dtypes.to_numpy(dtype))[()]
-    return scalar if isinstance(scalar, np.number) else scalar.item()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from migrate.formats.canonical import canonical
 from migrate.planning.model import Plan
-from migrate.tree import AbstractLeaf, AbstractTree, KeyPath
+from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, stored_path
 
 SINGLE = ""
 """The name of the item of a checkpoint that is one pytree."""
@@ -64,7 +64,7 @@ def item_of(items: tuple[ItemPlan, ...]) -> Mapping[KeyPath, ItemPlan]:
 
 def recorded_tree(tree: AbstractTree) -> AbstractTree:
     """The tree that a reader will find: levels that look like Flax's are taken off as a reader does."""
-    stored = ((((*path, leaf.box) if leaf.box else path), _bare(leaf)) for path, leaf in tree.leaves.items())
+    stored = ((stored_path(path, leaf), _bare(leaf)) for path, leaf in tree.leaves.items())
     return canonical(AbstractTree.build(stored, tree.containers))[0]
 
 

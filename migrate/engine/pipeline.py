@@ -73,7 +73,7 @@ def stage(
       stopped: asked before each task; when it says yes, what is in flight is finished and Stopped is raised.
 
     Returns:
-      The values of all target leaves that are not arrays.
+      The values of all target leaves that are neither arrays nor numbers.
 
     Raises:
       Stopped: `stopped` said yes.
@@ -160,21 +160,21 @@ class _Work:
         self._since_trim = 0
 
     def pieces(self) -> Iterator[Piece]:
-        """What is left to do: no arrays that are finished, but all other values."""
+        """What is left to do: no arrays and numbers that are finished, but all other values."""
         for piece in pieces(self.plan, self.reader, streamed_only=True):
-            arrays = [path for path in piece.targets if self._is_array(path)]
+            arrays = [path for path in piece.targets if self._is_stored(path)]
             if len(arrays) < len(piece.targets) or not self.finished.issuperset(arrays):
                 yield piece
 
-    def _is_array(self, path: KeyPath) -> bool:
-        return self.plan.target.leaves[path].kind == "array"
+    def _is_stored(self, path: KeyPath) -> bool:
+        return self.plan.target.leaves[path].is_numeric
 
     def do(self, piece: Piece, cost: int) -> None:
         """Makes a piece and writes its arrays; what it cost is given back once they are durable."""
         if self.failed.is_set():
             return
         try:
-            todo = [path for path in piece.targets if self._is_array(path) and path not in self.finished]
+            todo = [path for path in piece.targets if self._is_stored(path) and path not in self.finished]
             share = _Share(self.budget, cost, len(todo))
             make = self._in_tiles if piece.nbytes > self.budget.limit and can_tile(piece) else self._whole
             self.values.update(make(piece, todo, share))
@@ -196,7 +196,7 @@ class _Work:
             store, item, leaf = self._place(path)
             done = self._done(path, share)
             store.write(item.inner(path), leaf, values.pop(path), codec=self._codec(piece), done=done)
-        return {path: value for path, value in values.items() if not self._is_array(path)}
+        return {path: value for path, value in values.items() if not self._is_stored(path)}
 
     def _in_tiles(self, piece: Piece, todo: list[KeyPath], share: _Share) -> Mapping[KeyPath, Value]:
         """Holds a tile at a time; returns the values that are not arrays."""
@@ -247,7 +247,7 @@ class _Work:
     def progress(self) -> tuple[int, int]:
         """How many of the arrays to be staged are durable, and how many are not."""
         arrays = [path for piece in pieces(self.plan, self.reader, streamed_only=True) for path in piece.targets]
-        total = sum(map(self._is_array, arrays))
+        total = sum(map(self._is_stored, arrays))
         durable = self._durable + len(self.finished.intersection(arrays))
         return durable, total - durable
 

@@ -53,5 +53,5 @@ class Receipt:
 
     @property
     def written(self) -> int:
-        """How many arrays were written."""
+        """How many arrays and numbers were written."""
         return len(self.leaf_digests) - self.linked

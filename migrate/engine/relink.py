@@ -22,7 +22,7 @@ from migrate.codes import M403
 from migrate.engine.layout import ItemPlan
 from migrate.engine.links import link_file
 from migrate.engine.references import Reference, references
-from migrate.engine.staged_array import StagedArray, stored_name
+from migrate.engine.staged_array import StagedArray, key_prefix, stored_name
 from migrate.errors import CheckpointError
 from migrate.formats.item import Location
 from migrate.ops.chunked import Chunked
@@ -32,6 +32,11 @@ from migrate.tree import AbstractArray, AbstractLeaf, KeyPath, format_path
 
 LINKED = "linked"
 """What stands in the place of a digest for an array whose bytes were not decoded."""
+
+SOURCE = "ocdbt.process_source_"
+"""What the folders are called into which a source's database is linked, with a number: a database of its own among the
+files of a larger one, for which Orbax has this form of name.
+"""
 
 INDEX_CACHE_BYTES = 64 << 20
 """Nodes of B-trees that are kept in memory."""
@@ -73,8 +78,13 @@ class Link:
         return stored_name(self.item.inner(self.path), self.leaf)
 
     @property
+    def prefix(self) -> str:
+        """What its keys begin with."""
+        return key_prefix(self.name)
+
+    @property
     def metadata_key(self) -> str:
-        """The key of its array metadata, below its name."""
+        """The key of its array metadata, below its prefix."""
         return "zarr.json" if self.places[0].driver == "zarr3" else ".zarray"
 
     @property
@@ -90,7 +100,7 @@ class Link:
             place = self.places[block.array]
             for origin, target in block.moves():
                 key = f"{place.prefix}{chunk_key((*origin, *tail), place.driver)}"
-                yield place, key, f"{self.name}/{chunk_key((*target, *tail), place.driver)}"
+                yield place, key, f"{self.prefix}{chunk_key((*target, *tail), place.driver)}"
 
     def metadata(self, content: bytes) -> bytes:
         """Its array metadata: that of its first source, with this shape and these chunks."""
@@ -158,7 +168,7 @@ def relink(links: Sequence[Link], stores: Mapping[str, Path]) -> Linked:
 
 def _relink_into(store: Path, links: Sequence[Link]) -> Linked:
     bases = dict.fromkeys(place.base for link in links for place in link.places if place.ocdbt)
-    folders = {base: store / f"source_{number}" for number, base in enumerate(bases)}
+    folders = {base: store / f"{SOURCE}{number}" for number, base in enumerate(bases)}
     for base, folder in folders.items():
         _link_database(base, folder)
     # Copying by reference needs both databases in one context, the source below the target; without a cache every key
@@ -171,7 +181,7 @@ def _relink_into(store: Path, links: Sequence[Link]) -> Linked:
     found = references(store)
     _refuse_missing(link for link in links if any(key not in found for _, _, key in link.moves()))
     files, size = _prune(store, folders.values(), found)
-    used = {r for link in links for _, _, key in link.moves() if (r := found[key]).file.startswith("source_")}
+    used = {r for link in links for _, _, key in link.moves() if (r := found[key]).file.startswith(SOURCE)}
     return Linked({link.path: _staged(link) for link in links}, files, size - sum(r.length for r in used))
 
 
@@ -199,7 +209,7 @@ def _refer(links: Sequence[Link], target: Any, sources: Mapping[Path, Any]) -> N
         for place, key, new in link.moves()
     ]
     for link, content in zip(links, metadata, strict=True):
-        pending.append(writing.write(f"{link.name}/{link.metadata_key}", link.metadata(content.result().value)))
+        pending.append(writing.write(f"{link.prefix}{link.metadata_key}", link.metadata(content.result().value)))
     for request in pending:
         request.result()
     transaction.commit_async().result()
@@ -221,7 +231,7 @@ def _encoded(links: Sequence[Link], context: Any) -> Iterator[tuple[str, bytes]]
         files = {p.base: ts.KvStore.open(f"file://{p.base}/", context=context).result() for p in link.places}
         first = link.places[0]
         content = files[first.base].read(first.prefix + link.metadata_key).result()
-        yield f"{link.name}/{link.metadata_key}", link.metadata(content.value)
+        yield f"{link.prefix}{link.metadata_key}", link.metadata(content.value)
         for place, key, new in link.moves():
             chunk = files[place.base].read(key).result()
             if chunk.state == "value":

@@ -68,7 +68,7 @@ class _Comparison:
     def _metadata_problem(self, link: Link) -> str | None:
         place = link.places[0]
         wanted = self._source_value(place, place.prefix + link.metadata_key)
-        found = self._target_value(f"{link.name}/{link.metadata_key}")
+        found = self._target_value(f"{link.prefix}{link.metadata_key}")
         if wanted is None or found is None:
             return "its array metadata is missing"
         same = json.loads(found) == json.loads(link.metadata(wanted))

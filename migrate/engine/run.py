@@ -17,6 +17,7 @@ from typing import Any, TypeVar, cast
 
 from migrate.codes import M412, M501, M506, M507, M508, M511
 from migrate.engine.commit import Item, commit_item, commit_step
+from migrate.engine.digest_check import verify_digests
 from migrate.engine.earlier import finished, origin
 from migrate.engine.journal import Journal
 from migrate.engine.layout import SINGLE, ItemPlan, item_of, item_plans
@@ -31,8 +32,6 @@ from migrate.engine.relink_check import check_links
 from migrate.engine.staged_array import StagedArray
 from migrate.engine.staging import Staging
 from migrate.engine.stopping import never
-from migrate.engine.verify import verify as verify_leaves
-from migrate.engine.verify import verify_digests
 from migrate.engine.work import check_assertions
 from migrate.engine.workspace import Workspace, is_unfinished, open_workspace
 from migrate.errors import (
@@ -304,7 +303,7 @@ def _stage(job: _Job, work: Workspace, earlier: Mapping[KeyPath, StagedArray], j
 
 
 def _commit(plan: Plan, staged: _Staged, links: Sequence[Link], work: Workspace, *, resumed: bool) -> _Staged:
-    """Takes over by reference what is not staged, and has Orbax save both."""
+    """Takes over by reference what is not staged, and saves both."""
     stores = {item.name: work.store(item.name) for item in item_plans(plan)}
     linked = relink(links, stores)
     if resumed:
@@ -342,7 +341,9 @@ def _verify(job: _Job, staged: _Staged, links: Sequence[Link], work: Workspace, 
         _stop_if_asked(job)
 
     def full() -> int:
-        return verify_leaves(job.plan, job.reader, work.result, listener=listen)
+        from migrate.engine import verify  # only this needs JAX and Orbax
+
+        return verify.verify(job.plan, job.reader, work.result, listener=listen)
 
     def cheap() -> int:
         how = {"max_ram": job.max_ram, "jobs": job.jobs}

@@ -11,7 +11,7 @@ import numpy as np
 import xxhash
 
 from migrate import dtypes
-from migrate.tree import AbstractLeaf, KeyPath, Sharding
+from migrate.tree import AbstractLeaf, KeyPath, Sharding, stored_path
 
 Array = np.ndarray[Any, Any]
 
@@ -86,7 +86,12 @@ def _sharding(fields: Mapping[str, Any] | None) -> Sharding | None:
 
 def stored_name(path: KeyPath, leaf: AbstractLeaf) -> str:
     """The name under which Orbax stores a leaf: its key path and Flax's level below it, joined with `.`."""
-    return ".".join((*path, leaf.box) if leaf.box else path)
+    return ".".join(stored_path(path, leaf))
+
+
+def key_prefix(name: str) -> str:
+    """What the keys of an array begin with in its database; a pytree that is one bare leaf has no name."""
+    return f"{name}/" if name else ""
 
 
 class Digest:

@@ -1,8 +1,7 @@
 """The staging store: an OCDBT database beside DST that holds the new arrays until the commit links it into place.
 
 It is written with the options and the array metadata that Orbax itself uses, under the names that the arrays will
-have, so that committing needs no array byte: the store becomes one more per-process database of an Orbax save, and
-Orbax merges it.
+have, so that committing needs no array byte: the store becomes the database of the new checkpoint.
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ from migrate.engine.staged_array import (
     contiguous,
     describe,
     digest,
+    key_prefix,
     stored_form,
     stored_name,
 )
@@ -184,7 +184,7 @@ class Staging:
         kvstore = {
             "driver": "ocdbt",
             "base": base,
-            "path": f"{staged.name}/",
+            "path": key_prefix(staged.name),
             "config": _OCDBT,
             "assume_config": True,
             "cache_pool": "cache_pool#index",

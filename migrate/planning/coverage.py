@@ -14,7 +14,7 @@ from migrate.planning.diff import same_dtype, same_shape
 from migrate.planning.model import Created, Task
 from migrate.rules.model import Create, Init, RuleSet
 from migrate.rules.pattern import Pattern
-from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, format_path
+from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, format_path, stored_path
 
 SUGGESTIONS = 20
 """How many unknown key paths get a "did you mean": comparing names is slow, and nobody reads more."""
@@ -167,7 +167,7 @@ def refuse_collisions(target: AbstractTree) -> tuple[Diagnostic, ...]:
     names: defaultdict[str, list[KeyPath]] = defaultdict(list)
     for path, leaf in target.leaves.items():
         if leaf.has_data:
-            names[".".join((*path, leaf.box) if leaf.box else path)].append(path)
+            names[".".join(stored_path(path, leaf))].append(path)
     return tuple(
         M211.at(
             f"{' and '.join(f'`{format_path(p)}`' for p in paths)} would share the stored name `{name}`",

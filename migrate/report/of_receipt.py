@@ -38,7 +38,7 @@ def _verified(receipt: Receipt) -> str:
         return "Not verified (--verify none)."
     parts = []
     if receipt.written:
-        parts.append(f"{plural(receipt.written, 'array')} read back with the digests of what was written")
+        parts.append(f"{plural(receipt.written, 'leaf')} read back with the digests of what was written")
     if receipt.linked:
         parts.append(f"{plural(receipt.linked, 'array')} compared with the source chunk by chunk, without decoding")
     proved = ", ".join(parts) or "key paths, shapes and dtypes"
@@ -53,9 +53,9 @@ def _dead_bytes(receipt: Receipt) -> Iterator[str]:
 
 _PROVES = {
     "full": "every leaf, restored by Orbax, equals what the rules make of the source, bit for bit",
-    "digest": "every array that was written is read back as it was written, every array that was taken over has the "
-    "source's chunks, and key paths, shapes and dtypes are the plan's; values that are not arrays, and the ops "
-    "themselves, were not checked a second time",
+    "digest": "every array and number that was written is read back as it was written, every array that was taken over "
+    "has the source's chunks, and key paths, shapes and dtypes are the plan's; strings, and the ops themselves, were "
+    "not checked a second time",
     "none": "nothing",
 }
 

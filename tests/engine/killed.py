@@ -61,7 +61,7 @@ MOMENTS = {
     "stage-ends": lambda: at(PhaseDone, "stage"),
     "relink": lambda: inside(run, "relink"),
     "link-begins": lambda: inside(commit, "_link_tree"),
-    "shardings": lambda: inside(commit, "_write_shardings"),
+    "sidecars": lambda: inside(commit, "_write_sidecars"),
     "commit-ends": lambda: at(PhaseDone, "commit"),
     "verify": lambda: at(LeafDone, "verify", 2),
     "verify-ends": lambda: at(PhaseDone, "verify"),

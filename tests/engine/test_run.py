@@ -62,9 +62,9 @@ def test_nothing_but_the_destination_is_left_behind(source, tmp_path):
     assert ["new"] == os.listdir(tmp_path)
 
 
-def test_the_receipt_has_a_digest_for_every_array(source, tmp_path):
+def test_the_receipt_has_a_digest_for_every_array_and_number(source, tmp_path):
     receipt = applied(source, tmp_path / "new")
-    assert {"kernel", "bias", "mu", "key", "wide", "f8", "i4", "flags", "c", "zero_d"} == {
+    assert {"kernel", "bias", "mu", "key", "wide", "f8", "i4", "flags", "c", "zero_d", "step", "lr", "done"} == {
         path[-1] for path in receipt.leaf_digests
     }
     assert {"stage", "commit", "verify"} == set(receipt.seconds)
@@ -141,7 +141,7 @@ def test_listeners_hear_of_every_leaf_and_phase(source, tmp_path):
 def test_verification_can_be_cheaper(source, tmp_path, mode):
     receipt = applied(source, tmp_path / "new", verify=mode)
     assert mode == receipt.verified
-    assert {"digest": 10, "none": 0}[mode] == receipt.verified_leaves
+    assert {"digest": 13, "none": 0}[mode] == receipt.verified_leaves
 
 
 def test_verification_finds_a_leaf_that_differs(source, tmp_path):

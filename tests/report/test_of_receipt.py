@@ -39,7 +39,7 @@ def test_a_receipt_for_programs_has_the_digest_of_every_leaf():
 @pytest.mark.parametrize(
     ("linked", "proved"),
     [
-        (0, "Verified: 3 arrays read back with the digests of what was written. "),
+        (0, "Verified: 3 leaves read back with the digests of what was written. "),
         (3, "Verified: 3 arrays compared with the source chunk by chunk, without decoding. "),
     ],
 )

@@ -1,0 +1,146 @@
+"""What is committed is, file by file, what the installed Orbax saves for the same tree: this fails when Orbax moves."""
+
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+import tensorstore as ts
+from click.testing import CliRunner
+
+from migrate.cli.main import migrate
+
+
+def everything():
+    return {
+        "layer": {"w": jnp.ones((4, 3)), "b": jnp.zeros((3,), jnp.bfloat16), "none": None, "dict": {}, "list": []},
+        "list": [jnp.ones(2), np.float32(3), {"tuple": ()}],
+        "tuple": (jnp.ones(()), 1),
+        "key": jax.random.key(0),
+        "keys": jax.random.split(jax.random.key(1, impl="rbg"), 3),
+        "numbers": {"int": 3, "float": 2.5, "bool": True, "large": 2**40, "half": np.float16(1)},
+        "text": "hello",
+        "wide": np.arange(3),
+        "ünï": jnp.ones(1),
+        "a.b": jnp.ones(1),
+        "a/b": jnp.ones(1),
+    }
+
+
+TREES = {
+    "everything": everything,
+    "one array": lambda: jnp.ones(3),
+    "one wide array": lambda: np.arange(3),
+    "one number": lambda: 5,
+    "one text": lambda: "text",
+    "a list": lambda: [jnp.ones(2), {"a": 1}],
+    "numbers": lambda: {"a": 1, "b": 2.0},
+    "texts": lambda: {"a": "x"},
+}
+DATA = ("d", "manifest.ocdbt")
+
+
+def portable(source, target, rules="portable", *options):
+    result = CliRunner().invoke(migrate, ["apply", str(rules), str(source), str(target), "--quiet", *options])
+    assert 0 == result.exit_code, result.output
+
+
+def orbax_item(folder, tree, *, zarr3=False):
+    handler = ocp.PyTreeCheckpointHandler(use_zarr3=zarr3)
+    with ocp.Checkpointer(handler) as checkpointer:
+        checkpointer.save(folder, args=ocp.args.PyTreeSave(tree))
+
+
+def sidecars(folder):
+    """The content of every file that holds no array, by its path; what belongs to databases is left out."""
+    inside = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    mine = [p for p in inside if not any(part in DATA or part.startswith("ocdbt.process_") for part in p.parts)]
+    return {str(path): _content(folder / path) for path in mine}
+
+
+def _content(path: Path):
+    text = path.read_text()
+    return json.loads(text) if text.startswith("{") else text
+
+
+def database(folder):
+    """The metadata of every array, by key, and the keys of all chunks."""
+    store = ts.KvStore.open({"driver": "ocdbt", "base": f"file://{folder}/"}).result()
+    keys = store.list().result()
+    arrays = {k.decode(): json.loads(store.read(k).result().value) for k in keys if k.endswith((b".zarray", b".json"))}
+    return arrays, {k.decode() for k in keys} - arrays.keys()
+
+
+def without_values(files):
+    """The same files without what has to differ: custom metadata, times, names of directories, devices."""
+    for name, content in files.items():
+        if name.endswith("_METADATA"):
+            content.pop("custom_metadata")
+        if name.endswith("_CHECKPOINT_METADATA"):
+            times = [content.pop(f"{when}_timestamp_nsecs") for when in ("init", "commit")]
+            assert times == sorted(times)
+        if name.endswith("commit_success.txt"):
+            files[name] = content.rpartition(" ")[0]
+        if name.endswith("_sharding"):
+            files[name] = all(json.loads(text)["sharding_type"] for text in content.values())
+    return files
+
+
+@pytest.mark.parametrize(
+    ("name", "zarr3"), [(name, zarr3) for name in TREES for zarr3 in (False, True) if not (zarr3 and "text" in name)]
+)
+def test_every_file_of_a_pytree_is_the_one_that_orbax_writes(tmp_path, name, zarr3):
+    orbax_item(tmp_path / "theirs", TREES[name](), zarr3=zarr3)
+    portable(tmp_path / "theirs", tmp_path / "ours")
+    theirs, ours = (without_values(sidecars(tmp_path / who)) for who in ("theirs", "ours"))
+    if "wide" in name:
+        ours.pop("_sharding")  # so that a typed restore of version 1 takes NumPy arrays, too
+    assert theirs == ours
+
+
+@pytest.mark.parametrize("link", ["auto", "never"])
+@pytest.mark.parametrize("zarr3", [False, True], ids=["zarr2", "zarr3"])
+def test_the_database_has_the_keys_array_metadata_and_options_of_orbax(tmp_path, zarr3, link):
+    orbax_item(tmp_path / "theirs", everything(), zarr3=zarr3)
+    portable(
+        tmp_path / "theirs", tmp_path / "ours", "portable", "--link", link, "--compression", f"zstd:{3 if zarr3 else 1}"
+    )
+    theirs, ours = (database(tmp_path / who) for who in ("theirs", "ours"))
+    assert theirs == ours
+    configs = [
+        ts.ocdbt.dump(ts.KvStore.open(f"file://{tmp_path / who}/").result()).result()["config"]
+        for who in ("theirs", "ours")
+    ]
+    for config in configs:
+        config.pop("uuid")
+    assert configs[0] == configs[1]
+
+
+def test_every_file_of_a_step_is_the_one_that_a_checkpoint_manager_writes(tmp_path):
+    items = {"state": everything(), "other": {"w": jnp.ones(3)}}
+    options = ocp.CheckpointManagerOptions(best_fn=lambda metrics: metrics["loss"])
+    with ocp.CheckpointManager(tmp_path / "root", options=options) as manager:
+        args = {name: ocp.args.PyTreeSave(tree) for name, tree in items.items()}
+        args["config"] = ocp.args.JsonSave({"layers": 3})
+        manager.save(7, args=ocp.args.Composite(**args), metrics={"loss": 0.5})
+    portable(tmp_path / "root", tmp_path / "ours" / "7")
+    theirs, ours = (without_values(sidecars(tmp_path / who / "7")) for who in ("root", "ours"))
+    assert theirs == ours
+
+
+def test_top_level_leaves_become_items_that_orbax_restores(tmp_path):
+    tree = {"step": 3, "w": jnp.arange(4.0), "wide": np.arange(3), "text": "x", "model": {"b": jnp.ones(2)}}
+    orbax_item(tmp_path / "source", tree)
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("migrate: 1\ntarget: {layout: items}\nrules: []\n")
+    portable(tmp_path / "source", tmp_path / "root" / "0", rules, "--verify", "full")
+    with ocp.CheckpointManager(tmp_path / "root") as manager:
+        restored = manager.restore(0)
+    assert tree["step"] == restored["step"]
+    assert "x" == restored["text"]
+    np.testing.assert_array_equal(tree["wide"], restored["wide"])
+    np.testing.assert_array_equal(tree["w"], restored["w"])
+    np.testing.assert_array_equal(tree["model"]["b"], restored["model"]["b"])
