@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from migrate.engine.layout import ItemPlan, item_of, item_plans
 from migrate.engine.memory import DEFAULT_BYTES, Budget, give_back_freed
+from migrate.engine.staged_array import CODECS
 from migrate.engine.staging import StagedArray, Staging, TiledWrite
 from migrate.engine.tiles import can_tile, make_in_tiles, remove_scratch
 from migrate.engine.work import Piece, pieces
@@ -26,8 +27,6 @@ Sink = Callable[[KeyPath, StagedArray], None]
 
 TRIM_BYTES = 64 << 20
 """Freed memory is given back to the system each time about this much was staged."""
-
-_CODECS = ("zstd", "none")
 
 
 class Stopped(Exception):
@@ -220,14 +219,14 @@ class _Work:
         return done
 
     def _codec(self, piece: Piece) -> str | None:
-        """The codec of the source, where it is one that every reader of Orbax's checkpoints has."""
+        """The codec of the source, where its name and level say all about it."""
         if not isinstance(piece.of, Task):
             return None
         leaf = self._sources[piece.of.sources[0]]
         if leaf.storage is None or not leaf.storage.driver.startswith("zarr"):
             return None
         codec = leaf.storage.codec or "none"
-        return codec if codec.partition(":")[0] in _CODECS else None
+        return codec if codec.partition(":")[0] in CODECS else None
 
     def _note(self, path: KeyPath, staged: StagedArray) -> None:
         with self._lock:

@@ -188,7 +188,7 @@ def scratch_copy(
     """
     impl = dtypes.key_impl(aval.dtype)
     words = (dtypes.KEY_WORDS[impl],) if impl else ()
-    chunks = chunk_shape(block, dtypes.item_bytes(aval.dtype), SCRATCH_CHUNK_BYTES)
+    chunks = chunk_shape(block, dtypes.item_bytes(aval.dtype), SCRATCH_CHUNK_BYTES, square=True)
     spec = {
         "driver": "zarr",
         "kvstore": {"driver": "file", "path": f"{folder}/"},

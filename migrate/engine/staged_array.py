@@ -175,13 +175,32 @@ def shard_shape(leaf: AbstractLeaf) -> tuple[int, ...]:
     return leaf.sharding.shard_shape(leaf.aval.shape) if leaf.sharding and placed else leaf.aval.shape
 
 
-def chunk_shape(shard: tuple[int, ...], itemsize: int, limit: int = CHUNK_BYTES) -> tuple[int, ...]:
-    """One shard, or an even part of it of at most `limit` bytes: the largest dimension is divided first."""
+def chunk_shape(
+    shard: tuple[int, ...], itemsize: int, limit: int = CHUNK_BYTES, *, square: bool = False
+) -> tuple[int, ...]:
+    """One shard, or an even part of it of at most `limit` bytes.
+
+    Args:
+      shard: a shape.
+      itemsize: bytes of an element.
+      limit: bytes of the part.
+      square: whether the largest axis is divided first, for reading in any order; else the first one is, so that
+        the part is a slab in C order.
+    """
     chunk = list(shard)
-    while chunk and math.prod(chunk) * itemsize > limit:
-        axis = max(range(len(chunk)), key=lambda i: chunk[i])
+    while chunk and (times := math.prod(chunk) * itemsize / limit) > 1:
+        axis = _axis_to_divide(chunk, times, square=square)
         chunk[axis] //= _smallest_factor(chunk[axis])
     return tuple(chunk)
+
+
+def _axis_to_divide(chunk: list[int], times: float, *, square: bool) -> int:
+    """The first axis in order whose division does not leave far less than the limit: a large prime is not divided."""
+    axes = [axis for axis, size in enumerate(chunk) if size > 1]
+    if square:
+        axes.sort(key=lambda axis: -chunk[axis])
+    factors = {axis: _smallest_factor(chunk[axis]) for axis in axes}
+    return next((axis for axis in axes if factors[axis] <= 2 * times), min(axes, key=lambda axis: factors[axis]))
 
 
 def _smallest_factor(number: int) -> int:
@@ -193,25 +212,31 @@ def array_metadata(staged: StagedArray, codec: str, *, zarr3: bool) -> dict[str,
     return _zarr3_metadata(staged, codec) if zarr3 else _zarr2_metadata(staged, codec)
 
 
-def _level(codec: str) -> int | None:
-    """The zstd level of `zstd:N`; None for `none`."""
+CODECS = ("zstd", "gzip", "none")
+"""What arrays can be encoded with; blosc has more settings than a name and a level."""
+
+
+def _compressor(codec: str) -> tuple[str, int] | None:
+    """The name and level of `NAME:LEVEL`; None for `none`."""
     name, _, level = codec.partition(":")
-    return int(level or 1) if name == "zstd" else None
+    return None if name == "none" else (name, int(level or 1))
 
 
 def _zarr2_metadata(staged: StagedArray, codec: str) -> dict[str, Any]:
-    level = _level(codec)
-    compressor = None if level is None else {"id": "zstd", "level": level}
+    compressor = _compressor(codec)
+    fields = None if compressor is None else dict(zip(("id", "level"), compressor, strict=True))
     chunks = [max(size, 1) for size in staged.chunk_shape]
-    return {"shape": staged.shape, "chunks": chunks, "compressor": compressor}
+    return {"shape": staged.shape, "chunks": chunks, "compressor": fields}
 
 
 def _zarr3_metadata(staged: StagedArray, codec: str) -> dict[str, Any]:
-    level = _level(codec)
+    compressor = _compressor(codec)
     shard = [max(size, 1) for size in staged.write_shape]
     chunk = [max(size, 1) for size in staged.chunk_shape]
     little = {"name": "bytes", "configuration": {"endian": "little"}}
-    inner = [little] if level is None else [little, {"name": "zstd", "configuration": {"level": level}}]
+    inner = [little]
+    if compressor is not None:
+        inner.append({"name": compressor[0], "configuration": {"level": compressor[1]}})
     sharding = {"chunk_shape": chunk, "codecs": inner, "index_codecs": [little, {"name": "crc32c"}]}
     return {
         "shape": staged.shape,

@@ -38,6 +38,18 @@ def test_a_shard_below_the_limit_is_one_chunk():
     assert (4096, 4096) == chunk_shape((4096, 4096), 4)
 
 
+@pytest.mark.parametrize(
+    ("shard", "square", "chunk"),
+    [
+        ((48, 4096, 4096), False, (3, 4096, 4096)),  # a few layers, each whole
+        ((50257, 1600), False, (50257, 800)),  # 50257 is a prime
+        ((3579, 31250), True, (1193, 15625)),  # 1193 is a prime
+    ],
+)
+def test_a_chunk_is_a_slab_or_a_square_and_never_far_smaller_than_it_may_be(shard, square, chunk):
+    assert chunk == chunk_shape(shard, 4, 256 << 20 if not square else 128 << 20, square=square)
+
+
 def test_a_digest_is_that_of_the_bytes_whatever_the_layout():
     array = np.arange(12, dtype=np.float32).reshape(3, 4)
     assert digest(array) == digest(np.asfortranarray(array))
@@ -141,6 +153,7 @@ def test_a_store_that_is_there_is_continued_and_what_was_not_noted_is_replaced(t
     [
         (None, None, "zstd:1"),
         (None, "zstd:3", "zstd:3"),
+        (None, "gzip:4", "gzip:4"),
         (None, "none", None),
         ("none", "zstd:3", None),
         ("zstd:2", "none", "zstd:2"),
