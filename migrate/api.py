@@ -210,6 +210,7 @@ def plan(
     partition: Partition | StrPath | None = None,
     as_step: bool = False,
     link: Literal["auto", "never"] = "auto",
+    max_ram: int | None = None,
 ) -> Plan:
     """Decide what happens to every leaf; nothing is read and nothing is written.
 
@@ -220,6 +221,7 @@ def plan(
       mesh: axes and sizes, as a value or as `data=-1,model=4`; without it the output suits any devices.
       partition: which key paths are split over which axes, or its file.
       as_step: whether a checkpoint of one pytree is written as a step with one item, for a `CheckpointManager` root.
+      max_ram: host bytes that `apply` will be given, for the plan to say how much of them it needs.
       link: whether arrays whose bytes do not change are linked (`auto`), or read and written like all others (`never`).
 
     Returns:
@@ -231,7 +233,8 @@ def plan(
     built = template_of(rule_set, template) if template is None or isinstance(template, str) else template
     axes, table = _placement(mesh, partition)
     made = make_plan(checkpoint.abstract, rule_set, built, mesh=axes, partition=table, link=link == "auto")
-    return replace(made, as_step=as_step, diagnostics=(*made.diagnostics, *getattr(built, "notes", ())))
+    diagnostics = (*made.diagnostics, *getattr(built, "notes", ()))
+    return replace(made, as_step=as_step, max_ram=max_ram, diagnostics=diagnostics)
 
 
 def _placement(mesh: Mesh | str | None, partition: Partition | StrPath | None) -> tuple[Mesh | None, Partition | None]:

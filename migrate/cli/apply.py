@@ -113,8 +113,8 @@ def _run(console: Console, rules: RuleSet, src: str, step: options.StepChoice, d
     from migrate.report.of_receipt import receipt_report
 
     with api.open_checkpoint(src, step, wish.item, rules.source.unbox) as source:
-        where = {"mesh": wish.mesh, "partition": wish.partition}
-        plan = api.plan(source, rules, wish.template, as_step=wish.as_step, link=wish.link, **where)
+        how = {"mesh": wish.mesh, "partition": wish.partition, "max_ram": wish.engine["max_ram"]}
+        plan = api.plan(source, rules, wish.template, as_step=wish.as_step, link=wish.link, **how)
         planned = plan_report(plan, dst, dry_run=wish.dry_run, verbose=console.complete, text_of=options.text_of)
         console.text(planned)
         if wish.dry_run or not plan.applicable:

@@ -120,6 +120,7 @@ class Plan:
       template: the name of the template, or None when the target is what the rules make of the source.
       extras: names of the source's items that are not pytrees and are carried over.
       as_step: whether a checkpoint of one pytree is written as a step with one item, for a `CheckpointManager` root.
+      max_ram: host bytes that arrays may take when the plan is run, where that is known.
       missing, unexpected, shape_mismatch, dtype_mismatch: the key paths that stop the plan; all empty in one that
       applies.
     """
@@ -138,6 +139,7 @@ class Plan:
     dtype_mismatch: tuple[KeyPath, ...] = ()
     extras: tuple[str, ...] = ()
     as_step: bool = False
+    max_ram: int | None = None
 
     @property
     def applicable(self) -> bool:
@@ -159,9 +161,12 @@ class Plan:
 
     @property
     def peak_host_bytes(self) -> int:
-        """Host bytes of the largest piece of work that is in memory at once: a task's sources and targets."""
+        """Host bytes of the largest piece of work that is in memory at once: a task's sources and targets, or
+        `max_ram`, for larger ones are done in parts.
+        """
         streamed = (task.in_bytes + task.out_bytes for task in self.tasks if task.mode == "stream")
-        return max((*streamed, *(created.leaf.nbytes for created in self.created)), default=0)
+        most = max((*streamed, *(created.leaf.nbytes for created in self.created)), default=0)
+        return most if self.max_ram is None else min(most, self.max_ram)
 
     @cached_property
     def digest(self) -> str:

@@ -10,10 +10,12 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
+import migrate
 from migrate.engine import run
 from migrate.engine.verify import verify
 from migrate.errors import MigrateError, PlanError, RefusedError, VerifyError
 from migrate.events import LeafDone, PhaseDone
+from migrate.rules.loader import parse_rules
 from tests.engine.sources import every_kind, opened, plan_for, save
 
 
@@ -231,3 +233,11 @@ def test_a_destination_that_overlaps_the_source_is_refused_whatever_is_allowed(s
         applied(tmp_path / "root" / "old", tmp_path / place, overwrite=True)
     assert ["M511"] == [d.code for d in refusal.value.diagnostics]
     assert before == files(tmp_path)
+
+
+def test_a_plan_needs_no_more_memory_than_it_will_be_given(tmp_path):
+    save(tmp_path / "old", {"w": np.zeros((1 << 10, 1 << 10), np.float32)})
+    rules = parse_rules("migrate: 1\nrules: [{from: w, to: w, ops: [transpose]}]", "rules.yaml")
+    with migrate.open_checkpoint(tmp_path / "old") as checkpoint:
+        peaks = [migrate.plan(checkpoint, rules, max_ram=limit).peak_host_bytes for limit in (None, 1 << 30, 1 << 20)]
+    assert [8 << 20, 8 << 20, 1 << 20] == peaks
