@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tests.benchmarks.cases import BUDGET
+from tests.benchmarks.cases import BUDGET, READS
 
 MIB = 1 << 20
 SLACK = 300 * MIB
@@ -36,6 +36,7 @@ def bars(figures):
         *_transposes(figures),
         *_memory(figures),
         *_single(figures),
+        *_reading(figures),
     ]
 
 
@@ -91,7 +92,7 @@ def _transposes(figures):
 
 def _memory(figures):
     for (key, size), figure in figures.items():
-        if figure.marks and key != "full":
+        if "memory" in figure.marks and key != "full":
             above, allowed = figure.peak - figure.marks["memory"], PEAKS.get(key, BUDGET) + SLACK
             what = f"{key}, {size:g} GB: memory above imports ≤ `--max-ram` + 300 MB ({allowed / 1e6:.0f} MB)"
             yield Bar(what, f"{above / 1e6:.0f} MB", above <= allowed)
@@ -107,3 +108,10 @@ def _single(figures):
             yield Bar(
                 f"full verification of {size:g} GB: peak of the whole process < 1.2 GB", f"{peak:.2f} GB", peak < 1.2
             )
+
+
+def _reading(figures):
+    for (key, size), figure in figures.items():
+        if key in READS and (READS[key], size) in figures:
+            ratio = figure.marks["reading"] / figures[READS[key], size].marks["reading"]
+            yield Bar(f"{key}, {size:g} GB: not slower than {READS[key]}", f"{ratio:.2f}×", ratio <= 1)

@@ -45,8 +45,8 @@ class Case:
     Attributes:
       key: a short name, for `--cases` and in the raw figures.
       title: what the table calls it.
-      way: the first words of the command: `orbax`, `cp` or `migrate`.
-      what: the way of `orbax_ways`, or the rule file.
+      way: the first words of the command: `orbax`, `cp`, `migrate` or `read`.
+      what: the way of `orbax_ways` or of `reading`, or the rule file.
       options: more words for the command.
       kind: the kind of the checkpoint; `transformer` takes part in the comparison over sizes.
       gigabytes: the checkpoint's size where it is always the same.
@@ -66,6 +66,8 @@ class Case:
             return [sys.executable, "-m", "tests.benchmarks.orbax_ways", self.what, source, target]
         if self.way == "cp":
             return ["cp", "-r", source, target]
+        if self.way == "read":
+            return [sys.executable, "-m", "tests.benchmarks.reading", self.what, source, marks]
         rules = work / f"{self.what}.yaml"
         module = [sys.executable, "-m", "tests.benchmarks.marked", marks]
         answer = [] if "--dry-run" in self.options else ["--json"]  # people read dry-runs
@@ -86,5 +88,11 @@ CASES = (
     Case("dry", "dry-run on 10,000 leaves", "migrate", "rename", ("--dry-run",), "small", 0.001),
     Case("full", "rename of 100 leaves, `--verify full`", "migrate", "rename", ("--verify", "full"), "equal", 2),
     Case("leaf", "one leaf transposed, `--max-ram 512MiB`", "migrate", "turn", ("--max-ram", "512MiB"), "one", 3),
+    Case("read", "OCDBT into NumPy: migrate", "read", "migrate", (), "states", 1),
+    Case("read-orbax", "OCDBT into NumPy: Orbax", "read", "orbax", (), "states", 1),
+    Case("read-msgpack", "msgpack into NumPy: migrate", "read", "migrate", (), "msgpack", 1),
+    Case("read-flax", "msgpack into NumPy: `msgpack_restore`", "read", "flax", (), "msgpack", 1),
 )
+READS = {"read": "read-orbax", "read-msgpack": "read-flax"}
+"""Ways of reading, each with the one that it is held against."""
 SIZED = tuple(case for case in CASES if case.kind == "transformer")

@@ -7,6 +7,7 @@ python -m tests.benchmarks.checkpoints KIND PATH SIZE
 
 import math
 import sys
+from pathlib import Path
 
 LAYERS = 12
 SMALL_LEAVES = 10_000
@@ -64,7 +65,14 @@ def one_leaf(gigabytes):
     )}}}  # fmt: skip
 
 
-KINDS = {"transformer": transformer, "small": small_leaves, "equal": equal_leaves, "one": one_leaf}
+KINDS = {
+    "transformer": transformer,
+    "states": transformer,
+    "msgpack": transformer,
+    "small": small_leaves,
+    "equal": equal_leaves,
+    "one": one_leaf,
+}
 
 
 def main():
@@ -72,6 +80,11 @@ def main():
     import orbax.checkpoint as ocp
 
     kind, path, size = sys.argv[1], sys.argv[2], float(sys.argv[3])
+    if kind == "msgpack":
+        from flax import serialization
+
+        Path(path).write_bytes(serialization.to_bytes(KINDS[kind](size)))
+        return
     tree = jax.tree.map(lambda leaf: jax.numpy.asarray(leaf) if getattr(leaf, "shape", ()) else leaf, KINDS[kind](size))
     how = jax.tree.map(lambda _: ocp.SaveArgs(chunk_byte_size=LEAF_CHUNK_BYTES if kind == "one" else None), tree)
     ocp.PyTreeCheckpointer().save(path, tree, save_args=how)

@@ -46,6 +46,9 @@ def page(figures, machine, runs):
         "all that its file driver read and wrote, indexes and array metadata included; those of system calls are "
         "all that the process read and wrote, Python modules and JSON included.",
         work_table(figures),
+        "## Reading",
+        "Every leaf into NumPy memory, 1 GB; seconds beyond imports, and the peak of the whole process.",
+        reading_table(figures),
         "## What must hold",
         bars_table(bars(figures)),
     ]
@@ -69,7 +72,7 @@ def work_table(figures):
     """What `tests.benchmarks.marked` wrote down of each migrate case."""
     rows = []
     for (key, size), figure in figures.items():
-        if marks := figure.marks:
+        if "imports" in (marks := figure.marks):
             phases = marks.get("phases", {})
             spent = ", ".join(f"{name} {seconds:.2f}" for name, seconds in phases.items())
             rows.append(
@@ -79,6 +82,16 @@ def work_table(figures):
             )
     head = ["case", "GB", "imports, s", "all else, s", "engine, s", "memory, GB", "TensorStore read", "written"]
     return table([*head, "system calls read", "written"], rows)
+
+
+def reading_table(figures):
+    """How long each way of reading took."""
+    rows = [
+        [TITLES[key], f"{figure.marks['reading']:.2f}", f"{figure.peak / 1e9:.2f}"]
+        for (key, _), figure in figures.items()
+        if "reading" in figure.marks
+    ]
+    return table(["case", "s", "peak GB"], rows)
 
 
 def bars_table(found):

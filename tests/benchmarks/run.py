@@ -70,7 +70,7 @@ def run_all(work, kind, size, options):
     try:
         for number in range(options.runs):
             for case in chosen:
-                said = marks if case.way == "migrate" else None
+                said = marks if case.way in ("migrate", "read") else None
                 figures[case.key].append(measure(case.command(work, source, target, marks), said, cwd=ROOT))
                 print(f"{size:g} GB, round {number + 1}, {case.title}: {figures[case.key][-1]}", file=sys.stderr)
                 shutil.rmtree(target, ignore_errors=True)
@@ -79,12 +79,12 @@ def run_all(work, kind, size, options):
             for key, found in figures.items()
         ]
     finally:
-        shutil.rmtree(source)
+        shutil.rmtree(source) if source.is_dir() else source.unlink()
 
 
 def bytes_of(folder):
     """Bytes of all files below a folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return sum(path.stat().st_size for path in (folder, *folder.rglob("*")) if path.is_file())
 
 
 def machine():

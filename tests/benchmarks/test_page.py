@@ -17,7 +17,7 @@ MARKS |= {"store_read": 1e6, "store_written": 3e5, "verified": "digest", "phases
 
 
 def figure(case, size, *, seconds=2.0, peak=400_000_000):
-    return Figure(seconds, peak, MARKS if case.way == "migrate" else {})
+    return Figure(seconds, peak, {"migrate": MARKS, "read": {"reading": 1.0}}.get(case.way, {}))
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_the_page_has_every_case_and_the_machine(folder):
 
 def test_every_row_of_a_table_has_as_many_cells_as_its_head(folder):
     blocks = [block.splitlines() for block in write(folder).split("\n\n") if block.startswith("| ")]
-    assert 3 == len(blocks)
+    assert 4 == len(blocks)
     for rows in blocks:
         assert {rows[0].count("|")} == {row.count("|") for row in rows}
 
@@ -76,6 +76,11 @@ def test_a_bar_is_held_against_the_median(folder):
     assert not judged(d=slow)[bar]
     assert judged(a=Figure(6.0, 0), d=migrated)["d, 1 GB: 3× as fast as (a)"]
     assert not judged(a=Figure(5.9, 0), d=migrated)["d, 1 GB: 3× as fast as (a)"]
+
+
+def test_reading_is_held_against_the_other_way_to_read():
+    others = {"read": Figure(3.0, 0, {"reading": 2.0}), "read-orbax": Figure(9.0, 0, {"reading": 1.9})}
+    assert not judged(**others)["read, 1 GB: not slower than read-orbax"]
 
 
 def test_all_bars_hold_for_figures_well_within_them(folder):
