@@ -111,13 +111,13 @@ class OrbaxItem(Item):
 
     def _stored_leaf(self, source: StoredArray) -> AbstractLeaf:
         array = self._arrays[source.name]
-        encoding = None if self._may_fill(source.name) else array.encoding
+        taken_over = self._store.movable(source.name) and not self._may_fill(source.name)
         storage = Storage(
             array.driver,
             array.chunks,
             array.codec,
             inner=array.inner,
-            encoding=encoding,
+            encoding=array.encoding if taken_over else None,
             database=self._store.in_database(source.name),
         )
         if source.name in self._impls:
