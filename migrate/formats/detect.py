@@ -12,8 +12,16 @@ from migrate.errors import CheckpointError, did_you_mean
 from migrate.formats.files import is_dir, is_file, read_head, refuse_lfs_pointer, refuse_lfs_pointers_below
 from migrate.formats.flax_item import FlaxItem
 from migrate.formats.msgpack import looks_like_msgpack
-from migrate.formats.orbax_item import OrbaxItem, ignored_files, is_item
-from migrate.formats.orbax_step import choose_items, is_marked, is_step, read_root_metadata, read_step
+from migrate.formats.orbax_item import ignored_files
+from migrate.formats.orbax_step import (
+    choose_items,
+    holds_item,
+    is_marked,
+    is_step,
+    open_item,
+    read_root_metadata,
+    read_step,
+)
 from migrate.formats.reader import CheckpointReader, Surroundings
 from migrate.formats.steps import Steps, find_steps, is_temporary
 
@@ -78,9 +86,9 @@ def list_steps(path: str | os.PathLike[str]) -> tuple[int, ...]:
 def _open_directory(
     where: Path, step: int | Literal["latest"] | None, item: str | None, unbox: Unbox
 ) -> CheckpointReader:
-    if is_item(where):
-        _refuse_choice(where, step, item, "one pytree")
-        return CheckpointReader(where, {"": OrbaxItem(where)}, unbox=unbox)
+    if holds_item(where):
+        _refuse_choice(where, step, item, "one item")
+        return CheckpointReader(where, {"": open_item(where)}, unbox=unbox)
     steps = _steps_of(where)
     if steps is not None:
         return _open_root(where, steps, step, item, unbox)
@@ -97,7 +105,7 @@ def _steps_of(where: Path) -> Steps | None:
 
     Items may be called like steps, so a step's own marks come first.
     """
-    if is_item(where) or is_marked(where):
+    if holds_item(where) or is_marked(where):
         return None
     steps = find_steps(where)
     return steps if steps.steps else None
@@ -125,9 +133,9 @@ def _open_chosen(where: Path, item: str | None) -> tuple[dict[str, Item], Surrou
     if is_file(where):
         _refuse_choice(where, None, item, "a single file")
         return {"": _open_file(where)}, Surroundings()
-    if is_item(where):
-        _refuse_choice(where, None, item, "one pytree")
-        return {"": OrbaxItem(where)}, Surroundings()
+    if holds_item(where):
+        _refuse_choice(where, None, item, "one item")
+        return {"": open_item(where)}, Surroundings()
     return _open_step(where, item)
 
 
@@ -135,7 +143,7 @@ def _open_step(where: Path, item: str | None) -> tuple[dict[str, Item], Surround
     contents = read_step(where)
     items = choose_items(where, contents, item)
     around = Surroundings(extras=contents.extras, metadata=contents.metadata, notes=contents.notes)
-    return {name: OrbaxItem(folder) for name, folder in items.items()}, around
+    return {name: open_item(folder, contents.handlers.get(name)) for name, folder in items.items()}, around
 
 
 def _open_file(where: Path) -> Item:

@@ -117,6 +117,19 @@ def read_head(path: Path, count: int) -> bytes:
         raise damaged(path, f"it cannot be read ({error.strerror})") from error
 
 
+def read_file(path: Path) -> bytes:
+    """The content of a file.
+
+    Raises:
+      CheckpointError: it is a git-LFS pointer, or cannot be read.
+    """
+    refuse_lfs_pointer(path)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise damaged(path, f"it cannot be read ({error.strerror})") from error
+
+
 def refuse_lfs_pointers_below(path: Path) -> None:
     """Refuse a directory in which some file is a git-LFS pointer.
 
@@ -160,13 +173,11 @@ def read_json(path: Path) -> Any:
     refuse_lfs_pointer(path)
     if path.stat().st_size > _JSON_BYTES:
         raise damaged(path, "no JSON file of a checkpoint is larger than 1 GiB")
+    content = read_file(path)
     try:
-        content = path.read_bytes()
         if b"\\ud" in content.lower():  # half of a character, which no text file can hold and no name can be
             json.dumps(json.loads(content), ensure_ascii=False).encode()
         return json.loads(content)
-    except OSError as error:
-        raise damaged(path, f"it cannot be read ({error.strerror})") from error
     except RecursionError as error:
         raise damaged(path, "its JSON is nested too deeply") from error
     except ValueError as error:

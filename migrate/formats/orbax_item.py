@@ -11,10 +11,11 @@ from migrate.formats import orbax_metadata
 from migrate.formats.files import children, is_dir, is_file
 from migrate.formats.item import Item, ItemInfo, Location
 from migrate.formats.msgpack import MsgpackFile
+from migrate.formats.orbax_metadata import parameter_name
 from migrate.formats.orbax_tree import Inline, Nothing, Records, Source, StoredArray, Text, lost_values, outline
 from migrate.formats.zarr_metadata import METADATA_KEYS, ArrayMetadata
 from migrate.formats.zarr_store import ZarrStore
-from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, KeyPath, Sharding, Storage
+from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, KeyPath, Kind, Sharding, Storage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,14 +47,19 @@ def _is_part(child: Path) -> bool:
 
 
 class OrbaxItem(Item):
-    """One Orbax item directory."""
+    """One Orbax item directory; `handler` is the class that saved it, where the step around it says so."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, handler: str | None = None) -> None:
         self._folder = folder
         declared = orbax_metadata.read_tree(folder)
         self._values = MsgpackFile(folder / "checkpoint") if is_file(folder / "checkpoint") else None
         self._store = ZarrStore(folder)
-        found = outline(Records(folder, declared, self._values, orbax_metadata.read_strings(folder), self._store.names))
+        handler = handler or orbax_metadata.read_handlers(folder).get("")
+        found = outline(
+            Records(
+                folder, declared, self._values, orbax_metadata.read_strings(folder), self._store.names, handler=handler
+            )
+        )
         self._sources = found.sources
         self._arrays = self._read_array_metadata()
         self._fill_missing = declared is None or declared.fill_missing
@@ -120,12 +126,9 @@ class OrbaxItem(Item):
             encoding=array.encoding if taken_over else None,
             database=self._store.in_database(source.name),
         )
-        if source.name in self._impls:
-            key = AbstractArray(array.aval.shape[:-1], dtypes.key_name(self._impls[source.name]))
-            return AbstractLeaf("array", key, storage=_without_words(storage))
-        return AbstractLeaf(
-            "scalar" if source.scalar and not array.aval.shape else "array", array.aval, storage=storage
-        )
+        kind: Kind = "scalar" if source.scalar and not array.aval.shape else "array"
+        leaf = AbstractLeaf(kind, array.aval, storage=storage)
+        return key_leaf(leaf, self._impls[source.name]) if source.name in self._impls else leaf
 
     def _format(self) -> str:
         if self._store.is_ocdbt:
@@ -137,7 +140,8 @@ class OrbaxItem(Item):
 
     def _strays(self) -> list[Diagnostic]:
         """A note with the files that no part of the format is named after; a bare leaf's chunks have no such names."""
-        parameters = {name.split("/", 1)[0] for name in self._arrays}
+        texts = {parameter_name(path) for path, source in self._sources.items() if isinstance(source, Text)}
+        parameters = {name.split("/", 1)[0] for name in (*self._arrays, *texts)}
         own = {*_OWN_FILES, *parameters}
         strays = [
             child.name
@@ -163,7 +167,7 @@ class OrbaxItem(Item):
 
     def _read(self, name: str) -> np.ndarray[Any, Any]:
         array = self._store.read(name, fill_missing=self._may_fill(name))
-        return _as_keys(array, self._impls[name]) if name in self._impls else array
+        return as_keys(array, self._impls[name]) if name in self._impls else array
 
     def _may_fill(self, name: str) -> bool:
         """Whether a missing chunk means zeros; without a fill value every version stored every chunk."""
@@ -176,6 +180,18 @@ class OrbaxItem(Item):
             return None
         name = source.name
         return self._store.location(name, fill_missing=self._may_fill(name), key_impl=self._impls.get(name))
+
+
+def key_leaf(words: AbstractLeaf, impl: str) -> AbstractLeaf:
+    """The leaf of typed PRNG keys whose words are stored, by the short name of their implementation."""
+    assert words.aval is not None
+    assert words.storage is not None
+    return replace(
+        words,
+        kind="array",
+        aval=AbstractArray(words.aval.shape[:-1], dtypes.key_name(impl)),
+        storage=_without_words(words.storage),
+    )
 
 
 def _without_words(storage: Storage) -> Storage:
@@ -209,7 +225,7 @@ def _number(value: Any) -> Value:
     return array.item() if array.dtype.name in _PYTHON_NUMBERS else array[()]
 
 
-def _as_keys(words: np.ndarray[Any, Any], impl: str) -> np.ndarray[Any, Any]:
+def as_keys(words: np.ndarray[Any, Any], impl: str) -> np.ndarray[Any, Any]:
     """Words of PRNG keys as one structured element per key."""
     import numpy as np
 

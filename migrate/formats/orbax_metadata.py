@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _SEQUENCE = 1
+_STRINGS = "_strings.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +127,10 @@ def read_key_impls(folder: Path) -> dict[str, str]:
 
 
 def read_strings(folder: Path) -> dict[str, str]:
-    """The values of string leaves by parameter name."""
-    file = folder / "_strings.json"
-    if not is_file(file):
-        return {}
-    return {name: text for name, text in read_json_object(file).items() if isinstance(text, str)}
+    """The values of string leaves by parameter name; Orbax 0.3 wrote them into a folder for each parameter."""
+    files = [folder / _STRINGS, *(child / _STRINGS for child in children(folder) if is_dir(child))]
+    found = [read_json_object(file) for file in files if is_file(file)]
+    return {name: text for strings in found for name, text in strings.items() if isinstance(text, str)}
 
 
 def read_custom_metadata(folder: Path, tree: TreeMetadata | None = None) -> dict[str, Any]:
@@ -139,6 +139,14 @@ def read_custom_metadata(folder: Path, tree: TreeMetadata | None = None) -> dict
     outer = read_json_object(file).get("custom_metadata") if is_file(file) else None
     inner = tree.flags.get("custom_metadata") if tree else None
     return {**as_metadata(outer), **as_metadata(inner)}
+
+
+def read_handlers(folder: Path) -> dict[str, str]:
+    """The classes that saved a step's items, by item name; "" stands for the directory itself (Orbax 0.11.1 on)."""
+    file = folder / "_CHECKPOINT_METADATA"
+    handlers = read_json_object(file).get("item_handlers") if is_file(file) else None
+    named = handlers if isinstance(handlers, dict) else {"": handlers}
+    return {name: handler for name, handler in named.items() if isinstance(handler, str)}
 
 
 def as_metadata(custom: object) -> dict[str, Any]:

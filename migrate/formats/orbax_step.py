@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Any
 from migrate.codes import M401, M406, M409
 from migrate.errors import CheckpointError, Diagnostic, did_you_mean
 from migrate.formats.files import children, is_dir, is_file, read_json, read_json_object
-from migrate.formats.orbax_item import ignored_files, is_item
-from migrate.formats.orbax_metadata import as_metadata, read_custom_metadata
+from migrate.formats.orbax_item import OrbaxItem, ignored_files, is_item
+from migrate.formats.orbax_metadata import as_metadata, read_custom_metadata, read_handlers
+from migrate.formats.random_key import RandomKeyItem, is_random_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from migrate.formats.item import Item
 
 _MARKERS = ("_CHECKPOINT_METADATA", "orbax.checkpoint", "commit_success.txt")
 _JSON_FILES = ("metadata", "metrics", "data.json")
@@ -31,19 +34,35 @@ class StepContents:
     Attributes:
       items: the directories of its pytrees, by name.
       extras: the content of its JSON items, by name.
+      handlers: the classes that saved its items, by name, as far as that is known.
       metadata: its custom metadata.
       notes: what was ignored.
     """
 
     items: Mapping[str, Path]
     extras: Mapping[str, Any] = field(default_factory=dict)
+    handlers: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[Diagnostic, ...] = ()
 
 
 def is_step(folder: Path) -> bool:
     """Whether a directory holds items."""
-    return is_dir(folder) and any(is_item(child) for child in children(folder) if is_dir(child))
+    return is_dir(folder) and any(holds_item(child) for child in children(folder))
+
+
+def holds_item(folder: Path) -> bool:
+    """Whether a directory is an item: a pytree, an array or a random key."""
+    return is_dir(folder) and (is_item(folder) or is_random_key(folder))
+
+
+def open_item(folder: Path, handler: str | None = None) -> Item:
+    """The item in a directory that holds one.
+
+    Raises:
+      CheckpointError: with the cause and the cure.
+    """
+    return OrbaxItem(folder, handler) if is_item(folder) else RandomKeyItem(folder)
 
 
 def is_marked(folder: Path) -> bool:
@@ -62,14 +81,14 @@ def read_step(folder: Path) -> StepContents:
         if ".orbax-checkpoint-tmp" in child.name:
             message = f"`{child}` carries Orbax's temporary name: the save was never finished"
             raise CheckpointError(M409.at(message, help="take an earlier step"))
-        if is_dir(child) and is_item(child):
+        if holds_item(child):
             items[child.name] = child
         elif (content := _json_file(child)) is not None:
             extras[child.name] = read_json(content)
         elif child.name not in _MARKERS:
             others.append(child.name)
     notes = (ignored_files(folder, others),) if others else ()
-    return StepContents(items, extras, read_custom_metadata(folder), notes)
+    return StepContents(items, extras, read_handlers(folder), read_custom_metadata(folder), notes)
 
 
 def _json_file(folder: Path) -> Path | None:

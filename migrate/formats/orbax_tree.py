@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from migrate.codes import M403, M410
 from migrate.errors import CheckpointError, Diagnostic
-from migrate.formats.files import COPY_WHOLE
+from migrate.formats.files import COPY_WHOLE, is_dir
 from migrate.formats.msgpack import MsgpackFile, SavedSpec
 from migrate.formats.orbax_metadata import Declared, TreeMetadata, parameter_name
 from migrate.tree import AbstractLeaf, Container, KeyPath, format_path
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+_BARE = ("checkpoint",)
 _PLACEHOLDERS = ("PLACEHOLDER://", "AGGREGATED://")
 _EMPTY = {
     "None": AbstractLeaf("none"),
@@ -75,13 +76,19 @@ class Outline:
 
 @dataclass(frozen=True)
 class Records:
-    """What is on disk about one item; `names` lists the arrays, and is asked only when nothing else is there."""
+    """What is on disk about one item.
+
+    Attributes:
+      names: lists the arrays, and is asked only when nothing else is there.
+      handler: the class that saved the item, where that is known.
+    """
 
     folder: Path
     declared: TreeMetadata | None
     values: MsgpackFile | None
     strings: Mapping[str, str]
     names: Callable[[], list[str]]
+    handler: str | None = None
 
 
 def outline(records: Records) -> Outline:
@@ -90,6 +97,28 @@ def outline(records: Records) -> Outline:
     Raises:
       CheckpointError: a leaf is declared and its value is nowhere.
     """
+    found = _tree(records)
+    return _bare(found, records) if list(found.sources) == [_BARE] and records.values is None else found
+
+
+def _bare(found: Outline, records: Records) -> Outline:
+    """What `ArrayCheckpointHandler` saved: one array, which it called `checkpoint`, and which is no part of a tree.
+
+    Where the files do not say who wrote them, one with `_METADATA` and a database was a tree with one key.
+    """
+    source = found.sources[_BARE]
+    by_other = records.handler is not None and not records.handler.endswith("ArrayCheckpointHandler")
+    in_database = records.declared is not None and not is_dir(records.folder / _BARE[0])
+    if by_other or not isinstance(source, StoredArray) or (records.handler is None and in_database):
+        return found
+    message = (
+        f"`{records.folder}` holds one array, `checkpoint`: saved alone, or the only key of a tree; read as saved alone"
+    )
+    unsure = records.handler is None and records.declared is not None
+    return Outline({(): source}, notes=(M410.at(message),) if unsure else ())
+
+
+def _tree(records: Records) -> Outline:
     if records.declared is None and records.values is None:
         return _infer(records)
     sources = _from_values(records)

@@ -12,7 +12,7 @@ import os
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from migrate.formats.files import damaged, explain_store_failure
+from migrate.formats.files import children, damaged, explain_store_failure, is_dir, read_file
 from migrate.formats.ocdbt_early import read_entries, value_of
 
 if TYPE_CHECKING:
@@ -112,14 +112,15 @@ class Folder(_StorePlace):
         """The file driver."""
         return {"driver": "file", "path": f"{self.path}/{prefix}"}
 
-    def holds(self, name: str) -> bool:
-        """Whether a parameter's folder is there, inside this one.
+    def holds(self, name: str, up: int = 0) -> bool:
+        """Whether a parameter's folder, or the one so many levels above, is there, inside this one.
 
         Raises:
           CheckpointError: its name or a link leads out.
         """
         segments = self.stored_name(name).split("/")
-        place = self.path.joinpath(*(segment for segment in segments if segment))
+        inside = [segment for segment in segments if segment]
+        place = self.path.joinpath(*inside[: len(inside) - up])
         if ".." in segments or (_passes_link(self.path, place) and not place.resolve().is_relative_to(self.path)):
             raise damaged(self.path, f"the parameter `{name}` leads out of the checkpoint", paths=(name,))
         return os.path.isdir(place)
@@ -136,7 +137,7 @@ class Database(_StorePlace):
 
 
 class _GatheredPlace(Place):
-    """A database whose keys TensorStore does not find: those of one array at a time are copied to memory."""
+    """Keys that TensorStore does not find: those of one array at a time are copied to memory."""
 
     ocdbt = True
     movable = False
@@ -175,6 +176,39 @@ class Unmerged(_GatheredPlace):
         if len(found) > 1:
             raise damaged(self.path, f"the parts of different processes contradict each other at `{key}`")
         return found.pop() if found else None
+
+
+class NestedDatabase(Database):
+    """A database in a subdirectory, for parameters whose names begin with its path.
+
+    Orbax 0.1.7 to 0.3.5 took the part of a parameter's name before the last slash for a directory.
+    """
+
+    movable = False
+
+    def __init__(self, folder: Path, subfolder: str) -> None:
+        super().__init__(folder / subfolder)
+        self._prefix = f"{subfolder}/"
+
+    def stored_name(self, name: str) -> str:
+        """What follows the directory."""
+        return name.removeprefix(self._prefix)
+
+
+class LiteralFolder(_GatheredPlace):
+    """A folder in which a backslash is a part of file names: TensorStore up to 0.1.5x took it for no slash."""
+
+    ocdbt = False
+
+    def keys(self, context: Any) -> list[str]:  # noqa: ARG002 - TensorStore has no part in it
+        """The files of the folders whose names hold a backslash."""
+        folders = [entry for entry in children(self.path) if "\\" in entry.name and is_dir(entry)]
+        return [f"{folder.name}/{file.name}" for folder in folders for file in children(folder)]
+
+    def read(self, keys: Sequence[str], context: Any) -> list[bytes | None]:  # noqa: ARG002
+        """The content of files one level below."""
+        present = set(self.keys(None))
+        return [read_file(self.path / key) if key in present else None for key in keys]
 
 
 class EarlyDatabase(_GatheredPlace):

@@ -14,8 +14,7 @@ from migrate.codes import M405, M406, M409
 from migrate.errors import CheckpointError, Diagnostic
 from migrate.formats.files import children, is_dir, is_file
 from migrate.formats.msgpack import looks_like_msgpack
-from migrate.formats.orbax_item import is_item
-from migrate.formats.orbax_step import is_step
+from migrate.formats.orbax_step import holds_item, is_step
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -146,7 +145,7 @@ def _has_file(entry: Path) -> bool:
 
 def _holds_checkpoint(path: Path) -> bool:
     if is_dir(path):
-        return is_item(path) or is_step(path)
+        return holds_item(path) or is_step(path)
     return is_file(path) and looks_like_msgpack(path)
 
 

@@ -25,7 +25,16 @@ from migrate.formats.files import (
 )
 from migrate.formats.item import Location, key_prefix
 from migrate.formats.ocdbt_early import is_early
-from migrate.formats.places import STORE_ERRORS, Database, EarlyDatabase, Folder, Place, Unmerged
+from migrate.formats.places import (
+    STORE_ERRORS,
+    Database,
+    EarlyDatabase,
+    Folder,
+    LiteralFolder,
+    NestedDatabase,
+    Place,
+    Unmerged,
+)
 from migrate.formats.stored_dtype import UnknownDtypeError
 from migrate.formats.zarr_metadata import METADATA_KEYS, TENSORSTORE_DRIVERS, ArrayMetadata, Driver
 
@@ -91,9 +100,26 @@ class ZarrStore:
         """
         wanted = [name for name in names if name not in self._found]
         for place in self._places:
-            self._found.update({name: (place, found) for name, found in self._read_metadata(place, wanted)})
+            self._look(place, wanted)
             wanted = [name for name in wanted if name not in self._found]
+        self._look_further(wanted)
         return {name: self._found[name][1] for name in names if name in self._found}
+
+    def _look(self, place: Place, names: list[str]) -> None:
+        self._found.update({name: (place, found) for name, found in self._read_metadata(place, names)})
+
+    def _look_further(self, names: list[str]) -> None:
+        """Where some versions put the parameters whose names have slashes or backslashes."""
+        subfolders = sorted(
+            {name.rpartition("/")[0] for name in names if "/" in name and self._folder.holds(name, up=1)}
+        )
+        for subfolder in subfolders:
+            if is_file(self.folder / subfolder / "manifest.ocdbt"):
+                nested = NestedDatabase(self.folder, subfolder)
+                self._look(nested, [name for name in names if name.rpartition("/")[0] == subfolder])
+        literal = [name for name in names if "\\" in name]
+        if literal:
+            self._look(LiteralFolder(self.folder), literal)
 
     def _read_metadata(self, place: Place, names: list[str]) -> Iterable[tuple[str, ArrayMetadata]]:
         if place is self._folder:
