@@ -47,6 +47,6 @@ def _report(rules: str, src: str | None, template: str | None, step: options.Ste
         "check",
         ExitCode.OK if plan.applicable else ExitCode.NO,
         summary=(fine,) if plan.applicable else (),
-        findings=findings((*plan.diagnostics, *plan.source.notes), options.text_of),
+        findings=findings((*plan.diagnostics, *plan.source.concerns), options.text_of),
         data=data,
     )

@@ -102,3 +102,13 @@ class M413(Code):
     """
 
     severity = "note"
+
+
+class M414(Code):
+    """The format does not say of what kind some nodes of the tree were.
+
+    Lists and tuples are written alike, and an optimizer's empty state as None. The message says what was assumed. Key
+    paths are the same either way, and a template decides where there is one.
+    """
+
+    severity = "note"

@@ -67,6 +67,11 @@ class AbstractCheckpoint:
         return AbstractTree.build(leaves.items(), containers)
 
     @property
+    def concerns(self) -> tuple[Diagnostic, ...]:
+        """The notes that matter to whoever migrates the checkpoint: a template decides what M414 leaves open."""
+        return tuple(note for note in self.notes if note.code != "M414")
+
+    @property
     def structure_hash(self) -> str:
         """The structure hash of `tree`."""
         return self.tree.structure_hash

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from migrate.formats.files import is_dir
 from migrate.formats.item import Item, ItemInfo, Location
+from migrate.formats.losses import losses
 from migrate.formats.msgpack import OUTSIDE, MsgpackFile
 from migrate.formats.orbax_tree import lost_values
 from migrate.formats.zarr_store import ZarrStore
@@ -36,7 +37,7 @@ class FlaxItem(Item):
             ((stored, self._leaf(stored, arrays)) for stored in self._file.nodes), self._file.containers
         )
         name = "flax msgpack and zarr" if self._outside else "flax msgpack"
-        self.info = ItemInfo(name, tree, era=self._file.era, notes=tuple(self._file.notes))
+        self.info = ItemInfo(name, tree, era=self._file.era, notes=(*self._file.notes, *losses(tree)))
 
     def _read_array_metadata(self, beside: Path) -> Mapping[str, ArrayMetadata]:
         arrays = self._store.metadata(list(self._outside.values())) if self._store else {}

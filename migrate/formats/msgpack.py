@@ -59,9 +59,10 @@ def looks_like_msgpack(path: Path) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class SavedSpec:
-    """A TensorStore specification in place of an array: the first Orbax pointed at the array's folder in this way."""
+    """A TensorStore specification in place of an array: T5X and the first Orbax pointed at its folder in this way."""
 
     folder: str
+    dtype: str | None = None
 
 
 class MsgpackFile:
@@ -208,9 +209,14 @@ def _in_order(node: Node) -> list[Node]:
 
 
 def _saved_spec(node: dict[str, Node]) -> SavedSpec | None:
-    kvstore = node.get("kvstore")
-    place = kvstore.get("path") if isinstance(kvstore, dict) and "driver" in node else None
-    return SavedSpec(place.rstrip("/").rpartition("/")[2]) if isinstance(place, str) else None
+    """The path of a specification was absolute, to a temporary directory, so that only its last part is of use."""
+    kvstore, dtype = node.get("kvstore"), node.get("dtype")
+    if "driver" not in node or not isinstance(kvstore, dict):
+        return None
+    place = kvstore.get("path", node.get("path"))
+    if not isinstance(place, str):
+        return None
+    return SavedSpec(place.rstrip("/").rpartition("/")[2], dtype if isinstance(dtype, str) else None)
 
 
 def _map(path: Path) -> mmap.mmap:

@@ -10,7 +10,9 @@ from migrate.codes import M407, M410
 from migrate.formats import orbax_metadata
 from migrate.formats.files import children, is_dir, is_file
 from migrate.formats.item import Item, ItemInfo, Location
+from migrate.formats.losses import losses
 from migrate.formats.msgpack import MsgpackFile
+from migrate.formats.orbax_era import T5X, Evidence, describe_era, is_t5x
 from migrate.formats.orbax_metadata import parameter_name
 from migrate.formats.orbax_tree import Inline, Nothing, Records, Source, StoredArray, Text, lost_values, outline
 from migrate.formats.zarr_metadata import METADATA_KEYS, ArrayMetadata
@@ -57,21 +59,37 @@ class OrbaxItem(Item):
         handler = handler or orbax_metadata.read_handlers(folder).get("")
         found = outline(
             Records(
-                folder, declared, self._values, orbax_metadata.read_strings(folder), self._store.names, handler=handler
+                folder,
+                declared,
+                self._values,
+                orbax_metadata.read_strings(folder),
+                self._store.names,
+                handler=handler,
+                t5x=self._values is not None and is_t5x(self._values),
             )
         )
         self._sources = found.sources
         self._arrays = self._read_array_metadata()
+        self._words = self._find_words()
         self._fill_missing = declared is None or declared.fill_missing
         self._impls, key_notes = self._find_key_impls()
         tree = AbstractTree.build(self._leaves().items(), found.containers)
+        era = describe_era(Evidence(folder, declared, self._values, self._store))
         self.info = ItemInfo(
-            format=self._format(),
+            format=self._format(era),
             tree=tree,
-            era=orbax_metadata.describe_era(folder, declared),
+            era=era,
             zarr3=any(array.driver == "zarr3" for array in self._arrays.values()),
             metadata=orbax_metadata.read_custom_metadata(folder, declared),
-            notes=(*self._store.notes, *found.notes, *key_notes, *self._value_notes(), *self._strays()),
+            notes=(
+                *self._store.notes,
+                *found.notes,
+                *key_notes,
+                *self._value_notes(),
+                *self._word_notes(),
+                *self._strays(),
+                *losses(tree),
+            ),
         )
 
     def _read_array_metadata(self) -> Mapping[str, ArrayMetadata]:
@@ -81,6 +99,17 @@ class OrbaxItem(Item):
         if lost:
             raise lost_values(self._folder, lost)
         return arrays
+
+    def _find_words(self) -> frozenset[str]:
+        """The names of the arrays of bfloat16 that are stored as uint16."""
+        named = (source.name for source in self._sources.values() if isinstance(source, StoredArray) and source.words)
+        return frozenset(name for name in named if self._arrays[name].aval.dtype == "uint16")
+
+    def _word_notes(self) -> list[Diagnostic]:
+        if not self._words:
+            return []
+        message = f"{len(self._words)} arrays of `{self._folder}` are uint16, as T5X stored bfloat16; read as bfloat16"
+        return [M410.at(message, paths=sorted(self._words))]
 
     def _find_key_impls(self) -> tuple[dict[str, str], list[Diagnostic]]:
         """The short names of the implementations of typed PRNG keys, by parameter name."""
@@ -117,7 +146,7 @@ class OrbaxItem(Item):
 
     def _stored_leaf(self, source: StoredArray) -> AbstractLeaf:
         array = self._arrays[source.name]
-        taken_over = self._store.movable(source.name) and not self._may_fill(source.name)
+        taken_over = self._is_movable(source.name) and not self._may_fill(source.name)
         storage = Storage(
             array.driver,
             array.chunks,
@@ -127,10 +156,13 @@ class OrbaxItem(Item):
             database=self._store.in_database(source.name),
         )
         kind: Kind = "scalar" if source.scalar and not array.aval.shape else "array"
-        leaf = AbstractLeaf(kind, array.aval, storage=storage)
+        aval = replace(array.aval, dtype="bfloat16") if source.name in self._words else array.aval
+        leaf = AbstractLeaf(kind, aval, storage=storage)
         return key_leaf(leaf, self._impls[source.name]) if source.name in self._impls else leaf
 
-    def _format(self) -> str:
+    def _format(self, era: str) -> str:
+        if era == T5X:
+            return "t5x zarr"
         if self._store.is_ocdbt:
             return "orbax ocdbt"
         return "orbax zarr" if self._arrays or not self._values else "orbax msgpack"
@@ -167,7 +199,13 @@ class OrbaxItem(Item):
 
     def _read(self, name: str) -> np.ndarray[Any, Any]:
         array = self._store.read(name, fill_missing=self._may_fill(name))
+        if name in self._words:
+            return array.view(dtypes.to_numpy("bfloat16"))
         return as_keys(array, self._impls[name]) if name in self._impls else array
+
+    def _is_movable(self, name: str) -> bool:
+        """Whether others than this reader make the right array of a parameter's chunks."""
+        return self._store.movable(name) and name not in self._words
 
     def _may_fill(self, name: str) -> bool:
         """Whether a missing chunk means zeros; without a fill value every version stored every chunk."""
@@ -176,7 +214,7 @@ class OrbaxItem(Item):
     def location(self, stored: KeyPath) -> Location | None:
         """Where the chunks of an array lie."""
         source = self._sources[stored]
-        if not isinstance(source, StoredArray):
+        if not isinstance(source, StoredArray) or not self._is_movable(source.name):
             return None
         name = source.name
         return self._store.location(name, fill_missing=self._may_fill(name), key_impl=self._impls.get(name))

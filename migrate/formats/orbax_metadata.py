@@ -154,20 +154,3 @@ def as_metadata(custom: object) -> dict[str, Any]:
     if isinstance(custom, dict):
         return custom
     return {} if custom is None else {"custom_metadata": custom}
-
-
-def describe_era(folder: Path, tree: TreeMetadata | None) -> str:
-    """The versions of Orbax that can have written an item, from the files and fields that came and went."""
-    has_aggregate = is_file(folder / "checkpoint")
-    if tree is None:
-        newest = is_file(folder / "manifest.ocdbt") and has_aggregate
-        return "orbax-checkpoint 0.4.0 to 0.4.2" if newest else "orbax-checkpoint before 0.4.3"
-    evidence = (
-        (is_file(folder / "commit_success.txt"), "0.12.3 or later"),
-        ("use_ocdbt" in tree.flags, "0.11.31 or later"),
-        (is_dir(folder / "array_metadatas"), "0.11.9 or later"),
-        ("custom_metadata" in tree.flags, "0.11.1 or later"),
-        ("store_array_data_equal_to_fill_value" in tree.flags, "0.10.1 or later"),
-        (has_aggregate, "0.4.3 to 0.5.20"),
-    )
-    return "orbax-checkpoint " + next((words for found, words in evidence if found), "0.4.3 or later")

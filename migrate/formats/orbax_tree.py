@@ -35,10 +35,14 @@ _EMPTY = {
 
 @dataclass(frozen=True, slots=True)
 class StoredArray:
-    """The value is an array in the store, under a parameter's name."""
+    """The value is an array in the store, under a parameter's name.
+
+    `words` where T5X may have stored bfloat16 as uint16, for which no model of its has a use.
+    """
 
     name: str
     scalar: bool = False
+    words: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,7 @@ class Records:
     Attributes:
       names: lists the arrays, and is asked only when nothing else is there.
       handler: the class that saved the item, where that is known.
+      t5x: whether T5X's own checkpointer wrote it.
     """
 
     folder: Path
@@ -89,6 +94,7 @@ class Records:
     strings: Mapping[str, str]
     names: Callable[[], list[str]]
     handler: str | None = None
+    t5x: bool = False
 
 
 def outline(records: Records) -> Outline:
@@ -158,6 +164,8 @@ def _from_node(path: KeyPath, node: object, records: Records) -> Source:
     name = _placeholder(path, node, records.folder)
     if name is None:
         return Inline()
+    if isinstance(node, SavedSpec):
+        return StoredArray(name, words=node.dtype == "bfloat16" or records.t5x)
     return Text(records.strings[name]) if name in records.strings else StoredArray(name)
 
 

@@ -178,21 +178,34 @@ class Unmerged(_GatheredPlace):
         return found.pop() if found else None
 
 
-class NestedDatabase(Database):
+class Nested(Place):
     """A database in a subdirectory, for parameters whose names begin with its path.
 
     Orbax 0.1.7 to 0.3.5 took the part of a parameter's name before the last slash for a directory.
     """
 
+    ocdbt = True
     movable = False
 
-    def __init__(self, folder: Path, subfolder: str) -> None:
-        super().__init__(folder / subfolder)
-        self._prefix = f"{subfolder}/"
+    def __init__(self, database: Place, subfolder: str) -> None:
+        super().__init__(database.path)
+        self._database, self._prefix = database, f"{subfolder}/"
 
     def stored_name(self, name: str) -> str:
         """What follows the directory."""
         return name.removeprefix(self._prefix)
+
+    def keys(self, context: Any) -> list[str]:
+        """Every key, with the directory."""
+        return [f"{self._prefix}{key}" for key in self._database.keys(context)]
+
+    def read(self, keys: Sequence[str], context: Any) -> list[bytes | None]:
+        """The values of keys as they are in the database."""
+        return self._database.read(keys, context)
+
+    def kvstore(self, prefix: str, context: Any) -> tuple[dict[str, Any], Any]:
+        """What lies below `prefix` in the database."""
+        return self._database.kvstore(prefix, context)
 
 
 class LiteralFolder(_GatheredPlace):

@@ -31,7 +31,7 @@ from migrate.formats.places import (
     EarlyDatabase,
     Folder,
     LiteralFolder,
-    NestedDatabase,
+    Nested,
     Place,
     Unmerged,
 )
@@ -69,9 +69,14 @@ class ZarrStore:
         return self._places[0].ocdbt
 
     @property
-    def writer(self) -> str | None:
-        """The version of TensorStore that wrote the database, where its files say so."""
-        return "TensorStore 0.1.35" if isinstance(self._places[0], EarlyDatabase) else None
+    def is_early(self) -> bool:
+        """Whether TensorStore 0.1.35 wrote the database."""
+        return isinstance(self._places[0], EarlyDatabase)
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether every process wrote a database of its own."""
+        return any(is_file(child / "manifest.ocdbt") for child in children(self.folder))
 
     def _databases(self) -> list[Place]:
         if is_file(self.folder / "manifest.ocdbt"):
@@ -115,7 +120,7 @@ class ZarrStore:
         )
         for subfolder in subfolders:
             if is_file(self.folder / subfolder / "manifest.ocdbt"):
-                nested = NestedDatabase(self.folder, subfolder)
+                nested = Nested(self._database(self.folder / subfolder), subfolder)
                 self._look(nested, [name for name in names if name.rpartition("/")[0] == subfolder])
         literal = [name for name in names if "\\" in name]
         if literal:

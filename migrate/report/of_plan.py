@@ -47,7 +47,7 @@ def plan_report(
         rows=tuple(shown),
         omitted=f"… {len(rows) - len(shown)} more lines (-v shows all)" if len(rows) > len(shown) else "",
         summary=(*_summary(plan, verbose=verbose), *_ending(plan, dry_run=dry_run)),
-        findings=findings((*plan.diagnostics, *plan.source.notes), text_of),
+        findings=findings((*plan.diagnostics, *plan.source.concerns), text_of),
         data=plan_data(plan),
     )
 
