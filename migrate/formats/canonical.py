@@ -4,6 +4,9 @@ A Variable or a box is saved as a node with the one child `value` (`raw_value` b
 and goes with the version and with how the state was saved, so rules and reports never see it. It is decided leaf by
 leaf: within one checkpoint a boxed kernel lies beside a plain bias. An attention module may itself be called `value`;
 it has children of its own, so only a leaf that is the lone child of its node is a box's.
+
+A module that was itself saved as a pytree (Flax 0.12 on) has `_pytree__state` in every node, which is Flax's own and
+holds nothing; it is left out too.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 Unbox = Literal["auto", "never"]
 
 _LEVELS = ("value", "raw_value")
+_OWN = "_pytree__state"
 
 
 def canonical(stored: AbstractTree, unbox: Unbox = "auto") -> tuple[AbstractTree, Mapping[KeyPath, KeyPath]]:
@@ -32,6 +36,8 @@ def canonical(stored: AbstractTree, unbox: Unbox = "auto") -> tuple[AbstractTree
     child_count = _count_children(stored)
     leaves, origin = [], {}
     for path, leaf in stored.leaves.items():
+        if path and path[-1] == _OWN and leaf.kind == "none":
+            continue
         boxed = len(path) > 1 and path[-1] in _LEVELS and leaf.kind != "empty" and child_count[path[:-1]] == 1
         name = path[:-1] if boxed else path
         leaves.append((name, _with_box(leaf, path[-1]) if boxed else leaf))

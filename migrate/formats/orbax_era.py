@@ -43,7 +43,7 @@ def _with_metadata(folder: Path, declared: TreeMetadata) -> str:
     has_jax_arrays = any(leaf.value_type == "jax.Array" for leaf in declared.leaves)
     steps = (
         (is_file(folder / "commit_success.txt"), "0.12.3 or later"),
-        ("use_ocdbt" in declared.flags, "0.11.31 to 0.12.2"),
+        ("use_ocdbt" in declared.flags, "0.11.31 or later"),
         (is_dir(folder / "array_metadatas"), "0.11.9 to 0.11.30"),
         ("custom_metadata" in declared.flags, "0.11.1 to 0.11.8" if has_jax_arrays else "0.11.1 to 0.11.30"),
         ("store_array_data_equal_to_fill_value" in declared.flags, "0.10.1 to 0.11.0"),

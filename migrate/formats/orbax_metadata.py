@@ -67,7 +67,7 @@ def read_tree(folder: Path) -> TreeMetadata | None:
 
 def _parse_tree(content: dict[str, Any]) -> TreeMetadata:
     leaves: dict[KeyPath, Declared] = {}
-    containers: dict[KeyPath, Container] = {}
+    children: dict[KeyPath, set[tuple[str, int]]] = {}
     for entry in content["tree_metadata"].values():
         keys = [(str(key["key"]), int(key["key_type"])) for key in entry["key_metadata"]]
         path = tuple(name for name, _ in keys)
@@ -75,10 +75,20 @@ def _parse_tree(content: dict[str, Any]) -> TreeMetadata:
         if path in leaves:
             raise ValueError(f"`{'/'.join(path)}` stands there twice")
         leaves[path] = Declared(path, str(value["value_type"]), value.get("skip_deserialize") is True)
-        containers.update({path[:depth]: "list" for depth, (_, kind) in enumerate(keys) if kind == _SEQUENCE})
+        for depth, key in enumerate(keys):
+            children.setdefault(path[:depth], set()).add(key)
     _refuse_inner_leaves(leaves)
     flags = {name: value for name, value in content.items() if name != "tree_metadata"}
-    return TreeMetadata(tuple(leaves.values()), containers, flags)
+    lists: dict[KeyPath, Container] = {node: "list" for node, keys in children.items() if _is_list(keys)}
+    return TreeMetadata(tuple(leaves.values()), lists, flags)
+
+
+def _is_list(children: set[tuple[str, int]]) -> bool:
+    """Whether a node's keys are the indices of a list; an `nnx.List` that was saved as a pytree has names beside them.
+
+    A key's type is Orbax's word for it: 1 is an index, 2 a name.
+    """
+    return children == {(str(index), _SEQUENCE) for index in range(len(children))}
 
 
 def _refuse_inner_leaves(leaves: Mapping[KeyPath, Declared]) -> None:
