@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from migrate.codes import M401, M406, M409
 from migrate.errors import CheckpointError, did_you_mean
 from migrate.formats.files import is_dir, is_file, read_head, refuse_lfs_pointer, refuse_lfs_pointers_below
-from migrate.formats.flax_item import FlaxItem
+from migrate.formats.flax_item import BESIDE, FlaxItem
 from migrate.formats.msgpack import looks_like_msgpack
 from migrate.formats.orbax_item import ignored_files
 from migrate.formats.orbax_step import (
@@ -115,7 +115,8 @@ def _open_root(
     root: Path, steps: Steps, wanted: int | Literal["latest"] | None, item: str | None, unbox: Unbox
 ) -> CheckpointReader:
     chosen = steps.choose(wanted)
-    others = [path.name for path in steps.others if path.name not in ("metadata", "descriptor")]
+    known = {"metadata", "descriptor", *(f"{found.path.name}{BESIDE}" for found in steps.steps)}
+    others = [path.name for path in steps.others if path.name not in known]
     notes = [*steps.notes(), *([ignored_files(root, others)] if others else [])]
     items, around = _open_chosen(chosen.path, item)
     around = replace(

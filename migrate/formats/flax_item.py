@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from migrate.formats.files import is_dir
+from migrate.formats.files import is_dir, missing
 from migrate.formats.item import Item, ItemInfo, Location
 from migrate.formats.losses import losses
 from migrate.formats.msgpack import OUTSIDE, MsgpackFile
 from migrate.formats.orbax_tree import lost_values
 from migrate.formats.zarr_store import ZarrStore
-from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, Storage
+from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, Storage, format_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,20 +24,28 @@ if TYPE_CHECKING:
     from migrate.formats.zarr_metadata import ArrayMetadata
 
 
+BESIDE = "_gda"
+"""What the folder of arrays is called, after the name of its file."""
+
+
 class FlaxItem(Item):
     """A msgpack file that is a whole checkpoint, with the folder of arrays beside it where there is one."""
 
     def __init__(self, path: Path) -> None:
         self._file = MsgpackFile(path)
-        beside = path.with_name(f"{path.name}_gda")
-        self._store = ZarrStore(beside) if is_dir(beside) else None
-        self._outside = _outside(self._file) if self._store else {}
+        beside = path.with_name(f"{path.name}{BESIDE}")
+        self._outside = _outside(self._file)
+        if self._outside and not is_dir(beside):
+            names = [format_path(leaf) for leaf in self._outside]
+            raise missing(path, f"`{beside.name}`, which holds its arrays, is not beside it", paths=tuple(names))
+        self._store = ZarrStore(beside) if self._outside else None
         arrays = self._read_array_metadata(beside)
         tree = AbstractTree.build(
             ((stored, self._leaf(stored, arrays)) for stored in self._file.nodes), self._file.containers
         )
         name = "flax msgpack and zarr" if self._outside else "flax msgpack"
-        self.info = ItemInfo(name, tree, era=self._file.era, notes=(*self._file.notes, *losses(tree)))
+        era = "flax 0.5.3 or later" if self._outside else self._file.era
+        self.info = ItemInfo(name, tree, era=era, notes=(*self._file.notes, *losses(tree)))
 
     def _read_array_metadata(self, beside: Path) -> Mapping[str, ArrayMetadata]:
         arrays = self._store.metadata(list(self._outside.values())) if self._store else {}

@@ -13,9 +13,9 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from migrate import dtypes
-from migrate.codes import M410, M411
+from migrate.codes import M403, M410
 from migrate.errors import CheckpointError, Diagnostic
-from migrate.formats.files import REPORT, damaged, read_head, refuse_lfs_pointer, unknown_dtype
+from migrate.formats.files import damaged, read_head, refuse_lfs_pointer, unknown_dtype
 from migrate.formats.msgpack_index import ArrayBytes, Node, RawBytes, index
 from migrate.formats.stored_dtype import UnknownDtypeError, stored_dtype
 from migrate.tree import AbstractArray, AbstractLeaf, Container, KeyPath, Storage, format_path
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _CHUNKED = "__msgpack_chunked_array__"
 OUTSIDE = "//GDAPlaceholder:"
 """What Flax wrote in place of an array that no single process could see; its key path follows."""
+PLACEHOLDERS = ("PLACEHOLDER://", "AGGREGATED://")
+"""What Orbax wrote in place of an array that lies beside the file; its name follows."""
 _NESTED: dict[type, Container] = {dict: "dict", list: "list", tuple: "tuple"}
 _PYTHON_DTYPES = {bool: "bool", int: "int64", float: "float64", complex: "complex128"}
 _INT64_END = 1 << 63
@@ -75,7 +77,17 @@ class MsgpackFile:
         self.nodes: dict[KeyPath, Node] = {}
         self.containers: dict[KeyPath, Container] = {}
         self.notes: list[Diagnostic] = []
+        self.named_tuples: list[KeyPath] = []
         self._flatten((), index(self._data, path))
+        self._note_named_tuples()
+
+    def _note_named_tuples(self) -> None:
+        if self.named_tuples:
+            message = f"{len(self.named_tuples)} named tuples are stored as names, fields and values"
+            names = [format_path(path) for path in self.named_tuples]
+            self.notes.append(
+                M410.at(f"{message}, as Flax did up to 0.3.4; read as dicts of their fields", paths=names)
+            )
 
     def _flatten(self, path: KeyPath, node: Node) -> None:
         kind = _NESTED.get(type(node))
@@ -83,6 +95,9 @@ class MsgpackFile:
             node, kind = self._chunked(node), None
         elif kind == "dict" and (spec := _saved_spec(node)) is not None:
             node, kind = spec, None
+        elif kind == "dict" and (fields := _named_tuple(node)) is not None:
+            node = fields
+            self.named_tuples.append(path)
         if kind is None or not node:
             self.nodes[path] = node
             return
@@ -120,10 +135,11 @@ class MsgpackFile:
         return AbstractLeaf("empty", container=_NESTED[type(node)])
 
     def _refuse_outside_array(self, path: KeyPath, node: Node) -> None:
-        """A value that is in no file that the reader of this file opens must not pass for text."""
-        if isinstance(node, SavedSpec) or (isinstance(node, str) and node.startswith(OUTSIDE)):
-            message = f"`{format_path(path)}` of `{self.path}` is stored outside the file, in a layout that is not read"
-            raise CheckpointError(M411.at(message, paths=(format_path(path),), help=REPORT))
+        """What stands for an array outside the file must not pass for a value when the file is opened alone."""
+        if isinstance(node, SavedSpec) or (isinstance(node, str) and node.startswith((OUTSIDE, *PLACEHOLDERS))):
+            message = f"`{format_path(path)}` of `{self.path}` only stands for an array, which is outside the file"
+            cure = f"open the directory `{self.path.parent}`, which the file is a part of"
+            raise CheckpointError(M403.at(message, paths=(format_path(path),), help=cure))
 
     def _array_leaf(self, path: KeyPath, node: ArrayBytes | ChunkedArray | RawBytes) -> AbstractLeaf:
         pieces = _pieces(node)
@@ -184,6 +200,8 @@ class MsgpackFile:
         texts = {_pieces(node)[0].dtype for node in self.nodes.values() if isinstance(node, ArrayBytes | ChunkedArray)}
         if any(text[:1] in "<>|=" for text in texts):
             return "flax before 0.3.2"
+        if self.named_tuples:
+            return "flax 0.3.2 to 0.3.4"
         return "flax 0.3.2 or later" if texts else "flax"
 
 
@@ -206,6 +224,16 @@ def _in_order(node: Node) -> list[Node]:
     if isinstance(node, dict):
         return [node.get(str(position)) for position in range(len(node))]
     return list(node) if isinstance(node, list | tuple) else []
+
+
+def _named_tuple(node: dict[str, Node]) -> dict[str, Node] | None:
+    """The fields of a named tuple as Flax up to 0.3.4 wrote it."""
+    if node.keys() != {"name", "fields", "values"} or not isinstance(node["name"], str):
+        return None
+    names, values = _in_order(node["fields"]), _in_order(node["values"])
+    is_one = len(set(map(str, names))) == len(values) and all(isinstance(name, str) for name in names)
+    digits = all(isinstance(node[part], dict) for part in ("fields", "values")) and len(node["fields"]) == len(names)
+    return dict(zip(names, values, strict=True)) if is_one and digits else None
 
 
 def _saved_spec(node: dict[str, Node]) -> SavedSpec | None:

@@ -40,15 +40,18 @@ def describe_era(evidence: Evidence) -> str:
 
 def _with_metadata(folder: Path, declared: TreeMetadata) -> str:
     """From 0.5.21 on; the latest change that left a trace decides, if the ones after it left none."""
-    has_jax_arrays = any(leaf.value_type == "jax.Array" for leaf in declared.leaves)
     steps = (
         (is_file(folder / "commit_success.txt"), "0.12.3 or later"),
         ("use_ocdbt" in declared.flags, "0.11.31 or later"),
         (is_dir(folder / "array_metadatas"), "0.11.9 to 0.11.30"),
-        ("custom_metadata" in declared.flags, "0.11.1 to 0.11.8" if has_jax_arrays else "0.11.1 to 0.11.30"),
+        ("custom_metadata" in declared.flags, "0.11.1 to 0.11.8" if _has_jax_arrays(declared) else "0.11.1 to 0.11.30"),
         ("store_array_data_equal_to_fill_value" in declared.flags, "0.10.1 to 0.11.0"),
     )
     return next((words for found, words in steps if found), "0.5.21 to 0.10.0")
+
+
+def _has_jax_arrays(declared: TreeMetadata) -> bool:
+    return any(leaf.value_type == "jax.Array" for leaf in declared.leaves)
 
 
 def _with_both(evidence: Evidence) -> str:
@@ -56,7 +59,8 @@ def _with_both(evidence: Evidence) -> str:
     folder, store = evidence.folder, evidence.store
     if is_file(folder / "_CHECKPOINT_METADATA"):
         return "orbax-checkpoint 0.5.11 to 0.5.20"
-    if store.is_ocdbt and (old := _old_sharding(folder)) is not None:
+    sharded = evidence.declared is not None and _has_jax_arrays(evidence.declared)
+    if sharded and store.is_ocdbt and not store.has_parts and (old := _old_sharding(folder)) is not None:
         return f"orbax-checkpoint {old}"
     return f"orbax-checkpoint {'0.4.4' if store.has_parts else '0.4.3'} to 0.5.20"
 

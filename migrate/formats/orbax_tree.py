@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from migrate.codes import M403, M410
 from migrate.errors import CheckpointError, Diagnostic
 from migrate.formats.files import COPY_WHOLE, is_dir
-from migrate.formats.msgpack import MsgpackFile, SavedSpec
+from migrate.formats.msgpack import PLACEHOLDERS, MsgpackFile, SavedSpec
 from migrate.formats.orbax_metadata import Declared, TreeMetadata, parameter_name
 from migrate.tree import AbstractLeaf, Container, KeyPath, format_path
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _BARE = ("checkpoint",)
-_PLACEHOLDERS = ("PLACEHOLDER://", "AGGREGATED://")
 _EMPTY = {
     "None": AbstractLeaf("none"),
     "Dict": AbstractLeaf("empty"),
@@ -178,7 +177,7 @@ def _placeholder(path: KeyPath, node: object, folder: Path) -> str | None:
         return node.folder
     if not isinstance(node, str):
         return None
-    for prefix in _PLACEHOLDERS:
+    for prefix in PLACEHOLDERS:
         if node.startswith(prefix):
             return node.removeprefix(prefix)
     return node if node == parameter_name(path) and (folder / node / ".zarray").is_file() else None

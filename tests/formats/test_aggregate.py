@@ -38,14 +38,20 @@ def declare(*keys, value_type="jax.Array", skip=False):
     }
 
 
-@pytest.mark.parametrize("prefix", ["PLACEHOLDER://", "AGGREGATED://"])
-def test_placeholders_lead_to_the_arrays_beside_the_file(item, prefix):
+@pytest.mark.parametrize(
+    ("prefix", "era"),
+    [
+        ("PLACEHOLDER://", "orbax 0.0.21 to orbax-checkpoint 0.4.2"),
+        ("AGGREGATED://", "orbax 0.0.19 to 0.0.20"),
+    ],
+)
+def test_placeholders_lead_to_the_arrays_beside_the_file(item, prefix, era):
     folder = item({"w": f"{prefix}w", "opt": {"m": f"{prefix}opt.m"}, "note": f"{prefix}note", "b": np.ones(2)})
     check_reader(lambda: open_reader(folder))
     with open_reader(folder) as reader:
         drivers = {path[0]: leaf.storage.driver for path, leaf in reader.abstract().tree.leaves.items()}
         values = read_all(reader)
-        assert ("orbax zarr", "orbax-checkpoint before 0.4.3") == (reader.abstract().format, reader.abstract().era)
+        assert ("orbax zarr", era) == (reader.abstract().format, reader.abstract().era)
     assert {"w": "zarr2", "opt": "zarr2", "note": "json", "b": "msgpack"} == drivers
     assert ((4, 3), 3, "hello") == (values["w",].shape, int(values["opt", "m"]), values["note",])
 
@@ -113,3 +119,69 @@ def test_a_declared_string_that_is_nowhere_is_refused(item):
     with pytest.raises(CheckpointError) as caught:
         open_reader(item({}, {"lost": declare("lost", value_type="string")}))
     assert [("M403", ("lost",))] == [(found.code, found.paths) for found in caught.value.diagnostics]
+
+
+@pytest.mark.parametrize(
+    "standing", ["PLACEHOLDER://w", "AGGREGATED://w", {"driver": "zarr", "kvstore": {"path": "w"}}]
+)
+def test_the_file_alone_is_refused_where_its_arrays_lie_beside_it(item, standing):
+    folder = item({"w": standing})
+    with pytest.raises(CheckpointError) as caught:
+        open_reader(folder / "checkpoint")
+    (diagnostic,) = caught.value.diagnostics
+    assert ("M403", ("w",), True) == (diagnostic.code, diagnostic.paths, f"`{folder}`" in diagnostic.help)
+
+
+def test_a_string_in_a_folder_of_its_own_is_read(item):
+    folder = item({"w": "PLACEHOLDER://w", "label": "PLACEHOLDER://label"})
+    (folder / "label").mkdir()
+    (folder / "label" / "_strings.json").write_text(json.dumps({"label": "cat"}))
+    with open_reader(folder) as reader:
+        assert "cat" == reader.read(("label",))
+        assert [("opt.m",)] == [note.paths for note in reader.abstract().notes]
+
+
+def test_a_folder_with_a_backslash_in_its_name_reads_as_old_versions_wrote_it(item, written):
+    folder = item({"back\\slash": "PLACEHOLDER://back\\slash"})
+    shutil.copytree(written("plain_zarr2", "typical") / "step", folder / "back\\slash")
+    check_reader(lambda: open_reader(folder))
+    with open_reader(folder) as reader:
+        assert 3 == int(reader.read(("back\\slash",)))
+        assert None is reader.location(("back\\slash",))
+
+
+T5X_SPEC = {"driver": "zarr", "dtype": "float32", "kvstore": {"driver": "file", "path": "target.w"}}
+
+
+@pytest.fixture
+def t5x(tmp_path):
+    """A checkpoint of T5X with a bfloat16 array, stored as its words, and one number in the msgpack file."""
+    import tensorstore as ts
+
+    words = np.arange(0x3F80, 0x3F86, dtype=np.uint16).reshape(2, 3)
+    metadata = {"shape": [2, 3], "chunks": [2, 3], "dtype": "<u2", "compressor": {"id": "gzip"}}
+    spec = {"driver": "zarr", "kvstore": f"file://{tmp_path}/target.w/", "metadata": metadata}
+    ts.open(spec, create=True).result().write(words).result()
+    state = {"target": {"w": {**T5X_SPEC, "dtype": "uint16"}}, "state": {"step": np.int32(7)}}
+    content = serialization.msgpack_serialize({"version": 3, "optimizer": state})
+    (tmp_path / "checkpoint").write_bytes(content)
+    return tmp_path
+
+
+def test_t5x_s_words_are_bfloat16_and_a_note_says_so(t5x):
+    check_reader(lambda: open_reader(t5x))
+    with open_reader(t5x) as reader:
+        checkpoint = reader.abstract()
+        w = reader.read(("optimizer", "target", "w"))
+        assert None is reader.location(("optimizer", "target", "w"))
+        assert 3 == reader.read(("version",))
+    assert ("t5x zarr", "t5x 2021 to 2023") == (checkpoint.format, checkpoint.era)
+    assert [[1.0, 1.0078125, 1.015625], [1.0234375, 1.03125, 1.0390625]] == w.astype(float).tolist()
+    assert [("M410", ("target.w",))] == [(note.code, note.paths) for note in checkpoint.notes]
+
+
+def test_words_of_others_stay_words(t5x):
+    """The same specification in a file of the first Orbax, which stored bfloat16 as it is."""
+    (t5x / "checkpoint").write_bytes(msgpack.packb({"w": {**T5X_SPEC, "dtype": "uint16"}}))
+    with open_reader(t5x) as reader:
+        assert "uint16[2,3]" == str(reader.abstract().tree.leaves["w",])

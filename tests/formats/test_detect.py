@@ -147,7 +147,7 @@ def test_flax_s_directories_and_files_are_steps_also_when_negative(written, tmp_
     assert (-2, 3) == list_steps(tmp_path)
     with open_reader(tmp_path, step=-2) as reader:
         assert (-2, "flax msgpack") == (reader.abstract().step, reader.abstract().format)
-    assert [("M409", "note", ("checkpoint_tmp",))] == notes(tmp_path)
+    assert ("M409", "note", ("checkpoint_tmp",)) in notes(tmp_path)
 
 
 def test_fractions_are_opened_by_path_and_a_note_says_so(tmp_path):

@@ -182,7 +182,30 @@ def test_a_dtype_that_jax_does_not_have_is_refused_and_never_unpickled(file, dty
 
 
 def test_arrays_outside_the_file_do_not_pass_for_text(file):
-    assert "M411" == refusal(file({"w": "//GDAPlaceholder:params/w"})).code
+    assert "M403" == refusal(file({"w": "//GDAPlaceholder:params/w"})).code
+
+
+def named_tuple(name, **fields):
+    names = dict(zip("0123", fields, strict=False))
+    return {"name": name, "fields": names, "values": dict(zip("0123", fields.values(), strict=False))}
+
+
+def test_named_tuples_of_the_first_versions_are_dicts_of_their_fields(file):
+    path = file({"opt": {"0": named_tuple("Adam", count=1, mu={"w": 2.5}), "1": named_tuple("Empty")}})
+    check_reader(lambda: open_reader(path))
+    with open_reader(path) as reader:
+        values, notes = read_all(reader), reader.abstract().notes
+    assert {("opt", "0", "count"): 1, ("opt", "0", "mu", "w"): 2.5, ("opt", "1"): None} == values
+    assert [("M410", ("opt/0", "opt/1"))] == [(note.code, note.paths) for note in notes]
+
+
+@pytest.mark.parametrize(
+    "change", [{"values": {"0": 1}}, {"fields": {"0": "a", "2": "b"}}, {"fields": ["a", "b"]}, {"name": 1}, {"more": 1}]
+)
+def test_a_dict_that_only_resembles_a_named_tuple_stays_as_it_is(file, change):
+    tree = {**named_tuple("Pair", a=1, b=2), **change}
+    with open_reader(file({"pair": tree})) as reader:
+        assert ("pair", "name") in reader.abstract().tree.leaves
 
 
 def test_every_truncation_of_a_file_is_refused(file):

@@ -47,28 +47,3 @@ def test_what_is_no_named_sharding_is_left_out(tmp_path, text):
 def test_custom_metadata_is_a_mapping_whatever_was_saved(tmp_path, custom, expected):
     (tmp_path / "_CHECKPOINT_METADATA").write_text(json.dumps({"custom_metadata": custom}))
     assert expected == orbax_metadata.read_custom_metadata(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("flags", "files", "expected"),
-    [
-        ({}, ["checkpoint"], "0.4.3 to 0.5.20"),
-        ({}, [], "0.4.3 or later"),
-        ({"store_array_data_equal_to_fill_value": True}, [], "0.10.1 or later"),
-        ({"custom_metadata": None}, [], "0.11.1 or later"),
-        ({"custom_metadata": None, "use_ocdbt": True}, [], "0.11.31 or later"),
-        ({"use_ocdbt": True}, ["commit_success.txt"], "0.12.3 or later"),
-    ],
-)
-def test_the_era_follows_from_files_and_fields(tmp_path, flags, files, expected):
-    for file in files:
-        (tmp_path / file).touch()
-    (tmp_path / "_METADATA").write_text(json.dumps({"tree_metadata": {}, **flags}))
-    assert f"orbax-checkpoint {expected}" == orbax_metadata.describe_era(tmp_path, orbax_metadata.read_tree(tmp_path))
-
-
-def test_the_era_without_a_tree_is_older(tmp_path):
-    assert "orbax-checkpoint before 0.4.3" == orbax_metadata.describe_era(tmp_path, None)
-    for name in ("checkpoint", "manifest.ocdbt"):
-        (tmp_path / name).touch()
-    assert "orbax-checkpoint 0.4.0 to 0.4.2" == orbax_metadata.describe_era(tmp_path, None)
