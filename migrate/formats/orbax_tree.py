@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _BARE = ("checkpoint",)
+ARRAY_HANDLER = "ArrayCheckpointHandler"
+"""The class that saves one array, which it calls `checkpoint`."""
 _EMPTY = {
     "None": AbstractLeaf("none"),
     "Dict": AbstractLeaf("empty"),
@@ -112,7 +114,7 @@ def _bare(found: Outline, records: Records) -> Outline:
     Where the files do not say who wrote them, one with `_METADATA` and a database was a tree with one key.
     """
     source = found.sources[_BARE]
-    by_other = records.handler is not None and not records.handler.endswith("ArrayCheckpointHandler")
+    by_other = records.handler is not None and not records.handler.endswith(ARRAY_HANDLER)
     in_database = records.declared is not None and not is_dir(records.folder / _BARE[0])
     if by_other or not isinstance(source, StoredArray) or (records.handler is None and in_database):
         return found

@@ -15,6 +15,7 @@ from migrate.codes import M410
 from migrate.formats.files import children, damaged, is_dir, is_file, read_json_object
 from migrate.formats.item import Item, Location
 from migrate.formats.orbax_item import OrbaxItem, as_keys, is_item, key_leaf
+from migrate.formats.orbax_tree import ARRAY_HANDLER
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,10 +48,10 @@ class RandomKeyItem(Item):
     def __init__(self, folder: Path) -> None:
         key = _key_folder(folder)
         assert key is not None, "not a random key"
-        self._item = OrbaxItem(key)
+        about = read_json_object(key.with_name(key.name + _METADATA) / "metadata")
+        self._item = OrbaxItem(key, handler=ARRAY_HANDLER if _TYPED in about else None)
         self.info = self._item.info
         self._impl: str | None = None
-        about = read_json_object(key.with_name(key.name + _METADATA) / "metadata")
         if about.get(_TYPED) is True:
             self._wrap(key)
 
