@@ -295,3 +295,103 @@ def test_half_a_character_is_no_text(copy_of):
     folder = copy_of(tree="host")
     (folder / "_strings.json").write_text('{"name": "\\ud800", "deep.text": ""}')
     assert "M404" == refusal(folder).code
+
+
+def flip(file, position):
+    """Another byte at a place of a file."""
+    content = bytearray(file.read_bytes())
+    content[position] ^= 0xFF
+    file.write_bytes(content)
+
+
+def largest(folder, pattern):
+    return max(folder.glob(pattern), key=lambda file: file.stat().st_size)
+
+
+def msgpack_file(content):
+    def write(folder):
+        shutil.rmtree(folder)
+        folder.write_bytes(content)
+
+    return write
+
+
+def declare_absent(folder):
+    key = {"key_metadata": [{"key": "ghost", "key_type": 2}], "value_metadata": {"value_type": "jax.Array"}}
+    edit_json(folder / "_METADATA", lambda content: content["tree_metadata"].update(ghost=key))
+
+
+def climb(folder):
+    shutil.rmtree(folder)
+    folder.mkdir()
+    (folder / "checkpoint").write_bytes(b"\x81\xa1w\xb6PLACEHOLDER://../../etc")
+
+
+ARRAY_OF_A_TERABYTE = b"\x81\xa1w\xc7\x17\x01\x93\x92\xce\x00\x0f\x42\x40\xce\x00\x0f\x42\x40\xa7float32\xc4\x01\x00"
+
+BROKEN = {
+    "truncated msgpack": ("ocdbt_zarr2", msgpack_file(b"\x82\xa1a\x01\xa1b"), "M404"),
+    "four billion entries": ("ocdbt_zarr2", msgpack_file(b"\xdf\xff\xff\xff\xff\xa1a\x01"), "M404"),
+    "four gigabytes of an array": ("ocdbt_zarr2", msgpack_file(b"\x81\xa1a\xc9\xff\xff\xff\xff\x01\x93"), "M404"),
+    "an array of a terabyte": ("ocdbt_zarr2", msgpack_file(ARRAY_OF_A_TERABYTE), "M404"),
+    "a recursion bomb": ("ocdbt_zarr2", msgpack_file(b"\x81\xa1a" + b"\x91" * 1_000_000), "M404"),
+    "a recursion bomb of JSON": ("ocdbt_zarr2", lambda folder: (folder / "_METADATA").write_text("[" * 10**6), "M404"),
+    "a pickle": ("ocdbt_zarr2", msgpack_file(b"\x80\x04\x95cos\nsystem\n"), "M401"),
+    "no manifest": ("ocdbt_zarr2", lambda folder: (folder / "manifest.ocdbt").unlink(), "M403"),
+    "no data files": ("ocdbt_zarr2", lambda folder: shutil.rmtree(folder / "d"), "M403"),
+    "no files that begin with a dot": (
+        "plain_zarr2",
+        lambda folder: [file.unlink() for file in folder.glob("*/.zarray")],
+        "M403",
+    ),
+    "a pointer for a manifest": ("ocdbt_zarr2", lambda folder: (folder / "manifest.ocdbt").write_text(POINTER), "M402"),
+    "a pointer for a file": ("ocdbt_zarr2", msgpack_file(POINTER.encode()), "M402"),
+    "a wrong checksum of the manifest": ("ocdbt_zarr2", lambda folder: flip(folder / "manifest.ocdbt", -1), "M404"),
+    "a wrong checksum of a node": ("ocdbt_zarr2", lambda folder: flip(largest(folder, "d/*"), -1), "M404"),
+    "a damaged chunk": ("plain_zarr2", lambda folder: flip(folder / "params.Dense_0.kernel" / "0.0", 0), "M404"),
+    "a truncated chunk": (
+        "plain_zarr2",
+        lambda folder: os.truncate(folder / "params.Dense_0.kernel" / "0.0", 9),
+        "M404",
+    ),
+    "a lost chunk": ("plain_zarr2", lambda folder: (folder / "params.Dense_0.kernel" / "0.0").unlink(), "M403"),
+    "a tree that names absent arrays": ("ocdbt_zarr2", declare_absent, "M403"),
+    "a name that leads out": ("ocdbt_zarr2", climb, "M404"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_the_command_says_what_is_wrong_and_what_to_do(copy_of, name):
+    """One error, with its cure, without a traceback and at once; where only an array is broken, when it is read."""
+    from click.testing import CliRunner
+
+    from migrate.cli.main import migrate
+
+    writer, damage, code = BROKEN[name]
+    folder = copy_of(writer)
+    damage(folder)
+    start = time.monotonic()
+    result = CliRunner().invoke(migrate, ["inspect", str(folder)])
+    if result.exit_code == 0:
+        result = CliRunner().invoke(
+            migrate, ["apply", "portable", "--verify", "full", str(folder), str(folder.parent / "new")]
+        )
+    assert time.monotonic() - start < 10
+    assert (2, 1) == (result.exit_code, result.stderr.count("error[")), result.output
+    assert f"error[{code}]: " in result.stderr
+    assert "= help: " in result.stderr
+    assert "Traceback" not in result.output
+    assert not (folder.parent / "new").exists()
+
+
+@pytest.mark.parametrize("name", ["four billion entries", "an array of a terabyte", "a recursion bomb"])
+def test_what_a_file_claims_costs_no_memory(copy_of, name):
+    """In a process that may not have more than three gigabytes of addresses."""
+    import subprocess
+    import sys
+
+    folder = copy_of()
+    BROKEN[name][1](folder)
+    command = ["sh", "-c", 'ulimit -v 3145728; exec "$@"', "sh", sys.executable, "-m", "migrate", "inspect", folder]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (2, True) == (result.returncode, "error[M404]" in result.stderr), result.stderr
