@@ -14,6 +14,7 @@ from migrate.planning.claims import Claims, claim_leaves, dropped_extras
 from migrate.planning.coverage import Coverage, cover, create_leaves, leftover, refuse_collisions, refuse_doubles
 from migrate.planning.gather import gather
 from migrate.planning.guards import guard
+from migrate.planning.levels import landing, settle_levels
 from migrate.planning.model import Created, Dropped, Plan, Task
 from migrate.planning.moments import Followed, follow
 from migrate.planning.outcome import outcome
@@ -72,6 +73,7 @@ def make_plan(
     """
     target = template.tree if template else None
     draft = _by_rules(source.tree, rules, target, source.extras)
+    draft = replace(draft, tasks=settle_levels(draft.tasks, source.tree, target))
     draft, unexpected = _rest(draft, source.tree, rules, target)
     covered = cover(rules, source.tree, target, draft.tasks, draft.created, draft.excused) if target else Coverage()
     created = (*draft.created, *covered.created)
@@ -174,8 +176,9 @@ def _rest(
     for path, leaf in source.leaves.items():
         if path in draft.settled:
             continue
-        if target is None or (path in target.leaves and path not in written and _alike(source, target, path)):
-            tasks.append(Task((path,), (path,), (0,), (), (leaf.aval,), (leaf.aval,)))
+        place = landing(path, leaf.box, target) if target else path
+        if target is None or (place in target.leaves and place not in written and _alike(leaf, target.leaves[place])):
+            tasks.append(Task((path,), (place,), (0,), (), (leaf.aval,), (leaf.aval,)))
         elif not leaf.has_data or rules.unmatched_source == "drop":
             dropped.append(Dropped(path, leaf))
         else:
@@ -183,6 +186,6 @@ def _rest(
     return replace(draft, tasks=tuple(tasks), dropped=tuple(dropped)), tuple(unexpected)
 
 
-def _alike(source: AbstractTree, target: AbstractTree, path: KeyPath) -> bool:
+def _alike(source: AbstractLeaf, target: AbstractLeaf) -> bool:
     """A leaf with data keeps its path onto a leaf with data; one without data never fills one with."""
-    return source.leaves[path].has_data == target.leaves[path].has_data
+    return source.has_data == target.has_data

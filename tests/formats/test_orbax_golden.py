@@ -1,0 +1,39 @@
+"""The checkpoints that Orbax keeps for its own tests of compatibility: whole ones read, lost data is refused."""
+
+from pathlib import Path
+
+import orbax.checkpoint.experimental.v1 as ocp1
+import pytest
+
+from migrate.errors import CheckpointError
+from migrate.formats.detect import open_reader
+from migrate.testing.readers import check_reader, read_all
+
+GOLDEN = Path(ocp1.__file__).parent / "_src/testing/compatibility/checkpoints"
+LOST = ("missing_pytree_data_dir_d", "missing_pytree_data_file_manifest.ocdbt")
+NO_TREE = ("deleted_checkpointable", "dummy_checkpointable_added")
+"""One without any item, and one with an item whose files are empty."""
+
+pytestmark = pytest.mark.skipif(not GOLDEN.is_dir(), reason="this version of Orbax comes without them")
+
+
+def checkpoints():
+    """The topmost directories that hold a step or an item."""
+    marks = {"_METADATA", "_sharding", "_CHECKPOINT_METADATA", "orbax.checkpoint", "state"}
+    found = {path.parent for path in GOLDEN.rglob("*") if path.name in marks}
+    return sorted(path for path in found if not found & set(path.parents)) if GOLDEN.is_dir() else []
+
+
+@pytest.mark.parametrize("path", checkpoints(), ids=lambda path: str(path.relative_to(GOLDEN)))
+def test_it_reads_whole_or_is_refused_with_the_reason(path):
+    if path.name in LOST:
+        with pytest.raises(CheckpointError) as caught:
+            open_reader(path)
+        assert ["M403"] == [found.code for found in caught.value.diagnostics]
+    elif path.name in NO_TREE:
+        with pytest.raises(CheckpointError):
+            open_reader(path)
+    else:
+        check_reader(lambda: open_reader(path))
+        with open_reader(path) as reader:
+            assert 2 == len(read_all(reader))
