@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from migrate.codes import M401, M406, M409
 from migrate.errors import CheckpointError, did_you_mean
-from migrate.formats.files import is_dir, is_file, read_head, refuse_lfs_pointer, refuse_lfs_pointers_below
+from migrate.formats.files import is_dir, is_file, read_head, read_json, refuse_lfs_pointer, refuse_lfs_pointers_below
 from migrate.formats.flax_item import BESIDE, FlaxItem
 from migrate.formats.msgpack import looks_like_msgpack
 from migrate.formats.orbax_item import ignored_files
@@ -18,6 +18,7 @@ from migrate.formats.orbax_step import (
     holds_item,
     is_marked,
     is_step,
+    json_file,
     open_item,
     read_root_metadata,
     read_step,
@@ -89,6 +90,9 @@ def _open_directory(
     if holds_item(where):
         _refuse_choice(where, step, item, "one item")
         return CheckpointReader(where, {"": open_item(where)}, unbox=unbox)
+    if (content := json_file(where)) is not None:
+        _refuse_choice(where, step, item, "one JSON item")
+        return CheckpointReader(where, {}, Surroundings(extras={where.name: read_json(content)}))
     steps = _steps_of(where)
     if steps is not None:
         return _open_root(where, steps, step, item, unbox)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from migrate.formats.files import is_dir, is_file, read_json_object
 from migrate.formats.msgpack import SavedSpec
+from migrate.formats.orbax_metadata import parameter_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +33,7 @@ class Evidence:
 def describe_era(evidence: Evidence) -> str:
     """The versions that can have written an item, in words; `orbax` was renamed `orbax-checkpoint` after 0.1.7."""
     if evidence.declared is not None and evidence.values is not None:
-        return _with_both(evidence)
+        return _with_both(evidence, evidence.declared)
     if evidence.declared is not None:
         return f"orbax-checkpoint {_with_metadata(evidence.folder, evidence.declared)}"
     return _UNRECORDED if evidence.values is None else _with_values(evidence, evidence.values)
@@ -54,23 +55,24 @@ def _has_jax_arrays(declared: TreeMetadata) -> bool:
     return any(leaf.value_type == "jax.Array" for leaf in declared.leaves)
 
 
-def _with_both(evidence: Evidence) -> str:
+def _with_both(evidence: Evidence, declared: TreeMetadata) -> str:
     """The tree in JSON and in msgpack: 0.4.3 to 0.5.20, and `StandardCheckpointer` since 0.3.4."""
     folder, store = evidence.folder, evidence.store
     if is_file(folder / "_CHECKPOINT_METADATA"):
         return "orbax-checkpoint 0.5.11 to 0.5.20"
-    sharded = evidence.declared is not None and _has_jax_arrays(evidence.declared)
-    if sharded and store.is_ocdbt and not store.has_parts and (old := _old_sharding(folder)) is not None:
+    if store.is_ocdbt and not store.has_parts and (old := _old_sharding(folder, declared)) is not None:
         return f"orbax-checkpoint {old}"
     return f"orbax-checkpoint {'0.4.4' if store.has_parts else '0.4.3'} to 0.5.20"
 
 
-def _old_sharding(folder: Path) -> str | None:
+def _old_sharding(folder: Path, declared: TreeMetadata) -> str | None:
     """The version by `_sharding`, which was not there at first, then had plain names, then empty entries."""
+    if not _has_jax_arrays(declared):
+        return None
     if not is_file(folder / "_sharding"):
         return "0.3.4 to 0.3.5"
     entries = read_json_object(folder / "_sharding")
-    if any("." in name or name.endswith("/") for name in entries):  # base64 has neither
+    if any(parameter_name(leaf.path) in entries for leaf in declared.leaves):
         return "0.4.0"
     return "0.4.1 to 0.4.2" if "" in entries.values() else None
 
@@ -88,7 +90,7 @@ def _with_values(evidence: Evidence, values: MsgpackFile) -> str:
     if evidence.store.is_early:
         return "orbax 0.1.7 or orbax-checkpoint 0.1.8, with tensorstore 0.1.35"
     if evidence.store.is_ocdbt:
-        return f"orbax-checkpoint {'0.4.0 to 0.4.2' if is_file(evidence.folder / '_sharding') else '0.1.7 to 0.3.5'}"
+        return f"orbax-checkpoint {'0.4.0' if is_file(evidence.folder / '_sharding') else '0.1.7'} to 0.4.2"
     return "orbax 0.1.4 to orbax-checkpoint 0.4.2" if values.containers else "orbax 0.0.21 to orbax-checkpoint 0.4.2"
 
 

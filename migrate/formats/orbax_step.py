@@ -83,7 +83,7 @@ def read_step(folder: Path) -> StepContents:
             raise CheckpointError(M409.at(message, help="take an earlier step"))
         if holds_item(child):
             items[child.name] = child
-        elif (content := _json_file(child)) is not None:
+        elif (content := json_file(child)) is not None:
             extras[child.name] = read_json(content)
         elif child.name not in _MARKERS:
             others.append(child.name)
@@ -91,7 +91,7 @@ def read_step(folder: Path) -> StepContents:
     return StepContents(items, extras, read_handlers(folder), read_custom_metadata(folder), notes)
 
 
-def _json_file(folder: Path) -> Path | None:
+def json_file(folder: Path) -> Path | None:
     """The file of a JSON item: the only one in its directory, but for the commit marker."""
     if not is_dir(folder):
         return None
@@ -100,13 +100,13 @@ def _json_file(folder: Path) -> Path | None:
 
 
 def choose_items(folder: Path, contents: StepContents, wanted: str | None) -> Mapping[str, Path]:
-    """All pytree items, or the wanted one.
+    """All pytree items, of which a step with JSON may have none, or the wanted one.
 
     Raises:
-      CheckpointError: there is none (M401), or none of this name (M406).
+      CheckpointError: there is nothing (M401), or none of this name (M406).
     """
     if wanted is None:
-        if not contents.items:
+        if not contents.items and not contents.extras:
             raise CheckpointError(M401.at(f"`{folder}` holds no pytree", help="see what is in it: `migrate inspect`"))
         return contents.items
     if wanted in contents.items:

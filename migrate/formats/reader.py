@@ -84,7 +84,7 @@ def _describe(
         metadata.update(info.metadata if len(infos) == 1 else _without_record(info.metadata))
     return AbstractCheckpoint(
         path=path,
-        format=", ".join(dict.fromkeys(info.format for info in infos)),
+        format=", ".join(dict.fromkeys(info.format for info in infos)) or "orbax json",
         items=dict(trees),
         era=", ".join(dict.fromkeys(info.era for info in infos if info.era)),
         step=around.step,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from migrate.codes import M304, M305, M306, M308, M502
+from migrate.codes import M304, M305, M306, M308, M401, M502
 from migrate.errors import Diagnostic
 from migrate.formats.base import AbstractCheckpoint
 from migrate.metadata import Metadata, already_applied
@@ -18,11 +18,20 @@ SHOWN = 5
 def guard(source: AbstractCheckpoint, rules: RuleSet, template: AbstractTree | None) -> Iterator[Diagnostic]:
     """Findings about the source, its own record of itself, and the template."""
     metadata = Metadata.from_json(source.metadata) or Metadata()
+    yield from _some_tree(source)
     yield from _source_structure(source, rules)
     yield from _target_structure(rules, template)
     yield from own_record(source)
     yield from _model(metadata, rules)
     yield from _twice(source, metadata, rules)
+
+
+def _some_tree(source: AbstractCheckpoint) -> Iterator[Diagnostic]:
+    if not source.items:
+        names = ", ".join(f"`{name}`" for name in source.extras)
+        yield M401.at(
+            f"there is no pytree to migrate: `{source.path}` holds JSON alone ({names})", help="copy it as it is"
+        )
 
 
 def own_record(source: AbstractCheckpoint) -> Iterator[Diagnostic]:

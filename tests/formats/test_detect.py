@@ -93,6 +93,20 @@ def test_an_item_that_is_not_there_is_refused_with_the_nearest_name(managed):
     assert "did you mean `params`?" in diagnostic.help
 
 
+def test_a_json_item_opens_alone_and_has_no_tree(managed):
+    with open_reader(managed / "ckpt_000010" / "config") as reader:
+        checkpoint = reader.abstract()
+    assert ("orbax json", {"config": {"depth": 3}}) == (checkpoint.format, checkpoint.extras)
+    assert {} == checkpoint.tree.leaves
+
+
+def test_a_step_with_json_alone_opens_too(root):
+    for name in ("params", "opt_state"):
+        shutil.rmtree(root / "ckpt_000001" / name)
+    with open_reader(root / "ckpt_000001") as reader:
+        assert {"depth": 3} == reader.abstract().extras["config"]
+
+
 def test_a_json_item_is_not_a_pytree_and_the_error_says_so(managed):
     assert "JSON" in refusal(managed, item="config").help
 

@@ -11,8 +11,8 @@ from migrate.testing.readers import check_reader, read_all
 
 GOLDEN = Path(ocp1.__file__).parent / "_src/testing/compatibility/checkpoints"
 LOST = ("missing_pytree_data_dir_d", "missing_pytree_data_file_manifest.ocdbt")
-NO_TREE = ("deleted_checkpointable", "dummy_checkpointable_added")
-"""One without any item, and one with an item whose files are empty."""
+EMPTY_FILES = "dummy_checkpointable_added"
+NO_TREE = "deleted_checkpointable"
 
 pytestmark = pytest.mark.skipif(not GOLDEN.is_dir(), reason="this version of Orbax comes without them")
 
@@ -30,9 +30,15 @@ def test_it_reads_whole_or_is_refused_with_the_reason(path):
         with pytest.raises(CheckpointError) as caught:
             open_reader(path)
         assert ["M403"] == [found.code for found in caught.value.diagnostics]
-    elif path.name in NO_TREE:
-        with pytest.raises(CheckpointError):
+    elif path.name == EMPTY_FILES:
+        with pytest.raises(CheckpointError, match="not JSON"):
             open_reader(path)
+        assert open_reader(path, item="state").abstract().tree.leaves
+    elif path.name == NO_TREE:
+        assert ({}, ["metadata"]) == (
+            open_reader(path).abstract().tree.leaves,
+            list(open_reader(path).abstract().extras),
+        )
     else:
         check_reader(lambda: open_reader(path))
         with open_reader(path) as reader:

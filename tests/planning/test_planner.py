@@ -1,9 +1,13 @@
 """What a plan promises: every leaf accounted for, every mistake found, all at once."""
 
 import time
+from pathlib import Path
 
 import pytest
 
+from migrate.formats.base import AbstractCheckpoint
+from migrate.planning.planner import make_plan
+from migrate.rules.loader import parse_rules
 from tests.planning.trees import codes, moves, planned
 
 QKV = {f"l_{i}/{n}/kernel": "8,2,4" for i in range(12) for n in "qkv"}
@@ -13,6 +17,13 @@ def test_an_empty_rule_list_keeps_every_leaf():
     plan = planned("", {"a/b": "2", "c": "int32:scalar", "d": "none"}, {})
     assert {("a/b",): ("a/b",), ("c",): ("c",), ("d",): ("d",)} == moves(plan)
     assert plan.applicable
+
+
+def test_a_source_without_a_pytree_is_refused_before_its_json_is_lost():
+    source = AbstractCheckpoint(Path("old"), "orbax json", {}, extras={"config": {}})
+    plan = make_plan(source, parse_rules("migrate: 1\nrules: []", "rules.yaml"), None)
+    assert ["M401"] == codes(plan)
+    assert "`config`" in plan.diagnostics[0].message
 
 
 def test_a_leaf_that_no_rule_names_keeps_its_path_onto_the_template():
