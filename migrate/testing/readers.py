@@ -92,6 +92,8 @@ def threads_read_what_one_reads(opened: Open) -> None:
             together = list(pool.map(reader.read, paths))
         for path, value in zip(paths, together, strict=True):
             assert same_value(reader.read(path), value), format_path(path)
+        assert list(reader.read_all()) == list(reader.abstract().tree.leaves)
+        assert all(same_value(reader.read(path), value) for path, value in reader.read_all().items())
 
 
 def closing_twice_is_harmless(opened: Open) -> None:
