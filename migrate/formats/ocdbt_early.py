@@ -24,7 +24,7 @@ _ZSTD = 1
 _MOST_BYTES = 64 << 20
 """Of one decoded manifest or node; the version's own limit was 8 MiB."""
 _MOST_ENTRIES = 1 << 24
-_DEEPEST = 32
+_HIGHEST = 32
 _NOWHERE = (1 << 64) - 1
 """The offset that the root of an empty database has."""
 
@@ -72,7 +72,7 @@ def read_entries(folder: Path) -> dict[str, bytes | Slice]:
     """
     manifest = folder / "manifest.ocdbt"
     root = _root(_Body(manifest, manifest.read_bytes(), _MANIFEST), folder)
-    entries = [] if root is None else list(_entries(root, folder, b"", _DEEPEST))
+    entries = [] if root is None else list(_entries(root, folder, b"", set()))
     keys = [key for key, _ in entries]
     if any(one >= other for one, other in pairwise(keys)):
         raise damaged(manifest, "the keys of its tree are not in order (OCDBT of TensorStore 0.1.35)")
@@ -103,11 +103,13 @@ def _root(body: _Body, folder: Path) -> _Child | None:
     return _Child(places[-1], heights[-1])
 
 
-def _entries(node: _Child, folder: Path, prefix: bytes, depth: int) -> Iterator[tuple[str, bytes | Slice]]:
+def _entries(node: _Child, folder: Path, prefix: bytes, seen: set[Slice]) -> Iterator[tuple[str, bytes | Slice]]:
+    """What lies below a node; no node lies below two, so that a tree costs no more than its files."""
     body = _Body(node.place.file, node.place.read(), _NODE)
     height, count = body.take(1)[0], body.count()
-    if height != node.height or depth == 0:
+    if height != node.height or height > _HIGHEST or node.place in seen:
         raise body.damaged("a node of the tree is not where it should be")
+    seen.add(node.place)
     common = body.varints(count) if height else []
     shared = [0, *body.varints(count - 1)]
     own = body.varints(count)
@@ -116,7 +118,7 @@ def _entries(node: _Child, folder: Path, prefix: bytes, depth: int) -> Iterator[
         yield from _values(body, keys, folder)
         return
     for key, length, place in zip(keys, common, body.places(count, folder), strict=True):
-        yield from _entries(_Child(place, height - 1), folder, key[: len(prefix) + length], depth - 1)
+        yield from _entries(_Child(place, height - 1), folder, key[: len(prefix) + length], seen)
 
 
 def _keys(body: _Body, shared: list[int], own: list[int], prefix: bytes) -> Iterator[bytes]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from migrate.codes import M403, M410
 from migrate.errors import CheckpointError, Diagnostic
-from migrate.formats.files import COPY_WHOLE, is_dir
+from migrate.formats.files import COPY_WHOLE, is_dir, is_file
 from migrate.formats.msgpack import PLACEHOLDERS, MsgpackFile, SavedSpec
 from migrate.formats.orbax_metadata import Declared, TreeMetadata, parameter_name
 from migrate.tree import AbstractLeaf, Container, KeyPath, format_path
@@ -182,7 +182,7 @@ def _placeholder(path: KeyPath, node: object, folder: Path) -> str | None:
     for prefix in PLACEHOLDERS:
         if node.startswith(prefix):
             return node.removeprefix(prefix)
-    return node if node == parameter_name(path) and (folder / node / ".zarray").is_file() else None
+    return node if node == parameter_name(path) and is_file(folder / node / ".zarray") else None
 
 
 def _from_declared(leaf: Declared, found: Source | None, records: Records) -> Source | None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import abc
 import os
+from bisect import bisect_left
 from functools import cached_property
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any
 
 from migrate.formats.files import children, damaged, explain_store_failure, is_dir, read_file
@@ -142,17 +144,28 @@ class _GatheredPlace(Place):
     ocdbt = True
     movable = False
 
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._sorted: list[str] | None = None
+
     def kvstore(self, prefix: str, context: Any) -> tuple[dict[str, Any], Any]:
         """The keys below `prefix` in a store in memory, which its context alone keeps alive."""
         import tensorstore as ts
 
         alone = ts.Context()
         store = ts.KvStore.open({"driver": "memory"}, context=alone).result()
-        keys = [key for key in self.keys(context) if key.startswith(prefix)]
+        keys = self._below(prefix, context)
         for key, value in zip(keys, self.read(keys, context), strict=True):
             if value is not None:
                 store.write(key.removeprefix(prefix), value).result()
         return {"driver": "memory"}, alone
+
+    def _below(self, prefix: str, context: Any) -> list[str]:
+        """The keys that begin with `prefix`, which lie together in their order."""
+        if self._sorted is None:
+            self._sorted = sorted(self.keys(context))
+        first = bisect_left(self._sorted, prefix)
+        return list(takewhile(lambda key: key.startswith(prefix), islice(self._sorted, first, None)))
 
 
 class Unmerged(_GatheredPlace):

@@ -401,3 +401,24 @@ def test_what_a_file_claims_costs_no_memory(copy_of, name):
     command = ["sh", "-c", 'ulimit -v 3145728; exec "$@"', "sh", sys.executable, "-m", "migrate", "inspect", folder]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (2, True) == (result.returncode, "error[M404]" in result.stderr), result.stderr
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "//etc/x", "/", "a" * 5000, "a/" * 2000 + "b", "\\", "a\\../b"])
+def test_odd_names_of_arrays_are_missed_or_refused(tmp_path, name):
+    import msgpack
+
+    (tmp_path / "item").mkdir()
+    (tmp_path / "item" / "checkpoint").write_bytes(msgpack.packb({"w": f"PLACEHOLDER://{name}", name: name}))
+    assert refusal(tmp_path / "item").code in ("M403", "M404")
+
+
+def test_a_database_of_2023_whose_nodes_go_in_circles(tmp_path):
+    """A root that is its own child: magic, version, no compression; height, one entry, and where it lies."""
+    node_id, node = bytes(16), b"\x0c\xdb\x20\xde\0\0" + b"\x01\x01" + b"\0" + b"\x01a"
+    place = node_id + b"\0" + bytes([len(node) + 21]) + b"\0\0\0"
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / node_id.hex()).write_bytes(node + place)
+    configuration = bytes(16) + b"\x64\x64\x04\0"
+    versions = b"\x01" + b"\x01" + b"\x01" + place
+    (tmp_path / "manifest.ocdbt").write_bytes(b"\x0c\xdb\x3a\x2a\0\0" + configuration + versions)
+    assert "not where it should be" in refusal(tmp_path).message
