@@ -172,8 +172,8 @@ class OrbaxItem(Item):
 
     def _strays(self) -> list[Diagnostic]:
         """A note with the files that no part of the format is named after; a bare leaf's chunks have no such names."""
-        texts = {parameter_name(path) for path, source in self._sources.items() if isinstance(source, Text)}
-        parameters = {name.split("/", 1)[0] for name in (*self._arrays, *texts)}
+        names = [*self._arrays, *map(parameter_name, self._sources)]  # of values in other files, an empty folder
+        parameters = {part for name in names for part in (name.split("/", 1)[0], name.split("\\", 1)[0])}
         own = {*_OWN_FILES, *parameters}
         strays = [
             child.name

@@ -146,7 +146,7 @@ def read_strings(folder: Path) -> dict[str, str]:
 def read_custom_metadata(folder: Path, tree: TreeMetadata | None = None) -> dict[str, Any]:
     """The custom metadata of a step or item: `_CHECKPOINT_METADATA`'s, then `_METADATA`'s, which wins."""
     file = folder / "_CHECKPOINT_METADATA"
-    outer = read_json_object(file).get("custom_metadata") if is_file(file) else None
+    outer = custom_metadata(read_json_object(file)) if is_file(file) else None
     inner = tree.flags.get("custom_metadata") if tree else None
     return {**as_metadata(outer), **as_metadata(inner)}
 
@@ -157,6 +157,11 @@ def read_handlers(folder: Path) -> dict[str, str]:
     handlers = read_json_object(file).get("item_handlers") if is_file(file) else None
     named = handlers if isinstance(handlers, dict) else {"": handlers}
     return {name: handler for name, handler in named.items() if isinstance(handler, str)}
+
+
+def custom_metadata(content: Mapping[str, Any]) -> object:
+    """The user's part of a metadata file; it was called `custom` at first (Orbax 0.10 to 0.11.9)."""
+    return content.get("custom_metadata", content.get("custom"))
 
 
 def as_metadata(custom: object) -> dict[str, Any]:

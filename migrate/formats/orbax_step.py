@@ -13,7 +13,7 @@ from migrate.codes import M401, M406, M409
 from migrate.errors import CheckpointError, Diagnostic, did_you_mean
 from migrate.formats.files import children, is_dir, is_file, read_json, read_json_object
 from migrate.formats.orbax_item import OrbaxItem, ignored_files, is_item
-from migrate.formats.orbax_metadata import as_metadata, read_custom_metadata, read_handlers
+from migrate.formats.orbax_metadata import as_metadata, custom_metadata, read_custom_metadata, read_handlers
 from migrate.formats.random_key import RandomKeyItem, is_random_key
 
 if TYPE_CHECKING:
@@ -123,5 +123,5 @@ def read_root_metadata(root: Path) -> dict[str, Any]:
         file = root / "metadata" / name
         if is_file(file):
             content = read_json_object(file)
-            return as_metadata(content.get("custom_metadata") if name == "_ROOT_METADATA" else content)
+            return as_metadata(custom_metadata(content) if name == "_ROOT_METADATA" else content)
     return {}

@@ -189,6 +189,12 @@ def test_old_root_metadata_is_plain_json(root):
         assert {"old": True, "run": 10} == dict(reader.abstract().metadata)
 
 
+def test_the_first_root_metadata_of_their_own_file_had_another_name(root):
+    (root / "metadata" / "_ROOT_METADATA").write_text(json.dumps({"custom": {"old": True}}))
+    with open_reader(root) as reader:
+        assert {"old": True, "run": 10} == dict(reader.abstract().metadata)
+
+
 def test_the_item_s_own_metadata_wins(root):
     file = root / "ckpt_000010" / "params" / "_METADATA"
     content = json.loads(file.read_text())

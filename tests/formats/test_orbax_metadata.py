@@ -40,6 +40,12 @@ def test_what_is_no_named_sharding_is_left_out(tmp_path, text):
     assert None is sharding_of(tmp_path, {"a": text})
 
 
+@pytest.mark.parametrize("key", ["custom_metadata", "custom"])
+def test_custom_metadata_is_found_under_its_present_and_its_first_name(tmp_path, key):
+    (tmp_path / "_CHECKPOINT_METADATA").write_text(json.dumps({key: {"a": 1}}))
+    assert {"a": 1} == orbax_metadata.read_custom_metadata(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("custom", "expected"),
     [({"a": 1}, {"a": 1}), (None, {}), ([1], {"custom_metadata": [1]}), ("x", {"custom_metadata": "x"})],
