@@ -211,6 +211,7 @@ def plan(
     as_step: bool = False,
     link: Literal["auto", "never"] = "auto",
     max_ram: int | None = None,
+    destination: StrPath | None = None,
 ) -> Plan:
     """Decide what happens to every leaf; nothing is read and nothing is written.
 
@@ -223,6 +224,7 @@ def plan(
       as_step: whether a checkpoint of one pytree is written as a step with one item, for a `CheckpointManager` root.
       max_ram: host bytes that `apply` will be given, for the plan to say how much of them it needs.
       link: whether arrays whose bytes do not change are linked (`auto`), or read and written like all others (`never`).
+      destination: where it is to be written; its suffix may ask for a single file, which cannot hold everything.
 
     Returns:
       The plan. A mistake of the user raises nothing here: `plan.applicable` says no, `plan.diagnostics` say why.
@@ -234,7 +236,20 @@ def plan(
     axes, table = _placement(mesh, partition)
     made = make_plan(checkpoint.abstract, rule_set, built, mesh=axes, partition=table, link=link == "auto")
     diagnostics = (*made.diagnostics, *getattr(built, "notes", ()))
-    return replace(made, as_step=as_step, max_ram=max_ram, diagnostics=diagnostics)
+    made = replace(made, as_step=as_step, max_ram=max_ram, diagnostics=diagnostics)
+    return made if destination is None else _fit(made, destination, axes)
+
+
+def _fit(made: Plan, destination: StrPath, axes: Mesh | None) -> Plan:
+    """The plan as the kind of file or directory that the destination becomes can carry it out."""
+    from migrate.engine.outputs import is_single_file, output_of
+
+    if not is_single_file(destination):
+        return made
+    if axes is not None:
+        message = f"{destination} is a single file, which records no mesh"
+        raise UsageError(M412.at(message, help="leave `--mesh` out, or write a directory"))
+    return output_of(destination).fit(made)
 
 
 def _placement(mesh: Mesh | str | None, partition: Partition | StrPath | None) -> tuple[Mesh | None, Partition | None]:
@@ -337,10 +352,11 @@ def verify(
             _read_all(checkpoint, listener)
     compared = None
     if plan is not None and source is not None:
-        from migrate.engine.verify import verify as compare
+        from migrate.engine.outputs import output_at
 
-        plan = replace(plan, as_step=any(checkpoint.abstract.items))
-        compared = compare(plan, source.reader, Path(destination), listener=listener)
+        output = output_at(Path(destination))
+        plan = output.fit(replace(plan, as_step=any(checkpoint.abstract.items)))
+        compared = output.check_values(plan, source.reader, Path(destination), listener)
     return Verified(len(checkpoint.tree.leaves), compared, recorded, template.spec if template else None)
 
 

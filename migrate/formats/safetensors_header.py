@@ -166,10 +166,9 @@ def write_header(tensors: Mapping[str, tuple[str, tuple[int, ...]]], metadata: M
       metadata: text by text.
     """
     names = {ours: theirs for theirs, ours in DTYPES.items()}
-    order = list(DTYPES.values())
     fields: dict[str, Any] = {METADATA: dict(sorted(metadata.items()))} if metadata else {}
     position = 0
-    for name in sorted(tensors, key=lambda name: (-order.index(tensors[name][0]), name.encode())):
+    for name in file_order({name: dtype for name, (dtype, _) in tensors.items()}):
         dtype, shape = tensors[name]
         end = position + prod(shape) * dtypes.item_bytes(dtype)
         fields[name] = {"dtype": names[dtype], "shape": list(shape), "data_offsets": [position, end]}
@@ -177,3 +176,9 @@ def write_header(tensors: Mapping[str, tuple[str, tuple[int, ...]]], metadata: M
     text = json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % ALIGNMENT)
     return len(text).to_bytes(LENGTH_BYTES, "little") + text
+
+
+def file_order(dtypes_by_name: Mapping[str, str]) -> list[str]:
+    """Names in the order in which their tensors lie in a file: widest dtypes first, so that each is aligned."""
+    rank = {dtype: -position for position, dtype in enumerate(DTYPES.values())}
+    return sorted(dtypes_by_name, key=lambda name: (rank[dtypes_by_name[name]], name.encode()))
