@@ -221,14 +221,15 @@ def plan(
       template: what the target expects, or `module:callable`; by default what the rule file names.
       mesh: axes and sizes, as a value or as `data=-1,model=4`; without it the output suits any devices.
       partition: which key paths are split over which axes, or its file.
-      as_step: whether a checkpoint of one pytree is written as a step with one item, for a `CheckpointManager` root.
+      as_step: whether one pytree is written as a step with one item, for a `CheckpointManager` root.
       max_ram: host bytes that `apply` will be given, for the plan to say how much of them it needs.
       link: whether arrays whose bytes do not change are linked (`auto`), or read and written like all others (`never`).
-      destination: where it is to be written; its suffix may ask for a single file, which cannot hold everything.
+      destination: where it will be written; a single file, as its suffix may ask for, cannot hold everything.
 
     Returns:
       The plan. A mistake of the user raises nothing here: `plan.applicable` says no, `plan.diagnostics` say why.
     """
+    from migrate.engine.outputs import fitted
     from migrate.planning.planner import make_plan
 
     rule_set = load_rules(rules) if isinstance(rules, str | os.PathLike) else rules
@@ -237,19 +238,7 @@ def plan(
     made = make_plan(checkpoint.abstract, rule_set, built, mesh=axes, partition=table, link=link == "auto")
     diagnostics = (*made.diagnostics, *getattr(built, "notes", ()))
     made = replace(made, as_step=as_step, max_ram=max_ram, diagnostics=diagnostics)
-    return made if destination is None else _fit(made, destination, axes)
-
-
-def _fit(made: Plan, destination: StrPath, axes: Mesh | None) -> Plan:
-    """The plan as the kind of file or directory that the destination becomes can carry it out."""
-    from migrate.engine.outputs import is_single_file, output_of
-
-    if not is_single_file(destination):
-        return made
-    if axes is not None:
-        message = f"{destination} is a single file, which records no mesh"
-        raise UsageError(M412.at(message, help="leave `--mesh` out, or write a directory"))
-    return output_of(destination).fit(made)
+    return made if destination is None else fitted(made, destination, mesh=axes is not None)
 
 
 def _placement(mesh: Mesh | str | None, partition: Partition | StrPath | None) -> tuple[Mesh | None, Partition | None]:
@@ -270,8 +259,7 @@ def apply(plan: Plan, checkpoint: Checkpoint, destination: StrPath, **options: A
       plan: one that is applicable.
       checkpoint: the source that it was made for.
       destination: where the new checkpoint appears, all at once, when it is complete and verified.
-      **options: see `migrate.engine.run.apply`: `overwrite`, `verify`, `allow_code`, `max_ram`, `jobs`, `compression`,
-        `listener`, `stopped`.
+      **options: `overwrite`, `verify`, `max_ram` and all others of `migrate.engine.run.apply`.
 
     Raises:
       PlanError: the plan is not applicable.

@@ -14,6 +14,7 @@ from migrate.errors import UsageError
 
 if TYPE_CHECKING:
     from migrate.engine.output import Output
+    from migrate.planning.model import Plan
 
 SUFFIXES = (".safetensors", ".msgpack")
 """What DST ends with where it becomes a single file."""
@@ -33,6 +34,25 @@ def is_single_file(destination: str | os.PathLike[str]) -> bool:
         advice = f"end DST with {written} for a single file, or with nothing for a checkpoint of Orbax"
         raise UsageError(M412.at(f"{destination}: `{suffix}` files are not written", help=advice))
     return suffix in SUFFIXES
+
+
+def fitted(plan: Plan, destination: str | os.PathLike[str], *, mesh: bool) -> Plan:
+    """The plan as what a DST of this name becomes can carry it out.
+
+    Args:
+      plan: what is to be done.
+      destination: DST.
+      mesh: whether the plan was made for a mesh.
+
+    Raises:
+      UsageError: a single file was asked for a mesh, or its format is not written (M412).
+    """
+    if not is_single_file(destination):
+        return plan
+    if mesh:
+        message = f"{destination} is a single file, which records no mesh"
+        raise UsageError(M412.at(message, help="leave `--mesh` out, or write a directory"))
+    return output_of(destination).fit(plan)
 
 
 def output_of(destination: str | os.PathLike[str]) -> Output:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from migrate.engine import commit, run, staging, workspace
+from migrate.engine import commit, orbax_output, run, staging, workspace
 from migrate.events import LeafDone, PhaseDone, PhaseStarted
 from tests.engine.sources import MIXED_RULES, opened, plan_for
 
@@ -59,7 +59,7 @@ MOMENTS = {
     "leaf-1": lambda: at(LeafDone, "stage", 1),
     "leaf-3": lambda: at(LeafDone, "stage", 3),
     "stage-ends": lambda: at(PhaseDone, "stage"),
-    "relink": lambda: inside(run, "relink"),
+    "relink": lambda: inside(orbax_output, "relink"),
     "link-begins": lambda: inside(commit, "_link_tree"),
     "sidecars": lambda: inside(commit, "_write_sidecars"),
     "commit-ends": lambda: at(PhaseDone, "commit"),

