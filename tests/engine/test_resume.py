@@ -35,7 +35,7 @@ def expected(source, tmp_path_factory):
 def remains(source, tmp_path_factory):
     """A directory for every moment, with what a kill at that moment left."""
     folder = tmp_path_factory.mktemp("remains")
-    subprocess.run([sys.executable, "-W", "ignore", killed.__file__, source, folder], check=True)
+    subprocess.run([sys.executable, "-W", "ignore", killed.__file__, source, folder, "new"], check=True)
     return folder
 
 
