@@ -73,7 +73,7 @@ MOMENTS = {
 
 
 FILE_MOMENTS = {
-    **{name: MOMENTS[name] for name in MOMENTS if name not in ("relink", "link-begins", "shardings")},
+    **{name: MOMENTS[name] for name in MOMENTS if name not in ("relink", "link-begins", "sidecars")},
     "remembering": lambda: inside(file_output, "remember"),
     "finishing": lambda: inside(file_store.FileStore, "finish"),
 }

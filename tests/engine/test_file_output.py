@@ -53,12 +53,10 @@ def written(form, tree, values, path):
     layout = form.layout(held, {"migrate": {"model": "m"}}, texts)
     store = path.with_name(f"{path.name}.store")
     remember(store, {}, layout.size)
-    with FileStore(store, layout) as opened_store:
+    with FileStore(store, layout, form.encoded) as opened_store:
         for key, leaf in held.leaves.items():
-            if leaf.kind == "array":
+            if leaf.is_numeric:
                 opened_store.write(key, leaf, np.asarray(values[key]), codec=None, done=nobody)
-            elif leaf.kind == "scalar":
-                opened_store.put(layout.rooms[key], 0, memoryview(form.encoded(leaf, values[key])))
         opened_store.finish(layout.fixed)
     file_of(store).replace(path)
     return held
@@ -127,7 +125,7 @@ def test_a_safetensors_file_is_byte_for_byte_the_librarys(tmp_path):
     form, tree = SafetensorsFile(), AbstractTree.build(leaves.items())
     layout = form.layout(tree, {}, {})
     remember(tmp_path, {}, layout.size)
-    with FileStore(tmp_path, layout) as store:
+    with FileStore(tmp_path, layout, form.encoded) as store:
         for path, array in arrays.items():
             store.write(path, leaves[path], array, codec=None, done=nobody)
         store.finish(layout.fixed)
@@ -157,7 +155,7 @@ def test_flax_reads_arrays_in_pieces_as_it_writes_them(tmp_path, monkeypatch, li
 def test_slots_of_one_leaf_are_filled_one_after_another(tmp_path):
     layout = Layout.of([b"<", Slot(("a",), 3), b"|", Slot(("a",), 2), b">"])
     remember(tmp_path, {}, layout.size)
-    with FileStore(tmp_path, layout) as store:
+    with FileStore(tmp_path, layout, MsgpackFile().encoded) as store:
         for start, content in ((4, b"e"), (0, b"ab"), (2, b"cd")):
             store.put(layout.rooms["a",], start, memoryview(content))
         store.finish(layout.fixed)
