@@ -148,6 +148,8 @@ class FileOutput(Output):
                 problems += differences(plan, meant, found)
                 compared += len(meant)
                 report(meant, plan, listener)
+                written.release()
+                reader.release()
         refuse(problems)
         return compared
 

@@ -237,6 +237,7 @@ class _Work:
             self.sink(path, staged)
         if trims:
             give_back_freed()
+            self.reader.release()
 
     def flush(self) -> None:
         """Makes everything durable that was written."""

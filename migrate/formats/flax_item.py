@@ -63,6 +63,10 @@ class FlaxItem(Item):
         """Where the bytes of an array lie in the file."""
         return None if stored in self._outside else self._file.extents(stored)
 
+    def release(self) -> None:
+        """Let go of the pages of the mapped file."""
+        self._file.release()
+
     def location(self, stored: KeyPath) -> Location | None:
         """Where the chunks of an array beside the file lie."""
         if self._store is None or stored not in self._outside:

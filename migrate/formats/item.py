@@ -92,5 +92,8 @@ class Item(abc.ABC):
         """Where the bytes of an array lie, one part after another; None where they are encoded in any way."""
         return None
 
+    def release(self) -> None:  # noqa: B027 - most formats keep nothing
+        """Let go of memory that holds what can be read again."""
+
     def close(self) -> None:  # noqa: B027 - most formats hold nothing open
         """Release files."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from migrate import dtypes
 from migrate.codes import M410, M411
 from migrate.errors import CheckpointError, Diagnostic
-from migrate.formats.files import REPORT, damaged, read_head, refuse_lfs_pointer, unknown_dtype
+from migrate.formats.files import REPORT, damaged, let_go, read_head, refuse_lfs_pointer, unknown_dtype
 from migrate.formats.item import Extent
 from migrate.formats.msgpack_index import ArrayBytes, Node, RawBytes, index
 from migrate.formats.stored_dtype import UnknownDtypeError, stored_dtype
@@ -203,6 +203,10 @@ class MsgpackFile:
         ]
         array = views[0] if isinstance(node, ArrayBytes | RawBytes) else np.concatenate(views).reshape(node.shape)
         return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+    def release(self) -> None:
+        """Let go of the pages of the mapped file."""
+        let_go(self._data)
 
     @property
     def era(self) -> str:

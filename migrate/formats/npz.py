@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from migrate import dtypes
 from migrate.codes import M407, M410, M411
 from migrate.errors import CheckpointError, Diagnostic
-from migrate.formats.files import damaged, read_head, refuse_lfs_pointer
+from migrate.formats.files import damaged, let_go, read_head, refuse_lfs_pointer
 from migrate.formats.flat_names import collisions, split_names
 from migrate.formats.item import Extent, Item, ItemInfo
 from migrate.formats.stored_dtype import UnknownDtypeError, stored_dtype
@@ -175,15 +175,22 @@ class NpzItem(Item):
     def _content(self, member: _Member) -> Any:
         if member.info.compress_type == zipfile.ZIP_STORED:
             begin = self._offset(member.info)
-            end = begin + member.info.file_size
-            view = memoryview(self._data)[begin:end]
-            if zlib.crc32(view) != member.info.CRC:
-                raise damaged(self._path, f"the checksum of `{member.info.filename}` is another one")
+            view = memoryview(self._data)[begin : begin + member.info.file_size]
+            self._check(view, member.info)
             return view[member.start :]
         try:
             return self._inflated(member)
         except _ZIP_ERRORS as error:
             raise damaged(self._path, f"`{member.info.filename}` cannot be decompressed ({error})") from error
+
+    def _check(self, view: memoryview, info: zipfile.ZipInfo) -> None:
+        found = 0
+        for start in range(0, len(view), _READ_BYTES):
+            found = zlib.crc32(view[start : start + _READ_BYTES], found)
+            if len(view) > _READ_BYTES:
+                let_go(self._data)
+        if found != info.CRC:
+            raise damaged(self._path, f"the checksum of `{info.filename}` is another one")
 
     def _inflated(self, member: _Member) -> bytearray:
         content, filled = bytearray(member.nbytes), 0
@@ -204,12 +211,22 @@ class NpzItem(Item):
         return begin
 
     def extents(self, stored: KeyPath) -> tuple[Extent, ...] | None:
-        """Where an array's bytes lie; None for those that are compressed, in Fortran order or in foreign byte order."""
+        """Where an array's bytes lie; None for those that are compressed, in Fortran order or in foreign byte order.
+
+        Raises:
+          CheckpointError: the bytes are not those that the archive's checksum is of.
+        """
         member = self._members_by_path[stored]
         plain = member.dtype.isnative and not member.fortran and not member.is_text
         if member.info.compress_type != zipfile.ZIP_STORED or not plain:
             return None
-        return (Extent(self._path, self._offset(member.info) + member.start, member.nbytes),)
+        begin = self._offset(member.info)
+        self._check(memoryview(self._data)[begin : begin + member.info.file_size], member.info)
+        return (Extent(self._path, begin + member.start, member.nbytes),)
+
+    def release(self) -> None:
+        """Let go of the pages of the mapped file."""
+        let_go(self._data)
 
     def close(self) -> None:
         """Release the archive; values that were read stay."""

@@ -73,6 +73,11 @@ class CheckpointReader(Reader):
         item, stored = self._origin[path]
         return item.extents(stored)
 
+    def release(self) -> None:
+        """Let go of memory that holds what can be read again: pages of mapped files."""
+        for item in self._items.values():
+            item.release()
+
     def close(self) -> None:
         """Release files."""
         for item in self._items.values():

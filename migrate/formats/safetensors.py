@@ -19,6 +19,7 @@ from migrate.formats.files import (
     damaged,
     is_dir,
     is_file,
+    let_go,
     missing,
     read_head,
     read_json_object,
@@ -76,6 +77,7 @@ class SafetensorsItem(Item):
         """
         self._notes: list[Diagnostic] = []
         files = [_File(file) for file in self._files(path)]
+        self._files_read = files
         self._tensors = _by_name(files)
         self._refuse_lost(path)
         metadata = _together(file.metadata for file in files)
@@ -153,6 +155,11 @@ class SafetensorsItem(Item):
         file, tensor = self._tensors[self._names[stored]]
         return (Extent(file.path, tensor.offset, tensor.nbytes),)
 
+    def release(self) -> None:
+        """Let go of the pages of the mapped files."""
+        for file in self._files_read:
+            let_go(file.data)
+
 
 class _File:
     """One mapped file."""
@@ -163,8 +170,8 @@ class _File:
             raise damaged(path, "it is empty")
         self.path = path
         with path.open("rb") as file:
-            self._data = mmap(file.fileno(), 0, access=ACCESS_READ)
-        header = read_header(self._data, path)
+            self.data = mmap(file.fileno(), 0, access=ACCESS_READ)
+        header = read_header(self.data, path)
         self.tensors, self.metadata = header.tensors, header.metadata
 
     def array(self, tensor: Tensor) -> Any:
@@ -175,7 +182,7 @@ class _File:
         if not tensor.nbytes:
             return np.empty(tensor.shape, dtype)
         count = tensor.nbytes // dtype.itemsize
-        return np.frombuffer(self._data, dtype, count=count, offset=tensor.offset).reshape(tensor.shape)
+        return np.frombuffer(self.data, dtype, count=count, offset=tensor.offset).reshape(tensor.shape)
 
 
 def _by_name(files: Iterable[_File]) -> dict[str, tuple[_File, Tensor]]:
