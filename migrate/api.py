@@ -13,13 +13,14 @@ Nothing heavy is imported before it is needed: opening a msgpack file never impo
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-from migrate.codes import M306, M412
+from migrate.codes import M306, M412, M505
 from migrate.errors import (
     CheckpointError,
     Diagnostic,
@@ -372,16 +373,12 @@ def _check_template(checkpoint: Checkpoint, template: Template) -> None:
 
 
 def _mismatch(how: str, paths: tuple[KeyPath, ...], spec: str) -> Diagnostic:
-    from migrate.codes import M505
-
     message = f"{len(paths)} of the leaves that `{spec}` and the checkpoint have: each {how}"
     return M505.at(message, paths=map(format_path, paths), help="`migrate diff DST --template M:F` shows both sides")
 
 
 def _read_all(checkpoint: Checkpoint, listener: Listener) -> None:
     """Reads every leaf and compares its shape and dtype with what the metadata says."""
-    import time
-
     start = time.monotonic()
     listener(PhaseStarted("verify", len(checkpoint.tree.leaves), checkpoint.tree.nbytes))
     for path in checkpoint.tree.leaves:
