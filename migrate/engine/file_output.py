@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from migrate.engine.differences import differs, refuse, report, structure_proble
 from migrate.engine.file_layout import FileFormat, Layout
 from migrate.engine.file_store import FileStore, file_of, recall, remember
 from migrate.engine.layout import SINGLE, ItemPlan, item_plans
+from migrate.engine.links import link_file
 from migrate.engine.output import Effort, Output, Staged
 from migrate.engine.provenance import new_metadata
 from migrate.engine.staged_array import Digest, digest, stored_name
@@ -99,7 +99,7 @@ class FileOutput(Output):
         layout = self._layout(item.tree, note)
         with FileStore(store, layout, self._form.encoded) as opened:
             opened.finish(layout.fixed)
-        os.link(file_of(store), work.result)
+        link_file(file_of(store), work.result)
         return staged
 
     def check_digests(
