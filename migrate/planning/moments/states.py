@@ -1,0 +1,134 @@
+"""The states that an optimizer's state is made of, in the order of the chain, each with its slots and its own leaves.
+
+Wrappers (`masked`, `MultiSteps`, `inject_hyperparams`) hold other states; every leaf belongs to the innermost. Holes
+of the chain, where a transform keeps nothing, are not there: NNX does not write them, Linen writes `None`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from migrate.planning.moments.names import INNER, OWN, name_of
+from migrate.planning.moments.slots import Slot
+from migrate.tree import AbstractTree, KeyPath, format_path, natural_key
+
+OPT_STATE = "opt_state"
+"""What Flax's training states and optimizers call the state of the optimizer."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One transform's state.
+
+    Attributes:
+      optimizer: where the state of the whole optimizer lies.
+      prefix: where this one lies.
+      slots: its fields that mirror the params, by name.
+      leaves: its other leaves with data, relative to `prefix`: counts, hyperparameters.
+    """
+
+    optimizer: KeyPath
+    prefix: KeyPath
+    slots: Mapping[str, Slot] = field(default_factory=dict)
+    leaves: tuple[KeyPath, ...] = ()
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """Its fields that hold data."""
+        return frozenset(self.slots) | {path[0] for path in self.leaves}
+
+    @property
+    def name(self) -> str | None:
+        """Optax's name of the transform; None for an unknown one."""
+        return name_of(self.fields)
+
+    @property
+    def title(self) -> str:
+        """What a sentence calls it."""
+        return f"{f'`{self.name}`' if self.name else 'the state'} in `{format_path(self.place)}`"
+
+    @property
+    def place(self) -> KeyPath:
+        """Where people find it: a copy of the params that no transform owns is its own place."""
+        lone = self.prefix == self.optimizer and not self.leaves and len(self.slots) == 1
+        return next(iter(self.slots.values())).prefix if lone else self.prefix
+
+    @property
+    def kind(self) -> frozenset[str]:
+        """What must be equal for two states to be of one transform: the name, or else the fields."""
+        return frozenset([self.name]) if self.name else self.fields
+
+    @property
+    def labels(self) -> KeyPath:
+        """The names on the way from the optimizer to the state; indices say nothing, they shift."""
+        return tuple(part for part in self.prefix[len(self.optimizer) :] if not part.isdecimal())
+
+    @property
+    def paths(self) -> tuple[KeyPath, ...]:
+        """Every leaf with data."""
+        moments = [slot.prefix + path for slot in self.slots.values() for path in sorted(slot.paths)]
+        return (*moments, *(self.prefix + path for path in self.leaves))
+
+
+def find_states(tree: AbstractTree, slots: Sequence[Slot]) -> tuple[State, ...]:
+    """The states that have these slots, and those beside them that have none, in natural order.
+
+    Args:
+      tree: the slots' tree.
+      slots: copies of one root of params.
+    """
+    optimizers = _optimizers(tree, slots)
+    lone = [s for s in slots if not any(_below(s.prefix, node) for node in optimizers)]
+    states = [State(s.prefix[:-1], s.prefix[:-1], {s.prefix[-1]: s}) for s in lone]
+    for node in optimizers:
+        states += _states_of(tree, node, [slot for slot in slots if _below(slot.prefix, node)])
+    return tuple(sorted(states, key=lambda state: natural_key(state.prefix)))
+
+
+def _states_of(tree: AbstractTree, optimizer: KeyPath, slots: Sequence[Slot]) -> list[State]:
+    found: defaultdict[KeyPath, dict[str, Slot]] = defaultdict(dict)
+    leaves: defaultdict[KeyPath, list[KeyPath]] = defaultdict(list)
+    for slot in slots:
+        found[slot.prefix[:-1]][slot.prefix[-1]] = slot
+    for path, leaf in tree.leaves.items():
+        if leaf.has_data and _below(path, optimizer) and not any(_below(path, slot.prefix) for slot in slots):
+            node = _owner(path, len(optimizer))
+            leaves[node].append(path[len(node) :])
+    return [State(optimizer, node, found.get(node, {}), tuple(leaves.get(node, ()))) for node in {*found, *leaves}]
+
+
+def _owner(path: KeyPath, start: int) -> KeyPath:
+    """The state that a leaf without a slot belongs to."""
+    own = next((index for index in range(start, len(path)) if path[index] in OWN), len(path) - 1)
+    return path[:own]
+
+
+def _optimizers(tree: AbstractTree, slots: Iterable[Slot]) -> list[KeyPath]:
+    """Nodes that hold an optimizer's whole state; those of known states where nothing is called `opt_state`."""
+    holders = {slot.prefix[: slot.prefix.index(OPT_STATE) + 1] for slot in slots if OPT_STATE in slot.prefix}
+    others = [slot.prefix for slot in slots if OPT_STATE not in slot.prefix]
+    holders |= {_stem(path[:-1]) for path in others if name_of(_children(tree, path[:-1]))}
+    if not holders:  # an optimizer without moments has counts at most
+        named = (path[: path.index(OPT_STATE) + 1] for path in tree.leaves if OPT_STATE in path[:-1])
+        holders = set(named)
+    tops = [node for node in holders if not any(_below(node, other) for other in holders if other != node)]
+    return sorted(tops, key=natural_key)
+
+
+def _stem(node: KeyPath) -> KeyPath:
+    """The node without the indices and wrappers that lead into a chain."""
+    inside = next((i for i, part in enumerate(node) if i and (part.isdecimal() or part in INNER)), len(node))
+    return node[:inside]
+
+
+def _children(tree: AbstractTree, node: KeyPath) -> set[str]:
+    depth = len(node)
+    return {
+        p[depth] for p, leaf in tree.leaves.items() if leaf.has_data and p[:depth] == node and len(p) > depth
+    } - INNER
+
+
+def _below(path: KeyPath, node: KeyPath) -> bool:
+    return path[: len(node)] == node
