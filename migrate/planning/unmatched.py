@@ -28,7 +28,7 @@ def missing_leaves(paths: Sequence[KeyPath], template: AbstractTree, fresh: Sequ
         rest = [path for path in rest if path not in group]
         yield M204.at(
             f"{count(group, 'target leaf is', 'target leaves are')} never written: "
-            f"the source's optimizer has no {what}",
+            f"the source has no counterpart of {what}",
             paths=map(format_path, group),
             help=f"`- create: {{to: {pattern}, init: template}}` starts it as the optimizer does",
         )
@@ -67,8 +67,8 @@ def leftover(
     for what, group, pattern in _states(rest, source, lost):
         rest = [path for path in rest if path not in group]
         yield M205.at(
-            f"{count(group, 'source leaf is', 'source leaves are')} neither used nor dropped: the target's optimizer "
-            f"has no {what}",
+            f"{count(group, 'source leaf is', 'source leaves are')} neither used nor dropped: "
+            f"the target has no counterpart of {what}",
             paths=map(format_path, group),
             help=f"`- drop: {pattern}` leaves it behind",
         )
@@ -101,12 +101,17 @@ def _states(
     for state in states:
         whole = [path for path in tree.leaves if _inside(path, state.optimizer) and tree.leaves[path].has_data]
         if state.optimizer and chosen >= {*whole} and whole:
-            group, what, pattern = whole, f"state like that in `{format_path(state.optimizer)}`", [state.optimizer]
+            group, what, pattern = whole, _all(state.optimizer, states), [state.optimizer]
         else:
             group, what, pattern = [p for p in state.paths if p in chosen], state.title, []
         if group and not done & {*group}:
             done |= {*group}
             yield what, group, _patterns(pattern, state, tree)
+
+
+def _all(optimizer: KeyPath, states: Sequence[State]) -> str:
+    titles = dict.fromkeys(f"`{state.name}`" for state in states if state.optimizer == optimizer and state.name)
+    return f"{', '.join(titles) or 'the state'} in `{format_path(optimizer)}`"
 
 
 def _patterns(whole: Sequence[KeyPath], state: State, tree: AbstractTree) -> str:

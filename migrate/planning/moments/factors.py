@@ -109,9 +109,9 @@ def _labelled(move: SlotMove, param: Task, task: Task) -> Task:
 
 
 def _refused(moves: Mapping[str, SlotMove], rule: Move, task: Task, reason: str) -> Followed:
-    parts = []
-    for move in moves.values():
-        failed = [path for source in task.sources if (path := move.moment(source)) is not None]
-        refused = refuse(move, [task], failed, (reason, rule.ops[0].span))
-        parts.append(refused if move is moves["v"] else replace(refused, diagnostics=()))
-    return together(parts)
+    """The three fields are refused together: none of them means anything alone."""
+    copies = (move.moment(source) for move in moves.values() for source in task.sources)
+    failed = [path for path in copies if path is not None]
+    excused = [path for move in moves.values() for path in move.wanted(task.targets)]
+    state = moves["v"].slot.prefix[:-1]
+    return replace(refuse(moves["v"], [task], failed, (reason, rule.ops[0].span), state), excused=tuple(excused))

@@ -158,23 +158,24 @@ def _refusal(move: SlotMove, rule: Move, tasks: Sequence[Task]) -> algebra.Refus
     return algebra.refusal(rule, move.state, move.transforms, shapes)
 
 
-def refuse(move: SlotMove, tasks: Iterable[Task], failed: Sequence[KeyPath], reason: algebra.Refusal) -> Followed:
-    """Moments that cannot follow, with the reason."""
+def refuse(
+    move: SlotMove,
+    tasks: Iterable[Task],
+    failed: Sequence[KeyPath],
+    reason: algebra.Refusal,
+    place: KeyPath | None = None,
+) -> Followed:
+    """Moments that cannot follow, with the reason; `place` is where they are said to be, by default the slot."""
     message, span = reason
+    named = f" (optax's `{move.state}`)" if move.state else ""
     diagnostic = M210.at(
-        f"the moments in {title(move)} cannot follow: {message}",
+        f"the moments in `{format_path(place or move.slot.prefix)}`{named} cannot follow: {message}",
         span=span,
         paths=map(format_path, failed),
         help=RESET,
     )
     excused = tuple(move.wanted(target for task in tasks for target in task.targets))
     return Followed(failed=tuple(failed), excused=excused, diagnostics=(diagnostic,))
-
-
-def title(move: SlotMove) -> str:
-    """The slot as a sentence names it."""
-    place = f"`{format_path(move.slot.prefix)}`"
-    return f"{place} (optax's `{move.state}`)" if move.state else place
 
 
 def _whole(move: SlotMove, rule: Move, tasks: Sequence[Task]) -> tuple[list[Task], list[Followed]]:

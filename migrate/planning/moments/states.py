@@ -27,17 +27,19 @@ class State:
       prefix: where this one lies.
       slots: its fields that mirror the params, by name.
       leaves: its other leaves with data, relative to `prefix`: counts, hyperparameters.
+      hollow: fields that mirror the params and hold nothing, since every param is masked out.
     """
 
     optimizer: KeyPath
     prefix: KeyPath
     slots: Mapping[str, Slot] = field(default_factory=dict)
     leaves: tuple[KeyPath, ...] = ()
+    hollow: frozenset[str] = frozenset()
 
     @property
     def fields(self) -> frozenset[str]:
-        """Its fields that hold data."""
-        return frozenset(self.slots) | {path[0] for path in self.leaves}
+        """Its fields, but for those that never hold data."""
+        return frozenset(self.slots) | {path[0] for path in self.leaves} | self.hollow
 
     @property
     def name(self) -> str | None:
@@ -96,7 +98,18 @@ def _states_of(tree: AbstractTree, optimizer: KeyPath, slots: Sequence[Slot]) ->
         if leaf.has_data and _below(path, optimizer) and not any(_below(path, slot.prefix) for slot in slots):
             node = _owner(path, len(optimizer))
             leaves[node].append(path[len(node) :])
-    return [State(optimizer, node, found.get(node, {}), tuple(leaves.get(node, ()))) for node in {*found, *leaves}]
+    return [
+        State(optimizer, node, found.get(node, {}), tuple(leaves.get(node, ())), _hollow(tree, node))
+        for node in {*found, *leaves}
+    ]
+
+
+def _hollow(tree: AbstractTree, node: KeyPath) -> frozenset[str]:
+    """Fields below which there are leaves, and none with data; holes of a chain and inner states are no fields."""
+    depth = len(node)
+    inner = [(path[depth], leaf) for path, leaf in tree.leaves.items() if _below(path, node) and len(path) > depth + 1]
+    full = {name for name, leaf in inner if leaf.has_data}
+    return frozenset(name for name, _ in inner if not (name in full or name in INNER or name.isdecimal()))
 
 
 def _owner(path: KeyPath, start: int) -> KeyPath:
