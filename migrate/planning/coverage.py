@@ -216,6 +216,8 @@ def _misfits(
                 continue
             wanted = template.leaves[path]
             ours = AbstractLeaf("array", task.out_avals[index]) if task.steps else _written(source, task, index)
+            if not ours.has_data and not wanted.has_data:
+                continue
             key = streams.cure(ours.aval, wanted.aval, task.sources[0], path)
             if key and not (same_shape(ours, wanted) and same_dtype(ours, wanted)):
                 yield M302, path, _misfit(M302, task, path, ours, wanted, key)

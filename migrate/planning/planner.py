@@ -204,5 +204,6 @@ def _rest(
 
 
 def _alike(source: AbstractTree, target: AbstractTree, path: KeyPath) -> bool:
-    """A leaf with data keeps its path onto a leaf with data; one without data never fills one with."""
-    return source.leaves[path].has_data == target.leaves[path].has_data
+    """A leaf with data keeps its path onto a leaf with data, one without onto one of its kind."""
+    ours, theirs = source.leaves[path], target.leaves[path]
+    return ours.has_data == theirs.has_data and (ours.has_data or str(ours) == str(theirs))

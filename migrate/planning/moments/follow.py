@@ -7,7 +7,7 @@ they belong to. What has no exact answer is refused with the reason.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from migrate.codes import M210, M212
 from migrate.errors import Diagnostic
@@ -18,7 +18,7 @@ from migrate.planning.moments.factors import FIELDS, move_factors, settled
 from migrate.planning.moments.followed import Followed, together
 from migrate.planning.moments.moves import Setting, SlotMove, move_slot
 from migrate.planning.moments.names import FACTORED
-from migrate.planning.moments.slots import Slot, common_prefix, source_slots, target_slots
+from migrate.planning.moments.slots import Slot, common_prefix, nearest_only, source_slots, target_slots
 from migrate.planning.moments.states import State, find_states
 from migrate.rules.model import Move, RuleSet
 from migrate.tree import AbstractTree, KeyPath, format_path
@@ -47,20 +47,28 @@ def follow(
     setting = Setting(rules, claims, named, source, template, transforms)
     parts: list[Followed] = []
     done: set[KeyPath] = set()
-    for root, slots in source_slots(source).items():
+    roots = source_slots(source)
+    places = {root: _targets(setting, root) for root in roots} if template else {}
+    homes = nearest_only({root: target_slots(template, paths) for root, paths in places.items()}) if template else {}
+    for root, slots in roots.items():
         states = [state for state in find_states(source, slots) if not done & {*state.paths}]
         done |= {path for state in states for path in state.paths}
-        parts.append(_follow_root(setting, root, states, {creation.target for creation in created}))
+        parts.append(_follow_root(setting, root, states, homes.get(root), {creation.target for creation in created}))
     whole = together(parts)
     return together([whole, Followed(diagnostics=_may_look_at_tensors(whole.cut))])
 
 
-def _follow_root(setting: Setting, root: KeyPath, states: Sequence[State], created: Collection[KeyPath]) -> Followed:
-    """Everything that copies the params below one root."""
-    if setting.template is None:
+def _follow_root(
+    setting: Setting,
+    root: KeyPath,
+    states: Sequence[State],
+    homes: Sequence[Slot] | None,
+    created: Collection[KeyPath],
+) -> Followed:
+    """Everything that copies the params below one root; `homes` are the template's slots of them."""
+    if setting.template is None or homes is None:
         return _inside(setting, root, states)
-    targets = _targets(setting, root)
-    wanted = find_states(setting.template, target_slots(setting.template, targets)) if targets else ()
+    wanted = find_states(setting.template, homes)
     known = _named_pairs(setting.named, states, wanted)
     taken = {path for task in setting.named for path in task.targets} | {*created}
     ours = [s for s in states if any(s == a for a, _ in known) or not setting.claims.claimed >= {*s.paths}]
@@ -82,8 +90,20 @@ def _targets(setting: Setting, root: KeyPath) -> list[KeyPath]:
     depth = len(root)
     moved = [path for task in setting.named if task.sources[0][:depth] == root for path in task.targets]
     stay = [path for path in setting.source.leaves if path[:depth] == root and path not in setting.claims.claimed]
-    leaves = setting.template.leaves if setting.template else setting.source.leaves
-    return [path for path in (*moved, *stay) if path in leaves or setting.template is None]
+    if setting.template is None:
+        return [*moved, *stay]
+    leaves = setting.template.leaves
+    return [path for path in (*moved, *stay, *_meant(setting, root)) if path in leaves]
+
+
+def _meant(setting: Setting, root: KeyPath) -> Iterator[KeyPath]:
+    """Where params would go whose rule could not be carried out: all that its right-hand side matches."""
+    made = {path for task in setting.named for path in task.sources}
+    for index, claims in setting.claims.by_rule.items():
+        rule = setting.rules.rules[index]
+        if isinstance(rule, Move) and any(c.path not in made and c.path[: len(root)] == root for c in claims):
+            leaves = setting.template.leaves if setting.template else ()
+            yield from (path for path in leaves if any(p.match(path) is not None for p in rule.targets))
 
 
 def _named_pairs(

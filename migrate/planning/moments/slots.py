@@ -7,7 +7,7 @@ paths are a subset of the params', since an optimizer that is masked or split by
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from migrate.tree import AbstractTree, KeyPath, natural_key
@@ -42,20 +42,35 @@ class Slot:
 
 
 def source_slots(tree: AbstractTree) -> dict[KeyPath, tuple[Slot, ...]]:
-    """The slots of each root of params in a checkpoint; one that mirrors several roots belongs to the nearest."""
-    nearest: dict[KeyPath, Slot] = {}
+    """The slots of each root of params in a checkpoint.
+
+    Two networks may have the same structure: what mirrors both belongs to the root that is nearest. A deeper root that
+    mirrors another is a copy of it (`ema/params` of `params`); one of the same depth is another network.
+    """
+    found: dict[KeyPath, list[Slot]] = {}
     copies: set[KeyPath] = set()
     roots = _param_roots(tree)
     for root in roots:
-        for slot in [] if root in copies else mirrors(tree, root, below(tree, root)):
-            rival = nearest.get(slot.prefix)
-            if rival is None or _shared(slot.prefix, root) > _shared(slot.prefix, rival.root):
-                nearest[slot.prefix] = slot
-            copies |= {other for other in roots if other[: len(slot.prefix)] == slot.prefix}
-    return {root: tuple(slot for slot in nearest.values() if slot.root == root) for root in roots if root not in copies}
+        if root not in copies:
+            rivals = [other for other in roots if len(other) <= len(root)]
+            slots = mirrors(tree, root, below(tree, root))
+            found[root] = [slot for slot in slots if not any(_below(slot.prefix, rival) for rival in rivals)]
+            copies |= {other for other in roots if _inside(other, found[root])}
+    return nearest_only(found)
 
 
-def target_slots(tree: AbstractTree, params: Collection[KeyPath]) -> tuple[Slot, ...]:
+def nearest_only(found: Mapping[KeyPath, Sequence[Slot]]) -> dict[KeyPath, tuple[Slot, ...]]:
+    """The slots by what they were found for, without those whose like was found for another root that is nearer."""
+    best: dict[KeyPath, int] = {}
+    for slot in (slot for slots in found.values() for slot in slots):
+        best[slot.prefix] = max(best.get(slot.prefix, 0), _shared(slot.prefix, slot.root))
+    return {
+        name: tuple(slot for slot in slots if _shared(slot.prefix, slot.root) == best[slot.prefix])
+        for name, slots in found.items()
+    }
+
+
+def target_slots(tree: AbstractTree, params: Collection[KeyPath]) -> list[Slot]:
     """The slots of a template.
 
     Nothing names the root of the params in a template, so every prefix that they share is tried; the topmost mirror
@@ -67,11 +82,11 @@ def target_slots(tree: AbstractTree, params: Collection[KeyPath]) -> tuple[Slot,
     """
     shared = common_prefix(params)
     slots: list[Slot] = []
-    for depth in range(len(shared) + 1):
+    for depth in range(len(shared) + 1) if params else ():
         root = shared[:depth]
         relative = {path[depth:] for path in params} | (set(below(tree, root)) if depth else set())
         slots += [slot for slot in mirrors(tree, root, relative) if not _inside(slot.prefix, slots)]
-    return tuple(slots)
+    return slots
 
 
 def mirrors(tree: AbstractTree, root: KeyPath, params: Collection[KeyPath]) -> list[Slot]:
@@ -115,7 +130,11 @@ def _param_roots(tree: AbstractTree) -> list[KeyPath]:
 
 
 def _inside(node: KeyPath, slots: Sequence[Slot]) -> bool:
-    return any(node[: len(slot.prefix)] == slot.prefix for slot in slots)
+    return any(_below(node, slot.prefix) for slot in slots)
+
+
+def _below(path: KeyPath, node: KeyPath) -> bool:
+    return path[: len(node)] == node
 
 
 def _shared(one: KeyPath, other: KeyPath) -> int:
