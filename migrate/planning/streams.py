@@ -81,5 +81,4 @@ def shared_keys(tasks: Iterable[Task]) -> Iterator[Diagnostic]:
 
 def split_off(paths: Collection[KeyPath], tree: AbstractTree) -> tuple[list[KeyPath], list[KeyPath]]:
     """Leaves of streams, and the others."""
-    streams = [path for path in paths if in_stream(tree, path)]
-    return streams, [path for path in paths if path not in {*streams}]
+    return [p for p in paths if in_stream(tree, p)], [p for p in paths if not in_stream(tree, p)]

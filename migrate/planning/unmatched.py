@@ -25,7 +25,7 @@ def missing_leaves(paths: Sequence[KeyPath], template: AbstractTree, fresh: Sequ
     """
     rest = list(paths)
     for what, group, pattern in _states(rest, template, fresh):
-        rest = [path for path in rest if path not in group]
+        rest = _without(rest, group)
         yield M204.at(
             f"{count(group, 'target leaf is', 'target leaves are')} never written: "
             f"the source has no counterpart of {what}",
@@ -65,7 +65,7 @@ def leftover(
     """
     rest = list(paths)
     for what, group, pattern in _states(rest, source, lost):
-        rest = [path for path in rest if path not in group]
+        rest = _without(rest, group)
         yield M205.at(
             f"{count(group, 'source leaf is', 'source leaves are')} neither used nor dropped: "
             f"the target has no counterpart of {what}",
@@ -107,6 +107,11 @@ def _states(
         if group and not done & {*group}:
             done |= {*group}
             yield what, group, _patterns(pattern, state, tree)
+
+
+def _without(paths: Sequence[KeyPath], group: Sequence[KeyPath]) -> list[KeyPath]:
+    taken = set(group)
+    return [path for path in paths if path not in taken]
 
 
 def _all(optimizer: KeyPath, states: Sequence[State]) -> str:

@@ -268,3 +268,26 @@ def test_a_rule_for_one_of_two_optimizers_leaves_the_other_alone():
     assert [] == codes(plan)
     assert ("d/opt_state/0/mu/dense/bias",) == moves(plan)[("d/opt_state/0/mu/dense/bias",)]
     assert ("g/opt_state/0/mu/fc/bias",) == moves(plan)[("g/opt_state/0/mu/dense/bias",)]
+
+
+def test_leaves_that_mirror_params_in_an_unknown_way_are_refused_once_the_params_change():
+    sm3 = optax.sm3(1e-3)
+    rules = "- {from: params/d/w, to: model/d/w, ops: [transpose]}\n"
+    plan = planned(rules, state(sm3, {"d/w": (3, 3)}), target(sm3, {"d/w": (3, 3)}))
+    assert ["M210"] == codes(plan)
+    assert "`opt_state/0/mu/d/w/0` belongs to a param that goes through ops" in plan.diagnostics[0].message
+
+
+def test_and_stay_where_they_are_as_long_as_the_params_do():
+    sm3 = optax.sm3(1e-3)
+    plan = plan_of(sm3, optax.chain(optax.clip(1.0), sm3), '- "params/dense/** -> model/dense/**"', shapes=SHAPES)
+    assert [] == codes(plan)
+    assert "optimizer/opt_state/1/0/mu/dense/kernel/1" == pairs(plan)["opt_state/0/mu/dense/kernel/1"]
+
+
+def test_a_slot_with_a_leaf_too_many_is_no_slot_and_takes_no_time():
+    many = {f"block_{i}/kernel": (2,) for i in range(3000)}
+    source = state(optax.sgd(0.1, momentum=0.9), many) | {"opt_state/0/trace/gone": "2"}
+    wanted = state(optax.sgd(0.1, momentum=0.9), many, params="model", opt_state="optimizer/opt_state")
+    plan = planned('- "params/** -> model/**"', source, wanted)
+    assert {"M204", "M205"} == {*codes(plan)}

@@ -149,14 +149,43 @@ def _without(move: SlotMove, decided: frozenset[KeyPath]) -> SlotMove:
 def _own_leaves(setting: Setting, one: State, other: State, taken: Collection[KeyPath]) -> Followed:
     """Counts and hyperparameters keep their names within the state."""
     tasks = []
-    for relative in one.leaves:
+    unlike = _unlike_params(setting, one)
+    for relative in [path for path in one.leaves if path not in unlike]:
         source, target = one.prefix + relative, other.prefix + relative
         free = relative in other.leaves and target not in taken
         if source != target and free and source not in setting.claims.claimed:
             aval = setting.source.leaves[source].aval
             tasks.append(Task((source,), (target,), (0,), (), (aval,), (aval,), state=one.name))
-    stay = [one.prefix + r for r in one.leaves if one.prefix == other.prefix and r in other.leaves]
-    return Followed(tasks=tuple(tasks), unbarred=(*stay, *_unmoved(one, other)))
+    same = one.prefix == other.prefix
+    stay = [one.prefix + r for r in one.leaves if same and r in other.leaves and r not in unlike]
+    done = Followed(tasks=tuple(tasks), unbarred=(*stay, *_unmoved(one, other)))
+    return together([done, _not_understood(one, other, list(unlike))]) if unlike else done
+
+
+def _unlike_params(setting: Setting, state: State) -> dict[KeyPath, KeyPath]:
+    """Leaves that belong to a param that ops change, but mirror it in no way that is known; with that param."""
+    changed = [i for i, rule in enumerate(setting.rules.rules) if isinstance(rule, Move) and rule.ops]
+    params = {claim.path for index in changed for claim in setting.claims.by_rule.get(index, ())}
+    ends = {path[depth:]: path for path in params for depth in range(len(path) - 1)}
+    found: dict[KeyPath, KeyPath] = {}
+    for leaf in state.leaves:
+        parts = (leaf[a:b] for a in range(1, len(leaf)) for b in range(a + 2, len(leaf) + 1))
+        param = next((ends[part] for part in parts if part in ends), None)
+        if param and state.prefix + leaf not in setting.claims.claimed:
+            found[leaf] = param
+    return found
+
+
+def _not_understood(one: State, other: State, leaves: Sequence[KeyPath]) -> Followed:
+    paths = [one.prefix + leaf for leaf in leaves]
+    diagnostic = M210.at(
+        f"`{format_path(paths[0])}` belongs to a param that goes through ops, and is neither its moment nor named so: "
+        "what that means for it is not known",
+        paths=map(format_path, paths),
+        help=f'move it by a rule of its own, or leave it behind: `- drop: "{format_path(paths[0])}"`',
+    )
+    excused = tuple(other.prefix + leaf for leaf in leaves if leaf in other.leaves)
+    return Followed(failed=tuple(paths), excused=excused, diagnostics=(diagnostic,))
 
 
 def _unmoved(one: State, other: State) -> list[KeyPath]:

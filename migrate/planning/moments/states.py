@@ -7,7 +7,7 @@ of the chain, where a transform keeps nothing, are not there: NNX does not write
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from migrate.planning.moments.names import INNER, OWN, name_of
@@ -18,9 +18,9 @@ OPT_STATE = "opt_state"
 """What Flax's training states and optimizers call the state of the optimizer."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class State:
-    """One transform's state.
+    """One transform's state; each is itself and equal to no other.
 
     Attributes:
       optimizer: where the state of the whole optimizer lies.
@@ -91,17 +91,51 @@ def find_states(tree: AbstractTree, slots: Sequence[Slot]) -> tuple[State, ...]:
 
 def _states_of(tree: AbstractTree, optimizer: KeyPath, slots: Sequence[Slot]) -> list[State]:
     found: defaultdict[KeyPath, dict[str, Slot]] = defaultdict(dict)
-    leaves: defaultdict[KeyPath, list[KeyPath]] = defaultdict(list)
     for slot in slots:
         found[slot.prefix[:-1]][slot.prefix[-1]] = slot
-    for path, leaf in tree.leaves.items():
-        if leaf.has_data and _below(path, optimizer) and not any(_below(path, slot.prefix) for slot in slots):
-            node = _owner(path, len(optimizer))
-            leaves[node].append(path[len(node) :])
+    own = _own_leaves(tree, optimizer, {slot.prefix for slot in slots})
+    holders = {*found, *(_parent(path, optimizer) for path in own)}
+    leaves: defaultdict[KeyPath, list[KeyPath]] = defaultdict(list)
+    for path in own:
+        node = _owner(path, optimizer, holders)
+        leaves[node].append(path[len(node) :])
     return [
         State(optimizer, node, found.get(node, {}), tuple(leaves.get(node, ())), _hollow(tree, node))
         for node in {*found, *leaves}
     ]
+
+
+def _own_leaves(tree: AbstractTree, optimizer: KeyPath, slots: Collection[KeyPath]) -> list[KeyPath]:
+    """Leaves with data that are in no slot."""
+    depths = {len(slot) for slot in slots}
+    inside = (path for path, leaf in tree.leaves.items() if leaf.has_data and _below(path, optimizer))
+    return [path for path in inside if not any(path[:depth] in slots for depth in depths)]
+
+
+def _owner(path: KeyPath, optimizer: KeyPath, holders: Collection[KeyPath]) -> KeyPath:
+    """The state that a leaf without a slot belongs to: the outermost that has it in a field of its own."""
+    for depth in range(len(optimizer), len(path)):
+        if path[:depth] in holders and not _leads_on(path[depth]):
+            return path[:depth]
+    return _parent(path, optimizer)
+
+
+def _parent(path: KeyPath, optimizer: KeyPath) -> KeyPath:
+    """The node that a leaf is a field of; of leaves deep in an unknown field, the end of the chain's own part."""
+    start = len(optimizer)
+    steps = range(start, len(path) - 1)
+    chain = next((i for i in steps if not (_leads_on(path[i]) or path[i - 1] == "inner_states")), len(path) - 1)
+    deep = chain < len(path) - 1 and chain > start
+    return path[:chain] if deep and path[chain] not in OWN else path[: _before_own(path, start)]
+
+
+def _before_own(path: KeyPath, start: int) -> int:
+    return next((index for index in range(start, len(path)) if path[index] in OWN), len(path) - 1)
+
+
+def _leads_on(segment: str) -> bool:
+    """Whether a segment leads to another state and is no field."""
+    return segment.isdecimal() or segment in INNER
 
 
 def _hollow(tree: AbstractTree, node: KeyPath) -> frozenset[str]:
@@ -110,12 +144,6 @@ def _hollow(tree: AbstractTree, node: KeyPath) -> frozenset[str]:
     inner = [(path[depth], leaf) for path, leaf in tree.leaves.items() if _below(path, node) and len(path) > depth + 1]
     full = {name for name, leaf in inner if leaf.has_data}
     return frozenset(name for name, _ in inner if not (name in full or name in INNER or name.isdecimal()))
-
-
-def _owner(path: KeyPath, start: int) -> KeyPath:
-    """The state that a leaf without a slot belongs to."""
-    own = next((index for index in range(start, len(path)) if path[index] in OWN), len(path) - 1)
-    return path[:own]
 
 
 def _optimizers(tree: AbstractTree, slots: Iterable[Slot]) -> list[KeyPath]:
