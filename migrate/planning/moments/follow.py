@@ -197,9 +197,10 @@ def _unmoved(one: State, other: State) -> list[KeyPath]:
 def _unclear(setting: Setting, state: State, candidates: Sequence[State]) -> Followed:
     example = next((path for path in state.paths if path not in setting.claims.claimed), state.paths[0])
     end = example[len(state.prefix) :]
+    places = ", ".join(f"`{format_path(candidate.place)}`" for candidate in candidates[:5])
+    several = f"has several possible places in the target: {places}"
     diagnostic = M210.at(
-        f"{state.title} has several possible places in the target: "
-        + ", ".join(f"`{format_path(candidate.place)}`" for candidate in candidates[:5]),
+        f"{state.title} {several if len(candidates) > 1 else f'is not the only one that might go on in {places}'}",
         paths=map(format_path, state.paths),
         help=f'name one leaf of it, and the rest follows: `- "{format_path(example)} -> '
         f'{format_path(candidates[0].prefix + end)}"`',
