@@ -101,8 +101,8 @@ CHANGED: dict[str, Change] = {
         lambda t: {"old": t["new"]},
     ),
     "transpose": Change(
-        {"t": kernel(4, 6), "s": kernel(5, 5)},
-        {"t": kernel(6, 4), "s": kernel(5, 5)},
+        {"t": kernel(4, 6), "s": kernel(4, 4)},
+        {"t": kernel(6, 4), "s": kernel(4, 4)},
         '- {from: "params/{n:t|s}/kernel", to: "model/{n}/kernel", ops: [transpose]}',
         lambda t: {n: {"kernel": t[n]["kernel"].T} for n in t},
         lambda t: {n: {"kernel": t[n]["kernel"].T} for n in t},
