@@ -166,7 +166,8 @@ def _state_leaves(tasks: Iterable[Task]) -> Iterable[Row]:
     for line in _any_shape(fold_integers(lines)):
         first: Task = line.members[0]
         what = first.sources[0][-1] if len(line.members) == 1 else plural(len(line.members), "leaf")
-        yield Row("&", "follow", *line.texts, f"{what} of {first.state}", first.mode)
+        subject, target = line.texts
+        yield Row("&", "follow", subject, target, f"{what} of {first.state}", first.mode)
 
 
 def _slot(task: Task) -> KeyPath:

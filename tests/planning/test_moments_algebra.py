@@ -287,3 +287,26 @@ def test_a_task_names_the_transform_that_it_belongs_to():
     plan = planned('- "params/v -> model/w"\n', state(ADAM, {"v": (2,)}), target(ADAM, {"w": (2,)}))
     named = {t.sources[0][2]: t.state for t in plan.tasks if t.sources[0][0] == "opt_state"}
     assert dict.fromkeys(("count", "mu", "nu"), "scale_by_adam") == named
+
+
+TIE = "- {from: params/emb, to: [model/emb, model/head]}\n"
+
+
+def test_params_that_were_one_do_not_know_their_own_moments():
+    tied = state(ADAM, {"emb": (2, 3)}), target(ADAM, {"emb": (2, 3), "head": (2, 3)})
+    plan = planned(TIE, *tied)
+    assert ["M210", "M210"] == codes(plan)
+    assert "`model/emb` and `model/head` were one param" in plan.diagnostics[0].message
+    both = planned(TIE.replace("}\n", ", moments: follow}\n"), *tied)
+    assert [] == codes(both)
+    paths = tuple(f"optimizer/opt_state/0/mu/{name}" for name in ("emb", "head"))
+    assert paths == moves(both)[("opt_state/0/mu/emb",)]
+    assert [] == codes(planned(TIE.replace("}\n", ", moments: reset}\n"), *tied))
+
+
+def test_a_copy_of_the_params_beside_the_optimizer_is_no_business_of_lambs():
+    source = state(ADAM, layers(2)) | {f"ema_params/l_{i}/w": "2" for i in range(2)}
+    wanted = target(ADAM, {"w": (2, 2)}) | {"ema_params/w": "2,2"}
+    plan = knowing(LAMB, STACK, source, wanted)
+    assert 2 == codes(plan).count("M210")
+    assert ("ema_params/w",) == moves(plan)[("ema_params/l_0/w", "ema_params/l_1/w")]

@@ -291,3 +291,22 @@ def test_a_slot_with_a_leaf_too_many_is_no_slot_and_takes_no_time():
     wanted = state(optax.sgd(0.1, momentum=0.9), many, params="model", opt_state="optimizer/opt_state")
     plan = planned('- "params/** -> model/**"', source, wanted)
     assert {"M204", "M205"} == {*codes(plan)}
+
+
+def test_a_model_that_holds_its_optimizer_keeps_what_stays():
+    wanted = state(ADAMW, NEW, params="model")
+    plan = planned(RENAME, state(ADAMW, SHAPES), wanted)
+    assert [] == codes(plan)
+    assert "opt_state/0/mu/fc/bias" == pairs(plan)["opt_state/0/mu/dense/bias"]
+    assert "opt_state/2/count" == pairs(plan)["opt_state/2/count"]
+
+
+def test_following_twice_the_same_way_back_is_where_it_began():
+    there = plan_of(ADAMW, optax.chain(optax.clip(1.0), ADAMW))
+    back = '- "model/fc/** -> params/dense/**"\n'
+    again = planned(back, target(optax.chain(optax.clip(1.0), ADAMW)), state(ADAMW, SHAPES))
+    assert [] == codes(again)
+    forward = {one[0]: other[0] for one, other in moves(there).items()}
+    backward = {one[0]: other[0] for one, other in moves(again).items()}
+    data = [path for path, text in state(ADAMW, SHAPES).items() if text != "none"]
+    assert data == [backward[forward[path]] for path in data]

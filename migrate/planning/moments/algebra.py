@@ -16,7 +16,7 @@ from migrate.ops.cast import Cast
 from migrate.planning.model import Task
 from migrate.planning.moments.names import PER_TENSOR
 from migrate.rules.model import Move, RuleOp
-from migrate.tree import AbstractArray
+from migrate.tree import AbstractArray, format_path
 
 RECUT = frozenset({"concat", "split", "stack", "unstack", "slice", "crop"})
 """Ops after which there are other tensors than before."""
@@ -73,6 +73,20 @@ def _one_per_tensor(ops: Sequence[RuleOp], moment: AbstractArray) -> bool:
 
 def _only_reorders(op: Op) -> bool:
     return op.structural and op.exact and op.role == "map"
+
+
+def is_tied(task: Task) -> bool:
+    """Whether one array becomes several params."""
+    return len(set(task.outputs)) < len(task.outputs)
+
+
+def tied(task: Task) -> str:
+    """Why moments do not follow it: two params that were one share its gradients from then on, and who knows how."""
+    params = " and ".join(f"`{format_path(target)}`" for target in task.targets[:3])
+    return (
+        f"{params} were one param, whose moments are of the sum of their gradients (`moments: follow` gives each of "
+        "them the whole)"
+    )
 
 
 def may_look_at_tensors(rule: Move, state: str | None, transforms: Collection[str] | None) -> bool:

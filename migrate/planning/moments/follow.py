@@ -125,7 +125,7 @@ def _follow_state(
 ) -> Followed:
     """One transform's state: its slots by their params' rules, its own leaves by name."""
     beside = {state.name for state in states if state.optimizer == one.optimizer and state.name}
-    transforms = beside | (setting.transforms or frozenset())
+    transforms = frozenset() if one.lone else beside | (setting.transforms or frozenset())
     moves = {
         name: SlotMove(setting, slot, other.slots[name].prefix, other.slots[name].root, one.name, transforms)
         for name, slot in one.slots.items()

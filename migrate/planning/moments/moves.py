@@ -188,6 +188,8 @@ def _whole(move: SlotMove, rule: Move, tasks: Sequence[Task]) -> tuple[list[Task
         lacking = [t for t in task.targets if not move.setting.in_template(move.place(t))]
         if len(there) < len(copies):
             refused.append(refuse(move, [task], there, (_partly(move, task), rule.span)))
+        elif algebra.is_tied(task) and rule.moments is None:
+            refused.append(refuse(move, [task], there, (algebra.tied(task), rule.span)))
         elif lacking or any(target[: len(move.root)] != move.root for target in task.targets):
             refused.append(_homeless(move, task, there, lacking))
         else:

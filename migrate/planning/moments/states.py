@@ -52,10 +52,14 @@ class State:
         return f"{f'`{self.name}`' if self.name else 'the state'} in `{format_path(self.place)}`"
 
     @property
+    def lone(self) -> bool:
+        """Whether it is a copy of the params that no optimizer owns, such as a field `ema_params`."""
+        return self.prefix == self.optimizer and not self.leaves and len(self.slots) == 1
+
+    @property
     def place(self) -> KeyPath:
-        """Where people find it: a copy of the params that no transform owns is its own place."""
-        lone = self.prefix == self.optimizer and not self.leaves and len(self.slots) == 1
-        return next(iter(self.slots.values())).prefix if lone else self.prefix
+        """Where people find it: a lone copy is its own place."""
+        return next(iter(self.slots.values())).prefix if self.lone else self.prefix
 
     @property
     def kind(self) -> frozenset[str]:
