@@ -310,3 +310,29 @@ def test_a_copy_of_the_params_beside_the_optimizer_is_no_business_of_lambs():
     plan = knowing(LAMB, STACK, source, wanted)
     assert 2 == codes(plan).count("M210")
     assert ("ema_params/w",) == moves(plan)[("ema_params/l_0/w", "ema_params/l_1/w")]
+
+
+def l_names(count):
+    return dict.fromkeys([f"l_{i}/w" for i in range(count)], (2,))
+
+
+def test_moments_without_a_place_are_one_finding_for_each_slot():
+    masked = [f"optimizer/opt_state/0/mu/l_{i}/w" for i in range(1, 4)]
+    plan = planned(
+        '- "params/l_{i}/w -> model/l_{i}/w"', state(ADAM, l_names(4)), without(target(ADAM, l_names(4)), *masked)
+    )
+    assert ["M210"] == codes(plan)
+    (finding,) = plan.diagnostics
+    assert "`opt_state/0/mu/l_1/w` and 2 more have no place in the target" in finding.message
+    assert 3 == len(finding.paths)
+
+
+def test_a_slot_that_the_target_does_not_have_is_one_finding():
+    masked = [f"optimizer/opt_state/0/mu/l_{i}/w" for i in range(3)]
+    plan = planned(
+        '- "params/l_{i}/w -> model/l_{i}/w"', state(ADAM, l_names(3)), without(target(ADAM, l_names(3)), *masked)
+    )
+    assert ["M210"] == codes(plan)
+    (finding,) = plan.diagnostics
+    assert "`scale_by_adam` in `optimizer/opt_state/0` has no `mu`" in finding.message
+    assert '`- drop: "opt_state/0/mu/**"` leaves them behind' == finding.help

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from migrate.codes import M210, M212
 from migrate.errors import Diagnostic
 from migrate.planning.claims import Claims
-from migrate.planning.model import Created, Task
+from migrate.planning.model import Created, Dropped, Task
 from migrate.planning.moments.chain import align
 from migrate.planning.moments.factors import FIELDS, move_factors, settled
 from migrate.planning.moments.followed import Followed, together
@@ -20,7 +20,7 @@ from migrate.planning.moments.moves import Setting, SlotMove, move_slot
 from migrate.planning.moments.names import FACTORED
 from migrate.planning.moments.slots import Slot, common_prefix, nearest_only, source_slots, target_slots
 from migrate.planning.moments.states import State, find_states
-from migrate.rules.model import Move, RuleSet
+from migrate.rules.model import Drop, Move, RuleSet
 from migrate.tree import AbstractTree, KeyPath, format_path
 
 
@@ -131,7 +131,29 @@ def _follow_state(
         for name, slot in one.slots.items()
         if name in other.slots
     }
-    return together([*_follow_slots(moves, one), _own_leaves(setting, one, other, taken)])
+    known = other.slots or other.hollow
+    gone = [_placeless_slot(setting, s, other) for name, s in one.slots.items() if known and name not in other.slots]
+    return together([*_follow_slots(moves, one), *gone, _own_leaves(setting, one, other, taken)])
+
+
+def _placeless_slot(setting: Setting, slot: Slot, other: State) -> Followed:
+    """A slot that the same transform of the target has not, since it keeps moments of other params or of none."""
+    dropped, failed = [], []
+    drops = {index for index, rule in enumerate(setting.rules.rules) if isinstance(rule, Drop)}
+    left = {claim.path for index in drops for claim in setting.claims.by_rule.get(index, ())}
+    for path in (slot.prefix + relative for relative in sorted(slot.paths)):
+        if path not in setting.claims.claimed:
+            if slot.param(path) in left:
+                dropped.append(Dropped(path, setting.source.leaves[path]))
+            else:
+                failed.append(path)
+    diagnostic = M210.at(
+        f"the moments in `{format_path(slot.prefix)}` have no place in the target: {other.title} has no "
+        f"`{slot.prefix[-1]}`",
+        paths=map(format_path, failed),
+        help=f'`- drop: "{format_path(slot.prefix)}/**"` leaves them behind',
+    )
+    return Followed(dropped=tuple(dropped), failed=tuple(failed), diagnostics=(diagnostic,) if failed else ())
 
 
 def _follow_slots(moves: dict[str, SlotMove], state: State) -> list[Followed]:

@@ -182,6 +182,8 @@ def _whole(move: SlotMove, rule: Move, tasks: Sequence[Task]) -> tuple[list[Task
     """The tasks that the slot can do, and what becomes of those that it cannot, since some moments are not there."""
     whole: list[Task] = []
     refused: list[Followed] = []
+    homeless: list[tuple[KeyPath, KeyPath]] = []
+    unsaid: list[KeyPath] = []  # their params have no place themselves, which was said
     for task in tasks:
         copies = [move.moment(source) for source in task.sources]
         there = [path for path in copies if path is not None]
@@ -191,10 +193,12 @@ def _whole(move: SlotMove, rule: Move, tasks: Sequence[Task]) -> tuple[list[Task
         elif algebra.is_tied(task) and rule.moments is None:
             refused.append(refuse(move, [task], there, (algebra.tied(task), rule.span)))
         elif lacking or any(target[: len(move.root)] != move.root for target in task.targets):
-            refused.append(_homeless(move, task, there, lacking))
+            known = [target for target in lacking or task.targets if move.setting.in_template(target)]
+            homeless += [(path, known[0]) for path in there if known]
+            unsaid += there if not known else []
         else:
             whole.append(task)
-    return whole, refused
+    return whole, [*refused, _homeless(move, homeless, rule.span), Followed(failed=tuple(unsaid))]
 
 
 def _partly(move: SlotMove, task: Task) -> str:
@@ -205,20 +209,21 @@ def _partly(move: SlotMove, task: Task) -> str:
     )
 
 
-def _homeless(move: SlotMove, task: Task, failed: Sequence[KeyPath], lacking: Sequence[KeyPath]) -> Followed:
-    """Moments of a param for which the target's slot has no place; of one that has none itself, that was said."""
-    known = [target for target in lacking if move.setting.in_template(target)]
-    if lacking and not known:
-        return Followed(failed=tuple(failed))
-    where = known[0] if known else task.targets[0]
+def _homeless(move: SlotMove, homeless: Sequence[tuple[KeyPath, KeyPath]], span: Span | None) -> Followed:
+    """Moments, with their params in the target, for which the target's slot has no place."""
+    if not homeless:
+        return Followed()
+    (first, param), more = homeless[0], len(homeless) - 1
+    failed = tuple(moment for moment, _ in homeless)
+    many = f" and {more} more have" if more else " has"
     diagnostic = M210.at(
-        f"`{format_path(failed[0])}` has no place in the target: its optimizer keeps no moment of "
-        f"`{format_path(where)}` in `{format_path(move.home)}`",
-        span=task.rule,
+        f"`{format_path(first)}`{many} no place in the target: its optimizer keeps no moment of `{format_path(param)}` "
+        f"in `{format_path(move.home)}`",
+        span=span,
         paths=map(format_path, failed),
-        help=f'`- drop: "{format_path(failed[0])}"` leaves it behind',
+        help=f'`- drop: "{format_path(first)}"` leaves it behind' + (", and so the others" if more else ""),
     )
-    return Followed(failed=tuple(failed), diagnostics=(diagnostic,))
+    return Followed(failed=failed, diagnostics=(diagnostic,))
 
 
 def _labelled(move: SlotMove, task: Task) -> Task:
@@ -254,7 +259,7 @@ def _reset(move: SlotMove, rule: Move, claims: Sequence[Claim]) -> Followed:
 def kept(move: SlotMove) -> Followed:
     """Moments of params that no rule names: the param keeps its path, and so does the moment within the slot."""
     tasks: list[Task] = []
-    parts: list[Followed] = []
+    homeless: list[tuple[KeyPath, KeyPath]] = []
     for relative in sorted(move.slot.paths):
         param, path = move.slot.root + relative, move.slot.prefix + relative
         stays = param[: len(move.root)] == move.root and move.setting.in_template(param)
@@ -264,10 +269,10 @@ def kept(move: SlotMove) -> Followed:
         aval = move.setting.source.leaves[path].aval
         task = Task((path,), (target,), (0,), (), (aval,), (aval,), follows=param, state=move.state)
         if not move.setting.in_template(target):
-            parts.append(_homeless(move, replace(task, targets=(param,)), [path], [param]))
+            homeless.append((path, param))
         elif target != path:
             tasks.append(task)
-    return together([Followed(tasks=tuple(tasks)), *parts])
+    return together([Followed(tasks=tuple(tasks)), _homeless(move, homeless, None)])
 
 
 def fresh(move: SlotMove) -> Followed:
