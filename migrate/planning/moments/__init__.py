@@ -12,6 +12,7 @@ follow     all of it
 
 from migrate.planning.moments.follow import follow
 from migrate.planning.moments.followed import Followed
+from migrate.planning.moments.slots import ROOTS
 from migrate.planning.moments.states import State
 
-__all__ = ["Followed", "State", "follow"]
+__all__ = ["ROOTS", "Followed", "State", "follow"]
