@@ -156,12 +156,12 @@ REFUSED: dict[str, dict[str, str]] = {
     "novograd": dict.fromkeys(RECUT, "one second moment for each tensor"),
     "muon": {
         **dict.fromkeys(("transpose", "split", "concat"), "muon orthogonalises each tensor as one matrix"),
-        **dict.fromkeys(("reshape", "unstack", "stack"), "neither used nor dropped"),
+        **dict.fromkeys(("reshape", "unstack", "stack"), "have no place in the target"),
     },
 }
 """Ops that have no exact meaning for an optimizer, with words of the reason; every other pair is exact.
 
-Muon takes matrices alone: a kernel of three axes belongs to its adam, so that there is no moment to go on with.
+Muon takes matrices alone: a kernel of three axes belongs to its adam, which has no moment of it to go on with.
 """
 
 NORMS = ("adafactor", "lamb", "novograd", "lars")
