@@ -27,7 +27,7 @@ def build_move(sources: Sequence[Placed], targets: Sequence[Placed], fields: Rec
         ops=tuple(get("ops", ())),
         excepts=_patterns(get("except", ())),
         optional=get("optional", False),
-        reset_moments=get("moments") == "reset",
+        moments=get("moments"),
     )
 
 

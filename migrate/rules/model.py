@@ -34,7 +34,12 @@ class Init:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Sources go to targets through ops; without ops it is a rename."""
+    """Sources go to targets through ops; without ops it is a rename.
+
+    Attributes:
+      moments: what becomes of the optimizer's moments of these params. `follow` said outright carries them over where
+        they are exact but the optimizer is not blind to how tensors are cut; None does not.
+    """
 
     sources: tuple[Pattern, ...]
     targets: tuple[Pattern, ...]
@@ -42,7 +47,12 @@ class Move:
     ops: tuple[RuleOp, ...] = ()
     excepts: tuple[Pattern, ...] = ()
     optional: bool = False
-    reset_moments: bool = False
+    moments: Literal["follow", "reset"] | None = None
+
+    @property
+    def reset_moments(self) -> bool:
+        """Whether the moments start anew."""
+        return self.moments == "reset"
 
 
 @dataclass(frozen=True, slots=True)
