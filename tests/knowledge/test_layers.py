@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -143,3 +144,26 @@ def test_a_gru_whose_hidden_bias_was_trained_is_refused(tmp_path):
     assert 1 == result.exit_code
     assert "params/layer/hn/bias" in result.output
     assert not place.exists()
+
+
+def test_in_a_compact_module_the_key_of_a_weight_norm_names_the_layer_beside_it(tmp_path):
+    class Normed(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return nn.WeightNorm(nn.Dense(4))(x)
+
+    twin = TWINS["WeightNorm"]
+    variables = initialised(replace(twin, linen=Normed()))
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(tmp_path / "old", {**variables, "beside": np.zeros(2, np.float32)})
+    lines = [
+        r"params/WeightNorm_0/Dense_0\/kernel\/scale -> layer/scales/('kernel',)",
+        "params/Dense_0/** -> layer/layer_instance/**",
+    ]
+    (tmp_path / "rules.yaml").write_text(json.dumps({"migrate": 1, "rules": lines}))
+    template = "tests.knowledge.twins:make_weight_norm"
+    arguments = ["apply", tmp_path / "rules.yaml", tmp_path / "old", tmp_path / "new", "--template", template]
+    result = CliRunner().invoke(migrate, list(map(str, arguments)))
+    assert 0 == result.exit_code, result.output
+    expected = Normed().apply(variables, *twin.inputs)
+    np.testing.assert_allclose(restored(tmp_path / "new", "WeightNorm")(*twin.inputs), expected, rtol=1e-5, atol=1e-5)

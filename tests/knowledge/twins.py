@@ -279,3 +279,8 @@ TWINS: dict[str, Twin] = {
 def make(name: str) -> dict[str, Any]:
     """The template of a migration: the layer, and an array beside it, without which a Dropout's checkpoint is empty."""
     return {"layer": TWINS[name].nnx(nnx.Rngs(3)), "beside": np.zeros(2, np.float32)}
+
+
+def make_weight_norm() -> dict[str, Any]:
+    """The template with a WeightNorm."""
+    return make("WeightNorm")

@@ -1,10 +1,13 @@
 """Included rule files: whose rules come first, where their patterns apply, and what is refused at which place."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from migrate.errors import RuleFileError
 from migrate.rules.files import text_of
 from migrate.rules.loader import load_rules, parse_rules
+from migrate.rules.pattern import Pattern
 
 
 @pytest.fixture
@@ -218,3 +221,22 @@ def test_more_files_than_anybody_means_are_refused(write):
 def test_the_text_alone_includes_from_where_its_name_says(write, tmp_path):
     write(cell=rules_of("x -> y"))
     assert [("x", "y")] == sides(parse_rules("migrate: 1\ninclude: cell.yaml\nrules: []\n", "r.yaml").rules)
+
+
+SEGMENTS = st.lists(st.sampled_from(["a", "b", "c", "x1", "x2"]), max_size=4)
+PATTERNS = st.lists(st.sampled_from(["a", "x{i:int}", "{j}", "*", "{k:b|c}"]), max_size=3).map("/".join)
+WITH_REST = st.builds(lambda before, after: "/".join(filter(None, (before, "**", after))), PATTERNS, PATTERNS)
+PLACES = st.sampled_from([".", "p", "p/{n}", "{m:q|r}/s{n:int}"])
+
+
+@given(PLACES, PATTERNS | WITH_REST, SEGMENTS, st.sampled_from([(), ("p",), ("p", "t"), ("q", "s3")]))
+def test_a_pattern_below_a_place_matches_there_what_it_matches_alone(place, pattern, path, at):
+    place, pattern, path = Pattern.parse(place), Pattern.parse(pattern or "."), tuple(path)
+    below = pattern.below(place)
+    there, alone = place.match(at), pattern.match(path)
+    if there is not None and alone is not None:
+        bindings = below.match((*at, *path))
+        assert {**there, **alone} == bindings
+        assert (*at, *path) == below.fill(bindings)
+    elif there is not None:
+        assert below.match((*at, *path)) is None
