@@ -58,14 +58,24 @@ def scanned(params):
     return {**apart, **joined}
 
 
+def in_orbax(target, state):
+    return {"target": target, "state": state}
+
+
+def in_its_own_format(target, state):
+    """The tree of T5X's own checkpoints."""
+    return {"optimizer": in_orbax(target, state), "version": np.int32(3)}
+
+
+@pytest.mark.parametrize("tree", [in_orbax, in_its_own_format])
 @pytest.mark.parametrize(
     ("rules", "form"), [("t5x/to-nnx", dict), ("t5x/scanned-to-nnx", scanned)], ids=["apart", "scanned"]
 )
-def test_the_decoder_computes_what_its_formulas_say(rules, form, tmp_path):
+def test_the_decoder_computes_what_its_formulas_say(rules, form, tree, tmp_path):
     params = target()
     saved = form(params)
     state = {"step": np.int32(1000), "param_states": nested(adafactor(saved))}
-    old = save(tmp_path / "old", {"target": nested(saved), "state": state})
+    old = save(tmp_path / "old", tree(nested(saved), state))
     new = apply(rules, old, tmp_path / "new", "--template", TEMPLATE)
     expected = np.stack([published.t5x_decoder(params, row, C.heads) for row in TOKENS])
     close(expected, restored(new, TEMPLATE)(TOKENS))
