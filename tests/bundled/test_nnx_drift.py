@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from fixtures.models import cnn
-from tests.bundled.migrating import apply, close, leaves, restored, same
+from tests.bundled.migrating import apply, close, leaves, restored, same, save
 from tests.oracle.cnn import expected_leaves_of_nnx, expected_leaves_of_pure_dict
 from tests.oracle.values import FIXTURES
 
@@ -62,6 +62,30 @@ def test_random_streams_begin_anew_in_every_layer_that_has_one(tmp_path):
     assert np.any(model(tokens) != model(tokens))
     words = {jax.random.key_data(layer.rngs.key.get_value()).tobytes() for layer in (model.attn, model.dropout)}
     assert 2 == len(words)
+
+
+class WithStreams(nnx.Module):
+    """A model that keeps its `Rngs`, which its dropout shared with it until Flax 0.10."""
+
+    def __init__(self, rngs):
+        self.dropout = nnx.Dropout(0.5, rngs=rngs)
+        self.linear = nnx.Linear(2, 2, rngs=rngs)
+        self.rngs = rngs
+
+
+def make_with_streams():
+    return WithStreams(nnx.Rngs(0, dropout=1))
+
+
+def test_a_model_that_keeps_its_streams_gets_new_ones_as_well(tmp_path):
+    streams = {name: {"key": np.ones(2, np.uint32), "count": np.uint32(7)} for name in ("default", "dropout")}
+    linear = {"kernel": np.ones((2, 2), np.float32), "bias": np.ones(2, np.float32)}
+    old = save(tmp_path / "old", {"dropout": {"rngs": streams}, "linear": linear})
+    template = f"{__name__}:make_with_streams"
+    found = leaves(apply("nnx/to-current", old, tmp_path / "new", "--template", template))
+    stored = {"dropout/rngs", "rngs/default", "rngs/dropout"}
+    assert {f"{at}/{part}" for at in stored for part in ("key", "count")} < found.keys()
+    assert {0} == {int(value) for name, value in found.items() if name.endswith("count")}
 
 
 def test_the_cnn_of_2024_goes_the_same_way_bit_for_bit(tmp_path):
