@@ -35,7 +35,12 @@ class Wish:
     """Options of `api.apply`."""
 
 
-@click.command("apply", short_help="Show the plan, run it, verify the result.", context_settings=options.SETTINGS)
+@click.command(
+    "apply",
+    short_help="Show the plan, run it, verify the result.",
+    epilog=options.BUNDLED,
+    context_settings=options.SETTINGS,
+)
 @click.argument("rules")
 @click.argument("src")
 @click.argument("dst")

@@ -81,6 +81,16 @@ Rule = Move | Drop | Create
 
 
 @dataclass(frozen=True, slots=True)
+class Include:
+    """Another rule file whose rules are taken over, and the places of source and target that they are meant for."""
+
+    file: str
+    span: Span
+    under: Pattern | None = None
+    to: Pattern | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Guard:
     """What the source must be: compared with the checkpoint's metadata and tree before planning."""
 
@@ -110,7 +120,7 @@ class RuleSet:
 
     Attributes:
       path: the file as the user named it.
-      digest: `sha256:` of the file's bytes; recorded in what the rules produce.
+      digest: `sha256:` of the file's bytes and of those that it includes; recorded in what the rules produce.
       follow: whether optimizer moments follow their params.
       unmatched_source: what becomes of a source leaf that no rule names and the target does not have.
       unmatched_target: what becomes of a target leaf that nothing fills.
