@@ -13,13 +13,14 @@ Nothing heavy is imported before it is needed: opening a msgpack file never impo
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-from migrate.codes import M306, M412
+from migrate.codes import M306, M412, M505
 from migrate.errors import (
     CheckpointError,
     Diagnostic,
@@ -211,6 +212,7 @@ def plan(
     as_step: bool = False,
     link: Literal["auto", "never"] = "auto",
     max_ram: int | None = None,
+    destination: StrPath | None = None,
 ) -> Plan:
     """Decide what happens to every leaf; nothing is read and nothing is written.
 
@@ -220,13 +222,15 @@ def plan(
       template: what the target expects, or `module:callable`; by default what the rule file names.
       mesh: axes and sizes, as a value or as `data=-1,model=4`; without it the output suits any devices.
       partition: which key paths are split over which axes, or its file.
-      as_step: whether a checkpoint of one pytree is written as a step with one item, for a `CheckpointManager` root.
+      as_step: whether one pytree is written as a step with one item, for a `CheckpointManager` root.
       max_ram: host bytes that `apply` will be given, for the plan to say how much of them it needs.
       link: whether arrays whose bytes do not change are linked (`auto`), or read and written like all others (`never`).
+      destination: where it will be written; a single file, as its suffix may ask for, cannot hold everything.
 
     Returns:
       The plan. A mistake of the user raises nothing here: `plan.applicable` says no, `plan.diagnostics` say why.
     """
+    from migrate.engine.outputs import fitted
     from migrate.planning.planner import make_plan
 
     rule_set = load_rules(rules) if isinstance(rules, str | os.PathLike) else rules
@@ -234,7 +238,8 @@ def plan(
     axes, table = _placement(mesh, partition)
     made = make_plan(checkpoint.abstract, rule_set, built, mesh=axes, partition=table, link=link == "auto")
     diagnostics = (*made.diagnostics, *getattr(built, "notes", ()))
-    return replace(made, as_step=as_step, max_ram=max_ram, diagnostics=diagnostics)
+    made = replace(made, as_step=as_step, max_ram=max_ram, diagnostics=diagnostics)
+    return made if destination is None else fitted(made, destination, mesh=axes is not None)
 
 
 def _placement(mesh: Mesh | str | None, partition: Partition | StrPath | None) -> tuple[Mesh | None, Partition | None]:
@@ -255,8 +260,7 @@ def apply(plan: Plan, checkpoint: Checkpoint, destination: StrPath, **options: A
       plan: one that is applicable.
       checkpoint: the source that it was made for.
       destination: where the new checkpoint appears, all at once, when it is complete and verified.
-      **options: see `migrate.engine.run.apply`: `overwrite`, `verify`, `allow_code`, `max_ram`, `jobs`, `compression`,
-        `listener`, `stopped`.
+      **options: `overwrite`, `verify`, `max_ram` and all others of `migrate.engine.run.apply`.
 
     Raises:
       PlanError: the plan is not applicable.
@@ -337,10 +341,11 @@ def verify(
             _read_all(checkpoint, listener)
     compared = None
     if plan is not None and source is not None:
-        from migrate.engine.verify import verify as compare
+        from migrate.engine.outputs import output_at
 
-        plan = replace(plan, as_step=any(checkpoint.abstract.items))
-        compared = compare(plan, source.reader, Path(destination), listener=listener)
+        output = output_at(Path(destination))
+        plan = output.fit(replace(plan, as_step=any(checkpoint.abstract.items)))
+        compared = output.check_values(plan, source.reader, Path(destination), listener)
     return Verified(len(checkpoint.tree.leaves), compared, recorded, template.spec if template else None)
 
 
@@ -368,16 +373,12 @@ def _check_template(checkpoint: Checkpoint, template: Template) -> None:
 
 
 def _mismatch(how: str, paths: tuple[KeyPath, ...], spec: str) -> Diagnostic:
-    from migrate.codes import M505
-
     message = f"{len(paths)} of the leaves that `{spec}` and the checkpoint have: each {how}"
     return M505.at(message, paths=map(format_path, paths), help="`migrate diff DST --template M:F` shows both sides")
 
 
 def _read_all(checkpoint: Checkpoint, listener: Listener) -> None:
     """Reads every leaf and compares its shape and dtype with what the metadata says."""
-    import time
-
     start = time.monotonic()
     listener(PhaseStarted("verify", len(checkpoint.tree.leaves), checkpoint.tree.nbytes))
     for path in checkpoint.tree.leaves:

@@ -89,3 +89,13 @@ class M511(Code):
     One of them is the other or lies inside it. The source is never written to, so that a mistake can always be undone:
     choose a DST elsewhere, and remove the old checkpoint yourself when you no longer need it.
     """
+
+
+class M512(Code):
+    """The format of DST cannot hold a leaf as it is.
+
+    A single file is simpler than an Orbax checkpoint. Safetensors has no strings, no typed PRNG keys and fewer dtypes;
+    msgpack, as Flax reads it, has no typed keys and no lists. Every leaf that has no place there is named before
+    anything is read: `drop:` it, change it with an op (`key_data`, `cast`), or write a directory instead, which Orbax
+    restores. As a note: what the file holds in another form, and who can read it.
+    """

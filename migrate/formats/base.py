@@ -117,6 +117,9 @@ class Reader(abc.ABC):
         with ThreadPoolExecutor(_AT_A_TIME) as pool:
             return dict(zip(paths, pool.map(self.read, paths), strict=True))
 
+    def release(self) -> None:  # noqa: B027 - most readers keep nothing
+        """Let go of memory that holds what can be read again; values that were read stay as they are."""
+
     @abc.abstractmethod
     def close(self) -> None:
         """Release files; reading is over."""

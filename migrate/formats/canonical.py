@@ -15,6 +15,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
+from migrate.knowledge.naming import BOX_LEVELS
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 Unbox = Literal["auto", "never"]
 
-_LEVELS = ("value", "raw_value")
 _OWN = "_pytree__state"
 
 
@@ -38,7 +38,7 @@ def canonical(stored: AbstractTree, unbox: Unbox = "auto") -> tuple[AbstractTree
     for path, leaf in stored.leaves.items():
         if path and path[-1] == _OWN and leaf.kind == "none":
             continue
-        boxed = len(path) > 1 and path[-1] in _LEVELS and leaf.kind != "empty" and child_count[path[:-1]] == 1
+        boxed = len(path) > 1 and path[-1] in BOX_LEVELS and leaf.kind != "empty" and child_count[path[:-1]] == 1
         name = path[:-1] if boxed else path
         leaves.append((name, _with_box(leaf, path[-1]) if boxed else leaf))
         origin[name] = path

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from migrate.formats.files import is_dir, missing
-from migrate.formats.item import Item, ItemInfo, Location
+from migrate.formats.item import Extent, Item, ItemInfo, Location
 from migrate.formats.losses import losses
 from migrate.formats.msgpack import OUTSIDE, MsgpackFile
 from migrate.formats.orbax_tree import lost_values
@@ -45,7 +45,8 @@ class FlaxItem(Item):
         )
         name = "flax msgpack and zarr" if self._outside else "flax msgpack"
         era = "flax 0.5.3 or later" if self._outside else self._file.era
-        self.info = ItemInfo(name, tree, era=era, notes=(*self._file.notes, *losses(tree)))
+        notes = (*self._file.notes, *losses(tree))
+        self.info = ItemInfo(name, tree, era=era, metadata=self._file.metadata, notes=notes)
 
     def _read_array_metadata(self, beside: Path) -> Mapping[str, ArrayMetadata]:
         arrays = self._store.metadata(list(self._outside.values())) if self._store else {}
@@ -65,6 +66,14 @@ class FlaxItem(Item):
         if self._store and stored in self._outside:
             return self._store.read(self._outside[stored], fill_missing=False)
         return self._file.load(stored)
+
+    def extents(self, stored: KeyPath) -> tuple[Extent, ...] | None:
+        """Where the bytes of an array lie in the file."""
+        return None if stored in self._outside else self._file.extents(stored)
+
+    def release(self) -> None:
+        """Let go of the pages of the mapped file."""
+        self._file.release()
 
     def location(self, stored: KeyPath) -> Location | None:
         """Where the chunks of an array beside the file lie."""
