@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from fixtures.models import gpt2, llama
 from tests.bundled.migrating import apply, close, nested, restored, run, save
@@ -55,10 +56,26 @@ def llama_weights(*, tied=False):
     return {name: normal(*shape) for name, shape in shapes.items()}
 
 
-def test_gpt2_computes_what_its_formulas_say(tmp_path):
+def in_safetensors(path, weights):
+    """A file as Hugging Face publishes it."""
+    file = path.with_suffix(".safetensors")
+    save_file(weights, file)
+    return file
+
+
+def in_orbax(path, weights):
+    """The same names in an Orbax checkpoint, a level for each dot."""
+    return save(path, nested(weights, "."))
+
+
+FORMS = pytest.mark.parametrize("form", [in_safetensors, in_orbax])
+
+
+@FORMS
+def test_gpt2_computes_what_its_formulas_say(form, tmp_path):
     weights = gpt2_weights()
     buffers = {f"h.{i}.attn.bias": np.tril(np.ones((1, 1, 16, 16), bool)) for i in range(GPT2.blocks)}
-    old = save(tmp_path / "old", nested({**weights, **buffers}, "."))
+    old = form(tmp_path / "old", {**weights, **buffers})
     new = apply("hf/gpt2-to-nnx", old, tmp_path / "new", "--template", "fixtures.models.gpt2:make_model")
     expected = np.stack([published.gpt2(weights, row, GPT2.heads) for row in TOKENS])
     close(expected, restored(new, "fixtures.models.gpt2:make_model")(TOKENS))
@@ -81,12 +98,13 @@ def test_a_head_of_its_own_is_not_dropped_in_silence(tmp_path):
     assert "`lm_head/weight`" in result.output
 
 
+@FORMS
 @pytest.mark.parametrize("tied", [False, True], ids=["with a head", "tied"])
-def test_llama_computes_what_its_formulas_say(tied, tmp_path):
+def test_llama_computes_what_its_formulas_say(tied, form, tmp_path):
     weights = llama_weights(tied=tied)
     buffers = {f"model.layers.{i}.self_attn.rotary_emb.inv_freq": normal(3) for i in range(LLAMA.blocks)}
     template = f"fixtures.models.llama:{'make_tied_model' if tied else 'make_model'}"
-    old = save(tmp_path / "old", nested({**weights, **buffers}, "."))
+    old = form(tmp_path / "old", {**weights, **buffers})
     new = apply("hf/llama-to-nnx", old, tmp_path / "new", "--template", template)
     expected = [published.llama(weights, row, LLAMA.heads, LLAMA.theta, LLAMA.epsilon) for row in TOKENS]
     close(np.stack(expected), restored(new, template)(TOKENS))
