@@ -15,10 +15,10 @@ from migrate.planning.coverage import Coverage, cover, create_leaves, leftover, 
 from migrate.planning.gather import gather
 from migrate.planning.guards import guard
 from migrate.planning.model import Created, Dropped, Plan, Task
-from migrate.planning.moments import Followed, follow
+from migrate.planning.moments import Followed, find_slots, follow
 from migrate.planning.outcome import outcome
 from migrate.planning.partition import Partition, assign_shardings
-from migrate.planning.proof import prove
+from migrate.planning.proof import Side, prove
 from migrate.planning.relink import choose_modes
 from migrate.rules.model import Drop, Move, RuleSet
 from migrate.sharding import Mesh
@@ -77,7 +77,8 @@ def make_plan(
     created = (*draft.created, *covered.created)
     tree = target or outcome(source.tree, draft.tasks, created, boxes=rules.target.layout != "pure_dict")
     tree, misplaced = assign_shardings(tree, mesh, partition, annotations=target is not None)
-    tasks = prove(sorted(draft.tasks, key=lambda task: natural_key(task.targets[0])))
+    ordered = sorted(draft.tasks, key=lambda task: natural_key(task.targets[0]))
+    tasks = prove(ordered, _side(source.tree), _side(tree))
     linked = link and not misplaced
     return Plan(
         source=source,
@@ -102,6 +103,10 @@ def make_plan(
         dtype_mismatch=covered.dtype_mismatch,
         extras=tuple(sorted(source.extras.keys() - dropped_extras(rules.rules, source.extras))),
     )
+
+
+def _side(tree: AbstractTree) -> Side:
+    return Side(tree, [slot.prefix for slot in find_slots(tree)])
 
 
 def _by_rules(source: AbstractTree, rules: RuleSet, target: AbstractTree | None, extras: Collection[str]) -> _Draft:

@@ -97,7 +97,7 @@ def _check_axes(op: Op, arrays: Sequence[Array], results: Sequence[Array]) -> No
 
 
 def _same_shape(a: Array, b: Array) -> bool:
-    return a.shape == b.shape
+    return bool(a.shape == b.shape)
 
 
 def _same_bits(a: Array, b: Array) -> bool:
