@@ -42,7 +42,8 @@ class M505(Code):
 class M506(Code):
     """The rule file runs code.
 
-    `call` ops name a Python function. Read the rule file, then say `--allow-code`.
+    `call` ops and `probe:` name a Python function. Read the rule file, then say `--allow-code`. A probe that the
+    command line names needs no such leave, and stands in for the rule file's.
     """
 
 
@@ -88,4 +89,24 @@ class M511(Code):
 
     One of them is the other or lies inside it. The source is never written to, so that a mistake can always be undone:
     choose a DST elsewhere, and remove the old checkpoint yourself when you no longer need it.
+    """
+
+
+class M512(Code):
+    """The new model does not compute what the old one did.
+
+    A probe compares outputs of both, pair by pair: shape, kind of dtype, and the largest difference. The first pair
+    that differs says in which layer to look: the rules of the leaves below it assign the wrong leaves, or turn an array
+    the wrong way. If the difference is only the arithmetic of another device or precision, say `--tolerance`, or
+    compute with `jax.default_matmul_precision("highest")`. `apply` publishes nothing then.
+    """
+
+
+class M513(Code):
+    """A probe could not be run, or proves nothing.
+
+    A probe is a function `probe(old, model)` that returns or yields pairs of arrays, `(old, new)` or
+    `(name, old, new)`. `old` is the old checkpoint's tree of NumPy arrays, `model` what the template's callable
+    returns, with the values of the new checkpoint. What it raised is shown with its line. One that yields no pair, or
+    only empty arrays, proves nothing.
     """

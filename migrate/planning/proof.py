@@ -20,14 +20,16 @@ A leaf is proved *by value* when outputs of the old model and the new one were c
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from migrate.codes import M309
+from migrate.errors import Diagnostic, Span
 from migrate.ops.base import wide
-from migrate.planning.model import Proof, Task
-from migrate.tree import AbstractArray, AbstractTree, KeyPath
+from migrate.planning.model import Plan, Proof, Task
+from migrate.tree import AbstractArray, AbstractTree, KeyPath, format_path
 
 Sizes = tuple[int, ...]
 """The sizes of an array's axes in rising order, but for those of size one."""
@@ -86,14 +88,40 @@ def prove(tasks: Iterable[Task], source: Side, target: Side) -> tuple[Task, ...]
     return _inherited([task if task.follows else replace(task, proved=judge(task)) for task in tasks], given={})
 
 
-def prove_by_value(tasks: Iterable[Task], seen: Collection[KeyPath]) -> tuple[Task, ...]:
-    """The same tasks after a probe: what was unproved and is among the target leaves that it saw is proved by value."""
-    tasks = tuple(tasks)
+def after_probe(plan: Plan, seen: Collection[KeyPath]) -> Plan:
+    """The plan after a probe: what was unproved and is among the target leaves that it saw is proved by value."""
     proved = [
         replace(task, proved="value") if task.proved == "none" and all(path in seen for path in task.targets) else task
-        for task in tasks
+        for task in plan.tasks
     ]
-    return _inherited(proved, given={"value"})
+    return replace(plan, tasks=_inherited(proved, given={"value"}))
+
+
+def count_proofs(tasks: Iterable[Task]) -> Mapping[Proof, int]:
+    """How many target leaves are proved how; those that are created are not among them."""
+    counts: Counter[Proof] = Counter()
+    for task in tasks:
+        counts[task.proved] += len(task.targets)
+    return counts
+
+
+def refuse_unproved(tasks: Iterable[Task], probe: str | None = None) -> Iterator[Diagnostic]:
+    """For those who want everything proved: a finding for each rule that moves unproved leaves; `probe` has run."""
+    advice = "`--probe module:function` compares what both models compute; `migrate explain M309`"
+    if probe:
+        advice = f"no pair of `{probe}` depends on it; yield one that is named by its key path: `migrate explain M309`"
+    by_rule: defaultdict[Span | None, list[KeyPath]] = defaultdict(list)
+    for task in tasks:
+        if task.proved == "none":
+            by_rule[task.rule] += task.targets
+    for rule, paths in sorted(by_rule.items(), key=lambda pair: pair[0].line if pair[0] else 0):
+        subject = f"`{format_path(paths[0])}` is" if len(paths) == 1 else f"{len(paths):,} leaves are"
+        yield M309.at(
+            f"{subject} unproved: nothing but this rule says what belongs there",
+            span=rule,
+            paths=map(format_path, paths),
+            help=advice,
+        )
 
 
 def _inherited(tasks: Iterable[Task], given: Collection[Proof]) -> tuple[Task, ...]:

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from migrate.planning.proof import Candidates, is_symmetric, prove_by_value
+from migrate.planning.proof import Candidates, after_probe, is_symmetric
 from migrate.tree import AbstractArray
 from tests.planning.trees import planned
 
@@ -136,10 +136,10 @@ def test_moments_that_are_dropped_or_created_are_no_doubles_of_params():
 
 def test_a_probe_proves_what_it_saw_and_the_moments_of_it():
     plan = planned('- "params/{p} -> params/x/{p}"', STATE)
-    after = prove_by_value(plan.tasks, {("params", "x", "b")})
+    after = after_probe(plan, {("params", "x", "b")})
     proved = {"a": "shape", "b": "value", "c": "none"}
     assert {f"{slot}/x/{name}": proof for slot in ("params", "opt/mu", "opt/nu") for name, proof in proved.items()} == {
-        "/".join(task.targets[0]): task.proved for task in after
+        "/".join(task.targets[0]): task.proved for task in after.tasks
     }
 
 

@@ -1,0 +1,300 @@
+"""Proof by value: the user's own function computes with the old model and with the new one, and the outputs are
+compared.
+
+Shapes cannot tell two layers of one size apart, nor a square matrix from its transpose. What the models compute can.
+The function gets the old checkpoint's tree and the new model as plain Orbax and `nnx.merge` restore it, and gives pairs
+of arrays. Pairs of intermediate outputs, in the order of the layers, say in which layer the first difference arises.
+
+A probe that passes proves the leaves that a model computes with: all of its Variables but those of optimizers and of
+random streams, and the arrays that it holds without a Variable. The optimizer's moments have their param's proof. A
+pair that is named by a leaf's key path proves that leaf, whatever it is.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from migrate.codes import M412, M505, M512, M513
+from migrate.engine.layout import ItemPlan, item_plans
+from migrate.engine.pairs import Pair, PairError
+from migrate.engine.whole import whole_tree
+from migrate.errors import CheckpointError, Diagnostic, PlanError, UsageError, VerifyError
+from migrate.formats.base import Reader
+from migrate.planning.model import Plan
+from migrate.planning.proof import after_probe, refuse_unproved
+from migrate.template import Template, abstract_template
+from migrate.template.blueprint import ONLY, Blueprint, blueprints
+from migrate.template.user_code import load, running
+from migrate.tree import AbstractLeaf, KeyPath, format_path
+
+TOLERANCE = 1e-5
+"""How far outputs may be apart: the rounding of float32 in another order of operations, through some layers."""
+
+TRAINING = frozenset({"OptState", "OptArray", "OptVariable", "RngState", "RngKey", "RngCount"})
+"""Variables of NNX that no output of a model in evaluation depends on."""
+
+_END = object()
+
+_CONTRACT = "`def probe(old, model)` returns or yields pairs `(old, new)` or `(name, old, new)`"
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A probe that is to be run.
+
+    Attributes:
+      spec: `module:function`.
+      tolerance: how far outputs may be apart.
+    """
+
+    spec: str
+    tolerance: float = TOLERANCE
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.tolerance) and self.tolerance >= 0):
+            raise UsageError(M412.at(f"{self.tolerance} is no tolerance", help="give a number such as 1e-5"))
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What a probe that passed has shown.
+
+    Attributes:
+      spec, tolerance: as in `Probe`.
+      pairs: how many pairs were compared.
+      largest: the largest difference among all of them.
+      seen: target leaves that are proved by it.
+    """
+
+    spec: str
+    tolerance: float
+    pairs: int
+    largest: float
+    seen: frozenset[KeyPath]
+
+
+def chosen_probe(plan: Plan, spec: str | None, tolerance: float) -> Probe | None:
+    """The probe that the caller names, or else the rule file; None where neither does. Its module is imported.
+
+    Raises:
+      UsageError: the tolerance is none, or there is no model that could be probed (M412, M513).
+      CheckpointError: it cannot be imported or called (M513).
+    """
+    spec = spec or plan.rules.probe
+    if not spec:
+        return None
+    if plan.template is None:
+        advice = "give `--template module:callable`, or `target: {template: …}` in the rule file"
+        raise UsageError(M513.at(f"the probe `{spec}` needs a model, and nothing says which", help=advice))
+    probe = Probe(spec, tolerance)
+    _function(spec)
+    return probe
+
+
+def run_probe(probe: Probe, reader: Reader, plan: Plan, checkpoint: Path) -> Probed:
+    """Runs a probe on the checkpoint that a plan has written.
+
+    Args:
+      probe: what to run.
+      reader: the source.
+      plan: names the template; says what is unproved.
+      checkpoint: what was written.
+
+    Raises:
+      CheckpointError: the probe cannot be imported, fails, or yields nothing that can be compared (M513).
+      VerifyError: outputs differ (M512), or the model cannot be restored (M505).
+    """
+    assert plan.template is not None
+    function = _function(probe.spec)
+    target = plan.rules.target
+    template = abstract_template(plan.template, target.args, target.layout or "state")
+    model = _restored(plan, blueprints(plan.template, target.args, target.layout or "state"), checkpoint)
+    compared = [_judged(pair, probe, plan) for pair in _pairs(probe.spec, function, whole_tree(reader), model)]
+    _refuse(compared, probe)
+    names = {judged.name for judged in compared}
+    largest = max(judged.distance for judged in compared)
+    return Probed(probe.spec, probe.tolerance, len(compared), largest, seen_by_probe(template, names))
+
+
+def prove(
+    plan: Plan, probe: Probe | None, reader: Reader, checkpoint: Path, *, all_of_it: bool
+) -> tuple[Plan, Probed | None]:
+    """The plan with what a probe proves of it, and what the probe has shown.
+
+    Args:
+      plan: what was done.
+      probe: what to run; None for nothing.
+      reader: the source.
+      checkpoint: what was written.
+      all_of_it: whether leaves that stay unproved are an error.
+
+    Raises:
+      PlanError: some stay unproved (M309). Otherwise see `run_probe`.
+    """
+    probed = run_probe(probe, reader, plan, checkpoint) if probe else None
+    proved = after_probe(plan, probed.seen) if probed else plan
+    unproved = list(refuse_unproved(proved.tasks, probe.spec if probe else None)) if all_of_it else []
+    if unproved:
+        raise PlanError(*unproved)
+    return proved, probed
+
+
+def seen_by_probe(template: Template, names: Iterable[str]) -> frozenset[KeyPath]:
+    """The leaves of a template that a probe proves.
+
+    Args:
+      template: what the new model consists of.
+      names: the names of the pairs that were compared.
+    """
+    named, leaves = set(names), template.tree.leaves
+    models = {_part(template, path) for path, kind in template.variables.items() if kind not in TRAINING}
+    return frozenset(
+        path
+        for path, leaf in leaves.items()
+        if leaf.has_data and (format_path(path) in named or _computes(template, path, leaf, models))
+    )
+
+
+def _computes(template: Template, path: KeyPath, leaf: AbstractLeaf, models: set[str]) -> bool:
+    """Whether it belongs to a model; in a plain pytree, which has no Variables, all do but integers that count."""
+    variable = template.variables.get(path)
+    if variable is not None:
+        return variable not in TRAINING
+    if template.variables:
+        return _part(template, path) in models
+    return leaf.aval is not None and not (leaf.aval.shape == () and "int" in leaf.aval.dtype)
+
+
+def _part(template: Template, path: KeyPath) -> str:
+    return path[0] if template.parts else ""
+
+
+def _function(spec: str) -> Callable[[Any, Any], Any]:
+    found = load(spec, M513)
+    if not callable(found):
+        raise CheckpointError(M513.at(f"`{spec}` is a {type(found).__name__}, not a function", help=_CONTRACT))
+    try:
+        inspect.signature(found).bind(None, None)
+    except TypeError as error:
+        raise CheckpointError(M513.at(f"`{spec}` does not take two arguments: {error}", help=_CONTRACT)) from None
+    except ValueError:  # built-in callables may have no signature
+        pass
+    function: Callable[[Any, Any], Any] = found
+    return function
+
+
+def _restored(plan: Plan, parts: Mapping[str, Blueprint], checkpoint: Path) -> Any:
+    """What the template's callable returns, with the values of the new checkpoint."""
+    items = item_plans(plan)
+    if ONLY in parts:
+        return _item(plan, parts[ONLY], items[0], checkpoint)
+    by_name = {item.name: item for item in items}
+    return {name: _item(plan, part, by_name[name], checkpoint) for name, part in parts.items() if name in by_name}
+
+
+def _item(plan: Plan, part: Blueprint, item: ItemPlan, checkpoint: Path) -> Any:
+    import jax
+    import orbax.checkpoint as ocp
+
+    here = jax.sharding.SingleDeviceSharding(jax.devices()[0])  # whatever mesh it was laid out for
+
+    def placed(leaf: Any) -> Any:
+        struct = isinstance(leaf, jax.ShapeDtypeStruct)
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here) if struct else leaf
+
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            directory = item.directory(checkpoint).absolute()
+            return part.assemble(checkpointer.restore(directory, jax.tree.map(placed, part.abstract)))
+    except (ValueError, KeyError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise VerifyError(M505.at(f"Orbax cannot restore {checkpoint} for `{plan.template}`: {reason}")) from None
+
+
+def _pairs(spec: str, function: Callable[[Any, Any], Any], old: Any, model: Any) -> Iterator[Pair]:
+    """The pairs, one by one, so that no more than one pair of intermediate outputs has to be in memory."""
+    with running(spec, M513):
+        given = function(old, model)
+        rest = iter((given,) if _is_one_pair(given) else given) if _is_iterable(given) else iter(())
+    if not _is_iterable(given):
+        raise CheckpointError(M513.at(f"`{spec}` returned {type(given).__name__}, no pairs", help=_CONTRACT))
+    number = 0
+    while True:
+        with running(spec, M513):
+            found = next(rest, _END)
+        if found is _END:
+            break
+        number += 1
+        try:
+            yield Pair.read(found, number)
+        except PairError as error:
+            raise CheckpointError(M513.at(f"`{spec}`: {error}", help=_CONTRACT)) from None
+    if not number:
+        raise CheckpointError(M513.at(f"`{spec}` yielded no pair, which proves nothing", help=_CONTRACT))
+
+
+def _is_iterable(given: Any) -> bool:
+    return hasattr(given, "__iter__") and not hasattr(given, "shape") and not isinstance(given, str | dict)
+
+
+def _is_one_pair(given: Any) -> bool:
+    """Whether it is the pair itself, `return old_output, new_output`, and not a collection of pairs."""
+    return isinstance(given, tuple) and len(given) in (2, 3) and not any(isinstance(m, tuple | list) for m in given)
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A pair after it was compared; its arrays are let go."""
+
+    place: str
+    name: str
+    distance: float
+    problem: str | None
+    suspects: tuple[str, ...]
+
+
+def _judged(pair: Pair, probe: Probe, plan: Plan) -> _Judged:
+    problem = pair.misfit()
+    distance = math.inf if problem else pair.distance()
+    if problem is None and distance > probe.tolerance:
+        nan = pair.count_nan()
+        beside = f" ({nan:,} of {pair.old.size:,} are NaN on one side only)" if nan else ""
+        problem = f"{pair.place}: max |old − new| = {distance:.3g} > {probe.tolerance:g}{beside}"
+    suspects = tuple(_suspects(pair.name, plan)) if problem else ()
+    return _Judged(pair.place, pair.name, distance, problem, suspects)
+
+
+def _suspects(name: str, plan: Plan) -> Iterator[str]:
+    """Unproved leaves whose key path has the segments of a pair's name in a row."""
+    wanted = tuple(segment for segment in name.replace(".", "/").split("/") if segment)
+    for task in plan.tasks if wanted else ():
+        if task.proved == "none" and not task.follows:
+            yield from (format_path(path) for path in task.targets if _contains(path, wanted))
+
+
+def _contains(path: KeyPath, wanted: KeyPath) -> bool:
+    return any(path[start : start + len(wanted)] == wanted for start in range(len(path) - len(wanted) + 1))
+
+
+def _refuse(compared: list[_Judged], probe: Probe) -> None:
+    """Shows the first pair that differs: what comes after it computes with what is wrong already."""
+    wrong = [judged for judged in compared if judged.problem]
+    if wrong:
+        raise VerifyError(_difference(wrong, compared, probe))
+
+
+def _difference(wrong: list[_Judged], compared: list[_Judged], probe: Probe) -> Diagnostic:
+    first = wrong[0]
+    before = compared.index(first)
+    agree = f"; the {before} before it agree" if before else ""
+    return M512.at(
+        f"`{probe.spec}`: {first.problem} (the first of {len(wrong)} that differ, of {len(compared)} pairs{agree})",
+        paths=first.suspects,
+        help="look at the rules that fill this layer"
+        + ("; these of its leaves are unproved" if first.suspects else "; `apply -n -v` lists what is unproved"),
+    )
