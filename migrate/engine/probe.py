@@ -25,7 +25,7 @@ from migrate.engine.pairs import Pair, PairError
 from migrate.engine.whole import whole_tree
 from migrate.errors import CheckpointError, Diagnostic, PlanError, UsageError, VerifyError
 from migrate.formats.base import Reader
-from migrate.planning.model import Plan
+from migrate.planning.model import Plan, Task
 from migrate.planning.proof import after_probe, refuse_unproved
 from migrate.template import Template, abstract_template
 from migrate.template.blueprint import ONLY, Blueprint, blueprints
@@ -255,7 +255,7 @@ class _Judged:
     name: str
     distance: float
     problem: str | None
-    suspects: tuple[str, ...]
+    suspects: tuple[Task, ...]
 
 
 def _judged(pair: Pair, probe: Probe, plan: Plan) -> _Judged:
@@ -269,12 +269,12 @@ def _judged(pair: Pair, probe: Probe, plan: Plan) -> _Judged:
     return _Judged(pair.place, pair.name, distance, problem, suspects)
 
 
-def _suspects(name: str, plan: Plan) -> Iterator[str]:
-    """Unproved leaves whose key path has the segments of a pair's name in a row."""
+def _suspects(name: str, plan: Plan) -> Iterator[Task]:
+    """Unproved tasks into leaves whose key path has the segments of a pair's name in a row."""
     wanted = tuple(segment for segment in name.replace(".", "/").split("/") if segment)
     for task in plan.tasks if wanted else ():
-        if task.proved == "none" and not task.follows:
-            yield from (format_path(path) for path in task.targets if _contains(path, wanted))
+        if task.proved == "none" and not task.follows and any(_contains(path, wanted) for path in task.targets):
+            yield task
 
 
 def _contains(path: KeyPath, wanted: KeyPath) -> bool:
@@ -292,9 +292,11 @@ def _difference(wrong: list[_Judged], compared: list[_Judged], probe: Probe) -> 
     first = wrong[0]
     before = compared.index(first)
     agree = f"; the {before} before it agree" if before else ""
+    rules = {task.rule for task in first.suspects}
     return M512.at(
         f"`{probe.spec}`: {first.problem} (the first of {len(wrong)} that differ, of {len(compared)} pairs{agree})",
-        paths=first.suspects,
+        span=rules.pop() if len(rules) == 1 else None,
+        paths=[format_path(path) for task in first.suspects for path in task.targets],
         help="look at the rules that fill this layer"
         + ("; these of its leaves are unproved" if first.suspects else "; `apply -n -v` lists what is unproved"),
     )
