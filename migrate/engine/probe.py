@@ -8,27 +8,32 @@ of arrays. Pairs of intermediate outputs, in the order of the layers, say in whi
 A probe that passes proves the leaves that a model computes with: all of its Variables but those of optimizers and of
 random streams, and the arrays that it holds without a Variable. The optimizer's moments have their param's proof. A
 pair that is named by a leaf's key path proves that leaf, whatever it is.
+
+A probe that compares the old model with itself would pass, too. So one that passes is run again on a model whose every
+float is NaN, and has to notice.
 """
 
 from __future__ import annotations
 
 import inspect
+import io
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from migrate.codes import M412, M505, M512, M513
-from migrate.engine.layout import ItemPlan, item_plans
+from migrate.codes import M412, M512, M513
 from migrate.engine.pairs import Pair, PairError
+from migrate.engine.restored_model import RestoredModel
 from migrate.engine.whole import whole_tree
 from migrate.errors import CheckpointError, Diagnostic, PlanError, UsageError, VerifyError
 from migrate.formats.base import Reader
 from migrate.planning.model import Plan, Task
 from migrate.planning.proof import after_probe, refuse_unproved
 from migrate.template import Template, abstract_template
-from migrate.template.blueprint import ONLY, Blueprint, blueprints
 from migrate.template.user_code import load, running
 from migrate.tree import AbstractLeaf, KeyPath, format_path
 
@@ -113,9 +118,12 @@ def run_probe(probe: Probe, reader: Reader, plan: Plan, checkpoint: Path) -> Pro
     function = _function(probe.spec)
     target = plan.rules.target
     template = abstract_template(plan.template, target.args, target.layout or "state")
-    model = _restored(plan, blueprints(plan.template, target.args, target.layout or "state"), checkpoint)
-    compared = [_judged(pair, probe, plan) for pair in _pairs(probe.spec, function, whole_tree(reader), model)]
+    old, new = whole_tree(reader), RestoredModel(plan, checkpoint)
+    compared = [_judged(pair, probe, plan) for pair in _pairs(probe.spec, function, old, new.model())]
     _refuse(compared, probe)
+    if not _notices(probe, plan, _pairs(probe.spec, function, old, new.spoilt())):
+        message = f"`{probe.spec}` passes on a model of NaN as well: it proves nothing"
+        raise CheckpointError(M513.at(message, help="compare outputs of `model` with outputs of the old one"))
     names = {judged.name for judged in compared}
     largest = max(judged.distance for judged in compared)
     return Probed(probe.spec, probe.tolerance, len(compared), largest, seen_by_probe(template, names))
@@ -188,32 +196,14 @@ def _function(spec: str) -> Callable[[Any, Any], Any]:
     return function
 
 
-def _restored(plan: Plan, parts: Mapping[str, Blueprint], checkpoint: Path) -> Any:
-    """What the template's callable returns, with the values of the new checkpoint."""
-    items = item_plans(plan)
-    if ONLY in parts:
-        return _item(plan, parts[ONLY], items[0], checkpoint)
-    by_name = {item.name: item for item in items}
-    return {name: _item(plan, part, by_name[name], checkpoint) for name, part in parts.items() if name in by_name}
-
-
-def _item(plan: Plan, part: Blueprint, item: ItemPlan, checkpoint: Path) -> Any:
-    import jax
-    import orbax.checkpoint as ocp
-
-    here = jax.sharding.SingleDeviceSharding(jax.devices()[0])  # whatever mesh it was laid out for
-
-    def placed(leaf: Any) -> Any:
-        struct = isinstance(leaf, jax.ShapeDtypeStruct)
-        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here) if struct else leaf
-
+def _notices(probe: Probe, plan: Plan, pairs: Iterator[Pair]) -> bool:
+    """Whether a pair differs, or the probe cannot even go on."""
     try:
-        with ocp.StandardCheckpointer() as checkpointer:
-            directory = item.directory(checkpoint).absolute()
-            return part.assemble(checkpointer.restore(directory, jax.tree.map(placed, part.abstract)))
-    except (ValueError, KeyError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise VerifyError(M505.at(f"Orbax cannot restore {checkpoint} for `{plan.template}`: {reason}")) from None
+        with redirect_stderr(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return any(_judged(pair, probe, plan).problem for pair in pairs)
+    except CheckpointError:
+        return True
 
 
 def _pairs(spec: str, function: Callable[[Any, Any], Any], old: Any, model: Any) -> Iterator[Pair]:

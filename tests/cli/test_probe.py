@@ -45,6 +45,10 @@ def other_shape(old, model):
     return np.ones((2, 3)), np.ones((3, 2))
 
 
+def old_alone(old, model):
+    return [("layers.0", old["params"]["Dense_0"]["kernel"], old["params"]["Dense_0"]["kernel"])]
+
+
 def alone(old):
     return []
 
@@ -121,6 +125,7 @@ def test_outputs_of_other_shapes_differ_whatever_the_tolerance(run):
         ("nothing", "`probes:nothing` yielded no pair, which proves nothing"),
         ("forgot", "`probes:forgot` returned NoneType, no pairs"),
         ("alone", "`probes:alone` does not take two arguments: too many positional arguments"),
+        ("old_alone", "`probes:old_alone` passes on a model of NaN as well: it proves nothing"),
         ("number", "`probes:number` is a int, not a function"),
         ("layer", "`probes:layer`: `probes` has no attribute `layer`"),
         (
@@ -139,7 +144,7 @@ def test_a_probe_that_shows_nothing_is_no_proof_and_nothing_is_published(name, m
 
 def test_once_the_probe_is_mended_the_same_command_goes_on(run, here):
     assert 2 == run(*APPLY, "--probe", "probes:raising").exit_code
-    mended = (here / "probes.py").read_text().replace('old["params"]["Dense_7"], 1', "np.ones(1), np.ones(1)")
+    mended = (here / "probes.py").read_text().replace('old["params"]["Dense_7"], 1', "one_pair(old, model)")
     (here / "mended.py").write_text(mended)
     result = run(*APPLY, "--probe", "mended:raising")
     assert 0 == result.exit_code, result.output
