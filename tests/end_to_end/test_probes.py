@@ -47,6 +47,18 @@ def test_a_checkpoint_that_is_laid_out_for_eight_devices_is_probed_on_one(run, t
     assert 0 == result.exit_code, result.output
 
 
+@pytest.mark.parametrize("layout", ["pure_dict", "items"])
+def test_a_model_of_any_layout_is_probed(layout, run, tmp_path):
+    text = (RULES / "cnn.yaml").read_text().replace('make_state"}', f'make_state", layout: {layout}}}')
+    assert layout in text
+    (tmp_path / "rules.yaml").write_text(text)
+    source, new = ROOT / "fixtures/linen_2022/cnn_flax_msgpack/ckpt", tmp_path / "new"
+    result = run("apply", tmp_path / "rules.yaml", source, new, "--probe", "fixtures.probes:cnn", "--require-proof")
+    assert 0 == result.exit_code, result.output
+    against = ("--source", source, "--rules", tmp_path / "rules.yaml")
+    assert "by value 24." in run("verify", new, *against, "--probe", "fixtures.probes:cnn").stdout
+
+
 WRONG = {
     "LayerNorms that changed places": ("norm{k+1}", "norm{2-k}"),
     "blocks in reverse": ("blocks/{i}/attn", "blocks/{2-i}/attn"),
