@@ -133,7 +133,7 @@ def _run(console: Console, rules: RuleSet, src: str, step: options.StepChoice, d
         shown = {"dry_run": wish.dry_run, "verbose": console.complete}
         planned = plan_report(plan, dst, **shown, probe=probe, text_of=options.text_of)
         console.text(planned)
-        if wish.engine["probe"]:
+        if wish.engine["probe"] and plan.applicable:
             chosen_probe(plan, wish.engine["probe"], wish.engine["tolerance"])  # a dry run finds its mistakes, too
         if wish.dry_run or not plan.applicable:
             return planned

@@ -51,14 +51,17 @@ def _report(
     require_proof: bool,
 ) -> Report:
     from migrate import api
+    from migrate.planning.proof import count_proofs
     from migrate.report.amounts import plural
+    from migrate.report.proofs import proof_data
 
     rule_set = api.load_rules(rules)
-    data = {"rules": len(rule_set.rules), "name": rule_set.name, "digest": rule_set.digest}
+    data: dict[str, object] = {"rules": len(rule_set.rules), "name": rule_set.name, "digest": rule_set.digest}
     if src is None:
         return Report("check", summary=(f"{rules} is fine: {plural(len(rule_set.rules), 'rule')}.",), data=data)
     with api.open_checkpoint(src, step, item, rule_set.source.unbox) as source:
         plan = api.plan(source, rule_set, template, require_proof=require_proof)
+        data["proof"] = proof_data(count_proofs(plan.tasks))
     fine = f"{rules} is fine for {src}: {plural(len(rule_set.rules), 'rule')}, {plural(len(plan.tasks), 'task')}."
     return Report(
         "check",

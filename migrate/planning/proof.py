@@ -117,7 +117,7 @@ def refuse_unproved(tasks: Iterable[Task], probe: str | None = None) -> Iterator
     for rule, paths in sorted(by_rule.items(), key=lambda pair: pair[0].line if pair[0] else 0):
         subject = f"`{format_path(paths[0])}` is" if len(paths) == 1 else f"{len(paths):,} leaves are"
         yield M309.at(
-            f"{subject} unproved: nothing but this rule says what belongs there",
+            f"{subject} unproved: nothing but {'this rule' if rule else 'the rule file'} says what belongs there",
             span=rule,
             paths=map(format_path, paths),
             help=advice,

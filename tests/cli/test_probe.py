@@ -207,6 +207,8 @@ def test_check_requires_proof_too(run):
     assert 1 == result.exit_code
     assert "error[M309]: 6 leaves are unproved" in result.stdout
     assert 2 == run("check", "rules.yaml", "--require-proof").exit_code
+    counts = {"name": 0, "shape": 0, "value": 0, "none": 6}
+    assert counts == json.loads(run("check", "rules.yaml", "old.msgpack", "--json").stdout)["proof"]
 
 
 def test_verify_runs_a_probe_on_what_was_written_before(run, migrated):
