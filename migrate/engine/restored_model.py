@@ -39,6 +39,13 @@ class RestoredModel:
         """The model, or the dict or list of parts that the callable returns."""
         return self._made(lambda saved: saved)
 
+    @property
+    def has_floats(self) -> bool:
+        """Whether any number in it can be NaN."""
+        import jax
+
+        return any(map(_can_be_nan, jax.tree.leaves(self._saved)))
+
     def spoilt(self) -> Any:
         """The same with NaN for every number that can be one."""
         import jax
@@ -72,4 +79,10 @@ def _restored(plan: Plan, part: Blueprint, item: ItemPlan, checkpoint: Path) -> 
 def _spoil(leaf: Any) -> Any:
     import jax.numpy as jnp
 
-    return jnp.full_like(leaf, jnp.nan) if jnp.issubdtype(jnp.result_type(leaf), jnp.inexact) else leaf
+    return jnp.full_like(leaf, jnp.nan) if _can_be_nan(leaf) else leaf
+
+
+def _can_be_nan(leaf: Any) -> bool:
+    import jax.numpy as jnp
+
+    return not isinstance(leaf, str) and bool(jnp.issubdtype(jnp.result_type(leaf), jnp.inexact))

@@ -4,9 +4,12 @@ import json
 import sys
 from pathlib import Path
 
+import msgpack
+import numpy as np
 import pytest
 
 import migrate
+from tests.cli.conftest import pack
 
 PROBE = """
 import numpy as np
@@ -102,6 +105,20 @@ def test_layers_that_changed_places_pass_every_other_check_and_the_probe_names_t
     assert 1 == result.exit_code
     assert [] == leftovers(here)
     golden("cli/probe_differs.txt", result.stderr)
+
+
+def test_a_model_without_floats_is_probed_without_nan(run, here):
+    (here / "whole_model.py").write_text(
+        "import numpy as np\n\n\ndef make():\n    return {'table': np.zeros(3, 'int32')}\n\n\n"
+        "def probe(old, model):\n    return old['params']['table'], model['table']\n"
+    )
+    (here / "whole.yaml").write_text(
+        'migrate: 1\ntarget: {template: "whole_model:make"}\nrules: ["params/table -> table"]\n'
+    )
+    table = pack({"params": {"table": np.arange(3, dtype="int32")}})
+    (here / "table.msgpack").write_bytes(msgpack.packb(table, use_bin_type=True, strict_types=True))
+    result = run("apply", "whole.yaml", "table.msgpack", "new", "--probe", "whole_model:probe")
+    assert 0 == result.exit_code, result.output
 
 
 def test_a_difference_within_the_tolerance_is_none(run):
