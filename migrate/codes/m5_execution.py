@@ -92,7 +92,7 @@ class M511(Code):
     """
 
 
-class M512(Code):
+class M513(Code):
     """The new model does not compute what the old one did.
 
     A probe compares outputs of both, pair by pair: shape, kind of dtype, and the largest difference. The first pair
@@ -102,7 +102,7 @@ class M512(Code):
     """
 
 
-class M513(Code):
+class M514(Code):
     """A probe could not be run, or proves nothing.
 
     A probe is a function `probe(old, model)` that returns or yields pairs of arrays, `(old, new)` or

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from migrate.codes import M412, M512, M513
+from migrate.codes import M412, M513, M514
 from migrate.engine.pairs import Pair, PairError
 from migrate.engine.restored_model import RestoredModel
 from migrate.engine.whole import whole_tree
@@ -87,15 +87,15 @@ def chosen_probe(plan: Plan, spec: str | None, tolerance: float) -> Probe | None
     """The probe that the caller names, or else the rule file; None where neither does. Its module is imported.
 
     Raises:
-      UsageError: the tolerance is none, or there is no model that could be probed (M412, M513).
-      CheckpointError: it cannot be imported or called (M513).
+      UsageError: the tolerance is none, or there is no model that could be probed (M412, M514).
+      CheckpointError: it cannot be imported or called (M514).
     """
     spec = spec or plan.rules.probe
     if not spec:
         return None
     if plan.template is None:
         advice = "give `--template module:callable`, or `target: {template: …}` in the rule file"
-        raise UsageError(M513.at(f"the probe `{spec}` needs a model, and nothing says which", help=advice))
+        raise UsageError(M514.at(f"the probe `{spec}` needs a model, and nothing says which", help=advice))
     probe = Probe(spec, tolerance)
     _function(spec)
     return probe
@@ -111,8 +111,8 @@ def run_probe(probe: Probe, reader: Reader, plan: Plan, checkpoint: Path) -> Pro
       checkpoint: what was written.
 
     Raises:
-      CheckpointError: the probe cannot be imported, fails, or yields nothing that can be compared (M513).
-      VerifyError: outputs differ (M512), or the model cannot be restored (M505).
+      CheckpointError: the probe cannot be imported, fails, or yields nothing that can be compared (M514).
+      VerifyError: outputs differ (M513), or the model cannot be restored (M505).
     """
     assert plan.template is not None
     function = _function(probe.spec)
@@ -123,7 +123,7 @@ def run_probe(probe: Probe, reader: Reader, plan: Plan, checkpoint: Path) -> Pro
     _refuse(compared, probe)
     if new.has_floats and not _notices(probe, plan, _pairs(probe.spec, function, old, new.spoilt())):
         message = f"`{probe.spec}` passes on a model of NaN as well: it proves nothing"
-        raise CheckpointError(M513.at(message, help="compare outputs of `model` with outputs of the old one"))
+        raise CheckpointError(M514.at(message, help="compare outputs of `model` with outputs of the old one"))
     names = {judged.name for judged in compared}
     largest = max(judged.distance for judged in compared)
     return Probed(probe.spec, probe.tolerance, len(compared), largest, seen_by_probe(template, names))
@@ -183,13 +183,13 @@ def _part(template: Template, path: KeyPath) -> str:
 
 
 def _function(spec: str) -> Callable[[Any, Any], Any]:
-    found = load(spec, M513)
+    found = load(spec, M514)
     if not callable(found):
-        raise CheckpointError(M513.at(f"`{spec}` is a {type(found).__name__}, not a function", help=_CONTRACT))
+        raise CheckpointError(M514.at(f"`{spec}` is a {type(found).__name__}, not a function", help=_CONTRACT))
     try:
         inspect.signature(found).bind(None, None)
     except TypeError as error:
-        raise CheckpointError(M513.at(f"`{spec}` does not take two arguments: {error}", help=_CONTRACT)) from None
+        raise CheckpointError(M514.at(f"`{spec}` does not take two arguments: {error}", help=_CONTRACT)) from None
     except ValueError:  # built-in callables may have no signature
         pass
     function: Callable[[Any, Any], Any] = found
@@ -208,14 +208,14 @@ def _notices(probe: Probe, plan: Plan, pairs: Iterator[Pair]) -> bool:
 
 def _pairs(spec: str, function: Callable[[Any, Any], Any], old: Any, model: Any) -> Iterator[Pair]:
     """The pairs, one by one, so that no more than one pair of intermediate outputs has to be in memory."""
-    with running(spec, M513):
+    with running(spec, M514):
         given = function(old, model)
         rest = iter((given,) if _is_one_pair(given) else given) if _is_iterable(given) else iter(())
     if not _is_iterable(given):
-        raise CheckpointError(M513.at(f"`{spec}` returned {type(given).__name__}, no pairs", help=_CONTRACT))
+        raise CheckpointError(M514.at(f"`{spec}` returned {type(given).__name__}, no pairs", help=_CONTRACT))
     number = 0
     while True:
-        with running(spec, M513):
+        with running(spec, M514):
             found = next(rest, _END)
         if found is _END:
             break
@@ -223,9 +223,9 @@ def _pairs(spec: str, function: Callable[[Any, Any], Any], old: Any, model: Any)
         try:
             yield Pair.read(found, number)
         except PairError as error:
-            raise CheckpointError(M513.at(f"`{spec}`: {error}", help=_CONTRACT)) from None
+            raise CheckpointError(M514.at(f"`{spec}`: {error}", help=_CONTRACT)) from None
     if not number:
-        raise CheckpointError(M513.at(f"`{spec}` yielded no pair, which proves nothing", help=_CONTRACT))
+        raise CheckpointError(M514.at(f"`{spec}` yielded no pair, which proves nothing", help=_CONTRACT))
 
 
 def _is_iterable(given: Any) -> bool:
@@ -283,7 +283,7 @@ def _difference(wrong: list[_Judged], compared: list[_Judged], probe: Probe) -> 
     before = compared.index(first)
     agree = f"; the {before} before it agree" if before else ""
     rules = {task.rule for task in first.suspects}
-    return M512.at(
+    return M513.at(
         f"`{probe.spec}`: {first.problem} (the first of {len(wrong)} that differ, of {len(compared)} pairs{agree})",
         span=rules.pop() if len(rules) == 1 else None,
         paths=[format_path(path) for task in first.suspects for path in task.targets],

@@ -123,12 +123,12 @@ def apply(
       stopped: asked between leaves; once it says yes, the leaves in flight are finished and the run stops.
 
     Raises:
-      UsageError: an option makes no sense (M412), or a probe has no model (M513).
+      UsageError: an option makes no sense (M412), or a probe has no model (M514).
       PlanError: the plan is not applicable, or leaves are unproved that have to be proved (M309).
-      CheckpointError: the probe cannot be run, or proves nothing (M513); the same call goes on.
+      CheckpointError: the probe cannot be run, or proves nothing (M514); the same call goes on.
       RefusedError: the destination exists (M501), another run is writing it (M509), code is not allowed (M506), an
         assertion or a cast fails (M503, M504).
-      VerifyError: what was written is not what was meant, or does not compute what the old model did (M512); nothing
+      VerifyError: what was written is not what was meant, or does not compute what the old model did (M513); nothing
         was published.
       StoppedError: it was stopped; nothing was published, and the same call goes on (M508).
       MigrateError: writing failed (M507); the same call goes on once the cause is gone.

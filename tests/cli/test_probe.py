@@ -131,7 +131,7 @@ def test_a_difference_within_the_tolerance_is_none(run):
 def test_outputs_of_other_shapes_differ_whatever_the_tolerance(run):
     result = run(*APPLY, "--probe", "probes:other_shape", "--tolerance", "1e9")
     assert 1 == result.exit_code
-    assert "error[M512]: `probes:other_shape`: pair 1: the old output is float64[2,3], the new one float64[3,2]" in (
+    assert "error[M513]: `probes:other_shape`: pair 1: the old output is float64[2,3], the new one float64[3,2]" in (
         result.stderr
     )
 
@@ -154,7 +154,7 @@ def test_outputs_of_other_shapes_differ_whatever_the_tolerance(run):
 def test_a_probe_that_shows_nothing_is_no_proof_and_nothing_is_published(name, message, run, here):
     result = run(*APPLY, "--probe", f"probes:{name}")
     assert 2 == result.exit_code
-    assert f"error[M513]: {message}" in result.stderr
+    assert f"error[M514]: {message}" in result.stderr
     assert "Traceback" not in result.stderr
     assert not (here / "new").exists()
 
@@ -200,7 +200,7 @@ def test_a_probe_needs_a_model(run, here):
     (here / "bare.yaml").write_text("migrate: 1\nrules: []\n")
     result = run("apply", "bare.yaml", "old.msgpack", "new", "--probe", "probes:layers")
     assert 2 == result.exit_code
-    assert "error[M513]: the probe `probes:layers` needs a model, and nothing says which" in result.stderr
+    assert "error[M514]: the probe `probes:layers` needs a model, and nothing says which" in result.stderr
 
 
 @pytest.mark.parametrize("tolerance", ["-1", "nan", "x"])
@@ -241,7 +241,7 @@ def test_verify_finds_what_rules_that_are_wrong_have_made(run):
     assert 0 == run(*against).exit_code
     result = run(*against, "--probe", "probes:layers")
     assert 1 == result.exit_code
-    assert "error[M512]: `probes:layers`: layer `layers.0`: max |old − new| = " in result.stderr
+    assert "error[M513]: `probes:layers`: layer `layers.0`: max |old − new| = " in result.stderr
 
 
 def test_verify_says_when_it_did_not_run_the_rule_files_probe(run, migrated):

@@ -81,7 +81,7 @@ def test_rules_that_pass_every_shape_check_are_found_out_in_the_layer_where_they
     assert 0 == run(*apply, "--dry-run").exit_code
     result = run(*apply, "--verify", "full", "--probe", "fixtures.probes:lm")
     assert 1 == result.exit_code
-    assert "error[M512]: `fixtures.probes:lm`: layer `model/blocks/0`: max |old − new| = " in result.stderr
+    assert "error[M513]: `fixtures.probes:lm`: layer `model/blocks/0`: max |old − new| = " in result.stderr
     assert not (tmp_path / "new").exists()
 
 

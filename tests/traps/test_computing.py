@@ -38,7 +38,7 @@ def test_layers_of_one_shape_in_the_wrong_order_pass_every_check_and_are_called_
 def test_the_probe_names_the_first_layer_that_is_wrong_and_its_rule(run, rules, mlp, tmp_path):
     result = run("apply", rules("Mlp", BY_NUMBER), mlp, tmp_path / "new", *PROBE)
     assert 1 == result.exit_code
-    assert f"error[M512]: `{MODELS}:mlp_probe`: layer `up`: max |old − new| = " in result.stderr
+    assert f"error[M513]: `{MODELS}:mlp_probe`: layer `up`: max |old − new| = " in result.stderr
     assert '4 |   - "params/Dense_0/** -> up/**"' in result.stderr
     assert not (tmp_path / "new").exists()
 
