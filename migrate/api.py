@@ -213,6 +213,7 @@ def plan(
     link: Literal["auto", "never"] = "auto",
     max_ram: int | None = None,
     require_proof: bool = False,
+    destination: StrPath | None = None,
 ) -> Plan:
     """Decide what happens to every leaf; nothing is read and nothing is written.
 
@@ -222,14 +223,16 @@ def plan(
       template: what the target expects, or `module:callable`; by default what the rule file names.
       mesh: axes and sizes, as a value or as `data=-1,model=4`; without it the output suits any devices.
       partition: which key paths are split over which axes, or its file.
-      as_step: whether a checkpoint of one pytree is written as a step with one item, for a `CheckpointManager` root.
+      as_step: whether one pytree is written as a step with one item, for a `CheckpointManager` root.
       max_ram: host bytes that `apply` will be given, for the plan to say how much of them it needs.
       link: whether arrays whose bytes do not change are linked (`auto`), or read and written like all others (`never`).
       require_proof: whether leaves that nothing but the rule file assigns are errors (M309).
+      destination: where it will be written; a single file, as its suffix may ask for, cannot hold everything.
 
     Returns:
       The plan. A mistake of the user raises nothing here: `plan.applicable` says no, `plan.diagnostics` say why.
     """
+    from migrate.engine.outputs import fitted
     from migrate.planning.planner import make_plan
     from migrate.planning.proof import refuse_unproved
 
@@ -239,7 +242,8 @@ def plan(
     made = make_plan(checkpoint.abstract, rule_set, built, mesh=axes, partition=table, link=link == "auto")
     unproved = refuse_unproved(made.tasks) if require_proof else ()
     diagnostics = (*made.diagnostics, *unproved, *getattr(built, "notes", ()))
-    return replace(made, as_step=as_step, max_ram=max_ram, diagnostics=diagnostics)
+    made = replace(made, as_step=as_step, max_ram=max_ram, diagnostics=diagnostics)
+    return made if destination is None else fitted(made, destination, mesh=axes is not None)
 
 
 def _placement(mesh: Mesh | str | None, partition: Partition | StrPath | None) -> tuple[Mesh | None, Partition | None]:
@@ -260,8 +264,7 @@ def apply(plan: Plan, checkpoint: Checkpoint, destination: StrPath, **options: A
       plan: one that is applicable.
       checkpoint: the source that it was made for.
       destination: where the new checkpoint appears, all at once, when it is complete and verified.
-      **options: see `migrate.engine.run.apply`: `overwrite`, `verify`, `allow_code`, `max_ram`, `jobs`, `compression`,
-        `probe`, `tolerance`, `require_proof`, `listener`, `stopped`.
+      **options: `overwrite`, `verify`, `max_ram` and all others of `migrate.engine.run.apply`.
 
     Raises:
       PlanError: the plan is not applicable.
@@ -371,12 +374,13 @@ def _compared(
 ) -> Verified:
     """The same with what is proved by comparing with the source."""
     from migrate.engine import probe as probing
-    from migrate.engine.verify import verify as compare
+    from migrate.engine.outputs import output_at
     from migrate.planning.proof import count_proofs
 
-    chosen = None
+    output, chosen = output_at(destination), None
+    plan = output.fit(plan)
     if probe is not None:
-        chosen = probing.chosen_probe(plan, probe, probing.TOLERANCE if tolerance is None else tolerance)
-    compared = compare(plan, source.reader, destination, listener=listener)
+        chosen = probing.chosen_probe(plan, probe, probing.TOLERANCE if tolerance is None else tolerance, destination)
+    compared = output.check_values(plan, source.reader, destination, listener)
     proved, probed = probing.prove(plan, chosen, source.reader, destination, all_of_it=False)
     return replace(done, compared=compared, probe=probed, proofs=count_proofs(proved.tasks))

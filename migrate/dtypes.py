@@ -47,7 +47,9 @@ _ITEM_BYTES = {
 }
 
 SUB_BYTE = frozenset(
-    name for name in _ITEM_BYTES if name in ("int2", "int4", "uint2", "uint4") or name.startswith(("float4", "float6"))
+    name
+    for name in _ITEM_BYTES
+    if name in ("int2", "int4", "uint2", "uint4") or name.startswith(("float4_", "float6_"))
 )
 """Dtypes whose elements have less than a byte of meaning; what a file holds for one is its format's business."""
 

@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "migrate"
 FLOORS = {
     "tree": 0, "errors": 0, "codes": 0, "events": 0, "dtypes": 0, "version": 0,
-    "ops": 1, "formats": 1, "template": 1, "metadata": 1, "sharding": 1,
+    "ops": 1, "formats": 1, "template": 1, "metadata": 1, "sharding": 1, "knowledge": 1,
     "rules": 2,
     "planning": 3,
     "engine": 4,
@@ -77,6 +77,7 @@ LIGHT = (
     "import migrate.ops.registry",
     "import migrate.formats.base",
     "import migrate.codes",
+    "import migrate.knowledge.layers, migrate.knowledge.naming, migrate.knowledge.rules",
     "import migrate",
 )
 

@@ -10,9 +10,9 @@ import click
 
 from migrate.cli import options
 from migrate.cli.console import Console, exit_with
-from migrate.codes import M405
+from migrate.codes import M405, M412
 from migrate.engine.stopping import Stopping
-from migrate.errors import CheckpointError, ExitCode
+from migrate.errors import CheckpointError, ExitCode, UsageError
 
 if TYPE_CHECKING:
     from migrate.report.view import Report
@@ -35,7 +35,12 @@ class Wish:
     """Options of `api.apply`."""
 
 
-@click.command("apply", short_help="Show the plan, run it, verify the result.", context_settings=options.SETTINGS)
+@click.command(
+    "apply",
+    short_help="Show the plan, run it, verify the result.",
+    epilog=options.BUNDLED,
+    context_settings=options.SETTINGS,
+)
 @click.argument("rules")
 @click.argument("src")
 @click.argument("dst")
@@ -78,15 +83,20 @@ def command(
 ) -> None:
     """Write to DST what RULES make of the checkpoint SRC.
 
+    DST becomes a checkpoint of Orbax, or one file if its name ends with .safetensors or .msgpack (as Flax reads it).
+
     First the plan is shown. DST appears all at once, when it is complete and verified, or not at all; SRC is only read.
     After Ctrl-C or a kill, the same command goes on where it was.
     """
     from migrate import api
+    from migrate.engine.outputs import is_single_file
 
     rewritten = compact or engine["compression"] is not None
     linked: Literal["auto", "never"] = "never" if rewritten else link
     wish = Wish(template, item, mesh, partition, dry_run, step == "all", linked, engine)
     rule_set = api.load_rules(rules)
+    if step == "all" and is_single_file(dst):
+        raise UsageError(M412.at(f"{dst} is a single file, which holds one step", help="name the step, or a directory"))
     runs: list[tuple[int | None, str]] = (
         [(None, dst)] if step != "all" else [(number, f"{dst}/{number}") for number in _every_step(src)]
     )
@@ -128,13 +138,14 @@ def _run(console: Console, rules: RuleSet, src: str, step: options.StepChoice, d
             as_step=wish.as_step,
             link=wish.link,
             max_ram=wish.engine["max_ram"],
+            destination=dst,
             require_proof=wish.engine["require_proof"] and probe is None,
         )
         shown = {"dry_run": wish.dry_run, "verbose": console.complete}
         planned = plan_report(plan, dst, **shown, probe=probe, text_of=options.text_of)
         console.text(planned)
         if wish.engine["probe"] and plan.applicable:
-            chosen_probe(plan, wish.engine["probe"], wish.engine["tolerance"])  # a dry run finds its mistakes, too
+            chosen_probe(plan, wish.engine["probe"], wish.engine["tolerance"], dst)  # a dry run finds its mistakes
         if wish.dry_run or not plan.applicable:
             return planned
         with Stopping() as stopped, console.progress() as listener:

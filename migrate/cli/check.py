@@ -10,7 +10,12 @@ from migrate.errors import ExitCode, RuleFileError
 from migrate.report.view import Report, findings
 
 
-@click.command("check", short_help="The mistakes of a rule file, all at once.", context_settings=options.SETTINGS)
+@click.command(
+    "check",
+    short_help="The mistakes of a rule file, all at once.",
+    epilog=options.BUNDLED,
+    context_settings=options.SETTINGS,
+)
 @click.argument("rules")
 @click.argument("src", required=False)
 @options.template

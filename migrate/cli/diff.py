@@ -27,6 +27,7 @@ class Expected:
 
     spec: str
     tree: AbstractTree
+    transforms: frozenset[str] | None = None
 
 
 @click.command("diff", short_help="What differs from another checkpoint or a model.", context_settings=options.SETTINGS)
@@ -96,7 +97,7 @@ def _name(target: Checkpoint | Template) -> str:
 def _plan(source: Checkpoint, rules: RuleSet, target: Checkpoint | Template) -> Plan:
     from migrate import api
 
-    return api.plan(source, rules, Expected(_name(target), target.tree))
+    return api.plan(source, rules, Expected(_name(target), target.tree, getattr(target, "transforms", None)))
 
 
 def _after(plan: Plan, target: Checkpoint | Template) -> Diff:

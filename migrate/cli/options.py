@@ -6,18 +6,22 @@ import logging
 import re
 from collections.abc import Callable
 from functools import wraps
-from pathlib import Path
 from typing import Any, Literal, ParamSpec
 
 import click
 
 from migrate.cli.console import Console
+from migrate.rules import files
 
 P = ParamSpec("P")
 Command = Callable[..., None]
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 """Click's settings for every command."""
+
+
+BUNDLED = f"Bundled rule files, which RULES can name: {', '.join(files.bundled_names())}."
+"""Stands below the help of commands that take a rule file."""
 
 
 class Step(click.ParamType):  # type: ignore[type-arg]  # generic only in newer versions of click
@@ -151,10 +155,5 @@ partition = click.option(
     "--partition", type=click.Path(dir_okay=False), metavar="FILE.yaml", help="Which leaves are split over which axes."
 )
 
-
-def text_of(file: str) -> str | None:
-    """The text of a rule file for excerpts, or None when it cannot be read as text."""
-    try:
-        return Path(file).read_text(encoding="utf-8")
-    except (OSError, ValueError):
-        return None
+text_of = files.text_of
+"""Texts of rule files, for excerpts."""

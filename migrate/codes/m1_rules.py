@@ -68,3 +68,14 @@ class M109(Code):
 
     `migrate: 1` is the only version so far. A newer one needs a newer migrate.
     """
+
+
+class M110(Code):
+    """A file that is included does not fit.
+
+    `include:` takes the rules of other rule files: bundled ones by their names, others by paths from the folder of the
+    file that includes them; `{file: linen/lstm-to-nnx, under: params/rnn, to: rnn}` puts them under a place of the
+    source and to a place of the target. Refused are files that include themselves, a file that is included twice at one
+    place, fields that an included file cannot decide (`source`, `target`, `follow`, `unmatched`), and a name in `under`
+    or `to` that the included file uses as well.
+    """

@@ -83,3 +83,26 @@ class M211(Code):
 
     Orbax joins key paths with `.`; two leaves that join to the same name would overwrite each other in silence.
     """
+
+
+class M212(Code):
+    """Moments are exact, but the optimizer may look at tensors as wholes.
+
+    Joining and cutting params (`stack`, `unstack`, `concat`, `split`, `slice`) takes their moments along element by
+    element. Lamb, lars and muon also scale each tensor by a norm of its own, so that they train differently after it.
+    The state on disk does not tell lamb from adam. A template that returns the `nnx.Optimizer` does: such rules are
+    then refused for these optimizers, and this note is gone for others. `moments: follow` in the rule says that you
+    know.
+    """
+
+    severity = "note"
+
+
+class M213(Code):
+    """Several RNG streams get one key.
+
+    They draw the same numbers: two layers of dropout with one key and one count drop the same units. Give each stream
+    a key of its own with `create: {to: …, init: {rng: {seed: s}}}`, unless you want them alike.
+    """
+
+    severity = "note"

@@ -92,6 +92,16 @@ class M511(Code):
     """
 
 
+class M512(Code):
+    """The format of DST cannot hold a leaf as it is.
+
+    A single file is simpler than an Orbax checkpoint. Safetensors has no strings, no typed PRNG keys and fewer dtypes;
+    msgpack, as Flax reads it, has no typed keys and no lists. Every leaf that has no place there is named before
+    anything is read: `drop:` it, change it with an op (`key_data`, `cast`), or write a directory instead, which Orbax
+    restores. As a note: what the file holds in another form, and who can read it.
+    """
+
+
 class M513(Code):
     """The new model does not compute what the old one did.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import tensorstore as ts
 
 from migrate.codes import M510
 from migrate.engine.journal import read_journal
-from migrate.engine.layout import item_of, item_plans
+from migrate.engine.layout import ItemPlan, item_of, item_plans
 from migrate.engine.staged_array import StagedArray, stored_name
 from migrate.engine.workspace import Workspace
 from migrate.errors import Diagnostic
@@ -27,6 +27,9 @@ from migrate.tree import KeyPath
 from migrate.version import __version__
 
 Origin = Mapping[str, Any]
+
+StoredArrays = Callable[[ItemPlan, Path], Collection[str]]
+"""The names of the arrays that the store of an item, at that place, really has."""
 
 _METADATA_KEYS = (b".zarray", b"zarr.json")
 
@@ -46,7 +49,7 @@ def origin(plan: Plan, compression: str | None) -> Origin:
     }
 
 
-def finished(plan: Plan, work: Workspace, now: Origin) -> Mapping[KeyPath, StagedArray]:
+def finished(plan: Plan, work: Workspace, now: Origin, stored: StoredArrays) -> Mapping[KeyPath, StagedArray]:
     """The arrays that need not be staged again; where there are none, the working directory forgets the earlier run.
 
     Leaves that the user's own code makes are not among them: nobody can see whether that code has changed.
@@ -55,10 +58,11 @@ def finished(plan: Plan, work: Workspace, now: Origin) -> Mapping[KeyPath, Stage
       plan: what is done.
       work: where it is done; gets a note about what was found.
       now: the origin of what is staged from now on.
+      stored: the names of the arrays that a store really has.
     """
     there_was_one = work.journal.exists()
     named = read_journal(work.journal, now)
-    kept = _still_there(plan, work, named or {})
+    kept = _still_there(plan, work, named or {}, stored)
     if not kept:
         work.start_over()
     if there_was_one:
@@ -77,12 +81,14 @@ def _note(plan: Plan, work: Workspace, kept: Mapping[KeyPath, StagedArray], *, c
     )
 
 
-def _still_there(plan: Plan, work: Workspace, named: Mapping[KeyPath, StagedArray]) -> dict[KeyPath, StagedArray]:
+def _still_there(
+    plan: Plan, work: Workspace, named: Mapping[KeyPath, StagedArray], stored_arrays: StoredArrays
+) -> dict[KeyPath, StagedArray]:
     if not named:
         return {}
     items = item_plans(plan)
     owner, made_by_code = item_of(items), set(_made_by_code(plan))
-    stored = {item.name: _stored_arrays(work.store(item.name)) for item in items}
+    stored = {item.name: stored_arrays(item, work.store(item.name)) for item in items}
     kept = {}
     for path, staged in named.items():
         leaf = plan.target.leaves.get(path)
@@ -101,8 +107,8 @@ def _made_by_code(plan: Plan) -> Iterator[KeyPath]:
     yield from (c.target for c in plan.created if c.init is not None and c.init.kind == "template")
 
 
-def _stored_arrays(store: Path) -> set[str]:
-    """The names of the arrays in a staging store; none where it is damaged, so that all of them are written again."""
+def database_arrays(store: Path) -> set[str]:
+    """The names of the arrays in a staging database; none where it is damaged, so that all are written again."""
     if not (store / "manifest.ocdbt").exists():
         return set()
     try:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 
 from migrate.engine.layout import ItemPlan, item_of, item_plans
 from migrate.engine.memory import DEFAULT_BYTES, Budget, give_back_freed
-from migrate.engine.staged_array import CODECS
-from migrate.engine.staging import StagedArray, Staging, TiledWrite
+from migrate.engine.staged_array import CODECS, StagedArray
+from migrate.engine.store import Store, Tiles
 from migrate.engine.tiles import can_tile, make_in_tiles, remove_scratch
 from migrate.engine.work import Piece, pieces
 from migrate.errors import RefusedError
@@ -50,7 +50,7 @@ def _nobody(path: KeyPath, staged: StagedArray) -> None:
 def stage(
     plan: Plan,
     reader: Reader,
-    stores: Mapping[str, Staging],
+    stores: Mapping[str, Store],
     *,
     max_ram: int = DEFAULT_BYTES,
     jobs: int | None = None,
@@ -144,7 +144,7 @@ class _Work:
 
     plan: Plan
     reader: Reader
-    stores: Mapping[str, Staging]
+    stores: Mapping[str, Store]
     budget: Budget
     finished: frozenset[KeyPath]
     sink: Sink
@@ -200,14 +200,14 @@ class _Work:
     def _in_tiles(self, piece: Piece, todo: list[KeyPath], share: _Share) -> Mapping[KeyPath, Value]:
         """Holds a tile at a time; returns the values that are not arrays."""
 
-        def begin(path: KeyPath, tile: tuple[int, ...]) -> TiledWrite:
+        def begin(path: KeyPath, tile: tuple[int, ...]) -> Tiles:
             store, item, leaf = self._place(path)
             return store.tiled(item.inner(path), leaf, tile, self._codec(piece), self._done(path, share))
 
         scratch = next(iter(self.stores.values())).directory.parent
         return make_in_tiles(piece, self.reader, self.plan.target, todo, self.budget.limit, begin, scratch)
 
-    def _place(self, path: KeyPath) -> tuple[Staging, ItemPlan, AbstractLeaf]:
+    def _place(self, path: KeyPath) -> tuple[Store, ItemPlan, AbstractLeaf]:
         item = self._owner[path]
         return self.stores[item.name], item, self.plan.target.leaves[path]
 
@@ -237,6 +237,7 @@ class _Work:
             self.sink(path, staged)
         if trims:
             give_back_freed()
+            self.reader.release()
 
     def flush(self) -> None:
         """Makes everything durable that was written."""

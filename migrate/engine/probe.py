@@ -18,6 +18,7 @@ from __future__ import annotations
 import inspect
 import io
 import math
+import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import redirect_stderr
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from migrate.codes import M412, M513, M514
+from migrate.engine.outputs import is_single_file
 from migrate.engine.pairs import Pair, PairError
 from migrate.engine.restored_model import RestoredModel
 from migrate.engine.whole import whole_tree
@@ -42,6 +44,8 @@ TOLERANCE = 1e-5
 
 TRAINING = frozenset({"OptState", "OptArray", "OptVariable", "RngState", "RngKey", "RngCount"})
 """Variables of NNX that no output of a model in evaluation depends on."""
+
+StrPath = str | os.PathLike[str]
 
 _END = object()
 
@@ -83,11 +87,11 @@ class Probed:
     seen: frozenset[KeyPath]
 
 
-def chosen_probe(plan: Plan, spec: str | None, tolerance: float) -> Probe | None:
+def chosen_probe(plan: Plan, spec: str | None, tolerance: float, destination: StrPath) -> Probe | None:
     """The probe that the caller names, or else the rule file; None where neither does. Its module is imported.
 
     Raises:
-      UsageError: the tolerance is none, or there is no model that could be probed (M412, M514).
+      UsageError: the tolerance is none, or there is no model that Orbax could restore (M412, M514).
       CheckpointError: it cannot be imported or called (M514).
     """
     spec = spec or plan.rules.probe
@@ -96,6 +100,9 @@ def chosen_probe(plan: Plan, spec: str | None, tolerance: float) -> Probe | None
     if plan.template is None:
         advice = "give `--template module:callable`, or `target: {template: …}` in the rule file"
         raise UsageError(M514.at(f"the probe `{spec}` needs a model, and nothing says which", help=advice))
+    if is_single_file(destination) or Path(destination).is_file():
+        advice = "write a directory, probe that, and then the file by the same rules"
+        raise UsageError(M514.at(f"{destination} is a single file, of which Orbax restores no model", help=advice))
     probe = Probe(spec, tolerance)
     _function(spec)
     return probe

@@ -11,8 +11,9 @@ from migrate.engine.workspace import Workspace
 from migrate.errors import StoppedError
 
 _AT_CWD = -100
+_NOREPLACE = 1
 _EXCHANGE = 2
-"""`renameat2(2)`: AT_FDCWD and RENAME_EXCHANGE."""
+"""`renameat2(2)`: AT_FDCWD, RENAME_NOREPLACE and RENAME_EXCHANGE."""
 
 
 def publish(work: Workspace, destination: Path, *, overwrite: bool) -> None:
@@ -22,24 +23,35 @@ def publish(work: Workspace, destination: Path, *, overwrite: bool) -> None:
       StoppedError: something appeared at the destination meanwhile, and may not be replaced (M501).
       OSError: it cannot be moved.
     """
-    if not os.path.lexists(destination):
-        os.rename(work.result, destination)
-    elif not overwrite:
+    if _appeared(work.result, destination):
+        return
+    if not overwrite:
         raise StoppedError(
             M501.at(
                 f"{destination} appeared while this run was writing; nothing was published",
                 help="move it away, or add `--overwrite`, and run the command again: it goes on from here",
             )
         )
-    elif not _exchanged(work.result, destination):
+    if not _renamed(work.result, destination, _EXCHANGE):
         _replace(work, destination)
 
 
-def _exchanged(one: Path, other: Path) -> bool:
-    """Whether the system could make the two change places, in one step that no kill can cut in two."""
+def _appeared(result: Path, destination: Path) -> bool:
+    """Whether the result could be moved to where nothing is: a file, unlike a directory, would replace another."""
+    if os.path.lexists(destination):
+        return False
+    if not _renamed(result, destination, _NOREPLACE):
+        if os.path.lexists(destination):
+            return False
+        os.rename(result, destination)  # a system or a file system that cannot make sure of it
+    return True
+
+
+def _renamed(one: Path, other: Path, how: int) -> bool:
+    """Whether the system could do it, in one step that no kill can cut in two."""
     renameat2 = getattr(ctypes.CDLL(None), "renameat2", None)
     return renameat2 is not None and (
-        renameat2(_AT_CWD, os.fsencode(one), _AT_CWD, os.fsencode(other), ctypes.c_uint(_EXCHANGE)) == 0
+        renameat2(_AT_CWD, os.fsencode(one), _AT_CWD, os.fsencode(other), ctypes.c_uint(how)) == 0
     )
 
 

@@ -7,7 +7,6 @@ reader would cancel out.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,12 +16,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.metadata import StringMetadata
 
-
-@dataclass(frozen=True, slots=True)
-class Unrestorable:
-    """Stands for the value of a leaf that Orbax cannot restore."""
-
-    reason: str
+from migrate.engine.compare import Unrestorable
 
 
 class ReadBack:

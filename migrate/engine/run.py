@@ -10,30 +10,27 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from migrate.codes import M412, M501, M506, M507, M508, M511
-from migrate.engine.commit import Item, commit_item, commit_step
-from migrate.engine.digest_check import verify_digests
 from migrate.engine.earlier import finished, origin
 from migrate.engine.journal import Journal
-from migrate.engine.layout import SINGLE, ItemPlan, item_of, item_plans
+from migrate.engine.layout import ItemPlan, item_of, item_plans
 from migrate.engine.memory import DEFAULT_BYTES, MINIMUM_BYTES
-from migrate.engine.orphans import remove_orphans
+from migrate.engine.output import Effort, Output, Staged
+from migrate.engine.outputs import output_of
 from migrate.engine.pipeline import Stopped, stage
 from migrate.engine.probe import TOLERANCE, chosen_probe, prove
-from migrate.engine.provenance import new_metadata
 from migrate.engine.publish import publish
 from migrate.engine.receipt import Receipt, VerifyMode
-from migrate.engine.relink import LINKED, Link, Locating, find_links, relink
-from migrate.engine.relink_check import check_links
+from migrate.engine.relink import LINKED, Link, Locating, find_links
 from migrate.engine.staged_array import StagedArray
-from migrate.engine.staging import Staging
 from migrate.engine.stopping import never
+from migrate.engine.store import Store
 from migrate.engine.work import check_assertions
 from migrate.engine.workspace import Workspace, is_unfinished, open_workspace
 from migrate.errors import (
@@ -47,7 +44,7 @@ from migrate.errors import (
     VerifyError,
 )
 from migrate.events import Event, LeafDone, Listener, PhaseDone, PhaseStarted, ignore
-from migrate.formats.base import Reader, Value
+from migrate.formats.base import Reader
 from migrate.metadata import installed_versions
 from migrate.planning.model import Plan
 from migrate.planning.proof import count_proofs, refuse_unproved
@@ -64,25 +61,11 @@ class _Job:
     plan: Plan
     reader: Reader
     destination: Path
+    output: Output
     verify: VerifyMode
-    max_ram: int
-    jobs: int
-    compression: str | None
+    effort: Effort
     listener: Listener
     stopped: Callable[[], bool]
-
-
-@dataclass
-class _Staged:
-    """What staging leaves behind, by key path."""
-
-    arrays: dict[KeyPath, StagedArray]
-    values: Mapping[KeyPath, Value] = field(default_factory=dict)
-    dead_bytes: int = 0
-
-    @property
-    def digests(self) -> Mapping[KeyPath, str]:
-        return {path: array.digest for path, array in self.arrays.items()}
 
 
 def apply(
@@ -107,10 +90,12 @@ def apply(
     Args:
       plan: an applicable plan for this reader's checkpoint.
       reader: the source.
-      destination: must not exist, unless `overwrite`; then it is replaced once the new one is complete and verified.
+      destination: its suffix says what it becomes (see `migrate.engine.outputs`). Must not exist, unless `overwrite`;
+        then it is replaced once the new one is complete and verified.
       overwrite: whether an existing destination may be replaced.
       verify: `digest` compares what is read back with the digests of what was written, `full` restores every leaf
-        through plain Orbax and compares it with the rules applied to the source again, `none` compares nothing.
+        through plain Orbax (a single file: through its reader) and compares it with the rules applied to the source
+        again, `none` compares nothing.
       allow_code: whether `call` ops and the rule file's probe may run.
       max_ram: bytes that array data may take in memory at once; at least 64 MiB.
       jobs: how many leaves are worked on at once; the number of CPUs by default.
@@ -134,24 +119,26 @@ def apply(
       MigrateError: writing failed (M507); the same call goes on once the cause is gone.
     """
     place = Path(os.path.abspath(destination))  # TensorStore refuses `..`
-    _refuse_options(max_ram, jobs, compression)
+    output = output_of(destination)
+    plan = output.fit(plan)
+    _refuse_options(max_ram, jobs, compression, output)
     code = "" if allow_code else _code_of(plan.rules, probe)
     _refuse_beforehand(plan, destination, overwrite=overwrite, forbidden=code)
-    chosen = chosen_probe(plan, probe, tolerance)
+    chosen = chosen_probe(plan, probe, tolerance, destination)
     if require_proof and chosen is None:
         _refuse(PlanError, refuse_unproved(plan.tasks))
-    threads = jobs or os.cpu_count() or 1
-    job = _Job(plan, reader, destination, verify, max_ram, threads, compression, listener, stopped)
+    effort = Effort(max_ram, jobs or os.cpu_count() or 1, compression)
+    job = _Job(plan, reader, destination, output, verify, effort, listener, stopped)
     clock = _Clock(listener)
     with _writing(destination), open_workspace(place, plan.digest) as work:
         check_assertions(plan, reader, limit=max_ram // 4)
         now = origin(plan, compression)
-        earlier = finished(plan, work, now)
+        earlier = finished(plan, work, now, output.stored_arrays)
         with Journal(work.journal, now) as journal:
             staged = clock(_stage_phase(plan, earlier), lambda: _stage(job, work, earlier, journal))
         _stop_if_asked(job)
         links = find_links(plan, cast(Locating, reader), item_of(item_plans(plan)))
-        staged = clock(_phase("commit", ()), lambda: _commit(plan, staged, links, work, resumed=bool(earlier)))
+        staged = clock(_phase("commit", ()), lambda: output.commit(plan, staged, links, work, resumed=bool(earlier)))
         compared = _verify(job, staged, links, work, clock) if verify != "none" else 0
         _stop_if_asked(job)
         proving = partial(prove, plan, chosen, reader, work.result, all_of_it=require_proof)
@@ -185,7 +172,8 @@ def resume(plan: Plan, reader: Reader, destination: Path, **options: Any) -> Rec
     Raises:
       UsageError: no run of this plan was killed or stopped there (M412). Otherwise see `apply`.
     """
-    if not is_unfinished(Path(os.path.abspath(destination)), plan.digest):
+    digest = output_of(destination).fit(plan).digest
+    if not is_unfinished(Path(os.path.abspath(destination)), digest):
         raise UsageError(
             M412.at(f"no unfinished run of this plan is beside {destination}", help="`apply` starts a new one")
         )
@@ -220,8 +208,8 @@ def _stage_phase(plan: Plan, earlier: Mapping[KeyPath, StagedArray]) -> PhaseSta
     return replace(phase, done_leaves=len(earlier), done_nbytes=sum(leaves[path].nbytes for path in earlier))
 
 
-def _refuse_options(max_ram: int, jobs: int | None, compression: str | None) -> None:
-    problems = []
+def _refuse_options(max_ram: int, jobs: int | None, compression: str | None, output: Output) -> None:
+    problems = [*output.objections(compression)]
     if max_ram < MINIMUM_BYTES:
         problems.append(M412.at(f"{max_ram:,} bytes of memory are too few", help="give `--max-ram` at least 64MiB"))
     if jobs is not None and jobs < 1:
@@ -301,7 +289,7 @@ def _stop(job: _Job, done: int, leaves: int) -> StoppedError:
     return StoppedError(M508.at(sentence))
 
 
-def _stage(job: _Job, work: Workspace, earlier: Mapping[KeyPath, StagedArray], journal: Journal) -> _Staged:
+def _stage(job: _Job, work: Workspace, earlier: Mapping[KeyPath, StagedArray], journal: Journal) -> Staged:
     """Writes every array that is not there yet to its item's staging store; keeps all other values."""
     plan, arrays = job.plan, dict(earlier)
 
@@ -310,9 +298,8 @@ def _stage(job: _Job, work: Workspace, earlier: Mapping[KeyPath, StagedArray], j
         arrays[path] = array
         job.listener(LeafDone("stage", path, plan.target.leaves[path].nbytes))
 
-    def store(item: ItemPlan) -> Staging:
-        place = work.store(item.name)
-        return Staging(place, zarr3=plan.source.zarr3, compression=job.compression, jobs=job.jobs)
+    def store(item: ItemPlan) -> AbstractContextManager[Store]:
+        return job.output.open_store(plan, job.reader, item, work.store(item.name), job.effort)
 
     with ExitStack() as stack:
         stores = {item.name: stack.enter_context(store(item)) for item in item_plans(plan)}
@@ -321,8 +308,8 @@ def _stage(job: _Job, work: Workspace, earlier: Mapping[KeyPath, StagedArray], j
                 plan,
                 job.reader,
                 stores,
-                max_ram=job.max_ram,
-                jobs=job.jobs,
+                max_ram=job.effort.max_ram,
+                jobs=job.effort.jobs,
                 finished=earlier,
                 sink=sink,
                 stopped=job.stopped,
@@ -331,35 +318,10 @@ def _stage(job: _Job, work: Workspace, earlier: Mapping[KeyPath, StagedArray], j
             raise _stop(job, stop.staged, stop.staged + stop.remaining) from None
     for path in values:
         job.listener(LeafDone("stage", path, plan.target.leaves[path].nbytes))
-    return _Staged(arrays, values)
+    return Staged(arrays, values)
 
 
-def _commit(plan: Plan, staged: _Staged, links: Sequence[Link], work: Workspace, *, resumed: bool) -> _Staged:
-    """Takes over by reference what is not staged, and saves both."""
-    stores = {item.name: work.store(item.name) for item in item_plans(plan)}
-    linked = relink(links, stores)
-    if resumed:
-        for store in stores.values():
-            remove_orphans(store)
-    everything = _Staged({**staged.arrays, **linked.arrays}, staged.values, linked.dead_bytes)
-    metadata = new_metadata(plan)
-    items = {item.name: _item(item, everything, work) for item in item_plans(plan)}
-    if SINGLE in items:
-        commit_item(work.result, items[SINGLE], metadata, zarr3=plan.source.zarr3)
-    else:
-        extras = {name: plan.source.extras[name] for name in plan.extras}
-        commit_step(work.result, items, extras, metadata, zarr3=plan.source.zarr3)
-    return everything
-
-
-def _item(item: ItemPlan, staged: _Staged, work: Workspace) -> Item:
-    paths = {inner: item.prefix + inner for inner in item.tree.leaves}
-    arrays = {inner: staged.arrays[path] for inner, path in paths.items() if path in staged.arrays}
-    values = {inner: staged.values[path] for inner, path in paths.items() if path in staged.values}
-    return Item(item.tree, arrays, work.store(item.name), values)
-
-
-def _verify(job: _Job, staged: _Staged, links: Sequence[Link], work: Workspace, clock: _Clock) -> int:
+def _verify(job: _Job, staged: Staged, links: Sequence[Link], work: Workspace, clock: _Clock) -> int:
     """How many leaves were compared, as the caller wants it.
 
     Raises:
@@ -373,13 +335,10 @@ def _verify(job: _Job, staged: _Staged, links: Sequence[Link], work: Workspace, 
         _stop_if_asked(job)
 
     def full() -> int:
-        from migrate.engine import verify  # only this needs JAX and Orbax
-
-        return verify.verify(job.plan, job.reader, work.result, listener=listen)
+        return job.output.check_values(job.plan, job.reader, work.result, listen)
 
     def cheap() -> int:
-        how = {"max_ram": job.max_ram, "jobs": job.jobs}
-        return verify_digests(job.plan, work.result, digests, listener=listen, **how) + check_links(links, work.result)
+        return job.output.check_digests(job.plan, work.result, digests, links, job.effort, listen)
 
     try:
         if job.verify == "full":

@@ -6,8 +6,11 @@ small chunks first; then every chunk of the source is still decoded only once.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,8 +24,8 @@ from migrate.engine.evaluate import as_array
 from migrate.engine.staged_array import chunk_shape, stored_form
 from migrate.engine.windows import Window, cut, extent, windows
 from migrate.formats.base import Reader
-from migrate.formats.files import explain_store_failure
-from migrate.formats.item import Location
+from migrate.formats.files import damaged, explain_store_failure
+from migrate.formats.item import Extent, Location
 from migrate.formats.reader import CheckpointReader
 from migrate.formats.zarr_metadata import TENSORSTORE_DRIVERS
 from migrate.tree import AbstractArray, KeyPath
@@ -90,6 +93,58 @@ class Whole(Source):
 
 
 @dataclass(frozen=True, eq=False)
+class Flat(Source):
+    """An array whose bytes lie in a file as they are, in C order.
+
+    Its parts are read, not mapped: what is mapped counts as memory of the process until it is unmapped.
+    """
+
+    extents: tuple[Extent, ...]
+
+    def read(self, window: Window) -> Array:
+        """That part; whatever lies together in the file is one read.
+
+        Raises:
+          CheckpointError: the file is shorter than it was.
+        """
+        result = np.empty(extent(window), dtypes.to_numpy(self.aval.dtype))
+        content, filled = result.reshape(-1).view(np.uint8).data, 0
+        with ExitStack() as files:
+            opened = [files.enter_context(part.file.open("rb", buffering=0)) for part in self.extents]
+            for start, nbytes in _runs(self.aval.shape, window, result.itemsize):
+                self._read(opened, start, content[filled : filled + nbytes])
+                filled += nbytes
+        return result
+
+    def _read(self, opened: Sequence[Any], start: int, into: memoryview) -> None:
+        for file, part in zip(opened, self.extents, strict=True):
+            wanted = into[: max(part.nbytes - start, 0)]
+            if wanted and start < part.nbytes and os.preadv(file.fileno(), [wanted], part.offset + start) < len(wanted):
+                raise damaged(part.file, "it has become shorter")
+            into, start = into[len(wanted) :], max(start - part.nbytes, 0)
+
+
+def _runs(shape: Sequence[int], window: Window, itemsize: int) -> Iterator[tuple[int, int]]:
+    """The parts of a window that lie together: first byte and number of bytes of each, in C order."""
+    cut_axes = [axis for axis, size in enumerate(shape) if window[axis] != (0, size)]
+    last = cut_axes[-1] if cut_axes else 0
+    strides = [math.prod(shape[axis + 1 :]) * itemsize for axis in range(len(shape))]
+    length = (window[last][1] - window[last][0]) * strides[last] if shape else itemsize
+    for index in itertools.product(*(range(*side) for side in window[:last])):
+        start = sum(i * stride for i, stride in zip(index, strides, strict=False))
+        yield start + (window[last][0] * strides[last] if shape else 0), length
+
+
+def _flat_chunks(aval: AbstractArray) -> tuple[int, ...]:
+    """The largest parts of at most `SCRATCH_CHUNK_BYTES` that lie together and make up a grid."""
+    chunks, room = [], SCRATCH_CHUNK_BYTES // dtypes.item_bytes(aval.dtype)
+    for size in reversed(aval.shape):
+        chunks.append(max(1, min(size, room)))
+        room = room // size if chunks[-1] == size else 0
+    return tuple(reversed(chunks))
+
+
+@dataclass(frozen=True, eq=False)
 class Filled(Source):
     """An array whose elements are all one number; it is nowhere."""
 
@@ -151,7 +206,10 @@ def open_source(reader: Reader, path: KeyPath, aval: AbstractArray, context: Any
     """
     location = reader.location(path) if isinstance(reader, CheckpointReader) else None
     if location is None:
-        return Whole(aval, aval.shape, reader, path)
+        extents = reader.extents(path) if isinstance(reader, CheckpointReader) else None
+        if not extents or not aval.size:
+            return Whole(aval, aval.shape, reader, path)
+        return Flat(aval, _flat_chunks(aval), extents)
     store = _open(location, context)
     # A number without dimensions has no shape of a chunk.
     chunks = tuple(store.chunk_layout.read_chunk.shape or ())[: len(aval.shape)]

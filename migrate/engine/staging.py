@@ -7,7 +7,7 @@ have, so that committing needs no array byte: the store becomes the database of 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +28,7 @@ from migrate.engine.staged_array import (
     stored_form,
     stored_name,
 )
+from migrate.engine.store import Done
 from migrate.tree import AbstractLeaf, KeyPath
 
 __all__ = ["StagedArray", "Staging", "TiledWrite", "chunk_shape", "digest", "stored_form", "stored_name"]
@@ -44,9 +45,6 @@ _INDEX_CACHE_BYTES = 16 << 20
 """Without a cache of its own, the database reads its index again for every array that is opened."""
 
 _OCDBT = {"max_inline_value_bytes": 1024, "max_decoded_node_bytes": 100_000_000, "manifest_kind": "single"}
-
-Done = Callable[[StagedArray], None]
-"""What is called with an array once it is durable."""
 
 
 def _nothing(staged: StagedArray) -> None:

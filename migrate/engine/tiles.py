@@ -23,7 +23,7 @@ from migrate.engine.evaluate import as_kind
 from migrate.engine.graph import Node, Result, nodes, replaced
 from migrate.engine.sources import Source, blocks, scratch_copy
 from migrate.engine.staged_array import Digest, contiguous, shard_shape
-from migrate.engine.staging import TiledWrite
+from migrate.engine.store import Tiles
 from migrate.engine.tiling import CACHE_SHARE, TILE_SHARE, Output, choose, scattered, tile_shapes
 from migrate.engine.unpack import unpackable
 from migrate.engine.windows import can_pull, whole
@@ -35,7 +35,7 @@ from migrate.tree import AbstractTree, KeyPath
 SCRATCH_PREFIX = ".scratch-"
 """What folders with scratch copies begin with; a killed run leaves them behind."""
 
-Begin = Callable[[KeyPath, tuple[int, ...]], TiledWrite]
+Begin = Callable[[KeyPath, tuple[int, ...]], Tiles]
 """Begins the writing of a target in tiles of that shape."""
 
 

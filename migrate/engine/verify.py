@@ -10,16 +10,15 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-
-from migrate.engine.differences import differs, refuse, report, structure_problems
+from migrate.engine.compare import Restored, differences
+from migrate.engine.differences import refuse, report, structure_problems
 from migrate.engine.layout import ItemPlan, item_of, item_plans
-from migrate.engine.readback import ReadBack, Unrestorable
-from migrate.engine.staging import stored_form, stored_name
+from migrate.engine.readback import ReadBack
+from migrate.engine.staged_array import stored_name
 from migrate.engine.work import batches
 from migrate.errors import Diagnostic
 from migrate.events import Listener, ignore
-from migrate.formats.base import Reader, Value
+from migrate.formats.base import Reader
 from migrate.formats.detect import open_reader
 from migrate.planning.model import Plan
 from migrate.tree import KeyPath
@@ -32,7 +31,6 @@ batches are in memory at once.
 BATCHES = 64
 """How many batches there are, if that is possible: the more leaves there are, the longer each walk takes."""
 
-Restored = Mapping[KeyPath, Any]
 T = TypeVar("T")
 
 
@@ -59,7 +57,7 @@ def verify(plan: Plan, reader: Reader, destination: Path, *, listener: Listener 
         items = item_plans(plan)
         backs = {item.name: stack.enter_context(ReadBack(item.directory(destination))) for item in items}
         for meant in stack.enter_context(one_ahead(batches(plan, reader, _batch_bytes(plan)))):
-            problems += _differences(plan, meant, _restore(meant, items, backs))
+            problems += differences(plan, meant, _restore(meant, items, backs))
             compared += len(meant)
             report(meant, plan, listener)
     refuse(problems)
@@ -99,39 +97,3 @@ def _restore(meant: Iterable[KeyPath], items: tuple[ItemPlan, ...], backs: Mappi
         values = backs[item.name].restore(names.keys() & backs[item.name].names)
         restored.update({names[name]: value for name, value in values.items()})
     return restored
-
-
-def _differences(plan: Plan, meant: Mapping[KeyPath, Value], restored: Restored) -> Iterator[Diagnostic]:
-    for path, value in meant.items():
-        if not plan.target.leaves[path].has_data:
-            continue
-        if path not in restored:
-            yield differs(path, "Orbax does not find it")
-        elif isinstance(found := restored[path], Unrestorable):
-            yield differs(path, f"Orbax cannot restore it: {found.reason}")
-        elif not _same(value, restored[path]):
-            yield differs(path, _first_difference(value, restored[path]))
-
-
-def _same(meant: Value, found: Any) -> bool:
-    if isinstance(meant, str) or isinstance(found, str):
-        return bool(meant == found)
-    ours, theirs = stored_form(np.asarray(meant)), np.asarray(found)
-    return ours.dtype == theirs.dtype and ours.shape == theirs.shape and np.array_equal(_bits(ours), _bits(theirs))
-
-
-def _bits(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The bytes of an array: equal bits are equal values, whatever NaN thinks of itself."""
-    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-
-
-def _first_difference(meant: Value, found: Any) -> str:
-    if isinstance(meant, str) or isinstance(found, str):
-        return f"Orbax restores {found!r}, not {meant!r}"
-    ours, theirs = stored_form(np.asarray(meant)), np.asarray(found)
-    if ours.dtype != theirs.dtype or ours.shape != theirs.shape:
-        return f"Orbax restores {theirs.dtype}{list(theirs.shape)}, not {ours.dtype}{list(ours.shape)}"
-    unequal = (_bits(ours) != _bits(theirs)).reshape(ours.size, -1).any(axis=1)
-    first = int(np.argmax(unequal))
-    count, wrong, right = int(unequal.sum()), theirs.flat[first], ours.flat[first]
-    return f"{count} of {ours.size} values differ, the first at {first}: {wrong}, not {right}"

@@ -96,6 +96,9 @@ class Reader(abc.ABC):
           CheckpointError: the file does not hold what its metadata says.
         """
 
+    def release(self) -> None:  # noqa: B027 - most readers keep nothing
+        """Let go of memory that holds what can be read again; values that were read stay as they are."""
+
     @abc.abstractmethod
     def close(self) -> None:
         """Release files; reading is over."""

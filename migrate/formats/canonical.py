@@ -12,14 +12,13 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
+from migrate.knowledge.naming import BOX_LEVELS
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Unbox = Literal["auto", "never"]
-
-_LEVELS = ("value", "raw_value")
 
 
 def canonical(stored: AbstractTree, unbox: Unbox = "auto") -> tuple[AbstractTree, Mapping[KeyPath, KeyPath]]:
@@ -32,7 +31,7 @@ def canonical(stored: AbstractTree, unbox: Unbox = "auto") -> tuple[AbstractTree
     child_count = _count_children(stored)
     leaves, origin = [], {}
     for path, leaf in stored.leaves.items():
-        boxed = len(path) > 1 and path[-1] in _LEVELS and leaf.kind != "empty" and child_count[path[:-1]] == 1
+        boxed = len(path) > 1 and path[-1] in BOX_LEVELS and leaf.kind != "empty" and child_count[path[:-1]] == 1
         name = path[:-1] if boxed else path
         leaves.append((name, _with_box(leaf, path[-1]) if boxed else leaf))
         origin[name] = path

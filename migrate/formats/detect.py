@@ -11,23 +11,33 @@ from migrate.codes import M401, M406, M409
 from migrate.errors import CheckpointError, did_you_mean
 from migrate.formats.files import is_dir, is_file, read_head, refuse_lfs_pointer, refuse_lfs_pointers_below
 from migrate.formats.flax_item import FlaxItem
+from migrate.formats.item import Item
 from migrate.formats.msgpack import looks_like_msgpack
+from migrate.formats.npz import NpzItem, looks_like_npz
 from migrate.formats.orbax_item import OrbaxItem, ignored_files, is_item
 from migrate.formats.orbax_step import choose_items, is_marked, is_step, read_root_metadata, read_step
 from migrate.formats.reader import CheckpointReader, Surroundings
+from migrate.formats.safetensors import SafetensorsItem, holds_safetensors, is_safetensors_index, looks_like_safetensors
 from migrate.formats.steps import Steps, find_steps, is_temporary
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from migrate.formats.canonical import Unbox
-from migrate.formats.item import Item
 
 _MAGIC = {
-    b"PK": "a zip archive (PyTorch, NumPy `.npz` or Keras)",
+    b"PK": "a zip archive without arrays of NumPy (PyTorch or Keras)",
     b"\x89HDF": "an HDF5 file",
     b"\x93NUMPY": "a NumPy `.npy` file",
     b"\x1f\x8b": "a gzip file",
 }
-_READS = "what can be read: Flax msgpack files, Orbax items, steps and their roots"
+_READS = "what can be read: Flax msgpack, safetensors and `.npz` files, Orbax items, steps and their roots"
+_FILES: tuple[tuple[Callable[[Path], bool], Callable[[Path], Item]], ...] = (
+    (looks_like_safetensors, SafetensorsItem),
+    (is_safetensors_index, SafetensorsItem),
+    (looks_like_npz, NpzItem),
+)
+"""Files other than Flax's, whose contents say most clearly what they are."""
 _EARLIER = "take an earlier step, or a copy that was finished"
 
 
@@ -88,6 +98,9 @@ def _open_directory(
         _refuse_choice(where, step, None, "one step")
         items, around = _open_step(where, item)
         return CheckpointReader(where, items, around, unbox)
+    if holds_safetensors(where):
+        _refuse_choice(where, step, item, "one pytree")
+        return CheckpointReader(where, {"": SafetensorsItem(where)}, unbox=unbox)
     refuse_lfs_pointers_below(where)
     raise _nothing_known(where)
 
@@ -140,6 +153,9 @@ def _open_step(where: Path, item: str | None) -> tuple[dict[str, Item], Surround
 
 def _open_file(where: Path) -> Item:
     refuse_lfs_pointer(where)
+    for looks_so, opened in _FILES:
+        if looks_so(where):
+            return opened(where)
     if not looks_like_msgpack(where):
         what = _what_it_is(where)
         raise CheckpointError(M401.at(f"`{where}` is no checkpoint: it is {what}", help=_READS))
@@ -152,8 +168,6 @@ def _what_it_is(where: Path) -> str:
         return "empty"
     if head[0] == 0x80 and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
         return "a Python pickle, and nothing is ever unpickled"
-    if head[8:9] == b"{":
-        return "a safetensors file, which this version does not read"
     return next((words for magic, words in _MAGIC.items() if head.startswith(magic)), "not msgpack as Flax wrote it")
 
 

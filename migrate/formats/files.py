@@ -7,6 +7,7 @@ refused in the same words: what is wrong, and what to do about it.
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import stat
 from pathlib import Path
@@ -147,6 +148,12 @@ def bytes_below(path: Path) -> int:
             except OSError:
                 continue
     return total
+
+
+def let_go(mapped: mmap.mmap) -> None:
+    """Takes the pages of a mapped file out of this process's memory; they come back when they are looked at."""
+    if hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def read_json(path: Path) -> Any:

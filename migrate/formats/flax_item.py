@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from migrate.formats.files import is_dir
-from migrate.formats.item import Item, ItemInfo, Location
+from migrate.formats.item import Extent, Item, ItemInfo, Location
 from migrate.formats.msgpack import OUTSIDE, MsgpackFile
 from migrate.formats.orbax_tree import lost_values
 from migrate.formats.zarr_store import ZarrStore
@@ -36,7 +36,9 @@ class FlaxItem(Item):
             ((stored, self._leaf(stored, arrays)) for stored in self._file.nodes), self._file.containers
         )
         name = "flax msgpack and zarr" if self._outside else "flax msgpack"
-        self.info = ItemInfo(name, tree, era=self._file.era, notes=tuple(self._file.notes))
+        self.info = ItemInfo(
+            name, tree, era=self._file.era, metadata=self._file.metadata, notes=tuple(self._file.notes)
+        )
 
     def _read_array_metadata(self, beside: Path) -> Mapping[str, ArrayMetadata]:
         arrays = self._store.metadata(list(self._outside.values())) if self._store else {}
@@ -56,6 +58,14 @@ class FlaxItem(Item):
         if self._store and stored in self._outside:
             return self._store.read(self._outside[stored], fill_missing=False)
         return self._file.load(stored)
+
+    def extents(self, stored: KeyPath) -> tuple[Extent, ...] | None:
+        """Where the bytes of an array lie in the file."""
+        return None if stored in self._outside else self._file.extents(stored)
+
+    def release(self) -> None:
+        """Let go of the pages of the mapped file."""
+        self._file.release()
 
     def location(self, stored: KeyPath) -> Location | None:
         """Where the chunks of an array beside the file lie."""

@@ -45,6 +45,15 @@ class Location:
         return key_prefix(self.name)
 
 
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """Bytes of a file that are elements of an array as they are: little-endian, in C order, not encoded."""
+
+    file: Path
+    offset: int
+    nbytes: int
+
+
 def key_prefix(name: str) -> str:
     """What the keys of a parameter begin with; a tree that is one bare leaf has a parameter without a name."""
     return f"{name}/" if name else ""
@@ -78,6 +87,13 @@ class Item(abc.ABC):
     def location(self, stored: KeyPath) -> Location | None:  # noqa: ARG002 - formats without chunks have no use for it
         """Where the chunks of an array lie; None where they are not zarr chunks."""
         return None
+
+    def extents(self, stored: KeyPath) -> tuple[Extent, ...] | None:  # noqa: ARG002 - as above
+        """Where the bytes of an array lie, one part after another; None where they are encoded in any way."""
+        return None
+
+    def release(self) -> None:  # noqa: B027 - most formats keep nothing
+        """Let go of memory that holds what can be read again."""
 
     def close(self) -> None:  # noqa: B027 - most formats hold nothing open
         """Release files."""

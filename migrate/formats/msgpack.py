@@ -7,6 +7,7 @@ back.
 
 from __future__ import annotations
 
+import json
 import mmap
 from dataclasses import dataclass
 from math import prod
@@ -15,19 +16,23 @@ from typing import TYPE_CHECKING, Any
 from migrate import dtypes
 from migrate.codes import M410, M411
 from migrate.errors import CheckpointError, Diagnostic
-from migrate.formats.files import REPORT, damaged, read_head, refuse_lfs_pointer, unknown_dtype
+from migrate.formats.files import REPORT, damaged, let_go, read_head, refuse_lfs_pointer, unknown_dtype
+from migrate.formats.item import Extent
 from migrate.formats.msgpack_index import ArrayBytes, Node, RawBytes, index
 from migrate.formats.stored_dtype import UnknownDtypeError, stored_dtype
 from migrate.tree import AbstractArray, AbstractLeaf, Container, KeyPath, Storage, format_path
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     import numpy as np
 
     from migrate.formats.base import Value
 
-_CHUNKED = "__msgpack_chunked_array__"
+CHUNKED = "__msgpack_chunked_array__"
+METADATA = "__migrate_metadata__"
+"""An entry of an array that is written in pieces, which Flax does not look at: custom metadata as JSON."""
 OUTSIDE = "//GDAPlaceholder:"
 """What Flax wrote in place of an array that no single process could see; its key path follows."""
 _NESTED: dict[type, Container] = {dict: "dict", list: "list", tuple: "tuple"}
@@ -73,12 +78,13 @@ class MsgpackFile:
         self._data = _map(path)
         self.nodes: dict[KeyPath, Node] = {}
         self.containers: dict[KeyPath, Container] = {}
+        self.metadata: Mapping[str, Any] = {}
         self.notes: list[Diagnostic] = []
         self._flatten((), index(self._data, path))
 
     def _flatten(self, path: KeyPath, node: Node) -> None:
         kind = _NESTED.get(type(node))
-        if kind == "dict" and _CHUNKED in node:
+        if kind == "dict" and CHUNKED in node:
             node, kind = self._chunked(node), None
         elif kind == "dict" and (spec := _saved_spec(node)) is not None:
             node, kind = spec, None
@@ -92,6 +98,8 @@ class MsgpackFile:
 
     def _chunked(self, node: dict[str, Node]) -> ChunkedArray:
         shape, pieces = _in_order(node.get("shape")), _in_order(node.get("chunks"))
+        if METADATA in node:
+            self.metadata = self._custom_metadata(node[METADATA])
         if not pieces or not all(isinstance(piece, ArrayBytes) for piece in pieces):
             raise damaged(self.path, "the pieces of a large array are not there")
         if not all(type(size) is int and size >= 0 for size in shape):
@@ -155,6 +163,25 @@ class MsgpackFile:
             return
         self.notes.append(M410.at(message, paths=(format_path(path),)))
 
+    def _custom_metadata(self, text: Node) -> Mapping[str, Any]:
+        try:
+            found = json.loads(text)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise damaged(self.path, f"its metadata are not JSON ({error})") from error
+        if not isinstance(found, dict):
+            raise damaged(self.path, "its metadata are not a JSON object")
+        return found
+
+    def extents(self, path: KeyPath) -> tuple[Extent, ...] | None:
+        """Where an array's bytes lie, one part after another; None for other leaves and for foreign byte order."""
+        node = self.nodes[path]
+        if (
+            not isinstance(node, ArrayBytes | ChunkedArray | RawBytes)
+            or not _numpy_dtype(_pieces(node)[0].dtype).isnative
+        ):
+            return None
+        return tuple(Extent(self.path, piece.offset, piece.nbytes) for piece in _pieces(node))
+
     def load(self, path: KeyPath) -> Value:
         """The value at a stored path; arrays are read-only views of the file where its layout allows it."""
         node = self.nodes[path]
@@ -176,6 +203,10 @@ class MsgpackFile:
         ]
         array = views[0] if isinstance(node, ArrayBytes | RawBytes) else np.concatenate(views).reshape(node.shape)
         return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+    def release(self) -> None:
+        """Let go of the pages of the mapped file."""
+        let_go(self._data)
 
     @property
     def era(self) -> str:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from migrate.errors import Diagnostic
-    from migrate.formats.item import Item, Location
+    from migrate.formats.item import Extent, Item, Location
     from migrate.tree import AbstractTree, KeyPath
 
 
@@ -63,6 +63,20 @@ class CheckpointReader(Reader):
         """
         item, stored = self._origin[path]
         return item.location(stored)
+
+    def extents(self, path: KeyPath) -> tuple[Extent, ...] | None:
+        """Where the bytes of an array lie as they are; None where they are encoded in any way.
+
+        Raises:
+          KeyError: there is no such leaf.
+        """
+        item, stored = self._origin[path]
+        return item.extents(stored)
+
+    def release(self) -> None:
+        """Let go of memory that holds what can be read again: pages of mapped files."""
+        for item in self._items.values():
+            item.release()
 
     def close(self) -> None:
         """Release files."""

@@ -6,12 +6,15 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from migrate.codes import M201, M203, M204, M205, M206, M211, M301, M302
+from migrate.codes import M201, M203, M206, M211, M301, M302
 from migrate.dtypes import key_impl
 from migrate.errors import Diagnostic, Span, nearest
 from migrate.ops.kinds import holds
+from migrate.planning import streams
 from migrate.planning.diff import same_dtype, same_shape
 from migrate.planning.model import Created, Task
+from migrate.planning.moments import State
+from migrate.planning.unmatched import missing_leaves, names
 from migrate.rules.model import Create, Init, RuleSet
 from migrate.rules.pattern import Pattern
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, format_path, stored_path
@@ -103,6 +106,7 @@ def cover(
     tasks: Sequence[Task],
     created: Sequence[Created],
     excused: Collection[KeyPath],
+    fresh: Sequence[State] = (),
 ) -> Coverage:
     """Compares what will be written with what the template expects.
 
@@ -113,6 +117,7 @@ def cover(
       tasks: what will be moved.
       created: what the rules create.
       excused: target leaves of tasks that could not be made; their absence was reported already.
+      fresh: states of the template's optimizers that the source does not have.
     """
     written = {path for task in tasks for path in task.targets} | {creation.target for creation in created}
     open_leaves = {path: leaf for path, leaf in template.leaves.items() if path not in written}
@@ -130,7 +135,7 @@ def cover(
         shape_mismatch=tuple(path for code, path, _ in misfits if code is M301),
         dtype_mismatch=tuple(path for code, path, _ in misfits if code is M302),
         diagnostics=(
-            *_missing(missing),
+            *missing_leaves(missing, template, fresh),
             *_unknown(unknown, template),
             *_merge(diagnostic for _, _, diagnostic in misfits),
         ),
@@ -179,41 +184,14 @@ def refuse_collisions(target: AbstractTree) -> tuple[Diagnostic, ...]:
     )
 
 
-def leftover(paths: Sequence[KeyPath], template: AbstractTree) -> tuple[Diagnostic, ...]:
-    """The finding about source leaves that no rule names and the template does not have."""
-    if not paths:
-        return ()
-    hint = nearest(format_path(paths[0]), _alike(paths[0], template))
-    return (
-        M205.at(
-            f"{_count(paths, 'source leaf is', 'source leaves are')} neither used nor dropped: {_names(paths)}",
-            paths=map(format_path, paths),
-            help=(f"`{format_path(paths[0])}` is most like the template's `{hint}`; " if hint else "")
-            + "move it, or `drop:` it, or set `unmatched: {source: drop}`",
-        ),
-    )
-
-
-def _missing(paths: Sequence[KeyPath]) -> tuple[Diagnostic, ...]:
-    if not paths:
-        return ()
-    return (
-        M204.at(
-            f"{_count(paths, 'target leaf is', 'target leaves are')} never written: {_names(paths)}",
-            paths=map(format_path, paths),
-            help="move a source leaf there, or `create:` it, or set `unmatched: {target: template}`",
-        ),
-    )
-
-
 def _unknown(unknown: dict[KeyPath, Task], template: AbstractTree) -> Iterable[Diagnostic]:
     by_rule: defaultdict[Span | None, list[KeyPath]] = defaultdict(list)
     for path, task in unknown.items():
         by_rule[task.rule].append(path)
     for span, paths in list(by_rule.items())[:SUGGESTIONS]:
-        hint = nearest(format_path(paths[0]), _alike(paths[0], template))
+        hint = nearest(format_path(paths[0]), alike(paths[0], template))
         yield M206.at(
-            f"{_names(paths)} {'is' if len(paths) == 1 else 'are'} not in the template",
+            f"{names(paths)} {'is' if len(paths) == 1 else 'are'} not in the template",
             span=span,
             label=f"did you mean `{hint}`?" if hint else None,
             paths=map(format_path, paths),
@@ -221,7 +199,7 @@ def _unknown(unknown: dict[KeyPath, Task], template: AbstractTree) -> Iterable[D
         )
 
 
-def _alike(path: KeyPath, template: AbstractTree) -> list[str]:
+def alike(path: KeyPath, template: AbstractTree) -> list[str]:
     """Key paths worth comparing with this one: those with its last segment, else all; bounded, since comparing is
     slow.
     """
@@ -238,6 +216,12 @@ def _misfits(
                 continue
             wanted = template.leaves[path]
             ours = AbstractLeaf("array", task.out_avals[index]) if task.steps else _written(source, task, index)
+            if not ours.has_data and not wanted.has_data:
+                continue
+            key = streams.cure(ours.aval, wanted.aval, task.sources[0], path)
+            if key and not (same_shape(ours, wanted) and same_dtype(ours, wanted)):
+                yield M302, path, _misfit(M302, task, path, ours, wanted, key)
+                continue
             if not wanted.has_data or not same_shape(ours, wanted):
                 yield M301, path, _misfit(M301, task, path, ours, wanted, "reshape or transpose it with `ops:`")
             if wanted.has_data and not same_dtype(ours, wanted):
@@ -270,12 +254,3 @@ def _merge(diagnostics: Iterable[Diagnostic]) -> Iterable[Diagnostic]:
         more = f", and {len(members) - 1} more like it" if len(members) > 1 else ""
         paths = tuple(path for member in members for path in member.paths)
         yield Diagnostic(code, "error", members[0].message + more, span, None, paths, members[0].help)
-
-
-def _count(paths: Sequence[KeyPath], one: str, many: str) -> str:
-    return f"1 {one}" if len(paths) == 1 else f"{len(paths)} {many}"
-
-
-def _names(paths: Sequence[KeyPath]) -> str:
-    shown = ", ".join(f"`{format_path(path)}`" for path in paths[:3])
-    return f"{shown} and {len(paths) - 3} more" if len(paths) > 3 else shown

@@ -50,6 +50,7 @@ class Task:
       in_avals, out_avals: abstract arrays of sources and targets; None for strings, `None` and empty containers.
       rule: the rule's place; None when the leaf was named by no rule and keeps its path.
       follows: for a moment, the key path of the param whose rule it follows.
+      state: for what belongs to an optimizer's state, optax's name of the transform, where it is known.
     """
 
     sources: tuple[KeyPath, ...]
@@ -62,6 +63,7 @@ class Task:
     proved: Proof = "none"
     rule: Span | None = None
     follows: KeyPath | None = None
+    state: str | None = None
 
     @property
     def exact(self) -> bool:

@@ -11,15 +11,17 @@ from typing import Protocol
 from migrate.errors import Diagnostic
 from migrate.formats.base import AbstractCheckpoint
 from migrate.planning.claims import Claims, claim_leaves, dropped_extras
-from migrate.planning.coverage import Coverage, cover, create_leaves, leftover, refuse_collisions, refuse_doubles
+from migrate.planning.coverage import Coverage, alike, cover, create_leaves, refuse_collisions, refuse_doubles
 from migrate.planning.gather import gather
 from migrate.planning.guards import guard
 from migrate.planning.model import Created, Dropped, Plan, Task
-from migrate.planning.moments import Followed, find_slots, follow
+from migrate.planning.moments import Followed, State, follow, source_slots
 from migrate.planning.outcome import outcome
 from migrate.planning.partition import Partition, assign_shardings
 from migrate.planning.proof import Side, prove
 from migrate.planning.relink import choose_modes
+from migrate.planning.streams import shared_keys
+from migrate.planning.unmatched import leftover
 from migrate.rules.model import Drop, Move, RuleSet
 from migrate.sharding import Mesh
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, natural_key
@@ -36,6 +38,10 @@ class TemplateLike(Protocol):
     def tree(self) -> AbstractTree:
         """What the target expects."""
 
+    @property
+    def transforms(self) -> frozenset[str] | None:
+        """Optax's names of the transforms of its optimizers; None where nothing tells them."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Draft:
@@ -49,6 +55,11 @@ class _Draft:
     """Source leaves that a task or drop takes, or whose task could not be made."""
     excused: frozenset[KeyPath]
     """Target leaves that a task would have filled that could not be made."""
+    barred: frozenset[KeyPath]
+    """Source leaves that do not keep their key path though the target has one like it."""
+    lost: tuple[State, ...]
+    fresh: tuple[State, ...]
+    """States of optimizers that only the source has, and only the target."""
 
 
 def make_plan(
@@ -71,9 +82,10 @@ def make_plan(
       link: whether arrays whose bytes do not change may be linked; if not, every array is streamed.
     """
     target = template.tree if template else None
-    draft = _by_rules(source.tree, rules, target, source.extras)
+    draft = _by_rules(source.tree, rules, template, source.extras)
     draft, unexpected = _rest(draft, source.tree, rules, target)
-    covered = cover(rules, source.tree, target, draft.tasks, draft.created, draft.excused) if target else Coverage()
+    excused, fresh = draft.excused, draft.fresh
+    covered = cover(rules, source.tree, target, draft.tasks, draft.created, excused, fresh) if target else Coverage()
     created = (*draft.created, *covered.created)
     tree = target or outcome(source.tree, draft.tasks, created, boxes=rules.target.layout != "pure_dict")
     tree, misplaced = assign_shardings(tree, mesh, partition, annotations=target is not None)
@@ -93,7 +105,8 @@ def make_plan(
             *draft.diagnostics,
             *refuse_doubles(draft.tasks, draft.created),
             *covered.diagnostics,
-            *(leftover(unexpected, target) if target else ()),
+            *(leftover(unexpected, source.tree, target, draft.lost, alike) if target else ()),
+            *shared_keys(tasks),
             *refuse_collisions(tree),
             *misplaced,
         ),
@@ -106,15 +119,18 @@ def make_plan(
 
 
 def _side(tree: AbstractTree) -> Side:
-    return Side(tree, [slot.prefix for slot in find_slots(tree)])
+    return Side(tree, [slot.prefix for slots in source_slots(tree).values() for slot in slots])
 
 
-def _by_rules(source: AbstractTree, rules: RuleSet, target: AbstractTree | None, extras: Collection[str]) -> _Draft:
+def _by_rules(source: AbstractTree, rules: RuleSet, template: TemplateLike | None, extras: Collection[str]) -> _Draft:
     """What rules decide by name, and what follows from that for the moments."""
+    target, transforms = (template.tree, template.transforms) if template else (None, None)
     claims = claim_leaves(rules.rules, source, extras)
     named = _carry_out(rules, claims, target)
-    followed = follow(rules, source, claims, named.tasks, target) if rules.follow else Followed()
     created, idle = create_leaves(rules, target)
+    followed = Followed()
+    if rules.follow:
+        followed = follow(rules, source, claims, named.tasks, created, target, transforms)
     explicit = {creation.target for creation in created}
     dropped = (*named.dropped, *followed.dropped)
     failed = {*named.failed, *followed.failed}
@@ -126,6 +142,9 @@ def _by_rules(source: AbstractTree, rules: RuleSet, target: AbstractTree | None,
         settled=frozenset({*claims.claimed, *failed, *(p for t in followed.tasks for p in t.sources)})
         | {drop.source for drop in dropped},
         excused=_excused(rules, claims, failed, target) | {*followed.excused},
+        barred=frozenset({*followed.barred} - {*followed.unbarred}),
+        lost=followed.lost,
+        fresh=followed.fresh,
     )
 
 
@@ -179,7 +198,8 @@ def _rest(
     for path, leaf in source.leaves.items():
         if path in draft.settled:
             continue
-        if target is None or (path in target.leaves and path not in written and _alike(source, target, path)):
+        keeps = target is None or (path in target.leaves and path not in written and _alike(source, target, path))
+        if keeps and path not in draft.barred:
             tasks.append(Task((path,), (path,), (0,), (), (leaf.aval,), (leaf.aval,)))
         elif not leaf.has_data or rules.unmatched_source == "drop":
             dropped.append(Dropped(path, leaf))
@@ -189,5 +209,6 @@ def _rest(
 
 
 def _alike(source: AbstractTree, target: AbstractTree, path: KeyPath) -> bool:
-    """A leaf with data keeps its path onto a leaf with data; one without data never fills one with."""
-    return source.leaves[path].has_data == target.leaves[path].has_data
+    """A leaf with data keeps its path onto a leaf with data, one without onto one of its kind."""
+    ours, theirs = source.leaves[path], target.leaves[path]
+    return ours.has_data == theirs.has_data and (ours.has_data or str(ours) == str(theirs))

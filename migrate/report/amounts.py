@@ -15,6 +15,14 @@ def size(nbytes: float) -> str:
     return f"{nbytes:.0f} {_UNITS[unit]}" if short else f"{nbytes:.1f} {_UNITS[unit]}"
 
 
+def count(number: int) -> str:
+    """A number of elements: `512`, `1,000`, `58.1 M`, `6.74 G`."""
+    if number < 1_000_000:
+        return f"{number:,}"
+    unit, word = next((10**power, word) for power, word in ((12, "T"), (9, "G"), (6, "M")) if number >= 10**power)
+    return f"{number / unit:,.0f} {word}" if number >= 100 * unit else f"{number / unit:.3g} {word}"
+
+
 def seconds(value: float) -> str:
     """A duration: `0.04 s`, `1.3 s`, `2 min 5 s`."""
     if value >= 60:

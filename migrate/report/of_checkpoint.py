@@ -5,42 +5,53 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, replace
 from typing import Any
 
 from migrate.errors import CheckpointError, Diagnostic
 from migrate.formats.base import AbstractCheckpoint
 from migrate.metadata import KEY, Metadata
 from migrate.report.amounts import plural, size
-from migrate.report.collapse import Line, fold_integers, segments, times
-from migrate.report.view import Report, Row, TextOf, findings, no_text
+from migrate.report.notes import by_class, normalised
+from migrate.report.of_tree import draw_tree, top_amounts
+from migrate.report.view import Report, TextOf, findings, no_text
 from migrate.tree import AbstractLeaf, AbstractTree, format_path
 
 MOST_METADATA = 300
 """Characters of metadata without `-v`."""
 
-Nodes = tuple[tuple[str, Any], ...]
-"""Children of a node: each a drawn name with a `Signature`, or with its own children."""
 
+def checkpoint_report(
+    checkpoint: AbstractCheckpoint, *, verbose: bool = False, depth: int | None = None, text_of: TextOf = no_text
+) -> Report:
+    """Format, era, steps, items, metadata and structure hash, and the tree with repeated layers as one.
 
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """What two leaves must share to be drawn as one: kind, shape and dtype, and how they are stored and sharded."""
-
-    what: str
-    storage: str
-
-
-def checkpoint_report(checkpoint: AbstractCheckpoint, *, verbose: bool = False, text_of: TextOf = no_text) -> Report:
-    """Format, era, steps, items, metadata and structure hash, and the tree with repeated layers as one."""
+    Args:
+      checkpoint: what to show.
+      verbose: everything.
+      depth: levels of the tree; as many as fit on a screen without it.
+      text_of: the text of rule files, for excerpts.
+    """
+    drawn = draw_tree(checkpoint.tree, depth=depth, verbose=verbose and depth is None)
+    notes = [*by_class((*checkpoint.notes, *normalised(checkpoint.tree))), *_record(checkpoint.metadata)[1]]
     return Report(
         command="inspect",
         title=str(checkpoint.path),
         facts=tuple(_facts(checkpoint, verbose=verbose)),
-        rows=tuple(_tree_rows(checkpoint.tree, verbose=verbose)),
-        findings=findings((*checkpoint.notes, *_record(checkpoint.metadata)[1]), text_of),
-        data=_data(checkpoint),
+        rows=drawn.rows,
+        omitted=drawn.omitted,
+        findings=findings(notes if verbose else map(_brief, notes), text_of),
+        data={**_data(checkpoint), "notes": [_note_data(note) for note in notes]},
     )
+
+
+def _brief(note: Diagnostic) -> Diagnostic:
+    """A note without the list of what it is about; errors and warnings keep theirs."""
+    return replace(note, paths=()) if note.severity == "note" else note
+
+
+def _note_data(note: Diagnostic) -> dict[str, Any]:
+    return {"code": note.code, "message": note.message, "count": max(len(note.paths), 1), "paths": list(note.paths)}
 
 
 def _facts(checkpoint: AbstractCheckpoint, *, verbose: bool) -> Iterable[tuple[str, str]]:
@@ -96,51 +107,6 @@ def _holds(tree: AbstractTree) -> str:
     return f"{', '.join(parts + others) or 'no leaves'}; {size(tree.nbytes)}"
 
 
-def _tree_rows(tree: AbstractTree, *, verbose: bool) -> Iterable[Row]:
-    """The tree, a line for each node; `×12` after a name that stands for twelve subtrees without a difference."""
-    root: dict[str, Any] = {}
-    for path, leaf in tree.leaves.items():
-        *above, last = segments(path) or (".",)
-        node = root
-        for name in above:
-            node = node.setdefault(name, {})
-        node[last] = _signature(leaf, verbose=verbose)
-    return _branch(_folded(root), 0)
-
-
-def _folded(node: Mapping[str, Any]) -> Nodes:
-    """The children of a node, those that differ only in an integer of their name as one."""
-    keys = {name: _folded(below) if isinstance(below, Mapping) else below for name, below in node.items()}
-    lines = [Line(((name,),), (key,), ()) for name, key in keys.items()]
-    return tuple((line.columns[0][0], line.key[0]) for line in fold_integers(lines))
-
-
-def _branch(nodes: Nodes, depth: int) -> Iterable[Row]:
-    for name, below in nodes:
-        subject = "  " * (depth + 1) + _counted(name)
-        if isinstance(below, Signature):
-            yield Row(subject=subject, detail=f"{below.what}  {below.storage}".rstrip())
-        else:
-            yield Row(subject=subject)
-            yield from _branch(below, depth + 1)
-
-
-def _counted(segment: str) -> str:
-    count = times(segment)
-    return f"{segment} ×{count}" if count > 1 else segment
-
-
-def _signature(leaf: AbstractLeaf, *, verbose: bool) -> Signature:
-    storage = leaf.storage
-    chunks = storage.chunks if storage else None
-    whole = leaf.aval is None or chunks is None or chunks == leaf.aval.shape
-    parts = [] if whole else [f"chunks [{','.join(map(str, chunks or ()))}]"]
-    parts += [f"sharded {leaf.sharding}"] if leaf.sharding and any(leaf.sharding.spec) else []
-    if verbose and storage:
-        parts += [word for word in (storage.driver, storage.codec) if word]
-    return Signature(str(leaf), "  ".join(parts))
-
-
 def _data(checkpoint: AbstractCheckpoint) -> dict[str, Any]:
     trees = {name: _item_data(tree) for name, tree in checkpoint.items.items()}
     return {
@@ -153,6 +119,7 @@ def _data(checkpoint: AbstractCheckpoint) -> dict[str, Any]:
         "structure_hash": checkpoint.structure_hash,
         "metadata": checkpoint.metadata,
         "nbytes": checkpoint.tree.nbytes,
+        "subtrees": {name: asdict(amount) for name, amount in top_amounts(checkpoint.tree).items()},
         "leaves": [_leaf_data(format_path(path), leaf) for path, leaf in checkpoint.tree.leaves.items()],
     }
 

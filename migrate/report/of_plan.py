@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import chain
+from pathlib import PurePath
 from typing import Any
 
+from migrate.engine.outputs import SUFFIXES
 from migrate.errors import ExitCode, Span
 from migrate.ops.base import Op
 from migrate.planning.model import Created, Dropped, Plan, Task
@@ -63,7 +65,14 @@ def plan_report(
 
 def _title(plan: Plan, destination: str) -> str:
     source = f"{plan.source.path} ({plan.source.format}, {plural(len(plan.source.tree.leaves), 'leaf')})"
-    return f"Plan {short(plan.digest)}   {source} → {destination} (orbax, {plural(len(plan.target.leaves), 'leaf')})"
+    target = f"{destination} ({_kind(destination)}, {plural(len(plan.target.leaves), 'leaf')})"
+    return f"Plan {short(plan.digest)}   {source} → {target}"
+
+
+def _kind(destination: str) -> str:
+    """What DST becomes."""
+    suffix = PurePath(destination).suffix.lower()
+    return suffix[1:] if suffix in SUFFIXES else "orbax"
 
 
 def short(digest: str) -> str:
@@ -72,8 +81,8 @@ def short(digest: str) -> str:
 
 
 def _rows(plan: Plan, *, verbose: bool) -> list[Row]:
-    followers = [] if verbose else [task for task in plan.tasks if task.follows]
-    named = [task for task in plan.tasks if verbose or not task.follows]
+    followers = [] if verbose else [task for task in plan.tasks if _follows(task)]
+    named = [task for task in plan.tasks if verbose or not _follows(task)]
     verbs = dict.fromkeys((*_FIRST, *(task.verb for task in named)))
     moves = chain.from_iterable(_moves([t for t in named if t.verb == v], v, verbose=verbose) for v in verbs)
     return [*moves, *_followers(followers), *_drops(plan.dropped), *_creations(plan.created)]
@@ -141,16 +150,31 @@ def _aval(aval: AbstractArray | None) -> str:
     return str(aval) if aval else "no array"
 
 
-def _followers(tasks: Iterable[Task]) -> Iterable[Row]:
-    """Moments, a line for each slot: what they do is what their params do."""
+def _follows(task: Task) -> bool:
+    return bool(task.follows or task.state)
+
+
+def _followers(tasks: Sequence[Task]) -> Iterable[Row]:
+    """Moments, a line for each slot: what they do is what their params do. Then what else their states keep."""
     slots: dict[tuple[KeyPath, str], list[Task]] = {}
-    for task in tasks:
+    for task in (task for task in tasks if task.follows):
         slots.setdefault((_slot(task), task.mode), []).append(task)
     for (slot, mode), members in slots.items():
         target = _shared([path for task in members for path in task.targets])
         leaves = plural(sum(len(task.targets) for task in members), "leaf")
         moved = "" if target == slot else f"{format_path(target)}/**"
-        yield Row("&", "follow", f"{format_path(slot)}/**", moved, f"{leaves}, as their params", mode)
+        whose = f"{slot[-1]} of {members[0].state}: " if members[0].state else ""
+        yield Row("&", "follow", f"{format_path(slot)}/**", moved, f"{whose}{leaves}, as their params", mode)
+    yield from _state_leaves(task for task in tasks if not task.follows)
+
+
+def _state_leaves(tasks: Iterable[Task]) -> Iterable[Row]:
+    lines = [Line((column(t.sources), column(t.targets)), (t.state, t.mode, str(t.out_avals[0])), (t,)) for t in tasks]
+    for line in _any_shape(fold_integers(lines)):
+        first: Task = line.members[0]
+        what = first.sources[0][-1] if len(line.members) == 1 else plural(len(line.members), "leaf")
+        subject, target = line.texts
+        yield Row("&", "follow", subject, target, f"{what} of {first.state}", first.mode)
 
 
 def _slot(task: Task) -> KeyPath:
@@ -311,6 +335,7 @@ def _task_data(task: Task) -> dict[str, Any]:
         "exact": task.exact,
         "proved": task.proved,
         "follows": format_path(task.follows) if task.follows else None,
+        "state": task.state,
     }
 
 

@@ -59,7 +59,8 @@ def _dead_bytes(receipt: Receipt) -> Iterator[str]:
 
 
 _PROVES = {
-    "full": "every leaf, restored by Orbax, equals what the rules make of the source, bit for bit",
+    "full": "every leaf, read back (from a directory: by plain Orbax), equals what the rules make of the source, bit "
+    "for bit",
     "digest": "every array and number that was written is read back as it was written, every array that was taken over "
     "has the source's chunks, and key paths, shapes and dtypes are the plan's; strings, and the ops themselves, were "
     "not checked a second time",

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from migrate.codes import M107, M108
+from migrate.codes import M106, M107, M108, M110
 from migrate.errors import Diagnostic, Span, did_you_mean
 from migrate.rules.field_types import Record
-from migrate.rules.model import Create, Drop, Init, Move, RuleOp
+from migrate.rules.model import Create, Drop, Include, Init, Move, RuleOp
 from migrate.rules.pattern import Pattern
 from migrate.rules.pattern_types import Placed
 
@@ -27,7 +27,7 @@ def build_move(sources: Sequence[Placed], targets: Sequence[Placed], fields: Rec
         ops=tuple(get("ops", ())),
         excepts=_patterns(get("except", ())),
         optional=get("optional", False),
-        reset_moments=get("moments") == "reset",
+        moments=get("moments"),
     )
 
 
@@ -73,6 +73,26 @@ def misfits(move: Move, targets: Iterable[Placed]) -> Iterator[Diagnostic]:
     for op in move.ops:
         if op.over is not None:
             yield from _over(op, op.over, move, captured, made)
+
+
+def misplaced(include: Include, places: Sequence[Placed]) -> Iterator[Diagnostic]:
+    """What keeps places from being put before the patterns of an included file: wildcards without names, which would
+    be counted with those of the file, and names that only one place has.
+    """
+    for placed in places:
+        for name in (name for name in placed.pattern.captures if not name.isidentifier()):
+            message = f"`{placed.pattern}` has a wildcard without a name"
+            yield M110.at(message, span=placed.span_of_name(name), help="give it one in braces, such as `{at:**}`")
+    for error in include.under.misuses_as_source() if include.under else ():
+        span = places[0].node.span_of(places[0].start + error.offset, error.length)
+        yield M106.at(f"`{include.under}` cannot be a place of the source: {error}", span=span)
+    if include.under and include.to:
+        for name in sorted(include.to.names - set(include.under.captures)):
+            yield M107.at(
+                f"`to` uses `{name}`, which `under` does not capture",
+                span=places[-1].span_of_name(name),
+                label=did_you_mean(name, include.under.captures),
+            )
 
 
 def _uncaptured(name: str, placed: Placed, sources: Sequence[Pattern], captured: set[str]) -> Diagnostic:

@@ -34,7 +34,12 @@ class Init:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Sources go to targets through ops; without ops it is a rename."""
+    """Sources go to targets through ops; without ops it is a rename.
+
+    Attributes:
+      moments: what becomes of the optimizer's moments of these params. `follow` said outright carries them over where
+        they are exact but the optimizer is not blind to how tensors are cut; None does not.
+    """
 
     sources: tuple[Pattern, ...]
     targets: tuple[Pattern, ...]
@@ -42,7 +47,12 @@ class Move:
     ops: tuple[RuleOp, ...] = ()
     excepts: tuple[Pattern, ...] = ()
     optional: bool = False
-    reset_moments: bool = False
+    moments: Literal["follow", "reset"] | None = None
+
+    @property
+    def reset_moments(self) -> bool:
+        """Whether the moments start anew."""
+        return self.moments == "reset"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +78,16 @@ class Create:
 
 
 Rule = Move | Drop | Create
+
+
+@dataclass(frozen=True, slots=True)
+class Include:
+    """Another rule file whose rules are taken over, and the places of source and target that they are meant for."""
+
+    file: str
+    span: Span
+    under: Pattern | None = None
+    to: Pattern | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +120,7 @@ class RuleSet:
 
     Attributes:
       path: the file as the user named it.
-      digest: `sha256:` of the file's bytes; recorded in what the rules produce.
+      digest: `sha256:` of the file's bytes and of those that it includes; recorded in what the rules produce.
       follow: whether optimizer moments follow their params.
       unmatched_source: what becomes of a source leaf that no rule names and the target does not have.
       unmatched_target: what becomes of a target leaf that nothing fills.

@@ -69,6 +69,16 @@ class Pattern:
     def __str__(self) -> str:
         return self.text
 
+    def below(self, place: Pattern) -> Pattern:
+        """The same pattern for key paths below a place, which has no unnamed wildcards of its own.
+
+        Raises:
+          PatternError: the two do not go together, as when both declare one name differently.
+        """
+        if place.text == ".":
+            return self
+        return Pattern.parse(place.text if self.text == "." else f"{place.text}/{self.text}")
+
     @property
     def is_literal(self) -> bool:
         """Whether it matches one key path only."""

@@ -7,7 +7,7 @@ from typing import Any, final
 
 from migrate.codes import M105
 from migrate.errors import nearest
-from migrate.rules.build import build_create, build_drop, build_move, misfits
+from migrate.rules.build import build_create, build_drop, build_move, misfits, misplaced
 from migrate.rules.field_types import (
     FLAG,
     INT,
@@ -25,7 +25,7 @@ from migrate.rules.field_types import (
     Word,
     head,
 )
-from migrate.rules.model import Rule
+from migrate.rules.model import Include, Rule
 from migrate.rules.op_types import OpList
 from migrate.rules.pattern_types import REGEX, SourcePattern, TargetPattern, read_line
 from migrate.rules.source import MapNode, Node, ScalarNode
@@ -233,6 +233,46 @@ UNMATCHED = Struct(
     ),
 )
 
+INCLUDE = Struct(
+    "an include",
+    (
+        Field("file", Str(), "a bundled rule file's name, or a path from this file's folder", required=True),
+        Field("under", TargetPattern(), "the place of the source under which its rules look; `.` by default"),
+        Field("to", TargetPattern(), "the place of the target to which they lead; `under` by default"),
+    ),
+)
+
+
+@final
+@dataclass(frozen=True)
+class _Included(Type):
+    """The name of a file, or a mapping with the places that its rules are meant for."""
+
+    def phrase(self) -> str:
+        return "the name of a rule file, or a mapping of `file`, `under` and `to`"
+
+    def read(self, node: Node, where: Where) -> Include | None:
+        if isinstance(node, MapNode):
+            return self._mapping(node, where)
+        if isinstance(node, ScalarNode) and isinstance(node.value, str) and node.value:
+            return Include(node.value, node.span)
+        self.wrong(node, where)
+        return None
+
+    def _mapping(self, node: MapNode, where: Where) -> Include | None:
+        before = len(where.findings)
+        record = INCLUDE.read(node, where)
+        if record is None or len(where.findings) > before:
+            return None
+        under, to = record.get("under"), record.get("to") or record.get("under")
+        include = Include(record.get("file"), head(node), under and under.pattern, to and to.pattern)
+        where.findings.extend(misplaced(include, [placed for placed in (under, record.get("to")) if placed]))
+        return include
+
+    def json(self) -> JsonSchema:
+        return {"anyOf": [{"type": "string"}, INCLUDE.json()]}
+
+
 FILE = Struct(
     "a rule file",
     (
@@ -240,6 +280,7 @@ FILE = Struct(
         Field("name", Str(), "the name of this migration"),
         Field("source", SOURCE, "what the source must be; checked before planning"),
         Field("target", TARGET, "what the rules lead to"),
+        Field("include", OneOrMany(_Included()), "rule files whose rules come before these"),
         Field(
             "rules",
             ListOf(RuleType(), "a list of rules (`[]` for none)"),

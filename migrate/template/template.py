@@ -16,6 +16,7 @@ from migrate import dtypes
 from migrate.codes import M408, M413
 from migrate.errors import CheckpointError, Diagnostic
 from migrate.template.flatten import Flat, flatten
+from migrate.template.optimizers import transforms_in
 from migrate.template.parts import Layout, as_abstract, item_parts, modules_in, parts_of, saved_pytree, states_of
 from migrate.template.tracing import faithful, maker, traced
 from migrate.template.user_code import running
@@ -40,6 +41,7 @@ class Template:
       parts: the keys of the dict, or the indices of the list, that the callable returned; empty for one thing alone.
       variables: the name of the Variable type of each leaf that belongs to one, such as `Param` or `RngKey`.
       notes: what the user should know about it.
+      transforms: optax's names of the transforms of its optimizers; None where it has no `nnx.Optimizer`.
     """
 
     spec: str
@@ -47,6 +49,7 @@ class Template:
     parts: tuple[str, ...] = ()
     variables: Mapping[KeyPath, str] = field(default_factory=dict)
     notes: tuple[Diagnostic, ...] = ()
+    transforms: frozenset[str] | None = None
 
 
 def abstract_template(spec: str, args: Mapping[str, Any] | None = None, layout: Layout = "state") -> Template:
@@ -64,16 +67,17 @@ def abstract_template(spec: str, args: Mapping[str, Any] | None = None, layout: 
     """
     make = maker(spec, args)
 
-    def look(made: Any) -> tuple[Flat, tuple[str, ...], list[str]]:
-        return _flatten_parts(made, layout), tuple(parts_of(made)), _bare_arrays(made)
+    def look(made: Any) -> tuple[Flat, tuple[str, ...], list[str], frozenset[str] | None]:
+        transforms = transforms_in(module for _, module in modules_in(made))
+        return _flatten_parts(made, layout), tuple(parts_of(made)), _bare_arrays(made), transforms
 
-    flat, parts, bare = traced(spec, make, look)
+    flat, parts, bare, transforms = traced(spec, make, look)
     if flat.unsupported or flat.lone:
         raise CheckpointError(*_unusable(spec, flat))
     variables = {
         path: type(entry.variable).__name__ for path, entry in flat.entries.items() if entry.variable is not None
     }
-    return Template(spec, flat.tree, parts, variables, tuple(_notes(bare)))
+    return Template(spec, flat.tree, parts, variables, tuple(_notes(bare)), transforms)
 
 
 def restore_target(spec: str, args: Mapping[str, Any] | None = None, layout: Layout = "state") -> Any:

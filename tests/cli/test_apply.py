@@ -45,6 +45,7 @@ def test_a_dry_run_for_programs(run):
         "exact": True,
         "proved": "none",
         "follows": None,
+        "state": None,
     } == payload["tasks"][0]
 
 

@@ -39,3 +39,22 @@ def test_a_rule_file_that_is_not_there(run):
     result = run("check", "rulse.yaml")
     assert 1 == result.exit_code
     assert "M004" in result.stdout
+
+
+def test_a_mistake_in_an_included_file_is_shown_in_that_file(run, here, golden):
+    (here / "parts").mkdir()
+    (here / "parts/head.yaml").write_text("migrate: 1\nrules:\n  - params/head->head\n")
+    (here / "main.yaml").write_text("migrate: 1\ninclude: parts/head.yaml\nrules: []\n")
+    golden("cli/check_include.txt", run("check", "main.yaml").stdout)
+
+
+def test_a_bundled_file_that_does_not_fit_is_shown_with_the_line_that_does_not(run, here, golden):
+    (here / "main.yaml").write_text(
+        "migrate: 1\ninclude: {file: linen/lstm-to-nnx, under: params/rnn, to: rnn}\nrules: []\n"
+    )
+    golden("cli/check_bundled.txt", run("check", "main.yaml", "old.msgpack").stdout)
+
+
+def test_the_bundled_files_are_listed_below_the_help(run):
+    for command in ("apply", "check"):
+        assert "linen/lstm-to-nnx" in run(command, "--help").stdout

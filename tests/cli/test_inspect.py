@@ -22,6 +22,16 @@ def test_inspect_for_programs(run):
     } == payload["leaves"][1]
 
 
+def test_all_of_a_small_checkpoint_for_programs(run, golden):
+    golden("cli/inspect.json", run("inspect", "old.msgpack", "--json").stdout)
+
+
+def test_depth_and_verbose_open_less_and_more(run):
+    assert "params/…  7 leaves, 68 elements, 272 B" in run("inspect", "old.msgpack", "--depth", "1").stdout
+    assert "float32[4]  16 B  msgpack" in run("inspect", "old.msgpack", "-v").stdout
+    assert 2 == run("inspect", "old.msgpack", "--depth", "0").exit_code
+
+
 def test_a_path_without_a_checkpoint_is_no_answer(run):
     result = run("inspect", "nowhere")
     assert 2 == result.exit_code

@@ -1,8 +1,8 @@
 """Runs an apply in one child process after another and kills each at another moment; told by `test_resume.py`.
 
-    python killed.py SOURCE FOLDER
+    python killed.py SOURCE FOLDER NAME
 
-Leaves what each child left in a directory of FOLDER that is called after the moment.
+Leaves what each child left of the DST called NAME in a directory of FOLDER that is called after the moment.
 """
 
 import os
@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from migrate.engine import commit, run, staging, workspace
+from migrate.engine import commit, file_output, file_store, orbax_output, run, staging, workspace
 from migrate.events import LeafDone, PhaseDone, PhaseStarted
 from tests.engine.sources import MIXED_RULES, opened, plan_for
 
@@ -59,7 +59,7 @@ MOMENTS = {
     "leaf-1": lambda: at(LeafDone, "stage", 1),
     "leaf-3": lambda: at(LeafDone, "stage", 3),
     "stage-ends": lambda: at(PhaseDone, "stage"),
-    "relink": lambda: inside(run, "relink"),
+    "relink": lambda: inside(orbax_output, "relink"),
     "link-begins": lambda: inside(commit, "_link_tree"),
     "sidecars": lambda: inside(commit, "_write_sidecars"),
     "commit-ends": lambda: at(PhaseDone, "commit"),
@@ -72,20 +72,28 @@ MOMENTS = {
 }
 
 
+FILE_MOMENTS = {
+    **{name: MOMENTS[name] for name in MOMENTS if name not in ("relink", "link-begins", "sidecars")},
+    "remembering": lambda: inside(file_output, "remember"),
+    "finishing": lambda: inside(file_store.FileStore, "finish"),
+}
+"""Moments of a run that writes a single file."""
+
+
 def apply(source, target, options):
-    staging.BATCH_ARRAYS = 1  # each array is durable before the next
+    staging.BATCH_ARRAYS = file_store.SYNC_ARRAYS = 1  # each array is durable before the next
     with opened(source) as reader:
         plan = plan_for(reader, MIXED_RULES)
         run.apply(plan, reader, target, jobs=1, **options())
 
 
-def main(source, folder):
-    for name, options in MOMENTS.items():
+def main(source, folder, target):
+    for name, options in (FILE_MOMENTS if "." in target else MOMENTS).items():
         (Path(folder) / name).mkdir()
         child = os.fork()
         if not child:
             try:
-                apply(Path(source), Path(folder) / name / "new", options)
+                apply(Path(source), Path(folder) / name / target, options)
             except Exception as error:  # noqa: BLE001 (whatever it is, the test wants to see it)
                 (Path(folder) / name / "error").write_text(f"{type(error).__name__}: {error}")
             os._exit(0)

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from migrate.engine import run
+from migrate.engine import orbax_output, run
 from migrate.engine.workspace import Workspace, workspace_path
 from migrate.errors import RefusedError, StoppedError, UsageError
 from migrate.events import LeafDone, PhaseStarted
@@ -35,7 +35,7 @@ def expected(source, tmp_path_factory):
 def remains(source, tmp_path_factory):
     """A directory for every moment, with what a kill at that moment left."""
     folder = tmp_path_factory.mktemp("remains")
-    subprocess.run([sys.executable, "-W", "ignore", killed.__file__, source, folder], check=True)
+    subprocess.run([sys.executable, "-W", "ignore", killed.__file__, source, folder, "new"], check=True)
     return folder
 
 
@@ -253,7 +253,7 @@ def test_a_failure_that_is_no_writing_error_stays_what_it_is(source, tmp_path, m
     def fail(*_, **__):
         raise ValueError("something else")
 
-    monkeypatch.setattr(run, "relink", fail)
+    monkeypatch.setattr(orbax_output, "relink", fail)
     with pytest.raises(ValueError, match="something else"):
         applied(source, tmp_path / "new")
     assert workspace_in(tmp_path, source).journal.exists()

@@ -33,6 +33,7 @@ class Template:
     """A template that is its tree."""
 
     spec = "tests:template"
+    transforms = frozenset()
 
     def __init__(self, leaves):
         self.tree = tree(leaves)

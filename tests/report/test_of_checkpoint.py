@@ -1,13 +1,18 @@
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from migrate.formats.base import AbstractCheckpoint
 from migrate.report import json as as_json
 from migrate.report import text
+from migrate.report.diagnostics import draw_findings
 from migrate.report.of_checkpoint import checkpoint_report
+from migrate.report.of_tree import top_amounts
 from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, Sharding, Storage
-from tests.report import vit
+from tests.report import large, vit
 
 
 def test_a_checkpoint_as_text(golden):
@@ -66,3 +71,56 @@ def test_long_metadata_is_cut_until_asked_for():
     brief, whole = (dict(checkpoint_report(checkpoint, verbose=v).facts)["metadata"] for v in (False, True))
     assert brief.endswith("… (-v shows all)")
     assert json.loads(whole) == {"log": "x" * 1000}
+
+
+def shown(report):
+    return text.draw(report) + draw_findings(report.findings)
+
+
+def test_ten_thousand_leaves_fit_on_a_screen_or_two(golden):
+    checkpoint = large.checkpoint()
+    assert len(checkpoint.tree.leaves) >= 10_000
+    drawn = shown(checkpoint_report(checkpoint))
+    assert len(drawn.splitlines()) <= 90
+    golden("report/checkpoint_10000.txt", drawn)
+
+
+def test_ten_thousand_leaves_for_programs(golden):
+    payload = json.loads(as_json.draw(checkpoint_report(large.checkpoint())))
+    assert len(payload["leaves"]) >= 10_000
+    golden("report/checkpoint_10000.json", json.dumps({**payload, "leaves": payload["leaves"][:3]}, indent=2) + "\n")
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_depth_says_how_far_down_and_what_is_below(golden, depth):
+    drawn = text.draw(checkpoint_report(large.checkpoint(), depth=depth))
+    if depth == 1:
+        golden("report/checkpoint_10000_depth_1.txt", drawn)
+    assert "/… is closed: --depth N opens N of 9 levels, -v everything" in drawn
+
+
+def test_verbose_leaves_nothing_out():
+    report = checkpoint_report(large.checkpoint(), verbose=True)
+    assert "" == report.omitted
+    assert not any("/…" in row.subject for row in report.rows)
+
+
+def test_no_amount_is_lost_in_the_fold():
+    tree = large.checkpoint().tree
+    tops = [row.detail for row in checkpoint_report(large.checkpoint(), depth=1).rows if row.subject.endswith("/…")]
+    assert [str(amount) for name, amount in top_amounts(tree).items() if name != "step"] == tops
+    assert len(tree.leaves) == sum(amount.leaves for amount in top_amounts(tree).values())
+
+
+def test_ten_thousand_leaves_are_drawn_in_time():
+    checkpoint = large.checkpoint()
+    start = time.process_time()
+    checkpoint_report(checkpoint)
+    assert time.process_time() - start < 2
+
+
+def test_notes_on_many_leaves_are_one_with_their_number():
+    (assumed, *_) = checkpoint_report(large.checkpoint(), verbose=True).findings
+    assert assumed.message.startswith("`params/layers/0/attn/q/kernel` was written without its dtype's name")
+    assert assumed.message.endswith("; the same of 47 more leaves")
+    assert 48 == len(assumed.paths)

@@ -1,11 +1,17 @@
+import re
 from dataclasses import replace
+
+import optax
 
 from migrate.errors import ExitCode
 from migrate.planning.model import Task
 from migrate.report import html, json, text
+from migrate.report.diagnostics import draw_findings
 from migrate.report.github import draw as github
 from migrate.report.of_plan import MOST_ROWS, plan_report
 from migrate.tree import AbstractArray, parse_path
+from tests.planning.optimizer_trees import state
+from tests.planning.trees import planned
 from tests.report import vit
 
 
@@ -79,3 +85,31 @@ def test_a_long_plan_is_cut_and_says_so():
     report = plan_report(replace(vit.plan(), tasks=tasks, dropped=(), created=()), "out")
     assert MOST_ROWS == len(report.rows)
     assert "… 60 more lines (-v shows all)" == report.omitted
+
+
+def drawn(*arguments):
+    """A plan of states that optax made, and its findings, as the terminal shows them."""
+    report = plan_report(planned(*arguments), "new")
+    return re.sub(r"Plan [0-9a-f]{12}", "Plan 0123456789ab", text.draw(report)) + draw_findings(report.findings)
+
+
+def training(tx, name, target=False):
+    places = {"params": "model", "opt_state": "optimizer/opt_state"} if target else {}
+    return state(tx, {f"{name}/kernel": (4, 6), f"{name}/bias": (6,)}, **places)
+
+
+def test_slots_and_counts_are_named_by_their_transforms(golden):
+    adamw = optax.adamw(optax.linear_schedule(1.0, 0.0, 9))
+    old, new = optax.MultiSteps(adamw, 2), optax.MultiSteps(optax.chain(optax.clip_by_global_norm(1.0), adamw), 2)
+    rules = '- "params/dense/** -> model/fc/**"\n'
+    golden("report/plan_optimizer.txt", drawn(rules, training(old, "dense"), training(new, "fc", target=True)))
+
+
+def test_what_cannot_follow_is_named_by_its_transform_with_the_reason(golden):
+    old = optax.chain(optax.adafactor(0.1, min_dim_size_to_factor=2), optax.ema(0.9), optax.ema(0.5))
+    new = optax.chain(optax.adafactor(0.1, min_dim_size_to_factor=2), optax.ema(0.9), optax.trace(0.9))
+    rules = (
+        "- {from: params/dense/kernel, to: model/fc/kernel, ops: [{scale: 2.0}]}\n"
+        "- {from: params/dense/bias, to: model/fc/bias}"
+    )
+    golden("report/plan_optimizer_refused.txt", drawn(rules, training(old, "dense"), training(new, "fc", target=True)))

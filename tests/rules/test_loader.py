@@ -379,7 +379,12 @@ def test_a_missing_file_names_its_nearest_neighbour(tmp_path):
 def test_an_unknown_bare_name_lists_what_is_bundled():
     finding = unreadable("portabel")
     assert "did you mean `portable`?" in finding.help
-    assert "bundled: `portable`" in finding.help
+    assert "`linen/gru-to-nnx`, `linen/list-to-scan`" in finding.help
+
+
+@pytest.mark.parametrize("name", ["lstm-to-nnx", "linen/lstm-to-nxx", "nnx/lstm-to-nnx"])
+def test_a_bundled_name_with_a_mistake_or_without_its_folder_is_recognised(name):
+    assert "did you mean `linen/lstm-to-nnx`?" in unreadable(name).help
 
 
 def test_bytes_that_are_not_utf_8_are_refused_with_their_place(tmp_path):

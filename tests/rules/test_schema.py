@@ -98,6 +98,8 @@ GOOD = [
     with_ops({"pad": {"widths": [[0, 1]], "value": 1}}, {"rearrange": {"pattern": "(a b) -> a b", "sizes": {"a": 2}}}),
     file_of({"from": "a/{i}", "to": "b", "ops": [{"stack": {"axis": 0, "over": "i"}}]}),
     file_of({"from": "a", "to": "b/{i}", "ops": [{"unstack": {"over": "i"}}]}),
+    file_of(include="portable"),
+    file_of(include=["portable", {"file": "nnx/stack", "under": "a/{i}", "to": "b/{i}"}, {"file": "nnx/stack"}]),
 ]
 
 BAD = [
@@ -124,6 +126,12 @@ BAD = [
     with_ops({"cast": "bfloat61"}),
     with_ops({"pad": {"widths": [[1]]}}),
     with_ops({"flip": {"axis": 0, "over": "i"}}),
+    file_of(include=3),
+    file_of(include=[]),
+    file_of(include=[["portable"]]),
+    file_of(include={"under": "a"}),
+    file_of(include={"file": "portable", "into": "a"}),
+    file_of(include={"file": "portable", "under": {"regex": "a"}}),
 ]
 
 

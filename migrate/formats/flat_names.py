@@ -1,0 +1,47 @@
+"""Flat names as key paths: formats without nesting name a leaf by its whole path, `model.layers.0.weight`.
+
+Rules are about segments, so a name is split where its writer joined it. A name may be the beginning of another
+(`head` beside `head.scale`); a leaf cannot lie below a leaf, so the longer one keeps the rest of its name as one
+segment. Joining a key path always gives back the name that it came from.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from migrate.codes import M410
+from migrate.tree import KeyPath, format_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from migrate.errors import Diagnostic
+
+
+def separator_of(names: Iterable[str]) -> str:
+    """What the names of one file were joined with: `/` where any name has one, else `.`."""
+    return "/" if any("/" in name for name in names) else "."
+
+
+def split_names(names: Iterable[str], separator: str) -> dict[str, KeyPath]:
+    """The key path of each name; none lies below another, and no two are equal."""
+    whole = {name: tuple(name.split(separator)) for name in names}
+    leaves = set(whole.values())
+    return {name: _above_no_leaf(path, leaves, separator) for name, path in whole.items()}
+
+
+def _above_no_leaf(path: KeyPath, leaves: set[KeyPath], separator: str) -> KeyPath:
+    for depth in range(1, len(path)):
+        if path[:depth] in leaves:
+            return (*path[: depth - 1], separator.join(path[depth - 1 :]))
+    return path
+
+
+def collisions(paths: Mapping[str, KeyPath], separator: str) -> list[Diagnostic]:
+    """A note on the names that were not split to their end."""
+    kept = [format_path(path) for path in paths.values() if any(separator in segment for segment in path)]
+    if not kept:
+        return []
+    listed = ", ".join(f"`{path}`" for path in kept[:5]) + (f" and {len(kept) - 5} more" if len(kept) > 5 else "")
+    message = f"a name that another begins with cannot be split at every `{separator}`; read as {listed}"
+    return [M410.at(message, paths=kept)]

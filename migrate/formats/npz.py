@@ -1,0 +1,293 @@
+"""NumPy's `.npz`: a zip archive with one `.npy` file for each array. Nothing is unpickled.
+
+The archive's directory and each array's header are read first, and are checked against each other: an array has as
+many bytes as its shape and dtype say, so a small file cannot claim a large one. Arrays that are not compressed are
+views of the mapped file.
+"""
+
+from __future__ import annotations
+
+import ast
+import zipfile
+import zlib
+from dataclasses import dataclass
+from math import prod
+from mmap import ACCESS_READ, mmap
+from typing import TYPE_CHECKING, Any
+
+from migrate import dtypes
+from migrate.codes import M407, M410, M411
+from migrate.errors import CheckpointError, Diagnostic
+from migrate.formats.files import damaged, let_go, read_head, refuse_lfs_pointer
+from migrate.formats.flat_names import collisions, split_names
+from migrate.formats.item import Extent, Item, ItemInfo
+from migrate.formats.stored_dtype import UnknownDtypeError, stored_dtype
+from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, KeyPath, Storage, format_path
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+
+    from migrate.formats.base import Value
+
+_MAGIC = b"\x93NUMPY"
+_ENDING = ".npy"
+_HEADER_BYTES = 1 << 16
+_READ_BYTES = 1 << 24
+_BEST_RATIO = 1100
+"""Deflate cannot do better than 1032 to 1."""
+
+_LOCAL_BYTES = 30
+_ENCRYPTED = 1
+
+_ANONYMOUS = {"<V2": "bfloat16", "|V2": "bfloat16", "|V1": "uint8"}
+"""NumPy stores dtypes that are not its own as bare bytes: of two bytes there is only one; of one there are many."""
+
+_ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError)
+
+
+def looks_like_npz(path: Path) -> bool:
+    """Whether a file is a zip archive that holds arrays of NumPy."""
+    if not read_head(path, 4).startswith(b"PK"):
+        return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith(_ENDING) for name in archive.namelist())
+    except _ZIP_ERRORS:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """One array: where it is in the archive, and what its header says.
+
+    Attributes:
+      info: its entry in the archive's directory.
+      start: bytes of its own header, which come before the elements.
+      dtype: NumPy's, byte order included.
+      shape: its shape.
+      fortran: whether elements lie in Fortran order.
+      text: the dtype as it is written there.
+    """
+
+    info: zipfile.ZipInfo
+    start: int
+    dtype: Any
+    shape: tuple[int, ...]
+    fortran: bool
+    text: str
+
+    @property
+    def nbytes(self) -> int:
+        return prod(self.shape) * int(self.dtype.itemsize)
+
+    @property
+    def is_text(self) -> bool:
+        return bool(self.dtype.kind == "U")
+
+
+class NpzItem(Item):
+    """An `.npz` file that is one pytree; names are split at `/`."""
+
+    def __init__(self, path: Path) -> None:
+        """Opens a file.
+
+        Raises:
+          CheckpointError: it is damaged (M404), or arrays have dtypes that JAX lacks or are pickled objects (M411), all
+            of them at once.
+        """
+        refuse_lfs_pointer(path)
+        self._path = path
+        self._archive = _opened(path)
+        with path.open("rb") as file:
+            self._data = mmap(file.fileno(), 0, access=ACCESS_READ)
+        found = self._members()
+        paths = split_names(found, "/")
+        self._members_by_path = {paths[name]: member for name, member in found.items()}
+        leaves = ((key_path, _leaf(member)) for key_path, member in self._members_by_path.items())
+        self.info = ItemInfo(
+            format="numpy npz",
+            tree=AbstractTree.build(leaves),
+            era="any NumPy version",
+            notes=(*self._strays(), *collisions(paths, "/"), *self._assumptions()),
+        )
+
+    def _members(self) -> dict[str, _Member]:
+        found: dict[str, _Member] = {}
+        problems: list[Diagnostic] = []
+        for info in self._archive.infolist():
+            if not info.filename.endswith(_ENDING):
+                continue
+            name = info.filename.removesuffix(_ENDING)
+            if name in found:
+                raise damaged(self._path, f"`{name}` stands twice in it", paths=(name,))
+            try:
+                found[name] = self._member(name, info)
+            except UnknownDtypeError as error:
+                problems.append(_refused(name, self._path, str(error)))
+        if problems:
+            raise CheckpointError(*problems)
+        return found
+
+    def _member(self, name: str, info: zipfile.ZipInfo) -> _Member:
+        if info.flag_bits & _ENCRYPTED or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise damaged(self._path, f"`{name}` is encrypted or compressed in a way that NumPy does not use")
+        try:
+            with self._archive.open(info) as file:
+                header, start = _header(file)
+        except _ZIP_ERRORS as error:
+            raise damaged(self._path, f"`{name}` has no header of an array ({error})", paths=(name,)) from error
+        text, shape, fortran = _fields(header, self._path, name)
+        member = _Member(info, start, _dtype(text, shape), shape, fortran, str(text))
+        if start + member.nbytes != info.file_size or info.file_size > info.compress_size * _BEST_RATIO:
+            raise damaged(self._path, f"`{name}` has more or fewer bytes than its shape", paths=(name,))
+        return member
+
+    def _strays(self) -> list[Diagnostic]:
+        names = [name for name in self._archive.namelist() if not name.endswith(_ENDING)]
+        listed = ", ".join(f"`{name}`" for name in names[:10])
+        return [M407.at(f"ignored in `{self._path}`, as no array: {listed}", paths=names)] if names else []
+
+    def _assumptions(self) -> list[Diagnostic]:
+        notes = []
+        for dtype in sorted({m.text for m in self._members_by_path.values()} & _ANONYMOUS.keys()):
+            paths = [format_path(path) for path, member in self._members_by_path.items() if member.text == dtype]
+            message = f"`{paths[0]}` and {len(paths) - 1} more" if len(paths) > 1 else f"`{paths[0]}`"
+            what = f"{message}: NumPy keeps no name for the dtype (`{dtype}`); read as {_ANONYMOUS[dtype]}"
+            notes.append(M410.at(what, paths=paths))
+        return notes
+
+    def load(self, stored: KeyPath) -> Value:
+        """One leaf's value; what is stored without compression and in the machine's byte order is a view.
+
+        Raises:
+          CheckpointError: the bytes are not those that the archive's checksum is of.
+        """
+        import numpy as np
+
+        member = self._members_by_path[stored]
+        content = self._content(member)
+        flat = np.frombuffer(content, member.dtype) if member.nbytes else np.empty(0, member.dtype)
+        array = flat.reshape(member.shape, order="F" if member.fortran else "C")
+        return str(array[()]) if member.is_text else array.astype(array.dtype.newbyteorder("="), copy=False)
+
+    def _content(self, member: _Member) -> Any:
+        if member.info.compress_type == zipfile.ZIP_STORED:
+            begin = self._offset(member.info)
+            view = memoryview(self._data)[begin : begin + member.info.file_size]
+            self._check(view, member.info)
+            return view[member.start :]
+        try:
+            return self._inflated(member)
+        except _ZIP_ERRORS as error:
+            raise damaged(self._path, f"`{member.info.filename}` cannot be decompressed ({error})") from error
+
+    def _check(self, view: memoryview, info: zipfile.ZipInfo) -> None:
+        found = 0
+        for start in range(0, len(view), _READ_BYTES):
+            found = zlib.crc32(view[start : start + _READ_BYTES], found)
+            if len(view) > _READ_BYTES:
+                let_go(self._data)
+        if found != info.CRC:
+            raise damaged(self._path, f"the checksum of `{info.filename}` is another one")
+
+    def _inflated(self, member: _Member) -> bytearray:
+        content, filled = bytearray(member.nbytes), 0
+        with self._archive.open(member.info) as file:
+            file.read(member.start)
+            while part := file.read(_READ_BYTES):
+                content[filled : filled + len(part)] = part
+                filled += len(part)
+        return content
+
+    def _offset(self, info: zipfile.ZipInfo) -> int:
+        """Where a member's bytes begin: behind a second header of its own, whose name may be another length."""
+        head = self._data[info.header_offset : info.header_offset + _LOCAL_BYTES]
+        lengths = int.from_bytes(head[26:28], "little") + int.from_bytes(head[28:30], "little")
+        begin = info.header_offset + _LOCAL_BYTES + lengths
+        if not head.startswith(b"PK\x03\x04") or begin + info.file_size > len(self._data):
+            raise damaged(self._path, f"`{info.filename}` is truncated")
+        return begin
+
+    def extents(self, stored: KeyPath) -> tuple[Extent, ...] | None:
+        """Where an array's bytes lie; None for those that are compressed, in Fortran order or in foreign byte order.
+
+        Raises:
+          CheckpointError: the bytes are not those that the archive's checksum is of.
+        """
+        member = self._members_by_path[stored]
+        plain = member.dtype.isnative and not member.fortran and not member.is_text
+        if member.info.compress_type != zipfile.ZIP_STORED or not plain:
+            return None
+        begin = self._offset(member.info)
+        self._check(memoryview(self._data)[begin : begin + member.info.file_size], member.info)
+        return (Extent(self._path, begin + member.start, member.nbytes),)
+
+    def release(self) -> None:
+        """Let go of the pages of the mapped file."""
+        let_go(self._data)
+
+    def close(self) -> None:
+        """Release the archive; values that were read stay."""
+        self._archive.close()
+
+
+def _opened(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except _ZIP_ERRORS as error:
+        raise damaged(path, f"it is no whole zip archive ({error})") from error
+
+
+def _header(file: Any) -> tuple[str, int]:
+    """An array's header as text, and how many bytes come before the elements."""
+    start = file.read(8)
+    if not start.startswith(_MAGIC) or len(start) < 8:
+        raise ValueError("it does not begin as one")
+    width = 2 if start[6] == 1 else 4
+    length = int.from_bytes(file.read(width), "little")
+    if length > _HEADER_BYTES:
+        raise ValueError(f"it claims {length} bytes")
+    return file.read(length).decode("utf-8" if start[6] >= 3 else "latin-1"), 8 + width + length
+
+
+def _fields(header: str, path: Path, name: str) -> tuple[Any, tuple[int, ...], bool]:
+    """The dtype, the shape and the order of an array."""
+    try:
+        fields = ast.literal_eval(header.strip())
+        dtype, shape, fortran = fields["descr"], fields["shape"], fields["fortran_order"]
+    except (ValueError, SyntaxError, KeyError, TypeError, RecursionError, MemoryError) as error:
+        raise damaged(path, f"the header of `{name}` cannot be understood", paths=(name,)) from error
+    if not isinstance(shape, tuple) or len(shape) > 64 or not all(type(n) is int and n >= 0 for n in shape):
+        raise damaged(path, f"the shape of `{name}` makes no sense", paths=(name,))
+    return dtype, shape, bool(fortran)
+
+
+def _dtype(text: object, shape: tuple[int, ...]) -> np.dtype[Any]:
+    """The dtype of the bytes; text is one leaf where it has no dimensions.
+
+    Raises:
+      UnknownDtypeError: no leaf can have it.
+    """
+    import numpy as np
+
+    if isinstance(text, str) and text[:2] in ("<U", ">U") and text[2:].isdecimal() and not shape:
+        return np.dtype(text)
+    return stored_dtype(_ANONYMOUS.get(text, text) if isinstance(text, str) else text)
+
+
+def _refused(name: str, path: Path, dtype: str) -> Diagnostic:
+    if dtype.strip("|<>=") == "O":
+        message = f"`{name}` of `{path}` is an array of pickled Python objects, and nothing is ever unpickled"
+        return M411.at(message, paths=(name,), help="save it as numeric arrays with the program that wrote it")
+    message = f"`{name}` of `{path}` has the dtype `{dtype}`, which no array of JAX has"
+    return M411.at(message, paths=(name,), help="save it with another dtype, or leave it out")
+
+
+def _leaf(member: _Member) -> AbstractLeaf:
+    codec = "deflate" if member.info.compress_type == zipfile.ZIP_DEFLATED else None
+    storage = Storage("npy", codec=codec, nbytes=member.info.compress_size)
+    if member.is_text:
+        return AbstractLeaf("string", storage=storage)
+    return AbstractLeaf("array", AbstractArray(member.shape, dtypes.from_numpy(member.dtype)), storage=storage)

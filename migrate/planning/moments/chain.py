@@ -1,0 +1,93 @@
+"""Which state of the target continues which state of the source.
+
+A chain that got another transform in front has every index shifted, and nothing else changed. So states are compared
+by what they are and not by where they are: first by the names on their way (the labels of `multi_transform`, the names
+of `named_chain`), then by their kind, then by their order. Where several answers are as good, none is taken.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from migrate.planning.moments.states import State
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """States of the source and of the target, side by side.
+
+    Attributes:
+      pairs: those that belong together.
+      unclear: states of the source with the states of the target that each of them might be.
+    """
+
+    pairs: tuple[tuple[State, State], ...] = ()
+    unclear: tuple[tuple[State, tuple[State, ...]], ...] = ()
+
+
+def align(sources: Sequence[State], targets: Sequence[State], known: Sequence[tuple[State, State]] = ()) -> Alignment:
+    """Pairs of states.
+
+    Args:
+      sources: in the order of their chain.
+      targets: in the order of theirs.
+      known: pairs that the rules themselves make.
+    """
+    pairs = list(known)
+    for by_labels in (True, False):
+        pairs += _unique(_left(sources, [s for s, _ in pairs]), _left(targets, [t for _, t in pairs]), by_labels)
+    rest, open_ = _left(sources, [s for s, _ in pairs]), _left(targets, [t for _, t in pairs])
+    possible = _in_order(rest, open_)
+    certain = [(s, ts[0]) for s, ts in possible if len(ts) == 1 and _wanted(possible, ts[0]) == 1]
+    unclear = [(s, tuple(ts)) for s, ts in possible if ts and (s, ts[0]) not in certain]
+    return Alignment((*pairs, *certain), tuple(unclear))
+
+
+def _left(states: Sequence[State], taken: Sequence[State]) -> list[State]:
+    return [state for state in states if state not in taken]
+
+
+def _unique(sources: Sequence[State], targets: Sequence[State], by_labels: bool) -> list[tuple[State, State]]:
+    """Pairs whose kind, and whose labels if asked for, no other state has on either side."""
+
+    def key(state: State) -> object:
+        return (state.kind, state.labels) if by_labels else state.kind
+
+    ours, theirs = Counter(map(key, sources)), Counter(map(key, targets))
+    single = {key(target): target for target in targets if theirs[key(target)] == 1}
+    return [(s, single[key(s)]) for s in sources if ours[key(s)] == 1 and key(s) in single]
+
+
+def _wanted(possible: Sequence[tuple[State, Sequence[State]]], target: State) -> int:
+    return sum(target in targets for _, targets in possible)
+
+
+def _in_order(sources: Sequence[State], targets: Sequence[State]) -> list[tuple[State, list[State]]]:
+    """For each state of the source its partners in all of the longest alignments that keep the order."""
+    ahead = _lengths(sources, targets)
+    behind = _lengths(sources[::-1], targets[::-1])
+    best = ahead[len(sources)][len(targets)]
+    return [
+        (
+            source,
+            [
+                target
+                for j, target in enumerate(targets)
+                if source.kind == target.kind
+                and ahead[i][j] + 1 + behind[len(sources) - i - 1][len(targets) - j - 1] == best
+            ],
+        )
+        for i, source in enumerate(sources)
+    ]
+
+
+def _lengths(sources: Sequence[State], targets: Sequence[State]) -> list[list[int]]:
+    """How many pairs the longest alignment of the first i with the first j states has."""
+    table = [[0] * (len(targets) + 1) for _ in range(len(sources) + 1)]
+    for i, source in enumerate(sources):
+        for j, target in enumerate(targets):
+            same = table[i][j] + 1 if source.kind == target.kind else 0
+            table[i + 1][j + 1] = max(same, table[i][j + 1], table[i + 1][j])
+    return table

@@ -1,0 +1,59 @@
+"""What following decided, piece by piece, and the joining of the pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from migrate.errors import Diagnostic
+from migrate.planning.model import Created, Dropped, Task
+from migrate.planning.moments.states import State
+from migrate.rules.model import Move
+from migrate.tree import KeyPath
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What following decided.
+
+    Attributes:
+      tasks, dropped: moments that move, and those that are left behind with their params.
+      created: target leaves that start afresh.
+      failed: moments whose task could not be made.
+      excused: target leaves that those would have filled.
+      barred: leaves of the optimizer's state, which do not keep their key path as other leaves do: what the target has
+        there may be another transform's.
+      unbarred: those of them that the same transform has at the same place in the target.
+      lost: states that the target's optimizer does not have.
+      fresh: states of the target's optimizer that the source does not have.
+      cut: rules that cut tensors anew for an optimizer of which only the fields of its state are known.
+    """
+
+    tasks: tuple[Task, ...] = ()
+    dropped: tuple[Dropped, ...] = ()
+    created: tuple[Created, ...] = ()
+    failed: tuple[KeyPath, ...] = ()
+    excused: tuple[KeyPath, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
+    barred: tuple[KeyPath, ...] = ()
+    unbarred: tuple[KeyPath, ...] = ()
+    lost: tuple[State, ...] = ()
+    fresh: tuple[State, ...] = ()
+    cut: tuple[Move, ...] = ()
+
+
+def together(parts: Sequence[Followed]) -> Followed:
+    """All parts as one."""
+    return Followed(
+        tasks=tuple(x for part in parts for x in part.tasks),
+        dropped=tuple(x for part in parts for x in part.dropped),
+        created=tuple(x for part in parts for x in part.created),
+        failed=tuple(x for part in parts for x in part.failed),
+        excused=tuple(x for part in parts for x in part.excused),
+        diagnostics=tuple(x for part in parts for x in part.diagnostics),
+        barred=tuple(x for part in parts for x in part.barred),
+        unbarred=tuple(x for part in parts for x in part.unbarred),
+        lost=tuple(x for part in parts for x in part.lost),
+        fresh=tuple(x for part in parts for x in part.fresh),
+        cut=tuple(x for part in parts for x in part.cut),
+    )

@@ -1,0 +1,71 @@
+"""Optax's names for what an optimizer's state holds, told by the fields of the state.
+
+On disk a state is a node whose children are the fields of a named tuple; the tuple's name is gone. Some transforms
+share their fields with others (`scale_by_adam` with those of lamb, radam or adabelief): the name is then that of the
+best known, and nothing may be decided by it that would not hold for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+NAMES: Mapping[frozenset[str], str] = {
+    frozenset(fields.split()): name
+    for fields, name in (
+        ("count mu nu", "scale_by_adam"),
+        ("count mu nu nu_max", "scale_by_amsgrad"),
+        ("count mu", "scale_by_lion"),
+        ("nu", "scale_by_rms"),
+        ("count nu", "scale_by_rms"),
+        ("mu nu", "scale_by_stddev"),
+        ("trace", "trace"),
+        ("sum_of_squares", "scale_by_rss"),
+        ("count v v_col v_row", "scale_by_factored_rms"),
+        ("count ema", "ema"),
+        ("e_g e_x", "scale_by_adadelta"),
+        ("g m n t v", "scale_by_adan"),
+        ("count mu ns_coeffs", "scale_by_muon"),
+        ("count", "scale_by_schedule"),
+        ("prev_updates step_sizes", "scale_by_rprop"),
+        ("count grad_acc", "apply_every"),
+        ("count rng_key", "add_noise"),
+        ("acc_grads gradient_step mini_step", "MultiSteps"),
+        ("count hyperparams", "inject_hyperparams"),
+        ("count hyperparams hyperparams_states", "inject_hyperparams"),
+        ("last_finite notfinite_count total_notfinite", "apply_if_finite"),
+        ("b1 max_lr step_count weight_sum z", "schedule_free"),
+        ("steps_since_sync", "lookahead"),
+    )
+}
+"""Transforms by the fields of theirs that hold data."""
+
+INNER = frozenset({"inner_state", "inner_states", "inner_opt_state", "base_optimizer_state", "fast_state"})
+"""Fields in which wrappers (`masked`, `multi_transform`, `inject_hyperparams`, `MultiSteps`) keep other states."""
+
+OWN = frozenset({"hyperparams", "hyperparams_states"})
+"""Fields that are mappings and belong to the state that has them, with everything in them."""
+
+FACTORED = "scale_by_factored_rms"
+"""The transform that keeps row and column means instead of a moment; adafactor is made of it."""
+
+PER_TENSOR: Mapping[str, str] = {
+    "scale_by_trust_ratio": "lamb and lars scale the update of each tensor by the tensor's own norm",
+    "lamb": "lamb scales the update of each tensor by the tensor's own norm",
+    "lars": "lars scales the update of each tensor by the tensor's own norm",
+    "scale_by_param_block_norm": "the update of each tensor is scaled by the tensor's own norm",
+    "scale_by_param_block_rms": "the update of each tensor is scaled by the tensor's own mean square",
+    "clip_by_block_rms": "the update of each tensor is clipped by its own mean square",
+    "adaptive_grad_clip": "the gradient of each tensor is clipped by norms of its own",
+    "scale_by_novograd": "novograd keeps one second moment for each tensor",
+    "novograd": "novograd keeps one second moment for each tensor",
+    "scale_by_muon": "muon orthogonalises each tensor as one matrix",
+    "muon": "muon orthogonalises each tensor as one matrix",
+    "adafactor": "adafactor keeps means over the rows and columns of each tensor",
+    FACTORED: "adafactor keeps means over the rows and columns of each tensor",
+}
+"""Transforms that look at a tensor as a whole: their result changes when tensors are joined or cut."""
+
+
+def name_of(fields: Collection[str]) -> str | None:
+    """Optax's name of the transform whose state has these fields with data, or None if it is not a known one."""
+    return NAMES.get(frozenset(fields))

@@ -1,0 +1,153 @@
+"""Where copies of the params' structure lie: found by their key paths, never by the name of an optimizer.
+
+A slot is a subtree whose leaves are all named like params: `mu` and `nu` of adam, `trace` of momentum, an EMA. Its key
+paths are a subset of the params', since an optimizer that is masked or split by labels keeps nothing for the others.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from migrate.tree import AbstractTree, KeyPath, natural_key
+
+ROOTS = ("params", "model", "target")
+"""Names under which Flax's training states keep the params; a slot mirrors what is below one of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A subtree that mirrors params.
+
+    Attributes:
+      prefix: where it lies.
+      root: where the params lie that it mirrors.
+      paths: the relative key paths, of leaves with data, that it has in common with them: all of its own.
+    """
+
+    prefix: KeyPath
+    root: KeyPath
+    paths: frozenset[KeyPath]
+
+    def param(self, moment: KeyPath) -> KeyPath:
+        """The param whose moment lies at this key path."""
+        return self.root + moment[len(self.prefix) :]
+
+    def moment(self, param: KeyPath) -> KeyPath | None:
+        """The slot's copy of a param; None when it keeps none."""
+        relative = param[len(self.root) :]
+        below = param[: len(self.root)] == self.root
+        return self.prefix + relative if below and relative in self.paths else None
+
+
+def source_slots(tree: AbstractTree) -> dict[KeyPath, tuple[Slot, ...]]:
+    """The slots of each root of params in a checkpoint.
+
+    Two networks may have the same structure: what mirrors both belongs to the root that is nearest. A deeper root that
+    mirrors another is a copy of it (`ema/params` of `params`); one of the same depth is another network.
+    """
+    found: dict[KeyPath, list[Slot]] = {}
+    copies: set[KeyPath] = set()
+    roots = _param_roots(tree)
+    for root in roots:
+        if root not in copies:
+            rivals = [other for other in roots if len(other) <= len(root)]
+            slots = mirrors(tree, root, below(tree, root))
+            found[root] = [slot for slot in slots if not any(_below(slot.prefix, rival) for rival in rivals)]
+            copies |= {other for other in roots if _inside(other, found[root])}
+    return nearest_only(found)
+
+
+def nearest_only(found: Mapping[KeyPath, Sequence[Slot]]) -> dict[KeyPath, tuple[Slot, ...]]:
+    """The slots by what they were found for, without those whose like was found for another root that is nearer."""
+    best: dict[KeyPath, int] = {}
+    for slot in (slot for slots in found.values() for slot in slots):
+        best[slot.prefix] = max(best.get(slot.prefix, 0), _shared(slot.prefix, slot.root))
+    return {
+        name: tuple(slot for slot in slots if _shared(slot.prefix, slot.root) == best[slot.prefix])
+        for name, slots in found.items()
+    }
+
+
+def target_slots(tree: AbstractTree, params: Collection[KeyPath]) -> list[Slot]:
+    """The slots of a template.
+
+    Nothing names the root of the params in a template, so every prefix that they share is tried; the topmost mirror
+    that is found is the slot.
+
+    Args:
+      tree: the template's.
+      params: key paths in the template to which params go.
+    """
+    shared = common_prefix(params)
+    slots: list[Slot] = []
+    for depth in range(len(shared) + 1) if params else ():
+        root = shared[:depth]
+        relative = {path[depth:] for path in params} | (set(below(tree, root)) if depth else set())
+        slots += [slot for slot in mirrors(tree, root, relative) if not _inside(slot.prefix, slots)]
+    return slots
+
+
+def mirrors(tree: AbstractTree, root: KeyPath, params: Collection[KeyPath]) -> list[Slot]:
+    """Every topmost node apart from the params whose leaves with data are all named like params.
+
+    Args:
+      tree: where to look.
+      root: where the params lie; nothing below it is a mirror. At the top of the tree it excludes nothing.
+      params: their key paths below `root`.
+    """
+    leaves: defaultdict[KeyPath, int] = defaultdict(int)
+    shared: defaultdict[KeyPath, set[KeyPath]] = defaultdict(set)
+    names: defaultdict[KeyPath, set[str]] = defaultdict(set)
+    for path, leaf in tree.leaves.items():
+        if leaf.has_data and not (root and path[: len(root)] == root):
+            for depth in range(1, len(path)):
+                leaves[path[:depth]] += 1
+                names[path[:depth]].add(path[depth])
+                if path[depth:] in params:
+                    shared[path[:depth]].add(path[depth:])
+    found: list[Slot] = []
+    for node in sorted(shared, key=lambda node: (len(node), natural_key(node))):
+        whole = len(shared[node]) == leaves[node] and names[node] != {
+            "count"
+        }  # a schedule's, whatever params are called
+        if whole and not _inside(node, found):
+            found.append(Slot(node, root, frozenset(shared[node])))
+    return found
+
+
+def below(tree: AbstractTree, node: KeyPath) -> frozenset[KeyPath]:
+    """Relative key paths of all leaves with data below a node."""
+    depth = len(node)
+    return frozenset(path[depth:] for path, leaf in tree.leaves.items() if leaf.has_data and path[:depth] == node)
+
+
+def _param_roots(tree: AbstractTree) -> list[KeyPath]:
+    nodes = {path[:depth] for path in tree.leaves for depth in range(1, min(len(path), 4))}
+    roots = [node for node in nodes if node[-1] in ROOTS and not any(part in ROOTS for part in node[:-1])]
+    return sorted(roots, key=lambda node: (len(node), natural_key(node)))
+
+
+def _inside(node: KeyPath, slots: Sequence[Slot]) -> bool:
+    return any(_below(node, slot.prefix) for slot in slots)
+
+
+def _below(path: KeyPath, node: KeyPath) -> bool:
+    return path[: len(node)] == node
+
+
+def _shared(one: KeyPath, other: KeyPath) -> int:
+    return len(common_prefix((one, other)))
+
+
+def common_prefix(paths: Collection[KeyPath]) -> KeyPath:
+    """The segments with which all of them begin."""
+    if not paths:
+        return ()
+    first, last = min(paths), max(paths)
+    return first[: next(_differences(first, last), min(len(first), len(last)))]
+
+
+def _differences(one: KeyPath, other: KeyPath) -> Iterator[int]:
+    return (i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)

@@ -1,0 +1,84 @@
+"""RNG streams: which leaves belong to them, and how keys of one era become keys of another.
+
+A stream is a typed key and a `count` beside it. Linen keeps none; NNX kept a shared one for each name below the first
+module that used it, and since 0.11 keeps one in every layer. Old checkpoints that hold keys hold their words, uint32
+arrays that nothing tells from numbers: they become keys only where a rule says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+
+from migrate.codes import M213
+from migrate.dtypes import KEY_IMPLS, KEY_WORDS, key_impl
+from migrate.errors import Diagnostic
+from migrate.planning.model import Task
+from migrate.tree import AbstractArray, AbstractTree, KeyPath, format_path
+
+
+def in_stream(tree: AbstractTree, path: KeyPath) -> bool:
+    """Whether a leaf is the key or the count of an RNG stream: typed, or words beside a count."""
+    aval = tree.leaves[path].aval
+    if aval is None or not path:
+        return False
+    if key_impl(aval.dtype) is not None:
+        return True
+    sibling = {"count": "key", "key": "count"}.get(path[-1])
+    beside = tree.leaves.get((*path[:-1], sibling)) if sibling else None
+    if beside is None or beside.aval is None or aval.dtype != "uint32":
+        return False
+    return key_impl(beside.aval.dtype) is not None or beside.aval.dtype == "uint32"
+
+
+def cure(ours: AbstractArray | None, wanted: AbstractArray | None, origin: KeyPath, target: KeyPath) -> str | None:
+    """How these words become that key, or the other way round, as a rule; None when neither is a key."""
+    impl, other = (key_impl(aval.dtype) if aval else None for aval in (wanted, ours))
+    if not ours or not wanted or (impl is None and other is None):
+        return None
+    if impl and ours.dtype == "uint32" and ours.shape == (*wanted.shape, KEY_WORDS[impl]):
+        return f"if these are a key's words, say so: {_rule(origin, target, f'wrap_key_data: {KEY_IMPLS[impl]}')}"
+    if other and wanted.dtype == "uint32" and wanted.shape == (*ours.shape, KEY_WORDS[other]):
+        return f"a key's words are taken out by {_rule(origin, target, 'key_data')}"
+    if impl is None:
+        return "a key is no number; `drop:` it, or move another leaf there"
+    start = f'`- create: {{to: "{format_path(target)}", init: {{rng: {{seed: 0}}}}}}`'
+    return f"nothing makes one of the other; {start} starts the stream anew, with the source's leaf dropped"
+
+
+def _rule(origin: KeyPath, target: KeyPath, op: str) -> str:
+    item = f"{{{op}}}" if ":" in op else op
+    return f'`- {{from: "{format_path(origin)}", to: "{format_path(target)}", ops: [{item}]}}`'
+
+
+def start_anew(paths: Iterable[KeyPath], tree: AbstractTree) -> str:
+    """The rule that starts these streams from a seed."""
+    return f"- create: {{to: {patterns(paths, tree)}, init: {{rng: {{seed: 0}}}}}}"
+
+
+def patterns(paths: Iterable[KeyPath], tree: AbstractTree) -> str:
+    """Patterns for exactly these leaves of streams, as a rule file writes them."""
+    chosen = set(paths)
+    usual = {path for path in tree.leaves if "rngs" in path[:-1]}
+    if chosen == usual:
+        return '"**/rngs/**"'
+    listed = [f'"{format_path(path)}"' for path in tree.leaves if path in chosen]
+    return listed[0] if len(listed) == 1 else f"[{', '.join(listed)}]"
+
+
+def shared_keys(tasks: Iterable[Task]) -> Iterator[Diagnostic]:
+    """A note for each key that goes to several streams: they draw the same numbers."""
+    for task in tasks:
+        keys = [aval for aval in task.out_avals if aval and key_impl(aval.dtype)]
+        if len(task.outputs) > 1 and len({*task.outputs}) < len(task.outputs) and len(keys) == len(task.outputs):
+            yield M213.at(
+                f"`{format_path(task.sources[0])}` becomes the key of {len(task.targets)} streams, which then draw the "
+                "same numbers",
+                span=task.rule,
+                paths=map(format_path, task.targets),
+                help="`create` with `rng` gives each stream a key of its own",
+            )
+
+
+def split_off(paths: Collection[KeyPath], tree: AbstractTree) -> tuple[list[KeyPath], list[KeyPath]]:
+    """Leaves of streams, and the others."""
+    return [p for p in paths if in_stream(tree, p)], [p for p in paths if not in_stream(tree, p)]

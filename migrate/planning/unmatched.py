@@ -1,0 +1,143 @@
+"""Leaves that nothing accounts for, as findings: each with the rule that would account for it.
+
+What an optimizer keeps and what an RNG stream is made of come in groups, and a group is what people decide about: one
+finding names the transform or the streams, and the rule that creates or drops just them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from migrate.codes import M204, M205
+from migrate.errors import Diagnostic, nearest
+from migrate.planning import streams
+from migrate.planning.moments import State
+from migrate.tree import AbstractTree, KeyPath, format_path
+
+
+def missing_leaves(paths: Sequence[KeyPath], template: AbstractTree, fresh: Sequence[State]) -> Iterator[Diagnostic]:
+    """Findings about target leaves that nothing fills.
+
+    Args:
+      paths: those leaves.
+      template: the target's tree.
+      fresh: states of its optimizers that the source does not have.
+    """
+    rest = list(paths)
+    for what, group, pattern in _states(rest, template, fresh):
+        rest = _without(rest, group)
+        yield M204.at(
+            f"{count(group, 'target leaf is', 'target leaves are')} never written: "
+            f"the source has no counterpart of {what}",
+            paths=map(format_path, group),
+            help=f"`- create: {{to: {pattern}, init: template}}` starts it as the optimizer does",
+        )
+    keys, rest = streams.split_off(rest, template)
+    if keys:
+        yield M204.at(
+            f"{count(keys, 'leaf of an RNG stream is', 'leaves of RNG streams are')} never written: {names(keys)}",
+            paths=map(format_path, keys),
+            help=f"no other leaf makes a stream; `{streams.start_anew(keys, template)}` starts it from a seed",
+        )
+    if rest:
+        yield M204.at(
+            f"{count(rest, 'target leaf is', 'target leaves are')} never written: {names(rest)}",
+            paths=map(format_path, rest),
+            help="move a source leaf there, or `create:` it, or set `unmatched: {target: template}`",
+        )
+
+
+def leftover(
+    paths: Sequence[KeyPath],
+    source: AbstractTree,
+    template: AbstractTree,
+    lost: Sequence[State],
+    alike: Callable[[KeyPath, AbstractTree], list[str]],
+) -> Iterator[Diagnostic]:
+    """Findings about source leaves that no rule names and the template does not have.
+
+    Args:
+      paths: those leaves.
+      source: the tree that they are in.
+      template: the target's tree.
+      lost: states of the source's optimizers that the target does not have.
+      alike: the key paths of a tree that are worth comparing with one.
+    """
+    rest = list(paths)
+    for what, group, pattern in _states(rest, source, lost):
+        rest = _without(rest, group)
+        yield M205.at(
+            f"{count(group, 'source leaf is', 'source leaves are')} neither used nor dropped: "
+            f"the target has no counterpart of {what}",
+            paths=map(format_path, group),
+            help=f"`- drop: {pattern}` leaves it behind",
+        )
+    keys, rest = streams.split_off(rest, source)
+    if keys:
+        yield M205.at(
+            f"{count(keys, 'leaf of an RNG stream is', 'leaves of RNG streams are')} neither used nor dropped: "
+            + names(keys),
+            paths=map(format_path, keys),
+            help=f"move it to a stream of the target, or leave it behind: `- drop: {streams.patterns(keys, source)}`",
+        )
+    if rest:
+        hint = nearest(format_path(rest[0]), alike(rest[0], template))
+        yield M205.at(
+            f"{count(rest, 'source leaf is', 'source leaves are')} neither used nor dropped: {names(rest)}",
+            paths=map(format_path, rest),
+            help=(f"`{format_path(rest[0])}` is most like the template's `{hint}`; " if hint else "")
+            + "move it, or `drop:` it, or set `unmatched: {source: drop}`",
+        )
+
+
+def _states(
+    paths: Sequence[KeyPath], tree: AbstractTree, states: Sequence[State]
+) -> Iterator[tuple[str, list[KeyPath], str]]:
+    """States with leaves among these: what a sentence calls them, the leaves, and patterns for just them.
+
+    An optimizer of which nothing is matched is one group.
+    """
+    chosen, done = {*paths}, set[KeyPath]()
+    for state in states:
+        whole = [path for path in tree.leaves if _inside(path, state.optimizer) and tree.leaves[path].has_data]
+        if state.optimizer and chosen >= {*whole} and whole:
+            group, what, pattern = whole, _all(state.optimizer, states), [state.optimizer]
+        else:
+            group, what, pattern = [p for p in state.paths if p in chosen], state.title, []
+        if group and not done & {*group}:
+            done |= {*group}
+            yield what, group, _patterns(pattern, state, tree)
+
+
+def _without(paths: Sequence[KeyPath], group: Sequence[KeyPath]) -> list[KeyPath]:
+    taken = set(group)
+    return [path for path in paths if path not in taken]
+
+
+def _all(optimizer: KeyPath, states: Sequence[State]) -> str:
+    titles = dict.fromkeys(f"`{state.name}`" for state in states if state.optimizer == optimizer and state.name)
+    return f"{', '.join(titles) or 'the state'} in `{format_path(optimizer)}`"
+
+
+def _patterns(whole: Sequence[KeyPath], state: State, tree: AbstractTree) -> str:
+    inside = {p for p in tree.leaves if _inside(p, state.prefix) and tree.leaves[p].has_data}
+    if whole or (state.prefix and inside == {*state.paths}):
+        return f'"{format_path((whole or [state.prefix])[0])}/**"'
+    deep = {*state.slots, *(path[0] for path in state.leaves if len(path) > 1)}
+    texts = [f'"{format_path((*state.prefix, f))}{"/**" if f in deep else ""}"' for f in sorted(state.fields)]
+    return texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
+
+
+def _inside(path: KeyPath, node: KeyPath) -> bool:
+    return path[: len(node)] == node
+
+
+def count(paths: Sequence[KeyPath], one: str, many: str) -> str:
+    """How many, with the verb: `1 target leaf is`, `3 target leaves are`."""
+    return f"1 {one}" if len(paths) == 1 else f"{len(paths)} {many}"
+
+
+def names(paths: Sequence[KeyPath]) -> str:
+    """The first of them, and how many more."""
+    shown = ", ".join(f"`{format_path(path)}`" for path in paths[:3])
+    return f"{shown} and {len(paths) - 3} more" if len(paths) > 3 else shown

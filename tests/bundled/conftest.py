@@ -1,0 +1,8 @@
+import jax
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def highest_precision():
+    with jax.default_matmul_precision("highest"):
+        yield

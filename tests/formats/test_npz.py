@@ -1,0 +1,144 @@
+"""`.npz` files: what NumPy writes, what others made of it, and archives that lie."""
+
+import io
+import zipfile
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from migrate.errors import CheckpointError
+from migrate.formats.detect import open_reader
+from migrate.testing.readers import check_reader, read_all, same_value
+
+
+def refusals(path):
+    with pytest.raises(CheckpointError) as caught, open_reader(path) as reader:
+        read_all(reader)
+    return caught.value.diagnostics
+
+
+def archive(path, members, **options):
+    with zipfile.ZipFile(path, "w", **options) as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+    return path
+
+
+def npy(array, **options):
+    file = io.BytesIO()
+    np.save(file, array, **options)
+    return file.getvalue()
+
+
+TREE = {
+    "params/Dense_0/kernel": np.arange(12, dtype="float32").reshape(4, 3),
+    "params/Dense_0/bias": np.ones(3, "float64"),
+    "params/fortran": np.asfortranarray(np.arange(6).reshape(2, 3)),
+    "big_endian": np.arange(3, dtype=">i4"),
+    "flag": np.array(True),
+    "none": np.zeros((0, 3), "complex64"),
+    "name": np.array("a model ü"),
+}
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_what_numpy_writes_keeps_the_readers_laws(tmp_path, save):
+    save(tmp_path / "old.npz", **TREE)
+    check_reader(lambda: open_reader(tmp_path / "old.npz"))
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_values_are_those_that_numpy_loads(tmp_path, save):
+    save(tmp_path / "old.npz", **TREE)
+    with open_reader(tmp_path / "old.npz") as reader, np.load(tmp_path / "old.npz") as loaded:
+        assert set(TREE) == {"/".join(path) for path in reader.abstract().tree.leaves}
+        for name in TREE.keys() - {"name"}:
+            expected = loaded[name].astype(loaded[name].dtype.newbyteorder("="))
+            assert same_value(expected, reader.read(tuple(name.split("/")))), name
+        assert "a model ü" == reader.read(("name",))
+
+
+def test_dots_are_no_separators(tmp_path):
+    np.savez(tmp_path / "old.npz", **{"a.b": np.ones(1)})
+    with open_reader(tmp_path / "old.npz") as reader:
+        assert [("a.b",)] == list(reader.abstract().tree.leaves)
+
+
+def test_two_anonymous_bytes_are_bfloat16_and_that_is_said(tmp_path):
+    array = np.arange(3).astype(ml_dtypes.bfloat16)
+    archive(tmp_path / "old.npz", {"a.npy": npy(array.view("V2")), "b.npy": npy(array.view("V2"))})
+    with open_reader(tmp_path / "old.npz") as reader:
+        (note,) = reader.abstract().notes
+        assert same_value(array, reader.read(("a",)))
+    assert ("M410", ("a", "b")) == (note.code, note.paths)
+    assert "`a` and 1 more: NumPy keeps no name for the dtype (`|V2`); read as bfloat16" == note.message
+
+
+def test_pickled_objects_are_refused_in_a_sentence_each_and_never_run(tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "ran"), "w"))
+
+    np.savez(tmp_path / "old.npz", good=np.ones(1), one=np.array([Bomb()]), two=np.array({}), text=np.array(["ab"]))
+    found = refusals(tmp_path / "old.npz")
+    assert [("M411", ("one",)), ("M411", ("two",)), ("M411", ("text",))] == [(d.code, d.paths) for d in found]
+    assert "is an array of pickled Python objects, and nothing is ever unpickled" in found[0].message
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_name_that_another_begins_with_stays_a_leaf(tmp_path):
+    np.savez(tmp_path / "old.npz", **{"a": np.ones(1), "a/b": np.ones(1)})
+    with open_reader(tmp_path / "old.npz") as reader:
+        assert {("a",), ("a/b",)} == set(reader.abstract().tree.leaves)
+        assert ["M410"] == [note.code for note in reader.abstract().notes]
+
+
+def test_a_zip_without_arrays_is_no_checkpoint(tmp_path):
+    (found,) = refusals(archive(tmp_path / "model.pt", {"data.pkl": b"x"}))
+    assert "M401" == found.code
+    assert "a zip archive without arrays of NumPy (PyTorch or Keras)" in found.message
+
+
+def header(text, magic=b"\x93NUMPY\x01\x00"):
+    return magic + len(text).to_bytes(2, "little") + text.encode()
+
+
+GOOD = "{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"nonsense",
+        header(GOOD),
+        header(GOOD) + b"123456789",
+        header("{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000,), }") + b"12345678",
+        header("{'descr': '<f4', 'fortran_order': False, 'shape': (-2,), }"),
+        header("{'descr': '<f4', 'shape': (2,), }") + b"12345678",
+        header("__import__('os').getcwd()"),
+        header("(" * 3000),
+        header(GOOD, b"\x93NUMPX\x01\x00") + b"12345678",
+        b"\x93NUMPY\x02\x00" + (1 << 31).to_bytes(4, "little") + b"x" * 100,
+    ],
+)
+def test_a_member_that_contradicts_itself_is_damaged(tmp_path, content):
+    assert "M404" == refusals(archive(tmp_path / "old.npz", {"a.npy": content}))[0].code
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_flipped_byte_is_found(tmp_path, compression):
+    array = np.random.default_rng(0).normal(size=1000)
+    path = archive(tmp_path / "old.npz", {"a.npy": npy(array)}, compression=compression)
+    content = bytearray(path.read_bytes())
+    content[4000] ^= 1
+    path.write_bytes(content)
+    assert "M404" == refusals(path)[0].code
+
+
+def test_truncation_is_found(tmp_path):
+    np.savez(tmp_path / "old.npz", **TREE)
+    content = (tmp_path / "old.npz").read_bytes()
+    (tmp_path / "old.npz").write_bytes(content[: len(content) // 2])
+    assert refusals(tmp_path / "old.npz")[0].code in ("M401", "M404")
