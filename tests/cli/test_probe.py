@@ -203,6 +203,12 @@ def test_a_probe_needs_a_model(run, here):
     assert "error[M514]: the probe `probes:layers` needs a model, and nothing says which" in result.stderr
 
 
+def test_a_single_file_is_no_model_that_can_be_probed(run, here):
+    result = run("apply", "rules.yaml", "old.msgpack", "new.msgpack", "--probe", "probes:layers")
+    assert (2, []) == (result.exit_code, leftovers(here))
+    assert "error[M514]: new.msgpack is a single file, of which Orbax restores no model" in result.stderr
+
+
 @pytest.mark.parametrize("tolerance", ["-1", "nan", "x"])
 def test_a_tolerance_is_a_number_that_is_not_negative(tolerance, run):
     assert 2 == run(*APPLY, "--probe", "probes:layers", "--tolerance", tolerance).exit_code

@@ -126,7 +126,7 @@ def test_moments_that_rules_name_themselves_are_doubles_of_everything():
 
 def test_moments_that_are_dropped_or_created_are_no_doubles_of_params():
     assert {"model/a": "shape", "model/b": "none", "model/c": "none"} == proofs(
-        '- "params/** -> model/**"\n- drop: "opt/**"', STATE
+        'follow: off\nrules:\n- "params/** -> model/**"\n- drop: "opt/**"', STATE
     )
     target = {path.replace("params/", "model/"): shape for path, shape in STATE.items()}
     rules = '- "params/** -> model/**"\n- create: {to: "opt/**", init: zeros}'
