@@ -13,14 +13,13 @@ Nothing heavy is imported before it is needed: opening a msgpack file never impo
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-from migrate.codes import M306, M412, M505
+from migrate.codes import M412
 from migrate.errors import (
     CheckpointError,
     Diagnostic,
@@ -35,16 +34,17 @@ from migrate.errors import (
     VerifyError,
     nearest,
 )
-from migrate.events import LeafDone, Listener, PhaseDone, PhaseStarted, ignore
-from migrate.formats.base import AbstractCheckpoint, Reader, Value, as_array
+from migrate.events import Listener, ignore
+from migrate.formats.base import AbstractCheckpoint, Reader, Value
 from migrate.metadata import Metadata
 from migrate.planning.diff import Diff
 from migrate.planning.diff import diff as diff_trees
 from migrate.tree import AbstractTree, KeyPath, format_path, parse_path
 
 if TYPE_CHECKING:
+    from migrate.engine.probe import Probed
     from migrate.engine.receipt import Receipt
-    from migrate.planning.model import Plan
+    from migrate.planning.model import Plan, Proof
     from migrate.planning.partition import Partition
     from migrate.planning.planner import TemplateLike
     from migrate.rules.model import RuleSet
@@ -212,6 +212,7 @@ def plan(
     as_step: bool = False,
     link: Literal["auto", "never"] = "auto",
     max_ram: int | None = None,
+    require_proof: bool = False,
     destination: StrPath | None = None,
 ) -> Plan:
     """Decide what happens to every leaf; nothing is read and nothing is written.
@@ -225,6 +226,7 @@ def plan(
       as_step: whether one pytree is written as a step with one item, for a `CheckpointManager` root.
       max_ram: host bytes that `apply` will be given, for the plan to say how much of them it needs.
       link: whether arrays whose bytes do not change are linked (`auto`), or read and written like all others (`never`).
+      require_proof: whether leaves that nothing but the rule file assigns are errors (M309).
       destination: where it will be written; a single file, as its suffix may ask for, cannot hold everything.
 
     Returns:
@@ -232,12 +234,14 @@ def plan(
     """
     from migrate.engine.outputs import fitted
     from migrate.planning.planner import make_plan
+    from migrate.planning.proof import refuse_unproved
 
     rule_set = load_rules(rules) if isinstance(rules, str | os.PathLike) else rules
     built = template_of(rule_set, template) if template is None or isinstance(template, str) else template
     axes, table = _placement(mesh, partition)
     made = make_plan(checkpoint.abstract, rule_set, built, mesh=axes, partition=table, link=link == "auto")
-    diagnostics = (*made.diagnostics, *getattr(built, "notes", ()))
+    unproved = refuse_unproved(made.tasks) if require_proof else ()
+    diagnostics = (*made.diagnostics, *unproved, *getattr(built, "notes", ()))
     made = replace(made, as_step=as_step, max_ram=max_ram, diagnostics=diagnostics)
     return made if destination is None else fitted(made, destination, mesh=axes is not None)
 
@@ -304,12 +308,16 @@ class Verified:
       compared: how many were compared with the rules applied to the source again; None without a source.
       recorded: the structure hash that the checkpoint records, and that its tree has; None if it records none.
       template: the template whose tree this is, if one was given.
+      probe: what a probe has shown, if one was run.
+      proofs: how many leaves that have a source are proved by name, by shape, by value, or not; empty without a source.
     """
 
     leaves: int
     compared: int | None = None
     recorded: str | None = None
     template: str | None = None
+    probe: Probed | None = None
+    proofs: Mapping[Proof, int] = field(default_factory=dict)
 
 
 def verify(
@@ -318,6 +326,8 @@ def verify(
     plan: Plan | None = None,
     source: Checkpoint | None = None,
     template: Template | None = None,
+    probe: str | None = None,
+    tolerance: float | None = None,
     listener: Listener = ignore,
 ) -> Verified:
     """Check a checkpoint: its record of its own structure, every leaf, and what else is given to compare with.
@@ -327,74 +337,50 @@ def verify(
       plan: with `source`: every leaf is compared, bit for bit, with what the plan makes of the source.
       source: the checkpoint that the plan is for.
       template: the tree has to be this one.
+      probe: with `plan` and `source`: `module:function` that compares outputs of the old model and the new.
+      tolerance: how far outputs may be apart; 1e-5 by default.
       listener: told about every leaf.
 
     Raises:
       VerifyError: something does not hold; the diagnostics say what.
-      CheckpointError: the checkpoint cannot be read.
+      CheckpointError: the checkpoint cannot be read, or the probe cannot be run or proves nothing.
+      UsageError: a probe without source, plan or template.
     """
+    from migrate.engine import alone
+
+    if probe is not None and (plan is None or source is None):
+        raise UsageError(M412.at("a probe needs the source and the plan", help="give `plan` and `source`"))
     with open_checkpoint(destination) as checkpoint:
-        recorded = _check_record(checkpoint)
+        recorded = alone.check_record(checkpoint.abstract)
         if template is not None:
-            _check_template(checkpoint, template)
+            alone.check_template(checkpoint.tree, template)
         if plan is None or source is None:
-            _read_all(checkpoint, listener)
-    compared = None
-    if plan is not None and source is not None:
-        from migrate.engine.outputs import output_at
-
-        output = output_at(Path(destination))
-        plan = output.fit(replace(plan, as_step=any(checkpoint.abstract.items)))
-        compared = output.check_values(plan, source.reader, Path(destination), listener)
-    return Verified(len(checkpoint.tree.leaves), compared, recorded, template.spec if template else None)
+            alone.read_all(checkpoint.reader, listener)
+    done = Verified(len(checkpoint.tree.leaves), None, recorded, template.spec if template else None)
+    if plan is None or source is None:
+        return done
+    plan = replace(plan, as_step=any(checkpoint.abstract.items))
+    return _compared(done, plan, source, Path(destination), probe, tolerance, listener)
 
 
-def _check_record(checkpoint: Checkpoint) -> str | None:
-    metadata = Metadata.from_json(checkpoint.abstract.metadata)
-    recorded = metadata.structure_hash if metadata else None
-    if recorded is not None and recorded != checkpoint.tree.structure_hash:
-        message = (
-            f"{checkpoint.abstract.path} records structure {recorded[:19]}… but has {structure_hash(checkpoint)[:19]}…"
-        )
-        raise VerifyError(M306.at(message))
-    return recorded
+def _compared(
+    done: Verified,
+    plan: Plan,
+    source: Checkpoint,
+    destination: Path,
+    probe: str | None,
+    tolerance: float | None,
+    listener: Listener,
+) -> Verified:
+    """The same with what is proved by comparing with the source."""
+    from migrate.engine import probe as probing
+    from migrate.engine.outputs import output_at
+    from migrate.planning.proof import count_proofs
 
-
-def _check_template(checkpoint: Checkpoint, template: Template) -> None:
-    found = diff(checkpoint, template)
-    sides = {
-        "is missing": found.missing,
-        "is not in the template": found.unexpected,
-        "has another shape or dtype": tuple(dict.fromkeys((*found.shape_mismatch, *found.dtype_mismatch))),
-    }
-    problems = [_mismatch(how, paths, template.spec) for how, paths in sides.items() if paths]
-    if problems:
-        raise VerifyError(*problems)
-
-
-def _mismatch(how: str, paths: tuple[KeyPath, ...], spec: str) -> Diagnostic:
-    message = f"{len(paths)} of the leaves that `{spec}` and the checkpoint have: each {how}"
-    return M505.at(message, paths=map(format_path, paths), help="`migrate diff DST --template M:F` shows both sides")
-
-
-def _read_all(checkpoint: Checkpoint, listener: Listener) -> None:
-    """Reads every leaf and compares its shape and dtype with what the metadata says."""
-    start = time.monotonic()
-    listener(PhaseStarted("verify", len(checkpoint.tree.leaves), checkpoint.tree.nbytes))
-    for path in checkpoint.tree.leaves:
-        _read_one(checkpoint, path)
-        listener(LeafDone("verify", path, checkpoint.tree.leaves[path].nbytes))
-    listener(PhaseDone("verify", time.monotonic() - start))
-
-
-def _read_one(checkpoint: Checkpoint, path: KeyPath) -> None:
-    from migrate import dtypes
-
-    leaf = checkpoint.tree.leaves[path]
-    value = checkpoint.reader.read(path)
-    if leaf.kind != "array" or leaf.aval is None:
-        return
-    array = as_array(value, leaf.kind)
-    if array.shape != leaf.aval.shape or dtypes.from_numpy(array.dtype) != leaf.aval.dtype:
-        message = f"`{format_path(path)}` is {leaf}, but its data are {array.dtype}{list(array.shape)}"
-        raise VerifyError(M306.at(message, paths=[format_path(path)]))
+    output, chosen = output_at(destination), None
+    plan = output.fit(plan)
+    if probe is not None:
+        chosen = probing.chosen_probe(plan, probe, probing.TOLERANCE if tolerance is None else tolerance, destination)
+    compared = output.check_values(plan, source.reader, destination, listener)
+    proved, probed = probing.prove(plan, chosen, source.reader, destination, all_of_it=False)
+    return replace(done, compared=compared, probe=probed, proofs=count_proofs(proved.tasks))

@@ -53,8 +53,11 @@ class Wish:
 @click.option(
     "--verify", type=click.Choice(["full", "digest", "none"]), default="digest", help="How the result is verified."
 )
+@options.probe
+@options.tolerance
+@options.require_proof
 @click.option("--overwrite", is_flag=True, help="Replace DST when the new checkpoint is complete.")
-@click.option("--allow-code", is_flag=True, help="Let `call` ops run the functions that the rule file names.")
+@click.option("--allow-code", is_flag=True, help="Let the functions run that the rule file names.")
 @click.option(
     "--link", type=click.Choice(["auto", "never"]), default="auto", help="Link what does not change, or copy it too."
 )
@@ -119,10 +122,13 @@ def _every_step(src: str) -> tuple[int, ...]:
 def _run(console: Console, rules: RuleSet, src: str, step: options.StepChoice, dst: str, wish: Wish) -> Report:
     """One checkpoint: the plan, and what became of it, as one report."""
     from migrate import api
-    from migrate.report.of_plan import plan_report
+    from migrate.engine.probe import chosen_probe
+    from migrate.planning.proof import after_probe
+    from migrate.report.of_plan import plan_data, plan_report
     from migrate.report.of_receipt import receipt_report
 
     with api.open_checkpoint(src, step, wish.item, rules.source.unbox) as source:
+        probe = wish.engine["probe"] or rules.probe
         plan = api.plan(
             source,
             rules,
@@ -133,9 +139,13 @@ def _run(console: Console, rules: RuleSet, src: str, step: options.StepChoice, d
             link=wish.link,
             max_ram=wish.engine["max_ram"],
             destination=dst,
+            require_proof=wish.engine["require_proof"] and probe is None,
         )
-        planned = plan_report(plan, dst, dry_run=wish.dry_run, verbose=console.complete, text_of=options.text_of)
+        shown = {"dry_run": wish.dry_run, "verbose": console.complete}
+        planned = plan_report(plan, dst, **shown, probe=probe, text_of=options.text_of)
         console.text(planned)
+        if wish.engine["probe"] and plan.applicable:
+            chosen_probe(plan, wish.engine["probe"], wish.engine["tolerance"], dst)  # a dry run finds its mistakes
         if wish.dry_run or not plan.applicable:
             return planned
         with Stopping() as stopped, console.progress() as listener:
@@ -146,7 +156,7 @@ def _run(console: Console, rules: RuleSet, src: str, step: options.StepChoice, d
         planned,
         summary=(*planned.summary, *done.summary),
         findings=(*planned.findings, *done.findings),
-        data={**planned.data, **done.data},
+        data={**(plan_data(after_probe(plan, receipt.probe.seen)) if receipt.probe else planned.data), **done.data},
     )
 
 

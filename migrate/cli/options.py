@@ -139,6 +139,15 @@ template = click.option(
 )
 step = click.option("--step", type=Step(), help="Which step of a root; the latest by default.")
 item = click.option("--item", metavar="NAME", help="Which item of a step; all by default.")
+probe = click.option(
+    "--probe", metavar="M:F", help="Compare outputs: a function of the old tree and the new model that gives pairs."
+)
+tolerance = click.option(
+    "--tolerance", type=click.FloatRange(min=0), default=1e-5, help="How far outputs may be apart; 1e-5 without it."
+)
+require_proof = click.option(
+    "--require-proof", is_flag=True, help="Leaves that only the rule file assigns are errors; see --probe."
+)
 mesh = click.option(
     "--mesh", metavar="AXES", help="The target's mesh, such as data=-1,model=4; any devices by default."
 )

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 @options.template
 @options.step
 @options.item
+@options.probe
+@options.tolerance
+@click.option("--allow-code", is_flag=True, help="Let the probe run that the rule file names.")
 @options.speaking
 def command(
     console: Console,
@@ -34,17 +37,22 @@ def command(
     template: str | None,
     step: int | str | None,
     item: str | None,
+    probe: str | None,
+    tolerance: float,
+    allow_code: bool,
 ) -> None:
     """Check that DST is what was meant, and say what that proves.
 
     Alone: DST's own record of its structure, and every leaf can be read. With --source and --rules: every leaf is
     compared, bit for bit, with what the rules make of the source (--step and --item choose in SRC). With --template:
-    DST has exactly the leaves of that model.
+    DST has exactly the leaves of that model. With --probe: the old model and the new one compute the same.
     """
     from migrate import api
 
     if (source is None) != (rules is None):
         raise click.UsageError("--source and --rules need each other.")
+    if probe is not None and source is None:
+        raise click.UsageError("--probe needs --source and --rules: it compares the new model with the old one.")
     with ExitStack() as stack:
         rule_set = api.load_rules(rules) if rules else None
         model = api.template_of(rule_set, template)
@@ -57,14 +65,19 @@ def command(
             if not plan.applicable:
                 raise PlanError(*plan.diagnostics)
         listener = stack.enter_context(console.progress())
-        done = api.verify(dst, plan=plan, source=opened, template=model, listener=listener)
-    report = Report("verify", summary=tuple(_sentences(dst, done)), data=_data(done))
+        chosen = probe or (rule_set.probe if rule_set and allow_code else None)
+        done = api.verify(
+            dst, plan=plan, source=opened, template=model, probe=chosen, tolerance=tolerance, listener=listener
+        )
+        skipped = rule_set.probe if rule_set and not chosen else None
+    report = Report("verify", summary=(*_sentences(dst, done), *_skipped(skipped)), data=_data(done))
     console.text(report)
     console.finish([report])
 
 
 def _sentences(dst: str, done: Verified) -> Iterator[str]:
     from migrate.report.amounts import plural
+    from migrate.report.proofs import probe_sentence, proof_words
 
     leaves = plural(done.leaves, "leaf")
     if done.compared is not None:
@@ -72,6 +85,8 @@ def _sentences(dst: str, done: Verified) -> Iterator[str]:
         yield f"Verified: {compared} of {dst} equal, bit for bit, what the rules make of the source."
     else:
         yield f"Verified: {leaves} of {dst} can be read, with the shapes and dtypes that its metadata says."
+    if done.probe:
+        yield f"{probe_sentence(done.probe)} {proof_words(done.proofs)}."
     if done.template:
         yield f"Its key paths, shapes and dtypes are those of `{done.template}`."
     if done.recorded:
@@ -82,10 +97,19 @@ def _sentences(dst: str, done: Verified) -> Iterator[str]:
         yield "Values were not compared with anything: give --source and --rules for that."
 
 
+def _skipped(probe: str | None) -> Iterator[str]:
+    if probe:
+        yield f"The rule file's probe `{probe}` was not run: say --allow-code for that."
+
+
 def _data(done: Verified) -> dict[str, object]:
+    from migrate.report.proofs import probe_data, proof_data
+
     return {
         "leaves": done.leaves,
         "compared": done.compared,
         "recorded_structure_hash": done.recorded,
         "template": done.template,
+        "proof": proof_data(done.proofs),
+        "probe": probe_data(done.probe),
     }

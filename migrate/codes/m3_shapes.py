@@ -60,3 +60,14 @@ class M308(Code):
 
     The rule file's `source:` guard and the checkpoint's metadata disagree.
     """
+
+
+class M309(Code):
+    """Nothing but the rule file says that these leaves belong together, and `--require-proof` wants more.
+
+    A leaf is proved by name when its key path and shape are unchanged, and by shape when no other assignment of leaves
+    and of their axes fits. Layers of equal shapes, square matrices and the order of stacked, joined or split arrays are
+    never proved so. `--probe module:function` compares outputs of the old model and the new one and proves the leaves
+    that they depend on by value: the model's, and the optimizer's moments with them. For what no output depends on,
+    such as counters, let the probe yield a pair that is named by the leaf's key path.
+    """

@@ -42,7 +42,8 @@ class M505(Code):
 class M506(Code):
     """The rule file runs code.
 
-    `call` ops name a Python function. Read the rule file, then say `--allow-code`.
+    `call` ops and `probe:` name a Python function. Read the rule file, then say `--allow-code`. A probe that the
+    command line names needs no such leave, and stands in for the rule file's.
     """
 
 
@@ -98,4 +99,24 @@ class M512(Code):
     msgpack, as Flax reads it, has no typed keys and no lists. Every leaf that has no place there is named before
     anything is read: `drop:` it, change it with an op (`key_data`, `cast`), or write a directory instead, which Orbax
     restores. As a note: what the file holds in another form, and who can read it.
+    """
+
+
+class M513(Code):
+    """The new model does not compute what the old one did.
+
+    A probe compares outputs of both, pair by pair: shape, kind of dtype, and the largest difference. The first pair
+    that differs says in which layer to look: the rules of the leaves below it assign the wrong leaves, or turn an array
+    the wrong way. If the difference is only the arithmetic of another device or precision, say `--tolerance`, or
+    compute with `jax.default_matmul_precision("highest")`. `apply` publishes nothing then.
+    """
+
+
+class M514(Code):
+    """A probe could not be run, or proves nothing.
+
+    A probe is a function `probe(old, model)` that returns or yields pairs of arrays, `(old, new)` or
+    `(name, old, new)`. `old` is the old checkpoint's tree of NumPy arrays, `model` what the template's callable
+    returns, with the values of the new checkpoint. What it raised is shown with its line. One that yields no pair, or
+    only empty arrays, proves nothing.
     """

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from migrate.engine.probe import Probed
 from migrate.errors import Diagnostic
+from migrate.planning.model import Proof
 from migrate.tree import KeyPath
 
 VerifyMode = Literal["full", "digest", "none"]
@@ -33,6 +35,8 @@ class Receipt:
       resumed: how many arrays an earlier run had staged already.
       versions: versions of the packages that took part.
       notes: what was found beside the destination.
+      proofs: how many of the leaves that have a source are proved by name, by shape, by value, or not.
+      probe: what a probe has shown, if one was run.
     """
 
     destination: Path
@@ -50,6 +54,8 @@ class Receipt:
     resumed: int = 0
     versions: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[Diagnostic, ...] = ()
+    proofs: Mapping[Proof, int] = field(default_factory=dict)
+    probe: Probed | None = None
 
     @property
     def written(self) -> int:

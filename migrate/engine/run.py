@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -23,6 +24,7 @@ from migrate.engine.memory import DEFAULT_BYTES, MINIMUM_BYTES
 from migrate.engine.output import Effort, Output, Staged
 from migrate.engine.outputs import output_of
 from migrate.engine.pipeline import Stopped, stage
+from migrate.engine.probe import TOLERANCE, chosen_probe, prove
 from migrate.engine.publish import publish
 from migrate.engine.receipt import Receipt, VerifyMode
 from migrate.engine.relink import LINKED, Link, Locating, find_links
@@ -45,6 +47,8 @@ from migrate.events import Event, LeafDone, Listener, PhaseDone, PhaseStarted, i
 from migrate.formats.base import Reader
 from migrate.metadata import installed_versions
 from migrate.planning.model import Plan
+from migrate.planning.proof import count_proofs, refuse_unproved
+from migrate.rules.model import RuleSet
 from migrate.tree import AbstractLeaf, KeyPath
 
 T = TypeVar("T")
@@ -75,6 +79,9 @@ def apply(
     max_ram: int = DEFAULT_BYTES,
     jobs: int | None = None,
     compression: str | None = None,
+    probe: str | None = None,
+    tolerance: float = TOLERANCE,
+    require_proof: bool = False,
     listener: Listener = ignore,
     stopped: Callable[[], bool] = never,
 ) -> Receipt:
@@ -89,19 +96,25 @@ def apply(
       verify: `digest` compares what is read back with the digests of what was written, `full` restores every leaf
         through plain Orbax (a single file: through its reader) and compares it with the rules applied to the source
         again, `none` compares nothing.
-      allow_code: whether `call` ops may run.
+      allow_code: whether `call` ops and the rule file's probe may run.
       max_ram: bytes that array data may take in memory at once; at least 64 MiB.
       jobs: how many leaves are worked on at once; the number of CPUs by default.
       compression: `zstd:N` or `none` for what is written; by default each array keeps its source's.
+      probe: `module:function` that compares outputs of the old model and the new before anything is published; the
+        rule file's by default.
+      tolerance: how far those outputs may be apart.
+      require_proof: whether leaves that stay unproved are an error.
       listener: told what happens, by any thread, but by one at a time.
       stopped: asked between leaves; once it says yes, the leaves in flight are finished and the run stops.
 
     Raises:
-      UsageError: an option makes no sense (M412).
-      PlanError: the plan is not applicable.
+      UsageError: an option makes no sense (M412), or a probe has no model (M514).
+      PlanError: the plan is not applicable, or leaves are unproved that have to be proved (M309).
+      CheckpointError: the probe cannot be run, or proves nothing (M514); the same call goes on.
       RefusedError: the destination exists (M501), another run is writing it (M509), code is not allowed (M506), an
         assertion or a cast fails (M503, M504).
-      VerifyError: what was written is not what was meant; nothing was published.
+      VerifyError: what was written is not what was meant, or does not compute what the old model did (M513); nothing
+        was published.
       StoppedError: it was stopped; nothing was published, and the same call goes on (M508).
       MigrateError: writing failed (M507); the same call goes on once the cause is gone.
     """
@@ -109,7 +122,11 @@ def apply(
     output = output_of(destination)
     plan = output.fit(plan)
     _refuse_options(max_ram, jobs, compression, output)
-    _refuse_beforehand(plan, destination, overwrite=overwrite, allow_code=allow_code)
+    code = "" if allow_code else _code_of(plan.rules, probe)
+    _refuse_beforehand(plan, destination, overwrite=overwrite, forbidden=code)
+    chosen = chosen_probe(plan, probe, tolerance, destination)
+    if require_proof and chosen is None:
+        _refuse(PlanError, refuse_unproved(plan.tasks))
     effort = Effort(max_ram, jobs or os.cpu_count() or 1, compression)
     job = _Job(plan, reader, destination, output, verify, effort, listener, stopped)
     clock = _Clock(listener)
@@ -123,6 +140,9 @@ def apply(
         links = find_links(plan, cast(Locating, reader), item_of(item_plans(plan)))
         staged = clock(_phase("commit", ()), lambda: output.commit(plan, staged, links, work, resumed=bool(earlier)))
         compared = _verify(job, staged, links, work, clock) if verify != "none" else 0
+        _stop_if_asked(job)
+        proving = partial(prove, plan, chosen, reader, work.result, all_of_it=require_proof)
+        proved, probed = clock(_phase("probe", ()), proving) if chosen else proving()
         _stop_if_asked(job)
         publish(work, place, overwrite=overwrite)
     return Receipt(
@@ -141,6 +161,8 @@ def apply(
         resumed=len(earlier),
         versions=installed_versions(),
         notes=tuple(work.notes),
+        proofs=count_proofs(proved.tasks),
+        probe=probed,
     )
 
 
@@ -196,8 +218,7 @@ def _refuse_options(max_ram: int, jobs: int | None, compression: str | None, out
         problems.append(
             M412.at(f"`{compression}` is not a compression", help="say `zstd:N` with N from 1 to 22, or `none`")
         )
-    if problems:
-        raise UsageError(*problems)
+    _refuse(UsageError, problems)
 
 
 def _is_compression(text: str) -> bool:
@@ -205,19 +226,30 @@ def _is_compression(text: str) -> bool:
     return text == "none" or (codec == "zstd" and level.isascii() and level.isdigit() and 1 <= int(level) <= 22)
 
 
-def _refuse_beforehand(plan: Plan, destination: Path, *, overwrite: bool, allow_code: bool) -> None:
-    if not plan.applicable:
-        raise PlanError(*(d for d in plan.diagnostics if d.is_error))
+def _refuse_beforehand(plan: Plan, destination: Path, *, overwrite: bool, forbidden: str) -> None:
+    _refuse(PlanError, (d for d in plan.diagnostics if d.is_error))
     refused: list[Diagnostic] = []
     if _overlap(plan.source.path, destination):
         advice = "choose a DST elsewhere; the source is never written to"
         refused.append(M511.at(f"{destination} and the source {plan.source.path} overlap", help=advice))
     elif os.path.lexists(destination) and not overwrite:
         refused.append(M501.at(f"{destination} exists", help="choose another DST, or say `--overwrite`"))
-    if plan.rules.runs_code and not allow_code:
-        refused.append(M506.at(f"{plan.rules.path} calls Python functions", help="read it, then say `--allow-code`"))
-    if refused:
-        raise RefusedError(*refused)
+    if forbidden:
+        refused.append(M506.at(f"{plan.rules.path} {forbidden}", help="read it, then say `--allow-code`"))
+    _refuse(RefusedError, refused)
+
+
+def _code_of(rules: RuleSet, probe: str | None) -> str:
+    """The code that a rule file wants to run, as the end of a sentence; a probe that the caller names is not its."""
+    if rules.runs_code:
+        return "calls Python functions"
+    return f"names a probe, `{rules.probe}`" if rules.probe and not probe else ""
+
+
+def _refuse(kind: type[MigrateError], problems: Iterable[Diagnostic]) -> None:
+    found = list(problems)
+    if found:
+        raise kind(*found)
 
 
 def _overlap(source: Path, destination: Path) -> bool:

@@ -1,11 +1,12 @@
 """What an op is: a value that says what it does to shapes, does it to NumPy arrays, and knows its way back.
 
-Every op is a final, frozen dataclass in a file of its own. Three laws hold for each, and one property test runs them
+Every op is a final, frozen dataclass in a file of its own. Four laws hold for each, and one property test runs them
 over the whole registry (`migrate.testing.ops`):
 
     avals(apply(xs)) == infer(avals(xs))
     inverse.infer(infer(a)) == a
     exact  ⇒  inverse.apply(apply(xs)) == xs, bit for bit
+    keeps_axes  ⇒  apply(x) is x with its axes in some order, but for axes of size one and the dtype
 
 (A NaN that crosses dtypes comes back as a NaN; its payload bits are no value.)
 
@@ -99,6 +100,14 @@ class Op(abc.ABC):
         del inputs, target, count
         return self
 
+    def keeps_axes(self, *inputs: AbstractArray) -> bool:
+        """Whether every axis longer than one of the only input is an axis of the only result, whole and in its own
+        direction, and nothing else is; so that the shape of the result says which axis became which. False for most
+        ops: they merge, cut, turn or invent elements, and another op of that kind would give the same shape.
+        """
+        del inputs
+        return False
+
     @abc.abstractmethod
     def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
         """The shapes and dtypes of the results.
@@ -123,6 +132,11 @@ class Op(abc.ABC):
     @abc.abstractmethod
     def inverse(self, *inputs: AbstractArray) -> Op | NotInvertible:
         """The op that goes back from the results to inputs of these shapes, or why there is none."""
+
+
+def wide(shape: Sequence[int]) -> tuple[int, ...]:
+    """A shape without its axes of size one, which can be anywhere without anything being elsewhere."""
+    return tuple(size for size in shape if size != 1)
 
 
 def normalise_axis(axis: int, ndim: int) -> int:

@@ -57,6 +57,10 @@ class Cast(Op):
             raise OpError("the dtype is `template`, but there is no template leaf that it goes to")
         return replace(self, to=target.dtype)
 
+    def keeps_axes(self, *inputs: AbstractArray) -> bool:
+        del inputs
+        return True
+
     def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
         (array,) = inputs
         if self.to == TEMPLATE:

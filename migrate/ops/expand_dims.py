@@ -25,6 +25,10 @@ class ExpandDims(Op):
 
     axis: int
 
+    def keeps_axes(self, *inputs: AbstractArray) -> bool:
+        del inputs
+        return True
+
     def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
         (array,) = inputs
         axis = normalise_axis(self.axis, len(array.shape) + 1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate.ops.axis_pattern import Axes, Group, parse
-from migrate.ops.base import Op, OpError, Param, avals
+from migrate.ops.base import Op, OpError, Param, avals, wide
 from migrate.ops.chunked import Chunked, keeps_order
 from migrate.tree import AbstractArray
 
@@ -42,6 +42,10 @@ class Rearrange(Op):
                 raise OpError(f"`sizes` names `{name}`, which is not on the left of `{self.pattern}`")
             if size < 0:
                 raise OpError(f"the size {size} of `{name}` is negative")
+
+    def keeps_axes(self, *inputs: AbstractArray) -> bool:
+        axes, lengths = self._read(*inputs)
+        return all(len(wide([lengths[name] for name in group])) <= 1 for group in (*axes.left, *axes.right))
 
     def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
         (array,) = inputs

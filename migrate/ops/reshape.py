@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
-from migrate.ops.base import TEMPLATE, Op, OpError, Param
+from migrate.ops.base import TEMPLATE, Op, OpError, Param, wide
 from migrate.ops.chunked import Chunked
 from migrate.tree import AbstractArray
 
@@ -44,6 +44,10 @@ class Reshape(Op):
         if target is None:
             raise OpError("the shape is `template`, but there is no template leaf that it goes to")
         return replace(self, shape=target.shape)
+
+    def keeps_axes(self, *inputs: AbstractArray) -> bool:
+        (array,), (result,) = inputs, self.infer(*inputs)
+        return wide(array.shape) == wide(result.shape)
 
     def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
         (array,) = inputs

@@ -26,6 +26,10 @@ class Squeeze(Op):
 
     axis: int
 
+    def keeps_axes(self, *inputs: AbstractArray) -> bool:
+        del inputs
+        return True
+
     def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
         (array,) = inputs
         axis = normalise_axis(self.axis, len(array.shape))

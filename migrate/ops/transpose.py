@@ -26,6 +26,10 @@ class Transpose(Op):
 
     perm: tuple[int, ...] | None = None
 
+    def keeps_axes(self, *inputs: AbstractArray) -> bool:
+        del inputs
+        return True
+
     def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
         (array,) = inputs
         return (AbstractArray(tuple(array.shape[axis] for axis in self._order(array)), array.dtype),)

@@ -22,6 +22,7 @@ Mode = Literal["relink", "copy", "stream"]
 """`relink` refers to chunks, `copy` copies them as they are encoded, `stream` decodes and encodes them."""
 
 Proof = Literal["name", "shape", "value", "none"]
+"""What says that a task's sources are what its targets want, beyond the rule file; see `migrate.planning.proof`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,10 @@ from migrate.planning.gather import gather
 from migrate.planning.guards import guard
 from migrate.planning.levels import landing, settle_levels
 from migrate.planning.model import Created, Dropped, Plan, Task
-from migrate.planning.moments import Followed, State, follow
+from migrate.planning.moments import Followed, State, follow, source_slots
 from migrate.planning.outcome import outcome
 from migrate.planning.partition import Partition, assign_shardings
-from migrate.planning.proof import prove
+from migrate.planning.proof import Side, prove
 from migrate.planning.relink import choose_modes
 from migrate.planning.streams import shared_keys
 from migrate.planning.unmatched import leftover
@@ -91,7 +91,8 @@ def make_plan(
     created = (*draft.created, *covered.created)
     tree = target or outcome(source.tree, draft.tasks, created, boxes=rules.target.layout != "pure_dict")
     tree, misplaced = assign_shardings(tree, mesh, partition, annotations=target is not None)
-    tasks = prove(sorted(draft.tasks, key=lambda task: natural_key(task.targets[0])))
+    ordered = sorted(draft.tasks, key=lambda task: natural_key(task.targets[0]))
+    tasks = prove(ordered, _side(source.tree), _side(tree))
     linked = link and not misplaced
     return Plan(
         source=source,
@@ -117,6 +118,10 @@ def make_plan(
         dtype_mismatch=covered.dtype_mismatch,
         extras=tuple(sorted(source.extras.keys() - dropped_extras(rules.rules, source.extras))),
     )
+
+
+def _side(tree: AbstractTree) -> Side:
+    return Side(tree, [slot.prefix for slots in source_slots(tree).values() for slot in slots])
 
 
 def _by_rules(source: AbstractTree, rules: RuleSet, template: TemplateLike | None, extras: Collection[str]) -> _Draft:

@@ -1,44 +1,225 @@
 """What a plan proves about itself, from metadata alone: by name, by shape, or not at all.
 
-A leaf that keeps key path, shape and dtype is proved by name. A leaf that moves is proved by shape when no other leaf
-that moves has its shape and dtype, and its own axes could not be exchanged unseen. Everything else rests on the rule
-file.
+A leaf that keeps key path, shape and dtype is proved *by name*.
+
+A leaf that moves is proved *by shape* when shapes and dtypes rule out every other assignment of leaves to leaves and of
+axes to axes. So none of the leaves that it comes from may have a double among the source leaves that do not keep their
+name (those that other rules move or drop), and none that it becomes may have one among the target leaves that are not
+filled by name. Two leaves are doubles when they have one dtype and axes of the same sizes in any order, axes of size
+one left aside: a transposition could make one of the other. The dtype is no evidence among leaves that a rule casts.
+Besides, no array on either side may have two axes of one size, which could have changed places unseen, and every op on
+the way must keep axes (`Op.keeps_axes`). A square matrix is therefore never proved by shape, renamed or transposed; nor
+is the order of stacked, joined or split arrays; nor are layers of equal shapes: nothing but the rule file says which is
+which.
+
+Moments that follow a param stand or fall with it. Slots of moments are no doubles of the params that they mirror; where
+rules name a slot's leaves themselves, every leaf is. Leaves without data can change places as they like.
+
+A leaf is proved *by value* when outputs of the old model and the new one were compared: see `migrate.engine.probe`.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import replace
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
-from migrate.planning.model import Task
-from migrate.tree import AbstractArray
+from migrate.codes import M309
+from migrate.errors import Diagnostic, Span
+from migrate.ops.base import wide
+from migrate.planning.model import Plan, Proof, Task
+from migrate.tree import AbstractArray, AbstractTree, KeyPath, format_path
+
+Sizes = tuple[int, ...]
+"""The sizes of an array's axes in rising order, but for those of size one."""
+
+_STRING = AbstractArray((), "string")
+"""Stands for leaves with data that are no arrays."""
 
 
-def prove(tasks: Iterable[Task]) -> tuple[Task, ...]:
-    """The tasks with `proved` filled in."""
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """The leaves of both sides that could be assigned to one another, by what tells them apart."""
+
+    sources: Counter[tuple[Sizes, str]]
+    targets: Counter[tuple[Sizes, str]]
+    cast: frozenset[Sizes] = frozenset()
+    """Sizes of arrays that change their dtype: among those, a dtype tells nothing."""
+
+    @classmethod
+    def of(
+        cls,
+        sources: Iterable[AbstractArray | None],
+        targets: Iterable[AbstractArray | None],
+        cast: Iterable[AbstractArray | None] = (),
+    ) -> Candidates:
+        """Candidates from the abstract arrays of all leaves of each side; None for a leaf that is no array."""
+        loose = frozenset(_sizes(aval) for aval in cast if aval)
+        return cls(Counter(_look(a, loose) for a in sources), Counter(_look(a, loose) for a in targets), loose)
+
+    def only_fit(self, sources: Iterable[AbstractArray | None], targets: Iterable[AbstractArray | None]) -> bool:
+        """Whether nothing else fits than that these sources become these targets, each axis the one of its size."""
+        return all(
+            found[_look(aval, self.cast)] == 1 and not is_symmetric(aval)
+            for found, avals in ((self.sources, sources), (self.targets, targets))
+            for aval in avals
+        )
+
+
+def is_symmetric(aval: AbstractArray | None) -> bool:
+    """Whether two axes of this array could change places without a trace in its shape."""
+    sizes = _sizes(aval) if aval else ()
+    return len(set(sizes)) < len(sizes)
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A whole tree, so that what is dropped or created counts, too, and the nodes in it that are slots of moments."""
+
+    tree: AbstractTree
+    slots: Collection[KeyPath] = ()
+
+
+def prove(tasks: Iterable[Task], source: Side, target: Side) -> tuple[Task, ...]:
+    """The tasks, which are all that there are, with `proved` filled in."""
     tasks = tuple(tasks)
-    moved = [task for task in tasks if not _kept(task)]
-    sources = Counter(aval for task in moved for aval in task.in_avals)
-    targets = Counter(aval for task in moved for aval in task.out_avals)
-    return tuple(_proved(task, sources, targets) for task in tasks)
+    judge = _Judge.of([task for task in tasks if not task.follows], source, target)
+    return _inherited([task if task.follows else replace(task, proved=judge(task)) for task in tasks], given={})
+
+
+def after_probe(plan: Plan, seen: Collection[KeyPath]) -> Plan:
+    """The plan after a probe: what was unproved and is among the target leaves that it saw is proved by value."""
+    proved = [
+        replace(task, proved="value") if task.proved == "none" and all(path in seen for path in task.targets) else task
+        for task in plan.tasks
+    ]
+    return replace(plan, tasks=_inherited(proved, given={"value"}))
+
+
+def count_proofs(tasks: Iterable[Task]) -> Mapping[Proof, int]:
+    """How many target leaves are proved how; those that are created are not among them."""
+    counts: Counter[Proof] = Counter()
+    for task in tasks:
+        counts[task.proved] += len(task.targets)
+    return counts
+
+
+def refuse_unproved(tasks: Iterable[Task], probe: str | None = None) -> Iterator[Diagnostic]:
+    """For those who want everything proved: a finding for each rule that moves unproved leaves; `probe` has run."""
+    advice = "`--probe module:function` compares what both models compute; `migrate explain M309`"
+    if probe:
+        advice = f"no pair of `{probe}` depends on it; yield one that is named by its key path: `migrate explain M309`"
+    by_rule: defaultdict[Span | None, list[KeyPath]] = defaultdict(list)
+    for task in tasks:
+        if task.proved == "none":
+            by_rule[task.rule] += task.targets
+    for rule, paths in sorted(by_rule.items(), key=lambda pair: pair[0].line if pair[0] else 0):
+        subject = f"`{format_path(paths[0])}` is" if len(paths) == 1 else f"{len(paths):,} leaves are"
+        yield M309.at(
+            f"{subject} unproved: nothing but {'this rule' if rule else 'the rule file'} says what belongs there",
+            span=rule,
+            paths=map(format_path, paths),
+            help=advice,
+        )
+
+
+def _inherited(tasks: Iterable[Task], given: Collection[Proof]) -> tuple[Task, ...]:
+    """The tasks, where moments have their param's proof; if some are `given`, only unproved moments take those."""
+    tasks = tuple(tasks)
+    of_param: Mapping[KeyPath, Proof] = {path: t.proved for t in tasks if not t.follows for path in t.sources}
+
+    def proof(task: Task, param: KeyPath) -> Proof:
+        found = of_param.get(param, "none")
+        return found if not given or (task.proved == "none" and found in given) else task.proved
+
+    return tuple(replace(task, proved=proof(task, task.follows)) if task.follows else task for task in tasks)
 
 
 def _kept(task: Task) -> bool:
     return not task.steps and task.sources == task.targets
 
 
-def _proved(task: Task, sources: Counter[AbstractArray | None], targets: Counter[AbstractArray | None]) -> Task:
-    if _kept(task):
-        return replace(task, proved="name")
-    avals = (*task.in_avals, *task.out_avals)
-    unique = all(sources[a] == 1 for a in task.in_avals) and all(targets[a] == 1 for a in task.out_avals)
-    return replace(task, proved="shape" if unique and not any(map(_symmetric, avals)) else "none")
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """Proves one task after another; everything that has to be counted is counted before."""
+
+    params: Candidates
+    """All leaves but moments."""
+    everything: Candidates
+    source: AbstractTree
+    moments: frozenset[KeyPath]
+    """Source leaves in slots."""
+
+    @classmethod
+    def of(cls, tasks: Sequence[Task], source: Side, target: Side) -> _Judge:
+        kept = {task.sources[0] for task in tasks if _kept(task)}
+        tied = {path for task in tasks for path in _repeated(task)}
+        cast = [aval for task in tasks if _casts(task) for aval in (*task.in_avals, *task.out_avals)]
+        before, after = _open_leaves(source.tree, kept), _open_leaves(target.tree, kept | tied)
+        old, new = _moments(source), _moments(target)
+        everything = Candidates.of(before.values(), after.values(), cast)
+        params = Candidates.of(_without(before, old), _without(after, new), cast) if old or new else everything
+        return cls(params, everything, source.tree, old)
+
+    def __call__(self, task: Task) -> Proof:
+        if _kept(task):
+            return "name"
+        if not any(self.source.leaves[path].has_data for path in task.sources):
+            return "shape"
+        among = self.params if self.moments.isdisjoint(task.sources) else self.everything
+        return "shape" if among.only_fit(task.in_avals, _distinct(task)) and _keeps_axes(task) else "none"
 
 
-def _symmetric(aval: AbstractArray | None) -> bool:
-    """Whether two axes of this array could change places without a trace in its shape."""
-    if aval is None:
-        return False
-    wide = [size for size in aval.shape if size > 1]
-    return len(set(wide)) < len(wide)
+def _open_leaves(tree: AbstractTree, settled: Collection[KeyPath]) -> Mapping[KeyPath, AbstractArray | None]:
+    """Leaves with data that something else has to be said about than their name."""
+    return {path: leaf.aval for path, leaf in tree.leaves.items() if leaf.has_data and path not in settled}
+
+
+def _moments(side: Side) -> frozenset[KeyPath]:
+    depths = {len(slot) for slot in side.slots}
+    slots = set(side.slots)
+    return frozenset(path for path in side.tree.leaves if any(path[:depth] in slots for depth in depths))
+
+
+def _without(
+    leaves: Mapping[KeyPath, AbstractArray | None], those: Collection[KeyPath]
+) -> Iterable[AbstractArray | None]:
+    return (aval for path, aval in leaves.items() if path not in those)
+
+
+def _distinct(task: Task) -> Iterable[AbstractArray | None]:
+    """What becomes of the sources, each result once, however many targets get it."""
+    return dict(zip(task.outputs, task.out_avals, strict=True)).values()
+
+
+def _repeated(task: Task) -> Iterable[KeyPath]:
+    """Targets that get what another target of the task gets, too: exchanging them changes nothing."""
+    first = {output: index for index, output in reversed(list(enumerate(task.outputs)))}
+    return (path for index, path in enumerate(task.targets) if first[task.outputs[index]] != index)
+
+
+def _casts(task: Task) -> bool:
+    return any(step.op.name == "cast" for step in task.steps)
+
+
+def _keeps_axes(task: Task) -> bool:
+    """Whether every op on the way keeps the axes of every array."""
+    avals = [aval or _STRING for aval in task.in_avals]
+    for step in task.steps:
+        groups = [[avals[index] for index in group] for group in step.groups]
+        if not all(len(group) == 1 and step.op.keeps_axes(*group) for group in groups):
+            return False
+        avals = [result for group in groups for result in step.op.infer(*group)]
+    return True
+
+
+@lru_cache(maxsize=1 << 12)  # a checkpoint has many arrays and few shapes
+def _sizes(aval: AbstractArray) -> Sizes:
+    return tuple(sorted(wide(aval.shape)))
+
+
+def _look(aval: AbstractArray | None, cast: Collection[Sizes]) -> tuple[Sizes, str]:
+    aval = aval or _STRING
+    sizes = _sizes(aval)
+    return sizes, "" if sizes in cast else aval.dtype

@@ -53,6 +53,15 @@ def collapse_paths(paths: Iterable[KeyPath]) -> tuple[str, ...]:
     return tuple(line.texts[0] for line in fold_siblings(fold_integers(lines)))
 
 
+def column(paths: Sequence[KeyPath]) -> Column:
+    """One key path, or several that are one side of a task, as they stand on one line."""
+    if len(paths) == 1:
+        return segments(paths[0])
+    texts = collapse_paths(paths)
+    alone = len(texts) == 1 and "{" not in texts[0].rpartition("/")[0]
+    return tuple(texts[0].split("/")) if alone else (", ".join(texts),)
+
+
 def fold_integers(lines: Iterable[Line]) -> list[Line]:
     """Lines that differ in nothing but integers become one for every full range of them."""
     families: dict[Hashable, dict[tuple[str, ...], Line]] = {}

@@ -7,13 +7,18 @@ from collections.abc import Callable, Iterable, Sequence
 
 from migrate.errors import Severity
 from migrate.report.amounts import plural
+from migrate.report.collapse import collapse_paths
 from migrate.report.view import Finding
+from migrate.tree import parse_path
 
 Paint = Callable[[str, str], str]
 """`paint(text, style)`; styles are `error`, `warning`, `note`, `good`, `new`, `gone`, `changed`, `strong`, `faint`."""
 
+MOST_SINGLE = 4
+"""Key paths that one finding lists one by one without `-v`; more of them are collapsed."""
+
 MOST_PATHS = 20
-"""Key paths that one finding lists without `-v`."""
+"""Lines of key paths that one finding has without `-v`."""
 
 MOST_ALIKE = 20
 """Findings of one code that are drawn without `-v`."""
@@ -75,9 +80,11 @@ def _excerpt_lines(finding: Finding, edge: str, paint: Paint) -> list[str]:
 
 
 def _paths(paths: Sequence[str], *, verbose: bool) -> list[str]:
-    if verbose or len(paths) <= MOST_PATHS:
+    if verbose or len(paths) <= MOST_SINGLE:
         return list(paths)
-    return [*paths[:MOST_PATHS], f"… {len(paths) - MOST_PATHS:,} more (-v lists them)"]
+    lines = collapse_paths(map(parse_path, paths))
+    more = len(lines) - MOST_PATHS
+    return [*lines[:MOST_PATHS], f"… {more:,} more (-v lists them)"] if more > 0 else list(lines)
 
 
 def _closing(findings: Iterable[Finding]) -> str:

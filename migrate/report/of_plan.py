@@ -12,8 +12,10 @@ from migrate.engine.outputs import SUFFIXES
 from migrate.errors import ExitCode, Span
 from migrate.ops.base import Op
 from migrate.planning.model import Created, Dropped, Plan, Task
+from migrate.planning.proof import count_proofs
 from migrate.report.amounts import plural, size
-from migrate.report.collapse import Line, collapse_paths, fold_integers, fold_siblings, segments
+from migrate.report.collapse import Line, column, fold_integers, fold_siblings, segments
+from migrate.report.proofs import proof_data, proof_words, unproved_lines
 from migrate.report.view import Report, Row, TextOf, findings, no_text
 from migrate.tree import AbstractArray, KeyPath, format_path
 
@@ -29,7 +31,13 @@ _LAST = ("follow", "drop", "create")
 
 
 def plan_report(
-    plan: Plan, destination: str, *, dry_run: bool = True, verbose: bool = False, text_of: TextOf = no_text
+    plan: Plan,
+    destination: str,
+    *,
+    dry_run: bool = True,
+    verbose: bool = False,
+    probe: str | None = None,
+    text_of: TextOf = no_text,
 ) -> Report:
     """What `apply` prints before it does anything.
 
@@ -38,6 +46,7 @@ def plan_report(
       destination: where it leads, as the user wrote it.
       dry_run: whether nothing will be written whatever the plan says.
       verbose: whether every line is shown, moments and unproved tasks too.
+      probe: the probe that will be run before DST appears.
       text_of: rule files' texts, for excerpts.
     """
     rows = _rows(plan, verbose=verbose)
@@ -48,7 +57,7 @@ def plan_report(
         title=_title(plan, destination),
         rows=tuple(shown),
         omitted=f"… {len(rows) - len(shown)} more lines (-v shows all)" if len(rows) > len(shown) else "",
-        summary=(*_summary(plan, verbose=verbose), *_ending(plan, dry_run=dry_run)),
+        summary=(*_summary(plan, verbose=verbose), *_ending(plan, dry_run=dry_run, probe=probe)),
         findings=findings((*plan.diagnostics, *plan.source.concerns), text_of),
         data=plan_data(plan),
     )
@@ -97,18 +106,7 @@ def _task_line(task: Task) -> Line:
     sides = (task.sources,) if task.verb == "keep" else (task.sources, task.targets)
     ops = tuple(repr(step.op) for step in task.steps)
     key = (task.verb, ops, task.mode, task.rule, task.follows is None, (task.in_avals, task.out_avals))
-    return Line(tuple(map(_side, sides)), key, (task,))
-
-
-def _side(paths: Sequence[KeyPath]) -> tuple[str, ...]:
-    if len(paths) == 1:
-        return segments(paths[0])
-    texts = collapse_paths(paths)
-    return (
-        tuple(texts[0].split("/"))
-        if len(texts) == 1 and "{" not in texts[0].rpartition("/")[0]
-        else (", ".join(texts),)
-    )
+    return Line(tuple(map(column, sides)), key, (task,))
 
 
 def _by_top(lines: Iterable[Line]) -> list[Line]:
@@ -171,7 +169,7 @@ def _followers(tasks: Sequence[Task]) -> Iterable[Row]:
 
 
 def _state_leaves(tasks: Iterable[Task]) -> Iterable[Row]:
-    lines = [Line((_side(t.sources), _side(t.targets)), (t.state, t.mode, str(t.out_avals[0])), (t,)) for t in tasks]
+    lines = [Line((column(t.sources), column(t.targets)), (t.state, t.mode, str(t.out_avals[0])), (t,)) for t in tasks]
     for line in _any_shape(fold_integers(lines)):
         first: Task = line.members[0]
         what = first.sources[0][-1] if len(line.members) == 1 else plural(len(line.members), "leaf")
@@ -250,26 +248,17 @@ def _rule_line(line: Line) -> int:
 def _summary(plan: Plan, *, verbose: bool) -> Iterable[str]:
     yield f"Plan: {_counts(plan) or 'nothing to do'}. {_coverage(plan)}"
     yield (
-        f"{_proofs(plan.tasks, verbose=verbose)}Reads {size(plan.bytes_read)}, writes {size(plan.bytes_written)}, "
+        f"{_proved(plan, verbose=verbose)}Reads {size(plan.bytes_read)}, writes {size(plan.bytes_written)}, "
         f"peak host memory {size(plan.peak_host_bytes)}."
     )
     if verbose:
-        yield from _unproved(plan.tasks)
+        yield from unproved_lines(plan.tasks)
 
 
-def _proofs(tasks: Iterable[Task], *, verbose: bool) -> str:
-    proofs = Counter(task.proved for task in tasks)
-    proved = ", ".join(f"by {kind} {proofs[kind]:,}" for kind in ("name", "shape", "value") if proofs[kind])
-    unproved = f"unproved {proofs['none']:,}{'' if verbose else ' (-v lists them)'}" if proofs["none"] else ""
-    words = ", ".join(filter(None, (f"proved {proved}" if proved else "", unproved)))
-    return f"{words[0].upper()}{words[1:]}. " if words else ""
-
-
-def _unproved(tasks: Iterable[Task]) -> Iterable[str]:
-    lines = [Line((_side(task.sources), _side(task.targets)), (), (task,)) for task in tasks if task.proved == "none"]
-    if lines:
-        yield "Unproved (nothing but the rule file says that these belong together):"
-    yield from (f"  {' → '.join(line.texts)}" for line in fold_siblings(fold_integers(lines)))
+def _proved(plan: Plan, *, verbose: bool) -> str:
+    counts = count_proofs(plan.tasks)
+    words = proof_words(counts)
+    return f"{words}{' (-v lists them)' if counts['none'] and not verbose else ''}. " if words else ""
 
 
 def _counts(plan: Plan) -> str:
@@ -302,7 +291,9 @@ def _coverage(plan: Plan) -> str:
     )
 
 
-def _ending(plan: Plan, *, dry_run: bool) -> Iterable[str]:
+def _ending(plan: Plan, *, dry_run: bool, probe: str | None) -> Iterable[str]:
+    if probe and plan.applicable:
+        yield f"Before DST appears, the probe `{probe}` compares what the old model and the new one compute."
     if not plan.applicable:
         errors = sum(d.is_error for d in plan.diagnostics)
         yield f"This plan cannot be applied: {plural(errors, 'error')}. Nothing was written."
@@ -318,6 +309,7 @@ def plan_data(plan: Plan) -> dict[str, Any]:
         "target_structure_hash": plan.target.structure_hash,
         "template": plan.template,
         **{name: [format_path(p) for p in getattr(plan, name)] for name in MISMATCHES},
+        "proof": proof_data(count_proofs(plan.tasks)),
         "tasks": [_task_data(task) for task in plan.tasks],
         "dropped": [
             {"path": format_path(d.source), "rule": _line(d.rule), "nbytes": d.leaf.nbytes} for d in plan.dropped

@@ -8,6 +8,7 @@ from typing import Any
 from migrate.engine.receipt import Receipt
 from migrate.report.amounts import plural, seconds, size
 from migrate.report.of_plan import short
+from migrate.report.proofs import probe_data, probe_sentence, proof_data, proof_words
 from migrate.report.view import Report, findings
 from migrate.tree import format_path
 
@@ -22,6 +23,7 @@ def receipt_report(receipt: Receipt) -> Report:
             f"Applied plan {short(receipt.plan_digest)} in {took}: {leaves}, {size(receipt.bytes_written)} → "
             f"{receipt.destination}",
             _verified(receipt),
+            *_proved(receipt),
             *_dead_bytes(receipt),
         ),
         findings=findings(receipt.notes),
@@ -43,6 +45,11 @@ def _verified(receipt: Receipt) -> str:
         parts.append(f"{plural(receipt.linked, 'array')} compared with the source chunk by chunk, without decoding")
     proved = ", ".join(parts) or "key paths, shapes and dtypes"
     return f"Verified: {proved}. Ops were not run a second time (--verify full does)."
+
+
+def _proved(receipt: Receipt) -> Iterator[str]:
+    if receipt.probe:
+        yield f"{probe_sentence(receipt.probe)} {proof_words(receipt.proofs)}."
 
 
 def _dead_bytes(receipt: Receipt) -> Iterator[str]:
@@ -74,6 +81,8 @@ def receipt_data(receipt: Receipt) -> dict[str, Any]:
         "verified": receipt.verified,
         "verified_leaves": receipt.verified_leaves,
         "verification_proves": _PROVES[receipt.verified],
+        "proof": proof_data(receipt.proofs),
+        "probe": probe_data(receipt.probe),
         "leaves": receipt.leaves,
         "linked": receipt.linked,
         "dead_bytes": receipt.dead_bytes,

@@ -186,4 +186,5 @@ def _rule_set(part: _Part, path: str, text: str) -> RuleSet:
         unmatched_source=(unmatched or empty).get("source", "error"),
         unmatched_target=(unmatched or empty).get("target", "error"),
         text=text,
+        probe=record.get("probe"),
     )

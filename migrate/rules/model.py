@@ -125,6 +125,7 @@ class RuleSet:
       unmatched_source: what becomes of a source leaf that no rule names and the target does not have.
       unmatched_target: what becomes of a target leaf that nothing fills.
       text: the source text, for excerpts in diagnostics.
+      probe: the function that compares outputs of the old model and the new one, `module:function`.
     """
 
     path: str
@@ -137,8 +138,9 @@ class RuleSet:
     unmatched_source: Literal["error", "drop"] = "error"
     unmatched_target: Literal["error", "template"] = "error"
     text: str = ""
+    probe: str | None = None
 
     @property
     def runs_code(self) -> bool:
-        """Whether a rule calls code that the file names."""
+        """Whether a rule calls code that the file names; a probe is no rule."""
         return any(rule_op.op.runs_code for rule in self.rules if isinstance(rule, Move) for rule_op in rule.ops)

@@ -37,6 +37,7 @@ _SOURCES = OneOrMany(SourcePattern())
 _EXCEPT = Field("except", _SOURCES, "patterns of leaves that the rule leaves alone")
 _OPTIONAL = Field("optional", FLAG, "whether the rule may match nothing; false by default")
 _HASH = Str(r"sha256:[0-9a-f]{64}", "`sha256:` and 64 hexadecimal digits")
+_CALLABLE = Str(r"[\w.]+:[\w.]+", "`module:callable`")
 _VERSION = Scalar((int, str), "an integer or text")
 
 MOVE = Struct(
@@ -213,9 +214,7 @@ TARGET = Struct(
     (
         Field("model", Str(), "the model's name; recorded in the new checkpoint's metadata"),
         Field("version", _VERSION, "the model's version; recorded in the new checkpoint's metadata"),
-        Field(
-            "template", Str(r"[\w.]+:[\w.]+", "`module:callable`"), "a callable that makes the model, `module:callable`"
-        ),
+        Field("template", _CALLABLE, "a callable that makes the model, `module:callable`"),
         Field("args", PlainMap(), "keyword arguments of the template's callable"),
         Field("structure", _HASH, "the structure hash of the template, pinned"),
         Field(
@@ -289,6 +288,7 @@ FILE = Struct(
             required=True,
         ),
         Field("follow", Word(("auto", "off")), "whether optimizer moments follow their params; `auto` by default"),
+        Field("probe", _CALLABLE, "a function that compares outputs of the old model and the new, `module:function`"),
         Field("unmatched", UNMATCHED, "what becomes of leaves that no rule accounts for; errors by default"),
     ),
 )

@@ -1,7 +1,7 @@
 """The target: what the new model expects, from the callable that makes it, without allocating an array."""
 
+from migrate.template.parts import Layout
 from migrate.template.template import (
-    Layout,
     Template,
     abstract_template,
     initial_values,

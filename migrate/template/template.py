@@ -8,32 +8,27 @@ array, a bare array from a Variable. `nnx.eval_shape` shows less: it makes array
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from migrate import dtypes
 from migrate.codes import M408, M413
 from migrate.errors import CheckpointError, Diagnostic
 from migrate.template.flatten import Flat, flatten
 from migrate.template.optimizers import transforms_in
-from migrate.template.tracing import faithful
-from migrate.template.user_code import bind, load, running
+from migrate.template.parts import Layout, as_abstract, item_parts, modules_in, parts_of, saved_pytree, states_of
+from migrate.template.tracing import faithful, maker, traced
+from migrate.template.user_code import running
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, format_path
 
 if TYPE_CHECKING:
     import numpy as np
 
-Layout = Literal["state", "pure_dict", "items"]
-T = TypeVar("T")
-
 _LISTED = 5
 """How many key paths a note names."""
 
 _LONE_HELP = "return an NNX module or a dict; a single number or array needs a dict around it"
-
-_ELSEWHERE = object()
-"""Stands for the state of a module whose Variables are all saved elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -70,13 +65,13 @@ def abstract_template(spec: str, args: Mapping[str, Any] | None = None, layout: 
     Raises:
       CheckpointError: it cannot be imported or called, or returns what no checkpoint can hold (M408).
     """
-    make = _maker(spec, args)
+    make = maker(spec, args)
 
     def look(made: Any) -> tuple[Flat, tuple[str, ...], list[str], frozenset[str] | None]:
-        transforms = transforms_in(module for _, module in _modules(made))
-        return _flatten_parts(made, layout), tuple(_parts(made)), _bare_arrays(made), transforms
+        transforms = transforms_in(module for _, module in modules_in(made))
+        return _flatten_parts(made, layout), tuple(parts_of(made)), _bare_arrays(made), transforms
 
-    flat, parts, bare, transforms = _traced(spec, make, look)
+    flat, parts, bare, transforms = traced(spec, make, look)
     if flat.unsupported or flat.lone:
         raise CheckpointError(*_unusable(spec, flat))
     variables = {
@@ -96,10 +91,10 @@ def restore_target(spec: str, args: Mapping[str, Any] | None = None, layout: Lay
     import jax
 
     def look(made: Any) -> tuple[list[Any], Any]:
-        leaves, treedef = jax.tree.flatten(_saved_pytree(made, layout))
-        return [_as_abstract(leaf) for leaf in leaves], treedef
+        leaves, treedef = jax.tree.flatten(saved_pytree(made, layout))
+        return [as_abstract(leaf) for leaf in leaves], treedef
 
-    leaves, treedef = _traced(spec, _maker(spec, args), look)
+    leaves, treedef = traced(spec, maker(spec, args), look)
     return jax.tree.unflatten(treedef, leaves)
 
 
@@ -117,7 +112,7 @@ def initial_values(
     """
     import jax
 
-    make = _maker(spec, args)
+    make = maker(spec, args)
     constants: dict[KeyPath, Any] = {}
     traced: list[KeyPath] = []
 
@@ -157,125 +152,12 @@ def rng_value(leaf: AbstractLeaf, path: KeyPath, seed: int) -> np.ndarray[Any, A
     raise ValueError(f"`{format_path(path)}` ({leaf}) is neither the key nor the count of an RNG stream")
 
 
-def _maker(spec: str, args: Mapping[str, Any] | None) -> Callable[[], Any]:
-    def rngs() -> Any:
-        from flax import nnx
-
-        return nnx.Rngs(0)
-
-    return bind(spec, load(spec), args or {}, {"rngs": rngs})
-
-
-def _traced(spec: str, make: Callable[[], Any], look: Callable[[Any], T]) -> T:
-    """Makes the template under abstract evaluation; `look` sees what was made, with tracers for arrays."""
-    import jax
-
-    seen: list[T] = []
-
-    def run() -> None:
-        with faithful():
-            seen.append(look(make()))
-
-    with running(spec):
-        jax.eval_shape(run)
-    return seen[0]
-
-
-def _parts(made: Any) -> dict[str, Any]:
-    if type(made) is dict:
-        return {str(name): part for name, part in made.items()}
-    return {str(index): part for index, part in enumerate(made)} if type(made) in (list, tuple) else {}
-
-
 def _flatten_parts(made: Any, layout: Layout) -> Flat:
     """Everything that will be saved; each item of its own is flattened by itself, as it is saved by itself."""
     if layout != "items":
-        return flatten(_states(made), boxed=layout == "state")
-    parts = _item_parts(made)
-    return Flat.joined({name: flatten(_states(part), boxed=True) for name, part in parts.items()})
-
-
-def _saved_pytree(made: Any, layout: Layout) -> Any:
-    if layout == "items":
-        return {name: _states(part) for name, part in _item_parts(made).items()}
-    return _pure(_states(made)) if layout == "pure_dict" else _states(made)
-
-
-def _item_parts(made: Any) -> dict[str, Any]:
-    parts = _parts(made)
-    if not parts:
-        raise CheckpointError(
-            M408.at(
-                f"`layout: items` needs a template that returns a dict of parts, not a {type(made).__name__}",
-                help="return `{name: part}`, or write `target: {layout: state}`",
-            )
-        )
-    return parts
-
-
-def _states(made: Any) -> Any:
-    """What was made, with the state of each module in its place.
-
-    The states are taken together: a Variable that two parts share is saved once, where Flax meets it first.
-    """
-    from flax import nnx
-
-    modules = {index: module for index, (_, module) in enumerate(_modules(made))}
-    joint = nnx.state(modules) if modules else {}
-    placed = _place(made, iter([joint.get(index, _ELSEWHERE) for index in modules]))
-    return nnx.State({}) if placed is _ELSEWHERE else placed
-
-
-def _modules(made: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
-    """Modules and Variables with their key paths, in the order in which Flax visits them."""
-    if _is_module(made):
-        yield path, made
-    elif type(made) is dict:
-        for name in sorted(made, key=str):
-            yield from _modules(made[name], (*path, str(name)))
-    elif type(made) in (list, tuple):
-        for index, part in enumerate(made):
-            yield from _modules(part, (*path, str(index)))
-
-
-def _place(made: Any, states: Iterator[Any]) -> Any:
-    """The same containers with states for modules; a dict loses a part whose Variables are all saved elsewhere."""
-    from flax import nnx
-
-    if _is_module(made):
-        return next(states)
-    if type(made) is dict:
-        placed = {name: _place(made[name], states) for name in sorted(made, key=str)}
-        return {name: placed[name] for name in made if placed[name] is not _ELSEWHERE}
-    if type(made) in (list, tuple):
-        parts = [_place(part, states) for part in made]
-        return type(made)(nnx.State({}) if part is _ELSEWHERE else part for part in parts)
-    return made
-
-
-def _is_module(made: Any) -> bool:
-    from flax import nnx
-
-    return isinstance(made, nnx.Pytree | nnx.Variable)
-
-
-def _pure(saved: Any) -> Any:
-    """The same pytree without Variables."""
-    import jax
-    from flax import nnx
-
-    def strip(node: Any) -> Any:
-        if isinstance(node, nnx.State):
-            return nnx.to_pure_dict(node)
-        return node.get_value() if isinstance(node, nnx.Variable) else node
-
-    return jax.tree.map(strip, saved, is_leaf=lambda node: isinstance(node, nnx.State | nnx.Variable))
-
-
-def _as_abstract(leaf: Any) -> Any:
-    import jax
-
-    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) if isinstance(leaf, jax.Array) else leaf
+        return flatten(states_of(made), boxed=layout == "state")
+    parts = item_parts(made)
+    return Flat.joined({name: flatten(states_of(part), boxed=True) for name, part in parts.items()})
 
 
 def _as_numpy(value: Any) -> np.ndarray[Any, Any]:
@@ -315,7 +197,7 @@ def _bare_arrays(made: Any) -> list[str]:
     """Key paths of arrays that modules hold without a Variable."""
     from flax import nnx
 
-    modules = list(_modules(made))
+    modules = list(modules_in(made))
     if not modules:
         return []
     flat = flatten(nnx.state({index: module for index, (_, module) in enumerate(modules)}), boxed=True)

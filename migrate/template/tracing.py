@@ -8,9 +8,43 @@ take minutes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, TypeVar
+
+from migrate.template.user_code import bind, load, running
+
+T = TypeVar("T")
+
+
+def maker(spec: str, args: Mapping[str, Any] | None) -> Callable[[], Any]:
+    """The template's callable with its arguments.
+
+    Raises:
+      CheckpointError: it cannot be imported or called (M408).
+    """
+
+    def rngs() -> Any:
+        from flax import nnx
+
+        return nnx.Rngs(0)
+
+    return bind(spec, load(spec), args or {}, {"rngs": rngs})
+
+
+def traced(spec: str, make: Callable[[], Any], look: Callable[[Any], T]) -> T:
+    """Makes the template under abstract evaluation; `look` sees what was made, with tracers for arrays."""
+    import jax
+
+    seen: list[T] = []
+
+    def run() -> None:
+        with faithful():
+            seen.append(look(make()))
+
+    with running(spec):
+        jax.eval_shape(run)
+    return seen[0]
 
 
 @contextmanager

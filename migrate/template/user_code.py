@@ -1,7 +1,7 @@
 """Code that the user names: `module:attribute` becomes an object, and what it raises is told in the user's own terms.
 
-A template is the user's program. When it fails, the error that matters is theirs: its type, its message, and the last
-line of theirs that was running; not the frames of this package, of JAX or of Flax around it.
+A template or a probe is the user's program. When it fails, the error that matters is theirs: its type, its message,
+and the last line of theirs that was running; not the frames of this package, of JAX or of Flax around it.
 """
 
 from __future__ import annotations
@@ -20,29 +20,33 @@ from pathlib import Path
 from typing import Any
 
 from migrate.codes import M408
-from migrate.errors import CheckpointError, MigrateError, did_you_mean
+from migrate.errors import CheckpointError, Code, MigrateError, did_you_mean
 
 _MODULE_HELP = "name it as `module:callable`; the current directory is importable"
 
 
-def load(spec: str) -> Any:
+def load(spec: str, code: type[Code] = M408) -> Any:
     """The object that `module:attribute` names; the attribute may be dotted, and the current directory is importable.
 
+    Args:
+      spec: the name.
+      code: what kind of mistake it is when it cannot be had.
+
     Raises:
-      CheckpointError: there is no such module or attribute, or importing it fails (M408).
+      CheckpointError: there is no such module or attribute, or importing it fails (`code`).
     """
     module_name, _, attributes = spec.partition(":")
     if not module_name or not attributes:
-        raise CheckpointError(M408.at(f"`{spec}` is not of the form `module:callable`", help=_MODULE_HELP))
-    with running(spec):
+        raise CheckpointError(code.at(f"`{spec}` is not of the form `module:callable`", help=_MODULE_HELP))
+    with running(spec, code):
         try:
             found = importlib.import_module(module_name)
         except ModuleNotFoundError as error:
             if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
                 raise
-            raise _no_module(spec, error.name) from None
+            raise _no_module(spec, error.name, code) from None
         for name in attributes.split("."):
-            found = _attribute(spec, found, name)
+            found = _attribute(spec, found, name, code)
     return found
 
 
@@ -96,8 +100,12 @@ def _unknown(spec: str, args: Mapping[str, Any], named: Mapping[str, object]) ->
 
 
 @contextmanager
-def running(spec: str) -> Iterator[None]:
-    """Runs the user's code: the current directory is importable, what it prints goes to stderr, its errors are M408."""
+def running(spec: str, code: type[Code] = M408) -> Iterator[None]:
+    """Runs the user's code: the current directory is importable, what it prints goes to stderr, its errors are `code`.
+
+    Raises:
+      CheckpointError: with what it raised and its line.
+    """
     here = str(Path.cwd())
     sys.path.insert(0, here)
     importlib.invalidate_caches()
@@ -107,27 +115,27 @@ def running(spec: str) -> Iterator[None]:
     except MigrateError:
         raise
     except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever the user's code raises is reported as theirs
-        raise CheckpointError(M408.at(f"`{spec}` failed{_place(error)}: {_describe(error)}")) from None
+        raise CheckpointError(code.at(f"`{spec}` failed{_place(error)}: {_describe(error)}")) from None
     finally:
         if here in sys.path:
             sys.path.remove(here)
 
 
-def _no_module(spec: str, name: str) -> CheckpointError:
+def _no_module(spec: str, name: str, code: type[Code]) -> CheckpointError:
     parent, _, last = name.rpartition(".")
     search = getattr(sys.modules.get(parent), "__path__", None) if parent else [str(Path.cwd())]
     hint = did_you_mean(last, (module.name for module in pkgutil.iter_modules(search)))
-    return CheckpointError(M408.at(f"`{spec}`: there is no module `{name}`", help=hint or _MODULE_HELP))
+    return CheckpointError(code.at(f"`{spec}`: there is no module `{name}`", help=hint or _MODULE_HELP))
 
 
-def _attribute(spec: str, owner: Any, name: str) -> Any:
+def _attribute(spec: str, owner: Any, name: str, code: type[Code]) -> Any:
     try:
         return getattr(owner, name)
     except AttributeError:
         where = f"`{getattr(owner, '__name__', type(owner).__name__)}`"
         names = [other for other in dir(owner) if not other.startswith("__")]
         raise CheckpointError(
-            M408.at(f"`{spec}`: {where} has no attribute `{name}`", help=did_you_mean(name, names))
+            code.at(f"`{spec}`: {where} has no attribute `{name}`", help=did_you_mean(name, names))
         ) from None
 
 
@@ -156,7 +164,7 @@ def _line(filename: str, number: int) -> str:
 def _is_users(filename: str) -> bool:
     return (
         not filename.startswith("<")
-        and not Path(filename).is_relative_to(Path(__file__).parent)
+        and not Path(filename).is_relative_to(Path(__file__).parents[1])
         and not _installed(filename)
     )
 

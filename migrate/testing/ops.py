@@ -6,13 +6,14 @@ A new op needs a strategy here, in `_CASES`; the test over the whole registry fa
 from __future__ import annotations
 
 import math
+from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from hypothesis import strategies as st
 
 from migrate import dtypes
-from migrate.ops.base import NotInvertible, Op, avals
+from migrate.ops.base import NotInvertible, Op, avals, wide
 from migrate.ops.call import Call
 from migrate.ops.cast import Cast
 from migrate.ops.concat import Concat
@@ -59,7 +60,7 @@ NUMBERS = tuple(name for name in DTYPES if kind(name) != "key")
 
 
 def check_op_laws(op: Op, arrays: Sequence[Array]) -> None:
-    """Asserts the three laws for one op on arrays that fit it.
+    """Asserts the four laws for one op on arrays that fit it.
 
     Every bit must come back; only where the dtype changes on the way is one NaN as good as another.
 
@@ -72,6 +73,7 @@ def check_op_laws(op: Op, arrays: Sequence[Array]) -> None:
     inferred = op.infer(*before)
     assert avals(*results) == inferred, f"{op} promises {inferred} and makes {avals(*results)}"
     assert originals == [array.tobytes() for array in arrays], f"{op} changes its input"
+    _check_axes(op, arrays, results)
     back = op.inverse(*before)
     if isinstance(back, NotInvertible):
         assert not op.exact, f"{op} is exact and has no inverse"
@@ -82,6 +84,20 @@ def check_op_laws(op: Op, arrays: Sequence[Array]) -> None:
         restored = back.apply(*results)
         same = _same_bits if {a.dtype for a in before} == {a.dtype for a in inferred} else _same_values
         assert all(map(same, arrays, restored)), f"{back} does not bring back what {op} was given"
+
+
+def _check_axes(op: Op, arrays: Sequence[Array], results: Sequence[Array]) -> None:
+    if not op.keeps_axes(*avals(*arrays)):
+        return
+    before, after = (side[0].reshape(wide(side[0].shape)) for side in (arrays, results))
+    same = _same_bits if before.dtype == after.dtype else _same_shape
+    orders = permutations(range(before.ndim))
+    assert len(arrays) == len(results) == 1, f"{op} keeps the axes of {len(arrays)} arrays in {len(results)}"
+    assert any(same(before.transpose(order), after) for order in orders), f"{op} does not keep the axes"
+
+
+def _same_shape(a: Array, b: Array) -> bool:
+    return bool(a.shape == b.shape)
 
 
 def _same_bits(a: Array, b: Array) -> bool:

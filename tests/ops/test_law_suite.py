@@ -21,6 +21,11 @@ class Odd(Op):
     back: object = None
     spoil: bool = False
     result: float = 1.0
+    axes: bool = False
+
+    def keeps_axes(self, *inputs):
+        del inputs
+        return self.axes
 
     def infer(self, *inputs):
         return tuple(AbstractArray(array.shape, self.promise) for array in inputs)
@@ -51,6 +56,7 @@ def test_an_op_that_keeps_the_laws_passes():
         (Odd(back=NotInvertible("no way")), "is exact and has no inverse"),
         (Odd(spoil=True), "changes its input"),
         (Odd(result=2.0), "does not bring back"),
+        (Odd(result=2.0, axes=True), "does not keep the axes"),
     ],
 )
 def test_an_op_that_breaks_a_law_fails(op, message):

@@ -46,12 +46,19 @@ def test_a_place_beyond_the_end_of_the_file_is_no_reason_to_fail():
     assert "M103" in draw_findings(findings([M103.at("x", span=Span("rules.yaml", 99, 1, 99, 2))], text_of))
 
 
-def test_many_key_paths_are_counted_until_asked_for():
-    found = findings([M204.at("never written", paths=[f"p/{i}" for i in range(30)])])
-    assert "  p/19\n" in draw_findings(found)
-    assert "  p/20\n" not in draw_findings(found)
+def test_many_key_paths_are_collapsed_until_asked_for():
+    found = findings([M204.at("never written", paths=[f"p/{i}/{name}" for i in range(30) for name in ("a", "b")])])
+    assert "  |   p/{0..29}/{a,b}\n" in draw_findings(found)
+    assert "  p/29/b\n" in draw_findings(found, verbose=True)
+
+
+def test_many_lines_of_key_paths_are_counted_until_asked_for():
+    words = [f"{a}{b}/{b}{a}" for a in "abcdef" for b in "vwxyz"]
+    found = findings([M204.at("never written", paths=words)])
+    assert "  dz/zd\n" in draw_findings(found)
+    assert "  ev/ve\n" not in draw_findings(found)
     assert "… 10 more (-v lists them)" in draw_findings(found)
-    assert "  p/29\n" in draw_findings(found, verbose=True)
+    assert "  fz/zf\n" in draw_findings(found, verbose=True)
 
 
 def test_many_findings_of_one_code_are_counted_until_asked_for():

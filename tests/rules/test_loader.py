@@ -65,6 +65,7 @@ rules:
   - create: {{to: [scale, shift], init: {{constant: 1.5}}, optional: true}}
 follow: off
 unmatched: {{source: drop, target: template}}
+probe: my_probe:probe
 """
 
 
@@ -105,6 +106,7 @@ def test_a_whole_rule_file_is_read():
     assert "kr_lpr.model:make_model" == target.template
     assert {"num_classes": 85, "names": ["a", "no"]} == target.args
     assert (False, "drop", "template") == (rules.follow, rules.unmatched_source, rules.unmatched_target)
+    assert "my_probe:probe" == rules.probe
     assert [Move] * 7 + [Drop] * 3 + [Create] * 3 == [type(rule) for rule in rules.rules]
     assert Span("whole.yaml", 3, 1, 3, 7) == rules.source.span
 
@@ -125,6 +127,12 @@ def test_what_a_rule_file_leaves_out_has_its_default():
         rules.target.args,
         rules.target.layout,
     )
+
+
+def test_a_probe_is_a_module_and_a_function():
+    (finding,) = refused("migrate: 1\nrules: []\nprobe: my_probe.py\n")
+    assert "M104" == finding.code
+    assert "`probe` must be `module:callable`" in finding.message
 
 
 def test_a_line_is_a_move():
