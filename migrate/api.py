@@ -112,6 +112,10 @@ class Checkpoint:
             raise KeyError(_no_such_leaf(key_path, self.tree))
         return self.reader.read(key_path)
 
+    def read_all(self) -> dict[KeyPath, Value]:
+        """Every leaf's value by key path, several at a time; the arrays of a mapped file are views of it."""
+        return self.reader.read_all()
+
     def close(self) -> None:
         """Release files; reading is over."""
         self.reader.close()

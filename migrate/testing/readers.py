@@ -19,7 +19,7 @@ import tensorstore as ts
 
 from migrate import dtypes
 from migrate.formats.base import Reader, Value
-from migrate.tree import AbstractLeaf, KeyPath, format_path, parse_path
+from migrate.tree import AbstractLeaf, format_path, parse_path
 
 Open = Callable[[], Reader]
 
@@ -126,11 +126,6 @@ def same_value(one: Value, other: Value) -> bool:
         same_form = left.dtype == right.dtype and left.shape == right.shape
         return bool(same_form and left.tobytes() == right.tobytes())
     return type(one) is type(other) and repr(one) == repr(other)
-
-
-def read_all(reader: Reader) -> dict[KeyPath, Value]:
-    """Every leaf's value by key path."""
-    return {path: reader.read(path) for path in reader.abstract().tree.leaves}
 
 
 def _mismatch(leaf: AbstractLeaf, value: Value) -> str | None:

@@ -47,7 +47,7 @@ def page(figures, machine, runs):
         "all that the process read and wrote, Python modules and JSON included.",
         work_table(figures),
         "## Reading",
-        "Every leaf into NumPy memory, 1 GB; seconds beyond imports, and the peak of the whole process.",
+        "Every leaf into NumPy, and hashed, 1 GB; seconds beyond imports, and the peak of the whole process.",
         reading_table(figures),
         "## What must hold",
         bars_table(bars(figures)),

@@ -22,7 +22,7 @@ from migrate.engine.safetensors_file import SafetensorsFile
 from migrate.errors import PlanError, RefusedError, StoppedError, UsageError, VerifyError
 from migrate.formats.detect import open_reader
 from migrate.formats.safetensors_header import DTYPES
-from migrate.testing.readers import read_all, same_value
+from migrate.testing.readers import same_value
 from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree
 from tests.engine import killed
 from tests.engine.sources import MIXED_RULES, every_kind, mixed, opened, plan_for, save
@@ -110,7 +110,7 @@ def test_reading_what_was_written_gives_back_the_tree_and_its_values(suffix, nod
         found = reader.abstract()
         assert held.signature == found.tree.signature
         assert held.containers == found.tree.containers
-        for key, value in read_all(reader).items():
+        for key, value in reader.read_all().items():
             assert value is None or same_value(np.asarray(values[key]), np.asarray(value)), key
         if suffix == "safetensors":
             assert tree.signature == found.tree.signature
@@ -321,7 +321,7 @@ def without_dates(path):
         found = reader.abstract()
         record = {**found.metadata["migrate"], "code": ""}  # the working tree may change while tests run
         history = [{**row, "date": ""} for row in record["history"]]
-        values = {key: np.asarray(value).tobytes() for key, value in read_all(reader).items()}
+        values = {key: np.asarray(value).tobytes() for key, value in reader.read_all().items()}
     return found.tree, json.dumps({**record, "history": history}), values
 
 

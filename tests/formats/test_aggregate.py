@@ -10,7 +10,7 @@ from flax import serialization
 
 from migrate.errors import CheckpointError
 from migrate.formats.detect import open_reader
-from migrate.testing.readers import check_reader, read_all
+from migrate.testing.readers import check_reader
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_placeholders_lead_to_the_arrays_beside_the_file(item, prefix, era):
     check_reader(lambda: open_reader(folder))
     with open_reader(folder) as reader:
         drivers = {path[0]: leaf.storage.driver for path, leaf in reader.abstract().tree.leaves.items()}
-        values = read_all(reader)
+        values = reader.read_all()
         assert ("orbax zarr", era) == (reader.abstract().format, reader.abstract().era)
     assert {"w": "zarr2", "opt": "zarr2", "note": "json", "b": "msgpack"} == drivers
     assert ((4, 3), 3, "hello") == (values["w",].shape, int(values["opt", "m"]), values["note",])
@@ -58,7 +58,7 @@ def test_placeholders_lead_to_the_arrays_beside_the_file(item, prefix, era):
 
 def test_the_bare_name_of_an_array_stands_for_it(item):
     with open_reader(item({"w": "w", "opt": {"m": "opt.m"}, "text": "w"})) as reader:
-        values = read_all(reader)
+        values = reader.read_all()
     assert ((4, 3), "w") == (values["w",].shape, values["text",])
 
 
@@ -89,7 +89,7 @@ def test_values_inside_keep_the_kinds_that_the_metadata_declares(item):
     }
     with open_reader(item(tree, declared)) as reader:
         found = reader.abstract().tree
-        values = read_all(reader)
+        values = reader.read_all()
     kinds = {path[0]: str(leaf) for path, leaf in found.leaves.items()}
     assert {
         "w": "float32[4,3]",

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from migrate.errors import CheckpointError
 from migrate.formats.detect import open_reader
-from migrate.testing.readers import read_all
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n"
 
@@ -21,7 +20,7 @@ def refusal(path):
     """The one diagnostic with which opening or reading everything fails, in a moment even on a busy machine."""
     start = time.monotonic()
     with pytest.raises(CheckpointError) as caught, open_reader(path) as reader:
-        read_all(reader)
+        reader.read_all()
     assert time.monotonic() - start < 15
     (diagnostic,) = caught.value.diagnostics
     assert diagnostic.help
@@ -285,7 +284,7 @@ def test_a_damaged_database_is_read_or_refused_and_nothing_else(written, tmp_pat
     file.write_bytes(content)
     try:
         with open_reader(folder) as reader:
-            values = read_all(reader)
+            values = reader.read_all()
     except CheckpointError:
         return
     assert all(value is None or np.asarray(value) is not None for value in values.values())

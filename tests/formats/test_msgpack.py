@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from migrate.errors import CheckpointError
 from migrate.formats.detect import open_reader
-from migrate.testing.readers import check_reader, read_all, same_value
+from migrate.testing.readers import check_reader, same_value
 
 TREE = {
     "params": {
@@ -61,7 +61,7 @@ def test_a_file_of_any_name_keeps_the_laws(file):
 
 def test_every_leaf_comes_back_with_its_kind_and_every_bit(file):
     with open_reader(file(TREE)) as reader:
-        found = read_all(reader)
+        found = reader.read_all()
         kinds = {path[0]: str(leaf) for path, leaf in reader.abstract().tree.leaves.items() if len(path) == 1}
     assert same_value(TREE["params"]["Dense_0"]["kernel"], found["params", "Dense_0", "kernel"])
     assert same_value(TREE["params"]["Dense_0"]["bias"], found["params", "Dense_0", "bias"])
@@ -102,7 +102,7 @@ def test_orbax_lists_and_tuples_are_containers(file):
     content = msgpack.packb({"list": [1, [2], []], "tuple": msgpack.ExtType(4, msgpack.packb([3, 4]))})
     with open_reader(file(content)) as reader:
         tree = reader.abstract().tree
-        values = read_all(reader)
+        values = reader.read_all()
     assert {("list",): "list", ("list", "1"): "list", ("tuple",): "tuple"} == tree.containers
     assert (1, 2, 3, 4) == (values["list", "0"], values["list", "1", "0"], values["tuple", "0"], values["tuple", "1"])
     assert "empty list" == str(tree.leaves["list", "2"])
@@ -194,7 +194,7 @@ def test_named_tuples_of_the_first_versions_are_dicts_of_their_fields(file):
     path = file({"opt": {"0": named_tuple("Adam", count=1, mu={"w": 2.5}), "1": named_tuple("Empty")}})
     check_reader(lambda: open_reader(path))
     with open_reader(path) as reader:
-        values, notes = read_all(reader), reader.abstract().notes
+        values, notes = reader.read_all(), reader.abstract().notes
     assert {("opt", "0", "count"): 1, ("opt", "0", "mu", "w"): 2.5, ("opt", "1"): None} == values
     assert [("M410", ("opt/0", "opt/1"))] == [(note.code, note.paths) for note in notes]
 
@@ -237,7 +237,7 @@ def test_what_flax_writes_is_what_is_read(tree):
         path = Path(folder, "file")
         path.write_bytes(serialization.msgpack_serialize(tree))
         with open_reader(path, unbox="never") as reader:
-            found = read_all(reader)
+            found = reader.read_all()
     expected = dict(leaves_of(tree))
     assert expected.keys() == found.keys()
     for name, value in expected.items():
@@ -257,6 +257,6 @@ def test_a_damaged_file_is_read_or_refused_and_nothing_else(changes):
         path.write_bytes(content)
         try:
             with open_reader(path) as reader:
-                read_all(reader)
+                reader.read_all()
         except CheckpointError:
             pass

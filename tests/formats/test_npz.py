@@ -9,12 +9,12 @@ import pytest
 
 from migrate.errors import CheckpointError
 from migrate.formats.detect import open_reader
-from migrate.testing.readers import check_reader, read_all, same_value
+from migrate.testing.readers import check_reader, same_value
 
 
 def refusals(path):
     with pytest.raises(CheckpointError) as caught, open_reader(path) as reader:
-        read_all(reader)
+        reader.read_all()
     return caught.value.diagnostics
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from migrate.errors import CheckpointError
 from migrate.formats.detect import open_reader
 from migrate.formats.ocdbt_early import is_early, read_entries, value_of
-from migrate.testing.readers import check_reader, read_all
+from migrate.testing.readers import check_reader
 
 HERE = Path(__file__).parent / "tensorstore_0_1_35"
 
@@ -31,7 +31,7 @@ def test_today_s_tensorstore_does_not_read_it():
 def test_an_item_reads_as_it_was_written():
     check_reader(lambda: open_reader(HERE / "item"))
     with open_reader(HERE / "item") as reader:
-        checkpoint, values = reader.abstract(), read_all(reader)
+        checkpoint, values = reader.abstract(), reader.read_all()
     assert ("orbax ocdbt", "orbax 0.1.7 or orbax-checkpoint 0.1.8, with tensorstore 0.1.35") == (
         checkpoint.format,
         checkpoint.era,

@@ -7,7 +7,7 @@ import pytest
 
 from migrate.errors import CheckpointError
 from migrate.formats.detect import open_reader
-from migrate.testing.readers import check_reader, read_all
+from migrate.testing.readers import check_reader
 
 GOLDEN = Path(ocp1.__file__).parent / "_src/testing/compatibility/checkpoints"
 LOST = ("missing_pytree_data_dir_d", "missing_pytree_data_file_manifest.ocdbt")
@@ -42,4 +42,4 @@ def test_it_reads_whole_or_is_refused_with_the_reason(path):
     else:
         check_reader(lambda: open_reader(path))
         with open_reader(path) as reader:
-            assert 2 == len(read_all(reader))
+            assert 2 == len(reader.read_all())

@@ -8,7 +8,7 @@ import orbax.checkpoint as ocp
 import pytest
 
 from migrate.formats.detect import open_reader
-from migrate.testing.readers import check_reader, read_all, same_value
+from migrate.testing.readers import check_reader, same_value
 
 TREE_NAMES = ("typical", "odd_names", "dtypes")
 WRITER_NAMES = ("ocdbt_zarr2", "plain_zarr2", "ocdbt_zarr3", "plain_zarr3", "standard", "manager", "version_1")
@@ -49,7 +49,7 @@ def test_every_leaf_reads_as_orbax_restores_it(written, writer, tree):
     folder = written(writer, tree)
     expected = {path: as_stored(value) for path, value in flat(restored_by_orbax(folder))}
     with open_reader(folder, unbox="never") as reader:
-        found = read_all(reader)
+        found = reader.read_all()
     assert expected.keys() == found.keys()
     for path, value in expected.items():
         assert same_value(value, found[path]), path
@@ -60,7 +60,7 @@ def test_strings_and_numpy_scalars_read_as_they_were_saved(written):
     folder = written("ocdbt_zarr2", "host")
     expected = dict(flat(restored_by_orbax(folder)))
     with open_reader(folder) as reader:
-        found = read_all(reader)
+        found = reader.read_all()
     assert expected.keys() == found.keys()
     assert ("héllo", "") == (found["name",], found["deep", "text"])
     assert (np.float32(2.5), np.float32) == (found["narrow",], type(found["narrow",]))

@@ -10,7 +10,7 @@ import tensorstore as ts
 
 from migrate.errors import CheckpointError
 from migrate.formats.detect import open_reader
-from migrate.testing.readers import check_reader, read_all, same_value
+from migrate.testing.readers import check_reader, same_value
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def note_codes(reader):
 def test_the_part_of_the_only_process_is_read_with_a_note(unmerged, written):
     check_reader(lambda: open_reader(unmerged))
     with open_reader(unmerged) as reader, open_reader(written("ocdbt_zarr2", "typical")) as whole:
-        expected, found = read_all(whole), read_all(reader)
+        expected, found = whole.read_all(), reader.read_all()
         assert "M410" in note_codes(reader)
     assert all(same_value(expected[path], found[path]) for path in expected)
 

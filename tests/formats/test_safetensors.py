@@ -14,7 +14,7 @@ from safetensors import TensorSpec, serialize
 from migrate.errors import CheckpointError
 from migrate.formats.detect import open_reader
 from migrate.formats.safetensors_header import DTYPES, read_header, write_header
-from migrate.testing.readers import check_reader, read_all, same_value
+from migrate.testing.readers import check_reader, same_value
 
 
 def save(path, tensors, metadata=None):
@@ -46,7 +46,7 @@ def notes(path):
 
 def refusals(path):
     with pytest.raises(CheckpointError) as caught, open_reader(path) as reader:
-        read_all(reader)
+        reader.read_all()
     return caught.value.diagnostics
 
 
