@@ -24,6 +24,12 @@ rules:
   - from: "params/embed/embedding"
     to: "params/embed/embedding"
     ops: [transpose, {cast: {to: bfloat16, lossy: true}}]
+  - from: "opt_state/0/{slot:mu|nu}/block_{i}/{part}/{name}/kernel"
+    to: "opt_state/0/{slot}/blocks/{i}/{part}/{name}/kernel"
+    ops: [transpose, {cast: {to: bfloat16, lossy: true}}]
+  - from: "opt_state/0/{slot:mu|nu}/embed/embedding"
+    to: "opt_state/0/{slot}/embed/embedding"
+    ops: [transpose, {cast: {to: bfloat16, lossy: true}}]
   - "params/block_{i}/{part}/{name}/bias -> params/blocks/{i}/{part}/{name}/bias"
   - "params/block_{i}/{norm}/scale -> params/blocks/{i}/{norm}/scale"
 """
