@@ -46,8 +46,8 @@ def forms(segment: str) -> frozenset[str]:
     own = "".join(words(segment))
     called = {own}
     for name, others in SYNONYMS.items():
-        names = {name.lower(), *(other.replace("_", "").lower() for other in others)}
-        if own == name.lower() or own.removesuffix("s") in names or own in names:
+        names = {each.replace("_", "").lower() for each in (name, *others)}
+        if own in names or own.removesuffix("s") in names:
             called |= names
     return frozenset(called)
 
