@@ -65,7 +65,7 @@ def lay_out(tree: AbstractTree, variables: Mapping[KeyPath, str] | None = None) 
         if not found.has_data or found.aval is None:
             continue
         role = _role(path, found, known.get(path))
-        place, collection = _place(path) if role == "model" else (path, None)
+        place, collection = _place(path) if role in ("model", "rng") else (path, None)
         kind = known.get(path) or (COLLECTIONS.get(collection) if collection else None)
         if (role, place) in leaves:  # two collections of one module have arrays of one name
             place = (*place[:-1], f"{place[-1]} of {collection}")
