@@ -70,7 +70,7 @@ class _Run:
     def solution(self) -> Solution:
         self._same_place()
         self._sequences()
-        self._take(fuse(self.source, self.target))
+        self._take(fuse(self.source, self.target, lead=self.lead))
         self._layers()
         return Solution(tuple(self._with_doubts()))
 
@@ -96,7 +96,8 @@ class _Run:
         }
         for unit in units(kept):
             paths = [unit.leaf(name) for name, _ in unit.leaves]
-            pairs = self._take(Pair((End(path),), (End(path),), (), "the same key path") for path in paths)
+            reason = "the same key path" if self.top else ""
+            pairs = self._take(Pair((End(path),), (End(path),), (), reason) for path in paths)
             if not self.top:
                 self.blocks.append(Block(unit, unit, pairs, None, layer=True))
 

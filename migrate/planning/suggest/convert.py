@@ -44,17 +44,23 @@ def convert(source: Shape, target: Shape, *, lead: bool = False) -> Conversion |
         return SAME
     if math.prod(source) != math.prod(target):
         return None
-    return _ones(source, target) or _regrouped(source, target, lead=lead) or _turned(source, target, lead=lead)
+    return _ones(source, target, lead=lead) or _regrouped(source, target, lead=lead) or _turned(source, target, lead=lead)
 
 
-def _ones(source: Shape, target: Shape) -> Conversion | None:
+def _ones(source: Shape, target: Shape, *, lead: bool) -> Conversion | None:
     """One axis of size 1 more or less."""
     if len(source) == len(target) + 1:
-        axis = next((i for i in range(len(source)) if source[i] == 1 and (*source[:i], *source[i + 1 :]) == target), None)
-        return None if axis is None else Conversion((f"squeeze: {{axis: {axis - len(source)}}}",), 0.02)
+        return _one(source, target, "squeeze", lead=lead)
     if len(target) == len(source) + 1:
-        axis = next((i for i in range(len(target)) if target[i] == 1 and (*target[:i], *target[i + 1 :]) == source), None)
-        return None if axis is None else Conversion((f"expand_dims: {{axis: {axis - len(target)}}}",), 0.02)
+        return _one(target, source, "expand_dims", lead=lead)
+    return None
+
+
+def _one(longer: Shape, shorter: Shape, op: str, *, lead: bool) -> Conversion | None:
+    """The op for the axis of size 1 that only the longer shape has."""
+    for axis, size in enumerate(longer):
+        if size == 1 and (*longer[:axis], *longer[axis + 1 :]) == shorter:
+            return Conversion((f"{op}: {{axis: {axis - len(longer) if lead else axis}}}",), 0.02)
     return None
 
 

@@ -45,10 +45,14 @@ FUSIONS = (
 )
 
 
-def fuse(source: Scope, target: Scope) -> tuple[Pair, ...]:
+def fuse(source: Scope, target: Scope, *, lead: bool) -> tuple[Pair, ...]:
     """Sources that are joined into one target, and sources that are cut into several."""
-    joined = [pair for parts in FUSIONS for pair in _joins(parts, source, target)]
-    cut = [_backwards(pair, source, target) for parts in FUSIONS for pair in _joins(parts, target, source)]
+    joined = [pair for parts in FUSIONS for pair in _joins(parts, source, target, lead=lead)]
+    cut = [
+        _backwards(pair, source, target, lead=lead)
+        for parts in FUSIONS
+        for pair in _joins(parts, target, source, lead=lead)
+    ]
     taken: set[tuple[str, KeyPath]] = set()
     kept: list[Pair] = []
     for pair in (*joined, *filter(None, cut)):
@@ -59,7 +63,7 @@ def fuse(source: Scope, target: Scope) -> tuple[Pair, ...]:
     return tuple(kept)
 
 
-def _joins(parts: Parts, many: Scope, one: Scope) -> Iterator[Pair]:
+def _joins(parts: Parts, many: Scope, one: Scope, *, lead: bool) -> Iterator[Pair]:
     """Pairs of several arrays on the side that has them apart and one on the other side."""
     for parent, members in _siblings(parts, many).items():
         names = set.intersection(*({path[-1] for path in many if path[:-1] == (*parent, m)} for m in members))
@@ -68,7 +72,7 @@ def _joins(parts: Parts, many: Scope, one: Scope) -> Iterator[Pair]:
             wholes = [
                 (path, ops)
                 for path in one
-                if path[-1] == name and path not in many and (ops := _joined(parts, many, sources, one, path))
+                if path[-1] == name and path not in many and (ops := _joined(parts, [many[source] for source in sources], one[path], lead=lead))
             ]
             wholes = [whole for whole in wholes if parts.whole in (None, whole[0][-2] if len(whole[0]) > 1 else None)]
             if wholes:
@@ -102,34 +106,31 @@ def _calls(part: str, name: str) -> bool:
     return written in forms(part) - {"proj", "out"} or written.removesuffix("proj") == part
 
 
-def _joined(
-    parts: Parts, many: Scope, sources: list[KeyPath], one: Scope, path: KeyPath
-) -> tuple[OpText, ...] | None:
+def _joined(parts: Parts, items: list[Item], whole: Item, *, lead: bool) -> tuple[OpText, ...] | None:
     """The ops that join the sources into the target; None when their shapes do not allow it."""
-    items, whole = [many[source] for source in sources], one[path]
     if not all(kinds_agree(item.kind, whole.kind) for item in items) or not whole.shape:
         return None
-    return _concatenated(items, whole) or (None if parts.whole else _stacked(items, whole))
+    return _concatenated(items, whole, lead=lead) or (None if parts.whole else _stacked(items, whole, lead=lead))
 
 
-def _concatenated(items: list[Item], whole: Item) -> tuple[OpText, ...] | None:
+def _concatenated(items: list[Item], whole: Item, *, lead: bool) -> tuple[OpText, ...] | None:
     rows = math.prod(whole.shape[:-1])
     sizes = [math.prod(item.shape) // rows if rows else 0 for item in items]
     if sum(sizes) != whole.shape[-1] or 0 in sizes:
         return None
     ways = {
-        found.ops if (found := convert(item.shape, (*whole.shape[:-1], size), lead=True)) and not found.open else None
+        found.ops if (found := convert(item.shape, (*whole.shape[:-1], size), lead=lead)) and not found.open else None
         for item, size in zip(items, sizes, strict=True)
     }
     first = next(iter(ways))
     return (*first, "concat: {axis: -1}") if len(ways) == 1 and first is not None else None
 
 
-def _stacked(items: list[Item], whole: Item) -> tuple[OpText, ...] | None:
+def _stacked(items: list[Item], whole: Item, *, lead: bool) -> tuple[OpText, ...] | None:
     shapes = {item.shape for item in items}
     for axis, size in enumerate(whole.shape):
         rest = (*whole.shape[:axis], *whole.shape[axis + 1 :])
-        found = convert(next(iter(shapes)), rest, lead=True) if len(shapes) == 1 and size == len(items) else None
+        found = convert(next(iter(shapes)), rest, lead=lead) if len(shapes) == 1 and size == len(items) else None
         if found is not None and not found.open:
             return (*found.ops, f"stack: {{axis: {axis - len(whole.shape)}}}")
     return None
@@ -153,12 +154,12 @@ def _interleaved(parts: Parts, ops: tuple[OpText, ...]) -> tuple[str, ...]:
     left = merged.partition('"')[2].partition(" ->")[0].split()
     *outer, heads, size = left
     apart = " ".join((*outer, heads))
-    back = f'"{apart} p {size} -> {" ".join(outer)} ({heads} p {size})"'
+    back = f'"{apart} p {size} -> {" ".join((*outer, f"({heads} p {size})"))}"'
     ops = f"[{{expand_dims: {{axis: -2}}}}, {{concat: {{axis: -2}}}}, {{rearrange: {back}}}]"
     return (f"heads side by side, each with its {', '.join(parts.names)}: ops: {ops}",)
 
 
-def _backwards(pair: Pair, source: Scope, target: Scope) -> Pair | None:
+def _backwards(pair: Pair, source: Scope, target: Scope, *, lead: bool) -> Pair | None:
     """The way from the joined array to its parts."""
     whole, wanted = source[pair.targets[0].path], [target[end.path] for end in pair.sources]
     last = pair.ops[-1]
@@ -167,7 +168,7 @@ def _backwards(pair: Pair, source: Scope, target: Scope) -> Pair | None:
     rows = math.prod(whole.shape[:-1])
     sizes = [math.prod(item.shape) // rows for item in wanted]
     ways = {
-        found.ops if (found := convert((*whole.shape[:-1], size), item.shape, lead=True)) else None
+        found.ops if (found := convert((*whole.shape[:-1], size), item.shape, lead=lead)) else None
         for item, size in zip(wanted, sizes, strict=True)
     }
     first = next(iter(ways))

@@ -34,6 +34,10 @@ class Generaliser:
         merged = self._by_choice(by_index(self._by_module(moving), self.fits))
         return sorted(merged, key=lambda row: natural_key(min(row.claims, key=natural_key)))
 
+    def places(self, rows: Sequence[Row]) -> list[Row]:
+        """Rows in fewer words, but with every name spelled out."""
+        return by_index(self._by_module(rows), self.fits)
+
     def fits(self, row: Row) -> bool:
         """Whether the row's patterns take just the leaves that it claims, and each of them once."""
         taken = [self._claimed(pattern(source)) for source in row.sources]

@@ -173,7 +173,8 @@ def _head(
         lines.append(f"{len(doubts)} source leaves could go elsewhere by their shapes: look for `unproved`.")
     left = len(rest.sources) + len(rest.targets)
     if left:
-        lines.append(f"{left} leaves found no place: they are listed at the end, and the plan refuses to go without them.")
+        found = "1 leaf found" if left == 1 else f"{left} leaves found"
+        lines.append(f"{found} no place: listed at the end; the plan refuses to go without.")
     return lines
 
 

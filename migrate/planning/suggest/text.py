@@ -76,8 +76,8 @@ def _field(lead: str, name: str, value: str, listed: Sequence[str]) -> Iterator[
 
 def _why(rule: Row) -> str:
     numbered = any("{" in segment for side in rule.sources for segment in side)
-    reasons = ", ".join(rule.reasons) or "nothing else fits its shape"
-    return f"{reasons}; by number" if numbered else reasons
+    reasons = ", ".join(rule.reasons) or "by shape"
+    return f"{reasons}; layers by number" if numbered else reasons
 
 
 def _doubts(rule: Row, generaliser: Generaliser) -> Iterator[str]:
@@ -94,14 +94,16 @@ def _doubts(rule: Row, generaliser: Generaliser) -> Iterator[str]:
 def _alternatives(rule: Row, generaliser: Generaliser) -> Iterator[str]:
     """Other places in the same few words as the rule, and other ops."""
     doubts = [(path, doubt) for path, doubt in rule.doubts if doubt.others]
+    places: dict[str, list[str]] = {}
     for rank in range(max((len(doubt.others) for _, doubt in doubts), default=0)):
         rows = [
             Row((text_of(path),), (_marked(doubt.others[rank], rule),), (), frozenset({path}), frozenset())
             for path, doubt in doubts
             if len(doubt.others) > rank and _is_first(doubt.others[rank], rule)
         ]
-        for row in generaliser.rules(rows):
-            yield f"{pattern(row.sources[0])} -> {pattern(row.targets[0])}"
+        for row in generaliser.places(rows):
+            places.setdefault(pattern(row.sources[0]), []).append(pattern(row.targets[0]))
+    yield from (f"{source} -> {' | '.join(targets)}" for source, targets in places.items())
     yield from (way for _, doubt in rule.doubts for way in doubt.ways)
 
 
