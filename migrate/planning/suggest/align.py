@@ -8,9 +8,11 @@ the same question is asked again. Layers that remain are assigned all at once by
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from collections.abc import Sequence as Sequence_
 from dataclasses import dataclass
 
+from migrate.planning.suggest.assign import assign
 from migrate.planning.suggest.doubts import Block, doubt_blocks, doubt_shape, turned
 from migrate.planning.suggest.fit import Fit, fit, kinds_agree, names_alike
 from migrate.planning.suggest.fusion import fuse
@@ -21,6 +23,11 @@ from migrate.tree import KeyPath, natural_key
 
 _WORTH_A_PLACE = 10.0
 """What it is worth that a layer finds a place at all: more than any likeness of names."""
+
+_ORDER_COUNTS = 0.35
+"""What it is worth that two layers stand in the same place among their like."""
+
+_ROOT: KeyPath = ("",)
 
 _ALIKE_ENOUGH = 0.5
 """The share of shapes that two sequences of blocks have in common, at the least, when they differ."""
@@ -114,8 +121,14 @@ class _Run:
         right = [one for one in rung.theirs if self._open(one, theirs, self.target)]
         if not left or not right:
             return
-        matched = assign(len(left), len(right), lambda i, j: 1 + similarity(left[i].node, right[j].node))
-        for i, j in sorted(matched, key=lambda pair: -similarity(left[pair[0]].node, right[pair[1]].node)):
+        ranks = _ranks([one.node or _ROOT for one in left]), _ranks([one.node or _ROOT for one in right])
+
+        def worth(i: int, j: int) -> float:
+            alike = similarity(left[i].node, right[j].node)
+            return 1 + alike + _ORDER_COUNTS * _near(ranks[0][i], ranks[1][j])
+
+        matched = assign(len(left), len(right), worth)
+        for i, j in sorted(matched, key=lambda pair: -worth(*pair)):
             if self._open(left[i], mine, self.source) and self._open(right[j], theirs, self.target):
                 self._match(left[i], right[j], mine, theirs, exact=rung.exact)
 
@@ -149,14 +162,14 @@ class _Run:
                 found = fit(one, other, lead=self.lead)
                 if found is not None:
                     fits[i, j] = found
-        ranks = _ranks(mine), _ranks(theirs)
+        ranks = _ranks([unit.path for unit in mine]), _ranks([unit.path for unit in theirs])
 
         def worth(i: int, j: int) -> float:
             found = fits.get((i, j))
             if found is None:
                 return 0.0
-            near = 1 - abs(ranks[0][i] - ranks[1][j])
-            return _WORTH_A_PLACE * found.share + names_alike(mine[i], theirs[j]) - found.cost + 0.15 * near
+            alike = names_alike(mine[i], theirs[j]) + _ORDER_COUNTS * _near(ranks[0][i], ranks[1][j])
+            return _WORTH_A_PLACE * found.share + alike - found.cost
 
         for i, j in assign(len(mine), len(theirs), worth):
             self._layer(mine[i], theirs[j], fits[i, j])
@@ -178,18 +191,6 @@ class _Run:
         left = [Block(unit, None, range(0), None, layer=True) for unit in units(self.source)]
         right = [Block(None, unit, range(0), None, layer=True) for unit in units(self.target)]
         return doubt_blocks(self.pairs, [*self.blocks, *left, *right], lead=self.lead)
-
-
-def assign(rows: int, columns: int, worth: Callable[[int, int], float]) -> list[tuple[int, int]]:
-    """The one-to-one assignment that is worth most in sum; pairs that are worth nothing are left out."""
-    if not rows or not columns:
-        return []
-    import numpy as np
-    from scipy.optimize import linear_sum_assignment
-
-    values = np.array([[worth(i, j) for j in range(columns)] for i in range(rows)])
-    chosen = zip(*linear_sum_assignment(values, maximize=True), strict=True)
-    return [(int(i), int(j)) for i, j in chosen if values[i, j] > 0]
 
 
 def _leaves(modules: Modules, member: Member) -> tuple[tuple[str, Item], ...]:
@@ -299,19 +300,24 @@ def _shared(one: tuple[tuple[int, ...], ...], other: tuple[tuple[int, ...], ...]
     return common / max(len(one), len(other))
 
 
-def _ranks(layers: tuple[Unit, ...]) -> list[float]:
-    """Where each layer usually stands among its like, from 0 to 1: by number, by name, or in the middle."""
+def _ranks(paths: Sequence_[KeyPath]) -> list[float | None]:
+    """Where each layer usually stands among its like, from 0 to 1: by number or by name; None where nothing says."""
     families: defaultdict[tuple[KeyPath, str], list[int]] = defaultdict(list)
-    for unit in layers:
-        stem, number = split_number(unit.path[-1])
-        families[unit.path[:-1], stem].append(number or 0)
-    ranks: list[float] = []
-    for unit in layers:
-        stem, number = split_number(unit.path[-1])
-        family = sorted(families[unit.path[:-1], stem])
-        usual = usual_rank(unit.path[-1])
+    for path in paths:
+        stem, number = split_number(path[-1])
+        families[path[:-1], stem].append(number or 0)
+    ranks: list[float | None] = []
+    for path in paths:
+        stem, number = split_number(path[-1])
+        family = sorted(families[path[:-1], stem])
+        usual = usual_rank(path[-1])
         if len(family) > 1:
             ranks.append(family.index(number or 0) / (len(family) - 1))
         else:
-            ranks.append(0.5 if usual is None else usual / 2)
+            ranks.append(None if usual is None else usual / 2)
     return ranks
+
+
+def _near(one: float | None, other: float | None) -> float:
+    """How near two ranks are, from 0 to 1; nothing where one is not known."""
+    return 0.0 if one is None or other is None else 1 - abs(one - other)

@@ -11,13 +11,22 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from migrate.knowledge.layers import LAYERS
 from migrate.knowledge.naming import auto_name
 from migrate.planning.suggest.convert import transposed
-from migrate.planning.suggest.fit import fit, names_alike, only_shape
+from migrate.planning.suggest.fit import fit, only_shape
 from migrate.planning.suggest.model import Doubt, Pair
 from migrate.planning.suggest.scope import LEAF_NAMES, Member, Unit
-from migrate.planning.suggest.tokens import agrees, split_number
+from migrate.planning.suggest.tokens import agrees, numbers_in, split_number
 from migrate.tree import KeyPath
+
+_GATES = frozenset(
+    (leaf.sources[0][0], leaf.target[0])
+    for layer in LAYERS
+    for leaf in layer.leaves
+    if layer.nnx.endswith("Cell") and len(leaf.sources) == 1
+)
+"""Names of the gates of recurrent cells, in Linen and in NNX."""
 
 _NAMED = 4
 """How many layers a sentence names."""
@@ -111,17 +120,20 @@ def _by_number(one: Block, other: Block) -> bool:
 
 
 def _own_names(one: Block, other: Block) -> bool:
-    """Whether both are arrays that keep one of Flax's own names inside one layer: `scale` and `bias` of a norm."""
-    kept = [
-        block.source.path[-1]
+    """Whether both keep the names that Flax's own layer gives them: `scale` and `bias` of a norm, gates of a cell."""
+    return all(
+        block.source is not None
+        and block.target is not None
+        and (
+            (block.source.path[-1], block.target.path[-1]) in _GATES
+            or (block.source.loose and block.source.path[-1] == block.target.path[-1] in LEAF_NAMES)
+        )
         for block in (one, other)
-        if block.source and block.target and block.source.loose and block.source.path[-1] == block.target.path[-1]
-    ]
-    return len(kept) == 2 and set(kept) <= LEAF_NAMES
+    )
 
 
 def _skeleton(member: Member) -> tuple[str, ...]:
-    return tuple(split_number(segment)[0] for segment in member.node)
+    return tuple(numbers_in(segment)[0] for segment in member.node)
 
 
 def _why(block: Block, rivals: Sequence[Block]) -> tuple[str, bool]:
@@ -137,7 +149,7 @@ def _why(block: Block, rivals: Sequence[Block]) -> tuple[str, bool]:
     what = f"{_listed(names)} have {'one shape' if block.layer else 'the same shapes'}"
     if agree:
         return f"{what}; their names agree", True
-    if _only_order(block):
+    if all(_numbered(one) for one in group if one.source and one.target):
         return f"{what}; only their order speaks for this", False
     return f"{what}; their names only suggest this", False
 
@@ -148,10 +160,10 @@ def _agrees(block: Block) -> bool:
     return agrees(block.source.path[-1], block.target.path[-1]) and len(block.source.path[-1]) > 0
 
 
-def _only_order(block: Block) -> bool:
+def _numbered(block: Block) -> bool:
+    """Whether a number is all that its own name has to say among its like."""
     assert block.source is not None
-    assert block.target is not None
-    return split_number(block.source.path[-1])[1] is not None and names_alike(block.source, block.target) < 1.0
+    return split_number(block.source.path[-1])[1] is not None
 
 
 def _name(path: KeyPath) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from migrate.knowledge.layers import LAYERS
+from migrate.planning.suggest.assign import assign
 from migrate.planning.suggest.convert import convert
 from migrate.planning.suggest.fit import kinds_agree
 from migrate.planning.suggest.model import Doubt, End, Item, OpText, Pair, Scope
@@ -65,19 +66,28 @@ def fuse(source: Scope, target: Scope, *, lead: bool) -> tuple[Pair, ...]:
 
 def _joins(parts: Parts, many: Scope, one: Scope, *, lead: bool) -> Iterator[Pair]:
     """Pairs of several arrays on the side that has them apart and one on the other side."""
+    groups: list[list[KeyPath]] = []
     for parent, members in _siblings(parts, many).items():
         names = set.intersection(*({path[-1] for path in many if path[:-1] == (*parent, m)} for m in members))
-        for name in sorted(names):
-            sources = [(*parent, member, name) for member in members]
-            wholes = [
-                (path, ops)
-                for path in one
-                if path[-1] == name and path not in many and (ops := _joined(parts, [many[source] for source in sources], one[path], lead=lead))
-            ]
-            wholes = [whole for whole in wholes if parts.whole in (None, whole[0][-2] if len(whole[0]) > 1 else None)]
-            if wholes:
-                path, ops = max(wholes, key=lambda whole: similarity(parent, whole[0][:-2]))
-                yield Pair(tuple(map(End, sources)), (End(path),), ops, *_why(parts, path, ops))
+        groups += [[(*parent, member, name) for member in members] for name in sorted(names)]
+    wholes = [path for path in one if path not in many and parts.whole in (None, path[-2] if len(path) > 1 else None)]
+    ways = {
+        (i, j): ops
+        for i, group in enumerate(groups)
+        for j, whole in enumerate(wholes)
+        if whole[-1] == group[0][-1]
+        and (ops := _joined(parts, [many[path] for path in group], one[whole], lead=lead)) is not None
+    }
+
+    def worth(i: int, j: int) -> float:
+        return 1 + similarity(groups[i][0][:-2], wholes[j][:-2]) if (i, j) in ways else 0.0
+
+    for i, j in assign(len(groups), len(wholes), worth):
+        others = tuple(wholes[k] for k in range(len(wholes)) if k != j and (i, k) in ways)
+        reason, doubts = _why(parts, wholes[j], ways[i, j])
+        if others:
+            doubts = (*doubts, Doubt(f"{parts.names[0]} and the others fit elsewhere, too", others=others))
+        yield Pair(tuple(map(End, groups[i])), (End(wholes[j]),), ways[i, j], reason, doubts)
 
 
 def _siblings(parts: Parts, scope: Scope) -> dict[KeyPath, tuple[str, ...]]:

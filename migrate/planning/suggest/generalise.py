@@ -35,8 +35,8 @@ class Generaliser:
         return sorted(merged, key=lambda row: natural_key(min(row.claims, key=natural_key)))
 
     def places(self, rows: Sequence[Row]) -> list[Row]:
-        """Rows in fewer words, but with every name spelled out."""
-        return by_index(self._by_module(rows), self.fits)
+        """Rows in fewer words, but with every name below the collections spelled out."""
+        return self._by_choice(by_index(self._by_module(rows), self.fits), deepest=1)
 
     def fits(self, row: Row) -> bool:
         """Whether the row's patterns take just the leaves that it claims, and each of them once."""
@@ -64,11 +64,11 @@ class Generaliser:
                 settled |= {id(row) for row in group}
         return [*made, *(row for row in rows if id(row) not in settled)]
 
-    def _by_choice(self, rows: Sequence[Row]) -> list[Row]:
+    def _by_choice(self, rows: Sequence[Row], deepest: int | None = None) -> list[Row]:
         """Rows that differ in one name, which is the same on both sides or only on the left."""
         left = list(rows)
         for row in rows:
-            for at in range(len(row.sources[0]) if len(row.sources) == 1 else 0):
+            for at in range(len(row.sources[0]) if len(row.sources) == 1 else 0)[:deepest]:
                 alike = [other for other in left if _differ_at(row, other, at)] if row in left else []
                 merged = self._chosen([row, *alike], at) if alike else None
                 if merged is not None:

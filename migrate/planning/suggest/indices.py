@@ -10,9 +10,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
 from migrate.planning.suggest.rows import Row, Segments
+from migrate.planning.suggest.tokens import NUMBER
 
 _NAMES = "ijklmn"
-_NUMBER = re.compile(r"(?<![0-9{])(0|[1-9][0-9]*)$")
 
 Column = tuple[int, ...]
 Fits = Callable[[Row], bool]
@@ -33,12 +33,11 @@ def by_index(rows: Sequence[Row], fits: Fits) -> list[Row]:
 
 
 def _skeleton(segment: str) -> str:
-    return _NUMBER.sub("\0", segment)
+    return NUMBER.sub("\0", segment)
 
 
 def _numbers(sides: Iterable[Segments]) -> Column:
-    found = (_NUMBER.search(segment) for side in sides for segment in side)
-    return tuple(int(match[0]) for match in found if match)
+    return tuple(int(found[0]) for side in sides for segment in side for found in NUMBER.finditer(segment))
 
 
 def _merge(rows: Sequence[Row], fits: Fits) -> list[Row]:
@@ -135,4 +134,4 @@ def _of_two(column: Column, one: tuple[Column, str], other: tuple[Column, str]) 
 
 def _written(sides: tuple[Segments, ...], texts: Sequence[str]) -> tuple[Segments, ...]:
     given = iter(texts)
-    return tuple(tuple(_NUMBER.sub(lambda _: next(given), segment) for segment in side) for side in sides)
+    return tuple(tuple(NUMBER.sub(lambda _: next(given), segment) for segment in side) for side in sides)

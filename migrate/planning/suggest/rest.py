@@ -194,6 +194,13 @@ def _why_dropped(leaf: Leaf, roles: Collection[str]) -> str:
     return "values of one run, which the template does not keep" if is_transient(leaf) else ""
 
 
+def losses(mine: Collection[KeyPath], theirs: Collection[KeyPath]) -> list[KeyPath]:
+    """Arrays of Linen's layers that the twin of the layer has no place for, unless the target has one by that name."""
+    return [
+        path for path in mine if _is_loss(path, mine) and not any(other[-2:] == path[-2:] for other in theirs)
+    ]
+
+
 def _is_loss(path: KeyPath, paths: Collection[KeyPath]) -> bool:
     for source, names in _LOSSES:
         if path[-len(source) :] == source:

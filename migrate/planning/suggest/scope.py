@@ -13,7 +13,7 @@ from itertools import combinations
 
 from migrate.knowledge.layers import LAYERS
 from migrate.planning.suggest.model import End, Item, Pick, Scope, Shape
-from migrate.planning.suggest.tokens import split_number
+from migrate.planning.suggest.tokens import numbers_in
 from migrate.tree import KeyPath, natural_key
 
 LEAF_NAMES = frozenset(leaf.target[-1] for layer in LAYERS for leaf in layer.leaves)
@@ -84,13 +84,15 @@ class Modules:
         singles = [Sequence((Member(node),)) for node in self.below]
         families: defaultdict[tuple[object, ...], list[Member]] = defaultdict(list)
         for node in self.below:
-            numbers = [(at, split_number(segment)[1]) for at, segment in enumerate(node)]
-            free = [(at, number) for at, number in numbers if number is not None][:_MOST_NUMBERS]
+            parts = [numbers_in(segment) for segment in node]
+            free = [(at, which) for at, (_, found) in enumerate(parts) for which in range(len(found))][:_MOST_NUMBERS]
             for size in range(1, len(free) + 1):
-                for chosen in combinations(free, size):
-                    holes = {at for at, _ in chosen}
-                    skeleton = tuple((split_number(s)[0],) if at in holes else s for at, s in enumerate(node))
-                    families[skeleton].append(Member(node, tuple(number for _, number in chosen)))
+                for holes in combinations(free, size):
+                    fixed = tuple(
+                        (stem, tuple(None if (at, which) in holes else n for which, n in enumerate(found)))
+                        for at, (stem, found) in enumerate(parts)
+                    )
+                    families[fixed].append(Member(node, tuple(parts[at][1][which] for at, which in holes)))
         many = [
             Sequence(tuple(sorted(members, key=lambda member: member.numbers)))
             for members in families.values()

@@ -13,8 +13,8 @@ from migrate.planning.planner import TemplateLike, make_plan
 from migrate.planning.suggest.align import Aligner
 from migrate.planning.suggest.generalise import Generaliser
 from migrate.planning.suggest.layout import Leaf, Side, lay_out
-from migrate.planning.suggest.model import Doubt, End, Item, Pair, Scope
-from migrate.planning.suggest.rest import Rest, Settled, cast_ops, settle
+from migrate.planning.suggest.model import Doubt, End, Item, Pair
+from migrate.planning.suggest.rest import Rest, Settled, cast_ops, losses, settle
 from migrate.planning.suggest.rows import Row, make_rows
 from migrate.planning.suggest.text import rule_file
 from migrate.rules.loader import parse_rules
@@ -99,7 +99,10 @@ def suggest(source: AbstractCheckpoint, template: KnownTemplate, target: Mapping
 
 def _model_rows(mine: Side, theirs: Side) -> list[Row]:
     """Rows of the model's arrays, and of random streams that lie where they lay."""
-    solution = Aligner().solve(_scope(mine), _scope(theirs), top=True)
+    scope = _scope(mine)
+    for path in losses(scope, _scope(theirs)):
+        del scope[path]
+    solution = Aligner().solve(scope, _scope(theirs), top=True)
     sources, targets = _by_place(mine.of("model")), _by_place(theirs.of("model"))
     pairs = [_cast(pair, sources, targets) for pair in solution.pairs]
     streams, wanted = _by_place(mine.of("rng")), _by_place(theirs.of("rng"))
@@ -114,7 +117,7 @@ def _model_rows(mine: Side, theirs: Side) -> list[Row]:
     ]
 
 
-def _scope(side: Side) -> Scope:
+def _scope(side: Side) -> dict[KeyPath, Item]:
     return {leaf.place: Item(leaf.aval.shape, leaf.kind) for leaf in side.of("model")}
 
 

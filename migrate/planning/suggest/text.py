@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -75,7 +76,7 @@ def _field(lead: str, name: str, value: str, listed: Sequence[str]) -> Iterator[
 
 
 def _why(rule: Row) -> str:
-    numbered = any("{" in segment for side in rule.sources for segment in side)
+    numbered = any(re.search(r"\{[i-n][:}]", segment) for side in rule.sources for segment in side)
     reasons = ", ".join(rule.reasons) or "by shape"
     return f"{reasons}; layers by number" if numbered else reasons
 

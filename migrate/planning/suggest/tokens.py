@@ -9,7 +9,13 @@ from migrate.knowledge.naming import SYNONYMS, auto_name
 from migrate.tree import KeyPath
 
 _NUMBERED = re.compile(r"(?P<stem>.*?)(?P<number>0|[1-9][0-9]*)")
+NUMBER = re.compile(r"(?<![0-9{])(?:0|[1-9][0-9]*)$|(?<=_)(?:0|[1-9][0-9]*)(?=_)")
+"""What counts as a number: `3` in `blocks_3`, `conv3` and `expert_3_1`, but not in `conv3d`."""
+
 _WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
+
+_ONE_NAME = 0.9
+"""How alike segments are that are spellings of one name, or names of one thing."""
 
 _ORDER = {
     word: rank
@@ -30,6 +36,12 @@ def split_number(segment: str) -> tuple[str, int | None]:
     """A segment without the number at its end, and the number: `("Dense_", 3)`, `("", 3)`, `("kernel", None)`."""
     found = _NUMBERED.fullmatch(segment)
     return (found["stem"], int(found["number"])) if found else (segment, None)
+
+
+@lru_cache(maxsize=1 << 14)
+def numbers_in(segment: str) -> tuple[str, tuple[int, ...]]:
+    """A segment with a mark for each of its numbers, and the numbers: those between underscores and at its end."""
+    return NUMBER.sub("#", segment), tuple(int(found[0]) for found in NUMBER.finditer(segment))
 
 
 @lru_cache(maxsize=1 << 14)
@@ -61,7 +73,7 @@ def alike(one: str, other: str) -> float:
     if mine == theirs:
         return 1.0
     if mine in forms(other) or theirs in forms(one):
-        return 0.9
+        return _ONE_NAME
     related = 0.6 if forms(one) & forms(other) else 0.0
     return max(related, 0.8 * ratio(mine, theirs) / 100)
 
@@ -94,7 +106,7 @@ def _text(path: KeyPath) -> str:
 
 def agrees(one: str, other: str) -> bool:
     """Whether two segments are the same name, whatever its spelling: `query`, `q_proj`; `if`, `if_`."""
-    return alike(one, other) == 1.0 and split_number(one)[1] == split_number(other)[1]
+    return alike(one, other) >= _ONE_NAME and split_number(one)[1] == split_number(other)[1]
 
 
 def usual_rank(segment: str) -> int | None:
