@@ -151,8 +151,8 @@ def versions() -> list[str]:
 def migrate() -> None:
     """Move a JAX/Flax checkpoint to the model that you have now, and prove that nothing was lost.
 
-    Look with `inspect` and `diff`, let `suggest` write a rule file, read and `check` it, see what `apply --dry-run` would
-    do, `apply`.
+    Look with `inspect` and `diff`, let `suggest` write a rule file, read and `check` it, see what `apply --dry-run`
+    would do, `apply`.
 
     Exit codes: 0 yes or done, 1 the answer is no, 2 no answer, 3 stopped part-way, 130 Ctrl-C.
     """

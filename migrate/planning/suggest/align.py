@@ -8,7 +8,7 @@ the same question is asked again. Layers that remain are assigned all at once by
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from collections.abc import Sequence as Sequence_
 from dataclasses import dataclass
 
@@ -53,7 +53,8 @@ class Aligner:
         """How the arrays of two scopes belong together.
 
         Args:
-          source, target: arrays by key path.
+          source: arrays by key path.
+          target: the same for the other side.
           lead: whether the source's arrays are parts of stacked ones, so that ops run with one more axis in front.
           top: whether key paths are those of the whole model.
         """
@@ -156,12 +157,7 @@ class _Run:
     def _layers(self) -> None:
         """Layers that are left, assigned all at once."""
         mine, theirs = units(self.source), units(self.target)
-        fits: dict[tuple[int, int], Fit] = {}
-        for i, one in enumerate(mine):
-            for j, other in enumerate(theirs):
-                found = fit(one, other, lead=self.lead)
-                if found is not None:
-                    fits[i, j] = found
+        fits = self._fits(mine, theirs)
         ranks = _ranks([unit.path for unit in mine]), _ranks([unit.path for unit in theirs])
 
         def worth(i: int, j: int) -> float:
@@ -173,6 +169,20 @@ class _Run:
 
         for i, j in assign(len(mine), len(theirs), worth):
             self._layer(mine[i], theirs[j], fits[i, j])
+
+    def _fits(self, mine: Sequence_[Unit], theirs: Sequence_[Unit]) -> dict[tuple[int, int], Fit]:
+        """How each layer becomes each other; layers with the same arrays are asked once."""
+        known: dict[object, Fit | None] = {}
+        fits: dict[tuple[int, int], Fit] = {}
+        for i, one in enumerate(mine):
+            for j, other in enumerate(theirs):
+                key = (one.leaves, one.loose, other.leaves, other.loose)
+                if key not in known:
+                    known[key] = fit(one, other, lead=self.lead)
+                found = known[key]
+                if found is not None:
+                    fits[i, j] = found
+        return fits
 
     def _layer(self, one: Unit, other: Unit, found: Fit) -> None:
         pairs = []
@@ -216,9 +226,9 @@ def _complete(solution: Solution, source: Scope, target: Scope) -> bool:
 def _ladder(mine: Modules, theirs: Modules) -> list[_Rung]:
     """Sequences of both sides with the same shapes or at least the same number of elements, member by member."""
     rungs: list[_Rung] = []
-    tables = _Table(mine), _Table(theirs)
+    lengths = [{len(sequence.members) for sequence in side.sequences} for side in (mine, theirs)]
     for exact in (True, False):
-        keys = tables[0].by_key(exact=exact), tables[1].by_key(exact=exact)
+        keys = _by_key(mine, lengths[1], exact=exact), _by_key(theirs, lengths[0], exact=exact)
         for key in keys[0].keys() & keys[1].keys():
             left, right = keys[0][key], keys[1][key]
             coverage = sum(total(mine.shapes(member)) for member in left[0].members)
@@ -238,27 +248,17 @@ def _priority(rung: _Rung) -> tuple[object, ...]:
     )
 
 
-class _Table:
-    """Sequences of one side by what can be compared."""
-
-    def __init__(self, modules: Modules) -> None:
-        self.modules = modules
-        self._shapes: dict[Member, tuple[tuple[int, ...], ...]] = {}
-
-    def shapes(self, member: Member) -> tuple[tuple[int, ...], ...]:
-        if member not in self._shapes:
-            self._shapes[member] = self.modules.shapes(member)
-        return self._shapes[member]
-
-    def by_key(self, *, exact: bool) -> dict[tuple[object, ...], list[Sequence]]:
-        table: defaultdict[tuple[object, ...], list[Sequence]] = defaultdict(list)
-        for sequence in (*self.modules.sequences, *self.modules.stacked):
-            parts = [self.shapes(member) for member in (sequence.members[:1] if sequence.virtual else sequence.members)]
-            keys = sorted(parts) if exact else sorted(map(total, parts))
-            if sequence.virtual:
-                keys *= len(sequence.members)
-            table[len(sequence.members), exact, tuple(keys)].append(sequence)
-        return table
+def _by_key(modules: Modules, counts: Collection[int], *, exact: bool) -> dict[tuple[object, ...], list[Sequence]]:
+    """Sequences of one side by what can be compared: shapes, or numbers of elements."""
+    table: defaultdict[tuple[object, ...], list[Sequence]] = defaultdict(list)
+    for sequence in (*modules.sequences, *modules.stacked(counts)):
+        members = sequence.members[:1] if sequence.virtual else sequence.members
+        parts = [modules.shapes(member) for member in members]
+        keys = sorted(parts) if exact else sorted(map(total, parts))
+        if sequence.virtual:
+            keys *= len(sequence.members)
+        table[len(sequence.members), exact, tuple(keys)].append(sequence)
+    return table
 
 
 def _partners(
@@ -288,7 +288,9 @@ def _unequal(mine: Modules, theirs: Modules) -> list[_Rung]:
     for one in blocks[0]:
         for other in blocks[1]:
             if len(one.members) == len(other.members) and not mine.is_layer(one.node):
-                shared = [_shared(mine.shapes(a), theirs.shapes(b)) for a, b in zip(one.members, other.members)]
+                shared = [
+                    _shared(mine.shapes(a), theirs.shapes(b)) for a, b in zip(one.members, other.members, strict=True)
+                ]
                 if min(shared) >= _ALIKE_ENOUGH:
                     coverage = sum(total(mine.shapes(member)) for member in one.members)
                     rungs.append(_Rung(coverage, False, (one,), (other,)))

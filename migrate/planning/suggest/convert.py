@@ -44,7 +44,9 @@ def convert(source: Shape, target: Shape, *, lead: bool = False) -> Conversion |
         return SAME
     if math.prod(source) != math.prod(target):
         return None
-    return _ones(source, target, lead=lead) or _regrouped(source, target, lead=lead) or _turned(source, target, lead=lead)
+    return (
+        _ones(source, target, lead=lead) or _regrouped(source, target, lead=lead) or _turned(source, target, lead=lead)
+    )
 
 
 def _ones(source: Shape, target: Shape, *, lead: bool) -> Conversion | None:

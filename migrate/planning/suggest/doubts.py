@@ -15,7 +15,7 @@ from migrate.knowledge.layers import LAYERS
 from migrate.knowledge.naming import auto_name
 from migrate.planning.suggest.convert import transposed
 from migrate.planning.suggest.fit import fit, only_shape
-from migrate.planning.suggest.model import Doubt, Pair
+from migrate.planning.suggest.model import Doubt, Pair, Way
 from migrate.planning.suggest.scope import LEAF_NAMES, Member, Unit
 from migrate.planning.suggest.tokens import agrees, numbers_in, split_number
 from migrate.tree import KeyPath
@@ -195,6 +195,5 @@ def _counterparts(pair: Pair, block: Block, rivals: Sequence[Block]) -> Iterator
 
 def turned(pair: Pair, *, lead: bool) -> Pair:
     """The pair with the doubt that its square matrix may be meant the other way round."""
-    way = f"transposed: ops: [{{{transposed(lead=lead)}}}]"
+    way = Way("transposed", (*pair.ops, transposed(lead=lead)))
     return pair.doubting(Doubt("a square matrix could be transposed without a trace", ways=(way,)))
-

@@ -95,9 +95,7 @@ def _fit_single(source: Unit, target: Unit, *, lead: bool) -> Fit | None:
     return _fit([found], 1, 1)
 
 
-def _match(
-    mine: str, item: Item, theirs: str, wanted: Item, *, lead: bool, strict: bool = True
-) -> Match | None:
+def _match(mine: str, item: Item, theirs: str, wanted: Item, *, lead: bool, strict: bool = True) -> Match | None:
     if not kinds_agree(item.kind, wanted.kind):
         return None
     if mine != theirs and (strict or {mine, theirs} <= LEAF_NAMES) and alike(mine, theirs) < _LEAST_ALIKE:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from migrate.knowledge.layers import LAYERS
 from migrate.planning.suggest.assign import assign
 from migrate.planning.suggest.convert import convert
 from migrate.planning.suggest.fit import kinds_agree
-from migrate.planning.suggest.model import Doubt, End, Item, OpText, Pair, Scope
+from migrate.planning.suggest.model import Doubt, End, Item, OpText, Pair, Scope, Way
 from migrate.planning.suggest.tokens import forms, similarity
 from migrate.tree import KeyPath
 
@@ -152,11 +152,11 @@ def _why(parts: Parts, path: KeyPath, ops: tuple[OpText, ...]) -> tuple[str, tup
         return f"NNX's own cell joins {listed} in this order", ()
     name = path[-2] if len(path) > 1 else path[-1]
     order = " ".join(reversed(parts.names))
-    ways = (f"the same in another order, such as {order}", *_interleaved(parts, ops))
+    ways = (Way(f"the same in another order, such as {order}"), *_interleaved(parts, ops))
     return "", (Doubt(f"shapes do not show in which order {listed} stand in `{name}`", ways=ways),)
 
 
-def _interleaved(parts: Parts, ops: tuple[OpText, ...]) -> tuple[str, ...]:
+def _interleaved(parts: Parts, ops: tuple[OpText, ...]) -> tuple[Way, ...]:
     """Heads side by side, each with its own q, k and v; only where heads were merged."""
     merged = next((op for op in ops if op.startswith("rearrange") and "(" in op), None)
     if merged is None or ops[-1] != "concat: {axis: -1}":
@@ -165,8 +165,8 @@ def _interleaved(parts: Parts, ops: tuple[OpText, ...]) -> tuple[str, ...]:
     *outer, heads, size = left
     apart = " ".join((*outer, heads))
     back = f'"{apart} p {size} -> {" ".join((*outer, f"({heads} p {size})"))}"'
-    ops = f"[{{expand_dims: {{axis: -2}}}}, {{concat: {{axis: -2}}}}, {{rearrange: {back}}}]"
-    return (f"heads side by side, each with its {', '.join(parts.names)}: ops: {ops}",)
+    by_heads = ("expand_dims: {axis: -2}", "concat: {axis: -2}", f"rearrange: {back}")
+    return (Way(f"heads side by side, each with its {', '.join(parts.names)}", by_heads),)
 
 
 def _backwards(pair: Pair, source: Scope, target: Scope, *, lead: bool) -> Pair | None:
@@ -185,4 +185,5 @@ def _backwards(pair: Pair, source: Scope, target: Scope, *, lead: bool) -> Pair 
     if len(ways) > 1 or first is None:
         return None
     cut = f"split: {{axis: -1, sizes: [{', '.join(map(str, sizes))}]}}"
-    return Pair(pair.targets, pair.sources, (cut, *first), pair.reason, pair.doubts)
+    doubts = tuple(replace(doubt, ways=doubt.ways[:1]) for doubt in pair.doubts)
+    return Pair(pair.targets, pair.sources, (cut, *first), pair.reason, doubts)

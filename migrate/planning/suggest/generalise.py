@@ -1,7 +1,7 @@
 """Many rows become few rules: whole modules by `**`, numbers by captures, names that change alike by `{p:a|b}`.
 
-Nothing is believed: whatever is merged is matched against the checkpoint's own leaves by the matcher that rules use, and
-kept only if it takes just the leaves that were meant.
+Nothing is believed: whatever is merged is matched against the checkpoint's own leaves by the matcher that rules use,
+and kept only if it takes just the leaves that were meant.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
 
 from migrate.planning.suggest.indices import by_index
-from migrate.planning.suggest.rows import Row, Segments, pattern
+from migrate.planning.suggest.rows import Row, Segments, pattern, text_of
 from migrate.rules.pattern import Pattern
 from migrate.tree import KeyPath, natural_key
 
@@ -27,6 +27,12 @@ class Generaliser:
     def __init__(self, leaves: Collection[KeyPath]) -> None:
         self._leaves = tuple(leaves)
         self._claimed = lru_cache(maxsize=None)(self._match)
+        self._below: defaultdict[Segments, set[KeyPath]] = defaultdict(set)
+        for path in self._leaves:
+            segments = text_of(path)
+            for depth in range(len(path) + 1):
+                self._below[(*segments[:depth], REST)].add(path)
+            self._below[segments].add(path)
 
     def rules(self, rows: Iterable[Row]) -> list[Row]:
         """As few rows as these steps find, in the order of their sources."""
@@ -40,11 +46,14 @@ class Generaliser:
 
     def fits(self, row: Row) -> bool:
         """Whether the row's patterns take just the leaves that it claims, and each of them once."""
-        taken = [self._claimed(pattern(source)) for source in row.sources]
+        taken = [self._claimed(source) for source in row.sources]
         return sum(map(len, taken)) == len(row.claims) and frozenset().union(*taken) == row.claims
 
-    def _match(self, text: str) -> frozenset[KeyPath]:
-        parsed = Pattern.parse(text)
+    def _match(self, segments: Segments) -> frozenset[KeyPath]:
+        """The leaves that a pattern matches; key paths and whole modules, of which there are many, are looked up."""
+        if not any(segment.startswith("{") or "{" in segment.replace("\\{", "") for segment in segments):
+            return frozenset(self._below.get(segments, ()))
+        parsed = Pattern.parse(pattern(segments))
         return frozenset(path for path in self._leaves if parsed.match(path) is not None)
 
     def _by_module(self, rows: Sequence[Row]) -> list[Row]:
@@ -130,7 +139,9 @@ def _differ_at(row: Row, other: Row, at: int) -> bool:
 
 
 def _same_but(one: Segments, other: Segments, at: int) -> bool:
-    return len(one) == len(other) and one[at] != other[at] and one[:at] == other[:at] and one[at + 1 :] == other[at + 1 :]
+    return (
+        len(one) == len(other) and one[at] != other[at] and one[:at] == other[:at] and one[at + 1 :] == other[at + 1 :]
+    )
 
 
 def _plain(segment: str) -> bool:

@@ -53,7 +53,7 @@ def _merge(rows: Sequence[Row], fits: Fits) -> list[Row]:
         parts: defaultdict[int, list[Row]] = defaultdict(list)
         for row, values in zip(rows, numbers, strict=True):
             parts[values[hole]].append(row)
-        if 1 < len(parts) and (len(parts) < len(rows) or best is None):
+        if len(parts) > 1 and (len(parts) < len(rows) or best is None):
             made = [one for part in parts.values() for one in (_merge(part, fits) if len(parts) > 1 else part)]
             if best is None or len(made) < len(best):
                 best = made
@@ -102,9 +102,7 @@ def _expression(column: Column, names: dict[Column, str]) -> str | None:
     if len(set(column)) == 1:
         return str(column[0])
     simple = (_of_one(column, known, name) for known, name in names.items())
-    double = (
-        _of_two(column, (one, a), (other, b)) for one, a in names.items() for other, b in names.items() if a != b
-    )
+    double = (_of_two(column, (one, a), (other, b)) for one, a in names.items() for other, b in names.items() if a != b)
     return next((f"{{{text}}}" for text in (*simple, *double) if text), None)
 
 

@@ -15,9 +15,9 @@ from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, KeyPath
 
 Role = Literal["model", "optimizer", "step", "rng", "aside"]
 
-_ASIDE = frozenset(
-    name for state in TRAINING_STATES for name, part in state.others.items() if part == "metrics"
-) | {"metrics"}
+_ASIDE = frozenset(name for state in TRAINING_STATES for name, part in state.others.items() if part == "metrics") | {
+    "metrics"
+}
 _RNG_NAMES = frozenset(name for state in TRAINING_STATES for name, part in state.others.items() if part == "rng")
 _DEEPEST_ROOT = 3
 """How many levels (an item's name, an index) may stand above the params."""

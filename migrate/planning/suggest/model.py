@@ -51,6 +51,23 @@ class End:
 
 
 @dataclass(frozen=True, slots=True)
+class Way:
+    """Another way from the same sources to the same targets.
+
+    Attributes:
+      words: what is different.
+      ops: the rule's ops instead; none where `words` says it all.
+    """
+
+    words: str
+    ops: tuple[OpText, ...] = ()
+
+    def __str__(self) -> str:
+        ops = ", ".join(f"{{{op}}}" for op in self.ops)
+        return f"{self.words}: ops: [{ops}]" if ops else self.words
+
+
+@dataclass(frozen=True, slots=True)
 class Doubt:
     """Why a pair is not proved, and what else it could be.
 
@@ -58,13 +75,13 @@ class Doubt:
       why: a sentence without its full stop.
       agree: whether the names of both sides are the same, so that only the shapes leave it open.
       others: target leaves that could be meant instead.
-      ways: other lists of ops that would fit, as YAML.
+      ways: other ways to the same target that would fit.
     """
 
     why: str
     agree: bool = False
     others: tuple[KeyPath, ...] = ()
-    ways: tuple[str, ...] = ()
+    ways: tuple[Way, ...] = ()
 
     def below(self, node: KeyPath) -> Doubt:
         """The same, seen from further up."""

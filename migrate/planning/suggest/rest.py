@@ -1,7 +1,7 @@
 """What is left when the model's arrays are placed: optimizer state, steps, random streams and leftovers of training.
 
-The planner itself says what is left, since moments follow their params. What has a twin under another name is moved, what
-names alone decide is dropped or created by a rule that says so, and everything else is listed as not placed.
+The planner itself says what is left, since moments follow their params. What has a twin under another name is moved,
+what names alone decide is dropped or created by a rule that says so, and everything else is listed as not placed.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ def settle(mine: Side, theirs: Side, unexpected: Collection[KeyPath], missing: C
     """Decides about the rest.
 
     Args:
-      mine, theirs: every leaf of both sides.
+      mine: every leaf of the source.
+      theirs: every leaf of the template.
       unexpected: source leaves that the rules so far leave over.
       missing: target leaves that they do not fill.
     """
@@ -135,9 +136,11 @@ def _twins(left: Sequence[Leaf], open_: Sequence[Leaf]) -> list[Row]:
         theirs = [leaf for leaf in open_ if leaf.role in ("optimizer", "step") and leaf.path not in taken]
         counts = Counter(map(key, mine)), Counter(map(key, theirs))
         found = {key(leaf): leaf for leaf in theirs}
-        for leaf in mine:
-            if counts[0][key(leaf)] == counts[1][key(leaf)] == 1 and leaf.aval.shape == found[key(leaf)].aval.shape:
-                rows.append(_renamed(leaf, found[key(leaf)]))
+        rows += [
+            _renamed(leaf, found[key(leaf)])
+            for leaf in mine
+            if counts[0][key(leaf)] == counts[1][key(leaf)] == 1 and leaf.aval.shape == found[key(leaf)].aval.shape
+        ]
     return rows
 
 
@@ -196,17 +199,15 @@ def _why_dropped(leaf: Leaf, roles: Collection[str]) -> str:
 
 def losses(mine: Collection[KeyPath], theirs: Collection[KeyPath]) -> list[KeyPath]:
     """Arrays of Linen's layers that the twin of the layer has no place for, unless the target has one by that name."""
-    return [
-        path for path in mine if _is_loss(path, mine) and not any(other[-2:] == path[-2:] for other in theirs)
-    ]
+    return [path for path in mine if _is_loss(path, mine) and not any(other[-2:] == path[-2:] for other in theirs)]
 
 
 def _is_loss(path: KeyPath, paths: Collection[KeyPath]) -> bool:
     for source, names in _LOSSES:
         if path[-len(source) :] == source:
             layer = path[: -len(source)]
-            siblings = {other[len(layer)] for other in paths if len(other) > len(layer) and other[: len(layer)] == layer}
-            if names <= siblings:
+            depth = len(layer)
+            if names <= {other[depth] for other in paths if len(other) > depth and other[:depth] == layer}:
                 return True
     return False
 

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from migrate.planning.suggest.model import Doubt, End, OpText, Pair
+from migrate.planning.suggest.model import Doubt, End, OpText, Pair, Way
 from migrate.planning.suggest.tokens import split_number
 from migrate.tree import KeyPath, format_path
 
 Segments = tuple[str, ...]
 """A key path or pattern, segment by segment, as the text of a rule file."""
+
+_SWAPPED: OpText = 'rearrange: "a b ... -> b a ..."'
+"""The axis that layers are stacked on is one of the first two; here they change places."""
 
 OVER = "i"
 """The name of the index that arrays are stacked over."""
@@ -77,7 +80,8 @@ def make_rows(
 
     Args:
       pairs: by place in the model.
-      sources, targets: real key paths by place.
+      sources: real key paths of the checkpoint by place.
+      targets: real key paths of the template by place.
     """
     rows: list[Row] = []
     stacks: defaultdict[tuple[object, ...], list[Pair]] = defaultdict(list)
@@ -140,9 +144,10 @@ def _stacked(
         return None
     left = _across([_real(pair.sources, sources) for pair in members], stacked=mine is not None, exact=False)
     right = _across([_real(pair.targets, targets) for pair in members], stacked=theirs is not None, exact=True)
-    ops = _ops(first, named=left[1] and right[1])
+    ops = _ops(first, first.ops, named=left[1] and right[1])
     if ops is None or (not (left[1] and right[1]) and len(first.sources) + len(first.targets) > 2):
         return None
+    doubts = _doubts(members, sources, targets)
     return Row(
         left[0],
         right[0],
@@ -150,7 +155,7 @@ def _stacked(
         frozenset(path for pair in members for path in _real(pair.sources, sources)),
         frozenset(path for pair in members for path in _real(pair.targets, targets)),
         (first.reason,) if first.reason else (),
-        _doubts(members, sources, targets),
+        tuple((path, _stacking(doubt, first, named=left[1] and right[1])) for path, doubt in doubts),
     )
 
 
@@ -183,20 +188,20 @@ def _with_index(column: Sequence[KeyPath], *, exact: bool) -> Segments | None:
     return (*segments[: varying[0]], f"{stem}{{{OVER}}}", *segments[varying[0] + 1 :])
 
 
-def _ops(pair: Pair, *, named: bool) -> tuple[OpText, ...] | None:
+def _stacking(doubt: Doubt, pair: Pair, *, named: bool) -> Doubt:
+    """The doubt about a part of a stacked array, with the ops that the whole needs."""
+    ways = (Way(way.words, (way.ops and _ops(pair, way.ops, named=named)) or ()) for way in doubt.ways)
+    return replace(doubt, ways=tuple(ways))
+
+
+def _ops(pair: Pair, inner: tuple[OpText, ...], *, named: bool) -> tuple[OpText, ...] | None:
     mine, theirs = pair.sources[0].pick, pair.targets[0].pick
     over = f", over: {OVER}" if named else ""
     if mine and theirs:
-        return None if pair.ops else (_moved(mine.axis, theirs.axis),)
+        return None if inner else (_SWAPPED,)
     if theirs:
-        return (*pair.ops, f"stack: {{axis: {theirs.axis}{over}}}")
+        return (*inner, f"stack: {{axis: {theirs.axis}{over}}}")
     assert mine is not None
-    if mine.axis == 0 or not pair.ops:
-        return (*pair.ops, f"unstack: {{axis: {mine.axis}{over}}}")
-    return (_moved(mine.axis, 0), *pair.ops, f"unstack: {{axis: 0{over}}}")
-
-
-def _moved(start: int, end: int) -> OpText:
-    """An axis among the first two that goes to another place among them."""
-    del start, end
-    return 'rearrange: "a b ... -> b a ..."'
+    if mine.axis == 0 or not inner:
+        return (*inner, f"unstack: {{axis: {mine.axis}{over}}}")
+    return (_SWAPPED, *inner, f"unstack: {{axis: 0{over}}}")

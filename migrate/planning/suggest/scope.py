@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -67,6 +68,7 @@ class Modules:
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
+        self._shapes: dict[tuple[KeyPath, int | None], tuple[Shape, ...]] = {}
 
     @cached_property
     def below(self) -> dict[KeyPath, tuple[KeyPath, ...]]:
@@ -100,15 +102,20 @@ class Modules:
         ]
         return (*singles, *many)
 
-    @cached_property
-    def stacked(self) -> tuple[Sequence, ...]:
-        """Modules whose every array has one size along an axis, as sequences of their parts."""
+    def stacked(self, counts: Collection[int]) -> tuple[Sequence, ...]:
+        """Modules whose every array has one size along an axis, as sequences of their parts.
+
+        Args:
+          counts: how many parts a single layer may have; modules of several layers may have any number.
+        """
         found: list[Sequence] = []
         for node in ((), *self.below):
             shapes = [self.scope[path].shape for path in self.below.get(node, tuple(self.scope))]
             for axis in _STACK_AXES:
-                sizes = {shape[axis] if len(shape) > axis else 0 for shape in shapes}
-                if len(sizes) == 1 and (count := min(sizes)) > 1:
+                count = shapes[0][axis] if shapes and len(shapes[0]) > axis else 0
+                if count < 2 or (count not in counts and self.is_layer(node)):
+                    continue
+                if all(len(shape) > axis and shape[axis] == count for shape in shapes):
                     picks = (Pick(axis, index, count) for index in range(count))
                     found.append(Sequence(tuple(Member(node, (pick.index,), pick) for pick in picks)))
         return tuple(found)
@@ -127,7 +134,10 @@ class Modules:
 
     def shapes(self, member: Member) -> tuple[Shape, ...]:
         """Shapes of all its arrays, sorted."""
-        return tuple(sorted(item.shape for item in self.inside(member).values()))
+        key = (member.node, None if member.pick is None else member.pick.axis)
+        if key not in self._shapes:
+            self._shapes[key] = tuple(sorted(item.shape for item in self.inside(member).values()))
+        return self._shapes[key]
 
     def is_layer(self, node: KeyPath) -> bool:
         """Whether it holds arrays and no modules."""

@@ -81,6 +81,7 @@ def suggest(source: AbstractCheckpoint, template: KnownTemplate, target: Mapping
             unplaced=(rest.sources, rest.targets),
             source=source.tree,
             template=template.tree,
+            draft=not head,
         )
 
     def planned(text: str) -> Plan:

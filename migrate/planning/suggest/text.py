@@ -28,6 +28,7 @@ def rule_file(
     unplaced: tuple[Sequence[KeyPath], Sequence[KeyPath]],
     source: AbstractTree,
     template: AbstractTree,
+    draft: bool = False,
 ) -> str:
     """The whole file.
 
@@ -37,10 +38,12 @@ def rule_file(
       rules: what moves.
       settled: what is dropped and created.
       unplaced: source and target leaves that found no place.
-      source, template: for shapes, and for alternatives in few words.
+      source: the checkpoint's tree, for shapes and for alternatives in few words.
+      template: the template's tree, for shapes.
+      draft: whether comments are left out.
     """
     lines = [*(f"# {line}".rstrip() for line in head), "migrate: 1", f"target: {_flow(target)}"]
-    generaliser = Generaliser([path for path, leaf in source.leaves.items() if leaf.has_data])
+    generaliser = None if draft else Generaliser([path for path, leaf in source.leaves.items() if leaf.has_data])
     body = [line for rule in rules for line in _move(rule, generaliser)]
     body += [line for decision in settled for line in _settled(decision)]
     lines += ["rules:", *body] if body else ["rules: []"]
@@ -49,8 +52,9 @@ def rule_file(
     return "\n".join(lines) + "\n"
 
 
-def _move(rule: Row, generaliser: Generaliser) -> Iterator[str]:
-    yield from _doubts(rule, generaliser)
+def _move(rule: Row, generaliser: Generaliser | None) -> Iterator[str]:
+    if generaliser is not None:
+        yield from _doubts(rule, generaliser)
     sure = "" if rule.doubts else f"  # {_why(rule)}"
     left, right = [pattern(side) for side in rule.sources], [pattern(side) for side in rule.targets]
     if not rule.ops and len(left) == len(right) == 1:
@@ -105,7 +109,7 @@ def _alternatives(rule: Row, generaliser: Generaliser) -> Iterator[str]:
         for row in generaliser.places(rows):
             places.setdefault(pattern(row.sources[0]), []).append(pattern(row.targets[0]))
     yield from (f"{source} -> {' | '.join(targets)}" for source, targets in places.items())
-    yield from (way for _, doubt in rule.doubts for way in doubt.ways)
+    yield from (str(way) for _, doubt in rule.doubts for way in doubt.ways)
 
 
 def _spread(rule: Row) -> tuple[int, str] | None:
@@ -160,6 +164,11 @@ def _flow(fields: Mapping[str, Any]) -> str:
 
 
 def alternatives_of(doubts: Iterable[Doubt]) -> list[dict[str, str]]:
-    """Alternatives for programs: other targets, other ops in words."""
+    """Alternatives for programs: other targets, and other ways to the same target in words and as YAML."""
+    doubts = tuple(doubts)
     found = [{"target": format_path(path)} for doubt in doubts for path in doubt.others]
-    return found + [{"ops": way} for doubt in doubts for way in doubt.ways]
+    return found + [
+        {"way": way.words, "ops": f"[{', '.join(f'{{{op}}}' for op in way.ops)}]"}
+        for doubt in doubts
+        for way in doubt.ways
+    ]

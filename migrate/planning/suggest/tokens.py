@@ -78,7 +78,7 @@ def alike(one: str, other: str) -> float:
     return max(related, 0.8 * ratio(mine, theirs) / 100)
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=1 << 18)
 def similarity(one: KeyPath, other: KeyPath) -> float:
     """From 0 to 1: how alike two key paths are; the last name counts most, an index stands for its list's name."""
     from rapidfuzz.fuzz import token_set_ratio

@@ -1,24 +1,27 @@
 """How right a suggestion is: leaf by leaf, against rules that are proved by what the models compute.
 
-The truth of a case is a rule file written by hand; it is right because the NNX twin, filled by it, computes what the Linen
-module computed. All leaves of the source are random, so that a leaf of the target is right if and only if its values are.
+The truth of a case is a rule file written by hand; it is right because the NNX twin, filled by it, computes what the
+Linen module computed. All leaves of the source are random, so that a leaf of the target is right if and only if its
+values are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import dedent, indent
 from typing import Any
 
 import jax
 import numpy as np
+import yaml
 from flax import nnx, serialization
 
 import migrate
 from migrate.engine.evaluate import evaluate
-from migrate.planning.model import Plan
+from migrate.planning.model import Plan, Task
+from migrate.planning.suggest.model import Doubt
 from migrate.planning.suggest.suggest import Suggestion
 from migrate.rules.loader import parse_rules
 from migrate.tree import KeyPath, format_path
@@ -72,9 +75,10 @@ def _random(path: tuple[Any, ...], leaf: Any, rng: np.random.Generator, zero: tu
 
 def truth_plan(case: Case, checkpoint: migrate.Checkpoint, template: Any) -> Plan:
     """The plan of the rules that are known to be right."""
-    text = f'migrate: 1\ntarget: {{template: "{case.template}"}}\nrules:\n{indent(dedent(case.truth).strip(), "  ")}\n'
-    rules = "\n".join(line if line.startswith(("m", "t", "r")) else f"  {line.strip()}" for line in text.splitlines())
-    return migrate.plan(checkpoint, parse_rules(rules, f"{case.name}.yaml"), template)
+    lines = [line.strip() for line in case.truth.splitlines() if line.strip()]
+    rules = "\n".join(f"  {line}" if line.startswith("- ") else f"    {line}" for line in lines)
+    text = f'migrate: 1\ntarget: {{template: "{case.template}"}}\nrules:\n{rules}\n'
+    return migrate.plan(checkpoint, parse_rules(text, f"{case.name}.yaml"), template)
 
 
 def values_of(plan: Plan, checkpoint: migrate.Checkpoint) -> dict[KeyPath, Any]:
@@ -111,18 +115,35 @@ def score(suggestion: Suggestion, truth: Plan, checkpoint: migrate.Checkpoint) -
         doubts = suggestion.doubts_of(origin[path])
         if np.array_equal(found[path], value):
             tally["doubted" if doubts else "right"] += 1
-        elif _has_right_alternative(suggestion, truth, path, doubts):
+        elif _has_right_alternative(suggestion, truth, path, doubts, checkpoint, value):
             tally["alternative"] += 1
         else:
             wrong.append(format_path(path))
     return Score(**tally, wrong=tuple(wrong))
 
 
-def _has_right_alternative(suggestion: Suggestion, truth: Plan, path: KeyPath, doubts: tuple[Any, ...]) -> bool:
+def _has_right_alternative(
+    suggestion: Suggestion,
+    truth: Plan,
+    path: KeyPath,
+    doubts: tuple[Doubt, ...],
+    checkpoint: migrate.Checkpoint,
+    wanted: Any,
+) -> bool:
     """Whether the source that belongs here is in doubt and could come here, or other ops are among the ways."""
     true = next(task for task in truth.tasks if path in task.targets)
-    if any(doubt.ways for doubt in doubts):
-        mine = next(task for task in suggestion.plan.tasks if path in task.targets)
-        return sorted(mine.sources) == sorted(true.sources)
+    mine = next(task for task in suggestion.plan.tasks if path in task.targets)
+    if any(np.array_equal(value, wanted) for value in _other_ways(mine, doubts, checkpoint, path)):
+        return True
     others = [doubt.others for source in true.sources for doubt in suggestion.doubts.get(source, ())]
     return bool(doubts) and any(path in targets for targets in others)
+
+
+def _other_ways(task: Task, doubts: tuple[Doubt, ...], checkpoint: migrate.Checkpoint, path: KeyPath) -> Iterator[Any]:
+    """What the leaf would be, were a doubt's ops in the place of the suggested ones."""
+    for way in (way for doubt in doubts for way in doubt.ways if way.ops):
+        sources = [format_path(source) for source in task.sources]
+        rule = {"from": sources, "to": format_path(path), "ops": [yaml.safe_load(f"{{{op}}}") for op in way.ops]}
+        text = json.dumps({"migrate": 1, "rules": [rule], "unmatched": {"source": "drop"}})
+        plan = migrate.plan(checkpoint, parse_rules(text, "other.yaml"))
+        yield values_of(plan, checkpoint)[path]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from flax import nnx
 
@@ -37,7 +38,7 @@ class CNN(nnx.Module):
     """Blocks of a convolution and its norm, and layers with names of their own."""
 
     def __init__(self, rngs):
-        self.features = nnx.List(ConvNorm(a, b, rngs) for a, b in zip(WIDTHS, WIDTHS[1:], strict=False))
+        self.features = nnx.List(ConvNorm(a, b, rngs) for a, b in pairwise(WIDTHS))
         self.hidden = nnx.Linear(16, 32, rngs=rngs)
         self.classifier = nnx.Linear(32, 10, rngs=rngs)
 
@@ -223,5 +224,3 @@ CASES = (
         """,
     ),
 )  # fmt: skip
-
-__all__ = ["CASES", "jax"]

@@ -66,7 +66,9 @@ _ENDS = """
 
 def _joined(kind: str, gates: tuple[str, ...], name: str) -> str:
     parts = ", ".join(f'"params/rnns_{{i}}/cell/{kind}{gate}/{name}"' for gate in gates)
-    return f'        - {{from: [{parts}], to: "layers/{{i}}/cell/dense_{kind}/{name}", ops: [{{concat: {{axis: -1}}}}]}}\n'
+    return (
+        f'        - {{from: [{parts}], to: "layers/{{i}}/cell/dense_{kind}/{name}", ops: [{{concat: {{axis: -1}}}}]}}\n'
+    )
 
 
 _IFGO, _RZN = ("i", "f", "g", "o"), ("r", "z", "n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from flax import nnx
 
@@ -12,7 +11,7 @@ from tests.planning.suggest.models.case import case, floats, tokens
 D, F, H, V, T, N = 16, 32, 2, 40, 12, 3
 
 
-# --- ViT ---------------------------------------------------------------------------------------------------------------
+# --- ViT
 
 
 class MlpBlock(nn.Module):
@@ -78,7 +77,7 @@ def make_vit(rngs: nnx.Rngs) -> ViT:
     return ViT(rngs)
 
 
-# --- language models ---------------------------------------------------------------------------------------------------
+# --- language models
 
 
 class SquareMlp(nn.Module):
@@ -237,7 +236,9 @@ def _fused(kernel: str, bias: str, stack: str = "", block: str = "blocks/{i}", s
 
 
 _OUT = """
-        - {from: "params/h_{i}/attn/out/kernel", to: "blocks/{i}/attention/out/kernel", ops: [{rearrange: "h k d -> (h k) d"}]}
+        - from: "params/h_{i}/attn/out/kernel"
+          to: "blocks/{i}/attention/out/kernel"
+          ops: [{rearrange: "h k d -> (h k) d"}]
         - "params/h_{i}/attn/out/bias -> blocks/{i}/attention/out/bias"
 """
 _IN_ORDER = ('{rearrange: "d h k -> d (h k)"}, {concat: {axis: 1}}', "{reshape: [-1]}, {concat: {axis: 0}}")
@@ -276,7 +277,7 @@ _TO_STACKED_FUSED = "\n".join(
 )
 
 
-# --- llama -------------------------------------------------------------------------------------------------------------
+# --- llama
 
 KV = 1
 
@@ -341,7 +342,7 @@ def make_llama(rngs: nnx.Rngs) -> Llama:
     return Llama(rngs)
 
 
-# --- encoder and decoder -----------------------------------------------------------------------------------------------
+# --- encoder and decoder
 
 
 class T5Block(nn.Module):
@@ -421,7 +422,7 @@ def make_t5(rngs: nnx.Rngs) -> T5:
     return T5(rngs)
 
 
-# --- mixture of experts ------------------------------------------------------------------------------------------------
+# --- mixture of experts
 
 EXPERTS = 4
 
@@ -533,7 +534,9 @@ CASES = (
         - "params/embed_tokens/** -> embedder/**"
         - "params/layers_{i}/input_layernorm/** -> layers/{i}/attn_norm/**"
         - "params/layers_{i}/post_attention_layernorm/** -> layers/{i}/mlp_norm/**"
-        - {from: "params/layers_{i}/{p:q|k|v}_proj/kernel", to: "layers/{i}/{p}/kernel", ops: [{rearrange: "d h k -> d (h k)"}]}
+        - from: "params/layers_{i}/{p:q|k|v}_proj/kernel"
+          to: "layers/{i}/{p}/kernel"
+          ops: [{rearrange: "d h k -> d (h k)"}]
         - {from: "params/layers_{i}/o_proj/kernel", to: "layers/{i}/o/kernel", ops: [{rearrange: "h k d -> (h k) d"}]}
         - "params/layers_{i}/{p:gate|up|down}_proj/** -> layers/{i}/{p}/**"
         - "params/norm/** -> final_norm/**"
@@ -567,5 +570,3 @@ CASES = (
         """,
     ),
 )  # fmt: skip
-
-__all__ = ["CASES", "jax"]
