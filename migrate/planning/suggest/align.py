@@ -18,7 +18,7 @@ from migrate.planning.suggest.fit import Fit, fit, kinds_agree, names_alike
 from migrate.planning.suggest.fusion import fuse
 from migrate.planning.suggest.model import Doubt, End, Item, Pair, Scope, Solution
 from migrate.planning.suggest.scope import Member, Modules, Sequence, Unit, placed, total, units
-from migrate.planning.suggest.tokens import similarity, split_number, usual_rank
+from migrate.planning.suggest.tokens import numbers_in, similarity, split_number, usual_rank
 from migrate.tree import KeyPath, natural_key
 
 _WORTH_A_PLACE = 10.0
@@ -26,6 +26,9 @@ _WORTH_A_PLACE = 10.0
 
 _ORDER_COUNTS = 0.35
 """What it is worth that two layers stand in the same place among their like."""
+
+_NUMBERS_COUNT = 0.1
+"""What it is worth that two key paths hold the same numbers."""
 
 _ROOT: KeyPath = ("",)
 
@@ -165,6 +168,7 @@ class _Run:
             if found is None:
                 return 0.0
             alike = names_alike(mine[i], theirs[j]) + _ORDER_COUNTS * _near(ranks[0][i], ranks[1][j])
+            alike += _NUMBERS_COUNT * (_numbers(mine[i].path) == _numbers(theirs[j].path))
             return _WORTH_A_PLACE * found.share + alike - found.cost
 
         for i, j in assign(len(mine), len(theirs), worth):
@@ -318,6 +322,10 @@ def _ranks(paths: Sequence_[KeyPath]) -> list[float | None]:
         else:
             ranks.append(None if usual is None else usual / 2)
     return ranks
+
+
+def _numbers(path: KeyPath) -> tuple[int, ...]:
+    return tuple(number for segment in path for number in numbers_in(segment)[1])
 
 
 def _near(one: float | None, other: float | None) -> float:
