@@ -109,7 +109,7 @@ def _by_number(one: Block, other: Block) -> bool:
     them, since Linen's own numbers follow the order of construction.
     """
     if one.members is None or other.members is None:
-        return False
+        return _keep_numbers(one, other)
     (a, b), (c, d) = one.members, other.members
     if not (a.numbers and c.numbers and _skeleton(a) == _skeleton(c) and _skeleton(b) == _skeleton(d)):
         return False
@@ -117,6 +117,17 @@ def _by_number(one: Block, other: Block) -> bool:
         return True
     chosen = auto_name(a.node[-1]) is None
     return chosen and a.numbers == b.numbers and c.numbers == d.numbers
+
+
+def _keep_numbers(one: Block, other: Block) -> bool:
+    """Whether both keep their key paths, which differ in numbers of what is around them alone."""
+    paths = [block.source.path for block in (one, other) if block.source and block.target and _stays(block)]
+    around = {(*(numbers_in(segment)[0] for segment in path[:-1]), path[-1]) for path in paths}
+    return len(paths) == 2 and len(around) == 1
+
+
+def _stays(block: Block) -> bool:
+    return block.source is not None and block.target is not None and block.source.path == block.target.path
 
 
 def _own_names(one: Block, other: Block) -> bool:
@@ -146,6 +157,8 @@ def _why(block: Block, rivals: Sequence[Block]) -> tuple[str, bool]:
     sources = sorted({_name(one.source.path) for one in group if one.source})
     targets = sorted({_name(one.target.path) for one in group if one.target})
     names = sources if len(sources) > 1 else targets
+    if len(names) == 1:
+        names = sorted({"/".join(one.source.path) for one in group if one.source})
     what = f"{_listed(names)} have {'one shape' if block.layer else 'the same shapes'}"
     if agree:
         return f"{what}; their names agree", True

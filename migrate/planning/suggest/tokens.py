@@ -21,9 +21,9 @@ _ORDER = {
     word: rank
     for rank, words in enumerate(
         (
-            "first in input pre up fc1 wi query q self attn attention conv1 start before expand w1 linear1",
+            "first a in input pre up fc1 wi query q self attn attention conv1 start before expand w1 linear1",
             "key k cross mid gate middle w3",
-            "last out output post down fc2 wo value v mlp ffn end final after ff w2 linear2",
+            "last b out output post down fc2 wo value v mlp ffn end final after ff w2 linear2",
         )
     )
     for word in words.split()

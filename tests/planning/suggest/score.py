@@ -27,6 +27,7 @@ from migrate.rules.loader import parse_rules
 from migrate.tree import KeyPath, format_path
 from tests.planning.suggest.models import convolutional, recurrent, transformers
 from tests.planning.suggest.models.case import Case
+from tests.planning.suggest.models.eras import EraCase
 
 CASES = (*convolutional.CASES, *transformers.CASES, *recurrent.CASES)
 
@@ -73,7 +74,7 @@ def _random(path: tuple[Any, ...], leaf: Any, rng: np.random.Generator, zero: tu
     return np.abs(values) + 0.5 if names[-1] == "var" else values
 
 
-def truth_plan(case: Case, checkpoint: migrate.Checkpoint, template: Any) -> Plan:
+def truth_plan(case: Case | EraCase, checkpoint: migrate.Checkpoint, template: Any) -> Plan:
     """The plan of the rules that are known to be right."""
     lines = [line.strip() for line in case.truth.splitlines() if line.strip()]
     rules = "\n".join(f"  {line}" if line.startswith("- ") else f"    {line}" for line in lines)

@@ -9,7 +9,9 @@ from flax import nnx
 import migrate
 from migrate.template import restore_target
 from tests.oracle.cases import CASES as FIXTURES
-from tests.planning.suggest.score import CASES, filled, score, values_of
+from tests.planning.suggest.models.eras import CASES as ERA_CASES
+from tests.planning.suggest.models.eras import unpack
+from tests.planning.suggest.score import CASES, filled, score, truth_plan, values_of
 
 pytestmark = pytest.mark.usefixtures("highest_precision")
 NAMES = [case.name for case in CASES]
@@ -68,6 +70,33 @@ def test_another_order_of_fused_heads_is_among_the_ways(opened):
     case = CASES[NAMES.index("gpt_fused_by_heads")]
     checkpoint, _, truth, suggestion = opened(case)
     assert 6 == score(suggestion, truth, checkpoint).alternative
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory):
+    return tmp_path_factory.mktemp("eras")
+
+
+@pytest.mark.parametrize("case", ERA_CASES, ids=lambda case: case.name)
+def test_models_that_older_flax_saved_become_todays(case, unpacked, tmp_path):
+    folder = unpack(case.era, unpacked) / case.folder
+    template = migrate.abstract_template(case.template)
+    with migrate.open_checkpoint(folder / "ckpt") as checkpoint:
+        truth = truth_plan(case, checkpoint, template)
+        suggestion = migrate.suggest(checkpoint, template)
+        found = score(suggestion, truth, checkpoint)
+        assert ((), 0, 0) == (found.wrong, found.unplaced, found.alternative)
+        assert suggestion.plan.applicable
+        values = values_of(suggestion.plan, checkpoint)
+        if case.era == "0.10":  # the other eras hold the same values
+            migrate.apply(suggestion.plan, checkpoint, tmp_path / "new")
+            with migrate.open_checkpoint(tmp_path / "new") as written:
+                assert all(np.array_equal(value, written.read(path)) for path, value in values.items())
+    if case.era == "0.10":
+        with np.load(folder / "golden.npz") as golden:
+            inputs = [golden[name] for name in sorted(golden.files) if name.startswith("in_")]
+            actual = filled(case.template, values)(*inputs)
+            np.testing.assert_allclose(np.asarray(actual), golden["out"], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("case", FIXTURES, ids=lambda case: case.name)
