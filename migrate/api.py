@@ -39,6 +39,7 @@ from migrate.formats.base import AbstractCheckpoint, Reader, Value
 from migrate.metadata import Metadata
 from migrate.planning.diff import Diff
 from migrate.planning.diff import diff as diff_trees
+from migrate.suggestions import suggest
 from migrate.tree import AbstractTree, KeyPath, format_path, parse_path
 
 if TYPE_CHECKING:
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
     from migrate.planning.model import Plan, Proof
     from migrate.planning.partition import Partition
     from migrate.planning.planner import TemplateLike
-    from migrate.planning.suggest.suggest import Suggestion
     from migrate.rules.model import RuleSet
     from migrate.template import Template
 
@@ -250,27 +250,6 @@ def plan(
     diagnostics = (*made.diagnostics, *unproved, *getattr(built, "notes", ()))
     made = replace(made, as_step=as_step, max_ram=max_ram, diagnostics=diagnostics)
     return made if destination is None else fitted(made, destination, mesh=axes is not None)
-
-
-def suggest(checkpoint: Checkpoint, template: Template | str, args: Mapping[str, Any] | None = None) -> Suggestion:
-    """Suggest the rule file that leads from a checkpoint to a model, for a person to review; nothing is applied.
-
-    Args:
-      checkpoint: the source; no array byte is read.
-      template: what the target expects, or `module:callable`.
-      args: keyword arguments of the callable; they are written into the rule file.
-
-    Returns:
-      The text of the rule file, the plan that it leads to, what is not proved with its alternatives, and the leaves
-      that found no place.
-
-    Raises:
-      CheckpointError: the callable cannot be found or fails (M408).
-    """
-    from migrate.planning.suggest.suggest import suggest as make
-
-    built = abstract_template(template, args) if isinstance(template, str) else template
-    return make(checkpoint.abstract, built, {"args": args} if args else None)
 
 
 def _placement(mesh: Mesh | str | None, partition: Partition | StrPath | None) -> tuple[Mesh | None, Partition | None]:

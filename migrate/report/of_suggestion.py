@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 from migrate.errors import ExitCode
+from migrate.planning.model import Task
 from migrate.planning.suggest.suggest import Suggestion
 from migrate.planning.suggest.text import alternatives_of
 from migrate.report.amounts import plural
@@ -13,6 +16,10 @@ from migrate.report.collapse import Line, fold_integers, fold_siblings, segments
 from migrate.report.of_plan import plan_data
 from migrate.report.view import Report, Row, findings
 from migrate.tree import AbstractTree, KeyPath, format_path
+
+
+_MOST = 20
+"""How many leaves of the same shape are listed where nothing but shapes is against a task."""
 
 
 def suggestion_report(suggestion: Suggestion, source: str, output: str) -> Report:
@@ -64,12 +71,28 @@ def _summary(suggestion: Suggestion, source: str, output: str) -> Iterator[str]:
     yield f"Next: {look}`migrate check {output} {source}`"
 
 
+def _alike(tasks: Iterable[Task]) -> dict[object, list[Task]]:
+    """Tasks by what shapes show of them."""
+    found: defaultdict[object, list[Task]] = defaultdict(list)
+    for task in tasks:
+        found[_shapes(task)].append(task)
+    return found
+
+
+def _shapes(task: Task) -> object:
+    return task.follows is None, task.in_avals, task.out_avals
+
+
 def _data(suggestion: Suggestion) -> dict[str, Any]:
     data = plan_data(suggestion.plan)
+    alike = _alike(suggestion.plan.tasks)
     for shown, task in zip(data["tasks"], suggestion.plan.tasks, strict=True):
         doubts = suggestion.doubts_of(task)
         shown["unproved"] = [doubt.why for doubt in doubts]
         shown["alternatives"] = alternatives_of(doubts)
+        if task.proved == "none" and not shown["alternatives"]:  # numbers and names speak for it, shapes do not
+            others = (other for other in alike[_shapes(task)] if other is not task)
+            shown["alternatives"] = [{"target": format_path(other.targets[0])} for other in islice(others, _MOST)]
     return {
         "rules": suggestion.text,
         "unplaced": {

@@ -112,7 +112,6 @@ def test_optimizer_state_follows_and_what_does_not_is_moved_by_its_own_name():
     new |= {"optimizer/opt_state/0/count": "int32[]", "optimizer/step": "uint32[]"}
     suggestion = suggested(old, new)
     assert [
-        '- "opt_state/0/count -> optimizer/opt_state/0/count"',
         '- "params/Dense_0/kernel -> model/head/kernel"',
         '- {from: "step", to: "optimizer/step", ops: [{cast: template}]}',
     ] == rules_of(suggestion)

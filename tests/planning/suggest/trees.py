@@ -16,6 +16,7 @@ class Template:
     tree: AbstractTree
     spec: str = "module:make"
     variables: Mapping[KeyPath, str] = field(default_factory=dict)
+    transforms: frozenset[str] | None = None
 
 
 def tree(shapes: Mapping[str, tuple[int, ...] | str]) -> AbstractTree:
