@@ -17,7 +17,6 @@ from migrate.report.of_plan import plan_data
 from migrate.report.view import Report, Row, findings
 from migrate.tree import AbstractTree, KeyPath, format_path
 
-
 _MOST = 20
 """How many leaves of the same shape are listed where nothing but shapes is against a task."""
 
