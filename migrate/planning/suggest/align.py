@@ -97,19 +97,13 @@ class _Run:
         return range(start, len(self.pairs))
 
     def _same_place(self) -> None:
-        """Arrays that keep their key path and shape; below modules that do not, layers can still be confused."""
-        kept = {
-            path: item
-            for path, item in self.source.items()
-            if path in self.target
-            and self.target[path].shape == item.shape
-            and kinds_agree(item.kind, self.target[path].kind)
-        }
-        for unit in units(kept):
-            paths = [unit.leaf(name) for name, _ in unit.leaves]
-            reason = "the same key path" if self.top else ""
-            pairs = self._take(Pair((End(path),), (End(path),), (), reason) for path in paths)
-            if not self.top:
+        """Layers that keep their key path, names and shapes; they can still be confused with others."""
+        there = {unit.path: unit for unit in units(self.target)}
+        reason = "the same key path" if self.top else ""
+        for unit in units(self.source):
+            if unit.path in there and _is_same(unit, there[unit.path]):
+                paths = [unit.leaf(name) for name, _ in unit.leaves]
+                pairs = self._take([Pair((End(path),), (End(path),), (), reason) for path in paths])
                 self.blocks.append(Block(unit, unit, pairs, None, layer=True))
 
     def _sequences(self) -> None:
@@ -204,7 +198,15 @@ class _Run:
     def _with_doubts(self) -> list[Pair]:
         left = [Block(unit, None, range(0), None, layer=True) for unit in units(self.source)]
         right = [Block(None, unit, range(0), None, layer=True) for unit in units(self.target)]
-        return doubt_blocks(self.pairs, [*self.blocks, *left, *right], lead=self.lead)
+        return doubt_blocks(self.pairs, [*self.blocks, *left, *right], lead=self.lead, top=self.top)
+
+
+def _is_same(one: Unit, other: Unit) -> bool:
+    """Whether two layers hold arrays of the same names, shapes and kinds."""
+    return len(one.leaves) == len(other.leaves) and all(
+        mine == theirs and item.shape == wanted.shape and kinds_agree(item.kind, wanted.kind)
+        for (mine, item), (theirs, wanted) in zip(one.leaves, other.leaves, strict=True)
+    )
 
 
 def _leaves(modules: Modules, member: Member) -> tuple[tuple[str, Item], ...]:

@@ -50,15 +50,24 @@ class Block:
     layer: bool
 
 
-def doubt_blocks(pairs: Sequence[Pair], blocks: Sequence[Block], *, lead: bool) -> list[Pair]:
-    """The pairs with doubts where blocks of one scope could change places."""
+def doubt_blocks(pairs: Sequence[Pair], blocks: Sequence[Block], *, lead: bool, top: bool) -> list[Pair]:
+    """The pairs with doubts where blocks of one scope could change places.
+
+    Args:
+      pairs: what was decided in the scope.
+      blocks: what was matched and what was not.
+      lead: whether ops run with one more axis in front.
+      top: whether the scope is the whole model; then layers that all keep their key paths are not in doubt.
+    """
     doubted = list(pairs)
     near = _by_sizes(blocks)
     for block in blocks:
         if block.source is None or block.target is None:
             continue
         candidates = dict.fromkeys(other for key in _keys(block) for other in near[key])
-        rivals = [blocks[i] for i in candidates if blocks[i] is not block and _could_swap(block, blocks[i], lead=lead)]
+        near_by = [blocks[i] for i in candidates if blocks[i] is not block]
+        kept = top and _stays(block)
+        rivals = [one for one in near_by if not (kept and _stays(one)) and _could_swap(block, one, lead=lead)]
         if rivals:
             why, agree = _why(block, rivals)
             for index in block.pairs:
