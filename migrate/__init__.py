@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         plan,
         resume,
         structure_hash,
+        suggest,
         verify,
     )
 
@@ -67,6 +68,7 @@ __all__ = [
     "plan",
     "resume",
     "structure_hash",
+    "suggest",
     "verify",
 ]
 

@@ -39,6 +39,7 @@ from migrate.formats.base import AbstractCheckpoint, Reader, Value
 from migrate.metadata import Metadata
 from migrate.planning.diff import Diff
 from migrate.planning.diff import diff as diff_trees
+from migrate.suggestions import suggest
 from migrate.tree import AbstractTree, KeyPath, format_path, parse_path
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ __all__ = [
     "plan",
     "resume",
     "structure_hash",
+    "suggest",
     "verify",
 ]
 

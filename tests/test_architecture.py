@@ -16,7 +16,7 @@ FLOORS = {
     "rules": 2,
     "planning": 3,
     "engine": 4,
-    "report": 5, "api": 5,
+    "report": 5, "api": 5, "suggestions": 5,
     "cli": 6, "__main__": 7, "__init__": 7,
 }  # fmt: skip
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "testing" not in path.parts)

@@ -23,7 +23,7 @@ from migrate.errors import Diagnostic, ExitCode, MigrateError
 from migrate.report.view import Report, findings
 from migrate.version import __version__
 
-COMMANDS = ("inspect", "diff", "check", "apply", "verify", "explain", "schema")
+COMMANDS = ("inspect", "diff", "suggest", "check", "apply", "verify", "explain", "schema")
 """In the order in which a migration needs them; each is a module of this package."""
 
 
@@ -151,7 +151,8 @@ def versions() -> list[str]:
 def migrate() -> None:
     """Move a JAX/Flax checkpoint to the model that you have now, and prove that nothing was lost.
 
-    Look with `inspect` and `diff`, write a rule file, `check` it, see what `apply --dry-run` would do, `apply`.
+    Look with `inspect` and `diff`, let `suggest` write a rule file, read and `check` it, see what `apply --dry-run`
+    would do, `apply`.
 
     Exit codes: 0 yes or done, 1 the answer is no, 2 no answer, 3 stopped part-way, 130 Ctrl-C.
     """

@@ -1,0 +1,86 @@
+"""`migrate suggest`: a candidate rule file to review, with what it could not prove."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from migrate.cli import options
+from migrate.cli.console import Console, exit_with
+from migrate.codes import M501, M507
+from migrate.errors import UsageError
+
+if TYPE_CHECKING:
+    from migrate.report.view import Report
+
+
+@click.command("suggest", short_help="A candidate rule file, to be reviewed.", context_settings=options.SETTINGS)
+@click.argument("src")
+@click.option(
+    "--template",
+    metavar="M:F",
+    required=True,
+    help="The target: a callable that returns the model, as `module:callable`.",
+)
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False), metavar="RULES", help="Where the rule file goes; else stdout."
+)
+@click.option("--overwrite", is_flag=True, help="Replace RULES if it exists.")
+@options.step
+@options.item
+@options.speaking
+def command(
+    console: Console,
+    src: str,
+    template: str,
+    output: str | None,
+    overwrite: bool,
+    step: int | str | None,
+    item: str | None,
+) -> None:
+    """Suggest rules that lead from the checkpoint SRC to a model. Nothing is applied.
+
+    What names and shapes do not prove is marked `unproved:` with the alternatives; leaves that found no place are
+    listed, not guessed. Exit code 1 means that some did not, so that the plan would be refused as it is.
+    """
+    from migrate import api
+    from migrate.report.of_suggestion import suggestion_report
+
+    _refuse_existing(output, overwrite=overwrite)
+    with api.open_checkpoint(src, options.chosen_step(step), item) as source:
+        suggestion = api.suggest(source, template)
+        report = suggestion_report(suggestion, src, output or "rules.yaml")
+    if output is not None:
+        _write(output, suggestion.text)
+    _show(console, report, None if output else suggestion.text)
+    exit_with(report.exit_code)
+
+
+def _show(console: Console, report: Report, text: str | None) -> None:
+    """The rule file is the answer where it goes to stdout; then what is said about it goes elsewhere."""
+    from migrate.report import text as drawing
+
+    if console.format != "text" or text is None:
+        console.text(report)
+    else:
+        console.out(text)
+        if not console.quiet:
+            console.error(drawing.draw(report))
+    console.finish([report])
+
+
+def _refuse_existing(output: str | None, *, overwrite: bool) -> None:
+    if output is not None and not overwrite and os.path.lexists(output):
+        raise UsageError(
+            M501.at(f"{output} exists", help="`--overwrite` replaces it; its changes by hand would be lost")
+        )
+
+
+def _write(output: str, text: str) -> None:
+    try:
+        Path(output).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(M507.at(f"cannot write {output}: {error.strerror}")) from error

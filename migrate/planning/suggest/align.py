@@ -1,0 +1,335 @@
+"""What belongs to what: modules first, the largest first, then the layers that are left, then their arrays.
+
+Sequences of modules whose arrays have the same shapes, one by one, are the strongest evidence: `Block_{0..11}` against
+`blocks/{0..11}`, `Block_{0..7}` against `stages/{0..3}/{0..1}`, a stacked module against a list. Inside matched modules
+the same question is asked again. Layers that remain are assigned all at once by the names that they have.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable
+from collections.abc import Sequence as Sequence_
+from dataclasses import dataclass
+
+from migrate.planning.suggest.assign import assign
+from migrate.planning.suggest.doubts import Block, doubt_blocks, doubt_shape, turned
+from migrate.planning.suggest.fit import Fit, fit, kinds_agree, names_alike
+from migrate.planning.suggest.fusion import fuse
+from migrate.planning.suggest.model import Doubt, End, Item, Pair, Scope, Solution
+from migrate.planning.suggest.scope import Member, Modules, Sequence, Unit, placed, total, units
+from migrate.planning.suggest.tokens import numbers_in, similarity, split_number, usual_rank
+from migrate.tree import KeyPath, natural_key
+
+_WORTH_A_PLACE = 10.0
+"""What it is worth that a layer finds a place at all: more than any likeness of names."""
+
+_ORDER_COUNTS = 0.35
+"""What it is worth that two layers stand in the same place among their like."""
+
+_NUMBERS_COUNT = 0.1
+"""What it is worth that two key paths hold the same numbers."""
+
+_ROOT: KeyPath = ("",)
+
+_ALIKE_ENOUGH = 0.5
+"""The share of shapes that two sequences of blocks have in common, at the least, when they differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Rung:
+    """Sequences of both sides that could be each other, by their shapes alone."""
+
+    coverage: int
+    exact: bool
+    mine: tuple[Sequence, ...]
+    theirs: tuple[Sequence, ...]
+
+
+class Aligner:
+    """Solves scopes; like scopes are solved once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[object, object, bool], Solution] = {}
+
+    def solve(self, source: Scope, target: Scope, *, lead: bool = False, top: bool = False) -> Solution:
+        """How the arrays of two scopes belong together.
+
+        Args:
+          source: arrays by key path.
+          target: the same for the other side.
+          lead: whether the source's arrays are parts of stacked ones, so that ops run with one more axis in front.
+          top: whether key paths are those of the whole model.
+        """
+        key = (tuple(source.items()), tuple(target.items()), lead)
+        if key not in self._known:
+            self._known[key] = _Run(self, source, target, lead=lead, top=top).solution()
+        return self._known[key]
+
+
+class _Run:
+    """One scope: what has been decided so far, and what is still open."""
+
+    def __init__(self, aligner: Aligner, source: Scope, target: Scope, *, lead: bool, top: bool) -> None:
+        self.aligner = aligner
+        self.lead = lead
+        self.top = top
+        self.source, self.target = dict(source), dict(target)
+        self.pairs: list[Pair] = []
+        self.blocks: list[Block] = []
+
+    def solution(self) -> Solution:
+        self._same_place()
+        self._sequences()
+        self._take(fuse(self.source, self.target, lead=self.lead))
+        self._layers()
+        return Solution(tuple(self._with_doubts()))
+
+    def _take(self, pairs: Iterable[Pair]) -> range:
+        """Keeps pairs; their arrays are no longer open."""
+        start = len(self.pairs)
+        for pair in pairs:
+            self.pairs.append(pair)
+            for end in pair.sources:
+                self.source.pop(end.path, None)
+            for end in pair.targets:
+                self.target.pop(end.path, None)
+        return range(start, len(self.pairs))
+
+    def _same_place(self) -> None:
+        """Layers that keep their key path, names and shapes; they can still be confused with others."""
+        there = {unit.path: unit for unit in units(self.target)}
+        reason = "the same key path" if self.top else ""
+        for unit in units(self.source):
+            if unit.path in there and _is_same(unit, there[unit.path]):
+                paths = [unit.leaf(name) for name, _ in unit.leaves]
+                pairs = self._take([Pair((End(path),), (End(path),), (), reason) for path in paths])
+                self.blocks.append(Block(unit, unit, pairs, None, layer=True))
+
+    def _sequences(self) -> None:
+        """Modules and sequences of modules, the largest first."""
+        mine, theirs = Modules(dict(self.source)), Modules(dict(self.target))
+        for rung in _ladder(mine, theirs):
+            self._rung(rung, mine, theirs)
+        for rung in _unequal(mine, theirs):
+            self._rung(rung, mine, theirs)
+
+    def _rung(self, rung: _Rung, mine: Modules, theirs: Modules) -> None:
+        left = [one for one in rung.mine if self._open(one, mine, self.source)]
+        right = [one for one in rung.theirs if self._open(one, theirs, self.target)]
+        if not left or not right:
+            return
+        ranks = _ranks([one.node or _ROOT for one in left]), _ranks([one.node or _ROOT for one in right])
+
+        def worth(i: int, j: int) -> float:
+            alike = similarity(left[i].node, right[j].node)
+            return 1 + alike + _ORDER_COUNTS * _near(ranks[0][i], ranks[1][j])
+
+        matched = assign(len(left), len(right), worth)
+        for i, j in sorted(matched, key=lambda pair: -worth(*pair)):
+            if self._open(left[i], mine, self.source) and self._open(right[j], theirs, self.target):
+                self._match(left[i], right[j], mine, theirs, exact=rung.exact)
+
+    @staticmethod
+    def _open(sequence: Sequence, modules: Modules, scope: Scope) -> bool:
+        return all(path in scope for member in sequence.members for path in modules.ends(member))
+
+    def _match(self, one: Sequence, other: Sequence, mine: Modules, theirs: Modules, *, exact: bool) -> None:
+        """Takes two sequences for each other, unless solving them shows that they are not."""
+        partners = _partners(one, other, mine, theirs, exact=exact)
+        found: list[tuple[Member, Member, Solution]] = []
+        for a, b in partners or ():
+            inner, outer = mine.inside(a), theirs.inside(b)
+            solution = self.aligner.solve(inner, outer, lead=self.lead or a.pick is not None)
+            if not exact and len(one.members) == 1 and not _complete(solution, inner, outer):
+                return
+            found.append((a, b, solution))
+        for a, b, solution in found:
+            kept = self._take(_lifted(pair, a, b) for pair in solution.pairs)
+            layer = mine.is_layer(a.node) and theirs.is_layer(b.node) and a.pick is b.pick is None
+            self.blocks.append(
+                Block(Unit(a.node, _leaves(mine, a)), Unit(b.node, _leaves(theirs, b)), kept, (a, b), layer=layer)
+            )
+
+    def _layers(self) -> None:
+        """Layers that are left, assigned all at once."""
+        mine, theirs = units(self.source), units(self.target)
+        fits = self._fits(mine, theirs)
+        ranks = _ranks([unit.path for unit in mine]), _ranks([unit.path for unit in theirs])
+
+        def worth(i: int, j: int) -> float:
+            found = fits.get((i, j))
+            if found is None:
+                return 0.0
+            alike = names_alike(mine[i], theirs[j]) + _ORDER_COUNTS * _near(ranks[0][i], ranks[1][j])
+            alike += _NUMBERS_COUNT * (_numbers(mine[i].path) == _numbers(theirs[j].path))
+            return _WORTH_A_PLACE * found.share + alike - found.cost
+
+        for i, j in assign(len(mine), len(theirs), worth):
+            self._layer(mine[i], theirs[j], fits[i, j])
+
+    def _fits(self, mine: Sequence_[Unit], theirs: Sequence_[Unit]) -> dict[tuple[int, int], Fit]:
+        """How each layer becomes each other; layers with the same arrays are asked once."""
+        known: dict[object, Fit | None] = {}
+        fits: dict[tuple[int, int], Fit] = {}
+        for i, one in enumerate(mine):
+            for j, other in enumerate(theirs):
+                key = (one.leaves, one.loose, other.leaves, other.loose)
+                if key not in known:
+                    known[key] = fit(one, other, lead=self.lead)
+                found = known[key]
+                if found is not None:
+                    fits[i, j] = found
+        return fits
+
+    def _layer(self, one: Unit, other: Unit, found: Fit) -> None:
+        pairs = []
+        for match in found.matches:
+            doubts = (Doubt(match.conversion.open),) if match.conversion.open else ()
+            pair = Pair(
+                (End(one.leaf(match.source)),), (End(other.leaf(match.target)),), match.conversion.ops, "", doubts
+            )
+            if match.turnable:
+                pair = turned(pair, lead=self.lead)
+            pairs.append(doubt_shape(pair, one, other))
+        kept = self._take(pairs)
+        self.blocks.append(Block(one, other, kept, None, layer=True))
+
+    def _with_doubts(self) -> list[Pair]:
+        left = [Block(unit, None, range(0), None, layer=True) for unit in units(self.source)]
+        right = [Block(None, unit, range(0), None, layer=True) for unit in units(self.target)]
+        return doubt_blocks(self.pairs, [*self.blocks, *left, *right], lead=self.lead, top=self.top)
+
+
+def _is_same(one: Unit, other: Unit) -> bool:
+    """Whether two layers hold arrays of the same names, shapes and kinds."""
+    return len(one.leaves) == len(other.leaves) and all(
+        mine == theirs and item.shape == wanted.shape and kinds_agree(item.kind, wanted.kind)
+        for (mine, item), (theirs, wanted) in zip(one.leaves, other.leaves, strict=True)
+    )
+
+
+def _leaves(modules: Modules, member: Member) -> tuple[tuple[str, Item], ...]:
+    return tuple(("/".join(path), item) for path, item in sorted(modules.inside(member).items()))
+
+
+def _lifted(pair: Pair, one: Member, other: Member) -> Pair:
+    """A pair inside two members, as seen from around them."""
+    lifted = pair.below(one.node, other.node)
+    return Pair(
+        tuple(placed(end, one) for end in pair.sources),
+        tuple(placed(end, other) for end in pair.targets),
+        lifted.ops,
+        lifted.reason,
+        lifted.doubts,
+    )
+
+
+def _complete(solution: Solution, source: Scope, target: Scope) -> bool:
+    return solution.sources() == source.keys() and solution.targets() == target.keys()
+
+
+def _ladder(mine: Modules, theirs: Modules) -> list[_Rung]:
+    """Sequences of both sides with the same shapes or at least the same number of elements, member by member."""
+    rungs: list[_Rung] = []
+    lengths = [{len(sequence.members) for sequence in side.sequences} for side in (mine, theirs)]
+    for exact in (True, False):
+        keys = _by_key(mine, lengths[1], exact=exact), _by_key(theirs, lengths[0], exact=exact)
+        for key in keys[0].keys() & keys[1].keys():
+            left, right = keys[0][key], keys[1][key]
+            coverage = sum(total(mine.shapes(member)) for member in left[0].members)
+            rungs.append(_Rung(coverage, exact, tuple(left), tuple(right)))
+    return sorted(rungs, key=_priority)
+
+
+def _priority(rung: _Rung) -> tuple[object, ...]:
+    first, other = rung.mine[0], rung.theirs[0]
+    return (
+        -rung.coverage,
+        first.virtual or other.virtual,
+        not rung.exact,
+        len(first.members),
+        natural_key(first.node),
+        natural_key(other.node),
+    )
+
+
+def _by_key(modules: Modules, counts: Collection[int], *, exact: bool) -> dict[tuple[object, ...], list[Sequence]]:
+    """Sequences of one side by what can be compared: shapes, or numbers of elements."""
+    table: defaultdict[tuple[object, ...], list[Sequence]] = defaultdict(list)
+    for sequence in (*modules.sequences, *modules.stacked(counts)):
+        members = sequence.members[:1] if sequence.virtual else sequence.members
+        parts = [modules.shapes(member) for member in members]
+        keys = sorted(parts) if exact else sorted(map(total, parts))
+        if sequence.virtual:
+            keys *= len(sequence.members)
+        table[len(sequence.members), exact, tuple(keys)].append(sequence)
+    return table
+
+
+def _partners(
+    one: Sequence, other: Sequence, mine: Modules, theirs: Modules, *, exact: bool
+) -> list[tuple[Member, Member]] | None:
+    """Members in the order of their numbers where their shapes agree in it, else by their shapes where these are all
+    different.
+    """
+    if one.virtual and other.virtual and one.members[0].pick == other.members[0].pick:
+        return None
+    in_order = list(zip(one.members, other.members, strict=True))
+
+    def sizes(modules: Modules, member: Member) -> object:
+        shapes = modules.shapes(member)
+        return shapes if exact else total(shapes)
+
+    left, right = [sizes(mine, m) for m in one.members], [sizes(theirs, m) for m in other.members]
+    if left == right or len(set(left)) < len(left) or set(left) != set(right):
+        return in_order if left == right or set(left) != set(right) else None
+    return [(member, other.members[right.index(size)]) for member, size in zip(one.members, left, strict=True)]
+
+
+def _unequal(mine: Modules, theirs: Modules) -> list[_Rung]:
+    """Sequences of as many blocks whose shapes are mostly the same: a bias more, a layer less."""
+    rungs: list[_Rung] = []
+    blocks = [[s for s in side.sequences if len(s.members) > 1] for side in (mine, theirs)]
+    for one in blocks[0]:
+        for other in blocks[1]:
+            if len(one.members) == len(other.members) and not mine.is_layer(one.node):
+                shared = [
+                    _shared(mine.shapes(a), theirs.shapes(b)) for a, b in zip(one.members, other.members, strict=True)
+                ]
+                if min(shared) >= _ALIKE_ENOUGH:
+                    coverage = sum(total(mine.shapes(member)) for member in one.members)
+                    rungs.append(_Rung(coverage, False, (one,), (other,)))
+    return sorted(rungs, key=_priority)
+
+
+def _shared(one: tuple[tuple[int, ...], ...], other: tuple[tuple[int, ...], ...]) -> float:
+    common = (Counter(one) & Counter(other)).total()
+    return common / max(len(one), len(other))
+
+
+def _ranks(paths: Sequence_[KeyPath]) -> list[float | None]:
+    """Where each layer usually stands among its like, from 0 to 1: by number or by name; None where nothing says."""
+    families: defaultdict[tuple[KeyPath, str], list[int]] = defaultdict(list)
+    for path in paths:
+        stem, number = split_number(path[-1])
+        families[path[:-1], stem].append(number or 0)
+    ranks: list[float | None] = []
+    for path in paths:
+        stem, number = split_number(path[-1])
+        family = sorted(families[path[:-1], stem])
+        usual = usual_rank(path[-1])
+        if len(family) > 1:
+            ranks.append(family.index(number or 0) / (len(family) - 1))
+        else:
+            ranks.append(None if usual is None else usual / 2)
+    return ranks
+
+
+def _numbers(path: KeyPath) -> tuple[int, ...]:
+    return tuple(number for segment in path for number in numbers_in(segment)[1])
+
+
+def _near(one: float | None, other: float | None) -> float:
+    """How near two ranks are, from 0 to 1; nothing where one is not known."""
+    return 0.0 if one is None or other is None else 1 - abs(one - other)

@@ -1,0 +1,221 @@
+"""What shapes cannot prove: layers that could change places without a trace.
+
+Every layer and block of a scope is compared with the others of the same scope. Two pairs of which each source would fit
+the other's target are open, whatever their names; the doubt says whether the names agree.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from migrate.knowledge.layers import LAYERS
+from migrate.knowledge.naming import auto_name
+from migrate.planning.suggest.convert import transposed
+from migrate.planning.suggest.fit import fit, only_shape
+from migrate.planning.suggest.model import Doubt, Pair, Way
+from migrate.planning.suggest.scope import LEAF_NAMES, Member, Unit
+from migrate.planning.suggest.tokens import agrees, numbers_in, split_number
+from migrate.tree import KeyPath
+
+_GATES = frozenset(
+    (leaf.sources[0][0], leaf.target[0])
+    for layer in LAYERS
+    for leaf in layer.leaves
+    if layer.nnx.endswith("Cell") and len(leaf.sources) == 1
+)
+"""Names of the gates of recurrent cells, in Linen and in NNX."""
+
+_NAMED = 4
+"""How many layers a sentence names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A layer or module that was placed, or that found no place.
+
+    Attributes:
+      source, target: what it is on both sides; None where there is nothing.
+      pairs: which pairs of the scope are its arrays'.
+      members: where it was matched as a member of a sequence, both members.
+      layer: whether it is a single layer (or array), not a module of several.
+    """
+
+    source: Unit | None
+    target: Unit | None
+    pairs: range
+    members: tuple[Member, Member] | None
+    layer: bool
+
+
+def doubt_blocks(pairs: Sequence[Pair], blocks: Sequence[Block], *, lead: bool, top: bool) -> list[Pair]:
+    """The pairs with doubts where blocks of one scope could change places.
+
+    Args:
+      pairs: what was decided in the scope.
+      blocks: what was matched and what was not.
+      lead: whether ops run with one more axis in front.
+      top: whether the scope is the whole model; then layers that all keep their key paths are not in doubt.
+    """
+    doubted = list(pairs)
+    near = _by_sizes(blocks)
+    for block in blocks:
+        if block.source is None or block.target is None:
+            continue
+        candidates = dict.fromkeys(other for key in _keys(block) for other in near[key])
+        near_by = [blocks[i] for i in candidates if blocks[i] is not block]
+        kept = top and _stays(block)
+        rivals = [one for one in near_by if not (kept and _stays(one)) and _could_swap(block, one, lead=lead)]
+        if rivals:
+            why, agree = _why(block, rivals)
+            for index in block.pairs:
+                others = tuple(_counterparts(doubted[index], block, rivals))
+                doubted[index] = doubted[index].doubting(Doubt(why, agree, others))
+    return doubted
+
+
+def _by_sizes(blocks: Sequence[Block]) -> dict[tuple[int, ...], list[int]]:
+    """Indices of blocks by the sizes of their arrays: blocks of different sizes never change places."""
+    found: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
+    for index, block in enumerate(blocks):
+        for key in _keys(block):
+            found[key].append(index)
+    return found
+
+
+def _keys(block: Block) -> set[tuple[int, ...]]:
+    units = (unit for unit in (block.source, block.target) if unit is not None)
+    return {tuple(sorted(math.prod(item.shape) for _, item in unit.leaves)) for unit in units}
+
+
+def doubt_shape(pair: Pair, source: Unit, target: Unit) -> Pair:
+    """The pair, with a doubt if nothing but its shape speaks for it."""
+    return pair.doubting(Doubt("nothing but the shape speaks for this")) if only_shape(source, target) else pair
+
+
+def _could_swap(one: Block, other: Block, *, lead: bool) -> bool:
+    """Whether each source would do for the other's target as well; what is missing on a side does for anything."""
+    if one.layer != other.layer or _by_number(one, other) or _own_names(one, other):
+        return False
+    return _would_do(one.source, other.target, one.layer, lead=lead) and _would_do(
+        other.source, one.target, one.layer, lead=lead
+    )
+
+
+def _would_do(source: Unit | None, target: Unit | None, layer: bool, *, lead: bool) -> bool:
+    if source is None or target is None:
+        return True
+    if not layer:
+        return sorted(item.shape for _, item in source.leaves) == sorted(item.shape for _, item in target.leaves)
+    found = fit(source, target, lead=lead)
+    return found is not None and found.whole and not any(match.conversion.open for match in found.matches)
+
+
+def _by_number(one: Block, other: Block) -> bool:
+    """Whether two members of one sequence are told apart by their numbers: modules always; layers if somebody numbered
+    them, since Linen's own numbers follow the order of construction.
+    """
+    if one.members is None or other.members is None:
+        return _keep_numbers(one, other)
+    (a, b), (c, d) = one.members, other.members
+    if not (a.numbers and c.numbers and _skeleton(a) == _skeleton(c) and _skeleton(b) == _skeleton(d)):
+        return False
+    if not one.layer:
+        return True
+    chosen = auto_name(a.node[-1]) is None
+    return chosen and a.numbers == b.numbers and c.numbers == d.numbers
+
+
+def _keep_numbers(one: Block, other: Block) -> bool:
+    """Whether both keep their key paths, which differ in numbers of what is around them alone."""
+    paths = [block.source.path for block in (one, other) if block.source and block.target and _stays(block)]
+    around = {(*(numbers_in(segment)[0] for segment in path[:-1]), path[-1]) for path in paths}
+    return len(paths) == 2 and len(around) == 1
+
+
+def _stays(block: Block) -> bool:
+    return block.source is not None and block.target is not None and block.source.path == block.target.path
+
+
+def _own_names(one: Block, other: Block) -> bool:
+    """Whether both keep the names that Flax's own layer gives them: `scale` and `bias` of a norm, gates of a cell."""
+    return all(
+        block.source is not None
+        and block.target is not None
+        and (
+            (block.source.path[-1], block.target.path[-1]) in _GATES
+            or (block.source.loose and block.source.path[-1] == block.target.path[-1] in LEAF_NAMES)
+        )
+        for block in (one, other)
+    )
+
+
+def _skeleton(member: Member) -> tuple[str, ...]:
+    return tuple(numbers_in(segment)[0] for segment in member.node)
+
+
+def _why(block: Block, rivals: Sequence[Block]) -> tuple[str, bool]:
+    assert block.source is not None
+    assert block.target is not None
+    group = [block, *rivals]
+    agree = all(_agrees(one) for one in group if one.source and one.target) and not any(
+        one.source is None or one.target is None for one in group
+    )
+    sources = sorted({_name(one.source.path) for one in group if one.source})
+    targets = sorted({_name(one.target.path) for one in group if one.target})
+    names = sources if len(sources) > 1 else targets
+    if len(names) == 1:
+        names = sorted({"/".join(one.source.path) for one in group if one.source})
+    what = f"{_listed(names)} have {'one shape' if block.layer else 'the same shapes'}"
+    if agree:
+        return f"{what}; their names agree", True
+    if all(_numbered(one) for one in group if one.source and one.target):
+        return f"{what}; only their order speaks for this", False
+    return f"{what}; their names only suggest this", False
+
+
+def _agrees(block: Block) -> bool:
+    assert block.source is not None
+    assert block.target is not None
+    return agrees(block.source.path[-1], block.target.path[-1]) and len(block.source.path[-1]) > 0
+
+
+def _numbered(block: Block) -> bool:
+    """Whether a number is all that its own name has to say among its like."""
+    assert block.source is not None
+    return split_number(block.source.path[-1])[1] is not None
+
+
+def _name(path: KeyPath) -> str:
+    """The last name, with what it is a number of."""
+    return "/".join(path[-2:]) if path[-1].isdecimal() else path[-1]
+
+
+def _listed(names: Sequence[str]) -> str:
+    if len(names) > _NAMED:
+        return f"{', '.join(names[: _NAMED - 1])} and {len(names) - _NAMED + 1} more"
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
+
+
+def _counterparts(pair: Pair, block: Block, rivals: Sequence[Block]) -> Iterator[KeyPath]:
+    """The arrays of the rivals' targets that play the part of this one."""
+    assert block.target is not None
+    for rival in rivals:
+        if rival.target is None:
+            continue
+        if rival.target.loose:
+            yield rival.target.path
+        elif not block.target.loose:
+            tail = pair.targets[0].path[len(block.target.path) :]
+            if "/".join(tail) in {name for name, _ in rival.target.leaves}:
+                yield rival.target.path + tail
+        else:
+            yield rival.target.leaf(rival.target.leaves[0][0])
+
+
+def turned(pair: Pair, *, lead: bool) -> Pair:
+    """The pair with the doubt that its square matrix may be meant the other way round."""
+    way = Way("transposed", (*pair.ops, transposed(lead=lead)))
+    return pair.doubting(Doubt("a square matrix could be transposed without a trace", ways=(way,)))

@@ -1,0 +1,116 @@
+"""Whether one layer can become another: array by array, by name, shape and kind of Variable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from migrate.knowledge.naming import COLLECTIONS
+from migrate.planning.suggest.convert import SAME, Conversion, convert, may_be_turned
+from migrate.planning.suggest.model import Item
+from migrate.planning.suggest.scope import LEAF_NAMES, Unit
+from migrate.planning.suggest.tokens import alike, similarity
+
+_LEAST_ALIKE = 0.6
+"""Names of arrays of which one is Flax's own have to be at least this alike."""
+
+_SURE_ALIKE = 0.35
+"""Below this, nothing but the shape speaks for a pair of single arrays."""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """An array of one layer that becomes an array of another."""
+
+    source: str
+    target: str
+    conversion: Conversion
+    turnable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How a layer becomes another one.
+
+    Attributes:
+      matches: array by array.
+      share: of all arrays of both, how many have a counterpart, from 0 to 1.
+      cost: how unlikely the conversions are.
+    """
+
+    matches: tuple[Match, ...]
+    share: float
+    cost: float
+
+    @property
+    def whole(self) -> bool:
+        """Whether no array of either side is left over."""
+        return self.share == 1.0
+
+
+def fit(source: Unit, target: Unit, *, lead: bool = False) -> Fit | None:
+    """How one layer becomes the other, or None if no array of it does."""
+    if source.loose or target.loose:
+        return _fit_single(source, target, lead=lead)
+    matches = []
+    ours = dict(source.leaves)
+    for name, wanted in target.leaves:
+        found = [match for mine in ours if (match := _match(mine, ours[mine], name, wanted, lead=lead))]
+        if found:
+            best = max(found, key=lambda match: (match.source == name, -match.conversion.cost))
+            matches.append(best)
+            del ours[best.source]
+    return _fit(matches, len(source.leaves), len(target.leaves))
+
+
+def names_alike(source: Unit, target: Unit) -> float:
+    """From 0 to 1: how alike the names of two layers are; a lone array stands for its layer, too."""
+    ends = [(source.path, target.path)]
+    if source.loose != target.loose and len(source.leaves) == len(target.leaves) == 1:
+        ends.append((source.leaf(source.leaves[0][0]), target.leaf(target.leaves[0][0])))
+    if source.loose and target.loose and min(len(source.path), len(target.path)) > 1:
+        ends.append((source.path[:-1], target.path[:-1]))
+    return max(similarity(one, other) for one, other in ends)
+
+
+def only_shape(source: Unit, target: Unit) -> bool:
+    """Whether two single arrays have nothing in common but their shape."""
+    return (source.loose or target.loose) and names_alike(source, target) < _SURE_ALIKE
+
+
+def _fit(matches: list[Match], mine: int, theirs: int) -> Fit | None:
+    if not matches:
+        return None
+    share = 2 * len(matches) / (mine + theirs)
+    return Fit(tuple(matches), share, sum(match.conversion.cost for match in matches) / len(matches))
+
+
+def _fit_single(source: Unit, target: Unit, *, lead: bool) -> Fit | None:
+    """A single array fits a single array, whatever their names."""
+    if len(source.leaves) != 1 or len(target.leaves) != 1:
+        return None
+    ((mine, item),), ((theirs, wanted),) = source.leaves, target.leaves
+    found = _match(mine, item, theirs, wanted, lead=lead, strict=False)
+    if found is None or (found.conversion.open and alike(mine, theirs) < _LEAST_ALIKE):
+        return None
+    return _fit([found], 1, 1)
+
+
+def _match(mine: str, item: Item, theirs: str, wanted: Item, *, lead: bool, strict: bool = True) -> Match | None:
+    if not kinds_agree(item.kind, wanted.kind):
+        return None
+    if mine != theirs and (strict or {mine, theirs} <= LEAF_NAMES) and alike(mine, theirs) < _LEAST_ALIKE:
+        return None
+    found = convert(item.shape, wanted.shape, lead=lead)
+    if found is None or (found.open and mine == theirs and mine in LEAF_NAMES):
+        return None  # Linen's and NNX's own layers keep their matrices the same way round
+    own_layout = mine == theirs and mine in LEAF_NAMES
+    turnable = found is SAME and not own_layout and may_be_turned(item.shape, wanted.shape)
+    return Match(mine, theirs, found, turnable)
+
+
+def kinds_agree(mine: str | None, theirs: str | None) -> bool:
+    """Whether an array of one kind of Variable can become the other; running averages never become parameters."""
+    if mine is None or theirs is None or mine == theirs:
+        return True
+    known = set(COLLECTIONS.values())
+    return not {mine, theirs} <= known

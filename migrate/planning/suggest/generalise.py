@@ -1,0 +1,148 @@
+"""Many rows become few rules: whole modules by `**`, numbers by captures, names that change alike by `{p:a|b}`.
+
+Nothing is believed: whatever is merged is matched against the checkpoint's own leaves by the matcher that rules use,
+and kept only if it takes just the leaves that were meant.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import lru_cache
+
+from migrate.planning.suggest.indices import by_index
+from migrate.planning.suggest.rows import Row, Segments, pattern, text_of
+from migrate.rules.pattern import Pattern
+from migrate.tree import KeyPath, natural_key
+
+_CHOICES = "pqrs"
+_MOST_CHOICES = 6
+
+REST = "**"
+
+
+class Generaliser:
+    """Makes few rules of many rows, for one checkpoint."""
+
+    def __init__(self, leaves: Collection[KeyPath]) -> None:
+        self._leaves = tuple(leaves)
+        self._claimed = lru_cache(maxsize=None)(self._match)
+        self._below: defaultdict[Segments, set[KeyPath]] = defaultdict(set)
+        for path in self._leaves:
+            segments = text_of(path)
+            for depth in range(len(path) + 1):
+                self._below[(*segments[:depth], REST)].add(path)
+            self._below[segments].add(path)
+
+    def rules(self, rows: Iterable[Row]) -> list[Row]:
+        """As few rows as these steps find, in the order of their sources."""
+        moving = [row for row in rows if not row.keeps]
+        merged = self._by_choice(by_index(self._by_module(moving), self.fits))
+        return sorted(merged, key=lambda row: natural_key(min(row.claims, key=natural_key)))
+
+    def places(self, rows: Sequence[Row]) -> list[Row]:
+        """Rows in fewer words, but with every name below the collections spelled out."""
+        return self._by_choice(by_index(self._by_module(rows), self.fits), deepest=1)
+
+    def fits(self, row: Row) -> bool:
+        """Whether the row's patterns take just the leaves that it claims, and each of them once."""
+        taken = [self._claimed(source) for source in row.sources]
+        return sum(map(len, taken)) == len(row.claims) and frozenset().union(*taken) == row.claims
+
+    def _match(self, segments: Segments) -> frozenset[KeyPath]:
+        """The leaves that a pattern matches; key paths and whole modules, of which there are many, are looked up."""
+        if not any(segment.startswith("{") or "{" in segment.replace("\\{", "") for segment in segments):
+            return frozenset(self._below.get(segments, ()))
+        parsed = Pattern.parse(pattern(segments))
+        return frozenset(path for path in self._leaves if parsed.match(path) is not None)
+
+    def _by_module(self, rows: Sequence[Row]) -> list[Row]:
+        """Rows of whole modules, the largest first."""
+        groups: defaultdict[tuple[Segments, Segments, tuple[str, ...]], list[Row]] = defaultdict(list)
+        for row in rows:
+            for source, target in _modules(row):
+                groups[source, target, row.ops].append(row)
+        made: list[Row] = []
+        settled: set[int] = set()
+        for (source, target, _), group in sorted(groups.items(), key=lambda item: (-len(item[1]), len(item[0][0]))):
+            if len(group) < 2 or any(id(row) in settled for row in group):
+                continue
+            whole = group[0].merged(group[1:], ((*source, REST),), ((*target, REST),))
+            if self.fits(whole):
+                made.append(whole)
+                settled |= {id(row) for row in group}
+        return [*made, *(row for row in rows if id(row) not in settled)]
+
+    def _by_choice(self, rows: Sequence[Row], deepest: int | None = None) -> list[Row]:
+        """Rows that differ in one name, which is the same on both sides or only on the left."""
+        left = list(rows)
+        for row in rows:
+            for at in range(len(row.sources[0]) if len(row.sources) == 1 else 0)[:deepest]:
+                alike = [other for other in left if _differ_at(row, other, at)] if row in left else []
+                merged = self._chosen([row, *alike], at) if alike else None
+                if merged is not None:
+                    left = [other for other in left if other is not row and other not in alike]
+                    left.append(merged)
+                    break
+        return left
+
+    def _chosen(self, rows: Sequence[Row], at: int) -> Row | None:
+        first = rows[0]
+        names = [row.sources[0][at] for row in rows]
+        if len(names) > _MOST_CHOICES:
+            return None
+        used = "".join((*first.sources[0], *first.targets[0]))
+        name = next((one for one in _CHOICES if f"{{{one}" not in used), None)
+        if name is None:
+            return None
+        capture = f"{{{name}:{'|'.join(names)}}}"
+        source = (*first.sources[0][:at], capture, *first.sources[0][at + 1 :])
+        targets = {row.targets[0] for row in rows}
+        target = first.targets[0]
+        if len(targets) > 1:
+            where = next(i for i, segment in enumerate(target) if segment != rows[1].targets[0][i])
+            target = (*target[:where], f"{{{name}}}", *target[where + 1 :])
+        merged = first.merged(rows[1:], (source,), (target,))
+        return merged if self.fits(merged) else None
+
+
+def _modules(row: Row) -> Iterator[tuple[Segments, Segments]]:
+    """Every pair of modules from which on a row's key paths are the same."""
+    if len(row.sources) != 1 or len(row.targets) != 1:
+        return
+    source, target = row.sources[0], row.targets[0]
+    for back in range(1, min(len(source), len(target)) + 1):
+        if source[-back] != target[-back] or "{" in source[-back]:
+            return
+        yield source[:-back], target[:-back]
+
+
+def _differ_at(row: Row, other: Row, at: int) -> bool:
+    """Whether two rows are the same but for a name on the left, and for the same name on the right."""
+    if other is row or len(other.sources) != 1 or len(other.targets) != 1 or row.ops != other.ops:
+        return False
+    if len(row.targets) != 1 or bool(row.doubts) != bool(other.doubts):
+        return False
+    source, theirs = row.sources[0], other.sources[0]
+    if not _same_but(source, theirs, at) or not _plain(source[at]) or not _plain(theirs[at]):
+        return False
+    target, their_target = row.targets[0], other.targets[0]
+    if target == their_target:
+        return True
+    changed = [i for i, pair in enumerate(zip(target, their_target, strict=False)) if pair[0] != pair[1]]
+    return (
+        len(target) == len(their_target)
+        and len(changed) == 1
+        and target[changed[0]] == source[at]
+        and their_target[changed[0]] == theirs[at]
+    )
+
+
+def _same_but(one: Segments, other: Segments, at: int) -> bool:
+    return (
+        len(one) == len(other) and one[at] != other[at] and one[:at] == other[:at] and one[at + 1 :] == other[at + 1 :]
+    )
+
+
+def _plain(segment: str) -> bool:
+    return not set(segment) & set("{}*\\|")

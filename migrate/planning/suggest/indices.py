@@ -1,0 +1,135 @@
+"""Numbers in key paths become captures: `Block_0 -> blocks/0`, `Block_1 -> blocks/1` is `Block_{i} -> blocks/{i}`.
+
+A target's number may be the source's, shifted, counted down, or divided: `{k+1}`, `{3-k}`, `{k//2}/{k%2}`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+
+from migrate.planning.suggest.rows import Row, Segments
+from migrate.planning.suggest.tokens import NUMBER
+
+_NAMES = "ijklmn"
+
+Column = tuple[int, ...]
+Fits = Callable[[Row], bool]
+
+
+def by_index(rows: Sequence[Row], fits: Fits) -> list[Row]:
+    """The rows, with one for many wherever numbers are all that differs.
+
+    Args:
+      rows: any rows.
+      fits: whether a row's patterns take just the leaves that the row claims.
+    """
+    families: defaultdict[tuple[object, ...], list[Row]] = defaultdict(list)
+    for row in rows:
+        skeleton = tuple(tuple(map(_skeleton, side)) for side in (*row.sources, *row.targets))
+        families[skeleton, len(row.sources), row.ops].append(row)
+    return [made for family in families.values() for made in _merge(family, fits)]
+
+
+def _skeleton(segment: str) -> str:
+    return NUMBER.sub("\0", segment)
+
+
+def _numbers(sides: Iterable[Segments]) -> Column:
+    return tuple(int(found[0]) for side in sides for segment in side for found in NUMBER.finditer(segment))
+
+
+def _merge(rows: Sequence[Row], fits: Fits) -> list[Row]:
+    """One row for all, or as few as a split at one number leads to."""
+    if len(rows) == 1:
+        return list(rows)
+    whole = _whole(rows, fits)
+    if whole is not None:
+        return [whole]
+    numbers = [_numbers(row.sources) + _numbers(row.targets) for row in rows]
+    best: list[Row] | None = None
+    for hole in range(len(numbers[0])):
+        parts: defaultdict[int, list[Row]] = defaultdict(list)
+        for row, values in zip(rows, numbers, strict=True):
+            parts[values[hole]].append(row)
+        if len(parts) > 1 and (len(parts) < len(rows) or best is None):
+            made = [one for part in parts.values() for one in (_merge(part, fits) if len(parts) > 1 else part)]
+            if best is None or len(made) < len(best):
+                best = made
+    return best if best is not None else list(rows)
+
+
+def _whole(rows: Sequence[Row], fits: Fits) -> Row | None:
+    first = rows[0]
+    left = list(zip(*(_numbers(row.sources) for row in rows), strict=True))
+    right = list(zip(*(_numbers(row.targets) for row in rows), strict=True))
+    names = _named(left, first)
+    if names is None:
+        return None
+    filled = [_expression(column, names) for column in right]
+    if not all(filled):
+        return None
+    for choices in (False, True):
+        sources = _written(first.sources, [_capture(column, names, choices=choices) for column in left])
+        targets = _written(first.targets, [str(text) for text in filled])
+        made = first.merged(rows[1:], sources, targets)
+        if fits(made):
+            return made
+    return None
+
+
+def _named(columns: Sequence[Column], row: Row) -> dict[Column, str] | None:
+    """A name for every column of numbers that vary; columns that are always equal share one."""
+    text = "".join(segment for side in (*row.sources, *row.targets) for segment in side) + "".join(row.ops)
+    used = set(re.findall(r"\{(\w)[:}]|over: (\w)\}", text))
+    free = [name for name in _NAMES if not any(name in pair for pair in used)]
+    varying = [column for column in dict.fromkeys(columns) if len(set(column)) > 1]
+    if not varying or len(varying) > len(free):
+        return None
+    return dict(zip(varying, free, strict=False))
+
+
+def _capture(column: Column, names: dict[Column, str], *, choices: bool) -> str:
+    if column not in names:
+        return str(column[0])
+    values = "|".join(map(str, sorted(set(column))))
+    return f"{{{names[column]}:{values}}}" if choices else f"{{{names[column]}}}"
+
+
+def _expression(column: Column, names: dict[Column, str]) -> str | None:
+    """A target's numbers in terms of the source's."""
+    if len(set(column)) == 1:
+        return str(column[0])
+    simple = (_of_one(column, known, name) for known, name in names.items())
+    double = (_of_two(column, (one, a), (other, b)) for one, a in names.items() for other, b in names.items() if a != b)
+    return next((f"{{{text}}}" for text in (*simple, *double) if text), None)
+
+
+def _of_one(column: Column, known: Column, name: str) -> str | None:
+    shift = column[0] - known[0]
+    if all(y - x == shift for x, y in zip(known, column, strict=True)):
+        return name if shift == 0 else f"{name}{shift:+d}"
+    total = column[0] + known[0]
+    if all(x + y == total for x, y in zip(known, column, strict=True)):
+        return f"{total}-{name}"
+    for divisor in range(2, max(known) + 1):
+        if all(y == x // divisor for x, y in zip(known, column, strict=True)):
+            return f"{name}//{divisor}"
+        if all(y == x % divisor for x, y in zip(known, column, strict=True)):
+            return f"{name}%{divisor}"
+    return None
+
+
+def _of_two(column: Column, one: tuple[Column, str], other: tuple[Column, str]) -> str | None:
+    """Two numbers counted through: `{i*4+j}`."""
+    (first, a), (second, b) = one, other
+    width = max(second) + 1
+    if all(y == x * width + z for x, z, y in zip(first, second, column, strict=True)):
+        return f"{a}*{width}+{b}"
+    return None
+
+
+def _written(sides: tuple[Segments, ...], texts: Sequence[str]) -> tuple[Segments, ...]:
+    given = iter(texts)
+    return tuple(tuple(NUMBER.sub(lambda _: next(given), segment) for segment in side) for side in sides)

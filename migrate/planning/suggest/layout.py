@@ -1,0 +1,125 @@
+"""What every leaf of a checkpoint or template is: an array of the model, optimizer state, a step, a random stream, or a
+leftover of training; and where an array of the model lies inside the model, whatever it was saved in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from migrate.dtypes import key_impl
+from migrate.knowledge.naming import COLLECTIONS, TRAINING_STATES, TRANSIENT_COLLECTIONS, training_state
+from migrate.planning.moments import ROOTS
+from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, KeyPath
+
+Role = Literal["model", "optimizer", "step", "rng", "aside"]
+
+_ASIDE = frozenset(name for state in TRAINING_STATES for name, part in state.others.items() if part == "metrics") | {
+    "metrics"
+}
+_RNG_NAMES = frozenset(name for state in TRAINING_STATES for name, part in state.others.items() if part == "rng")
+_DEEPEST_ROOT = 3
+"""How many levels (an item's name, an index) may stand above the params."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A leaf with data and what it is.
+
+    Attributes:
+      path: its key path.
+      place: its key path inside the model; for other roles, what is left of the key path without names of parts.
+      kind: the Variable that it is or becomes, where the checkpoint or template says.
+    """
+
+    path: KeyPath
+    place: KeyPath
+    role: Role
+    kind: str | None
+    aval: AbstractArray
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A checkpoint or a template: every leaf with data, and what the whole is called."""
+
+    leaves: tuple[Leaf, ...]
+    name: str
+
+    def of(self, *roles: Role) -> tuple[Leaf, ...]:
+        """Leaves of these roles."""
+        return tuple(leaf for leaf in self.leaves if leaf.role in roles)
+
+
+def lay_out(tree: AbstractTree, variables: Mapping[KeyPath, str] | None = None) -> Side:
+    """Tells what each leaf with data is.
+
+    Args:
+      tree: of a checkpoint or template.
+      variables: the names of Variable types, which only templates know.
+    """
+    known = variables or {}
+    leaves: dict[tuple[Role, KeyPath], Leaf] = {}
+    for path, found in tree.leaves.items():
+        if not found.has_data or found.aval is None:
+            continue
+        role = _role(path, found, known.get(path))
+        place, collection = _place(path) if role in ("model", "rng") else (path, None)
+        kind = known.get(path) or (COLLECTIONS.get(collection) if collection else None)
+        if (role, place) in leaves:  # two collections of one module have arrays of one name
+            place = (*place[:-1], f"{place[-1]} of {collection}")
+        leaves[role, place] = Leaf(path, place, role, kind, found.aval)
+    return Side(tuple(leaves.values()), _name(tree))
+
+
+def is_transient(leaf: Leaf) -> bool:
+    """Whether it belongs to one run of the model: a cache, or intermediate values."""
+    return any(segment in TRANSIENT_COLLECTIONS for segment in leaf.path[:2])
+
+
+def _role(path: KeyPath, leaf: AbstractLeaf, variable: str | None) -> Role:
+    if _is_rng(path, leaf, variable):
+        return "rng"
+    if path[-1] == "step" and leaf.aval is not None and leaf.aval.shape == () and variable in (None, "OptState"):
+        return "step"
+    if variable is not None:
+        return "optimizer" if variable.startswith("Opt") else "model"
+    if any(segment in _ASIDE for segment in path[:2]):
+        return "aside"
+    return "optimizer" if _is_optimizer(path) else "model"
+
+
+def _is_rng(path: KeyPath, leaf: AbstractLeaf, variable: str | None) -> bool:
+    if variable in ("RngKey", "RngCount", "RngState"):
+        return True
+    if leaf.aval is None or variable is not None:
+        return False
+    words = leaf.aval.dtype == "uint32" and leaf.aval.shape in ((2,), (4,))
+    stream = "rngs" in path[:-1] and (words or path[-1] == "count")
+    return key_impl(leaf.aval.dtype) is not None or stream or (words and path[-1] in _RNG_NAMES)
+
+
+def _is_optimizer(path: KeyPath) -> bool:
+    return any(segment in ("opt_state", "optimizer", "ema_params") for segment in path[: _DEEPEST_ROOT + 1])
+
+
+def _place(path: KeyPath) -> tuple[KeyPath, str | None]:
+    """The key path without the names of parts and collections, and the collection."""
+    for depth, segment in enumerate(path[: min(_DEEPEST_ROOT, len(path) - 1)]):
+        if segment in ROOTS or segment in COLLECTIONS:
+            below = path[depth + 1 :]
+            collection = segment if segment in COLLECTIONS else None
+            if len(below) > 1 and below[0] in COLLECTIONS:  # a training state can hold all variables as its params
+                collection, below = below[0], below[1:]
+            return path[:depth] + below, collection
+    return path, None
+
+
+def _name(tree: AbstractTree) -> str:
+    """What the whole is, in words."""
+    tops = frozenset(path[0] for path, leaf in tree.leaves.items() if path and leaf.kind != "none")
+    state = training_state(tops)
+    if state is not None:
+        return state.name
+    return "NNX state" if any(leaf.box for leaf in tree.leaves.values()) else "a tree of arrays"

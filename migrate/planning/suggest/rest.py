@@ -1,0 +1,234 @@
+"""What is left when the model's arrays are placed: optimizer state, steps, random streams and leftovers of training.
+
+The planner itself says what is left, since moments follow their params. What has a twin under another name is moved,
+what names alone decide is dropped or created by a rule that says so, and everything else is listed as not placed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from migrate.knowledge.layers import LAYERS
+from migrate.planning.suggest.indices import by_index
+from migrate.planning.suggest.layout import Leaf, Side, is_transient
+from migrate.planning.suggest.rows import Row, pattern, text_of
+from migrate.rules.pattern import Pattern
+from migrate.tree import AbstractArray, KeyPath
+
+_LOSSES = tuple(
+    (loss.source, {leaf.sources[0][0] for leaf in layer.leaves})
+    for layer in LAYERS
+    for loss in layer.losses
+    if loss.assert_zero
+)
+"""Arrays that NNX's twin of a layer has no place for, and the names that show the layer."""
+
+_FRESH = {
+    target[-1]: fresh.init
+    for layer in LAYERS
+    for fresh in layer.fresh
+    if isinstance(fresh.init, str)
+    for target in fresh.targets
+}
+"""Arrays that NNX adds to a layer, by name, and how they begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A drop or creation.
+
+    Attributes:
+      verb: `drop` or `create`.
+      patterns: what it is about.
+      value: the `assert:` of a drop or the `init:` of a creation, as YAML.
+      why: in words.
+    """
+
+    verb: str
+    patterns: tuple[str, ...]
+    value: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """What became of the rest: rows that move, rules that drop and create, and leaves that found no place."""
+
+    rows: tuple[Row, ...]
+    settled: tuple[Settled, ...]
+    sources: tuple[KeyPath, ...]
+    targets: tuple[KeyPath, ...]
+
+
+def settle(mine: Side, theirs: Side, unexpected: Collection[KeyPath], missing: Collection[KeyPath]) -> Rest:
+    """Decides about the rest.
+
+    Args:
+      mine: every leaf of the source.
+      theirs: every leaf of the template.
+      unexpected: source leaves that the rules so far leave over.
+      missing: target leaves that they do not fill.
+    """
+    left = [leaf for leaf in mine.leaves if leaf.path in set(unexpected)]
+    open_ = [leaf for leaf in theirs.leaves if leaf.path in set(missing)]
+    rows = _twins(left, open_)
+    used = {path for row in rows for path in (*row.claims, *row.fills)}
+    left = [leaf for leaf in left if leaf.path not in used]
+    open_ = [leaf for leaf in open_ if leaf.path not in used]
+    drops, creates = _drops(left, mine, theirs), _creates(open_, mine, theirs)
+    dropped = {path for _, paths, _, _ in drops for path in paths}
+    created = {path for _, paths, _, _ in creates for path in paths}
+    settled = [
+        Settled(verb, tuple(cover(paths, [leaf.path for leaf in side.leaves])), value, why)
+        for side, decisions in ((mine, drops), (theirs, creates))
+        for verb, paths, value, why in decisions
+    ]
+    return Rest(
+        tuple(rows),
+        tuple(settled),
+        tuple(leaf.path for leaf in left if leaf.path not in dropped),
+        tuple(leaf.path for leaf in open_ if leaf.path not in created),
+    )
+
+
+def cover(paths: Sequence[KeyPath], universe: Sequence[KeyPath]) -> list[str]:
+    """The fewest patterns that match these key paths and no others of the universe."""
+    wanted = frozenset(paths)
+
+    def taken(row: Row) -> bool:
+        found = Pattern.parse(pattern(row.sources[0]))
+        return {path for path in universe if found.match(path) is not None} == row.claims
+
+    anywhere = Row((("**", "rngs", "**"),), (), (), wanted, frozenset())
+    if wanted and taken(anywhere):
+        return [pattern(anywhere.sources[0])]
+    nodes = dict.fromkeys(_widest(path, wanted, universe) for path in paths)
+    rows = [
+        Row((text_of(node) if node in wanted else (*text_of(node), "**"),), (), (), _below(node, wanted), frozenset())
+        for node in nodes
+    ]
+    return [pattern(row.sources[0]) for row in by_index(rows, taken)]
+
+
+def _below(node: KeyPath, paths: Iterable[KeyPath]) -> frozenset[KeyPath]:
+    return frozenset(path for path in paths if path[: len(node)] == node)
+
+
+def _widest(path: KeyPath, wanted: Collection[KeyPath], universe: Sequence[KeyPath]) -> KeyPath:
+    """The highest node above a key path below which everything is wanted."""
+    for depth in range(1, len(path)):
+        if all(other in wanted for other in universe if other[:depth] == path[:depth]):
+            return path[:depth]
+    return path
+
+
+def _twins(left: Sequence[Leaf], open_: Sequence[Leaf]) -> list[Row]:
+    """Optimizer state and steps that lie elsewhere in the target: the same end of the key path, or the only one of
+    their name.
+    """
+    rows: list[Row] = []
+    keys: tuple[Callable[[Leaf], object], ...] = (_tail, lambda leaf: (leaf.role, leaf.path[-1], leaf.aval.shape))
+    for key in keys:
+        taken = {path for row in rows for path in (*row.claims, *row.fills)}
+        mine = [leaf for leaf in left if leaf.role in ("optimizer", "step") and leaf.path not in taken]
+        theirs = [leaf for leaf in open_ if leaf.role in ("optimizer", "step") and leaf.path not in taken]
+        counts = Counter(map(key, mine)), Counter(map(key, theirs))
+        found = {key(leaf): leaf for leaf in theirs}
+        rows += [
+            _renamed(leaf, found[key(leaf)])
+            for leaf in mine
+            if counts[0][key(leaf)] == counts[1][key(leaf)] == 1 and leaf.aval.shape == found[key(leaf)].aval.shape
+        ]
+    return rows
+
+
+def _tail(leaf: Leaf) -> object:
+    if leaf.role == "step":
+        return "step"
+    at = next((index for index, segment in enumerate(leaf.path) if segment == "opt_state"), -1)
+    return leaf.path[at + 1 :]
+
+
+def _renamed(leaf: Leaf, target: Leaf) -> Row:
+    return Row(
+        (text_of(leaf.path),),
+        (text_of(target.path),),
+        cast_ops(leaf.aval, target.aval),
+        frozenset({leaf.path}),
+        frozenset({target.path}),
+        ("the same part of the training state",),
+    )
+
+
+def cast_ops(mine: AbstractArray, theirs: AbstractArray) -> tuple[str, ...]:
+    """The op for another dtype, if there is need for one; it is refused when a value would change."""
+    return () if mine.dtype == theirs.dtype else ("cast: template",)
+
+
+_Decision = tuple[str, list[KeyPath], str, str]
+
+
+def _drops(left: Sequence[Leaf], mine: Side, theirs: Side) -> list[_Decision]:
+    """What names alone decide to leave behind."""
+    paths = {leaf.path for leaf in mine.leaves}
+    roles = {leaf.role for leaf in theirs.leaves}
+    reasons: dict[str, list[KeyPath]] = {}
+    lost = [leaf.path for leaf in left if leaf.role == "model" and _is_loss(leaf.path, paths)]
+    for leaf in left:
+        why = _why_dropped(leaf, roles)
+        if why:
+            reasons.setdefault(why, []).append(leaf.path)
+    drops: list[_Decision] = [("drop", found, "", why) for why, found in reasons.items()]
+    if lost:
+        why = "NNX's layer has no such array; its outputs stay the same only if this one is zero, which is checked"
+        drops.append(("drop", lost, "zero", why))
+    return drops
+
+
+def _why_dropped(leaf: Leaf, roles: Collection[str]) -> str:
+    if leaf.role == "rng":
+        return "random streams of the source: the template's are laid out otherwise and begin anew"
+    if leaf.role == "aside":
+        return "a leftover of training that the template has no place for"
+    if leaf.role in ("optimizer", "step") and not {"optimizer", "step"} & set(roles):
+        return "the template has no optimizer"
+    return "values of one run, which the template does not keep" if is_transient(leaf) else ""
+
+
+def losses(mine: Collection[KeyPath], theirs: Collection[KeyPath]) -> list[KeyPath]:
+    """Arrays of Linen's layers that the twin of the layer has no place for, unless the target has one by that name."""
+    return [path for path in mine if _is_loss(path, mine) and not any(other[-2:] == path[-2:] for other in theirs)]
+
+
+def _is_loss(path: KeyPath, paths: Collection[KeyPath]) -> bool:
+    for source, names in _LOSSES:
+        if path[-len(source) :] == source:
+            layer = path[: -len(source)]
+            depth = len(layer)
+            if names <= {other[depth] for other in paths if len(other) > depth and other[:depth] == layer}:
+                return True
+    return False
+
+
+def _creates(open_: Sequence[Leaf], mine: Side, theirs: Side) -> list[_Decision]:
+    """What names alone decide to begin anew."""
+    del theirs
+    reasons: dict[tuple[str, str], list[KeyPath]] = {}
+    has_optimizer = bool(mine.of("optimizer"))
+    for leaf in open_:
+        found = _how_created(leaf, has_optimizer=has_optimizer)
+        if found:
+            reasons.setdefault(found, []).append(leaf.path)
+    return [("create", paths, init, why) for (init, why), paths in reasons.items()]
+
+
+def _how_created(leaf: Leaf, *, has_optimizer: bool) -> tuple[str, str] | None:
+    if leaf.role == "rng":
+        return "{rng: {seed: 0}}", "random streams have no source"
+    if leaf.role in ("optimizer", "step") and not has_optimizer:
+        return "template", "the source has no optimizer state, so that it begins anew"
+    if leaf.role == "model" and leaf.path[-1] in _FRESH:
+        return str(_FRESH[leaf.path[-1]]), "adapters, which leave the output as it was until they are trained"
+    return None

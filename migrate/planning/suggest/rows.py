@@ -1,0 +1,207 @@
+"""Pairs become rows: one for each task that a rule will make, with real key paths as text of patterns.
+
+A stacked array is one row, whatever the number of its parts: the index that is stacked over is already a capture here.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from migrate.planning.suggest.model import Doubt, End, OpText, Pair, Way
+from migrate.planning.suggest.tokens import split_number
+from migrate.tree import KeyPath, format_path
+
+Segments = tuple[str, ...]
+"""A key path or pattern, segment by segment, as the text of a rule file."""
+
+_SWAPPED: OpText = 'rearrange: "a b ... -> b a ..."'
+"""The axis that layers are stacked on is one of the first two; here they change places."""
+
+OVER = "i"
+"""The name of the index that arrays are stacked over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Sources that one rule moves to targets.
+
+    Attributes:
+      sources, targets: patterns; before they are generalised, of one key path each, but for a stacked index.
+      ops: the whole list of the rule.
+      claims: the source leaves that it takes.
+      fills: the target leaves that it writes.
+      reasons: why, in words.
+      doubts: what speaks against it, with the source leaves in question.
+    """
+
+    sources: tuple[Segments, ...]
+    targets: tuple[Segments, ...]
+    ops: tuple[OpText, ...]
+    claims: frozenset[KeyPath]
+    fills: frozenset[KeyPath]
+    reasons: tuple[str, ...] = ()
+    doubts: tuple[tuple[KeyPath, Doubt], ...] = ()
+
+    @property
+    def keeps(self) -> bool:
+        """Whether nothing changes, so that no rule is needed."""
+        return self.sources == self.targets and not self.ops
+
+    def merged(self, others: Iterable[Row], sources: tuple[Segments, ...], targets: tuple[Segments, ...]) -> Row:
+        """One row for this and the others, under new patterns."""
+        rows = (self, *others)
+        return Row(
+            sources,
+            targets,
+            self.ops,
+            frozenset().union(*(row.claims for row in rows)),
+            frozenset().union(*(row.fills for row in rows)),
+            tuple(dict.fromkeys(reason for row in rows for reason in row.reasons)),
+            tuple(doubt for row in rows for doubt in row.doubts),
+        )
+
+
+def text_of(path: KeyPath) -> Segments:
+    """The segments of a key path as a pattern that means nothing else."""
+    return tuple(format_path((segment,)) for segment in path)
+
+
+def pattern(segments: Segments) -> str:
+    """Segments as a rule file has them."""
+    return "/".join(segments) or "."
+
+
+def make_rows(
+    pairs: Sequence[Pair], sources: Mapping[KeyPath, KeyPath], targets: Mapping[KeyPath, KeyPath]
+) -> tuple[Row, ...]:
+    """The rows of all pairs; parts of a stacked array that are not all there make none.
+
+    Args:
+      pairs: by place in the model.
+      sources: real key paths of the checkpoint by place.
+      targets: real key paths of the template by place.
+    """
+    rows: list[Row] = []
+    stacks: defaultdict[tuple[object, ...], list[Pair]] = defaultdict(list)
+    for pair in pairs:
+        picked = [end for end in (*pair.sources, *pair.targets) if end.pick]
+        if not picked:
+            rows.append(_plain(pair, sources, targets))
+        else:
+            whole = tuple(end.path for end in (pair.sources if pair.sources[0].pick else pair.targets))
+            stacks[bool(pair.sources[0].pick), whole, pair.ops].append(pair)
+    for members in stacks.values():
+        row = _stacked(sorted(members, key=_index), sources, targets)
+        rows += [row] if row else []
+    return tuple(rows)
+
+
+def _plain(pair: Pair, sources: Mapping[KeyPath, KeyPath], targets: Mapping[KeyPath, KeyPath]) -> Row:
+    mine, theirs = _real(pair.sources, sources), _real(pair.targets, targets)
+    return Row(
+        tuple(map(text_of, mine)),
+        tuple(map(text_of, theirs)),
+        pair.ops,
+        frozenset(mine),
+        frozenset(theirs),
+        (pair.reason,) if pair.reason else (),
+        _doubts([pair], sources, targets),
+    )
+
+
+def _real(ends: Iterable[End], paths: Mapping[KeyPath, KeyPath]) -> tuple[KeyPath, ...]:
+    return tuple(paths[end.path] for end in ends)
+
+
+def _doubts(
+    pairs: Iterable[Pair], sources: Mapping[KeyPath, KeyPath], targets: Mapping[KeyPath, KeyPath]
+) -> tuple[tuple[KeyPath, Doubt], ...]:
+    return tuple(
+        (
+            sources[pair.sources[0].path],
+            Doubt(doubt.why, doubt.agree, tuple(targets[path] for path in doubt.others if path in targets), doubt.ways),
+        )
+        for pair in pairs
+        for doubt in pair.doubts
+    )
+
+
+def _index(pair: Pair) -> int:
+    pick = pair.sources[0].pick or pair.targets[0].pick
+    return pick.index if pick else 0
+
+
+def _stacked(
+    members: Sequence[Pair], sources: Mapping[KeyPath, KeyPath], targets: Mapping[KeyPath, KeyPath]
+) -> Row | None:
+    """The row of all parts of one stacked array (or of several that are joined)."""
+    first = members[0]
+    mine, theirs = first.sources[0].pick, first.targets[0].pick
+    pick = mine or theirs
+    if pick is None or [_index(pair) for pair in members] != list(range(pick.count)):
+        return None
+    left = _across([_real(pair.sources, sources) for pair in members], stacked=mine is not None, exact=False)
+    right = _across([_real(pair.targets, targets) for pair in members], stacked=theirs is not None, exact=True)
+    ops = _ops(first, first.ops, named=left[1] and right[1])
+    if ops is None or (not (left[1] and right[1]) and len(first.sources) + len(first.targets) > 2):
+        return None
+    doubts = _doubts(members, sources, targets)
+    return Row(
+        left[0],
+        right[0],
+        ops,
+        frozenset(path for pair in members for path in _real(pair.sources, sources)),
+        frozenset(path for pair in members for path in _real(pair.targets, targets)),
+        (first.reason,) if first.reason else (),
+        tuple((path, _stacking(doubt, first, named=left[1] and right[1])) for path, doubt in doubts),
+    )
+
+
+def _across(members: Sequence[tuple[KeyPath, ...]], *, stacked: bool, exact: bool) -> tuple[tuple[Segments, ...], bool]:
+    """The patterns of one side of a stack, and whether they name the index; else every key path is listed."""
+    if stacked:
+        return tuple(map(text_of, members[0])), True
+    columns = [_with_index(column, exact=exact) for column in zip(*members, strict=True)]
+    if all(columns):
+        return tuple(column for column in columns if column), True
+    return tuple(text_of(path) for paths in members for path in paths), False
+
+
+def _with_index(column: Sequence[KeyPath], *, exact: bool) -> Segments | None:
+    """One pattern for key paths that differ in one number, which counts up; for targets from 0."""
+    if len({len(path) for path in column}) > 1:
+        return None
+    varying = [at for at in range(len(column[0])) if len({path[at] for path in column}) > 1]
+    if len(varying) != 1:
+        return None
+    parts = [split_number(path[varying[0]]) for path in column]
+    numbers = [number for _, number in parts]
+    start = numbers[0]
+    if len({stem for stem, _ in parts}) > 1 or start is None or numbers != list(range(start, start + len(column))):
+        return None
+    if start > (0 if exact else 1):
+        return None
+    segments = text_of(column[0])
+    stem = format_path((parts[0][0],)) if parts[0][0] else ""
+    return (*segments[: varying[0]], f"{stem}{{{OVER}}}", *segments[varying[0] + 1 :])
+
+
+def _stacking(doubt: Doubt, pair: Pair, *, named: bool) -> Doubt:
+    """The doubt about a part of a stacked array, with the ops that the whole needs."""
+    ways = (Way(way.words, (way.ops and _ops(pair, way.ops, named=named)) or ()) for way in doubt.ways)
+    return replace(doubt, ways=tuple(ways))
+
+
+def _ops(pair: Pair, inner: tuple[OpText, ...], *, named: bool) -> tuple[OpText, ...] | None:
+    mine, theirs = pair.sources[0].pick, pair.targets[0].pick
+    over = f", over: {OVER}" if named else ""
+    if mine and theirs:
+        return None if inner else (_SWAPPED,)
+    if theirs:
+        return (*inner, f"stack: {{axis: {theirs.axis}{over}}}")
+    assert mine is not None
+    if mine.axis == 0 or not inner:
+        return (*inner, f"unstack: {{axis: {mine.axis}{over}}}")
+    return (_SWAPPED, *inner, f"unstack: {{axis: 0{over}}}")

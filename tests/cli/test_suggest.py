@@ -1,0 +1,56 @@
+import json
+from pathlib import Path
+
+from migrate.api import load_rules
+
+
+def test_a_rule_file_is_the_answer(run, golden):
+    result = run("suggest", "old.msgpack", "--template", "tiny_model:make")
+    assert 1 == result.exit_code
+    golden("cli/suggest.yaml", result.stdout)
+    golden("cli/suggest.txt", result.stderr)
+
+
+def test_it_is_written_where_it_is_wanted_and_can_be_applied(run, golden):
+    Path("model.py").write_text(
+        Path("tiny_model.py").read_text()
+        + "\n\ndef same():\n    return {**make(), 'head': np.zeros((4, 2), 'float32')}\n"
+    )
+    result = run("suggest", "old.msgpack", "--template", "model:same", "-o", "new.yaml")
+    assert 0 == result.exit_code
+    golden("cli/suggest_output.txt", result.stdout)
+    assert 2 == len(load_rules("new.yaml").rules)
+    assert 0 == run("check", "new.yaml", "old.msgpack").exit_code
+    assert 0 == run("apply", "new.yaml", "old.msgpack", "new").exit_code
+
+
+def test_a_rule_file_that_exists_is_kept(run):
+    before = Path("rules.yaml").read_text()
+    result = run("suggest", "old.msgpack", "--template", "tiny_model:make", "-o", "rules.yaml")
+    assert 2 == result.exit_code
+    assert "M501" in result.stderr
+    assert before == Path("rules.yaml").read_text()
+    assert (
+        1 == run("suggest", "old.msgpack", "--template", "tiny_model:make", "-o", "rules.yaml", "--overwrite").exit_code
+    )
+    assert before != Path("rules.yaml").read_text()
+
+
+def test_a_folder_that_is_not_there_is_said(run):
+    result = run("suggest", "old.msgpack", "--template", "tiny_model:make", "-o", "absent/rules.yaml")
+    assert 2 == result.exit_code
+    assert "M507" in result.stderr
+
+
+def test_a_suggestion_for_programs(run):
+    result = run("suggest", "old.msgpack", "--template", "tiny_model:make", "--json")
+    payload = json.loads(result.stdout)
+    assert (1, False, "suggest") == (payload["exit_code"], payload["ok"], payload["command"])
+    assert {"source": ["params/old_head"], "target": []} == payload["unplaced"]
+    kernel = next(task for task in payload["tasks"] if task["targets"] == ["layers/0/kernel"])
+    assert [{"target": "layers/1/kernel"}, {"target": "layers/2/kernel"}] == kernel["alternatives"]
+    assert payload["rules"].startswith("# Suggested for old.msgpack")
+
+
+def test_a_template_is_needed(run):
+    assert 2 == run("suggest", "old.msgpack").exit_code

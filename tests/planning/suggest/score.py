@@ -1,0 +1,150 @@
+"""How right a suggestion is: leaf by leaf, against rules that are proved by what the models compute.
+
+The truth of a case is a rule file written by hand; it is right because the NNX twin, filled by it, computes what the
+Linen module computed. All leaves of the source are random, so that a leaf of the target is right if and only if its
+values are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import yaml
+from flax import nnx, serialization
+
+import migrate
+from migrate.engine.evaluate import evaluate
+from migrate.planning.model import Plan, Task
+from migrate.planning.suggest.model import Doubt
+from migrate.planning.suggest.suggest import Suggestion
+from migrate.rules.loader import parse_rules
+from migrate.tree import KeyPath, format_path
+from tests.planning.suggest.models import convolutional, recurrent, transformers
+from tests.planning.suggest.models.case import Case
+from tests.planning.suggest.models.eras import EraCase
+
+CASES = (*convolutional.CASES, *transformers.CASES, *recurrent.CASES)
+
+
+@dataclass(frozen=True)
+class Score:
+    """What became of the target leaves that the truth fills from the source.
+
+    Attributes:
+      right: moved as they should be, and not in doubt.
+      doubted: marked as unproved and moved as they should be.
+      alternative: marked as unproved and moved elsewhere, while an alternative is right.
+      wrong: moved elsewhere, without a mark or without the right alternative.
+      unplaced: listed as not placed.
+    """
+
+    right: int = 0
+    doubted: int = 0
+    alternative: int = 0
+    wrong: tuple[str, ...] = ()
+    unplaced: int = 0
+
+    @property
+    def leaves(self) -> int:
+        """All of them."""
+        return self.right + self.doubted + self.alternative + len(self.wrong) + self.unplaced
+
+
+def write_source(case: Case, path: Path) -> tuple[dict[str, Any], tuple[Any, ...]]:
+    """A checkpoint of the case's Linen module with random values; returns its variables and an input."""
+    rng = np.random.default_rng(0)
+    inputs = case.inputs(rng)
+    shapes = jax.eval_shape(lambda: case.linen.init(jax.random.key(0), *inputs))
+    variables = jax.tree_util.tree_map_with_path(lambda p, leaf: _random(p, leaf, rng, case.zero), shapes)
+    path.write_bytes(serialization.to_bytes(variables))
+    return variables, inputs
+
+
+def _random(path: tuple[Any, ...], leaf: Any, rng: np.random.Generator, zero: tuple[tuple[str, str], ...]) -> Any:
+    names = tuple(str(key.key) for key in path)
+    if names[-2:] in zero:
+        return np.zeros(leaf.shape, leaf.dtype)
+    values = rng.normal(size=leaf.shape).astype(leaf.dtype) * 0.3
+    return np.abs(values) + 0.5 if names[-1] == "var" else values
+
+
+def truth_plan(case: Case | EraCase, checkpoint: migrate.Checkpoint, template: Any) -> Plan:
+    """The plan of the rules that are known to be right."""
+    lines = [line.strip() for line in case.truth.splitlines() if line.strip()]
+    rules = "\n".join(f"  {line}" if line.startswith("- ") else f"    {line}" for line in lines)
+    text = f'migrate: 1\ntarget: {{template: "{case.template}"}}\nrules:\n{rules}\n'
+    return migrate.plan(checkpoint, parse_rules(text, f"{case.name}.yaml"), template)
+
+
+def values_of(plan: Plan, checkpoint: migrate.Checkpoint) -> dict[KeyPath, Any]:
+    """The value of every target leaf that comes from the source."""
+    found: dict[KeyPath, Any] = {}
+    for task in plan.tasks:
+        found.update(evaluate(task, checkpoint.reader, plan.target))
+    return found
+
+
+def filled(spec: str, values: Mapping[KeyPath, Any]) -> Any:
+    """The NNX model with these values; random streams keep their own."""
+    module, name = spec.split(":")
+    make = getattr({m.__name__: m for m in (convolutional, recurrent, transformers)}[module], name)
+    model = make(nnx.Rngs(0))
+    graphdef, state = nnx.split(model)
+    flat = [
+        (path, variable.replace(values[tuple(map(str, path))]) if tuple(map(str, path)) in values else variable)
+        for path, variable in nnx.to_flat_state(state)
+    ]
+    return nnx.merge(graphdef, nnx.from_flat_state(flat))
+
+
+def score(suggestion: Suggestion, truth: Plan, checkpoint: migrate.Checkpoint) -> Score:
+    """Compares a suggestion with the truth by the values that both lead to."""
+    wanted, found = values_of(truth, checkpoint), values_of(suggestion.plan, checkpoint)
+    origin = {path: task for task in suggestion.plan.tasks for path in task.targets}
+    tally = {"right": 0, "doubted": 0, "alternative": 0, "unplaced": 0}
+    wrong: list[str] = []
+    for path, value in wanted.items():
+        if path not in found:
+            tally["unplaced"] += 1
+            continue
+        doubts = suggestion.doubts_of(origin[path])
+        if np.array_equal(found[path], value):
+            tally["doubted" if doubts else "right"] += 1
+        elif _has_right_alternative(suggestion, truth, path, doubts, checkpoint, value):
+            tally["alternative"] += 1
+        else:
+            wrong.append(format_path(path))
+    return Score(**tally, wrong=tuple(wrong))
+
+
+def _has_right_alternative(
+    suggestion: Suggestion,
+    truth: Plan,
+    path: KeyPath,
+    doubts: tuple[Doubt, ...],
+    checkpoint: migrate.Checkpoint,
+    wanted: Any,
+) -> bool:
+    """Whether the source that belongs here is in doubt and could come here, or other ops are among the ways."""
+    true = next(task for task in truth.tasks if path in task.targets)
+    mine = next(task for task in suggestion.plan.tasks if path in task.targets)
+    if any(np.array_equal(value, wanted) for value in _other_ways(mine, doubts, checkpoint, path)):
+        return True
+    others = [doubt.others for source in true.sources for doubt in suggestion.doubts.get(source, ())]
+    return bool(doubts) and any(path in targets for targets in others)
+
+
+def _other_ways(task: Task, doubts: tuple[Doubt, ...], checkpoint: migrate.Checkpoint, path: KeyPath) -> Iterator[Any]:
+    """What the leaf would be, were a doubt's ops in the place of the suggested ones."""
+    for way in (way for doubt in doubts for way in doubt.ways if way.ops):
+        sources = [format_path(source) for source in task.sources]
+        rule = {"from": sources, "to": format_path(path), "ops": [yaml.safe_load(f"{{{op}}}") for op in way.ops]}
+        text = json.dumps({"migrate": 1, "rules": [rule], "unmatched": {"source": "drop"}})
+        plan = migrate.plan(checkpoint, parse_rules(text, "other.yaml"))
+        yield values_of(plan, checkpoint)[path]

@@ -1,0 +1,44 @@
+"""Whatever the models are called: what is wrong is in doubt, and what is placed can be applied."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.planning.suggest.trees import suggested
+
+OLD = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta")
+NEW = ("rho", "sigma", "tau", "phi", "chi", "psi")
+
+
+@st.composite
+def layers(draw):
+    """The arrays of one layer; few sizes, so that many layers are alike."""
+    rows, columns = draw(st.sampled_from((2, 3))), draw(st.sampled_from((2, 3)))
+    kernel, bias = ("kernel", (rows, columns)), ("bias", (columns,))
+    return draw(st.sampled_from(([kernel, bias], [kernel], [("scale", (rows,)), ("bias", (rows,))])))
+
+
+@st.composite
+def models(draw):
+    """Old shapes, new shapes, and where every array really goes; no name is on both sides."""
+    old, new, truth = {}, {}, {}
+    for source, target in zip(OLD, draw(st.permutations(NEW)), strict=True):
+        inner = draw(st.lists(layers(), max_size=3))
+        count = draw(st.integers(1, 3))
+        for index in range(count):
+            for a, b, layer in zip(OLD, draw(st.just(NEW)), inner, strict=False):
+                for name, shape in layer:
+                    left = f"params/{source}_{index}/{a}/{name}" if count > 1 else f"params/{source}/{a}/{name}"
+                    right = f"{target}/{index}/{b}/{name}" if count > 1 else f"{target}/{b}/{name}"
+                    old[left], new[right], truth[left] = shape, shape, right
+    return old, new, truth
+
+
+@given(models())
+def test_what_is_wrong_is_in_doubt_and_what_is_placed_can_be_applied(model):
+    old, new, truth = model
+    suggestion = suggested({**old, "params/end/kernel": (7, 8)}, {**new, "last/kernel": (7, 8)})
+    for task in suggestion.plan.tasks:
+        source, target = "/".join(task.sources[0]), "/".join(task.targets[0])
+        assert truth.get(source, "last/kernel") == target or suggestion.doubts_of(task)
+    left = suggestion.unplaced_sources or suggestion.unplaced_targets
+    assert bool(left) != suggestion.plan.applicable
