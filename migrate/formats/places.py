@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from migrate.formats.files import children, damaged, explain_store_failure, is_dir, read_file
 from migrate.formats.ocdbt_early import read_entries, value_of
+from migrate.formats.store_spec import database_spec, folder_spec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,7 +113,7 @@ class Folder(_StorePlace):
 
     def spec(self, prefix: str) -> dict[str, Any]:
         """The file driver."""
-        return {"driver": "file", "path": f"{self.path}/{prefix}"}
+        return folder_spec(self.path, prefix)
 
     def holds(self, name: str, up: int = 0) -> bool:
         """Whether a parameter's folder, or the one so many levels above, is there, inside this one.
@@ -135,7 +136,7 @@ class Database(_StorePlace):
 
     def spec(self, prefix: str) -> dict[str, Any]:
         """The OCDBT driver."""
-        return {"driver": "ocdbt", "base": {"driver": "file", "path": f"{self.path}/"}, "path": prefix}
+        return database_spec(self.path, prefix)
 
 
 class _GatheredPlace(Place):
