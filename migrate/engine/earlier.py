@@ -90,6 +90,8 @@ def _still_there(
     if not named:
         return {}
     items = item_plans(plan)
+    if any(_has_nested_names(item) for item in items):
+        return {}
     owner, made_by_code = item_of(items), set(_made_by_code(plan))
     stored = {item.name: stored_arrays(item, work.store(item.name)) for item in items}
     kept = {}
@@ -101,6 +103,12 @@ def _still_there(
         if staged.name == stored_name(item.inner(path), leaf) and staged.name in stored[item.name]:
             kept[path] = staged
     return kept
+
+
+def _has_nested_names(item: ItemPlan) -> bool:
+    """Whether an array lies where the chunks of another do, as `a/b` beside `a`: writing one anew would clear both."""
+    names = {stored_name(path, leaf) for path, leaf in item.tree.leaves.items() if leaf.is_numeric}
+    return any(name[:end] in names for name in names for end, char in enumerate(name) if char == "/")
 
 
 def _made_by_code(plan: Plan) -> Iterator[KeyPath]:
