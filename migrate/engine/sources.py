@@ -22,6 +22,7 @@ import tensorstore as ts
 from migrate import dtypes
 from migrate.engine.databases import open_array
 from migrate.engine.evaluate import as_array
+from migrate.engine.memory import Trimmer
 from migrate.engine.staged_array import chunk_shape, stored_form
 from migrate.engine.windows import Window, cut, extent, windows
 from migrate.formats.base import Reader
@@ -231,9 +232,11 @@ def scratch_copy(
     # It is gone with the process that made it, so nobody needs it to survive a loss of power.
     context = ts.Context({"cache_pool": {"total_bytes_limit": 0}, "file_io_sync": False})
     store = ts.open(spec, create=True, context=context).result()
+    trimmer = Trimmer()
     for window, part in parts:
         box: tuple[Any, ...] = tuple(slice(start, stop) for start, stop in window)
         store[(*box, ...)].write(stored_form(part)).result()
+        trimmer.worked(part.nbytes)
     return Chunked(aval, chunks, store, folder, "scratch")
 
 
