@@ -123,7 +123,7 @@ class Folder(_StorePlace):
         segments = self.stored_name(name).split("/")
         inside = [segment for segment in segments if segment]
         place = self.path.joinpath(*inside[: len(inside) - up])
-        if ".." in segments or (_passes_link(self.path, place) and not place.resolve().is_relative_to(self.path)):
+        if ".." in segments or (_passes_link(self.path, place) and not _ends_inside(self.path, place)):
             raise damaged(self.path, f"the parameter `{name}` leads out of the checkpoint", paths=(name,))
         return os.path.isdir(place)
 
@@ -251,6 +251,14 @@ class EarlyDatabase(_GatheredPlace):
     def read(self, keys: Sequence[str], context: Any) -> list[bytes | None]:  # noqa: ARG002
         """The values, one after another."""
         return [value_of(self._entries[key]) if key in self._entries else None for key in keys]
+
+
+def _ends_inside(folder: Path, place: Path) -> bool:
+    """Whether links on the way to a place end in the folder; those that go round in a circle end nowhere."""
+    try:
+        return place.resolve().is_relative_to(folder)
+    except (OSError, RuntimeError):
+        return False
 
 
 def _passes_link(folder: Path, place: Path) -> bool:
