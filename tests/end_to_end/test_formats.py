@@ -85,9 +85,9 @@ def test_it_becomes_an_nnx_model_that_plain_orbax_restores(name, eras, tmp_path)
 
 
 def test_npz_becomes_an_nnx_model_that_plain_orbax_restores(tmp_path):
-    values = {"a.kernel": np.arange(6, dtype="float32").reshape(2, 3), "a.bias": np.ones(3, "float16")}
+    values = {"a/kernel": np.arange(6, dtype="float32").reshape(2, 3), "a/bias": np.ones(3, "float16")}
     np.savez_compressed(tmp_path / "old.npz", **values)
-    expected = {tuple(name.split(".")): digest(value) for name, value in values.items()}
+    expected = {tuple(name.split("/")): digest(value) for name, value in values.items()}
     assert_restores(tmp_path / "old.npz", expected, [], tmp_path)
 
 
