@@ -163,8 +163,13 @@ class ZarrStore:
         return place.ocdbt and place.movable
 
     def location(self, name: str, *, fill_missing: bool, key_impl: str | None) -> Location | None:
-        """Where a parameter's chunks lie, if others can find them; its metadata must have been asked for."""
+        """Where a parameter's chunks lie, if others can find them; its metadata must have been asked for.
+
+        Raises:
+          CheckpointError: the array claims more than the files can hold.
+        """
         place, found = self._found[name]
+        self._refuse_empty_claim(name, found)
         if not place.movable:
             return None
         return Location(place.path, place.ocdbt, place.stored_name(name), found.driver, fill_missing, key_impl)

@@ -187,6 +187,15 @@ def test_a_size_that_no_file_can_fill_is_not_allocated(copy_of):
     assert "claims" in diagnostic.message
 
 
+def test_a_size_that_no_file_can_fill_is_not_taken_over_by_reference_either(copy_of):
+    folder = copy_of("plain_zarr2")
+    place = folder / "params.Dense_0.kernel" / ".zarray"
+    edit_json(place, lambda content: content.update(shape=[2**24, 2**24], chunks=[2**24, 2**24]))
+    with open_reader(folder) as reader, pytest.raises(CheckpointError) as caught:
+        reader.location(("params", "Dense_0", "kernel"))
+    assert ["M404"] == [diagnostic.code for diagnostic in caught.value.diagnostics]
+
+
 @pytest.mark.parametrize("key", ["../outside", "..", "a/../../outside", "..\\outside"])
 def test_a_parameter_whose_name_leads_out_is_refused(copy_of, written, key):
     folder = copy_of("plain_zarr2")
