@@ -51,7 +51,11 @@ class Wish:
 @options.mesh
 @options.partition
 @click.option(
-    "--verify", type=click.Choice(["full", "digest", "none"]), default="digest", help="How the result is verified."
+    "--verify",
+    type=click.Choice(["full", "digest", "none"]),
+    default="digest",
+    help="digest compares what was written, and chunks that are taken over by their entries or bytes, undecoded; full "
+    "also decodes every leaf, and alone sees a chunk that is damaged in SRC.",
 )
 @options.probe
 @options.tolerance

@@ -58,20 +58,21 @@ def _report(
     from migrate import api
     from migrate.planning.proof import count_proofs
     from migrate.report.amounts import plural
-    from migrate.report.proofs import proof_data
+    from migrate.report.proofs import left_to_probe, proof_data
 
     rule_set = api.load_rules(rules)
     data: dict[str, object] = {"rules": len(rule_set.rules), "name": rule_set.name, "digest": rule_set.digest}
     if src is None:
         return Report("check", summary=(f"{rules} is fine: {plural(len(rule_set.rules), 'rule')}.",), data=data)
     with api.open_checkpoint(src, step, item, rule_set.source.unbox) as source:
-        plan = api.plan(source, rule_set, template, require_proof=require_proof)
+        plan = api.plan(source, rule_set, template, require_proof=require_proof and rule_set.probe is None)
         data["proof"] = proof_data(count_proofs(plan.tasks))
     fine = f"{rules} is fine for {src}: {plural(len(rule_set.rules), 'rule')}, {plural(len(plan.tasks), 'task')}."
+    ahead = left_to_probe(plan.tasks, rule_set.probe) if require_proof and rule_set.probe else ()
     return Report(
         "check",
         ExitCode.OK if plan.applicable else ExitCode.NO,
-        summary=(fine,) if plan.applicable else (),
+        summary=(fine, *ahead) if plan.applicable else (),
         findings=findings((*plan.diagnostics, *plan.source.concerns), options.text_of),
         data=data,
     )

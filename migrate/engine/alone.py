@@ -6,9 +6,10 @@ import time
 
 from migrate import dtypes
 from migrate.codes import M306, M505
+from migrate.engine.evaluate import as_array
 from migrate.errors import Diagnostic, VerifyError
 from migrate.events import LeafDone, Listener, PhaseDone, PhaseStarted
-from migrate.formats.base import AbstractCheckpoint, Reader, as_array
+from migrate.formats.base import AbstractCheckpoint, Reader
 from migrate.metadata import Metadata
 from migrate.planning.diff import diff
 from migrate.planning.planner import TemplateLike
@@ -72,7 +73,7 @@ def _read_one(reader: Reader, path: KeyPath, leaf: AbstractLeaf) -> None:
     value = reader.read(path)
     if leaf.kind != "array" or leaf.aval is None:
         return
-    array = as_array(value, leaf.kind)
+    array = as_array(value)
     if array.shape != leaf.aval.shape or dtypes.from_numpy(array.dtype) != leaf.aval.dtype:
         message = f"`{format_path(path)}` is {leaf}, but its data are {array.dtype}{list(array.shape)}"
         raise VerifyError(M306.at(message, paths=[format_path(path)]))

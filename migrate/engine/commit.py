@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from migrate.engine import orbax_files
+from migrate.engine.links import link_file
 from migrate.engine.staging import StagedArray
 from migrate.tree import AbstractTree, KeyPath
 
@@ -130,7 +131,7 @@ def _link_tree(source: Path, target: Path) -> None:
         here = target / Path(folder).relative_to(source)
         here.mkdir(exist_ok=True)
         for name in files:
-            os.link(Path(folder) / name, here / name)
+            link_file(Path(folder) / name, here / name)
 
 
 def _write(path: Path, text: str) -> None:

@@ -16,12 +16,15 @@ from typing import Any
 import tensorstore as ts
 
 from migrate.codes import M510
+from migrate.engine.databases import open_database
 from migrate.engine.journal import read_journal
 from migrate.engine.layout import ItemPlan, item_of, item_plans
 from migrate.engine.staged_array import StagedArray, stored_name
 from migrate.engine.workspace import Workspace
 from migrate.errors import Diagnostic
 from migrate.formats.base import AbstractCheckpoint
+from migrate.formats.flax_item import BESIDE
+from migrate.formats.safetensors import is_safetensors_index
 from migrate.planning.model import Plan
 from migrate.tree import KeyPath
 from migrate.version import __version__
@@ -87,6 +90,8 @@ def _still_there(
     if not named:
         return {}
     items = item_plans(plan)
+    if any(_has_nested_names(item) for item in items):
+        return {}
     owner, made_by_code = item_of(items), set(_made_by_code(plan))
     stored = {item.name: stored_arrays(item, work.store(item.name)) for item in items}
     kept = {}
@@ -98,6 +103,12 @@ def _still_there(
         if staged.name == stored_name(item.inner(path), leaf) and staged.name in stored[item.name]:
             kept[path] = staged
     return kept
+
+
+def _has_nested_names(item: ItemPlan) -> bool:
+    """Whether an array lies where the chunks of another do, as `a/b` beside `a`: writing one anew would clear both."""
+    names = {stored_name(path, leaf) for path, leaf in item.tree.leaves.items() if leaf.is_numeric}
+    return any(name[:end] in names for name in names for end, char in enumerate(name) if char == "/")
 
 
 def _made_by_code(plan: Plan) -> Iterator[KeyPath]:
@@ -112,8 +123,7 @@ def database_arrays(store: Path) -> set[str]:
     if not (store / "manifest.ocdbt").exists():
         return set()
     try:
-        spec = {"driver": "ocdbt", "base": {"driver": "file", "path": f"{store}/"}}
-        keys = ts.KvStore.open(spec).result().list().result()
+        keys = open_database(store, ts.Context()).list().result()
     except ValueError:
         return set()
     parts = (key.rpartition(b"/") for key in keys)
@@ -122,7 +132,8 @@ def database_arrays(store: Path) -> set[str]:
 
 def fingerprint(source: AbstractCheckpoint) -> str:
     """`sha256:` over the names, sizes and modification times of the source's files; no content is read."""
-    lines = "\n".join(sorted(line for root in _roots(source) for line in _files(root)))
+    roots = [place for root in _roots(source) for place in (root, *_beside(root))]
+    lines = "\n".join(sorted(line for root in roots for line in _files(root)))
     return f"sha256:{hashlib.sha256(os.fsencode(lines)).hexdigest()}"
 
 
@@ -133,6 +144,14 @@ def _roots(source: AbstractCheckpoint) -> list[Path]:
         return [path]
     chosen = [entry for entry in path.iterdir() if _step_number(entry.name) == source.step]
     return chosen or [path]
+
+
+def _beside(root: Path) -> list[Path]:
+    """What belongs to a file: the arrays that Flax put beside it, the files that an index names."""
+    if is_safetensors_index(root):
+        return [root.parent]
+    arrays = root.with_name(f"{root.name}{BESIDE}")
+    return [arrays] if arrays.is_dir() else []
 
 
 def _step_number(name: str) -> int | None:

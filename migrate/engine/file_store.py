@@ -37,10 +37,14 @@ def file_of(directory: Path) -> Path:
 
 
 def recall(directory: Path) -> Mapping[str, Any] | None:
-    """What `remember` noted in a store; None where it did not, or where the file is not what was noted."""
+    """What `remember` noted in a store; None where it did not, or where the file is not what was noted.
+
+    A file with a second name was published by a run that was killed right after: nobody may write into it any more.
+    """
     try:
         note: Mapping[str, Any] = json.loads((directory / _NOTE).read_bytes())
-        return note if file_of(directory).stat().st_size == note["size"] else None
+        found = file_of(directory).stat()
+        return note if found.st_size == note["size"] and found.st_nlink == 1 else None
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
 
@@ -48,7 +52,8 @@ def recall(directory: Path) -> Mapping[str, Any] | None:
 def remember(directory: Path, note: Mapping[str, Any], size: int) -> None:
     """Makes a store: an empty file of `size` bytes, and a note that is there whole or not at all."""
     directory.mkdir(parents=True, exist_ok=True)
-    with file_of(directory).open("wb") as file:
+    file_of(directory).unlink(missing_ok=True)
+    with file_of(directory).open("xb") as file:
         file.truncate(size)
     draft = directory / f"{_NOTE}.new"
     with draft.open("w", encoding="utf-8") as text:
@@ -96,7 +101,7 @@ class FileStore:
         del codec
         whole = contiguous(array)
         staged = describe(path, leaf, whole.dtype, digest(whole))
-        self.put(self._layout.rooms.get(path, ()), 0, self._encode(leaf, whole))
+        self.put(self._layout.rooms[path], 0, self._encode(leaf, whole))
         with self._lock:
             self._waiting.append((staged, done))
             self._nbytes += whole.nbytes
@@ -111,6 +116,7 @@ class FileStore:
             part = content[: max(room.nbytes - start, 0)] if start < room.nbytes else content[:0]
             _write_all(self._file, part, room.offset + start)
             content, start = content[len(part) :], max(start - room.nbytes, 0)
+        assert not content, "a leaf has as many bytes as the layout has room for"
 
     def flush(self) -> None:
         """Makes everything durable that was written so far."""
@@ -126,7 +132,7 @@ class FileStore:
         del tile, codec
         assert leaf.aval is not None
         staged = describe(path, leaf, dtypes.to_numpy(leaf.aval.dtype), "")
-        return FileTiles(self, staged, self._layout.rooms.get(path, ()), done)
+        return FileTiles(self, staged, self._layout.rooms[path], done)
 
     def finish(self, fixed: Mapping[int, bytes]) -> None:
         """Writes what is the same whatever the values are, and makes the whole file durable."""

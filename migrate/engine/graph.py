@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from migrate.engine.create import fill_value
+from migrate.engine.databases import reading_context
 from migrate.engine.evaluate import refusal
-from migrate.engine.sources import Filled, Source, open_source, reading_context
+from migrate.engine.sources import Filled, Source, open_source
 from migrate.engine.windows import Window, pull, simple_ops
 from migrate.engine.work import Piece
 from migrate.formats.base import Reader

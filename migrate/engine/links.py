@@ -21,10 +21,13 @@ _NOT_HERE = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENO
 def link_file(source: Path, target: Path) -> How:
     """Makes the bytes of `source` appear at `target`, which must not exist; later changes of names do not matter to it.
 
+    They appear there whole or not at all, so that whoever goes on after a kill may take what is there for what it is.
+
     Returns:
       How it was done.
 
     Raises:
+      FileExistsError: there is something at `target`.
       OSError: the bytes cannot be read or written.
     """
     source = source.resolve()  # a link to a link would break when the first one goes
@@ -38,13 +41,24 @@ def link_file(source: Path, target: Path) -> How:
 
 
 def _clone_or_copy(source: Path, target: Path) -> How:
-    with source.open("rb") as reading, target.open("xb") as writing:
-        try:
-            fcntl.ioctl(writing.fileno(), _FICLONE, reading.fileno())
-        except OSError as error:
-            if error.errno not in _NOT_HERE:
-                raise
-        else:
-            return "clone"
-    shutil.copyfile(source, target)  # the kernel copies, where it can
-    return "copy"
+    if os.path.lexists(target):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+    draft = target.with_name(f"{target.name}.copying")
+    with source.open("rb") as reading, draft.open("wb") as writing:
+        how = _fill(reading.fileno(), writing.fileno())
+        if how == "copy":
+            shutil.copyfile(source, draft)  # the kernel copies, where it can
+        os.fsync(writing.fileno())
+    draft.rename(target)
+    return how
+
+
+def _fill(source: int, target: int) -> How:
+    """Clones one open file into another, or says that it has to be copied."""
+    try:
+        fcntl.ioctl(target, _FICLONE, source)
+    except OSError as error:
+        if error.errno not in _NOT_HERE:
+            raise
+        return "copy"
+    return "clone"

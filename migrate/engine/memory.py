@@ -24,6 +24,10 @@ LEAF_BYTES = 16 << 10
 """What the smallest leaf costs beside its elements: metadata, chunk keys, futures."""
 
 
+TRIM_BYTES = 64 << 20
+"""Freed memory is given back to the system each time about this much was worked on."""
+
+
 class Budget:
     """Bytes that can be reserved; whoever asks for more than is free waits, in the order of asking.
 
@@ -135,6 +139,24 @@ def _steps_bytes(task: Task) -> int:
         most = max(most, sum(weights))
         arrays = results
     return most
+
+
+class Trimmer:
+    """Gives freed memory back to the system each time about `TRIM_BYTES` were worked on; safe in threads."""
+
+    def __init__(self) -> None:
+        self._since = 0
+        self._lock = threading.Lock()
+
+    def worked(self, nbytes: int) -> bool:
+        """So many bytes of arrays were made and let go since the last call; true if memory was given back."""
+        with self._lock:
+            self._since += nbytes
+            due = self._since >= TRIM_BYTES
+            self._since = 0 if due else self._since
+        if due:
+            give_back_freed()
+        return due
 
 
 def give_back_freed() -> None:

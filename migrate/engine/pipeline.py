@@ -13,7 +13,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
 from migrate.engine.layout import ItemPlan, item_of, item_plans
-from migrate.engine.memory import DEFAULT_BYTES, Budget, give_back_freed
+from migrate.engine.memory import DEFAULT_BYTES, Budget, Trimmer
 from migrate.engine.staged_array import CODECS, StagedArray
 from migrate.engine.store import Store, Tiles
 from migrate.engine.tiles import can_tile, make_in_tiles, remove_scratch
@@ -24,9 +24,6 @@ from migrate.planning.model import Plan, Task
 from migrate.tree import AbstractLeaf, KeyPath
 
 Sink = Callable[[KeyPath, StagedArray], None]
-
-TRIM_BYTES = 64 << 20
-"""Freed memory is given back to the system each time about this much was staged."""
 
 
 class Stopped(Exception):
@@ -156,7 +153,7 @@ class _Work:
         self._owner: Mapping[KeyPath, ItemPlan] = item_of(item_plans(self.plan))
         self._lock = threading.Lock()
         self._durable = 0
-        self._since_trim = 0
+        self._trimmer = Trimmer()
 
     def pieces(self) -> Iterator[Piece]:
         """What is left to do: no arrays and numbers that are finished, but all other values."""
@@ -231,12 +228,8 @@ class _Work:
     def _note(self, path: KeyPath, staged: StagedArray) -> None:
         with self._lock:
             self._durable += 1
-            self._since_trim += self.plan.target.leaves[path].nbytes
-            trims = self._since_trim >= TRIM_BYTES
-            self._since_trim = 0 if trims else self._since_trim
             self.sink(path, staged)
-        if trims:
-            give_back_freed()
+        if self._trimmer.worked(self.plan.target.leaves[path].nbytes):
             self.reader.release()
 
     def flush(self) -> None:

@@ -7,24 +7,16 @@ ranges are one range of one file hold the same bytes, whatever they are called.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
-import tensorstore as ts
-
+from migrate.engine.index import Index, parse_location
 from migrate.formats.files import damaged, explain_store_failure
-
-NODES_IN_FLIGHT = 16
-"""B-tree nodes that are read at once: each may be large, so all of them at once could be more than memory holds."""
 
 BLOCK_BYTES = 1 << 20
 """Ranges of two files are compared in pieces of this size."""
-
-_, _BASE, _FILE, _OFFSET, _LENGTH = range(5)
-"""The parts of a location as TensorStore prints it: `value:ocdbt.process_0/:d/92e6:0:768`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,32 +106,19 @@ def _blocks(reference: Reference, base: Path) -> Iterator[bytes]:
 
 
 def _walk(directory: Path) -> Iterator[tuple[str, Reference]]:
-    """All entries of all leaf nodes, level by level, with a bounded number of nodes in flight."""
-    base = ts.KvStore.open({"driver": "file", "path": f"{directory.absolute()}/"}).result()
-    root = ts.ocdbt.dump(base).result()["versions"][-1]["root"].get("location")
-    waiting: list[tuple[str, bytes]] = [(root, b"")] if root else []
-    while waiting:
-        now, waiting = waiting[:NODES_IN_FLIGHT], waiting[NODES_IN_FLIGHT:]
-        for prefix, node in _nodes(base, now):
-            if node["height"]:
-                waiting += [(entry["location"], prefix + entry["subtree_common_prefix"]) for entry in node["entries"]]
-            else:
-                yield from ((_text(prefix + e["key"]), _reference(e, directory)) for e in node["entries"])
-
-
-def _nodes(base: Any, wanted: Sequence[tuple[str, bytes]]) -> Iterator[tuple[bytes, Mapping[str, Any]]]:
-    requests = [(prefix, ts.ocdbt.dump(base, node=location)) for location, prefix in wanted]
-    return ((prefix, request.result()) for prefix, request in requests)
+    """All entries of all leaf nodes."""
+    for node in Index(directory.absolute()).nodes():
+        for entry in node.entries if node.is_leaf else ():
+            yield _text(node.prefix + entry["key"]), _reference(entry, directory)
 
 
 def _reference(entry: Mapping[str, Any], directory: Path) -> Reference:
     if "inline_value" in entry:
         return Reference("", 0, len(entry["inline_value"]), entry["inline_value"])
-    parts = entry["indirect_value"].split(":")
-    file = unquote(parts[_BASE], errors="surrogateescape") + unquote(parts[_FILE], errors="surrogateescape")
+    file, offset, length = parse_location(entry["indirect_value"])
     if file.startswith("/") or ".." in file.split("/"):
         raise damaged(directory, f"its index refers to `{file}`, which is outside")
-    return Reference(file, int(parts[_OFFSET]), int(parts[_LENGTH]))
+    return Reference(file, offset, length)
 
 
 def _text(key: bytes) -> str:

@@ -19,12 +19,13 @@ import tensorstore as ts
 
 from migrate import dtypes
 from migrate.codes import M403
+from migrate.engine.databases import OPTIONS, open_database, open_folder
 from migrate.engine.layout import ItemPlan
 from migrate.engine.links import link_file
 from migrate.engine.references import Reference, references
-from migrate.engine.staged_array import StagedArray, key_prefix, stored_name
+from migrate.engine.staged_array import StagedArray, stored_name
 from migrate.errors import CheckpointError
-from migrate.formats.item import Location
+from migrate.formats.item import Location, key_prefix
 from migrate.ops.chunked import Chunked
 from migrate.planning.model import Plan, Task
 from migrate.planning.relink import chunk_moves
@@ -43,8 +44,6 @@ INDEX_CACHE_BYTES = 64 << 20
 
 COPY_BYTES = 32 << 20
 """Encoded chunks are copied in transactions of about this size."""
-
-_OCDBT = {"max_inline_value_bytes": 1024, "max_decoded_node_bytes": 100_000_000, "manifest_kind": "single"}
 
 
 class Locating(Protocol):
@@ -174,7 +173,7 @@ def _relink_into(store: Path, links: Sequence[Link]) -> Linked:
     # Copying by reference needs both databases in one context, the source below the target; without a cache every key
     # would read the index again.
     context = ts.Context({"cache_pool": {"total_bytes_limit": INDEX_CACHE_BYTES}})
-    target = open_database(store, context, config=_OCDBT, assume_config=True)
+    target = open_database(store, context, config=OPTIONS, assume_config=True)
     sources = {base: open_database(folder, context) for base, folder in folders.items()}
     _refer([link for link in links if link.places[0].ocdbt], target, sources)
     _copy([link for link in links if not link.places[0].ocdbt], target, context)
@@ -228,7 +227,7 @@ def _copy(links: Sequence[Link], target: Any, context: Any) -> None:
 def _encoded(links: Sequence[Link], context: Any) -> Iterator[tuple[str, bytes]]:
     """Keys and values of plain zarr arrays; a chunk that is not there is noticed later, by its absence."""
     for link in links:
-        files = {p.base: ts.KvStore.open(f"file://{p.base}/", context=context).result() for p in link.places}
+        files = {p.base: open_folder(p.base, context) for p in link.places}
         first = link.places[0]
         content = files[first.base].read(first.prefix + link.metadata_key).result()
         yield f"{link.prefix}{link.metadata_key}", link.metadata(content.value)
@@ -246,12 +245,6 @@ def _batches(entries: Iterable[tuple[str, bytes]]) -> Iterator[list[tuple[str, b
             yield batch
             batch = []
     yield batch
-
-
-def open_database(directory: Path, context: Any, **options: Any) -> Any:
-    """An OCDBT database as a key-value store."""
-    base = {"driver": "file", "path": f"{directory}/"}
-    return ts.KvStore.open({"driver": "ocdbt", "base": base, **options}, context=context).result()
 
 
 def chunk_key(index: Sequence[int], driver: str) -> str:

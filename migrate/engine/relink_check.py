@@ -13,6 +13,7 @@ from pathlib import Path
 import tensorstore as ts
 
 from migrate.codes import M505
+from migrate.engine.databases import open_folder
 from migrate.engine.references import read_value, references, same_reference
 from migrate.engine.relink import Link
 from migrate.errors import Diagnostic, VerifyError
@@ -52,11 +53,7 @@ class _Comparison:
         self._found = references(directory)
         places = {place.base: place for link in links for place in link.places}
         self._known = {base: references(base) for base, place in places.items() if place.ocdbt}
-        self._files = {
-            base: ts.KvStore.open(f"file://{base}/", context=self._context).result()
-            for base, place in places.items()
-            if not place.ocdbt
-        }
+        self._files = {base: open_folder(base, self._context) for base, place in places.items() if not place.ocdbt}
 
     def problems(self) -> Iterator[Diagnostic]:
         """One finding for each array that differs."""

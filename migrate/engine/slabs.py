@@ -14,12 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-import tensorstore as ts
 
+from migrate.engine.databases import open_array, reading_context
 from migrate.engine.staged_array import Digest
 from migrate.formats.files import explain_store_failure
 from migrate.formats.item import Location
-from migrate.formats.zarr_metadata import TENSORSTORE_DRIVERS
 from migrate.tree import KeyPath
 
 Box = tuple[tuple[int, int], ...]
@@ -61,10 +60,7 @@ class _StoredArrays:
     """Opens stored arrays by their location, with one cache for the indexes of their databases; safe in threads."""
 
     def __init__(self) -> None:
-        # Without a cache of its own, an OCDBT database reads its index again for every chunk.
-        self._context = ts.Context(
-            {"cache_pool": {"total_bytes_limit": 0}, "cache_pool#index": {"total_bytes_limit": _INDEX_CACHE_BYTES}}
-        )
+        self._context = reading_context(0, _INDEX_CACHE_BYTES)
 
     def open(self, location: Location) -> Any:
         """The array as a TensorStore, of which nothing but its metadata was read.
@@ -72,17 +68,7 @@ class _StoredArrays:
         Raises:
           CheckpointError: there is no such array, or its metadata is damaged.
         """
-        spec = {
-            "driver": TENSORSTORE_DRIVERS[location.driver],
-            "kvstore": _kvstore(location),
-            "recheck_cached_metadata": False,
-            "recheck_cached_data": False,
-            "fill_missing_data_reads": location.fill_missing,
-        }
-        try:
-            return ts.open(spec, open=True, read=True, context=self._context).result()
-        except (ValueError, OSError) as error:
-            explain_store_failure(error, location.base, f"the array `{location.name}`")
+        return open_array(location, self._context)
 
     def digest(self, location: Location, max_ram: int) -> str:
         """What `staged_array.digest` says of the array.
@@ -166,13 +152,6 @@ def _boxes(slab: Box, cell: Sequence[int]) -> Iterator[Box]:
         for (begin, end), size in zip(slab, cell, strict=True)
     ]
     yield from itertools.product(*sides)
-
-
-def _kvstore(location: Location) -> dict[str, Any]:
-    if not location.ocdbt:
-        return {"driver": "file", "path": f"{location.base}/{location.prefix}"}
-    base = {"driver": "file", "path": f"{location.base}/"}
-    return {"driver": "ocdbt", "base": base, "path": location.prefix, "cache_pool": "cache_pool#index"}
 
 
 def slabs(shape: Sequence[int], chunk: Sequence[int], itemsize: int, limit: int) -> Iterator[Box]:

@@ -20,23 +20,22 @@ import numpy as np
 import tensorstore as ts
 
 from migrate import dtypes
+from migrate.engine.databases import open_array
 from migrate.engine.evaluate import as_array
+from migrate.engine.memory import Trimmer
 from migrate.engine.staged_array import chunk_shape, stored_form
 from migrate.engine.windows import Window, cut, extent, windows
 from migrate.formats.base import Reader
 from migrate.formats.files import damaged, explain_store_failure
 from migrate.formats.item import Extent, Location
 from migrate.formats.reader import CheckpointReader
-from migrate.formats.zarr_metadata import TENSORSTORE_DRIVERS
+from migrate.formats.store_spec import folder_spec
 from migrate.tree import AbstractArray, KeyPath
 
 Array = np.ndarray[Any, Any]
 
 SCRATCH_CHUNK_BYTES = 1 << 20
 """Chunks of a scratch copy: small enough for any order of reading, large enough for files of their own."""
-
-_INDEX_CACHE_BYTES = 16 << 20
-"""Without a cache of its own, a database reads its index again for every chunk."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,12 +185,6 @@ class Chunked(Source):
         return keys.reshape(stored.shape[:-1])
 
 
-def reading_context(cache_bytes: int) -> Any:
-    """What sources that are read together share: `cache_bytes` of decoded chunks, kept for the next window."""
-    index = {"total_bytes_limit": _INDEX_CACHE_BYTES}
-    return ts.Context({"cache_pool": {"total_bytes_limit": cache_bytes}, "cache_pool#index": index})
-
-
 def open_source(reader: Reader, path: KeyPath, aval: AbstractArray, context: Any) -> Source:
     """A leaf of the source.
 
@@ -199,7 +192,7 @@ def open_source(reader: Reader, path: KeyPath, aval: AbstractArray, context: Any
       reader: the source.
       path: the leaf's key path.
       aval: its shape and dtype.
-      context: made by `reading_context`.
+      context: made by `databases.reading_context`.
 
     Raises:
       CheckpointError: its metadata cannot be read.
@@ -210,27 +203,10 @@ def open_source(reader: Reader, path: KeyPath, aval: AbstractArray, context: Any
         if not extents or not aval.size:
             return Whole(aval, aval.shape, reader, path)
         return Flat(aval, _flat_chunks(aval), extents)
-    store = _open(location, context)
+    store = open_array(location, context)
     # A number without dimensions has no shape of a chunk.
     chunks = tuple(store.chunk_layout.read_chunk.shape or ())[: len(aval.shape)]
     return Chunked(aval, chunks, store, location.base, location.name, location)
-
-
-def _open(location: Location, context: Any) -> Any:
-    base = {"driver": "file", "path": f"{location.base}/"}
-    plain = {"driver": "file", "path": f"{location.base}/{location.prefix}"}
-    database = {"driver": "ocdbt", "base": base, "path": location.prefix, "cache_pool": "cache_pool#index"}
-    spec = {
-        "driver": TENSORSTORE_DRIVERS[location.driver],
-        "kvstore": database if location.ocdbt else plain,
-        "recheck_cached_metadata": False,
-        "recheck_cached_data": False,
-        "fill_missing_data_reads": location.fill_missing,
-    }
-    try:
-        return ts.open(spec, open=True, read=True, context=context).result()
-    except (ValueError, OSError) as error:
-        explain_store_failure(error, location.base, f"the array `{location.name}`")
 
 
 def scratch_copy(
@@ -249,16 +225,18 @@ def scratch_copy(
     chunks = chunk_shape(block, dtypes.item_bytes(aval.dtype), SCRATCH_CHUNK_BYTES, square=True)
     spec = {
         "driver": "zarr",
-        "kvstore": {"driver": "file", "path": f"{folder}/"},
+        "kvstore": folder_spec(folder),
         "metadata": {"shape": (*aval.shape, *words), "chunks": (*chunks, *words), "compressor": None},
         "dtype": "uint32" if impl else aval.dtype,
     }
     # It is gone with the process that made it, so nobody needs it to survive a loss of power.
     context = ts.Context({"cache_pool": {"total_bytes_limit": 0}, "file_io_sync": False})
     store = ts.open(spec, create=True, context=context).result()
+    trimmer = Trimmer()
     for window, part in parts:
         box: tuple[Any, ...] = tuple(slice(start, stop) for start, stop in window)
         store[(*box, ...)].write(stored_form(part)).result()
+        trimmer.worked(part.nbytes)
     return Chunked(aval, chunks, store, folder, "scratch")
 
 

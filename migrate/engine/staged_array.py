@@ -89,11 +89,6 @@ def stored_name(path: KeyPath, leaf: AbstractLeaf) -> str:
     return ".".join(stored_path(path, leaf))
 
 
-def key_prefix(name: str) -> str:
-    """What the keys of an array begin with in its database; a pytree that is one bare leaf has no name."""
-    return f"{name}/" if name else ""
-
-
 class Digest:
     """`xxh3:` of an array's little-endian bytes in C order, from parts that come in that order."""
 

@@ -17,6 +17,7 @@ import numpy as np
 import tensorstore as ts
 
 from migrate import dtypes
+from migrate.engine.databases import OPTIONS
 from migrate.engine.staged_array import (
     StagedArray,
     array_metadata,
@@ -24,11 +25,12 @@ from migrate.engine.staged_array import (
     contiguous,
     describe,
     digest,
-    key_prefix,
     stored_form,
     stored_name,
 )
 from migrate.engine.store import Done
+from migrate.formats.item import key_prefix
+from migrate.formats.store_spec import INDEX_CACHE, database_spec
 from migrate.tree import AbstractLeaf, KeyPath
 
 __all__ = ["StagedArray", "Staging", "TiledWrite", "chunk_shape", "digest", "stored_form", "stored_name"]
@@ -43,8 +45,6 @@ BATCH_ARRAYS = 512
 
 _INDEX_CACHE_BYTES = 16 << 20
 """Without a cache of its own, the database reads its index again for every array that is opened."""
-
-_OCDBT = {"max_inline_value_bytes": 1024, "max_decoded_node_bytes": 100_000_000, "manifest_kind": "single"}
 
 
 def _nothing(staged: StagedArray) -> None:
@@ -94,7 +94,7 @@ class Staging:
         self._context = ts.Context(
             {
                 "cache_pool": {"total_bytes_limit": 0},
-                "cache_pool#index": {"total_bytes_limit": _INDEX_CACHE_BYTES},
+                INDEX_CACHE: {"total_bytes_limit": _INDEX_CACHE_BYTES},
                 "data_copy_concurrency": {"limit": jobs},
             }
         )
@@ -178,15 +178,8 @@ class Staging:
         return request.result()
 
     def _spec(self, staged: StagedArray, codec: str) -> dict[str, Any]:
-        base = {"driver": "file", "path": f"{self.directory}/"}
-        kvstore = {
-            "driver": "ocdbt",
-            "base": base,
-            "path": key_prefix(staged.name),
-            "config": _OCDBT,
-            "assume_config": True,
-            "cache_pool": "cache_pool#index",
-        }
+        prefix = key_prefix(staged.name)
+        kvstore = database_spec(self.directory, prefix, config=OPTIONS, assume_config=True, cache_pool=INDEX_CACHE)
         return {
             "driver": "zarr3" if self._zarr3 else "zarr",
             "metadata": array_metadata(staged, codec, zarr3=self._zarr3),

@@ -21,6 +21,7 @@ from pathlib import Path
 from migrate.engine.create import fill_value
 from migrate.engine.evaluate import as_kind
 from migrate.engine.graph import Node, Result, nodes, replaced
+from migrate.engine.memory import Trimmer
 from migrate.engine.sources import Source, blocks, scratch_copy
 from migrate.engine.staged_array import Digest, contiguous, shard_shape
 from migrate.engine.store import Tiles
@@ -138,11 +139,12 @@ def _replaced(outputs: Sequence[Output], copies: Mapping[Node, Source]) -> Seque
 
 def _write(output: Output, choice: int, begin: Begin) -> None:
     writes = [begin(path, output.tile(choice)) for path in output.targets]
-    digest = Digest()
+    digest, trimmer = Digest(), Trimmer()
     for window in output.windows(choice):
         tile = contiguous(output.node.read(window))
         digest.update(tile)
         for write in writes:
             write.write([start for start, _ in window], tile)
+        trimmer.worked(tile.nbytes)
     for write in writes:
         write.finish(str(digest))

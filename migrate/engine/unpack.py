@@ -21,18 +21,23 @@ import tensorstore as ts
 import zstandard
 
 from migrate import dtypes
+from migrate.engine.databases import open_database, open_folder
 from migrate.engine.references import references
 from migrate.engine.relink import chunk_key
 from migrate.engine.sources import Chunked, Source
 from migrate.engine.windows import Window
 from migrate.formats.files import damaged
 from migrate.formats.item import Location
+from migrate.formats.zarr_metadata import METADATA_KEYS
 from migrate.tree import AbstractArray
 
 Array = np.ndarray[Any, Any]
 
 _SHARD_INDEX = struct.Struct("<QQI")
 """The end of a zarr 3 shard with one part: the part's offset and length, and a checksum."""
+
+_NO_PART = (1 << 64) - 1, (1 << 64) - 1, 0
+"""What an index says of a part that was never written."""
 
 _LITTLE = {"name": "bytes", "configuration": {"endian": "little"}}
 
@@ -104,9 +109,12 @@ class Packed:
     def _part(self, file: BinaryIO, start: int, length: int) -> io.RawIOBase:
         """The compressed part of a shard, or the whole chunk."""
         if self.sharded:
-            file.seek(start + length - _SHARD_INDEX.size)
-            offset, length, _ = _SHARD_INDEX.unpack(file.read(_SHARD_INDEX.size))
-            start += offset
+            file.seek(start + max(length - _SHARD_INDEX.size, 0))
+            index = file.read(_SHARD_INDEX.size)
+            offset, size, _ = _SHARD_INDEX.unpack(index) if len(index) == _SHARD_INDEX.size else _NO_PART
+            if offset + size > length:
+                raise damaged(self.location.base, f"a shard of `{self.location.name}` lacks its part")
+            start, length = start + offset, size
         file.seek(start)
         return _Range(file, length)
 
@@ -163,10 +171,9 @@ def unpackable(source: Source, limit: int) -> Packed | None:
 
 
 def _metadata(location: Location) -> dict[str, Any]:
-    base = {"driver": "file", "path": f"{location.base}/"}
-    store = ts.KvStore.open({"driver": "ocdbt", "base": base} if location.ocdbt else base).result()
-    name = "zarr.json" if location.driver == "zarr3" else ".zarray"
-    fields: dict[str, Any] = json.loads(store.read(location.prefix + name).result().value)
+    store = (open_database if location.ocdbt else open_folder)(location.base, ts.Context())
+    key = location.prefix + METADATA_KEYS[location.driver]
+    fields: dict[str, Any] = json.loads(store.read(key).result().value)
     return fields
 
 

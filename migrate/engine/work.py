@@ -10,9 +10,10 @@ from functools import partial
 
 from migrate.codes import M504
 from migrate.engine.create import creations
+from migrate.engine.databases import reading_context
 from migrate.engine.evaluate import evaluate
 from migrate.engine.memory import MINIMUM_BYTES, task_bytes, value_bytes
-from migrate.engine.sources import blocks, open_source, reading_context
+from migrate.engine.sources import blocks, open_source
 from migrate.errors import Diagnostic, RefusedError
 from migrate.formats.base import Reader, Value
 from migrate.planning.model import Created, Dropped, Plan, Task

@@ -18,7 +18,7 @@ from migrate.errors import Diagnostic
 from migrate.tree import AbstractTree, KeyPath
 
 if TYPE_CHECKING:
-    import numpy as np
+    pass
 
 Value = Any
 """A leaf's value: a NumPy array for `array`; a Python or NumPy number for `scalar`; str; None for the rest."""
@@ -129,13 +129,3 @@ class Reader(abc.ABC):
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-
-def as_array(value: Value, kind: str) -> np.ndarray[Any, Any]:
-    """A leaf of kind `array` or `scalar` as a NumPy array of its abstract dtype."""
-    import numpy as np
-
-    if kind == "scalar":
-        return np.asarray(value)
-    array: np.ndarray[Any, Any] = value
-    return array

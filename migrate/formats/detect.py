@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Literal
 
 from migrate.codes import M401, M406, M409
 from migrate.errors import CheckpointError, did_you_mean
-from migrate.formats.files import is_dir, is_file, read_head, read_json, refuse_lfs_pointer, refuse_lfs_pointers_below
+from migrate.formats.files import (
+    is_dir,
+    is_file,
+    read_head,
+    read_json,
+    refuse_lfs_pointer,
+    refuse_lfs_pointers_below,
+    refuse_lost_zarrays,
+)
 from migrate.formats.flax_item import BESIDE, FlaxItem
 from migrate.formats.item import Item
 from migrate.formats.msgpack import looks_like_msgpack
@@ -114,6 +122,7 @@ def _open_directory(
         _refuse_choice(where, step, item, "one pytree")
         return CheckpointReader(where, {"": SafetensorsItem(where)}, unbox=unbox)
     refuse_lfs_pointers_below(where)
+    refuse_lost_zarrays(where)
     raise _nothing_known(where)
 
 
@@ -192,6 +201,9 @@ def _refuse_choice(where: Path, step: object, item: str | None, what: str) -> No
 
 
 def _no_such_path(where: Path) -> CheckpointError:
+    if os.path.lexists(where):
+        message = f"`{where}` is neither a file nor a directory: it is a pipe, a device or a link that leads nowhere"
+        return CheckpointError(M401.at(message, help=_READS))
     parent = where.parent
     names = sorted(os.listdir(parent))[:10_000] if is_dir(parent) else []
     return CheckpointError(M401.at(f"`{where}` does not exist", help=did_you_mean(where.name, names)))

@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import mmap
 import os
+import re
 import stat
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -19,10 +21,13 @@ from migrate.errors import CheckpointError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_CHUNK = re.compile(r"\d+(\.\d+)*")
 _LFS_HEADER = b"version https://git-lfs"
 _LFS_POINTER_BYTES = 1024
-_JSON_BYTES = 1 << 30
-_FILES_SEARCHED = 10_000
+MAX_DEPTH = 200
+"""Levels of nesting of a tree; real ones have a dozen."""
+_JSON_MIB = 64
+_FILES_SEARCHED = 2_000
 
 COPY_AGAIN = "compare its size with the original and copy it again, or take another step"
 COPY_WHOLE = "copy the whole directory again (with the files that begin with a dot), or take another step"
@@ -151,6 +156,20 @@ def _files_below(path: Path) -> Iterator[Path]:
             return
 
 
+def refuse_lost_zarrays(folder: Path) -> None:
+    """Refuse a directory whose folders hold chunks of zarr arrays, and not the `.zarray` files that describe them.
+
+    Raises:
+      CheckpointError: M403, with the cure: such a copy was made without the files that begin with a dot.
+    """
+    for child in islice(children(folder), _FILES_SEARCHED):
+        if is_dir(child) and any(_CHUNK.fullmatch(file.name) for file in islice(children(child), 10)):
+            name = f"{child.name}/.zarray"
+            raise missing(
+                folder, f"`{child.name}` has chunks of an array, and `{name}` is not there", paths=(child.name,)
+            )
+
+
 def bytes_below(path: Path) -> int:
     """Bytes of all files below a directory."""
     total = 0
@@ -178,8 +197,8 @@ def read_json(path: Path) -> Any:
     if not is_file(path):
         raise missing(path.parent, f"there is no file `{path.name}`")
     refuse_lfs_pointer(path)
-    if path.stat().st_size > _JSON_BYTES:
-        raise damaged(path, "no JSON file of a checkpoint is larger than 1 GiB")
+    if path.stat().st_size > _JSON_MIB << 20:
+        raise damaged(path, f"no JSON file of a checkpoint is larger than {_JSON_MIB} MiB")
     content = read_file(path)
     try:
         if b"\\ud" in content.lower():  # half of a character, which no text file can hold and no name can be

@@ -12,14 +12,16 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from migrate.formats.files import damaged
+from migrate.formats.files import MAX_DEPTH, damaged
 
 if TYPE_CHECKING:
     from mmap import mmap
     from pathlib import Path
 
-MAX_DEPTH = 200
-"""Levels of nesting; real trees have a dozen."""
+MAX_ENTRIES = 250_000
+"""Entries of mappings and lists, all together; a large model and its optimizer have some ten thousand."""
+MAX_SEGMENTS = 4_000_000
+"""The lengths of all key paths together, which nesting multiplies."""
 
 Node = Any
 """dict, list or tuple of nodes; `ArrayBytes`, `RawBytes`, or a plain bool, int, float, complex, str or None."""
@@ -33,6 +35,20 @@ class ArrayBytes:
     dtype: str
     offset: int
     nbytes: int
+
+
+@dataclass(slots=True)
+class _Size:
+    """How large the tree has become, so that a small file cannot make one that fills the memory."""
+
+    entries: int = 0
+    segments: int = 0
+
+    def grow(self, count: int, depth: int) -> bool:
+        """Adds entries at a depth; whether the tree is still one of a checkpoint."""
+        self.entries += count
+        self.segments += count * (depth + 1)
+        return self.entries <= MAX_ENTRIES and self.segments <= MAX_SEGMENTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +86,7 @@ def index(data: mmap | bytes, path: Path) -> Node:
     Raises:
       CheckpointError: M404, with the offset at which the bytes stop making sense.
     """
-    scanner = _Scanner(data, 0, len(data), path)
+    scanner = _Scanner(data, 0, len(data), path, _Size())
     node = scanner.node(0)
     if scanner.position != len(data):
         raise scanner.damaged("another object follows the first")
@@ -80,8 +96,8 @@ def index(data: mmap | bytes, path: Path) -> Node:
 class _Scanner:
     """A cursor over `data[position:end]` that never passes `end`."""
 
-    def __init__(self, data: mmap | bytes, position: int, end: int, path: Path) -> None:
-        self.data, self.position, self.end, self.path = data, position, end, path
+    def __init__(self, data: mmap | bytes, position: int, end: int, path: Path, size: _Size) -> None:
+        self.data, self.position, self.end, self.path, self.size = data, position, end, path, size
 
     def damaged(self, why: str) -> Exception:
         return damaged(self.path, f"{why} (at byte {self.position} of {len(self.data)})")
@@ -119,7 +135,7 @@ class _Scanner:
         return kind, int.from_bytes(self.data[start : start + width], "big")
 
     def read_map(self, count: int, depth: int) -> dict[str, Node]:
-        self.expect(2 * count)
+        self.expect(count, 2, depth)
         entries: dict[str, Node] = {}
         for _ in range(count):
             key = self.key()
@@ -137,13 +153,16 @@ class _Scanner:
         return str(key)
 
     def read_array(self, count: int, depth: int) -> list[Node]:
-        self.expect(count)
+        self.expect(count, 1, depth)
         return [self.node(depth + 1) for _ in range(count)]
 
-    def expect(self, count: int) -> None:
-        """Refuse a container that claims more entries than there are bytes."""
-        if count > self.end - self.position:
-            raise self.damaged(f"it is truncated: {count} bytes or more should follow, {self.end - self.position} do")
+    def expect(self, count: int, width: int, depth: int) -> None:
+        """Refuse a container that claims more entries, of so many values each, than there are bytes or any tree has."""
+        least, there = count * width, self.end - self.position
+        if least > there:
+            raise self.damaged(f"it is truncated: {least} bytes or more should follow, {there} do")
+        if not self.size.grow(count, depth):
+            raise self.damaged(f"its tree has more than {MAX_ENTRIES:,} entries, as no checkpoint has")
 
     def read_str(self, count: int, _: int) -> str:
         return self.text(self.take(count), count)
@@ -160,7 +179,7 @@ class _Scanner:
     def read_ext(self, count: int, depth: int) -> Node:
         code = self.data[self.take(1)]
         start = self.take(count)
-        inner = _Scanner(self.data, start, start + count, self.path)
+        inner = _Scanner(self.data, start, start + count, self.path, self.size)
         if code in (1, 3):
             return inner.array()
         if code == 2:

@@ -9,7 +9,7 @@ import base64
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from migrate.formats.files import children, damaged, is_dir, is_file, read_json_object
+from migrate.formats.files import MAX_DEPTH, children, damaged, is_dir, is_file, read_json_object
 from migrate.sharding import from_orbax_json
 from migrate.tree import Container, KeyPath, Sharding
 
@@ -70,6 +70,8 @@ def _parse_tree(content: dict[str, Any]) -> TreeMetadata:
     children: dict[KeyPath, set[tuple[str, int]]] = {}
     for entry in content["tree_metadata"].values():
         keys = [(str(key["key"]), int(key["key_type"])) for key in entry["key_metadata"]]
+        if len(keys) > MAX_DEPTH:
+            raise ValueError(f"a key path has {len(keys):,} levels; {MAX_DEPTH} at most are read")
         path = tuple(name for name, _ in keys)
         value = entry["value_metadata"]
         if path in leaves:

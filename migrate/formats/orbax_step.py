@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from migrate.codes import M401, M406, M409
 from migrate.errors import CheckpointError, Diagnostic, did_you_mean
-from migrate.formats.files import children, is_dir, is_file, read_json, read_json_object
+from migrate.formats.files import children, is_dir, is_file, read_json, read_json_object, refuse_lost_zarrays
 from migrate.formats.orbax_item import OrbaxItem, ignored_files, is_item
 from migrate.formats.orbax_metadata import as_metadata, custom_metadata, read_custom_metadata, read_handlers
 from migrate.formats.random_key import RandomKeyItem, is_random_key
@@ -107,6 +107,7 @@ def choose_items(folder: Path, contents: StepContents, wanted: str | None) -> Ma
     """
     if wanted is None:
         if not contents.items and not contents.extras:
+            refuse_lost_zarrays(folder)
             raise CheckpointError(M401.at(f"`{folder}` holds no pytree", help="see what is in it: `migrate inspect`"))
         return contents.items
     if wanted in contents.items:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from migrate.formats.files import children, damaged, explain_store_failure, is_dir, read_file
 from migrate.formats.ocdbt_early import read_entries, value_of
+from migrate.formats.store_spec import database_spec, folder_spec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,7 +113,7 @@ class Folder(_StorePlace):
 
     def spec(self, prefix: str) -> dict[str, Any]:
         """The file driver."""
-        return {"driver": "file", "path": f"{self.path}/{prefix}"}
+        return folder_spec(self.path, prefix)
 
     def holds(self, name: str, up: int = 0) -> bool:
         """Whether a parameter's folder, or the one so many levels above, is there, inside this one.
@@ -123,7 +124,7 @@ class Folder(_StorePlace):
         segments = self.stored_name(name).split("/")
         inside = [segment for segment in segments if segment]
         place = self.path.joinpath(*inside[: len(inside) - up])
-        if ".." in segments or (_passes_link(self.path, place) and not place.resolve().is_relative_to(self.path)):
+        if ".." in segments or (_passes_link(self.path, place) and not _ends_inside(self.path, place)):
             raise damaged(self.path, f"the parameter `{name}` leads out of the checkpoint", paths=(name,))
         return os.path.isdir(place)
 
@@ -135,7 +136,7 @@ class Database(_StorePlace):
 
     def spec(self, prefix: str) -> dict[str, Any]:
         """The OCDBT driver."""
-        return {"driver": "ocdbt", "base": {"driver": "file", "path": f"{self.path}/"}, "path": prefix}
+        return database_spec(self.path, prefix)
 
 
 class _GatheredPlace(Place):
@@ -251,6 +252,14 @@ class EarlyDatabase(_GatheredPlace):
     def read(self, keys: Sequence[str], context: Any) -> list[bytes | None]:  # noqa: ARG002
         """The values, one after another."""
         return [value_of(self._entries[key]) if key in self._entries else None for key in keys]
+
+
+def _ends_inside(folder: Path, place: Path) -> bool:
+    """Whether links on the way to a place end in the folder; those that go round in a circle end nowhere."""
+    try:
+        return place.resolve().is_relative_to(folder)
+    except (OSError, RuntimeError):
+        return False
 
 
 def _passes_link(folder: Path, place: Path) -> bool:

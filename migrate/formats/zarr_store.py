@@ -35,8 +35,9 @@ from migrate.formats.places import (
     Place,
     Unmerged,
 )
+from migrate.formats.store_spec import array_spec
 from migrate.formats.stored_dtype import UnknownDtypeError
-from migrate.formats.zarr_metadata import METADATA_KEYS, TENSORSTORE_DRIVERS, ArrayMetadata, Driver
+from migrate.formats.zarr_metadata import METADATA_KEYS, ArrayMetadata, Driver
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -162,8 +163,13 @@ class ZarrStore:
         return place.ocdbt and place.movable
 
     def location(self, name: str, *, fill_missing: bool, key_impl: str | None) -> Location | None:
-        """Where a parameter's chunks lie, if others can find them; its metadata must have been asked for."""
+        """Where a parameter's chunks lie, if others can find them; its metadata must have been asked for.
+
+        Raises:
+          CheckpointError: the array claims more than the files can hold.
+        """
         place, found = self._found[name]
+        self._refuse_empty_claim(name, found)
         if not place.movable:
             return None
         return Location(place.path, place.ocdbt, place.stored_name(name), found.driver, fill_missing, key_impl)
@@ -179,13 +185,7 @@ class ZarrStore:
         place, found = self._found[name]
         self._refuse_empty_claim(name, found)
         kvstore, context = place.kvstore(key_prefix(place.stored_name(name)), self._context)
-        spec = {
-            "driver": TENSORSTORE_DRIVERS[found.driver],
-            "kvstore": kvstore,
-            "recheck_cached_metadata": False,
-            "recheck_cached_data": False,
-            "fill_missing_data_reads": fill_missing and place.movable,
-        }
+        spec = array_spec(kvstore, found.driver, fill_missing=fill_missing and place.movable)
         try:
             array: np.ndarray[Any, Any] = ts.open(spec, open=True, read=True, context=context).result().read().result()
         except STORE_ERRORS as error:

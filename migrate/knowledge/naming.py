@@ -129,6 +129,11 @@ TRAINING_STATES: tuple[TrainingState, ...] = (
 a TrainState may hold a level `params` of their own.
 """
 
+PARAM_ROOTS: frozenset[str] = frozenset(
+    name for one in TRAINING_STATES for name, what in one.parts.items() if what in ("params", "model")
+)
+"""Names under which training states keep the params that their optimizer trains."""
+
 
 def training_state(names: frozenset[str]) -> TrainingState | None:
     """The training state whose parts these top-level names are, or None."""

@@ -29,6 +29,18 @@ def landing(path: KeyPath, level: str | None, target: AbstractTree) -> KeyPath:
     return below if below in target.leaves else path
 
 
+def at_landings(source: AbstractTree, target: AbstractTree) -> AbstractTree:
+    """The source, with the level restored in key paths of which the target says so."""
+    places = {path: landing(path, leaf.box, target) for path, leaf in source.leaves.items()}
+    if all(path == place for path, place in places.items()):
+        return source
+    leaves = [
+        (place, source.leaves[path] if path == place else replace(source.leaves[path], box=None))
+        for path, place in places.items()
+    ]
+    return AbstractTree.build(leaves, source.containers)
+
+
 def _settle(task: Task, source: AbstractTree, target: AbstractTree) -> Task:
     levels = {source.leaves[path].box for path in task.sources}
     level = levels.pop() if len(levels) == 1 else None

@@ -15,7 +15,7 @@ from migrate.planning.model import Created, Dropped, Plan, Task
 from migrate.planning.proof import count_proofs
 from migrate.report.amounts import plural, size
 from migrate.report.collapse import Line, column, fold_integers, fold_siblings, segments
-from migrate.report.proofs import proof_data, proof_words, unproved_lines
+from migrate.report.proofs import left_to_probe, proof_data, proof_words, unproved_lines
 from migrate.report.view import Report, Row, TextOf, findings, no_text
 from migrate.tree import AbstractArray, KeyPath, format_path
 
@@ -294,6 +294,7 @@ def _coverage(plan: Plan) -> str:
 def _ending(plan: Plan, *, dry_run: bool, probe: str | None) -> Iterable[str]:
     if probe and plan.applicable:
         yield f"Before DST appears, the probe `{probe}` compares what the old model and the new one compute."
+        yield from left_to_probe(plan.tasks, probe)
     if not plan.applicable:
         errors = sum(d.is_error for d in plan.diagnostics)
         yield f"This plan cannot be applied: {plural(errors, 'error')}. Nothing was written."

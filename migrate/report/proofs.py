@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from migrate.planning.model import Proof, Task
 from migrate.report.amounts import plural
 from migrate.report.collapse import Line, column, fold_integers, fold_siblings
+from migrate.tree import format_path
 
 if TYPE_CHECKING:
     from migrate.engine.probe import Probed
@@ -38,6 +39,16 @@ def unproved_lines(tasks: Iterable[Task]) -> Iterable[str]:
     moments = sum(len(task.targets) for task in unproved if task.follows)
     if moments:
         yield f"  and {plural(moments, 'moment')} that follow{'s' if moments == 1 else ''} them"
+
+
+def left_to_probe(tasks: Iterable[Task], probe: str) -> Iterable[str]:
+    """What a plan leaves to a probe that has not run yet: the unproved leaves, the first of them by name."""
+    paths = [path for task in tasks if task.proved == "none" for path in task.targets]
+    if paths:
+        what = "1 unproved leaf" if len(paths) == 1 else f"{len(paths):,} unproved leaves"
+        shown = ", ".join(f"`{format_path(path)}`" for path in paths[:3])
+        more = f" and {len(paths) - 3:,} more" if len(paths) > 3 else ""
+        yield f"The probe `{probe}` has not run yet; it is to prove {what}: {shown}{more}."
 
 
 def probe_sentence(probed: Probed) -> str:

@@ -3,10 +3,20 @@
 import json
 import os
 import subprocess
-import time
+import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
+
+_LAUNCHER = """
+import json, os, sys, time
+quiet = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+start = time.monotonic()
+child = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ, file_actions=quiet)
+_, status, usage = os.wait4(child, 0)
+print(json.dumps([time.monotonic() - start, usage.ru_maxrss * 1024, os.waitstatus_to_exitcode(status)]))
+"""
+"""A process inherits the peak memory of the one that starts it, so what starts the command has to be a small one."""
 
 
 @dataclass(frozen=True)
@@ -33,22 +43,15 @@ def measure(command, marks=None, cwd=None):
       cwd: where it runs.
     """
     os.sync()  # what earlier runs wrote must not be written out while this one is measured
-    start = time.monotonic()
-    process = subprocess.Popen(
-        list(map(str, command)),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        cwd=cwd,
+    words = list(map(str, command))
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", _LAUNCHER, *words], capture_output=True, cwd=cwd, check=True
     )
-    with process.stderr as pipe:
-        errors = pipe.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.monotonic() - start
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if status:
-        raise SystemExit(f"{' '.join(map(str, command))}\nended with {process.returncode}\n{errors.decode()}")
+    seconds, peak, code = json.loads(done.stdout)
+    if code:
+        raise SystemExit(f"{' '.join(words)}\nended with {code}\n{done.stderr.decode()}")
     said = json.loads(Path(marks).read_text()) if marks else {}
-    return Figure(seconds, usage.ru_maxrss * 1024, said)
+    return Figure(seconds, peak, said)
 
 
 def middle(figures):

@@ -234,6 +234,20 @@ def test_check_requires_proof_too(run):
     assert counts == json.loads(run("check", "rules.yaml", "old.msgpack", "--json").stdout)["proof"]
 
 
+AHEAD = "The probe `probes:layers` has not run yet; it is to prove 6 unproved leaves: `layers/0/bias`, "
+
+
+def test_check_and_a_dry_run_say_what_a_named_probe_is_to_prove(run):
+    by_file = ("with_probe.yaml", "old.msgpack")
+    for result in (
+        run("check", *by_file, "--require-proof"),
+        run("apply", *by_file, "new", "-n", "--require-proof"),
+        run(*APPLY, "-n", "--require-proof", "--probe", "probes:layers"),
+    ):
+        assert 0 == result.exit_code
+        assert AHEAD in result.stdout
+
+
 def test_verify_runs_a_probe_on_what_was_written_before(run, migrated):
     result = run("verify", migrated, "--source", "old.msgpack", "--rules", "rules.yaml", "--probe", "probes:layers")
     assert 0 == result.exit_code

@@ -1,6 +1,9 @@
 """What is committed is, file by file, what the installed Orbax saves for the same tree: this fails when Orbax moves."""
 
+import errno
 import json
+import os
+import shutil
 from pathlib import Path
 
 import jax
@@ -144,3 +147,43 @@ def test_top_level_leaves_become_items_that_orbax_restores(tmp_path):
     np.testing.assert_array_equal(tree["wide"], restored["wide"])
     np.testing.assert_array_equal(tree["w"], restored["w"])
     np.testing.assert_array_equal(tree["model"]["b"], restored["model"]["b"])
+
+
+@pytest.mark.parametrize("name", ["100% done", "a%20b", "c#d", "e?f", "ünï"])
+@pytest.mark.parametrize("ocdbt", [False, True], ids=["plain zarr", "ocdbt"])
+def test_a_directory_may_have_any_name(tmp_path, name, ocdbt):
+    tree = {"w": jnp.arange(4.0), "wide": np.arange(3)}
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(use_ocdbt=ocdbt)) as checkpointer:
+        checkpointer.save(tmp_path / name / "old", args=ocp.args.PyTreeSave(tree))
+    portable(tmp_path / name / "old", tmp_path / name / "new")
+    restored = ocp.StandardCheckpointer().restore(tmp_path / name / "new")
+    assert [0.0, 1.0, 2.0, 3.0] == restored["w"].tolist()
+    assert [0, 1, 2] == restored["wide"].tolist()
+
+
+def test_a_file_system_without_hard_links_gets_copies(tmp_path, monkeypatch):
+    def refuse(*_args, **_options):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    orbax_item(tmp_path / "old", {"w": jnp.arange(4.0), "v": jnp.ones((2, 2))})
+    monkeypatch.setattr(os, "link", refuse)
+    portable(tmp_path / "old", tmp_path / "new")
+    assert {1} == {path.stat().st_nlink for path in (tmp_path / "new").rglob("*") if path.is_file()}
+    shutil.rmtree(tmp_path / "old")
+    assert [0.0, 1.0, 2.0, 3.0] == ocp.StandardCheckpointer().restore(tmp_path / "new")["w"].tolist()
+
+
+def test_a_manager_goes_on_from_a_step_and_judges_and_deletes_it_as_its_own(tmp_path):
+    options = ocp.CheckpointManagerOptions(best_fn=lambda metrics: metrics["loss"], best_mode="min", max_to_keep=2)
+    with ocp.CheckpointManager(tmp_path / "old", options=options) as manager:
+        manager.save(3, args=ocp.args.StandardSave({"w": jnp.arange(4.0)}), metrics={"loss": 0.5})
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("migrate: 1\ntarget: {layout: items}\nrules: []\n")
+    portable(tmp_path / "old", tmp_path / "root" / "3", rules)
+    with ocp.CheckpointManager(tmp_path / "root", options=options) as manager:
+        assert (3, 3, {"loss": 0.5}) == (manager.latest_step(), manager.best_step(), manager.metadata(3).metrics)
+        for step, loss in ((4, 0.4), (5, 0.3)):
+            manager.save(step, args=ocp.args.StandardSave({"w": jnp.ones(4)}), metrics={"loss": loss})
+        manager.wait_until_finished()
+        assert [4, 5] == manager.all_steps()
+    assert ["4", "5"] == sorted(path.name for path in (tmp_path / "root").iterdir())

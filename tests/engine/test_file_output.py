@@ -1,6 +1,7 @@
 """A single file appears whole and verified, or not at all, within the budget, whatever becomes of the process."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import TensorSpec, serialize
 
-from migrate.engine import file_output, msgpack_file, run
+from migrate.engine import file_output, msgpack_file, run, workspace
 from migrate.engine.file_layout import Layout, Slot
 from migrate.engine.file_store import FileStore, file_of, remember
 from migrate.engine.msgpack_file import MsgpackFile
@@ -314,6 +315,22 @@ def test_the_same_call_completes_what_a_kill_cut_off(remains, mixed_source, mome
         assert 3 == receipt.resumed
     applied(mixed_source, tmp_path / name, MIXED_RULES)
     assert without_dates(tmp_path / name) == without_dates(folder / name)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_what_was_published_right_before_a_kill_is_never_written_to_again(tmp_path, mixed_source, suffix, monkeypatch):
+    target, before = tmp_path / f"new.{suffix}", tmp_path / "before"
+    with monkeypatch.context() as patch:
+        patch.setattr(workspace, "_discard", lambda _: None)  # what a kill leaves: DST and its working directory
+        applied(mixed_source, target, MIXED_RULES)
+    os.link(target, before)
+    content = before.read_bytes()
+    (left,) = (path for path in tmp_path.iterdir() if path.is_dir())
+    (left / "LOCK").unlink()
+    monkeypatch.setattr(run, "publish", lambda *_, **__: None)
+    assert not applied(mixed_source, target, MIXED_RULES, overwrite=True).resumed
+    assert content == before.read_bytes()
+    assert before.stat().st_mtime_ns == target.stat().st_mtime_ns
 
 
 def without_dates(path):

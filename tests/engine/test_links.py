@@ -2,9 +2,12 @@
 
 import errno
 import os
+import shutil
+from pathlib import Path
 
 import pytest
 
+from migrate.engine import links
 from migrate.engine.links import link_file
 
 
@@ -32,8 +35,6 @@ def test_on_another_file_system_the_bytes_are_copied(source):
     if not os.path.isdir("/dev/shm") or os.stat("/dev/shm").st_dev == source.stat().st_dev:
         pytest.skip("there is no second file system here")
     try:
-        from pathlib import Path
-
         assert link_file(source, Path(elsewhere)) in ("clone", "copy")
         assert source.read_bytes() == Path(elsewhere).read_bytes()
     finally:
@@ -54,3 +55,32 @@ def test_other_failures_are_failures(source, tmp_path):
     (tmp_path / "new").write_bytes(b"")
     with pytest.raises(FileExistsError):
         link_file(source, tmp_path / "new")
+
+
+def test_a_copy_that_is_cut_short_is_not_there(source, tmp_path, monkeypatch):
+    def cut(_source, draft):
+        Path(draft).write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(links, "_fill", lambda *_: "copy")
+    monkeypatch.setattr(shutil, "copyfile", cut)
+    with pytest.raises(OSError, match="No space left"):
+        link_file(source, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+    monkeypatch.undo()
+    monkeypatch.setattr(os, "link", refuse)
+    link_file(source, tmp_path / "new")
+    assert source.read_bytes() == (tmp_path / "new").read_bytes()
+
+
+def refuse(*_args, **_options):
+    raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+
+def test_a_copy_replaces_nothing(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "link", refuse)
+    (tmp_path / "new").write_bytes(b"mine")
+    with pytest.raises(FileExistsError):
+        link_file(source, tmp_path / "new")
+    assert b"mine" == (tmp_path / "new").read_bytes()

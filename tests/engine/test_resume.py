@@ -257,3 +257,18 @@ def test_a_failure_that_is_no_writing_error_stays_what_it_is(source, tmp_path, m
     with pytest.raises(ValueError, match="something else"):
         applied(source, tmp_path / "new")
     assert workspace_in(tmp_path, source).journal.exists()
+
+
+def test_arrays_whose_names_lie_in_one_another_are_all_staged_again(tmp_path):
+    """Clearing what a killed run left of `a` would clear `a/b` as well."""
+    tree = {name: np.arange(64.0).reshape(8, 8) + number for number, name in enumerate(("a", "a/b", "c"))}
+    source = save(tmp_path / "old", tree)
+    rules = "rules: [{from: '**', to: '**', ops: [{flip: {axis: 0}}]}]"
+    stop = Stop(after=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("migrate.engine.staging.BATCH_ARRAYS", 1)
+        with pytest.raises(StoppedError):
+            applied(source, tmp_path / "new", rules, listener=stop, stopped=stop.asked, jobs=1)
+        receipt = applied(source, tmp_path / "new", rules, verify="none")
+    assert 0 == receipt.resumed
+    same({(name,): np.asarray(value)[::-1] for name, value in tree.items()}, values(tmp_path / "new"))

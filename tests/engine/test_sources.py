@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrate.engine.sources import Flat, _flat_chunks, open_source, reading_context
+from migrate.engine.databases import reading_context
+from migrate.engine.sources import Flat, _flat_chunks, open_source
 from migrate.errors import CheckpointError
 from migrate.formats.detect import open_reader
 from migrate.formats.item import Extent

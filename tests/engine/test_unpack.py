@@ -6,7 +6,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from migrate.engine.sources import open_source, reading_context
+from migrate.engine.databases import reading_context
+from migrate.engine.sources import open_source
 from migrate.engine.unpack import unpackable
 from migrate.errors import CheckpointError
 from tests.engine.sources import opened

@@ -187,6 +187,15 @@ def test_a_size_that_no_file_can_fill_is_not_allocated(copy_of):
     assert "claims" in diagnostic.message
 
 
+def test_a_size_that_no_file_can_fill_is_not_taken_over_by_reference_either(copy_of):
+    folder = copy_of("plain_zarr2")
+    place = folder / "params.Dense_0.kernel" / ".zarray"
+    edit_json(place, lambda content: content.update(shape=[2**24, 2**24], chunks=[2**24, 2**24]))
+    with open_reader(folder) as reader, pytest.raises(CheckpointError) as caught:
+        reader.location(("params", "Dense_0", "kernel"))
+    assert ["M404"] == [diagnostic.code for diagnostic in caught.value.diagnostics]
+
+
 @pytest.mark.parametrize("key", ["../outside", "..", "a/../../outside", "..\\outside"])
 def test_a_parameter_whose_name_leads_out_is_refused(copy_of, written, key):
     folder = copy_of("plain_zarr2")
@@ -421,3 +430,49 @@ def test_a_database_of_2023_whose_nodes_go_in_circles(tmp_path):
     versions = b"\x01" + b"\x01" + b"\x01" + place
     (tmp_path / "manifest.ocdbt").write_bytes(b"\x0c\xdb\x3a\x2a\0\0" + configuration + versions)
     assert "not where it should be" in refusal(tmp_path).message
+
+
+@pytest.mark.parametrize(
+    "bomb", [b"\xdd\x00\x98\x96\x80" + b"\xc0" * 10_000_000, b"\x91\xdc\xff\xff" + b"\xc0" * 65_535]
+)
+def test_a_small_file_with_more_entries_than_any_tree_is_not_built(tmp_path, bomb, monkeypatch):
+    monkeypatch.setattr("migrate.formats.msgpack_index.MAX_ENTRIES", 60_000)
+    (tmp_path / "file").write_bytes(b"\x81\xa1a" + bomb)
+    start = time.monotonic()
+    diagnostic = refusal(tmp_path / "file")
+    assert time.monotonic() - start < 1
+    assert "more than 60,000 entries" in diagnostic.message
+
+
+def test_lost_zarrays_of_a_copy_without_metadata_are_named(copy_of):
+    folder = copy_of("plain_zarr2")
+    for file in (*folder.rglob(".zarray"), *folder.glob("_*METADATA")):
+        file.unlink()
+    diagnostic = refusal(folder)
+    assert "M403" == diagnostic.code
+    assert "begin with a dot" in diagnostic.help
+
+
+def test_a_key_path_that_is_too_deep_is_refused_at_once(copy_of):
+    folder = copy_of()
+    deep = {"key_metadata": [{"key": "a", "key_type": 2}] * 100_000, "value_metadata": {"value_type": "jax.Array"}}
+    edit_json(folder / "_METADATA", lambda content: content["tree_metadata"].update(deep=deep))
+    assert "100,000 levels" in refusal(folder).message
+
+
+def test_a_json_file_that_no_writer_makes_is_not_read(copy_of):
+    folder = copy_of()
+    os.truncate(folder / "_METADATA", 65 << 20)
+    assert "larger than 64 MiB" in refusal(folder).message
+
+
+def test_a_parameter_whose_link_goes_round_in_a_circle_is_refused(copy_of):
+    folder = copy_of("plain_zarr2")
+    shutil.rmtree(folder / "params.Dense_0.kernel")
+    (folder / "params.Dense_0.kernel").symlink_to("params.Dense_0.kernel")
+    assert refusal(folder).code in ("M403", "M404")
+
+
+def test_a_pipe_is_said_to_be_one(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert "a pipe, a device" in refusal(tmp_path / "pipe").message

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from migrate.formats.base import AbstractCheckpoint
 from migrate.formats.canonical import canonical
+from migrate.planning.diff import diff
 from migrate.planning.planner import make_plan
 from migrate.rules.loader import parse_rules
 from tests.planning.trees import Template, codes, moves, planned, tree
@@ -44,3 +45,12 @@ def test_a_box_stays_one_where_the_template_has_the_leaf_itself():
 
 def test_a_leaf_without_a_box_is_not_moved_below_itself():
     assert ["M204", "M205"] == codes(planned("rules: []", {"gate": "3"}, {"gate/value": "3"}))
+
+
+def test_a_comparison_gives_the_name_back_as_well():
+    found = diff(
+        canonical(tree({"gate/value": "3", "lin/kernel/value": "2,3"}))[0],
+        tree({"gate/value": "3", "lin/kernel": "2,3"}),
+    )
+    assert found.equal
+    assert {("gate", "value"), ("lin", "kernel")} == set(found.same)

@@ -118,3 +118,43 @@ def test_a_template_without_an_optimizer_leaves_moments_unmatched():
     target = {path: text for path, text in TARGET.items() if path.startswith("model")}
     rules = "unmatched: {source: drop}\nrules:\n" + "\n".join(RULES.strip().splitlines()[:2])
     assert planned(rules, SOURCE, target).applicable
+
+
+ELSEWHERE = '- "params/** -> model/**"\n'
+
+
+def test_moments_that_a_rule_drops_by_name_need_no_place():
+    plan = planned(ELSEWHERE + '- drop: "opt_state/**"\n', SOURCE)
+    assert [] == codes(plan)
+    assert {("params/dense/kernel",), ("params/dense/bias",)} == {*moves(plan)}
+    assert {path for path in SOURCE if path.startswith("opt_state")} == {"/".join(d.source) for d in plan.dropped}
+
+
+def test_moments_that_a_rule_moves_by_name_need_no_place():
+    plan = planned(ELSEWHERE + '- "opt_state/0/** -> optimizer/0/**"\n', SOURCE)
+    assert [] == codes(plan)
+    assert ("optimizer/0/mu/dense/bias",) == moves(plan)[("opt_state/0/mu/dense/bias",)]
+
+
+def test_of_a_slot_that_is_dropped_in_part_the_rest_needs_a_place():
+    plan = planned(ELSEWHERE + '- drop: ["opt_state/0/nu/**", "opt_state/0/mu/dense/kernel"]\n', SOURCE)
+    assert ["M210"] == codes(plan)
+    (finding,) = plan.diagnostics
+    assert ("opt_state/0/mu/dense/bias",) == tuple(finding.paths)
+
+
+def test_moments_of_dropped_params_are_dropped_with_them_wherever_the_others_go():
+    rules = """
+- "params/dense/kernel -> model/dense/kernel"
+- drop: params/dense/bias
+- drop: "opt_state/0/*/dense/kernel"
+"""
+    plan = planned(rules, SOURCE)
+    assert [] == codes(plan)
+    assert 5 == len(plan.dropped)
+
+
+def test_leftovers_are_of_a_template_and_without_one_moments_stay_unclear():
+    plan = planned("unmatched: {source: drop}\nrules:\n" + ELSEWHERE, SOURCE)
+    assert ["M210", "M210"] == codes(plan)
+    assert () == tuple(drop for drop in plan.dropped if drop.source[-1] == "kernel")

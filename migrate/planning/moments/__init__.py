@@ -12,7 +12,7 @@ follow     all of it
 
 from migrate.planning.moments.follow import follow
 from migrate.planning.moments.followed import Followed
-from migrate.planning.moments.slots import ROOTS, source_slots
+from migrate.planning.moments.slots import source_slots
 from migrate.planning.moments.states import State
 
-__all__ = ["ROOTS", "Followed", "State", "follow", "source_slots"]
+__all__ = ["Followed", "State", "follow", "source_slots"]

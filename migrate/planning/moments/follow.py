@@ -16,7 +16,7 @@ from migrate.planning.model import Created, Dropped, Task
 from migrate.planning.moments.chain import align
 from migrate.planning.moments.factors import FIELDS, move_factors, settled
 from migrate.planning.moments.followed import Followed, together
-from migrate.planning.moments.moves import Setting, SlotMove, move_slot
+from migrate.planning.moments.moves import Setting, SlotMove, claims_of, move_slot
 from migrate.planning.moments.names import FACTORED
 from migrate.planning.moments.slots import Slot, common_prefix, nearest_only, source_slots, target_slots
 from migrate.planning.moments.states import State, find_states
@@ -259,19 +259,27 @@ def _inside(setting: Setting, root: KeyPath, states: Sequence[State]) -> Followe
             }
             parts += _follow_slots(moves, state)
         return together(parts)
-    return together([_placeless(setting, slot) for _, slot in slots if _concerned(setting, slot)])
+    return together([_placeless(SlotMove(setting, slot, slot.prefix, root)) for _, slot in slots])
 
 
-def _concerned(setting: Setting, slot: Slot) -> bool:
-    return any(slot.moment(path) is not None for path in setting.claims.claimed)
+def _placeless(move: SlotMove) -> Followed:
+    """Moments whose params went to another root.
 
-
-def _placeless(setting: Setting, slot: Slot) -> Followed:
+    Those that a rule names, or whose params are dropped, need no place.
+    """
+    dropped: list[Dropped] = []
+    failed: list[KeyPath] = []
+    for index, claims in claims_of(move).items():
+        rule = move.setting.rules.rules[index]
+        if isinstance(rule, Drop):
+            dropped += [Dropped(claim.path, claim.leaf, rule=rule.span) for claim in claims]
+        else:
+            failed += [claim.path for claim in claims]
+    slot = format_path(move.slot.prefix)
     diagnostic = M210.at(
-        f"without a template it is not clear where the moments in `{format_path(slot.prefix)}` go",
-        paths=[format_path(slot.prefix)],
-        help="give `--template module:callable`, or say `follow: off` and write rules for the slot",
+        f"without a template it is not clear where the moments in `{slot}` go",
+        paths=map(format_path, failed),
+        help="give `--template module:callable`, or say `follow: off` and write rules for the slot, or leave it "
+        f'behind: `- drop: "{slot}/**"`',
     )
-    moments = (slot.moment(path) for path in setting.claims.claimed)
-    failed = tuple(path for path in moments if path is not None and path not in setting.claims.claimed)
-    return Followed(failed=failed, diagnostics=(diagnostic,))
+    return Followed(dropped=tuple(dropped), failed=tuple(failed), diagnostics=(diagnostic,) if failed else ())

@@ -90,11 +90,11 @@ class SlotMove:
 
 def move_slot(move: SlotMove) -> Followed:
     """What becomes of every moment of a slot, of params that rules name as of those that keep their key path."""
-    parts = [_by_rule(move, index, claims) for index, claims in _claims(move).items()]
+    parts = [_by_rule(move, index, claims) for index, claims in claims_of(move).items()]
     return together([*parts, kept(move), fresh(move)])
 
 
-def _claims(move: SlotMove) -> dict[int, list[Claim]]:
+def claims_of(move: SlotMove) -> dict[int, list[Claim]]:
     """The params' claims, moved into the slot, by rule."""
     moved: defaultdict[int, list[Claim]] = defaultdict(list)
     for index, claims in move.setting.claims.by_rule.items():

@@ -10,10 +10,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from migrate.knowledge.naming import PARAM_ROOTS
 from migrate.tree import AbstractTree, KeyPath, natural_key
-
-ROOTS = ("params", "model", "target")
-"""Names under which Flax's training states keep the params; a slot mirrors what is below one of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +123,7 @@ def below(tree: AbstractTree, node: KeyPath) -> frozenset[KeyPath]:
 
 def _param_roots(tree: AbstractTree) -> list[KeyPath]:
     nodes = {path[:depth] for path in tree.leaves for depth in range(1, min(len(path), 4))}
-    roots = [node for node in nodes if node[-1] in ROOTS and not any(part in ROOTS for part in node[:-1])]
+    roots = [node for node in nodes if node[-1] in PARAM_ROOTS and not any(part in PARAM_ROOTS for part in node[:-1])]
     return sorted(roots, key=lambda node: (len(node), natural_key(node)))
 
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from migrate.dtypes import key_impl
-from migrate.knowledge.naming import COLLECTIONS, TRAINING_STATES, TRANSIENT_COLLECTIONS, training_state
-from migrate.planning.moments import ROOTS
+from migrate.knowledge.naming import COLLECTIONS, PARAM_ROOTS, TRAINING_STATES, TRANSIENT_COLLECTIONS, training_state
 from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, KeyPath
 
 Role = Literal["model", "optimizer", "step", "rng", "aside"]
@@ -107,7 +106,7 @@ def _is_optimizer(path: KeyPath) -> bool:
 def _place(path: KeyPath) -> tuple[KeyPath, str | None]:
     """The key path without the names of parts and collections, and the collection."""
     for depth, segment in enumerate(path[: min(_DEEPEST_ROOT, len(path) - 1)]):
-        if segment in ROOTS or segment in COLLECTIONS:
+        if segment in PARAM_ROOTS or segment in COLLECTIONS:
             below = path[depth + 1 :]
             collection = segment if segment in COLLECTIONS else None
             if len(below) > 1 and below[0] in COLLECTIONS:  # a training state can hold all variables as its params
