@@ -152,6 +152,12 @@ class StoppedError(MigrateError):
     exit_code = ExitCode.STOPPED
 
 
+def listed(names: Sequence[str], most: int) -> str:
+    """The first of some names for a sentence, and how many more there are: `a`, `b` and 3 more."""
+    shown = ", ".join(f"`{name}`" for name in names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
+
+
 def nearest(word: str, candidates: Iterable[str], *, cutoff: float = 0.6) -> str | None:
     """The candidate that is most like `word`, or None when none is like it."""
     found = difflib.get_close_matches(word, list(candidates), n=1, cutoff=cutoff)

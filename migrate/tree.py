@@ -55,6 +55,11 @@ def parse_path(text: str) -> KeyPath:
     return (*segments, current)
 
 
+def is_below(path: KeyPath, node: KeyPath) -> bool:
+    """Whether a key path is that of a node or leads through it."""
+    return path[: len(node)] == node
+
+
 def natural_key(path: KeyPath) -> tuple[tuple[tuple[int, int, str], ...], ...]:
     """A sort key under which integers sort as integers: `layer_2` before `layer_10`, `2` before `10`."""
     return tuple(map(_segment_key, path))

@@ -24,7 +24,7 @@ from migrate.engine.layout import ItemPlan
 from migrate.engine.links import link_file
 from migrate.engine.references import Reference, references
 from migrate.engine.staged_array import StagedArray, stored_name
-from migrate.errors import CheckpointError
+from migrate.errors import CheckpointError, listed
 from migrate.formats.item import Location, key_prefix
 from migrate.ops.chunked import Chunked
 from migrate.planning.model import Plan, Task
@@ -257,10 +257,9 @@ def chunk_key(index: Sequence[int], driver: str) -> str:
 def _refuse_missing(links: Iterable[Link]) -> None:
     lost = [format_path(link.path) for link in links]
     if lost:
-        more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
         raise CheckpointError(
             M403.at(
-                f"the source lacks chunks of {', '.join(f'`{path}`' for path in lost[:5])}{more}",
+                f"the source lacks chunks of {listed(lost, 5)}",
                 paths=lost,
                 help="copy the checkpoint again, or take another step",
             )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from migrate.codes import M410
+from migrate.errors import listed
 from migrate.tree import KeyPath, format_path
 
 if TYPE_CHECKING:
@@ -42,6 +43,5 @@ def collisions(paths: Mapping[str, KeyPath], separator: str) -> list[Diagnostic]
     kept = [format_path(path) for path in paths.values() if any(separator in segment for segment in path)]
     if not kept:
         return []
-    listed = ", ".join(f"`{path}`" for path in kept[:5]) + (f" and {len(kept) - 5} more" if len(kept) > 5 else "")
-    message = f"a name that another begins with cannot be split at every `{separator}`; read as {listed}"
+    message = f"a name that another begins with cannot be split at every `{separator}`; read as {listed(kept, 5)}"
     return [M410.at(message, paths=kept)]

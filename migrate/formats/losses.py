@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from migrate.codes import M414
+from migrate.errors import listed
 from migrate.tree import format_path
 
 if TYPE_CHECKING:
@@ -43,6 +44,4 @@ def _counted(tree: AbstractTree) -> list[KeyPath]:
 
 def _note(paths: Sequence[KeyPath], what: str) -> Diagnostic:
     names = [format_path(path) for path in paths]
-    listed = ", ".join(f"`{name}`" for name in names[:_NAMED])
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return M414.at(f"{listed}{more} {what}", paths=names)
+    return M414.at(f"{listed(names, _NAMED)} {what}", paths=names)

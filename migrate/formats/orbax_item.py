@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from migrate import dtypes
 from migrate.codes import M407, M410
+from migrate.errors import listed
 from migrate.formats import orbax_metadata
 from migrate.formats.files import children, is_dir, is_file
 from migrate.formats.item import Item, ItemInfo, Location
@@ -240,8 +241,7 @@ def _without_words(storage: Storage) -> Storage:
 
 def ignored_files(folder: Path, names: list[str]) -> Diagnostic:
     """The note that lists what was not opened."""
-    listed = ", ".join(f"`{name}`" for name in names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
-    return M407.at(f"ignored in `{folder}`, as no part of the checkpoint: {listed}", paths=names)
+    return M407.at(f"ignored in `{folder}`, as no part of the checkpoint: {listed(names, 10)}", paths=names)
 
 
 def _with_sharding(leaf: AbstractLeaf, source: Source, shardings: Mapping[str, Sharding]) -> AbstractLeaf:

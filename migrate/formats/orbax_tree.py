@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from migrate.codes import M403, M410
-from migrate.errors import CheckpointError, Diagnostic
+from migrate.errors import CheckpointError, Diagnostic, listed
 from migrate.formats.files import COPY_WHOLE, is_dir, is_file
 from migrate.formats.msgpack import PLACEHOLDERS, MsgpackFile, SavedSpec
 from migrate.formats.orbax_metadata import Declared, TreeMetadata, parameter_name
@@ -207,9 +207,8 @@ def _refuse_lost(folder: Path, paths: list[KeyPath]) -> None:
 def lost_values(folder: Path, paths: list[KeyPath]) -> CheckpointError:
     """The error for leaves that are declared and not there."""
     names = [format_path(path) for path in paths]
-    listed = ", ".join(f"`{name}`" for name in names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     return CheckpointError(
-        M403.at(f"`{folder}` names leaves whose values are not there: {listed}", paths=names, help=COPY_WHOLE)
+        M403.at(f"`{folder}` names leaves whose values are not there: {listed(names, 5)}", paths=names, help=COPY_WHOLE)
     )
 
 

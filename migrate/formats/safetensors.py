@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from migrate import dtypes
 from migrate.codes import M405, M407
-from migrate.errors import CheckpointError, Diagnostic
+from migrate.errors import CheckpointError, Diagnostic, listed
 from migrate.formats.files import (
     children,
     damaged,
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
 SUFFIX = ".safetensors"
 INDEX_SUFFIX = ".safetensors.index.json"
+
+_NAMED = 10
+"""So many names are written out in a message."""
 
 _PART = re.compile(r"(.+)-(\d{1,9})-of-(\d{1,9})\.safetensors")
 _WRITERS = {"pt": "PyTorch", "flax": "Flax", "tf": "TensorFlow", "mlx": "MLX", "np": "NumPy"}
@@ -120,14 +123,14 @@ class SafetensorsItem(Item):
             raise damaged(index, "a file of its `weight_map` lies in another directory")
         lost = [file.name for file in files if not is_file(file)]
         if lost:
-            raise missing(index.parent, f"{_listed(lost)} of `{index.name}` are not there")
+            raise missing(index.parent, f"{listed(lost, _NAMED)} of `{index.name}` are not there")
         self._index = names
         return sorted(files)
 
     def _note_strays(self, folder: Path, used: list[Path]) -> None:
         strays = [child.name for child in children(folder) if child not in used]
         if strays:
-            message = f"ignored in `{folder}`, as no part of the checkpoint: {_listed(strays)}"
+            message = f"ignored in `{folder}`, as no part of the checkpoint: {listed(strays, _NAMED)}"
             self._notes.append(M407.at(message, paths=strays))
 
     def _refuse_lost(self, path: Path) -> None:
@@ -138,7 +141,7 @@ class SafetensorsItem(Item):
             if name not in self._tensors or self._tensors[name][0].path.name != file
         ]
         if lost:
-            raise missing(path, f"{_listed(lost)} of its index are not where it says", paths=tuple(lost))
+            raise missing(path, f"{listed(lost, _NAMED)} of its index are not where it says", paths=tuple(lost))
 
     def load(self, stored: KeyPath) -> Value:
         """One leaf's value; arrays are read-only views of the file."""
@@ -191,7 +194,7 @@ def _by_name(files: Iterable[_File]) -> dict[str, tuple[_File, Tensor]]:
         twice = [name for name in file.tensors if name in found]
         if twice:
             other = found[twice[0]][0].path
-            message = f"`{other.name}` and `{file.path.name}` both hold {_listed(twice)}"
+            message = f"`{other.name}` and `{file.path.name}` both hold {listed(twice, _NAMED)}"
             raise CheckpointError(M405.at(message, paths=twice, help=f"name one of them: `{other}`"))
         found.update({name: (file, tensor) for name, tensor in file.tensors.items()})
     return found
@@ -208,7 +211,7 @@ def _refuse_missing_parts(folder: Path, files: Iterable[Path]) -> None:
         expected = (f"{stem}-{index:0{len(number)}}-of-{count}{SUFFIX}" for index in range(1, int(count) + 1))
         lost += [name for name in expected if name not in there]
     if lost:
-        raise missing(folder, f"{_listed(sorted(set(lost)))} are not there")
+        raise missing(folder, f"{listed(sorted(set(lost)), _NAMED)} are not there")
 
 
 def _refuse_overlap(path: Path, paths: Mapping[str, KeyPath]) -> None:
@@ -249,7 +252,3 @@ def _era(metadata: Mapping[str, str]) -> str:
         return "written by migrate"
     tag = metadata.get("format", "")
     return f"written for {_WRITERS[tag]}" if tag in _WRITERS else "any safetensors version"
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")

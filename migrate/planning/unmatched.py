@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from migrate.codes import M204, M205
-from migrate.errors import Diagnostic, nearest
+from migrate.errors import Diagnostic, listed, nearest
 from migrate.planning import streams
 from migrate.planning.moments import State
-from migrate.tree import AbstractTree, KeyPath, format_path
+from migrate.tree import AbstractTree, KeyPath, format_path, is_below
 
 
 def missing_leaves(paths: Sequence[KeyPath], template: AbstractTree, fresh: Sequence[State]) -> Iterator[Diagnostic]:
@@ -99,7 +99,7 @@ def _states(
     """
     chosen, done = {*paths}, set[KeyPath]()
     for state in states:
-        whole = [path for path in tree.leaves if _inside(path, state.optimizer) and tree.leaves[path].has_data]
+        whole = [path for path in tree.leaves if is_below(path, state.optimizer) and tree.leaves[path].has_data]
         if state.optimizer and chosen >= {*whole} and whole:
             group, what, pattern = whole, _all(state.optimizer, states), [state.optimizer]
         else:
@@ -120,16 +120,12 @@ def _all(optimizer: KeyPath, states: Sequence[State]) -> str:
 
 
 def _patterns(whole: Sequence[KeyPath], state: State, tree: AbstractTree) -> str:
-    inside = {p for p in tree.leaves if _inside(p, state.prefix) and tree.leaves[p].has_data}
+    inside = {p for p in tree.leaves if is_below(p, state.prefix) and tree.leaves[p].has_data}
     if whole or (state.prefix and inside == {*state.paths}):
         return f'"{format_path((whole or [state.prefix])[0])}/**"'
     deep = {*state.slots, *(path[0] for path in state.leaves if len(path) > 1)}
     texts = [f'"{format_path((*state.prefix, f))}{"/**" if f in deep else ""}"' for f in sorted(state.fields)]
     return texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
-
-
-def _inside(path: KeyPath, node: KeyPath) -> bool:
-    return path[: len(node)] == node
 
 
 def count(paths: Sequence[KeyPath], one: str, many: str) -> str:
@@ -139,5 +135,4 @@ def count(paths: Sequence[KeyPath], one: str, many: str) -> str:
 
 def names(paths: Sequence[KeyPath]) -> str:
     """The first of them, and how many more."""
-    shown = ", ".join(f"`{format_path(path)}`" for path in paths[:3])
-    return f"{shown} and {len(paths) - 3} more" if len(paths) > 3 else shown
+    return listed(list(map(format_path, paths)), 3)

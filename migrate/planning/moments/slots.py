@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from migrate.knowledge.naming import PARAM_ROOTS
-from migrate.tree import AbstractTree, KeyPath, natural_key
+from migrate.tree import AbstractTree, KeyPath, is_below, natural_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def source_slots(tree: AbstractTree) -> dict[KeyPath, tuple[Slot, ...]]:
         if root not in copies:
             rivals = [other for other in roots if len(other) <= len(root)]
             slots = mirrors(tree, root, below(tree, root))
-            found[root] = [slot for slot in slots if not any(_below(slot.prefix, rival) for rival in rivals)]
+            found[root] = [slot for slot in slots if not any(is_below(slot.prefix, rival) for rival in rivals)]
             copies |= {other for other in roots if _inside(other, found[root])}
     return nearest_only(found)
 
@@ -128,11 +128,7 @@ def _param_roots(tree: AbstractTree) -> list[KeyPath]:
 
 
 def _inside(node: KeyPath, slots: Sequence[Slot]) -> bool:
-    return any(_below(node, slot.prefix) for slot in slots)
-
-
-def _below(path: KeyPath, node: KeyPath) -> bool:
-    return path[: len(node)] == node
+    return any(is_below(node, slot.prefix) for slot in slots)
 
 
 def _shared(one: KeyPath, other: KeyPath) -> int:

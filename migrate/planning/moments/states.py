@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from migrate.planning.moments.names import INNER, OWN, name_of
 from migrate.planning.moments.slots import Slot
-from migrate.tree import AbstractTree, KeyPath, format_path, natural_key
+from migrate.tree import AbstractTree, KeyPath, format_path, is_below, natural_key
 
 OPT_STATE = "opt_state"
 """What Flax's training states and optimizers call the state of the optimizer."""
@@ -86,10 +86,10 @@ def find_states(tree: AbstractTree, slots: Sequence[Slot]) -> tuple[State, ...]:
       slots: copies of one root of params.
     """
     optimizers = _optimizers(tree, slots)
-    lone = [s for s in slots if not any(_below(s.prefix, node) for node in optimizers)]
+    lone = [s for s in slots if not any(is_below(s.prefix, node) for node in optimizers)]
     states = [State(s.prefix[:-1], s.prefix[:-1], {s.prefix[-1]: s}) for s in lone]
     for node in optimizers:
-        states += _states_of(tree, node, [slot for slot in slots if _below(slot.prefix, node)])
+        states += _states_of(tree, node, [slot for slot in slots if is_below(slot.prefix, node)])
     return tuple(sorted(states, key=lambda state: natural_key(state.prefix)))
 
 
@@ -112,7 +112,7 @@ def _states_of(tree: AbstractTree, optimizer: KeyPath, slots: Sequence[Slot]) ->
 def _own_leaves(tree: AbstractTree, optimizer: KeyPath, slots: Collection[KeyPath]) -> list[KeyPath]:
     """Leaves with data that are in no slot."""
     depths = {len(slot) for slot in slots}
-    inside = (path for path, leaf in tree.leaves.items() if leaf.has_data and _below(path, optimizer))
+    inside = (path for path, leaf in tree.leaves.items() if leaf.has_data and is_below(path, optimizer))
     return [path for path in inside if not any(path[:depth] in slots for depth in depths)]
 
 
@@ -145,7 +145,9 @@ def _leads_on(segment: str) -> bool:
 def _hollow(tree: AbstractTree, node: KeyPath) -> frozenset[str]:
     """Fields below which there are leaves, and none with data; holes of a chain and inner states are no fields."""
     depth = len(node)
-    inner = [(path[depth], leaf) for path, leaf in tree.leaves.items() if _below(path, node) and len(path) > depth + 1]
+    inner = [
+        (path[depth], leaf) for path, leaf in tree.leaves.items() if is_below(path, node) and len(path) > depth + 1
+    ]
     full = {name for name, leaf in inner if leaf.has_data}
     return frozenset(name for name, _ in inner if not (name in full or name in INNER or name.isdecimal()))
 
@@ -158,7 +160,7 @@ def _optimizers(tree: AbstractTree, slots: Iterable[Slot]) -> list[KeyPath]:
     if not holders:  # an optimizer without moments has counts at most
         named = (path[: path.index(OPT_STATE) + 1] for path in tree.leaves if OPT_STATE in path[:-1])
         holders = set(named)
-    tops = [node for node in holders if not any(_below(node, other) for other in holders if other != node)]
+    tops = [node for node in holders if not any(is_below(node, other) for other in holders if other != node)]
     return sorted(tops, key=natural_key)
 
 
@@ -173,7 +175,3 @@ def _children(tree: AbstractTree, node: KeyPath) -> set[str]:
     return {
         p[depth] for p, leaf in tree.leaves.items() if leaf.has_data and p[:depth] == node and len(p) > depth
     } - INNER
-
-
-def _below(path: KeyPath, node: KeyPath) -> bool:
-    return path[: len(node)] == node
