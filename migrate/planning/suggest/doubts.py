@@ -7,18 +7,18 @@ the other's target are open, whatever their names; the doubt says whether the na
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from migrate.knowledge.layers import LAYERS
 from migrate.knowledge.naming import auto_name
 from migrate.planning.suggest.convert import transposed
 from migrate.planning.suggest.fit import fit, only_shape
-from migrate.planning.suggest.model import Doubt, Pair, Way
+from migrate.planning.suggest.model import Doubt, Item, Pair, Way
 from migrate.planning.suggest.scope import LEAF_NAMES, Member, Unit
 from migrate.planning.suggest.tokens import agrees, numbers_in, split_number
-from migrate.tree import KeyPath
+from migrate.tree import KeyPath, format_path
 
 _GATES = frozenset(
     (leaf.sources[0][0], leaf.target[0])
@@ -88,6 +88,33 @@ def _by_sizes(blocks: Sequence[Block]) -> dict[tuple[int, ...], list[int]]:
 def _keys(block: Block) -> set[tuple[int, ...]]:
     units = (unit for unit in (block.source, block.target) if unit is not None)
     return {tuple(sorted(math.prod(item.shape) for _, item in unit.leaves)) for unit in units}
+
+
+def doubt_beside_unplaced(
+    pairs: Sequence[Pair], sources: Mapping[KeyPath, Item], targets: Mapping[KeyPath, Item]
+) -> list[Pair]:
+    """The pairs, with a doubt where something found no place and the shape of this one is not the only of its kind.
+
+    A block that was cut apart to fit leaves something over; its other arrays may belong elsewhere, too.
+
+    Args:
+      pairs: what was decided, in all scopes.
+      sources: all arrays of the model on the one side.
+      targets: those on the other.
+    """
+    used = {end.path for pair in pairs for end in pair.sources}
+    filled = {end.path for pair in pairs for end in pair.targets}
+    left = [*(path for path in sources if path not in used), *(path for path in targets if path not in filled)]
+    if not left:
+        return list(pairs)
+    shapes = Counter(item.shape for item in targets.values())
+    doubt = Doubt(f"`{format_path(left[0])}` found no place, so this may be its neighbours'")
+
+    def alone(pair: Pair) -> bool:
+        (target, *_), (source, *_) = pair.targets, pair.sources
+        return source.path == target.path or target.path not in targets or shapes[targets[target.path].shape] == 1
+
+    return [pair if pair.doubts or alone(pair) else pair.doubting(doubt) for pair in pairs]
 
 
 def doubt_shape(pair: Pair, source: Unit, target: Unit) -> Pair:

@@ -11,6 +11,7 @@ from migrate.formats.base import AbstractCheckpoint
 from migrate.planning.model import Plan, Task
 from migrate.planning.planner import TemplateLike, make_plan
 from migrate.planning.suggest.align import Aligner
+from migrate.planning.suggest.doubts import doubt_beside_unplaced
 from migrate.planning.suggest.generalise import Generaliser
 from migrate.planning.suggest.layout import Leaf, Side, lay_out
 from migrate.planning.suggest.model import Doubt, End, Item, Pair
@@ -105,7 +106,7 @@ def _model_rows(mine: Side, theirs: Side) -> list[Row]:
         del scope[path]
     solution = Aligner().solve(scope, _scope(theirs), top=True)
     sources, targets = _by_place(mine.of("model")), _by_place(theirs.of("model"))
-    pairs = [_cast(pair, sources, targets) for pair in solution.pairs]
+    pairs = [_cast(pair, sources, targets) for pair in doubt_beside_unplaced(solution.pairs, scope, _scope(theirs))]
     streams, wanted = _by_place(mine.of("rng")), _by_place(theirs.of("rng"))
     kept = [
         Pair((End(place),), (End(place),), (), "the same key path")

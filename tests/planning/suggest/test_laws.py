@@ -1,6 +1,6 @@
 """Whatever the models are called: what is wrong is in doubt, and what is placed can be applied."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.planning.suggest.trees import suggested
@@ -33,7 +33,22 @@ def models(draw):
     return old, new, truth
 
 
+TRUTH = {
+    "params/gamma/alpha/scale": "phi/rho/scale",
+    "params/gamma/alpha/bias": "phi/rho/bias",
+    "params/gamma/beta/kernel": "phi/sigma/kernel",
+    "params/gamma/gamma/kernel": "phi/tau/kernel",
+    "params/delta_0/alpha/kernel": "tau/0/rho/kernel",
+    "params/delta_0/alpha/bias": "tau/0/rho/bias",
+    "params/delta_1/alpha/kernel": "tau/1/rho/kernel",
+    "params/delta_1/alpha/bias": "tau/1/rho/bias",
+}
+"""A model whose blocks were once cut apart to fit, with a part left over."""
+SHAPES = {path: (3, 2) if path.endswith("kernel") else (2,) for path in (*TRUTH, *TRUTH.values())}
+
+
 @given(models())
+@example(({path: SHAPES[path] for path in TRUTH}, {path: SHAPES[path] for path in TRUTH.values()}, TRUTH))
 def test_what_is_wrong_is_in_doubt_and_what_is_placed_can_be_applied(model):
     old, new, truth = model
     suggestion = suggested({**old, "params/end/kernel": (7, 8)}, {**new, "last/kernel": (7, 8)})
