@@ -16,10 +16,10 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-from migrate.codes import M412
+from migrate.checkpoint import Checkpoint, StrPath, list_steps, open_checkpoint
+from migrate.codes import InvalidUsage
 from migrate.errors import (
     CheckpointError,
     Diagnostic,
@@ -32,23 +32,21 @@ from migrate.errors import (
     StoppedError,
     UsageError,
     VerifyError,
-    nearest,
 )
 from migrate.events import Listener, ignore
-from migrate.formats.base import AbstractCheckpoint, Reader, Value
 from migrate.metadata import Metadata
 from migrate.planning.diff import Diff
 from migrate.planning.diff import diff as diff_trees
-from migrate.suggestions import suggest
-from migrate.tree import AbstractTree, KeyPath, format_path, parse_path
+from migrate.tree import AbstractTree
 
 if TYPE_CHECKING:
-    from migrate.engine.probe import Probed
+    from migrate.engine.probing.probe import Probed
     from migrate.engine.receipt import Receipt
     from migrate.planning.model import Plan, Proof
-    from migrate.planning.partition import Partition
     from migrate.planning.planner import TemplateLike
+    from migrate.planning.suggest.pipeline import Suggestion
     from migrate.rules.model import RuleSet
+    from migrate.rules.partition_file import Partition
     from migrate.template import Template
 
 __all__ = [
@@ -81,98 +79,7 @@ __all__ = [
     "verify",
 ]
 
-StrPath = str | os.PathLike[str]
 Mesh = tuple[tuple[str, int], ...]
-
-
-class Checkpoint:
-    """An open checkpoint: its tree is known, its values are read one leaf at a time. A context manager.
-
-    Attributes:
-      reader: what reads it.
-      abstract: everything about it but its values.
-    """
-
-    def __init__(self, reader: Reader) -> None:
-        self.reader = reader
-        self.abstract: AbstractCheckpoint = reader.abstract()
-
-    @property
-    def tree(self) -> AbstractTree:
-        """The abstract tree that rules see; no array byte was read for it."""
-        return self.abstract.tree
-
-    def read(self, path: str | KeyPath) -> Value:
-        """One leaf's value, by its key path: `"params/Dense_0/kernel"`, or a tuple of segments.
-
-        Raises:
-          KeyError: there is no such leaf; the message names the nearest.
-          CheckpointError: the file does not hold what its metadata says.
-        """
-        key_path = parse_path(path) if isinstance(path, str) else tuple(path)
-        if key_path not in self.tree.leaves:
-            raise KeyError(_no_such_leaf(key_path, self.tree))
-        return self.reader.read(key_path)
-
-    def read_all(self) -> dict[KeyPath, Value]:
-        """Every leaf's value by key path, several at a time; the arrays of a mapped file are views of it."""
-        return self.reader.read_all()
-
-    def close(self) -> None:
-        """Release files; reading is over."""
-        self.reader.close()
-
-    def __enter__(self) -> Checkpoint:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-def _no_such_leaf(path: KeyPath, tree: AbstractTree) -> str:
-    name = format_path(path)
-    found = nearest(name, map(format_path, tree.leaves))
-    return f"no leaf `{name}`" + (f"; did you mean `{found}`?" if found else "")
-
-
-def open_checkpoint(
-    path: StrPath,
-    step: int | Literal["latest"] | None = None,
-    item: str | None = None,
-    unbox: Literal["auto", "never"] = "auto",
-) -> Checkpoint:
-    """Open a checkpoint of any format and era; no array byte is read and no device is touched.
-
-    Args:
-      path: a file, an item, a step, or a root with steps.
-      step: which step of a root; the latest by default.
-      item: which pytree of a step; all of them by default.
-      unbox: whether key paths lose the level that Flax's boxes add on disk (`auto`).
-
-    Raises:
-      CheckpointError: it cannot be read; the diagnostics say why and what to do.
-    """
-    from migrate.formats.detect import open_reader
-
-    reader = open_reader(path, step, item, unbox)
-    try:
-        return Checkpoint(reader)
-    except BaseException:
-        reader.close()
-        raise
-
-
-def list_steps(path: StrPath) -> tuple[int, ...]:
-    """The finished steps below a root, in rising order; none where the path is one checkpoint.
-
-    Raises:
-      CheckpointError: there is no checkpoint.
-    """
-    from migrate.formats import detect
-
-    return detect.list_steps(path)
 
 
 def load_rules(path: StrPath) -> RuleSet:
@@ -238,7 +145,7 @@ def plan(
     Returns:
       The plan. A mistake of the user raises nothing here: `plan.applicable` says no, `plan.diagnostics` say why.
     """
-    from migrate.engine.outputs import fitted
+    from migrate.engine.outputs.registry import fitted
     from migrate.planning.planner import make_plan
     from migrate.planning.proof import refuse_unproved
 
@@ -253,12 +160,12 @@ def plan(
 
 
 def _placement(mesh: Mesh | str | None, partition: Partition | StrPath | None) -> tuple[Mesh | None, Partition | None]:
-    from migrate.planning.partition import load_partition
+    from migrate.rules.partition_file import load_partition
     from migrate.sharding import parse_mesh
 
     if mesh is None and partition is not None:
         message = "a partition without a mesh says nothing"
-        raise UsageError(M412.at(message, help="name the axes, for example `--mesh data=-1,model=4`"))
+        raise UsageError(InvalidUsage.at(message, help="name the axes, for example `--mesh data=-1,model=4`"))
     axes = parse_mesh(mesh) if isinstance(mesh, str) else mesh
     return axes, load_partition(partition) if isinstance(partition, str | os.PathLike) else partition
 
@@ -303,6 +210,27 @@ def diff(source: Checkpoint | AbstractTree, target: Checkpoint | Template | Abst
 def structure_hash(tree: AbstractTree | Checkpoint | Template) -> str:
     """`sha256:` and the hash of key paths, shapes and dtypes: equal for checkpoints of one structure."""
     return tree.structure_hash if isinstance(tree, AbstractTree) else tree.tree.structure_hash
+
+
+def suggest(checkpoint: Checkpoint, template: Template | str, args: Mapping[str, Any] | None = None) -> Suggestion:
+    """Suggest the rule file that leads from a checkpoint to a model, for a person to review; nothing is applied.
+
+    Args:
+      checkpoint: the source; no array byte is read.
+      template: what the target expects, or `module:callable`.
+      args: keyword arguments of the callable; they are written into the rule file.
+
+    Returns:
+      The text of the rule file, the plan that it leads to, what is not proved with its alternatives, and the leaves
+      that found no place.
+
+    Raises:
+      CheckpointError: the callable cannot be found or fails (M408).
+    """
+    from migrate.planning.suggest.pipeline import suggest as make
+
+    built = abstract_template(template, args) if isinstance(template, str) else template
+    return make(checkpoint.abstract, built, {"args": args} if args else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,10 +280,10 @@ def verify(
       CheckpointError: the checkpoint cannot be read, or the probe cannot be run or proves nothing.
       UsageError: a probe without source, plan or template.
     """
-    from migrate.engine import alone
+    from migrate.engine.verification import standalone as alone
 
     if probe is not None and (plan is None or source is None):
-        raise UsageError(M412.at("a probe needs the source and the plan", help="give `plan` and `source`"))
+        raise UsageError(InvalidUsage.at("a probe needs the source and the plan", help="give `plan` and `source`"))
     with open_checkpoint(destination) as checkpoint:
         recorded = alone.check_record(checkpoint.abstract)
         if template is not None:
@@ -379,8 +307,8 @@ def _compared(
     listener: Listener,
 ) -> Verified:
     """The same with what is proved by comparing with the source."""
-    from migrate.engine import probe as probing
-    from migrate.engine.outputs import output_at
+    from migrate.engine.outputs.registry import output_at
+    from migrate.engine.probing import probe as probing
     from migrate.planning.proof import count_proofs
 
     output, chosen = output_at(destination), None

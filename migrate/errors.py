@@ -81,13 +81,20 @@ class Diagnostic:
 
 
 class Code:
-    """One M-code: a subclass named after it, whose docstring is the page that `migrate explain` prints."""
+    """One kind of diagnostic: a subclass named after what is wrong; its docstring is its `migrate explain` page.
+
+    Attributes:
+      number: its stable number, such as `M201`, by which users look it up.
+      severity: how serious it is, unless a call of `at` says otherwise.
+    """
 
     registry: ClassVar[dict[str, type[Code]]] = {}
+    """Every kind by its number."""
+    number: ClassVar[str]
     severity: ClassVar[Severity] = "error"
 
     def __init_subclass__(cls) -> None:
-        Code.registry[cls.__name__] = cls
+        Code.registry[cls.number] = cls
 
     @classmethod
     def at(
@@ -100,8 +107,8 @@ class Code:
         help: str | None = None,
         severity: Severity | None = None,
     ) -> Diagnostic:
-        """A diagnostic with this code."""
-        return Diagnostic(cls.__name__, severity or cls.severity, message, span, label, tuple(paths), help)
+        """A diagnostic of this kind."""
+        return Diagnostic(cls.number, severity or cls.severity, message, span, label, tuple(paths), help)
 
 
 class MigrateError(Exception):

@@ -16,7 +16,7 @@ from importlib import metadata as distributions
 from pathlib import Path
 from typing import Any
 
-from migrate.codes import M404
+from migrate.codes import DamagedFile
 from migrate.errors import CheckpointError, Diagnostic
 from migrate.version import __version__
 
@@ -188,7 +188,7 @@ def _row_problems(history: object) -> Iterator[Diagnostic]:
 
 
 def _damaged(what: str) -> Diagnostic:
-    return M404.at(
+    return DamagedFile.at(
         f"the checkpoint's record of itself {what}",
         help="it is the key `migrate` of the custom metadata; take it from another copy, or remove it",
     )

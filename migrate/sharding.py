@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from migrate.codes import M307
+from migrate.codes import InvalidSharding
 from migrate.errors import Diagnostic, UsageError
 from migrate.tree import Sharding
 
@@ -38,21 +38,23 @@ def parse_mesh(text: str) -> Mesh:
 def _axis_problem(name: str, size: str, text: str) -> Diagnostic | None:
     help_text = "write it as `--mesh data=2,model=4`; one size may be -1"
     if not name.isidentifier():
-        return M307.at(
+        return InvalidSharding.at(
             f"the mesh `{text}` has no axis name before `={size}`" if size else f"`{text}` is not a mesh",
             help=help_text,
         )
     if size != "-1" and (not (size.isascii() and size.isdigit()) or int(size) < 1):
-        return M307.at(f"the size of mesh axis `{name}` is `{size}`, not a positive integer or -1", help=help_text)
+        return InvalidSharding.at(
+            f"the size of mesh axis `{name}` is `{size}`, not a positive integer or -1", help=help_text
+        )
     return None
 
 
 def _mesh_problems(axes: Mesh, text: str) -> list[Diagnostic]:
     names = [name for name, _ in axes]
     twice = sorted({name for name in names if names.count(name) > 1})
-    problems = [M307.at(f"the mesh `{text}` has the axis `{name}` twice") for name in twice]
+    problems = [InvalidSharding.at(f"the mesh `{text}` has the axis `{name}` twice") for name in twice]
     if sum(size == -1 for _, size in axes) > 1:
-        problems.append(M307.at(f"the mesh `{text}` has more than one axis of size -1"))
+        problems.append(InvalidSharding.at(f"the mesh `{text}` has more than one axis of size -1"))
     return problems
 
 

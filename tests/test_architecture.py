@@ -13,10 +13,10 @@ PACKAGE = Path(__file__).parent.parent / "migrate"
 FLOORS = {
     "tree": 0, "errors": 0, "codes": 0, "events": 0, "dtypes": 0, "version": 0,
     "ops": 1, "formats": 1, "template": 1, "metadata": 1, "sharding": 1, "knowledge": 1,
-    "rules": 2,
+    "rules": 2, "checkpoint": 2,
     "planning": 3,
     "engine": 4,
-    "report": 5, "api": 5, "suggestions": 5,
+    "report": 5, "api": 5,
     "cli": 6, "__main__": 7, "__init__": 7,
 }  # fmt: skip
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "testing" not in path.parts)

@@ -12,7 +12,7 @@ from jax._src.interpreters.partial_eval import DynamicJaxprTracer, JaxprStackFra
 from migrate import dtypes
 from migrate.errors import CheckpointError
 from migrate.formats.canonical import canonical
-from migrate.formats.orbax_item import OrbaxItem
+from migrate.formats.orbax.item import OrbaxItem
 from migrate.template import abstract_template, initial_values, restore_target, rng_value
 from migrate.tree import AbstractArray, AbstractLeaf, Sharding, format_path, parse_path
 from tests import template_models as models

@@ -10,7 +10,7 @@ import click
 
 from migrate.cli import options
 from migrate.cli.console import Console, exit_with
-from migrate.codes import M405, M412
+from migrate.codes import AmbiguousItem, InvalidUsage
 from migrate.engine.stopping import Stopping
 from migrate.errors import CheckpointError, ExitCode, UsageError
 
@@ -93,14 +93,16 @@ def command(
     After Ctrl-C or a kill, the same command goes on where it was.
     """
     from migrate import api
-    from migrate.engine.outputs import is_single_file
+    from migrate.engine.outputs.registry import is_single_file
 
     rewritten = compact or engine["compression"] is not None
     linked: Literal["auto", "never"] = "never" if rewritten else link
     wish = Wish(template, item, mesh, partition, dry_run, step == "all", linked, engine)
     rule_set = api.load_rules(rules)
     if step == "all" and is_single_file(dst):
-        raise UsageError(M412.at(f"{dst} is a single file, which holds one step", help="name the step, or a directory"))
+        raise UsageError(
+            InvalidUsage.at(f"{dst} is a single file, which holds one step", help="name the step, or a directory")
+        )
     runs: list[tuple[int | None, str]] = (
         [(None, dst)] if step != "all" else [(number, f"{dst}/{number}") for number in _every_step(src)]
     )
@@ -119,14 +121,16 @@ def _every_step(src: str) -> tuple[int, ...]:
 
     steps = api.list_steps(src)
     if not steps:
-        raise CheckpointError(M405.at(f"{src} has no steps, so `--step all` says nothing", help="leave `--step` out"))
+        raise CheckpointError(
+            AmbiguousItem.at(f"{src} has no steps, so `--step all` says nothing", help="leave `--step` out")
+        )
     return steps
 
 
 def _run(console: Console, rules: RuleSet, src: str, step: options.StepChoice, dst: str, wish: Wish) -> Report:
     """One checkpoint: the plan, and what became of it, as one report."""
     from migrate import api
-    from migrate.engine.probe import chosen_probe
+    from migrate.engine.probing.probe import chosen_probe
     from migrate.planning.proof import after_probe
     from migrate.report.of_plan import plan_data, plan_report
     from migrate.report.of_receipt import receipt_report

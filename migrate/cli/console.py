@@ -18,7 +18,7 @@ from typing import IO, Literal
 
 import click
 
-from migrate.codes import M507
+from migrate.codes import WriteFailed
 from migrate.errors import ExitCode, UsageError
 from migrate.events import Event, LeafDone, Listener, PhaseDone, PhaseStarted, ignore
 from migrate.report import github, html, json, text
@@ -110,7 +110,7 @@ def _write(file: str, page: str) -> None:
     try:
         Path(file).write_text(page, encoding="utf-8")
     except OSError as error:
-        raise UsageError(M507.at(f"cannot write the report {file}: {error.strerror}")) from error
+        raise UsageError(WriteFailed.at(f"cannot write the report {file}: {error.strerror}")) from error
 
 
 def wants_colour(choice: Colour, stream: IO[str]) -> bool:

@@ -102,8 +102,8 @@ def _plan(source: Checkpoint, rules: RuleSet, target: Checkpoint | Template) -> 
 
 def _after(plan: Plan, target: Checkpoint | Template) -> Diff:
     """The target against what the rules make of the source; leaves that no rule names stay where they were."""
+    from migrate.planning.derived_tree import outcome
     from migrate.planning.diff import diff
-    from migrate.planning.outcome import outcome
     from migrate.tree import AbstractTree
 
     moved = outcome(plan.source.tree, plan.tasks, plan.created, boxes=False)

@@ -24,30 +24,30 @@ def command(console: Console, code: str | None) -> None:
 
 
 def _list() -> Report:
-    pages = {name: page(Code.registry[name]) for name in codes.__all__}
-    titles = {name: text.splitlines()[0] for name, text in pages.items()}
+    pages = {number: page(code) for number, code in sorted(Code.registry.items())}
+    titles = {number: text.splitlines()[0] for number, text in pages.items()}
     return Report(
         "explain",
         facts=tuple(titles.items()),
-        data={"codes": [{"code": name, "title": title, "page": pages[name]} for name, title in titles.items()]},
+        data={"codes": [{"code": number, "title": title, "page": pages[number]} for number, title in titles.items()]},
     )
 
 
-def _page(name: str) -> Report:
-    if name not in Code.registry:
+def _page(number: str) -> Report:
+    if number not in Code.registry:
         raise UsageError(
-            codes.M412.at(
-                f"there is no code `{name}`",
-                help=did_you_mean(name, Code.registry) or "`migrate explain` lists all codes",
+            codes.InvalidUsage.at(
+                f"there is no code `{number}`",
+                help=did_you_mean(number, Code.registry) or "`migrate explain` lists all codes",
             )
         )
-    text = page(Code.registry[name])
+    text = page(Code.registry[number])
     title, _, rest = text.partition("\n")
     return Report(
         "explain",
-        title=f"{name}: {title}",
+        title=f"{number}: {title}",
         summary=("", *rest.strip().splitlines()) if rest else (),
-        data={"code": name, "title": title, "page": text},
+        data={"code": number, "title": title, "page": text},
     )
 
 

@@ -18,7 +18,7 @@ import click
 
 from migrate.cli.console import Console, Format
 from migrate.cli.options import SETTINGS, text_of
-from migrate.codes import M412, M901
+from migrate.codes import InternalError, InvalidUsage
 from migrate.errors import Diagnostic, ExitCode, MigrateError
 from migrate.report.view import Report, findings
 from migrate.version import __version__
@@ -74,7 +74,7 @@ def _misused(error: click.ClickException, arguments: Sequence[str]) -> ExitCode:
     if wanted_format(arguments) == "text":
         error.show()
         return ExitCode.FAILED
-    return _fail([M412.at(error.format_message(), help="`migrate COMMAND -h`")], ExitCode.FAILED, arguments)
+    return _fail([InvalidUsage.at(error.format_message(), help="`migrate COMMAND -h`")], ExitCode.FAILED, arguments)
 
 
 def _fail(diagnostics: Sequence[Diagnostic], code: ExitCode, arguments: Sequence[str]) -> ExitCode:
@@ -112,7 +112,7 @@ def _bug(error: Exception) -> Diagnostic:
         traceback.print_exception(error)
     frames = traceback.extract_tb(error.__traceback__)
     where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno} ({frames[-1].name})" if frames else ""
-    return M901.at(
+    return InternalError.at(
         f"this is a bug in migrate: {type(error).__name__}{where}: {error}",
         help="please report it with the command and `migrate --version`; MIGRATE_DEBUG=1 shows the traceback",
     )

@@ -10,7 +10,7 @@ import click
 
 from migrate.cli import options
 from migrate.cli.console import Console, exit_with
-from migrate.codes import M501, M507
+from migrate.codes import DestinationExists, WriteFailed
 from migrate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -75,7 +75,9 @@ def _show(console: Console, report: Report, text: str | None) -> None:
 def _refuse_existing(output: str | None, *, overwrite: bool) -> None:
     if output is not None and not overwrite and os.path.lexists(output):
         raise UsageError(
-            M501.at(f"{output} exists", help="`--overwrite` replaces it; its changes by hand would be lost")
+            DestinationExists.at(
+                f"{output} exists", help="`--overwrite` replaces it; its changes by hand would be lost"
+            )
         )
 
 
@@ -83,4 +85,4 @@ def _write(output: str, text: str) -> None:
     try:
         Path(output).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise UsageError(M507.at(f"cannot write {output}: {error.strerror}")) from error
+        raise UsageError(WriteFailed.at(f"cannot write {output}: {error.strerror}")) from error

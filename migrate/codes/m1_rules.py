@@ -3,74 +3,92 @@
 from migrate.errors import Code
 
 
-class M101(Code):
+class UnknownField(Code):
     """A field of the rule file or of a rule is not known.
 
     Fields are checked strictly, so that a misspelled `except:` cannot widen a rule in silence. `migrate schema` prints
     the JSON Schema of the file, which editors use for completion.
     """
 
+    number = "M101"
 
-class M102(Code):
+
+class UnknownOp(Code):
     """An op is not known.
 
     The ops are the array transformations that a rule's `ops:` list may name; the message lists them.
     """
 
+    number = "M102"
 
-class M103(Code):
+
+class WrongOpField(Code):
     """An op has a field that it does not know, or lacks one that it needs.
 
     The help line lists the op's fields.
     """
 
+    number = "M103"
 
-class M104(Code):
+
+class WrongValue(Code):
     """A value has the wrong type or cannot have this value.
 
     For example a string where a list of integers belongs, or a dtype that JAX does not have.
     """
 
+    number = "M104"
 
-class M105(Code):
+
+class MissingField(Code):
     """A required field is missing.
 
     A rule is a line `from -> to`, or has `from:` and `to:`, or `drop:`, or `create:`; the file begins with `migrate:
     1`.
     """
 
+    number = "M105"
 
-class M106(Code):
+
+class InvalidPattern(Code):
     r"""A pattern cannot be understood.
 
     Patterns are key paths with `{name}`, `{name:int}`, `{name:a|b}`, `*` and `**`; `\` escapes `/ { } * \`.
     """
 
+    number = "M106"
 
-class M107(Code):
+
+class UnboundCapture(Code):
     """The right-hand side uses a name that the left-hand side does not capture.
 
     Names are captured by `from:`; a new name may stand on the right only where `split` or `unstack` makes it, with
     `over:`.
     """
 
+    number = "M107"
 
-class M108(Code):
+
+class WrongOver(Code):
     """`over:` names a capture that does not fit.
 
     `concat` and `stack` reduce over a capture of `from:` that is gone in `to:`; `split` and `unstack` extend over a
     capture that is new in `to:`.
     """
 
+    number = "M108"
 
-class M109(Code):
+
+class UnsupportedRuleVersion(Code):
     """The file was written for another version of migrate's rule language.
 
     `migrate: 1` is the only version so far. A newer one needs a newer migrate.
     """
 
+    number = "M109"
 
-class M110(Code):
+
+class WrongInclude(Code):
     """A file that is included does not fit.
 
     `include:` takes the rules of other rule files: bundled ones by their names, others by paths from the folder of the
@@ -79,3 +97,5 @@ class M110(Code):
     place, fields that an included file cannot decide (`source`, `target`, `follow`, `unmatched`), and a name in `under`
     or `to` that the included file uses as well.
     """
+
+    number = "M110"

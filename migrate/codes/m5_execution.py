@@ -3,68 +3,83 @@
 from migrate.errors import Code
 
 
-class M501(Code):
+class DestinationExists(Code):
     """DST exists.
 
     Nothing is overwritten unless `--overwrite` says so; then the old one is replaced only after the new one is
     complete.
     """
 
+    number = "M501"
 
-class M502(Code):
+
+class AlreadyApplied(Code):
     """The rule file was already applied to this checkpoint.
 
     Its metadata records the migration. Applying the rules twice would move leaves twice.
     """
 
+    number = "M502"
 
-class M503(Code):
+
+class LossyCast(Code):
     """A cast would change a value.
 
     The leaf, the number of values and one example are shown. Say `cast: {to: …, lossy: true}` to accept the loss.
     """
 
+    number = "M503"
 
-class M504(Code):
+
+class FailedAssertion(Code):
     """An assertion of a rule does not hold.
 
     For example `drop: {from: …, assert: zero}` on a leaf that is not zero.
     """
 
+    number = "M504"
 
-class M505(Code):
+
+class VerificationFailed(Code):
     """What was written is not what was meant.
 
     The verification read DST again and found leaves that differ. DST was not published, or should not be used.
     """
 
+    number = "M505"
 
-class M506(Code):
+
+class CodeNotAllowed(Code):
     """The rule file runs code.
 
     `call` ops and `probe:` name a Python function. Read the rule file, then say `--allow-code`. A probe that the
     command line names needs no such leave, and stands in for the rule file's.
     """
 
+    number = "M506"
 
-class M507(Code):
+
+class WriteFailed(Code):
     """Writing failed.
 
     The disk is full, or the directory cannot be written. Nothing was published.
     """
 
+    number = "M507"
 
-class M508(Code):
+
+class StoppedPartway(Code):
     """Stopped part-way.
 
     Ctrl-C finished the leaves that were in flight and then stopped. Nothing was published. What is done lies in a
     directory beside DST, `.NAME.migrate-…`; the same command goes on from there, and removes it when it is done.
     """
 
+    number = "M508"
     severity = "note"
 
 
-class M509(Code):
+class DestinationLocked(Code):
     """Another run is writing this.
 
     The working directory beside DST has a LOCK of a process that is alive, or that is on another host, where nobody
@@ -72,8 +87,10 @@ class M509(Code):
     again; it goes on from where that run was.
     """
 
+    number = "M509"
 
-class M510(Code):
+
+class LeftoverWorkspace(Code):
     """An earlier run left something behind.
 
     A run that was killed or stopped leaves its working directory beside DST, so that the same command can go on. The
@@ -81,18 +98,21 @@ class M510(Code):
     of, and you may delete them when you do not want to go on with it.
     """
 
+    number = "M510"
     severity = "note"
 
 
-class M511(Code):
+class OverlappingPaths(Code):
     """SRC and DST overlap.
 
     One of them is the other or lies inside it. The source is never written to, so that a mistake can always be undone:
     choose a DST elsewhere, and remove the old checkpoint yourself when you no longer need it.
     """
 
+    number = "M511"
 
-class M512(Code):
+
+class UnrepresentableLeaf(Code):
     """The format of DST cannot hold a leaf as it is.
 
     A single file is simpler than an Orbax checkpoint. Safetensors has no strings, no typed PRNG keys and fewer dtypes;
@@ -101,8 +121,10 @@ class M512(Code):
     restores. As a note: what the file holds in another form, and who can read it.
     """
 
+    number = "M512"
 
-class M513(Code):
+
+class OutputsDiffer(Code):
     """The new model does not compute what the old one did.
 
     A probe compares outputs of both, pair by pair: shape, kind of dtype, and the largest difference. The first pair
@@ -111,8 +133,10 @@ class M513(Code):
     compute with `jax.default_matmul_precision("highest")`. `apply` publishes nothing then.
     """
 
+    number = "M513"
 
-class M514(Code):
+
+class InconclusiveProbe(Code):
     """A probe could not be run, or proves nothing.
 
     A probe is a function `probe(old, model)` that returns or yields pairs of arrays, `(old, new)` or
@@ -120,3 +144,5 @@ class M514(Code):
     returns, with the values of the new checkpoint. What it raised is shown with its line. One that yields no pair, or
     only empty arrays, proves nothing.
     """
+
+    number = "M514"

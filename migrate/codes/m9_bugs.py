@@ -3,8 +3,10 @@
 from migrate.errors import Code
 
 
-class M901(Code):
+class InternalError(Code):
     """A bug in migrate.
 
     Please report it with the command, the whole message and the output of `migrate --version`. Nothing was published.
     """
+
+    number = "M901"

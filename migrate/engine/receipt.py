@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from migrate.engine.probe import Probed
+from migrate.engine.probing.probe import Probed
 from migrate.errors import Diagnostic
 from migrate.planning.model import Proof
 from migrate.tree import KeyPath

@@ -16,23 +16,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from migrate.codes import M412, M501, M506, M507, M508, M511
-from migrate.engine.earlier import finished, origin
-from migrate.engine.journal import Journal
-from migrate.engine.layout import ItemPlan, item_of, item_plans
-from migrate.engine.memory import DEFAULT_BYTES, MINIMUM_BYTES
-from migrate.engine.output import Effort, Output, Staged
-from migrate.engine.outputs import output_of
-from migrate.engine.pipeline import Stopped, stage
-from migrate.engine.probe import TOLERANCE, chosen_probe, prove
-from migrate.engine.publish import publish
+from migrate.codes import CodeNotAllowed, DestinationExists, InvalidUsage, OverlappingPaths, StoppedPartway, WriteFailed
+from migrate.engine.items import ItemPlan, item_of, item_plans
+from migrate.engine.linking.relink import LINKED, Link, Locating, find_links
+from migrate.engine.outputs.base import Effort, Output, Staged
+from migrate.engine.outputs.registry import output_of
+from migrate.engine.probing.probe import TOLERANCE, chosen_probe, prove
 from migrate.engine.receipt import Receipt, VerifyMode
-from migrate.engine.relink import LINKED, Link, Locating, find_links
 from migrate.engine.staged_array import StagedArray
 from migrate.engine.stopping import never
 from migrate.engine.store import Store
-from migrate.engine.work import check_assertions
-from migrate.engine.workspace import Workspace, is_unfinished, open_workspace
+from migrate.engine.streaming.budget import DEFAULT_BYTES, MINIMUM_BYTES
+from migrate.engine.streaming.pieces import check_assertions
+from migrate.engine.streaming.pipeline import Stopped, stage
+from migrate.engine.workspace.directory import Workspace, is_unfinished, open_workspace
+from migrate.engine.workspace.journal import Journal
+from migrate.engine.workspace.publish import publish
+from migrate.engine.workspace.resume import finished, origin
 from migrate.errors import (
     CheckpointError,
     Diagnostic,
@@ -44,7 +44,7 @@ from migrate.errors import (
     VerifyError,
 )
 from migrate.events import Event, LeafDone, Listener, PhaseDone, PhaseStarted, ignore
-from migrate.formats.base import Reader
+from migrate.formats.reader import Reader
 from migrate.metadata import installed_versions
 from migrate.planning.model import Plan
 from migrate.planning.proof import count_proofs, refuse_unproved
@@ -90,8 +90,8 @@ def apply(
     Args:
       plan: an applicable plan for this reader's checkpoint.
       reader: the source.
-      destination: its suffix says what it becomes (see `migrate.engine.outputs`). Must not exist, unless `overwrite`;
-        then it is replaced once the new one is complete and verified.
+      destination: its suffix says what it becomes (see `migrate.engine.outputs.registry`). Must not exist, unless
+        `overwrite`; then it is replaced once the new one is complete and verified.
       overwrite: whether an existing destination may be replaced.
       verify: `digest` compares what is read back with the digests of what was written, `full` restores every leaf
         through plain Orbax (a single file: through its reader) and compares it with the rules applied to the source
@@ -175,7 +175,7 @@ def resume(plan: Plan, reader: Reader, destination: Path, **options: Any) -> Rec
     digest = output_of(destination).fit(plan).digest
     if not is_unfinished(Path(os.path.abspath(destination)), digest):
         raise UsageError(
-            M412.at(f"no unfinished run of this plan is beside {destination}", help="`apply` starts a new one")
+            InvalidUsage.at(f"no unfinished run of this plan is beside {destination}", help="`apply` starts a new one")
         )
     return apply(plan, reader, destination, **options)
 
@@ -211,12 +211,14 @@ def _stage_phase(plan: Plan, earlier: Mapping[KeyPath, StagedArray]) -> PhaseSta
 def _refuse_options(max_ram: int, jobs: int | None, compression: str | None, output: Output) -> None:
     problems = [*output.objections(compression)]
     if max_ram < MINIMUM_BYTES:
-        problems.append(M412.at(f"{max_ram:,} bytes of memory are too few", help="give `--max-ram` at least 64MiB"))
+        problems.append(
+            InvalidUsage.at(f"{max_ram:,} bytes of memory are too few", help="give `--max-ram` at least 64MiB")
+        )
     if jobs is not None and jobs < 1:
-        problems.append(M412.at(f"{jobs} jobs do nothing", help="give `--jobs` at least 1"))
+        problems.append(InvalidUsage.at(f"{jobs} jobs do nothing", help="give `--jobs` at least 1"))
     if compression is not None and not _is_compression(compression):
         problems.append(
-            M412.at(f"`{compression}` is not a compression", help="say `zstd:N` with N from 1 to 22, or `none`")
+            InvalidUsage.at(f"`{compression}` is not a compression", help="say `zstd:N` with N from 1 to 22, or `none`")
         )
     _refuse(UsageError, problems)
 
@@ -231,11 +233,11 @@ def _refuse_beforehand(plan: Plan, destination: Path, *, overwrite: bool, forbid
     refused: list[Diagnostic] = []
     if _overlap(plan.source.path, destination):
         advice = "choose a DST elsewhere; the source is never written to"
-        refused.append(M511.at(f"{destination} and the source {plan.source.path} overlap", help=advice))
+        refused.append(OverlappingPaths.at(f"{destination} and the source {plan.source.path} overlap", help=advice))
     elif os.path.lexists(destination) and not overwrite:
-        refused.append(M501.at(f"{destination} exists", help="choose another DST, or say `--overwrite`"))
+        refused.append(DestinationExists.at(f"{destination} exists", help="choose another DST, or say `--overwrite`"))
     if forbidden:
-        refused.append(M506.at(f"{plan.rules.path} {forbidden}", help="read it, then say `--allow-code`"))
+        refused.append(CodeNotAllowed.at(f"{plan.rules.path} {forbidden}", help="read it, then say `--allow-code`"))
     _refuse(RefusedError, refused)
 
 
@@ -274,7 +276,7 @@ def _writing(destination: Path) -> Iterator[None]:
 
 def _unwritable(destination: Path, reason: str) -> MigrateError:
     advice = "free some space, or choose a directory that you may write to, and run the same command again"
-    return MigrateError(M507.at(f"cannot write {destination}: {reason}", help=advice))
+    return MigrateError(WriteFailed.at(f"cannot write {destination}: {reason}", help=advice))
 
 
 def _stop_if_asked(job: _Job) -> None:
@@ -286,7 +288,7 @@ def _stop_if_asked(job: _Job) -> None:
 def _stop(job: _Job, done: int, leaves: int) -> StoppedError:
     fate = "was not changed" if os.path.lexists(job.destination) else "was not created"
     sentence = f"Stopped at {done:,}/{leaves:,} leaves. {job.destination} {fate}. Run the same command to go on."
-    return StoppedError(M508.at(sentence))
+    return StoppedError(StoppedPartway.at(sentence))
 
 
 def _stage(job: _Job, work: Workspace, earlier: Mapping[KeyPath, StagedArray], journal: Journal) -> Staged:

@@ -1,131 +1,102 @@
-"""The reader contract: metadata first, one leaf at a time, never a device.
+"""One pytree on disk, under the key paths that it is stored with: what each format's own file provides.
 
-A format is a file of its own with one `Reader`. `abstract()` says everything about the checkpoint without reading array
-bytes; `read(path)` reads one leaf. Readers never unpickle, never follow a path out of the checkpoint, and raise
-`CheckpointError` with the cause and the cure.
+A checkpoint is one item or several; steps, names, canonical key paths and metadata from above are the business of
+`migrate.formats.reader`, the same for every format.
 """
 
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
-
-from migrate.errors import Diagnostic
-from migrate.tree import AbstractTree, KeyPath
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    pass
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from migrate.errors import Diagnostic
+    from migrate.tree import AbstractTree, KeyPath
+
 
 Value = Any
 """A leaf's value: a NumPy array for `array`; a Python or NumPy number for `scalar`; str; None for the rest."""
 
 
-_AT_A_TIME = 4
-"""Leaves that are read together; within one, TensorStore itself spreads chunks over the cores."""
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where an array's chunks lie, for those who move them without decoding.
+
+    Attributes:
+      base: the directory: the root of an OCDBT database, or the folder in which parameters are subfolders.
+      ocdbt: whether `base` is an OCDBT database.
+      name: the parameter's name.
+      driver: `zarr2` or `zarr3`.
+      fill_missing: whether a chunk that is not stored means zeros.
+      key_impl: the implementation of a typed PRNG key, whose stored array has one more dimension of words.
+    """
+
+    base: Path
+    ocdbt: bool
+    name: str
+    driver: Literal["zarr2", "zarr3"]
+    fill_missing: bool
+    key_impl: str | None = None
+
+    @property
+    def prefix(self) -> str:
+        """What the parameter's keys begin with, below `base`."""
+        return key_prefix(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """Bytes of a file that are elements of an array as they are: little-endian, in C order, not encoded."""
+
+    file: Path
+    offset: int
+    nbytes: int
+
+
+def key_prefix(name: str) -> str:
+    """What the keys of a parameter begin with; a tree that is one bare leaf has a parameter without a name."""
+    return f"{name}/" if name else ""
 
 
 @dataclass(frozen=True)
-class AbstractCheckpoint:
-    """Everything about a checkpoint but its values.
+class ItemInfo:
+    """What an item says about itself; the key paths of `tree` are those on disk."""
 
-    Attributes:
-      path: the directory or file that was opened.
-      format: what people call it, such as `orbax ocdbt` or `flax msgpack`.
-      era: the versions that can have written it, in words.
-      step: the step that was chosen, where there are steps.
-      steps: every step there is.
-      items: the pytrees by item name; a checkpoint that is one pytree has one, whose name is "" (a bare item directory
-        or file) or the item's name in its step.
-      extras: items that are JSON, by name, with their content.
-      metadata: what the checkpoint carries as custom metadata.
-      zarr3: whether arrays are stored as zarr version 3.
-      notes: what was ignored, lost or assumed.
-    """
-
-    path: Path
     format: str
-    items: Mapping[str, AbstractTree]
+    tree: AbstractTree
     era: str = ""
-    step: int | None = None
-    steps: tuple[int, ...] = ()
-    extras: Mapping[str, Any] = field(default_factory=dict)
-    metadata: Mapping[str, Any] = field(default_factory=dict)
     zarr3: bool = False
+    metadata: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[Diagnostic, ...] = ()
 
-    @cached_property
-    def tree(self) -> AbstractTree:
-        """The tree that rules see: inside the item where there is one, below their names where there are several."""
-        if len(self.items) == 1:
-            return next(iter(self.items.values()))
-        leaves: dict[KeyPath, Any] = {}
-        containers: dict[KeyPath, Any] = {}
-        for name, item in self.items.items():
-            below = item.prefixed((name,))
-            leaves.update(below.leaves)
-            containers.update(below.containers)
-        return AbstractTree.build(leaves.items(), containers)
 
-    @property
-    def concerns(self) -> tuple[Diagnostic, ...]:
-        """The notes that matter to whoever migrates the checkpoint: a template decides what M414 leaves open."""
-        return tuple(note for note in self.notes if note.code != "M414")
+class Item(abc.ABC):
+    """One pytree on disk; safe to use from several threads."""
 
-    @property
-    def structure_hash(self) -> str:
-        """The structure hash of `tree`."""
-        return self.tree.structure_hash
-
-
-class Reader(abc.ABC):
-    """Reads one checkpoint; safe to use from several threads; a context manager."""
-
-    format: ClassVar[str]
+    info: ItemInfo
 
     @abc.abstractmethod
-    def abstract(self) -> AbstractCheckpoint:
-        """Everything but the values; reads no array byte.
+    def load(self, stored: KeyPath) -> Value:
+        """One leaf's value, by its stored key path, which is in `info.tree`.
 
         Raises:
-          CheckpointError: with the cause and the cure.
+          CheckpointError: the files do not hold what the metadata says.
         """
 
-    @abc.abstractmethod
-    def read(self, path: KeyPath) -> Value:
-        """One leaf's value, by its key path in `abstract().tree`.
+    def location(self, stored: KeyPath) -> Location | None:  # noqa: ARG002 - formats without chunks have no use for it
+        """Where the chunks of an array lie; None where they are not zarr chunks."""
+        return None
 
-        Typed PRNG keys come as NumPy arrays of the structured dtype of `migrate.dtypes`.
+    def extents(self, stored: KeyPath) -> tuple[Extent, ...] | None:  # noqa: ARG002 - as above
+        """Where the bytes of an array lie, one part after another; None where they are encoded in any way."""
+        return None
 
-        Raises:
-          KeyError: there is no such leaf.
-          CheckpointError: the file does not hold what its metadata says.
-        """
+    def release(self) -> None:  # noqa: B027 - most formats keep nothing
+        """Let go of memory that holds what can be read again."""
 
-    def read_all(self) -> dict[KeyPath, Value]:
-        """Every leaf's value by key path; several are read at a time, so that chunks are decoded on all cores.
-
-        Raises:
-          CheckpointError: the file does not hold what its metadata says.
-        """
-        from concurrent.futures import ThreadPoolExecutor
-
-        paths = list(self.abstract().tree.leaves)
-        with ThreadPoolExecutor(_AT_A_TIME) as pool:
-            return dict(zip(paths, pool.map(self.read, paths), strict=True))
-
-    def release(self) -> None:  # noqa: B027 - most readers keep nothing
-        """Let go of memory that holds what can be read again; values that were read stay as they are."""
-
-    @abc.abstractmethod
-    def close(self) -> None:
-        """Release files; reading is over."""
-
-    def __enter__(self) -> Reader:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
+    def close(self) -> None:  # noqa: B027 - most formats hold nothing open
+        """Release files."""

@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from migrate.codes import M401, M406, M409
+from migrate.codes import NoCheckpoint, UnfinishedSave, UnknownItem
 from migrate.errors import CheckpointError, did_you_mean
+from migrate.formats.base import Item
 from migrate.formats.files import (
     is_dir,
     is_file,
@@ -18,12 +19,11 @@ from migrate.formats.files import (
     refuse_lfs_pointers_below,
     refuse_lost_zarrays,
 )
-from migrate.formats.flax_item import BESIDE, FlaxItem
-from migrate.formats.item import Item
-from migrate.formats.msgpack import looks_like_msgpack
+from migrate.formats.flax.item import BESIDE, FlaxItem
+from migrate.formats.flax.msgpack import looks_like_msgpack
 from migrate.formats.npz import NpzItem, looks_like_npz
-from migrate.formats.orbax_item import ignored_files
-from migrate.formats.orbax_step import (
+from migrate.formats.orbax.item import ignored_files
+from migrate.formats.orbax.step import (
     choose_items,
     holds_item,
     is_marked,
@@ -34,7 +34,12 @@ from migrate.formats.orbax_step import (
     read_step,
 )
 from migrate.formats.reader import CheckpointReader, Surroundings
-from migrate.formats.safetensors import SafetensorsItem, holds_safetensors, is_safetensors_index, looks_like_safetensors
+from migrate.formats.safetensors.item import (
+    SafetensorsItem,
+    holds_safetensors,
+    is_safetensors_index,
+    looks_like_safetensors,
+)
 from migrate.formats.steps import Steps, find_steps, is_temporary
 
 if TYPE_CHECKING:
@@ -83,7 +88,7 @@ def open_reader(
         raise _no_such_path(where)
     if is_temporary(where.name):
         message = f"`{where}` carries a temporary name: the save was never finished"
-        raise CheckpointError(M409.at(message, help=_EARLIER))
+        raise CheckpointError(UnfinishedSave.at(message, help=_EARLIER))
     return _open_directory(where, step, item, unbox)
 
 
@@ -180,7 +185,7 @@ def _open_file(where: Path) -> Item:
             return opened(where)
     if not looks_like_msgpack(where):
         what = _what_it_is(where)
-        raise CheckpointError(M401.at(f"`{where}` is no checkpoint: it is {what}", help=_READS))
+        raise CheckpointError(NoCheckpoint.at(f"`{where}` is no checkpoint: it is {what}", help=_READS))
     return FlaxItem(where)
 
 
@@ -195,26 +200,32 @@ def _what_it_is(where: Path) -> str:
 
 def _refuse_choice(where: Path, step: object, item: str | None, what: str) -> None:
     if step not in (None, "latest"):
-        raise CheckpointError(M406.at(f"`{where}` has no steps: it is {what}", help="leave `--step` out"))
+        raise CheckpointError(UnknownItem.at(f"`{where}` has no steps: it is {what}", help="leave `--step` out"))
     if item not in (None, ""):
-        raise CheckpointError(M406.at(f"`{where}` has no items by name: it is {what}", help="leave `--item` out"))
+        raise CheckpointError(
+            UnknownItem.at(f"`{where}` has no items by name: it is {what}", help="leave `--item` out")
+        )
 
 
 def _no_such_path(where: Path) -> CheckpointError:
     if os.path.lexists(where):
         message = f"`{where}` is neither a file nor a directory: it is a pipe, a device or a link that leads nowhere"
-        return CheckpointError(M401.at(message, help=_READS))
+        return CheckpointError(NoCheckpoint.at(message, help=_READS))
     parent = where.parent
     names = sorted(os.listdir(parent))[:10_000] if is_dir(parent) else []
-    return CheckpointError(M401.at(f"`{where}` does not exist", help=did_you_mean(where.name, names)))
+    return CheckpointError(NoCheckpoint.at(f"`{where}` does not exist", help=did_you_mean(where.name, names)))
 
 
 def _nothing_known(where: Path) -> CheckpointError:
     steps = find_steps(where)
     if steps.unfinished:
         names = ", ".join(path.name for path in steps.unfinished[:10])
-        return CheckpointError(M409.at(f"`{where}` holds only saves that were never finished: {names}", help=_EARLIER))
+        return CheckpointError(
+            UnfinishedSave.at(f"`{where}` holds only saves that were never finished: {names}", help=_EARLIER)
+        )
     names = ", ".join(f"`{path.name}`" for path in steps.others[:10]) or "nothing"
     return CheckpointError(
-        M401.at(f"there is no checkpoint in `{where}`", help=f"it holds {names}; name a file or directory inside")
+        NoCheckpoint.at(
+            f"there is no checkpoint in `{where}`", help=f"it holds {names}; name a file or directory inside"
+        )
     )

@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from migrate.codes import M402, M403, M404, M411
+from migrate.codes import DamagedFile, LfsPointer, MissingPart, UnsupportedLeaf
 from migrate.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -37,18 +37,18 @@ REPORT = "save it as a numeric array, or report it with the output of `migrate i
 
 def damaged(path: Path, why: str, *, paths: tuple[str, ...] = ()) -> CheckpointError:
     """The error for a file that contradicts itself."""
-    return CheckpointError(M404.at(f"`{path}` is damaged: {why}", paths=paths, help=COPY_AGAIN))
+    return CheckpointError(DamagedFile.at(f"`{path}` is damaged: {why}", paths=paths, help=COPY_AGAIN))
 
 
 def missing(path: Path, why: str, *, paths: tuple[str, ...] = ()) -> CheckpointError:
     """The error for a part of the checkpoint that is not there."""
-    return CheckpointError(M403.at(f"`{path}` is incomplete: {why}", paths=paths, help=COPY_WHOLE))
+    return CheckpointError(MissingPart.at(f"`{path}` is incomplete: {why}", paths=paths, help=COPY_WHOLE))
 
 
 def unknown_dtype(what: str, dtype: object, *, paths: tuple[str, ...] = ()) -> CheckpointError:
     """The error for a dtype that no array of JAX has."""
     message = f"{what} has the dtype `{dtype}`, which no array of JAX has"
-    return CheckpointError(M411.at(message, paths=paths, help=REPORT))
+    return CheckpointError(UnsupportedLeaf.at(message, paths=paths, help=REPORT))
 
 
 def is_file(path: Path) -> bool:
@@ -96,7 +96,7 @@ def refuse_lfs_pointer(path: Path) -> None:
     """
     if is_lfs_pointer(path):
         raise CheckpointError(
-            M402.at(
+            LfsPointer.at(
                 f"`{path}` is a git-LFS pointer: the repository was cloned without its large files",
                 help="run `git lfs pull` where the repository was cloned",
             )

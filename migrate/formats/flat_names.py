@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from migrate.codes import M410
+from migrate.codes import ReaderAssumption
 from migrate.errors import listed
 from migrate.tree import KeyPath, format_path
 
@@ -44,4 +44,4 @@ def collisions(paths: Mapping[str, KeyPath], separator: str) -> list[Diagnostic]
     if not kept:
         return []
     message = f"a name that another begins with cannot be split at every `{separator}`; read as {listed(kept, 5)}"
-    return [M410.at(message, paths=kept)]
+    return [ReaderAssumption.at(message, paths=kept)]

@@ -16,11 +16,11 @@ from mmap import ACCESS_READ, mmap
 from typing import TYPE_CHECKING, Any
 
 from migrate import dtypes
-from migrate.codes import M407, M410, M411
+from migrate.codes import IgnoredFiles, ReaderAssumption, UnsupportedLeaf
 from migrate.errors import CheckpointError, Diagnostic
+from migrate.formats.base import Extent, Item, ItemInfo
 from migrate.formats.files import damaged, let_go, read_head, refuse_lfs_pointer
 from migrate.formats.flat_names import collisions, split_names
-from migrate.formats.item import Extent, Item, ItemInfo
 from migrate.formats.stored_dtype import UnknownDtypeError, stored_dtype
 from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, KeyPath, Storage, format_path
 
@@ -147,7 +147,7 @@ class NpzItem(Item):
     def _strays(self) -> list[Diagnostic]:
         names = [name for name in self._archive.namelist() if not name.endswith(_ENDING)]
         listed = ", ".join(f"`{name}`" for name in names[:10])
-        return [M407.at(f"ignored in `{self._path}`, as no array: {listed}", paths=names)] if names else []
+        return [IgnoredFiles.at(f"ignored in `{self._path}`, as no array: {listed}", paths=names)] if names else []
 
     def _assumptions(self) -> list[Diagnostic]:
         notes = []
@@ -155,7 +155,7 @@ class NpzItem(Item):
             paths = [format_path(path) for path, member in self._members_by_path.items() if member.text == dtype]
             message = f"`{paths[0]}` and {len(paths) - 1} more" if len(paths) > 1 else f"`{paths[0]}`"
             what = f"{message}: NumPy keeps no name for the dtype (`{dtype}`); read as {_ANONYMOUS[dtype]}"
-            notes.append(M410.at(what, paths=paths))
+            notes.append(ReaderAssumption.at(what, paths=paths))
         return notes
 
     def load(self, stored: KeyPath) -> Value:
@@ -280,9 +280,11 @@ def _dtype(text: object, shape: tuple[int, ...]) -> np.dtype[Any]:
 def _refused(name: str, path: Path, dtype: str) -> Diagnostic:
     if dtype.strip("|<>=") == "O":
         message = f"`{name}` of `{path}` is an array of pickled Python objects, and nothing is ever unpickled"
-        return M411.at(message, paths=(name,), help="save it as numeric arrays with the program that wrote it")
+        return UnsupportedLeaf.at(
+            message, paths=(name,), help="save it as numeric arrays with the program that wrote it"
+        )
     message = f"`{name}` of `{path}` has the dtype `{dtype}`, which no array of JAX has"
-    return M411.at(message, paths=(name,), help="save it with another dtype, or leave it out")
+    return UnsupportedLeaf.at(message, paths=(name,), help="save it with another dtype, or leave it out")
 
 
 def _leaf(member: _Member) -> AbstractLeaf:

@@ -1,21 +1,135 @@
-"""The one reader: items under canonical key paths, with what their step and root say about them."""
+"""The reader contract: metadata first, one leaf at a time, never a device.
+
+A format is a file of its own with one `Reader`. `abstract()` says everything about the checkpoint without reading array
+bytes; `read(path)` reads one leaf. Readers never unpickle, never follow a path out of the checkpoint, and raise
+`CheckpointError` with the cause and the cure.
+"""
 
 from __future__ import annotations
 
+import abc
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from migrate.formats.base import AbstractCheckpoint, Reader, Value
+from migrate.codes import UnknownNodeKind
+from migrate.errors import Diagnostic
+from migrate.formats.base import Value
 from migrate.formats.canonical import Unbox, canonical
 from migrate.metadata import KEY
+from migrate.tree import AbstractTree, KeyPath
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from migrate.formats.base import Extent, Item, Location
 
-    from migrate.errors import Diagnostic
-    from migrate.formats.item import Extent, Item, Location
-    from migrate.tree import AbstractTree, KeyPath
+
+_AT_A_TIME = 4
+"""Leaves that are read together; within one, TensorStore itself spreads chunks over the cores."""
+
+
+@dataclass(frozen=True)
+class AbstractCheckpoint:
+    """Everything about a checkpoint but its values.
+
+    Attributes:
+      path: the directory or file that was opened.
+      format: what people call it, such as `orbax ocdbt` or `flax msgpack`.
+      era: the versions that can have written it, in words.
+      step: the step that was chosen, where there are steps.
+      steps: every step there is.
+      items: the pytrees by item name; a checkpoint that is one pytree has one, whose name is "" (a bare item directory
+        or file) or the item's name in its step.
+      extras: items that are JSON, by name, with their content.
+      metadata: what the checkpoint carries as custom metadata.
+      zarr3: whether arrays are stored as zarr version 3.
+      notes: what was ignored, lost or assumed.
+    """
+
+    path: Path
+    format: str
+    items: Mapping[str, AbstractTree]
+    era: str = ""
+    step: int | None = None
+    steps: tuple[int, ...] = ()
+    extras: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    zarr3: bool = False
+    notes: tuple[Diagnostic, ...] = ()
+
+    @cached_property
+    def tree(self) -> AbstractTree:
+        """The tree that rules see: inside the item where there is one, below their names where there are several."""
+        if len(self.items) == 1:
+            return next(iter(self.items.values()))
+        leaves: dict[KeyPath, Any] = {}
+        containers: dict[KeyPath, Any] = {}
+        for name, item in self.items.items():
+            below = item.prefixed((name,))
+            leaves.update(below.leaves)
+            containers.update(below.containers)
+        return AbstractTree.build(leaves.items(), containers)
+
+    @property
+    def concerns(self) -> tuple[Diagnostic, ...]:
+        """The notes that matter to whoever migrates the checkpoint: a template decides the kind of nodes."""
+        return tuple(note for note in self.notes if note.code != UnknownNodeKind.number)
+
+    @property
+    def structure_hash(self) -> str:
+        """The structure hash of `tree`."""
+        return self.tree.structure_hash
+
+
+class Reader(abc.ABC):
+    """Reads one checkpoint; safe to use from several threads; a context manager."""
+
+    format: ClassVar[str]
+
+    @abc.abstractmethod
+    def abstract(self) -> AbstractCheckpoint:
+        """Everything but the values; reads no array byte.
+
+        Raises:
+          CheckpointError: with the cause and the cure.
+        """
+
+    @abc.abstractmethod
+    def read(self, path: KeyPath) -> Value:
+        """One leaf's value, by its key path in `abstract().tree`.
+
+        Typed PRNG keys come as NumPy arrays of the structured dtype of `migrate.dtypes`.
+
+        Raises:
+          KeyError: there is no such leaf.
+          CheckpointError: the file does not hold what its metadata says.
+        """
+
+    def read_all(self) -> dict[KeyPath, Value]:
+        """Every leaf's value by key path; several are read at a time, so that chunks are decoded on all cores.
+
+        Raises:
+          CheckpointError: the file does not hold what its metadata says.
+        """
+        from concurrent.futures import ThreadPoolExecutor
+
+        paths = list(self.abstract().tree.leaves)
+        with ThreadPoolExecutor(_AT_A_TIME) as pool:
+            return dict(zip(paths, pool.map(self.read, paths), strict=True))
+
+    def release(self) -> None:  # noqa: B027 - most readers keep nothing
+        """Let go of memory that holds what can be read again; values that were read stay as they are."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Release files; reading is over."""
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
 
 
 @dataclass(frozen=True)

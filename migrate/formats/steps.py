@@ -10,11 +10,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from migrate.codes import M405, M406, M409
+from migrate.codes import AmbiguousItem, UnfinishedSave, UnknownItem
 from migrate.errors import CheckpointError, Diagnostic
 from migrate.formats.files import children, is_dir, is_file
-from migrate.formats.msgpack import looks_like_msgpack
-from migrate.formats.orbax_step import holds_item, is_step
+from migrate.formats.flax.msgpack import looks_like_msgpack
+from migrate.formats.orbax.step import holds_item, is_step
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,12 +59,12 @@ class Steps:
         notes = []
         if names:
             message = f"passed over in `{self.root}`, as never finished: {_listed(names)}"
-            notes.append(M409.at(message, paths=names, severity="note"))
+            notes.append(UnfinishedSave.at(message, paths=names, severity="note"))
         if fractions:
             message = (
                 f"steps of `{self.root}` whose numbers are fractions are opened by their paths: {_listed(fractions)}"
             )
-            notes.append(M405.at(message, paths=fractions, severity="note"))
+            notes.append(AmbiguousItem.at(message, paths=fractions, severity="note"))
         return notes
 
     def choose(self, wanted: int | Literal["latest"] | None) -> Step:
@@ -84,15 +84,15 @@ class Steps:
         if len(found) > 1:
             names = [step.path.name for step in found]
             message = f"`{self.root}` has {len(found)} checkpoints of step {number}: {_listed(names)}"
-            raise CheckpointError(M405.at(message, help=f"name one of them: `{found[0].path}`"))
+            raise CheckpointError(AmbiguousItem.at(message, help=f"name one of them: `{found[0].path}`"))
         return found[0]
 
     def _no_step(self, wanted: int) -> CheckpointError:
         unfinished = [path.name for path in self.unfinished if _number(_without_temporary(path.name)) == wanted]
         if unfinished:
             message = f"step {wanted} of `{self.root}` was never finished: {_listed(unfinished)}"
-            return CheckpointError(M409.at(message, help=f"steps that were: {self._known()}"))
-        return CheckpointError(M406.at(f"`{self.root}` has no step {wanted}", help=f"it has {self._known()}"))
+            return CheckpointError(UnfinishedSave.at(message, help=f"steps that were: {self._known()}"))
+        return CheckpointError(UnknownItem.at(f"`{self.root}` has no step {wanted}", help=f"it has {self._known()}"))
 
     def _known(self) -> str:
         return _listed([str(step.number) for step in self.steps])

@@ -19,7 +19,7 @@ import abc
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
-from migrate.ops.chunked import Chunked
+from migrate.ops.chunk_grid import Chunked
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 from migrate import dtypes
 from migrate.errors import did_you_mean
 from migrate.ops.base import TEMPLATE, Op, OpError, Param
-from migrate.ops.chunks import map_chunks
+from migrate.ops.piecewise import map_chunks
 from migrate.ops.values import convert, unchanged
 from migrate.tree import AbstractArray
 

@@ -1,16 +1,18 @@
-"""`concat`: several arrays end to end along an axis that they have."""
+"""`concat` and `split`: several arrays are joined along an axis that they have, and cut apart again."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate.ops.base import Op, OpError, Param, Role, normalise_axis
-from migrate.ops.chunked import Chunked, joined
-from migrate.ops.split import Split
+from migrate.ops.chunk_grid import Chunked, joined
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
 
 
@@ -60,3 +62,74 @@ def _check_alike(first: AbstractArray, other: AbstractArray, axis: int) -> None:
     )
     if not alike:
         raise OpError(f"{first} and {other} differ in more than axis {axis}")
+
+
+@final
+@dataclass(frozen=True)
+class Split(Op):
+    """Cuts `axis` into parts of the given sizes; without sizes, into as many equal parts as the rule has targets."""
+
+    name: ClassVar[str] = "split"
+    role: ClassVar[Role] = "extend"
+    params: ClassVar[tuple[Param, ...]] = (
+        Param("axis", "int", "the axis that is cut; 0 by default", False),
+        Param("sizes", "ints", "the size of each part along the axis; equal parts without it", False),
+    )
+    shorthand: ClassVar[str | None] = "axis"
+
+    axis: int = 0
+    sizes: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.sizes is not None and (not self.sizes or min(self.sizes) < 0):
+            raise OpError(f"sizes {list(self.sizes)} must be one or more numbers, none of them negative")
+
+    def bind(self, inputs: Sequence[AbstractArray], target: AbstractArray | None, count: int | None) -> Split:
+        del target
+        if count is None:
+            return self
+        if self.sizes is not None:
+            if len(self.sizes) != count:
+                raise OpError(f"sizes {list(self.sizes)} make {len(self.sizes)} parts, but the rule expects {count}")
+            return self
+        (array,) = inputs
+        return replace(self, sizes=_equal_parts(array, normalise_axis(self.axis, len(array.shape)), count))
+
+    def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
+        (array,) = inputs
+        axis = normalise_axis(self.axis, len(array.shape))
+        if self.sizes is None:
+            raise OpError("nothing says into how many parts; give `sizes`, or a target for each part")
+        if sum(self.sizes) != array.shape[axis]:
+            total = f"sizes {list(self.sizes)} add up to {sum(self.sizes)}"
+            raise OpError(f"{total}, but axis {axis} of {array} has size {array.shape[axis]}")
+        before, after = array.shape[:axis], array.shape[axis + 1 :]
+        return tuple(AbstractArray((*before, size, *after), array.dtype) for size in self.sizes)
+
+    def apply(self, *arrays: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:
+        (array,) = arrays
+        sizes = self.sizes or ()
+        lead = (slice(None),) * normalise_axis(self.axis, array.ndim)
+        return tuple(array[(*lead, slice(end - size, end))] for size, end in zip(sizes, accumulate(sizes), strict=True))
+
+    def relink(self, *inputs: Chunked) -> tuple[Chunked, ...] | None:
+        (array,) = inputs
+        ends = list(accumulate(self.sizes or ()))
+        axis = normalise_axis(self.axis, len(array.shape))
+        parts = [array.cut(axis, end - size, end) for size, end in zip(self.sizes or (), ends, strict=True)]
+        known = tuple(part for part in parts if part is not None)
+        return known if len(known) == len(parts) else None
+
+    def inverse(self, *inputs: AbstractArray) -> Concat:
+
+        (array,) = inputs
+        return Concat(normalise_axis(self.axis, len(array.shape)))
+
+
+def _equal_parts(array: AbstractArray, axis: int, count: int) -> tuple[int, ...]:
+    size = array.shape[axis]
+    if count < 1 or size % count:
+        raise OpError(
+            f"axis {axis} of {array} has size {size} and cannot be cut into {count} equal parts; give `sizes`"
+        )
+    return (size // count,) * count

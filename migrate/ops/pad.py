@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate import dtypes
+from migrate.dtypes import holds, kind
 from migrate.ops.base import Op, OpError, Param
 from migrate.ops.crop import Crop
-from migrate.ops.kinds import holds, kind
 from migrate.ops.values import convert, only_rounded
 from migrate.tree import AbstractArray
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate.ops.axis_pattern import Axes, Group, parse
 from migrate.ops.base import Op, OpError, Param, avals, wide
-from migrate.ops.chunked import Chunked, keeps_order
+from migrate.ops.chunk_grid import Chunked, keeps_order
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:

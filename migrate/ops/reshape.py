@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 from migrate.ops.base import TEMPLATE, Op, OpError, Param, wide
-from migrate.ops.chunked import Chunked
+from migrate.ops.chunk_grid import Chunked
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate import dtypes
+from migrate.dtypes import int_bounds, kind
 from migrate.ops.base import NotInvertible, Op, OpError, Param
-from migrate.ops.chunks import map_chunks
-from migrate.ops.kinds import int_bounds, kind
+from migrate.ops.piecewise import map_chunks
 from migrate.ops.values import convert, only_rounded
 
 if TYPE_CHECKING:

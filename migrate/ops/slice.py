@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate.ops.base import NotInvertible, Op, OpError, Param, normalise_axis
-from migrate.ops.chunked import Chunked
+from migrate.ops.chunk_grid import Chunked
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:

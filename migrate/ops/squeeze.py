@@ -1,4 +1,4 @@
-"""`squeeze`: an axis of size 1 goes away."""
+"""`squeeze` and `expand_dims`: an axis of size 1 is removed, or added."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate.ops.base import Op, OpError, Param, normalise_axis
-from migrate.ops.chunked import Chunked
+from migrate.ops.chunk_grid import Chunked
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
     import numpy as np
-
-    from migrate.ops.expand_dims import ExpandDims
 
 
 @final
@@ -47,7 +45,41 @@ class Squeeze(Op):
         return None if bare is None else (bare,)
 
     def inverse(self, *inputs: AbstractArray) -> ExpandDims:
-        from migrate.ops.expand_dims import ExpandDims
 
         (array,) = inputs
         return ExpandDims(normalise_axis(self.axis, len(array.shape)))
+
+
+@final
+@dataclass(frozen=True)
+class ExpandDims(Op):
+    """Adds an axis of size 1 that is `axis` of the result."""
+
+    name: ClassVar[str] = "expand_dims"
+    params: ClassVar[tuple[Param, ...]] = (Param("axis", "int", "where the new axis stands in the result"),)
+    shorthand: ClassVar[str | None] = "axis"
+
+    axis: int
+
+    def keeps_axes(self, *inputs: AbstractArray) -> bool:
+        del inputs
+        return True
+
+    def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
+        (array,) = inputs
+        axis = normalise_axis(self.axis, len(array.shape) + 1)
+        return (AbstractArray((*array.shape[:axis], 1, *array.shape[axis:]), array.dtype),)
+
+    def apply(self, *arrays: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:
+        import numpy as np
+
+        (array,) = arrays
+        return (np.expand_dims(array, self.axis),)
+
+    def relink(self, *inputs: Chunked) -> tuple[Chunked, ...] | None:
+        (array,) = inputs
+        return (array.with_axis(normalise_axis(self.axis, len(array.shape) + 1)),)
+
+    def inverse(self, *inputs: AbstractArray) -> Squeeze:
+        (array,) = inputs
+        return Squeeze(normalise_axis(self.axis, len(array.shape) + 1))

@@ -1,4 +1,4 @@
-"""`stack`: several arrays become one along a new axis."""
+"""`stack` and `unstack`: several arrays become one along a new axis, and back."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate.ops.base import Op, OpError, Param, Role, normalise_axis
-from migrate.ops.chunked import Chunked, joined
-from migrate.ops.unstack import Unstack
+from migrate.ops.chunk_grid import Chunked, joined
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
 
 
@@ -48,3 +49,50 @@ class Stack(Op):
 
     def inverse(self, *inputs: AbstractArray) -> Unstack:
         return Unstack(normalise_axis(self.axis, len(inputs[0].shape) + 1))
+
+
+@final
+@dataclass(frozen=True)
+class Unstack(Op):
+    """Takes an array apart along `axis`; there are as many results as the axis is long."""
+
+    name: ClassVar[str] = "unstack"
+    role: ClassVar[Role] = "extend"
+    params: ClassVar[tuple[Param, ...]] = (Param("axis", "int", "the axis that goes away; 0 by default", False),)
+    shorthand: ClassVar[str | None] = "axis"
+
+    axis: int = 0
+
+    def bind(self, inputs: Sequence[AbstractArray], target: AbstractArray | None, count: int | None) -> Unstack:
+        del target
+        (array,) = inputs
+        axis = normalise_axis(self.axis, len(array.shape))
+        if count is not None and array.shape[axis] != count:
+            raise OpError(f"axis {axis} of {array} gives {array.shape[axis]} arrays, but the rule expects {count}")
+        return self
+
+    def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
+        (array,) = inputs
+        axis = normalise_axis(self.axis, len(array.shape))
+        if array.shape[axis] == 0:
+            raise OpError(f"axis {axis} of {array} is empty, so that nothing would be left of the array")
+        part = AbstractArray((*array.shape[:axis], *array.shape[axis + 1 :]), array.dtype)
+        return (part,) * array.shape[axis]
+
+    def apply(self, *arrays: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:
+        (array,) = arrays
+        lead: tuple[Any, ...] = (slice(None),) * normalise_axis(self.axis, array.ndim)
+        # The ellipsis keeps a 1-d array's elements arrays; a plain index would make them scalars.
+        return tuple(array[(*lead, index, ...)] for index in range(array.shape[self.axis]))
+
+    def relink(self, *inputs: Chunked) -> tuple[Chunked, ...] | None:
+        (array,) = inputs
+        axis = normalise_axis(self.axis, len(array.shape))
+        layers = [array.cut(axis, index, index + 1) for index in range(array.shape[axis])]
+        bare = tuple(part for layer in layers if layer is not None and (part := layer.without_axis(axis)))
+        return bare if len(bare) == len(layers) else None
+
+    def inverse(self, *inputs: AbstractArray) -> Stack:
+
+        (array,) = inputs
+        return Stack(normalise_axis(self.axis, len(array.shape)))

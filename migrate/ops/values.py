@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from migrate import dtypes
-from migrate.ops.kinds import int_bounds, kind
+from migrate.dtypes import int_bounds, kind
 
 if TYPE_CHECKING:
     import numpy as np

@@ -1,4 +1,4 @@
-"""`wrap_key_data`: the uint32 words of old-style PRNG keys become typed keys, bit for bit."""
+"""`wrap_key_data` and `key_data`: uint32 words become typed PRNG keys, and back, bit for bit."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate import dtypes
-from migrate.ops.base import Op, OpError, Param
-from migrate.ops.key_data import KeyData
+from migrate.ops.base import Op, OpError, Param, avals
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
@@ -56,3 +55,32 @@ class WrapKeyData(Op):
     @property
     def _words(self) -> int:
         return dtypes.KEY_WORDS[dtypes.key_name(self.impl)[4:-1]]
+
+
+@final
+@dataclass(frozen=True)
+class KeyData(Op):
+    """Makes a key array `[...]` uint32 `[..., words]`, as `jax.random.key_data` does."""
+
+    name: ClassVar[str] = "key_data"
+    params: ClassVar[tuple[Param, ...]] = ()
+
+    def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
+        (array,) = inputs
+        return (AbstractArray((*array.shape, dtypes.KEY_WORDS[_impl(array)]), "uint32"),)
+
+    def apply(self, *arrays: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:
+        (array,) = arrays
+        return (array[_impl(*avals(array))],)
+
+    def inverse(self, *inputs: AbstractArray) -> WrapKeyData:
+
+        (array,) = inputs
+        return WrapKeyData(dtypes.KEY_IMPLS[_impl(array)])
+
+
+def _impl(array: AbstractArray) -> str:
+    impl = dtypes.key_impl(array.dtype)
+    if impl is None:
+        raise OpError(f"{array} is no array of typed PRNG keys")
+    return impl

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from migrate.codes import M201, M202
+from migrate.codes import IdlePattern, OverlappingRules
 from migrate.errors import Diagnostic, did_you_mean
 from migrate.rules.model import Drop, Move, Rule
 from migrate.rules.pattern import Bindings, Pattern
@@ -95,7 +95,7 @@ def _idle_patterns(
         return []
     busy = {claim.origin for claim in claims}
     return [
-        M201.at(
+        IdlePattern.at(
             f"`{pattern}` matches nothing in the source",
             span=rule.span,
             label=did_you_mean(str(pattern), _near_names(pattern, tree)),
@@ -134,7 +134,7 @@ def _conflict(rivals: Sequence[Rule], paths: Sequence[KeyPath]) -> Diagnostic:
     first, last = rivals[0], rivals[-1]
     others = "this rule twice" if first is last else f"the rule at {first.span} as well"
     more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-    return M202.at(
+    return OverlappingRules.at(
         f"`{format_path(paths[0])}`{more} is claimed by {others}",
         span=last.span,
         paths=map(format_path, paths),

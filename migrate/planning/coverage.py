@@ -6,10 +6,9 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from migrate.codes import M201, M203, M206, M211, M301, M302
-from migrate.dtypes import key_impl
+from migrate.codes import CollidingPaths, DtypeMismatch, DuplicateTarget, IdlePattern, ShapeMismatch, UnknownTarget
+from migrate.dtypes import holds, key_impl
 from migrate.errors import Diagnostic, Span, nearest
-from migrate.ops.kinds import holds
 from migrate.planning import streams
 from migrate.planning.diff import same_dtype, same_shape
 from migrate.planning.model import Created, Task
@@ -59,7 +58,7 @@ def _unfit(rule: Create, found: Sequence[Created]) -> list[Diagnostic]:
     first = wrong[0]
     more = f", and {len(wrong) - 1} more like it" if len(wrong) > 1 else ""
     return [
-        M302.at(
+        DtypeMismatch.at(
             f"`{format_path(first.target)}` is {first.leaf} and cannot be created by `{init}`{more}",
             span=rule.span,
             paths=[format_path(creation.target) for creation in wrong],
@@ -91,8 +90,8 @@ def _any(patterns: Iterable[Pattern], path: KeyPath) -> bool:
 def _idle_create(rule: Create, template: AbstractTree | None) -> Diagnostic:
     names = ", ".join(f"`{pattern}`" for pattern in rule.targets)
     if template is None:
-        return M201.at(f"{names} cannot be created without a template, which gives its shape", span=rule.span)
-    return M201.at(
+        return IdlePattern.at(f"{names} cannot be created without a template, which gives its shape", span=rule.span)
+    return IdlePattern.at(
         f"{names} matches nothing in the template",
         span=rule.span,
         help="`optional: true` allows a rule to match nothing",
@@ -132,8 +131,8 @@ def cover(
         created=without_data,
         missing=missing,
         unexpected=tuple(unknown),
-        shape_mismatch=tuple(path for code, path, _ in misfits if code is M301),
-        dtype_mismatch=tuple(path for code, path, _ in misfits if code is M302),
+        shape_mismatch=tuple(path for code, path, _ in misfits if code is ShapeMismatch),
+        dtype_mismatch=tuple(path for code, path, _ in misfits if code is DtypeMismatch),
         diagnostics=(
             *missing_leaves(missing, template, fresh),
             *_unknown(unknown, template),
@@ -151,7 +150,7 @@ def refuse_doubles(tasks: Iterable[Task], created: Iterable[Created]) -> tuple[D
     for creation in created:
         writers[creation.target].append(creation.rule)
     return tuple(
-        M203.at(
+        DuplicateTarget.at(
             f"`{format_path(path)}` is written {len(spans)} times" + _and_by(spans),
             span=next((span for span in reversed(spans) if span), None),
             paths=[format_path(path)],
@@ -174,7 +173,7 @@ def refuse_collisions(target: AbstractTree) -> tuple[Diagnostic, ...]:
         if leaf.has_data:
             names[".".join(stored_path(path, leaf))].append(path)
     return tuple(
-        M211.at(
+        CollidingPaths.at(
             f"{' and '.join(f'`{format_path(p)}`' for p in paths)} would share the stored name `{name}`",
             paths=map(format_path, paths),
             help="rename one of them",
@@ -190,7 +189,7 @@ def _unknown(unknown: dict[KeyPath, Task], template: AbstractTree) -> Iterable[D
         by_rule[task.rule].append(path)
     for span, paths in list(by_rule.items())[:SUGGESTIONS]:
         hint = nearest(format_path(paths[0]), alike(paths[0], template))
-        yield M206.at(
+        yield UnknownTarget.at(
             f"{names(paths)} {'is' if len(paths) == 1 else 'are'} not in the template",
             span=span,
             label=f"did you mean `{hint}`?" if hint else None,
@@ -209,7 +208,7 @@ def alike(path: KeyPath, template: AbstractTree) -> list[str]:
 
 def _misfits(
     source: AbstractTree, template: AbstractTree, tasks: Iterable[Task]
-) -> Iterable[tuple[type[M301] | type[M302], KeyPath, Diagnostic]]:
+) -> Iterable[tuple[type[ShapeMismatch] | type[DtypeMismatch], KeyPath, Diagnostic]]:
     for task in tasks:
         for index, path in enumerate(task.targets):
             if path not in template.leaves:
@@ -220,12 +219,20 @@ def _misfits(
                 continue
             key = streams.cure(ours.aval, wanted.aval, task.sources[0], path)
             if key and not (same_shape(ours, wanted) and same_dtype(ours, wanted)):
-                yield M302, path, _misfit(M302, task, path, ours, wanted, key)
+                yield DtypeMismatch, path, _misfit(DtypeMismatch, task, path, ours, wanted, key)
                 continue
             if not wanted.has_data or not same_shape(ours, wanted):
-                yield M301, path, _misfit(M301, task, path, ours, wanted, "reshape or transpose it with `ops:`")
+                yield (
+                    ShapeMismatch,
+                    path,
+                    _misfit(ShapeMismatch, task, path, ours, wanted, "reshape or transpose it with `ops:`"),
+                )
             if wanted.has_data and not same_dtype(ours, wanted):
-                yield M302, path, _misfit(M302, task, path, ours, wanted, "add `ops: [{cast: template}]`")
+                yield (
+                    DtypeMismatch,
+                    path,
+                    _misfit(DtypeMismatch, task, path, ours, wanted, "add `ops: [{cast: template}]`"),
+                )
 
 
 def _written(source: AbstractTree, task: Task, index: int) -> AbstractLeaf:
@@ -234,7 +241,12 @@ def _written(source: AbstractTree, task: Task, index: int) -> AbstractLeaf:
 
 
 def _misfit(
-    code: type[M301] | type[M302], task: Task, path: KeyPath, ours: AbstractLeaf, wanted: AbstractLeaf, cure: str
+    code: type[ShapeMismatch] | type[DtypeMismatch],
+    task: Task,
+    path: KeyPath,
+    ours: AbstractLeaf,
+    wanted: AbstractLeaf,
+    cure: str,
 ) -> Diagnostic:
     origin = "" if task.sources == (path,) else f" (from `{format_path(task.sources[0])}`)"
     return code.at(

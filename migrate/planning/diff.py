@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from migrate.planning.levels import at_landings
+from migrate.planning.box_levels import at_landings
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath
 
 

@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from migrate.codes import M207, M208, M209, M303
+from migrate.codes import IndexGap, OpMismatch, UncomputableIndex, UnreducedArrays
 from migrate.errors import Diagnostic
 from migrate.ops.base import Op, OpError
 from migrate.planning.claims import Claim
@@ -176,7 +176,7 @@ class _Run:
         missing = sorted(set(range(min(*numbers, 1), max(numbers) + 1)) - set(numbers))
         if missing:
             raise _GatherError(
-                M208.at(
+                IndexGap.at(
                     f"`{{{rule_op.over}}}` has a gap: {_some(missing)} of 0..{max(numbers)} is not in the source",
                     span=rule_op.span,
                     paths=[format_path(claim.path) for claim in self.group],
@@ -252,7 +252,7 @@ class _Run:
             return self.place(pattern.fill(captures))
         except PatternError as error:
             raise _GatherError(
-                M209.at(
+                UncomputableIndex.at(
                     f"`{pattern}` cannot be filled: {error}",
                     span=self.rule.span,
                     paths=[format_path(claim.path) for claim in self.group],
@@ -261,7 +261,7 @@ class _Run:
 
     def _unreduced(self, path: KeyPath, count: int) -> _GatherError:
         return _GatherError(
-            M207.at(
+            UnreducedArrays.at(
                 f"{count} arrays end at `{format_path(path)}` and no op reduces them",
                 span=self.rule.span,
                 paths=[format_path(claim.path) for claim in self.group],
@@ -272,7 +272,7 @@ class _Run:
     def _misfit(self, rule_op: RuleOp, error: OpError) -> _GatherError:
         shapes = " and ".join(dict.fromkeys(str(e.aval) for e in self.elements))
         return _GatherError(
-            M303.at(
+            OpMismatch.at(
                 f"`{rule_op.op.name}` does not fit {shapes}: {error}",
                 span=rule_op.span,
                 paths=[format_path(claim.path) for claim in self.group],

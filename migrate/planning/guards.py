@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from migrate.codes import M304, M305, M306, M308, M401, M502
+from migrate.codes import (
+    AlreadyApplied,
+    ModelMismatch,
+    NoCheckpoint,
+    RecordedStructureMismatch,
+    SourceStructureMismatch,
+    TemplateStructureMismatch,
+)
 from migrate.errors import Diagnostic
-from migrate.formats.base import AbstractCheckpoint
+from migrate.formats.reader import AbstractCheckpoint
 from migrate.metadata import Metadata, already_applied
 from migrate.rules.model import RuleSet
 from migrate.tree import AbstractTree
@@ -29,7 +36,7 @@ def guard(source: AbstractCheckpoint, rules: RuleSet, template: AbstractTree | N
 def _some_tree(source: AbstractCheckpoint) -> Iterator[Diagnostic]:
     if not source.items:
         names = ", ".join(f"`{name}`" for name in source.extras)
-        yield M401.at(
+        yield NoCheckpoint.at(
             f"there is no pytree to migrate: `{source.path}` holds JSON alone ({names})", help="copy it as it is"
         )
 
@@ -45,7 +52,7 @@ def own_record(source: AbstractCheckpoint) -> Iterator[Diagnostic]:
     differ = sorted(path for path in {*recorded, *found} if recorded.get(path) != found.get(path))
     named = "; ".join(f"`{p}` was {recorded.get(p, 'absent')}, is {found.get(p, 'absent')}" for p in differ[:SHOWN])
     more = f"; and {len(differ) - SHOWN} more" if len(differ) > SHOWN else ""
-    yield M306.at(
+    yield RecordedStructureMismatch.at(
         f"the checkpoint's structure is not the one that its metadata records: {named}{more}",
         paths=differ,
         help="a file was changed, lost or mixed with another checkpoint; copy it again from where it was written",
@@ -63,7 +70,7 @@ def _recorded_leaves(source: AbstractCheckpoint, metadata: Metadata) -> Mapping[
 
 def _source_structure(source: AbstractCheckpoint, rules: RuleSet) -> Iterator[Diagnostic]:
     if rules.source.structure not in (None, source.structure_hash):
-        yield M304.at(
+        yield SourceStructureMismatch.at(
             f"the source's structure is {source.structure_hash}, not {rules.source.structure}",
             span=rules.source.span,
             label="the rule file was written for another structure",
@@ -73,7 +80,7 @@ def _source_structure(source: AbstractCheckpoint, rules: RuleSet) -> Iterator[Di
 
 def _target_structure(rules: RuleSet, template: AbstractTree | None) -> Iterator[Diagnostic]:
     if template is not None and rules.target.structure not in (None, template.structure_hash):
-        yield M305.at(
+        yield TemplateStructureMismatch.at(
             f"the template's structure is {template.structure_hash}, not {rules.target.structure}",
             span=rules.target.span,
             label="the rule file was written for another structure",
@@ -85,7 +92,7 @@ def _model(metadata: Metadata, rules: RuleSet) -> Iterator[Diagnostic]:
     for name in ("model", "version"):
         wanted, found = getattr(rules.source, name), getattr(metadata, name)
         if wanted is not None and found is not None and str(wanted) != str(found):
-            yield M308.at(
+            yield ModelMismatch.at(
                 f"the rule file is for {name} {wanted}, but the checkpoint's metadata says {name} {found}",
                 span=rules.source.span,
             )
@@ -93,7 +100,7 @@ def _model(metadata: Metadata, rules: RuleSet) -> Iterator[Diagnostic]:
 
 def _twice(source: AbstractCheckpoint, metadata: Metadata, rules: RuleSet) -> Iterator[Diagnostic]:
     if rules.rules and already_applied(metadata, rules.digest):
-        yield M502.at(
+        yield AlreadyApplied.at(
             f"{rules.path} was already applied to {source.path}: its metadata records the migration",
             help="apply the rules to the checkpoint from before; this one needs no change",
         )

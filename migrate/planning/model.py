@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from migrate.errors import Diagnostic, Span
-from migrate.formats.base import AbstractCheckpoint
+from migrate.formats.reader import AbstractCheckpoint
 from migrate.ops.base import Op
 from migrate.rules.model import Init, RuleSet
 from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, KeyPath, format_path

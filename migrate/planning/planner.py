@@ -9,21 +9,22 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from migrate.errors import Diagnostic
-from migrate.formats.base import AbstractCheckpoint
+from migrate.formats.reader import AbstractCheckpoint
+from migrate.planning.box_levels import landing, settle_levels
 from migrate.planning.claims import Claims, claim_leaves, dropped_extras
 from migrate.planning.coverage import Coverage, alike, cover, create_leaves, refuse_collisions, refuse_doubles
+from migrate.planning.derived_tree import outcome
 from migrate.planning.gather import gather
 from migrate.planning.guards import guard
-from migrate.planning.levels import landing, settle_levels
 from migrate.planning.model import Created, Dropped, Plan, Task
 from migrate.planning.moments import Followed, State, follow, source_slots
-from migrate.planning.outcome import outcome
-from migrate.planning.partition import Partition, assign_shardings
+from migrate.planning.partition import assign_shardings
 from migrate.planning.proof import Side, prove
 from migrate.planning.relink import choose_modes
 from migrate.planning.streams import shared_keys
 from migrate.planning.unmatched import leftover
 from migrate.rules.model import Drop, Move, RuleSet
+from migrate.rules.partition_file import Partition
 from migrate.sharding import Mesh
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, natural_key
 

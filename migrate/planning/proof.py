@@ -15,7 +15,8 @@ which.
 Moments that follow a param stand or fall with it. Slots of moments are no doubles of the params that they mirror; where
 rules name a slot's leaves themselves, every leaf is. Leaves without data can change places as they like.
 
-A leaf is proved *by value* when outputs of the old model and the new one were compared: see `migrate.engine.probe`.
+A leaf is proved *by value* when outputs of the old model and the new one were compared: see
+`migrate.engine.probing.probe`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from migrate.codes import M309
+from migrate.codes import UnprovedLeaves
 from migrate.errors import Diagnostic, Span
 from migrate.ops.base import wide
 from migrate.planning.model import Plan, Proof, Task
@@ -107,16 +108,17 @@ def count_proofs(tasks: Iterable[Task]) -> Mapping[Proof, int]:
 
 def refuse_unproved(tasks: Iterable[Task], probe: str | None = None) -> Iterator[Diagnostic]:
     """For those who want everything proved: a finding for each rule that moves unproved leaves; `probe` has run."""
-    advice = "`--probe module:function` compares what both models compute; `migrate explain M309`"
+    explain = f"`migrate explain {UnprovedLeaves.number}`"
+    advice = f"`--probe module:function` compares what both models compute; {explain}"
     if probe:
-        advice = f"no pair of `{probe}` depends on it; yield one that is named by its key path: `migrate explain M309`"
+        advice = f"no pair of `{probe}` depends on it; yield one that is named by its key path: {explain}"
     by_rule: defaultdict[Span | None, list[KeyPath]] = defaultdict(list)
     for task in tasks:
         if task.proved == "none":
             by_rule[task.rule] += task.targets
     for rule, paths in sorted(by_rule.items(), key=lambda pair: pair[0].line if pair[0] else 0):
         subject = f"`{format_path(paths[0])}` is" if len(paths) == 1 else f"{len(paths):,} leaves are"
-        yield M309.at(
+        yield UnprovedLeaves.at(
             f"{subject} unproved: nothing but {'this rule' if rule else 'the rule file'} says what belongs there",
             span=rule,
             paths=map(format_path, paths),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from migrate.ops.chunked import Chunked
+from migrate.ops.chunk_grid import Chunked
 from migrate.planning.model import Mode, Step, Task
 from migrate.tree import AbstractLeaf, AbstractTree
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
-from migrate.codes import M213
+from migrate.codes import SharedRngKey
 from migrate.dtypes import KEY_IMPLS, KEY_WORDS, key_impl
 from migrate.errors import Diagnostic
 from migrate.planning.model import Task
@@ -70,7 +70,7 @@ def shared_keys(tasks: Iterable[Task]) -> Iterator[Diagnostic]:
     for task in tasks:
         keys = [aval for aval in task.out_avals if aval and key_impl(aval.dtype)]
         if len(task.outputs) > 1 and len({*task.outputs}) < len(task.outputs) and len(keys) == len(task.outputs):
-            yield M213.at(
+            yield SharedRngKey.at(
                 f"`{format_path(task.sources[0])}` becomes the key of {len(task.targets)} streams, which then draw the "
                 "same numbers",
                 span=task.rule,

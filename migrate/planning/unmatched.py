@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from migrate.codes import M204, M205
+from migrate.codes import UnfilledTarget, UnusedSource
 from migrate.errors import Diagnostic, listed, nearest
 from migrate.planning import streams
 from migrate.planning.moments import State
@@ -26,7 +26,7 @@ def missing_leaves(paths: Sequence[KeyPath], template: AbstractTree, fresh: Sequ
     rest = list(paths)
     for what, group, pattern in _states(rest, template, fresh):
         rest = _without(rest, group)
-        yield M204.at(
+        yield UnfilledTarget.at(
             f"{count(group, 'target leaf is', 'target leaves are')} never written: "
             f"the source has no counterpart of {what}",
             paths=map(format_path, group),
@@ -34,13 +34,13 @@ def missing_leaves(paths: Sequence[KeyPath], template: AbstractTree, fresh: Sequ
         )
     keys, rest = streams.split_off(rest, template)
     if keys:
-        yield M204.at(
+        yield UnfilledTarget.at(
             f"{count(keys, 'leaf of an RNG stream is', 'leaves of RNG streams are')} never written: {names(keys)}",
             paths=map(format_path, keys),
             help=f"no other leaf makes a stream; `{streams.start_anew(keys, template)}` starts it from a seed",
         )
     if rest:
-        yield M204.at(
+        yield UnfilledTarget.at(
             f"{count(rest, 'target leaf is', 'target leaves are')} never written: {names(rest)}",
             paths=map(format_path, rest),
             help="move a source leaf there, or `create:` it, or set `unmatched: {target: template}`",
@@ -66,7 +66,7 @@ def leftover(
     rest = list(paths)
     for what, group, pattern in _states(rest, source, lost):
         rest = _without(rest, group)
-        yield M205.at(
+        yield UnusedSource.at(
             f"{count(group, 'source leaf is', 'source leaves are')} neither used nor dropped: "
             f"the target has no counterpart of {what}",
             paths=map(format_path, group),
@@ -74,7 +74,7 @@ def leftover(
         )
     keys, rest = streams.split_off(rest, source)
     if keys:
-        yield M205.at(
+        yield UnusedSource.at(
             f"{count(keys, 'leaf of an RNG stream is', 'leaves of RNG streams are')} neither used nor dropped: "
             + names(keys),
             paths=map(format_path, keys),
@@ -82,7 +82,7 @@ def leftover(
         )
     if rest:
         hint = nearest(format_path(rest[0]), alike(rest[0], template))
-        yield M205.at(
+        yield UnusedSource.at(
             f"{count(rest, 'source leaf is', 'source leaves are')} neither used nor dropped: {names(rest)}",
             paths=map(format_path, rest),
             help=(f"`{format_path(rest[0])}` is most like the template's `{hint}`; " if hint else "")

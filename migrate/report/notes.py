@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from migrate.codes import M410
+from migrate.codes import ReaderAssumption
 from migrate.errors import Diagnostic
 from migrate.report.amounts import plural
 from migrate.tree import AbstractTree, KeyPath, format_path
@@ -42,11 +42,11 @@ def normalised(tree: AbstractTree) -> Iterator[Diagnostic]:
         what = (
             f"{plural(len(paths), 'leaf')} stored one level deeper, under `{level}`, as by Flax's Variables and boxes"
         )
-        yield M410.at(f"{what}; key paths leave that level out", paths=map(format_path, paths))
+        yield ReaderAssumption.at(f"{what}; key paths leave that level out", paths=map(format_path, paths))
     numbered = _numbered(tree)
     if numbered:
         what = f"{plural(len(numbered), 'mapping')} with the keys 0, 1, …: lists, tuples or integer keys"
-        yield M410.at(f"{what} that were stored as text", paths=map(format_path, numbered))
+        yield ReaderAssumption.at(f"{what} that were stored as text", paths=map(format_path, numbered))
 
 
 def _numbered(tree: AbstractTree) -> list[KeyPath]:

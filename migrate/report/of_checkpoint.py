@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from migrate.errors import CheckpointError, Diagnostic
-from migrate.formats.base import AbstractCheckpoint
+from migrate.formats.reader import AbstractCheckpoint
 from migrate.metadata import KEY, Metadata
 from migrate.report.amounts import plural, size
 from migrate.report.notes import by_class, normalised

@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import PurePath
 from typing import Any
 
-from migrate.engine.outputs import SUFFIXES
+from migrate.engine.outputs.registry import SUFFIXES
 from migrate.errors import ExitCode, Span
 from migrate.ops.base import Op
 from migrate.planning.model import Created, Dropped, Plan, Task

@@ -9,7 +9,7 @@ from typing import Any
 
 from migrate.errors import ExitCode
 from migrate.planning.model import Task
-from migrate.planning.suggest.suggest import Suggestion
+from migrate.planning.suggest.pipeline import Suggestion
 from migrate.planning.suggest.text import alternatives_of
 from migrate.report.amounts import plural
 from migrate.report.collapse import Line, fold_integers, fold_siblings, segments

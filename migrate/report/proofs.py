@@ -11,7 +11,7 @@ from migrate.report.collapse import Line, column, fold_integers, fold_siblings
 from migrate.tree import format_path
 
 if TYPE_CHECKING:
-    from migrate.engine.probe import Probed
+    from migrate.engine.probing.probe import Probed
 
 _PROVED: tuple[Proof, ...] = ("name", "shape", "value")
 

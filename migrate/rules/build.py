@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from migrate.codes import M106, M107, M108, M110
+from migrate.codes import InvalidPattern, UnboundCapture, WrongInclude, WrongOver
 from migrate.errors import Diagnostic, Span, did_you_mean
 from migrate.rules.field_types import Record
 from migrate.rules.model import Create, Drop, Include, Init, Move, RuleOp
@@ -82,13 +82,15 @@ def misplaced(include: Include, places: Sequence[Placed]) -> Iterator[Diagnostic
     for placed in places:
         for name in (name for name in placed.pattern.captures if not name.isidentifier()):
             message = f"`{placed.pattern}` has a wildcard without a name"
-            yield M110.at(message, span=placed.span_of_name(name), help="give it one in braces, such as `{at:**}`")
+            yield WrongInclude.at(
+                message, span=placed.span_of_name(name), help="give it one in braces, such as `{at:**}`"
+            )
     for error in include.under.misuses_as_source() if include.under else ():
         span = places[0].node.span_of(places[0].start + error.offset, error.length)
-        yield M106.at(f"`{include.under}` cannot be a place of the source: {error}", span=span)
+        yield InvalidPattern.at(f"`{include.under}` cannot be a place of the source: {error}", span=span)
     if include.under and include.to:
         for name in sorted(include.to.names - set(include.under.captures)):
-            yield M107.at(
+            yield UnboundCapture.at(
                 f"`to` uses `{name}`, which `under` does not capture",
                 span=places[-1].span_of_name(name),
                 label=did_you_mean(name, include.under.captures),
@@ -100,11 +102,11 @@ def _uncaptured(name: str, placed: Placed, sources: Sequence[Pattern], captured:
     if not name.isidentifier():
         star = name.rstrip("0123456789")
         message = f"`{placed.pattern}` has more `{star}` than the left-hand side"
-        return M107.at(message, span=span, help="give both sides a name in braces instead")
+        return UnboundCapture.at(message, span=span, help="give both sides a name in braces instead")
     partly = any(name in pattern.captures for pattern in sources)
     which = "not captured by every pattern of `from`" if partly else "not captured on the left"
     known = ", ".join(f"`{one}`" for one in sorted(captured) if one.isidentifier()) or "nothing"
-    return M107.at(
+    return UnboundCapture.at(
         f"`{placed.pattern}` uses `{name}`, which is {which}",
         span=span,
         label=did_you_mean(name, captured),
@@ -126,7 +128,7 @@ def _over(op: RuleOp, over: str, move: Move, captured: set[str], made: set[str])
         problem, near = f"`{over}` does not stand in `to`", names - captured
     else:
         return
-    yield M108.at(
+    yield WrongOver.at(
         f"`{op.op.name}` over `{over}`: {problem}", span=op.over_span or op.span, label=did_you_mean(over, near)
     )
 

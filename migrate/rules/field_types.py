@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, final
 
-from migrate.codes import M101, M104, M105
+from migrate.codes import MissingField, UnknownField, WrongValue
 from migrate.errors import Code, Diagnostic, Span, did_you_mean, nearest
 from migrate.rules.source import ListNode, MapNode, Node, ScalarNode, plain
 
@@ -56,7 +56,7 @@ class Type(abc.ABC):
 
     def wrong(self, node: Node, where: Where, label: str | None = None) -> None:
         """Refuses a node that is not of this type."""
-        where.refuse(M104, f"`{where.name}` must be {self.phrase()}, not {shown(node)}", node.span, label=label)
+        where.refuse(WrongValue, f"`{where.name}` must be {self.phrase()}, not {shown(node)}", node.span, label=label)
 
 
 def shown(node: Node) -> str:
@@ -261,8 +261,8 @@ class Struct(Type):
 
     title: str
     fields: tuple[Field, ...]
-    unknown: type[Code] = M101
-    missing: type[Code] = M105
+    unknown: type[Code] = UnknownField
+    missing: type[Code] = MissingField
 
     def phrase(self) -> str:
         return f"a mapping of {', '.join(f'`{name}`' for name in self.by_name)}"

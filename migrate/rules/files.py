@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from migrate.codes import M004
+from migrate.codes import UnreadableRuleFile
 from migrate.errors import Diagnostic, RuleFileError, Span, did_you_mean, nearest
 
 MAX_BYTES = 4 * 2**20
@@ -59,10 +59,10 @@ def read(file: RuleFile) -> bytes:
             content = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
         reason = getattr(error, "strerror", None) or str(error)
-        raise RuleFileError(M004.at(f"`{file.name}` cannot be read: {reason}")) from None
+        raise RuleFileError(UnreadableRuleFile.at(f"`{file.name}` cannot be read: {reason}")) from None
     if len(content) > MAX_BYTES:
         message = f"`{file.name}` is larger than {MAX_BYTES // 2**20} MiB and cannot be a rule file"
-        raise RuleFileError(M004.at(message))
+        raise RuleFileError(UnreadableRuleFile.at(message))
     return content
 
 
@@ -102,12 +102,12 @@ def _bundled(name: str) -> Path:
 
 def _unknown(name: str, place: Path) -> Diagnostic:
     if place.suffix in _SUFFIXES:
-        return M004.at(f"there is no rule file `{name}`", help=did_you_mean(place.name, _siblings(place)))
+        return UnreadableRuleFile.at(f"there is no rule file `{name}`", help=did_you_mean(place.name, _siblings(place)))
     names = bundled_names()
     near = did_you_mean(name, [*names, *_siblings(place)]) or _in_a_folder(name, names)
     known = ", ".join(f"`{one}`" for one in names) or "none"
     message = f"there is neither a file `{name}` nor a bundled rule file of that name"
-    return M004.at(message, help="; ".join(filter(None, (near, f"bundled: {known}"))))
+    return UnreadableRuleFile.at(message, help="; ".join(filter(None, (near, f"bundled: {known}"))))
 
 
 def _in_a_folder(name: str, names: Iterable[str]) -> str | None:
@@ -130,4 +130,4 @@ def _not_text(name: str, content: bytes, offset: int) -> Diagnostic:
     before = content[content.rfind(b"\n", 0, offset) + 1 : offset]
     column = len(before.decode("utf-8")) + 1
     span = Span(name, line, column, line, column + 1)
-    return M004.at(f"`{name}` is not text in UTF-8: byte {offset} is {content[offset]:#04x}", span=span)
+    return UnreadableRuleFile.at(f"`{name}` is not text in UTF-8: byte {offset} is {content[offset]:#04x}", span=span)

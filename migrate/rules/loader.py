@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from migrate.codes import M105, M109, M110
+from migrate.codes import MissingField, UnsupportedRuleVersion, WrongInclude
 from migrate.errors import Diagnostic, RuleFileError, Span
 from migrate.rules.field_types import Record, Where, shown
 from migrate.rules.files import MAX_BYTES, RuleFile, bundled_names, decode, find, read
@@ -115,15 +115,15 @@ class _Load:
         """Refuses a file that is being read or was read for the same place, and more files than anybody means."""
         if place in self.open:
             circle = " → ".join(f"`{Path(one).stem}`" for one in [*self.open[self.open.index(place) :], place])
-            raise RuleFileError(M110.at(f"`{include.file}` would include itself: {circle}", span=include.span))
+            raise RuleFileError(WrongInclude.at(f"`{include.file}` would include itself: {circle}", span=include.span))
         key: tuple[str | _Place, ...] = (place, *self.places, (include.under, include.to))
         first = self.included.setdefault(key, include)
         if first is not include:
             message = f"`{include.file}` is included twice at one place"
             label = f"the other time at {first.span}"
-            raise RuleFileError(M110.at(message, span=include.span, label=label, help="remove one of the two"))
+            raise RuleFileError(WrongInclude.at(message, span=include.span, label=label, help="remove one of the two"))
         if len(self.included) > MAX_INCLUDES:
-            raise RuleFileError(M110.at(f"more than {MAX_INCLUDES} files are included", span=include.span))
+            raise RuleFileError(WrongInclude.at(f"more than {MAX_INCLUDES} files are included", span=include.span))
 
 
 def _at(diagnostic: Diagnostic, include: Include) -> Diagnostic:
@@ -136,7 +136,7 @@ def _decisions(record: Record, file: RuleFile, include: Include) -> list[Diagnos
     names = [name for name in ("source", "target", "follow", "unmatched") if record.get(name) is not None]
     said = ", ".join(f"`{name}`" for name in names)
     cure = "an included file gives its rules; write the fields into the file that includes it"
-    return [M110.at(f"`{file.name}` says {said}", span=include.span, help=cure)] if names else []
+    return [WrongInclude.at(f"`{file.name}` says {said}", span=include.span, help=cure)] if names else []
 
 
 def _digest(content: bytes, included: Sequence[str]) -> str:
@@ -152,17 +152,19 @@ def _root(node: Node | None, path: str, findings: list[Diagnostic]) -> MapNode |
     start = Span(path, 1, 1, 1, 2)
     if node is None:
         if not findings:
-            findings.append(M105.at("the rule file is empty", span=start, help="a rule file begins with `migrate: 1`"))
+            findings.append(
+                MissingField.at("the rule file is empty", span=start, help="a rule file begins with `migrate: 1`")
+            )
         return None
     if not isinstance(node, MapNode):
         message = f"a rule file is a mapping that begins with `migrate: 1`, not {shown(node)}"
-        findings.append(M105.at(message, span=node.span))
+        findings.append(MissingField.at(message, span=node.span))
         return None
     version = node.get("migrate")
     if version is None or (isinstance(version, ScalarNode) and version.value == VERSION):
         return node
     message = f"`migrate` must be {VERSION}, the only version of the rule language so far, not {shown(version)}"
-    findings.append(M109.at(message, span=version.span))
+    findings.append(UnsupportedRuleVersion.at(message, span=version.span))
     return None
 
 

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any, final
 
 from migrate import dtypes
-from migrate.codes import M102, M103, M104
+from migrate.codes import UnknownOp, WrongOpField, WrongValue
 from migrate.errors import did_you_mean
 from migrate.ops.base import TEMPLATE, Op, OpError, ParamType
 from migrate.ops.registry import OPS
@@ -97,7 +97,7 @@ def _struct(op: type[Op]) -> Struct:
     """The fields of an op as a rule file has them."""
     own = tuple(Field(param.name, _TYPES[param.type], param.doc, param.required) for param in op.params)
     over = (_OVER[op.role],) if op.role in _OVER else ()
-    return Struct(f"`{op.name}`", own + over, unknown=M103, missing=M103)
+    return Struct(f"`{op.name}`", own + over, unknown=WrongOpField, missing=WrongOpField)
 
 
 @final
@@ -125,7 +125,7 @@ def _read_item(node: Node, where: Where) -> RuleOp | None:
     if isinstance(node, MapNode) and len(node.entries) == 1:
         return _read_op(*node.entries[0], where)
     forms = "an op is a name, or `{name: value}`, or `{name: {field: value}}`"
-    where.refuse(M104, "each item of `ops` names one op", node.span, help=forms)
+    where.refuse(WrongValue, "each item of `ops` names one op", node.span, help=forms)
     return None
 
 
@@ -133,7 +133,7 @@ def _read_op(name: ScalarNode, value: Node | None, where: Where) -> RuleOp | Non
     op = OPS.get(name.text)
     if op is None:
         message, known = f"there is no op `{name.text}`", ", ".join(f"`{one}`" for one in OPS)
-        where.refuse(M102, message, name.span, label=did_you_mean(name.text, OPS), help=f"the ops are {known}")
+        where.refuse(UnknownOp, message, name.span, label=did_you_mean(name.text, OPS), help=f"the ops are {known}")
         return None
     before = len(where.findings)
     fields = _read_fields(op, name, value, where)
@@ -144,7 +144,7 @@ def _read_op(name: ScalarNode, value: Node | None, where: Where) -> RuleOp | Non
     try:
         return RuleOp(op(**fields), over, name.span, over_node.span if over_node else None)
     except OpError as error:
-        where.refuse(M104, f"`{op.name}`: {error}", (value or name).span)
+        where.refuse(WrongValue, f"`{op.name}`: {error}", (value or name).span)
         return None
 
 

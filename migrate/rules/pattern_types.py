@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import final
 
-from migrate.codes import M104, M105, M106
+from migrate.codes import InvalidPattern, MissingField, WrongValue
 from migrate.errors import Span
 from migrate.rules.field_types import Field, JsonSchema, Str, Struct, Type, Where
 from migrate.rules.pattern import Pattern, PatternError
@@ -109,7 +109,9 @@ def _regex(node: MapNode, where: Where) -> Placed | None:
 
 
 def _refuse(error: PatternError, node: ScalarNode, start: int, text: str, where: Where) -> None:
-    where.refuse(M106, f"`{text}` cannot be a pattern: {error}", node.span_of(start + error.offset, error.length))
+    where.refuse(
+        InvalidPattern, f"`{text}` cannot be a pattern: {error}", node.span_of(start + error.offset, error.length)
+    )
 
 
 _ARROW = re.compile(r"\s+->\s+")
@@ -131,11 +133,11 @@ def read_line(node: ScalarNode, where: Where) -> tuple[Placed | None, Placed | N
 
 def _refuse_arrows(node: ScalarNode, count: int, where: Where) -> None:
     if count:
-        where.refuse(M104, f"a rule in one line has one ` -> `, and here are {count}", node.span)
+        where.refuse(WrongValue, f"a rule in one line has one ` -> `, and here are {count}", node.span)
         return
     close = "there must be a space on both sides of `->`" if "->" in node.text else None
     where.refuse(
-        M105,
+        MissingField,
         f"`{node.text}` is no rule: a rule in one line is `from -> to`",
         node.span,
         label=close,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, final
 
-from migrate.codes import M105
+from migrate.codes import MissingField
 from migrate.errors import nearest
 from migrate.rules.build import build_create, build_drop, build_move, misfits, misplaced
 from migrate.rules.field_types import (
@@ -167,7 +167,7 @@ class RuleType(Type):
 def _read_mapping(node: MapNode, where: Where) -> Rule | None:
     form = _form(node)
     if form is None:
-        where.refuse(M105, "this is no rule: nothing says what it does", head(node), help=f"a rule is {_FORMS}")
+        where.refuse(MissingField, "this is no rule: nothing says what it does", head(node), help=f"a rule is {_FORMS}")
         return None
     before = len(where.findings)
     record = form.read(node, where)

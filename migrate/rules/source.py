@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from migrate.codes import M001, M002, M003, M104
+from migrate.codes import DuplicateKey, InvalidYaml, UnsupportedYaml, WrongValue
 from migrate.errors import Diagnostic, Span
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ class _Composer:
         value = event.value if quoted else resolve(event.value)
         if isinstance(value, float) and event.value.lstrip("+-").isdecimal():
             message = f"an integer of {len(event.value)} digits is too long"
-            self.findings.append(M104.at(message, span=span))
+            self.findings.append(WrongValue.at(message, span=span))
         return ScalarNode(value, event.value, span, quoted)
 
     def _alias(self, event: ev.AliasEvent) -> Node:
@@ -215,7 +215,7 @@ class _Composer:
                 message = f"the key `{key.text}` stands twice in one mapping"
                 label = f"first on line {first.span.line}"
                 self.findings.append(
-                    M002.at(message, span=key.span, label=label, help="remove or rename one of the two")
+                    DuplicateKey.at(message, span=key.span, label=label, help="remove or rename one of the two")
                 )
             else:
                 yield key, value
@@ -236,14 +236,16 @@ class _Composer:
         return Span(self.path, line, column, stop.line + 1, max(stop.column + 1, column + (stop.line == start.line)))
 
     def _refuse(self, message: str, span: Span, label: str | None = None, help: str | None = None) -> None:
-        self.findings.append(M003.at(message, span=span, label=label, help=help))
+        self.findings.append(UnsupportedYaml.at(message, span=span, label=label, help=help))
 
     def refuse_character(self, text: str, index: int) -> None:
         """Reports a character that YAML does not allow."""
         breaks = [match.end() for match in _LINE_BREAK.finditer(text, 0, index)]
         column = index - (breaks[-1] if breaks else 0) + 1
         span = Span(self.path, len(breaks) + 1, column, len(breaks) + 1, column + 1)
-        self.findings.append(M001.at(f"the character U+{ord(text[index]):04X} is not allowed in YAML", span=span))
+        self.findings.append(
+            InvalidYaml.at(f"the character U+{ord(text[index]):04X} is not allowed in YAML", span=span)
+        )
 
     def refuse_syntax(self, error: Any) -> None:
         """Reports where the parser stopped."""
@@ -251,7 +253,7 @@ class _Composer:
         span = Span(self.path, mark.line + 1, mark.column + 1, mark.line + 1, mark.column + 2) if mark else None
         said = ", ".join(part for part in (error.context, error.problem) if part)
         advice = "a pattern that begins with `*`, `{` or `[` needs quotes, and indentation is spaces only"
-        self.findings.append(M001.at(f"this is not valid YAML: {said}", span=span, help=advice))
+        self.findings.append(InvalidYaml.at(f"this is not valid YAML: {said}", span=span, help=advice))
 
 
 def _is_alias(event: ev.NodeEvent) -> bool:

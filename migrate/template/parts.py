@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from migrate.codes import M408
+from migrate.codes import InvalidTemplate
 from migrate.errors import CheckpointError
 from migrate.tree import KeyPath
 
@@ -37,7 +37,7 @@ def item_parts(made: Any) -> dict[str, Any]:
     parts = parts_of(made)
     if not parts:
         raise CheckpointError(
-            M408.at(
+            InvalidTemplate.at(
                 f"`layout: items` needs a template that returns a dict of parts, not a {type(made).__name__}",
                 help="return `{name: part}`, or write `target: {layout: state}`",
             )

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from migrate import dtypes
-from migrate.codes import M408, M413
+from migrate.codes import InvalidTemplate, UntracedArrays
 from migrate.errors import CheckpointError, Diagnostic
 from migrate.template.flatten import Flat, flatten
 from migrate.template.optimizers import transforms_in
@@ -173,12 +173,12 @@ def _as_numpy(value: Any) -> np.ndarray[Any, Any]:
 
 def _unusable(spec: str, flat: Flat) -> Iterator[Diagnostic]:
     for path, what in flat.unsupported.items():
-        yield M408.at(
+        yield InvalidTemplate.at(
             f"`{spec}` has {what} at `{format_path(path)}`, which no checkpoint can hold", paths=[format_path(path)]
         )
     for path in flat.lone:
         part = f"the item `{format_path(path)}` of `{spec}`" if path else f"what `{spec}` returned"
-        yield M408.at(f"{part} is no pytree with leaves", paths=[format_path(path)], help=_LONE_HELP)
+        yield InvalidTemplate.at(f"{part} is no pytree with leaves", paths=[format_path(path)], help=_LONE_HELP)
 
 
 def _notes(bare: Sequence[str]) -> Iterator[Diagnostic]:
@@ -186,7 +186,7 @@ def _notes(bare: Sequence[str]) -> Iterator[Diagnostic]:
     if bare:
         named = ", ".join(f"`{path}`" for path in bare[:_LISTED])
         more = f" and {len(bare) - _LISTED} more" if len(bare) > _LISTED else ""
-        yield M413.at(
+        yield UntracedArrays.at(
             f"`nnx.eval_shape` may leave out arrays that are not Variables: {named}{more}",
             paths=bare,
             help="restore with the abstract state of a real model, or make them Variables",

@@ -19,13 +19,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from migrate.codes import M408
+from migrate.codes import InvalidTemplate
 from migrate.errors import CheckpointError, Code, MigrateError, did_you_mean
 
 _MODULE_HELP = "name it as `module:callable`; the current directory is importable"
 
 
-def load(spec: str, code: type[Code] = M408) -> Any:
+def load(spec: str, code: type[Code] = InvalidTemplate) -> Any:
     """The object that `module:attribute` names; the attribute may be dotted, and the current directory is importable.
 
     Args:
@@ -65,7 +65,9 @@ def bind(
       CheckpointError: it cannot be called, or not with these arguments (M408).
     """
     if not callable(function):
-        raise CheckpointError(M408.at(f"`{spec}` is a {type(function).__name__}, not a callable", help=_MODULE_HELP))
+        raise CheckpointError(
+            InvalidTemplate.at(f"`{spec}` is a {type(function).__name__}, not a callable", help=_MODULE_HELP)
+        )
     try:
         parameters = _parameters(function)
     except (TypeError, ValueError):  # Built-in callables may have no signature.
@@ -74,7 +76,9 @@ def bind(
     problems = [] if any(p.kind is p.VAR_KEYWORD for p in parameters) else _unknown(spec, args, named)
     required = [name for name, p in named.items() if p.default is p.empty and name not in args]
     problems += [
-        M408.at(f"`{spec}` needs the argument `{name}`", help="give it in the rule file's `target: {args: …}`")
+        InvalidTemplate.at(
+            f"`{spec}` needs the argument `{name}`", help="give it in the rule file's `target: {args: …}`"
+        )
         for name in required
         if name not in offers
     ]
@@ -93,14 +97,16 @@ def _parameters(function: Callable[..., Any]) -> Sequence[inspect.Parameter]:
 def _unknown(spec: str, args: Mapping[str, Any], named: Mapping[str, object]) -> list[Any]:
     takes = ", ".join(f"`{name}`" for name in named) or "none"
     return [
-        M408.at(f"`{spec}` takes no argument `{name}`", help=did_you_mean(name, named) or f"its arguments: {takes}")
+        InvalidTemplate.at(
+            f"`{spec}` takes no argument `{name}`", help=did_you_mean(name, named) or f"its arguments: {takes}"
+        )
         for name in args
         if name not in named
     ]
 
 
 @contextmanager
-def running(spec: str, code: type[Code] = M408) -> Iterator[None]:
+def running(spec: str, code: type[Code] = InvalidTemplate) -> Iterator[None]:
     """Runs the user's code: the current directory is importable, what it prints goes to stderr, its errors are `code`.
 
     Raises:

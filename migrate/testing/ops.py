@@ -13,27 +13,23 @@ import numpy as np
 from hypothesis import strategies as st
 
 from migrate import dtypes
+from migrate.dtypes import kind
 from migrate.ops.base import NotInvertible, Op, avals, wide
 from migrate.ops.call import Call
 from migrate.ops.cast import Cast
-from migrate.ops.concat import Concat
+from migrate.ops.concat import Concat, Split
 from migrate.ops.crop import Crop
-from migrate.ops.expand_dims import ExpandDims
 from migrate.ops.flip import Flip
-from migrate.ops.key_data import KeyData
-from migrate.ops.kinds import kind
 from migrate.ops.pad import Pad
 from migrate.ops.rearrange import Rearrange
 from migrate.ops.reshape import Reshape
 from migrate.ops.scale import Scale
 from migrate.ops.slice import Slice
-from migrate.ops.split import Split
-from migrate.ops.squeeze import Squeeze
-from migrate.ops.stack import Stack
+from migrate.ops.squeeze import ExpandDims, Squeeze
+from migrate.ops.stack import Stack, Unstack
 from migrate.ops.tile import Tile
 from migrate.ops.transpose import Transpose
-from migrate.ops.unstack import Unstack
-from migrate.ops.wrap_key_data import WrapKeyData
+from migrate.ops.wrap_key_data import KeyData, WrapKeyData
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

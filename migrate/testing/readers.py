@@ -18,7 +18,8 @@ import numpy as np
 import tensorstore as ts
 
 from migrate import dtypes
-from migrate.formats.base import Reader, Value
+from migrate.formats.base import Value
+from migrate.formats.reader import Reader
 from migrate.tree import AbstractLeaf, format_path, parse_path
 
 Open = Callable[[], Reader]

@@ -14,7 +14,7 @@ SCRIPT = """
 import os, signal, sys, time
 from migrate.cli import console
 from migrate.cli.main import main
-from migrate.engine import staging
+from migrate.engine.outputs import orbax_store as staging
 from migrate.events import LeafDone
 
 staging.BATCH_ARRAYS = 1  # each array is durable before the next

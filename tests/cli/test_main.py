@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from migrate.cli.main import COMMANDS, migrate, wanted_format
-from migrate.codes import M501
+from migrate.codes import DestinationExists
 from migrate.errors import ExitCode, RefusedError, StoppedError
 from migrate.version import __version__
 
@@ -125,8 +125,8 @@ def failing(monkeypatch):
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (RefusedError(M501.at("DST exists")), ExitCode.NO),
-        (StoppedError(M501.at("stopped")), ExitCode.STOPPED),
+        (RefusedError(DestinationExists.at("DST exists")), ExitCode.NO),
+        (StoppedError(DestinationExists.at("stopped")), ExitCode.STOPPED),
         (KeyboardInterrupt(), ExitCode.INTERRUPTED),
         (ValueError("oops"), ExitCode.FAILED),
     ],

@@ -13,7 +13,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from migrate.engine import commit, file_output, file_store, orbax_output, run, staging, workspace
+from migrate.engine import run
+from migrate.engine.outputs import file as file_output
+from migrate.engine.outputs import file_store
+from migrate.engine.outputs import orbax as orbax_output
+from migrate.engine.outputs import orbax_commit as commit
+from migrate.engine.outputs import orbax_store as staging
+from migrate.engine.workspace import directory as workspace
 from migrate.events import LeafDone, PhaseDone, PhaseStarted
 from tests.engine.sources import MIXED_RULES, opened, plan_for
 

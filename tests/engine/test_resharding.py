@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from migrate.engine import run
-from migrate.planning.partition import load_partition
 from migrate.planning.planner import make_plan
 from migrate.rules.loader import parse_rules
+from migrate.rules.partition_file import load_partition
 from migrate.sharding import parse_mesh
 from tests.engine.sources import opened, plan_for
 

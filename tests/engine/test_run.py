@@ -12,7 +12,7 @@ import pytest
 
 import migrate
 from migrate.engine import run
-from migrate.engine.verify import verify
+from migrate.engine.verification.values import verify
 from migrate.errors import MigrateError, PlanError, RefusedError, VerifyError
 from migrate.events import LeafDone, PhaseDone
 from migrate.rules.loader import parse_rules

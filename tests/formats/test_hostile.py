@@ -436,7 +436,7 @@ def test_a_database_of_2023_whose_nodes_go_in_circles(tmp_path):
     "bomb", [b"\xdd\x00\x98\x96\x80" + b"\xc0" * 10_000_000, b"\x91\xdc\xff\xff" + b"\xc0" * 65_535]
 )
 def test_a_small_file_with_more_entries_than_any_tree_is_not_built(tmp_path, bomb, monkeypatch):
-    monkeypatch.setattr("migrate.formats.msgpack_index.MAX_ENTRIES", 60_000)
+    monkeypatch.setattr("migrate.formats.flax.msgpack_index.MAX_ENTRIES", 60_000)
     (tmp_path / "file").write_bytes(b"\x81\xa1a" + bomb)
     start = time.monotonic()
     diagnostic = refusal(tmp_path / "file")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from migrate import dtypes
+from migrate.dtypes import int_bounds, kind
 from migrate.ops.base import TEMPLATE, OpError
 from migrate.ops.cast import Cast
-from migrate.ops.kinds import int_bounds, kind
 from migrate.tree import AbstractArray
 
 NUMBERS = [name for name in dtypes.NAMES if kind(name) != "key"]

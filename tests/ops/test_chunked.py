@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrate.ops.base import OpError, avals
-from migrate.ops.chunked import Chunked
+from migrate.ops.chunk_grid import Chunked
 from migrate.ops.registry import OPS
 from migrate.testing.ops import op_cases
 

@@ -1,8 +1,7 @@
 import pytest
 
 from migrate.ops.base import OpError
-from migrate.ops.concat import Concat
-from migrate.ops.split import Split
+from migrate.ops.concat import Concat, Split
 from migrate.tree import AbstractArray
 
 MATRIX = AbstractArray((2, 3), "float32")

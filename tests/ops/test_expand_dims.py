@@ -1,8 +1,7 @@
 import pytest
 
 from migrate.ops.base import OpError
-from migrate.ops.expand_dims import ExpandDims
-from migrate.ops.squeeze import Squeeze
+from migrate.ops.squeeze import ExpandDims, Squeeze
 from migrate.tree import AbstractArray
 
 

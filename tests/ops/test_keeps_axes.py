@@ -3,12 +3,11 @@
 import pytest
 
 from migrate.ops.cast import Cast
-from migrate.ops.expand_dims import ExpandDims
 from migrate.ops.flip import Flip
 from migrate.ops.rearrange import Rearrange
 from migrate.ops.reshape import Reshape
 from migrate.ops.slice import Slice
-from migrate.ops.squeeze import Squeeze
+from migrate.ops.squeeze import ExpandDims, Squeeze
 from migrate.ops.transpose import Transpose
 from migrate.tree import AbstractArray
 

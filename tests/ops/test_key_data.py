@@ -3,8 +3,7 @@ import pytest
 
 from migrate import dtypes
 from migrate.ops.base import OpError
-from migrate.ops.key_data import KeyData
-from migrate.ops.wrap_key_data import WrapKeyData
+from migrate.ops.wrap_key_data import KeyData, WrapKeyData
 from migrate.tree import AbstractArray
 
 

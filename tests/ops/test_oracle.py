@@ -7,21 +7,18 @@ import pytest
 
 from migrate.ops.base import avals
 from migrate.ops.cast import Cast
-from migrate.ops.concat import Concat
+from migrate.ops.concat import Concat, Split
 from migrate.ops.crop import Crop
-from migrate.ops.expand_dims import ExpandDims
 from migrate.ops.flip import Flip
 from migrate.ops.pad import Pad
 from migrate.ops.rearrange import Rearrange
 from migrate.ops.reshape import Reshape
 from migrate.ops.scale import Scale
 from migrate.ops.slice import Slice
-from migrate.ops.split import Split
-from migrate.ops.squeeze import Squeeze
-from migrate.ops.stack import Stack
+from migrate.ops.squeeze import ExpandDims, Squeeze
+from migrate.ops.stack import Stack, Unstack
 from migrate.ops.tile import Tile
 from migrate.ops.transpose import Transpose
-from migrate.ops.unstack import Unstack
 
 A = (4, 6)
 CASES = [

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from migrate.ops.base import OpError
-from migrate.ops.split import Split
+from migrate.ops.concat import Split
 from migrate.tree import AbstractArray
 
 MATRIX = AbstractArray((2, 6), "float32")

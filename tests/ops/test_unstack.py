@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from migrate.ops.base import OpError
-from migrate.ops.unstack import Unstack
+from migrate.ops.stack import Unstack
 from migrate.tree import AbstractArray
 
 MATRIX = AbstractArray((2, 3), "float32")

@@ -1,7 +1,8 @@
 import pytest
 
 from migrate.errors import RuleFileError
-from migrate.planning.partition import assign_shardings, load_partition
+from migrate.planning.partition import assign_shardings
+from migrate.rules.partition_file import load_partition
 from migrate.sharding import PORTABLE
 from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, Sharding, parse_path
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from migrate.formats.base import AbstractCheckpoint
+from migrate.formats.reader import AbstractCheckpoint
 from migrate.planning.planner import make_plan
 from migrate.rules.loader import parse_rules
 from tests.planning.trees import codes, moves, planned

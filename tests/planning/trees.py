@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from migrate.formats.base import AbstractCheckpoint
+from migrate.formats.reader import AbstractCheckpoint
 from migrate.planning.planner import make_plan
 from migrate.rules.loader import parse_rules
 from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, parse_path

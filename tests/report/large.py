@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from migrate.codes import M410
-from migrate.formats.base import AbstractCheckpoint
+from migrate.codes import ReaderAssumption
+from migrate.formats.reader import AbstractCheckpoint
 from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, Sharding, Storage
 
 LAYERS, EXPERTS = 48, 16
@@ -42,7 +42,7 @@ def checkpoint():
     for index in range(2 * 3 * 61):
         leaves["batch_stats", f"head_{'abc'[index % 3]}_{index}", "mean"] = leaf(index + 1, box="value")
     notes = [
-        M410.at(f"`{name}` was written without its dtype's name (`|V2`); read as bfloat16", paths=[name])
+        ReaderAssumption.at(f"`{name}` was written without its dtype's name (`|V2`); read as bfloat16", paths=[name])
         for name in (f"params/layers/{number}/attn/q/kernel" for number in range(LAYERS))
     ]
     return AbstractCheckpoint(

@@ -1,4 +1,4 @@
-from migrate.codes import M103, M201, M204, M407
+from migrate.codes import IdlePattern, IgnoredFiles, UnfilledTarget, WrongOpField
 from migrate.errors import Span
 from migrate.report.diagnostics import draw_findings
 from migrate.report.view import findings
@@ -18,19 +18,21 @@ def text_of(file):
     return TEXT if file == "rules.yaml" else None
 
 
-PERMS = M103.at("`transpose` has no field `perms`", span=Span("rules.yaml", 7, 6, 7, 11), label="did you mean `perm`?")
+PERMS = WrongOpField.at(
+    "`transpose` has no field `perms`", span=Span("rules.yaml", 7, 6, 7, 11), label="did you mean `perm`?"
+)
 
 
 def test_findings_are_drawn_as_compilers_draw_them(golden):
     found = [
         PERMS,
-        M201.at(
+        IdlePattern.at(
             "this rule matches nothing",
             span=Span("rules.yaml", 3, 11, 4, 3),
             help="`migrate inspect SRC` lists key paths",
         ),
-        M204.at("2 leaves are never written", paths=["head/bias", "head/scale"]),
-        M407.at("`notes.pkl` was ignored"),
+        UnfilledTarget.at("2 leaves are never written", paths=["head/bias", "head/scale"]),
+        IgnoredFiles.at("`notes.pkl` was ignored"),
     ]
     golden("report/findings.txt", draw_findings(findings(found, text_of)))
 
@@ -43,18 +45,20 @@ def test_findings_in_a_file_that_cannot_be_read_still_name_their_place():
 
 
 def test_a_place_beyond_the_end_of_the_file_is_no_reason_to_fail():
-    assert "M103" in draw_findings(findings([M103.at("x", span=Span("rules.yaml", 99, 1, 99, 2))], text_of))
+    assert "M103" in draw_findings(findings([WrongOpField.at("x", span=Span("rules.yaml", 99, 1, 99, 2))], text_of))
 
 
 def test_many_key_paths_are_collapsed_until_asked_for():
-    found = findings([M204.at("never written", paths=[f"p/{i}/{name}" for i in range(30) for name in ("a", "b")])])
+    found = findings(
+        [UnfilledTarget.at("never written", paths=[f"p/{i}/{name}" for i in range(30) for name in ("a", "b")])]
+    )
     assert "  |   p/{0..29}/{a,b}\n" in draw_findings(found)
     assert "  p/29/b\n" in draw_findings(found, verbose=True)
 
 
 def test_many_lines_of_key_paths_are_counted_until_asked_for():
     words = [f"{a}{b}/{b}{a}" for a in "abcdef" for b in "vwxyz"]
-    found = findings([M204.at("never written", paths=words)])
+    found = findings([UnfilledTarget.at("never written", paths=words)])
     assert "  dz/zd\n" in draw_findings(found)
     assert "  ev/ve\n" not in draw_findings(found)
     assert "… 10 more (-v lists them)" in draw_findings(found)
@@ -62,7 +66,7 @@ def test_many_lines_of_key_paths_are_counted_until_asked_for():
 
 
 def test_many_findings_of_one_code_are_counted_until_asked_for():
-    found = findings([*(M204.at(f"leaf {i} is never written") for i in range(25)), PERMS])
+    found = findings([*(UnfilledTarget.at(f"leaf {i} is never written") for i in range(25)), PERMS])
     assert "… 5 more M204 (-v lists them)" in draw_findings(found)
     assert "Found 26 errors." in draw_findings(found)
     assert "leaf 24 is never written" in draw_findings(found, verbose=True)
@@ -74,7 +78,7 @@ def test_nothing_found_draws_nothing():
 
 
 def test_notes_are_no_errors():
-    assert "Found" not in draw_findings(findings([M407.at("ignored")]))
+    assert "Found" not in draw_findings(findings([IgnoredFiles.at("ignored")]))
 
 
 def test_a_finding_that_came_twice_is_drawn_once():

@@ -1,11 +1,11 @@
-from migrate.codes import M201, M407
+from migrate.codes import IdlePattern, IgnoredFiles
 from migrate.errors import Span
 from migrate.report.github import draw
 from migrate.report.view import Report, findings
 
 
 def test_annotations_name_file_and_line_and_escape_what_github_would_take_apart():
-    found = findings([M201.at("100% nothing\nat all", span=Span("a,b:c.yaml", 3, 5, 3, 9), help="look")])
+    found = findings([IdlePattern.at("100% nothing\nat all", span=Span("a,b:c.yaml", 3, 5, 3, 9), help="look")])
     assert (
         "::error file=a%2Cb%3Ac.yaml,line=3,endLine=3,col=5,endColumn=9,title=M201::"
         "100%25 nothing%0Aat all%0Ahelp: look\n" == draw(Report("check", findings=found))
@@ -13,4 +13,4 @@ def test_annotations_name_file_and_line_and_escape_what_github_would_take_apart(
 
 
 def test_notes_are_notices():
-    assert draw(Report("check", findings=findings([M407.at("ignored")]))).startswith("::notice title=M407::")
+    assert draw(Report("check", findings=findings([IgnoredFiles.at("ignored")]))).startswith("::notice title=M407::")

@@ -1,4 +1,4 @@
-from migrate.codes import M201
+from migrate.codes import IdlePattern
 from migrate.report.html import draw
 from migrate.report.view import Report, Row, findings
 
@@ -13,7 +13,7 @@ def test_nothing_that_comes_from_a_checkpoint_becomes_markup():
         rows=(Row("-", "drop", EVIL, EVIL, EVIL, EVIL, EVIL),),
         omitted=EVIL,
         summary=(EVIL,),
-        findings=findings([M201.at(EVIL, paths=[EVIL])]),
+        findings=findings([IdlePattern.at(EVIL, paths=[EVIL])]),
         data={"leaves": [{"path": EVIL, "shape": [1, 2]}]},
     )
     page = draw(report)

@@ -2,14 +2,14 @@ import json
 
 import pytest
 
-from migrate.codes import M201
+from migrate.codes import IdlePattern
 from migrate.errors import ExitCode, Span
 from migrate.report.json import draw
 from migrate.report.view import Report, findings
 
 
 def test_every_object_has_the_promised_fields():
-    found = findings([M201.at("nothing", span=Span("r.yaml", 1, 2, 3, 4), paths=["a/b"], help="look")])
+    found = findings([IdlePattern.at("nothing", span=Span("r.yaml", 1, 2, 3, 4), paths=["a/b"], help="look")])
     assert {
         "format_version": "1.0",
         "command": "check",

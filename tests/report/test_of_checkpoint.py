@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from migrate.formats.base import AbstractCheckpoint
+from migrate.formats.reader import AbstractCheckpoint
 from migrate.report import json as as_json
 from migrate.report import text
 from migrate.report.diagnostics import draw_findings

@@ -1,4 +1,4 @@
-from migrate.codes import M308
+from migrate.codes import ModelMismatch
 from migrate.errors import ExitCode
 from migrate.planning.diff import diff
 from migrate.report import text
@@ -39,4 +39,4 @@ def test_lists_for_programs_hold_every_key_path():
 
 def test_an_error_beyond_the_lists_makes_the_answer_no():
     tree = vit.source_tree()
-    assert ExitCode.NO == report(tree, tree, diagnostics=[M308.at("another model")]).exit_code
+    assert ExitCode.NO == report(tree, tree, diagnostics=[ModelMismatch.at("another model")]).exit_code

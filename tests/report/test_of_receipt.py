@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from migrate.codes import M510
+from migrate.codes import LeftoverWorkspace
 from migrate.engine.receipt import Receipt
 from migrate.report import text
 from migrate.report.of_receipt import receipt_report
@@ -54,7 +54,7 @@ def test_programs_are_told_what_a_verification_proves(mode, proves):
 
 
 def test_notes_are_findings():
-    noted = replace(receipt(), notes=(M510.at("an earlier run was here"),))
+    noted = replace(receipt(), notes=(LeftoverWorkspace.at("an earlier run was here"),))
     assert ["M510"] == [finding.code for finding in receipt_report(noted).findings]
 
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from migrate.codes import M204
+from migrate.codes import UnfilledTarget
 from migrate.errors import Span
-from migrate.formats.base import AbstractCheckpoint
+from migrate.formats.reader import AbstractCheckpoint
 from migrate.ops.stack import Stack
 from migrate.planning.model import Created, Dropped, Plan, Step, Task
 from migrate.rules.model import Init, RuleSet
@@ -95,7 +95,7 @@ def plan(*, covered=True):
     targets = [(p, AbstractLeaf("array", a)) for t in tasks() for p, a in zip(t.targets, t.out_avals, strict=True)]
     targets += [(c.target, c.leaf) for c in created]
     lost = parse_path("params/head/temperature")
-    missing = M204.at("`params/head/temperature` is never written", paths=["params/head/temperature"])
+    missing = UnfilledTarget.at("`params/head/temperature` is never written", paths=["params/head/temperature"])
     return Plan(
         source=checkpoint(source),
         rules=RuleSet("rules.yaml", "sha256:00", ()),

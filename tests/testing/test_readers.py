@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from flax import serialization
 
-from migrate.formats.base import Reader
 from migrate.formats.detect import open_reader
+from migrate.formats.reader import Reader
 from migrate.testing import readers
 from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree
 

@@ -11,7 +11,7 @@ follow     all of it
 """
 
 from migrate.planning.moments.follow import follow
-from migrate.planning.moments.followed import Followed
+from migrate.planning.moments.result import Followed
 from migrate.planning.moments.slots import source_slots
 from migrate.planning.moments.states import State
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from migrate.codes import M210, M212
+from migrate.codes import MomentsCannotFollow, PerTensorOptimizer
 from migrate.errors import Diagnostic
 from migrate.planning.claims import Claims
 from migrate.planning.model import Created, Dropped, Task
-from migrate.planning.moments.chain import align
-from migrate.planning.moments.factors import FIELDS, move_factors, settled
-from migrate.planning.moments.followed import Followed, together
-from migrate.planning.moments.moves import Setting, SlotMove, claims_of, move_slot
+from migrate.planning.moments.adafactor import FIELDS, move_factors, settled
+from migrate.planning.moments.align_states import align
 from migrate.planning.moments.names import FACTORED
+from migrate.planning.moments.result import Followed, together
+from migrate.planning.moments.slot_move import Setting, SlotMove, claims_of, move_slot
 from migrate.planning.moments.slots import Slot, common_prefix, nearest_only, source_slots, target_slots
 from migrate.planning.moments.states import State, find_states
 from migrate.rules.model import Drop, Move, RuleSet
@@ -147,7 +147,7 @@ def _placeless_slot(setting: Setting, slot: Slot, other: State) -> Followed:
                 dropped.append(Dropped(path, setting.source.leaves[path]))
             else:
                 failed.append(path)
-    diagnostic = M210.at(
+    diagnostic = MomentsCannotFollow.at(
         f"the moments in `{format_path(slot.prefix)}` have no place in the target: {other.title} has no "
         f"`{slot.prefix[-1]}`",
         paths=map(format_path, failed),
@@ -200,7 +200,7 @@ def _unlike_params(setting: Setting, state: State) -> dict[KeyPath, KeyPath]:
 
 def _not_understood(one: State, other: State, leaves: Sequence[KeyPath]) -> Followed:
     paths = [one.prefix + leaf for leaf in leaves]
-    diagnostic = M210.at(
+    diagnostic = MomentsCannotFollow.at(
         f"`{format_path(paths[0])}` belongs to a param that goes through ops, and is neither its moment nor named so: "
         "what that means for it is not known",
         paths=map(format_path, paths),
@@ -221,7 +221,7 @@ def _unclear(setting: Setting, state: State, candidates: Sequence[State]) -> Fol
     end = example[len(state.prefix) :]
     places = ", ".join(f"`{format_path(candidate.place)}`" for candidate in candidates[:5])
     several = f"has several possible places in the target: {places}"
-    diagnostic = M210.at(
+    diagnostic = MomentsCannotFollow.at(
         f"{state.title} {several if len(candidates) > 1 else f'is not the only one that might go on in {places}'}",
         paths=map(format_path, state.paths),
         help=f'name one leaf of it, and the rest follows: `- "{format_path(example)} -> '
@@ -235,7 +235,7 @@ def _may_look_at_tensors(rules: Sequence[Move]) -> tuple[Diagnostic, ...]:
     if not rules:
         return ()
     return (
-        M212.at(
+        PerTensorOptimizer.at(
             "moments are cut anew together with their params, which is exact for elementwise optimizers only: lamb's "
             "state looks like adam's, and lars's like momentum's",
             span=rules[0].span,
@@ -276,7 +276,7 @@ def _placeless(move: SlotMove) -> Followed:
         else:
             failed += [claim.path for claim in claims]
     slot = format_path(move.slot.prefix)
-    diagnostic = M210.at(
+    diagnostic = MomentsCannotFollow.at(
         f"without a template it is not clear where the moments in `{slot}` go",
         paths=map(format_path, failed),
         help="give `--template module:callable`, or say `follow: off` and write rules for the slot, or leave it "

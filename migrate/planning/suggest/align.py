@@ -16,9 +16,9 @@ from migrate.planning.suggest.assign import assign
 from migrate.planning.suggest.doubts import Block, doubt_blocks, doubt_shape, turned
 from migrate.planning.suggest.fit import Fit, fit, kinds_agree, names_alike
 from migrate.planning.suggest.fusion import fuse
-from migrate.planning.suggest.model import Doubt, End, Item, Pair, Scope, Solution
 from migrate.planning.suggest.scope import Member, Modules, Sequence, Unit, placed, total, units
 from migrate.planning.suggest.tokens import numbers_in, similarity, split_number, usual_rank
+from migrate.planning.suggest.values import Doubt, End, Item, Pair, Scope, Solution
 from migrate.tree import KeyPath, natural_key
 
 _WORTH_A_PLACE = 10.0

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from migrate.planning.suggest.model import OpText, Shape
+from migrate.planning.suggest.values import OpText, Shape
 
 _LETTERS = "abcdefghijklmnop"
 

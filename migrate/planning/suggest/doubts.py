@@ -15,9 +15,9 @@ from migrate.knowledge.layers import LAYERS
 from migrate.knowledge.naming import auto_name
 from migrate.planning.suggest.convert import transposed
 from migrate.planning.suggest.fit import fit, only_shape
-from migrate.planning.suggest.model import Doubt, Item, Pair, Way
 from migrate.planning.suggest.scope import LEAF_NAMES, Member, Unit
 from migrate.planning.suggest.tokens import agrees, numbers_in, split_number
+from migrate.planning.suggest.values import Doubt, Item, Pair, Way
 from migrate.tree import KeyPath, format_path
 
 _GATES = frozenset(

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from migrate.knowledge.naming import COLLECTIONS
 from migrate.planning.suggest.convert import SAME, Conversion, convert, may_be_turned
-from migrate.planning.suggest.model import Item
 from migrate.planning.suggest.scope import LEAF_NAMES, Unit
 from migrate.planning.suggest.tokens import alike, similarity
+from migrate.planning.suggest.values import Item
 
 _LEAST_ALIKE = 0.6
 """Names of arrays of which one is Flax's own have to be at least this alike."""

@@ -11,8 +11,8 @@ from migrate.knowledge.layers import LAYERS
 from migrate.planning.suggest.assign import assign
 from migrate.planning.suggest.convert import convert
 from migrate.planning.suggest.fit import kinds_agree
-from migrate.planning.suggest.model import Doubt, End, Item, OpText, Pair, Scope, Way
 from migrate.planning.suggest.tokens import forms, similarity
+from migrate.planning.suggest.values import Doubt, End, Item, OpText, Pair, Scope, Way
 from migrate.tree import KeyPath
 
 

@@ -9,8 +9,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from migrate.planning.suggest.model import Doubt, End, OpText, Pair, Way
 from migrate.planning.suggest.tokens import split_number
+from migrate.planning.suggest.values import Doubt, End, OpText, Pair, Way
 from migrate.tree import KeyPath, format_path
 
 Segments = tuple[str, ...]

@@ -13,8 +13,8 @@ from functools import cached_property
 from itertools import combinations
 
 from migrate.knowledge.layers import LAYERS
-from migrate.planning.suggest.model import End, Item, Pick, Scope, Shape
 from migrate.planning.suggest.tokens import numbers_in
+from migrate.planning.suggest.values import End, Item, Pick, Scope, Shape
 from migrate.tree import KeyPath, natural_key
 
 LEAF_NAMES = frozenset(leaf.target[-1] for layer in LAYERS for leaf in layer.leaves)

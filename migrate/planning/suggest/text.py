@@ -8,10 +8,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from migrate.planning.suggest.generalise import Generaliser
-from migrate.planning.suggest.model import Doubt
-from migrate.planning.suggest.rest import Settled
+from migrate.planning.suggest.leftovers import Settled
 from migrate.planning.suggest.rows import OVER, Row, pattern, text_of
 from migrate.planning.suggest.tokens import split_number
+from migrate.planning.suggest.values import Doubt
 from migrate.tree import AbstractTree, KeyPath, format_path
 
 _WIDEST = 120

@@ -19,10 +19,10 @@ import yaml
 from flax import nnx, serialization
 
 import migrate
-from migrate.engine.evaluate import evaluate
+from migrate.engine.streaming.evaluate import evaluate
 from migrate.planning.model import Plan, Task
-from migrate.planning.suggest.model import Doubt
-from migrate.planning.suggest.suggest import Suggestion
+from migrate.planning.suggest.pipeline import Suggestion
+from migrate.planning.suggest.values import Doubt
 from migrate.rules.loader import parse_rules
 from migrate.tree import KeyPath, format_path
 from tests.planning.suggest.models import convolutional, recurrent, transformers

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from migrate.formats.base import AbstractCheckpoint
-from migrate.planning.suggest.suggest import Suggestion, suggest
+from migrate.formats.reader import AbstractCheckpoint
+from migrate.planning.suggest.pipeline import Suggestion, suggest
 from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, KeyPath, parse_path
 
 

@@ -1,0 +1,106 @@
+"""An open checkpoint: its tree at once, its values one leaf at a time."""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal
+
+from migrate.errors import nearest
+from migrate.tree import AbstractTree, KeyPath, format_path, parse_path
+
+if TYPE_CHECKING:
+    from migrate.formats.base import Value
+    from migrate.formats.reader import AbstractCheckpoint, Reader
+
+StrPath = str | os.PathLike[str]
+
+
+class Checkpoint:
+    """An open checkpoint: its tree is known, its values are read one leaf at a time. A context manager.
+
+    Attributes:
+      reader: what reads it.
+      abstract: everything about it but its values.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        self.reader = reader
+        self.abstract: AbstractCheckpoint = reader.abstract()
+
+    @property
+    def tree(self) -> AbstractTree:
+        """The abstract tree that rules see; no array byte was read for it."""
+        return self.abstract.tree
+
+    def read(self, path: str | KeyPath) -> Value:
+        """One leaf's value, by its key path: `"params/Dense_0/kernel"`, or a tuple of segments.
+
+        Raises:
+          KeyError: there is no such leaf; the message names the nearest.
+          CheckpointError: the file does not hold what its metadata says.
+        """
+        key_path = parse_path(path) if isinstance(path, str) else tuple(path)
+        if key_path not in self.tree.leaves:
+            raise KeyError(_no_such_leaf(key_path, self.tree))
+        return self.reader.read(key_path)
+
+    def read_all(self) -> dict[KeyPath, Value]:
+        """Every leaf's value by key path, several at a time; the arrays of a mapped file are views of it."""
+        return self.reader.read_all()
+
+    def close(self) -> None:
+        """Release files; reading is over."""
+        self.reader.close()
+
+    def __enter__(self) -> Checkpoint:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _no_such_leaf(path: KeyPath, tree: AbstractTree) -> str:
+    name = format_path(path)
+    found = nearest(name, map(format_path, tree.leaves))
+    return f"no leaf `{name}`" + (f"; did you mean `{found}`?" if found else "")
+
+
+def open_checkpoint(
+    path: StrPath,
+    step: int | Literal["latest"] | None = None,
+    item: str | None = None,
+    unbox: Literal["auto", "never"] = "auto",
+) -> Checkpoint:
+    """Open a checkpoint of any format and era; no array byte is read and no device is touched.
+
+    Args:
+      path: a file, an item, a step, or a root with steps.
+      step: which step of a root; the latest by default.
+      item: which pytree of a step; all of them by default.
+      unbox: whether key paths lose the level that Flax's boxes add on disk (`auto`).
+
+    Raises:
+      CheckpointError: it cannot be read; the diagnostics say why and what to do.
+    """
+    from migrate.formats.detect import open_reader
+
+    reader = open_reader(path, step, item, unbox)
+    try:
+        return Checkpoint(reader)
+    except BaseException:
+        reader.close()
+        raise
+
+
+def list_steps(path: StrPath) -> tuple[int, ...]:
+    """The finished steps below a root, in rising order; none where the path is one checkpoint.
+
+    Raises:
+      CheckpointError: there is no checkpoint.
+    """
+    from migrate.formats import detect
+
+    return detect.list_steps(path)

@@ -1,0 +1,1 @@
+"""Arrays whose chunks are referenced or copied without being decoded."""

@@ -1,0 +1,56 @@
+"""Opening what TensorStore stores: databases, folders of files, and arrays in either."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import tensorstore as ts
+
+from migrate.formats.base import Location
+from migrate.formats.files import explain_store_failure
+from migrate.formats.zarr.store_spec import INDEX_CACHE, database_spec, folder_spec, location_spec
+
+OPTIONS = {"max_inline_value_bytes": 1024, "max_decoded_node_bytes": 100_000_000, "manifest_kind": "single"}
+"""What Orbax gives a new OCDBT database as its configuration."""
+
+INDEX_CACHE_BYTES = 16 << 20
+"""Nodes of indexes that are kept in memory."""
+
+
+def open_folder(directory: Path, context: ts.Context) -> Any:
+    """The files below a directory as a key-value store."""
+    return ts.KvStore.open(folder_spec(directory), context=context).result()
+
+
+def open_database(directory: Path, context: ts.Context, **options: Any) -> Any:
+    """An OCDBT database as a key-value store."""
+    return ts.KvStore.open(database_spec(directory, **options), context=context).result()
+
+
+def reading_context(cache_bytes: int, index_bytes: int = INDEX_CACHE_BYTES) -> ts.Context:
+    """What arrays that are read together share.
+
+    Args:
+      cache_bytes: decoded chunks that are kept for the next read.
+      index_bytes: nodes of databases that are.
+    """
+    return ts.Context(
+        {"cache_pool": {"total_bytes_limit": cache_bytes}, INDEX_CACHE: {"total_bytes_limit": index_bytes}}
+    )
+
+
+def open_array(location: Location, context: ts.Context) -> Any:
+    """A stored array, of which nothing but its metadata was read.
+
+    Args:
+      location: where it lies.
+      context: made by `reading_context`.
+
+    Raises:
+      CheckpointError: there is no such array, or its metadata is damaged.
+    """
+    try:
+        return ts.open(location_spec(location), open=True, read=True, context=context).result()
+    except (ValueError, OSError) as error:
+        explain_store_failure(error, location.base, f"the array `{location.name}`")

@@ -1,0 +1,125 @@
+"""Where the values of an OCDBT database lie: what a relink is verified by, without reading an array.
+
+The B-tree of a database maps every key to a few bytes in the node itself or to a range of a data file. Two keys whose
+ranges are one range of one file hold the same bytes, whatever they are called.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from migrate.engine.linking.ocdbt_index import Index, parse_location
+from migrate.formats.files import damaged, explain_store_failure
+
+BLOCK_BYTES = 1 << 20
+"""Ranges of two files are compared in pieces of this size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Where one value lies.
+
+    Attributes:
+      file: the data file, relative to the database's directory; empty for an inline value.
+      offset, length: the range of the file, in bytes.
+      inline: the value itself where the B-tree holds it; None otherwise.
+    """
+
+    file: str
+    offset: int
+    length: int
+    inline: bytes | None = None
+
+
+def references(directory: Path) -> Mapping[str, Reference]:
+    """Every key of the newest version of an OCDBT database, with where its value lies; no value's file is opened.
+
+    Args:
+      directory: holds the database's `manifest.ocdbt`.
+
+    Raises:
+      CheckpointError: there is no database, or its index is damaged or refers to files outside `directory`.
+    """
+    try:
+        return dict(_walk(directory))
+    except (ValueError, OSError, KeyError) as error:
+        explain_store_failure(error, directory, "the database's index")
+
+
+def read_value(reference: Reference, base: Path) -> bytes:
+    """The bytes to which a reference of the database at `base` leads.
+
+    Raises:
+      CheckpointError: the file ends before the range does.
+      OSError: the data file cannot be read.
+    """
+    return b"".join(_blocks(reference, base))
+
+
+def same_reference(a: Reference, a_base: Path, b: Reference, b_base: Path) -> bool:
+    """Whether two references lead to the same bytes.
+
+    Nothing is read where both lead to one range of one file, however often it is linked, or to values in the index.
+    Where a file had to be copied, the two ranges are compared byte by byte.
+
+    Args:
+      a: one reference.
+      a_base: the directory of its database.
+      b: the other.
+      b_base: the directory of its database.
+
+    Raises:
+      CheckpointError: a file ends before the range does.
+      OSError: a data file cannot be read.
+    """
+    if a.length != b.length:
+        return False
+    if a.inline is not None and b.inline is not None:
+        return a.inline == b.inline
+    if a.inline is None and b.inline is None and a.offset == b.offset and _same_file(a_base / a.file, b_base / b.file):
+        return True
+    return all(one == other for one, other in zip(_blocks(a, a_base), _blocks(b, b_base), strict=True))
+
+
+def _same_file(a: Path, b: Path) -> bool:
+    return os.path.samestat(a.stat(), b.stat())
+
+
+def _blocks(reference: Reference, base: Path) -> Iterator[bytes]:
+    """A value in pieces that begin at the same bytes of every value of that length."""
+    if reference.inline is not None:
+        starts = range(0, reference.length, BLOCK_BYTES)
+        yield from (reference.inline[start : start + BLOCK_BYTES] for start in starts)
+        return
+    with (base / reference.file).open("rb") as file:
+        file.seek(reference.offset)
+        for start in range(0, reference.length, BLOCK_BYTES):
+            size = min(BLOCK_BYTES, reference.length - start)
+            block = file.read(size)
+            if len(block) != size:
+                raise damaged(base / reference.file, f"it ends before byte {reference.offset + reference.length}")
+            yield block
+
+
+def _walk(directory: Path) -> Iterator[tuple[str, Reference]]:
+    """All entries of all leaf nodes."""
+    for node in Index(directory.absolute()).nodes():
+        for entry in node.entries if node.is_leaf else ():
+            yield _text(node.prefix + entry["key"]), _reference(entry, directory)
+
+
+def _reference(entry: Mapping[str, Any], directory: Path) -> Reference:
+    if "inline_value" in entry:
+        return Reference("", 0, len(entry["inline_value"]), entry["inline_value"])
+    file, offset, length = parse_location(entry["indirect_value"])
+    if file.startswith("/") or ".." in file.split("/"):
+        raise damaged(directory, f"its index refers to `{file}`, which is outside")
+    return Reference(file, offset, length)
+
+
+def _text(key: bytes) -> str:
+    return key.decode(errors="surrogateescape")

@@ -1,0 +1,1 @@
+"""What DST can be: an Orbax checkpoint or a single file."""

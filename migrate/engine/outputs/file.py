@@ -1,0 +1,182 @@
+"""A single file of a format that is not Orbax's: arrays are staged at their places in the file itself."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from migrate import dtypes
+from migrate.codes import InvalidUsage
+from migrate.engine.items import SINGLE, ItemPlan, item_plans
+from migrate.engine.linking.hard_links import link_file
+from migrate.engine.outputs.base import Effort, Output, Staged
+from migrate.engine.outputs.file_layout import FileFormat, Layout
+from migrate.engine.outputs.file_store import FileStore, file_of, recall, remember
+from migrate.engine.outputs.provenance import new_metadata
+from migrate.engine.staged_array import Digest, digest, stored_name
+from migrate.engine.streaming.pieces import batches
+from migrate.engine.verification.compare import differences
+from migrate.engine.verification.findings import differs, refuse, report, structure_problems
+from migrate.engine.workspace.directory import Workspace
+from migrate.errors import Diagnostic
+from migrate.events import Listener
+from migrate.formats.base import Extent, Value
+from migrate.formats.detect import open_reader
+from migrate.formats.reader import Reader
+from migrate.planning.model import Plan
+from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, stored_path
+
+if TYPE_CHECKING:
+    from migrate.engine.linking.relink import Link
+
+BATCH_BYTES = 32 << 20
+"""Leaves are compared together up to this size."""
+
+READ_BYTES = 16 << 20
+"""Arrays are read back in parts of this size."""
+
+
+class FileOutput(Output):
+    """A file that a `FileFormat` lays out."""
+
+    def __init__(self, form: FileFormat) -> None:
+        self._form = form
+
+    def fit(self, plan: Plan) -> Plan:
+        """Everything is streamed into one pure dict: chunks cannot be linked into a file, and it has no items.
+
+        What goes into an NNX model has no boxes in a pure dict; what is written as it was keeps those that it had.
+        """
+        problems = self._form.problems(plan.target)
+        target = self._form.held(plan.target, boxes=plan.template is None)
+        layout: Literal["pure_dict", "state"] = "pure_dict" if plan.rules.target.layout == "pure_dict" else "state"
+        return replace(
+            plan,
+            target=target,
+            tasks=tuple(replace(task, mode="stream") for task in plan.tasks),
+            created=tuple(replace(c, leaf=target.leaves.get(c.target, c.leaf)) for c in plan.created),
+            rules=replace(plan.rules, target=replace(plan.rules.target, layout=layout)),
+            diagnostics=tuple(dict.fromkeys((*plan.diagnostics, *problems))),
+            as_step=False,
+        )
+
+    def objections(self, compression: str | None) -> Iterator[Diagnostic]:
+        if compression not in (None, "none"):
+            yield InvalidUsage.at(f"a {self._form.name} file is not compressed", help="leave `--compression` out")
+
+    def stored_arrays(self, item: ItemPlan, store: Path) -> Collection[str]:
+        names = {stored_name(path, leaf) for path, leaf in item.tree.leaves.items()}
+        return names if recall(store) else set()
+
+    @contextmanager
+    def open_store(
+        self, plan: Plan, reader: Reader, item: ItemPlan, store: Path, effort: Effort
+    ) -> Iterator[FileStore]:
+        del effort
+        note = recall(store)
+        if note is None:
+            note = {"metadata": new_metadata(plan), "texts": _texts(plan, reader)}
+            remember(store, note, self._layout(item.tree, note).size)
+        with FileStore(store, self._layout(item.tree, note), self._form.encoded) as opened:
+            yield opened
+
+    def _layout(self, tree: AbstractTree, note: Mapping[str, Any]) -> Layout:
+        return self._form.layout(tree, note["metadata"], {tuple(path): text for path, text in note["texts"]})
+
+    def commit(self, plan: Plan, staged: Staged, links: Sequence[Link], work: Workspace, *, resumed: bool) -> Staged:
+        """Completes the file and gives it a second name: the first one stays for the next run, should this one fail."""
+        del links, resumed
+        store, (item,) = work.store(SINGLE), item_plans(plan)
+        note = recall(store)
+        assert note is not None
+        layout = self._layout(item.tree, note)
+        with FileStore(store, layout, self._form.encoded) as opened:
+            opened.finish(layout.fixed)
+        link_file(file_of(store), work.result)
+        return staged
+
+    def check_digests(
+        self,
+        plan: Plan,
+        result: Path,
+        digests: Mapping[KeyPath, str],
+        links: Sequence[Link],
+        effort: Effort,
+        listener: Listener,
+    ) -> int:
+        """Reads what the reader of the format says is each array, a part at a time."""
+        del links
+        written = open_reader(result, unbox="never")
+        with written:
+            refuse(structure_problems(plan, written.abstract()))
+            stored = {path: stored_path(path, plan.target.leaves[path]) for path in digests}
+            places = {path: written.extents(place) for path, place in stored.items()}
+            numbers = {
+                path: _number_digest(written.read(stored[path]), plan.target.leaves[path])
+                for path, place in places.items()
+                if place is None
+            }
+        problems: list[Diagnostic] = []
+        workers = max(1, min(effort.jobs, effort.max_ram // (2 * READ_BYTES)))
+        with ThreadPoolExecutor(workers, "digest") as pool:
+            try:
+                reads = [(path, pool.submit(_digest, place)) for path, place in places.items() if place is not None]
+                arrays = ((path, found.result()) for path, found in reads)
+                for path, found in itertools.chain(numbers.items(), arrays):
+                    if found != digests[path]:
+                        problems.append(differs(path, "its digest is not that of what was written"))
+                    report([path], plan, listener)
+            finally:  # who stops listening waits for the arrays in flight, not for all of them
+                pool.shutdown(cancel_futures=True)
+        refuse(problems)
+        return len(digests)
+
+    def check_values(self, plan: Plan, reader: Reader, result: Path, listener: Listener) -> int:
+        problems: list[Diagnostic] = []
+        compared = 0
+        with open_reader(result, unbox="never") as written:
+            refuse(structure_problems(plan, written.abstract()))
+            for meant in batches(plan, reader, BATCH_BYTES):
+                found = {path: written.read(stored_path(path, plan.target.leaves[path])) for path in meant}
+                problems += differences(plan, meant, found)
+                compared += len(meant)
+                report(meant, plan, listener)
+                written.release()
+                reader.release()
+        refuse(problems)
+        return compared
+
+
+def _texts(plan: Plan, reader: Reader) -> list[tuple[KeyPath, str]]:
+    """The strings of the target: no op makes one, so each is a string of the source."""
+    return [
+        (path, reader.read(task.sources[0]))
+        for task in plan.tasks
+        for path in task.targets
+        if plan.target.leaves[path].kind == "string"
+    ]
+
+
+def _number_digest(value: Value, leaf: AbstractLeaf) -> str:
+    """What `digest` says of a number that is encoded in a way of its own."""
+    assert leaf.aval is not None
+    return digest(np.asarray(value, dtypes.to_numpy(leaf.aval.dtype)))
+
+
+def _digest(extents: Sequence[Extent]) -> str:
+    found = Digest()
+    for extent in extents:
+        with extent.file.open("rb", buffering=0) as file:
+            file.seek(extent.offset)
+            left = extent.nbytes
+            while left and (part := file.read(min(left, READ_BYTES))):
+                found.update(np.frombuffer(part, np.uint8))
+                left -= len(part)
+    return str(found)

@@ -1,0 +1,170 @@
+"""Msgpack files as `flax.serialization.to_bytes` writes them: `msgpack_restore` and `from_bytes` of today read them.
+
+Lists and tuples are mappings with the keys 0, 1, … as in Flax's state dicts. An array of more than 2^30 bytes is a
+mapping with flat pieces, as Flax writes it. Flax looks at three entries of such a mapping and no others; so the
+metadata are a fourth entry, of the first array, which is written in this form for their sake.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgpack
+import numpy as np
+
+from migrate import dtypes
+from migrate.engine.outputs.file_layout import FileFormat, Layout, Slot, Texts, cannot_hold, kept_elsewhere, unsharded
+from migrate.errors import Diagnostic
+from migrate.formats.flax.msgpack import CHUNKED, METADATA
+from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, KeyPath
+
+CHUNK_BYTES = 1 << 30
+"""Flax's bound for one array in one msgpack value."""
+
+_NUMBERS = {"bool": 1, "int64": 9, "float64": 9, "complex128": 22}
+"""Python numbers, with the bytes that each takes; other scalars are arrays without dimensions."""
+
+_ARRAY, _COMPLEX = 1, 2
+"""Flax's extension types."""
+
+
+class MsgpackFile(FileFormat):
+    """One `.msgpack` file."""
+
+    name = "msgpack"
+    suffix = ".msgpack"
+
+    def problems(self, tree: AbstractTree) -> Iterator[Diagnostic]:
+        for path, leaf in tree.leaves.items():
+            if leaf.aval and dtypes.key_impl(leaf.aval.dtype):
+                cure = "write its words with the op `key_data`, or `drop:` it"
+                yield cannot_hold(self.name, path, f"it is a typed PRNG key ({leaf.aval.dtype})", cure)
+        ordered = [path for path, kind in tree.containers.items() if kind != "dict"]
+        ordered += [path for path, leaf in tree.leaves.items() if leaf.kind == "empty" and leaf.container != "dict"]
+        if ordered:
+            what = f"lists and tuples: {len(ordered):,}"
+            message = f"{what}; Flax's state dicts have mappings with the keys 0, 1, … in their place"
+            yield kept_elsewhere(message, ordered)
+        if _carrier(tree) is None:
+            yield kept_elsewhere("there is no array, so there is no place for metadata in the file", ())
+
+    def held(self, tree: AbstractTree, *, boxes: bool) -> AbstractTree:
+        plain = unsharded(tree, boxes=boxes)
+        return AbstractTree({path: _held(leaf) for path, leaf in plain.leaves.items()})
+
+    def layout(self, tree: AbstractTree, metadata: Mapping[str, Any], texts: Texts) -> Layout:
+        root: dict[str, Any] = {}
+        for path, leaf in tree.leaves.items():
+            node = root
+            *above, last = ("", *path, *([leaf.box] if leaf.box else []))
+            for key in above:
+                node = node.setdefault(key, {})
+            node[last] = path
+        return Layout.of(_Parts(tree, texts, metadata).of(root[""] if root else {}))
+
+    def encoded(self, leaf: AbstractLeaf, array: np.ndarray[Any, Any]) -> memoryview:
+        if leaf.kind != "scalar":
+            return super().encoded(leaf, array)
+        value = array.item()
+        if isinstance(value, complex):
+            parts = _packed((value.real, value.imag))
+            return memoryview(_extension(_COMPLEX, len(parts)) + parts)
+        is_int = isinstance(value, int) and not isinstance(value, bool)
+        return memoryview(b"\xd3" + value.to_bytes(8, "big", signed=True) if is_int else _packed(value))
+
+
+def _held(leaf: AbstractLeaf) -> AbstractLeaf:
+    if leaf.kind == "empty":
+        return AbstractLeaf("empty", box=leaf.box)
+    if leaf.kind == "scalar" and leaf.aval and leaf.aval.dtype not in _NUMBERS:
+        return AbstractLeaf("array", leaf.aval, box=leaf.box)
+    return leaf
+
+
+def _carrier(tree: AbstractTree) -> KeyPath | None:
+    """The array whose mapping also holds the metadata: the first that has elements."""
+    arrays = (path for path, leaf in tree.leaves.items() if leaf.kind == "array" and leaf.aval and leaf.aval.size)
+    return next(arrays, None)
+
+
+class _Parts:
+    """The tree as msgpack, with slots for its values."""
+
+    def __init__(self, tree: AbstractTree, texts: Texts, metadata: Mapping[str, Any]) -> None:
+        self._tree = tree
+        self._texts = texts
+        self._metadata = json.dumps(metadata, separators=(",", ":"), ensure_ascii=False)
+        self._carrier = _carrier(tree)
+
+    def of(self, node: Any) -> Iterator[bytes | Slot]:
+        """A node: a mapping of its children, or the key path of a leaf."""
+        if isinstance(node, dict):
+            yield _mapping(len(node))
+            for key, child in node.items():
+                yield _packed(key)
+                yield from self.of(child)
+        else:
+            yield from self._leaf(node, self._tree.leaves[node])
+
+    def _leaf(self, path: KeyPath, leaf: AbstractLeaf) -> Iterator[bytes | Slot]:
+        if leaf.kind == "array" and leaf.aval is not None:
+            yield from self._array(path, leaf.aval)
+        elif leaf.kind == "scalar" and leaf.aval is not None:
+            yield Slot(path, _NUMBERS[leaf.aval.dtype])
+        elif leaf.kind == "string":
+            yield _packed(self._texts[path])
+        else:
+            yield _packed({} if leaf.kind == "empty" else None)
+
+    def _array(self, path: KeyPath, aval: AbstractArray) -> Iterator[bytes | Slot]:
+        carries = path == self._carrier
+        if aval.nbytes <= CHUNK_BYTES and not carries:
+            yield from _piece(path, aval)
+            return
+        yield _mapping(4 if carries else 3)
+        yield _packed(CHUNKED) + _packed(True)
+        yield _packed("shape") + _packed({str(axis): size for axis, size in enumerate(aval.shape)})
+        if carries:
+            yield _packed(METADATA) + _packed(self._metadata)
+        itemsize = dtypes.item_bytes(aval.dtype)
+        step = max(1, CHUNK_BYTES // itemsize)
+        sizes = [min(step, aval.size - start) for start in range(0, aval.size, step)]
+        yield _packed("chunks") + _mapping(len(sizes))
+        for number, size in enumerate(sizes):
+            yield _packed(str(number))
+            yield from _piece(path, AbstractArray((size,), aval.dtype))
+
+
+def _piece(path: KeyPath, aval: AbstractArray) -> Iterator[bytes | Slot]:
+    """An array in one msgpack value: shape, dtype and bytes."""
+    head = b"\x93" + _packed(aval.shape) + _packed(aval.dtype) + _binary(aval.nbytes)
+    yield _extension(_ARRAY, len(head) + aval.nbytes) + head
+    yield Slot(path, aval.nbytes)
+
+
+def _packed(value: Any) -> bytes:
+    packed: bytes = msgpack.packb(value)
+    return packed
+
+
+def _mapping(count: int) -> bytes:
+    head: bytes = msgpack.Packer().pack_map_header(count)
+    return head
+
+
+def _binary(nbytes: int) -> bytes:
+    return _sized(nbytes, (0xC4, 0xC5, 0xC6))
+
+
+def _extension(code: int, nbytes: int) -> bytes:
+    fixed = {1: 0xD4, 2: 0xD5, 4: 0xD6, 8: 0xD7, 16: 0xD8}.get(nbytes)
+    head = bytes([fixed]) if fixed else _sized(nbytes, (0xC7, 0xC8, 0xC9))
+    return head + bytes([code])
+
+
+def _sized(nbytes: int, tags: tuple[int, int, int]) -> bytes:
+    """A tag and a length of one, two or four bytes."""
+    width = 1 if nbytes < 1 << 8 else 2 if nbytes < 1 << 16 else 4
+    return bytes([tags[width // 2]]) + nbytes.to_bytes(width, "big")

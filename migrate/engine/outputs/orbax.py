@@ -1,0 +1,83 @@
+"""A checkpoint that plain Orbax restores: what is written unless DST's suffix says otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from migrate.engine.items import SINGLE, ItemPlan, item_plans
+from migrate.engine.linking.orphans import remove_orphans
+from migrate.engine.linking.relink import Link, relink
+from migrate.engine.outputs.base import Effort, Output, Staged
+from migrate.engine.outputs.orbax_commit import Item, commit_item, commit_step
+from migrate.engine.outputs.orbax_store import Staging
+from migrate.engine.outputs.provenance import new_metadata
+from migrate.engine.verification.digests import verify_digests
+from migrate.engine.verification.links import check_links
+from migrate.engine.workspace.directory import Workspace
+from migrate.engine.workspace.resume import database_arrays
+from migrate.errors import Diagnostic
+from migrate.events import Listener
+from migrate.formats.reader import Reader
+from migrate.planning.model import Plan
+from migrate.tree import KeyPath
+
+
+class OrbaxOutput(Output):
+    """A directory: one pytree, or the items of a step."""
+
+    def fit(self, plan: Plan) -> Plan:
+        return plan
+
+    def objections(self, compression: str | None) -> Iterator[Diagnostic]:
+        del compression
+        yield from ()
+
+    def stored_arrays(self, item: ItemPlan, store: Path) -> Collection[str]:
+        del item
+        return database_arrays(store)
+
+    def open_store(self, plan: Plan, reader: Reader, item: ItemPlan, store: Path, effort: Effort) -> Staging:
+        del reader, item
+        return Staging(store, zarr3=plan.source.zarr3, compression=effort.compression, jobs=effort.jobs)
+
+    def commit(self, plan: Plan, staged: Staged, links: Sequence[Link], work: Workspace, *, resumed: bool) -> Staged:
+        """Takes over by reference what is not staged, and saves both."""
+        stores = {item.name: work.store(item.name) for item in item_plans(plan)}
+        linked = relink(links, stores)
+        if resumed:
+            for store in stores.values():
+                remove_orphans(store)
+        everything = Staged({**staged.arrays, **linked.arrays}, staged.values, linked.dead_bytes)
+        metadata = new_metadata(plan)
+        items = {item.name: _item(item, everything, work) for item in item_plans(plan)}
+        if SINGLE in items:
+            commit_item(work.result, items[SINGLE], metadata, zarr3=plan.source.zarr3)
+        else:
+            extras = {name: plan.source.extras[name] for name in plan.extras}
+            commit_step(work.result, items, extras, metadata, zarr3=plan.source.zarr3)
+        return everything
+
+    def check_digests(
+        self,
+        plan: Plan,
+        result: Path,
+        digests: Mapping[KeyPath, str],
+        links: Sequence[Link],
+        effort: Effort,
+        listener: Listener,
+    ) -> int:
+        how = {"max_ram": effort.max_ram, "jobs": effort.jobs}
+        return verify_digests(plan, result, digests, listener=listener, **how) + check_links(links, result)
+
+    def check_values(self, plan: Plan, reader: Reader, result: Path, listener: Listener) -> int:
+        from migrate.engine.verification.values import verify  # only this needs JAX and Orbax
+
+        return verify(plan, reader, result, listener=listener)
+
+
+def _item(item: ItemPlan, staged: Staged, work: Workspace) -> Item:
+    paths = {inner: item.prefix + inner for inner in item.tree.leaves}
+    arrays = {inner: staged.arrays[path] for inner, path in paths.items() if path in staged.arrays}
+    values = {inner: staged.values[path] for inner, path in paths.items() if path in staged.values}
+    return Item(item.tree, arrays, work.store(item.name), values)

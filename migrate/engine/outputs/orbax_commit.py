@@ -1,0 +1,142 @@
+"""The commit: staged arrays become a checkpoint, file by file the one that Orbax itself would have saved.
+
+Having Orbax save it would mean importing JAX and Orbax, which takes ten times as long as everything else that a rename
+needs, for a few small files of JSON: the arrays are in an OCDBT database already, which only has to be linked into
+place. `tests/engine/test_commit.py` compares every file with what the installed Orbax writes for the same tree, and
+fails loudly when Orbax begins to write something else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from migrate.engine.linking.hard_links import link_file
+from migrate.engine.outputs import orbax_files
+from migrate.engine.outputs.orbax_store import StagedArray
+from migrate.tree import AbstractTree, KeyPath
+
+_MARKER = "commit_success.txt"
+"""On file systems without a rename, only a directory that holds this file is a complete checkpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One pytree to save.
+
+    Attributes:
+      tree: its abstract tree.
+      arrays: what is in the store, by key path: every array and every number.
+      store: the directory of the store.
+      values: all other values by key path.
+    """
+
+    tree: AbstractTree
+    arrays: Mapping[KeyPath, StagedArray]
+    store: Path
+    values: Mapping[KeyPath, Any]
+
+
+def commit_item(destination: Path, item: Item, metadata: Mapping[str, Any], *, zarr3: bool) -> None:
+    """Saves one pytree as a checkpoint of its own, the way `StandardCheckpointer` does.
+
+    Args:
+      destination: a directory that does not exist yet.
+      item: the pytree.
+      metadata: the checkpoint's custom metadata.
+      zarr3: the version of zarr that the store's arrays have.
+
+    Raises:
+      OSError: it cannot be written.
+    """
+    with _checkpoint(destination, orbax_files.PYTREE_HANDLER, metadata):
+        _write_item(destination, item, metadata, zarr3=zarr3)
+
+
+def commit_step(
+    destination: Path, items: Mapping[str, Item], extras: Mapping[str, Any], metadata: Mapping[str, Any], *, zarr3: bool
+) -> None:
+    """Saves several items as one step, the way `CheckpointManager` does.
+
+    Args:
+      destination: a directory that does not exist yet.
+      items: the pytrees by item name.
+      extras: the contents of JSON items by item name.
+      metadata: the step's custom metadata.
+      zarr3: the version of zarr that the stores' arrays have.
+
+    Raises:
+      OSError: it cannot be written.
+    """
+    handlers = dict.fromkeys(items, orbax_files.PYTREE_HANDLER) | dict.fromkeys(extras, orbax_files.JSON_HANDLER)
+    with _checkpoint(destination, handlers, metadata):
+        for name, item in items.items():
+            with _directory(destination / name):
+                _write_item(destination / name, item, None, zarr3=zarr3)
+        for name, content in extras.items():
+            with _directory(destination / name):
+                _write(destination / name / _json_file(name), json.dumps(content))
+
+
+def _json_file(name: str) -> str:
+    """`CheckpointManager` keeps metrics in a file of that name; every other JSON item is a file named `metadata`."""
+    return "metrics" if name == "metrics" else "metadata"
+
+
+@contextmanager
+def _checkpoint(place: Path, handlers: object, metadata: Mapping[str, Any]) -> Iterator[None]:
+    """A directory that says of itself when and by which handlers it was saved."""
+    begun = time.time_ns()
+    with _directory(place):
+        yield
+        content = orbax_files.checkpoint_metadata(handlers, metadata, begun=begun, committed=time.time_ns())
+        _write(place / "_CHECKPOINT_METADATA", content)
+
+
+@contextmanager
+def _directory(place: Path) -> Iterator[None]:
+    """A new directory; once it is filled, its marker says so."""
+    place.mkdir(parents=True)
+    yield
+    _write(place / _MARKER, f"Checkpoint commit was successful to {place.name}")
+
+
+def _write_item(place: Path, item: Item, metadata: Mapping[str, Any] | None, *, zarr3: bool) -> None:
+    _link_tree(item.store, place)
+    _write(place / "_METADATA", orbax_files.tree_metadata(item.tree, item.arrays, metadata, zarr3=zarr3))
+    _write_sidecars(place, item)
+
+
+def _write_sidecars(place: Path, item: Item) -> None:
+    """The files beside the tree: shardings and shapes of arrays, and strings, each where there are any."""
+    arrays = [array for path, array in item.arrays.items() if item.tree.leaves[path].kind == "array"]
+    if arrays:
+        _write(place / "_sharding", orbax_files.shardings(arrays))
+    if devices := [array for array in arrays if orbax_files.is_jax_array(array)]:
+        (place / "array_metadatas").mkdir()
+        _write(place / "array_metadatas" / "process_0", orbax_files.array_metadatas(devices))
+    if any(isinstance(value, str) for value in item.values.values()):
+        _write(place / "_strings.json", orbax_files.strings(item.tree, item.values))
+
+
+def _link_tree(source: Path, target: Path) -> None:
+    """Gives every file of the store a second name, so that the store stays whole until the checkpoint is published."""
+    for folder, _, files in os.walk(source):
+        here = target / Path(folder).relative_to(source)
+        here.mkdir(exist_ok=True)
+        for name in files:
+            link_file(Path(folder) / name, here / name)
+
+
+def _write(path: Path, text: str) -> None:
+    """Writes a file whose bytes are on the disk before the checkpoint is published."""
+    with path.open("x", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,137 @@
+"""The contents of the files that Orbax keeps beside the arrays of a pytree, as Orbax 0.12.8 writes them.
+
+Each function gives the text of one file. What reads them again, of every era, is `migrate.formats.orbax.metadata`.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from migrate.engine.staged_array import StagedArray, stored_name
+from migrate.sharding import to_orbax_json
+from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, stored_path
+
+_HANDLERS = "orbax.checkpoint._src.handlers"
+PYTREE_HANDLER = f"{_HANDLERS}.pytree_checkpoint_handler.PyTreeCheckpointHandler"
+JSON_HANDLER = f"{_HANDLERS}.json_checkpoint_handler.JsonCheckpointHandler"
+"""The names under which a step records what restores an item when nobody says."""
+
+WIDE = ("int64", "uint64", "float64", "complex128")
+"""Dtypes that JAX narrows in silence unless x64 is on; recorded as NumPy arrays, Orbax restores them exactly."""
+
+_SEQUENCE, _DICT = 1, 2
+"""What a key is an index of."""
+
+_EMPTY = {"dict": "Dict", "list": "List", "tuple": "Tuple"}
+
+
+def is_jax_array(array: StagedArray) -> bool:
+    """Whether Orbax restores an array as a `jax.Array`, not as a NumPy array."""
+    return array.dtype.name not in WIDE
+
+
+def checkpoint_metadata(handlers: object, metadata: Mapping[str, Any], *, begun: int, committed: int) -> str:
+    """`_CHECKPOINT_METADATA`.
+
+    Args:
+      handlers: the handler of the pytree, or those of the items by name.
+      metadata: the custom metadata.
+      begun: when saving began, in nanoseconds since 1970.
+      committed: when it ended.
+    """
+    return json.dumps(
+        {
+            "item_handlers": handlers,
+            "metrics": {},
+            "performance_metrics": {},
+            "init_timestamp_nsecs": begun,
+            "commit_timestamp_nsecs": committed,
+            "custom_metadata": dict(metadata),
+        }
+    )
+
+
+def tree_metadata(
+    tree: AbstractTree, arrays: Mapping[KeyPath, StagedArray], metadata: Mapping[str, Any] | None, *, zarr3: bool
+) -> str:
+    """`_METADATA`: every leaf with its keys and what it is.
+
+    Args:
+      tree: the pytree.
+      arrays: its arrays by key path.
+      metadata: the custom metadata of a pytree that is no item of a step.
+      zarr3: whether arrays are stored as zarr version 3.
+    """
+    leaves = {
+        str(stored_path(path, leaf)): {
+            "key_metadata": list(_keys(path, leaf, tree)),
+            "value_metadata": _value_metadata(leaf, arrays.get(path)),
+        }
+        for path, leaf in tree.leaves.items()
+    }
+    return json.dumps(
+        {
+            "tree_metadata": leaves,
+            "use_ocdbt": True,
+            "use_zarr3": zarr3,
+            "store_array_data_equal_to_fill_value": True,
+            "custom_metadata": None if metadata is None else dict(metadata),
+        }
+    )
+
+
+def _keys(path: KeyPath, leaf: AbstractLeaf, tree: AbstractTree) -> Iterator[dict[str, Any]]:
+    for depth, key in enumerate(path):
+        kind = _DICT if tree.container(path[:depth]) == "dict" else _SEQUENCE
+        yield {"key": key, "key_type": kind}
+    if leaf.box:
+        yield {"key": leaf.box, "key_type": _DICT}
+
+
+def _value_metadata(leaf: AbstractLeaf, array: StagedArray | None) -> dict[str, Any]:
+    if leaf.kind == "array":
+        assert array is not None
+        if not is_jax_array(array):
+            return {"value_type": "np.ndarray", "skip_deserialize": False}
+        return {"value_type": "jax.Array", "skip_deserialize": False, "write_shape": list(array.write_shape)}
+    if leaf.kind == "empty":
+        return {"value_type": _EMPTY[leaf.container], "skip_deserialize": True}
+    if leaf.kind == "none":
+        return {"value_type": "None", "skip_deserialize": True}
+    return {"value_type": leaf.kind, "skip_deserialize": False}
+
+
+def shardings(arrays: Iterable[StagedArray]) -> str:
+    """`_sharding`: how each array is placed when it is restored and nobody says.
+
+    Args:
+      arrays: NumPy arrays as well: without an entry, Orbax's typed restore of version 1 refuses them.
+    """
+    return json.dumps({_encoded(array.name): to_orbax_json(array.sharding) for array in arrays})
+
+
+def _encoded(name: str) -> str:
+    return base64.urlsafe_b64encode(name.encode()).decode()
+
+
+def array_metadatas(arrays: Iterable[StagedArray]) -> str:
+    """`array_metadatas/process_0`: shards and chunks of every `jax.Array`, and which of them are typed PRNG keys."""
+    return json.dumps({"array_metadatas": [{"array_metadata": _array_metadata(array)} for array in arrays]})
+
+
+def _array_metadata(array: StagedArray) -> dict[str, Any]:
+    return {
+        "param_name": array.name,
+        "write_shape": list(array.write_shape),
+        "chunk_shape": list(array.chunk_shape),
+        "ext_metadata": {"random_key_impl": array.key_impl} if array.key_impl else None,
+    }
+
+
+def strings(tree: AbstractTree, values: Mapping[KeyPath, Any]) -> str:
+    """`_strings.json`: every string leaf by its stored name."""
+    found = {stored_name(path, tree.leaves[path]): value for path, value in values.items() if isinstance(value, str)}
+    return json.dumps(found)

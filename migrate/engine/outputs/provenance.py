@@ -1,0 +1,44 @@
+"""The metadata of the new checkpoint: what it is, where it came from, and everything that the source kept there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from migrate.engine.items import SINGLE, item_plans, recorded_tree
+from migrate.metadata import KEY, Metadata, Migration, git_commit, installed_versions, merge, now
+from migrate.planning.model import Plan
+
+ITEMS = "items"
+"""Where JSON items of the source are kept when the new checkpoint is one pytree and has no place for items."""
+
+
+def new_metadata(plan: Plan) -> Mapping[str, Any]:
+    """What Orbax is given as custom metadata."""
+    before = Metadata.from_json(plan.source.metadata) or Metadata()
+    rules, target, written = plan.rules, plan.rules.target, recorded_tree(plan.target)
+    record = Metadata(
+        model=target.model or before.model,
+        version=target.version if target.version is not None else before.version,
+        structure_hash=written.structure_hash,
+        leaves=written.signature,
+        source_structure_hash=plan.source.structure_hash,
+        code=git_commit(),
+        versions=installed_versions(),
+        step=plan.source.step if plan.source.step is not None else before.step,
+        hyperparameters=target.args or before.hyperparameters,
+        history=(
+            *before.history,
+            Migration(rules.name or rules.path, rules.digest, plan.source.structure_hash, plan.digest, now()),
+        ),
+    )
+    return merge(_with_items(plan), record)
+
+
+def _with_items(plan: Plan) -> Mapping[str, Any]:
+    """The source's custom metadata; with its JSON items where the new checkpoint has none of its own."""
+    custom = plan.source.metadata
+    if not plan.extras or item_plans(plan)[0].name != SINGLE:
+        return custom
+    kept = {name: plan.source.extras[name] for name in plan.extras}
+    return {**custom, KEY: {**custom.get(KEY, {}), ITEMS: kept}}

@@ -1,0 +1,1 @@
+"""Comparing what the old model and the new one compute."""

@@ -1,0 +1,309 @@
+"""Proof by value: the user's own function computes with the old model and with the new one, and the outputs are
+compared.
+
+Shapes cannot tell two layers of one size apart, nor a square matrix from its transpose. What the models compute can.
+The function gets the old checkpoint's tree and the new model as plain Orbax and `nnx.merge` restore it, and gives pairs
+of arrays. Pairs of intermediate outputs, in the order of the layers, say in which layer the first difference arises.
+
+A probe that passes proves the leaves that a model computes with: all of its Variables but those of optimizers and of
+random streams, and the arrays that it holds without a Variable. The optimizer's moments have their param's proof. A
+pair that is named by a leaf's key path proves that leaf, whatever it is.
+
+A probe that compares the old model with itself would pass, too. So one that passes is run again on a model whose every
+float is NaN, and has to notice.
+"""
+
+from __future__ import annotations
+
+import inspect
+import io
+import math
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import redirect_stderr
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from migrate.codes import InconclusiveProbe, InvalidUsage, OutputsDiffer
+from migrate.engine.outputs.registry import is_single_file
+from migrate.engine.probing.output_pair import Pair, PairError
+from migrate.engine.probing.restored_model import RestoredModel
+from migrate.engine.probing.source_tree import whole_tree
+from migrate.errors import CheckpointError, Diagnostic, PlanError, UsageError, VerifyError
+from migrate.formats.reader import Reader
+from migrate.planning.model import Plan, Task
+from migrate.planning.proof import after_probe, refuse_unproved
+from migrate.template import Template, abstract_template
+from migrate.template.user_code import load, running
+from migrate.tree import AbstractLeaf, KeyPath, format_path
+
+TOLERANCE = 1e-5
+"""How far outputs may be apart: the rounding of float32 in another order of operations, through some layers."""
+
+TRAINING = frozenset({"OptState", "OptArray", "OptVariable", "RngState", "RngKey", "RngCount"})
+"""Variables of NNX that no output of a model in evaluation depends on."""
+
+StrPath = str | os.PathLike[str]
+
+_END = object()
+
+_CONTRACT = "`def probe(old, model)` returns or yields pairs `(old, new)` or `(name, old, new)`"
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A probe that is to be run.
+
+    Attributes:
+      spec: `module:function`.
+      tolerance: how far outputs may be apart.
+    """
+
+    spec: str
+    tolerance: float = TOLERANCE
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.tolerance) and self.tolerance >= 0):
+            raise UsageError(InvalidUsage.at(f"{self.tolerance} is no tolerance", help="give a number such as 1e-5"))
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What a probe that passed has shown.
+
+    Attributes:
+      spec, tolerance: as in `Probe`.
+      pairs: how many pairs were compared.
+      largest: the largest difference among all of them.
+      seen: target leaves that are proved by it.
+    """
+
+    spec: str
+    tolerance: float
+    pairs: int
+    largest: float
+    seen: frozenset[KeyPath]
+
+
+def chosen_probe(plan: Plan, spec: str | None, tolerance: float, destination: StrPath) -> Probe | None:
+    """The probe that the caller names, or else the rule file; None where neither does. Its module is imported.
+
+    Raises:
+      UsageError: the tolerance is none, or there is no model that Orbax could restore (M412, M514).
+      CheckpointError: it cannot be imported or called (M514).
+    """
+    spec = spec or plan.rules.probe
+    if not spec:
+        return None
+    if plan.template is None:
+        advice = "give `--template module:callable`, or `target: {template: …}` in the rule file"
+        raise UsageError(InconclusiveProbe.at(f"the probe `{spec}` needs a model, and nothing says which", help=advice))
+    if is_single_file(destination) or Path(destination).is_file():
+        advice = "write a directory, probe that, and then the file by the same rules"
+        raise UsageError(
+            InconclusiveProbe.at(f"{destination} is a single file, of which Orbax restores no model", help=advice)
+        )
+    probe = Probe(spec, tolerance)
+    _function(spec)
+    return probe
+
+
+def run_probe(probe: Probe, reader: Reader, plan: Plan, checkpoint: Path) -> Probed:
+    """Runs a probe on the checkpoint that a plan has written.
+
+    Args:
+      probe: what to run.
+      reader: the source.
+      plan: names the template; says what is unproved.
+      checkpoint: what was written.
+
+    Raises:
+      CheckpointError: the probe cannot be imported, fails, or yields nothing that can be compared (M514).
+      VerifyError: outputs differ (M513), or the model cannot be restored (M505).
+    """
+    assert plan.template is not None
+    function = _function(probe.spec)
+    target = plan.rules.target
+    template = abstract_template(plan.template, target.args, target.layout or "state")
+    old, new = whole_tree(reader), RestoredModel(plan, checkpoint)
+    compared = [_judged(pair, probe, plan) for pair in _pairs(probe.spec, function, old, new.model())]
+    _refuse(compared, probe)
+    if new.has_floats and not _notices(probe, plan, _pairs(probe.spec, function, old, new.spoilt())):
+        message = f"`{probe.spec}` passes on a model of NaN as well: it proves nothing"
+        raise CheckpointError(
+            InconclusiveProbe.at(message, help="compare outputs of `model` with outputs of the old one")
+        )
+    names = {judged.name for judged in compared}
+    largest = max(judged.distance for judged in compared)
+    return Probed(probe.spec, probe.tolerance, len(compared), largest, seen_by_probe(template, names))
+
+
+def prove(
+    plan: Plan, probe: Probe | None, reader: Reader, checkpoint: Path, *, all_of_it: bool
+) -> tuple[Plan, Probed | None]:
+    """The plan with what a probe proves of it, and what the probe has shown.
+
+    Args:
+      plan: what was done.
+      probe: what to run; None for nothing.
+      reader: the source.
+      checkpoint: what was written.
+      all_of_it: whether leaves that stay unproved are an error.
+
+    Raises:
+      PlanError: some stay unproved (M309). Otherwise see `run_probe`.
+    """
+    probed = run_probe(probe, reader, plan, checkpoint) if probe else None
+    proved = after_probe(plan, probed.seen) if probed else plan
+    unproved = list(refuse_unproved(proved.tasks, probe.spec if probe else None)) if all_of_it else []
+    if unproved:
+        raise PlanError(*unproved)
+    return proved, probed
+
+
+def seen_by_probe(template: Template, names: Iterable[str]) -> frozenset[KeyPath]:
+    """The leaves of a template that a probe proves.
+
+    Args:
+      template: what the new model consists of.
+      names: the names of the pairs that were compared.
+    """
+    named, leaves = set(names), template.tree.leaves
+    models = {_part(template, path) for path, kind in template.variables.items() if kind not in TRAINING}
+    return frozenset(
+        path
+        for path, leaf in leaves.items()
+        if leaf.has_data and (format_path(path) in named or _computes(template, path, leaf, models))
+    )
+
+
+def _computes(template: Template, path: KeyPath, leaf: AbstractLeaf, models: set[str]) -> bool:
+    """Whether it belongs to a model; in a plain pytree, which has no Variables, all do but integers that count."""
+    variable = template.variables.get(path)
+    if variable is not None:
+        return variable not in TRAINING
+    if template.variables:
+        return _part(template, path) in models
+    return leaf.aval is not None and not (leaf.aval.shape == () and "int" in leaf.aval.dtype)
+
+
+def _part(template: Template, path: KeyPath) -> str:
+    return path[0] if template.parts else ""
+
+
+def _function(spec: str) -> Callable[[Any, Any], Any]:
+    found = load(spec, InconclusiveProbe)
+    if not callable(found):
+        raise CheckpointError(
+            InconclusiveProbe.at(f"`{spec}` is a {type(found).__name__}, not a function", help=_CONTRACT)
+        )
+    try:
+        inspect.signature(found).bind(None, None)
+    except TypeError as error:
+        raise CheckpointError(
+            InconclusiveProbe.at(f"`{spec}` does not take two arguments: {error}", help=_CONTRACT)
+        ) from None
+    except ValueError:  # built-in callables may have no signature
+        pass
+    function: Callable[[Any, Any], Any] = found
+    return function
+
+
+def _notices(probe: Probe, plan: Plan, pairs: Iterator[Pair]) -> bool:
+    """Whether a pair differs, or the probe cannot even go on."""
+    try:
+        with redirect_stderr(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return any(_judged(pair, probe, plan).problem for pair in pairs)
+    except CheckpointError:
+        return True
+
+
+def _pairs(spec: str, function: Callable[[Any, Any], Any], old: Any, model: Any) -> Iterator[Pair]:
+    """The pairs, one by one, so that no more than one pair of intermediate outputs has to be in memory."""
+    with running(spec, InconclusiveProbe):
+        given = function(old, model)
+        rest = iter((given,) if _is_one_pair(given) else given) if _is_iterable(given) else iter(())
+    if not _is_iterable(given):
+        raise CheckpointError(
+            InconclusiveProbe.at(f"`{spec}` returned {type(given).__name__}, no pairs", help=_CONTRACT)
+        )
+    number = 0
+    while True:
+        with running(spec, InconclusiveProbe):
+            found = next(rest, _END)
+        if found is _END:
+            break
+        number += 1
+        try:
+            yield Pair.read(found, number)
+        except PairError as error:
+            raise CheckpointError(InconclusiveProbe.at(f"`{spec}`: {error}", help=_CONTRACT)) from None
+    if not number:
+        raise CheckpointError(InconclusiveProbe.at(f"`{spec}` yielded no pair, which proves nothing", help=_CONTRACT))
+
+
+def _is_iterable(given: Any) -> bool:
+    return hasattr(given, "__iter__") and not hasattr(given, "shape") and not isinstance(given, str | dict)
+
+
+def _is_one_pair(given: Any) -> bool:
+    """Whether it is the pair itself, `return old_output, new_output`, and not a collection of pairs."""
+    return isinstance(given, tuple) and len(given) in (2, 3) and not any(isinstance(m, tuple | list) for m in given)
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A pair after it was compared; its arrays are let go."""
+
+    place: str
+    name: str
+    distance: float
+    problem: str | None
+    suspects: tuple[Task, ...]
+
+
+def _judged(pair: Pair, probe: Probe, plan: Plan) -> _Judged:
+    problem = pair.misfit()
+    distance = math.inf if problem else pair.distance()
+    if problem is None and distance > probe.tolerance:
+        nan = pair.count_nan()
+        beside = f" ({nan:,} of {pair.old.size:,} are NaN on one side only)" if nan else ""
+        problem = f"{pair.place}: max |old − new| = {distance:.3g} > {probe.tolerance:g}{beside}"
+    suspects = tuple(_suspects(pair.name, plan)) if problem else ()
+    return _Judged(pair.place, pair.name, distance, problem, suspects)
+
+
+def _suspects(name: str, plan: Plan) -> Iterator[Task]:
+    """Unproved tasks into leaves whose key path has the segments of a pair's name in a row."""
+    wanted = tuple(segment for segment in name.replace(".", "/").split("/") if segment)
+    for task in plan.tasks if wanted else ():
+        if task.proved == "none" and not task.follows and any(_contains(path, wanted) for path in task.targets):
+            yield task
+
+
+def _contains(path: KeyPath, wanted: KeyPath) -> bool:
+    return any(path[start : start + len(wanted)] == wanted for start in range(len(path) - len(wanted) + 1))
+
+
+def _refuse(compared: list[_Judged], probe: Probe) -> None:
+    """Shows the first pair that differs: what comes after it computes with what is wrong already."""
+    wrong = [judged for judged in compared if judged.problem]
+    if wrong:
+        raise VerifyError(_difference(wrong, compared, probe))
+
+
+def _difference(wrong: list[_Judged], compared: list[_Judged], probe: Probe) -> Diagnostic:
+    first = wrong[0]
+    before = compared.index(first)
+    agree = f"; the {before} before it agree" if before else ""
+    rules = {task.rule for task in first.suspects}
+    return OutputsDiffer.at(
+        f"`{probe.spec}`: {first.problem} (the first of {len(wrong)} that differ, of {len(compared)} pairs{agree})",
+        span=rules.pop() if len(rules) == 1 else None,
+        paths=[format_path(path) for task in first.suspects for path in task.targets],
+        help="look at the rules that fill this layer"
+        + ("; these of its leaves are unproved" if first.suspects else "; `apply -n -v` lists what is unproved"),
+    )

@@ -1,0 +1,90 @@
+"""The new model in memory, as its users will have it: restored by plain Orbax, put together by `nnx.merge`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from migrate.codes import VerificationFailed
+from migrate.engine.items import ItemPlan, item_plans
+from migrate.errors import VerifyError
+from migrate.planning.model import Plan
+from migrate.template.blueprint import ONLY, Blueprint, blueprints
+
+
+class RestoredModel:
+    """What the template's callable returns, with the values of the new checkpoint."""
+
+    def __init__(self, plan: Plan, checkpoint: Path) -> None:
+        """Restores the whole checkpoint to one device, whatever mesh it was laid out for.
+
+        Args:
+          plan: what was written; it has a template.
+          checkpoint: where it was written.
+
+        Raises:
+          CheckpointError: the template cannot be built (M408).
+          VerifyError: Orbax cannot restore the checkpoint for this template (M505).
+        """
+        assert plan.template is not None
+        target = plan.rules.target
+        parts = blueprints(plan.template, target.args, target.layout or "state")
+        items = item_plans(plan)
+        places = {ONLY: items[0]} if ONLY in parts else {item.name: item for item in items}
+        self._parts = {name: part for name, part in parts.items() if name in places}
+        self._saved = {name: _restored(plan, part, places[name], checkpoint) for name, part in self._parts.items()}
+
+    def model(self) -> Any:
+        """The model, or the dict or list of parts that the callable returns."""
+        return self._made(lambda saved: saved)
+
+    @property
+    def has_floats(self) -> bool:
+        """Whether any number in it can be NaN."""
+        import jax
+
+        return any(map(_can_be_nan, jax.tree.leaves(self._saved)))
+
+    def spoilt(self) -> Any:
+        """The same with NaN for every number that can be one."""
+        import jax
+
+        return self._made(lambda saved: jax.tree.map(_spoil, saved))
+
+    def _made(self, change: Callable[[Any], Any]) -> Any:
+        made = {name: part.assemble(change(self._saved[name])) for name, part in self._parts.items()}
+        return made.get(ONLY, made)
+
+
+def _restored(plan: Plan, part: Blueprint, item: ItemPlan, checkpoint: Path) -> Any:
+    import jax
+    import orbax.checkpoint as ocp
+
+    here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+
+    def placed(leaf: Any) -> Any:
+        struct = isinstance(leaf, jax.ShapeDtypeStruct)
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here) if struct else leaf
+
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            directory = item.directory(checkpoint).absolute()
+            return checkpointer.restore(directory, jax.tree.map(placed, part.abstract))
+    except (ValueError, KeyError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise VerifyError(
+            VerificationFailed.at(f"Orbax cannot restore {checkpoint} for `{plan.template}`: {reason}")
+        ) from None
+
+
+def _spoil(leaf: Any) -> Any:
+    import jax.numpy as jnp
+
+    return jnp.full_like(leaf, jnp.nan) if _can_be_nan(leaf) else leaf
+
+
+def _can_be_nan(leaf: Any) -> bool:
+    import jax.numpy as jnp
+
+    return not isinstance(leaf, str) and bool(jnp.issubdtype(jnp.result_type(leaf), jnp.inexact))

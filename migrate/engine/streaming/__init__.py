@@ -1,0 +1,1 @@
+"""Arrays that are read, transformed and written under a memory budget."""

@@ -1,0 +1,78 @@
+"""Proves that streamed leaves lie in DST as they were written: each is read back, and its digest compared."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from migrate import dtypes
+from migrate.engine.verification.findings import differs, refuse, report, structure_problems
+from migrate.engine.verification.stored_digests import stored_digests
+from migrate.errors import Diagnostic
+from migrate.events import Listener, ignore
+from migrate.formats.base import Location
+from migrate.formats.detect import open_reader
+from migrate.planning.model import Plan
+from migrate.tree import AbstractLeaf, KeyPath, stored_path
+
+
+def verify_digests(
+    plan: Plan,
+    destination: Path,
+    digests: Mapping[KeyPath, str],
+    *,
+    max_ram: int = 2 << 30,
+    jobs: int | None = None,
+    listener: Listener = ignore,
+) -> int:
+    """Reads arrays of DST and compares each with the digest that was computed when it was written.
+
+    Args:
+      plan: what was meant.
+      destination: what was written.
+      digests: what is to be read, by target key path.
+      max_ram: host bytes that may be in memory at once.
+      jobs: how many arrays are read at once; the CPU count by default.
+      listener: told about every array, by one thread at a time.
+
+    Returns:
+      The number of arrays that were compared.
+
+    Raises:
+      VerifyError: arrays differ, or leaves are missing or were never meant (M505).
+      CheckpointError: a chunk is missing or damaged.
+    """
+    locations, largest = _stored_arrays(plan, destination, digests)
+    problems: list[Diagnostic] = []
+    jobs = jobs or os.cpu_count() or 1
+    for path, found in stored_digests(locations, largest_chunk=largest, max_ram=max_ram, jobs=jobs):
+        if found != digests[path]:
+            problems.append(differs(path, "its digest is not that of what was written"))
+        report([path], plan, listener)
+    refuse(problems)
+    return len(digests)
+
+
+def _stored_arrays(plan: Plan, destination: Path, paths: Iterable[KeyPath]) -> tuple[Mapping[KeyPath, Location], int]:
+    """Where these arrays lie in DST, and the host bytes of the largest part that has to be decoded whole.
+
+    Raises:
+      VerifyError: leaves are missing, were never meant, or differ in shape or dtype.
+    """
+    reader = open_reader(destination, unbox="never")
+    with reader:
+        refuse(structure_problems(plan, reader.abstract()))
+        stored = {path: stored_path(path, plan.target.leaves[path]) for path in paths}
+        places = {path: reader.location(place) for path, place in stored.items()}
+        leaves = reader.abstract().tree.leaves
+    refuse(differs(path, "it is not stored as chunks") for path, place in places.items() if place is None)
+    largest = max((_part_bytes(leaves[place]) for place in stored.values()), default=0)
+    return {path: place for path, place in places.items() if place}, largest
+
+
+def _part_bytes(leaf: AbstractLeaf) -> int:
+    assert leaf.aval is not None
+    part = (leaf.storage and (leaf.storage.inner or leaf.storage.chunks)) or leaf.aval.shape
+    return math.prod(part) * dtypes.item_bytes(leaf.aval.dtype)

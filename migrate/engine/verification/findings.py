@@ -1,0 +1,61 @@
+"""What every verification says and counts: leaves that are missing, were never meant, or are not what the plan says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from migrate.codes import VerificationFailed
+from migrate.engine.items import ItemPlan, item_plans
+from migrate.errors import Diagnostic, VerifyError
+from migrate.events import LeafDone, Listener
+from migrate.formats.reader import AbstractCheckpoint
+from migrate.planning.model import Plan
+from migrate.tree import AbstractTree, KeyPath, format_path, stored_path
+
+SHOWN = 20
+"""Differences that are described one by one; the rest are counted."""
+
+
+def refuse(problems: Iterable[Diagnostic]) -> None:
+    """Ends a verification that found something.
+
+    Raises:
+      VerifyError: with the first problems in full, and the number of the others.
+    """
+    found = list(problems)
+    if found:
+        more = [VerificationFailed.at(f"{len(found) - SHOWN} more leaves differ")] if len(found) > SHOWN else []
+        raise VerifyError(*found[:SHOWN], *more)
+
+
+def report(paths: Iterable[KeyPath], plan: Plan, listener: Listener) -> None:
+    """Tells a listener that these leaves were compared."""
+    for path in paths:
+        listener(LeafDone("verify", path, plan.target.leaves[path].nbytes))
+
+
+def structure_problems(plan: Plan, found: AbstractCheckpoint) -> Iterator[Diagnostic]:
+    """Key paths, kinds, shapes and dtypes of DST against the plan's target."""
+    for item in item_plans(plan):
+        tree = found.items.get(item.name) if item.name else found.tree
+        if tree is None:
+            yield VerificationFailed.at(f"item `{item.name}` is missing", paths=[item.name])
+        else:
+            yield from _tree_problems(item, tree)
+
+
+def _tree_problems(item: ItemPlan, found: AbstractTree) -> Iterator[Diagnostic]:
+    expected = {stored_path(path, leaf): leaf for path, leaf in item.tree.leaves.items()}
+    for path, leaf in expected.items():
+        if path not in found.leaves:
+            yield differs(item.prefix + path, "it is missing")
+        elif str(found.leaves[path]) != str(leaf):
+            yield differs(item.prefix + path, f"it is {found.leaves[path]}, not {leaf}")
+    for path in found.leaves:
+        if path not in expected:
+            yield differs(item.prefix + path, "it was never meant to be there")
+
+
+def differs(path: KeyPath, how: str) -> Diagnostic:
+    """The finding about one leaf."""
+    return VerificationFailed.at(f"`{format_path(path)}`: {how}", paths=[format_path(path)])

@@ -1,0 +1,98 @@
+"""Proves that arrays that were taken over are the source's, without decoding one of their chunks.
+
+A chunk that was referred to has the same entry in both B-trees: one range of one file. A chunk that was copied has the
+same bytes. Array metadata differs in nothing but the shape.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import tensorstore as ts
+
+from migrate.codes import VerificationFailed
+from migrate.engine.linking.open_stores import open_folder
+from migrate.engine.linking.references import read_value, references, same_reference
+from migrate.engine.linking.relink import Link
+from migrate.errors import Diagnostic, VerifyError
+from migrate.formats.base import Location
+from migrate.tree import format_path
+
+SHOWN = 20
+"""Differences that are described one by one."""
+
+
+def check_links(links: Sequence[Link], destination: Path) -> int:
+    """Compares every array that was taken over with the source.
+
+    Returns:
+      The number of arrays that were compared.
+
+    Raises:
+      VerifyError: a chunk or metadata is missing or differs (M505).
+      CheckpointError: an index cannot be read.
+    """
+    problems: list[Diagnostic] = []
+    for name in dict.fromkeys(link.item.name for link in links):
+        mine = [link for link in links if link.item.name == name]
+        problems += _Comparison(mine, mine[0].item.directory(destination)).problems()
+    if problems:
+        raise VerifyError(*problems[:SHOWN])
+    return len(links)
+
+
+class _Comparison:
+    """One item of DST, opened beside the places that its arrays came from."""
+
+    def __init__(self, links: Sequence[Link], directory: Path) -> None:
+        self._links = links
+        self._directory = directory
+        self._context = ts.Context()
+        self._found = references(directory)
+        places = {place.base: place for link in links for place in link.places}
+        self._known = {base: references(base) for base, place in places.items() if place.ocdbt}
+        self._files = {base: open_folder(base, self._context) for base, place in places.items() if not place.ocdbt}
+
+    def problems(self) -> Iterator[Diagnostic]:
+        """One finding for each array that differs."""
+        for link in self._links:
+            problem = self._metadata_problem(link) or self._chunk_problem(link)
+            if problem:
+                yield VerificationFailed.at(f"`{format_path(link.path)}`: {problem}", paths=[format_path(link.path)])
+
+    def _metadata_problem(self, link: Link) -> str | None:
+        place = link.places[0]
+        wanted = self._source_value(place, place.prefix + link.metadata_key)
+        found = self._target_value(f"{link.prefix}{link.metadata_key}")
+        if wanted is None or found is None:
+            return "its array metadata is missing"
+        same = json.loads(found) == json.loads(link.metadata(wanted))
+        return None if same else "its array metadata is not that of the source"
+
+    def _source_value(self, place: Location, key: str) -> bytes | None:
+        if not place.ocdbt:
+            answer = self._files[place.base].read(key).result()
+            return answer.value if answer.state == "value" else None
+        entry = self._known[place.base].get(key)
+        return read_value(entry, place.base) if entry is not None else None
+
+    def _target_value(self, key: str) -> bytes | None:
+        entry = self._found.get(key)
+        return read_value(entry, self._directory) if entry is not None else None
+
+    def _chunk_problem(self, link: Link) -> str | None:
+        for place, key, new in link.moves():
+            if not self._same_chunk(place, key, new):
+                return f"chunk `{new}` does not hold the bytes of `{key}` in the source"
+        return None
+
+    def _same_chunk(self, place: Location, key: str, new: str) -> bool:
+        if not place.ocdbt:
+            copied = self._target_value(new)
+            return copied is not None and copied == self._source_value(place, key)
+        source, target = self._known[place.base].get(key), self._found.get(new)
+        if source is None or target is None:
+            return False
+        return same_reference(source, place.base, target, self._directory)

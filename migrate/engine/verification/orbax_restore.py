@@ -1,0 +1,78 @@
+"""Reading what was written through plain Orbax, some leaves at a time.
+
+Only Orbax's public API, none of our readers: if both sides of a verification came from one reader, a fault of the
+reader would cancel out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from orbax.checkpoint.metadata import StringMetadata
+
+from migrate.engine.verification.compare import Unrestorable
+
+
+class ReadBack:
+    """One pytree item, opened by Orbax."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory.absolute()
+        self._checkpointer = ocp.Checkpointer(ocp.PyTreeCheckpointHandler())
+        self._tree = self._checkpointer.metadata(self._directory).item_metadata.tree
+        self.names: frozenset[str] = frozenset(_by_name(self._tree))
+        """Stored names of all leaves with data that Orbax finds."""
+
+    def __enter__(self) -> ReadBack:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._checkpointer.close()
+
+    def restore(self, names: Collection[str]) -> Mapping[str, Any]:
+        """The values of some leaves, by stored name: NumPy arrays (typed keys as their words), and strings.
+
+        A leaf that Orbax cannot restore is there with the reason, as `Unrestorable`.
+        """
+        if not names:
+            return {}
+        try:
+            return self._restore(set(names))
+        except (ValueError, OSError, RuntimeError, KeyError) as error:
+            if len(names) == 1:
+                return dict.fromkeys(names, Unrestorable(str(error).split(" [", 1)[0]))
+        ordered = sorted(names)
+        middle = len(ordered) // 2
+        return {**self.restore(ordered[:middle]), **self.restore(ordered[middle:])}
+
+    def _restore(self, wanted: set[str]) -> Mapping[str, Any]:
+        item = jax.tree_util.tree_map_with_path(
+            lambda path, leaf: leaf if _name(path) in wanted else ocp.PLACEHOLDER, jax.tree.map(_stand_in, self._tree)
+        )
+        args = ocp.args.PyTreeRestore(item=item, restore_args=jax.tree.map(_restore_args, item))
+        restored = _by_name(self._checkpointer.restore(self._directory, args=args))
+        return {name: restored[name] for name in wanted}
+
+
+def _stand_in(metadata: Any) -> Any:
+    return "" if isinstance(metadata, StringMetadata) else 0
+
+
+def _restore_args(stand_in: Any) -> ocp.RestoreArgs:
+    return ocp.RestoreArgs(restore_type=np.ndarray) if stand_in == 0 else ocp.RestoreArgs()
+
+
+def _by_name(tree: Any) -> Mapping[str, Any]:
+    return {_name(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]}
+
+
+def _name(path: Any) -> str:
+    return ".".join(str(getattr(key, "key", getattr(key, "idx", getattr(key, "name", key)))) for key in path)

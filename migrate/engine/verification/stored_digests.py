@@ -1,0 +1,173 @@
+"""Digests of stored arrays, computed without holding any of them: what is cheap enough to be done after every write.
+
+A digest covers an array's bytes in C order, so an array larger than the limit is read in slabs that follow one
+another in that order.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from migrate.engine.linking.open_stores import open_array, reading_context
+from migrate.engine.staged_array import Digest
+from migrate.formats.base import Location
+from migrate.formats.files import explain_store_failure
+from migrate.tree import KeyPath
+
+Box = tuple[tuple[int, int], ...]
+"""A part of an array: where it begins and ends in each dimension."""
+
+_INDEX_CACHE_BYTES = 64 << 20
+_COPIES = 4
+"""How often a chunk is in memory while it is read: encoded, decoded, in place, and what the allocator holds back."""
+
+
+def stored_digests(
+    locations: Mapping[KeyPath, Location], *, largest_chunk: int, max_ram: int, jobs: int
+) -> Iterator[tuple[KeyPath, str]]:
+    """What `staged_array.digest` says of each array, several at once, in order.
+
+    Args:
+      locations: where the arrays lie.
+      largest_chunk: host bytes of the largest chunk of any of them, which has to be decoded whole.
+      max_ram: host bytes that may be in memory at once; one chunk and its encoded form always are.
+      jobs: at most so many arrays are read at once.
+
+    Raises:
+      CheckpointError: a chunk is missing or damaged.
+    """
+    arrays = _StoredArrays()
+    workers = max(1, min(jobs, len(locations), max_ram // (_COPIES * max(largest_chunk, 1))))
+    share = max_ram // workers
+    with ThreadPoolExecutor(workers, "digest") as pool:
+        coming = deque((path, pool.submit(arrays.digest, place, share)) for path, place in locations.items())
+        try:
+            while coming:
+                path, found = coming.popleft()
+                yield path, found.result()
+        finally:  # who stops listening waits for the arrays in flight, not for all of them
+            pool.shutdown(cancel_futures=True)
+
+
+class _StoredArrays:
+    """Opens stored arrays by their location, with one cache for the indexes of their databases; safe in threads."""
+
+    def __init__(self) -> None:
+        self._context = reading_context(0, _INDEX_CACHE_BYTES)
+
+    def open(self, location: Location) -> Any:
+        """The array as a TensorStore, of which nothing but its metadata was read.
+
+        Raises:
+          CheckpointError: there is no such array, or its metadata is damaged.
+        """
+        return open_array(location, self._context)
+
+    def digest(self, location: Location, max_ram: int) -> str:
+        """What `staged_array.digest` says of the array.
+
+        Args:
+          location: where the array lies.
+          max_ram: host bytes to hold at once; one chunk is decoded whole, whatever its size.
+
+        Raises:
+          CheckpointError: a chunk is missing or damaged.
+        """
+        array, found = self.open(location), Digest()
+        itemsize = array.dtype.numpy_dtype.itemsize
+        try:
+            for slab in slabs(array.shape, _chunk(array), itemsize, max(1, max_ram // 2)):
+                found.update(_read(array, slab, max_ram))
+        except (ValueError, OSError) as error:
+            explain_store_failure(error, location.base, f"the array `{location.name}`")
+        return str(found)
+
+
+def _read(array: Any, slab: Box, max_ram: int) -> np.ndarray[Any, Any]:
+    """A slab, of which only some chunks are decoded at once if all that it touches are too many."""
+    itemsize, chunk = array.dtype.numpy_dtype.itemsize, _chunk(array)
+    if _touched(slab, chunk) * itemsize <= max_ram // _COPIES:
+        whole: np.ndarray[Any, Any] = array[_index(slab)].read().result()
+        return whole
+    share = max_ram // (4 * _COPIES)
+    cell = _cell(chunk, array.shape, itemsize, share)
+    return _assemble(array, slab, cell, ahead=1 if math.prod(cell) * itemsize <= share else 0)
+
+
+def _assemble(array: Any, slab: Box, cell: Sequence[int], ahead: int) -> np.ndarray[Any, Any]:
+    """A slab from reads of one cell each, with `ahead` more of them under way than the one that is waited for."""
+    buffer = np.empty([end - begin for begin, end in slab], array.dtype.numpy_dtype)
+    origin = [begin for begin, _ in slab]
+    pending = deque[tuple[Box, Any]]()
+    for box in _boxes(slab, cell):
+        if len(pending) > ahead:
+            _place(buffer, origin, *pending.popleft())
+        pending.append((box, array[_index(box)].read()))
+    for box, request in pending:
+        _place(buffer, origin, box, request)
+    return buffer
+
+
+def _chunk(array: Any) -> tuple[int, ...]:
+    """The smallest part that can be decoded; a scalar has none."""
+    return tuple(array.chunk_layout.read_chunk.shape or array.shape)
+
+
+def _touched(slab: Box, chunk: Sequence[int]) -> int:
+    """Elements of all chunks in which a slab lies."""
+    sides = zip(slab, chunk, strict=True)
+    return math.prod(-(-end // size) * size - begin // size * size for (begin, end), size in sides)
+
+
+def _place(buffer: np.ndarray[Any, Any], origin: Sequence[int], box: Box, request: Any) -> None:
+    """Waits for a read and puts what it brings where it belongs."""
+    inside = tuple((begin - first, end - first) for (begin, end), first in zip(box, origin, strict=True))
+    buffer[_index(inside)] = request.result()
+
+
+def _index(box: Box) -> tuple[slice, ...]:
+    return tuple(slice(begin, end) for begin, end in box)
+
+
+def _cell(chunk: Sequence[int], shape: Sequence[int], itemsize: int, limit: int) -> tuple[int, ...]:
+    """As many whole chunks as fit into the limit, at least one: a request for each tiny chunk would take forever."""
+    cell = list(chunk)
+    for axis in reversed(range(len(cell))):
+        times = max(1, limit // (math.prod(cell) * itemsize))
+        cell[axis] *= min(times, -(-shape[axis] // cell[axis]))
+    return tuple(cell)
+
+
+def _boxes(slab: Box, cell: Sequence[int]) -> Iterator[Box]:
+    """The parts of a slab that lie in one cell of a grid each."""
+    sides = [
+        [(max(at, begin), min(at + size, end)) for at in range(begin // size * size, end, size)]
+        for (begin, end), size in zip(slab, cell, strict=True)
+    ]
+    yield from itertools.product(*sides)
+
+
+def slabs(shape: Sequence[int], chunk: Sequence[int], itemsize: int, limit: int) -> Iterator[Box]:
+    """Cuts an array into parts of at most `limit` bytes, in C order.
+
+    Parts end where chunks end if they can: a chunk that two of them share is decoded twice.
+    """
+    if not shape or math.prod(shape) * itemsize <= limit:
+        yield tuple((0, size) for size in shape)
+        return
+    row = math.prod(shape[1:]) * itemsize
+    if row > limit:
+        for i in range(shape[0]):
+            yield from (((i, i + 1), *rest) for rest in slabs(shape[1:], chunk[1:], itemsize, limit))
+        return
+    rows = limit // row
+    step = rows - rows % chunk[0] or rows
+    for i in range(0, shape[0], step):
+        yield ((i, min(i + step, shape[0])), *((0, size) for size in shape[1:]))

@@ -1,0 +1,99 @@
+"""Proves that what was written is what was meant: DST through plain Orbax against the rules applied to SRC again, bit
+for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from migrate.engine.items import ItemPlan, item_of, item_plans
+from migrate.engine.staged_array import stored_name
+from migrate.engine.streaming.pieces import batches
+from migrate.engine.verification.compare import Restored, differences
+from migrate.engine.verification.findings import refuse, report, structure_problems
+from migrate.engine.verification.orbax_restore import ReadBack
+from migrate.errors import Diagnostic
+from migrate.events import Listener, ignore
+from migrate.formats.detect import open_reader
+from migrate.formats.reader import Reader
+from migrate.planning.model import Plan
+from migrate.tree import KeyPath
+
+BATCH_BYTES = (32 << 20, 128 << 20)
+"""Leaves are restored together up to a size between these: each restore costs a walk over Orbax's whole tree, and a few
+batches are in memory at once.
+"""
+
+BATCHES = 64
+"""How many batches there are, if that is possible: the more leaves there are, the longer each walk takes."""
+
+T = TypeVar("T")
+
+
+def verify(plan: Plan, reader: Reader, destination: Path, *, listener: Listener = ignore) -> int:
+    """Restores every leaf through plain Orbax and compares it with the rules applied to the source again.
+
+    Args:
+      plan: what was meant.
+      reader: the source.
+      destination: what was written.
+      listener: told about every leaf.
+
+    Returns:
+      The number of leaves that were compared.
+
+    Raises:
+      VerifyError: leaves differ, are missing or were never meant (M505).
+    """
+    with open_reader(destination, unbox="never") as written:
+        refuse(structure_problems(plan, written.abstract()))
+    problems: list[Diagnostic] = []
+    compared = 0
+    with ExitStack() as stack:
+        items = item_plans(plan)
+        backs = {item.name: stack.enter_context(ReadBack(item.directory(destination))) for item in items}
+        for meant in stack.enter_context(one_ahead(batches(plan, reader, _batch_bytes(plan)))):
+            problems += differences(plan, meant, _restore(meant, items, backs))
+            compared += len(meant)
+            report(meant, plan, listener)
+    refuse(problems)
+    return compared
+
+
+def _batch_bytes(plan: Plan) -> int:
+    least, most = BATCH_BYTES
+    return min(max(plan.target.nbytes // BATCHES, least), most)
+
+
+@contextmanager
+def one_ahead(items: Iterator[T]) -> Iterator[Iterator[T]]:
+    """The same items, each computed in another thread while the one before it is in use; never more than one."""
+    with ThreadPoolExecutor(1, "verify") as pool:
+
+        def each() -> Iterator[T]:
+            coming = pool.submit(next, items, None)
+            while (item := coming.result()) is not None:
+                coming = pool.submit(next, items, None)
+                yield item
+                del item
+
+        yield each()
+
+
+def _restore(meant: Iterable[KeyPath], items: tuple[ItemPlan, ...], backs: Mapping[str, ReadBack]) -> Restored:
+    """The values of these leaves as plain Orbax gives them; leaves without data are not among them."""
+    owner = item_of(items)
+    restored: dict[KeyPath, Any] = {}
+    for item in items:
+        names = {
+            stored_name(inner, item.tree.leaves[inner]): path
+            for path in meant
+            if owner[path] is item and item.tree.leaves[inner := item.inner(path)].has_data
+        }
+        values = backs[item.name].restore(names.keys() & backs[item.name].names)
+        restored.update({names[name]: value for name, value in values.items()})
+    return restored

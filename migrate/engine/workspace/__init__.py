@@ -1,0 +1,1 @@
+"""The directory beside DST in which a run works, resumes and publishes."""

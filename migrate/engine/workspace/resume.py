@@ -1,0 +1,173 @@
+"""What of an earlier run of the same plan still holds, and what has to be done again.
+
+The plan's digest is about structure. Whether the staged values are still the right ones depends on more: the source's
+files, the codec, this program. Where any of it has changed, everything is staged again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import tensorstore as ts
+
+from migrate.codes import LeftoverWorkspace
+from migrate.engine.items import ItemPlan, item_of, item_plans
+from migrate.engine.linking.open_stores import open_database
+from migrate.engine.staged_array import StagedArray, stored_name
+from migrate.engine.workspace.directory import Workspace
+from migrate.engine.workspace.journal import read_journal
+from migrate.errors import Diagnostic
+from migrate.formats.flax.item import BESIDE
+from migrate.formats.reader import AbstractCheckpoint
+from migrate.formats.safetensors.item import is_safetensors_index
+from migrate.planning.model import Plan
+from migrate.tree import KeyPath
+from migrate.version import __version__
+
+Origin = Mapping[str, Any]
+
+StoredArrays = Callable[[ItemPlan, Path], Collection[str]]
+"""The names of the arrays that the store of an item, at that place, really has."""
+
+_METADATA_KEYS = (b".zarray", b"zarr.json")
+
+
+def origin(plan: Plan, compression: str | None) -> Origin:
+    """What staged arrays are made from; arrays of another origin are not gone on with.
+
+    Args:
+      plan: what is done.
+      compression: what arrays are encoded with.
+    """
+    return {
+        "plan": plan.digest,
+        "source": fingerprint(plan.source),
+        "compression": compression,
+        "migrate": __version__,
+    }
+
+
+def finished(plan: Plan, work: Workspace, now: Origin, stored: StoredArrays) -> Mapping[KeyPath, StagedArray]:
+    """The arrays that need not be staged again; where there are none, the working directory forgets the earlier run.
+
+    Leaves that the user's own code makes are not among them: nobody can see whether that code has changed.
+
+    Args:
+      plan: what is done.
+      work: where it is done; gets a note about what was found.
+      now: the origin of what is staged from now on.
+      stored: the names of the arrays that a store really has.
+    """
+    there_was_one = work.journal.exists()
+    named = read_journal(work.journal, now)
+    kept = _still_there(plan, work, named or {}, stored)
+    if not kept:
+        work.start_over()
+    if there_was_one:
+        work.notes.append(_note(plan, work, kept, changed=named is None))
+    return kept
+
+
+def _note(plan: Plan, work: Workspace, kept: Mapping[KeyPath, StagedArray], *, changed: bool) -> Diagnostic:
+    if changed:
+        why = "its source, its options or the version of migrate were other ones"
+        return LeftoverWorkspace.at(
+            f"nothing of an earlier run in {work.path} could be used: {why}", help="nothing is to be done"
+        )
+    of = sum(leaf.is_numeric for leaf in plan.target.leaves.values())
+    return LeftoverWorkspace.at(
+        f"went on from an earlier run, which had staged {len(kept)} of {of} arrays and numbers",
+        help="nothing is to be done",
+    )
+
+
+def _still_there(
+    plan: Plan, work: Workspace, named: Mapping[KeyPath, StagedArray], stored_arrays: StoredArrays
+) -> dict[KeyPath, StagedArray]:
+    if not named:
+        return {}
+    items = item_plans(plan)
+    if any(_has_nested_names(item) for item in items):
+        return {}
+    owner, made_by_code = item_of(items), set(_made_by_code(plan))
+    stored = {item.name: stored_arrays(item, work.store(item.name)) for item in items}
+    kept = {}
+    for path, staged in named.items():
+        leaf = plan.target.leaves.get(path)
+        if leaf is None or not leaf.is_numeric or path in made_by_code:
+            continue
+        item = owner[path]
+        if staged.name == stored_name(item.inner(path), leaf) and staged.name in stored[item.name]:
+            kept[path] = staged
+    return kept
+
+
+def _has_nested_names(item: ItemPlan) -> bool:
+    """Whether an array lies where the chunks of another do, as `a/b` beside `a`: writing one anew would clear both."""
+    names = {stored_name(path, leaf) for path, leaf in item.tree.leaves.items() if leaf.is_numeric}
+    return any(name[:end] in names for name in names for end, char in enumerate(name) if char == "/")
+
+
+def _made_by_code(plan: Plan) -> Iterator[KeyPath]:
+    for task in plan.tasks:
+        if any(step.op.runs_code for step in task.steps):
+            yield from task.targets
+    yield from (c.target for c in plan.created if c.init is not None and c.init.kind == "template")
+
+
+def database_arrays(store: Path) -> set[str]:
+    """The names of the arrays in a staging database; none where it is damaged, so that all are written again."""
+    if not (store / "manifest.ocdbt").exists():
+        return set()
+    try:
+        keys = open_database(store, ts.Context()).list().result()
+    except ValueError:
+        return set()
+    parts = (key.rpartition(b"/") for key in keys)
+    return {name.decode() for name, _, last in parts if last in _METADATA_KEYS}
+
+
+def fingerprint(source: AbstractCheckpoint) -> str:
+    """`sha256:` over the names, sizes and modification times of the source's files; no content is read."""
+    roots = [place for root in _roots(source) for place in (root, *_beside(root))]
+    lines = "\n".join(sorted(line for root in roots for line in _files(root)))
+    return f"sha256:{hashlib.sha256(os.fsencode(lines)).hexdigest()}"
+
+
+def _roots(source: AbstractCheckpoint) -> list[Path]:
+    """The step that was chosen, whatever its directory is called: others may come and go meanwhile."""
+    path = Path(source.path)
+    if source.step is None or not path.is_dir():
+        return [path]
+    chosen = [entry for entry in path.iterdir() if _step_number(entry.name) == source.step]
+    return chosen or [path]
+
+
+def _beside(root: Path) -> list[Path]:
+    """What belongs to a file: the arrays that Flax put beside it, the files that an index names."""
+    if is_safetensors_index(root):
+        return [root.parent]
+    arrays = root.with_name(f"{root.name}{BESIDE}")
+    return [arrays] if arrays.is_dir() else []
+
+
+def _step_number(name: str) -> int | None:
+    found = re.search(r"(\d+)$", name)
+    return int(found[1]) if found else None
+
+
+def _files(root: Path) -> Iterator[str]:
+    if not root.is_dir():
+        yield _identity(root, root.name)
+    for here, _, names in os.walk(root):
+        yield from (_identity(path, str(path.relative_to(root))) for path in (Path(here) / name for name in names))
+
+
+def _identity(path: Path, name: str) -> str:
+    stat = path.stat()
+    return f"{name}\t{stat.st_size}\t{stat.st_mtime_ns}"

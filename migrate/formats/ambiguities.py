@@ -1,0 +1,47 @@
+"""What a tree on disk no longer says about the tree that was saved, in words: kinds of sequences, empty states.
+
+Lists and tuples are written alike, and optimizers' empty states as None. Key paths come out the same; what a checkpoint
+that is written without a template then has is the reader's choice, and said here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from migrate.codes import UnknownNodeKind
+from migrate.errors import listed
+from migrate.tree import format_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from migrate.errors import Diagnostic
+    from migrate.tree import AbstractTree, KeyPath
+
+_NAMED = 3
+
+
+def losses(tree: AbstractTree) -> Iterator[Diagnostic]:
+    """A note for each kind of thing that had to be assumed."""
+    sequences = {path for path, kind in tree.containers.items() if kind == "list"}
+    if sequences:
+        yield _note(sorted(sequences), "could be lists or tuples when they were saved; taken for lists")
+    rows = sequences.union(_counted(tree))
+    holes = [path for path, leaf in tree.leaves.items() if leaf.kind == "none" and path[:-1] in rows]
+    if holes:
+        yield _note(holes, "could be None, () or an empty state when they were saved; taken for None")
+
+
+def _counted(tree: AbstractTree) -> list[KeyPath]:
+    """Dicts whose keys count from 0."""
+    keys: dict[KeyPath, set[str]] = {}
+    for path in tree.leaves:
+        for depth in range(len(path)):
+            keys.setdefault(path[:depth], set()).add(path[depth])
+    numbered = (path for path, names in keys.items() if "0" in names and names == set(map(str, range(len(names)))))
+    return [path for path in numbered if path not in tree.containers]
+
+
+def _note(paths: Sequence[KeyPath], what: str) -> Diagnostic:
+    names = [format_path(path) for path in paths]
+    return UnknownNodeKind.at(f"{listed(names, _NAMED)} {what}", paths=names)

@@ -1,0 +1,1 @@
+"""Msgpack files that Flax wrote."""

@@ -1,0 +1,91 @@
+"""Flax checkpoint files: what `flax.serialization.to_bytes` and `flax.training.checkpoints` wrote, under any file name.
+
+Arrays that were spread over several processes lie beside the file, in `<file>_gda/<key path>/` as zarr; the file then
+holds a placeholder for each of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from migrate.formats.ambiguities import losses
+from migrate.formats.base import Extent, Item, ItemInfo, Location
+from migrate.formats.files import is_dir, missing
+from migrate.formats.flax.msgpack import OUTSIDE, MsgpackFile
+from migrate.formats.orbax.tree import lost_values
+from migrate.formats.zarr.store import ZarrStore
+from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, Storage, format_path
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from migrate.formats.base import Value
+    from migrate.formats.zarr.metadata import ArrayMetadata
+
+
+BESIDE = "_gda"
+"""What the folder of arrays is called, after the name of its file."""
+
+
+class FlaxItem(Item):
+    """A msgpack file that is a whole checkpoint, with the folder of arrays beside it where there is one."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = MsgpackFile(path)
+        beside = path.with_name(f"{path.name}{BESIDE}")
+        self._outside = _outside(self._file)
+        if self._outside and not is_dir(beside):
+            names = [format_path(leaf) for leaf in self._outside]
+            raise missing(path, f"`{beside.name}`, which holds its arrays, is not beside it", paths=tuple(names))
+        self._store = ZarrStore(beside) if self._outside else None
+        arrays = self._read_array_metadata(beside)
+        tree = AbstractTree.build(
+            ((stored, self._leaf(stored, arrays)) for stored in self._file.nodes), self._file.containers
+        )
+        name = "flax msgpack and zarr" if self._outside else "flax msgpack"
+        era = "flax 0.5.3 or later" if self._outside else self._file.era
+        notes = (*self._file.notes, *losses(tree))
+        self.info = ItemInfo(name, tree, era=era, metadata=self._file.metadata, notes=notes)
+
+    def _read_array_metadata(self, beside: Path) -> Mapping[str, ArrayMetadata]:
+        arrays = self._store.metadata(list(self._outside.values())) if self._store else {}
+        lost = [path for path, name in self._outside.items() if name not in arrays]
+        if lost:
+            raise lost_values(beside, lost)
+        return arrays
+
+    def _leaf(self, stored: KeyPath, arrays: Mapping[str, ArrayMetadata]) -> AbstractLeaf:
+        if stored not in self._outside:
+            return self._file.leaf(stored)
+        array = arrays[self._outside[stored]]
+        return AbstractLeaf("array", array.aval, storage=Storage(array.driver, array.chunks, array.codec))
+
+    def load(self, stored: KeyPath) -> Value:
+        """One leaf's value; a missing chunk is never zeros, as Flax stored every one."""
+        if self._store and stored in self._outside:
+            return self._store.read(self._outside[stored], fill_missing=False)
+        return self._file.load(stored)
+
+    def extents(self, stored: KeyPath) -> tuple[Extent, ...] | None:
+        """Where the bytes of an array lie in the file."""
+        return None if stored in self._outside else self._file.extents(stored)
+
+    def release(self) -> None:
+        """Let go of the pages of the mapped file."""
+        self._file.release()
+
+    def location(self, stored: KeyPath) -> Location | None:
+        """Where the chunks of an array beside the file lie."""
+        if self._store is None or stored not in self._outside:
+            return None
+        return self._store.location(self._outside[stored], fill_missing=False, key_impl=None)
+
+
+def _outside(file: MsgpackFile) -> dict[KeyPath, str]:
+    """The folders of the arrays beside the file, by key path."""
+    return {
+        path: node.removeprefix(OUTSIDE)
+        for path, node in file.nodes.items()
+        if isinstance(node, str) and node.startswith(OUTSIDE)
+    }

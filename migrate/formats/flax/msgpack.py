@@ -1,0 +1,285 @@
+"""Msgpack files as Flax and early Orbax wrote them: leaves and values by stored key path.
+
+A leaf's value is a view of the mapped file, so that opening a checkpoint of any size costs its tree and reading costs
+what is touched. Lists, tuples and named tuples were turned into dicts when the file was written; that is how they come
+back.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from migrate import dtypes
+from migrate.codes import MissingPart, ReaderAssumption
+from migrate.errors import CheckpointError, Diagnostic
+from migrate.formats.base import Extent
+from migrate.formats.files import damaged, let_go, read_head, refuse_lfs_pointer, unknown_dtype
+from migrate.formats.flax.msgpack_index import ArrayBytes, Node, RawBytes, index
+from migrate.formats.stored_dtype import UnknownDtypeError, stored_dtype
+from migrate.tree import AbstractArray, AbstractLeaf, Container, KeyPath, Storage, format_path
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import numpy as np
+
+    from migrate.formats.base import Value
+
+CHUNKED = "__msgpack_chunked_array__"
+METADATA = "__migrate_metadata__"
+"""An entry of an array that is written in pieces, which Flax does not look at: custom metadata as JSON."""
+OUTSIDE = "//GDAPlaceholder:"
+"""What Flax wrote in place of an array that no single process could see; its key path follows."""
+PLACEHOLDERS = ("PLACEHOLDER://", "AGGREGATED://")
+"""What Orbax wrote in place of an array that lies beside the file; its name follows."""
+_NESTED: dict[type, Container] = {dict: "dict", list: "list", tuple: "tuple"}
+_PYTHON_DTYPES = {bool: "bool", int: "int64", float: "float64", complex: "complex128"}
+_INT64_END = 1 << 63
+_CONTAINERS = (0xC7, 0xC8, 0xC9, 0xD4, 0xD5, 0xD6, 0xD7, 0xD8, 0xDC, 0xDD)
+_KEYS = {bytes([tag]) for tag in (*range(0xA0, 0xC0), 0xC4, 0xC5, 0xC6, 0xD9, 0xDA, 0xDB)}
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkedArray:
+    """An array that was too large for one msgpack value: flat pieces, one after another."""
+
+    shape: tuple[int, ...]
+    pieces: tuple[ArrayBytes, ...]
+
+
+def looks_like_msgpack(path: Path) -> bool:
+    """Whether a file begins as a msgpack checkpoint does: a mapping with a text key, a list, or an extension type."""
+    head = read_head(path, 6)
+    if not head:
+        return False
+    tag = head[0]
+    key_at = 1 if 0x80 <= tag <= 0x8F else {0xDE: 3, 0xDF: 5}.get(tag)
+    if key_at is None:
+        return (0x90 <= tag <= 0x9F or tag in _CONTAINERS) and not head.startswith(b"\x93NUMPY")
+    return (len(head) == 1 and tag == 0x80) or head[key_at : key_at + 1] in _KEYS
+
+
+@dataclass(frozen=True, slots=True)
+class SavedSpec:
+    """A TensorStore specification in place of an array: T5X and the first Orbax pointed at its folder in this way."""
+
+    folder: str
+    dtype: str | None = None
+
+
+class MsgpackFile:
+    """One mapped msgpack file: its leaves, and their values by stored key path."""
+
+    def __init__(self, path: Path) -> None:
+        refuse_lfs_pointer(path)
+        self.path = path
+        self._data = _map(path)
+        self.nodes: dict[KeyPath, Node] = {}
+        self.containers: dict[KeyPath, Container] = {}
+        self.metadata: Mapping[str, Any] = {}
+        self.notes: list[Diagnostic] = []
+        self.named_tuples: list[KeyPath] = []
+        self._flatten((), index(self._data, path))
+        self._note_named_tuples()
+
+    def _note_named_tuples(self) -> None:
+        if self.named_tuples:
+            message = f"{len(self.named_tuples)} named tuples are stored as names, fields and values"
+            names = [format_path(path) for path in self.named_tuples]
+            self.notes.append(
+                ReaderAssumption.at(f"{message}, as Flax did up to 0.3.4; read as dicts of their fields", paths=names)
+            )
+
+    def _flatten(self, path: KeyPath, node: Node) -> None:
+        kind = _NESTED.get(type(node))
+        if kind == "dict" and CHUNKED in node:
+            node, kind = self._chunked(node), None
+        elif kind == "dict" and (spec := _saved_spec(node)) is not None:
+            node, kind = spec, None
+        elif kind == "dict" and (fields := _named_tuple(node)) is not None:
+            node = fields
+            self.named_tuples.append(path)
+        if kind is None or not node:
+            self.nodes[path] = node
+            return
+        if kind != "dict":
+            self.containers[path] = kind
+        for key, child in node.items() if isinstance(node, dict) else enumerate(node):
+            self._flatten((*path, str(key)), child)
+
+    def _chunked(self, node: dict[str, Node]) -> ChunkedArray:
+        shape, pieces = _in_order(node.get("shape")), _in_order(node.get("chunks"))
+        if METADATA in node:
+            self.metadata = self._custom_metadata(node[METADATA])
+        if not pieces or not all(isinstance(piece, ArrayBytes) for piece in pieces):
+            raise damaged(self.path, "the pieces of a large array are not there")
+        if not all(type(size) is int and size >= 0 for size in shape):
+            raise damaged(self.path, "the shape of a large array makes no sense")
+        return ChunkedArray(tuple(shape), tuple(pieces))
+
+    def leaf(self, path: KeyPath) -> AbstractLeaf:
+        """The leaf at a stored path; what it had to assume is appended to `notes`.
+
+        Raises:
+          CheckpointError: the leaf contradicts itself, or has a dtype that no array of JAX has.
+        """
+        node = self.nodes[path]
+        if isinstance(node, ArrayBytes | ChunkedArray | RawBytes):
+            return self._array_leaf(path, node)
+        self._refuse_outside_array(path, node)
+        if type(node) in _PYTHON_DTYPES:
+            wide = type(node) is int and node >= _INT64_END
+            dtype = "uint64" if wide else _PYTHON_DTYPES[type(node)]
+            return AbstractLeaf("scalar", AbstractArray((), dtype), storage=Storage("msgpack"))
+        if isinstance(node, str):
+            return AbstractLeaf("string", storage=Storage("msgpack", nbytes=len(node.encode())))
+        if node is None:
+            return AbstractLeaf("none")
+        return AbstractLeaf("empty", container=_NESTED[type(node)])
+
+    def _refuse_outside_array(self, path: KeyPath, node: Node) -> None:
+        """What stands for an array outside the file must not pass for a value when the file is opened alone."""
+        if isinstance(node, SavedSpec) or (isinstance(node, str) and node.startswith((OUTSIDE, *PLACEHOLDERS))):
+            message = f"`{format_path(path)}` of `{self.path}` only stands for an array, which is outside the file"
+            cure = f"open the directory `{self.path.parent}`, which the file is a part of"
+            raise CheckpointError(MissingPart.at(message, paths=(format_path(path),), help=cure))
+
+    def _array_leaf(self, path: KeyPath, node: ArrayBytes | ChunkedArray | RawBytes) -> AbstractLeaf:
+        pieces = _pieces(node)
+        stored = self._dtype(pieces[0].dtype, path)
+        name = dtypes.from_numpy(stored)
+        shape = node.shape if isinstance(node, ArrayBytes | ChunkedArray) else (node.nbytes,)
+        for piece in pieces:
+            if prod(piece.shape) * stored.itemsize != piece.nbytes or piece.dtype != pieces[0].dtype:
+                raise damaged(self.path, "an array has more or fewer bytes than its shape", paths=(format_path(path),))
+        nbytes = sum(piece.nbytes for piece in pieces)
+        if prod(shape) * stored.itemsize != nbytes:
+            raise damaged(self.path, "a large array's pieces do not make up its shape", paths=(format_path(path),))
+        self._note_assumption(path, node, pieces[0].dtype)
+        return AbstractLeaf("array", AbstractArray(shape, name), storage=Storage("msgpack", nbytes=nbytes))
+
+    def _dtype(self, text: str, path: KeyPath) -> np.dtype[Any]:
+        try:
+            return _numpy_dtype(text)
+        except UnknownDtypeError as error:
+            raise unknown_dtype(f"`{format_path(path)}`", text, paths=(format_path(path),)) from error
+
+    def _note_assumption(self, path: KeyPath, node: Node, text: str) -> None:
+        if isinstance(node, RawBytes):
+            message = f"`{format_path(path)}` is bare bytes, for which JAX has no dtype; read as uint8"
+        elif text in _ANONYMOUS:
+            message = (
+                f"`{format_path(path)}` was written without its dtype's name (`{text}`); read as {_ANONYMOUS[text]}"
+            )
+        else:
+            return
+        self.notes.append(ReaderAssumption.at(message, paths=(format_path(path),)))
+
+    def _custom_metadata(self, text: Node) -> Mapping[str, Any]:
+        try:
+            found = json.loads(text)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise damaged(self.path, f"its metadata are not JSON ({error})") from error
+        if not isinstance(found, dict):
+            raise damaged(self.path, "its metadata are not a JSON object")
+        return found
+
+    def extents(self, path: KeyPath) -> tuple[Extent, ...] | None:
+        """Where an array's bytes lie, one part after another; None for other leaves and for foreign byte order."""
+        node = self.nodes[path]
+        if (
+            not isinstance(node, ArrayBytes | ChunkedArray | RawBytes)
+            or not _numpy_dtype(_pieces(node)[0].dtype).isnative
+        ):
+            return None
+        return tuple(Extent(self.path, piece.offset, piece.nbytes) for piece in _pieces(node))
+
+    def load(self, path: KeyPath) -> Value:
+        """The value at a stored path; arrays are read-only views of the file where its layout allows it."""
+        node = self.nodes[path]
+        if isinstance(node, ArrayBytes | ChunkedArray | RawBytes):
+            return self._load_array(node)
+        return None if isinstance(node, dict | list | tuple) else node
+
+    def _load_array(self, node: ArrayBytes | ChunkedArray | RawBytes) -> Value:
+        import numpy as np
+
+        views = [
+            np.frombuffer(
+                self._data,
+                _numpy_dtype(piece.dtype),
+                count=prod(piece.shape),
+                offset=piece.offset if piece.nbytes else 0,
+            ).reshape(piece.shape)
+            for piece in _pieces(node)
+        ]
+        array = views[0] if isinstance(node, ArrayBytes | RawBytes) else np.concatenate(views).reshape(node.shape)
+        return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+    def release(self) -> None:
+        """Let go of the pages of the mapped file."""
+        let_go(self._data)
+
+    @property
+    def era(self) -> str:
+        """Before Flax 0.3.2 dtypes were written as `<f4`, since then as `float32`."""
+        texts = {_pieces(node)[0].dtype for node in self.nodes.values() if isinstance(node, ArrayBytes | ChunkedArray)}
+        if any(text[:1] in "<>|=" for text in texts):
+            return "flax before 0.3.2"
+        if self.named_tuples:
+            return "flax 0.3.2 to 0.3.4"
+        return "flax 0.3.2 or later" if texts else "flax"
+
+
+_ANONYMOUS = {"<V2": "bfloat16", "|V2": "bfloat16", "V2": "bfloat16", "|V1": "uint8", "<V1": "uint8", "<f1": "uint8"}
+"""Before Flax 0.3.2 a dtype was its `.str`, which extension types do not survive: of two bytes there was only one."""
+
+
+def _numpy_dtype(text: str) -> np.dtype[Any]:
+    return stored_dtype(_ANONYMOUS.get(text, text))
+
+
+def _pieces(node: ArrayBytes | ChunkedArray | RawBytes) -> tuple[ArrayBytes, ...]:
+    if isinstance(node, RawBytes):
+        return (ArrayBytes((node.nbytes,), "uint8", node.offset, node.nbytes),)
+    return node.pieces if isinstance(node, ChunkedArray) else (node,)
+
+
+def _in_order(node: Node) -> list[Node]:
+    """A tuple that was written as a dict of digits, or as itself."""
+    if isinstance(node, dict):
+        return [node.get(str(position)) for position in range(len(node))]
+    return list(node) if isinstance(node, list | tuple) else []
+
+
+def _named_tuple(node: dict[str, Node]) -> dict[str, Node] | None:
+    """The fields of a named tuple as Flax up to 0.3.4 wrote it."""
+    if node.keys() != {"name", "fields", "values"} or not isinstance(node["name"], str):
+        return None
+    names, values = _in_order(node["fields"]), _in_order(node["values"])
+    is_one = len(set(map(str, names))) == len(values) and all(isinstance(name, str) for name in names)
+    digits = all(isinstance(node[part], dict) for part in ("fields", "values")) and len(node["fields"]) == len(names)
+    return dict(zip(names, values, strict=True)) if is_one and digits else None
+
+
+def _saved_spec(node: dict[str, Node]) -> SavedSpec | None:
+    """The path of a specification was absolute, to a temporary directory, so that only its last part is of use."""
+    kvstore, dtype = node.get("kvstore"), node.get("dtype")
+    if "driver" not in node or not isinstance(kvstore, dict):
+        return None
+    place = kvstore.get("path", node.get("path"))
+    if not isinstance(place, str):
+        return None
+    return SavedSpec(place.rstrip("/").rpartition("/")[2], dtype if isinstance(dtype, str) else None)
+
+
+def _map(path: Path) -> mmap.mmap:
+    if path.stat().st_size == 0:
+        raise damaged(path, "it is empty")
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

@@ -1,0 +1,1 @@
+"""Orbax items, steps and metadata."""

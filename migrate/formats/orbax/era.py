@@ -1,0 +1,100 @@
+"""Which versions of Orbax can have written an item: every release that changed its files is told by what is there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from migrate.formats.files import is_dir, is_file, read_json_object
+from migrate.formats.flax.msgpack import SavedSpec
+from migrate.formats.orbax.metadata import parameter_name
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from migrate.formats.flax.msgpack import MsgpackFile
+    from migrate.formats.orbax.metadata import TreeMetadata
+    from migrate.formats.zarr.store import ZarrStore
+
+T5X = "t5x 2021 to 2023"
+_UNRECORDED = "orbax-checkpoint, before 0.4.3 or with its metadata lost"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is on disk about one item."""
+
+    folder: Path
+    declared: TreeMetadata | None
+    values: MsgpackFile | None
+    store: ZarrStore
+
+
+def describe_era(evidence: Evidence) -> str:
+    """The versions that can have written an item, in words; `orbax` was renamed `orbax-checkpoint` after 0.1.7."""
+    if evidence.declared is not None and evidence.values is not None:
+        return _with_both(evidence, evidence.declared)
+    if evidence.declared is not None:
+        return f"orbax-checkpoint {_with_metadata(evidence.folder, evidence.declared)}"
+    return _UNRECORDED if evidence.values is None else _with_values(evidence, evidence.values)
+
+
+def _with_metadata(folder: Path, declared: TreeMetadata) -> str:
+    """From 0.5.21 on; the latest change that left a trace decides, if the ones after it left none."""
+    steps = (
+        (is_file(folder / "commit_success.txt"), "0.12.3 or later"),
+        ("use_ocdbt" in declared.flags, "0.11.31 or later"),
+        (is_dir(folder / "array_metadatas"), "0.11.9 to 0.11.30"),
+        ("custom_metadata" in declared.flags, "0.11.1 to 0.11.8" if _has_jax_arrays(declared) else "0.11.1 to 0.11.30"),
+        ("store_array_data_equal_to_fill_value" in declared.flags, "0.10.1 to 0.11.0"),
+    )
+    return next((words for found, words in steps if found), "0.5.21 to 0.10.0")
+
+
+def _has_jax_arrays(declared: TreeMetadata) -> bool:
+    return any(leaf.value_type == "jax.Array" for leaf in declared.leaves)
+
+
+def _with_both(evidence: Evidence, declared: TreeMetadata) -> str:
+    """The tree in JSON and in msgpack: 0.4.3 to 0.5.20, and `StandardCheckpointer` since 0.3.4."""
+    folder, store = evidence.folder, evidence.store
+    if is_file(folder / "_CHECKPOINT_METADATA"):
+        return "orbax-checkpoint 0.5.11 to 0.5.20"
+    if store.is_ocdbt and not store.has_parts and (old := _old_sharding(folder, declared)) is not None:
+        return f"orbax-checkpoint {old}"
+    return f"orbax-checkpoint {'0.4.4' if store.has_parts else '0.4.3'} to 0.5.20"
+
+
+def _old_sharding(folder: Path, declared: TreeMetadata) -> str | None:
+    """The version by `_sharding`, which was not there at first, then had plain names, then empty entries."""
+    if not _has_jax_arrays(declared):
+        return None
+    if not is_file(folder / "_sharding"):
+        return "0.3.4 to 0.3.5"
+    entries = read_json_object(folder / "_sharding")
+    if any(parameter_name(leaf.path) in entries for leaf in declared.leaves):
+        return "0.4.0"
+    return "0.4.1 to 0.4.2" if "" in entries.values() else None
+
+
+def _with_values(evidence: Evidence, values: MsgpackFile) -> str:
+    """The tree in msgpack alone, up to 0.4.2: arrays inside, or one of the things that stood for an array outside."""
+    texts = [node for node in values.nodes.values() if isinstance(node, str)]
+    if any(isinstance(node, SavedSpec) for node in values.nodes.values()):
+        return T5X if is_t5x(values) else "orbax 0.0.1 to 0.0.13"
+    if any(text.startswith("AGGREGATED://") for text in texts):
+        return "orbax 0.0.19 to 0.0.20"
+    if not any(text.startswith("PLACEHOLDER://") for text in texts):
+        bare = any(is_file(evidence.folder / text / ".zarray") for text in texts if "/" not in text and len(text) < 250)
+        return "orbax 0.0.14 to 0.0.18" if bare else "orbax 0.0.1 to orbax-checkpoint 0.4.2"
+    if evidence.store.is_early:
+        return "orbax 0.1.7 or orbax-checkpoint 0.1.8, with tensorstore 0.1.35"
+    if evidence.store.is_ocdbt:
+        return f"orbax-checkpoint {'0.4.0' if is_file(evidence.folder / '_sharding') else '0.1.7'} to 0.4.2"
+    return "orbax 0.1.4 to orbax-checkpoint 0.4.2" if values.containers else "orbax 0.0.21 to orbax-checkpoint 0.4.2"
+
+
+def is_t5x(values: MsgpackFile) -> bool:
+    """Whether T5X itself wrote a file, which names its version beside the state and points at arrays in its own way."""
+    tops = {path[0] for path in values.nodes if path}
+    return tops == {"version", "optimizer"} and any(isinstance(node, SavedSpec) for node in values.nodes.values())

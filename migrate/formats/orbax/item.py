@@ -1,0 +1,275 @@
+"""Orbax item directories, every layout from 2022 on: one pytree, its tree in JSON or msgpack, its arrays in zarr."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from migrate import dtypes
+from migrate.codes import IgnoredFiles, ReaderAssumption
+from migrate.errors import listed
+from migrate.formats.ambiguities import losses
+from migrate.formats.base import Item, ItemInfo, Location
+from migrate.formats.files import children, is_dir, is_file
+from migrate.formats.flax.msgpack import MsgpackFile
+from migrate.formats.orbax import metadata as orbax_metadata
+from migrate.formats.orbax.era import T5X, Evidence, describe_era, is_t5x
+from migrate.formats.orbax.metadata import parameter_name
+from migrate.formats.orbax.tree import Inline, Nothing, Records, Source, StoredArray, Text, lost_values, outline
+from migrate.formats.zarr.metadata import METADATA_KEYS, ArrayMetadata
+from migrate.formats.zarr.store import ZarrStore
+from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, KeyPath, Kind, Sharding, Storage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import numpy as np
+
+    from migrate.errors import Diagnostic
+    from migrate.formats.base import Value
+
+_PYTHON_NUMBERS = ("bool", "int64", "float64", "complex128")
+_OWN_FILES = (
+    "_METADATA", "_sharding", "_CHECKPOINT_METADATA", "_strings.json", "array_metadatas", "checkpoint",
+    "commit_success.txt", "d", "manifest.ocdbt", "orbax.checkpoint",
+)  # fmt: skip
+
+
+def is_item(folder: Path) -> bool:
+    """Whether a directory holds one pytree, by what is in it."""
+    if any(is_file(folder / name) for name in ("_METADATA", "checkpoint", "manifest.ocdbt")):
+        return True
+    return is_dir(folder) and any(_is_part(child) for child in children(folder))
+
+
+def _is_part(child: Path) -> bool:
+    if child.name.startswith("ocdbt.process_"):
+        return is_file(child / "manifest.ocdbt")
+    return any(is_file(child / key) for key in METADATA_KEYS.values())
+
+
+class OrbaxItem(Item):
+    """One Orbax item directory; `handler` is the class that saved it, where the step around it says so."""
+
+    def __init__(self, folder: Path, handler: str | None = None) -> None:
+        self._folder = folder
+        declared = orbax_metadata.read_tree(folder)
+        self._values = MsgpackFile(folder / "checkpoint") if is_file(folder / "checkpoint") else None
+        self._store = ZarrStore(folder)
+        handler = handler or orbax_metadata.read_handlers(folder).get("")
+        found = outline(
+            Records(
+                folder,
+                declared,
+                self._values,
+                orbax_metadata.read_strings(folder),
+                self._store.names,
+                handler=handler,
+                t5x=self._values is not None and is_t5x(self._values),
+            )
+        )
+        self._sources = found.sources
+        self._arrays = self._read_array_metadata()
+        self._words = self._find_words()
+        self._fill_missing = declared is None or declared.fill_missing
+        self._impls, key_notes = self._find_key_impls()
+        tree = AbstractTree.build(self._leaves().items(), found.containers)
+        era = describe_era(Evidence(folder, declared, self._values, self._store))
+        self.info = ItemInfo(
+            format=self._format(era),
+            tree=tree,
+            era=era,
+            zarr3=any(array.driver == "zarr3" for array in self._arrays.values()),
+            metadata=orbax_metadata.read_custom_metadata(folder, declared),
+            notes=(
+                *self._store.notes,
+                *found.notes,
+                *key_notes,
+                *self._value_notes(),
+                *self._word_notes(),
+                *self._strays(),
+                *losses(tree),
+            ),
+        )
+
+    def _read_array_metadata(self) -> Mapping[str, ArrayMetadata]:
+        stored = {path: source.name for path, source in self._sources.items() if isinstance(source, StoredArray)}
+        arrays = self._store.metadata(list(stored.values()))
+        lost = [path for path, name in stored.items() if name not in arrays]
+        if lost:
+            raise lost_values(self._folder, lost)
+        return arrays
+
+    def _find_words(self) -> frozenset[str]:
+        """The names of the arrays of bfloat16 that are stored as uint16."""
+        named = (source.name for source in self._sources.values() if isinstance(source, StoredArray) and source.words)
+        return frozenset(name for name in named if self._arrays[name].aval.dtype == "uint16")
+
+    def _word_notes(self) -> list[Diagnostic]:
+        if not self._words:
+            return []
+        message = f"{len(self._words)} arrays of `{self._folder}` are uint16, as T5X stored bfloat16; read as bfloat16"
+        return [ReaderAssumption.at(message, paths=sorted(self._words))]
+
+    def _find_key_impls(self) -> tuple[dict[str, str], list[Diagnostic]]:
+        """The short names of the implementations of typed PRNG keys, by parameter name."""
+        found, notes = {}, []
+        for name, impl in orbax_metadata.read_key_impls(self._folder).items():
+            array = self._arrays.get(name)
+            if array is None:
+                continue
+            try:
+                short = dtypes.key_impl(dtypes.key_name(impl)) or impl
+            except KeyError:
+                short = ""
+            if array.aval.dtype == "uint32" and array.aval.shape[-1:] == (dtypes.KEY_WORDS.get(short),):
+                found[name] = short
+            else:
+                notes.append(
+                    ReaderAssumption.at(
+                        f"`{name}` is a PRNG key of the implementation `{impl}`; read as its plain words"
+                    )
+                )
+        return found, notes
+
+    def _leaves(self) -> dict[KeyPath, AbstractLeaf]:
+        shardings = orbax_metadata.read_shardings(self._folder, self._arrays)
+        leaves = {path: self._leaf(path, source) for path, source in self._sources.items()}
+        return {path: _with_sharding(leaf, self._sources[path], shardings) for path, leaf in leaves.items()}
+
+    def _leaf(self, path: KeyPath, source: Source) -> AbstractLeaf:
+        if isinstance(source, Nothing):
+            return source.leaf
+        if isinstance(source, Text):
+            return AbstractLeaf("string", storage=Storage("json", nbytes=len(source.value.encode())))
+        if isinstance(source, Inline):
+            assert self._values is not None
+            leaf = self._values.leaf(path)
+            return replace(leaf, kind="scalar") if source.scalar and _is_number(leaf) else leaf
+        return self._stored_leaf(source)
+
+    def _stored_leaf(self, source: StoredArray) -> AbstractLeaf:
+        array = self._arrays[source.name]
+        taken_over = self._is_movable(source.name) and not self._may_fill(source.name)
+        storage = Storage(
+            array.driver,
+            array.chunks,
+            array.codec,
+            inner=array.inner,
+            encoding=array.encoding if taken_over else None,
+            database=self._store.in_database(source.name),
+        )
+        kind: Kind = "scalar" if source.scalar and not array.aval.shape else "array"
+        aval = replace(array.aval, dtype="bfloat16") if source.name in self._words else array.aval
+        leaf = AbstractLeaf(kind, aval, storage=storage)
+        return key_leaf(leaf, self._impls[source.name]) if source.name in self._impls else leaf
+
+    def _format(self, era: str) -> str:
+        if era == T5X:
+            return "t5x zarr"
+        if self._store.is_ocdbt:
+            return "orbax ocdbt"
+        return "orbax zarr" if self._arrays or not self._values else "orbax msgpack"
+
+    def _value_notes(self) -> list[Diagnostic]:
+        return self._values.notes if self._values else []
+
+    def _strays(self) -> list[Diagnostic]:
+        """A note with the files that no part of the format is named after; a bare leaf's chunks have no such names."""
+        names = [*self._arrays, *map(parameter_name, self._sources)]  # of values in other files, an empty folder
+        parameters = {part for name in names for part in (name.split("/", 1)[0], name.split("\\", 1)[0])}
+        own = {*_OWN_FILES, *parameters}
+        strays = [
+            child.name
+            for child in children(self._folder)
+            if child.name not in own and not child.name.startswith("ocdbt.process_")
+        ]
+        return [ignored_files(self._folder, strays)] if strays and "" not in parameters else []
+
+    def load(self, stored: KeyPath) -> Value:
+        """One leaf's value; a scalar whose dtype is none of Python's own comes as a NumPy scalar of that dtype."""
+        source = self._sources[stored]
+        if isinstance(source, Text):
+            return source.value
+        if isinstance(source, Nothing):
+            return None
+        kind = self.info.tree.leaves[stored].kind
+        if isinstance(source, Inline):
+            assert self._values is not None
+            value = self._values.load(stored)
+        else:
+            value = self._read(source.name)
+        return _number(value) if kind == "scalar" else value
+
+    def _read(self, name: str) -> np.ndarray[Any, Any]:
+        array = self._store.read(name, fill_missing=self._may_fill(name))
+        if name in self._words:
+            return array.view(dtypes.to_numpy("bfloat16"))
+        return as_keys(array, self._impls[name]) if name in self._impls else array
+
+    def _is_movable(self, name: str) -> bool:
+        """Whether others than this reader make the right array of a parameter's chunks."""
+        return self._store.movable(name) and name not in self._words
+
+    def _may_fill(self, name: str) -> bool:
+        """Whether a missing chunk means zeros; without a fill value every version stored every chunk."""
+        return self._fill_missing and self._arrays[name].has_fill_value
+
+    def location(self, stored: KeyPath) -> Location | None:
+        """Where the chunks of an array lie."""
+        source = self._sources[stored]
+        if not isinstance(source, StoredArray) or not self._is_movable(source.name):
+            return None
+        name = source.name
+        return self._store.location(name, fill_missing=self._may_fill(name), key_impl=self._impls.get(name))
+
+
+def key_leaf(words: AbstractLeaf, impl: str) -> AbstractLeaf:
+    """The leaf of typed PRNG keys whose words are stored, by the short name of their implementation."""
+    assert words.aval is not None
+    assert words.storage is not None
+    return replace(
+        words,
+        kind="array",
+        aval=AbstractArray(words.aval.shape[:-1], dtypes.key_name(impl)),
+        storage=_without_words(words.storage),
+    )
+
+
+def _without_words(storage: Storage) -> Storage:
+    """How a typed key lies on disk, without the dimension of its words."""
+    inner = storage.inner[:-1] if storage.inner is not None else None
+    return replace(storage, chunks=(storage.chunks or ())[:-1], inner=inner)
+
+
+def ignored_files(folder: Path, names: list[str]) -> Diagnostic:
+    """The note that lists what was not opened."""
+    return IgnoredFiles.at(f"ignored in `{folder}`, as no part of the checkpoint: {listed(names, 10)}", paths=names)
+
+
+def _with_sharding(leaf: AbstractLeaf, source: Source, shardings: Mapping[str, Sharding]) -> AbstractLeaf:
+    if not isinstance(source, StoredArray) or source.name not in shardings:
+        return leaf
+    sharding = shardings[source.name]
+    rank = len(leaf.aval.shape) if leaf.aval else 0
+    return replace(leaf, sharding=replace(sharding, spec=sharding.spec[:rank]))  # a key's words are no dimension
+
+
+def _is_number(leaf: AbstractLeaf) -> bool:
+    return leaf.aval is not None and leaf.aval.shape == ()
+
+
+def _number(value: Any) -> Value:
+    import numpy as np
+
+    array = np.asarray(value)
+    return array.item() if array.dtype.name in _PYTHON_NUMBERS else array[()]
+
+
+def as_keys(words: np.ndarray[Any, Any], impl: str) -> np.ndarray[Any, Any]:
+    """Words of PRNG keys as one structured element per key."""
+    import numpy as np
+
+    keys: np.ndarray[Any, Any] = np.ascontiguousarray(words).view(dtypes.to_numpy(f"key<{impl}>"))
+    return keys.reshape(words.shape[:-1])

@@ -1,0 +1,130 @@
+"""The directory of one step: pytree items, JSON items, and what neither is.
+
+`CheckpointManager` wrote `default/` or items by name, Orbax's version 1 writes `pytree/` or `state/`; the names mean
+nothing here, each child is taken for what it contains.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from migrate.codes import NoCheckpoint, UnfinishedSave, UnknownItem
+from migrate.errors import CheckpointError, Diagnostic, did_you_mean
+from migrate.formats.files import children, is_dir, is_file, read_json, read_json_object, refuse_lost_zarrays
+from migrate.formats.orbax.item import OrbaxItem, ignored_files, is_item
+from migrate.formats.orbax.metadata import as_metadata, custom_metadata, read_custom_metadata, read_handlers
+from migrate.formats.orbax.random_key import RandomKeyItem, is_random_key
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from migrate.formats.base import Item
+
+_MARKERS = ("_CHECKPOINT_METADATA", "orbax.checkpoint", "commit_success.txt")
+_JSON_FILES = ("metadata", "metrics", "data.json")
+_ROOT_FILES = ("_ROOT_METADATA", "metadata")
+
+
+@dataclass(frozen=True)
+class StepContents:
+    """What one step holds.
+
+    Attributes:
+      items: the directories of its pytrees, by name.
+      extras: the content of its JSON items, by name.
+      handlers: the classes that saved its items, by name, as far as that is known.
+      metadata: its custom metadata.
+      notes: what was ignored.
+    """
+
+    items: Mapping[str, Path]
+    extras: Mapping[str, Any] = field(default_factory=dict)
+    handlers: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[Diagnostic, ...] = ()
+
+
+def is_step(folder: Path) -> bool:
+    """Whether a directory holds items."""
+    return is_dir(folder) and any(holds_item(child) for child in children(folder))
+
+
+def holds_item(folder: Path) -> bool:
+    """Whether a directory is an item: a pytree, an array or a random key."""
+    return is_dir(folder) and (is_item(folder) or is_random_key(folder))
+
+
+def open_item(folder: Path, handler: str | None = None) -> Item:
+    """The item in a directory that holds one.
+
+    Raises:
+      CheckpointError: with the cause and the cure.
+    """
+    return OrbaxItem(folder, handler) if is_item(folder) else RandomKeyItem(folder)
+
+
+def is_marked(folder: Path) -> bool:
+    """Whether a directory carries a file that Orbax puts into steps, and never into roots."""
+    return any(is_file(folder / marker) for marker in _MARKERS)
+
+
+def read_step(folder: Path) -> StepContents:
+    """What a step's directory holds.
+
+    Raises:
+      CheckpointError: an item's save was never finished, or a JSON file is damaged.
+    """
+    items, extras, others = {}, {}, []
+    for child in children(folder):
+        if ".orbax-checkpoint-tmp" in child.name:
+            message = f"`{child}` carries Orbax's temporary name: the save was never finished"
+            raise CheckpointError(UnfinishedSave.at(message, help="take an earlier step"))
+        if holds_item(child):
+            items[child.name] = child
+        elif (content := json_file(child)) is not None:
+            extras[child.name] = read_json(content)
+        elif child.name not in _MARKERS:
+            others.append(child.name)
+    notes = (ignored_files(folder, others),) if others else ()
+    return StepContents(items, extras, read_handlers(folder), read_custom_metadata(folder), notes)
+
+
+def json_file(folder: Path) -> Path | None:
+    """The file of a JSON item: the only one in its directory, but for the commit marker."""
+    if not is_dir(folder):
+        return None
+    files = [child for child in children(folder) if child.name not in _MARKERS]
+    return files[0] if len(files) == 1 and files[0].name in _JSON_FILES and is_file(files[0]) else None
+
+
+def choose_items(folder: Path, contents: StepContents, wanted: str | None) -> Mapping[str, Path]:
+    """All pytree items, of which a step with JSON may have none, or the wanted one.
+
+    Raises:
+      CheckpointError: there is nothing (M401), or none of this name (M406).
+    """
+    if wanted is None:
+        if not contents.items and not contents.extras:
+            refuse_lost_zarrays(folder)
+            raise CheckpointError(
+                NoCheckpoint.at(f"`{folder}` holds no pytree", help="see what is in it: `migrate inspect`")
+            )
+        return contents.items
+    if wanted in contents.items:
+        return {wanted: contents.items[wanted]}
+    kind = "its item of that name is JSON, which is carried over as it is" if wanted in contents.extras else None
+    known = f"it has {', '.join(f'`{name}`' for name in contents.items) or 'none'}"
+    hints = [hint for hint in (kind, did_you_mean(wanted, contents.items), known) if hint]
+    raise CheckpointError(UnknownItem.at(f"`{folder}` has no pytree item `{wanted}`", help="; ".join(hints)))
+
+
+def read_root_metadata(root: Path) -> dict[str, Any]:
+    """The custom metadata of a root, which up to Orbax 0.9 was a bare JSON file."""
+    for name in _ROOT_FILES:
+        file = root / "metadata" / name
+        if is_file(file):
+            content = read_json_object(file)
+            return as_metadata(custom_metadata(content) if name == "_ROOT_METADATA" else content)
+    return {}

@@ -1,0 +1,1 @@
+"""Safetensors files, alone or with an index."""

@@ -1,0 +1,1 @@
+"""Arrays in zarr chunks, in plain files or in OCDBT databases."""

@@ -1,0 +1,209 @@
+"""Where Orbax keeps array chunks: an OCDBT database, or one folder per parameter, or (after some bugs) both.
+
+The files on disk decide, not versions or flags. All metadata is read in one batch of concurrent requests; an array is
+opened only to read it. TensorStore does the reading, without JAX and without its devices.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from migrate.codes import ReaderAssumption
+from migrate.errors import Diagnostic
+from migrate.formats.base import Location, key_prefix
+from migrate.formats.files import (
+    bytes_below,
+    children,
+    damaged,
+    explain_store_failure,
+    is_dir,
+    is_file,
+    missing,
+    refuse_lfs_pointer,
+    unknown_dtype,
+)
+from migrate.formats.stored_dtype import UnknownDtypeError
+from migrate.formats.zarr import metadata as zarr_metadata
+from migrate.formats.zarr.key_places import (
+    STORE_ERRORS,
+    Database,
+    EarlyDatabase,
+    Folder,
+    LiteralFolder,
+    Nested,
+    Place,
+    Unmerged,
+)
+from migrate.formats.zarr.metadata import METADATA_KEYS, ArrayMetadata, Driver
+from migrate.formats.zarr.ocdbt_0_1_35 import is_early
+from migrate.formats.zarr.store_spec import array_spec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    import numpy as np
+
+_CACHE_BYTES = 64 << 20
+_BEST_RATIO = 50_000
+"""No codec in use packs more: a zstd block of 128 KiB takes at least four bytes."""
+_SMALL_BYTES = 64 << 20
+
+
+class ZarrStore:
+    """The arrays of one item directory, by parameter name; safe to use from several threads."""
+
+    def __init__(self, folder: Path) -> None:
+        import tensorstore as ts
+
+        self.folder = folder
+        self.notes: list[Diagnostic] = []
+        self._context = ts.Context({"cache_pool": {"total_bytes_limit": _CACHE_BYTES}})
+        self._found: dict[str, tuple[Place, ArrayMetadata]] = {}
+        self._folder = Folder(folder)
+        self._places: list[Place] = [*self._databases(), self._folder]
+
+    @property
+    def is_ocdbt(self) -> bool:
+        """Whether there is an OCDBT database."""
+        return self._places[0].ocdbt
+
+    @property
+    def is_early(self) -> bool:
+        """Whether TensorStore 0.1.35 wrote the database."""
+        return isinstance(self._places[0], EarlyDatabase)
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether every process wrote a database of its own."""
+        return any(is_file(child / "manifest.ocdbt") for child in children(self.folder))
+
+    def _databases(self) -> list[Place]:
+        if is_file(self.folder / "manifest.ocdbt"):
+            return [self._database(self.folder)]
+        if _is_database_folder(self.folder / "d"):
+            raise missing(self.folder, "the database's `manifest.ocdbt` is not there")
+        parts = [child for child in children(self.folder) if is_file(child / "manifest.ocdbt")]
+        if not parts:
+            return []
+        names = ", ".join(f"`{part.name}`" for part in parts[:10])
+        message = f"the databases of the processes that saved `{self.folder}` were never merged; read together: {names}"
+        self.notes.append(ReaderAssumption.at(message))
+        databases = [self._database(part) for part in parts]
+        return [Unmerged(self.folder, databases)] if len(parts) > 1 else databases
+
+    def _database(self, folder: Path) -> Place:
+        refuse_lfs_pointer(folder / "manifest.ocdbt")
+        return EarlyDatabase(folder) if is_early(folder) else Database(folder)
+
+    def metadata(self, names: Sequence[str]) -> dict[str, ArrayMetadata]:
+        """The metadata of those parameters that there are; no chunk is read.
+
+        Raises:
+          CheckpointError: a file is damaged or a git-LFS pointer, a name leads out of the checkpoint, a dtype is
+            unknown.
+        """
+        wanted = [name for name in names if name not in self._found]
+        for place in self._places:
+            self._look(place, wanted)
+            wanted = [name for name in wanted if name not in self._found]
+        self._look_further(wanted)
+        return {name: self._found[name][1] for name in names if name in self._found}
+
+    def _look(self, place: Place, names: list[str]) -> None:
+        self._found.update({name: (place, found) for name, found in self._read_metadata(place, names)})
+
+    def _look_further(self, names: list[str]) -> None:
+        """Where some versions put the parameters whose names have slashes or backslashes."""
+        subfolders = sorted(
+            {name.rpartition("/")[0] for name in names if "/" in name and self._folder.holds(name, up=1)}
+        )
+        for subfolder in subfolders:
+            if is_file(self.folder / subfolder / "manifest.ocdbt"):
+                nested = Nested(self._database(self.folder / subfolder), subfolder)
+                self._look(nested, [name for name in names if name.rpartition("/")[0] == subfolder])
+        literal = [name for name in names if "\\" in name]
+        if literal:
+            self._look(LiteralFolder(self.folder), literal)
+
+    def _read_metadata(self, place: Place, names: list[str]) -> Iterable[tuple[str, ArrayMetadata]]:
+        if place is self._folder:
+            names = [name for name in names if self._folder.holds(name)]
+        for driver, key in METADATA_KEYS.items():
+            keys = [f"{key_prefix(place.stored_name(name))}{key}" for name in names]
+            answers = place.read(keys, self._context) if keys else []
+            for name, content in zip(names, answers, strict=True):
+                if content is not None:
+                    yield name, self._parse(name, driver, content)
+            names = [name for name, content in zip(names, answers, strict=True) if content is None]
+
+    def _parse(self, name: str, driver: Driver, content: bytes) -> ArrayMetadata:
+        try:
+            return zarr_metadata.parse(content, driver)
+        except UnknownDtypeError as error:
+            raise unknown_dtype(f"`{self.folder / name / METADATA_KEYS[driver]}`", error) from error
+        except ValueError as error:
+            where = self.folder / name / METADATA_KEYS[driver]
+            refuse_lfs_pointer(where)
+            raise damaged(where, f"it does not describe an array ({error})") from error
+
+    def names(self) -> list[str]:
+        """Every parameter's name, for checkpoints that have no other record of them."""
+        found = [key.rpartition("/") for place in self._places for key in place.keys(self._context)]
+        return sorted({name for name, _, key in found if key in METADATA_KEYS.values()})
+
+    def movable(self, name: str) -> bool:
+        """Whether a parameter's chunks can be found without this reader; its metadata must have been asked for."""
+        return self._found[name][0].movable
+
+    def in_database(self, name: str) -> bool:
+        """Whether a parameter's chunks are entries of an OCDBT database; its metadata must have been asked for."""
+        place = self._found[name][0]
+        return place.ocdbt and place.movable
+
+    def location(self, name: str, *, fill_missing: bool, key_impl: str | None) -> Location | None:
+        """Where a parameter's chunks lie, if others can find them; its metadata must have been asked for.
+
+        Raises:
+          CheckpointError: the array claims more than the files can hold.
+        """
+        place, found = self._found[name]
+        self._refuse_empty_claim(name, found)
+        if not place.movable:
+            return None
+        return Location(place.path, place.ocdbt, place.stored_name(name), found.driver, fill_missing, key_impl)
+
+    def read(self, name: str, *, fill_missing: bool) -> np.ndarray[Any, Any]:
+        """A parameter's whole array, as it is stored; its metadata must have been asked for.
+
+        Raises:
+          CheckpointError: a chunk is missing or damaged, or the array claims more than the files can hold.
+        """
+        import tensorstore as ts
+
+        place, found = self._found[name]
+        self._refuse_empty_claim(name, found)
+        kvstore, context = place.kvstore(key_prefix(place.stored_name(name)), self._context)
+        spec = array_spec(kvstore, found.driver, fill_missing=fill_missing and place.movable)
+        try:
+            array: np.ndarray[Any, Any] = ts.open(spec, open=True, read=True, context=context).result().read().result()
+        except STORE_ERRORS as error:
+            explain_store_failure(error, self.folder, f"the array `{name}`")
+        return array
+
+    def _refuse_empty_claim(self, name: str, found: ArrayMetadata) -> None:
+        """Refuse to allocate what no file of this checkpoint can fill."""
+        claimed = found.aval.nbytes
+        if claimed > _SMALL_BYTES and claimed > self._stored_bytes * _BEST_RATIO:
+            why = f"`{name}` claims {claimed} bytes, and all its files together have {self._stored_bytes}"
+            raise damaged(self.folder, why, paths=(name,))
+
+    @cached_property
+    def _stored_bytes(self) -> int:
+        return bytes_below(self.folder)
+
+
+def _is_database_folder(folder: Path) -> bool:
+    """Whether `d/` is OCDBT's data and not a parameter that is called `d`."""
+    return is_dir(folder) and not any(is_file(folder / key) for key in METADATA_KEYS.values())

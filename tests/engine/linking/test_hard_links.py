@@ -1,0 +1,86 @@
+"""A second name for a file's bytes: a hard link where it can be, whatever the file system offers else."""
+
+import errno
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from migrate.engine.linking import hard_links as links
+from migrate.engine.linking.hard_links import link_file
+
+
+@pytest.fixture
+def source(tmp_path):
+    path = tmp_path / "data"
+    path.write_bytes(os.urandom(5000))
+    return path
+
+
+def test_on_one_file_system_it_is_a_hard_link(source, tmp_path):
+    assert "link" == link_file(source, tmp_path / "new")
+    assert source.stat().st_ino == (tmp_path / "new").stat().st_ino
+
+
+def test_a_symbolic_link_is_followed_to_the_file(source, tmp_path):
+    (tmp_path / "alias").symlink_to(source)
+    link_file(tmp_path / "alias", tmp_path / "new")
+    assert not (tmp_path / "new").is_symlink()
+    assert source.stat().st_ino == (tmp_path / "new").stat().st_ino
+
+
+def test_on_another_file_system_the_bytes_are_copied(source):
+    elsewhere = f"/dev/shm/migrate-test-{os.getpid()}"
+    if not os.path.isdir("/dev/shm") or os.stat("/dev/shm").st_dev == source.stat().st_dev:
+        pytest.skip("there is no second file system here")
+    try:
+        assert link_file(source, Path(elsewhere)) in ("clone", "copy")
+        assert source.read_bytes() == Path(elsewhere).read_bytes()
+    finally:
+        os.unlink(elsewhere)
+
+
+@pytest.mark.parametrize("code", [errno.EXDEV, errno.EPERM, errno.EMLINK])
+def test_where_links_are_refused_the_bytes_are_copied(source, tmp_path, monkeypatch, code):
+    def refuse(*_args, **_options):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "link", refuse)
+    assert link_file(source, tmp_path / "new") in ("clone", "copy")
+    assert source.read_bytes() == (tmp_path / "new").read_bytes()
+
+
+def test_other_failures_are_failures(source, tmp_path):
+    (tmp_path / "new").write_bytes(b"")
+    with pytest.raises(FileExistsError):
+        link_file(source, tmp_path / "new")
+
+
+def test_a_copy_that_is_cut_short_is_not_there(source, tmp_path, monkeypatch):
+    def cut(_source, draft):
+        Path(draft).write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(links, "_fill", lambda *_: "copy")
+    monkeypatch.setattr(shutil, "copyfile", cut)
+    with pytest.raises(OSError, match="No space left"):
+        link_file(source, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+    monkeypatch.undo()
+    monkeypatch.setattr(os, "link", refuse)
+    link_file(source, tmp_path / "new")
+    assert source.read_bytes() == (tmp_path / "new").read_bytes()
+
+
+def refuse(*_args, **_options):
+    raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+
+def test_a_copy_replaces_nothing(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "link", refuse)
+    (tmp_path / "new").write_bytes(b"mine")
+    with pytest.raises(FileExistsError):
+        link_file(source, tmp_path / "new")
+    assert b"mine" == (tmp_path / "new").read_bytes()

@@ -1,0 +1,171 @@
+"""References: every key of a database with the range that holds its value, and when two ranges are one."""
+
+import os
+import time
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tensorstore as ts
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from migrate.engine.linking.references import Reference, _reference, read_value, references, same_reference
+from migrate.errors import CheckpointError
+from tests.engine.sources import every_kind, save
+
+CONFIG = {"max_inline_value_bytes": 16, "max_decoded_node_bytes": 1000}
+
+
+def database(path, context=None, config=CONFIG):
+    """A database whose nodes are small, so that a few dozen keys make a tree of several levels."""
+    spec = {"driver": "ocdbt", "base": {"driver": "file", "path": f"{path}/"}, "config": config}
+    return ts.KvStore.open(spec, context=context).result()
+
+
+def fill(store, values):
+    transaction = ts.Transaction()
+    for request in [store.with_transaction(transaction).write(key, value) for key, value in values.items()]:
+        request.result()
+    transaction.commit_async().result()
+
+
+def values_of(directory):
+    return {key: read_value(reference, directory) for key, reference in references(directory).items()}
+
+
+def stored(directory):
+    store = database(directory, config={})
+    return {key.decode(): store.read(key).result().value for key in store.list().result()}
+
+
+def test_what_dump_prints_is_what_is_parsed_here(tmp_path):
+    """TensorStore calls the form of a dump unstable: when it changes, this says so before anything else does."""
+    fill(database(tmp_path), {"a": b"short", "b": b"long" * 9})
+    base = ts.KvStore.open(f"file://{tmp_path}/").result()
+    version = ts.ocdbt.dump(base).result()["versions"][-1]
+    assert "btreenode::d/" == version["root"]["location"][:13]
+    node = ts.ocdbt.dump(base, node=version["root"]["location"]).result()
+    assert {"entries", "height"} == set(node)
+    assert 0 == node["height"]
+    inline, indirect = node["entries"]
+    assert {"key": b"a", "inline_value": b"short"} == inline
+    assert {"key", "indirect_value"} == set(indirect)
+    kind, root, file, offset, length = indirect["indirect_value"].split(":")
+    assert ("value", "", "d/", "0", "36") == (kind, root, file[:2], offset, length)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.dictionaries(st.text("ab/%:ü.0", min_size=1, max_size=9), st.binary(max_size=40), max_size=60))
+def test_following_every_reference_gives_what_the_database_gives(tmp_path_factory, values):
+    folder = tmp_path_factory.mktemp("store")
+    fill(database(folder), {"z": b"", **values})
+    assert stored(folder) == values_of(folder)
+
+
+def test_a_tree_of_several_levels_is_walked_whole(tmp_path):
+    values = {f"layer_{i}.kernel/{j}.0": os.urandom(i) for i in range(40) for j in range(20)}
+    fill(database(tmp_path), values)
+    base = ts.KvStore.open(f"file://{tmp_path}/").result()
+    assert 1 <= ts.ocdbt.dump(base).result()["versions"][-1]["root_height"]
+    assert values == values_of(tmp_path)
+
+
+def test_values_in_a_database_below_have_the_path_from_the_top(tmp_path):
+    context, child = ts.Context(), tmp_path / "ocdbt.process_0:%" / "sub"
+    values = {f"k{i:03}": os.urandom(i) for i in range(60)}
+    fill(database(child, context), values)
+    source, target, transaction = database(child, context), database(tmp_path, context), ts.Transaction(atomic=True)
+    source.experimental_copy_range_to(target.with_transaction(transaction)).result()
+    transaction.commit_async().result()
+    assert values == values_of(tmp_path)
+    assert {"ocdbt.process_0:%"} == {r.file.split("/")[0] for r in references(tmp_path).values() if r.inline is None}
+
+
+def test_every_chunk_of_an_orbax_checkpoint_is_found(tmp_path):
+    source = save(tmp_path / "old", {**every_kind(), "big": jnp.arange(100_000.0)})
+    assert stored(source) == values_of(source)
+    assert references(source)["big/0"].file.startswith("ocdbt.process_0/d/")
+
+
+def test_a_database_from_which_all_was_deleted_has_no_references(tmp_path):
+    fill(database(tmp_path), {"a": b"1"})
+    database(tmp_path).delete_range(ts.KvStore.KeyRange()).result()
+    assert {} == references(tmp_path)
+
+
+def test_no_database_is_an_error_with_the_directory(tmp_path):
+    with pytest.raises(CheckpointError, match=tmp_path.name) as failure:
+        references(tmp_path)
+    assert ["M403"] == [d.code for d in failure.value.diagnostics]
+
+
+def test_a_truncated_index_is_an_error(tmp_path):
+    fill(database(tmp_path), {f"k{i}": b"v" * i for i in range(40)})
+    for file in (tmp_path / "d").iterdir():
+        os.truncate(file, 5)
+    with pytest.raises(CheckpointError) as failure:
+        references(tmp_path)
+    assert ["M404"] == [d.code for d in failure.value.diagnostics]
+
+
+@pytest.mark.parametrize("file", ["..%2Fother/:d/ab", ":..%2Fab", "/etc/:passwd", "a/../../:b"])
+def test_a_reference_out_of_the_checkpoint_is_refused(tmp_path, file):
+    with pytest.raises(CheckpointError, match="outside"):
+        _reference({"indirect_value": f"value:{file}:0:9"}, tmp_path)
+
+
+def test_ten_thousand_keys_take_well_under_a_second(tmp_path):
+    fill(database(tmp_path), {f"layer_{i}.kernel/0.0": b"v" * (i % 40) for i in range(10_000)})
+    start = time.monotonic()
+    found = references(tmp_path)
+    assert 10_000 == len(found)
+    assert time.monotonic() - start < 10  # 0.1 s where nothing else runs
+
+
+@pytest.fixture
+def written(tmp_path):
+    (tmp_path / "a").write_bytes(bytes(range(200)))
+    return tmp_path
+
+
+def test_one_range_of_one_file_is_the_same_and_is_not_opened(written):
+    os.link(written / "a", written / "b")
+    (written / "elsewhere").mkdir()
+    os.rename(written / "b", written / "elsewhere" / "b")
+    missing_bytes = 10**12  # reading them would fail: nothing may be read
+    a, b = Reference("a", 4, missing_bytes), Reference("b", 4, missing_bytes)
+    assert same_reference(a, written, b, written / "elsewhere")
+
+
+def test_another_range_of_one_file_is_another_value(written):
+    assert not same_reference(Reference("a", 0, 9), written, Reference("a", 1, 9), written)
+    assert not same_reference(Reference("a", 0, 9), written, Reference("a", 0, 8), written)
+
+
+def test_a_copied_file_is_compared_byte_by_byte(written):
+    whole = np.random.default_rng(0).integers(0, 256, 3 << 20, np.uint8)
+    changed = whole.copy()
+    changed[-1] ^= 1
+    (written / "one").write_bytes(whole.tobytes())
+    (written / "copy").write_bytes(whole.tobytes())
+    (written / "changed").write_bytes(changed.tobytes())
+    one = Reference("one", 0, whole.size)
+    assert same_reference(one, written, Reference("copy", 0, whole.size), written)
+    assert not same_reference(one, written, Reference("changed", 0, whole.size), written)
+
+
+def test_a_copy_that_ends_too_early_is_an_error(written):
+    (written / "short").write_bytes(bytes(range(100)))
+    with pytest.raises(CheckpointError, match="short"):
+        same_reference(Reference("a", 0, 200), written, Reference("short", 0, 200), written)
+
+
+def test_inline_values_are_compared_themselves(written):
+    def inline(value):
+        return Reference("", 0, len(value), value)
+
+    assert same_reference(inline(b"abc"), written, inline(b"abc"), written)
+    assert not same_reference(inline(b"abc"), written, inline(b"abd"), written)
+    assert same_reference(inline(bytes(range(5))), written, Reference("a", 0, 5), written)
+    assert same_reference(inline(b""), written, inline(b""), written)

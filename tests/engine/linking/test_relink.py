@@ -1,0 +1,208 @@
+"""Relinking and streaming give bit-equal checkpoints; relinking touches no array byte and needs no source later."""
+
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+import tensorstore as ts
+from orbax.checkpoint.experimental import v1
+
+from migrate.engine import run
+from migrate.engine.items import item_of, item_plans
+from migrate.engine.linking.relink import find_links
+from migrate.engine.verification.links import check_links
+from migrate.errors import CheckpointError, VerifyError
+from migrate.planning.planner import make_plan
+from migrate.rules.loader import parse_rules
+from tests.engine.sources import opened
+
+LAYERS = 3
+
+
+def layer(seed, dtype):
+    """Arrays of one layer; every value differs from every other layer's."""
+    kernel = (np.arange(24).reshape(4, 6) + 100 * seed).astype(np.float32)
+    return {"kernel": jnp.asarray(kernel).astype(dtype), "bias": jnp.full(6, seed, jnp.float32)}
+
+
+def tree(dtype):
+    return {
+        **{f"layer_{i}": layer(i, dtype) for i in range(LAYERS)},
+        "q": jnp.arange(24.0).reshape(4, 6),
+        "k": jnp.arange(24.0).reshape(4, 6) + 50,
+        "key": jax.random.split(jax.random.key(7), 2),
+        "row": jnp.arange(6.0).reshape(1, 6),
+        "step": 7,
+    }
+
+
+def save(path, content, zarr3):
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(use_zarr3=zarr3)) as checkpointer:
+        checkpointer.save(path, args=ocp.args.PyTreeSave(content))
+    return path
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["zarr2", "zarr3"])
+def zarr3(request):
+    return request.param
+
+
+@pytest.fixture(scope="module", params=["float32", "bfloat16", "int4", "float8_e4m3fn"])
+def source(request, zarr3, tmp_path_factory):
+    return save(tmp_path_factory.mktemp("source") / "old", tree(request.param), zarr3)
+
+
+RULES = {
+    "keep": "[]",
+    "rename": '["layer_{i}/** -> layers/{i}/**"]',
+    "rename a key": '["key -> rng/key"]',
+    "drop": '[drop: "layer_0/**"]',
+    "tie": "[{from: q, to: [q, head]}]",
+    "stack 0": '[{from: "layer_{i}/{n}", to: "layers/{n}", ops: [{stack: {axis: 0, over: i}}]}]',
+    "stack 1": '[{from: "layer_{i}/kernel", to: layers, ops: [{stack: {axis: 1, over: i}}]}]',
+    "concat": "[{from: [q, k], to: qk, ops: [{concat: {axis: 1}}]}]",
+    "expand_dims": "[{from: q, to: q, ops: [{expand_dims: 1}]}]",
+    "squeeze": "[{from: row, to: row, ops: [{squeeze: 0}]}]",
+    "reshape": "[{from: q, to: q, ops: [{reshape: [2, 12]}]}]",
+    "rearrange": '[{from: q, to: q, ops: [{rearrange: {pattern: "d (h k) -> d h k", sizes: {h: 2}}}]}]',
+}
+
+
+def plan_of(reader, rules, link=True):
+    text = f"migrate: 1\nfollow: off\nrules: {rules}"
+    return make_plan(reader.abstract(), parse_rules(text, "rules.yaml"), None, link=link)
+
+
+def applied(source, target, rules, link=True):
+    with opened(source) as reader:
+        plan = plan_of(reader, rules, link)
+        run.apply(plan, reader, target)
+        return plan
+
+
+def restored(path):
+    with ocp.StandardCheckpointer() as checkpointer:
+        return checkpointer.restore(path)
+
+
+def words(leaf):
+    is_key = hasattr(leaf, "dtype") and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return np.asarray(jax.random.key_data(leaf) if is_key else leaf)
+
+
+def assert_equal(one, other):
+    assert jax.tree.structure(one) == jax.tree.structure(other)
+    for mine, theirs in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        assert words(mine).dtype == words(theirs).dtype
+        assert words(mine).shape == words(theirs).shape
+        assert words(mine).tobytes() == words(theirs).tobytes()
+
+
+@pytest.mark.parametrize("rules", RULES.values(), ids=RULES)
+def test_linked_and_streamed_checkpoints_are_bit_equal(source, tmp_path, rules):
+    plan = applied(source, tmp_path / "linked", rules)
+    assert {"relink"} == {task.mode for task in plan.tasks if task.sources != (("step",),)}
+    streamed = applied(source, tmp_path / "streamed", rules, link=False)
+    assert {"stream"} == {task.mode for task in streamed.tasks}
+    assert_equal(restored(tmp_path / "streamed"), restored(tmp_path / "linked"))
+    assert_equal(restored(tmp_path / "linked"), v1.load(tmp_path / "linked"))
+
+
+def test_what_was_stacked_is_unstacked_and_split_without_a_byte(source, tmp_path):
+    stack = '[{from: "layer_{i}/{n}", to: "layers/{n}", ops: [{stack: {axis: 0, over: i}}]}]'
+    unstack = '[{from: "layers/{n}", to: "layer_{i}/{n}", ops: [{unstack: {axis: 0, over: i}}]}]'
+    applied(source, tmp_path / "stacked", stack)
+    plan = applied(tmp_path / "stacked", tmp_path / "again", unstack)
+    assert {"relink"} == {task.mode for task in plan.tasks if task.sources != (("step",),)}
+    assert_equal(restored(source), restored(tmp_path / "again"))
+
+
+@pytest.mark.parametrize(
+    "rules",
+    ["[{from: q, to: q, ops: [transpose]}]", "[{from: q, to: q, ops: [{cast: bfloat16}]}]"],
+    ids=["transpose", "cast"],
+)
+def test_bytes_that_change_are_streamed_beside_linked_ones(source, tmp_path, rules):
+    plan = applied(source, tmp_path / "new", rules)
+    assert ["stream"] == [task.mode for task in plan.tasks if task.sources == (("q",),)]
+    assert "relink" in [task.mode for task in plan.tasks]
+    streamed = applied(source, tmp_path / "streamed", rules, link=False)
+    assert streamed.digest != plan.digest
+    assert_equal(restored(tmp_path / "streamed"), restored(tmp_path / "new"))
+
+
+def test_the_result_outlives_its_source_a_move_and_a_copy(tmp_path, zarr3):
+    source = save(tmp_path / "old", tree("float32"), zarr3)
+    before = restored(source)
+    applied(source, tmp_path / "new", "[]")
+    shutil.rmtree(source)
+    (tmp_path / "new").rename(tmp_path / "moved")
+    shutil.copytree(tmp_path / "moved", tmp_path / "copied")
+    shutil.rmtree(tmp_path / "moved")
+    assert_equal(before, restored(tmp_path / "copied"))
+
+
+def test_no_array_byte_is_read_or_written(tmp_path, zarr3):
+    big = {f"layer_{i}": jnp.asarray(np.random.default_rng(i).standard_normal(1 << 18, np.float32)) for i in range(4)}
+    source = save(tmp_path / "old", big, zarr3)
+    with opened(source) as reader:
+        plan = plan_of(reader, '["layer_{i} -> layers/{i}"]')
+        assert (0, 0, 0) == (plan.bytes_read, plan.bytes_written, plan.peak_host_bytes)
+        before = traffic()
+        run.apply(plan, reader, tmp_path / "new")
+        assert traffic() - before < 100_000  # B-tree nodes and array metadata; the arrays have 4 MiB
+    assert sum(leaf.nbytes for leaf in big.values()) > 4_000_000
+
+
+def traffic():
+    """Bytes that TensorStore has read from and written to files."""
+    metrics = ts.experimental_collect_matching_metrics("/tensorstore/kvstore/file/bytes_")
+    return sum(value["value"] for metric in metrics for value in metric["values"])
+
+
+def test_files_of_dropped_arrays_are_not_linked(tmp_path):
+    source = save(tmp_path / "old", {"a": jnp.ones(1 << 18), "b": jnp.arange(1 << 18)}, False)
+    applied(source, tmp_path / "new", "[drop: b]")
+    assert {"a"} == set(restored(tmp_path / "new"))
+
+
+def test_a_missing_chunk_is_found_before_anything_is_published(tmp_path):
+    source = save(tmp_path / "old", {"a": jnp.ones(8)}, False)
+    base = {"driver": "file", "path": f"{source}/"}
+    database = ts.KvStore.open({"driver": "ocdbt", "base": base}).result()
+    database.delete_range(ts.KvStore.KeyRange("a/0", "a/1")).result()
+    with opened(source) as reader, pytest.raises(CheckpointError, match="lacks chunks of `a`"):
+        run.apply(plan_of(reader, "[]"), reader, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_link_to_other_bytes_is_found(source, tmp_path):
+    applied(source, tmp_path / "new", '["layer_0/kernel -> layer_1/kernel", "layer_1/kernel -> layer_0/kernel"]')
+    with opened(source) as reader:
+        plan = plan_of(reader, "[]")
+        links = find_links(plan, reader, item_of(item_plans(plan)))
+        with pytest.raises(VerifyError) as failure:
+            check_links(links, tmp_path / "new")
+    assert {"layer_0/kernel", "layer_1/kernel"} == {path for d in failure.value.diagnostics for path in d.paths}
+
+
+@pytest.mark.parametrize("name", ["keep", "rename", "tie", "stack 1", "concat", "reshape"])
+def test_encoded_chunks_of_plain_zarr_are_copied_as_they_are(tmp_path, name):
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(use_ocdbt=False)) as checkpointer:
+        checkpointer.save(tmp_path / "old", args=ocp.args.PyTreeSave(tree("bfloat16")))
+    plan = applied(tmp_path / "old", tmp_path / "copied", RULES[name])
+    assert {"copy"} == {task.mode for task in plan.tasks if task.sources != (("step",),)}
+    applied(tmp_path / "old", tmp_path / "streamed", RULES[name], link=False)
+    assert_equal(restored(tmp_path / "streamed"), restored(tmp_path / "copied"))
+
+
+def test_a_lost_chunk_of_plain_zarr_is_found_before_anything_is_published(tmp_path):
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(use_ocdbt=False)) as checkpointer:
+        checkpointer.save(tmp_path / "old", args=ocp.args.PyTreeSave({"a": jnp.ones(8), "b": jnp.ones(8)}))
+    (tmp_path / "old" / "a" / "0").unlink()
+    with opened(tmp_path / "old") as reader, pytest.raises(CheckpointError, match="lacks chunks of `a`"):
+        run.apply(plan_of(reader, "[]"), reader, tmp_path / "new")
+    assert not (tmp_path / "new").exists()

@@ -1,0 +1,96 @@
+"""How far two outputs are apart, whatever they are made of."""
+
+import jax
+import jax.numpy as jnp
+import ml_dtypes
+import numpy as np
+import pytest
+
+from migrate.engine.probing.output_pair import Pair, PairError
+from migrate.tree import AbstractArray
+
+NAN, INF = float("nan"), float("inf")
+
+
+def pair(old, new):
+    return Pair.read((old, new), 1)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "apart"),
+    [
+        ([1.0, 2.0], [1.0, 2.5], 0.5),
+        ([1.0, NAN], [1.0, NAN], 0.0),
+        ([1.0, NAN], [1.0, 3.0], INF),
+        ([1.0, 3.0], [1.0, NAN], INF),
+        ([INF, -INF], [INF, -INF], 0.0),
+        ([INF, 1.0], [-INF, 1.0], INF),
+        ([INF], [1.0], INF),
+        ([3, 5], [3, 7], 2.0),
+        ([2**62, 0], [2**62 + 1, 0], 1.0),
+        ([True, False], [True, True], 1.0),
+        ([1 + 1j], [1 + 4j], 3.0),
+        ([complex(NAN, 0)], [complex(NAN, 0)], 0.0),
+    ],
+)
+def test_the_distance_is_the_largest_difference(old, new, apart):
+    assert apart == pair(np.array(old), np.array(new)).distance()
+
+
+def test_integers_of_any_sign_are_compared_exactly():
+    assert 1.0 == pair(np.array([2**63], np.uint64), np.array([2**63 - 1], np.int64)).distance()
+
+
+def test_precision_is_no_misfit_and_its_rounding_is_a_distance():
+    compared = pair(np.array([1.001], np.float32), np.array([1.001], ml_dtypes.bfloat16))
+    assert compared.misfit() is None
+    assert 0.001 == pytest.approx(compared.distance(), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (AbstractArray((2, 3), "float32"), AbstractArray((3, 2), "float32")),
+        (AbstractArray((2,), "float32"), AbstractArray((2, 1), "float32")),
+        (AbstractArray((2,), "int32"), AbstractArray((2,), "float32")),
+    ],
+)
+def test_shapes_and_kinds_of_dtypes_have_to_be_equal(old, new):
+    arrays = (np.zeros(aval.shape, aval.dtype) for aval in (old, new))
+    assert f"pair 1: the old output is {old}, the new one {new}" == pair(*arrays).misfit()
+
+
+def test_typed_keys_are_compared_by_their_words():
+    assert 0.0 == pair(jax.random.key(1), jax.random.key(1)).distance()
+    assert 0.0 < pair(jax.random.key(1), jax.random.key(2)).distance()
+
+
+def test_jax_arrays_and_python_numbers_are_arrays():
+    assert 1.0 == pair(jnp.ones(()), 2.0).distance()
+
+
+def test_a_name_is_the_place():
+    named = Pair.read(("blocks.3", np.ones(1), np.ones(1)), 4)
+    assert ("layer `blocks.3`", "blocks.3") == (named.place, named.name)
+
+
+def test_nan_on_one_side_is_counted():
+    assert 2 == pair(np.array([NAN, 1.0, NAN]), np.array([0.0, NAN, NAN])).count_nan()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (3, r"pair 1 is 3 of type `int`, not `.old, new.` or `.name, old, new.`"),
+        ((1, 2, 3, 4), r"pair 1 is \(1, 2, 3, 4\) of type `tuple`"),
+        ((1, 2, 3), "the first is 1 of type `int`, not a name"),
+        (("a", 1, "x"), "the new output of layer `a` is 'x' of type `str`, not an array"),
+        (((1, 2), 1), r"the old output of pair 1 is \(1, 2\) of type `tuple`, not an array"),
+        ((None, 1), "the old output of pair 1 is None of type `NoneType`"),
+        ((object, 1), "the old output of pair 1 is .* not an array of numbers"),
+        ((np.zeros(0), np.zeros(0)), "pair 1 compares nothing: both outputs are empty"),
+    ],
+)
+def test_what_is_no_pair_of_arrays_is_named(given, message):
+    with pytest.raises(PairError, match=message):
+        Pair.read(given, 1)

@@ -1,0 +1,64 @@
+"""Arrays that lie in files as they are, read part by part."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from migrate.engine.linking.open_stores import reading_context
+from migrate.engine.streaming.array_sources import Flat, _flat_chunks, open_source
+from migrate.errors import CheckpointError
+from migrate.formats.base import Extent
+from migrate.formats.detect import open_reader
+from migrate.tree import AbstractArray
+
+
+@st.composite
+def windows(draw):
+    shape = tuple(draw(st.lists(st.integers(1, 5), max_size=4)))
+    sides = []
+    for size in shape:
+        start = draw(st.integers(0, size - 1))
+        sides.append((start, draw(st.integers(start + 1, size))))
+    return shape, tuple(sides), draw(st.lists(st.integers(1, 400), max_size=3))
+
+
+@given(windows())
+def test_every_window_of_an_array_in_pieces_is_read_as_it_lies(tmp_path_factory, drawn):
+    shape, window, cuts = drawn
+    array = np.arange(np.prod(shape, dtype=int), dtype="int16").reshape(shape)
+    content = array.tobytes()
+    ends = sorted({min(cut, len(content)) for cut in cuts} | {len(content)})
+    path = tmp_path_factory.mktemp("flat") / "file"
+    extents, written, start = [], b"", 0
+    for end in ends:
+        written += b"between"
+        extents.append(Extent(path, len(written), end - start))
+        written, start = written + content[start:end], end
+    path.write_bytes(written)
+    source = Flat(AbstractArray(shape, "int16"), shape, tuple(extents))
+    expected = array[tuple(slice(*side) for side in window)]
+    assert expected.tolist() == source.read(window).tolist()
+
+
+@pytest.mark.parametrize(
+    ("shape", "chunks"),
+    [
+        ((3000, 10000), (26, 10000)),
+        ((4, 1 << 20), (1, 1 << 18)),
+        ((2, 3), (2, 3)),
+        ((), ()),
+        ((5, 1 << 18), (1, 1 << 18)),
+    ],
+)
+def test_chunks_of_a_flat_array_lie_together(shape, chunks):
+    assert chunks == _flat_chunks(AbstractArray(shape, "float32"))
+
+
+def test_a_file_that_became_shorter_is_damaged(tmp_path):
+    np.savez(tmp_path / "old.npz", a=np.ones(1000))
+    with open_reader(tmp_path / "old.npz") as reader:
+        source = open_source(reader, ("a",), AbstractArray((1000,), "float64"), reading_context(0))
+        (tmp_path / "old.npz").write_bytes(b"PK")
+        with pytest.raises(CheckpointError, match="has become shorter"):
+            source.read(((0, 1000),))

@@ -1,0 +1,153 @@
+"""Staging in threads under a budget: every array once, durable before it is told, whatever fails or stops."""
+
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from migrate.engine.items import item_plans
+from migrate.engine.outputs.orbax_store import Staging
+from migrate.engine.streaming import pipeline
+from migrate.engine.streaming.pieces import produce
+from migrate.errors import RefusedError
+from migrate.formats.detect import open_reader
+from tests.engine.sources import every_kind, opened, plan_for, save
+
+RULES = """rules:
+  - {from: params/kernel, to: params/kernel, ops: [transpose]}
+  - {from: flags, to: [flags, tied]}
+  - create: {to: fresh, init: zeros}
+"""
+TIMEOUT = 60
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    return save(tmp_path_factory.mktemp("source") / "old", every_kind())
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """Forty small arrays."""
+    tree = {str(number): np.full((8, 8), number, np.float32) for number in range(40)}
+    return save(tmp_path_factory.mktemp("many") / "old", tree)
+
+
+def streamed(reader, rules="rules: []"):
+    plan = plan_for(reader, rules)
+    assert plan.applicable, plan.diagnostics
+    return replace(plan, tasks=tuple(replace(task, mode="stream") for task in plan.tasks))
+
+
+def staged(plan, reader, directory, **options):
+    (item,) = item_plans(plan)
+    with Staging(directory, zarr3=plan.source.zarr3) as store:
+        return pipeline.stage(plan, reader, {item.name: store}, **options)
+
+
+def as_words(array):
+    return np.asarray(array)[array.dtype.names[0]] if array.dtype.names else np.asarray(array)
+
+
+def check_values(plan, reader, directory, values):
+    """Arrays and numbers are in the store, other values were returned, all as the rules make them."""
+    with open_reader(directory) as result:
+        for piece in produce(plan, reader):
+            for path, value in piece.items():
+                if plan.target.leaves[path].is_numeric:
+                    found = np.asarray(result.read(path))
+                    assert as_words(value).tobytes() == found.tobytes(), path
+                else:
+                    assert repr(value) == repr(values[path])
+
+
+@pytest.mark.parametrize("max_ram", [1, 50_000, 1 << 30])
+@pytest.mark.parametrize("jobs", [1, 4])
+def test_everything_is_made_whatever_the_budget_and_the_threads(source, tmp_path, jobs, max_ram):
+    told = []
+    with opened(source) as reader:
+        plan = streamed(reader, RULES.replace("  - create: {to: fresh, init: zeros}\n", ""))
+        values = staged(
+            plan, reader, tmp_path / "s", jobs=jobs, max_ram=max_ram, sink=lambda path, _: told.append(path)
+        )
+        check_values(plan, reader, tmp_path / "s", values)
+    arrays = [path for path, leaf in plan.target.leaves.items() if leaf.is_numeric]
+    assert sorted(arrays) == sorted(told)
+
+
+def test_digests_do_not_depend_on_the_budget(source, tmp_path):
+    digests = []
+    for number, max_ram in enumerate([1, 1 << 30]):
+        found = {}
+        with opened(source) as reader:
+            sink = lambda path, array, found=found: found.update({path: array.digest})  # noqa: E731 - one line, once
+            staged(streamed(reader), reader, tmp_path / str(number), max_ram=max_ram, sink=sink)
+        digests.append(found)
+    assert digests[0] == digests[1]
+
+
+def test_the_sink_is_called_by_one_thread_at_a_time(many, tmp_path):
+    inside = threading.Lock()
+
+    def sink(path, array):
+        assert inside.acquire(blocking=False)
+        inside.release()
+
+    with opened(many) as reader:
+        staged(streamed(reader), reader, tmp_path / "s", jobs=8, max_ram=30_000, sink=sink)
+
+
+def test_what_is_finished_is_not_made_again_but_other_values_are(source, tmp_path):
+    told = []
+    with opened(source) as reader:
+        plan = streamed(reader)
+        finished = {path for path, leaf in plan.target.leaves.items() if leaf.is_numeric} - {("wide",)}
+        values = staged(plan, reader, tmp_path / "s", finished=finished, sink=lambda path, _: told.append(path))
+    assert [("wide",)] == told
+    assert {("empty",): {}, ("opt", "1"): None} == values
+
+
+def test_relinked_tasks_are_left_out(source, tmp_path):
+    told = []
+    with opened(source) as reader:
+        plan = streamed(reader)
+        tasks = [replace(task, mode="relink" if ("wide",) in task.targets else "stream") for task in plan.tasks]
+        staged(replace(plan, tasks=tuple(tasks)), reader, tmp_path / "s", sink=lambda path, _: told.append(path))
+    assert ("wide",) not in told
+    assert ("flags",) in told
+
+
+def test_a_stop_keeps_what_was_begun_and_the_next_run_does_the_rest(many, tmp_path):
+    told = []
+
+    def sink(path, array):
+        told.append(path)
+
+    with opened(many) as reader:
+        plan = streamed(reader)
+        asked = iter([False] * 10 + [True] * 100)
+        with pytest.raises(pipeline.Stopped) as stop:
+            staged(plan, reader, tmp_path / "s", stopped=lambda: next(asked), sink=sink)
+        assert (10, 30) == (stop.value.staged, stop.value.remaining)
+        assert 10 == len(told)
+        values = staged(plan, reader, tmp_path / "s", finished=set(told), sink=sink)
+        assert 40 == len(set(told)) == len(told)
+        check_values(plan, reader, tmp_path / "s", values)
+
+
+@pytest.mark.parametrize("max_ram", [1, 3000, 1 << 30])
+def test_a_refused_value_stops_everything_and_nobody_waits(many, tmp_path, max_ram):
+    rules = 'rules: [{from: "{i}", to: "{i}", ops: [{scale: {by: 1000}}, {cast: float8_e4m3fn}]}]'
+    with opened(many) as reader, pytest.raises(RefusedError) as refusal:
+        staged(streamed(reader, rules), reader, tmp_path / "s", jobs=4, max_ram=max_ram)
+    assert {"M503"} == {d.code for d in refusal.value.diagnostics}
+
+
+@pytest.mark.parametrize("max_ram", [1, 40_000, 1 << 30])
+def test_a_sink_that_fails_stops_everything_and_nobody_waits(many, tmp_path, max_ram):
+    def sink(path, array):
+        raise OSError("the disk is full")
+
+    with opened(many) as reader, pytest.raises(OSError, match="full"):
+        staged(streamed(reader), reader, tmp_path / "s", jobs=4, max_ram=max_ram, sink=sink)

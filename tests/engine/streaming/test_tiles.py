@@ -1,0 +1,262 @@
+"""Tile by tile is what it is as a whole, bit for bit, whatever the op, the chunks of the source and the budget."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from orbax.checkpoint.experimental import v1
+
+from migrate.engine import run
+from migrate.engine.outputs.orbax_store import Staging
+from migrate.engine.staged_array import digest, stored_form
+from migrate.engine.streaming.array_graph import nodes
+from migrate.engine.streaming.array_sources import blocks
+from migrate.engine.streaming.pieces import Piece, check_assertions
+from migrate.engine.streaming.tile_choice import Output, choose, scattered, tile_shapes
+from migrate.engine.streaming.tiles import SCRATCH_PREFIX, can_tile, make_in_tiles, remove_scratch
+from migrate.errors import RefusedError
+from migrate.formats.detect import open_reader
+from migrate.ops.base import OpError, avals
+from migrate.ops.call import Call
+from migrate.ops.cast import Cast
+from migrate.ops.concat import Concat
+from migrate.ops.flip import Flip
+from migrate.ops.rearrange import Rearrange
+from migrate.ops.registry import OPS
+from migrate.ops.reshape import Reshape
+from migrate.ops.scale import Scale
+from migrate.ops.stack import Stack, Unstack
+from migrate.ops.transpose import Transpose
+from migrate.ops.windows import extent
+from migrate.planning.model import Created, Step, Task
+from migrate.rules.model import Init
+from migrate.testing.ops import op_cases
+from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree
+from tests.engine.sources import plan_for
+
+PULLED = sorted(set(OPS) - {"call"})
+
+
+def leaf_of(array):
+    return AbstractLeaf("array", *avals(array))
+
+
+def write_sources(directory, arrays, chunks):
+    """A bare database with the arrays `0`, `1`, …, each in chunks of its own shape."""
+    with Staging(directory, zarr3=False) as store:
+        for number, (array, chunk) in enumerate(zip(arrays, chunks, strict=True)):
+            write = store.tiled((str(number),), leaf_of(array), chunk)
+            for corner in np.ndindex(*(-(-size // part) for size, part in zip(array.shape, chunk, strict=True))):
+                start = [i * part for i, part in zip(corner, chunk, strict=True)]
+                box = tuple(slice(a, a + part) for a, part in zip(start, chunk, strict=True))
+                write.write(start, array[(*box, ...)])
+            write.finish("")
+
+
+def piece_of(steps, arrays):
+    """A task of these steps from all arrays to all results."""
+    current = list(avals(*arrays))
+    for step in steps:
+        current = [out for group in step.groups for out in step.op.infer(*(current[i] for i in group))]
+    sources = tuple((str(number),) for number in range(len(arrays)))
+    targets = tuple((f"t{number}",) for number in range(len(current)))
+    task = Task(sources, targets, tuple(range(len(current))), tuple(steps), avals(*arrays), tuple(current))
+    return Piece(targets, 1 << 40, dict, task)
+
+
+def in_tiles(piece, directory, out, limit):
+    """The results as they lie in the store, and their digests."""
+    target = AbstractTree.build(
+        (path, AbstractLeaf("array", aval)) for path, aval in zip(piece.targets, piece.of.out_avals, strict=True)
+    )
+    found = {}
+    with open_reader(directory) as reader, Staging(out, zarr3=False) as store:
+
+        def begin(path, tile):
+            return store.tiled(path, target.leaves[path], tile, done=lambda staged: found.update({path: staged}))
+
+        make_in_tiles(piece, reader, target, piece.targets, limit, begin, out.parent)
+    assert [] == list(out.parent.glob(f"{SCRATCH_PREFIX}*"))
+    with open_reader(out) as reader:
+        return [(reader.read(path), found[path].digest) for path in piece.targets]
+
+
+def check(piece, expected, directory, out, limit):
+    for array, (found, found_digest) in zip(expected, in_tiles(piece, directory, out, limit), strict=True):
+        assert stored_form(array).dtype == found.dtype
+        assert stored_form(array).shape == found.shape
+        assert stored_form(array).tobytes() == found.tobytes()
+        assert digest(array) == found_digest
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@given(st.data())
+def test_one_op_in_tiles_is_what_it_is_as_a_whole(tmp_path_factory, data):
+    op, arrays = data.draw(st.sampled_from(PULLED).flatmap(op_cases))
+    try:
+        expected = op.apply(*arrays)
+    except OpError:
+        return
+    if array_is_missing(arrays, expected) or any(array.dtype.names for array in arrays):
+        return
+    chunks = [tuple(data.draw(st.integers(1, size)) for size in array.shape) for array in arrays]
+    folder = tmp_path_factory.mktemp("tiles")
+    write_sources(folder / "source", arrays, chunks)
+    piece = piece_of([Step(op, (tuple(range(len(arrays))),))], arrays)
+    check(piece, expected, folder / "source", folder / "out", data.draw(st.sampled_from([100, 1000, 5000])))
+
+
+def array_is_missing(*groups):
+    return any(not array.size for arrays in groups for array in arrays)
+
+
+CHAINS = {
+    "transpose and cast": [Step(Transpose(), ((0,),)), Step(Cast("float64"), ((0,),))],
+    "heads": [Step(Rearrange("a (h k) -> h k a", (("h", 3),)), ((0,),)), Step(Flip(1), ((0,),))],
+    "a row of elements, transposed": [
+        Step(Reshape((24 * 18,)), ((0,),)),
+        Step(Reshape((16, 27)), ((0,),)),
+        Step(Transpose(), ((0,),)),
+    ],
+    "unstack": [Step(Reshape((4, 6, 18)), ((0,),)), Step(Unstack(1), ((0,),))],
+    "there and back": [Step(Unstack(0), ((0,),)), Step(Stack(1), (tuple(range(24)),))],
+    "concat of itself": [Step(Concat(1), ((0, 0),))],
+}
+
+
+@pytest.mark.parametrize("limit", [300, 3000, 20_000])
+@pytest.mark.parametrize("chunk", [(24, 18), (24, 1), (7, 5)])
+@pytest.mark.parametrize("chain", CHAINS)
+def test_chains_in_tiles_are_what_they_are_as_a_whole(tmp_path, chain, chunk, limit):
+    array = np.random.default_rng(0).standard_normal((24, 18)).astype(np.float32)
+    arrays = [array]
+    for step in CHAINS[chain]:
+        arrays = [out for group in step.groups for out in step.op.apply(*(arrays[i] for i in group))]
+    write_sources(tmp_path / "source", [array], [chunk])
+    check(piece_of(CHAINS[chain], [array]), arrays, tmp_path / "source", tmp_path / "out", limit)
+
+
+def outputs_of(directory, steps, arrays, limit):
+    piece = piece_of(steps, arrays)
+    with open_reader(directory) as reader:
+        made = nodes(piece, reader, limit // 4)
+    return [Output((path,), node, tile_shapes(node.aval, node.aval.shape, limit // 12)) for path, node in made.items()]
+
+
+def test_a_source_that_is_read_in_its_own_order_is_not_copied_first(tmp_path):
+    array = np.zeros((64, 64), np.float32)
+    write_sources(tmp_path / "source", [array], [(16, 64)])
+    outputs = outputs_of(tmp_path / "source", [Step(Cast("float64"), ((0,),))], [array], 64 << 10)
+    assert [] == choose(outputs, 16 << 10)[1]
+
+
+def test_a_source_whose_chunks_every_tile_needs_is_copied_first(tmp_path):
+    array = np.zeros((64, 64), np.float32)
+    write_sources(tmp_path / "source", [array], [(16, 64)])
+    outputs = outputs_of(tmp_path / "source", [Step(Transpose(), ((0,),))], [array], 12 << 10)
+    assert 1 == len(choose(outputs, 3 << 10)[1])
+
+
+def test_a_row_of_elements_of_which_every_tile_wants_a_few_is_copied_as_a_matrix(tmp_path):
+    array = np.zeros(64 * 64, np.float32)
+    write_sources(tmp_path / "source", [array], [(1024,)])
+    steps = [Step(Reshape((64, 64)), ((0,),)), Step(Transpose(), ((0,),))]
+    found = scattered(outputs_of(tmp_path / "source", steps, [array], 12 << 10), 3 << 10)
+    assert (64, 64) == found.aval.shape
+
+
+@given(
+    st.lists(st.integers(1, 50), min_size=1, max_size=4).map(tuple),
+    st.integers(1, 4000),
+    st.data(),
+)
+def test_tiles_are_slabs_below_the_limit_that_fit_the_shards(shape, limit, data):
+    shard = tuple(data.draw(st.sampled_from([k for k in range(1, size + 1) if size % k == 0])) for size in shape)
+    for tile in tile_shapes(AbstractArray(shape, "int16"), shard, limit):
+        axis = next((i for i, size in enumerate(tile) if size != 1), len(tile))
+        assert tile[axis + 1 :] == shape[axis + 1 :]
+        assert math.prod(tile) * 2 <= max(limit, 2)
+        assert all(
+            part >= size or size == whole or size % part == 0
+            for part, size, whole in zip(tile, shard, shape, strict=True)
+        )
+
+
+def test_blocks_are_made_of_whole_chunks(tmp_path):
+    array = np.zeros((10, 12), np.float32)
+    write_sources(tmp_path / "source", [array], [(3, 4)])
+    with open_reader(tmp_path / "source") as reader:
+        (node,) = nodes(piece_of([], [array]), reader, 0).values()
+    sizes = [extent(window) for window in blocks(node, 3 * 8 * 4)]
+    assert {(3, 8), (3, 4), (1, 8), (1, 4)} == set(sizes)
+    assert array.size == sum(map(math.prod, sizes))
+
+
+def test_a_refused_value_is_told_with_the_tile_it_is_in(tmp_path):
+    array = np.arange(400, dtype=np.float32).reshape(20, 20)
+    write_sources(tmp_path / "source", [array], [(20, 20)])
+    piece = piece_of([Step(Cast("bfloat16"), ((0,),))], [array])
+    with pytest.raises(RefusedError, match=r"begins at \[10, 0\]") as refusal:
+        in_tiles(piece, tmp_path / "source", tmp_path / "out", 3000)
+    assert ["M503"] == [d.code for d in refusal.value.diagnostics]
+
+
+def test_a_function_of_the_users_needs_its_array_whole():
+    piece = piece_of([Step(Scale(2), ((0,),))], [np.zeros(3)])
+    assert can_tile(piece)
+    called = replace(piece.of, steps=(Step(Call("numpy:negative"), ((0,),)),))
+    assert not can_tile(replace(piece, of=called))
+
+
+def test_what_a_killed_run_left_behind_is_removed(tmp_path):
+    (tmp_path / f"{SCRATCH_PREFIX}x" / "0").mkdir(parents=True)
+    (tmp_path / "item").mkdir()
+    remove_scratch(tmp_path)
+    assert [tmp_path / "item"] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("zarr3", [False, True])
+def test_orbax_restores_an_array_that_was_written_in_uneven_tiles(tmp_path, zarr3):
+    matrix = np.arange(2503 * 2503, dtype=np.float32).reshape(2503, 2503)
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(use_zarr3=zarr3)) as checkpointer:
+        checkpointer.save(tmp_path / "old", args=ocp.args.PyTreeSave({"w": matrix, "b": matrix[:3]}))
+    rules = "rules: [{from: w, to: w, ops: [transpose]}]"
+    with open_reader(tmp_path / "old") as reader:
+        plan = plan_for(reader, rules)
+        plan = replace(plan, tasks=tuple(replace(task, mode="stream") for task in plan.tasks))
+        run.apply(plan, reader, tmp_path / "new", max_ram=64 << 20)
+    with open_reader(tmp_path / "new") as reader:
+        assert 2503 != reader.abstract().tree.leaves[("w",)].storage.chunks[0]
+    with ocp.StandardCheckpointer() as checkpointer:
+        restored = checkpointer.restore(tmp_path / "new")
+    assert np.array_equal(matrix.T, restored["w"])
+    assert np.array_equal(matrix[:3], restored["b"])
+    assert np.array_equal(matrix.T, v1.load(tmp_path / "new")["w"])
+
+
+def test_a_large_leaf_that_must_be_zero_is_looked_at_in_parts(tmp_path):
+    array = np.zeros((40, 30), np.float32)
+    array[33, 7] = 1
+    write_sources(tmp_path / "source", [array], [(8, 30)])
+    with open_reader(tmp_path / "source") as reader:
+        plan = plan_for(reader, 'rules: [{drop: {from: "0", assert: zero}}]')
+        with pytest.raises(RefusedError, match="1 of its values"):
+            check_assertions(plan, reader, limit=1000)
+
+
+def test_a_created_array_beyond_the_budget_is_made_in_tiles(tmp_path):
+    aval = AbstractArray((50, 20), "float32")
+    created = Created(("z",), AbstractLeaf("array", aval), Init("constant", 3.5))
+    piece = Piece((("z",),), 1 << 40, dict, (created,))
+    assert can_tile(piece)
+    target = AbstractTree.build([(("z",), created.leaf)])
+    with Staging(tmp_path / "out", zarr3=False) as store:
+        begin = lambda path, tile: store.tiled(path, created.leaf, tile)  # noqa: E731 - one line, once
+        make_in_tiles(piece, None, target, piece.targets, 2400, begin, tmp_path)
+    with open_reader(tmp_path / "out") as reader:
+        assert (2, 20) == reader.abstract().tree.leaves[("z",)].storage.chunks
+        assert np.array_equal(np.full((50, 20), 3.5, np.float32), reader.read(("z",)))
