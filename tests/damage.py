@@ -19,9 +19,9 @@ def damages(content: bytes, begin: int = 0, end: int | None = None) -> Iterator[
     yield from ((f"{tail!r} at the end", content + tail) for tail in (b"\0", b"\xff" * 9, content))
 
 
-def outcome(decode: Callable[[], Any], refusal: type[Exception] = CheckpointError) -> Any:
+def outcome(decode: Callable[[], Any], *refusals: type[Exception]) -> Any:
     """What a decoder gives, or REFUSED."""
     try:
         return decode()
-    except refusal:
+    except refusals or CheckpointError:  # noqa: B030
         return REFUSED
