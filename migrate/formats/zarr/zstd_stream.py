@@ -21,17 +21,21 @@ _RLE = 1
 class ZstdStream(io.RawIOBase):
     """What a frame holds.
 
+    Args:
+      encoded: the frame, and nothing behind it.
+      window_bytes: refuses frames that need more memory than this to be decompressed; 128 MiB by default.
+
     Raises:
       zstandard.ZstdError: while it is opened or read: it is no frame, damaged or truncated, or something follows it.
     """
 
-    def __init__(self, encoded: io.RawIOBase) -> None:
+    def __init__(self, encoded: io.RawIOBase | io.BytesIO, window_bytes: int = 0) -> None:
         self._encoded = encoded
         header = encoded.read(_LONGEST_HEADER) or b""
         self._has_checksum = zstandard.get_frame_parameters(header).has_checksum
         size = zstandard.frame_header_size(header)
         self._ahead = header[size:]
-        self._decoder = zstandard.ZstdDecompressor().decompressobj()
+        self._decoder = zstandard.ZstdDecompressor(max_window_size=window_bytes).decompressobj()
         self._ready = memoryview(self._decoder.decompress(header[:size]))
 
     def readable(self) -> bool:
