@@ -137,8 +137,9 @@ def test_one_range_of_one_file_is_the_same_and_is_not_opened(written):
     os.link(written / "a", written / "b")
     (written / "elsewhere").mkdir()
     os.rename(written / "b", written / "elsewhere" / "b")
-    missing_bytes = 10**12  # reading them would fail: nothing may be read
-    a, b = Reference("a", 4, missing_bytes), Reference("b", 4, missing_bytes)
+    many = 10**12  # reading so many would take all day: nothing may be read
+    os.truncate(written / "a", 4 + many)
+    a, b = Reference("a", 4, many), Reference("b", 4, many)
     assert same_reference(a, written, b, written / "elsewhere")
 
 
@@ -163,6 +164,14 @@ def test_a_copy_that_ends_too_early_is_an_error(written):
     (written / "short").write_bytes(bytes(range(100)))
     with pytest.raises(CheckpointError, match="short"):
         same_reference(Reference("a", 0, 200), written, Reference("short", 0, 200), written)
+
+
+def test_a_range_that_ends_after_its_file_does_is_an_error_even_if_it_is_one_range_of_one_file(written):
+    (written / "cut").write_bytes(bytes(100))
+    (written / "link").hardlink_to(written / "cut")
+    assert same_reference(Reference("cut", 50, 50), written, Reference("link", 50, 50), written)
+    with pytest.raises(CheckpointError, match="ends before byte 101"):
+        same_reference(Reference("cut", 51, 50), written, Reference("link", 51, 50), written)
 
 
 def test_inline_values_are_compared_themselves(written):
