@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from migrate.formats.base import Value
 
 _MAGIC = b"\x93NUMPY"
+_VERSIONS = (b"\1\0", b"\2\0", b"\3\0")
 _ENDING = ".npy"
 _HEADER_BYTES = 1 << 16
 _READ_BYTES = 1 << 24
@@ -118,6 +119,7 @@ class NpzItem(Item):
         problems: list[Diagnostic] = []
         for info in self._archive.infolist():
             if not info.filename.endswith(_ENDING):
+                self._refuse_renamed(info)
                 continue
             name = info.filename.removesuffix(_ENDING)
             if name in found:
@@ -129,6 +131,15 @@ class NpzItem(Item):
         if problems:
             raise CheckpointError(*problems)
         return found
+
+    def _refuse_renamed(self, info: zipfile.ZipInfo) -> None:
+        """Refuses what the directory calls by another name than the archive: it may be an array."""
+        try:
+            self._archive.open(info).close()
+        except zipfile.BadZipFile as error:
+            raise damaged(self._path, f"`{info.filename}` cannot be read ({error})", paths=(info.filename,)) from error
+        except _ZIP_ERRORS:
+            return
 
     def _member(self, name: str, info: zipfile.ZipInfo) -> _Member:
         if info.flag_bits & _ENCRYPTED or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -199,6 +210,8 @@ class NpzItem(Item):
             while part := file.read(_READ_BYTES):
                 content[filled : filled + len(part)] = part
                 filled += len(part)
+        if filled != member.nbytes:
+            raise EOFError(f"it ends after {filled} bytes")
         return content
 
     def _offset(self, info: zipfile.ZipInfo) -> int:
@@ -243,7 +256,7 @@ def _opened(path: Path) -> zipfile.ZipFile:
 def _header(file: Any) -> tuple[str, int]:
     """An array's header as text, and how many bytes come before the elements."""
     start = file.read(8)
-    if not start.startswith(_MAGIC) or len(start) < 8:
+    if not start.startswith(_MAGIC) or start[6:] not in _VERSIONS:
         raise ValueError("it does not begin as one")
     width = 2 if start[6] == 1 else 4
     length = int.from_bytes(file.read(width), "little")

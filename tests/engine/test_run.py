@@ -12,9 +12,11 @@ import pytest
 
 import migrate
 from migrate.engine import run
+from migrate.engine.linking.references import references
 from migrate.engine.verification.values import verify
-from migrate.errors import MigrateError, PlanError, RefusedError, VerifyError
+from migrate.errors import CheckpointError, MigrateError, PlanError, RefusedError, VerifyError
 from migrate.events import LeafDone, PhaseDone
+from migrate.formats.zarr.shard_index import INDEX_BYTES
 from migrate.rules.loader import parse_rules
 from tests.engine.sources import every_kind, opened, plan_for, save
 
@@ -241,3 +243,20 @@ def test_a_plan_needs_no_more_memory_than_it_will_be_given(tmp_path):
     with migrate.open_checkpoint(tmp_path / "old") as checkpoint:
         peaks = [migrate.plan(checkpoint, rules, max_ram=limit).peak_host_bytes for limit in (None, 1 << 30, 1 << 20)]
     assert [8 << 20, 8 << 20, 1 << 20] == peaks
+
+
+@pytest.mark.parametrize("verify", ["digest", "full"])
+def test_an_altered_index_of_a_shard_that_is_larger_than_the_budget_publishes_nothing(tmp_path, verify):
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(use_zarr3=True)) as checkpointer:
+        tree = {"w": np.arange(1 << 23, dtype=np.float32).reshape(2048, 4096)}
+        checkpointer.save(tmp_path / "old", args=ocp.args.PyTreeSave(tree))
+    applied(tmp_path / "old", tmp_path / "plain", link=False, compression="none")
+    shard = references(tmp_path / "plain")["w/c/0/0"]
+    with (tmp_path / "plain" / shard.file).open("r+b") as file:
+        file.seek(shard.offset + shard.length - INDEX_BYTES)
+        file.write((4).to_bytes(8, "little"))  # the part seems to begin one element later
+    rules = "rules: [{from: w, to: v, ops: [transpose]}]"
+    with pytest.raises(CheckpointError, match="the checksum of its index") as caught:
+        applied(tmp_path / "plain", tmp_path / "new", rules, max_ram=64 << 20, verify=verify)
+    assert [("M404", ("w",))] == [(found.code, tuple(found.paths)) for found in caught.value.diagnostics]
+    assert not (tmp_path / "new").exists()

@@ -426,8 +426,8 @@ def test_a_database_of_2023_whose_nodes_go_in_circles(tmp_path):
     place = node_id + b"\0" + bytes([len(node) + 21]) + b"\0\0\0"
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / node_id.hex()).write_bytes(node + place)
-    configuration = bytes(16) + b"\x64\x64\x04\0"
-    versions = b"\x01" + b"\x01" + b"\x01" + place
+    configuration = b"a name of its own"[:16] + b"\x64\x64\x04\0"
+    versions = b"\x01" + b"\x01" + b"\x01" + place + bytes(8) + b"\0"
     (tmp_path / "manifest.ocdbt").write_bytes(b"\x0c\xdb\x3a\x2a\0\0" + configuration + versions)
     assert "not where it should be" in refusal(tmp_path).message
 

@@ -10,6 +10,7 @@ import pytest
 from migrate.errors import CheckpointError
 from migrate.formats.detect import open_reader
 from migrate.testing.readers import check_reader, same_value
+from tests.damage import REFUSED, bits, by_migrate, damages, outcome
 
 
 def refusals(path):
@@ -142,3 +143,33 @@ def test_truncation_is_found(tmp_path):
     content = (tmp_path / "old.npz").read_bytes()
     (tmp_path / "old.npz").write_bytes(content[: len(content) // 2])
     assert refusals(tmp_path / "old.npz")[0].code in ("M401", "M404")
+
+
+def by_numpy(path):
+    with np.load(path) as archive:
+        return bits((tuple(name.split("/")), archive[name]) for name in archive.files)
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_whatever_byte_is_damaged_an_archive_is_refused_or_what_numpy_reads(tmp_path, save):
+    path = tmp_path / "a.npz"
+    save(path, a=np.arange(6, dtype=np.float32).reshape(2, 3), b=np.arange(3, dtype=np.int16))
+    for damage, content in damages(path.read_bytes(), (0x01, 0x80)):
+        path.write_bytes(content)
+        found = outcome(lambda: by_migrate(path))
+        assert found is REFUSED or found == outcome(lambda: by_numpy(path), Exception), damage
+
+
+def test_an_array_of_which_less_was_compressed_than_its_shape_needs_is_refused(tmp_path):
+    path = archive(tmp_path / "a.npz", {"a.npy": npy(np.arange(6))[:-8]}, compression=zipfile.ZIP_DEFLATED)
+    content, sizes = path.read_bytes(), [len(npy(np.arange(6))) - 8, len(npy(np.arange(6)))]
+    lies = content.replace(*(size.to_bytes(4, "little") for size in sizes))
+    assert lies != content
+    path.write_bytes(lies)
+    assert "M404" == refusals(path)[0].code
+
+
+def test_a_version_of_a_header_that_numpy_does_not_know_is_refused(tmp_path):
+    content = npy(np.arange(6))
+    path = archive(tmp_path / "a.npz", {"a.npy": content[:7] + b"\1" + content[8:]})
+    assert "M404" == refusals(path)[0].code

@@ -35,14 +35,46 @@ class Node:
     Attributes:
       location: where it lies.
       prefix: what all keys below it begin with, and what the keys of its entries lack.
-      is_leaf: whether its entries are keys with values; else they are nodes.
+      height: how many levels are below it.
       entries: as TensorStore prints them.
     """
 
     location: str
     prefix: bytes
-    is_leaf: bool
+    height: int
     entries: Sequence[Mapping[str, Any]]
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether its entries are keys with values; else they are nodes."""
+        return self.height == 0
+
+    @property
+    def keys(self) -> list[bytes]:
+        """The keys of its entries, with their prefix."""
+        return [self.prefix + entry["key"] for entry in self.entries]
+
+
+class _Wanted(NamedTuple):
+    """A node as the one above it describes it: its keys are `first` or follow it, and come before `end`."""
+
+    location: str
+    prefix: bytes
+    height: int
+    first: bytes = b""
+    end: bytes | None = None
+
+    def check(self, node: Node) -> None:
+        """TensorStore checks this as it walks the tree, and does not when it prints a single node.
+
+        Raises:
+          ValueError: it is another node.
+        """
+        keys = node.keys
+        if node.height != self.height:
+            raise ValueError(f"DATA_LOSS: a node at {node.location} has height {node.height}, not {self.height}")
+        if keys[0] < self.first or (self.end is not None and keys[-1] >= self.end):
+            raise ValueError(f"DATA_LOSS: a node at {node.location} has keys that belong to another node")
 
 
 class Index:
@@ -67,20 +99,29 @@ class Index:
           ValueError: one is damaged.
           KeyError: TensorStore prints it in another form.
         """
-        root = self._manifest["versions"][-1]["root"].get("location")
-        waiting: list[tuple[str, bytes]] = [(root, b"")] if root else []
+        newest = self._manifest["versions"][-1]
+        root = newest["root"].get("location")
+        waiting = [_Wanted(root, b"", newest["root_height"])] if root else []
         while waiting:
             now, waiting = waiting[:NODES_IN_FLIGHT], waiting[NODES_IN_FLIGHT:]
-            for node in self._read(now):
+            for wanted, node in zip(now, self._read(now), strict=True):
+                wanted.check(node)
                 yield node
                 if not node.is_leaf:
-                    waiting += [(e["location"], node.prefix + e["subtree_common_prefix"]) for e in node.entries]
+                    waiting += _below(node, wanted.end)
 
-    def _read(self, wanted: Sequence[tuple[str, bytes]]) -> Iterator[Node]:
-        requests = [(location, prefix, ts.ocdbt.dump(self._base, node=location)) for location, prefix in wanted]
-        for location, prefix, request in requests:
+    def _read(self, wanted: Sequence[_Wanted]) -> Iterator[Node]:
+        requests = [(node, ts.ocdbt.dump(self._base, node=node.location)) for node in wanted]
+        for node, request in requests:
             found = request.result()
-            yield Node(location, prefix, not found["height"], found["entries"])
+            yield Node(node.location, node.prefix, found["height"], found["entries"])
+
+
+def _below(node: Node, end: bytes | None) -> Iterator[_Wanted]:
+    """The nodes to which the entries of a node lead; `end` is where its own keys end."""
+    for entry, first, following in zip(node.entries, node.keys, [*node.keys[1:], end], strict=True):
+        prefix = node.prefix + entry["subtree_common_prefix"]
+        yield _Wanted(entry["location"], prefix, node.height - 1, first, following)
 
 
 def parse_location(text: str) -> Range:

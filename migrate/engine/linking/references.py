@@ -81,8 +81,16 @@ def same_reference(a: Reference, a_base: Path, b: Reference, b_base: Path) -> bo
     if a.inline is not None and b.inline is not None:
         return a.inline == b.inline
     if a.inline is None and b.inline is None and a.offset == b.offset and _same_file(a_base / a.file, b_base / b.file):
+        _refuse_cut_off(a, a_base)
         return True
     return all(one == other for one, other in zip(_blocks(a, a_base), _blocks(b, b_base), strict=True))
+
+
+def _refuse_cut_off(reference: Reference, base: Path) -> None:
+    """Refuses a file that ends before the range does: what is not there is the same as nothing."""
+    file, end = base / reference.file, reference.offset + reference.length
+    if file.stat().st_size < end:
+        raise damaged(file, f"it ends before byte {end}")
 
 
 def _same_file(a: Path, b: Path) -> bool:

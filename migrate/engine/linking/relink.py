@@ -21,7 +21,7 @@ from migrate import dtypes
 from migrate.codes import MissingPart
 from migrate.engine.items import ItemPlan
 from migrate.engine.linking.hard_links import link_file
-from migrate.engine.linking.open_stores import OPTIONS, open_database, open_folder
+from migrate.engine.linking.open_stores import OPTIONS, open_array, open_database, open_folder, reading_context
 from migrate.engine.linking.references import Reference, references
 from migrate.engine.staged_array import StagedArray, stored_name
 from migrate.errors import CheckpointError, listed
@@ -130,8 +130,25 @@ class Linked:
 
 
 def find_links(plan: Plan, reader: Locating, items: Mapping[KeyPath, ItemPlan]) -> tuple[Link, ...]:
-    """Every array that the plan takes over without decoding it."""
-    return tuple(link for task in plan.tasks if task.mode != "stream" for link in _links_of(task, plan, reader, items))
+    """Every array that the plan takes over without decoding it.
+
+    Raises:
+      CheckpointError: TensorStore cannot read the metadata of one.
+    """
+    links = tuple(link for task in plan.tasks if task.mode != "stream" for link in _links_of(task, plan, reader, items))
+    _refuse_unreadable(plan, reader)
+    return links
+
+
+def _refuse_unreadable(plan: Plan, reader: Locating) -> None:
+    """Lets TensorStore open one array of each encoding, since what is taken over is never opened."""
+    paths = [path for task in plan.tasks if task.mode != "stream" for path in task.sources]
+    storages = {path: plan.source.tree.leaves[path].storage for path in paths}
+    context = reading_context(0)
+    for path in {storage.encoding: path for path, storage in storages.items() if storage}.values():
+        location = reader.location(path)
+        assert location is not None
+        open_array(location, context)
 
 
 def _links_of(task: Task, plan: Plan, reader: Locating, items: Mapping[KeyPath, ItemPlan]) -> Iterator[Link]:

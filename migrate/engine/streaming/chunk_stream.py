@@ -11,9 +11,9 @@ import io
 import itertools
 import json
 import math
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -25,19 +25,16 @@ from migrate.engine.linking.open_stores import open_database, open_folder
 from migrate.engine.linking.references import references
 from migrate.engine.linking.relink import chunk_key
 from migrate.engine.streaming.array_sources import Chunked, Source
+from migrate.errors import CheckpointError
 from migrate.formats.base import Location
-from migrate.formats.files import damaged
-from migrate.formats.zarr.metadata import METADATA_KEYS
+from migrate.formats.files import damaged, missing
+from migrate.formats.zarr.metadata import CHUNK_KEYS, METADATA_KEYS
+from migrate.formats.zarr.shard_index import INDEX_BYTES, only_part
+from migrate.formats.zarr.zstd_stream import ZstdStream
 from migrate.ops.windows import Window
 from migrate.tree import AbstractArray
 
 Array = np.ndarray[Any, Any]
-
-_SHARD_INDEX = struct.Struct("<QQI")
-"""The end of a zarr 3 shard with one part: the part's offset and length, and a checksum."""
-
-_NO_PART = (1 << 64) - 1, (1 << 64) - 1, 0
-"""What an index says of a part that was never written."""
 
 _LITTLE = {"name": "bytes", "configuration": {"endian": "little"}}
 
@@ -78,68 +75,124 @@ class Packed:
     def _chunk(self, index: tuple[int, ...], rows: int) -> Iterator[tuple[Window, Array]]:
         corner = [i * chunk for i, chunk in zip(index, self.chunks, strict=True)]
         ends = [min(c + n, size) for c, n, size in zip(corner, self.chunks, self.aval.shape, strict=True)]
-        row_bytes = math.prod(self.chunks[1:]) * dtypes.item_bytes(self.aval.dtype)
-        with self._open(index) as encoded, self._decoded(encoded) as stream:
-            for start in range(corner[0], ends[0], rows):
+        inside = tuple(slice(0, end - c) for c, end in zip(corner[1:], ends[1:], strict=True))
+        with self._stored(index) as encoded:
+            if self.sharded:
+                self._enter_part(encoded)
+            content = _Content(encoded, self.location.name, compressed=self.compressed)
+            for start in range(corner[0], corner[0] + self.chunks[0], rows):
+                slab = self._slab(content, min(rows, corner[0] + self.chunks[0] - start))
                 stop = min(start + rows, ends[0])
-                content = self._read(stream, (stop - start) * row_bytes)
-                slab = np.frombuffer(content, dtypes.to_numpy(self.aval.dtype)).reshape(-1, *self.chunks[1:])
-                inside = tuple(slice(0, end - c) for c, end in zip(corner[1:], ends[1:], strict=True))
-                yield ((start, stop), *zip(corner[1:], ends[1:], strict=True)), slab[(slice(None), *inside)]
+                if start < stop:  # what is behind the edge of the array is decoded all the same, to be checked
+                    window = (start, stop), *zip(corner[1:], ends[1:], strict=True)
+                    yield window, slab[(slice(0, stop - start), *inside)]
+            content.finish()
 
-    def _open(self, index: tuple[int, ...]) -> io.RawIOBase:
-        """The encoded bytes of a chunk, as a file that ends with them."""
+    def _slab(self, content: _Content, rows: int) -> Array:
+        """The next rows of a chunk."""
+        row_bytes = math.prod(self.chunks[1:]) * dtypes.item_bytes(self.aval.dtype)
+        elements = np.frombuffer(content.take(rows * row_bytes), np.uint8)
+        if self.aval.dtype == "bool" and elements.max(initial=0) > 1:
+            raise content.damaged("has an element that is neither false nor true")
+        return elements.view(dtypes.to_numpy(self.aval.dtype)).reshape(rows, *self.chunks[1:])
+
+    def _stored(self, index: tuple[int, ...]) -> _Range:
+        """What is stored under a chunk's key, as a file that ends with it."""
         impl = dtypes.key_impl(self.aval.dtype)
         key = self.location.prefix + chunk_key((*index, 0) if impl else index, self.location.driver)
+        base = self.location.base
         if not self.location.ocdbt:
-            path, start, length = self.location.base / key, 0, -1
-        else:
-            reference = references(self.location.base).get(key)
-            if reference is None:
-                raise damaged(self.location.base, f"the chunk `{key}` is not there")
-            if reference.inline is not None:
-                return self._part(io.BytesIO(reference.inline), 0, len(reference.inline))
-            path, start, length = self.location.base / reference.file, reference.offset, reference.length
+            return self._range(base / key, 0, None)
+        reference = references(base).get(key)
+        if reference is None:
+            raise missing(base, f"the chunk `{key}` is not there", paths=(self.location.name,))
+        if reference.inline is not None:
+            return _Range(io.BytesIO(reference.inline), base, 0, len(reference.inline))
+        return self._range(base / reference.file, reference.offset, reference.length)
+
+    def _range(self, path: Path, start: int, length: int | None) -> _Range:
         try:
-            file = path.open("rb")
+            return _Range(path.open("rb"), path, start, path.stat().st_size if length is None else length)
+        except FileNotFoundError as error:
+            raise missing(self.location.base, f"`{path}` is not there", paths=(self.location.name,)) from error
         except OSError as error:
-            raise damaged(path, f"it cannot be read ({error.strerror})") from error
-        return self._part(file, start, path.stat().st_size if length < 0 else length)
+            why = f"it cannot be read ({error.strerror})"
+            raise damaged(path, why, paths=(self.location.name,)) from error
 
-    def _part(self, file: BinaryIO, start: int, length: int) -> io.RawIOBase:
-        """The compressed part of a shard, or the whole chunk."""
-        if self.sharded:
-            file.seek(start + max(length - _SHARD_INDEX.size, 0))
-            index = file.read(_SHARD_INDEX.size)
-            offset, size, _ = _SHARD_INDEX.unpack(index) if len(index) == _SHARD_INDEX.size else _NO_PART
-            if offset + size > length:
-                raise damaged(self.location.base, f"a shard of `{self.location.name}` lacks its part")
-            start, length = start + offset, size
-        file.seek(start)
-        return _Range(file, length)
-
-    def _decoded(self, encoded: Any) -> Any:
-        return zstandard.ZstdDecompressor().stream_reader(encoded) if self.compressed else encoded
-
-    def _read(self, stream: Any, size: int) -> bytearray:
-        content = bytearray(size)
-        view, filled = memoryview(content), 0
+    def _enter_part(self, shard: _Range) -> None:
+        name = self.location.name
         try:
-            while filled < size and (count := stream.readinto(view[filled:])):
+            part = only_part(shard.tail(INDEX_BYTES), shard.length)
+        except ValueError as error:
+            raise damaged(shard.path, f"in a shard of `{name}`, {error}", paths=(name,)) from error
+        if part is None:
+            raise missing(shard.path, f"a shard of `{name}` lacks its part", paths=(name,))
+        shard.narrow(*part)
+
+
+class _Content:
+    """What a chunk holds, from its first byte to its last.
+
+    Raises:
+      CheckpointError: while it is opened or read: it is damaged.
+    """
+
+    def __init__(self, encoded: _Range, name: str, *, compressed: bool) -> None:
+        self._path, self._name = encoded.path, name
+        try:
+            self._stream = ZstdStream(encoded) if compressed else encoded
+        except zstandard.ZstdError as error:
+            raise self.damaged(f"cannot be decompressed: {error}") from error
+
+    def take(self, count: int) -> bytearray:
+        """The next bytes."""
+        content = bytearray(count)
+        if self._fill(memoryview(content)) < count:
+            raise self.damaged("ends too early")
+        return content
+
+    def finish(self) -> None:
+        """Checks that nothing is left: only who has seen the end of a chunk has seen its checksum."""
+        if self._fill(memoryview(bytearray(1))):
+            raise self.damaged("has more bytes than its shape needs")
+
+    def damaged(self, why: str) -> CheckpointError:
+        """The error for such a chunk."""
+        return damaged(self._path, f"a chunk of `{self._name}` {why}", paths=(self._name,))
+
+    def _fill(self, view: memoryview) -> int:
+        """Reads until the view is full or the content ends; how many bytes that are."""
+        filled = 0
+        try:
+            while filled < len(view) and (count := self._stream.readinto(view[filled:])):
                 filled += count
         except zstandard.ZstdError as error:
-            raise damaged(self.location.base, f"`{self.location.name}` cannot be decompressed: {error}") from error
-        if filled < size:
-            raise damaged(self.location.base, f"a chunk of `{self.location.name}` ends too early")
-        return content
+            raise self.damaged(f"cannot be decompressed: {error}") from error
+        return filled
 
 
 class _Range(io.RawIOBase):
-    """A range of a file as a file of its own; closing it closes the file."""
+    """A range of a file as a file of its own; closing it closes the file.
 
-    def __init__(self, file: BinaryIO, length: int) -> None:
-        self._file = file
-        self._left = length
+    Attributes:
+      path: the file.
+      length: bytes of the range.
+    """
+
+    def __init__(self, file: BinaryIO, path: Path, start: int, length: int) -> None:
+        self._file, self.path, self._start = file, path, 0
+        self.narrow(start, length)
+
+    def narrow(self, start: int, length: int) -> None:
+        """Makes the range a part of itself, which begins so many bytes after it did."""
+        self._start, self.length, self._left = self._start + start, length, length
+        self._file.seek(self._start)
+
+    def tail(self, count: int) -> bytes:
+        """Its last bytes, or all of it if there are fewer; what is read next is undefined until `narrow`."""
+        count = min(count, self.length)
+        self._file.seek(self._start + self.length - count)
+        return self._file.read(count)
 
     def readable(self) -> bool:
         """Yes."""
@@ -180,12 +233,15 @@ def _metadata(location: Location) -> dict[str, Any]:
 def _zarr2_codec(fields: dict[str, Any]) -> tuple[bool, bool] | None:
     compressor = fields.get("compressor")
     plain = fields.get("order") == "C" and not fields.get("filters") and not str(fields["dtype"]).startswith(">")
+    plain = plain and fields.get("dimension_separator", ".") == "."
     known = compressor is None or compressor["id"] == "zstd"
     return (False, compressor is not None) if plain and known else None
 
 
 def _zarr3_codec(fields: dict[str, Any]) -> tuple[bool, bool] | None:
     codecs, sharded = fields["codecs"], False
+    if fields.get("chunk_key_encoding") not in CHUNK_KEYS:
+        return None
     if codecs[0]["name"] == "sharding_indexed":
         shard = codecs[0]["configuration"]
         one = shard["chunk_shape"] == fields["chunk_grid"]["configuration"]["chunk_shape"]

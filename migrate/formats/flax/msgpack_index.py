@@ -180,13 +180,26 @@ class _Scanner:
         code = self.data[self.take(1)]
         start = self.take(count)
         inner = _Scanner(self.data, start, start + count, self.path, self.size)
+        node = inner.extension(code, depth)
+        if inner.position != inner.end:
+            raise inner.damaged("an extension type holds more than its value")
+        return node
+
+    def extension(self, code: int, depth: int) -> Node:
+        """What an extension type holds."""
         if code in (1, 3):
-            return inner.array()
+            return self.array()
         if code == 2:
-            return inner.complex()
+            return self.complex()
         if code == 4:
-            return tuple(inner.node(depth + 1))
+            return self.tuple(depth)
         raise self.damaged(f"{code} is no extension type of Flax or Orbax")
+
+    def tuple(self, depth: int) -> Node:
+        items = self.node(depth + 1)
+        if not isinstance(items, list):
+            raise self.damaged("a tuple is not a list of values")
+        return tuple(items)
 
     def complex(self) -> complex:
         parts = self.node(MAX_DEPTH - 1)

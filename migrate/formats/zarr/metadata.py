@@ -19,7 +19,7 @@ Driver = Literal["zarr2", "zarr3"]
 METADATA_KEYS: dict[Driver, str] = {"zarr2": ".zarray", "zarr3": "zarr.json"}
 TENSORSTORE_DRIVERS: dict[Driver, str] = {"zarr2": "zarr", "zarr3": "zarr3"}
 
-_KEYS = ({"name": "default"}, {"name": "default", "configuration": {"separator": "/"}})
+CHUNK_KEYS = ({"name": "default"}, {"name": "default", "configuration": {"separator": "/"}})
 """How zarr 3 names chunks unless it says otherwise: `c/0/1`."""
 
 _FRAMING = ("bytes", "endian", "crc32c", "transpose")
@@ -75,7 +75,7 @@ def _parse_zarr3(fields: dict[str, Any]) -> ArrayMetadata:
     aval = AbstractArray(_shape(fields["shape"]), _dtype_name(fields["data_type"]))
     chunks = _shape(fields["chunk_grid"]["configuration"]["chunk_shape"])
     inner, codecs = _without_inner(fields.get("codecs", []))
-    plain = fields.get("chunk_key_encoding", _KEYS[0]) in _KEYS and "transpose" not in json.dumps(codecs)
+    plain = fields.get("chunk_key_encoding", CHUNK_KEYS[0]) in CHUNK_KEYS and "transpose" not in json.dumps(codecs)
     encoding = _canonical({**fields, "codecs": codecs}, without=("shape", "chunk_grid", "dimension_names"))
     return ArrayMetadata(
         aval,

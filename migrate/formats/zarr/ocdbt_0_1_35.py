@@ -3,16 +3,17 @@
 That version, the first with the driver, was current for three weeks in spring 2023, and `orbax-checkpoint` 0.1.8
 required it. Its manifest and B-tree nodes have neither the length nor the checksum that every later version demands,
 and name data files by their 16 bytes. Values lie in the data files as they do today, so that only the tree has to be
-decoded here.
+decoded here. In place of checksums, what the tree holds is compared with what the writer counted.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from io import BufferedReader, BytesIO
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from migrate.formats.files import damaged, is_file, missing
+from migrate.formats.files import damaged, is_file, missing, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,10 +22,12 @@ if TYPE_CHECKING:
 _MANIFEST, _NODE = b"\x0c\xdb\x3a\x2a", b"\x0c\xdb\x20\xde"
 _HEADER_BYTES = 6
 _ZSTD = 1
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _MOST_BYTES = 64 << 20
 """Of one decoded manifest or node; the version's own limit was 8 MiB."""
 _MOST_ENTRIES = 1 << 24
 _HIGHEST = 32
+_NUMBER_BITS = 64
 _NOWHERE = (1 << 64) - 1
 """The offset that the root of an empty database has."""
 
@@ -60,8 +63,11 @@ def is_early(folder: Path) -> bool:
         return False
     with manifest.open("rb") as file:
         head = file.read(12)
-    later = int.from_bytes(head[4:12], "little") == manifest.stat().st_size
-    return head[:4] == _MANIFEST and head[4:5] == b"\0" and head[5:6] in (b"\0", b"\1") and not later
+    if head[:4] != _MANIFEST or int.from_bytes(head[4:12], "little") == manifest.stat().st_size:
+        return False
+    # What follows is random in this version, and the upper bytes of the length in every later one.
+    plain = head[4:6] == b"\0\0" and any(head[6:12])
+    return plain or head[4:10] == b"\0\1" + _ZSTD_MAGIC
 
 
 def read_entries(folder: Path) -> dict[str, bytes | Slice]:
@@ -70,73 +76,105 @@ def read_entries(folder: Path) -> dict[str, bytes | Slice]:
     Raises:
       CheckpointError: a file is missing or damaged.
     """
-    manifest = folder / "manifest.ocdbt"
-    root = _root(_Body(manifest, manifest.read_bytes(), _MANIFEST), folder)
-    entries = [] if root is None else list(_entries(root, folder, b"", set()))
-    keys = [key for key, _ in entries]
-    if any(one >= other for one, other in pairwise(keys)):
-        raise damaged(manifest, "the keys of its tree are not in order (OCDBT of TensorStore 0.1.35)")
+    manifest = _Body(folder / "manifest.ocdbt", read_file(folder / "manifest.ocdbt"), _MANIFEST)
+    root, counted = _root(manifest, folder)
+    tree = _Tree(folder)
+    entries = [] if root is None else list(tree.entries(root, b""))
+    if any(one >= other for (one, _), (other, _) in pairwise(entries)):
+        raise manifest.damaged("the keys of its tree are not in order")
+    outside = sum(value.nbytes for _, value in entries if isinstance(value, Slice))
+    found = _Counted(len(entries), sum(node.nbytes for node in tree.seen), outside)
+    if found != counted:
+        raise manifest.damaged(f"its tree has {found}, and {counted} when it was written")
     return dict(entries)
+
+
+class _Counted(NamedTuple):
+    """What a tree holds."""
+
+    keys: int
+    node_bytes: int
+    value_bytes: int
+
+    def __str__(self) -> str:
+        return f"{self.keys} keys, {self.node_bytes} bytes of nodes and {self.value_bytes} of values"
 
 
 @dataclass(frozen=True, slots=True)
 class _Child:
-    """A node of the tree; `height` is 0 for one that holds values."""
+    """A node of the tree; `height` is 0 for one that holds values, and no key comes before `first`."""
 
     place: Slice
     height: int
+    first: bytes = b""
 
 
-def _root(body: _Body, folder: Path) -> _Child | None:
-    """The root of the newest version; None where nothing was ever written."""
+def _root(body: _Body, folder: Path) -> tuple[_Child | None, _Counted]:
+    """The root of the newest version, None where nothing was ever written; and what is below it."""
     body.take(16)  # the database's own name
     body.varints(2)  # sizes that a writer kept to
     body.take(1)
     if body.varint() == _ZSTD:
         body.take(4)
     count = body.count()
-    body.varints(count)  # generation numbers
+    generations = [0, *body.varints(count)]
     heights = body.take(count)
-    places = body.places(count, folder)
-    if not count or places[-1].offset == _NOWHERE:
-        return None
-    return _Child(places[-1], heights[-1])
+    places, counted = body.places(count, folder)
+    body.take(8 * count)  # when each was written
+    if body.varint() == 0:  # no lists of versions before these, which lie elsewhere
+        body.expect_end()
+    if not count or any(one >= other for one, other in pairwise(generations)):
+        raise body.damaged("its versions are not in order")
+    return (None if places[-1].offset == _NOWHERE else _Child(places[-1], heights[-1])), counted[-1]
 
 
-def _entries(node: _Child, folder: Path, prefix: bytes, seen: set[Slice]) -> Iterator[tuple[str, bytes | Slice]]:
-    """What lies below a node; no node lies below two, so that a tree costs no more than its files."""
-    body = _Body(node.place.file, node.place.read(), _NODE)
-    height, count = body.take(1)[0], body.count()
-    if height != node.height or height > _HIGHEST or node.place in seen:
-        raise body.damaged("a node of the tree is not where it should be")
-    seen.add(node.place)
-    common = body.varints(count) if height else []
-    shared = [0, *body.varints(count - 1)]
-    own = body.varints(count)
-    keys = list(_keys(body, shared, own, prefix))
-    if not height:
-        yield from _values(body, keys, folder)
-        return
-    for key, length, place in zip(keys, common, body.places(count, folder), strict=True):
-        yield from _entries(_Child(place, height - 1), folder, key[: len(prefix) + length], seen)
+class _Tree:
+    """The nodes of a database.
 
+    Attributes:
+      seen: where those lie that were walked; none lies below two, so that a tree costs no more than its files.
+    """
 
-def _keys(body: _Body, shared: list[int], own: list[int], prefix: bytes) -> Iterator[bytes]:
-    """Keys, each of which shares its beginning with the one before."""
-    last = b""
-    for begin, length in zip(shared, own, strict=True):
-        last = last[:begin] + body.take(length)
-        yield prefix + last
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.seen: set[Slice] = set()
 
+    def entries(self, node: _Child, prefix: bytes) -> Iterator[tuple[str, bytes | Slice]]:
+        """What lies below a node, whose keys lack `prefix`."""
+        body = _Body(node.place.file, node.place.read(), _NODE)
+        height, count = body.take(1)[0], body.count()
+        if height != node.height or height > _HIGHEST or not count or node.place in self.seen:
+            raise body.damaged("a node of the tree is not where it should be")
+        self.seen.add(node.place)
+        common = body.varints(count) if height else []
+        keys = [prefix + key for key in body.keys(count)]
+        if keys[0] < node.first:
+            raise body.damaged("a node of the tree has keys that belong to another one")
+        if height:
+            yield from self._below(body, keys, [len(prefix) + length for length in common], height - 1)
+        else:
+            yield from self._values(body, keys)
 
-def _values(body: _Body, keys: list[bytes], folder: Path) -> Iterator[tuple[str, bytes | Slice]]:
-    sizes = body.varints(len(keys))  # twice the size, and 1 where the value lies in a data file
-    outside = sum(size & 1 for size in sizes)
-    files = body.files(outside, folder)
-    slices = zip(files, body.varints(outside), strict=True)
-    for key, size in zip(keys, sizes, strict=True):
-        value = Slice(*next(slices), size >> 1) if size & 1 else body.take(size >> 1)
-        yield body.text(key), value
+    def _below(
+        self, body: _Body, keys: list[bytes], common: list[int], height: int
+    ) -> Iterator[tuple[str, bytes | Slice]]:
+        """What lies below the children of a node, the keys of each of which have a beginning in common."""
+        places, _ = body.places(len(keys), self._folder)
+        body.expect_end()
+        for key, length, place in zip(keys, common, places, strict=True):
+            if length > len(key):
+                raise body.damaged("a key is shorter than its beginning")
+            yield from self.entries(_Child(place, height, key), key[:length])
+
+    def _values(self, body: _Body, keys: list[bytes]) -> Iterator[tuple[str, bytes | Slice]]:
+        sizes = body.varints(len(keys))  # twice the size, and 1 where the value lies in a data file
+        outside = sum(size & 1 for size in sizes)
+        files = body.files(outside, self._folder)
+        slices = zip(files, body.varints(outside), strict=True)
+        for key, size in zip(keys, sizes, strict=True):
+            value = Slice(*next(slices), size >> 1) if size & 1 else body.take(size >> 1)
+            yield body.text(key), value
+        body.expect_end()
 
 
 class _Body:
@@ -144,16 +182,18 @@ class _Body:
 
     def __init__(self, file: Path, content: bytes, magic: bytes) -> None:
         self.file, self.position = file, 0
-        if content[:4] != magic or len(content) < _HEADER_BYTES or content[4] != 0:
+        head, body = content[:_HEADER_BYTES], content[_HEADER_BYTES:]
+        if head not in (magic + b"\0\0", magic + b"\0\1"):
             raise self.damaged("it is no part of an OCDBT database")
-        self._data = self._decompressed(content[_HEADER_BYTES:]) if content[5] == _ZSTD else content[_HEADER_BYTES:]
+        self._data = self._decompressed(body) if head[5] == _ZSTD else body
 
     def _decompressed(self, content: bytes) -> bytes:
         import zstandard
 
+        from migrate.formats.zarr.zstd_stream import ZstdStream
+
         try:
-            decoder = zstandard.ZstdDecompressor(max_window_size=_MOST_BYTES)
-            data: bytes = decoder.stream_reader(content).read(_MOST_BYTES + 1)
+            data = BufferedReader(ZstdStream(BytesIO(content), _MOST_BYTES)).read(_MOST_BYTES + 1)
         except zstandard.ZstdError as error:
             raise self.damaged(f"it cannot be decompressed ({error})") from error
         if len(data) > _MOST_BYTES:
@@ -173,10 +213,10 @@ class _Body:
     def varint(self) -> int:
         """The next number: seven bits a byte, the lowest first."""
         number = shift = 0
-        while shift < 70:
+        while shift < _NUMBER_BITS:
             byte = self.take(1)[0]
             number |= (byte & 0x7F) << shift
-            if byte < 0x80:
+            if byte < 0x80 and number < 1 << _NUMBER_BITS:
                 return number
             shift += 7
         raise self.damaged("a number in it has no end")
@@ -196,12 +236,28 @@ class _Body:
         """The next data files."""
         return [folder / "d" / self.take(16).hex() for _ in range(count)]
 
-    def places(self, count: int, folder: Path) -> list[Slice]:
-        """Where nodes lie; what a writer counted in them follows and is passed over."""
+    def places(self, count: int, folder: Path) -> tuple[list[Slice], list[_Counted]]:
+        """Where nodes lie, and what the writer counted in them and below them."""
         files = self.files(count, folder)
         offsets, lengths = self.varints(count), self.varints(count)
-        self.varints(3 * count)  # keys, bytes of nodes, bytes of values
-        return [Slice(*place) for place in zip(files, offsets, lengths, strict=True)]
+        counted = [self.varints(count) for _ in range(3)]
+        places = [Slice(*place) for place in zip(files, offsets, lengths, strict=True)]
+        return places, [_Counted(*numbers) for numbers in zip(*counted, strict=True)]
+
+    def keys(self, count: int) -> Iterator[bytes]:
+        """The next keys, each of which shares its beginning with the one before."""
+        shared, own = [0, *self.varints(count - 1)], self.varints(count)
+        last = b""
+        for begin, length in zip(shared, own, strict=True):
+            if begin > len(last):
+                raise self.damaged("a key shares more with the one before than that has")
+            last = last[:begin] + self.take(length)
+            yield last
+
+    def expect_end(self) -> None:
+        """Refuses what follows the last field."""
+        if self.position != len(self._data):
+            raise self.damaged(f"{len(self._data) - self.position} bytes follow its last field")
 
     def text(self, key: bytes) -> str:
         """A key, which is a file name to Zarr."""

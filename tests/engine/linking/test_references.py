@@ -1,5 +1,6 @@
 """References: every key of a database with the range that holds its value, and when two ranges are one."""
 
+import itertools
 import os
 import time
 
@@ -10,8 +11,11 @@ import tensorstore as ts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from migrate.engine.linking.ocdbt_index import Index, Range, parse_location
 from migrate.engine.linking.references import Reference, _reference, read_value, references, same_reference
 from migrate.errors import CheckpointError
+from migrate.formats.zarr.crc32c import crc32c
+from tests.damage import REFUSED, outcome
 from tests.engine.sources import every_kind, save
 
 CONFIG = {"max_inline_value_bytes": 16, "max_decoded_node_bytes": 1000}
@@ -133,8 +137,9 @@ def test_one_range_of_one_file_is_the_same_and_is_not_opened(written):
     os.link(written / "a", written / "b")
     (written / "elsewhere").mkdir()
     os.rename(written / "b", written / "elsewhere" / "b")
-    missing_bytes = 10**12  # reading them would fail: nothing may be read
-    a, b = Reference("a", 4, missing_bytes), Reference("b", 4, missing_bytes)
+    many = 10**12  # reading so many would take all day: nothing may be read
+    os.truncate(written / "a", 4 + many)
+    a, b = Reference("a", 4, many), Reference("b", 4, many)
     assert same_reference(a, written, b, written / "elsewhere")
 
 
@@ -161,6 +166,14 @@ def test_a_copy_that_ends_too_early_is_an_error(written):
         same_reference(Reference("a", 0, 200), written, Reference("short", 0, 200), written)
 
 
+def test_a_range_that_ends_after_its_file_does_is_an_error_even_if_it_is_one_range_of_one_file(written):
+    (written / "cut").write_bytes(bytes(100))
+    (written / "link").hardlink_to(written / "cut")
+    assert same_reference(Reference("cut", 50, 50), written, Reference("link", 50, 50), written)
+    with pytest.raises(CheckpointError, match="ends before byte 101"):
+        same_reference(Reference("cut", 51, 50), written, Reference("link", 51, 50), written)
+
+
 def test_inline_values_are_compared_themselves(written):
     def inline(value):
         return Reference("", 0, len(value), value)
@@ -169,3 +182,54 @@ def test_inline_values_are_compared_themselves(written):
     assert not same_reference(inline(b"abc"), written, inline(b"abd"), written)
     assert same_reference(inline(bytes(range(5))), written, Reference("a", 0, 5), written)
     assert same_reference(inline(b""), written, inline(b""), written)
+
+
+SMALL_NODES = {"compression": None, "max_inline_value_bytes": 8, "max_decoded_node_bytes": 150}
+"""Nodes that are not compressed, of two or three keys each: a byte that is altered is a field that is altered."""
+
+
+def tree_of_small_nodes(folder):
+    """A database with a tree of some levels, its content, and where its nodes lie."""
+    values = {f"layer_{i}/{j}": bytes([i]) * (i + 7 * j) for i in range(4) for j in range(3)}
+    fill(database(folder, config=SMALL_NODES), values)
+    index = Index(folder)
+    nodes = [parse_location(node.location) for node in index.nodes()]
+    assert 4 <= len(nodes)
+    assert values == stored(folder) == values_of(folder)
+    return values, [Range("manifest.ocdbt", 0, (folder / "manifest.ocdbt").stat().st_size), *nodes]
+
+
+def by_tensorstore(folder):
+    """What TensorStore lists and reads; its caches must not know the files from before."""
+    store = database(folder, ts.Context(), config={})
+    return {key.decode(errors="surrogateescape"): store.read(key).result().value for key in store.list().result()}
+
+
+def test_whatever_byte_of_an_index_is_altered_it_is_refused(tmp_path):
+    _, ranges = tree_of_small_nodes(tmp_path)
+    for place in ranges:
+        file = tmp_path / place.file
+        content = file.read_bytes()
+        for at in range(place.offset, place.offset + place.length):
+            file.write_bytes(content[:at] + bytes([content[at] ^ 0x11]) + content[at + 1 :])
+            assert REFUSED is outcome(lambda: values_of(tmp_path)), f"byte {at} of {place}"
+        file.write_bytes(content)
+
+
+def test_an_index_with_right_checksums_is_refused_or_what_tensorstore_reads_and_never_wrong(tmp_path):
+    """A writer with a fault: every field of every node is altered, and its checksum is made anew."""
+    _, ranges = tree_of_small_nodes(tmp_path)
+    wrong = []
+    for place in ranges:
+        file = tmp_path / place.file
+        content = file.read_bytes()
+        node = content[place.offset : place.offset + place.length - 4]
+        for at, mask in itertools.product(range(12, len(node)), (0x01, 0x02, 0x10, 0x80)):
+            changed = node[:at] + bytes([node[at] ^ mask]) + node[at + 1 :]
+            changed += crc32c(changed).to_bytes(4, "little")
+            file.write_bytes(content[: place.offset] + changed + content[place.offset + place.length :])
+            found = outcome(lambda: values_of(tmp_path), CheckpointError, OSError)
+            if found is not REFUSED and found != outcome(lambda: by_tensorstore(tmp_path), ValueError):
+                wrong.append((place, at, mask))
+        file.write_bytes(content)
+    assert [] == wrong

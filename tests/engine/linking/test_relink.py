@@ -1,5 +1,6 @@
 """Relinking and streaming give bit-equal checkpoints; relinking touches no array byte and needs no source later."""
 
+import json
 import shutil
 
 import jax
@@ -205,4 +206,16 @@ def test_a_lost_chunk_of_plain_zarr_is_found_before_anything_is_published(tmp_pa
     (tmp_path / "old" / "a" / "0").unlink()
     with opened(tmp_path / "old") as reader, pytest.raises(CheckpointError, match="lacks chunks of `a`"):
         run.apply(plan_of(reader, "[]"), reader, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("zarr3", [False, True], ids=["zarr2", "zarr3"])
+def test_array_metadata_that_tensorstore_refuses_is_found_before_anything_is_published(tmp_path, zarr3):
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(use_ocdbt=False, use_zarr3=zarr3)) as checkpointer:
+        checkpointer.save(tmp_path / "old", args=ocp.args.PyTreeSave({"a": jnp.ones(8), "b": jnp.ones((2, 2))}))
+    file = tmp_path / "old" / "b" / ("zarr.json" if zarr3 else ".zarray")
+    fields = json.loads(file.read_text())
+    file.write_text(json.dumps({**fields, "zarr_format": 5 - fields["zarr_format"]}))
+    with pytest.raises(CheckpointError, match="`b`"):
+        applied(tmp_path / "old", tmp_path / "new", "[b -> c]")
     assert not (tmp_path / "new").exists()

@@ -1,15 +1,24 @@
 """Huge chunks are unpacked piece by piece, and every piece is what TensorStore would have decoded."""
 
+import struct
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
+import tensorstore as ts
+import zstandard
 
-from migrate.engine.linking.open_stores import reading_context
-from migrate.engine.streaming.array_sources import open_source
+from migrate import dtypes
+from migrate.engine.linking.open_stores import open_array, reading_context
+from migrate.engine.streaming.array_sources import Chunked, open_source
 from migrate.engine.streaming.chunk_stream import unpackable
 from migrate.errors import CheckpointError
+from migrate.formats.base import Location
+from migrate.formats.zarr.crc32c import crc32c
+from migrate.tree import AbstractArray
+from tests.damage import REFUSED, damages, outcome
 from tests.engine.sources import opened
 
 TREE = {
@@ -69,3 +78,185 @@ def test_a_truncated_chunk_is_named(tmp_path):
     chunk.write_bytes(chunk.read_bytes()[:-40])
     with opened(tmp_path / "old") as reader, pytest.raises(CheckpointError):
         list(stream_of(reader, "matrix").parts(700))
+
+
+BYTES = {"name": "bytes", "configuration": {"endian": "little"}}
+ZSTD = {"name": "zstd", "configuration": {"level": 1}}
+CRC32C = {"name": "crc32c"}
+VALUES = (np.arange(24, dtype=np.int16) * 1001).reshape(6, 4)
+"""Two chunks of four rows, of which the second is half empty."""
+
+
+def sharded(*codecs):
+    parts = {"chunk_shape": [4, 4], "codecs": [BYTES, *codecs], "index_codecs": [BYTES, CRC32C]}
+    return {"codecs": [{"name": "sharding_indexed", "configuration": parts}]}
+
+
+SMALL = {
+    "zarr2": ("zarr2", {"compressor": None}),
+    "zarr2 zstd": ("zarr2", {"compressor": {"id": "zstd", "level": 1}}),
+    "zarr3": ("zarr3", {"codecs": [BYTES]}),
+    "zarr3 zstd": ("zarr3", {"codecs": [BYTES, ZSTD]}),
+    "zarr3 shard": ("zarr3", sharded()),
+    "zarr3 shard zstd": ("zarr3", sharded(ZSTD)),
+}
+
+
+def stored(base, driver, fields, values=VALUES):
+    """Where an array lies that was written in chunks of four rows, and the file of the chunk at an index."""
+    chunks = [min(4, size) for size in values.shape]
+    if driver == "zarr2":
+        fields = {"chunks": chunks, "fill_value": None, **fields}
+    else:
+        fields = {"chunk_grid": {"name": "regular", "configuration": {"chunk_shape": chunks}}, **fields}
+    dtype = dtypes.from_numpy(values.dtype)
+    typed = {"dtype": values.dtype.str} if driver == "zarr2" else {"data_type": dtype}
+    spec = {
+        "driver": {"zarr2": "zarr"}.get(driver, driver),
+        "kvstore": f"file://{base}/a/",
+        "metadata": {"shape": values.shape, **typed, **fields},
+        "store_data_equal_to_fill_value": True,
+    }
+    ts.open(spec, create=True).result().write(values).result()
+    return Location(base, ocdbt=False, name="a", driver=driver, fill_missing=False)
+
+
+def chunk_file(location, row):
+    key = {"zarr2": f"{row}.0", "zarr3": f"c/{row}/0"}[location.driver]
+    return location.base / "a" / key
+
+
+def by_tensorstore(location):
+    return open_array(location, reading_context(0)).read().result().tobytes()
+
+
+def source_of(location):
+    store = open_array(location, reading_context(0))
+    aval = AbstractArray(store.shape, dtypes.from_numpy(store.dtype.numpy_dtype))
+    return Chunked(aval, store.chunk_layout.read_chunk.shape, store, location.base, location.name, location)
+
+
+def in_pieces(location):
+    source = source_of(location)
+    made = np.zeros(source.aval.shape, dtypes.to_numpy(source.aval.dtype))
+    for window, part in unpackable(source, 0).parts(16):
+        made[tuple(slice(start, stop) for start, stop in window)] = part
+    return made.tobytes()
+
+
+def both(location):
+    return outcome(lambda: by_tensorstore(location), ValueError), outcome(lambda: in_pieces(location))
+
+
+@pytest.mark.parametrize("row", [0, 1], ids=["full chunk", "chunk at the edge"])
+@pytest.mark.parametrize("name", SMALL)
+def test_a_damaged_chunk_is_refused_or_what_tensorstore_reads_and_never_wrong(tmp_path, name, row):
+    location = stored(tmp_path, *SMALL[name])
+    assert [VALUES.tobytes()] * 2 == [*both(location)]
+    file = chunk_file(location, row)
+    for damage, content in damages(file.read_bytes()):
+        file.write_bytes(content)
+        expected, found = both(location)
+        assert found in (expected, REFUSED), damage
+
+
+def test_a_damaged_frame_with_a_checksum_is_refused_wherever_the_damage_is(tmp_path):
+    location = stored(tmp_path, *SMALL["zarr2 zstd"])
+    file = chunk_file(location, 0)
+    compressor = zstandard.ZstdCompressor(write_checksum=True, write_content_size=False)
+    whole = compressor.compress(VALUES[:4].tobytes())
+    for damage, content in [("nothing", whole), *damages(whole)]:
+        file.write_bytes(content)
+        expected, found = both(location)
+        assert found in (expected, REFUSED), damage
+        assert found in (VALUES.tobytes(), REFUSED), damage
+        assert (found is REFUSED) == (expected is REFUSED), damage
+
+
+def with_index(part, offset, size, *, checksum=0):
+    index = struct.pack("<QQ", offset, size)
+    return part + index + struct.pack("<I", crc32c(index) ^ checksum)
+
+
+NEVER = (1 << 64) - 1
+
+
+@pytest.mark.parametrize(
+    ("entry", "code"),
+    [
+        ((0, 32, 1), "M404"),  # another checksum
+        ((4, 32), "M404"),  # into the index
+        ((21, 32), "M404"),  # past the end
+        ((1 << 63, 1 << 63), "M404"),
+        ((NEVER, 32), "M404"),
+        ((0, NEVER), "M404"),
+        ((0, 31), "M404"),  # too few bytes for the shape
+        ((NEVER, NEVER), "M403"),  # never written
+    ],
+)
+def test_an_index_that_cannot_be_is_refused_and_names_the_file_and_the_leaf(tmp_path, entry, code):
+    location = stored(tmp_path, *SMALL["zarr3 shard"])
+    file, part = chunk_file(location, 0), VALUES[:4].tobytes()
+    file.write_bytes(with_index(part, 0, 32))
+    assert VALUES.tobytes() == in_pieces(location)
+    file.write_bytes(with_index(part, *entry[:2], checksum=sum(entry[2:])))
+    with pytest.raises(CheckpointError) as caught:
+        in_pieces(location)
+    (found,) = caught.value.diagnostics
+    assert (code, ("a",)) == (found.code, tuple(found.paths))
+    assert f"`{file}`" in found.message
+
+
+def test_a_part_need_not_begin_where_its_shard_does(tmp_path):
+    location = stored(tmp_path, *SMALL["zarr3 shard"])
+    chunk_file(location, 0).write_bytes(with_index(b"gap" + VALUES[:4].tobytes(), 3, 32))
+    assert [VALUES.tobytes()] * 2 == [*both(location)]
+
+
+@pytest.mark.parametrize(
+    "encoded",
+    [
+        zstandard.compress(VALUES[:4].tobytes() + b"\0"),
+        zstandard.compress(VALUES[:2].tobytes()) + zstandard.compress(VALUES[2:4].tobytes()),
+        b"\x50\x2a\x4d\x18\0\0\0\0" + zstandard.compress(VALUES[:4].tobytes()),
+    ],
+    ids=["longer than a chunk", "two frames", "behind a skippable frame"],
+)
+@pytest.mark.parametrize("row", [0, 1])
+def test_a_stream_that_is_not_one_chunk_is_refused(tmp_path, encoded, row):
+    location = stored(tmp_path, *SMALL["zarr3 zstd"])
+    chunk_file(location, row).write_bytes(encoded)
+    assert (REFUSED, REFUSED) == both(location)
+
+
+@pytest.mark.parametrize("driver", ["zarr2", "zarr3"])
+def test_a_byte_that_is_neither_false_nor_true_is_refused(tmp_path, driver):
+    values = np.array([[False, True, True, False]] * 4)
+    location = stored(tmp_path, *SMALL[driver], values)
+    assert [values.tobytes()] * 2 == [*both(location)]
+    chunk_file(location, 0).write_bytes(b"\0\1\2\0" * 4)
+    assert (REFUSED, REFUSED) == both(location)
+
+
+@pytest.mark.parametrize(
+    ("driver", "fields"),
+    [
+        ("zarr2", {"compressor": None, "order": "F"}),
+        ("zarr2", {"compressor": None, "dimension_separator": "/"}),
+        ("zarr2", {"compressor": None, "dtype": ">i2"}),
+        ("zarr2", {"compressor": {"id": "blosc", "cname": "lz4", "clevel": 5, "shuffle": 1, "blocksize": 0}}),
+        ("zarr2", {"compressor": {"id": "zlib", "level": 1}}),
+        ("zarr3", {"codecs": [{"name": "bytes", "configuration": {"endian": "big"}}]}),
+        ("zarr3", {"codecs": [{"name": "transpose", "configuration": {"order": [1, 0]}}, BYTES]}),
+        ("zarr3", {"codecs": [BYTES, CRC32C]}),
+        ("zarr3", {"codecs": [BYTES, ZSTD, CRC32C]}),
+        ("zarr3", {"codecs": [BYTES, {"name": "gzip", "configuration": {"level": 1}}]}),
+        ("zarr3", {"codecs": [BYTES], "chunk_key_encoding": {"name": "v2"}}),
+        ("zarr3", {"codecs": [BYTES], "chunk_key_encoding": {"name": "default", "configuration": {"separator": "."}}}),
+        ("zarr3", sharded(CRC32C)),
+        ("zarr3", sharded(ZSTD, CRC32C)),
+    ],
+    ids=str,
+)
+def test_what_is_stored_in_another_way_is_left_to_tensorstore(tmp_path, driver, fields):
+    assert unpackable(source_of(stored(tmp_path, driver, fields)), 0) is None

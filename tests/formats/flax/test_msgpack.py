@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from migrate.errors import CheckpointError
 from migrate.formats.detect import open_reader
 from migrate.testing.readers import check_reader, same_value
+from tests.damage import REFUSED, bits, by_migrate, damages, outcome
 
 TREE = {
     "params": {
@@ -260,3 +261,36 @@ def test_a_damaged_file_is_read_or_refused_and_nothing_else(changes):
                 reader.read_all()
         except CheckpointError:
             pass
+
+
+def by_flax(path):
+    restored = serialization.msgpack_restore(path.read_bytes())
+    return bits((tuple(map(str, path)), value) for path, value in leaves_of(restored))
+
+
+def test_whatever_byte_is_damaged_a_file_is_refused_or_what_flax_reads(tmp_path):
+    tree = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "n": np.float32(2), "z": 1 + 2j, "s": "text", "i": -3}
+    path = tmp_path / "a.msgpack"
+    for damage, content in damages(serialization.to_bytes(tree)):
+        path.write_bytes(content)
+        found = outcome(lambda: by_migrate(path))
+        assert found is REFUSED or found == outcome(lambda: by_flax(path), Exception), damage
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        msgpack.ExtType(1, msgpack.packb([[2], "int8", b"ab"]) + b"\0"),
+        msgpack.ExtType(3, msgpack.packb([[], "int8", b"a"]) + b"\0"),
+        msgpack.ExtType(2, msgpack.packb([1.0, 2.0]) + b"\0"),
+        msgpack.ExtType(4, msgpack.packb([1, 2]) + b"\0"),
+        msgpack.ExtType(4, msgpack.packb("ab")),
+        msgpack.ExtType(4, msgpack.packb({"a": 1})),
+        msgpack.ExtType(4, msgpack.packb(7)),
+    ],
+    ids=["array", "number", "complex", "tuple", "text as a tuple", "mapping as a tuple", "number as a tuple"],
+)
+def test_an_extension_that_holds_more_or_something_else_is_refused(tmp_path, content):
+    path = tmp_path / "a.msgpack"
+    path.write_bytes(msgpack.packb({"a": content}))
+    assert REFUSED is outcome(lambda: by_migrate(path))

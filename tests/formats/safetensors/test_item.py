@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import TensorSpec, serialize
+from safetensors.numpy import load
 
 from migrate.errors import CheckpointError
 from migrate.formats.detect import open_reader
 from migrate.formats.safetensors.header import DTYPES, read_header, write_header
 from migrate.testing.readers import check_reader, same_value
+from tests.damage import REFUSED, bits, by_migrate, damages, outcome
 
 
 def save(path, tensors, metadata=None):
@@ -261,3 +263,16 @@ def test_a_record_does_not_put_leaves_below_leaves(tmp_path):
     record = json.dumps({"paths": {"a": "x", "b": "x/y"}})
     tensors = {"a": np.ones(1), "b": np.ones(1)}
     assert "M404" == refusals(save(tmp_path / "m.safetensors", tensors, {"migrate.tree": record}))[0].code
+
+
+def by_the_library(path):
+    return bits((tuple(name.split("/")), value) for name, value in load(path.read_bytes()).items())
+
+
+def test_whatever_byte_is_damaged_a_file_is_refused_or_what_the_library_reads(tmp_path):
+    tensors = {"a/b": np.arange(6, dtype=np.float32).reshape(2, 3), "a/c": np.arange(4, dtype=np.int16)}
+    path = save(tmp_path / "a.safetensors", tensors)
+    for damage, content in damages(path.read_bytes()):
+        path.write_bytes(content)
+        found = outcome(lambda: by_migrate(path))
+        assert found is REFUSED or found == outcome(lambda: by_the_library(path), Exception), damage

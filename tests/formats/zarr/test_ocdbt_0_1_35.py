@@ -1,5 +1,6 @@
 """OCDBT of TensorStore 0.1.35, which no later version reads; the files are its own (`tensorstore_0_1_35/write.py`)."""
 
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 
 from migrate.errors import CheckpointError
 from migrate.formats.detect import open_reader
-from migrate.formats.zarr.ocdbt_0_1_35 import is_early, read_entries, value_of
+from migrate.formats.zarr.ocdbt_0_1_35 import Slice, is_early, read_entries, value_of
 from migrate.testing.readers import check_reader
+from tests.damage import REFUSED, outcome
 
 HERE = Path(__file__).parent / "tensorstore_0_1_35"
 
@@ -84,3 +86,111 @@ def test_a_damaged_tree_is_read_or_refused_and_nothing_else(tmp_path_factory, da
             value_of(entry)
     except CheckpointError:
         return
+
+
+def totals(folder):
+    """Keys of a database, and bytes of the values that lie in data files."""
+    entries = read_entries(folder)
+    return len(entries), sum(entry.nbytes for entry in entries.values() if not isinstance(entry, bytes))
+
+
+@pytest.mark.parametrize("name", ["item", "deep"])
+def test_no_damage_loses_or_adds_a_key_or_a_byte_of_a_data_file(tmp_path, name):
+    """The version wrote no checksums, but it counted what is below the root."""
+    folder = shutil.copytree(HERE / name, tmp_path / "store")
+    expected = totals(folder)
+    manifest = folder / "manifest.ocdbt"
+    for place in [Slice(manifest, 0, manifest.stat().st_size), *nodes_of(folder)]:
+        whole = place.file.read_bytes()
+        for at, mask in itertools.product(range(place.offset, place.offset + place.nbytes), (0x02, 0x80)):
+            place.file.write_bytes(whole[:at] + bytes([whole[at] ^ mask]) + whole[at + 1 :])
+            assert outcome(lambda: totals(folder)) in (expected, REFUSED), (place, at, mask)
+        place.file.write_bytes(whole)
+
+
+def test_every_truncation_and_every_addition_of_a_manifest_is_refused(tmp_path):
+    folder = shutil.copytree(HERE / "deep", tmp_path / "store")
+    manifest = folder / "manifest.ocdbt"
+    whole = manifest.read_bytes()
+    for content in [*(whole[:end] for end in range(len(whole))), whole + b"\0", whole + whole]:
+        manifest.write_bytes(content)
+        assert REFUSED is outcome(lambda: read_entries(folder))
+
+
+def nodes_of(folder):
+    with pytest.MonkeyPatch.context() as patch:
+        places = []
+        patch.setattr(Slice, "read", lambda place, read=Slice.read: places.append(place) or read(place))
+        read_entries(folder)
+    return places
+
+
+def varints(*numbers):
+    def one(number):
+        return bytes([number]) if number < 0x80 else bytes([number & 0x7F | 0x80]) + one(number >> 7)
+
+    return b"".join(map(one, numbers))
+
+
+FILE = bytes(range(16))
+LEAF = b"\0" + varints(2) + varints(1) + varints(2, 1) + b"abc" + varints(2 << 1, 1 << 1) + b"xyz"
+"""Two keys, `ab` and `ac`, with the values `xy` and `z`."""
+
+
+def written_by_hand(folder, leaf=LEAF, *, head=b"\0\0", counted=(2, None, 0), height=0, after=b""):
+    """A database of one node that is not compressed."""
+    node = bytes.fromhex("0cdb20de") + head + leaf
+    (folder / "d").mkdir(exist_ok=True)
+    (folder / "d" / FILE.hex()).write_bytes(node)
+    keys, tree, values = counted
+    root = varints(1, 1) + bytes([height]) + FILE + varints(0, len(node)) + varints(keys, tree or len(node), values)
+    manifest = b"\0\0" + b"sixteen bytes...."[:16] + varints(100, 1000) + b"\4" + varints(0) + root
+    (folder / "manifest.ocdbt").write_bytes(bytes.fromhex("0cdb3a2a") + manifest + bytes(8) + varints(0) + after)
+    return folder
+
+
+def test_a_database_that_was_written_by_hand_is_read(tmp_path):
+    assert {"ab": b"xy", "ac": b"z"} == read_entries(written_by_hand(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"after": b"\0"},
+        {"leaf": LEAF + b"\0"},
+        {"leaf": LEAF[:-1]},
+        {"leaf": b"\0" + varints(0), "counted": (0, None, 0)},
+        {"leaf": LEAF.replace(varints(1) + varints(2, 1), varints(3) + varints(2, 1))},
+        {"head": b"\0\2"},
+        {"head": b"\1\0"},
+        {"counted": (3, None, 0)},
+        {"counted": (2, None, 1)},
+        {"counted": (2, 1, 0)},
+        {"height": 1},
+    ],
+    ids=[
+        "bytes behind the manifest",
+        "bytes behind a node",
+        "a node that is cut off",
+        "a node without keys",
+        "a key that shares more than the one before has",
+        "another compression",
+        "another version",
+        "another number of keys",
+        "other bytes of values",
+        "other bytes of nodes",
+        "another height",
+    ],
+)
+def test_a_database_that_contradicts_itself_is_refused(tmp_path, fault):
+    written_by_hand(tmp_path, **fault)
+    with pytest.raises(CheckpointError) as caught:
+        read_entries(tmp_path)
+    assert ["M404"] == [found.code for found in caught.value.diagnostics]
+
+
+@pytest.mark.parametrize("length", [0, 256])
+def test_a_manifest_of_today_whose_length_is_another_one_is_no_early_one(tmp_path, length):
+    manifest = bytes.fromhex("0cdb3a2a") + length.to_bytes(8, "little") + bytes(range(100))
+    (tmp_path / "manifest.ocdbt").write_bytes(manifest)
+    assert not is_early(tmp_path)

@@ -1,4 +1,4 @@
-"""Writes what `test_ocdbt_early.py` reads; to be run with Python 3.9 to 3.11, tensorstore 0.1.35, numpy 1 and msgpack.
+"""Writes what `test_ocdbt_0_1_35.py` reads; to be run with Python 3.9 to 3.11, tensorstore 0.1.35, numpy 1 and msgpack.
 
 `item/` is an Orbax item of spring 2023: a `checkpoint` file with placeholders, and the arrays in a database. The names
 with a slash went into a database of their own, as with Orbax 0.1.7. `deep/` is a database whose tree has inner nodes.

@@ -1,0 +1,26 @@
+"""CRC-32C (RFC 3720), the checksum of zarr shards and of OCDBT; `zlib.crc32` has another polynomial.
+
+It is meant for indexes of some bytes: no chunk goes through it.
+"""
+
+from __future__ import annotations
+
+_POLYNOMIAL = 0x82F63B78
+"""With its bits in reverse, as the checksum takes them."""
+
+
+def _remainder(byte: int) -> int:
+    for _ in range(8):
+        byte = byte >> 1 ^ (_POLYNOMIAL if byte & 1 else 0)
+    return byte
+
+
+_REMAINDERS = tuple(map(_remainder, range(256)))
+
+
+def crc32c(content: bytes) -> int:
+    """The checksum of some bytes."""
+    found = 0xFFFFFFFF
+    for byte in content:
+        found = found >> 8 ^ _REMAINDERS[(found ^ byte) & 0xFF]
+    return found ^ 0xFFFFFFFF

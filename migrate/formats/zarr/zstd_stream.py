@@ -1,0 +1,74 @@
+"""A zstd frame as a file of what it holds, decompressed block by block.
+
+The stream reader of `zstandard` does not tell a frame that is whole from one that was cut off before its checksum. Its
+other decoder does, but returns all that its input decodes to, which can be any number of bytes. A block decodes to 128
+KiB at most, so it is given one block at a time.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import zstandard
+
+_LONGEST_HEADER = 18
+_CHECKSUM_BYTES = 4
+_RLE = 1
+"""The type of a block that is one byte, repeated."""
+
+
+class ZstdStream(io.RawIOBase):
+    """What a frame holds.
+
+    Args:
+      encoded: the frame, and nothing behind it.
+      window_bytes: refuses frames that need more memory than this to be decompressed; 128 MiB by default.
+
+    Raises:
+      zstandard.ZstdError: while it is opened or read: it is no frame, damaged or truncated, or something follows it.
+    """
+
+    def __init__(self, encoded: io.RawIOBase | io.BytesIO, window_bytes: int = 0) -> None:
+        self._encoded = encoded
+        header = encoded.read(_LONGEST_HEADER) or b""
+        self._has_checksum = zstandard.get_frame_parameters(header).has_checksum
+        size = zstandard.frame_header_size(header)
+        self._ahead = header[size:]
+        self._decoder = zstandard.ZstdDecompressor(max_window_size=window_bytes).decompressobj()
+        self._ready = memoryview(self._decoder.decompress(header[:size]))
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Bytes of the content; none when the frame has ended and its checksum, if it has one, was right."""
+        while not self._ready and not self._decoder.eof:
+            self._ready = memoryview(self._block())
+        count = min(len(buffer), len(self._ready))
+        buffer[:count] = self._ready[:count]
+        self._ready = self._ready[count:]
+        return count
+
+    def _block(self) -> bytes:
+        head = self._take(3)
+        fields = int.from_bytes(head, "little")
+        is_last, kind, size = fields & 1, fields >> 1 & 3, fields >> 3
+        content = head + self._take(1 if kind == _RLE else size)
+        if is_last and self._has_checksum:
+            content += self._take(_CHECKSUM_BYTES)
+        decoded: bytes = self._decoder.decompress(content)
+        if is_last and not self._decoder.eof:
+            raise zstandard.ZstdError("the frame does not end with its last block")
+        if is_last and (self._ahead or self._encoded.read(1)):
+            raise zstandard.ZstdError("something follows the frame")
+        return decoded
+
+    def _take(self, count: int) -> bytes:
+        content, self._ahead = self._ahead[:count], self._ahead[count:]
+        if len(content) < count:
+            content += self._encoded.read(count - len(content)) or b""
+        if len(content) < count:
+            raise zstandard.ZstdError("the frame is truncated")
+        return content
