@@ -1,4 +1,4 @@
-"""The wheel: what is shipped, what its metadata states, and that its dependencies are those that the package imports."""
+"""The wheel: its contents, its metadata, and whether the declared dependencies are those that the package imports."""
 
 import ast
 import re

@@ -54,7 +54,7 @@ def test_apply_writes_what_the_plan_says_and_leaves_a_receipt(run, here):
     assert 0 == result.exit_code
     plan, applied, verified = result.stdout.splitlines()[0], *result.stdout.splitlines()[-2:]
     assert f"Applied {plan.split('   ')[0].lower()} in " in applied
-    assert applied.endswith("6 leaves, 240 B → new")
+    assert applied.endswith("6 leaves, 240 B written → new")
     assert verified.startswith("Verified: 6 leaves read back ")
     assert "Applied plan" in (here / "page.html").read_text()
     with migrate.open_checkpoint("new") as checkpoint:

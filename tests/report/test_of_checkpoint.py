@@ -96,7 +96,7 @@ def test_depth_says_how_far_down_and_what_is_below(golden, depth):
     drawn = text.draw(checkpoint_report(large.checkpoint(), depth=depth))
     if depth == 1:
         golden("report/checkpoint_10000_depth_1.txt", drawn)
-    assert "/… is closed: --depth N opens N of 9 levels, -v everything" in drawn
+    assert "/… is collapsed: --depth N expands N of 9 levels, -v all" in drawn
 
 
 def test_verbose_leaves_nothing_out():
@@ -122,5 +122,5 @@ def test_ten_thousand_leaves_are_drawn_in_time():
 def test_notes_on_many_leaves_are_one_with_their_number():
     (assumed, *_) = checkpoint_report(large.checkpoint(), verbose=True).findings
     assert assumed.message.startswith("`params/layers/0/attn/q/kernel` was written without its dtype's name")
-    assert assumed.message.endswith("; the same of 47 more leaves")
+    assert assumed.message.endswith("; the same for 47 more leaves")
     assert 48 == len(assumed.paths)

@@ -62,8 +62,8 @@ def test_moments_are_one_line_for_each_slot_until_asked_for():
     plan = replace(vit.plan(), tasks=tasks, dropped=(), created=())
     brief = plan_report(plan, "out").rows
     assert [
-        ("&", "opt_state/0/mu/**", "3 leaves, as their params"),
-        ("&", "opt_state/0/nu/**", "3 leaves, as their params"),
+        ("&", "opt_state/0/mu/**", "3 leaves, like their params"),
+        ("&", "opt_state/0/nu/**", "3 leaves, like their params"),
     ] == [(row.symbol, row.subject, row.detail) for row in brief]
     assert {"rename"} == {row.verb for row in plan_report(plan, "out", verbose=True).rows}
 
