@@ -109,8 +109,9 @@ def command(
 
     DST becomes an Orbax checkpoint, or a single file if its name ends in .safetensors or .msgpack (Flax's format).
 
-    The plan is shown first. DST appears all at once, complete and verified, or not at all; SRC is only read. After
-    Ctrl-C or a kill, the same command resumes.
+    The plan is shown first: `relink` marks arrays whose chunks are linked unread, `stream` those that are read and
+    written. DST appears all at once, complete and verified, or not at all; SRC is only read. After Ctrl-C or a kill,
+    the same command resumes.
     """
     from migrate import api
     from migrate.engine.outputs.registry import is_single_file

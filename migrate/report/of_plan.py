@@ -219,7 +219,8 @@ def _creation_detail(created: Sequence[Created]) -> str:
     what = ", ".join(shapes) if len(shapes) <= 3 else f"{len(shapes)} shapes"
     many = f"{len(created)} × " if len(created) > len(shapes) == 1 else ""
     total = f" ({plural(len(created), 'leaf')})" if len(created) > len(shapes) > 1 else ""
-    return f"{initial(created[0])} {many}{what}{total}".strip()
+    value = initial(created[0])
+    return f"{value}{': ' if value else ''}{many}{what}{total}"
 
 
 def initial(creation: Created) -> str:
