@@ -97,7 +97,9 @@ def reading_table(figures):
 
 def bars_table(found):
     """Every requirement with its measurement."""
-    return table(["requirement", "measured", "met"], [[b.what, b.measured, "yes" if b.holds else "**no**"] for b in found])
+    return table(
+        ["requirement", "measured", "met"], [[b.what, b.measured, "yes" if b.holds else "**no**"] for b in found]
+    )
 
 
 def amount(count):

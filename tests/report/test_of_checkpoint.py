@@ -10,7 +10,6 @@ from migrate.report import json as as_json
 from migrate.report import text
 from migrate.report.diagnostics import draw_findings
 from migrate.report.of_checkpoint import checkpoint_report
-from migrate.report.of_tree import top_amounts
 from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, Sharding, Storage
 from tests.report import large, vit
 
@@ -103,13 +102,6 @@ def test_verbose_leaves_nothing_out():
     report = checkpoint_report(large.checkpoint(), verbose=True)
     assert "" == report.omitted
     assert not any("/…" in row.subject for row in report.rows)
-
-
-def test_no_amount_is_lost_in_the_fold():
-    tree = large.checkpoint().tree
-    tops = [row.detail for row in checkpoint_report(large.checkpoint(), depth=1).rows if row.subject.endswith("/…")]
-    assert [str(amount) for name, amount in top_amounts(tree).items() if name != "step"] == tops
-    assert len(tree.leaves) == sum(amount.leaves for amount in top_amounts(tree).values())
 
 
 def test_ten_thousand_leaves_are_drawn_in_time():
