@@ -17,8 +17,8 @@ initialized, one is migrated to the other by the command line, and their outputs
 page from the table that migrate itself uses.
 
 `=` means that the arrays keep their names below the layer, so that a single rule renames it:
-`params/Dense_0/** -> head/**`. Collections other than `params` are named. NNX has no collections; their arrays are stored
-in the module.
+`params/Dense_0/** -> head/**`. Collections other than `params` are named. NNX has no collections; their arrays are
+stored in the module.
 
 | Linen | NNX | arrays | notes |
 |---|---|---|---|
@@ -85,8 +85,8 @@ NNX has no class for {without}: migrate their arrays to a module of your own.
 ## Names
 
 Linen names the modules that a compact method creates `Class_k`. It numbers each class separately, in the order of
-construction: in `Dense(a)(gelu(Dense(b)(x)))` the outer layer is `Dense_0`. Two layers of equal shape fit either way, so
-check the code. Collections: {kinds}.
+construction: in `Dense(a)(gelu(Dense(b)(x)))` the outer layer is `Dense_0`. Two layers of equal shape fit either way,
+so check the code. Collections: {kinds}.
 
 The name of a lifted class starts with the transformation unless the module has an explicit name, as in
 `ScanCheckpointBlock_0`:

@@ -1,7 +1,7 @@
 """Migrates JAX/Flax checkpoints to a new version of the model, and verifies the result.
 
-The public names are defined in `migrate.api` and imported on first access (PEP 562), so that `import migrate` is fast and
-the command line starts immediately.
+The public names are defined in `migrate.api` and imported on first access (PEP 562), so that `import migrate` is fast
+and the command line starts immediately.
 """
 
 from __future__ import annotations
