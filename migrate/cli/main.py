@@ -50,7 +50,13 @@ class Commands(click.Group):
         gc.set_threshold(200_000, 50, 50)  # a plan of 10,000 leaves is many small objects, all alive to the end
         arguments = list(sys.argv[1:] if args is None else args)
         extra["standalone_mode"] = False
-        sys.exit(int(self._run(arguments, *rest, **extra)))
+        try:
+            code = self._run(arguments, *rest, **extra)
+        except BrokenPipeError:
+            # The reader of stdout has gone. Python would report the error again at exit, when it flushes.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = ExitCode.FAILED
+        sys.exit(int(code))
 
     def _run(self, arguments: list[str], *rest: Any, **extra: Any) -> int:
         try:
@@ -62,9 +68,7 @@ class Commands(click.Group):
             return _misused(error, arguments)
         except MigrateError as error:
             return _fail(error.diagnostics, error.exit_code, arguments)
-        except BrokenPipeError:
-            # The reader of stdout has gone. Python would report the error again at exit, when it flushes.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except SystemExit:  # click exits with 1 if the reader of stdout has gone, but 1 would mean "no"
             return ExitCode.FAILED
         except Exception as error:  # noqa: BLE001 (the last resort: a bug must not look like an answer)
             return _fail([_bug(error)], ExitCode.FAILED, arguments)

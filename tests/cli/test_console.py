@@ -100,3 +100,18 @@ def test_progress_on_a_terminal_moves_while_a_leaf_takes_its_time():
 def test_quiet_shows_no_progress():
     with Console(quiet=True).progress() as listener:
         assert ignore is listener
+
+
+@pytest.mark.parametrize(
+    ("options", "complete"),
+    [
+        ({}, False),
+        ({"format": "json"}, False),
+        ({"verbose": True}, True),
+        ({"format": "html"}, True),
+        ({"format": "github"}, True),
+        ({"report_file": "page.html"}, True),
+    ],
+)
+def test_reports_that_are_kept_are_complete(options, complete):
+    assert complete == Console(**options).complete

@@ -116,3 +116,17 @@ def test_notes_on_many_leaves_are_one_with_their_number():
     assert assumed.message.startswith("`params/layers/0/attn/q/kernel` was written without its dtype's name")
     assert assumed.message.endswith("; the same for 47 more leaves")
     assert 48 == len(assumed.paths)
+
+
+@pytest.mark.parametrize(
+    ("steps", "text"),
+    [
+        ((7,), "7"),
+        ((3, 7), "7 of 2: 3, 7"),
+        (range(8), "7 of 8: 0, 1, 2, 3, 4, 5, 6, 7"),
+        (range(9), "7 of 9: 0, 1, … 8"),
+    ],
+)
+def test_a_few_steps_are_listed_and_many_are_counted(steps, text):
+    checkpoint = replace(vit.checkpoint(), step=7, steps=tuple(steps))
+    assert text == dict(checkpoint_report(checkpoint).facts)["step"]
