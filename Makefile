@@ -31,7 +31,7 @@ format: .venv/installed
 bench: .venv/installed  ## time and memory against Orbax restore + save
 	$(PY) -m tests.benchmarks.run
 
-lock: .venv/installed  ## resolve requirements.lock anew; needs the uv command
+lock: .venv/installed  ## resolve requirements.lock again; needs the uv command
 	uv pip compile pyproject.toml --group dev --python-version 3.11 --no-header --no-annotate --no-emit-index-url --output-file requirements.lock
 
 fixtures: .venv/installed  ## write the fixtures again with the old versions; needs the uv command and old Pythons

@@ -1,4 +1,4 @@
-"""What `make demo` shows: an old Linen checkpoint becomes an NNX model, and it computes what the old model did.
+"""The demonstration of `make demo`: migrates an old Linen checkpoint to an NNX model and compares their outputs.
 
 The checkpoint was written by Flax 0.6 (fixtures/linen_2022): a transformer as a TrainState with adam, in one msgpack
 file.
@@ -24,13 +24,13 @@ OUT = ROOT / "demo-out"
 
 
 def migrate(*arguments: str) -> None:
-    """Runs the command as a user would, and shows it."""
+    """Prints and runs a command."""
     print(f"\n$ migrate {' '.join(arguments)}", flush=True)
     subprocess.run([sys.executable, "-m", "migrate", *arguments], cwd=ROOT, check=True)
 
 
 def restored_model() -> nnx.Module:
-    """The new model with the migrated weights, restored by plain Orbax."""
+    """Restores the new model with the migrated weights by plain Orbax."""
     sys.path.insert(0, str(ROOT))
     from fixtures.models.transformer import make_stacked_state
 

@@ -12,20 +12,21 @@ PAGE = Path(__file__).with_name("layers.md")
 HEAD = """\
 # Layers of Linen and of NNX
 
-What becomes of a layer's arrays when a Linen model becomes an NNX model. Every row is tested: both layers are
-initialised, one is migrated into the other by the command line, and they compute the same. The page is written by
-`docs/layers.py` from the table that the tool itself reads.
+How the arrays of a layer are migrated when a Linen model becomes an NNX model. Every row is tested: both layers are
+initialized, one is migrated to the other by the command line, and their outputs are equal. `docs/layers.py` writes this
+page from the table that migrate itself uses.
 
-`=` means that every array keeps its name below the layer, so that one line renames it: `params/Dense_0/** -> head/**`.
-Collections other than `params` are named; NNX has no collections, their arrays are inside the module.
+`=` means that the arrays keep their names below the layer, so that a single rule renames it:
+`params/Dense_0/** -> head/**`. Collections other than `params` are named. NNX has no collections; their arrays are
+stored in the module.
 
-| Linen | NNX | arrays | what else to know |
+| Linen | NNX | arrays | notes |
 |---|---|---|---|
 """
 
 
 def page() -> str:
-    """The whole page."""
+    """Returns the whole page."""
     rows = "".join(f"| {' or '.join(code(row.linen))} | `{row.nnx}` | {arrays(row)} | {row.note} |\n" for row in LAYERS)
     return HEAD + rows + tail()
 
@@ -37,7 +38,7 @@ def code(words: tuple[str, ...]) -> list[str]:
 def arrays(row: Layer) -> str:
     moves = [same(row, collection) for collection in row.collections if row.leaves] if row.keeps_names else changed(row)
     children = [f"below `{format_path(a)}` → below `{format_path(b)}`" for a, b in row.children]
-    losses = [f"`{format_path(loss.source)}` must be zero and goes" for loss in row.losses]
+    losses = [f"`{format_path(loss.source)}` must be zero and is dropped" for loss in row.losses]
     fresh = [
         f"{', '.join(f'`{format_path(path)}`' for path in one.targets)} created: `{plain(one.init)}`"
         for one in row.fresh
@@ -62,7 +63,7 @@ def move(leaf: Leaf) -> str:
 
 
 def plain(data: object) -> str:
-    """Rule-file data as YAML writes it."""
+    """Formats rule-file data as YAML."""
     return str(data).replace("'", "")
 
 
@@ -79,24 +80,25 @@ def tail() -> str:
     )
     kinds = ", ".join(f"`{collection}` (`nnx.{kind}`)" for collection, kind in COLLECTIONS.items())
     return f"""
-NNX has no class for {without}: their arrays go to a module of your own.
+NNX has no class for {without}: migrate their arrays to a module of your own.
 
 ## Names
 
-Linen names what a compact method makes `Class_k`. It counts each class apart, in the order of construction: in
-`Dense(a)(gelu(Dense(b)(x)))` the outer layer is `Dense_0`. Two layers of one shape fit either way, so look at the code.
-Collections: {kinds}.
+Linen names the modules that a compact method creates `Class_k`. It numbers each class separately, in the order of
+construction: in `Dense(a)(gelu(Dense(b)(x)))` the outer layer is `Dense_0`. Two layers of equal shape fit either way,
+so check the code. Collections: {kinds}.
 
-A lifted class without a name of its own has the transformation before its name, as in `ScanCheckpointBlock_0`:
+The name of a lifted class starts with the transformation unless the module has an explicit name, as in
+`ScanCheckpointBlock_0`:
 
-| prefix | transformation | axes that every array gains |
+| prefix | transformation | axes added to every array |
 |---|---|---|
 {lifts}
 ## Training states
 
-Names at the top of what people save:
+The top-level names of common training states:
 
-| what | always | sometimes |
+| state | always | sometimes |
 |---|---|---|
 {states}"""
 

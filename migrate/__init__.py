@@ -1,7 +1,7 @@
-"""Moves a JAX/Flax checkpoint from the model it was trained with to the model you have now, and proves its own work.
+"""Migrates JAX/Flax checkpoints to a new version of the model, and verifies the result.
 
-The public names live in `migrate.api` and are imported when they are first asked for (PEP 562), so that
-`import migrate` costs nothing and the command line starts at once.
+The public names are defined in `migrate.api` and imported on first access (PEP 562), so that `import migrate` is fast
+and the command line starts immediately.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Golden files: printed text that was read and approved by a person. `pytest --update-golden` writes them anew."""
+"""Golden files: printed text that was reviewed. `pytest --update-golden` writes them again."""
 
 import os
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Machines may be busy: how long an example takes to draw or to run says nothing about the code.
+# Machines may be busy, so the duration of an example must not fail a test.
 _SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large)
 settings.register_profile("busy", deadline=None, suppress_health_check=_SLOW, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("busy")
@@ -21,7 +21,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture
 def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
-    """`golden("cli/inspect.txt", text)`: the text has to be what the file says."""
+    """`golden("cli/inspect.txt", text)` compares the text with the file."""
 
     def check(name: str, text: str) -> None:
         path = GOLDEN / name

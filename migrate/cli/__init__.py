@@ -1,1 +1,1 @@
-"""The command line: arguments, streams, colours, exit codes. A thin shell over `migrate.api`; nobody imports it."""
+"""The command line: arguments, streams, colors and exit codes. A thin layer over `migrate.api`."""

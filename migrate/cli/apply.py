@@ -1,4 +1,4 @@
-"""`migrate apply`: plan, show the plan, and run it."""
+"""`migrate apply`: shows the plan and runs it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What the user asked for, beyond source and destination."""
+    """The options of the command, apart from source, step and destination."""
 
     template: str | None
     item: str | None
@@ -37,16 +37,21 @@ class Wish:
 
 @click.command(
     "apply",
-    short_help="Show the plan, run it, verify the result.",
+    short_help="Show the plan, run it and verify the result.",
     epilog=options.BUNDLED,
     context_settings=options.SETTINGS,
 )
 @click.argument("rules")
 @click.argument("src")
 @click.argument("dst")
-@click.option("-n", "--dry-run", is_flag=True, help="Show the plan and stop; exit code 1 if it cannot be applied.")
+@click.option("-n", "--dry-run", is_flag=True, help="Show the plan and stop; exit with 1 if it cannot be applied.")
 @options.template
-@click.option("--step", type=options.Step(every=True), help="Which step of a root; `all` writes DST/STEP for each.")
+@click.option(
+    "--step",
+    type=options.StepType(every=True),
+    metavar="N|latest|all",
+    help=f"{options.STEP_HELP}; `all` writes DST/N for each step N.",
+)
 @options.item
 @options.mesh
 @options.partition
@@ -54,22 +59,37 @@ class Wish:
     "--verify",
     type=click.Choice(["full", "digest", "none"]),
     default="digest",
-    help="digest compares what was written, and chunks that are taken over by their entries or bytes, undecoded; full "
-    "also decodes every leaf, and alone sees a chunk that is damaged in SRC.",
+    help="What to verify before DST is published (default: digest). `digest` compares written leaves by their digests, "
+    "and linked chunks by their index entries or bytes without decoding them. `full` also decodes and compares every "
+    "leaf; only it detects a chunk that is damaged in SRC.",
 )
 @options.probe
 @options.tolerance
 @options.require_proof
-@click.option("--overwrite", is_flag=True, help="Replace DST when the new checkpoint is complete.")
-@click.option("--allow-code", is_flag=True, help="Let the functions run that the rule file names.")
+@click.option("--overwrite", is_flag=True, help="Replace DST once the new checkpoint is complete.")
+@click.option("--allow-code", is_flag=True, help="Run functions that the rule file names.")
 @click.option(
-    "--link", type=click.Choice(["auto", "never"]), default="auto", help="Link what does not change, or copy it too."
+    "--link",
+    type=click.Choice(["auto", "never"]),
+    default="auto",
+    help="`auto` links arrays that do not change, `never` copies them (default: auto).",
 )
-@click.option("--compact", is_flag=True, help="Share no file with SRC, so that no dead byte is kept: --link never.")
-@click.option("--max-ram", type=options.Size(64 << 20), default="2GiB", help="Memory for array data; 2GiB without it.")
-@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Leaves at a time; as many as CPUs without it.")
-@click.option("--compression", type=options.Compression(), help="How to encode every array; as SRC without it.")
-@options.speaking
+@click.option(
+    "--compact", is_flag=True, help="Share no files with SRC, so that DST has no unused bytes; implies --link never."
+)
+@click.option(
+    "--max-ram", type=options.SizeType(64 << 20), default="2GiB", help="Memory budget for array data (default: 2GiB)."
+)
+@click.option(
+    "--jobs", type=click.IntRange(min=1), metavar="N", help="Leaves to process at a time (default: the number of CPUs)."
+)
+@click.option(
+    "--compression",
+    type=options.CompressionType(),
+    metavar="zstd:N|none",
+    help="Compression of every array (default: that of SRC).",
+)
+@options.output
 def command(
     console: Console,
     rules: str,
@@ -85,12 +105,13 @@ def command(
     compact: bool,
     **engine: Any,
 ) -> None:
-    """Write to DST what RULES make of the checkpoint SRC.
+    """Apply RULES to the checkpoint SRC and write the result to DST.
 
-    DST becomes a checkpoint of Orbax, or one file if its name ends with .safetensors or .msgpack (as Flax reads it).
+    DST becomes an Orbax checkpoint, or a single file if its name ends in .safetensors or .msgpack (Flax's format).
 
-    First the plan is shown. DST appears all at once, when it is complete and verified, or not at all; SRC is only read.
-    After Ctrl-C or a kill, the same command goes on where it was.
+    The plan is shown first: `relink` marks arrays whose chunks are linked unread, `stream` those that are read and
+    written. DST appears all at once, complete and verified, or not at all; SRC is only read. After Ctrl-C or a kill,
+    the same command resumes.
     """
     from migrate import api
     from migrate.engine.outputs.registry import is_single_file
@@ -101,7 +122,9 @@ def command(
     rule_set = api.load_rules(rules)
     if step == "all" and is_single_file(dst):
         raise UsageError(
-            InvalidUsage.at(f"{dst} is a single file, which holds one step", help="name the step, or a directory")
+            InvalidUsage.at(
+                f"{dst} is a single file, which holds one step", help="`--step N` chooses one; or make DST a directory"
+            )
         )
     runs: list[tuple[int | None, str]] = (
         [(None, dst)] if step != "all" else [(number, f"{dst}/{number}") for number in _every_step(src)]
@@ -122,13 +145,13 @@ def _every_step(src: str) -> tuple[int, ...]:
     steps = api.list_steps(src)
     if not steps:
         raise CheckpointError(
-            AmbiguousItem.at(f"{src} has no steps, so `--step all` says nothing", help="leave `--step` out")
+            AmbiguousItem.at(f"{src} has no steps, so `--step all` does not apply", help="omit `--step`")
         )
     return steps
 
 
 def _run(console: Console, rules: RuleSet, src: str, step: options.StepChoice, dst: str, wish: Wish) -> Report:
-    """One checkpoint: the plan, and what became of it, as one report."""
+    """Plans and migrates one checkpoint; returns plan and receipt as one report."""
     from migrate import api
     from migrate.engine.probing.probe import chosen_probe
     from migrate.planning.proof import after_probe
@@ -153,7 +176,9 @@ def _run(console: Console, rules: RuleSet, src: str, step: options.StepChoice, d
         planned = plan_report(plan, dst, **shown, probe=probe, text_of=options.text_of)
         console.text(planned)
         if wish.engine["probe"] and plan.applicable:
-            chosen_probe(plan, wish.engine["probe"], wish.engine["tolerance"], dst)  # a dry run finds its mistakes
+            chosen_probe(
+                plan, wish.engine["probe"], wish.engine["tolerance"], dst
+            )  # so that a dry run reports its mistakes
         if wish.dry_run or not plan.applicable:
             return planned
         with Stopping() as stopped, console.progress() as listener:
@@ -169,7 +194,7 @@ def _run(console: Console, rules: RuleSet, src: str, step: options.StepChoice, d
 
 
 def _together(console: Console, reports: list[Report], runs: list[tuple[int | None, str]]) -> list[Report]:
-    """In JSON, several steps are one object: the last one's verdict, and a list with what each step has to say."""
+    """Returns the reports of all steps; in JSON, one report with the worst exit code and a list of steps."""
     from migrate.report.json import payload
     from migrate.report.view import Report
 

@@ -1,4 +1,4 @@
-"""`migrate check`: the mistakes of a rule file, alone or against a checkpoint and a model."""
+"""`migrate check`: reports the mistakes of a rule file, alone or against a checkpoint and a model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from migrate.report.view import Report, findings
 
 @click.command(
     "check",
-    short_help="The mistakes of a rule file, all at once.",
+    short_help="Report every mistake in a rule file.",
     epilog=options.BUNDLED,
     context_settings=options.SETTINGS,
 )
@@ -22,7 +22,7 @@ from migrate.report.view import Report, findings
 @options.step
 @options.item
 @options.require_proof
-@options.speaking
+@options.output
 def command(
     console: Console,
     rules: str,
@@ -32,16 +32,16 @@ def command(
     item: str | None,
     require_proof: bool,
 ) -> None:
-    """Find every mistake in a rule file; with SRC, also everything that stops its plan. Nothing is written."""
+    """Report every mistake in a rule file; with SRC, also everything that prevents its plan. Writes nothing."""
     if src is None and template is not None:
-        raise click.UsageError("--template needs SRC: a template alone says nothing about the rules.")
+        raise click.UsageError("--template needs SRC: the rules lead from a checkpoint to the template.")
     if src is None and require_proof:
-        raise click.UsageError("--require-proof needs SRC: it is about the leaves of a checkpoint.")
+        raise click.UsageError("--require-proof needs SRC: it concerns the leaves of a checkpoint.")
     try:
         report = _report(rules, src, template, options.chosen_step(step), item, require_proof=require_proof)
     except RuleFileError as error:
         report = Report("check", ExitCode.NO, findings=findings(error.diagnostics, options.text_of))
-    console.text(report, findings_are_the_answer=True)
+    console.text(report, findings_to_stdout=True)
     console.finish([report])
     exit_with(report.exit_code)
 
@@ -63,16 +63,16 @@ def _report(
     rule_set = api.load_rules(rules)
     data: dict[str, object] = {"rules": len(rule_set.rules), "name": rule_set.name, "digest": rule_set.digest}
     if src is None:
-        return Report("check", summary=(f"{rules} is fine: {plural(len(rule_set.rules), 'rule')}.",), data=data)
+        return Report("check", summary=(f"{rules} is valid: {plural(len(rule_set.rules), 'rule')}.",), data=data)
     with api.open_checkpoint(src, step, item, rule_set.source.unbox) as source:
         plan = api.plan(source, rule_set, template, require_proof=require_proof and rule_set.probe is None)
         data["proof"] = proof_data(count_proofs(plan.tasks))
-    fine = f"{rules} is fine for {src}: {plural(len(rule_set.rules), 'rule')}, {plural(len(plan.tasks), 'task')}."
-    ahead = left_to_probe(plan.tasks, rule_set.probe) if require_proof and rule_set.probe else ()
+    applies = f"{rules} applies to {src}: {plural(len(rule_set.rules), 'rule')}, {plural(len(plan.tasks), 'task')}."
+    pending = left_to_probe(plan.tasks, rule_set.probe) if require_proof and rule_set.probe else ()
     return Report(
         "check",
         ExitCode.OK if plan.applicable else ExitCode.NO,
-        summary=(fine, *ahead) if plan.applicable else (),
+        summary=(applies, *pending) if plan.applicable else (),
         findings=findings((*plan.diagnostics, *plan.source.concerns), options.text_of),
         data=data,
     )

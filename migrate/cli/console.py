@@ -1,7 +1,7 @@
-"""Where things are printed and in which form: the answer on stdout, all else on stderr.
+"""Output of the command line: the report on stdout, everything else on stderr, in the chosen format.
 
-Colour follows `--color`, then NO_COLOR, then FORCE_COLOR, then whether the stream is a terminal; nothing is said by
-colour alone. Progress shows only to those who can use it.
+Color follows `--color`, then NO_COLOR, then FORCE_COLOR, then whether the stream is a terminal; color is never the
+only carrier of information. Progress is a live line on a terminal and an occasional plain line elsewhere.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from migrate.report.diagnostics import Paint, draw_findings, plain
 from migrate.report.view import Report
 
 Format = Literal["text", "json", "github", "html"]
-Colour = Literal["auto", "always", "never"]
+Color = Literal["auto", "always", "never"]
 
 _CODES = {
     "error": "1;31",
@@ -44,46 +44,46 @@ _CODES = {
 
 @dataclass(frozen=True)
 class Console:
-    """How this run of the command speaks.
+    """The output options of one run of the command.
 
     Attributes:
-      format: the form of the answer.
-      colour: what `--color` says.
-      quiet: whether notes and progress are left out.
+      format: the output format.
+      color: the value of `--color`.
+      quiet: whether notes and progress are omitted.
       verbose: whether lists are complete.
-      report_file: where an HTML copy of the answer goes.
+      report_file: the file for an HTML copy of the report.
     """
 
     format: Format = "text"
-    colour: Colour = "auto"
+    color: Color = "auto"
     quiet: bool = False
     verbose: bool = False
     report_file: str | None = None
 
     def paint(self, stream: IO[str]) -> Paint:
-        """How text for this stream is coloured."""
-        return _ansi if wants_colour(self.colour, stream) else plain
+        """Returns the paint for text on this stream."""
+        return _ansi if uses_color(self.color, stream) else plain
 
     def out(self, message: str) -> None:
-        """Print a part of the answer."""
+        """Prints a part of the report to stdout."""
         click.echo(message, nl=False, color=True)
 
     def error(self, message: str) -> None:
-        """Print what is not the answer."""
+        """Prints to stderr."""
         click.echo(message, nl=False, err=True, color=True)
 
-    def text(self, report: Report, *, findings_are_the_answer: bool = False) -> None:
-        """Print a report at once when text was asked for; findings go to stderr unless they are the answer."""
+    def text(self, report: Report, *, findings_to_stdout: bool = False) -> None:
+        """Prints a report immediately if the format is text; findings go to stderr by default."""
         if self.format != "text":
             return
         out, err = sys.stdout, sys.stderr
         self.out(text.draw(report, self.paint(out)))
         shown = [f for f in report.findings if f.severity != "note" or not self.quiet]
-        paint = self.paint(out if findings_are_the_answer else err)
-        (self.out if findings_are_the_answer else self.error)(draw_findings(shown, paint, verbose=self.verbose))
+        paint = self.paint(out if findings_to_stdout else err)
+        (self.out if findings_to_stdout else self.error)(draw_findings(shown, paint, verbose=self.verbose))
 
     def finish(self, reports: Sequence[Report]) -> None:
-        """Print the whole answer in the forms other than text, and write the HTML copy."""
+        """Prints all reports in a format other than text, and writes the HTML copy."""
         if self.format == "json":
             self.out(json.draw(reports[0]))
         elif self.format == "github":
@@ -95,11 +95,11 @@ class Console:
 
     @property
     def complete(self) -> bool:
-        """Whether reports are built with every line."""
+        """Whether reports contain every line."""
         return self.verbose or self.format in ("html", "github") or self.report_file is not None
 
     def progress(self) -> AbstractContextManager[Listener]:
-        """Who watches the engine: a live line on a terminal, a plain line now and then elsewhere, or nobody."""
+        """Returns the engine's listener: progress on stderr, or none if quiet."""
         if self.quiet:
             return nullcontext(ignore)
         stream = sys.stderr
@@ -113,8 +113,8 @@ def _write(file: str, page: str) -> None:
         raise UsageError(WriteFailed.at(f"cannot write the report {file}: {error.strerror}")) from error
 
 
-def wants_colour(choice: Colour, stream: IO[str]) -> bool:
-    """`--color` over NO_COLOR over FORCE_COLOR over what the stream is."""
+def uses_color(choice: Color, stream: IO[str]) -> bool:
+    """Decides on color: `--color`, then NO_COLOR, then FORCE_COLOR, then whether the stream is a terminal."""
     if choice != "auto":
         return choice == "always"
     if os.environ.get("NO_COLOR"):
@@ -127,14 +127,14 @@ def _ansi(message: str, style: str) -> str:
 
 
 def exit_with(code: ExitCode) -> None:
-    """End the command with this code."""
+    """Ends the command with this exit code."""
     click.get_current_context().exit(int(code))
 
 
 class Progress:
-    """A listener that says how far the engine is: leaves, bytes, rate and the time that is left.
+    """A listener that prints the engine's progress: leaves, bytes, rate and remaining time.
 
-    A context manager: while it is entered, a thread shows the line, lest a large leaf look like a standstill.
+    While entered as a context manager, a thread refreshes the line, so that progress is visible during a large leaf.
     """
 
     def __init__(self, stream: IO[str], *, live: bool) -> None:
@@ -158,7 +158,7 @@ class Progress:
         self._clear()
 
     def __call__(self, event: Event) -> None:
-        """Take note of an event."""
+        """Records an event."""
         with self._lock:
             if isinstance(event, PhaseStarted):
                 self._phase, self._started = event, time.monotonic()
@@ -171,7 +171,7 @@ class Progress:
                 self._clear()
 
     def tick(self) -> None:
-        """Show where things are, if anything is being done."""
+        """Prints the current state, if a phase is running."""
         with self._lock:
             if self._phase is None:
                 return
@@ -189,7 +189,7 @@ class Progress:
             self._stream.flush()
 
     def _line(self, phase: PhaseStarted, elapsed: float) -> str:
-        """Rate and time left are those of this run: what an earlier one did cost no time now."""
+        """Returns the line; its rate and remaining time leave out leaves that an earlier run staged."""
         if not phase.leaves:
             return f"  {phase.phase} …"
         leaves, nbytes = phase.done_leaves + self._leaves, phase.done_nbytes + self._nbytes

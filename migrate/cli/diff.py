@@ -1,9 +1,10 @@
-"""`migrate diff`: what differs between a checkpoint and another one, or a model, or what rules make of it."""
+"""`migrate diff`: compares a checkpoint, or the result of rules on it, with another checkpoint or a model."""
 
 from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
@@ -23,21 +24,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """The other side as what the rules should lead to: a template, or a checkpoint that stands for one."""
+    """The other side in the form that the planner takes: a template, or a checkpoint in place of one."""
 
     spec: str
     tree: AbstractTree
     transforms: frozenset[str] | None = None
 
 
-@click.command("diff", short_help="What differs from another checkpoint or a model.", context_settings=options.SETTINGS)
+@click.command("diff", short_help="Compare with another checkpoint or a model.", context_settings=options.SETTINGS)
 @click.argument("src")
 @click.argument("dst", required=False)
 @options.template
-@click.option("--rules", metavar="RULES", help="Compare what these rules make of SRC.")
+@click.option("--rules", metavar="RULES", help="Compare the result of these rules on SRC.")
 @options.step
 @options.item
-@options.speaking
+@options.output
 def command(
     console: Console,
     src: str,
@@ -49,8 +50,8 @@ def command(
 ) -> None:
     """Show the key paths that only one side has, and those that differ in shape or dtype.
 
-    The other side is the checkpoint DST, or the model that --template (or else the rule file) names. Exit code 1
-    means that something differs.
+    The other side is the checkpoint DST, the model of --template, or by default the model that the rule file names.
+    Exit code 1 means that something differs.
     """
     from migrate import api
 
@@ -71,17 +72,17 @@ def _report(
     console: Console, source: Checkpoint, other: Checkpoint | None, template: str | None, rules: RuleSet | None
 ) -> Report:
     from migrate import api
-    from migrate.report.of_diff import Side, diff_report
+    from migrate.report.of_diff import SideLabel, diff_report
 
     target = other or api.template_of(rules, template)
     if target is None:
-        raise click.UsageError("Nothing to compare with: give DST, or --template M:F.")
+        raise click.UsageError("There is nothing to compare with: give DST or --template M:F.")
     plan = _plan(source, rules, target) if rules else None
     return diff_report(
-        _after(plan, target) if plan else api.diff(source, target),
-        Side(str(source.abstract.path), source.abstract.format + (f" under {rules.path}" if rules else "")),
-        Side(str(other.abstract.path), other.abstract.format) if other else Side(_name(target), "template"),
-        advice=_advice(source, rules),
+        _diff_of_result(plan, target) if plan else api.diff(source, target),
+        SideLabel(str(source.abstract.path), source.abstract.format + (f" under {rules.path}" if rules else "")),
+        SideLabel(str(other.abstract.path), other.abstract.format) if other else SideLabel(_name(target), "template"),
+        advice=_advice(source, template, rules, other),
         verbose=console.complete,
         diagnostics=plan.diagnostics if plan else (),
         text_of=options.text_of,
@@ -89,7 +90,7 @@ def _report(
 
 
 def _name(target: Checkpoint | Template) -> str:
-    """The target as the user named it."""
+    """Returns the target as the user named it."""
     spec = getattr(target, "spec", None)
     return spec if isinstance(spec, str) else "DST"
 
@@ -100,8 +101,8 @@ def _plan(source: Checkpoint, rules: RuleSet, target: Checkpoint | Template) -> 
     return api.plan(source, rules, Expected(_name(target), target.tree, getattr(target, "transforms", None)))
 
 
-def _after(plan: Plan, target: Checkpoint | Template) -> Diff:
-    """The target against what the rules make of the source; leaves that no rule names stay where they were."""
+def _diff_of_result(plan: Plan, target: Checkpoint | Template) -> Diff:
+    """Compares the result of the rules with the target; leaves that no rule names keep their paths."""
     from migrate.planning.derived_tree import outcome
     from migrate.planning.diff import diff
     from migrate.tree import AbstractTree
@@ -111,7 +112,15 @@ def _after(plan: Plan, target: Checkpoint | Template) -> Diff:
     return diff(AbstractTree.build({**left, **moved.leaves}.items()), target.tree)
 
 
-def _advice(source: Checkpoint, rules: RuleSet | None) -> str:
+def _advice(source: Checkpoint, template: str | None, rules: RuleSet | None, other: Checkpoint | None) -> str:
+    """Returns the next command, as it can be pasted."""
+    path = quote(str(source.abstract.path))
+    model = f" --template {quote(template)}" if template else ""
+    if rules and other is None:
+        file = quote(rules.path)
+        return f"edit {file}; `migrate check {file} {path}{model}` shows what is missing"
     if rules:
-        return f"change {rules.path}; `migrate check {rules.path} {source.abstract.path}` says where"
-    return f"write a rule file, then `migrate check rules.yaml {source.abstract.path}`"
+        return f"edit {quote(rules.path)} and compare again"
+    if template:
+        return f"`migrate suggest {path}{model} -o rules.yaml` drafts a rule file"
+    return f"write a rule file, then run `migrate check rules.yaml {path}`"

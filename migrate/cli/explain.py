@@ -1,4 +1,4 @@
-"""`migrate explain`: the page of an error code."""
+"""`migrate explain`: prints the page of an error code."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from migrate.errors import Code, UsageError, did_you_mean
 from migrate.report.view import Report
 
 
-@click.command("explain", short_help="The page of an error code.", context_settings=options.SETTINGS)
+@click.command("explain", short_help="Explain an error code.", context_settings=options.SETTINGS)
 @click.argument("code", required=False)
-@options.speaking
+@options.output
 def command(console: Console, code: str | None) -> None:
-    """Explain an error code; without one, list them all."""
+    """Explain the error code CODE; without CODE, list all codes."""
     report = _page(code.upper()) if code else _list()
     console.text(report)
     console.finish([report])
@@ -37,7 +37,7 @@ def _page(number: str) -> Report:
     if number not in Code.registry:
         raise UsageError(
             codes.InvalidUsage.at(
-                f"there is no code `{number}`",
+                f"there is no error code `{number}`",
                 help=did_you_mean(number, Code.registry) or "`migrate explain` lists all codes",
             )
         )
@@ -52,5 +52,5 @@ def _page(number: str) -> Report:
 
 
 def page(code: type[Code]) -> str:
-    """The text of a code's page."""
+    """Returns the text of a code's page."""
     return getdoc(code) or ""

@@ -1,4 +1,4 @@
-"""`migrate inspect`: what is in a checkpoint."""
+"""`migrate inspect`: shows the contents of a checkpoint."""
 
 from __future__ import annotations
 
@@ -9,23 +9,27 @@ from migrate.cli.console import Console
 
 
 @click.command(
-    "inspect", short_help="What is in a checkpoint: format, steps, tree, metadata.", context_settings=options.SETTINGS
+    "inspect",
+    short_help="Show the format, steps, tree and metadata of a checkpoint.",
+    context_settings=options.SETTINGS,
 )
 @click.argument("ckpt")
 @options.step
 @options.item
-@click.option("--depth", type=click.IntRange(min=1), metavar="N", help="Levels of the tree; as many as fit without it.")
-@options.speaking
+@click.option(
+    "--depth", type=click.IntRange(min=1), metavar="N", help="Levels of the tree to show (default: as many as fit)."
+)
+@options.output
 def command(console: Console, ckpt: str, step: int | str | None, item: str | None, depth: int | None) -> None:
-    """Show a checkpoint: format, era, steps, items, metadata, and its tree. No array is read.
+    """Show the format, origin, steps, items, metadata and tree of a checkpoint. No array is read.
 
-    Repeated layers are one line. Of a tree that does not fit on a screen, what is closed says how much is below it;
-    --depth opens more, -v everything.
+    Repeated layers share one line. In a tree that does not fit on a screen, collapsed nodes show their totals; --depth
+    expands more levels, -v all of them.
     """
     from migrate import api
     from migrate.report.of_checkpoint import checkpoint_report
 
     with api.open_checkpoint(ckpt, options.chosen_step(step), item) as checkpoint:
         report = checkpoint_report(checkpoint.abstract, verbose=console.complete, depth=depth)
-    console.text(report, findings_are_the_answer=True)
+    console.text(report, findings_to_stdout=True)
     console.finish([report])

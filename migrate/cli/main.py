@@ -1,6 +1,6 @@
-"""The command `migrate`: finds the command, runs it, and turns whatever happens into an exit code and a message.
+"""The command `migrate`: runs a subcommand, and turns exceptions into exit codes and messages.
 
-Commands are imported when they are named, so that help and small commands start at once.
+A subcommand is imported only when it is used, so that help and small commands start immediately.
 """
 
 from __future__ import annotations
@@ -24,19 +24,21 @@ from migrate.report.view import Report, findings
 from migrate.version import __version__
 
 COMMANDS = ("inspect", "diff", "suggest", "check", "apply", "verify", "explain", "schema")
-"""In the order in which a migration needs them; each is a module of this package."""
+"""The subcommands in the order of a migration; each is a module of this package."""
+
+ISSUES = "https://github.com/migrate-jax/migrate/issues"
 
 
 class Commands(click.Group):
-    """The group of all commands; the one place where exceptions become exit codes."""
+    """The group of all subcommands; the only place where exceptions become exit codes."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names, in the order of use."""
+        """Returns the names, in the order of use."""
         del ctx
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of this name, imported now."""
+        """Imports and returns the subcommand of this name."""
         del ctx
         if cmd_name not in COMMANDS:
             return None
@@ -44,53 +46,61 @@ class Commands(click.Group):
         return command
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
-        """Run and exit."""
-        gc.set_threshold(200_000, 50, 50)  # plans of 10,000 leaves are many small values that live until the end
+        """Runs the command and exits."""
+        gc.set_threshold(200_000, 50, 50)  # a plan of 10,000 leaves is many small objects, all alive to the end
         arguments = list(sys.argv[1:] if args is None else args)
         extra["standalone_mode"] = False
-        sys.exit(int(self._run(arguments, *rest, **extra)))
+        try:
+            code = self._run(arguments, *rest, **extra)
+        except BrokenPipeError:
+            # The reader of stdout has gone. Python would report the error again at exit, when it flushes.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = ExitCode.FAILED
+        sys.exit(int(code))
 
     def _run(self, arguments: list[str], *rest: Any, **extra: Any) -> int:
         try:
             result = super().main(arguments, *rest, **extra)
         except click.Abort:
-            click.echo("\nStopped.", err=True)
+            click.echo("\nAborted.", err=True)
             return ExitCode.INTERRUPTED
         except click.ClickException as error:
             return _misused(error, arguments)
         except MigrateError as error:
             return _fail(error.diagnostics, error.exit_code, arguments)
-        except BrokenPipeError:
-            # Whoever read our output has gone; nothing more can be said, and Python would complain again at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except SystemExit:  # click exits with 1 if the reader of stdout has gone, but 1 would mean "no"
             return ExitCode.FAILED
-        except Exception as error:  # noqa: BLE001 (the last net: a bug of ours must not look like an answer)
+        except Exception as error:  # noqa: BLE001 (the last resort: a bug must not look like an answer)
             return _fail([_bug(error)], ExitCode.FAILED, arguments)
         return result if isinstance(result, int) else ExitCode.OK
 
 
 def _misused(error: click.ClickException, arguments: Sequence[str]) -> ExitCode:
-    """Wrong usage: click's own words, which name the option and the way to help."""
-    if wanted_format(arguments) == "text":
+    """Reports wrong usage with click's own message, which names the option and the help option."""
+    if requested_format(arguments) == "text":
         error.show()
         return ExitCode.FAILED
-    return _fail([InvalidUsage.at(error.format_message(), help="`migrate COMMAND -h`")], ExitCode.FAILED, arguments)
+    help_command = " ".join(filter(None, ("migrate", _command_name(arguments), "-h")))
+    return _fail([InvalidUsage.at(error.format_message(), help=f"`{help_command}`")], ExitCode.FAILED, arguments)
+
+
+def _command_name(arguments: Sequence[str]) -> str:
+    return next((word for word in arguments if word in COMMANDS), "")
 
 
 def _fail(diagnostics: Sequence[Diagnostic], code: ExitCode, arguments: Sequence[str]) -> ExitCode:
-    """Say why there is no answer, in the form in which the answer was wanted."""
-    name = next((word for word in arguments if word in COMMANDS), "")
+    """Reports why the command failed, in the requested format."""
     console = Console(
-        wanted_format(arguments), _colour(arguments), verbose="-v" in arguments or "--verbose" in arguments
+        requested_format(arguments), _color(arguments), verbose="-v" in arguments or "--verbose" in arguments
     )
-    report = Report(name, code, findings=findings(diagnostics, text_of))
+    report = Report(_command_name(arguments), code, findings=findings(diagnostics, text_of))
     console.text(report)
     console.finish([report])
     return code
 
 
-def wanted_format(arguments: Sequence[str]) -> Format:
-    """The form of the answer, even when the arguments could not be understood."""
+def requested_format(arguments: Sequence[str]) -> Format:
+    """Returns the requested output format, even if the arguments cannot be parsed."""
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     if "--json" in options:
         return "json"
@@ -101,20 +111,20 @@ def wanted_format(arguments: Sequence[str]) -> Format:
     return "text"
 
 
-def _colour(arguments: Sequence[str]) -> Any:
+def _color(arguments: Sequence[str]) -> Any:
     words = " ".join(arguments).replace("=", " ")
     return next((choice for choice in ("always", "never") if f"--color {choice}" in words), "auto")
 
 
 def _bug(error: Exception) -> Diagnostic:
-    """A finding about ourselves: what was raised and where; with MIGRATE_DEBUG, everything."""
+    """Returns a finding that names the exception and its place; with MIGRATE_DEBUG, prints the traceback too."""
     if os.environ.get("MIGRATE_DEBUG"):
         traceback.print_exception(error)
     frames = traceback.extract_tb(error.__traceback__)
     where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno} ({frames[-1].name})" if frames else ""
     return InternalError.at(
         f"this is a bug in migrate: {type(error).__name__}{where}: {error}",
-        help="please report it with the command and `migrate --version`; MIGRATE_DEBUG=1 shows the traceback",
+        help=f"report it at {ISSUES} with the command and `migrate --version`; MIGRATE_DEBUG=1 shows the traceback",
     )
 
 
@@ -127,7 +137,7 @@ def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> N
 
 
 def versions() -> list[str]:
-    """Lines with the versions of migrate, Python and what checkpoints depend on, none of them imported."""
+    """Returns the versions of migrate, Python and the checkpoint libraries; imports none of them."""
     from importlib.metadata import PackageNotFoundError, version
 
     lines = [f"migrate {__version__}", f"Python {'.'.join(map(str, sys.version_info[:3]))}"]
@@ -146,19 +156,20 @@ def versions() -> list[str]:
     is_eager=True,
     expose_value=False,
     callback=_print_version,
-    help="Print versions and exit.",
+    help="Show versions and exit.",
 )
 def migrate() -> None:
-    """Move a JAX/Flax checkpoint to the model that you have now, and prove that nothing was lost.
+    """Migrate a JAX/Flax checkpoint to a new version of its model, and verify the result.
 
-    Look with `inspect` and `diff`, let `suggest` write a rule file, read and `check` it, see what `apply --dry-run`
-    would do, `apply`.
+    `inspect` and `diff` show what there is, `suggest` drafts a rule file, `check` reports its mistakes,
+    `apply --dry-run` shows the plan, `apply` migrates, `verify` checks the result again later.
 
-    Exit codes: 0 yes or done, 1 the answer is no, 2 no answer, 3 stopped part-way, 130 Ctrl-C.
+    Exit codes: 0 yes or done; 1 no, such as a difference, a mistake in the rules or a failed verification; 2 no answer
+    because of wrong usage or unreadable input; 3 stopped, rerun to resume; 130 aborted.
     """
 
 
 def main() -> None:
-    """The entry point of the installed command; keeps accelerators free, since checkpoints are only files here."""
+    """Runs the installed command. JAX stays on the CPU: no accelerator is needed for files."""
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     migrate.main(prog_name="migrate")

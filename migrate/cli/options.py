@@ -1,9 +1,10 @@
-"""Options that several commands share, each written once."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
 import logging
 import re
+import textwrap
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, Literal, ParamSpec
@@ -20,46 +21,56 @@ SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 """Click's settings for every command."""
 
 
-BUNDLED = f"Bundled rule files, which RULES can name: {', '.join(files.bundled_names())}."
-"""Stands below the help of commands that take a rule file."""
+STEP_HELP = "Step of a `CheckpointManager` root (default: latest)"
 
 
-class Step(click.ParamType):  # type: ignore[type-arg]  # generic only in newer versions of click
-    """`--step`: a number, `latest`, and where it makes sense `all`."""
+def _bundled_help() -> str:
+    """Returns the bundled names as a paragraph that click does not wrap: it would break names at their hyphens."""
+    names = textwrap.wrap(", ".join(files.bundled_names()), 74, break_on_hyphens=False)
+    return "\n  ".join(["\b\nRULES is a file, or the name of a bundled rule file:", *names])
 
-    name = "N|latest"
+
+BUNDLED = _bundled_help()
+"""The text below the help of commands that take a rule file."""
+
+
+class StepType(click.ParamType):  # type: ignore[type-arg]  # generic only in newer versions of click
+    """`--step`: a number, `latest`, or `all` if `every` step is allowed."""
+
+    name = "step"
 
     def __init__(self, *, every: bool = False) -> None:
         self.words = ("latest", "all") if every else ("latest",)
-        self.name = "|".join(("N", *self.words))
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
-        """The number, or the word."""
+        """Returns the number or the word."""
         if value in self.words:
             return str(value)
         try:
             return int(value)
         except ValueError:
-            self.fail(f"`{value}` is neither a number nor {' nor '.join(self.words)}", param, ctx)
+            self.fail(
+                f"`{value}` is neither a number nor {' nor '.join(f'`{word}`' for word in self.words)}", param, ctx
+            )
 
 
-class Size(click.ParamType):  # type: ignore[type-arg]  # generic only in newer versions of click
+class SizeType(click.ParamType):  # type: ignore[type-arg]  # generic only in newer versions of click
     """A number of bytes: `512MiB`, `2GB`, `1000000`."""
 
-    name = "SIZE"
+    name = "size"
 
     def __init__(self, least: int) -> None:
         self.least = least
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """The bytes."""
+        """Returns the bytes."""
         found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)", str(value).strip(), re.ASCII)
         unit = _UNITS.get(found[2].lower()) if found else None
         if found is None or unit is None:
-            self.fail(f"`{value}` is not a size; write it as 512MiB, 2GB or in bytes", param, ctx)
+            self.fail(f"`{value}` is not a size such as 512MiB, 2GB or 1000000 (bytes)", param, ctx)
         nbytes = int(float(found[1]) * unit)
         if nbytes < self.least:
-            self.fail(f"{value} is too little; give at least {self.least >> 20}MiB", param, ctx)
+            self.fail(f"{value} is too small; the minimum is {self.least >> 20}MiB", param, ctx)
         return nbytes
 
 
@@ -70,13 +81,13 @@ _UNITS = {"": 1, "b": 1} | {
 }
 
 
-class Compression(click.ParamType):  # type: ignore[type-arg]  # generic only in newer versions of click
+class CompressionType(click.ParamType):  # type: ignore[type-arg]  # generic only in newer versions of click
     """`--compression`: `zstd:N` with a level, or `none`."""
 
-    name = "zstd:N|none"
+    name = "compression"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The text itself, once it is known to make sense."""
+        """Returns the text if it is valid."""
         found = re.fullmatch(r"zstd:(\d{1,2})", value, re.ASCII)
         if value != "none" and not (found and 1 <= int(found[1]) <= 22):
             self.fail(f"`{value}` is neither `none` nor `zstd:N` with N from 1 to 22", param, ctx)
@@ -84,16 +95,16 @@ class Compression(click.ParamType):  # type: ignore[type-arg]  # generic only in
 
 
 StepChoice = int | Literal["latest"] | None
-"""A step of one checkpoint, as the readers want it."""
+"""The step of one checkpoint, as the readers take it."""
 
 
 def chosen_step(step: int | str | None) -> StepChoice:
-    """A `--step` of one checkpoint as the readers want it."""
+    """Returns a `--step` that is not `all` as a `StepChoice`."""
     return step if isinstance(step, int) or step is None else "latest"
 
 
-def speaking(function: Command) -> Command:
-    """Give a command the options that say how it speaks; it gets them as one `Console`, its first argument."""
+def output(function: Command) -> Command:
+    """Adds the output options to a command, which gets them as its first argument, a `Console`."""
 
     @wraps(function)
     def command(
@@ -106,54 +117,75 @@ def speaking(function: Command) -> Command:
         color: Any,
         **kwargs: Any,
     ) -> None:
-        _hush_libraries()
+        _silence_libraries()
         chosen: Any = "json" if as_json else format
         function(Console(chosen, color, quiet, verbose, report), *args, **kwargs)
 
-    for option in reversed(_SPEAKING):
+    for option in reversed(_OUTPUT_OPTIONS):
         command = option(command)
     return command
 
 
-def _hush_libraries() -> None:
-    """Orbax logs warnings about its own ways of saving; whoever runs a command can do nothing about them."""
+def _silence_libraries() -> None:
+    """Hides the warnings that Orbax logs about its own storage, which users of the command cannot act on."""
     if logging.lastResort is not None:
         logging.lastResort.setLevel(logging.ERROR)
 
 
-_SPEAKING = (
-    click.option("--json", "as_json", is_flag=True, help="The same as --format json."),
+_OUTPUT_OPTIONS = (
+    click.option("--json", "as_json", is_flag=True, help="Short for --format json."),
     click.option(
-        "--format", type=click.Choice(["text", "json", "github", "html"]), default="text", help="Form of the answer."
+        "--format",
+        type=click.Choice(["text", "json", "github", "html"]),
+        default="text",
+        help="Output format (default: text).",
     ),
     click.option(
-        "--report", type=click.Path(dir_okay=False), metavar="FILE.html", help="Also write the answer as HTML."
+        "--report", type=click.Path(dir_okay=False), metavar="FILE.html", help="Also write the report as HTML."
     ),
-    click.option("-q", "--quiet", is_flag=True, help="No progress and no notes."),
-    click.option("-v", "--verbose", is_flag=True, help="Complete lists."),
-    click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="When to use colour."),
+    click.option("-q", "--quiet", is_flag=True, help="Hide progress and notes."),
+    click.option("-v", "--verbose", is_flag=True, help="Show complete lists."),
+    click.option(
+        "--color",
+        type=click.Choice(["auto", "always", "never"]),
+        default="auto",
+        help="When to use color (default: auto).",
+    ),
 )
 
 template = click.option(
-    "--template", metavar="M:F", help="The target: a callable that returns the model, as `module:callable`."
+    "--template",
+    metavar="M:F",
+    help="The target: a callable that returns the model, as `module:callable` (default: from the rule file).",
 )
-step = click.option("--step", type=Step(), help="Which step of a root; the latest by default.")
-item = click.option("--item", metavar="NAME", help="Which item of a step; all by default.")
+step = click.option("--step", type=StepType(), metavar="N|latest", help=f"{STEP_HELP}.")
+item = click.option("--item", metavar="NAME", help="Item of a step (default: all).")
 probe = click.option(
-    "--probe", metavar="M:F", help="Compare outputs: a function of the old tree and the new model that gives pairs."
+    "--probe",
+    metavar="M:F",
+    help="Compare outputs: a `module:function` that takes the old tree and the new model and yields pairs.",
 )
 tolerance = click.option(
-    "--tolerance", type=click.FloatRange(min=0), default=1e-5, help="How far outputs may be apart; 1e-5 without it."
+    "--tolerance",
+    type=click.FloatRange(min=0),
+    metavar="X",
+    default=1e-5,
+    help="Largest allowed difference between the outputs of a --probe (default: 1e-5).",
 )
 require_proof = click.option(
-    "--require-proof", is_flag=True, help="Leaves that only the rule file assigns are errors; see --probe."
+    "--require-proof",
+    is_flag=True,
+    help="Make unproved leaves errors: those that the rule file alone assigns.",
 )
 mesh = click.option(
-    "--mesh", metavar="AXES", help="The target's mesh, such as data=-1,model=4; any devices by default."
+    "--mesh", metavar="AXES", help="Device mesh of the target, such as data=-1,model=4 (default: loads on any devices)."
 )
 partition = click.option(
-    "--partition", type=click.Path(dir_okay=False), metavar="FILE.yaml", help="Which leaves are split over which axes."
+    "--partition",
+    type=click.Path(dir_okay=False),
+    metavar="FILE.yaml",
+    help="File that assigns leaves to mesh axes; needs --mesh.",
 )
 
 text_of = files.text_of
-"""Texts of rule files, for excerpts."""
+"""Returns the text of a rule file, for excerpts."""

@@ -1,4 +1,4 @@
-"""`migrate schema`: the JSON Schema of rule files, for editors."""
+"""`migrate schema`: prints the JSON Schema of rule files, for editors."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import click
 from migrate.cli import options
 
 
-@click.command("schema", short_help="The JSON Schema of rule files.", context_settings=options.SETTINGS)
+@click.command("schema", short_help="Print the JSON Schema of rule files.", context_settings=options.SETTINGS)
 def command() -> None:
     """Print the JSON Schema of rule files.
 
-    Editors use it for completion: `migrate schema > migrate.schema.json`, then begin a rule file with
+    Editors use it for completion: run `migrate schema > migrate.schema.json`, and start a rule file with
     `# yaml-language-server: $schema=migrate.schema.json`.
     """
     from migrate.rules.schema import json_schema

@@ -1,4 +1,4 @@
-"""`migrate suggest`: a candidate rule file to review, with what it could not prove."""
+"""`migrate suggest`: drafts a rule file for review, with marks where nothing proves an assignment."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from migrate.report.view import Report
 
 
-@click.command("suggest", short_help="A candidate rule file, to be reviewed.", context_settings=options.SETTINGS)
+@click.command("suggest", short_help="Draft a rule file for review.", context_settings=options.SETTINGS)
 @click.argument("src")
 @click.option(
     "--template",
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     help="The target: a callable that returns the model, as `module:callable`.",
 )
 @click.option(
-    "-o", "--output", type=click.Path(dir_okay=False), metavar="RULES", help="Where the rule file goes; else stdout."
+    "-o", "--output", type=click.Path(dir_okay=False), metavar="RULES", help="The rule file to write (default: stdout)."
 )
 @click.option("--overwrite", is_flag=True, help="Replace RULES if it exists.")
 @options.step
 @options.item
-@options.speaking
+@options.output
 def command(
     console: Console,
     src: str,
@@ -41,10 +41,10 @@ def command(
     step: int | str | None,
     item: str | None,
 ) -> None:
-    """Suggest rules that lead from the checkpoint SRC to a model. Nothing is applied.
+    """Draft a rule file that leads from the checkpoint SRC to a model. Nothing is applied.
 
-    What names and shapes do not prove is marked `unproved:` with the alternatives; leaves that found no place are
-    listed, not guessed. Exit code 1 means that some did not, so that the plan would be refused as it is.
+    Assignments that names and shapes do not prove are marked `unproved:` and list the alternatives; leaves without a
+    counterpart are listed, not guessed. Exit code 1 means that the draft needs edits before its plan can be applied.
     """
     from migrate import api
     from migrate.report.of_suggestion import suggestion_report
@@ -60,24 +60,22 @@ def command(
 
 
 def _show(console: Console, report: Report, text: str | None) -> None:
-    """The rule file is the answer where it goes to stdout; then what is said about it goes elsewhere."""
-    from migrate.report import text as drawing
+    """Prints the report; if the rule file goes to stdout, the report goes to stderr."""
+    from migrate.report import text as as_text
 
     if console.format != "text" or text is None:
         console.text(report)
     else:
         console.out(text)
         if not console.quiet:
-            console.error(drawing.draw(report))
+            console.error(as_text.draw(report))
     console.finish([report])
 
 
 def _refuse_existing(output: str | None, *, overwrite: bool) -> None:
     if output is not None and not overwrite and os.path.lexists(output):
         raise UsageError(
-            DestinationExists.at(
-                f"{output} exists", help="`--overwrite` replaces it; its changes by hand would be lost"
-            )
+            DestinationExists.at(f"{output} exists", help="`--overwrite` replaces it, edits made by hand included")
         )
 
 

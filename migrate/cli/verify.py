@@ -1,4 +1,4 @@
-"""`migrate verify`: whether a checkpoint is what it was meant to be."""
+"""`migrate verify`: checks a checkpoint against its own record, its source and rules, or a model."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from migrate.api import Verified
 
 
-@click.command("verify", short_help="Whether a checkpoint is what was meant.", context_settings=options.SETTINGS)
+@click.command("verify", short_help="Verify a migrated checkpoint.", context_settings=options.SETTINGS)
 @click.argument("dst")
-@click.option("--source", metavar="SRC", help="The checkpoint that DST was made from; needs --rules.")
-@click.option("--rules", metavar="RULES", help="The rule file that made DST; needs --source.")
+@click.option("--source", metavar="SRC", help="The checkpoint that DST was migrated from; needs --rules.")
+@click.option("--rules", metavar="RULES", help="The rule file that DST was migrated by; needs --source.")
 @options.template
 @options.step
 @options.item
 @options.probe
 @options.tolerance
-@click.option("--allow-code", is_flag=True, help="Let the probe run that the rule file names.")
-@options.speaking
+@click.option("--allow-code", is_flag=True, help="Run the probe that the rule file names.")
+@options.output
 def command(
     console: Console,
     dst: str,
@@ -41,16 +41,16 @@ def command(
     tolerance: float,
     allow_code: bool,
 ) -> None:
-    """Check that DST is what was meant, and say what that proves.
+    """Verify the checkpoint DST, and state what that proves.
 
-    Alone: DST's own record of its structure, and every leaf can be read. With --source and --rules: every leaf is
-    compared, bit for bit, with what the rules make of the source (--step and --item choose in SRC). With --template:
-    DST has exactly the leaves of that model. With --probe: the old model and the new one compute the same.
+    DST alone: its structure matches its own record, and every leaf is readable. With --source and --rules: every leaf
+    equals the result of the rules on the source, bit for bit (--step and --item apply to SRC). With --template: DST
+    has exactly the leaves of that model. With --probe: the old and the new model compute the same outputs.
     """
     from migrate import api
 
     if (source is None) != (rules is None):
-        raise click.UsageError("--source and --rules need each other.")
+        raise click.UsageError("--source and --rules must be given together.")
     if probe is not None and source is None:
         raise click.UsageError("--probe needs --source and --rules: it compares the new model with the old one.")
     with ExitStack() as stack:
@@ -77,29 +77,29 @@ def command(
 
 def _sentences(dst: str, done: Verified) -> Iterator[str]:
     from migrate.report.amounts import plural
-    from migrate.report.proofs import probe_sentence, proof_words
+    from migrate.report.proofs import probe_sentence, proof_counts
 
     leaves = plural(done.leaves, "leaf")
     if done.compared is not None:
-        compared = plural(done.compared, "leaf")
-        yield f"Verified: {compared} of {dst} equal, bit for bit, what the rules make of the source."
+        compared, equal = plural(done.compared, "leaf"), "equals" if done.compared == 1 else "equal"
+        yield f"Verified: {compared} of {dst} {equal} the result of the rules on the source, bit for bit."
     else:
-        yield f"Verified: {leaves} of {dst} can be read, with the shapes and dtypes that its metadata says."
+        yield f"Verified: {leaves} of {dst} can be read, with the shapes and dtypes in its metadata."
     if done.probe:
-        yield f"{probe_sentence(done.probe)} {proof_words(done.proofs)}."
+        yield f"{probe_sentence(done.probe)} {proof_counts(done.proofs)}."
     if done.template:
-        yield f"Its key paths, shapes and dtypes are those of `{done.template}`."
+        yield f"Its key paths, shapes and dtypes match `{done.template}`."
     if done.recorded:
-        yield f"Its structure is the one that it records, {done.recorded[:19]}…"
+        yield f"Its structure matches the hash that it records, {done.recorded[:19]}…"
     else:
-        yield "It records no structure hash, so nothing says what it was when it was written."
+        yield "It records no structure hash to compare its structure with."
     if done.compared is None:
-        yield "Values were not compared with anything: give --source and --rules for that."
+        yield "Values were not compared with a source; --source and --rules do that."
 
 
 def _skipped(probe: str | None) -> Iterator[str]:
     if probe:
-        yield f"The rule file's probe `{probe}` was not run: say --allow-code for that."
+        yield f"The rule file's probe `{probe}` was not run; --allow-code runs it."
 
 
 def _data(done: Verified) -> dict[str, object]:

@@ -1,1 +1,1 @@
-"""Plan, diff, checkpoint, receipt and diagnostics, turned into one view model, and its drawings."""
+"""Reports on checkpoints, diffs, plans, suggestions and receipts: one view model, and its drawings."""

@@ -1,7 +1,7 @@
-"""Many key paths in few lines, without ever saying more than is true.
+"""Many key paths on few lines, where every line stands for exactly the paths that exist.
 
-Two folds. `fold_integers` turns integers into `{a..b}` where lines are otherwise equal: every combination that the
-drawn line stands for is really there. `fold_siblings` puts names under one parent into braces, `{kernel,bias}`.
+`merge_integers` writes integers as `{a..b}` where lines are otherwise equal, only if every combination that the merged
+line stands for exists. `merge_siblings` puts names under one parent into braces, `{kernel,bias}`.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ Column = tuple[str, ...]
 _DIGITS = re.compile(r"\d+")
 _HOLE = "\0"
 _WIDEST = 56
-"""Braces longer than this are harder to read than two lines."""
+"""The most characters in braces; longer ones are harder to read than separate lines."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What is drawn on one line.
+    """The content of one printed line.
 
     Attributes:
-      columns: key paths (a source, or a source and a target), segment by segment as they are drawn.
-      key: what must be equal for two lines to become one, such as ops and rule; shapes and dtypes come last.
-      members: what the line stands for, in order.
+      columns: key paths (a source, or a source and a target) as printed segments.
+      key: values that must be equal for two lines to be merged, such as ops and rule; shapes and dtypes come last.
+      members: the values that the line stands for, in order.
     """
 
     columns: tuple[Column, ...]
@@ -43,18 +43,18 @@ class Line:
 
 
 def segments(path: KeyPath) -> Column:
-    """The segments of a key path as `format_path` writes them."""
+    """Returns the segments of a key path as `format_path` writes them."""
     return tuple(format_path((segment,)) for segment in path)
 
 
 def collapse_paths(paths: Iterable[KeyPath]) -> tuple[str, ...]:
-    """Key paths of one kind, in as few words as possible."""
+    """Returns key paths of one kind in merged form."""
     lines = [Line((segments(path),), (), (path,)) for path in paths]
-    return tuple(line.texts[0] for line in fold_siblings(fold_integers(lines)))
+    return tuple(line.texts[0] for line in merge_siblings(merge_integers(lines)))
 
 
 def column(paths: Sequence[KeyPath]) -> Column:
-    """One key path, or several that are one side of a task, as they stand on one line."""
+    """Returns one key path, or the several of one side of a task, as a single column."""
     if len(paths) == 1:
         return segments(paths[0])
     texts = collapse_paths(paths)
@@ -62,23 +62,23 @@ def column(paths: Sequence[KeyPath]) -> Column:
     return tuple(texts[0].split("/")) if alone else (", ".join(texts),)
 
 
-def fold_integers(lines: Iterable[Line]) -> list[Line]:
-    """Lines that differ in nothing but integers become one for every full range of them."""
+def merge_integers(lines: Iterable[Line]) -> list[Line]:
+    """Merges lines that differ only in integers: one line for each full range."""
     families: dict[Hashable, dict[tuple[str, ...], Line]] = {}
     for line in lines:
         holes = tuple(_DIGITS.findall("\1".join("/".join(column) for column in line.columns)))
         family = families.setdefault((line.key, _skeleton(line)), {})
         known = family.get(holes)
         family[holes] = line if known is None else replace(known, members=known.members + line.members)
-    return [folded for family in families.values() for folded in _fold(family)]
+    return [merged for family in families.values() for merged in _merged(family)]
 
 
 def _skeleton(line: Line) -> tuple[Column, ...]:
     return tuple(tuple(_DIGITS.sub(_HOLE, segment) for segment in column) for column in line.columns)
 
 
-def _fold(family: Mapping[tuple[str, ...], Line]) -> list[Line]:
-    """One family (equal but for its integers) as the fewest full ranges that a simple search finds."""
+def _merged(family: Mapping[tuple[str, ...], Line]) -> list[Line]:
+    """Returns one family (lines equal except for integers) as the fewest full ranges that a simple search finds."""
     if len(family) == 1:
         return list(family.values())
     first = next(iter(family.values()))
@@ -95,12 +95,12 @@ def _fold(family: Mapping[tuple[str, ...], Line]) -> list[Line]:
 
 
 def _owners(line: Line) -> tuple[int, ...]:
-    """For each integer, the column that it stands in."""
+    """Returns the column of each integer."""
     return tuple(i for i, column in enumerate(line.columns) for _ in _DIGITS.findall("/".join(column)))
 
 
 def _leaders(rows: Sequence[tuple[str, ...]], owners: Sequence[int]) -> list[int]:
-    """For each integer, the one in an earlier column that it goes in step with, or itself."""
+    """Returns for each integer the index of one in an earlier column that determines it, or its own index."""
     leaders: list[int] = []
     for hole, owner in enumerate(owners):
         taken = {leaders[other] for other in range(hole) if owners[other] == owner}
@@ -119,7 +119,7 @@ def _paired(rows: Sequence[tuple[str, ...]], one: int, other: int) -> bool:
 
 
 def _products(points: Sequence[tuple[str, ...]]) -> list[tuple[tuple[str, ...], ...]]:
-    """Points as Cartesian products: values of the first coordinate that allow the same rest share one product."""
+    """Splits points into Cartesian products: first coordinates with equal sets of remainders share one product."""
     if not points[0]:
         return [()]
     tails: dict[str, list[tuple[str, ...]]] = {}
@@ -132,7 +132,7 @@ def _products(points: Sequence[tuple[str, ...]]) -> list[tuple[tuple[str, ...], 
 
 
 def _in_step(rows: Sequence[tuple[str, ...]], owners: Sequence[int]) -> list[tuple[str, ...]] | None:
-    """Values of every integer when each column is one full product and both run through theirs in the same order."""
+    """Returns the values of every integer if each column is one full product and all run in the same order."""
     values: list[tuple[str, ...]] = []
     for owner in sorted(set(owners)):
         points = [tuple(v for v, o in zip(row, owners, strict=True) if o == owner) for row in rows]
@@ -150,7 +150,7 @@ def _line(
     leaders: Sequence[int],
     family: Mapping[tuple[str, ...], Line],
 ) -> Line:
-    """One line for the chosen rows, which are a full product."""
+    """Returns one line for the chosen rows, which are a full product."""
     values = [tuple({row[leader]: row[hole] for row in chosen}.values()) for hole, leader in enumerate(leaders)]
     return _filled(first, values, [family[row] for row in chosen])
 
@@ -173,22 +173,22 @@ def _range(values: Sequence[str]) -> str:
     return f"{{{values[0]}..{values[-1]}}}" if regular else f"{{{','.join(values)}}}"
 
 
-def fold_siblings(lines: Iterable[Line], *, nested: bool = True) -> list[Line]:
-    """Lines with equal keys under one parent become one with braces, from the deepest up, while that is readable.
+def merge_siblings(lines: Iterable[Line], *, nested: bool = True) -> list[Line]:
+    """Merges lines with equal keys under one parent into one with braces, from the deepest level up.
 
-    Without `nested`, only names of leaves go into braces.
+    Braces that would be too long are not written. If `nested` is false, only names of leaves go into braces.
     """
-    folded = list(lines)
-    for depth in range(max((len(line.columns[0]) for line in folded), default=1) - 1, 0, -1):
+    merged = list(lines)
+    for depth in range(max((len(line.columns[0]) for line in merged), default=1) - 1, 0, -1):
         groups: dict[Hashable, list[Line]] = {}
-        for index, line in enumerate(folded):
+        for index, line in enumerate(merged):
             groups.setdefault(_parent(line, depth, nested=nested) or index, []).append(line)
-        folded = [line for group in groups.values() for line in _braced(group, depth)]
-    return folded
+        merged = [line for group in groups.values() for line in _braced(group, depth)]
+    return merged
 
 
 def _parent(line: Line, depth: int, *, nested: bool) -> Hashable:
-    """What siblings share at this depth: key and parents, where the rest is the same in every column; else None."""
+    """Returns what siblings share at this depth: key and parents; None if the columns end differently below it."""
     rest = len(line.columns[0]) - depth
     if (
         rest < 1
@@ -209,7 +209,7 @@ def _braced(group: Sequence[Line], depth: int) -> Sequence[Line]:
 
 
 def times(segment: str) -> int:
-    """How many names a drawn segment stands for by its integers: 12 for `block_{0..11}`, 1 for `kernel`."""
+    """Returns how many names the integers of a printed segment stand for: 12 for `block_{0..11}`, 1 for `kernel`."""
     count = 1
     for found in re.finditer(r"(?<!\\)\{(\d+)\.\.(\d+)\}|(?<!\\)\{(\d+(?:,\d+)+)\}", segment):
         first, last, listed = found.groups()

@@ -1,4 +1,4 @@
-"""Diagnostics drawn as compilers draw them: the sentence, the place, the line with a caret, and what to do next."""
+"""Diagnostics in the style of compilers: message, place, the line with a caret, and the next step."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ Paint = Callable[[str, str], str]
 """`paint(text, style)`; styles are `error`, `warning`, `note`, `good`, `new`, `gone`, `changed`, `strong`, `faint`."""
 
 MOST_SINGLE = 4
-"""Key paths that one finding lists one by one without `-v`; more of them are collapsed."""
+"""The most key paths that a finding lists individually without `-v`; more are merged into fewer lines."""
 
 MOST_PATHS = 20
-"""Lines of key paths that one finding has without `-v`."""
+"""The most lines of key paths in a finding without `-v`."""
 
 MOST_ALIKE = 20
-"""Findings of one code that are drawn without `-v`."""
+"""The most findings of one code without `-v`."""
 
 
 def plain(text: str, style: str) -> str:
-    """The paint of those who want none."""
+    """The paint without color."""
     del style
     return text
 
 
 def draw_findings(findings: Sequence[Finding], paint: Paint = plain, *, verbose: bool = False) -> str:
-    """All findings, one after another, and a last line that counts them; nothing when there are none."""
+    """Draws all findings and a last line that counts them; an empty string if there are none."""
     if not findings:
         return ""
     shown, hidden = (list(findings), []) if verbose else _crop(findings)
@@ -88,7 +88,7 @@ def _paths(paths: Sequence[str], *, verbose: bool) -> list[str]:
 
 
 def _closing(findings: Iterable[Finding]) -> str:
-    """`Found 2 errors and 1 warning in rules.yaml.`; notes are not counted."""
+    """Returns `Found 2 errors and 1 warning in rules.yaml.`; notes are not counted."""
     counted = [finding for finding in findings if finding.severity != "note"]
     counts = Counter(finding.severity for finding in counted)
     order: tuple[Severity, ...] = ("error", "warning")

@@ -1,4 +1,4 @@
-"""A report for a GitHub workflow: an annotation for each finding, then a Markdown table for the job's summary."""
+"""A report for a GitHub workflow: an annotation for each finding, then Markdown for the job summary."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _LEVELS = {"error": "error", "warning": "warning", "note": "notice"}
 
 
 def draw(report: Report) -> str:
-    """Annotations (`::error file=…::…`), then Markdown."""
+    """Draws annotations (`::error file=…::…`), then Markdown."""
     blocks = [[_annotation(finding) for finding in report.findings], _markdown(report)]
     return "".join(f"{line}\n" for block in blocks for line in block)
 

@@ -1,4 +1,4 @@
-"""A report as one HTML file that needs nothing else: to attach to a review or keep beside a checkpoint."""
+"""A report as one self-contained HTML file, to attach to a review or store beside a checkpoint."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CLASSES = {"-": "gone", "+": "new", "~": "changed", "*": "changed", "&": "faint
 
 
 def draw(*reports: Report) -> str:
-    """One page with a section for each report."""
+    """Draws one page with a section for each report."""
     title = reports[0].title or f"migrate {reports[0].command}"
     body = "".join(_section(report) for report in reports)
     return (
@@ -49,7 +49,7 @@ def _section(report: Report) -> str:
 
 
 def _tag(name: str, text: str, style: str = "") -> str:
-    """One element with escaped text; nothing when there is no text."""
+    """Returns one element with escaped text; an empty string without text."""
     return f"{_open(name, style)}{escape(text)}</{name}>\n" if text else ""
 
 
@@ -62,7 +62,7 @@ def _cell(text: str, style: str = "") -> str:
 
 
 def _table(lines: Iterable[tuple[Iterable[str], Iterable[str]]]) -> str:
-    """Lines of a table, each with faint cells first and then cells in the type of key paths."""
+    """Returns a table whose lines have faint cells first, then cells in the typeface of key paths."""
     body = "".join(
         f"<tr>{''.join(_cell(t, 'faint') for t in faint)}{''.join(_cell(t, 'path') for t in paths)}</tr>\n"
         for faint, paths in lines
@@ -84,7 +84,7 @@ def _row_cells(row: Row) -> Iterable[str]:
 
 
 def _details(title: str, entries: Sequence[Mapping[str, Any]] | None) -> str:
-    """A folded table with a line for each entry and a column for each of its fields."""
+    """Returns a collapsed table with a line for each entry and a column for each field."""
     if not entries:
         return ""
     names = list(entries[0])

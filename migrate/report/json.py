@@ -1,4 +1,4 @@
-"""A report as JSON, for programs: one object, whose form is versioned and described in `docs`."""
+"""A report as JSON, for programs: one object in a versioned form."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any
 from migrate.report.view import Finding, Report
 
 FORMAT_VERSION = "1.0"
-"""The major number changes when a program that reads the object could break; the minor one when fields are added."""
+"""The major number changes if a program that reads the object could break, the minor number if fields are added."""
 
 
 def draw(report: Report) -> str:
-    """The object, indented, with a line break at the end."""
+    """Draws the object, indented, with a line break at the end."""
     return json.dumps(payload(report), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def payload(report: Report) -> dict[str, Any]:
-    """What `draw` writes, as plain values."""
+    """Returns the object that `draw` writes, as plain values."""
     return {
         "format_version": FORMAT_VERSION,
         "command": report.command,
@@ -46,7 +46,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """The value with nothing in it that JSON lacks: NaN and infinities become strings, as do foreign objects."""
+    """Returns the value in JSON types: NaN, infinities and objects of other types become strings."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

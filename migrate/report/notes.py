@@ -1,4 +1,4 @@
-"""Notes on a checkpoint by class: one line for what was assumed of ten thousand leaves, with their number."""
+"""Notes on a checkpoint, grouped: one note with a count for an assumption about many leaves."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from migrate.report.amounts import plural
 from migrate.tree import AbstractTree, KeyPath, format_path
 
 
-def by_class(notes: Iterable[Diagnostic]) -> list[Diagnostic]:
-    """Notes of one code that say the same of different leaves become one, with all their key paths."""
+def grouped(notes: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """Merges notes of one code that differ only in their leaf into one note with all key paths."""
     classes: dict[tuple[str, str], list[Diagnostic]] = {}
     alone: list[Diagnostic] = []
     for note in dict.fromkeys(notes):
@@ -28,29 +28,32 @@ def _one(group: Sequence[Diagnostic]) -> Diagnostic:
     first = group[0]
     if len(group) == 1:
         return first
-    message = f"{first.message}; the same of {plural(len(group) - 1, 'more leaf')}"
+    message = f"{first.message}; the same for {plural(len(group) - 1, 'more leaf')}"
     return replace(first, message=message, paths=tuple(path for note in group for path in note.paths))
 
 
-def normalised(tree: AbstractTree) -> Iterator[Diagnostic]:
-    """What key paths and containers do not show of how the tree is stored."""
+def storage_notes(tree: AbstractTree) -> Iterator[Diagnostic]:
+    """Yields notes on how the tree is stored where key paths and containers do not show it."""
     boxed: dict[str, list[KeyPath]] = {}
     for path, leaf in tree.leaves.items():
         if leaf.box:
             boxed.setdefault(leaf.box, []).append(path)
     for level, paths in boxed.items():
-        what = (
-            f"{plural(len(paths), 'leaf')} stored one level deeper, under `{level}`, as by Flax's Variables and boxes"
+        message = (
+            f"{plural(len(paths), 'leaf')} stored one level deeper, under `{level}`, as Flax's Variables and boxes "
+            "are; key paths omit that level"
         )
-        yield ReaderAssumption.at(f"{what}; key paths leave that level out", paths=map(format_path, paths))
+        yield ReaderAssumption.at(message, paths=map(format_path, paths))
     numbered = _numbered(tree)
     if numbered:
-        what = f"{plural(len(numbered), 'mapping')} with the keys 0, 1, …: lists, tuples or integer keys"
-        yield ReaderAssumption.at(f"{what} that were stored as text", paths=map(format_path, numbered))
+        message = (
+            f"{plural(len(numbered), 'mapping')} with the keys 0, 1, …, stored as text: lists, tuples or integer keys"
+        )
+        yield ReaderAssumption.at(message, paths=map(format_path, numbered))
 
 
 def _numbered(tree: AbstractTree) -> list[KeyPath]:
-    """Nodes that are stored as mappings and have the children of a list."""
+    """Returns the nodes that are stored as mappings but have the children of a list."""
     children: dict[KeyPath, set[str]] = {}
     for path in tree.leaves:
         for depth in range(len(path)):

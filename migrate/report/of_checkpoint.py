@@ -1,4 +1,4 @@
-"""A checkpoint as a report: what `inspect` prints."""
+"""A checkpoint as a report, for `inspect`."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from migrate.errors import CheckpointError, Diagnostic
 from migrate.formats.reader import AbstractCheckpoint
 from migrate.metadata import KEY, Metadata
 from migrate.report.amounts import plural, size
-from migrate.report.notes import by_class, normalised
+from migrate.report.notes import grouped, storage_notes
 from migrate.report.of_tree import draw_tree, top_amounts
 from migrate.report.view import Report, TextOf, findings, no_text
 from migrate.tree import AbstractLeaf, AbstractTree, format_path
 
 MOST_METADATA = 300
-"""Characters of metadata without `-v`."""
+"""The most characters of metadata without `-v`."""
 
 
 def checkpoint_report(
     checkpoint: AbstractCheckpoint, *, verbose: bool = False, depth: int | None = None, text_of: TextOf = no_text
 ) -> Report:
-    """Format, era, steps, items, metadata and structure hash, and the tree with repeated layers as one.
+    """Reports format, origin, steps, items, metadata, structure hash and the tree, with repeated layers as one.
 
     Args:
-      checkpoint: what to show.
-      verbose: everything.
-      depth: levels of the tree; as many as fit on a screen without it.
-      text_of: the text of rule files, for excerpts.
+      checkpoint: the checkpoint.
+      verbose: whether to omit nothing.
+      depth: levels of the tree; by default as many as fit on a screen.
+      text_of: returns the text of a rule file, for excerpts.
     """
     drawn = draw_tree(checkpoint.tree, depth=depth, verbose=verbose and depth is None)
-    notes = [*by_class((*checkpoint.notes, *normalised(checkpoint.tree))), *_record(checkpoint.metadata)[1]]
+    notes = [*grouped((*checkpoint.notes, *storage_notes(checkpoint.tree))), *_record(checkpoint.metadata)[1]]
     return Report(
         command="inspect",
         title=str(checkpoint.path),
@@ -46,7 +46,7 @@ def checkpoint_report(
 
 
 def _brief(note: Diagnostic) -> Diagnostic:
-    """A note without the list of what it is about; errors and warnings keep theirs."""
+    """Returns a note without its key paths; errors and warnings keep theirs."""
     return replace(note, paths=()) if note.severity == "note" else note
 
 
@@ -57,7 +57,7 @@ def _note_data(note: Diagnostic) -> dict[str, Any]:
 def _facts(checkpoint: AbstractCheckpoint, *, verbose: bool) -> Iterable[tuple[str, str]]:
     yield "format", f"{checkpoint.format}, zarr3" if checkpoint.zarr3 else checkpoint.format
     if checkpoint.era:
-        yield "era", checkpoint.era
+        yield "origin", checkpoint.era
     if checkpoint.step is not None:
         yield "step", f"{checkpoint.step}{_of_steps(checkpoint.steps)}"
     items = [name for name in (*checkpoint.items, *(f"{name} (JSON)" for name in checkpoint.extras)) if name]
@@ -65,11 +65,11 @@ def _facts(checkpoint: AbstractCheckpoint, *, verbose: bool) -> Iterable[tuple[s
         yield "items", ", ".join(items)
     yield from _metadata(checkpoint.metadata, verbose=verbose)
     yield "structure", checkpoint.structure_hash
-    yield "holds", _holds(checkpoint.tree)
+    yield "contents", _contents(checkpoint.tree)
 
 
 def _record(metadata: Mapping[str, Any]) -> tuple[Metadata | None, Sequence[Diagnostic]]:
-    """Our record in the metadata, or what is wrong with it: a damaged record is no reason to show nothing."""
+    """Returns migrate's record in the metadata, or None and the reason: a damaged record must not hide the rest."""
     try:
         return Metadata.from_json(metadata), ()
     except CheckpointError as error:
@@ -84,7 +84,7 @@ def _of_steps(steps: Sequence[int]) -> str:
 
 
 def _metadata(metadata: Mapping[str, Any], *, verbose: bool) -> Iterable[tuple[str, str]]:
-    """The user's own metadata, and ours in words (with `-v` as it is)."""
+    """Yields the user's metadata and a summary of migrate's record (with `-v` the record itself)."""
     shown = {key: value for key, value in metadata.items() if key != KEY or verbose}
     if shown:
         text = json.dumps(shown, ensure_ascii=False, default=str)
@@ -96,13 +96,13 @@ def _metadata(metadata: Mapping[str, Any], *, verbose: bool) -> Iterable[tuple[s
         yield "history", ", ".join(f"{migration.rules} ({migration.date[:10]})" for migration in record.history)
 
 
-def _holds(tree: AbstractTree) -> str:
+def _contents(tree: AbstractTree) -> str:
     kinds: Counter[str] = Counter(leaf.kind for leaf in tree.leaves.values())
     by_dtype = Counter(leaf.aval.dtype for leaf in tree.leaves.values() if leaf.kind == "array" and leaf.aval)
     dtypes = ", ".join(f"{count:,} {dtype}" for dtype, count in by_dtype.most_common())
-    words = {"scalar": "Python number", "string": "string"}
-    others = [plural(kinds[kind], word) for kind, word in words.items() if kinds[kind]]
-    others += [f"{kinds[kind]:,} {word}" for kind, word in (("none", "None"), ("empty", "empty")) if kinds[kind]]
+    nouns = {"scalar": "Python number", "string": "string", "empty": "empty container"}
+    others = [plural(kinds[kind], noun) for kind, noun in nouns.items() if kinds[kind]]
+    others += [f"{kinds['none']:,} None"] if kinds["none"] else []
     parts = [f"{plural(kinds['array'], 'array')} ({dtypes})"] if kinds["array"] else []
     return f"{', '.join(parts + others) or 'no leaves'}; {size(tree.nbytes)}"
 

@@ -1,4 +1,4 @@
-"""A diff as a report: which key paths only one side has, and which differ."""
+"""A diff as a report: key paths that only one side has, and leaves that differ."""
 
 from __future__ import annotations
 
@@ -9,43 +9,43 @@ from typing import Any
 from migrate.errors import Diagnostic, ExitCode
 from migrate.planning.diff import Diff
 from migrate.report.amounts import plural, size
-from migrate.report.collapse import Line, fold_integers, fold_siblings, segments
+from migrate.report.collapse import Line, merge_integers, merge_siblings, segments
 from migrate.report.of_plan import MISMATCHES
 from migrate.report.view import Report, Row, TextOf, findings, no_text
 from migrate.tree import AbstractTree, format_path
 
 MOST_ROWS = 60
-"""Lines of a diff without `-v`."""
+"""The most lines of a diff without `-v`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
-    """One side of a comparison: its name as the user wrote it, and what it is (`flax msgpack`, `template`, …)."""
+class SideLabel:
+    """One side of a comparison: its name as the user wrote it, and its kind (`flax msgpack`, `template`, …)."""
 
     name: str
-    what: str
+    kind: str
 
 
 def diff_report(
     diff: Diff,
-    source: Side,
-    target: Side,
+    source: SideLabel,
+    target: SideLabel,
     *,
     advice: str = "",
     verbose: bool = False,
     diagnostics: Sequence[Diagnostic] = (),
     text_of: TextOf = no_text,
 ) -> Report:
-    """What differs.
+    """Reports the differences.
 
     Args:
       diff: the comparison.
-      source: the side that `-` and "unexpected" speak of.
-      target: the side that `+` and "missing" speak of.
-      advice: the next command, for when something differs.
+      source: the side of `-` and "unexpected".
+      target: the side of `+` and "missing".
+      advice: the next step, shown if something differs.
       verbose: whether every line is shown.
       diagnostics: findings beyond the lists of key paths; an error among them makes the answer no.
-      text_of: rule files' texts, for excerpts.
+      text_of: returns the text of a rule file, for excerpts.
     """
     same = diff.equal and not any(d.is_error for d in diagnostics)
     rows = [*_only(diff.source, diff.unexpected, "-"), *_only(diff.target, diff.missing, "+"), *_changed(diff)]
@@ -64,13 +64,13 @@ def diff_report(
     )
 
 
-def _side(side: Side, tree: AbstractTree) -> str:
+def _side(side: SideLabel, tree: AbstractTree) -> str:
     leaves = plural(len(tree.leaves), "leaf")
-    return f"{side.name}  ({side.what}, {leaves}, {size(tree.nbytes)}, {tree.structure_hash[:19]})"
+    return f"{side.name}  ({side.kind}, {leaves}, {size(tree.nbytes)}, {tree.structure_hash[:19]})"
 
 
 def _legend(rows: Iterable[Row]) -> str:
-    """The symbols in use, and no others."""
+    """Returns the meaning of the symbols in use."""
     used = {row.symbol for row in rows}
     words = {"-": "only in the source", "+": "only in the target", "~": "differs"}
     texts = [f"{symbol} {meaning}" for symbol, meaning in words.items() if symbol in used]
@@ -96,7 +96,7 @@ def _drawn(lines: Iterable[Line], symbol: str) -> list[Row]:
             subject=line.texts[0],
             detail=f"{line.key[0]}{f'  ×{len(line.members)}' if len(line.members) > 1 else ''}",
         )
-        for line in fold_siblings(fold_integers(lines), nested=False)
+        for line in merge_siblings(merge_integers(lines), nested=False)
     ]
 
 

@@ -1,4 +1,4 @@
-"""A plan as a report: what will happen to every leaf, in as few lines as are true."""
+"""A plan as a report: what happens to every leaf, on as few lines as possible."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from migrate.ops.base import Op
 from migrate.planning.model import Created, Dropped, Plan, Task
 from migrate.planning.proof import count_proofs
 from migrate.report.amounts import plural, size
-from migrate.report.collapse import Line, column, fold_integers, fold_siblings, segments
-from migrate.report.proofs import left_to_probe, proof_data, proof_words, unproved_lines
+from migrate.report.collapse import Line, column, merge_integers, merge_siblings, segments
+from migrate.report.proofs import left_to_probe, proof_counts, proof_data, unproved_lines
 from migrate.report.view import Report, Row, TextOf, findings, no_text
 from migrate.tree import AbstractArray, KeyPath, format_path
 
 MOST_ROWS = 40
-"""Lines of a plan without `-v`."""
+"""The most lines of a plan without `-v`."""
 
 MOST_KEPT = 6
-"""Lines about leaves that stay where they are, without `-v`; more become one line for each top-level name."""
+"""The most lines of kept leaves without `-v`; more are merged into one line for each top-level name."""
 
 _SYMBOLS = {"keep": "=", "rename": ">", "tie": ">", "follow": "&", "drop": "-", "create": "+"}
 _FIRST = ("keep", "rename", "tie")
@@ -39,15 +39,15 @@ def plan_report(
     probe: str | None = None,
     text_of: TextOf = no_text,
 ) -> Report:
-    """What `apply` prints before it does anything.
+    """Reports a plan, as `apply` prints it before it runs.
 
     Args:
       plan: the plan.
-      destination: where it leads, as the user wrote it.
-      dry_run: whether nothing will be written whatever the plan says.
-      verbose: whether every line is shown, moments and unproved tasks too.
-      probe: the probe that will be run before DST appears.
-      text_of: rule files' texts, for excerpts.
+      destination: DST as the user wrote it.
+      dry_run: whether nothing is written even if the plan is applicable.
+      verbose: whether every line is shown, moments and unproved tasks included.
+      probe: the probe that runs before DST is published.
+      text_of: returns the text of a rule file, for excerpts.
     """
     rows = _rows(plan, verbose=verbose)
     shown = rows if verbose else rows[:MOST_ROWS]
@@ -70,13 +70,13 @@ def _title(plan: Plan, destination: str) -> str:
 
 
 def _kind(destination: str) -> str:
-    """What DST becomes."""
+    """Returns the format of DST."""
     suffix = PurePath(destination).suffix.lower()
     return suffix[1:] if suffix in SUFFIXES else "orbax"
 
 
 def short(digest: str) -> str:
-    """The first twelve digits of a hash, as people compare them."""
+    """Returns the first twelve digits of a hash, enough to compare by eye."""
     return digest.removeprefix("sha256:")[:12]
 
 
@@ -89,8 +89,8 @@ def _rows(plan: Plan, *, verbose: bool) -> list[Row]:
 
 
 def _moves(tasks: Sequence[Task], verb: str, *, verbose: bool) -> Iterable[Row]:
-    lines = fold_integers(_task_line(task) for task in tasks)
-    strict = fold_siblings((line for line in lines if line.members[0].steps), nested=False)
+    lines = merge_integers(_task_line(task) for task in tasks)
+    strict = merge_siblings((line for line in lines if line.members[0].steps), nested=False)
     loose = _any_shape(line for line in lines if not line.members[0].steps)
     if verb == "keep" and len(loose) > MOST_KEPT and not verbose:
         loose = _by_top(loose)
@@ -98,8 +98,8 @@ def _moves(tasks: Sequence[Task], verb: str, *, verbose: bool) -> Iterable[Row]:
 
 
 def _any_shape(lines: Iterable[Line]) -> list[Line]:
-    """Siblings as one whatever their shapes, the last part of their keys: what happens to them is the same."""
-    return fold_siblings(Line(line.columns, line.key[:-1], line.members) for line in lines)
+    """Merges siblings regardless of shape, the last part of their keys; the same happens to all of them."""
+    return merge_siblings(Line(line.columns, line.key[:-1], line.members) for line in lines)
 
 
 def _task_line(task: Task) -> Line:
@@ -155,7 +155,7 @@ def _follows(task: Task) -> bool:
 
 
 def _followers(tasks: Sequence[Task]) -> Iterable[Row]:
-    """Moments, a line for each slot: what they do is what their params do. Then what else their states keep."""
+    """Yields a line for each slot of moments, which move like their params, then the other leaves of their states."""
     slots: dict[tuple[KeyPath, str], list[Task]] = {}
     for task in (task for task in tasks if task.follows):
         slots.setdefault((_slot(task), task.mode), []).append(task)
@@ -164,13 +164,13 @@ def _followers(tasks: Sequence[Task]) -> Iterable[Row]:
         leaves = plural(sum(len(task.targets) for task in members), "leaf")
         moved = "" if target == slot else f"{format_path(target)}/**"
         whose = f"{slot[-1]} of {members[0].state}: " if members[0].state else ""
-        yield Row("&", "follow", f"{format_path(slot)}/**", moved, f"{whose}{leaves}, as their params", mode)
+        yield Row("&", "follow", f"{format_path(slot)}/**", moved, f"{whose}{leaves}, like their params", mode)
     yield from _state_leaves(task for task in tasks if not task.follows)
 
 
 def _state_leaves(tasks: Iterable[Task]) -> Iterable[Row]:
     lines = [Line((column(t.sources), column(t.targets)), (t.state, t.mode, str(t.out_avals[0])), (t,)) for t in tasks]
-    for line in _any_shape(fold_integers(lines)):
+    for line in _any_shape(merge_integers(lines)):
         first: Task = line.members[0]
         what = first.sources[0][-1] if len(line.members) == 1 else plural(len(line.members), "leaf")
         subject, target = line.texts
@@ -178,7 +178,7 @@ def _state_leaves(tasks: Iterable[Task]) -> Iterable[Row]:
 
 
 def _slot(task: Task) -> KeyPath:
-    """The moment's key path without the end that it shares with its param's."""
+    """Returns the moment's key path without the end that it shares with its param's."""
     path, param = task.sources[0], task.follows or ()
     shared = 0
     while shared < min(len(path), len(param)) - 1 and path[-1 - shared] == param[-1 - shared]:
@@ -194,7 +194,7 @@ def _shared(paths: Sequence[KeyPath]) -> KeyPath:
 
 def _drops(dropped: Iterable[Dropped]) -> Iterable[Row]:
     lines = [Line((segments(d.source),), (d.rule, d.assert_zero, d.leaf.has_data, str(d.leaf)), (d,)) for d in dropped]
-    for line in _any_shape(fold_integers(lines)):
+    for line in _any_shape(merge_integers(lines)):
         first: Dropped = line.members[0]
         yield Row("-", "drop", line.texts[0], "", _drop_detail(line.members), "", place(first.rule))
 
@@ -209,7 +209,7 @@ def _drop_detail(dropped: Sequence[Dropped]) -> str:
 
 def _creations(created: Iterable[Created]) -> Iterable[Row]:
     lines = [Line((segments(c.target),), (c.rule, c.init, str(c.leaf)), (c,)) for c in created]
-    for line in _any_shape(fold_integers(lines)):
+    for line in _any_shape(merge_integers(lines)):
         first: Created = line.members[0]
         yield Row("+", "create", line.texts[0], "", _creation_detail(line.members), "", place(first.rule))
 
@@ -219,24 +219,21 @@ def _creation_detail(created: Sequence[Created]) -> str:
     what = ", ".join(shapes) if len(shapes) <= 3 else f"{len(shapes)} shapes"
     many = f"{len(created)} × " if len(created) > len(shapes) == 1 else ""
     total = f" ({plural(len(created), 'leaf')})" if len(created) > len(shapes) > 1 else ""
-    return f"{initial(created[0])} {many}{what}{total}".strip()
+    value = initial(created[0])
+    return f"{value}{': ' if value else ''}{many}{what}{total}"
 
 
 def initial(creation: Created) -> str:
-    """How a created leaf gets its value, in words; empty for a leaf without data."""
+    """Returns how a created leaf gets its value; an empty string for a leaf without data."""
     init = creation.init
     if init is None:
         return ""
-    words = {
-        "constant": f"constant {init.value}",
-        "rng": f"rng seed {init.value}",
-        "template": "as the model initialises",
-    }
-    return words.get(init.kind, init.kind)
+    texts = {"constant": f"constant {init.value}", "rng": f"rng seed {init.value}"}
+    return texts.get(init.kind, init.kind)
 
 
 def place(span: Span | None) -> str:
-    """File and line of a rule."""
+    """Returns file and line of a rule."""
     return f"{span.file}:{span.line}" if span else ""
 
 
@@ -257,8 +254,8 @@ def _summary(plan: Plan, *, verbose: bool) -> Iterable[str]:
 
 def _proved(plan: Plan, *, verbose: bool) -> str:
     counts = count_proofs(plan.tasks)
-    words = proof_words(counts)
-    return f"{words}{' (-v lists them)' if counts['none'] and not verbose else ''}. " if words else ""
+    text = proof_counts(counts)
+    return f"{text}{' (-v lists them)' if counts['none'] and not verbose else ''}. " if text else ""
 
 
 def _counts(plan: Plan) -> str:
@@ -293,7 +290,7 @@ def _coverage(plan: Plan) -> str:
 
 def _ending(plan: Plan, *, dry_run: bool, probe: str | None) -> Iterable[str]:
     if probe and plan.applicable:
-        yield f"Before DST appears, the probe `{probe}` compares what the old model and the new one compute."
+        yield f"Before DST appears, the probe `{probe}` compares the outputs of the old and the new model."
         yield from left_to_probe(plan.tasks, probe)
     if not plan.applicable:
         errors = sum(d.is_error for d in plan.diagnostics)
@@ -303,7 +300,7 @@ def _ending(plan: Plan, *, dry_run: bool, probe: str | None) -> Iterable[str]:
 
 
 def plan_data(plan: Plan) -> dict[str, Any]:
-    """The plan for programs, every task by itself."""
+    """Returns the plan for programs, with every task separately."""
     return {
         "digest": plan.digest,
         "source_structure_hash": plan.source.structure_hash,
@@ -323,7 +320,7 @@ def plan_data(plan: Plan) -> dict[str, Any]:
 
 
 MISMATCHES = ("missing", "unexpected", "shape_mismatch", "dtype_mismatch")
-"""Lists of key paths that a plan and a diff both have."""
+"""The lists of key paths that a plan and a diff have in common."""
 
 
 def _task_data(task: Task) -> dict[str, Any]:
@@ -341,7 +338,7 @@ def _task_data(task: Task) -> dict[str, Any]:
 
 
 def _op_data(op: Op, over: str | None) -> dict[str, Any]:
-    """An op as a rule file writes it."""
+    """Returns an op as a rule file writes it."""
     fields = {param.name: getattr(op, param.name) for param in op.params}
     return {op.name: {**fields, "over": over} if over else fields}
 

@@ -1,4 +1,4 @@
-"""A receipt as a report: what was done, and what of it was verified."""
+"""A receipt as a report: what was written, and what was verified."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 from migrate.engine.receipt import Receipt
 from migrate.report.amounts import plural, seconds, size
 from migrate.report.of_plan import short
-from migrate.report.proofs import probe_data, probe_sentence, proof_data, proof_words
+from migrate.report.proofs import probe_data, probe_sentence, proof_counts, proof_data
 from migrate.report.view import Report, findings
 from migrate.tree import format_path
 
 
 def receipt_report(receipt: Receipt) -> Report:
-    """What `apply` prints when it is done."""
+    """Reports a receipt, as `apply` prints it at the end."""
     took = seconds(sum(receipt.seconds.values()))
     leaves = plural(receipt.leaves, "leaf")
     return Report(
         command="apply",
         summary=(
-            f"Applied plan {short(receipt.plan_digest)} in {took}: {leaves}, {size(receipt.bytes_written)} → "
+            f"Applied plan {short(receipt.plan_digest)} in {took}: {leaves}, {size(receipt.bytes_written)} written → "
             f"{receipt.destination}",
             _verified(receipt),
             *_proved(receipt),
@@ -32,44 +32,46 @@ def receipt_report(receipt: Receipt) -> Report:
 
 
 def _verified(receipt: Receipt) -> str:
-    """What was verified, and what that leaves open."""
+    """Returns what was verified, and what was not."""
     if receipt.verified == "full":
         count = plural(receipt.verified_leaves, "leaf")
-        return f"Verified: {count} read back from the new checkpoint and equal, bit for bit, to what the plan says."
+        return f"Verified: {count} read back from the new checkpoint, equal to the result of the plan, bit for bit."
     if receipt.verified == "none":
         return "Not verified (--verify none)."
     parts = []
     if receipt.written:
-        parts.append(f"{plural(receipt.written, 'leaf')} read back with the digests of what was written")
+        parts.append(f"{plural(receipt.written, 'leaf')} read back and compared by digest")
     if receipt.linked:
-        parts.append(f"{plural(receipt.linked, 'array')} compared with the source chunk by chunk, without decoding")
-    proved = ", ".join(parts) or "key paths, shapes and dtypes"
-    return f"Verified: {proved}. Ops were not run a second time (--verify full does)."
+        parts.append(
+            f"{plural(receipt.linked, 'linked array')} compared with the source chunk by chunk, without decoding"
+        )
+    verified = ", ".join(parts) or "key paths, shapes and dtypes"
+    return f"Verified: {verified}. Ops were not run again; --verify full does that."
 
 
 def _proved(receipt: Receipt) -> Iterator[str]:
     if receipt.probe:
-        yield f"{probe_sentence(receipt.probe)} {proof_words(receipt.proofs)}."
+        yield f"{probe_sentence(receipt.probe)} {proof_counts(receipt.proofs)}."
 
 
 def _dead_bytes(receipt: Receipt) -> Iterator[str]:
     if receipt.dead_bytes:
         dead = size(receipt.dead_bytes)
-        yield f"The files that it shares with the source hold {dead} that no leaf needs; --compact leaves them behind."
+        yield f"The files that DST shares with the source contain {dead} that no leaf needs; --compact omits them."
 
 
 _PROVES = {
-    "full": "every leaf, read back (from a directory: by plain Orbax), equals what the rules make of the source, bit "
-    "for bit",
-    "digest": "every array and number that was written is read back as it was written, every array that was taken over "
-    "has the source's chunks, and key paths, shapes and dtypes are the plan's; strings, and the ops themselves, were "
-    "not checked a second time",
+    "full": "every leaf, read back (from a directory: by plain Orbax), equals the result of the rules on the source, "
+    "bit for bit",
+    "digest": "every array and number that was written is read back as it was written, every linked array has the "
+    "source's chunks, and key paths, shapes and dtypes are the plan's; strings and the ops themselves were not checked "
+    "again",
     "none": "nothing",
 }
 
 
 def receipt_data(receipt: Receipt) -> dict[str, Any]:
-    """The receipt for programs."""
+    """Returns the receipt for programs."""
     return {
         "destination": str(receipt.destination),
         "plan_digest": receipt.plan_digest,

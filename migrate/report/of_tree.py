@@ -1,8 +1,7 @@
-"""A tree as lines: complete where it is small, and never more than about a screen where it is not.
+"""A tree as lines: complete if it is small, otherwise about as many lines as fit on a screen.
 
-Subtrees that differ only in an integer of their name are one line with a count (`layers_{0..47} ×48`). What does not
-fit after that is cut: levels are opened one after another while there is room, and what stays closed says what is
-below it.
+Subtrees that differ only in an integer of their name share one line with a count (`layers_{0..47} ×48`). If the rest
+does not fit, levels are expanded one after another while there is room; collapsed nodes show their totals.
 """
 
 from __future__ import annotations
@@ -12,17 +11,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from migrate.report.amounts import count, plural, size
-from migrate.report.collapse import Line, fold_integers, segments, times
+from migrate.report.collapse import Line, merge_integers, segments, times
 from migrate.report.view import Row
 from migrate.tree import AbstractLeaf, AbstractTree
 
 MOST_ROWS = 60
-"""Lines of a tree when nobody says how deep it is to be shown."""
+"""The most lines of a tree without a depth."""
 
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """What lies in a subtree: leaves, elements of their arrays, and bytes of these in host memory."""
+    """The size of a subtree: leaves, elements of their arrays, and bytes of the arrays in host memory."""
 
     leaves: int = 0
     elements: int = 0
@@ -40,7 +39,7 @@ class Amount:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What two leaves must share to be drawn as one: kind, shape and dtype, and how they are stored and sharded."""
+    """Properties that leaves on one line have in common: kind, shape, dtype, storage and sharding."""
 
     what: str
     storage: str
@@ -48,47 +47,47 @@ class Signature:
 
 
 @dataclass(frozen=True)
-class Node:
-    """A node whose children are drawn names, with what is below each."""
+class TreeNode:
+    """A node whose children are printed names with their subtrees."""
 
-    children: tuple[tuple[str, Node | Signature], ...]
+    children: tuple[tuple[str, TreeNode | Signature], ...]
     amount: Amount
     depth: int
 
     @classmethod
-    def of(cls, nested: Mapping[str, Any]) -> Node:
-        """The node of nested mappings of signatures; children that differ only in an integer become one."""
+    def of(cls, nested: Mapping[str, Any]) -> TreeNode:
+        """Builds the node of nested mappings of signatures; children that differ only in an integer are merged."""
         keys = {name: cls.of(below) if isinstance(below, Mapping) else below for name, below in nested.items()}
         lines = [Line(((name,),), (key,), ()) for name, key in keys.items()]
-        children: list[tuple[str, Any]] = [(line.columns[0][0], line.key[0]) for line in fold_integers(lines)]
+        children: list[tuple[str, Any]] = [(line.columns[0][0], line.key[0]) for line in merge_integers(lines)]
         amount = sum((below.amount * times(name) for name, below in children), Amount())
-        depth = 1 + max((below.depth for _, below in children if isinstance(below, Node)), default=0)
+        depth = 1 + max((below.depth for _, below in children if isinstance(below, TreeNode)), default=0)
         return cls(tuple(children), amount, depth)
 
     def __hash__(self) -> int:
         return hash((self.amount, self.depth, self.children[0][0] if self.children else ""))
 
     @property
-    def inner(self) -> list[Node]:
+    def inner(self) -> list[TreeNode]:
         """The children that have children."""
-        return [below for _, below in self.children if isinstance(below, Node)]
+        return [below for _, below in self.children if isinstance(below, TreeNode)]
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """The lines of a tree, and what was left out."""
+    """The lines of a tree, and a sentence about omitted ones."""
 
     rows: tuple[Row, ...]
     omitted: str = ""
 
 
 def draw_tree(tree: AbstractTree, *, depth: int | None = None, verbose: bool = False) -> Drawn:
-    """The tree, a line for each node.
+    """Draws the tree, a line for each node.
 
     Args:
-      tree: what to draw.
-      depth: levels to show; as many as fit on a screen without it.
-      verbose: everything, and how each leaf is encoded.
+      tree: the tree.
+      depth: levels to show; by default as many as fit on a screen.
+      verbose: whether to show everything, with the encoding of each leaf.
     """
     nested: dict[str, Any] = {}
     for path, leaf in tree.leaves.items():
@@ -97,29 +96,29 @@ def draw_tree(tree: AbstractTree, *, depth: int | None = None, verbose: bool = F
         for name in above:
             node = node.setdefault(name, {})
         node[last] = signature(leaf, verbose=verbose)
-    root = Node.of(nested)
-    opened = _within(root, depth or root.depth) if depth or verbose else _fitting(root, MOST_ROWS)
-    rows = list(_rows(root, 0, opened))
+    root = TreeNode.of(nested)
+    expanded = _within(root, depth or root.depth) if depth or verbose else _fitting(root, MOST_ROWS)
+    rows = list(_rows(root, 0, expanded))
     left = 0 if depth or verbose else len(rows) - MOST_ROWS
     if left > 0:
-        return Drawn(tuple(rows[:MOST_ROWS]), f"… {left:,} more lines (-v shows everything)")
-    cut = len(opened) < len(_within(root, root.depth))
-    how = f"/… is closed: --depth N opens N of {root.depth} levels, -v everything" if cut else ""
+        return Drawn(tuple(rows[:MOST_ROWS]), f"… {left:,} more lines (-v shows all)")
+    cut = len(expanded) < len(_within(root, root.depth))
+    how = f"/… is collapsed: --depth N expands N of {root.depth} levels, -v all" if cut else ""
     return Drawn(tuple(rows), how)
 
 
-def _within(root: Node, depth: int) -> set[int]:
-    """The nodes (by `id`) whose children are shown when that many levels are."""
-    level, opened = [root], {id(root)}
+def _within(root: TreeNode, depth: int) -> set[int]:
+    """Returns the nodes (by `id`) whose children are shown if that many levels are expanded."""
+    level, expanded = [root], {id(root)}
     for _ in range(depth - 1):
         level = [below for node in level for below in node.inner]
-        opened |= set(map(id, level))
-    return opened
+        expanded |= set(map(id, level))
+    return expanded
 
 
-def _fitting(root: Node, room: int) -> set[int]:
-    """The nodes whose children are shown when only so many lines are: level by level, those with few children first."""
-    level, opened, left = [root], {id(root)}, room - len(root.children)
+def _fitting(root: TreeNode, room: int) -> set[int]:
+    """Returns the nodes to expand within a number of lines: level by level, nodes with few children first."""
+    level, expanded, left = [root], {id(root)}, room - len(root.children)
     while level:
         candidates = sorted((below for node in level for below in node.inner), key=lambda node: len(node.children))
         level = []
@@ -127,25 +126,25 @@ def _fitting(root: Node, room: int) -> set[int]:
             if len(node.children) <= left:
                 left -= len(node.children)
                 level.append(node)
-        opened |= set(map(id, level))
-    return opened
+        expanded |= set(map(id, level))
+    return expanded
 
 
-def _rows(node: Node, level: int, opened: set[int]) -> Iterator[Row]:
+def _rows(node: TreeNode, level: int, expanded: set[int]) -> Iterator[Row]:
     for name, below in node.children:
         number = times(name)
         subject = "  " * (level + 1) + (f"{name} ×{number:,}" if number > 1 else name)
         if isinstance(below, Signature):
             yield Row(subject=subject, detail=f"{below.what}  {below.storage}".rstrip())
-        elif id(below) not in opened:
+        elif id(below) not in expanded:
             yield Row(subject=f"{subject}/…", detail=str(below.amount * number))
         else:
             yield Row(subject=subject, detail=str(below.amount * number) if level == 0 else "")
-            yield from _rows(below, level + 1, opened)
+            yield from _rows(below, level + 1, expanded)
 
 
 def signature(leaf: AbstractLeaf, *, verbose: bool = False) -> Signature:
-    """How a leaf is described, and what it weighs."""
+    """Returns the description of a leaf and its size."""
     storage = leaf.storage
     chunks = storage.chunks if storage else None
     whole = leaf.aval is None or chunks is None or chunks == leaf.aval.shape
@@ -159,7 +158,7 @@ def signature(leaf: AbstractLeaf, *, verbose: bool = False) -> Signature:
 
 
 def top_amounts(tree: AbstractTree) -> dict[str, Amount]:
-    """What lies below each first segment."""
+    """Returns the size below each first segment."""
     found: dict[str, Amount] = {}
     for path, leaf in tree.leaves.items():
         name = (segments(path) or (".",))[0]

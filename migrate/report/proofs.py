@@ -1,4 +1,4 @@
-"""What is proved, in words and for programs."""
+"""The proofs of a plan and of a probe, as text and for programs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from migrate.planning.model import Proof, Task
 from migrate.report.amounts import plural
-from migrate.report.collapse import Line, column, fold_integers, fold_siblings
+from migrate.report.collapse import Line, column, merge_integers, merge_siblings
 from migrate.tree import format_path
 
 if TYPE_CHECKING:
@@ -16,51 +16,50 @@ if TYPE_CHECKING:
 _PROVED: tuple[Proof, ...] = ("name", "shape", "value")
 
 
-def proof_words(counts: Mapping[Proof, int]) -> str:
-    """`Proved by shape 20, by value 2, unproved 2`; nothing where there is nothing to prove."""
-    proved = ", ".join(f"by {kind} {counts[kind]:,}" for kind in _PROVED if counts.get(kind))
-    unproved = f"unproved {counts['none']:,}" if counts.get("none") else ""
-    words = ", ".join(filter(None, (f"proved {proved}" if proved else "", unproved)))
-    return f"{words[:1].upper()}{words[1:]}"
+def proof_counts(counts: Mapping[Proof, int]) -> str:
+    """Returns `Leaves: 20 proved by shape, 2 unproved`; an empty string if there is nothing to prove."""
+    parts = [f"{counts[kind]:,} proved by {kind}" for kind in _PROVED if counts.get(kind)]
+    parts += [f"{counts['none']:,} unproved"] if counts.get("none") else []
+    return f"Leaves: {', '.join(parts)}" if parts else ""
 
 
 def proof_data(counts: Mapping[Proof, int]) -> dict[str, int]:
-    """The same for programs, zeros included."""
+    """Returns the counts for programs, zeros included."""
     return {kind: counts.get(kind, 0) for kind in (*_PROVED, "none")}
 
 
 def unproved_lines(tasks: Iterable[Task]) -> Iterable[str]:
-    """The unproved tasks, layers collapsed; moments are only counted, as they stand or fall with their params."""
+    """Yields the unproved tasks, layers merged; moments are only counted, as their proof is that of their params."""
     unproved = [task for task in tasks if task.proved == "none"]
     lines = [Line((column(task.sources), column(task.targets)), (), (task,)) for task in unproved if not task.follows]
     if unproved:
-        yield "Unproved (nothing but the rule file says that these belong together):"
-    yield from (f"  {' → '.join(line.texts)}" for line in fold_siblings(fold_integers(lines)))
+        yield "Unproved (assigned by the rule file alone):"
+    yield from (f"  {' → '.join(line.texts)}" for line in merge_siblings(merge_integers(lines)))
     moments = sum(len(task.targets) for task in unproved if task.follows)
     if moments:
         yield f"  and {plural(moments, 'moment')} that follow{'s' if moments == 1 else ''} them"
 
 
 def left_to_probe(tasks: Iterable[Task], probe: str) -> Iterable[str]:
-    """What a plan leaves to a probe that has not run yet: the unproved leaves, the first of them by name."""
+    """Yields a sentence on the leaves that a plan leaves to a probe that has not run yet."""
     paths = [path for task in tasks if task.proved == "none" for path in task.targets]
     if paths:
         what = "1 unproved leaf" if len(paths) == 1 else f"{len(paths):,} unproved leaves"
         shown = ", ".join(f"`{format_path(path)}`" for path in paths[:3])
         more = f" and {len(paths) - 3:,} more" if len(paths) > 3 else ""
-        yield f"The probe `{probe}` has not run yet; it is to prove {what}: {shown}{more}."
+        yield f"The probe `{probe}` has not run yet; it must prove {what}: {shown}{more}."
 
 
 def probe_sentence(probed: Probed) -> str:
-    """What a probe that passed has compared."""
+    """Returns a sentence on the comparisons of a probe that passed."""
     return (
-        f"Proved by value: `{probed.spec}` compared {plural(probed.pairs, 'pair')} of outputs; they differ by at most "
-        f"{probed.largest:.2g} (tolerance {probed.tolerance:g})."
+        f"Proved by value: `{probed.spec}` compared {plural(probed.pairs, 'pair')} of outputs; the largest "
+        f"difference is {probed.largest:.2g} (tolerance {probed.tolerance:g})."
     )
 
 
 def probe_data(probed: Probed | None) -> dict[str, Any] | None:
-    """The same for programs."""
+    """Returns the result of a probe for programs."""
     if probed is None:
         return None
     return {

@@ -1,4 +1,4 @@
-"""A report as text for a terminal. Width does not depend on the terminal, so that what is piped equals what is seen."""
+"""A report as text. The width does not depend on the terminal, so that piped output equals printed output."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _STYLES = {"-": "gone", "+": "new", "~": "changed", "*": "changed", "&": "faint"
 
 
 def draw(report: Report, paint: Paint = plain) -> str:
-    """Title, facts, body and summary; findings are drawn apart, as they may go elsewhere."""
+    """Draws title, facts, body and summary; findings are drawn separately, as they may go to another stream."""
     blocks = [
         [paint(report.title, "strong")] if report.title else [],
         _facts(report.facts, paint),
@@ -50,7 +50,7 @@ def _row(row: Row, widths: tuple[int, int, int, int], paint: Paint) -> list[str]
 
 
 def _cells(row: Row) -> list[str]:
-    """The key paths of a row: on one line where they fit, else one below the other."""
+    """Returns the key paths of a row, on one line if they fit, else on two."""
     if not row.target:
         return [row.subject]
     joined = f"{row.subject} → {row.target}"

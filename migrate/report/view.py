@@ -1,7 +1,7 @@
-"""The view model: what a command has to say, as strings and numbers, before anything decides how it looks.
+"""The view model: the content of a command's output as strings and numbers, independent of its format.
 
-Builders (`of_plan`, `of_diff`, `of_checkpoint`, `of_receipt`) turn values of the floors below into a `Report`; drawings
-(`text`, `json`, `html`, `github`) turn a `Report` into characters. Neither knows the other.
+Builders (`of_plan`, `of_diff`, `of_checkpoint`, `of_suggestion`, `of_receipt`) turn values of lower floors into a
+`Report`; drawings (`text`, `json`, `html`, `github`) turn a `Report` into characters. Neither imports the other.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 from migrate.errors import Diagnostic, ExitCode, Severity, Span
 
 TextOf = Callable[[str], str | None]
-"""The text of a rule file by the name that spans use, or None when it cannot be had."""
+"""Returns the text of a rule file by the name that spans use, or None if it is not available."""
 
 
 @dataclass(frozen=True, slots=True)
 class Excerpt:
-    """A line of a rule file and the part of it that a finding is about; `column` counts from 1."""
+    """A line of a rule file and the part that a finding refers to; `column` counts from 1."""
 
     line: int
     text: str
@@ -28,7 +28,7 @@ class Excerpt:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One diagnostic, with the line of the file that it is about."""
+    """One diagnostic with its excerpt."""
 
     code: str
     severity: Severity
@@ -42,15 +42,15 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the answer: a leaf or a group of leaves, and what is said of it.
+    """One line of the body: a leaf or a group of leaves, and what happens to it.
 
     Attributes:
       symbol: `=`, `>`, `*`, `-`, `+`, `~`, `&`; empty in a tree.
-      verb: the word for the symbol.
+      verb: the meaning of the symbol.
       subject: the key path, or a part of a tree.
-      target: where it goes, when it goes elsewhere.
+      target: the new key path, if it differs.
       detail: shapes, dtypes, counts.
-      mode: `relink` or `stream`, for what moves.
+      mode: `relink` or `stream`, for leaves that are moved.
       place: file and line of the rule.
     """
 
@@ -65,19 +65,19 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """What one command has to say.
+    """The output of one command.
 
     Attributes:
-      command: its name.
-      exit_code: what the process will say.
+      command: the name of the command.
+      exit_code: the exit code of the process.
       title: the first line.
-      facts: label and value pairs below it.
-      legend: what the symbols mean, where that needs saying.
+      facts: pairs of label and value below the title.
+      legend: the meaning of the symbols, if it is not obvious.
       rows: the body.
-      omitted: what was left out of the body, and how to see it.
+      omitted: a sentence on lines that the body omits, and how to see them.
       summary: sentences below the body.
       findings: diagnostics.
-      data: what only machines read: plain values that JSON can hold.
+      data: values for programs, of types that JSON has.
     """
 
     command: str
@@ -98,13 +98,13 @@ class Report:
 
 
 def no_text(file: str) -> str | None:
-    """For those who have no rule file at hand: findings are drawn without excerpts."""
+    """The `TextOf` without any text: findings are drawn without excerpts."""
     del file
     return None
 
 
 def findings(diagnostics: Iterable[Diagnostic], text_of: TextOf = no_text) -> tuple[Finding, ...]:
-    """Diagnostics with their excerpts; each only once."""
+    """Returns diagnostics with their excerpts, without duplicates."""
     return tuple(
         Finding(d.code, d.severity, d.message, d.span, _excerpt(d.span, text_of), d.label, d.paths, d.help)
         for d in dict.fromkeys(diagnostics)

@@ -1,6 +1,6 @@
-"""The page of figures: tables, a plot, and every bar with what was measured against it.
+"""The page of figures: tables, a plot, and every requirement with its measurement.
 
-python -m tests.benchmarks.page docs/benchmarks      # draws it again from the raw figures
+python -m tests.benchmarks.page docs/benchmarks      # writes the page again from the raw figures
 """
 
 import json
@@ -34,22 +34,23 @@ def page(figures, machine, runs):
     """The whole page in Markdown."""
     parts = [
         "# Time and memory",
-        f"Medians of {runs} rounds; in each round every case ran once, one after the other, each in a process of its "
-        f"own, on warm caches. Made by `make bench`, which writes the raw figures into `figures.json`.\n\n{machine}.",
-        "## Transformers with the state of adam",
-        "12 layers in float32 at every size: the number of leaves stays, the bytes grow. Whole processes, imports "
-        "included; verification as it is by default.",
+        f"Medians of {runs} rounds. Each round ran every case once, sequentially, in separate processes with warm "
+        f"caches. `make bench` writes this page and the raw figures in `figures.json`.\n\n{machine}.",
+        "## Transformers with Adam state",
+        "12 layers in float32 at every size: the number of leaves is constant, the bytes grow. Figures are for whole "
+        "processes, imports included, with the default verification.",
         sizes_table(figures),
         "![Time and memory against size](sizes.svg)",
-        "## What migrate does beyond imports",
-        "Engine: staging, commit and verification. Memory: the peak above that after imports. TensorStore's bytes are "
-        "all that its file driver read and wrote, indexes and array metadata included; those of system calls are "
-        "all that the process read and wrote, Python modules and JSON included.",
+        "## Work of migrate beyond imports",
+        "Engine: staging, commit and verification. Memory: the peak beyond the memory after imports. TensorStore: all "
+        "bytes that its file driver read and wrote, indexes and array metadata included. System calls: all bytes that "
+        "the process read and wrote, Python modules and JSON included.",
         work_table(figures),
         "## Reading",
-        "Every leaf into NumPy, and hashed, 1 GB; seconds beyond imports, and the peak of the whole process.",
+        "Reading and hashing every leaf of 1 GB as NumPy arrays: seconds beyond imports, and the peak memory of the "
+        "whole process.",
         reading_table(figures),
-        "## What must hold",
+        "## Requirements",
         bars_table(bars(figures)),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -69,7 +70,7 @@ def sizes_table(figures):
 
 
 def work_table(figures):
-    """What `tests.benchmarks.marked` wrote down of each migrate case."""
+    """The records of `tests.benchmarks.marked` for each migrate case."""
     rows = []
     for (key, size), figure in figures.items():
         if "imports" in (marks := figure.marks):
@@ -80,12 +81,12 @@ def work_table(figures):
                 + [f"{(figure.peak - marks['memory']) / 1e9:.2f}"]
                 + [amount(marks[name]) for name in ("store_read", "store_written", "read", "written")]
             )
-    head = ["case", "GB", "imports, s", "all else, s", "engine, s", "memory, GB", "TensorStore read", "written"]
+    head = ["case", "GB", "imports, s", "rest, s", "engine, s", "memory, GB", "TensorStore read", "written"]
     return table([*head, "system calls read", "written"], rows)
 
 
 def reading_table(figures):
-    """How long each way of reading took."""
+    """The duration and memory of each way of reading."""
     rows = [
         [TITLES[key], f"{figure.marks['reading']:.2f}", f"{figure.peak / 1e9:.2f}"]
         for (key, _), figure in figures.items()
@@ -95,12 +96,14 @@ def reading_table(figures):
 
 
 def bars_table(found):
-    """Every bar with its measured value."""
-    return table(["bar", "measured", "holds"], [[b.what, b.measured, "yes" if b.holds else "**no**"] for b in found])
+    """Every requirement with its measurement."""
+    return table(
+        ["requirement", "measured", "met"], [[b.what, b.measured, "yes" if b.holds else "**no**"] for b in found]
+    )
 
 
 def amount(count):
-    """Bytes in words."""
+    """Bytes with their unit."""
     for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if count >= size:
             return f"{count / size:.1f} {unit}"

@@ -54,7 +54,7 @@ def test_apply_writes_what_the_plan_says_and_leaves_a_receipt(run, here):
     assert 0 == result.exit_code
     plan, applied, verified = result.stdout.splitlines()[0], *result.stdout.splitlines()[-2:]
     assert f"Applied {plan.split('   ')[0].lower()} in " in applied
-    assert applied.endswith("6 leaves, 240 B → new")
+    assert applied.endswith("6 leaves, 240 B written → new")
     assert verified.startswith("Verified: 6 leaves read back ")
     assert "Applied plan" in (here / "page.html").read_text()
     with migrate.open_checkpoint("new") as checkpoint:
@@ -113,3 +113,15 @@ def test_all_steps_are_written_each_into_its_own_directory(run, here, root):
     assert (0, [1, 2]) == (result.exit_code, [step["step"] for step in payload["steps"]])
     assert ["out/1", "out/2"] == [step["receipt"]["destination"] for step in payload["steps"]]
     assert ["1", "2"] == sorted(path.name for path in (here / "out").iterdir())
+
+
+def test_a_step_that_does_not_fit_ends_the_run_and_decides_the_exit_code(run, here, root):
+    shutil.rmtree(here / "root" / "2")
+    assert 0 == run("apply", "portable", "old.msgpack", "root/2").exit_code
+    (here / "model.yaml").write_text('migrate: 1\nrules: ["layers/** -> model/**"]\n')
+    result = run("apply", "model.yaml", root, "out", "--step", "all", "--json")
+    payload = json.loads(result.stdout)
+    assert (1, 1, False) == (result.exit_code, payload["exit_code"], payload["ok"])
+    assert [(1, True), (2, False)] == [(step["step"], step["ok"]) for step in payload["steps"]]
+    assert {"M201"} == {found["code"] for found in payload["diagnostics"]}
+    assert ["1"] == [path.name for path in (here / "out").iterdir()]

@@ -1,9 +1,13 @@
 import json
 
+import pytest
 
-def test_a_rule_file_without_mistakes_is_fine(run):
+from migrate.rules.files import bundled_names
+
+
+def test_a_rule_file_without_mistakes_is_valid(run):
     result = run("check", "rules.yaml")
-    assert (0, "rules.yaml is fine: 2 rules.\n", "") == (result.exit_code, result.stdout, result.stderr)
+    assert (0, "rules.yaml is valid: 2 rules.\n", "") == (result.exit_code, result.stdout, result.stderr)
 
 
 def test_every_mistake_is_shown_at_once_and_is_the_answer(run, golden):
@@ -55,6 +59,7 @@ def test_a_bundled_file_that_does_not_fit_is_shown_with_the_line_that_does_not(r
     golden("cli/check_bundled.txt", run("check", "main.yaml", "old.msgpack").stdout)
 
 
-def test_the_bundled_files_are_listed_below_the_help(run):
-    for command in ("apply", "check"):
-        assert "linen/lstm-to-nnx" in run(command, "--help").stdout
+@pytest.mark.parametrize("command", ["apply", "check"])
+def test_the_bundled_files_are_listed_below_the_help_and_no_name_is_broken(run, command):
+    listed = run(command, "--help").stdout.partition("bundled rule file:")[2]
+    assert bundled_names() == [name.strip() for name in listed.replace("\n", ",").split(",") if name.strip(" ,")]

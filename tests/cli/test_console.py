@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from migrate.cli.console import Console, Progress, wants_colour
+from migrate.cli.console import Console, Progress, uses_color
 from migrate.events import LeafDone, PhaseDone, PhaseStarted, ignore
 
 
@@ -24,14 +24,14 @@ class Terminal(io.StringIO):
         ("never", {"FORCE_COLOR": "1"}, Terminal(), False),
     ],
 )
-def test_colour_follows_the_option_then_the_environment_then_the_stream(
+def test_color_follows_the_option_then_the_environment_then_the_stream(
     choice, environment, stream, expected, monkeypatch
 ):
     for name in ("NO_COLOR", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert expected == wants_colour(choice, stream)
+    assert expected == uses_color(choice, stream)
 
 
 def watch(stream, *, live, done=(0, 0)):
@@ -100,3 +100,18 @@ def test_progress_on_a_terminal_moves_while_a_leaf_takes_its_time():
 def test_quiet_shows_no_progress():
     with Console(quiet=True).progress() as listener:
         assert ignore is listener
+
+
+@pytest.mark.parametrize(
+    ("options", "complete"),
+    [
+        ({}, False),
+        ({"format": "json"}, False),
+        ({"verbose": True}, True),
+        ({"format": "html"}, True),
+        ({"format": "github"}, True),
+        ({"report_file": "page.html"}, True),
+    ],
+)
+def test_reports_that_are_kept_are_complete(options, complete):
+    assert complete == Console(**options).complete

@@ -1,5 +1,7 @@
 import json
 
+import pytest
+
 
 def test_a_checkpoint_equals_itself(run, golden):
     result = run("diff", "old.msgpack", "old.msgpack")
@@ -35,8 +37,37 @@ def test_diff_for_programs(run):
 def test_there_has_to_be_another_side(run):
     result = run("diff", "old.msgpack")
     assert 2 == result.exit_code
-    assert "Nothing to compare with" in result.stderr
+    assert "There is nothing to compare with" in result.stderr
 
 
 def test_there_is_only_one_other_side(run):
     assert 2 == run("diff", "old.msgpack", "old.msgpack", "--template", "tiny_model:make").exit_code
+
+
+def next_step(result):
+    return result.stdout.splitlines()[-1]
+
+
+def test_the_next_step_after_a_difference_can_be_pasted(run, here):
+    (here / "old.msgpack").rename(here / "my old.msgpack")
+    result = run("diff", "my old.msgpack", "--template", "tiny_model:make")
+    assert "Next: `migrate suggest 'my old.msgpack' --template tiny_model:make -o rules.yaml` drafts a rule file" == (
+        next_step(result)
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["new"], "Next: write a rule file, then run `migrate check rules.yaml old.msgpack`"),
+        (["old.msgpack", "--rules", "rules.yaml"], "Next: edit rules.yaml and compare again"),
+        (
+            ["--rules", "short.yaml"],
+            "Next: edit short.yaml; `migrate check short.yaml old.msgpack` shows what is missing",
+        ),
+    ],
+)
+def test_the_next_step_fits_the_other_side(run, here, migrated, arguments, expected):
+    (here / "short.yaml").write_text((here / "rules.yaml").read_text().replace("  - drop: params/old_head\n", ""))
+    result = run("diff", "old.msgpack", *arguments)
+    assert (1, expected) == (result.exit_code, next_step(result))

@@ -43,13 +43,7 @@ def test_what_has_no_steps_has_no_step(run):
     assert 2 == run("inspect", "old.msgpack", "--step", "3").exit_code
 
 
-def test_a_step_is_a_number_or_latest(run):
-    result = run("inspect", "old.msgpack", "--step", "newest")
-    assert 2 == result.exit_code
-    assert "`newest` is neither a number nor latest" in result.stderr
-
-
-def test_colour_changes_no_character(run):
+def test_color_changes_no_character(run):
     plain, painted = (run("inspect", "old.msgpack", "--color", choice).stdout for choice in ("never", "always"))
     assert "\x1b[" in painted
     for code in ("1;31", "1", "2", "0"):

@@ -78,34 +78,6 @@ def test_a_second_ctrl_c_aborts_and_the_same_command_goes_on(here, run):
     assert [] == left_behind(here)
 
 
-@pytest.mark.parametrize("size", ["1MiB", "many", "2g", "-1", "63.9MiB"])
-def test_sizes_that_are_none_or_too_small_are_usage_errors(run, size):
-    result = run(*APPLY, "--max-ram", size)
-    assert 2 == result.exit_code
-    assert "--max-ram" in result.stderr
-
-
-@pytest.mark.parametrize("size", ["64MiB", "67108864", "2GB", "0.5GiB", "1 TiB"])
-def test_sizes_have_units_or_are_bytes(run, size):
-    assert 0 == run(*APPLY, "-n", "--max-ram", size).exit_code
-
-
-@pytest.mark.parametrize(
-    ("option", "value"),
-    [
-        ("--jobs", "0"),
-        ("--compression", "gzip"),
-        ("--compression", "zstd:0"),
-        ("--compression", "zstd:"),
-        ("--link", "x"),
-    ],
-)
-def test_options_that_make_no_sense_are_usage_errors(run, option, value):
-    result = run(*APPLY, option, value)
-    assert 2 == result.exit_code
-    assert option in result.stderr
-
-
 @pytest.mark.parametrize("options", [("--compression", "none"), ("--compression", "zstd:3", "--link", "never")])
 def test_compression_is_what_is_asked_for(run, here, options):
     assert 0 == run(*APPLY, *options, "--verify", "full").exit_code

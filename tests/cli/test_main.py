@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from migrate.cli.main import COMMANDS, migrate, wanted_format
+from migrate.cli.main import COMMANDS, migrate, requested_format
 from migrate.codes import DestinationExists
 from migrate.errors import ExitCode, RefusedError, StoppedError
 from migrate.version import __version__
@@ -65,6 +66,12 @@ def test_help_lists_every_command(run, golden):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
+def test_choices_are_shown_as_they_are_typed(run, name):
+    usage = run(name, "-h").stdout
+    assert not {"LATEST", "NONE", "RANGE"} & set(re.findall(r"[A-Z]+", usage))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_a_short_help_option(run, name):
     assert run(name, "-h").stdout == run(name, "--help").stdout
     assert 0 == run(name, "-h").exit_code
@@ -87,8 +94,12 @@ def test_in_json_mode_usage_errors_are_json(run):
     result = run("inspect", "--json")
     payload = json.loads(result.stdout)
     assert ("1.0", "inspect", False, 2) == tuple(payload[k] for k in ("format_version", "command", "ok", "exit_code"))
-    assert "M412" == payload["diagnostics"][0]["code"]
+    assert ("M412", "`migrate inspect -h`") == tuple(payload["diagnostics"][0][key] for key in ("code", "help"))
     assert "" == result.stderr
+
+
+def test_the_help_command_of_a_usage_error_without_a_command_can_be_pasted(run):
+    assert "`migrate -h`" == json.loads(run("aply", "--json").stdout)["diagnostics"][0]["help"]
 
 
 @pytest.mark.parametrize(
@@ -103,7 +114,7 @@ def test_in_json_mode_usage_errors_are_json(run):
     ],
 )
 def test_the_wanted_form_is_known_before_the_arguments_are_understood(arguments, expected):
-    assert expected == wanted_format(arguments)
+    assert expected == requested_format(arguments)
 
 
 @pytest.fixture
@@ -148,7 +159,13 @@ def test_a_bug_shows_its_traceback_when_asked(failing, monkeypatch):
     assert "Traceback" in failing(ValueError("oops")).stderr
 
 
-def test_a_reader_that_goes_away_is_not_an_error_of_ours(here):
-    command = f"{sys.executable} -m migrate explain | head -1"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True, env=ENVIRONMENT)
-    assert "" == done.stderr
+@pytest.mark.parametrize("arguments", [("explain",), ("inspect", "nowhere", "--json"), ("inspect", "--json")])
+def test_a_closed_pipe_prints_no_error_and_is_no_answer(here, arguments):
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "migrate", *arguments]
+    try:
+        done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, check=False, env=ENVIRONMENT)
+    finally:
+        os.close(write)
+    assert (ExitCode.FAILED, "") == (done.returncode, done.stderr)

@@ -85,8 +85,8 @@ def test_a_probe_that_passes_proves_by_value_and_the_receipt_says_so(run):
     result = run(*APPLY, "--probe", "probes:layers")
     assert 0 == result.exit_code, result.output
     assert (
-        "Proved by value: `probes:layers` compared 3 pairs of outputs; they differ by at most 0 (tolerance 1e-05). "
-        "Proved by value 6.\n" in result.stdout
+        "Proved by value: `probes:layers` compared 3 pairs of outputs; the largest difference is 0 (tolerance 1e-05). "
+        "Leaves: 6 proved by value.\n" in result.stdout
     )
 
 
@@ -234,10 +234,10 @@ def test_check_requires_proof_too(run):
     assert counts == json.loads(run("check", "rules.yaml", "old.msgpack", "--json").stdout)["proof"]
 
 
-AHEAD = "The probe `probes:layers` has not run yet; it is to prove 6 unproved leaves: `layers/0/bias`, "
+AHEAD = "The probe `probes:layers` has not run yet; it must prove 6 unproved leaves: `layers/0/bias`, "
 
 
-def test_check_and_a_dry_run_say_what_a_named_probe_is_to_prove(run):
+def test_check_and_a_dry_run_name_the_leaves_that_a_probe_must_prove(run):
     by_file = ("with_probe.yaml", "old.msgpack")
     for result in (
         run("check", *by_file, "--require-proof"),
@@ -252,7 +252,7 @@ def test_verify_runs_a_probe_on_what_was_written_before(run, migrated):
     result = run("verify", migrated, "--source", "old.msgpack", "--rules", "rules.yaml", "--probe", "probes:layers")
     assert 0 == result.exit_code
     assert "Proved by value: `probes:layers` compared 3 pairs" in result.stdout
-    assert "Proved by value 6." in result.stdout
+    assert "Leaves: 6 proved by value." in result.stdout
 
 
 def test_verify_finds_what_rules_that_are_wrong_have_made(run):
@@ -266,7 +266,7 @@ def test_verify_finds_what_rules_that_are_wrong_have_made(run):
 
 def test_verify_says_when_it_did_not_run_the_rule_files_probe(run, migrated):
     against = ("verify", migrated, "--source", "old.msgpack", "--rules", "with_probe.yaml")
-    assert "The rule file's probe `probes:layers` was not run: say --allow-code for that.\n" in run(*against).stdout
+    assert "The rule file's probe `probes:layers` was not run; --allow-code runs it.\n" in run(*against).stdout
     assert "Proved by value: `probes:layers`" in run(*against, "--allow-code").stdout
 
 

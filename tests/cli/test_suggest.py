@@ -54,3 +54,9 @@ def test_a_suggestion_for_programs(run):
 
 def test_a_template_is_needed(run):
     assert 2 == run("suggest", "old.msgpack").exit_code
+
+
+def test_quiet_prints_the_rule_file_alone(run):
+    result = run("suggest", "old.msgpack", "--template", "tiny_model:make", "--quiet")
+    assert result.stdout.startswith("# Suggested for old.msgpack")
+    assert "" == result.stderr

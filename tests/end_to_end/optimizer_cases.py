@@ -36,7 +36,7 @@ OPTIMIZERS: dict[str, Callable[[], Any]] = {
     "adamw": lambda: optax.adamw(SCHEDULE, weight_decay=0.01),
     "lion": lambda: optax.lion(0.1),
     "rmsprop": lambda: optax.rmsprop(0.1),
-    "rmsprop, centred, with momentum": lambda: optax.rmsprop(0.1, centered=True, momentum=0.9),
+    "rmsprop, centered, with momentum": lambda: optax.rmsprop(0.1, centered=True, momentum=0.9),
     "adagrad": lambda: optax.adagrad(0.1),
     "adafactor": lambda: optax.adafactor(0.1, min_dim_size_to_factor=4, momentum=0.9),
     "lamb": lambda: optax.lamb(0.1),

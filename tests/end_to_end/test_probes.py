@@ -56,7 +56,7 @@ def test_a_model_of_any_layout_is_probed(layout, run, tmp_path):
     result = run("apply", tmp_path / "rules.yaml", source, new, "--probe", "fixtures.probes:cnn", "--require-proof")
     assert 0 == result.exit_code, result.output
     against = ("--source", source, "--rules", tmp_path / "rules.yaml")
-    assert "by value 24." in run("verify", new, *against, "--probe", "fixtures.probes:cnn").stdout
+    assert " 24 proved by value." in run("verify", new, *against, "--probe", "fixtures.probes:cnn").stdout
 
 
 WRONG = {
@@ -98,4 +98,4 @@ def test_a_counter_that_no_output_depends_on_stays_unproved_until_the_probe_yiel
         assert "error[M309]: `optimizer/opt_state/0/count` is unproved" in result.stderr
         assert "no pair of `forgetful:probe` depends on it; yield one that is named by its key path" in result.stderr
         assert not (tmp_path / "new").exists()
-        assert "by value 22, unproved 2.\n" in run(*apply).stdout
+        assert " 22 proved by value, 2 unproved.\n" in run(*apply).stdout

@@ -48,7 +48,7 @@ def test_a_file_holds_every_value_and_verifies(tmp_path, suffix, verify):
     assert [out] == list(tmp_path.iterdir())
     assert_equal(values(LM), values(out))
     check_reader(lambda: open_reader(out))
-    assert "Its structure is the one that it records" in run("verify", out).stdout
+    assert "Its structure matches the hash that it records" in run("verify", out).stdout
     run("verify", out, "--source", LM, "--rules", "portable")
 
 

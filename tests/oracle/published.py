@@ -36,9 +36,9 @@ def gpt2(w: Weights, tokens: np.ndarray, heads: int) -> np.ndarray:
     """Logits for one row of tokens; names as `GPT2Model` of Hugging Face has them."""
 
     def norm(x: np.ndarray, name: str) -> np.ndarray:
-        centred = x - x.mean(-1, keepdims=True)
-        spread = np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5)
-        return centred / spread * w[f"{name}.weight"] + w[f"{name}.bias"]
+        centered = x - x.mean(-1, keepdims=True)
+        spread = np.sqrt((centered**2).mean(-1, keepdims=True) + 1e-5)
+        return centered / spread * w[f"{name}.weight"] + w[f"{name}.bias"]
 
     def conv1d(x: np.ndarray, name: str) -> np.ndarray:
         return x @ w[f"{name}.weight"] + w[f"{name}.bias"]

@@ -2,10 +2,10 @@ from migrate.codes import ModelMismatch
 from migrate.errors import ExitCode
 from migrate.planning.diff import diff
 from migrate.report import text
-from migrate.report.of_diff import Side, diff_report
+from migrate.report.of_diff import SideLabel, diff_report
 from tests.report import vit
 
-SIDES = Side("vit_b16", "orbax ocdbt"), Side("vit:make", "template")
+SIDES = SideLabel("vit_b16", "orbax ocdbt"), SideLabel("vit:make", "template")
 
 
 def report(one, other, **options):

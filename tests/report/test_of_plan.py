@@ -9,6 +9,7 @@ from migrate.report import html, json, text
 from migrate.report.diagnostics import draw_findings
 from migrate.report.github import draw as github
 from migrate.report.of_plan import MOST_ROWS, plan_report
+from migrate.rules.model import Init
 from migrate.tree import AbstractArray, parse_path
 from tests.planning.optimizer_trees import state
 from tests.planning.trees import planned
@@ -62,8 +63,8 @@ def test_moments_are_one_line_for_each_slot_until_asked_for():
     plan = replace(vit.plan(), tasks=tasks, dropped=(), created=())
     brief = plan_report(plan, "out").rows
     assert [
-        ("&", "opt_state/0/mu/**", "3 leaves, as their params"),
-        ("&", "opt_state/0/nu/**", "3 leaves, as their params"),
+        ("&", "opt_state/0/mu/**", "3 leaves, like their params"),
+        ("&", "opt_state/0/nu/**", "3 leaves, like their params"),
     ] == [(row.symbol, row.subject, row.detail) for row in brief]
     assert {"rename"} == {row.verb for row in plan_report(plan, "out", verbose=True).rows}
 
@@ -77,6 +78,20 @@ def test_many_kept_leaves_are_one_line_until_asked_for():
     plan = replace(vit.plan(), tasks=tasks, dropped=(), created=())
     assert [("params/**", "64 leaves")] == [(row.subject, row.detail) for row in plan_report(plan, "out").rows]
     assert 8 == len(plan_report(plan, "out", verbose=True).rows)
+
+
+def test_a_few_kept_leaves_are_listed():
+    paths = [f"params/a_rather_long_name_{letter}/b" for letter in "uvwxyz"]
+    tasks = tuple(vit.keep(path, AbstractArray((1,), "int8")) for path in paths)
+    plan = replace(vit.plan(), tasks=tasks, dropped=(), created=())
+    assert 6 == len(plan_report(plan, "out").rows)
+
+
+def test_a_leaf_that_the_model_initializes_is_called_template_as_in_rule_files():
+    created = replace(vit.plan().created[0], init=Init("template"))
+    report = plan_report(replace(vit.plan(), created=(created,)), "out")
+    assert "template: float32[768,10]" == report.rows[-1].detail
+    assert ["template"] == [entry["init"] for entry in report.data["created"]]
 
 
 def test_a_long_plan_is_cut_and_says_so():

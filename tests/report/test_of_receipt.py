@@ -39,13 +39,13 @@ def test_a_receipt_for_programs_has_the_digest_of_every_leaf():
 @pytest.mark.parametrize(
     ("linked", "proved"),
     [
-        (0, "Verified: 3 leaves read back with the digests of what was written. "),
-        (3, "Verified: 3 arrays compared with the source chunk by chunk, without decoding. "),
+        (0, "Verified: 3 leaves read back and compared by digest. "),
+        (3, "Verified: 3 linked arrays compared with the source chunk by chunk, without decoding. "),
     ],
 )
 def test_a_cheap_verification_says_what_it_looked_at_and_what_it_left_open(linked, proved):
     sentence = receipt_report(receipt("digest", linked)).summary[1]
-    assert sentence == proved + "Ops were not run a second time (--verify full does)."
+    assert sentence == proved + "Ops were not run again; --verify full does that."
 
 
 @pytest.mark.parametrize(("mode", "proves"), [("full", "every leaf"), ("digest", "every array"), ("none", "nothing")])
@@ -61,6 +61,6 @@ def test_notes_are_findings():
 def test_dead_bytes_are_named_when_there_are_any():
     assert 2 == len(receipt_report(receipt()).summary)
     assert (
-        "hold 2 KiB that no leaf needs; --compact leaves them behind."
+        "contain 2 KiB that no leaf needs; --compact omits them."
         in receipt_report(replace(receipt(), dead_bytes=2048)).summary[2]
     )

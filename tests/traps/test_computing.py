@@ -46,7 +46,7 @@ def test_the_probe_names_the_first_layer_that_is_wrong_and_its_rule(run, rules, 
 def test_the_right_order_passes_the_probe(run, rules, mlp, tmp_path):
     result = run("apply", rules("Mlp", BY_USE), mlp, tmp_path / "new", *PROBE, "--require-proof")
     assert 0 == result.exit_code, result.output
-    assert "Proved by value 4.\n" in result.stdout
+    assert "Leaves: 4 proved by value.\n" in result.stdout
 
 
 def test_a_square_kernel_that_should_have_been_transposed_is_unproved_and_found_by_the_probe(run, rules, mlp, tmp_path):

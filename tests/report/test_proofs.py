@@ -1,0 +1,66 @@
+from dataclasses import replace
+
+import pytest
+
+from migrate.engine.probing.probe import Probed
+from migrate.report.proofs import left_to_probe, probe_data, probe_sentence, proof_counts, proof_data, unproved_lines
+from migrate.tree import parse_path
+from tests.report import vit
+
+
+@pytest.mark.parametrize(
+    ("counts", "text"),
+    [
+        ({"shape": 20, "value": 1234, "none": 2}, "Leaves: 20 proved by shape, 1,234 proved by value, 2 unproved"),
+        ({"none": 1}, "Leaves: 1 unproved"),
+        ({"name": 3, "none": 0}, "Leaves: 3 proved by name"),
+        ({}, ""),
+    ],
+)
+def test_counts_as_text(counts, text):
+    assert text == proof_counts(counts)
+
+
+def test_counts_for_programs_have_zeros():
+    assert {"name": 0, "shape": 2, "value": 0, "none": 0} == proof_data({"shape": 2})
+
+
+def unproved(path, follows=None):
+    task = vit.rename(f"old/{path}", f"new/{path}", vit.leaf(2).aval, 3)
+    return replace(task, proved="none", follows=follows)
+
+
+def test_unproved_tasks_are_listed_and_their_moments_counted():
+    moments = [unproved(f"mu/{i}", parse_path(f"old/{i}")) for i in range(3)]
+    proved = replace(unproved("head"), proved="shape")
+    assert [
+        "Unproved (assigned by the rule file alone):",
+        "  old/{0..1} → new/{0..1}",
+        "  and 3 moments that follow them",
+    ] == list(unproved_lines([unproved("0"), unproved("1"), proved, *moments]))
+    assert "  and 1 moment that follows them" == list(unproved_lines(moments[:1]))[-1]
+
+
+def test_nothing_unproved_draws_nothing():
+    assert [] == list(unproved_lines([replace(unproved("a"), proved="name")]))
+    assert [] == list(left_to_probe([replace(unproved("a"), proved="name")], "p:f"))
+
+
+def test_what_a_probe_must_prove_names_the_first_three_leaves():
+    assert ["The probe `p:f` has not run yet; it must prove 1 unproved leaf: `new/a`."] == list(
+        left_to_probe([unproved("a")], "p:f")
+    )
+    (sentence,) = left_to_probe([unproved(letter) for letter in "abcd"], "p:f")
+    assert sentence.endswith("must prove 4 unproved leaves: `new/a`, `new/b`, `new/c` and 1 more.")
+
+
+PROBED = Probed("p:f", 1e-5, 2, 1.2e-6, frozenset())
+
+
+def test_a_probe_that_passed_as_text_and_for_programs():
+    assert (
+        "Proved by value: `p:f` compared 2 pairs of outputs; the largest difference is 1.2e-06 (tolerance 1e-05)."
+        == probe_sentence(PROBED)
+    )
+    assert {"function": "p:f", "tolerance": 1e-5, "pairs": 2, "largest_difference": 1.2e-6} == probe_data(PROBED)
+    assert probe_data(None) is None

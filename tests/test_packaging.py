@@ -1,0 +1,111 @@
+"""The wheel: its contents, its metadata, and whether the declared dependencies are those that the package imports."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from email import message_from_bytes
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The wheel, built from this checkout without network access."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (path,) = folder.glob("*.whl")
+    with zipfile.ZipFile(path) as opened:
+        yield opened
+
+
+def dist_info(wheel, name):
+    (found,) = [entry for entry in wheel.namelist() if entry.endswith(f".dist-info/{name}")]
+    return wheel.read(found)
+
+
+def test_the_wheel_contains_the_license(wheel):
+    assert (ROOT / "LICENSE").read_bytes() == dist_info(wheel, "licenses/LICENSE")
+    assert b"Copyright 2026 The migrate authors" in dist_info(wheel, "licenses/LICENSE")
+
+
+def test_the_wheel_contains_every_module_and_the_marker_for_type_checkers(wheel):
+    modules = {str(path.relative_to(ROOT)) for path in (ROOT / "migrate").rglob("*.py")}
+    assert {*modules, "migrate/py.typed"} <= set(wheel.namelist())
+
+
+def test_the_wheel_contains_every_bundled_rule_file(wheel):
+    rules = {str(path.relative_to(ROOT / "rules")) for path in (ROOT / "rules").rglob("*.yaml")}
+    assert rules
+    assert {f"migrate/bundled/{name}" for name in rules} <= set(wheel.namelist())
+
+
+def test_the_wheel_contains_nothing_but_the_package_and_its_metadata(wheel):
+    assert {"migrate", f"migrate_jax-{version(wheel)}.dist-info"} == {name.split("/")[0] for name in wheel.namelist()}
+
+
+def metadata(wheel):
+    return message_from_bytes(dist_info(wheel, "METADATA"))
+
+
+def version(wheel):
+    return metadata(wheel)["Version"]
+
+
+def test_the_metadata_names_license_authors_links_and_audience(wheel):
+    fields = metadata(wheel)
+    assert ("Apache-2.0", "LICENSE") == (fields["License-Expression"], fields["License-File"])
+    assert "The migrate authors" == fields["Author"]
+    links = dict(entry.split(", ") for entry in fields.get_all("Project-URL"))
+    assert {"Homepage", "Documentation", "Issues", "Changelog"} == links.keys()
+    assert all(link.startswith("https://github.com/migrate-jax/migrate") for link in links.values())
+    assert {
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    } <= set(fields.get_all("Classifier"))
+    assert "checkpoint" in fields["Keywords"].split(",")
+    assert ">=3.11" == fields["Requires-Python"]
+    assert "text/markdown" == fields["Description-Content-Type"]
+
+
+def test_the_wheel_installs_the_command(wheel):
+    assert b"migrate = migrate.cli.main:main" in dist_info(wheel, "entry_points.txt")
+
+
+IMPORT_NAMES = {"orbax-checkpoint": "orbax", "pyyaml": "yaml"}
+"""Distributions whose import name is not their own."""
+
+
+def imported(paths):
+    """Top-level names that modules import from outside the package and the standard library."""
+    names = set()
+    for path in paths:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names.add(node.module.split(".")[0])
+    return names - set(sys.stdlib_module_names) - {"migrate"}
+
+
+def declared(requirements):
+    names = [re.match(r"[\w-]+", requirement)[0] for requirement in requirements]
+    return {IMPORT_NAMES.get(name, name.replace("-", "_")) for name in names}
+
+
+def test_dependencies_are_the_packages_that_are_imported():
+    suites = set((ROOT / "migrate" / "testing").rglob("*.py"))
+    rest = set((ROOT / "migrate").rglob("*.py")) - suites
+    assert declared(PROJECT["dependencies"]) == imported(rest)
+    assert imported(suites) <= declared(PROJECT["dependencies"]) | declared(PROJECT["optional-dependencies"]["testing"])
