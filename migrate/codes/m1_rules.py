@@ -22,7 +22,7 @@ class UnknownOp(Code):
     number = "M102"
 
 
-class WrongOpField(Code):
+class InvalidOpField(Code):
     """An op has a field that it does not know, or lacks one that it needs.
 
     The help line lists the op's fields.
@@ -31,7 +31,7 @@ class WrongOpField(Code):
     number = "M103"
 
 
-class WrongValue(Code):
+class InvalidValue(Code):
     """A value has the wrong type or cannot have this value.
 
     For example a string where a list of integers belongs, or a dtype that JAX does not have.
@@ -69,7 +69,7 @@ class UnboundCapture(Code):
     number = "M107"
 
 
-class WrongOver(Code):
+class InvalidOver(Code):
     """`over:` names a capture that does not fit.
 
     `concat` and `stack` reduce over a capture of `from:` that is gone in `to:`; `split` and `unstack` extend over a
@@ -88,7 +88,7 @@ class UnsupportedRuleVersion(Code):
     number = "M109"
 
 
-class WrongInclude(Code):
+class InvalidInclude(Code):
     """A file that is included does not fit.
 
     `include:` takes the rules of other rule files: bundled ones by their names, others by paths from the folder of the

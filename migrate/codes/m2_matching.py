@@ -88,7 +88,7 @@ class UncomputableIndex(Code):
     number = "M209"
 
 
-class MomentsCannotFollow(Code):
+class UntransferableMoments(Code):
     """Moments cannot follow their params.
 
     The optimizer state holds copies of the params' structure. What the rules do to the params has no exact answer for

@@ -68,7 +68,7 @@ class WriteFailed(Code):
     number = "M507"
 
 
-class StoppedPartway(Code):
+class RunStopped(Code):
     """Stopped part-way.
 
     Ctrl-C finished the leaves that were in flight and then stopped. Nothing was published. What is done lies in a
@@ -124,7 +124,7 @@ class UnrepresentableLeaf(Code):
     number = "M512"
 
 
-class OutputsDiffer(Code):
+class OutputMismatch(Code):
     """The new model does not compute what the old one did.
 
     A probe compares outputs of both, pair by pair: shape, kind of dtype, and the largest difference. The first pair

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from migrate.codes import InvalidPattern, UnboundCapture, WrongInclude, WrongOver
+from migrate.codes import InvalidInclude, InvalidOver, InvalidPattern, UnboundCapture
 from migrate.errors import Diagnostic, Span, did_you_mean
 from migrate.rules.field_types import Record
 from migrate.rules.model import Create, Drop, Include, Init, Move, RuleOp
@@ -82,7 +82,7 @@ def misplaced(include: Include, places: Sequence[Placed]) -> Iterator[Diagnostic
     for placed in places:
         for name in (name for name in placed.pattern.captures if not name.isidentifier()):
             message = f"`{placed.pattern}` has a wildcard without a name"
-            yield WrongInclude.at(
+            yield InvalidInclude.at(
                 message, span=placed.span_of_name(name), help="give it one in braces, such as `{at:**}`"
             )
     for error in include.under.misuses_as_source() if include.under else ():
@@ -128,7 +128,7 @@ def _over(op: RuleOp, over: str, move: Move, captured: set[str], made: set[str])
         problem, near = f"`{over}` does not stand in `to`", names - captured
     else:
         return
-    yield WrongOver.at(
+    yield InvalidOver.at(
         f"`{op.op.name}` over `{over}`: {problem}", span=op.over_span or op.span, label=did_you_mean(over, near)
     )
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, final
 
-from migrate.codes import MissingField, UnknownField, WrongValue
+from migrate.codes import InvalidValue, MissingField, UnknownField
 from migrate.errors import Code, Diagnostic, Span, did_you_mean, nearest
 from migrate.rules.source import ListNode, MapNode, Node, ScalarNode, plain
 
@@ -56,7 +56,7 @@ class Type(abc.ABC):
 
     def wrong(self, node: Node, where: Where, label: str | None = None) -> None:
         """Refuses a node that is not of this type."""
-        where.refuse(WrongValue, f"`{where.name}` must be {self.phrase()}, not {shown(node)}", node.span, label=label)
+        where.refuse(InvalidValue, f"`{where.name}` must be {self.phrase()}, not {shown(node)}", node.span, label=label)
 
 
 def shown(node: Node) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from migrate.codes import WrongInclude
+from migrate.codes import InvalidInclude
 from migrate.errors import Diagnostic
 from migrate.rules.model import Create, Drop, Include, Move, Rule
 from migrate.rules.pattern import Pattern, PatternError
@@ -34,13 +34,13 @@ def _placed(
         clash = _clash(rule, taken)
         if clash:
             message = f"`{clash}` names something in `{include.file}` as well, at {rule.span}"
-            findings.append(WrongInclude.at(message, span=include.span, help="call it otherwise in `under` and `to`"))
+            findings.append(InvalidInclude.at(message, span=include.span, help="call it otherwise in `under` and `to`"))
             return
         try:
             yield _rule(rule, under, to)
         except PatternError as error:
             message = f"the rule at {rule.span} cannot be put there: {error}"
-            findings.append(WrongInclude.at(message, span=include.span))
+            findings.append(InvalidInclude.at(message, span=include.span))
 
 
 def _patterns(rule: Rule) -> Iterator[Pattern]:

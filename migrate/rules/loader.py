@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from migrate.codes import MissingField, UnsupportedRuleVersion, WrongInclude
+from migrate.codes import InvalidInclude, MissingField, UnsupportedRuleVersion
 from migrate.errors import Diagnostic, RuleFileError, Span
 from migrate.rules.field_types import Record, Where, shown
 from migrate.rules.files import MAX_BYTES, RuleFile, bundled_names, decode, find, read
@@ -115,15 +115,19 @@ class _Load:
         """Refuses a file that is being read or was read for the same place, and more files than anybody means."""
         if place in self.open:
             circle = " → ".join(f"`{Path(one).stem}`" for one in [*self.open[self.open.index(place) :], place])
-            raise RuleFileError(WrongInclude.at(f"`{include.file}` would include itself: {circle}", span=include.span))
+            raise RuleFileError(
+                InvalidInclude.at(f"`{include.file}` would include itself: {circle}", span=include.span)
+            )
         key: tuple[str | _Place, ...] = (place, *self.places, (include.under, include.to))
         first = self.included.setdefault(key, include)
         if first is not include:
             message = f"`{include.file}` is included twice at one place"
             label = f"the other time at {first.span}"
-            raise RuleFileError(WrongInclude.at(message, span=include.span, label=label, help="remove one of the two"))
+            raise RuleFileError(
+                InvalidInclude.at(message, span=include.span, label=label, help="remove one of the two")
+            )
         if len(self.included) > MAX_INCLUDES:
-            raise RuleFileError(WrongInclude.at(f"more than {MAX_INCLUDES} files are included", span=include.span))
+            raise RuleFileError(InvalidInclude.at(f"more than {MAX_INCLUDES} files are included", span=include.span))
 
 
 def _at(diagnostic: Diagnostic, include: Include) -> Diagnostic:
@@ -136,7 +140,7 @@ def _decisions(record: Record, file: RuleFile, include: Include) -> list[Diagnos
     names = [name for name in ("source", "target", "follow", "unmatched") if record.get(name) is not None]
     said = ", ".join(f"`{name}`" for name in names)
     cure = "an included file gives its rules; write the fields into the file that includes it"
-    return [WrongInclude.at(f"`{file.name}` says {said}", span=include.span, help=cure)] if names else []
+    return [InvalidInclude.at(f"`{file.name}` says {said}", span=include.span, help=cure)] if names else []
 
 
 def _digest(content: bytes, included: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any, final
 
 from migrate import dtypes
-from migrate.codes import UnknownOp, WrongOpField, WrongValue
+from migrate.codes import InvalidOpField, InvalidValue, UnknownOp
 from migrate.errors import did_you_mean
 from migrate.ops.base import TEMPLATE, Op, OpError, ParamType
 from migrate.ops.registry import OPS
@@ -97,7 +97,7 @@ def _struct(op: type[Op]) -> Struct:
     """The fields of an op as a rule file has them."""
     own = tuple(Field(param.name, _TYPES[param.type], param.doc, param.required) for param in op.params)
     over = (_OVER[op.role],) if op.role in _OVER else ()
-    return Struct(f"`{op.name}`", own + over, unknown=WrongOpField, missing=WrongOpField)
+    return Struct(f"`{op.name}`", own + over, unknown=InvalidOpField, missing=InvalidOpField)
 
 
 @final
@@ -125,7 +125,7 @@ def _read_item(node: Node, where: Where) -> RuleOp | None:
     if isinstance(node, MapNode) and len(node.entries) == 1:
         return _read_op(*node.entries[0], where)
     forms = "an op is a name, or `{name: value}`, or `{name: {field: value}}`"
-    where.refuse(WrongValue, "each item of `ops` names one op", node.span, help=forms)
+    where.refuse(InvalidValue, "each item of `ops` names one op", node.span, help=forms)
     return None
 
 
@@ -144,7 +144,7 @@ def _read_op(name: ScalarNode, value: Node | None, where: Where) -> RuleOp | Non
     try:
         return RuleOp(op(**fields), over, name.span, over_node.span if over_node else None)
     except OpError as error:
-        where.refuse(WrongValue, f"`{op.name}`: {error}", (value or name).span)
+        where.refuse(InvalidValue, f"`{op.name}`: {error}", (value or name).span)
         return None
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from migrate.codes import UnreadableRuleFile, UnsupportedYaml, WrongValue
+from migrate.codes import InvalidValue, UnreadableRuleFile, UnsupportedYaml
 from migrate.errors import Diagnostic, RuleFileError, Span
 from migrate.rules.field_types import Where
 from migrate.rules.pattern import Pattern
@@ -86,7 +86,7 @@ def _lines(root: Node | None, name: str, findings: list[Diagnostic]) -> Iterator
             if isinstance(item, MapNode):
                 yield from item.entries
             else:
-                findings.append(WrongValue.at("this is not a pattern with a spec", span=item.span, help=_FORM))
+                findings.append(InvalidValue.at("this is not a pattern with a spec", span=item.span, help=_FORM))
     else:
         span = root.span if root else Span(name, 1, 1, 1, 2)
         findings.append(UnsupportedYaml.at("this is not a partition file", span=span, help=_FORM))
@@ -94,12 +94,12 @@ def _lines(root: Node | None, name: str, findings: list[Diagnostic]) -> Iterator
 
 def _spec(node: Node, findings: list[Diagnostic]) -> Spec | None:
     if not isinstance(node, ListNode):
-        findings.append(WrongValue.at("a spec is a list with one entry per dimension", span=node.span, help=_FORM))
+        findings.append(InvalidValue.at("a spec is a list with one entry per dimension", span=node.span, help=_FORM))
         return None
     entries = [_entry(item) for item in node.items]
     wrong = [item for item, entry in zip(node.items, entries, strict=True) if entry is False]
     findings += [
-        WrongValue.at("an entry is null, an axis name, or a list of axis names", span=item.span) for item in wrong
+        InvalidValue.at("an entry is null, an axis name, or a list of axis names", span=item.span) for item in wrong
     ]
     return None if wrong else tuple(entry or None for entry in entries if entry is not False)
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import final
 
-from migrate.codes import InvalidPattern, MissingField, WrongValue
+from migrate.codes import InvalidPattern, InvalidValue, MissingField
 from migrate.errors import Span
 from migrate.rules.field_types import Field, JsonSchema, Str, Struct, Type, Where
 from migrate.rules.pattern import Pattern, PatternError
@@ -133,7 +133,7 @@ def read_line(node: ScalarNode, where: Where) -> tuple[Placed | None, Placed | N
 
 def _refuse_arrows(node: ScalarNode, count: int, where: Where) -> None:
     if count:
-        where.refuse(WrongValue, f"a rule in one line has one ` -> `, and here are {count}", node.span)
+        where.refuse(InvalidValue, f"a rule in one line has one ` -> `, and here are {count}", node.span)
         return
     close = "there must be a space on both sides of `->`" if "->" in node.text else None
     where.refuse(

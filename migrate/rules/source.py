@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from migrate.codes import DuplicateKey, InvalidYaml, UnsupportedYaml, WrongValue
+from migrate.codes import DuplicateKey, InvalidValue, InvalidYaml, UnsupportedYaml
 from migrate.errors import Diagnostic, Span
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ class _Composer:
         value = event.value if quoted else resolve(event.value)
         if isinstance(value, float) and event.value.lstrip("+-").isdecimal():
             message = f"an integer of {len(event.value)} digits is too long"
-            self.findings.append(WrongValue.at(message, span=span))
+            self.findings.append(InvalidValue.at(message, span=span))
         return ScalarNode(value, event.value, span, quoted)
 
     def _alias(self, event: ev.AliasEvent) -> Node:
