@@ -1,8 +1,8 @@
-"""Every error code, a module per family: M0xx YAML · M1xx rule fields · M2xx matching and coverage · M3xx shapes,
-dtypes, hashes · M4xx formats and I/O · M5xx execution and verification · M9xx a bug in migrate.
+"""All diagnostics, one module per family: M0xx YAML, M1xx rule fields, M2xx matching and coverage, M3xx shapes, dtypes
+and hashes, M4xx formats and I/O, M5xx execution and verification, M9xx bugs in migrate.
 
-A code is a class; its docstring is the page that `migrate explain CODE` prints. Standard library only, so that
-`explain` answers at once.
+A diagnostic is a class; its docstring is the page that `migrate explain CODE` prints. These modules import only the
+standard library, so that `explain` starts fast.
 """
 
 from migrate.codes.m0_yaml import DuplicateKey, InvalidYaml, UnreadableRuleFile, UnsupportedYaml
