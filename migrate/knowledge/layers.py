@@ -5,42 +5,42 @@ compute.
 
 from __future__ import annotations
 
-from migrate.knowledge.model import Fresh, InitData, Layer, Leaf, Loss, OpData
+from migrate.knowledge.model import CreatedLeaves, DroppedLeaf, InitData, Layer, LeafMapping, OpData
 from migrate.tree import KeyPath, parse_path
 
 RNG: InitData = {"rng": {"seed": 0}}
-STREAM = Fresh((("rngs", "key"), ("rngs", "count")), RNG)
+STREAM = CreatedLeaves((("rngs", "key"), ("rngs", "count")), RNG)
 """The random stream that a layer of NNX holds; Linen's layers hold none."""
 
-_MAYBE_STREAM = Fresh(STREAM.targets, RNG, optional=True)
+_MAYBE_STREAM = CreatedLeaves(STREAM.targets, RNG, optional=True)
 _JOIN: tuple[OpData, ...] = ({"concat": {"axis": -1}},)
 
 
 def _same(
     name: str, least: int, most: int | None = None, *, collection: str = "params", optional: bool = False
-) -> Leaf:
+) -> LeafMapping:
     """An array that has one name in both layers."""
     path = parse_path(name)
-    return Leaf((path,), path, (least, most or least), collection, optional=optional)
+    return LeafMapping((path,), path, (least, most or least), collection, optional=optional)
 
 
-def _kernel(least: int = 2, most: int | None = None) -> Leaf:
+def _kernel(least: int = 2, most: int | None = None) -> LeafMapping:
     path = ("kernel",)
-    return Leaf((path,), path, (least, most))
+    return LeafMapping((path,), path, (least, most))
 
 
-def _bias(least: int = 1, most: int | None = 1) -> Leaf:
+def _bias(least: int = 1, most: int | None = 1) -> LeafMapping:
     path = ("bias",)
-    return Leaf((path,), path, (least, most), optional=True)
+    return LeafMapping((path,), path, (least, most), optional=True)
 
 
-def _renamed(source: str, target: str, ndim: int, *, optional: bool = False) -> Leaf:
-    return Leaf((parse_path(source),), parse_path(target), (ndim, ndim), optional=optional)
+def _renamed(source: str, target: str, ndim: int, *, optional: bool = False) -> LeafMapping:
+    return LeafMapping((parse_path(source),), parse_path(target), (ndim, ndim), optional=optional)
 
 
-def _joined(sources: tuple[str, ...], target: str, ndim: int) -> Leaf:
+def _joined(sources: tuple[str, ...], target: str, ndim: int) -> LeafMapping:
     """Arrays of several gates side by side in one."""
-    return Leaf(tuple(map(parse_path, sources)), parse_path(target), (ndim, ndim), ops=_JOIN)
+    return LeafMapping(tuple(map(parse_path, sources)), parse_path(target), (ndim, ndim), ops=_JOIN)
 
 
 _SCALE, _SHIFT = _same("scale", 1, optional=True), _same("bias", 1, optional=True)
@@ -81,7 +81,7 @@ _NORMS = (
     Layer(
         ("WeightNorm",),
         "WeightNorm",
-        (Leaf(((f"{_INNER_KERNEL}/scale",),), ("scales", "('kernel',)"), (1, 1)),),
+        (LeafMapping(((f"{_INNER_KERNEL}/scale",),), ("scales", "('kernel',)"), (1, 1)),),
         ((_INNER, _INNER),),
         note="Linen's key holds `/`, NNX's is a tuple, and its value is no Variable. In a compact module the "
         "wrapped layer lies beside `WeightNorm_k` under its own name, and that name stands in the key.",
@@ -90,7 +90,9 @@ _NORMS = (
         ("SpectralNorm",),
         "SpectralNorm",
         tuple(
-            Leaf(((f"{_INNER_KERNEL}/{name}",),), ("batch_stats", f"('kernel', '{name}')"), (ndim, ndim), "batch_stats")
+            LeafMapping(
+                ((f"{_INNER_KERNEL}/{name}",),), ("batch_stats", f"('kernel', '{name}')"), (ndim, ndim), "batch_stats"
+            )
             for name, ndim in (("u", 2), ("sigma", 0))
         ),
         ((_INNER, _INNER),),
@@ -151,7 +153,7 @@ _RECURRENT = (
             _joined(("ir/bias", "iz/bias", "in/bias"), "dense_i/bias", 1),
             _joined(("hr/kernel", "hz/kernel", "hn/kernel"), "dense_h/kernel", 2),
         ),
-        losses=(Loss(("hn", "bias"), assert_zero=True),),
+        losses=(DroppedLeaf(("hn", "bias"), assert_zero=True),),
         note="The gates stand in the order r, z, n. NNX has no bias inside the candidate's reset gate, so that "
         "a trained cell converts only if Linen's is zero.",
     ),
@@ -187,14 +189,14 @@ _FREE = (
         ("Dense",),
         "LoRA",
         children=(((), ("base_module",)),),
-        fresh=(Fresh((("lora_a",),), "template"), Fresh((("lora_b",),), "zeros")),
+        fresh=(CreatedLeaves((("lora_a",),), "template"), CreatedLeaves((("lora_b",),), "zeros")),
         note="Adapters around a layer that becomes `base_module`; with a `lora_b` of zeros the output is the layer's.",
     ),
     Layer(
         ("Dense",),
         "LoRALinear",
         (_kernel(2, 2), _bias()),
-        fresh=(Fresh((("lora", "lora_a"),), "template"), Fresh((("lora", "lora_b"),), "zeros")),
+        fresh=(CreatedLeaves((("lora", "lora_a"),), "template"), CreatedLeaves((("lora", "lora_b"),), "zeros")),
         note="A Linear with adapters beside its kernel.",
     ),
 )

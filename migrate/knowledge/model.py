@@ -16,7 +16,7 @@ InitData = str | Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Leaf:
+class LeafMapping:
     """An array of the NNX layer, and the arrays of the Linen layer that it is made of.
 
     Attributes:
@@ -43,7 +43,7 @@ class Leaf:
 
 
 @dataclass(frozen=True, slots=True)
-class Loss:
+class DroppedLeaf:
     """An array of the Linen layer that the NNX layer has no place for.
 
     Attributes:
@@ -57,7 +57,7 @@ class Loss:
 
 
 @dataclass(frozen=True, slots=True)
-class Fresh:
+class CreatedLeaves:
     """Leaves of the NNX layer that the Linen layer has no source for.
 
     Attributes:
@@ -85,10 +85,10 @@ class Layer:
 
     linen: tuple[str, ...]
     nnx: str
-    leaves: tuple[Leaf, ...] = ()
+    leaves: tuple[LeafMapping, ...] = ()
     children: tuple[tuple[KeyPath, KeyPath], ...] = ()
-    losses: tuple[Loss, ...] = ()
-    fresh: tuple[Fresh, ...] = ()
+    losses: tuple[DroppedLeaf, ...] = ()
+    fresh: tuple[CreatedLeaves, ...] = ()
     note: str = ""
 
     @property

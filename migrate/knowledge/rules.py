@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from migrate.knowledge.model import Fresh, Layer, Leaf, Loss
+from migrate.knowledge.model import CreatedLeaves, DroppedLeaf, Layer, LeafMapping
 from migrate.knowledge.naming import TRANSIENT_COLLECTIONS
 from migrate.tree import format_path
 
@@ -39,7 +39,7 @@ def _whole(collection: str, source: str, target: str) -> RuleData:
     return f"{left} -> {right}"
 
 
-def _move(leaf: Leaf, source: str, target: str) -> RuleData:
+def _move(leaf: LeafMapping, source: str, target: str) -> RuleData:
     lefts = [_join(leaf.collection, source, format_path(path)) for path in leaf.sources]
     right = _join(target, format_path(leaf.target))
     if len(lefts) == 1 and not leaf.ops and not leaf.optional:
@@ -52,12 +52,12 @@ def _move(leaf: Leaf, source: str, target: str) -> RuleData:
     return rule
 
 
-def _drop(loss: Loss, source: str) -> RuleData:
+def _drop(loss: DroppedLeaf, source: str) -> RuleData:
     left = _join(loss.collection, source, format_path(loss.source))
     return {"drop": {"from": left, "assert": "zero"} if loss.assert_zero else left}
 
 
-def _create(fresh: Fresh, target: str) -> RuleData:
+def _create(fresh: CreatedLeaves, target: str) -> RuleData:
     rights = [_join(target, format_path(path)) for path in fresh.targets]
     create: dict[str, Any] = {"to": rights[0] if len(rights) == 1 else rights, "init": fresh.init}
     if fresh.optional:

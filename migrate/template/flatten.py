@@ -19,7 +19,7 @@ _NUMBERS = {bool: "bool", int: "int64", float: "float64"}
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LeafValue:
     """A leaf's value (or tracer), and the Variable that holds it."""
 
     value: Any
@@ -27,7 +27,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Flat:
+class FlattenedPytree:
     """A flattened pytree.
 
     Attributes:
@@ -38,12 +38,12 @@ class Flat:
     """
 
     tree: AbstractTree
-    entries: Mapping[KeyPath, Entry]
+    entries: Mapping[KeyPath, LeafValue]
     unsupported: Mapping[KeyPath, str] = field(default_factory=dict)
     lone: tuple[KeyPath, ...] = ()
 
     @classmethod
-    def joined(cls, items: Mapping[str, Flat]) -> Flat:
+    def joined(cls, items: Mapping[str, FlattenedPytree]) -> FlattenedPytree:
         """Items of a step as one tree below their names."""
         trees = [flat.tree.prefixed((name,)) for name, flat in items.items()]
         return cls(
@@ -56,7 +56,7 @@ class Flat:
             tuple((name, *path) for name, flat in items.items() for path in flat.lone),
         )
 
-    def rows(self) -> Iterator[tuple[AbstractLeaf, Entry]]:
+    def rows(self) -> Iterator[tuple[AbstractLeaf, LeafValue]]:
         """Each leaf with its value."""
         return ((leaf, self.entries[path]) for path, leaf in self.tree.leaves.items())
 
@@ -69,7 +69,7 @@ class _Nodes:
     sequences: dict[tuple[Any, ...], Container] = field(default_factory=dict)
 
 
-def flatten(pytree: Any, *, boxed: bool) -> Flat:
+def flatten(pytree: Any, *, boxed: bool) -> FlattenedPytree:
     """Flattens a pytree as Orbax does.
 
     Args:
@@ -90,9 +90,9 @@ def flatten(pytree: Any, *, boxed: bool) -> Flat:
     containers = {_stored(path, nodes, boxed=boxed): kind for path, kind in nodes.sequences.items()}
     known = [(path, leaf) for path, leaf in leaves.items() if leaf is not None]
     tree, origin = canonical(AbstractTree.build(known, containers))
-    entries = {path: Entry(*found[stored][:2]) for path, stored in origin.items()}
+    entries = {path: LeafValue(*found[stored][:2]) for path, stored in origin.items()}
     unsupported = {path: _what(found[path][0]) for path, leaf in leaves.items() if leaf is None}
-    return Flat(tree, entries, unsupported, ((),) if () in tree.leaves else ())
+    return FlattenedPytree(tree, entries, unsupported, ((),) if () in tree.leaves else ())
 
 
 def _remember(nodes: _Nodes, path: tuple[Any, ...], node: Any) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from migrate import dtypes
 from migrate.codes import InvalidTemplate, UntracedArrays
 from migrate.errors import CheckpointError, Diagnostic
-from migrate.template.flatten import Flat, flatten
+from migrate.template.flatten import FlattenedPytree, flatten
 from migrate.template.optimizers import transforms_in
 from migrate.template.parts import Layout, as_abstract, item_parts, modules_in, parts_of, saved_pytree, states_of
 from migrate.template.tracing import faithful, maker, traced
@@ -67,7 +67,7 @@ def abstract_template(spec: str, args: Mapping[str, Any] | None = None, layout: 
     """
     make = maker(spec, args)
 
-    def look(made: Any) -> tuple[Flat, tuple[str, ...], list[str], frozenset[str] | None]:
+    def look(made: Any) -> tuple[FlattenedPytree, tuple[str, ...], list[str], frozenset[str] | None]:
         transforms = transforms_in(module for _, module in modules_in(made))
         return _flatten_parts(made, layout), tuple(parts_of(made)), _bare_arrays(made), transforms
 
@@ -152,12 +152,12 @@ def rng_value(leaf: AbstractLeaf, path: KeyPath, seed: int) -> np.ndarray[Any, A
     raise ValueError(f"`{format_path(path)}` ({leaf}) is neither the key nor the count of an RNG stream")
 
 
-def _flatten_parts(made: Any, layout: Layout) -> Flat:
+def _flatten_parts(made: Any, layout: Layout) -> FlattenedPytree:
     """Everything that will be saved; each item of its own is flattened by itself, as it is saved by itself."""
     if layout != "items":
         return flatten(states_of(made), boxed=layout == "state")
     parts = item_parts(made)
-    return Flat.joined({name: flatten(states_of(part), boxed=True) for name, part in parts.items()})
+    return FlattenedPytree.joined({name: flatten(states_of(part), boxed=True) for name, part in parts.items()})
 
 
 def _as_numpy(value: Any) -> np.ndarray[Any, Any]:
@@ -171,7 +171,7 @@ def _as_numpy(value: Any) -> np.ndarray[Any, Any]:
     return np.asarray(value)
 
 
-def _unusable(spec: str, flat: Flat) -> Iterator[Diagnostic]:
+def _unusable(spec: str, flat: FlattenedPytree) -> Iterator[Diagnostic]:
     for path, what in flat.unsupported.items():
         yield InvalidTemplate.at(
             f"`{spec}` has {what} at `{format_path(path)}`, which no checkpoint can hold", paths=[format_path(path)]
