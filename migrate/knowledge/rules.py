@@ -1,4 +1,4 @@
-"""A row of the table as the rules that carry it out, in the form that a rule file has: text and plain mappings."""
+"""Generates the rules for a row of the layer table, as text and plain mappings in the form of a rule file."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from migrate.knowledge.naming import TRANSIENT_COLLECTIONS
 from migrate.tree import format_path
 
 RuleData = str | dict[str, Any]
-"""A rule as YAML holds it: `from -> to`, or a mapping."""
+"""A rule as YAML data: `from -> to`, or a mapping."""
 
 
 def rules_of(row: Layer, source: str, target: str) -> list[RuleData]:
-    """The rules for one layer.
+    """Returns the rules for one layer.
 
     Args:
-      row: the layer; what is below its `children` needs the rules of their own rows.
-      source: a pattern of the Linen layer's place inside its collections; `.` for the root.
-      target: a pattern of the NNX layer's place; `.` for the root.
+      row: the layer; its `children` need the rules of their own rows.
+      source: a pattern for the Linen layer inside its collections; `.` for the root.
+      target: a pattern for the NNX layer; `.` for the root.
     """
     if row.keeps_names:
         moves: list[RuleData] = [_whole(collection, source, target) for collection in row.collections]
@@ -32,7 +32,7 @@ def rules_of(row: Layer, source: str, target: str) -> list[RuleData]:
 
 
 def _whole(collection: str, source: str, target: str) -> RuleData:
-    """The layer's share of a collection, as a whole."""
+    """Returns a rule that moves all leaves of the layer in one collection."""
     left, right = _join(collection, source, "**"), _join(target, "**")
     if collection in TRANSIENT_COLLECTIONS:
         return {"from": left, "to": right, "optional": True}

@@ -6,7 +6,7 @@ from flax import nnx
 
 from migrate.template import abstract_template
 from migrate.template.optimizers import transforms_in
-from tests.template_models import Small
+from tests.template.models import Small
 
 TRUST = "scale_by_trust_ratio"
 LAMB = optax.lamb(1e-3)
@@ -47,9 +47,9 @@ def test_adam_is_made_of_no_transform_that_looks_at_tensors():
 
 def test_a_template_without_an_optimizer_tells_nothing():
     assert transforms_in([Small(nnx.Rngs(0))]) is None
-    assert abstract_template("tests.template_models:linen_like").transforms is None
+    assert abstract_template("tests.template.models:linen_like").transforms is None
 
 
 def test_templates_carry_it():
-    assert "scale_by_adam" in abstract_template("tests.template_models:trained").transforms
-    assert "masked" in abstract_template("tests.template_models:masked").transforms
+    assert "scale_by_adam" in abstract_template("tests.template.models:trained").transforms
+    assert "masked" in abstract_template("tests.template.models:masked").transforms
