@@ -1,4 +1,7 @@
-"""Patterns: what they match, what they capture, what they become, and what is refused."""
+"""Patterns: what they match, what they capture, what they become, and what is refused.
+
+Covers `migrate.rules.matching` and `migrate.rules.syntax`.
+"""
 
 import string
 import time
