@@ -95,6 +95,12 @@ def test_numbers_rise_in_each_module():
         assert sorted(numbers) == numbers
 
 
+def test_severities_are_stable():
+    notes = {number for number, code in Code.registry.items() if code.severity == "note"}
+    assert {"M212", "M213", "M407", "M410", "M413", "M414", "M508", "M510"} == notes
+    assert {"error"} == {code.severity for number, code in Code.registry.items() if number not in notes}
+
+
 def numbers_in(sources: dict[str, str]) -> dict[str, list[str]]:
     """The numbers of diagnostics in code, strings, comments and docstrings, by module."""
     found = {name: re.findall(r"\bM\d{3}\b", source) for name, source in sources.items()}

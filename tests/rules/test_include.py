@@ -177,6 +177,12 @@ def test_a_name_that_the_included_file_uses_as_well_is_refused(write):
     assert "`cell.yaml` also uses the name `i`, at cell.yaml:3:6" == finding.message
 
 
+def test_a_name_in_the_place_of_the_target_alone_is_refused_as_well(write):
+    write(main=["include: {file: cell.yaml, to: 'c/{i}'}", "rules: []"], cell=rules_of("'x_{i} -> y/{i}'"))
+    (finding,) = refused()
+    assert ("M110", "main.yaml:2:11") == (finding.code, str(finding.span))
+
+
 @pytest.mark.parametrize(
     ("places", "code", "column"),
     [

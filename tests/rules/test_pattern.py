@@ -311,3 +311,8 @@ def test_ten_thousand_leaves_and_fifty_patterns_match_in_well_under_a_second():
     found = sum(pattern.match(path) is not None for path in leaves for pattern in patterns)
     assert found == 2000
     assert time.process_time() - start < 6.0  # 0.2 s on one slow core
+
+
+@pytest.mark.parametrize("pattern", ["{x:**}", "**", "a*", "{x}"])
+def test_a_wildcard_matches_no_key_with_the_character_that_ends_segments(pattern):
+    assert Pattern.parse(pattern).match(("a\0b",)) is None

@@ -24,6 +24,7 @@ WRAPPED = {
     "masked": optax.masked(LAMB, True),
     "by labels": optax.multi_transform({"a": LAMB}, "a"),
     "every second step": optax.MultiSteps(LAMB, 2),
+    "as bound methods": optax.MultiSteps(LAMB, 2).gradient_transformation(),
     "if finite": optax.apply_if_finite(LAMB, 3),
     "with extra arguments": optax.with_extra_args_support(LAMB),
     "as lars": optax.lars(1e-3),
