@@ -1,4 +1,4 @@
-"""A listener is told of every phase and of every leaf of a run."""
+"""A listener receives every phase and every leaf of a run."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""The contract of diagnostics: one class each, whose number stands once, in the module of its family.
+"""The contract of diagnostics: one class each, whose number occurs only there, in the module of its family.
 
 Covers every module of `migrate.codes`.
 """

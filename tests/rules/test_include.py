@@ -1,4 +1,4 @@
-"""Included rule files: whose rules come first, where their patterns apply, and what is refused at which place."""
+"""Included rule files: the order of rules, the places of patterns, and refused includes with their locations."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Rule files: every form becomes the right values, and every mistake is reported at its place, all at once.
+"""Rule files: every form is read to the right values, and all mistakes are reported with their locations.
 
 Covers `migrate.rules.build`, `migrate.rules.field_types`, `migrate.rules.model`, `migrate.rules.op_types` and
 `migrate.rules.pattern_types`, whose work shows only in whole rules.

@@ -1,4 +1,4 @@
-"""Partition files: the first matching entry applies, and every mistake is reported at its place.
+"""Partition files: the first matching entry applies, and every mistake is reported with its location.
 
 `tests/planning/test_partition.py` applies them to trees.
 """

@@ -1,4 +1,4 @@
-"""Patterns: what they match, what they capture, what they become, and what is refused.
+"""Patterns: matches, captures, filled key paths, and refused patterns.
 
 Covers `migrate.rules.matching` and `migrate.rules.syntax`.
 """

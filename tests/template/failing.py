@@ -1,4 +1,4 @@
-"""Templates that cannot be built."""
+"""The diagnostics of templates that cannot be built."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What was restored becomes the modules that it was saved of, with every value, whatever the callable returned."""
+"""A restored pytree is assembled to the modules that were saved, with every value."""
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +31,7 @@ def same(expected, actual):
 
 
 def changed(tree):
-    """The same with other values, so that nothing can come from the template itself."""
+    """The same tree with other values, so that none can come from the template."""
 
     def change(leaf):
         if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jnp.floating):

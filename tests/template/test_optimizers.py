@@ -1,4 +1,4 @@
-"""A template's optimizer says which of optax's transforms it is made of; its state on disk does not."""
+"""The optimizer of a template reveals its optax transforms; its state on disk does not."""
 
 import optax
 import pytest

@@ -24,7 +24,7 @@ RECIPES = ["plain", "trained", "masked", "shared", "stacked", "jitted", "bridged
 
 
 def saved_by_hand(made):
-    """What a user would save of what a template returns, were the callable run for real."""
+    """The pytree that a user saves of the result of really calling the template."""
     if isinstance(made, nnx.Module | nnx.Optimizer):
         return nnx.state(made)
     if isinstance(made, dict):
@@ -44,7 +44,7 @@ def pure(tree):
 def made(recipe):
     callable_ = getattr(models, recipe)
     result = callable_(nnx.Rngs(0)) if isinstance(callable_, type) else callable_()
-    if recipe == "shared":  # Only Flax itself can say where shared Variables are saved.
+    if recipe == "shared":  # Only Flax determines where shared Variables are saved.
         return {name: part for name, part in nnx.state(result).items() if part}
     return saved_by_hand(result)
 
