@@ -37,14 +37,13 @@ KNOWN_DOUBLES = {
     "Chunked": ["migrate.engine.streaming.array_sources", "migrate.ops.chunk_grid"],
     "Item": ["migrate.engine.outputs.orbax_commit", "migrate.formats.base", "migrate.planning.suggest.values"],
     "MsgpackFile": ["migrate.engine.outputs.msgpack", "migrate.formats.flax.msgpack"],
-    "Node": ["migrate.engine.linking.ocdbt_index", "migrate.report.of_tree"],
     "Output": ["migrate.engine.outputs.base", "migrate.engine.streaming.tile_choice"],
     "Pair": ["migrate.engine.probing.output_pair", "migrate.planning.suggest.values"],
     "Row": ["migrate.planning.suggest.rows", "migrate.report.view"],
-    "Side": ["migrate.planning.proof", "migrate.planning.suggest.layout", "migrate.report.of_diff"],
+    "Side": ["migrate.planning.proof", "migrate.planning.suggest.layout"],
     "Slice": ["migrate.formats.zarr.ocdbt_0_1_35", "migrate.ops.slice"],
     "Slot": ["migrate.engine.outputs.file_layout", "migrate.planning.moments.slots"],
-    "Step": ["migrate.cli.options", "migrate.formats.steps", "migrate.planning.model"],
+    "Step": ["migrate.formats.steps", "migrate.planning.model"],
 }
 """Class names with several meanings that are still to be renamed, with their modules."""
 
