@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from migrate.knowledge.layers import LAYERS, WITHOUT_TWIN
-from migrate.knowledge.model import Layer, Leaf
+from migrate.knowledge.model import Layer, LeafMapping
 from migrate.knowledge.naming import COLLECTIONS, LIFTS, TRAINING_STATES
 from migrate.tree import format_path
 
@@ -56,7 +56,7 @@ def changed(row: Layer) -> list[str]:
     return [*([f"= {', '.join(kept)}"] if kept else []), *(move(leaf) for leaf in row.leaves if not leaf.keeps_name)]
 
 
-def move(leaf: Leaf) -> str:
+def move(leaf: LeafMapping) -> str:
     sources = ", ".join(f"`{format_path(path)}`" for path in leaf.sources)
     ops = " and ".join(f"`{name}: {plain(fields)}`" for op in leaf.ops for name, fields in op.items())
     return f"{sources}{of(leaf.collection)} → `{format_path(leaf.target)}`{' by ' + ops if ops else ''}"

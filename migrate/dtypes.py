@@ -1,9 +1,9 @@
-"""One name per element type, readable without numpy.
+"""Dtype names that work without NumPy.
 
-Plans, reports and rule files speak of dtypes by name (`float32`, `bfloat16`, `key<fry>`), so that everything above the
-array floor works without importing numpy. A typed PRNG key has no NumPy dtype of its own; here it is a structured
-dtype whose single field is named after the key's implementation and holds its words. Shapes then mean what they
-mean in JAX (a key of shape `()` is one element), and every structural operation works on keys as on any other array.
+Plans, reports and rule files identify dtypes by name (`float32`, `bfloat16`, `key<fry>`), so that most of the package
+does not import NumPy. A typed PRNG key has no NumPy dtype of its own; here it is a structured dtype with one field,
+which is named after the key's implementation and contains its words. Shapes then mean the same as in JAX (a key of
+shape `()` is one element), and structural ops work on keys as on any other array.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     import numpy as np
 
 KEY_WORDS = {"fry": 2, "rbg": 4, "urbg": 4}
-"""Words (uint32) of one key, by the short name that JAX prints: `key<fry>` is threefry2x32."""
+"""The number of uint32 words in a key, by the short name that JAX prints: `key<fry>` is threefry2x32."""
 
 KEY_IMPLS = {"fry": "threefry2x32", "rbg": "rbg", "urbg": "unsafe_rbg"}
-"""JAX's implementation names, by the short name."""
+"""JAX's implementation names by short name."""
 
 _ITEM_BYTES = {
     "bool": 1,
@@ -52,14 +52,14 @@ SUB_BYTE = frozenset(
     for name in _ITEM_BYTES
     if name in ("int2", "int4", "uint2", "uint4") or name.startswith(("float4_", "float6_"))
 )
-"""Dtypes whose elements have less than a byte of meaning; what a file holds for one is its format's business."""
+"""Dtypes with less than eight significant bits per element; each file format stores them in its own way."""
 
 NAMES = tuple(_ITEM_BYTES)
-"""Every dtype name that a leaf can have."""
+"""All dtype names that a leaf can have."""
 
 
 def item_bytes(name: str) -> int:
-    """Bytes of one element in host memory (int4 and its like take a whole byte there).
+    """Returns the size of one element in host memory in bytes (int4 and similar dtypes take one byte).
 
     Raises:
       KeyError: the name is not one of `NAMES`.
@@ -68,12 +68,12 @@ def item_bytes(name: str) -> int:
 
 
 def key_impl(name: str) -> str | None:
-    """The short implementation name of a key dtype (`key<fry>` → `fry`), or None for every other dtype."""
+    """Returns the short implementation name of a key dtype (`key<fry>` → `fry`), or None for other dtypes."""
     return name[4:-1] if name.startswith("key<") else None
 
 
 def key_name(impl: str) -> str:
-    """The dtype name of a key, from JAX's long or short implementation name (`threefry2x32` → `key<fry>`).
+    """Returns the dtype name of a key from JAX's long or short implementation name (`threefry2x32` → `key<fry>`).
 
     Raises:
       KeyError: JAX has no such implementation.
@@ -90,7 +90,7 @@ def is_name(name: str) -> bool:
 
 
 def to_numpy(name: str) -> np.dtype[np.generic]:
-    """The NumPy dtype of a name; keys become a structured dtype (see the module's docstring).
+    """Returns the NumPy dtype of a name; a structured dtype for keys (see the module's docstring).
 
     Raises:
       KeyError: the name is not one of `NAMES`.
@@ -107,7 +107,7 @@ def to_numpy(name: str) -> np.dtype[np.generic]:
 
 
 def from_numpy(dtype: np.dtype[np.generic]) -> str:
-    """The name of a NumPy dtype, whatever its byte order.
+    """Returns the name of a NumPy dtype of any byte order.
 
     Raises:
       KeyError: no leaf can have this dtype (objects, datetimes, foreign structures).
@@ -131,13 +131,13 @@ def _parts(dtype: str) -> tuple[str, str]:
 
 
 def kind(dtype: str) -> Kind:
-    """The family of a dtype that `migrate.dtypes.is_name` knows."""
+    """Returns the family of a dtype in `NAMES`."""
     family = _parts(dtype)[0]
     return "float" if family == "bfloat" else family  # type: ignore[return-value]
 
 
 def int_bounds(dtype: str) -> tuple[int, int]:
-    """The least and the greatest value of a bool or an integer dtype; both belong to it."""
+    """Returns the smallest and the largest value of a bool or integer dtype, both inclusive."""
     family, digits = _parts(dtype)
     if family == "bool":
         return 0, 1
@@ -146,7 +146,7 @@ def int_bounds(dtype: str) -> tuple[int, int]:
 
 
 def holds(dtype: str, value: float) -> bool:
-    """Whether a bool or an integer dtype has this very value; floating-point dtypes take the nearest that they have."""
+    """Whether a bool or integer dtype represents the value exactly; true for floating-point dtypes, which round it."""
     match kind(dtype):
         case "key":
             return False

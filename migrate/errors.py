@@ -1,16 +1,16 @@
 """Diagnostics, exit codes and the exception tree.
 
-    MigrateError                 exit 2   anything that migrate raises on purpose
-    ├── UsageError               exit 2   the call itself makes no sense
+    MigrateError                 exit 2   any error that migrate raises on purpose
+    ├── UsageError               exit 2   the call is invalid
     ├── RuleFileError            exit 1   the rule file has mistakes (M0xx, M1xx)
-    ├── PlanError                exit 1   rules, source and target do not fit (M2xx, M3xx)
+    ├── PlanError                exit 1   rules, source and target do not fit together (M2xx, M3xx)
     ├── CheckpointError          exit 2   a checkpoint or template cannot be read (M4xx)
-    ├── RefusedError             exit 1   the answer is no: DST exists, already migrated, a value would change (M5xx)
-    ├── VerifyError              exit 1   what was written is not what was meant (M5xx)
-    └── StoppedError             exit 3   stopped part-way, nothing was published, the same command goes on
+    ├── RefusedError             exit 1   refused: DST exists, already migrated, a value would change (M5xx)
+    ├── VerifyError              exit 1   the written checkpoint differs from the plan (M5xx)
+    └── StoppedError             exit 3   stopped, nothing was published, the same command resumes
 
-Everything else that escapes is a bug of ours (M901) and leaves with exit code 2. An exception carries diagnostics, all
-of them at once; a diagnostic is a value, and how it looks is the report floor's business.
+Any other exception that escapes is a bug in migrate (`InternalError`, exit code 2). An exception carries all its
+diagnostics at once. A diagnostic is a value; `migrate.report` prints it.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ Severity = Literal["error", "warning", "note"]
 
 
 class ExitCode(IntEnum):
-    """What the process tells the shell. Public: scripts rely on it."""
+    """The exit codes of the process; public, because scripts rely on them."""
 
     OK = 0
-    """Yes, or done."""
+    """Success: yes, or done."""
     NO = 1
-    """The answer is no: differences, rule errors, a failed verification, a plan that does not apply."""
+    """The answer is no: differences, rule errors, a failed verification, a plan that cannot be applied."""
     FAILED = 2
-    """No answer: wrong usage, unreadable input, or a bug."""
+    """No answer: invalid usage, unreadable input, or a bug."""
     STOPPED = 3
-    """Stopped part-way; nothing was published; the same command goes on."""
+    """Stopped; nothing was published; the same command resumes."""
     INTERRUPTED = 130
     """Ctrl-C."""
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A piece of a rule file; lines and columns count from 1, the end column is exclusive."""
+    """A range of a rule file; lines and columns count from 1, the end column is exclusive."""
 
     file: str
     line: int
@@ -55,15 +55,15 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One finding: its code, a sentence, and where it is.
+    """One finding: its code, message and location.
 
     Attributes:
-      code: an M-code; `migrate explain CODE` prints its page.
-      message: one sentence that makes sense alone.
-      span: the place in a rule file, when there is one.
-      label: a few words for under the caret.
-      paths: the key paths that it is about, as `format_path` prints them.
-      help: the next thing to do.
+      code: the number of its `Code`; `migrate explain CODE` prints its page.
+      message: one self-contained sentence.
+      span: the location in a rule file, or None.
+      label: a short text to print under the caret.
+      paths: the key paths concerned, as `format_path` prints them.
+      help: the next step for the user.
     """
 
     code: str
@@ -76,20 +76,20 @@ class Diagnostic:
 
     @property
     def is_error(self) -> bool:
-        """Whether it stops what was asked for."""
+        """Whether it prevents the requested action."""
         return self.severity == "error"
 
 
 class Code:
-    """One kind of diagnostic: a subclass named after what is wrong; its docstring is its `migrate explain` page.
+    """One kind of diagnostic; a subclass is named after the problem, and its docstring is its `migrate explain` page.
 
     Attributes:
-      number: its stable number, such as `M201`, by which users look it up.
-      severity: how serious it is, unless a call of `at` says otherwise.
+      number: the stable number, such as `M201`, by which users look it up.
+      severity: the default severity; `at` can override it.
     """
 
     registry: ClassVar[dict[str, type[Code]]] = {}
-    """Every kind by its number."""
+    """All subclasses by number."""
     number: ClassVar[str]
     severity: ClassVar[Severity] = "error"
 
@@ -107,12 +107,12 @@ class Code:
         help: str | None = None,
         severity: Severity | None = None,
     ) -> Diagnostic:
-        """A diagnostic of this kind."""
+        """Returns a diagnostic of this kind."""
         return Diagnostic(cls.number, severity or cls.severity, message, span, label, tuple(paths), help)
 
 
 class MigrateError(Exception):
-    """Anything that migrate raises on purpose; carries all diagnostics, never only the first."""
+    """Base class of all errors that migrate raises on purpose; carries all diagnostics, not only the first."""
 
     exit_code: ClassVar[ExitCode] = ExitCode.FAILED
 
@@ -122,7 +122,7 @@ class MigrateError(Exception):
 
 
 class UsageError(MigrateError):
-    """The call itself makes no sense."""
+    """The call is invalid."""
 
 
 class RuleFileError(MigrateError):
@@ -142,36 +142,36 @@ class CheckpointError(MigrateError):
 
 
 class RefusedError(MigrateError):
-    """The answer is no, and nothing was written."""
+    """The action was refused, and nothing was written."""
 
     exit_code = ExitCode.NO
 
 
 class VerifyError(MigrateError):
-    """What was written is not what was meant."""
+    """The written checkpoint differs from the plan."""
 
     exit_code = ExitCode.NO
 
 
 class StoppedError(MigrateError):
-    """Stopped part-way; nothing was published."""
+    """The run was stopped; nothing was published."""
 
     exit_code = ExitCode.STOPPED
 
 
 def listed(names: Sequence[str], most: int) -> str:
-    """The first of some names for a sentence, and how many more there are: `a`, `b` and 3 more."""
+    """Returns the first `most` names and the number of the others, for a sentence: `a`, `b` and 3 more."""
     shown = ", ".join(f"`{name}`" for name in names[:most])
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 
 
 def nearest(word: str, candidates: Iterable[str], *, cutoff: float = 0.6) -> str | None:
-    """The candidate that is most like `word`, or None when none is like it."""
+    """Returns the candidate most similar to `word`, or None if none is similar enough."""
     found = difflib.get_close_matches(word, list(candidates), n=1, cutoff=cutoff)
     return found[0] if found else None
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
-    """``did you mean `x`?`` for the nearest candidate, or None."""
+    """Returns ``did you mean `x`?`` for the nearest candidate, or None."""
     found = nearest(word, candidates)
     return f"did you mean `{found}`?" if found else None

@@ -1,4 +1,4 @@
-"""Typed events: how the engine tells whoever watches it what just happened, without knowing who watches."""
+"""Typed events by which the engine reports its progress to a listener."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from migrate.tree import KeyPath
 
 @dataclass(frozen=True, slots=True)
 class PhaseStarted:
-    """A phase began: `stage`, `commit` or `verify`.
+    """A phase started: `stage`, `commit` or `verify`.
 
     Attributes:
-      phase: its name.
-      leaves, nbytes: what the phase goes through leaf by leaf; 0 in `commit`, which is one step.
-      done_leaves, done_nbytes: what of it an earlier run has already done.
+      phase: the name of the phase.
+      leaves, nbytes: the number of leaves in the phase and their size; 0 in `commit`, which is a single step.
+      done_leaves, done_nbytes: the part of them that an earlier run completed.
     """
 
     phase: str
@@ -27,7 +27,7 @@ class PhaseStarted:
 
 @dataclass(frozen=True, slots=True)
 class LeafDone:
-    """One leaf of the target was staged or verified."""
+    """A leaf of the target was staged or verified."""
 
     phase: str
     path: KeyPath
@@ -47,4 +47,4 @@ Listener = Callable[[Event], None]
 
 
 def ignore(event: Event) -> None:
-    """The listener of those who do not watch."""
+    """The listener that ignores every event."""

@@ -1,8 +1,8 @@
-"""Key paths and abstract trees: what every floor above says about a checkpoint without holding one of its bytes.
+"""Key paths and abstract trees: the description of a checkpoint without its data, shared by all packages above.
 
-The words are JAX's own: a pytree has containers and leaves, a key path leads from the root to a leaf, an abstract
-array is a shape and a dtype. Key paths are tuples of strings, as Orbax stores them; whether a node was a list, a tuple
-or a dict is kept beside them, in `AbstractTree.containers`.
+The terms are JAX's: a pytree has containers and leaves, a key path leads from the root to a leaf, an abstract array is
+a shape and a dtype. Key paths are tuples of strings, as Orbax stores them; `AbstractTree.containers` records which
+nodes are lists, tuples or dicts.
 """
 
 from __future__ import annotations
@@ -28,19 +28,18 @@ _NUMBER = re.compile(r"(\d+)")
 
 
 def format_path(path: KeyPath) -> str:
-    r"""A key path as people write it: segments joined by `/`, with `\` before a character that patterns treat
-    specially.
+    r"""Returns a key path as text: segments joined by `/`, with `\` before characters that are special in patterns.
 
-    What it prints can be pasted into a rule file. The root prints as `.`.
+    The text can be pasted into a rule file. The root is `.`.
     """
     text = "/".join(path)
     if text and not _ESCAPED.search(text) and text.count("/") == len(path) - 1:
-        return text  # nearly every path, and there are many
+        return text  # the fast way, right for nearly every path
     return "/".join(_SPECIAL.sub(r"\\\1", segment) for segment in path) or "."
 
 
 def parse_path(text: str) -> KeyPath:
-    """The key path that `format_path` printed."""
+    """Returns the key path of a text from `format_path`."""
     if text in (".", ""):
         return ()
     segments, current, escaped = [], "", False
@@ -56,16 +55,16 @@ def parse_path(text: str) -> KeyPath:
 
 
 def is_below(path: KeyPath, node: KeyPath) -> bool:
-    """Whether a key path is that of a node or leads through it."""
+    """Whether `path` equals `node` or passes through it."""
     return path[: len(node)] == node
 
 
 def natural_key(path: KeyPath) -> tuple[tuple[tuple[int, int, str], ...], ...]:
-    """A sort key under which integers sort as integers: `layer_2` before `layer_10`, `2` before `10`."""
+    """Returns a sort key that orders integers numerically: `layer_2` before `layer_10`, `2` before `10`."""
     return tuple(map(_segment_key, path))
 
 
-@lru_cache(maxsize=1 << 16)  # a checkpoint has few different segments and many paths
+@lru_cache(maxsize=1 << 16)  # a checkpoint has few distinct segments and many paths
 def _segment_key(segment: str) -> tuple[tuple[int, int, str], ...]:
     return tuple((0, int(part), part) if part.isdecimal() else (1, 0, part) for part in _NUMBER.split(segment))
 
@@ -79,12 +78,12 @@ class AbstractArray:
 
     @property
     def size(self) -> int:
-        """Number of elements."""
+        """The number of elements."""
         return math.prod(self.shape)
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the dense array in host memory."""
+        """The size of the dense array in host memory, in bytes."""
         return self.size * dtypes.item_bytes(self.dtype)
 
     def __str__(self) -> str:
@@ -93,17 +92,17 @@ class AbstractArray:
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """How a leaf lies on disk.
+    """How a leaf is stored on disk.
 
     Attributes:
       driver: `zarr2`, `zarr3`, `msgpack`, …
-      chunks: the shape of one chunk; None where there are none.
-      codec: what compresses it, such as `zstd:1`.
-      nbytes: stored bytes; None where the format does not say without reading.
-      inner: the shape of the parts into which each chunk is divided again (zarr 3 shards), or None.
-      encoding: everything that the bytes of a chunk mean beyond its shape, as text; chunks of two arrays with one
-        encoding and one shape are interchangeable. None where chunks cannot be taken over as they are.
-      database: whether the chunks are entries of an OCDBT database, which can be referred to, and not files.
+      chunks: the shape of one chunk; None for leaves without chunks.
+      codec: the compression, such as `zstd:1`.
+      nbytes: the stored size in bytes; None if the format records it only in the data.
+      inner: the shape of the inner chunks of each chunk (zarr 3 shards), or None.
+      encoding: everything besides the shape that determines the meaning of a chunk's bytes, as text; chunks of two
+        arrays with the same encoding and shape are interchangeable. None if chunks cannot be linked.
+      database: whether the chunks are entries of an OCDBT database, which can be referenced, and not files.
     """
 
     driver: str
@@ -117,9 +116,9 @@ class Storage:
 
 @dataclass(frozen=True, slots=True)
 class Sharding:
-    """A named sharding without devices: mesh axes with their sizes (one may be -1, "as many as there are"), and a spec.
+    """A named sharding without devices: mesh axes with their sizes (one may be -1, all remaining devices), and a spec.
 
-    `spec` has one entry per array dimension (missing ones are None): the mesh axes over which it is split.
+    `spec` has one entry per array dimension: the mesh axes over which it is split, or None. Missing entries are None.
     """
 
     mesh: tuple[tuple[str, int], ...]
@@ -127,15 +126,15 @@ class Sharding:
 
     @property
     def placed(self) -> bool:
-        """Whether there is a mesh; a template's annotation is a spec without one."""
+        """Whether it has a mesh; the annotations of a template are specs without one."""
         return bool(self.mesh)
 
     def shard_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of one device's part; open axes (-1) count as one.
+        """Returns the shape of one device's shard; axes of size -1 count as 1.
 
         Raises:
-          ValueError: a dimension is not divisible, the spec names an axis that the mesh lacks or is longer than the
-            shape.
+          ValueError: a dimension is not divisible, or the spec names an axis that the mesh lacks or has more entries
+            than the shape.
         """
         sizes = dict(self.mesh)
         if len(self.spec) > len(shape):
@@ -159,15 +158,15 @@ class Sharding:
 
 @dataclass(frozen=True, slots=True)
 class AbstractLeaf:
-    """One leaf without its value.
+    """A leaf without its value.
 
     Attributes:
       kind: `array` and `scalar` (a Python number) have an `aval`; `string`, `none` and `empty` have none.
       aval: shape and dtype; a Python `int` is `int64[]`, a `float` is `float64[]`, a `bool` is `bool[]`.
-      container: for `empty`, what kind of empty container it is.
-      box: the level that Flax adds on disk below the canonical path (`value` or `raw_value`), if there is one.
-      storage: how the leaf lies on disk; None in a template.
-      sharding: the sharding that was saved, or that the template asks for.
+      container: the kind of the empty container, for `empty`.
+      box: the level that Flax adds on disk below the canonical path (`value` or `raw_value`), or None.
+      storage: how the leaf is stored on disk; None in a template.
+      sharding: the saved sharding, or the one that the template requests.
     """
 
     kind: Kind
@@ -179,7 +178,7 @@ class AbstractLeaf:
 
     @property
     def has_data(self) -> bool:
-        """Whether there is a value that could be lost: true for arrays, scalars and strings."""
+        """Whether it has a value that could be lost: true for arrays, scalars and strings."""
         return self.kind in ("array", "scalar", "string")
 
     @property
@@ -189,7 +188,7 @@ class AbstractLeaf:
 
     @property
     def nbytes(self) -> int:
-        """Bytes in host memory; 0 for what is not an array or scalar."""
+        """The size in host memory in bytes; 0 for leaves that are not arrays or scalars."""
         return self.aval.nbytes if self.aval else 0
 
     def __str__(self) -> str:
@@ -199,7 +198,7 @@ class AbstractLeaf:
 
 
 def stored_path(path: KeyPath, leaf: AbstractLeaf) -> KeyPath:
-    """The key path of a leaf on disk: its canonical one, and Flax's level below it where it has one."""
+    """Returns the key path of a leaf on disk: the canonical path, plus the level that Flax adds below it, if any."""
     return (*path, leaf.box) if leaf.box else path
 
 
@@ -208,8 +207,8 @@ class AbstractTree:
     """A pytree of abstract leaves.
 
     Attributes:
-      leaves: every leaf by canonical key path, in natural order.
-      containers: the kind of every inner node; a node that is not listed is a dict.
+      leaves: all leaves by canonical key path, in natural order.
+      containers: the kinds of inner nodes; nodes that are not listed are dicts.
     """
 
     leaves: Mapping[KeyPath, AbstractLeaf]
@@ -219,16 +218,16 @@ class AbstractTree:
     def build(
         cls, leaves: Iterable[tuple[KeyPath, AbstractLeaf]], containers: Mapping[KeyPath, Container] | None = None
     ) -> AbstractTree:
-        """A tree whose leaves are in natural order, whatever the order in which they came."""
+        """Returns a tree with the leaves in natural order, whatever order they are passed in."""
         ordered = sorted(leaves, key=lambda pair: natural_key(pair[0]))
         return cls(dict(ordered), dict(containers or {}))
 
     def container(self, path: KeyPath) -> Container:
-        """The kind of the inner node at `path`."""
+        """Returns the kind of the inner node at `path`."""
         return self.containers.get(path, "dict")
 
     def prefixed(self, prefix: KeyPath) -> AbstractTree:
-        """The same tree below `prefix`."""
+        """Returns the tree moved below `prefix`."""
         return AbstractTree(
             {prefix + path: leaf for path, leaf in self.leaves.items()},
             {prefix + path: kind for path, kind in self.containers.items()},
@@ -236,19 +235,19 @@ class AbstractTree:
 
     @cached_property
     def nbytes(self) -> int:
-        """Bytes of all arrays in host memory."""
+        """The size of all arrays in host memory, in bytes."""
         return sum(leaf.nbytes for leaf in self.leaves.values())
 
     @cached_property
     def signature(self) -> Mapping[str, str]:
-        """What every leaf is, as text, by key path as text: `{"dense/kernel": "float32[3,4]"}`."""
+        """The description of each leaf by key path, both as text: `{"dense/kernel": "float32[3,4]"}`."""
         return {format_path(path): str(leaf) for path, leaf in self.leaves.items()}
 
     @cached_property
     def structure_hash(self) -> str:
-        """`sha256:` and the digest of the canonical JSON of the sorted `[key path, dtype, shape]` of every leaf.
+        """`sha256:` and the digest of the canonical JSON of the sorted `[key path, dtype, shape]` of all leaves.
 
-        Leaves without data take part by their kind, so that a lost `None` or empty dict changes the hash.
+        Leaves without data contribute their kind, so that a lost `None` or empty dict changes the hash.
         """
         return hash_signature(
             [
@@ -261,6 +260,6 @@ class AbstractTree:
 
 
 def hash_signature(rows: Iterable[list[object]]) -> str:
-    """`sha256:` and the hex digest of rows that were sorted and written as canonical JSON."""
+    """Returns `sha256:` and the hex digest of the sorted rows as canonical JSON."""
     canonical = json.dumps(sorted(rows, key=json.dumps), separators=(",", ":"), ensure_ascii=False)
     return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"

@@ -1,3 +1,3 @@
-"""The version, alone in a file so that the build and `--version` read it without importing anything."""
+"""The version, in its own module so that the build and `--version` read it without other imports."""
 
 __version__ = "0.1.0"

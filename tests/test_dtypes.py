@@ -1,4 +1,4 @@
-"""Names of element types mean what NumPy and ml_dtypes mean by them."""
+"""Dtype names agree with NumPy and ml_dtypes."""
 
 import ml_dtypes
 import numpy as np
@@ -8,7 +8,7 @@ from migrate import dtypes
 
 
 def bits(name: str) -> int:
-    """Bits of an element that have a meaning, as ml_dtypes counts them."""
+    """The significant bits of an element, as counted by ml_dtypes."""
     dtype = dtypes.to_numpy(name)
     if np.issubdtype(dtype, np.bool_) or np.issubdtype(dtype, np.complexfloating) or dtypes.key_impl(name):
         return 8 * dtype.itemsize

@@ -1,4 +1,4 @@
-"""Every whole rule file that the documentation shows loads."""
+"""Every complete rule file in the documentation loads."""
 
 import re
 from pathlib import Path

@@ -1,29 +1,28 @@
-"""Every error code, a module per family: M0xx YAML · M1xx rule fields · M2xx matching and coverage · M3xx shapes,
-dtypes, hashes · M4xx formats and I/O · M5xx execution and verification · M9xx a bug in migrate.
+"""All diagnostics, one module per family: M0xx YAML, M1xx rule fields, M2xx matching and coverage, M3xx shapes, dtypes
+and hashes, M4xx formats and I/O, M5xx execution and verification, M9xx bugs in migrate.
 
-A code is a class; its docstring is the page that `migrate explain CODE` prints. Standard library only, so that
-`explain` answers at once.
+A diagnostic is a class; its docstring is the page that `migrate explain CODE` prints. These modules import only the
+standard library, so that `explain` starts fast.
 """
 
 from migrate.codes.m0_yaml import DuplicateKey, InvalidYaml, UnreadableRuleFile, UnsupportedYaml
 from migrate.codes.m1_rules import (
+    InvalidInclude,
+    InvalidOpField,
+    InvalidOver,
     InvalidPattern,
+    InvalidValue,
     MissingField,
     UnboundCapture,
     UnknownField,
     UnknownOp,
     UnsupportedRuleVersion,
-    WrongInclude,
-    WrongOpField,
-    WrongOver,
-    WrongValue,
 )
 from migrate.codes.m2_matching import (
     CollidingPaths,
     DuplicateTarget,
     IdlePattern,
     IndexGap,
-    MomentsCannotFollow,
     OverlappingRules,
     PerTensorOptimizer,
     SharedRngKey,
@@ -31,6 +30,7 @@ from migrate.codes.m2_matching import (
     UnfilledTarget,
     UnknownTarget,
     UnreducedArrays,
+    UntransferableMoments,
     UnusedSource,
 )
 from migrate.codes.m3_shapes import (
@@ -69,9 +69,9 @@ from migrate.codes.m5_execution import (
     InconclusiveProbe,
     LeftoverWorkspace,
     LossyCast,
-    OutputsDiffer,
+    OutputMismatch,
     OverlappingPaths,
-    StoppedPartway,
+    RunStopped,
     UnrepresentableLeaf,
     VerificationFailed,
     WriteFailed,
@@ -95,10 +95,14 @@ __all__ = [
     "InconclusiveProbe",
     "IndexGap",
     "InternalError",
+    "InvalidInclude",
+    "InvalidOpField",
+    "InvalidOver",
     "InvalidPattern",
     "InvalidSharding",
     "InvalidTemplate",
     "InvalidUsage",
+    "InvalidValue",
     "InvalidYaml",
     "LeftoverWorkspace",
     "LfsPointer",
@@ -106,19 +110,18 @@ __all__ = [
     "MissingField",
     "MissingPart",
     "ModelMismatch",
-    "MomentsCannotFollow",
     "NoCheckpoint",
     "OpMismatch",
-    "OutputsDiffer",
+    "OutputMismatch",
     "OverlappingPaths",
     "OverlappingRules",
     "PerTensorOptimizer",
     "ReaderAssumption",
     "RecordedStructureMismatch",
+    "RunStopped",
     "ShapeMismatch",
     "SharedRngKey",
     "SourceStructureMismatch",
-    "StoppedPartway",
     "TemplateStructureMismatch",
     "UnboundCapture",
     "UncomputableIndex",
@@ -137,11 +140,8 @@ __all__ = [
     "UnsupportedRuleVersion",
     "UnsupportedYaml",
     "UntracedArrays",
+    "UntransferableMoments",
     "UnusedSource",
     "VerificationFailed",
     "WriteFailed",
-    "WrongInclude",
-    "WrongOpField",
-    "WrongOver",
-    "WrongValue",
 ]  # fmt: skip

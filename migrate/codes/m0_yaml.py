@@ -1,4 +1,4 @@
-"""M0xx: the rule file as YAML."""
+"""M0xx: YAML syntax of rule files."""
 
 from migrate.errors import Code
 
@@ -6,27 +6,29 @@ from migrate.errors import Code
 class InvalidYaml(Code):
     """The file is not valid YAML.
 
-    The parser stopped at the place shown. Usual causes: a tab in the indentation, an unclosed quote or bracket, a
-    pattern that begins with `*` or `{` and is not quoted. Quote patterns: `- "params/** -> model/**"`.
+    The parser stopped at the place shown. Usual causes are a tab in the indentation, an unclosed quote or bracket, and
+    an unquoted pattern that begins with `*` or `{`. Put patterns in quotes: `- "params/** -> model/**"`.
     """
 
     number = "M001"
 
 
 class DuplicateKey(Code):
-    """A key stands twice in one mapping.
+    """A mapping contains the same key twice.
 
-    YAML parsers keep the last one in silence; a rule that vanishes in silence is a lost leaf. Remove or rename one of
-    the two.
+    YAML parsers silently keep the last one, so a rule could disappear and its leaves would be lost. Remove or rename
+    one of the two keys.
     """
 
     number = "M002"
 
 
 class UnsupportedYaml(Code):
-    """The file uses a part of YAML that rule files do not have.
+    """The file uses a YAML feature that rule files do not support.
 
-    Tags (`!something`), merge keys (`<<`) and anchors that expand without bound are refused: a rule file is plain data.
+    Rule files are plain data: tags (`!something`), merge keys (`<<`), several documents in one file, deep nesting and
+    aliases that expand to very many nodes are refused. Write the values out in full. A partition file must be a list or
+    a mapping of patterns.
     """
 
     number = "M003"
@@ -35,8 +37,8 @@ class UnsupportedYaml(Code):
 class UnreadableRuleFile(Code):
     """The rule file cannot be read.
 
-    It does not exist, is not text in UTF-8, or is larger than a rule file can be. Bundled files are named without a
-    suffix, for example `migrate apply portable old/ new/`.
+    It does not exist, is not UTF-8 text, or is too large for a rule file. Check the path. Bundled rule files are named
+    without a suffix, as in `migrate apply portable old/ new/`; `migrate apply -h` lists them.
     """
 
     number = "M004"

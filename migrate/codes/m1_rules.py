@@ -1,40 +1,43 @@
-"""M1xx: the fields of a rule file."""
+"""M1xx: fields of a rule file."""
 
 from migrate.errors import Code
 
 
 class UnknownField(Code):
-    """A field of the rule file or of a rule is not known.
+    """The rule file or a rule has an unknown field.
 
-    Fields are checked strictly, so that a misspelled `except:` cannot widen a rule in silence. `migrate schema` prints
-    the JSON Schema of the file, which editors use for completion.
+    An ignored field could change what a rule matches: with a misspelled `except:`, the rule would apply to more leaves
+    than intended. Correct the spelling or remove the field. `migrate schema` prints the JSON Schema, which editors use
+    for completion.
     """
 
     number = "M101"
 
 
 class UnknownOp(Code):
-    """An op is not known.
+    """A rule names an unknown op.
 
-    The ops are the array transformations that a rule's `ops:` list may name; the message lists them.
+    Ops are the array transformations in a rule's `ops:` list. The message lists the available ones; use one of them, or
+    `call: "module:function"` for your own function.
     """
 
     number = "M102"
 
 
-class WrongOpField(Code):
-    """An op has a field that it does not know, or lacks one that it needs.
+class InvalidOpField(Code):
+    """An op has an unknown field or lacks a required one.
 
-    The help line lists the op's fields.
+    Correct the spelling, or add the missing field. The help line lists the op's fields.
     """
 
     number = "M103"
 
 
-class WrongValue(Code):
-    """A value has the wrong type or cannot have this value.
+class InvalidValue(Code):
+    """A value has the wrong type or is not allowed.
 
-    For example a string where a list of integers belongs, or a dtype that JAX does not have.
+    Examples are a string in a list of integers, and a dtype that JAX does not have. The message states what the field
+    accepts; change the value.
     """
 
     number = "M104"
@@ -43,17 +46,19 @@ class WrongValue(Code):
 class MissingField(Code):
     """A required field is missing.
 
-    A rule is a line `from -> to`, or has `from:` and `to:`, or `drop:`, or `create:`; the file begins with `migrate:
-    1`.
+    A rule is a line `from -> to`, or a mapping with `from:` and `to:`, with `drop:` or with `create:`. The file itself
+    needs `migrate: 1` and `rules:`. Add the field that the message names.
     """
 
     number = "M105"
 
 
 class InvalidPattern(Code):
-    r"""A pattern cannot be understood.
+    r"""A pattern is invalid.
 
-    Patterns are key paths with `{name}`, `{name:int}`, `{name:a|b}`, `*` and `**`; `\` escapes `/ { } * \`.
+    A pattern is a key path that may contain `{name}`, `{name:int}`, `{name:a|b}`, `*` and `**`. Arithmetic such as
+    `{i+1}` is allowed only on the right-hand side. To match one of the characters `/ { } * \` itself, put `\` before
+    it.
     """
 
     number = "M106"
@@ -62,40 +67,41 @@ class InvalidPattern(Code):
 class UnboundCapture(Code):
     """The right-hand side uses a name that the left-hand side does not capture.
 
-    Names are captured by `from:`; a new name may stand on the right only where `split` or `unstack` makes it, with
-    `over:`.
+    Without a captured value, the target's key path is unknown. Capture the name in every pattern of `from:`. A new name
+    is allowed on the right only if `split` or `unstack` creates it with `over:`.
     """
 
     number = "M107"
 
 
-class WrongOver(Code):
-    """`over:` names a capture that does not fit.
+class InvalidOver(Code):
+    """`over:` names an unsuitable capture.
 
-    `concat` and `stack` reduce over a capture of `from:` that is gone in `to:`; `split` and `unstack` extend over a
-    capture that is new in `to:`.
+    `concat` and `stack` reduce over a capture of `from:` that does not appear in `to:`. `split` and `unstack` extend
+    over a new name that appears only in `to:`. Rename the capture, or change the pattern.
     """
 
     number = "M108"
 
 
 class UnsupportedRuleVersion(Code):
-    """The file was written for another version of migrate's rule language.
+    """The file uses another version of the rule language.
 
-    `migrate: 1` is the only version so far. A newer one needs a newer migrate.
+    This version of migrate reads `migrate: 1` only, because the fields of another version may have other meanings.
+    Update migrate, or rewrite the file for version 1.
     """
 
     number = "M109"
 
 
-class WrongInclude(Code):
-    """A file that is included does not fit.
+class InvalidInclude(Code):
+    """An included file cannot be used here.
 
-    `include:` takes the rules of other rule files: bundled ones by their names, others by paths from the folder of the
-    file that includes them; `{file: linen/lstm-to-nnx, under: params/rnn, to: rnn}` puts them under a place of the
-    source and to a place of the target. Refused are files that include themselves, a file that is included twice at one
-    place, fields that an included file cannot decide (`source`, `target`, `follow`, `unmatched`), and a name in `under`
-    or `to` that the included file uses as well.
+    `include:` names bundled rule files, or other rule files by their paths relative to the including file.
+    `{file: linen/lstm-to-nnx, under: params/rnn, to: rnn}` applies the rules below one place in the source and writes
+    below another in the target. A file must not include itself, must not be included twice at one place, and must not
+    set `source`, `target`, `follow` or `unmatched`. Names in `under` and `to` must differ from the names in the
+    included file.
     """
 
     number = "M110"

@@ -1,52 +1,53 @@
-"""M2xx: matching rules with leaves, and coverage."""
+"""M2xx: matching rules to leaves, and coverage."""
 
 from migrate.errors import Code
 
 
 class IdlePattern(Code):
-    """A rule matches nothing in the source.
+    """A pattern matches nothing.
 
-    Rules are strict: one that has nothing to do is a typing error or belongs to another checkpoint. Say `optional:
-    true` if it may match nothing. `migrate inspect SRC` lists the real key paths.
+    This is usually a typing error, or the rule file belongs to another checkpoint, so the leaves that it should move
+    would stay unchanged. Run `migrate inspect SRC` to list the key paths. If the rule may match nothing, add
+    `optional: true`.
     """
 
     number = "M201"
 
 
 class OverlappingRules(Code):
-    """Two rules claim the same leaf.
+    """Two rules match the same leaf.
 
-    Each leaf is moved by one rule. Narrow one of them with `except: [pattern, …]`.
+    Each leaf is moved or dropped by exactly one rule; two would contradict each other. Narrow one of the rules with
+    `except: [pattern, …]`.
     """
 
     number = "M202"
 
 
 class DuplicateTarget(Code):
-    """A target is written more than once.
+    """Several sources are written to one target.
 
-    Two sources would end at one key path and one of them would be lost. Reduce them (`concat`, `stack`) or give them
-    different targets.
+    Only one of them could be kept. Reduce them in one rule with `concat` or `stack`, or give each its own target.
     """
 
     number = "M203"
 
 
 class UnfilledTarget(Code):
-    """A target leaf is never written.
+    """No rule writes a leaf of the target.
 
-    The template has it and no rule fills it. Move a source leaf there, or `create` it, or set `unmatched: {target:
-    template}`.
+    The template has this leaf, and the model would start without a migrated value for it. Move a source leaf there, add
+    `create:`, or set `unmatched: {target: template}` to use the model's own initial values.
     """
 
     number = "M204"
 
 
 class UnusedSource(Code):
-    """A source leaf is neither used nor dropped.
+    """A source leaf is neither moved nor dropped.
 
-    The template has no leaf at its key path and no rule names it. Move it, or `drop` it, or set `unmatched: {source:
-    drop}`.
+    The template has no leaf at its key path and no rule names it, so its values would be lost. Move it, add `drop:`, or
+    set `unmatched: {source: drop}`.
     """
 
     number = "M205"
@@ -55,25 +56,27 @@ class UnusedSource(Code):
 class UnknownTarget(Code):
     """A rule writes to a key path that the template does not have.
 
-    The nearest real key path is shown. `migrate inspect` and `migrate diff --template` list all of them.
+    The model could not restore such a leaf. Correct the right-hand side; the message shows the nearest key path of the
+    template, and `migrate diff SRC --template M:F` lists those that differ.
     """
 
     number = "M206"
 
 
 class UnreducedArrays(Code):
-    """Several arrays end at one target and no op reduces them.
+    """Several arrays are moved to one target without an op that combines them.
 
-    Add `concat` or `stack`, with `over:` when the list comes from a capture.
+    Add `concat` or `stack`. If the arrays come from a capture, such as `{i}`, name it with `over:`.
     """
 
     number = "M207"
 
 
 class IndexGap(Code):
-    """A stacked index has a gap.
+    """The indices of a stacked capture have a gap.
 
-    The captured integers must run from 0 or 1 without a hole, else the layers would silently change places.
+    The captured integers must be consecutive and start at 0 or 1. With a gap, every later layer would silently move to
+    another position. Restore the missing layer, or renumber the others with rules.
     """
 
     number = "M208"
@@ -82,39 +85,41 @@ class IndexGap(Code):
 class UncomputableIndex(Code):
     """A number on the right-hand side cannot be computed.
 
-    The capture is not an integer, or the expression divides by zero.
+    The captured text is not an integer, the expression divides by zero, or the result is negative. Capture integers
+    with `{name:int}`, and correct the expression.
     """
 
     number = "M209"
 
 
-class MomentsCannotFollow(Code):
-    """Moments cannot follow their params.
+class UntransferableMoments(Code):
+    """Optimizer moments cannot be moved together with their params.
 
-    The optimizer state holds copies of the params' structure. What the rules do to the params has no exact answer for
-    this slot, or the slot of the target is not clear. Say `moments: reset` in the rule, or write rules for the slot.
+    The optimizer state contains arrays with the structure of the params, and the rules apply to them too. For this
+    slot, the ops have no exact equivalent, or the matching slot of the target is ambiguous. Add `moments: reset` to the
+    rule, or write rules for the slot.
     """
 
     number = "M210"
 
 
 class CollidingPaths(Code):
-    """Key paths collide on disk.
+    """Two key paths have the same name on disk.
 
-    Orbax joins key paths with `.`; two leaves that join to the same name would overwrite each other in silence.
+    Orbax joins key paths with `.`, so one of the leaves would silently overwrite the other. Rename one of them with a
+    rule.
     """
 
     number = "M211"
 
 
 class PerTensorOptimizer(Code):
-    """Moments are exact, but the optimizer may look at tensors as wholes.
+    """The moments are exact only if the optimizer treats elements independently.
 
-    Joining and cutting params (`stack`, `unstack`, `concat`, `split`, `slice`) takes their moments along element by
-    element. Lamb, lars and muon also scale each tensor by a norm of its own, so that they train differently after it.
-    The state on disk does not tell lamb from adam. A template that returns the `nnx.Optimizer` does: such rules are
-    then refused for these optimizers, and this note is gone for others. `moments: follow` in the rule says that you
-    know.
+    `stack`, `unstack`, `concat`, `split` and `slice` are applied to moments element by element. Lamb, lars and muon
+    also scale each tensor by its own norm, so training continues differently after such an op. The state on disk does
+    not distinguish lamb from adam: a template that returns the `nnx.Optimizer` does, and then the rules are either
+    accepted without this note or refused. Add `moments: follow` to the rule to accept the difference.
     """
 
     number = "M212"
@@ -122,10 +127,10 @@ class PerTensorOptimizer(Code):
 
 
 class SharedRngKey(Code):
-    """Several RNG streams get one key.
+    """Several RNG streams receive the same key.
 
-    They draw the same numbers: two layers of dropout with one key and one count drop the same units. Give each stream
-    a key of its own with `create: {to: …, init: {rng: {seed: s}}}`, unless you want them alike.
+    Streams with one key and one count draw the same numbers; two dropout layers, for example, drop the same units. Give
+    each stream its own key with `create: {to: …, init: {rng: {seed: s}}}`, unless equal streams are intended.
     """
 
     number = "M213"

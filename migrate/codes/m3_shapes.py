@@ -6,7 +6,8 @@ from migrate.errors import Code
 class ShapeMismatch(Code):
     """A shape differs from the template.
 
-    Both shapes are shown. Migrate never pads, truncates or broadcasts by itself: say it with an op.
+    Nothing is padded, truncated or broadcast automatically, because that would change the model silently. The message
+    shows both shapes. Convert the array with `ops:`, such as `reshape` or `transpose`.
     """
 
     number = "M301"
@@ -15,8 +16,8 @@ class ShapeMismatch(Code):
 class DtypeMismatch(Code):
     """A dtype differs from the template.
 
-    No cast happens unless a rule asks for it: `ops: [{cast: template}]`. A cast is checked on the values and refused
-    when one of them changes, unless the rule says `lossy: true`.
+    Values are cast only when a rule requests it: add `ops: [{cast: template}]`. A cast is refused if it changes a
+    value, unless the rule specifies `lossy: true`.
     """
 
     number = "M302"
@@ -25,67 +26,72 @@ class DtypeMismatch(Code):
 class OpMismatch(Code):
     """An op does not fit the shape or dtype of its input.
 
-    For example a `transpose` with three axes on a matrix. The message shows the shape at this point of the op list.
+    An example is `transpose` with three axes on a matrix. The message shows the input's shape at this point in the list
+    of ops; change the op, or the ops before it.
     """
 
     number = "M303"
 
 
 class SourceStructureMismatch(Code):
-    """The source's structure is not the one that the rule file was written for.
+    """The rule file was written for a source with another structure.
 
-    The rule file pins `source: {structure: "sha256:…"}`, and the checkpoint's tree has another hash. The leaves that
-    differ are listed where they are known.
+    The rule file pins `source: {structure: "sha256:…"}`, and the checkpoint's tree has another hash; the rules may move
+    the wrong leaves. Choose the right checkpoint, or compare the two with `migrate diff`. Then pin the new hash if the
+    difference is intended.
     """
 
     number = "M304"
 
 
 class TemplateStructureMismatch(Code):
-    """The template's structure is not the one that the rule file was written for.
+    """The rule file was written for a template with another structure.
 
-    The rule file pins `target: {structure: "sha256:…"}`, and the template's tree has another hash: the model changed
-    again.
+    The rule file pins `target: {structure: "sha256:…"}`, and the template's tree has another hash: the model has
+    changed since. Compare it with `migrate diff SRC --template M:F`. Then update the rules and pin the new hash.
     """
 
     number = "M305"
 
 
 class RecordedStructureMismatch(Code):
-    """The checkpoint's own record of its structure is not what is on disk.
+    """The checkpoint differs from its own metadata.
 
-    Its metadata holds a structure hash from when it was written. A file was changed, lost or mixed with another since.
+    The metadata contains the structure hash from when the checkpoint was written. Since then, a file was changed, lost
+    or mixed with another checkpoint. Copy the checkpoint again from its original location, or use another step.
     """
 
     number = "M306"
 
 
 class InvalidSharding(Code):
-    """A sharding does not fit.
+    """A mesh or a sharding is invalid.
 
-    The mesh lacks an axis that the spec names, or a dimension is not divisible by the axis's size.
+    The mesh lacks an axis that the spec names, a dimension is not divisible by the size of its axes, or the text of
+    `--mesh` cannot be read. Correct `--mesh` (such as `data=-1,model=4`) or the partition file.
     """
 
     number = "M307"
 
 
 class ModelMismatch(Code):
-    """The source is another model, or another version of it, than the rule file was written for.
+    """The rule file was written for another model or version.
 
-    The rule file's `source:` guard and the checkpoint's metadata disagree.
+    The `source:` guard in the rule file and the checkpoint's metadata disagree, so the rules may move the wrong leaves.
+    Choose the right checkpoint or rule file, or change the guard.
     """
 
     number = "M308"
 
 
 class UnprovedLeaves(Code):
-    """Nothing but the rule file says that these leaves belong together, and `--require-proof` wants more.
+    """`--require-proof` is set, and some leaves are assigned by the rule file alone.
 
-    A leaf is proved by name when its key path and shape are unchanged, and by shape when no other assignment of leaves
-    and of their axes fits. Layers of equal shapes, square matrices and the order of stacked, joined or split arrays are
-    never proved so. `--probe module:function` compares outputs of the old model and the new one and proves the leaves
-    that they depend on by value: the model's, and the optimizer's moments with them. For what no output depends on,
-    such as counters, let the probe yield a pair that is named by the leaf's key path.
+    A leaf is proved by name if its key path and shape are unchanged, and by shape if no other assignment of leaves and
+    axes fits. Layers of equal shapes, square matrices and the order of stacked, joined or split arrays cannot be proved
+    this way. `--probe module:function` compares the outputs of both models and proves every leaf that they depend on,
+    together with its moments. For a leaf that affects no output, such as a counter, let the probe yield a pair named by
+    the leaf's key path.
     """
 
     number = "M309"

@@ -6,16 +6,17 @@ from migrate.errors import Code
 class NoCheckpoint(Code):
     """There is no checkpoint at this path.
 
-    The path does not exist, or holds nothing that a known format wrote.
+    The path does not exist, or it contains no format that migrate recognizes. Check the path; a checkpoint is a
+    directory or a file that Orbax, Flax, T5X, safetensors or NumPy wrote.
     """
 
     number = "M401"
 
 
 class LfsPointer(Code):
-    """The files are git-LFS pointers, not data.
+    """The files are Git LFS pointers without data.
 
-    The repository was cloned without its large files. Run `git lfs pull` where it was cloned, and try again.
+    The repository was cloned without its large files. Run `git lfs pull` in the clone, then repeat the command.
     """
 
     number = "M402"
@@ -24,8 +25,8 @@ class LfsPointer(Code):
 class MissingPart(Code):
     """Part of the checkpoint is missing.
 
-    A file that the format needs is not there: an interrupted save, or a copy that left files behind (those that begin
-    with a dot, most often). Copy the whole directory again, or take another step.
+    A required file does not exist: the save was interrupted, or a copy omitted files, often those that begin with a
+    dot. Copy the whole directory again, or choose another step with `--step N`.
     """
 
     number = "M403"
@@ -34,34 +35,37 @@ class MissingPart(Code):
 class DamagedFile(Code):
     """A file of the checkpoint is damaged.
 
-    It is truncated, or its content contradicts itself. Compare its size with the original and copy it again.
+    It is truncated, or its content is inconsistent, so its values cannot be trusted. Compare its size with the original
+    and copy it again, or choose another step with `--step N`.
     """
 
     number = "M404"
 
 
 class AmbiguousItem(Code):
-    """The checkpoint holds several steps or items and none was chosen.
+    """The checkpoint contains several candidates, and the choice is ambiguous.
 
-    Choose with `--step N`, `--step latest` or `--item NAME`.
+    Several steps, items or files fit, and migrate does not guess. Choose one with `--step N`, `--step latest` or
+    `--item NAME`, or name a single file.
     """
 
     number = "M405"
 
 
 class UnknownItem(Code):
-    """There is no such step or item.
+    """The checkpoint has no such step or item.
 
-    The message lists those that exist.
+    The message lists the existing ones. Choose one of them with `--step N` or `--item NAME`.
     """
 
     number = "M406"
 
 
 class IgnoredFiles(Code):
-    """Files that are not part of the checkpoint were ignored.
+    """Files that do not belong to the checkpoint were ignored.
 
-    They are listed; they were not opened, and nothing is ever unpickled.
+    The message lists them. They were not opened, and migrate never unpickles anything. No action is needed unless one
+    of them should be part of the checkpoint.
     """
 
     number = "M407"
@@ -71,26 +75,29 @@ class IgnoredFiles(Code):
 class InvalidTemplate(Code):
     """The template cannot be built.
 
-    `--template module:callable` is imported (the current directory is importable) and run under `nnx.eval_shape`. The
-    error that it raised is shown.
+    `--template module:callable` is imported, with the current directory on the import path, and run under
+    `nnx.eval_shape`. The message shows the error, and the line of your code that raised it. Correct the name, the
+    arguments in `target: {args: …}`, or the callable.
     """
 
     number = "M408"
 
 
 class UnfinishedSave(Code):
-    """A save was never finished.
+    """The save of this checkpoint was not completed.
 
-    The directory carries Orbax's temporary name or lacks the files that are written last. Take an earlier step.
+    The directory still has Orbax's temporary name, or the files that are written last are missing. Choose an earlier
+    step with `--step N`.
     """
 
     number = "M409"
 
 
 class ReaderAssumption(Code):
-    """The format cannot say something that the reader had to assume.
+    """The format does not record everything, and the reader made an assumption.
 
-    What was lost when it was written, and what was assumed, is in the message.
+    The message names the missing information and the value that was assumed. Check that the assumption is right for
+    your checkpoint; `migrate inspect SRC` shows the resulting tree.
     """
 
     number = "M410"
@@ -98,29 +105,31 @@ class ReaderAssumption(Code):
 
 
 class UnsupportedLeaf(Code):
-    """A leaf has a dtype or a kind that migrate does not know.
+    """A leaf has an unsupported dtype or type.
 
-    Please report it with the output of `migrate inspect`.
+    migrate cannot represent it, and refuses the checkpoint so that the leaf is not lost. Save it with another dtype or
+    without this leaf. If JAX supports the dtype, please report it with the output of `migrate inspect`.
     """
 
     number = "M411"
 
 
 class InvalidUsage(Code):
-    """The command line or the call cannot be understood.
+    """The command line or the call is invalid.
 
-    An option or argument is missing, unknown or contradicts another. `migrate COMMAND -h` shows what the command takes.
+    An option or argument is missing, unknown, or contradicts another one. `migrate COMMAND -h` lists what the command
+    accepts.
     """
 
     number = "M412"
 
 
 class UntracedArrays(Code):
-    """The template holds arrays that `nnx.eval_shape` leaves out.
+    """The template contains arrays that `nnx.eval_shape` may omit.
 
-    Arrays that are attributes of a module without being Variables (the scales of `nnx.WeightNorm`, say) are saved with
-    `nnx.state(model)`, and migrate writes them. But `nnx.state(nnx.eval_shape(…))` does not show them, so Orbax
-    refuses to restore with it. Restore with the state of a real model, or make them Variables.
+    Arrays that are plain attributes of a module and not Variables, such as the scales of `nnx.WeightNorm`, are part of
+    `nnx.state(model)`, and migrate writes them. `nnx.state(nnx.eval_shape(…))` may lack them, and Orbax then refuses to
+    restore with it. Restore with the abstract state of a real model, or make the arrays Variables.
     """
 
     number = "M413"
@@ -128,10 +137,10 @@ class UntracedArrays(Code):
 
 
 class UnknownNodeKind(Code):
-    """The format does not say of what kind some nodes of the tree were.
+    """The format does not record the type of some nodes in the tree.
 
-    Lists and tuples are written alike, and an optimizer's empty state as None. The message says what was assumed. Key
-    paths are the same either way, and a template decides where there is one.
+    Lists and tuples are stored alike, and an empty optimizer state is stored as None. The message states the assumed
+    type. Key paths do not depend on it; pass `--template M:F` to take the types from the model.
     """
 
     number = "M414"

@@ -4,10 +4,10 @@ from migrate.errors import Code
 
 
 class DestinationExists(Code):
-    """DST exists.
+    """DST already exists.
 
-    Nothing is overwritten unless `--overwrite` says so; then the old one is replaced only after the new one is
-    complete.
+    Nothing is overwritten without `--overwrite`. Choose another DST, or add `--overwrite`, which replaces the old
+    checkpoint only after the new one is complete.
     """
 
     number = "M501"
@@ -16,7 +16,8 @@ class DestinationExists(Code):
 class AlreadyApplied(Code):
     """The rule file was already applied to this checkpoint.
 
-    Its metadata records the migration. Applying the rules twice would move leaves twice.
+    The checkpoint's metadata records the migration, and applying the rules again would move leaves a second time. Use
+    the checkpoint as it is, or apply the rules to the original one.
     """
 
     number = "M502"
@@ -25,54 +26,59 @@ class AlreadyApplied(Code):
 class LossyCast(Code):
     """A cast would change a value.
 
-    The leaf, the number of values and one example are shown. Say `cast: {to: …, lossy: true}` to accept the loss.
+    The message shows the leaf, the number of affected values and an example. To accept the loss, write
+    `cast: {to: …, lossy: true}`; otherwise choose a wider dtype.
     """
 
     number = "M503"
 
 
 class FailedAssertion(Code):
-    """An assertion of a rule does not hold.
+    """An assertion in a rule failed.
 
-    For example `drop: {from: …, assert: zero}` on a leaf that is not zero.
+    An example is `drop: {from: …, assert: zero}` for a leaf that is not zero, where dropping changes the model's
+    outputs. Move the leaf to the target, or remove `assert:` if the loss is intended.
     """
 
     number = "M504"
 
 
 class VerificationFailed(Code):
-    """What was written is not what was meant.
+    """The written checkpoint differs from the plan.
 
-    The verification read DST again and found leaves that differ. DST was not published, or should not be used.
+    Verification read the checkpoint back and found missing or different leaves; the message lists them. If `apply`
+    reports this, nothing was published; if `verify` reports it, do not use DST. Run `migrate apply` again, and check
+    the disk if the failure recurs.
     """
 
     number = "M505"
 
 
 class CodeNotAllowed(Code):
-    """The rule file runs code.
+    """The rule file runs Python code, which needs permission.
 
-    `call` ops and `probe:` name a Python function. Read the rule file, then say `--allow-code`. A probe that the
-    command line names needs no such leave, and stands in for the rule file's.
+    `call` ops and `probe:` name functions that can do anything. Review the rule file and the functions, then add
+    `--allow-code`. A probe that `--probe` names needs no permission and replaces the one in the rule file.
     """
 
     number = "M506"
 
 
 class WriteFailed(Code):
-    """Writing failed.
+    """DST could not be written.
 
-    The disk is full, or the directory cannot be written. Nothing was published.
+    The disk is full, or the directory is not writable; the message shows the cause. Nothing was published. Remove the
+    cause and run the same command again; it resumes.
     """
 
     number = "M507"
 
 
-class StoppedPartway(Code):
-    """Stopped part-way.
+class RunStopped(Code):
+    """The run was stopped before it finished.
 
-    Ctrl-C finished the leaves that were in flight and then stopped. Nothing was published. What is done lies in a
-    directory beside DST, `.NAME.migrate-…`; the same command goes on from there, and removes it when it is done.
+    After Ctrl-C, the leaves in progress were finished and nothing was published. The completed work is kept in a
+    directory `.NAME.migrate-…` beside DST. Run the same command again to resume; it removes the directory at the end.
     """
 
     number = "M508"
@@ -80,22 +86,22 @@ class StoppedPartway(Code):
 
 
 class DestinationLocked(Code):
-    """Another run is writing this.
+    """Another run is writing to this destination.
 
-    The working directory beside DST has a LOCK of a process that is alive, or that is on another host, where nobody
-    can look from here. Wait for it. If it is dead, delete the LOCK file that the message names, and run the command
-    again; it goes on from where that run was.
+    The workspace beside DST contains a LOCK file of a live process, or of a process on another host, which cannot be
+    checked from here. Wait until it finishes. If that process is dead, delete the LOCK file that the message names and
+    run the command again; it resumes.
     """
 
     number = "M509"
 
 
 class LeftoverWorkspace(Code):
-    """An earlier run left something behind.
+    """An earlier run left its workspace beside DST.
 
-    A run that was killed or stopped leaves its working directory beside DST, so that the same command can go on. The
-    message says what became of it. Directories of other plans are never deleted: their names say which plan they are
-    of, and you may delete them when you do not want to go on with it.
+    A run that was killed or stopped keeps its completed work there so that the same command can resume. The message
+    states whether the work was reused. Workspaces of other plans are never deleted; delete them yourself if you do not
+    need to resume those runs.
     """
 
     number = "M510"
@@ -105,44 +111,44 @@ class LeftoverWorkspace(Code):
 class OverlappingPaths(Code):
     """SRC and DST overlap.
 
-    One of them is the other or lies inside it. The source is never written to, so that a mistake can always be undone:
-    choose a DST elsewhere, and remove the old checkpoint yourself when you no longer need it.
+    They are the same path, or one contains the other. migrate never writes to the source, so that every migration can
+    be undone. Choose another DST, and delete the old checkpoint yourself when you no longer need it.
     """
 
     number = "M511"
 
 
 class UnrepresentableLeaf(Code):
-    """The format of DST cannot hold a leaf as it is.
+    """The file format of DST cannot store a leaf.
 
-    A single file is simpler than an Orbax checkpoint. Safetensors has no strings, no typed PRNG keys and fewer dtypes;
-    msgpack, as Flax reads it, has no typed keys and no lists. Every leaf that has no place there is named before
-    anything is read: `drop:` it, change it with an op (`key_data`, `cast`), or write a directory instead, which Orbax
-    restores. As a note: what the file holds in another form, and who can read it.
+    Safetensors has no strings, no typed PRNG keys and fewer dtypes than Orbax; msgpack, as Flax reads it, has no typed
+    keys and no lists. The leaves are listed before any array is read. Remove them with `drop:`, convert them with an op
+    (`key_data`, `cast`), or write a directory, which Orbax restores. As a note, the message states what the file stores
+    in another form and which libraries can read it.
     """
 
     number = "M512"
 
 
-class OutputsDiffer(Code):
-    """The new model does not compute what the old one did.
+class OutputMismatch(Code):
+    """The new model's outputs differ from the old model's.
 
-    A probe compares outputs of both, pair by pair: shape, kind of dtype, and the largest difference. The first pair
-    that differs says in which layer to look: the rules of the leaves below it assign the wrong leaves, or turn an array
-    the wrong way. If the difference is only the arithmetic of another device or precision, say `--tolerance`, or
-    compute with `jax.default_matmul_precision("highest")`. `apply` publishes nothing then.
+    The probe compares pairs of outputs by shape, kind of dtype and largest difference. The first pair that differs
+    indicates the layer: check the rules for the leaves below it, which may assign the wrong leaves or axes. If only the
+    device or the precision differs, set `--tolerance`, or compute with `jax.default_matmul_precision("highest")`.
+    `apply` publishes nothing when outputs differ.
     """
 
     number = "M513"
 
 
 class InconclusiveProbe(Code):
-    """A probe could not be run, or proves nothing.
+    """A probe cannot be run, or it compares nothing.
 
     A probe is a function `probe(old, model)` that returns or yields pairs of arrays, `(old, new)` or
-    `(name, old, new)`. `old` is the old checkpoint's tree of NumPy arrays, `model` what the template's callable
-    returns, with the values of the new checkpoint. What it raised is shown with its line. One that yields no pair, or
-    only empty arrays, proves nothing.
+    `(name, old, new)`. `old` is the old checkpoint's tree of NumPy arrays; `model` is the object that the template
+    returns, with the new checkpoint's values. If the function raised an error, the message shows it with its line. Make
+    it yield at least one pair of arrays that are not empty.
     """
 
     number = "M514"

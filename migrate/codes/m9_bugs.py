@@ -1,12 +1,12 @@
-"""M9xx: a bug in migrate."""
+"""M9xx: bugs in migrate."""
 
 from migrate.errors import Code
 
 
 class InternalError(Code):
-    """A bug in migrate.
+    """migrate has a bug.
 
-    Please report it with the command, the whole message and the output of `migrate --version`. Nothing was published.
+    Nothing was published. Please report it with the command, the whole message and the output of `migrate --version`.
     """
 
     number = "M901"

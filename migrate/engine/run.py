@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from migrate.codes import CodeNotAllowed, DestinationExists, InvalidUsage, OverlappingPaths, StoppedPartway, WriteFailed
+from migrate.codes import CodeNotAllowed, DestinationExists, InvalidUsage, OverlappingPaths, RunStopped, WriteFailed
 from migrate.engine.items import ItemPlan, item_of, item_plans
 from migrate.engine.linking.relink import LINKED, Link, Locating, find_links
 from migrate.engine.outputs.base import Effort, Output, Staged
@@ -288,7 +288,7 @@ def _stop_if_asked(job: _Job) -> None:
 def _stop(job: _Job, done: int, leaves: int) -> StoppedError:
     fate = "was not changed" if os.path.lexists(job.destination) else "was not created"
     sentence = f"Stopped at {done:,}/{leaves:,} leaves. {job.destination} {fate}. Run the same command to go on."
-    return StoppedError(StoppedPartway.at(sentence))
+    return StoppedError(RunStopped.at(sentence))
 
 
 def _stage(job: _Job, work: Workspace, earlier: Mapping[KeyPath, StagedArray], journal: Journal) -> Staged:

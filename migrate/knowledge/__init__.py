@@ -1,3 +1,1 @@
-"""What is known of Flax, as data: its layers in Linen and in NNX, how each names things, and what training states are
-made of.
-"""
+"""Facts about Flax as data: layers of Linen and NNX, naming conventions, and the parts of training states."""

@@ -1,46 +1,46 @@
-"""The layers of Linen and of NNX, side by side: the one table that suggestions, bundled rule files and the
-documentation are read from. Every row is tested: both layers are initialised, migrated and compared by what they
-compute.
+"""The table of corresponding Linen and NNX layers, the source of suggestions and of the documentation.
+
+Every row is tested: both layers are initialized, one is migrated to the other, and their outputs are compared.
 """
 
 from __future__ import annotations
 
-from migrate.knowledge.model import Fresh, InitData, Layer, Leaf, Loss, OpData
+from migrate.knowledge.model import CreatedLeaves, DroppedLeaf, InitData, Layer, LeafMapping, OpData
 from migrate.tree import KeyPath, parse_path
 
 RNG: InitData = {"rng": {"seed": 0}}
-STREAM = Fresh((("rngs", "key"), ("rngs", "count")), RNG)
-"""The random stream that a layer of NNX holds; Linen's layers hold none."""
+STREAM = CreatedLeaves((("rngs", "key"), ("rngs", "count")), RNG)
+"""The RNG stream of an NNX layer; Linen layers store none."""
 
-_MAYBE_STREAM = Fresh(STREAM.targets, RNG, optional=True)
+_MAYBE_STREAM = CreatedLeaves(STREAM.targets, RNG, optional=True)
 _JOIN: tuple[OpData, ...] = ({"concat": {"axis": -1}},)
 
 
 def _same(
     name: str, least: int, most: int | None = None, *, collection: str = "params", optional: bool = False
-) -> Leaf:
-    """An array that has one name in both layers."""
+) -> LeafMapping:
+    """Returns an array with the same name in both layers."""
     path = parse_path(name)
-    return Leaf((path,), path, (least, most or least), collection, optional=optional)
+    return LeafMapping((path,), path, (least, most or least), collection, optional=optional)
 
 
-def _kernel(least: int = 2, most: int | None = None) -> Leaf:
+def _kernel(least: int = 2, most: int | None = None) -> LeafMapping:
     path = ("kernel",)
-    return Leaf((path,), path, (least, most))
+    return LeafMapping((path,), path, (least, most))
 
 
-def _bias(least: int = 1, most: int | None = 1) -> Leaf:
+def _bias(least: int = 1, most: int | None = 1) -> LeafMapping:
     path = ("bias",)
-    return Leaf((path,), path, (least, most), optional=True)
+    return LeafMapping((path,), path, (least, most), optional=True)
 
 
-def _renamed(source: str, target: str, ndim: int, *, optional: bool = False) -> Leaf:
-    return Leaf((parse_path(source),), parse_path(target), (ndim, ndim), optional=optional)
+def _renamed(source: str, target: str, ndim: int, *, optional: bool = False) -> LeafMapping:
+    return LeafMapping((parse_path(source),), parse_path(target), (ndim, ndim), optional=optional)
 
 
-def _joined(sources: tuple[str, ...], target: str, ndim: int) -> Leaf:
-    """Arrays of several gates side by side in one."""
-    return Leaf(tuple(map(parse_path, sources)), parse_path(target), (ndim, ndim), ops=_JOIN)
+def _joined(sources: tuple[str, ...], target: str, ndim: int) -> LeafMapping:
+    """Returns an array that concatenates the arrays of several gates."""
+    return LeafMapping(tuple(map(parse_path, sources)), parse_path(target), (ndim, ndim), ops=_JOIN)
 
 
 _SCALE, _SHIFT = _same("scale", 1, optional=True), _same("bias", 1, optional=True)
@@ -53,17 +53,17 @@ _AFFINE = (
         ("DenseGeneral",),
         "LinearGeneral",
         (_kernel(1), _bias(1, None)),
-        note="Both keep the input axes in ascending order, whatever `axis` says; give `in_features` in that order.",
+        note="Both store the input axes in ascending order for any `axis`; pass `in_features` in that order.",
     ),
     Layer(
         ("Einsum",),
         "Einsum",
         (_kernel(1), _bias(1, None)),
-        note="Linen has a bias unless told otherwise, NNX only with `bias_shape`.",
+        note="Linen has a bias by default, NNX only with `bias_shape`.",
     ),
     Layer(("Conv",), "Conv", (_kernel(3), _bias())),
-    Layer(("ConvTranspose",), "ConvTranspose", (_kernel(3), _bias()), note="Give both the same `transpose_kernel`."),
-    Layer(("Embed",), "Embed", (_same("embedding", 2),), note="`attend` uses the same array; there is no second one."),
+    Layer(("ConvTranspose",), "ConvTranspose", (_kernel(3), _bias()), note="Use the same `transpose_kernel` in both."),
+    Layer(("Embed",), "Embed", (_same("embedding", 2),), note="`attend` uses the same array."),
 )
 
 _NORMS = (
@@ -75,26 +75,28 @@ _NORMS = (
         ("BatchNorm",),
         "BatchNorm",
         (_SCALE, _SHIFT, _same("mean", 1, collection="batch_stats"), _same("var", 1, collection="batch_stats")),
-        note="Two collections become one module. `use_running_average` must be given in Linen; in NNX it is False, and "
-        "`model.eval()` sets it.",
+        note="Two collections become one module. Linen requires `use_running_average`; in NNX it is False by default, "
+        "and `model.eval()` sets it.",
     ),
     Layer(
         ("WeightNorm",),
         "WeightNorm",
-        (Leaf(((f"{_INNER_KERNEL}/scale",),), ("scales", "('kernel',)"), (1, 1)),),
+        (LeafMapping(((f"{_INNER_KERNEL}/scale",),), ("scales", "('kernel',)"), (1, 1)),),
         ((_INNER, _INNER),),
-        note="Linen's key holds `/`, NNX's is a tuple, and its value is no Variable. In a compact module the "
-        "wrapped layer lies beside `WeightNorm_k` under its own name, and that name stands in the key.",
+        note="Linen's key contains `/`; NNX's key is a tuple, and its value is not a Variable. In a compact module, "
+        "the wrapped layer is a sibling of `WeightNorm_k` under its own name, which is part of the key.",
     ),
     Layer(
         ("SpectralNorm",),
         "SpectralNorm",
         tuple(
-            Leaf(((f"{_INNER_KERNEL}/{name}",),), ("batch_stats", f"('kernel', '{name}')"), (ndim, ndim), "batch_stats")
+            LeafMapping(
+                ((f"{_INNER_KERNEL}/{name}",),), ("batch_stats", f"('kernel', '{name}')"), (ndim, ndim), "batch_stats"
+            )
             for name, ndim in (("u", 2), ("sigma", 0))
         ),
         ((_INNER, _INNER),),
-        note="As for WeightNorm: a key with `/` becomes a tuple.",
+        note="As for WeightNorm, a key with `/` becomes a tuple.",
     ),
     Layer(("PReLU",), "PReLU", (_same("negative_slope", 0),)),
 )
@@ -112,12 +114,12 @@ _ATTENTION = (
             _same("cache_index", 0, collection="cache", optional=True),
         ),
         fresh=(_MAYBE_STREAM,),
-        note="`decode` must be given in NNX. Its cache exists after `init_cache`, its random stream with dropout.",
+        note="NNX requires `decode`. Its cache exists after `init_cache`, its RNG stream only with dropout.",
     ),
 )
 
 _GATES = ("i", "f", "g", "o")
-_LSTM_FRESH_NOTE = "OptimizedLSTMCell of Linen has the variables of LSTMCell: the gates are joined only while it runs."
+_LSTM_NOTE = "Linen's OptimizedLSTMCell has the variables of LSTMCell: it joins the gates only at run time."
 
 _RECURRENT = (
     Layer(
@@ -131,7 +133,7 @@ _RECURRENT = (
                 for name, ndim in (("kernel", 2), ("bias", 1))
             ),
         ),
-        note=f"`if` is a word of Python. {_LSTM_FRESH_NOTE}",
+        note=f"`if` is a Python keyword. {_LSTM_NOTE}",
     ),
     Layer(
         ("OptimizedLSTMCell", "LSTMCell"),
@@ -141,7 +143,7 @@ _RECURRENT = (
             _joined(tuple(f"h{gate}/kernel" for gate in _GATES), "dense_h/kernel", 2),
             _joined(tuple(f"h{gate}/bias" for gate in _GATES), "dense_h/bias", 1),
         ),
-        note=f"The gates stand in the order i, f, g, o. {_LSTM_FRESH_NOTE}",
+        note=f"The gates are joined in the order i, f, g, o. {_LSTM_NOTE}",
     ),
     Layer(
         ("GRUCell",),
@@ -151,9 +153,9 @@ _RECURRENT = (
             _joined(("ir/bias", "iz/bias", "in/bias"), "dense_i/bias", 1),
             _joined(("hr/kernel", "hz/kernel", "hn/kernel"), "dense_h/kernel", 2),
         ),
-        losses=(Loss(("hn", "bias"), assert_zero=True),),
-        note="The gates stand in the order r, z, n. NNX has no bias inside the candidate's reset gate, so that "
-        "a trained cell converts only if Linen's is zero.",
+        losses=(DroppedLeaf(("hn", "bias"), assert_zero=True),),
+        note="The gates are joined in the order r, z, n. NNX has no bias inside the candidate's reset gate, so a "
+        "trained cell can be converted only if Linen's bias is zero.",
     ),
     Layer(
         ("SimpleCell",),
@@ -169,7 +171,7 @@ _RECURRENT = (
         "RNN",
         children=((("cell",), ("cell",)),),
         fresh=(STREAM,),
-        note="Inside a compact module Linen puts the cell beside the RNN: `LSTMCell_0` at the parent.",
+        note="In a compact module, Linen stores the cell beside the RNN: `LSTMCell_0` of the parent.",
     ),
     Layer(
         ("Bidirectional",),
@@ -181,31 +183,34 @@ _RECURRENT = (
 
 _FREE = (
     Layer(
-        ("Dropout",), "Dropout", fresh=(_MAYBE_STREAM,), note="Linen keeps nothing; NNX a random stream if it has one."
+        ("Dropout",),
+        "Dropout",
+        fresh=(_MAYBE_STREAM,),
+        note="Linen stores nothing; NNX stores an RNG stream if the layer has one.",
     ),
     Layer(
         ("Dense",),
         "LoRA",
         children=(((), ("base_module",)),),
-        fresh=(Fresh((("lora_a",),), "template"), Fresh((("lora_b",),), "zeros")),
-        note="Adapters around a layer that becomes `base_module`; with a `lora_b` of zeros the output is the layer's.",
+        fresh=(CreatedLeaves((("lora_a",),), "template"), CreatedLeaves((("lora_b",),), "zeros")),
+        note="Adapters around a layer, which becomes `base_module`; the output is unchanged while `lora_b` is zero.",
     ),
     Layer(
         ("Dense",),
         "LoRALinear",
         (_kernel(2, 2), _bias()),
-        fresh=(Fresh((("lora", "lora_a"),), "template"), Fresh((("lora", "lora_b"),), "zeros")),
+        fresh=(CreatedLeaves((("lora", "lora_a"),), "template"), CreatedLeaves((("lora", "lora_b"),), "zeros")),
         note="A Linear with adapters beside its kernel.",
     ),
 )
 
 LAYERS: tuple[Layer, ...] = (*_AFFINE, *_NORMS, *_ATTENTION, *_RECURRENT, *_FREE)
-"""Every row; where a Linen class stands in several, the first is the plainest."""
+"""All rows; if a Linen class has several, the first is the most direct counterpart."""
 
 WITHOUT_TWIN = ("ConvLocal", "ConvLSTMCell", "MGUCell", "Fp8DotGeneralOp")
-"""Layers of Linen that NNX has no class for: their variables go to a module of the user's own."""
+"""Linen layers without an NNX class; their variables are moved to a module that the user writes."""
 
 
 def rows_of(linen: str) -> tuple[Layer, ...]:
-    """The rows of a Linen class, the plainest first."""
+    """Returns the rows of a Linen class, the most direct counterpart first."""
     return tuple(row for row in LAYERS if linen in row.linen)

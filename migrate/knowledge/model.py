@@ -1,4 +1,4 @@
-"""The words in which the table of layers is written. Rows are values: they ask nothing of Flax."""
+"""The types of the layer table. Rows are plain values and do not import Flax."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import Any
 from migrate.tree import KeyPath
 
 OpData = Mapping[str, Any]
-"""An op as a rule file writes it, such as `{"concat": {"axis": -1}}`."""
+"""An op in the form of a rule file, such as `{"concat": {"axis": -1}}`."""
 
 InitData = str | Mapping[str, Any]
-"""What a rule file writes behind `init:`."""
+"""The value of `init:` in a rule file."""
 
 
 @dataclass(frozen=True, slots=True)
-class Leaf:
-    """An array of the NNX layer, and the arrays of the Linen layer that it is made of.
+class LeafMapping:
+    """An array of the NNX layer and the arrays of the Linen layer from which it is computed.
 
     Attributes:
-      sources: key paths below the Linen layer, in the order in which the ops take them.
+      sources: key paths below the Linen layer, in the order of the ops' inputs.
       target: the key path below the NNX layer.
-      ndim: the fewest and the most dimensions of each source; None for no bound. Lifted layers have one more for every
-        lift that stacks.
-      collection: the Linen collection that holds the sources.
-      ops: what happens on the way. Axes count from the end, so that they hold for stacked layers, too.
-      optional: whether a layer may do without it (`use_bias=False`, no decode cache).
+      ndim: the minimum and maximum number of dimensions of each source; None for no maximum. Lifted layers have one
+        more for each lift that stacks.
+      collection: the Linen collection of the sources.
+      ops: the ops to apply. Axes count from the end, so that they are also right for stacked layers.
+      optional: whether some layers lack it (`use_bias=False`, no decode cache).
     """
 
     sources: tuple[KeyPath, ...]
@@ -38,17 +38,18 @@ class Leaf:
 
     @property
     def keeps_name(self) -> bool:
-        """Whether it is the same array under the same name."""
+        """Whether array and name are the same in both layers."""
         return self.sources == (self.target,) and not self.ops
 
 
 @dataclass(frozen=True, slots=True)
-class Loss:
-    """An array of the Linen layer that the NNX layer has no place for.
+class DroppedLeaf:
+    """An array of the Linen layer without a counterpart in the NNX layer.
 
     Attributes:
       source: the key path below the Linen layer.
-      assert_zero: whether the outputs stay the same only if it is zero throughout.
+      assert_zero: whether the outputs stay the same only if the array is zero.
+      collection: the Linen collection of the source.
     """
 
     source: KeyPath
@@ -57,13 +58,13 @@ class Loss:
 
 
 @dataclass(frozen=True, slots=True)
-class Fresh:
-    """Leaves of the NNX layer that the Linen layer has no source for.
+class CreatedLeaves:
+    """Leaves of the NNX layer without a source in the Linen layer.
 
     Attributes:
       targets: key paths below the NNX layer.
-      init: how they begin.
-      optional: whether a layer may do without them.
+      init: their initial value.
+      optional: whether some layers lack them.
     """
 
     targets: tuple[KeyPath, ...]
@@ -73,31 +74,33 @@ class Fresh:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One row: a layer of Linen and the layer of NNX that computes the same.
+    """One row: a Linen layer and the NNX layer with the same outputs.
 
     Attributes:
-      linen: classes of `flax.linen` whose variables have this form; empty where Linen has no such layer.
+      linen: the classes of `flax.linen` whose variables have this form; empty if Linen has no such layer.
       nnx: the class of `flax.nnx`.
-      leaves: array by array; every array of the two layers is in `leaves`, `losses`, `fresh` or below `children`.
-      children: submodules, below the Linen layer and below the NNX layer; their own rows say what is in them.
-      note: what else has to be known, in one or two sentences.
+      leaves: the arrays of both layers; every array is in `leaves`, `losses`, `fresh` or below `children`.
+      children: the submodules below the Linen and the NNX layer; their own rows describe them.
+      losses: the arrays that are dropped.
+      fresh: the leaves that are created.
+      note: further information, in one or two sentences.
     """
 
     linen: tuple[str, ...]
     nnx: str
-    leaves: tuple[Leaf, ...] = ()
+    leaves: tuple[LeafMapping, ...] = ()
     children: tuple[tuple[KeyPath, KeyPath], ...] = ()
-    losses: tuple[Loss, ...] = ()
-    fresh: tuple[Fresh, ...] = ()
+    losses: tuple[DroppedLeaf, ...] = ()
+    fresh: tuple[CreatedLeaves, ...] = ()
     note: str = ""
 
     @property
     def keeps_names(self) -> bool:
-        """Whether renaming the layer is all that there is to do."""
+        """Whether the migration only renames the layer."""
         return not self.losses and all(leaf.keeps_name for leaf in self.leaves)
 
     @property
     def collections(self) -> tuple[str, ...]:
-        """The Linen collections that hold its leaves, `params` first."""
+        """The Linen collections of its leaves, in table order."""
         found = dict.fromkeys(leaf.collection for leaf in self.leaves)
         return tuple(found) or (("params",) if self.children else ())

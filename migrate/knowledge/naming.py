@@ -1,7 +1,7 @@
-"""How Linen, NNX and those who write models name things on disk.
+"""Naming conventions on disk: those of Linen, of NNX and of common hand-written models.
 
-Linen names what a compact method makes `Class_k`, counting each class apart and in the order of construction: in
-`Dense(a)(gelu(Dense(b)(x)))` the outer one is `Dense_0`. So equal shapes never prove which layer is meant.
+Linen names the submodules of a compact method `Class_k`. It counts each class separately, in the order of construction:
+in `Dense(a)(gelu(Dense(b)(x)))` the outer layer is `Dense_0`. So equal shapes never prove which layer corresponds.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 BOX_LEVELS = ("value", "raw_value")
 """Levels below an array's name on disk: `value` of NNX's Variables and Linen's boxes, `raw_value` in Flax 0.8.2 to
-0.8.5. They are no part of canonical key paths. A module can be named `value`, too: only a lone level above an array is
-a box.
+0.8.5. They are not part of canonical key paths. A module can also be named `value`: only a level with a single array
+and no siblings is a box.
 """
 
 COLLECTIONS: Mapping[str, str] = {
@@ -23,20 +23,20 @@ COLLECTIONS: Mapping[str, str] = {
     "intermediates": "Intermediate",
     "perturbations": "Perturbation",
 }
-"""Linen's collections, which stand first in a key path, and the Variables that NNX makes of them inside each module."""
+"""Linen's collections, the first segments of key paths, and the corresponding NNX Variable types in each module."""
 
 TRANSIENT_COLLECTIONS = frozenset({"cache", "intermediates", "perturbations"})
-"""Collections of one run of the model, which a migration usually leaves behind."""
+"""Collections that belong to one run of the model, which a migration usually drops."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lift:
-    """What a transformation of Linen puts before a class's name.
+    """A lifted transformation of Linen, and the prefix that it adds to class names.
 
     Attributes:
-      prefix: what stands before it.
+      prefix: the prefix.
       transform: the transformation.
-      axes: how many axes it adds to every array.
+      axes: the number of axes that it adds to every array.
     """
 
     prefix: str
@@ -54,8 +54,8 @@ LIFTS: tuple[Lift, ...] = (
     Lift("Map_variables", "nn.map_variables"),
     Lift("Fold_rngs", "nn.fold_rngs"),
 )
-"""Prefixes that classes get when they are lifted without a name of their own, as in `ScanCheckpointBlock_0`. `nn.scan`
-puts its axis where `variable_axes` says, the first by default in most models.
+"""Prefixes of lifted classes without an explicit name, as in `ScanCheckpointBlock_0`. `variable_axes` determines the
+axis that `nn.scan` adds, in most models the first.
 """
 
 _AUTO_NAME = re.compile(r"(?P<name>[A-Z]\w*?)_(?P<index>\d+)")
@@ -63,7 +63,7 @@ _AUTO_NAME = re.compile(r"(?P<name>[A-Z]\w*?)_(?P<index>\d+)")
 
 @dataclass(frozen=True, slots=True)
 class AutoName:
-    """A name that Linen gave: the lifts from the outside in, the class, and the number among its like."""
+    """A name that Linen generated: the lifts from the outside in, the class, and the index within its class."""
 
     lifts: tuple[Lift, ...]
     cls: str
@@ -71,9 +71,9 @@ class AutoName:
 
 
 def auto_name(segment: str) -> AutoName | None:
-    """What an automatic name says, or None for a name that somebody chose.
+    """Parses a generated name; None for an explicit name.
 
-    A class whose own name begins with a prefix (`Scanner`) keeps it; a lifted class begins with a capital itself.
+    A prefix counts only before a capital letter, so a class such as `Scanner` keeps its name.
     """
     found = _AUTO_NAME.fullmatch(segment)
     if found is None:
@@ -92,12 +92,12 @@ def _outer(name: str) -> Lift | None:
 
 @dataclass(frozen=True, slots=True)
 class TrainingState:
-    """A thing that people save, and the names of its parts at the top.
+    """A kind of training state, and its top-level names.
 
     Attributes:
-      name: what it is called.
-      parts: names that are always there, with what each holds: `params`, `model`, `opt_state`, `step`, or a collection.
-      others: names that may be there.
+      name: the name of the kind.
+      parts: the names that it always has, with their contents: `params`, `model`, `opt_state`, `step` or a collection.
+      others: the names that it may have, with their contents.
     """
 
     name: str
@@ -124,19 +124,19 @@ TRAINING_STATES: tuple[TrainingState, ...] = (
     TrainingState("nnx.Optimizer", {"step": "step"}, {"opt_state": "opt_state"}),
     TrainingState("Linen variables", {"params": "params"}, {name: name for name in COLLECTIONS if name != "params"}),
 )
-"""Training states by the names at their top; the first that fits is the one. `nnx.ModelAndOptimizer` has the form of
-`nnx.Optimizer` in Flax 0.8 to 0.10, which held its model; from 0.11 on an `nnx.Optimizer` is without it. The params of
-a TrainState may hold a level `params` of their own.
+"""Training states by their top-level names; the first match applies. `nnx.ModelAndOptimizer` has the form of
+`nnx.Optimizer` in Flax 0.8 to 0.10, which contained its model; since 0.11, `nnx.Optimizer` does not. The params of a
+TrainState may have another level `params` below them.
 """
 
 PARAM_ROOTS: frozenset[str] = frozenset(
     name for one in TRAINING_STATES for name, what in one.parts.items() if what in ("params", "model")
 )
-"""Names under which training states keep the params that their optimizer trains."""
+"""Top-level names of the params that the optimizer of a training state updates."""
 
 
 def training_state(names: frozenset[str]) -> TrainingState | None:
-    """The training state whose parts these top-level names are, or None."""
+    """Returns the training state with these top-level names, or None."""
     return next(
         (one for one in TRAINING_STATES if one.parts.keys() <= names <= one.parts.keys() | one.others.keys()), None
     )
@@ -167,4 +167,4 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "embedding": ("weight", "table"),
     "pos_embedding": ("pos", "positions", "pos_embed", "position_embedding"),
 }
-"""Names of Linen's classes and arrays, and what those who write the NNX model by hand call the same thing."""
+"""Names of Linen's classes and arrays, and common names for them in hand-written NNX models."""

@@ -1,24 +1,24 @@
-"""A row of the table as the rules that carry it out, in the form that a rule file has: text and plain mappings."""
+"""Generates the rules for a row of the layer table, as text and plain mappings in the form of a rule file."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from migrate.knowledge.model import Fresh, Layer, Leaf, Loss
+from migrate.knowledge.model import CreatedLeaves, DroppedLeaf, Layer, LeafMapping
 from migrate.knowledge.naming import TRANSIENT_COLLECTIONS
 from migrate.tree import format_path
 
 RuleData = str | dict[str, Any]
-"""A rule as YAML holds it: `from -> to`, or a mapping."""
+"""A rule as YAML data: `from -> to`, or a mapping."""
 
 
 def rules_of(row: Layer, source: str, target: str) -> list[RuleData]:
-    """The rules for one layer.
+    """Returns the rules for one layer.
 
     Args:
-      row: the layer; what is below its `children` needs the rules of their own rows.
-      source: a pattern of the Linen layer's place inside its collections; `.` for the root.
-      target: a pattern of the NNX layer's place; `.` for the root.
+      row: the layer; its `children` need the rules of their own rows.
+      source: a pattern for the Linen layer inside its collections; `.` for the root.
+      target: a pattern for the NNX layer; `.` for the root.
     """
     if row.keeps_names:
         moves: list[RuleData] = [_whole(collection, source, target) for collection in row.collections]
@@ -32,14 +32,14 @@ def rules_of(row: Layer, source: str, target: str) -> list[RuleData]:
 
 
 def _whole(collection: str, source: str, target: str) -> RuleData:
-    """The layer's share of a collection, as a whole."""
+    """Returns a rule that moves all leaves of the layer in one collection."""
     left, right = _join(collection, source, "**"), _join(target, "**")
     if collection in TRANSIENT_COLLECTIONS:
         return {"from": left, "to": right, "optional": True}
     return f"{left} -> {right}"
 
 
-def _move(leaf: Leaf, source: str, target: str) -> RuleData:
+def _move(leaf: LeafMapping, source: str, target: str) -> RuleData:
     lefts = [_join(leaf.collection, source, format_path(path)) for path in leaf.sources]
     right = _join(target, format_path(leaf.target))
     if len(lefts) == 1 and not leaf.ops and not leaf.optional:
@@ -52,12 +52,12 @@ def _move(leaf: Leaf, source: str, target: str) -> RuleData:
     return rule
 
 
-def _drop(loss: Loss, source: str) -> RuleData:
+def _drop(loss: DroppedLeaf, source: str) -> RuleData:
     left = _join(loss.collection, source, format_path(loss.source))
     return {"drop": {"from": left, "assert": "zero"} if loss.assert_zero else left}
 
 
-def _create(fresh: Fresh, target: str) -> RuleData:
+def _create(fresh: CreatedLeaves, target: str) -> RuleData:
     rights = [_join(target, format_path(path)) for path in fresh.targets]
     create: dict[str, Any] = {"to": rights[0] if len(rights) == 1 else rights, "init": fresh.init}
     if fresh.optional:

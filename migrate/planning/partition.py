@@ -94,7 +94,7 @@ def _misfit(sharding: Sharding, leaf: AbstractLeaf) -> str | None:
 
 def _idle(partition: Partition | None, tree: AbstractTree) -> Iterator[Diagnostic]:
     paths = _arrays(tree)
-    for split in partition.splits if partition else ():
+    for split in partition.entries if partition else ():
         if not any(split.pattern.match(path) is not None for path in paths):
             yield IdlePattern.at(
                 f"`{split.pattern}` matches no array",

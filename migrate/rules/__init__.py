@@ -1,1 +1,1 @@
-"""Rule files: YAML text becomes a `RuleSet` in which every pattern, op and field knows its place in the file."""
+"""Rule files: reads YAML text into a `RuleSet` whose patterns, ops and fields record their location in the file."""

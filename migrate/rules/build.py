@@ -1,7 +1,7 @@
-"""From the fields of one rule to the rule, and the checks that need more than one field at a time.
+"""Builds rules from their fields, and checks the conditions that involve several fields.
 
-Every name on the right must come from somewhere: from each pattern on the left, or from an op that extends over it. And
-`over:` must name something to reduce or to extend over.
+Each name on the right must be captured by every pattern on the left or be created by an op that extends over it, and
+`over:` must name a capture to reduce or a new name to extend over.
 """
 
 from __future__ import annotations
@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from migrate.codes import InvalidPattern, UnboundCapture, WrongInclude, WrongOver
+from migrate.codes import InvalidInclude, InvalidOver, InvalidPattern, UnboundCapture
 from migrate.errors import Diagnostic, Span, did_you_mean
-from migrate.rules.field_types import Record
+from migrate.rules.field_types import FieldValues
 from migrate.rules.model import Create, Drop, Include, Init, Move, RuleOp
 from migrate.rules.pattern import Pattern
-from migrate.rules.pattern_types import Placed
+from migrate.rules.pattern_types import LocatedPattern
 
 
-def build_move(sources: Sequence[Placed], targets: Sequence[Placed], fields: Record | None = None) -> Move:
-    """A move; `fields` are the other fields of a rule that is more than one line."""
+def build_move(
+    sources: Sequence[LocatedPattern], targets: Sequence[LocatedPattern], fields: FieldValues | None = None
+) -> Move:
+    """Returns a move; `fields` are the other fields of a rule that is a mapping."""
     get = fields.get if fields else lambda _, default=None: default
     return Move(
         sources=_patterns(sources),
@@ -31,8 +33,8 @@ def build_move(sources: Sequence[Placed], targets: Sequence[Placed], fields: Rec
     )
 
 
-def build_drop(fields: Record) -> Drop:
-    """A drop."""
+def build_drop(fields: FieldValues) -> Drop:
+    """Returns a drop rule."""
     return Drop(
         sources=_patterns(fields.get("from")),
         span=_span(fields.get("from")),
@@ -42,8 +44,8 @@ def build_drop(fields: Record) -> Drop:
     )
 
 
-def build_create(fields: Record) -> Create:
-    """A creation."""
+def build_create(fields: FieldValues) -> Create:
+    """Returns a create rule."""
     return Create(
         targets=_patterns(fields.get("to")),
         init=build_init(fields.get("init")),
@@ -53,9 +55,9 @@ def build_create(fields: Record) -> Create:
     )
 
 
-def build_init(value: str | Record) -> Init:
-    """An initial value: a word, a constant or a seed."""
-    if isinstance(value, Record):
+def build_init(value: str | FieldValues) -> Init:
+    """Returns an initial value from a keyword, a constant or a seed."""
+    if isinstance(value, FieldValues):
         if (rng := value.get("rng")) is not None:
             return Init("rng", rng.get("seed"))
         return Init("constant", value.get("constant"))
@@ -63,8 +65,8 @@ def build_init(value: str | Record) -> Init:
     return kinds[value]
 
 
-def misfits(move: Move, targets: Iterable[Placed]) -> Iterator[Diagnostic]:
-    """What does not fit together in a move: names that nothing captures, and `over:` that has nothing to go over."""
+def move_problems(move: Move, targets: Iterable[LocatedPattern]) -> Iterator[Diagnostic]:
+    """Yields the inconsistencies of a move: names that are not captured, and unsuitable values of `over:`."""
     captured = set(move.sources[0].captures).intersection(*(pattern.captures for pattern in move.sources[1:]))
     made = {op.over for op in move.ops if op.over and op.op.role == "extend"}
     for placed in targets:
@@ -75,19 +77,19 @@ def misfits(move: Move, targets: Iterable[Placed]) -> Iterator[Diagnostic]:
             yield from _over(op, op.over, move, captured, made)
 
 
-def misplaced(include: Include, places: Sequence[Placed]) -> Iterator[Diagnostic]:
-    """What keeps places from being put before the patterns of an included file: wildcards without names, which would
-    be counted with those of the file, and names that only one place has.
+def include_problems(include: Include, places: Sequence[LocatedPattern]) -> Iterator[Diagnostic]:
+    """Yields the reasons why places cannot be prepended to the patterns of an included file: unnamed wildcards, which
+    would be numbered together with those of the file, and names that only one of the places uses.
     """
     for placed in places:
         for name in (name for name in placed.pattern.captures if not name.isidentifier()):
-            message = f"`{placed.pattern}` has a wildcard without a name"
-            yield WrongInclude.at(
-                message, span=placed.span_of_name(name), help="give it one in braces, such as `{at:**}`"
+            message = f"`{placed.pattern}` contains a wildcard without a name"
+            yield InvalidInclude.at(
+                message, span=placed.span_of_name(name), help="name it in braces, such as `{at:**}`"
             )
-    for error in include.under.misuses_as_source() if include.under else ():
+    for error in include.under.left_side_errors() if include.under else ():
         span = places[0].node.span_of(places[0].start + error.offset, error.length)
-        yield InvalidPattern.at(f"`{include.under}` cannot be a place of the source: {error}", span=span)
+        yield InvalidPattern.at(f"`under: {include.under}` is invalid: {error}", span=span)
     if include.under and include.to:
         for name in sorted(include.to.names - set(include.under.captures)):
             yield UnboundCapture.at(
@@ -97,12 +99,12 @@ def misplaced(include: Include, places: Sequence[Placed]) -> Iterator[Diagnostic
             )
 
 
-def _uncaptured(name: str, placed: Placed, sources: Sequence[Pattern], captured: set[str]) -> Diagnostic:
+def _uncaptured(name: str, placed: LocatedPattern, sources: Sequence[Pattern], captured: set[str]) -> Diagnostic:
     span = placed.span_of_name(name)
     if not name.isidentifier():
         star = name.rstrip("0123456789")
-        message = f"`{placed.pattern}` has more `{star}` than the left-hand side"
-        return UnboundCapture.at(message, span=span, help="give both sides a name in braces instead")
+        message = f"`{placed.pattern}` contains more `{star}` than the left-hand side"
+        return UnboundCapture.at(message, span=span, help="use a name in braces on both sides instead")
     partly = any(name in pattern.captures for pattern in sources)
     which = "not captured by every pattern of `from`" if partly else "not captured on the left"
     known = ", ".join(f"`{one}`" for one in sorted(captured) if one.isidentifier()) or "nothing"
@@ -110,7 +112,7 @@ def _uncaptured(name: str, placed: Placed, sources: Sequence[Pattern], captured:
         f"`{placed.pattern}` uses `{name}`, which is {which}",
         span=span,
         label=did_you_mean(name, captured),
-        help=f"the left-hand side captures {known}; `split` and `unstack` make new names with `over: {name}`",
+        help=f"the left-hand side captures {known}; `split` and `unstack` create new names with `over: {name}`",
     )
 
 
@@ -120,15 +122,15 @@ def _over(op: RuleOp, over: str, move: Move, captured: set[str], made: set[str])
     if reduces and over not in captured | made:
         problem, near = f"`from` does not capture `{over}`", captured
     elif reduces and any(on_right):
-        problem, near = f"`{over}` still stands in `to`, so that nothing is reduced", set()
+        problem, near = f"`{over}` also appears in `to`, so nothing is reduced", set()
     elif not reduces and over in captured:
-        problem, near = f"`from` captures `{over}` already; a new name is needed", set()
+        problem, near = f"`from` already captures `{over}`; use a new name", set()
     elif not reduces and not all(on_right) and over not in _reduced(move):
         names = {name for target in move.targets for name in target.names}
-        problem, near = f"`{over}` does not stand in `to`", names - captured
+        problem, near = f"`{over}` does not appear in `to`", names - captured
     else:
         return
-    yield WrongOver.at(
+    yield InvalidOver.at(
         f"`{op.op.name}` over `{over}`: {problem}", span=op.over_span or op.span, label=did_you_mean(over, near)
     )
 
@@ -137,12 +139,12 @@ def _reduced(move: Move) -> set[str]:
     return {op.over for op in move.ops if op.over and op.op.role == "reduce"}
 
 
-def _patterns(placed: Iterable[Placed]) -> tuple[Pattern, ...]:
+def _patterns(placed: Iterable[LocatedPattern]) -> tuple[Pattern, ...]:
     return tuple(one.pattern for one in placed)
 
 
-def _span(placed: Sequence[Placed]) -> Span:
-    """The place of a rule: its patterns, as far as they stand on one line."""
+def _span(placed: Sequence[LocatedPattern]) -> Span:
+    """Returns the span of a rule: its patterns up to the end of the first line."""
     first = placed[0].span
     line = [one.span for one in placed if one.span.line == first.line == one.span.end_line]
     return replace(first, end_line=line[-1].end_line, end_column=line[-1].end_column) if line else first

@@ -1,7 +1,7 @@
 """Integer arithmetic inside a pattern's braces: `{i+1}`, `{k//2}`, `{i*4+j}`.
 
-Layers are renumbered when they are fused, grouped or shifted, and nothing but whole numbers is needed for it, so that
-the language is `+ - * // %` over captured names, and an expression can do nothing else.
+Expressions renumber layers that are fused, grouped or shifted. That needs only integers, so the language is limited to
+`+ - * // %` over captured names.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ _OPERATORS: dict[type[ast.operator], Callable[[int, int], int]] = {
     ast.Mod: mod,
 }
 _DIGITS = re.compile(r"[0-9]{1,18}")
-_MAX_LENGTH = 100  # longer ones are no index arithmetic, and deep nesting would exhaust Python's own parser
+_MAX_LENGTH = 100  # enough for index arithmetic; deep nesting would exhaust Python's parser
 
 
 class PatternError(ValueError):
-    """A pattern that cannot be understood, or cannot be filled with what was captured.
+    """A pattern that is invalid, or that the captured values cannot fill.
 
     Attributes:
-      offset: where in the pattern's text, in characters from 0.
-      length: over how many characters; at least 1.
+      offset: the position in the pattern's text, in characters from 0.
+      length: the number of characters concerned; at least 1.
     """
 
     def __init__(self, message: str, offset: int = 0, length: int = 1) -> None:
@@ -40,32 +40,32 @@ class PatternError(ValueError):
 
 @dataclass(frozen=True)
 class Expression:
-    """An integer expression over captured names; make it with `Expression.parse`."""
+    """An integer expression over captured names; created by `Expression.parse`."""
 
     source: str
 
     @classmethod
     def parse(cls, source: str) -> Expression:
-        """Reads an expression.
+        """Parses an expression.
 
         Raises:
-          PatternError: it is more than integers, names and `+ - * // %`, or it names nothing.
+          PatternError: it contains anything besides integers, names and `+ - * // %`, or it contains no name.
         """
         expression = cls(source)
         if not expression.names:
-            raise PatternError(f"`{{{source}}}` names no capture")
+            raise PatternError(f"`{{{source}}}` contains no capture")
         return expression
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """The names that it uses, in the order in which they first stand."""
+        """The names that it uses, in order of first appearance."""
         return tuple(dict.fromkeys(node.id for node in ast.walk(self._tree) if isinstance(node, ast.Name)))
 
     def evaluate(self, values: Mapping[str, object]) -> int:
-        """Its value, 0 or more: key paths have no negative indices.
+        """Returns the value, which is at least 0: key paths have no negative indices.
 
         Raises:
-          PatternError: a captured text is not an integer, the divisor is zero or the result is negative.
+          PatternError: a captured text is not an integer, a divisor is zero, or the result is negative.
           KeyError: a name has no value.
         """
         numbers = {name: self._number(name, values[name]) for name in self.names}
@@ -80,7 +80,9 @@ class Expression:
     @cached_property
     def _tree(self) -> ast.expr:
         if len(self.source) > _MAX_LENGTH:
-            raise PatternError(f"an expression of {len(self.source)} characters is too long; {_MAX_LENGTH} are allowed")
+            raise PatternError(
+                f"an expression of {len(self.source)} characters is too long; the limit is {_MAX_LENGTH}"
+            )
         try:
             tree = ast.parse(self.source.strip(), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -107,7 +109,7 @@ def _check(node: ast.expr, source: str) -> None:
         case ast.Constant(value=int() as value) if not isinstance(value, bool):
             pass
         case _:
-            raise PatternError(f"`{{{source}}}` may hold only names, integers and `+ - * // %`")
+            raise PatternError(f"`{{{source}}}` may contain only names, integers and `+ - * // %`")
 
 
 def _value(node: ast.expr, numbers: Mapping[str, int]) -> int:
@@ -120,7 +122,7 @@ def _value(node: ast.expr, numbers: Mapping[str, int]) -> int:
             return numbers[name]
         case ast.Constant(value=int() as value):
             return value
-    raise AssertionError(node)  # `_check` let nothing else through
+    raise AssertionError(node)  # `_check` rejects all other nodes
 
 
 def _shown(numbers: Mapping[str, int]) -> str:

@@ -1,8 +1,8 @@
-"""What a field of a rule file may hold.
+"""The types of rule-file fields.
 
-A type does two things: it reads a node and says what is wrong with it, and it describes itself as JSON Schema. So the
-loader and `migrate schema` cannot disagree: both go through the tables in `migrate.rules.schema`, which are made of
-these types.
+A type reads a YAML node, reports its mistakes, and describes itself as JSON Schema. The tables in
+`migrate.rules.schema` consist of these types, and both the loader and `migrate schema` use the tables, so that they
+always agree.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, final
 
-from migrate.codes import MissingField, UnknownField, WrongValue
+from migrate.codes import InvalidValue, MissingField, UnknownField
 from migrate.errors import Code, Diagnostic, Span, did_you_mean, nearest
 from migrate.rules.source import ListNode, MapNode, Node, ScalarNode, plain
 
@@ -22,15 +22,15 @@ JsonSchema = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Where:
-    """What a message calls the value that is being read, and the list that findings go to."""
+class ReadContext:
+    """The name of the value being read, for messages, and the list to which findings are added."""
 
     name: str
     findings: list[Diagnostic]
 
-    def inside(self, name: str) -> Where:
-        """The same for a value inside this one."""
-        return Where(name, self.findings)
+    def inside(self, name: str) -> ReadContext:
+        """Returns the context for a value inside this one."""
+        return ReadContext(name, self.findings)
 
     def refuse(
         self, code: type[Code], message: str, span: Span, *, label: str | None = None, help: str | None = None
@@ -39,28 +39,30 @@ class Where:
         self.findings.append(code.at(message, span=span, label=label, help=help))
 
 
-class Type(abc.ABC):
-    """What a value may be. `phrase` completes the sentence "`field` must be …"."""
+class FieldType(abc.ABC):
+    """The type of a value; `phrase` completes the sentence "`field` must be …"."""
 
     @abc.abstractmethod
     def phrase(self) -> str:
-        """What it wants, as the end of a sentence."""
+        """Returns the expected value as the end of a sentence."""
 
     @abc.abstractmethod
-    def read(self, node: Node, where: Where) -> Any:
-        """The value; None after a finding, and then nothing may be built from it."""
+    def read(self, node: Node, context: ReadContext) -> Any:
+        """Returns the value, or None after a finding."""
 
     @abc.abstractmethod
     def json(self) -> JsonSchema:
-        """The JSON Schema of such a value, of draft 7."""
+        """Returns the JSON Schema (draft 7) of the value."""
 
-    def wrong(self, node: Node, where: Where, label: str | None = None) -> None:
+    def reject(self, node: Node, context: ReadContext, label: str | None = None) -> None:
         """Refuses a node that is not of this type."""
-        where.refuse(WrongValue, f"`{where.name}` must be {self.phrase()}, not {shown(node)}", node.span, label=label)
+        context.refuse(
+            InvalidValue, f"`{context.name}` must be {self.phrase()}, not {describe_node(node)}", node.span, label=label
+        )
 
 
-def shown(node: Node) -> str:
-    """A node as a message names it."""
+def describe_node(node: Node) -> str:
+    """Returns a node as text for a message."""
     if isinstance(node, ListNode):
         return f"a list of {len(node.items)}" if node.items else "an empty list"
     if isinstance(node, MapNode):
@@ -78,18 +80,18 @@ def _cropped(text: str) -> str:
 
 @final
 @dataclass(frozen=True)
-class Word(Type):
-    """One of a few words."""
+class ChoiceType(FieldType):
+    """One of several keywords."""
 
     words: tuple[str, ...]
 
     def phrase(self) -> str:
         return " or ".join(f"`{word}`" for word in self.words)
 
-    def read(self, node: Node, where: Where) -> str | None:
+    def read(self, node: Node, context: ReadContext) -> str | None:
         if isinstance(node, ScalarNode) and node.value in self.words:
             return node.text
-        self.wrong(node, where, did_you_mean(node.text, self.words) if isinstance(node, ScalarNode) else None)
+        self.reject(node, context, did_you_mean(node.text, self.words) if isinstance(node, ScalarNode) else None)
         return None
 
     def json(self) -> JsonSchema:
@@ -98,8 +100,8 @@ class Word(Type):
 
 @final
 @dataclass(frozen=True)
-class Str(Type):
-    """Text, where `form` says of which form."""
+class StringType(FieldType):
+    """Text that matches the regular expression `form`."""
 
     form: str = ".*"
     wanted: str = "text"
@@ -107,10 +109,10 @@ class Str(Type):
     def phrase(self) -> str:
         return self.wanted
 
-    def read(self, node: Node, where: Where) -> str | None:
+    def read(self, node: Node, context: ReadContext) -> str | None:
         if isinstance(node, ScalarNode) and isinstance(node.value, str) and re.fullmatch(self.form, node.value):
             return node.value
-        self.wrong(node, where)
+        self.reject(node, context)
         return None
 
     def json(self) -> JsonSchema:
@@ -119,8 +121,8 @@ class Str(Type):
 
 @final
 @dataclass(frozen=True)
-class Scalar(Type):
-    """A scalar of one of the given Python types; `true` is no integer."""
+class ScalarType(FieldType):
+    """A scalar of one of the given Python types; `true` is not an integer."""
 
     kinds: tuple[type, ...]
     wanted: str
@@ -128,10 +130,10 @@ class Scalar(Type):
     def phrase(self) -> str:
         return self.wanted
 
-    def read(self, node: Node, where: Where) -> Any:
+    def read(self, node: Node, context: ReadContext) -> Any:
         if isinstance(node, ScalarNode) and type(node.value) in self.kinds:
             return node.value
-        self.wrong(node, where)
+        self.reject(node, context)
         return None
 
     def json(self) -> JsonSchema:
@@ -140,28 +142,28 @@ class Scalar(Type):
         return {"type": found[0] if len(found) == 1 else found}
 
 
-INT = Scalar((int,), "an integer")
-NUMBER = Scalar((int, float), "a number")
-FLAG = Scalar((bool,), "`true` or `false`")
+INT = ScalarType((int,), "an integer")
+NUMBER = ScalarType((int, float), "a number")
+FLAG = ScalarType((bool,), "`true` or `false`")
 
 
 @final
 @dataclass(frozen=True)
-class ListOf(Type):
-    """A list whose items are of one type; a tuple when read. `count` fixes how many there are."""
+class ListType(FieldType):
+    """A list with items of one type, read as a tuple; `count` fixes its length."""
 
-    item: Type
+    item: FieldType
     wanted: str
     count: int | None = None
 
     def phrase(self) -> str:
         return self.wanted
 
-    def read(self, node: Node, where: Where) -> tuple[Any, ...] | None:
+    def read(self, node: Node, context: ReadContext) -> tuple[Any, ...] | None:
         if not isinstance(node, ListNode) or self.count not in (None, len(node.items)):
-            self.wrong(node, where)
+            self.reject(node, context)
             return None
-        return tuple(self.item.read(item, where) for item in node.items)
+        return tuple(self.item.read(item, context) for item in node.items)
 
     def json(self) -> JsonSchema:
         bounds = {} if self.count is None else {"minItems": self.count, "maxItems": self.count}
@@ -170,21 +172,21 @@ class ListOf(Type):
 
 @final
 @dataclass(frozen=True)
-class OneOrMany(Type):
-    """A value, or a list of one or more; always a tuple when read."""
+class OneOrManyType(FieldType):
+    """A value or a nonempty list of values; always read as a tuple."""
 
-    item: Type
+    item: FieldType
 
     def phrase(self) -> str:
-        return f"{self.item.phrase()}, or a list of such"
+        return f"{self.item.phrase()}, or a list of these"
 
-    def read(self, node: Node, where: Where) -> tuple[Any, ...] | None:
+    def read(self, node: Node, context: ReadContext) -> tuple[Any, ...] | None:
         if not isinstance(node, ListNode):
-            return (self.item.read(node, where),)
+            return (self.item.read(node, context),)
         if not node.items:
-            self.wrong(node, where)
+            self.reject(node, context)
             return None
-        return tuple(self.item.read(item, where) for item in node.items)
+        return tuple(self.item.read(item, context) for item in node.items)
 
     def json(self) -> JsonSchema:
         item = self.item.json()
@@ -193,16 +195,16 @@ class OneOrMany(Type):
 
 @final
 @dataclass(frozen=True)
-class Sizes(Type):
-    """A mapping of names to integers; a tuple of pairs when read."""
+class SizesType(FieldType):
+    """A mapping of names to integers, read as a tuple of pairs."""
 
     def phrase(self) -> str:
         return "a mapping of names to integers"
 
-    def read(self, node: Node, where: Where) -> tuple[tuple[str, int], ...] | None:
+    def read(self, node: Node, context: ReadContext) -> tuple[tuple[str, int], ...] | None:
         if isinstance(node, MapNode):
-            return tuple((key.text, INT.read(value, where.inside(key.text))) for key, value in node.entries)
-        self.wrong(node, where)
+            return tuple((key.text, INT.read(value, context.inside(key.text))) for key, value in node.entries)
+        self.reject(node, context)
         return None
 
     def json(self) -> JsonSchema:
@@ -211,16 +213,16 @@ class Sizes(Type):
 
 @final
 @dataclass(frozen=True)
-class PlainMap(Type):
-    """A mapping of anything."""
+class AnyMappingType(FieldType):
+    """A mapping with arbitrary content."""
 
     def phrase(self) -> str:
         return "a mapping"
 
-    def read(self, node: Node, where: Where) -> dict[str, Any] | None:
+    def read(self, node: Node, context: ReadContext) -> dict[str, Any] | None:
         if isinstance(node, MapNode):
             return dict(plain(node))
-        self.wrong(node, where)
+        self.reject(node, context)
         return None
 
     def json(self) -> JsonSchema:
@@ -232,31 +234,31 @@ class Field:
     """A field of a mapping."""
 
     name: str
-    type: Type
+    type: FieldType
     doc: str
     required: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """A mapping that was read: values and nodes of the fields that it has."""
+class FieldValues:
+    """The field values of a mapping, and its node."""
 
     node: MapNode
     values: Mapping[str, Any] = field(default_factory=dict)
 
     def get(self, name: str, default: Any = None) -> Any:
-        """The value of a field, or the default when it is not there."""
+        """Returns the value of a field, or the default if the field is absent."""
         return self.values.get(name, default)
 
 
 @final
 @dataclass(frozen=True)
-class Struct(Type):
+class MappingType(FieldType):
     """A mapping with known fields.
 
     Attributes:
-      title: what messages call it, such as "a `create` rule".
-      unknown, missing: the codes for a field too many and a field too few.
+      title: its name in messages, such as "a `create` rule".
+      unknown, missing: the diagnostics for unknown and for missing fields.
     """
 
     title: str
@@ -269,40 +271,42 @@ class Struct(Type):
 
     @cached_property
     def by_name(self) -> Mapping[str, Field]:
-        """The fields by their names."""
+        """The fields by name."""
         return {one.name: one for one in self.fields}
 
-    def read(self, node: Node, where: Where) -> Record | None:
+    def read(self, node: Node, context: ReadContext) -> FieldValues | None:
         if not isinstance(node, MapNode):
-            self.wrong(node, where)
+            self.reject(node, context)
             return None
-        strangers = [key for key, _ in node.entries if key.text not in self.by_name]
-        for key in strangers:
-            self._refuse_stranger(key, where)
-        self._refuse_gaps(node, strangers, where)
-        return Record(node, dict(self._values(node, where)))
+        unknown_keys = [key for key, _ in node.entries if key.text not in self.by_name]
+        for key in unknown_keys:
+            self._refuse_unknown(key, context)
+        self._refuse_missing(node, unknown_keys, context)
+        return FieldValues(node, dict(self._values(node, context)))
 
-    def _values(self, node: MapNode, where: Where) -> Iterable[tuple[str, Any]]:
+    def _values(self, node: MapNode, context: ReadContext) -> Iterable[tuple[str, Any]]:
         for key, value in node.entries:
             if key.text in self.by_name:
-                yield key.text, self.by_name[key.text].type.read(value, where.inside(key.text))
+                yield key.text, self.by_name[key.text].type.read(value, context.inside(key.text))
 
-    def _refuse_stranger(self, key: ScalarNode, where: Where) -> None:
+    def _refuse_unknown(self, key: ScalarNode, context: ReadContext) -> None:
         message = f"{self.title} has no field `{_cropped(key.text)}`"
-        where.refuse(self.unknown, message, key.span, label=did_you_mean(key.text, self.by_name), help=self._listing)
+        context.refuse(self.unknown, message, key.span, label=did_you_mean(key.text, self.by_name), help=self._listing)
 
-    def _refuse_gaps(self, node: MapNode, strangers: Sequence[ScalarNode], where: Where) -> None:
-        """A required field that is misspelled was reported already, as a stranger."""
-        meant = {nearest(key.text, self.by_name) for key in strangers}
+    def _refuse_missing(self, node: MapNode, unknown_keys: Sequence[ScalarNode], context: ReadContext) -> None:
+        """Reports missing fields, except misspelled ones, which were already reported as unknown."""
+        meant = {nearest(key.text, self.by_name) for key in unknown_keys}
         present = {key.text for key, _ in node.entries}
         for one in self.fields:
             if one.required and one.name not in present | meant:
-                where.refuse(self.missing, f"{self.title} needs a field `{one.name}`", head(node), help=self._listing)
+                context.refuse(
+                    self.missing, f"{self.title} needs the field `{one.name}`", head_span(node), help=self._listing
+                )
 
     @property
     def _listing(self) -> str:
         names = ", ".join(f"`{name}`" for name in self.by_name)
-        return f"its fields: {names}" if names else "it has no fields; write its name alone"
+        return f"its fields: {names}" if names else "it has no fields; write only its name"
 
     def json(self) -> JsonSchema:
         required = [one.name for one in self.fields if one.required]
@@ -314,6 +318,6 @@ class Struct(Type):
         }
 
 
-def head(node: Node) -> Span:
-    """The place of a node, of a mapping its first key: a caret under a whole block would say nothing."""
+def head_span(node: Node) -> Span:
+    """Returns the span of a node; of the first key for a mapping, because a caret under a whole block is no help."""
     return node.entries[0][0].span if isinstance(node, MapNode) and node.entries else node.span

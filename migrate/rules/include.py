@@ -1,8 +1,7 @@
-"""The rules of an included file, put under a place of the source and to a place of the target.
+"""Moves the rules of an included file below a place in the source and a place in the target.
 
-Patterns are put together as text, so that what stands in a rule means the same wherever the file is included; a rule
-keeps its place in its own file. Names in the two places reach into every pattern, and therefore must be new to the
-file.
+Patterns are joined as text, so that a rule means the same wherever its file is included; a rule keeps its location in
+its own file. Names in the two places apply to every pattern, so the included file must not use them.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from migrate.codes import WrongInclude
+from migrate.codes import InvalidInclude
 from migrate.errors import Diagnostic
 from migrate.rules.model import Create, Drop, Include, Move, Rule
 from migrate.rules.pattern import Pattern, PatternError
@@ -19,7 +18,7 @@ ROOT = Pattern.parse(".")
 
 
 def place_rules(include: Include, rules: Iterable[Rule], findings: list[Diagnostic]) -> tuple[Rule, ...]:
-    """Rules as they are where they are included; what does not fit is added to the findings."""
+    """Returns the rules with their patterns below the places of the include; problems are added to `findings`."""
     under, to = include.under or ROOT, include.to or ROOT
     if under == to == ROOT:
         return tuple(rules)
@@ -33,14 +32,16 @@ def _placed(
     for rule in rules:
         clash = _clash(rule, taken)
         if clash:
-            message = f"`{clash}` names something in `{include.file}` as well, at {rule.span}"
-            findings.append(WrongInclude.at(message, span=include.span, help="call it otherwise in `under` and `to`"))
+            message = f"`{include.file}` also uses the name `{clash}`, at {rule.span}"
+            findings.append(
+                InvalidInclude.at(message, span=include.span, help="choose another name in `under` and `to`")
+            )
             return
         try:
             yield _rule(rule, under, to)
         except PatternError as error:
-            message = f"the rule at {rule.span} cannot be put there: {error}"
-            findings.append(WrongInclude.at(message, span=include.span))
+            message = f"the rule at {rule.span} cannot be included here: {error}"
+            findings.append(InvalidInclude.at(message, span=include.span))
 
 
 def _patterns(rule: Rule) -> Iterator[Pattern]:
@@ -58,23 +59,23 @@ def _clash(rule: Rule, taken: frozenset[str]) -> str | None:
 
 def _rule(rule: Rule, under: Pattern, to: Pattern) -> Rule:
     if isinstance(rule, Create):
-        return replace(rule, targets=_matched(rule.targets, to), excepts=_matched(rule.excepts, to))
-    sources, excepts = _matched(rule.sources, under), _matched(rule.excepts, under)
+        return replace(rule, targets=_sources_below(rule.targets, to), excepts=_sources_below(rule.excepts, to))
+    sources, excepts = _sources_below(rule.sources, under), _sources_below(rule.excepts, under)
     if isinstance(rule, Move):
         targets = tuple(pattern.below(to) for pattern in rule.targets)
         return replace(rule, sources=sources, targets=targets, excepts=excepts)
     return replace(rule, sources=sources, excepts=excepts)
 
 
-def _matched(patterns: Iterable[Pattern], place: Pattern) -> tuple[Pattern, ...]:
-    """Patterns below a place, checked for what only a pattern that is filled may have."""
-    return tuple(_one_matched(pattern, place) for pattern in patterns)
+def _sources_below(patterns: Iterable[Pattern], place: Pattern) -> tuple[Pattern, ...]:
+    """Returns source patterns below a place, and checks that they are still valid on the left."""
+    return tuple(_source_below(pattern, place) for pattern in patterns)
 
 
-def _one_matched(pattern: Pattern, place: Pattern) -> Pattern:
+def _source_below(pattern: Pattern, place: Pattern) -> Pattern:
     if pattern.is_regex and place != ROOT:
-        raise PatternError("a regular expression is for whole key paths")
+        raise PatternError("a regular expression matches whole key paths only")
     placed = pattern.below(place)
-    for misuse in placed.misuses_as_source():
-        raise misuse
+    for error in placed.left_side_errors():
+        raise error
     return placed

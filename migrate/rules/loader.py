@@ -1,4 +1,4 @@
-"""A rule file, with what it includes, becomes a `RuleSet`, or every mistake in it becomes a diagnostic."""
+"""Loads a rule file and the files that it includes into a `RuleSet`, or reports all their mistakes as diagnostics."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from migrate.codes import MissingField, UnsupportedRuleVersion, WrongInclude
+from migrate.codes import InvalidInclude, MissingField, UnsupportedRuleVersion
 from migrate.errors import Diagnostic, RuleFileError, Span
-from migrate.rules.field_types import Record, Where, shown
+from migrate.rules.field_types import FieldValues, ReadContext, describe_node
 from migrate.rules.files import MAX_BYTES, RuleFile, bundled_names, decode, find, read
 from migrate.rules.include import place_rules
 from migrate.rules.model import Guard, Include, Rule, RuleSet, Target
@@ -21,17 +21,17 @@ from migrate.rules.source import MapNode, Node, ScalarNode, compose
 __all__ = ["MAX_BYTES", "bundled_names", "load_rules", "parse_rules"]
 
 MAX_INCLUDES = 1000
-"""How many files one rule file may include, through others or not."""
+"""The maximum number of files that a rule file includes, directly or indirectly."""
 
 
 def load_rules(path: str | os.PathLike[str]) -> RuleSet:
-    """Reads a rule file and what it includes.
+    """Reads a rule file and the files that it includes.
 
     Args:
-      path: a file, or the name of a bundled rule file (such as `portable`) when there is no file of that name.
+      path: a file, or the name of a bundled rule file (such as `portable`) if no such file exists.
 
     Raises:
-      RuleFileError: with every mistake in the files.
+      RuleFileError: the files have mistakes; carries all of them.
     """
     file = find(os.fspath(path))
     content = read(file)
@@ -39,27 +39,27 @@ def load_rules(path: str | os.PathLike[str]) -> RuleSet:
 
 
 def parse_rules(text: str, path: str) -> RuleSet:
-    """Reads the text of a rule file; `path` is what diagnostics call it, and where relative includes start.
+    """Reads the text of a rule file; `path` is its name in diagnostics and the base of relative includes.
 
     Raises:
-      RuleFileError: with every mistake in the text.
+      RuleFileError: the text has mistakes; carries all of them.
     """
     return _load(RuleFile(path, Path(path)), text, text.encode("utf-8", "surrogatepass"))
 
 
 def _load(file: RuleFile, text: str, content: bytes) -> RuleSet:
-    load = _Load()
-    part = load.part(file, text, content)
-    if load.findings or part is None:
-        raise RuleFileError(*load.findings)
+    loader = _Loader()
+    part = loader.load(file, text, content)
+    if loader.findings or part is None:
+        raise RuleFileError(*loader.findings)
     return _rule_set(part, file.name, text)
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
-    """A file that was read: its fields, its rules after those that it includes, and the digest of all of them."""
+class _LoadedFile:
+    """A file that was read: its fields, the included rules followed by its own, and the digest of all these files."""
 
-    record: Record
+    record: FieldValues
     rules: tuple[Rule, ...]
     digest: str
 
@@ -68,21 +68,21 @@ _Place = tuple[Pattern | None, Pattern | None]
 
 
 @dataclass
-class _Load:
-    """The reading of one rule file and of everything that it includes."""
+class _Loader:
+    """The state of loading one rule file and the files that it includes."""
 
     findings: list[Diagnostic] = field(default_factory=list)
     open: list[str] = field(default_factory=list)
-    """The files from the first one to the one that is being read, as real paths."""
+    """The real paths of the files being read, from the first file to the current one."""
     places: list[_Place] = field(default_factory=list)
-    """The places of the includes that led to it."""
+    """The places of the includes that led to the current file."""
     included: dict[tuple[str | _Place, ...], Include] = field(default_factory=dict)
 
-    def part(self, file: RuleFile, text: str, content: bytes) -> _Part | None:
-        """A file's part; None after a finding."""
+    def load(self, file: RuleFile, text: str, content: bytes) -> _LoadedFile | None:
+        """Returns the loaded file; None after a finding."""
         node, findings = compose(text, file.name)
         root = _root(node, file.name, findings)
-        record = FILE.read(root, Where("rules", findings)) if root is not None else None
+        record = FILE.read(root, ReadContext("rules", findings)) if root is not None else None
         self.findings += sorted(findings, key=_position)
         if findings or record is None:
             return None
@@ -91,10 +91,10 @@ class _Load:
         self.open.pop()
         above = [part for part in parts if part is not None]
         rules = (*(rule for part in above for rule in part.rules), *record.get("rules"))
-        return _Part(record, rules, _digest(content, [part.digest for part in above]))
+        return _LoadedFile(record, rules, _digest(content, [part.digest for part in above]))
 
-    def _include(self, include: Include, within: RuleFile) -> _Part | None:
-        """The part of an included file, put where it belongs; None after a finding."""
+    def _include(self, include: Include, within: RuleFile) -> _LoadedFile | None:
+        """Returns an included file with its rules moved below their places; None after a finding."""
         try:
             file = find(include.file, within)
             self._refuse_repeated(include, os.path.realpath(file.place))
@@ -104,43 +104,49 @@ class _Load:
             self.findings += [_at(one, include) for one in error.diagnostics]
             return None
         self.places.append((include.under, include.to))
-        part = self.part(file, text, content)
+        part = self.load(file, text, content)
         self.places.pop()
         if part is None:
             return None
-        self.findings += _decisions(part.record, file, include)
-        return _Part(part.record, place_rules(include, part.rules, self.findings), part.digest)
+        self.findings += _forbidden_fields(part.record, file, include)
+        return _LoadedFile(part.record, place_rules(include, part.rules, self.findings), part.digest)
 
     def _refuse_repeated(self, include: Include, place: str) -> None:
-        """Refuses a file that is being read or was read for the same place, and more files than anybody means."""
+        """Refuses a file that includes itself, a second include at the same place, and too many files."""
         if place in self.open:
             circle = " → ".join(f"`{Path(one).stem}`" for one in [*self.open[self.open.index(place) :], place])
-            raise RuleFileError(WrongInclude.at(f"`{include.file}` would include itself: {circle}", span=include.span))
+            raise RuleFileError(InvalidInclude.at(f"`{include.file}` includes itself: {circle}", span=include.span))
         key: tuple[str | _Place, ...] = (place, *self.places, (include.under, include.to))
         first = self.included.setdefault(key, include)
         if first is not include:
-            message = f"`{include.file}` is included twice at one place"
-            label = f"the other time at {first.span}"
-            raise RuleFileError(WrongInclude.at(message, span=include.span, label=label, help="remove one of the two"))
+            message = f"`{include.file}` is included twice at the same place"
+            label = f"first included at {first.span}"
+            raise RuleFileError(
+                InvalidInclude.at(message, span=include.span, label=label, help="remove one of the two includes")
+            )
         if len(self.included) > MAX_INCLUDES:
-            raise RuleFileError(WrongInclude.at(f"more than {MAX_INCLUDES} files are included", span=include.span))
+            raise RuleFileError(InvalidInclude.at(f"more than {MAX_INCLUDES} files are included", span=include.span))
 
 
 def _at(diagnostic: Diagnostic, include: Include) -> Diagnostic:
-    """A finding about a file that cannot be read, at the place that names it unless it has one in the file."""
+    """Returns a finding about an unreadable file, located at the include unless it has a location in that file."""
     return diagnostic if diagnostic.span else replace(diagnostic, span=include.span)
 
 
-def _decisions(record: Record, file: RuleFile, include: Include) -> list[Diagnostic]:
-    """Findings about fields that only the file that is applied can have."""
+def _forbidden_fields(record: FieldValues, file: RuleFile, include: Include) -> list[Diagnostic]:
+    """Returns findings about fields that only the applied file may set."""
     names = [name for name in ("source", "target", "follow", "unmatched") if record.get(name) is not None]
-    said = ", ".join(f"`{name}`" for name in names)
-    cure = "an included file gives its rules; write the fields into the file that includes it"
-    return [WrongInclude.at(f"`{file.name}` says {said}", span=include.span, help=cure)] if names else []
+    fields = ", ".join(f"`{name}`" for name in names)
+    cure = "only the rules of an included file are used; move the fields to the including file"
+    return (
+        [InvalidInclude.at(f"the included file `{file.name}` sets {fields}", span=include.span, help=cure)]
+        if names
+        else []
+    )
 
 
 def _digest(content: bytes, included: Sequence[str]) -> str:
-    """The digest of a file alone, or together with those of the files that it includes."""
+    """Returns the digest of a file, combined with those of the files that it includes."""
     own = hashlib.sha256(content)
     if included:
         own = hashlib.sha256("\n".join((own.hexdigest(), *included)).encode())
@@ -148,22 +154,20 @@ def _digest(content: bytes, included: Sequence[str]) -> str:
 
 
 def _root(node: Node | None, path: str, findings: list[Diagnostic]) -> MapNode | None:
-    """The root when it is a rule file of a known version; other versions may mean other things by every field."""
+    """Returns the root mapping of a rule file of a known version, or None; fields of other versions are not checked."""
     start = Span(path, 1, 1, 1, 2)
     if node is None:
         if not findings:
-            findings.append(
-                MissingField.at("the rule file is empty", span=start, help="a rule file begins with `migrate: 1`")
-            )
+            findings.append(MissingField.at("the rule file is empty", span=start, help="begin it with `migrate: 1`"))
         return None
     if not isinstance(node, MapNode):
-        message = f"a rule file is a mapping that begins with `migrate: 1`, not {shown(node)}"
+        message = f"a rule file must be a mapping that begins with `migrate: 1`, not {describe_node(node)}"
         findings.append(MissingField.at(message, span=node.span))
         return None
     version = node.get("migrate")
     if version is None or (isinstance(version, ScalarNode) and version.value == VERSION):
         return node
-    message = f"`migrate` must be {VERSION}, the only version of the rule language so far, not {shown(version)}"
+    message = f"`migrate` must be {VERSION}, the only version of the rule language, not {describe_node(version)}"
     findings.append(UnsupportedRuleVersion.at(message, span=version.span))
     return None
 
@@ -172,11 +176,11 @@ def _position(diagnostic: Diagnostic) -> tuple[int, int]:
     return (diagnostic.span.line, diagnostic.span.column) if diagnostic.span else (0, 0)
 
 
-def _rule_set(part: _Part, path: str, text: str) -> RuleSet:
+def _rule_set(part: _LoadedFile, path: str, text: str) -> RuleSet:
     record = part.record
     spans = {key.text: key.span for key, _ in record.node.entries}
     guard, target, unmatched = (record.get(name) for name in ("source", "target", "unmatched"))
-    empty = Record(record.node)
+    empty = FieldValues(record.node)
     return RuleSet(
         path=path,
         digest=part.digest,

@@ -1,7 +1,7 @@
-"""How a pattern finds key paths: one compiled regular expression, behind checks that turn most key paths away first.
+"""Matches patterns to key paths with one compiled regular expression, after fast checks that reject most key paths.
 
-A large checkpoint has ten thousand leaves and a long rule file hundreds of patterns, so that most of the work is to say
-no. Where a text can be divided in several ways, an earlier wildcard takes as much as it can.
+A large checkpoint has ten thousand leaves and a long rule file hundreds of patterns, so most comparisons fail. If a
+text can be divided in several ways, an earlier wildcard takes as much as possible.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from functools import cached_property
 from itertools import takewhile
 
 from migrate.rules.expression import PatternError
-from migrate.rules.syntax import Capture, Computed, Part, Segment, Text, is_rest
+from migrate.rules.syntax import Capture, Computed, LiteralText, Part, Segment, is_rest
 from migrate.tree import KeyPath, format_path, parse_path
 
 Bindings = Mapping[str, str | KeyPath]
-"""What a match captured, from left to right: text inside a segment, or for `**` a tuple of whole segments."""
+"""The captures of a match, from left to right: text inside a segment, or a tuple of whole segments for `**`."""
 
 Matcher = Callable[[KeyPath], Bindings | None]
 
-_END = "\0"  # ends every segment; no key that anything writes holds it, and a key that does is matched by no wildcard
+_END = "\0"  # ends every segment; no real key contains it, and wildcards match no key that does
 
 
 def segment_matcher(segments: Sequence[Segment]) -> Matcher:
-    """A matcher for parsed segments."""
+    """Returns a matcher for parsed segments."""
     if all(_literal(segment) is not None for segment in segments):
         literal = tuple(_literal(segment) or "" for segment in segments)
         return lambda path: {} if path == literal else None
@@ -32,7 +32,7 @@ def segment_matcher(segments: Sequence[Segment]) -> Matcher:
 
 
 class _SegmentMatcher:
-    """Compares length, literal beginning and literal end before the regular expression sees a key path."""
+    """Compares length, literal prefix and literal suffix before it runs the regular expression."""
 
     def __init__(self, segments: Sequence[Segment]) -> None:
         self._prefix = _literals(segments)
@@ -44,7 +44,7 @@ class _SegmentMatcher:
 
     @cached_property
     def _regex(self) -> re.Pattern[str]:
-        """Compiled when it is first needed: most patterns of a long rule file are filled and never matched."""
+        """The regular expression, compiled on first use: patterns of targets are filled and never matched."""
         return re.compile(self._expression, re.DOTALL)
 
     def __call__(self, path: KeyPath) -> Bindings | None:
@@ -69,7 +69,7 @@ class _SegmentMatcher:
 
 
 def _agrees(part: Computed, text: str, bindings: Bindings) -> bool:
-    """Whether an expression has the value that stands in the key path; one with unknown names may have any."""
+    """Whether an expression equals the text in the key path; always true if it uses unknown names."""
     if not bindings.keys() >= set(part.expression.names):
         return True
     try:
@@ -79,7 +79,7 @@ def _agrees(part: Computed, text: str, bindings: Bindings) -> bool:
 
 
 class _Compiler:
-    """Turns segments into the source of one regular expression, in which every segment ends with `_END`."""
+    """Translates segments to the source of one regular expression, in which every segment ends with `_END`."""
 
     def __init__(self) -> None:
         self.groups: list[Capture | Computed] = []
@@ -92,7 +92,7 @@ class _Compiler:
         return f"(?!{_END}){body}{_END}"
 
     def _part(self, part: Part) -> str:
-        if isinstance(part, Text):
+        if isinstance(part, LiteralText):
             return re.escape(part.text)
         if isinstance(part, Capture) and part.name in self._numbers:
             return f"(?:\\{self._numbers[part.name]})"
@@ -120,7 +120,7 @@ def _body(part: Capture | Computed) -> str:
 
 def _literal(segment: Segment) -> str | None:
     part = segment[0]
-    return part.text if isinstance(part, Text) and len(segment) == 1 else None
+    return part.text if isinstance(part, LiteralText) and len(segment) == 1 else None
 
 
 def _literals(segments: Sequence[Segment]) -> KeyPath:
@@ -128,18 +128,18 @@ def _literals(segments: Sequence[Segment]) -> KeyPath:
 
 
 def regex_matcher(text: str) -> tuple[Matcher, tuple[str, ...]]:
-    """A matcher for a regular expression over the whole key path as `format_path` prints it, and its groups' names.
+    """Returns a matcher for a regular expression over the whole text of a key path, and the names of its groups.
 
-    A group may span several segments; it then binds a tuple of them, and nothing at all is the empty tuple.
+    A group that spans several segments captures a tuple of them; a group without text captures the empty tuple.
 
     Raises:
-      PatternError: it is no regular expression.
+      PatternError: it is not a valid regular expression.
     """
     try:
         regex = re.compile(text)
     except (re.error, RecursionError, OverflowError) as error:
         offset = getattr(error, "pos", None) or 0
-        raise PatternError(f"this is no regular expression: {error}", offset) from None
+        raise PatternError(f"invalid regular expression: {error}", offset) from None
 
     def match(path: KeyPath) -> Bindings | None:
         found = regex.fullmatch(format_path(path))
@@ -153,7 +153,7 @@ def regex_matcher(text: str) -> tuple[Matcher, tuple[str, ...]]:
 def _captured(text: str | None) -> str | KeyPath:
     if not text:
         return ()
-    if text == ".":  # inside a longer key path this is a key; `parse_path` would take it for the root
+    if text == ".":  # a key inside a longer path, which `parse_path` would read as the root
         return text
     segments = parse_path(text)
     inner = segments[not segments[0] : len(segments) - (not segments[-1])]

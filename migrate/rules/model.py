@@ -1,4 +1,4 @@
-"""A rule file as values: what the loader makes and the planner reads."""
+"""The data model of a rule file, which the loader creates and the planner reads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ InitKind = Literal["zeros", "ones", "constant", "rng", "template"]
 
 @dataclass(frozen=True, slots=True)
 class RuleOp:
-    """An op in a rule's list; `over` names the capture that it reduces or extends over, and stands at `over_span`."""
+    """An op in a rule's list; `over` is the capture that it reduces or extends over, located at `over_span`."""
 
     op: Op
     over: str | None
@@ -26,7 +26,7 @@ class RuleOp:
 
 @dataclass(frozen=True, slots=True)
 class Init:
-    """How a created leaf gets its value: `value` is the constant or the seed."""
+    """The initial value of a created leaf; `value` is the constant or the seed."""
 
     kind: InitKind
     value: int | float | bool | None = None
@@ -34,11 +34,11 @@ class Init:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Sources go to targets through ops; without ops it is a rename.
+    """A rule that moves sources to targets through ops; a rename if there are no ops.
 
     Attributes:
-      moments: what becomes of the optimizer's moments of these params. `follow` said outright carries them over where
-        they are exact but the optimizer is not blind to how tensors are cut; None does not.
+      moments: the treatment of these params' optimizer moments. None moves them unless the optimizer depends on the
+        division into tensors; an explicit `follow` moves them in that case too; `reset` initializes them again.
     """
 
     sources: tuple[Pattern, ...]
@@ -51,13 +51,13 @@ class Move:
 
     @property
     def reset_moments(self) -> bool:
-        """Whether the moments start anew."""
+        """Whether the moments are initialized again."""
         return self.moments == "reset"
 
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """Sources are left behind; with `assert_zero` only if every value is zero."""
+    """A rule that drops sources; with `assert_zero` only if all their values are zero."""
 
     sources: tuple[Pattern, ...]
     span: Span
@@ -68,7 +68,7 @@ class Drop:
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """Target leaves that have no source."""
+    """A rule that creates target leaves without a source."""
 
     targets: tuple[Pattern, ...]
     init: Init
@@ -82,7 +82,7 @@ Rule = Move | Drop | Create
 
 @dataclass(frozen=True, slots=True)
 class Include:
-    """Another rule file whose rules are taken over, and the places of source and target that they are meant for."""
+    """A reference to another rule file whose rules are used below a place in the source and a place in the target."""
 
     file: str
     span: Span
@@ -92,7 +92,7 @@ class Include:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """What the source must be: compared with the checkpoint's metadata and tree before planning."""
+    """The requirements for the source, compared with the checkpoint's metadata and tree before planning."""
 
     model: str | None = None
     version: int | str | None = None
@@ -103,7 +103,7 @@ class Guard:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What the rules lead to."""
+    """The target of the rules: model, template and layout."""
 
     model: str | None = None
     version: int | str | None = None
@@ -120,12 +120,12 @@ class RuleSet:
 
     Attributes:
       path: the file as the user named it.
-      digest: `sha256:` of the file's bytes and of those that it includes; recorded in what the rules produce.
+      digest: `sha256:` of the bytes of the file and its includes; recorded in the metadata of the new checkpoint.
       follow: whether optimizer moments follow their params.
-      unmatched_source: what becomes of a source leaf that no rule names and the target does not have.
-      unmatched_target: what becomes of a target leaf that nothing fills.
+      unmatched_source: the treatment of source leaves that no rule names and the target lacks.
+      unmatched_target: the treatment of target leaves that no rule fills.
       text: the source text, for excerpts in diagnostics.
-      probe: the function that compares outputs of the old model and the new one, `module:function`.
+      probe: the function that compares outputs of the old and the new model, as `module:function`.
     """
 
     path: str
@@ -142,5 +142,5 @@ class RuleSet:
 
     @property
     def runs_code(self) -> bool:
-        """Whether a rule calls code that the file names; a probe is no rule."""
+        """Whether a rule calls a function that the file names; a probe does not count."""
         return any(rule_op.op.runs_code for rule in self.rules if isinstance(rule, Move) for rule_op in rule.ops)

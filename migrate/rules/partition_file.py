@@ -1,7 +1,7 @@
-"""A partition file: which leaves are split over which axes of a mesh.
+"""Partition files, which assign partition specs to leaves.
 
-A YAML list of `pattern: spec`, read from top to bottom; the first pattern that matches a leaf decides. A spec has one
-entry per dimension: null, an axis of the mesh, or a list of axes.
+A partition file is a YAML list of `pattern: spec`; the first pattern that matches a leaf applies. A spec has one entry
+per dimension: null, an axis of the mesh, or a list of axes.
 
     - "**/attn/*/kernel": [null, model]
     - "**/embedding": [[data, model], null]
@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from migrate.codes import UnreadableRuleFile, UnsupportedYaml, WrongValue
+from migrate.codes import InvalidValue, UnreadableRuleFile, UnsupportedYaml
 from migrate.errors import Diagnostic, RuleFileError, Span
-from migrate.rules.field_types import Where
+from migrate.rules.field_types import ReadContext
 from migrate.rules.pattern import Pattern
 from migrate.rules.pattern_types import read_source
 from migrate.rules.source import ListNode, MapNode, Node, ScalarNode, compose
@@ -26,12 +26,12 @@ from migrate.tree import KeyPath
 
 Spec = tuple[tuple[str, ...] | None, ...]
 
-_FORM = 'write a list of `- pattern: [axes of each dimension]`, for example `- "**/kernel": [null, model]`'
+_FORM = 'write a list of `- pattern: [axis of each dimension]`, for example `- "**/kernel": [null, model]`'
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
-    """One line of a partition file: leaves that match are split as `spec` says."""
+class PartitionEntry:
+    """One line of a partition file: the partition spec of the leaves that match the pattern."""
 
     pattern: Pattern
     spec: Spec
@@ -40,22 +40,22 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """A partition file; the first split that matches a leaf decides."""
+    """A partition file; the first entry that matches a leaf applies."""
 
     path: str
-    splits: tuple[Split, ...]
+    entries: tuple[PartitionEntry, ...]
     text: str = ""
 
-    def find(self, path: KeyPath) -> Split | None:
-        """The split that decides about a leaf, or None."""
-        return next((split for split in self.splits if split.pattern.match(path) is not None), None)
+    def find(self, path: KeyPath) -> PartitionEntry | None:
+        """Returns the entry that applies to a leaf, or None."""
+        return next((entry for entry in self.entries if entry.pattern.match(path) is not None), None)
 
 
 def load_partition(path: str | os.PathLike[str]) -> Partition:
     """Reads a partition file.
 
     Raises:
-      RuleFileError: with every mistake in the file.
+      RuleFileError: the file has mistakes; carries all of them.
     """
     name = os.fspath(path)
     try:
@@ -64,21 +64,21 @@ def load_partition(path: str | os.PathLike[str]) -> Partition:
         reason = getattr(error, "strerror", None) or str(error)
         raise RuleFileError(UnreadableRuleFile.at(f"`{name}` cannot be read: {reason}")) from None
     root, findings = compose(text, name)
-    splits = [] if findings else list(_splits(root, name, findings))
+    entries = [] if findings else list(_entries(root, name, findings))
     if findings:
         raise RuleFileError(*findings)
-    return Partition(name, tuple(splits), text)
+    return Partition(name, tuple(entries), text)
 
 
-def _splits(root: Node | None, name: str, findings: list[Diagnostic]) -> Iterator[Split]:
+def _entries(root: Node | None, name: str, findings: list[Diagnostic]) -> Iterator[PartitionEntry]:
     for key, value in _lines(root, name, findings):
-        placed, spec = read_source(key, key.text, 0, Where("pattern", findings)), _spec(value, findings)
+        placed, spec = read_source(key, key.text, 0, ReadContext("pattern", findings)), _spec(value, findings)
         if placed is not None and spec is not None:
-            yield Split(placed.pattern, spec, key.span)
+            yield PartitionEntry(placed.pattern, spec, key.span)
 
 
 def _lines(root: Node | None, name: str, findings: list[Diagnostic]) -> Iterator[tuple[ScalarNode, Node]]:
-    """The lines of the file; one mapping of all patterns, in its order, is as good as a list."""
+    """Yields pattern and spec of each line; the file may also be one mapping, in the order of its keys."""
     if isinstance(root, MapNode):
         yield from root.entries
     elif isinstance(root, ListNode):
@@ -86,26 +86,29 @@ def _lines(root: Node | None, name: str, findings: list[Diagnostic]) -> Iterator
             if isinstance(item, MapNode):
                 yield from item.entries
             else:
-                findings.append(WrongValue.at("this is not a pattern with a spec", span=item.span, help=_FORM))
+                findings.append(InvalidValue.at("this item is not `pattern: spec`", span=item.span, help=_FORM))
     else:
         span = root.span if root else Span(name, 1, 1, 1, 2)
-        findings.append(UnsupportedYaml.at("this is not a partition file", span=span, help=_FORM))
+        findings.append(UnsupportedYaml.at("a partition file must be a list of `pattern: spec`", span=span, help=_FORM))
 
 
 def _spec(node: Node, findings: list[Diagnostic]) -> Spec | None:
     if not isinstance(node, ListNode):
-        findings.append(WrongValue.at("a spec is a list with one entry per dimension", span=node.span, help=_FORM))
+        findings.append(
+            InvalidValue.at("a spec must be a list with one entry per dimension", span=node.span, help=_FORM)
+        )
         return None
     entries = [_entry(item) for item in node.items]
     wrong = [item for item, entry in zip(node.items, entries, strict=True) if entry is False]
     findings += [
-        WrongValue.at("an entry is null, an axis name, or a list of axis names", span=item.span) for item in wrong
+        InvalidValue.at("an entry must be null, an axis name, or a list of axis names", span=item.span)
+        for item in wrong
     ]
     return None if wrong else tuple(entry or None for entry in entries if entry is not False)
 
 
 def _entry(node: Node) -> tuple[str, ...] | Literal[False] | None:
-    """The axes of one dimension; False for what is no entry."""
+    """Returns the axes of one dimension; False for an invalid entry."""
     if isinstance(node, ScalarNode):
         return None if node.value is None else (node.value,) if isinstance(node.value, str) else False
     if isinstance(node, ListNode):

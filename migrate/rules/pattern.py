@@ -1,6 +1,6 @@
-"""Patterns: which key paths a rule means, what it captures from them, and where the captured text goes.
+"""Patterns: match key paths, capture text from them, and fill captured text into new key paths.
 
-The language is described in `migrate.rules.syntax`. Patterns never see arrays.
+`migrate.rules.syntax` describes the language. Patterns involve no arrays.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from itertools import pairwise
 
 from migrate.rules.expression import PatternError
 from migrate.rules.matching import Bindings, Matcher, regex_matcher, segment_matcher
-from migrate.rules.syntax import Capture, Computed, Part, Segment, Text, is_rest, parse_segments
+from migrate.rules.syntax import Capture, Computed, LiteralText, Part, Segment, is_rest, parse_segments
 from migrate.tree import KeyPath
 
 __all__ = ["Bindings", "Pattern", "PatternError"]
 
 
 @dataclass(frozen=True, slots=True)
-class _Hole:
-    """A part without a value: its source and, for an expression, the values that it does have."""
+class _Placeholder:
+    """A part without a value: its source and, for an expression, the known values of its names."""
 
     source: object
     known: tuple[tuple[str, str | KeyPath], ...] = ()
@@ -27,13 +27,13 @@ class _Hole:
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """One side of a rule; make it with `Pattern.parse` or `Pattern.regex`.
+    """One side of a rule; created by `Pattern.parse` or `Pattern.regex`.
 
     Attributes:
-      text: as it stands in the rule file.
+      text: the text in the rule file.
       captures: the names that `match` binds, from left to right; unnamed wildcards are `*0`, `**0` and so on.
-      names: every name that `fill` needs: the captures and those in expressions.
-      is_regex: whether it is a regular expression; such a pattern cannot be filled.
+      names: all names that `fill` needs: the captures and the names in expressions.
+      is_regex: whether it is a regular expression, which cannot be filled.
     """
 
     text: str
@@ -45,10 +45,10 @@ class Pattern:
 
     @classmethod
     def parse(cls, text: str) -> Pattern:
-        """A pattern from its text.
+        """Parses the text of a pattern.
 
         Raises:
-          PatternError: the text is no pattern; `offset` and `length` say where.
+          PatternError: the text is invalid; `offset` and `length` give the location.
         """
         segments = parse_segments(text)
         parts = [part for segment in segments for part in segment]
@@ -58,10 +58,10 @@ class Pattern:
 
     @classmethod
     def regex(cls, text: str) -> Pattern:
-        """A regular expression that must match the whole of what `format_path` prints; its named groups are captures.
+        """Returns a pattern for a regular expression over the whole text of a key path; named groups are captures.
 
         Raises:
-          PatternError: it is no regular expression.
+          PatternError: it is not a valid regular expression.
         """
         matcher, names = regex_matcher(text)
         return cls(text, names, frozenset(names), True, (), matcher)
@@ -70,10 +70,10 @@ class Pattern:
         return self.text
 
     def below(self, place: Pattern) -> Pattern:
-        """The same pattern for key paths below a place, which has no unnamed wildcards of its own.
+        """Returns the pattern for key paths below a place, which must not contain unnamed wildcards.
 
         Raises:
-          PatternError: the two do not go together, as when both declare one name differently.
+          PatternError: the two cannot be joined, for example because both declare one name differently.
         """
         if place.text == ".":
             return self
@@ -81,49 +81,51 @@ class Pattern:
 
     @property
     def is_literal(self) -> bool:
-        """Whether it matches one key path only."""
-        return not self.is_regex and all(isinstance(part, Text) for segment in self._segments for part in segment)
+        """Whether it matches exactly one key path."""
+        return not self.is_regex and all(
+            isinstance(part, LiteralText) for segment in self._segments for part in segment
+        )
 
     def match(self, path: KeyPath) -> Bindings | None:
-        """What it captures from a key path; None when it does not match."""
+        """Returns the captures from a key path; None if it does not match."""
         return self._match(path)
 
     def fill(self, bindings: Bindings) -> KeyPath:
-        """The key path that it becomes with captured text in the places of its names.
+        """Returns the key path with captured text in place of the names.
 
         Raises:
-          PatternError: a name has no value or does not fit (not an integer in an expression, several segments inside
-            one), or a segment would be empty.
+          PatternError: a name has no value or an unsuitable one (not an integer in an expression, several segments
+            inside one), or a segment would be empty.
         """
         filled: list[str] = []
         for segment in self.key(bindings):
             if not isinstance(segment, str):
-                raise PatternError(f"nothing says what goes into {_missing(segment)}")
+                raise PatternError(f"{_missing(segment)} has no value")
             filled.append(segment)
         return tuple(filled)
 
     def key(self, bindings: Bindings) -> tuple[object, ...]:
-        """A grouping key: equal for two bindings exactly when they fill the pattern alike, whatever is still missing.
+        """Returns a grouping key, which is equal for two bindings if and only if they fill the pattern identically.
 
-        With nothing missing it is the filled key path. So sources of one target are grouped before `unstack` or `split`
-        has made the names that are new on the right.
+        Names may still be missing, so that the sources of one target can be grouped before `unstack` or `split` creates
+        the new names on the right. If none is missing, the key is the filled key path.
 
         Raises:
-          PatternError: as for `fill`, but for missing names.
+          PatternError: as for `fill`, except for missing names.
         """
         if self.is_regex:
-            raise PatternError("a regular expression has no key path to fill; it can only stand on the left")
+            raise PatternError("a regular expression cannot be filled; use it only on the left")
         return tuple(piece for segment in self._segments for piece in _filled(segment, bindings))
 
     def find(self, name: str) -> tuple[int, int]:
-        """Where the text first uses a name, as offset and length; all of the text when that is not known."""
+        """Returns offset and length of the first use of a name in the text; the whole text if it is not found."""
         for part in (part for segment in self._segments for part in segment):
-            if not isinstance(part, Text) and name in _names(part):
+            if not isinstance(part, LiteralText) and name in _names(part):
                 return part.offset, part.length
         return 0, len(self.text)
 
-    def misuses_as_source(self) -> Iterator[PatternError]:
-        """What keeps it from standing on the left: arithmetic, and wildcards that nothing tells apart."""
+    def left_side_errors(self) -> Iterator[PatternError]:
+        """Yields the errors of the pattern on the left-hand side: arithmetic, and adjacent wildcards."""
         for segment in self._segments:
             yield from _arithmetic(segment)
             yield from map(_ambiguity, filter(_ambiguous, pairwise(segment)))
@@ -133,13 +135,13 @@ class Pattern:
 
 
 def _filled(segment: Segment, bindings: Bindings) -> tuple[object, ...]:
-    """The segments that one segment of a pattern becomes: as a rule one, but a `**` may be none or many."""
+    """Returns the segments that fill one segment of a pattern: usually one, any number for `**`."""
     if len(segment) == 1 and isinstance(part := segment[0], Capture):
         value = bindings.get(part.name)
         if isinstance(value, tuple):
             return value
         if value is None:
-            return (_Hole(part.name),)
+            return (_Placeholder(part.name),)
     pieces: list[object] = []
     for piece in (_piece(part, bindings) for part in segment):
         if isinstance(piece, str) and pieces and isinstance(last := pieces[-1], str):
@@ -152,16 +154,16 @@ def _filled(segment: Segment, bindings: Bindings) -> tuple[object, ...]:
 
 
 def _piece(part: Part, bindings: Bindings) -> object:
-    if isinstance(part, Text):
+    if isinstance(part, LiteralText):
         return part.text
     if isinstance(part, Computed):
         return _computed(part, bindings)
     value = bindings.get(part.name)
     if value is None:
-        return _Hole(part.name)
+        return _Placeholder(part.name)
     if isinstance(value, tuple) and len(value) > 1:
         raise PatternError(
-            f"`{part.name}` is `{'/'.join(value)}`, which does not fit inside one segment", part.offset, part.length
+            f"`{part.name}` is `{'/'.join(value)}`, which is more than one segment", part.offset, part.length
         )
     return "".join(value)
 
@@ -170,13 +172,13 @@ def _computed(part: Computed, bindings: Bindings) -> object:
     expression = part.expression
     if not bindings.keys() >= set(expression.names):
         known = tuple((name, bindings[name]) for name in expression.names if name in bindings)
-        return _Hole(expression.source, known)
+        return _Placeholder(expression.source, known)
     return str(expression.evaluate(bindings))
 
 
 def _missing(segment: object) -> str:
-    holes = segment if isinstance(segment, tuple) else (segment,)
-    return " and ".join(f"`{hole.source}`" for hole in holes if isinstance(hole, _Hole))
+    parts = segment if isinstance(segment, tuple) else (segment,)
+    return " and ".join(f"`{part.source}`" for part in parts if isinstance(part, _Placeholder))
 
 
 def _names(part: Capture | Computed) -> tuple[str, ...]:
@@ -187,7 +189,7 @@ def _arithmetic(segment: Segment) -> Iterator[PatternError]:
     for part in segment:
         if isinstance(part, Computed):
             yield PatternError(
-                "arithmetic belongs on the right-hand side; here, capture a name", part.offset, part.length
+                "arithmetic is allowed only on the right-hand side; capture a name here", part.offset, part.length
             )
 
 
@@ -201,7 +203,7 @@ def _ambiguous(pair: tuple[Part, Part]) -> bool:
 
 def _ambiguity(pair: tuple[Part, Part]) -> PatternError:
     second = pair[1]
-    assert not isinstance(second, Text)
+    assert not isinstance(second, LiteralText)
     return PatternError(
-        "two wildcards stand side by side, and nothing tells where the first one ends", second.offset, second.length
+        "two wildcards are adjacent, so the end of the first is ambiguous", second.offset, second.length
     )

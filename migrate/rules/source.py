@@ -1,8 +1,8 @@
-"""YAML text becomes nodes that know where they stand.
+"""Parses YAML text to nodes that record their location.
 
-Rule files are read from the parser's events and not with a YAML loader, for three reasons: every key and value keeps
-its place, scalars follow the YAML 1.2 core schema (`no` is a string, `0o17` is fifteen), and what a loader does in
-silence (the last of two equal keys wins, aliases expand without bound) is refused.
+Rule files are read from the parser's events instead of a YAML loader for three reasons: every key and value keeps its
+location, scalars follow the YAML 1.2 core schema (`no` is a string, `0o17` is fifteen), and silent behavior of loaders
+(the last of two equal keys wins, aliases expand without limit) is refused.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from migrate.codes import DuplicateKey, InvalidYaml, UnsupportedYaml, WrongValue
+from migrate.codes import DuplicateKey, InvalidValue, InvalidYaml, UnsupportedYaml
 from migrate.errors import Diagnostic, Span
 
 if TYPE_CHECKING:
     from yaml import events as ev
 
 MAX_DEPTH = 64
-"""Levels of nesting; a rule file needs eight."""
+"""The maximum nesting depth; rule files need eight levels."""
 MAX_EXPANDED = 100_000
-"""Nodes that all aliases of a file may stand for together."""
+"""The maximum number of nodes that the aliases of a file expand to in total."""
 
 Value = str | int | float | bool | None
 
 
 @dataclass(frozen=True, slots=True)
 class ScalarNode:
-    """A scalar: its value by the YAML 1.2 core schema and its text before that."""
+    """A scalar: its value by the YAML 1.2 core schema, and its original text."""
 
     value: Value
     text: str
@@ -39,7 +39,7 @@ class ScalarNode:
     size = 1
 
     def span_of(self, offset: int, length: int) -> Span:
-        """The place of a piece of `text`; of all of it, where escapes or line breaks hide where the piece is."""
+        """Returns the span of a part of `text`; the whole span if escapes or line breaks make offsets unreliable."""
         span, quotes = self.span, int(self.quoted)
         if span.line != span.end_line or span.end_column - span.column != len(self.text) + 2 * quotes:
             return span
@@ -49,7 +49,7 @@ class ScalarNode:
 
 @dataclass(frozen=True, slots=True)
 class ListNode:
-    """A sequence; `size` counts the nodes in it, itself included, with aliases expanded."""
+    """A sequence; `size` is the number of its nodes, including itself, with aliases expanded."""
 
     items: tuple[Node, ...]
     span: Span
@@ -58,14 +58,14 @@ class ListNode:
 
 @dataclass(frozen=True, slots=True)
 class MapNode:
-    """A mapping in the order of the file, its keys all different; `size` as for a list."""
+    """A mapping with distinct keys in the order of the file; `size` as for a list."""
 
     entries: tuple[tuple[ScalarNode, Node], ...]
     span: Span
     size: int
 
     def get(self, name: str) -> Node | None:
-        """The value of a key, or None when there is no such key."""
+        """Returns the value of a key, or None if the key is absent."""
         return next((value for key, value in self.entries if key.text == name), None)
 
 
@@ -73,11 +73,11 @@ Node = ScalarNode | ListNode | MapNode
 
 
 def compose(text: str, path: str) -> tuple[Node | None, list[Diagnostic]]:
-    """The root node of a text, None when there is none, and everything that is wrong with the text as YAML.
+    """Returns the root node of a YAML text, or None, and the findings about its syntax.
 
     Args:
       text: the whole file.
-      path: the file's name for spans.
+      path: the file's name in spans.
     """
     composer = _Composer(path)
     if (bad := _UNPRINTABLE.search(text)) is not None:
@@ -97,7 +97,7 @@ def compose(text: str, path: str) -> tuple[Node | None, list[Diagnostic]]:
 
 
 def plain(node: Node) -> Any:
-    """A node as plain Python data; keys become strings."""
+    """Returns a node as plain Python data; keys become strings."""
     if isinstance(node, ScalarNode):
         return node.value
     if isinstance(node, ListNode):
@@ -117,11 +117,11 @@ def _events(text: str) -> Iterator[ev.Event]:
 
 
 class _TooDeepError(Exception):
-    """The nesting is beyond what is read."""
+    """The nesting exceeds `MAX_DEPTH`."""
 
 
 class _Composer:
-    """Builds nodes from events; an open collection waits on the stack with what it holds so far."""
+    """Builds nodes from events; open collections are on the stack with their items so far."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -151,11 +151,11 @@ class _Composer:
     def _count_document(self, event: ev.Event) -> None:
         self._documents += 1
         if self._documents == 2:
-            self._refuse("the file holds more than one YAML document; a rule file is one", self._span(event))
+            self._refuse("the file contains more than one YAML document; use one file per document", self._span(event))
 
     def _add(self, node: Node, event: ev.NodeEvent) -> None:
         if getattr(event, "tag", None) is not None:
-            self._refuse("rule files are plain data and have no tags", self._span(event), "remove this tag")
+            self._refuse("rule files do not support tags", self._span(event), "remove this tag")
         if event.anchor is not None and not _is_alias(event):
             self._anchors[event.anchor] = node
         if self._stack:
@@ -165,7 +165,7 @@ class _Composer:
 
     def _open(self, event: ev.CollectionStartEvent) -> None:
         if len(self._stack) == MAX_DEPTH:
-            self._refuse(f"the file is nested more than {MAX_DEPTH} levels deep", self._span(event))
+            self._refuse(f"the file is nested deeper than {MAX_DEPTH} levels", self._span(event))
             raise _TooDeepError
         self._stack.append((event, []))
 
@@ -176,7 +176,7 @@ class _Composer:
         value = event.value if quoted else resolve(event.value)
         if isinstance(value, float) and event.value.lstrip("+-").isdecimal():
             message = f"an integer of {len(event.value)} digits is too long"
-            self.findings.append(WrongValue.at(message, span=span))
+            self.findings.append(InvalidValue.at(message, span=span))
         return ScalarNode(value, event.value, span, quoted)
 
     def _alias(self, event: ev.AliasEvent) -> Node:
@@ -184,16 +184,16 @@ class _Composer:
         nothing = ScalarNode(None, "", span)
         if node is None:
             self._refuse(
-                f"`*{event.anchor}` is an alias of no anchor that ends before it",
+                f"the alias `*{event.anchor}` refers to no anchor that ends before it",
                 span,
-                help="a pattern that begins with `*` needs quotes",
+                help="put a pattern that begins with `*` in quotes",
             )
             return nothing
         before = self._expanded
         self._expanded += node.size
         if self._expanded > MAX_EXPANDED:
             if before <= MAX_EXPANDED:
-                self._refuse(f"the aliases of the file expand to more than {MAX_EXPANDED} nodes", span)
+                self._refuse(f"the aliases in the file expand to more than {MAX_EXPANDED} nodes", span)
             return nothing
         return node
 
@@ -208,20 +208,20 @@ class _Composer:
         seen: dict[str, ScalarNode] = {}
         for key, value in zip(items[::2], items[1::2], strict=True):
             if not isinstance(key, ScalarNode):
-                self._refuse("a key must be a word, not a list or a mapping", key.span)
+                self._refuse("a key must be a scalar, not a list or a mapping", key.span)
             elif key.text == "<<" and not key.quoted:
-                self._refuse("rule files have no merge keys", key.span, "write the fields out")
+                self._refuse("rule files do not support merge keys", key.span, "write the fields out in full")
             elif (first := seen.setdefault(key.text, key)) is not key:
-                message = f"the key `{key.text}` stands twice in one mapping"
+                message = f"the mapping contains the key `{key.text}` twice"
                 label = f"first on line {first.span.line}"
                 self.findings.append(
-                    DuplicateKey.at(message, span=key.span, label=label, help="remove or rename one of the two")
+                    DuplicateKey.at(message, span=key.span, label=label, help="remove or rename one of them")
                 )
             else:
                 yield key, value
 
     def _block_span(self, start: ev.Event, items: list[Node]) -> Span:
-        """A block collection ends with its last item; the parser says that it ends where the next token begins."""
+        """Returns the span up to the last item; the parser reports the start of the next token as the end."""
         span, last = self._span(start), items[-1].span
         if (last.end_line, last.end_column) <= (span.line, span.column):
             return span
@@ -232,7 +232,7 @@ class _Composer:
         assert start is not None
         assert stop is not None
         line, column = start.line + 1, start.column + 1
-        # An empty value still needs a place for the caret.
+        # An empty value still needs a column for the caret.
         return Span(self.path, line, column, stop.line + 1, max(stop.column + 1, column + (stop.line == start.line)))
 
     def _refuse(self, message: str, span: Span, label: str | None = None, help: str | None = None) -> None:
@@ -248,12 +248,12 @@ class _Composer:
         )
 
     def refuse_syntax(self, error: Any) -> None:
-        """Reports where the parser stopped."""
+        """Reports the syntax error at which the parser stopped."""
         mark = error.problem_mark or error.context_mark
         span = Span(self.path, mark.line + 1, mark.column + 1, mark.line + 1, mark.column + 2) if mark else None
-        said = ", ".join(part for part in (error.context, error.problem) if part)
-        advice = "a pattern that begins with `*`, `{` or `[` needs quotes, and indentation is spaces only"
-        self.findings.append(InvalidYaml.at(f"this is not valid YAML: {said}", span=span, help=advice))
+        reason = ", ".join(part for part in (error.context, error.problem) if part)
+        advice = "put patterns that begin with `*`, `{` or `[` in quotes, and indent with spaces only"
+        self.findings.append(InvalidYaml.at(f"invalid YAML: {reason}", span=span, help=advice))
 
 
 def _is_alias(event: ev.NodeEvent) -> bool:
@@ -272,13 +272,13 @@ _WORDS: dict[str, Value] = {
 _INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _INFINITE = re.compile(r"([-+]?)\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
-_MAX_DIGITS = 1000  # well below where Python itself refuses to convert
+_MAX_DIGITS = 1000  # well below the limit of Python's own conversion
 
 
 def resolve(text: str) -> Value:
-    """The value of an unquoted scalar by the YAML 1.2 core schema.
+    """Returns the value of an unquoted scalar by the YAML 1.2 core schema.
 
-    An integer of more than a thousand digits becomes a float, which the composer refuses.
+    An integer of more than a thousand digits becomes infinity, which the composer refuses.
     """
     if text in _WORDS:
         return _WORDS[text]

@@ -1,14 +1,14 @@
-r"""The text of a pattern becomes segments made of parts.
+r"""Parses the text of a pattern to segments, which consist of parts.
 
     {name}      a run of one or more characters inside one segment
     {name:int}  the same, digits only
     {name:a|b}  one of a set
-    *           an unnamed run inside a segment, of zero or more characters; a whole segment is never empty
-    **          zero or more whole segments; {name:**} when there are several
+    *           an unnamed run of zero or more characters inside a segment; a whole segment is never empty
+    **          zero or more whole segments; {name:**} if a pattern needs several
     {i+1}       an integer expression, on the right-hand side only
-    \           takes the special meaning from the next character, one of `/ { } * \`
+    \           makes the next character literal, one of `/ { } * \`
 
-Unnamed wildcards get the names `*0`, `*1`, … and `**0`, `**1`, … in order, so that left and right agree about them.
+Unnamed wildcards are named `*0`, `*1`, … and `**0`, `**1`, … in order, so that they correspond on both sides.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
-    """Characters that stand for themselves."""
+class LiteralText:
+    """Literal characters."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """A wildcard: `glob` is `*`, `rest` is whole segments, `choices` are the texts that a `choice` may be."""
+    """A wildcard: `glob` is `*`, `rest` is `**`, `choices` are the alternatives of a `choice`."""
 
     name: str
     kind: Kind
@@ -45,27 +45,27 @@ class Capture:
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """An integer expression and its place in the pattern's text."""
+    """An integer expression and its location in the pattern's text."""
 
     expression: Expression
     offset: int
     length: int
 
 
-Part = Text | Capture | Computed
+Part = LiteralText | Capture | Computed
 Segment = tuple[Part, ...]
 
 
 def is_rest(segment: Segment) -> bool:
-    """Whether a segment of a pattern is `**`, which stands for any number of segments of a key path."""
+    """Whether a segment of a pattern is `**`, which matches any number of segments of a key path."""
     return isinstance(segment[0], Capture) and segment[0].kind == "rest"
 
 
 def parse_segments(text: str) -> tuple[Segment, ...]:
-    """The segments of a pattern; `.` is the root, which has none.
+    """Returns the segments of a pattern; none for `.`, the root.
 
     Raises:
-      PatternError: the text is no pattern; the offset says where.
+      PatternError: the text is invalid; the offset gives the location.
     """
     if text == ".":
         return ()
@@ -73,7 +73,7 @@ def parse_segments(text: str) -> tuple[Segment, ...]:
 
 
 class _Reader:
-    """Reads a pattern from left to right; every method leaves `at` behind what it read."""
+    """Reads a pattern from left to right; each method advances `at` past the text that it read."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -86,7 +86,7 @@ class _Reader:
             start = self.at
             segment = self._segment()
             if not segment:
-                raise PatternError("a segment is empty; key paths have no leading, trailing or double `/`", start)
+                raise PatternError("a segment is empty; remove the leading, trailing or double `/`", start)
             yield segment
             if self.at == len(self.text):
                 return
@@ -96,8 +96,8 @@ class _Reader:
         parts: list[Part] = []
         while self.at < len(self.text) and self.text[self.at] != "/":
             part = self._part()
-            if isinstance(part, Text) and parts and isinstance(last := parts[-1], Text):
-                parts[-1] = Text(last.text + part.text)
+            if isinstance(part, LiteralText) and parts and isinstance(last := parts[-1], LiteralText):
+                parts[-1] = LiteralText(last.text + part.text)
             else:
                 parts.append(part)
         self._refuse_partial_rest(parts)
@@ -110,18 +110,18 @@ class _Reader:
         if char == "*":
             return self._star()
         if char == "}":
-            raise PatternError("`}` closes nothing; write `\\}` for the character itself", self.at)
-        return Text(self._char())
+            raise PatternError("unmatched `}`; write `\\}` for the character itself", self.at)
+        return LiteralText(self._char())
 
     def _char(self) -> str:
-        """One character that stands for itself, escaped or not."""
+        """Returns one literal character, escaped or not."""
         start, char = self.at, self.text[self.at]
         self.at += 1
         if char != "\\":
             return char
         escaped = self.text[self.at : self.at + 1]
         if not escaped or escaped.isalnum():
-            raise PatternError(f"`\\{escaped}` is no escape; `\\` goes before one of `/ {{ }} * \\`", start, 2)
+            raise PatternError(f"invalid escape `\\{escaped}`; `\\` may precede one of `/ {{ }} * \\`", start, 2)
         self.at += 1
         return escaped
 
@@ -131,7 +131,7 @@ class _Reader:
             self.at += 1
         stars = self.text[start : self.at]
         if stars not in self.unnamed:
-            raise PatternError(f"`{stars}` is no wildcard; `*` and `**` are", start, len(stars))
+            raise PatternError(f"invalid wildcard `{stars}`; use `*` or `**`", start, len(stars))
         name = f"{stars}{self.unnamed[stars]}"
         self.unnamed[stars] += 1
         return Capture(name, "rest" if stars == "**" else "glob", start, len(stars))
@@ -144,17 +144,21 @@ class _Reader:
         if not colon and not _NAME.fullmatch(name):
             return Computed(_expression(content, start, length), start, length)
         if not _NAME.fullmatch(name):
-            raise PatternError(f"`{name}` is no name; names are letters, digits and `_`", start, length)
+            raise PatternError(
+                f"invalid name `{name}`; names consist of letters, digits and `_`, and do not start with a digit",
+                start,
+                length,
+            )
         return self._declared(_capture(name, kind if colon else None, start, length))
 
     def _content(self) -> str:
-        """What stands between braces, escapes included."""
+        """Returns the text between braces, including escapes."""
         start = self.at
         self.at += 1
         while self.at < len(self.text) and self.text[self.at] != "}":
             self._char()
         if self.at == len(self.text):
-            raise PatternError("`{` is never closed; write `\\{` for the character itself", start)
+            raise PatternError("unclosed `{`; write `\\{` for the character itself", start)
         self.at += 1
         return self.text[start + 1 : self.at - 1]
 
@@ -162,7 +166,7 @@ class _Reader:
         known = self.kinds.setdefault(capture.name, capture)
         if (known.kind, known.choices) != (capture.kind, capture.choices) and capture.kind != "run":
             raise PatternError(
-                f"`{capture.name}` is declared twice and differently; say what it matches where it first stands",
+                f"`{capture.name}` is declared twice with different types; declare the type only at its first use",
                 capture.offset,
                 capture.length,
             )
@@ -171,7 +175,7 @@ class _Reader:
     def _refuse_partial_rest(self, parts: list[Part]) -> None:
         for part in parts:
             if isinstance(part, Capture) and part.kind == "rest" and len(parts) > 1:
-                raise PatternError("`**` stands for whole segments; inside one, write `*`", part.offset, part.length)
+                raise PatternError("`**` matches whole segments; use `*` inside a segment", part.offset, part.length)
 
 
 def _expression(content: str, offset: int, length: int) -> Expression:
@@ -195,12 +199,12 @@ def _capture(name: str, kind: str | None, offset: int, length: int) -> Capture:
 
 def _choices(text: str, offset: int, length: int) -> tuple[str, ...]:
     if re.search(r"(?<!\\)(\\\\)*[/*{]", text):
-        raise PatternError("the texts to choose from hold `/`, `*` or `{`; escape it with `\\`", offset, length)
+        raise PatternError("an alternative contains `/`, `*` or `{`; escape it with `\\`", offset, length)
     choices = [""]
     for escaped, bar, plain in re.findall(r"\\(.)|(\|)|(.)", text, flags=re.DOTALL):
         if bar:
             choices.append("")
         choices[-1] += escaped or plain
     if "" in choices:
-        raise PatternError("one of the texts to choose from is empty", offset, length)
+        raise PatternError("an alternative is empty", offset, length)
     return tuple(choices)

@@ -1,4 +1,4 @@
-"""The target: what the new model expects, from the callable that makes it, without allocating an array."""
+"""The template: the tree that the new model expects, from the callable that returns it, without allocating arrays."""
 
 from migrate.template.parts import Layout
 from migrate.template.template import (

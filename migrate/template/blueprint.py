@@ -1,7 +1,7 @@
-"""The way back: from a restored pytree to the modules that it was saved of.
+"""Rebuilds modules from a restored pytree.
 
-What is saved holds no structure of modules; that is in the graph definition, which the template's callable gives under
-abstract evaluation. `nnx.merge` puts both together.
+A checkpoint does not contain the structure of modules. The graph definition does; it comes from the template's callable
+under abstract evaluation, and `nnx.merge` combines both.
 """
 
 from __future__ import annotations
@@ -11,31 +11,31 @@ from dataclasses import dataclass
 from typing import Any
 
 from migrate.template.parts import Layout, as_abstract, is_module, item_parts, modules_in, saved_pytree
-from migrate.template.tracing import maker, traced
+from migrate.template.tracing import template_callable, trace
 
 ONLY = ""
-"""The name of the only blueprint of a template whose parts are one pytree."""
+"""The name of the blueprint of a template that is saved as one pytree."""
 
 Keys = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class _Module:
-    """Stands for a module in what the callable returned."""
+class _ModulePlaceholder:
+    """The placeholder of a module in the returned object."""
 
     index: int
 
 
 @dataclass(frozen=True)
 class Blueprint:
-    """One saved pytree of a template and what it takes to make its modules of it.
+    """One saved pytree of a template, with the information to rebuild its modules.
 
     Attributes:
       abstract: the pytree with which Orbax restores it; arrays are `jax.ShapeDtypeStruct`s without a sharding.
-      graph: the graph definition of all modules together, so that what they share stays shared.
-      places: where in the saved pytree the state of each module lies that has one of its own.
-      states: those states, abstract, for pytrees that were saved without Variables; else None.
-      frame: what the callable returned, with `_Module` for modules.
+      graph: the graph definition of all modules together, so that shared Variables stay shared.
+      places: the location of each module's state in the saved pytree, for modules with a state of their own.
+      states: these states, abstract, for pytrees saved without Variables; None otherwise.
+      frame: the object that the callable returned, with placeholders for modules.
     """
 
     abstract: Any
@@ -45,7 +45,7 @@ class Blueprint:
     frame: Any
 
     def assemble(self, restored: Any) -> Any:
-        """What the callable returned, with the restored values."""
+        """Returns the object that the callable returns, with the restored values."""
         from flax import nnx
 
         states = {index: _at(restored, keys) for index, keys in self.places.items()}
@@ -55,32 +55,32 @@ class Blueprint:
 
 
 def blueprints(spec: str, args: Mapping[str, Any] | None = None, layout: Layout = "state") -> Mapping[str, Blueprint]:
-    """The blueprint of each item of a template, by name; one named `ONLY` where everything is one pytree.
+    """Returns the blueprint of each item of a template by name; a single one named `ONLY` if there are no items.
 
     Raises:
-      CheckpointError: as `abstract_template` (M408).
+      CheckpointError: as `abstract_template`.
     """
 
-    def look(made: Any) -> Mapping[str, Blueprint]:
+    def look(result: Any) -> Mapping[str, Blueprint]:
         if layout != "items":
-            return {ONLY: _blueprint(made, layout)}
-        return {name: _blueprint(part, "state") for name, part in item_parts(made).items()}
+            return {ONLY: _blueprint(result, layout)}
+        return {name: _blueprint(part, "state") for name, part in item_parts(result).items()}
 
-    return traced(spec, maker(spec, args), look)
+    return trace(spec, template_callable(spec, args), look)
 
 
-def _blueprint(made: Any, layout: Layout) -> Blueprint:
+def _blueprint(result: Any, layout: Layout) -> Blueprint:
     import jax
     from flax import nnx
 
-    modules = {index: module for index, (_, module) in enumerate(modules_in(made))}
+    modules = {index: module for index, (_, module) in enumerate(modules_in(result))}
     places: dict[int, Keys] = {}
-    frame = _frame(made, (), places)
+    frame = _frame(result, (), places)
     graph, joint = nnx.split(modules)
     abstract = jax.tree.map(as_abstract, joint)
     own = {index: places[index] for index in modules if index in joint}
     return Blueprint(
-        abstract=jax.tree.map(as_abstract, saved_pytree(made, layout)),
+        abstract=jax.tree.map(as_abstract, saved_pytree(result, layout)),
         graph=graph,
         places=own,
         states={index: abstract[index] for index in own} if layout == "pure_dict" else None,
@@ -88,20 +88,20 @@ def _blueprint(made: Any, layout: Layout) -> Blueprint:
     )
 
 
-def _frame(made: Any, keys: Keys, places: dict[int, Keys]) -> Any:
-    """The containers of what was made, whose modules are counted in the order of `modules_in`."""
-    if is_module(made):
+def _frame(result: Any, keys: Keys, places: dict[int, Keys]) -> Any:
+    """Returns the containers of an object with placeholders for modules, numbered in the order of `modules_in`."""
+    if is_module(result):
         places[len(places)] = keys
-        return _Module(len(places) - 1)
-    if type(made) is dict:
-        return {name: _frame(made[name], (*keys, name), places) for name in sorted(made, key=str)}
-    if type(made) in (list, tuple):
-        return type(made)(_frame(part, (*keys, index), places) for index, part in enumerate(made))
+        return _ModulePlaceholder(len(places) - 1)
+    if type(result) is dict:
+        return {name: _frame(result[name], (*keys, name), places) for name in sorted(result, key=str)}
+    if type(result) in (list, tuple):
+        return type(result)(_frame(part, (*keys, index), places) for index, part in enumerate(result))
     return None
 
 
 def _filled(frame: Any, restored: Any, modules: Mapping[int, Any]) -> Any:
-    if isinstance(frame, _Module):
+    if isinstance(frame, _ModulePlaceholder):
         return modules[frame.index]
     if isinstance(frame, dict):
         return {name: _filled(part, _part(restored, name), modules) for name, part in frame.items()}
@@ -111,7 +111,7 @@ def _filled(frame: Any, restored: Any, modules: Mapping[int, Any]) -> Any:
 
 
 def _part(restored: Any, key: Any) -> Any:
-    """None for a module whose Variables are all saved elsewhere."""
+    """Returns a child; None for a module whose Variables are all saved elsewhere."""
     return restored.get(key) if isinstance(restored, Mapping) else restored[key]
 
 
@@ -122,7 +122,7 @@ def _at(node: Any, keys: Keys) -> Any:
 
 
 def _boxed(state: Any, pure: Any) -> Any:
-    """A state with the values of a pure dict."""
+    """Returns a state with the values of a pure dict."""
     from flax import nnx
 
     if isinstance(state, nnx.Variable):

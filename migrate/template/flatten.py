@@ -1,6 +1,6 @@
-"""A pytree as Orbax flattens it: stored names, container kinds, and leaves that stand for `None` and empty containers.
+"""Flattens a pytree as Orbax does: stored names, container kinds, and leaves for `None` and empty containers.
 
-Works on tracers as on values, so that a template can be described while it is being traced.
+Values may be tracers, so that a template can be described while it is being traced.
 """
 
 from __future__ import annotations
@@ -15,36 +15,36 @@ from migrate.sharding import spec_from_partition
 from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, Container, KeyPath, Sharding
 
 _NUMBERS = {bool: "bool", int: "int64", float: "float64"}
-"""Python's numbers and the dtypes in which Orbax stores them."""
+"""The dtypes in which Orbax stores Python's numbers."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A leaf's value (or tracer), and the Variable that holds it."""
+class LeafValue:
+    """A leaf's value or tracer, and the Variable that contains it, or None."""
 
     value: Any
     variable: Any = None
 
 
 @dataclass(frozen=True, slots=True)
-class Flat:
+class FlattenedPytree:
     """A flattened pytree.
 
     Attributes:
-      tree: under canonical key paths.
+      tree: the abstract tree, with canonical key paths.
       entries: the value of each leaf of `tree`.
-      unsupported: leaves that no checkpoint can hold, with what they are.
-      lone: the roots (one per item) that are a leaf themselves or have none; Orbax refuses them.
+      unsupported: leaves that no checkpoint can contain, with their descriptions.
+      lone: the roots (one per item) that are leaves or have no leaves; Orbax refuses them.
     """
 
     tree: AbstractTree
-    entries: Mapping[KeyPath, Entry]
+    entries: Mapping[KeyPath, LeafValue]
     unsupported: Mapping[KeyPath, str] = field(default_factory=dict)
     lone: tuple[KeyPath, ...] = ()
 
     @classmethod
-    def joined(cls, items: Mapping[str, Flat]) -> Flat:
-        """Items of a step as one tree below their names."""
+    def joined(cls, items: Mapping[str, FlattenedPytree]) -> FlattenedPytree:
+        """Returns the items of a step as one tree, each below its name."""
         trees = [flat.tree.prefixed((name,)) for name, flat in items.items()]
         return cls(
             AbstractTree.build(
@@ -56,25 +56,25 @@ class Flat:
             tuple((name, *path) for name, flat in items.items() for path in flat.lone),
         )
 
-    def rows(self) -> Iterator[tuple[AbstractLeaf, Entry]]:
-        """Each leaf with its value."""
+    def rows(self) -> Iterator[tuple[AbstractLeaf, LeafValue]]:
+        """Yields each leaf with its value."""
         return ((leaf, self.entries[path]) for path, leaf in self.tree.leaves.items())
 
 
 @dataclass(frozen=True, slots=True)
 class _Nodes:
-    """Inner nodes by JAX's key path."""
+    """The Variables and sequences of a pytree by JAX key path."""
 
     variables: dict[tuple[Any, ...], Any] = field(default_factory=dict)
     sequences: dict[tuple[Any, ...], Container] = field(default_factory=dict)
 
 
-def flatten(pytree: Any, *, boxed: bool) -> Flat:
+def flatten(pytree: Any, *, boxed: bool) -> FlattenedPytree:
     """Flattens a pytree as Orbax does.
 
     Args:
       pytree: containers, NNX states and Variables, arrays or tracers, Python numbers, strings.
-      boxed: whether a Variable adds its level `value`; without, the tree is what `nnx.to_pure_dict` makes of it.
+      boxed: whether a Variable adds its level `value`; if not, the tree is that of `nnx.to_pure_dict`.
     """
     import jax
 
@@ -90,9 +90,9 @@ def flatten(pytree: Any, *, boxed: bool) -> Flat:
     containers = {_stored(path, nodes, boxed=boxed): kind for path, kind in nodes.sequences.items()}
     known = [(path, leaf) for path, leaf in leaves.items() if leaf is not None]
     tree, origin = canonical(AbstractTree.build(known, containers))
-    entries = {path: Entry(*found[stored][:2]) for path, stored in origin.items()}
-    unsupported = {path: _what(found[path][0]) for path, leaf in leaves.items() if leaf is None}
-    return Flat(tree, entries, unsupported, ((),) if () in tree.leaves else ())
+    entries = {path: LeafValue(*found[stored][:2]) for path, stored in origin.items()}
+    unsupported = {path: _describe_unsupported(found[path][0]) for path, leaf in leaves.items() if leaf is None}
+    return FlattenedPytree(tree, entries, unsupported, ((),) if () in tree.leaves else ())
 
 
 def _remember(nodes: _Nodes, path: tuple[Any, ...], node: Any) -> None:
@@ -116,12 +116,12 @@ def _stored(path: tuple[Any, ...], nodes: _Nodes, *, boxed: bool) -> KeyPath:
 
 
 def _name(key: Any) -> str:
-    """The name that Orbax gives to one of JAX's keys; the tuple keys of some Flax layers become their `repr`."""
+    """Returns Orbax's name for a JAX key; the tuple keys of some Flax layers become their `repr`."""
     return str(next(getattr(key, name) for name in ("key", "name", "idx") if hasattr(key, name)))
 
 
 def _holder(path: tuple[Any, ...], nodes: _Nodes) -> tuple[Any, bool]:
-    """The innermost Variable around a leaf, and whether the leaf is all that it holds."""
+    """Returns the innermost Variable around a leaf, and whether the leaf is its whole value."""
     for depth in range(len(path) - 1, -1, -1):
         if path[:depth] in nodes.variables:
             return nodes.variables[path[:depth]], depth == len(path) - 1
@@ -129,7 +129,7 @@ def _holder(path: tuple[Any, ...], nodes: _Nodes) -> tuple[Any, bool]:
 
 
 def _describe(value: Any, variable: Any) -> AbstractLeaf | None:
-    """A leaf without its value; None for what no checkpoint can hold."""
+    """Returns the abstract leaf of a value; None if no checkpoint can contain it."""
     if isinstance(value, str):
         return AbstractLeaf("string")
     if type(value) in _NUMBERS:
@@ -147,7 +147,7 @@ def _describe_array(value: Any, variable: Any) -> AbstractLeaf | None:
 
 
 def _describe_empty(value: Any) -> AbstractLeaf:
-    """Empty named tuples (`optax.EmptyState` and its like) are saved as None, whatever they are."""
+    """Returns the leaf of an empty container; empty named tuples such as `optax.EmptyState` are saved as None."""
     if isinstance(value, list):
         return AbstractLeaf("empty", container="list")
     if isinstance(value, tuple) and not hasattr(value, "_fields"):
@@ -156,7 +156,7 @@ def _describe_empty(value: Any) -> AbstractLeaf:
 
 
 def _annotation(value: Any, variable: Any) -> Sharding | None:
-    """The sharding that the model asks for; names no mesh, since the model does not know it."""
+    """Returns the sharding that the model requests, without a mesh, which the model does not specify."""
     import jax
     from flax.core import spmd
 
@@ -170,7 +170,7 @@ def _annotation(value: Any, variable: Any) -> Sharding | None:
     return Sharding((), spec_from_partition(spmd.get_pspec(jax.sharding.PartitionSpec(*names), rules or ())))
 
 
-def _what(value: Any) -> str:
+def _describe_unsupported(value: Any) -> str:
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"an array of dtype {value.dtype}"
     return f"a value of type `{type(value).__name__}`"

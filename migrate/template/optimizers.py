@@ -1,8 +1,8 @@
-"""Which of optax's transforms an optimizer is made of.
+"""Finds the optax transforms that an optimizer consists of.
 
-On disk lamb looks like adam. The optimizer that a template returns is still made of functions, and each of optax's
-transforms is a function that was made inside the one that names it (`scale_by_trust_ratio.<locals>.update_fn`), with
-the inner transforms in its closure.
+The state on disk does not distinguish lamb from adam. The optimizer that a template returns still consists of
+functions: each optax transform is a function defined inside the one that names it
+(`scale_by_trust_ratio.<locals>.update_fn`), with the inner transforms in its closure.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _PACKAGE = "optax"
 
 
 def transforms_in(modules: Iterable[Any]) -> frozenset[str] | None:
-    """Optax's names of all transforms of the optimizers among these modules; None when none of them is an optimizer."""
+    """Returns the optax names of all transforms of the optimizers among the modules; None if there is no optimizer."""
     from flax import nnx
 
     optimizers = [module.tx for module in modules if isinstance(module, nnx.Optimizer)]
@@ -23,7 +23,7 @@ def transforms_in(modules: Iterable[Any]) -> frozenset[str] | None:
 
 
 def _names(optimizers: Iterable[Any]) -> Iterator[str]:
-    """The makers of every function that can be reached; a maker that is kept to be called later counts as well."""
+    """Yields the names of the outermost functions in which the reachable optax functions are defined."""
     pending, seen = list(optimizers), set[int]()
     while pending:
         found = pending.pop()
@@ -32,13 +32,13 @@ def _names(optimizers: Iterable[Any]) -> Iterator[str]:
         seen.add(id(found))
         if inspect.isfunction(found) and str(found.__module__).partition(".")[0] == _PACKAGE:
             yield found.__qualname__.partition(".<locals>")[0]
-        pending += _held_by(found)
+        pending += _reachable_from(found)
 
 
-def _held_by(value: Any) -> list[Any]:
+def _reachable_from(value: Any) -> list[Any]:
     if inspect.isfunction(value):
         cells = value.__closure__ or ()
-        return [cell.cell_contents for cell in cells if _filled(cell)]
+        return [cell.cell_contents for cell in cells if _has_content(cell)]
     if inspect.ismethod(value):
         return [value.__func__, value.__self__]
     if isinstance(value, list | tuple):
@@ -49,7 +49,7 @@ def _held_by(value: Any) -> list[Any]:
     return list(getattr(value, "__dict__", {}).values()) if is_optax else []
 
 
-def _filled(cell: Any) -> bool:
+def _has_content(cell: Any) -> bool:
     try:
         cell.cell_contents  # noqa: B018
     except ValueError:

@@ -1,5 +1,5 @@
-"""What a template's callable returned, a module, a plain pytree, or a dict or list of them: its parts, its modules, and
-what is saved of it.
+"""The object that a template's callable returns (a module, a pytree, or a dict or list of them): its parts, its modules
+and its saved pytree.
 """
 
 from __future__ import annotations
@@ -14,86 +14,86 @@ from migrate.tree import KeyPath
 Layout = Literal["state", "pure_dict", "items"]
 
 _ELSEWHERE = object()
-"""Stands for the state of a module whose Variables are all saved elsewhere."""
+"""The placeholder for the state of a module whose Variables are all saved elsewhere."""
 
 
-def saved_pytree(made: Any, layout: Layout) -> Any:
-    """What is saved of it; with `layout="items"` a dict of one pytree per item.
+def saved_pytree(result: Any, layout: Layout) -> Any:
+    """Returns the pytree to save; a dict of one pytree per item for `layout="items"`.
 
     Raises:
-      CheckpointError: it has no parts that could be items (M408).
+      CheckpointError: the object has no parts that could be items (`InvalidTemplate`).
     """
     if layout == "items":
-        return {name: states_of(part) for name, part in item_parts(made).items()}
-    return _pure(states_of(made)) if layout == "pure_dict" else states_of(made)
+        return {name: states_of(part) for name, part in item_parts(result).items()}
+    return _pure(states_of(result)) if layout == "pure_dict" else states_of(result)
 
 
-def item_parts(made: Any) -> dict[str, Any]:
-    """Its parts, each of which is an item.
+def item_parts(result: Any) -> dict[str, Any]:
+    """Returns the parts of an object, each of which is an item.
 
     Raises:
-      CheckpointError: it has none (M408).
+      CheckpointError: it has no parts (`InvalidTemplate`).
     """
-    parts = parts_of(made)
+    parts = parts_of(result)
     if not parts:
         raise CheckpointError(
             InvalidTemplate.at(
-                f"`layout: items` needs a template that returns a dict of parts, not a {type(made).__name__}",
+                f"`layout: items` needs a template that returns a dict of parts, not a {type(result).__name__}",
                 help="return `{name: part}`, or write `target: {layout: state}`",
             )
         )
     return parts
 
 
-def states_of(made: Any) -> Any:
-    """What was made, with the state of each module in its place.
+def states_of(result: Any) -> Any:
+    """Returns the object with each module replaced by its state.
 
-    The states are taken together: a Variable that two parts share is saved once, where Flax meets it first.
+    All states are taken in one call: a Variable that two parts share is saved once, at its first place in Flax's order.
     """
     from flax import nnx
 
-    modules = {index: module for index, (_, module) in enumerate(modules_in(made))}
+    modules = {index: module for index, (_, module) in enumerate(modules_in(result))}
     joint = nnx.state(modules) if modules else {}
-    placed = _place(made, iter([joint.get(index, _ELSEWHERE) for index in modules]))
+    placed = _place(result, iter([joint.get(index, _ELSEWHERE) for index in modules]))
     return nnx.State({}) if placed is _ELSEWHERE else placed
 
 
-def modules_in(made: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
-    """Modules and Variables with their key paths, in the order in which Flax visits them."""
-    if is_module(made):
-        yield path, made
-    elif type(made) is dict:
-        for name in sorted(made, key=str):
-            yield from modules_in(made[name], (*path, str(name)))
-    elif type(made) in (list, tuple):
-        for index, part in enumerate(made):
+def modules_in(result: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
+    """Yields modules and Variables with their key paths, in the order in which Flax visits them."""
+    if is_module(result):
+        yield path, result
+    elif type(result) is dict:
+        for name in sorted(result, key=str):
+            yield from modules_in(result[name], (*path, str(name)))
+    elif type(result) in (list, tuple):
+        for index, part in enumerate(result):
             yield from modules_in(part, (*path, str(index)))
 
 
-def _place(made: Any, states: Iterator[Any]) -> Any:
-    """The same containers with states for modules; a dict loses a part whose Variables are all saved elsewhere."""
+def _place(result: Any, states: Iterator[Any]) -> Any:
+    """Returns the containers with states for modules; dicts omit parts whose Variables are all saved elsewhere."""
     from flax import nnx
 
-    if is_module(made):
+    if is_module(result):
         return next(states)
-    if type(made) is dict:
-        placed = {name: _place(made[name], states) for name in sorted(made, key=str)}
-        return {name: placed[name] for name in made if placed[name] is not _ELSEWHERE}
-    if type(made) in (list, tuple):
-        parts = [_place(part, states) for part in made]
-        return type(made)(nnx.State({}) if part is _ELSEWHERE else part for part in parts)
-    return made
+    if type(result) is dict:
+        placed = {name: _place(result[name], states) for name in sorted(result, key=str)}
+        return {name: placed[name] for name in result if placed[name] is not _ELSEWHERE}
+    if type(result) in (list, tuple):
+        parts = [_place(part, states) for part in result]
+        return type(result)(nnx.State({}) if part is _ELSEWHERE else part for part in parts)
+    return result
 
 
-def is_module(made: Any) -> bool:
-    """Whether Flax keeps state in it: modules, optimizers, Variables."""
+def is_module(result: Any) -> bool:
+    """Whether it has Flax state: true for modules, optimizers and Variables."""
     from flax import nnx
 
-    return isinstance(made, nnx.Pytree | nnx.Variable)
+    return isinstance(result, nnx.Pytree | nnx.Variable)
 
 
 def _pure(saved: Any) -> Any:
-    """The same pytree without Variables."""
+    """Returns the pytree without Variables."""
     import jax
     from flax import nnx
 
@@ -106,14 +106,14 @@ def _pure(saved: Any) -> Any:
 
 
 def as_abstract(leaf: Any) -> Any:
-    """A tracer as shape and dtype; anything else as it is."""
+    """Returns shape and dtype of a tracer; other leaves unchanged."""
     import jax
 
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) if isinstance(leaf, jax.Array) else leaf
 
 
-def parts_of(made: Any) -> dict[str, Any]:
-    """The values of a dict or list by their names as text; none of anything else."""
-    if type(made) is dict:
-        return {str(name): part for name, part in made.items()}
-    return {str(index): part for index, part in enumerate(made)} if type(made) in (list, tuple) else {}
+def parts_of(result: Any) -> dict[str, Any]:
+    """Returns the values of a dict or list by key or index as text; an empty dict for other objects."""
+    if type(result) is dict:
+        return {str(name): part for name, part in result.items()}
+    return {str(index): part for index, part in enumerate(result)} if type(result) in (list, tuple) else {}

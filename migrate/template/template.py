@@ -1,8 +1,8 @@
-"""The template: the user's model as an abstract tree, exactly as Orbax would save its state.
+"""The template: the user's model as an abstract tree, exactly as Orbax saves its state.
 
-The callable runs under abstract evaluation: its arrays are tracers, so a model of any size costs nothing. What it
-returns is looked at while it is being traced, because there everything can still be told apart: a Python number from an
-array, a bare array from a Variable. `nnx.eval_shape` shows less: it makes arrays of numbers and leaves bare arrays out.
+The callable runs under abstract evaluation: its arrays are tracers, so that a model of any size needs no memory. Its
+result is examined during tracing, where a Python number still differs from an array and a bare array from a Variable.
+`nnx.eval_shape` loses both: it converts numbers to arrays and omits bare arrays.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 from migrate import dtypes
 from migrate.codes import InvalidTemplate, UntracedArrays
 from migrate.errors import CheckpointError, Diagnostic
-from migrate.template.flatten import Flat, flatten
+from migrate.template.flatten import FlattenedPytree, flatten
 from migrate.template.optimizers import transforms_in
 from migrate.template.parts import Layout, as_abstract, item_parts, modules_in, parts_of, saved_pytree, states_of
-from migrate.template.tracing import faithful, maker, traced
+from migrate.template.tracing import faithful_tracing, template_callable, trace
 from migrate.template.user_code import running
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, format_path
 
@@ -26,22 +26,22 @@ if TYPE_CHECKING:
     import numpy as np
 
 _LISTED = 5
-"""How many key paths a note names."""
+"""The maximum number of key paths in a note."""
 
-_LONE_HELP = "return an NNX module or a dict; a single number or array needs a dict around it"
+_LONE_HELP = "return an NNX module or a dict; put a single number or array in a dict"
 
 
 @dataclass(frozen=True)
 class Template:
-    """What the new model expects.
+    """The tree that the new model expects.
 
     Attributes:
-      spec: how the user named it, `module:callable`.
-      tree: what Orbax would save, under canonical key paths; shardings are the model's annotations and name no mesh.
-      parts: the keys of the dict, or the indices of the list, that the callable returned; empty for one thing alone.
-      variables: the name of the Variable type of each leaf that belongs to one, such as `Param` or `RngKey`.
-      notes: what the user should know about it.
-      transforms: optax's names of the transforms of its optimizers; None where it has no `nnx.Optimizer`.
+      spec: the name that the user gave, `module:callable`.
+      tree: the tree that Orbax saves, with canonical key paths; shardings are the model's annotations without a mesh.
+      parts: the keys of the dict or the indices of the list that the callable returned; empty for other objects.
+      variables: the Variable type of each leaf that belongs to a Variable, such as `Param` or `RngKey`.
+      notes: notes for the user.
+      transforms: the optax names of its optimizers' transforms; None without an `nnx.Optimizer`.
     """
 
     spec: str
@@ -53,25 +53,25 @@ class Template:
 
 
 def abstract_template(spec: str, args: Mapping[str, Any] | None = None, layout: Layout = "state") -> Template:
-    """The tree that the new model expects; allocates no array.
+    """Returns the template of a callable; allocates no array.
 
     Args:
-      spec: `module:callable`. It takes no argument, `args`, or a lone `rngs` (which gets `nnx.Rngs(0)`), and returns an
-        NNX module, an optimizer, a pytree, or a dict or list of them.
+      spec: `module:callable`. It takes no arguments, `args`, or a single `rngs` (`nnx.Rngs(0)` is passed), and returns
+        an NNX module, an optimizer, a pytree, or a dict or list of them.
       args: keyword arguments.
-      layout: `state` for what Orbax saves of `nnx.state`, `pure_dict` for `nnx.to_pure_dict` of it, `items` for one
-        item per top-level part.
+      layout: `state` for `nnx.state`, `pure_dict` for `nnx.to_pure_dict` of it, `items` for one item per top-level
+        part.
 
     Raises:
-      CheckpointError: it cannot be imported or called, or returns what no checkpoint can hold (M408).
+      CheckpointError: it cannot be imported or called, or no checkpoint can contain its result (`InvalidTemplate`).
     """
-    make = maker(spec, args)
+    make = template_callable(spec, args)
 
-    def look(made: Any) -> tuple[Flat, tuple[str, ...], list[str], frozenset[str] | None]:
-        transforms = transforms_in(module for _, module in modules_in(made))
-        return _flatten_parts(made, layout), tuple(parts_of(made)), _bare_arrays(made), transforms
+    def look(result: Any) -> tuple[FlattenedPytree, tuple[str, ...], list[str], frozenset[str] | None]:
+        transforms = transforms_in(module for _, module in modules_in(result))
+        return _flatten_parts(result, layout), tuple(parts_of(result)), _bare_arrays(result), transforms
 
-    flat, parts, bare, transforms = traced(spec, make, look)
+    flat, parts, bare, transforms = trace(spec, make, look)
     if flat.unsupported or flat.lone:
         raise CheckpointError(*_unusable(spec, flat))
     variables = {
@@ -81,43 +81,43 @@ def abstract_template(spec: str, args: Mapping[str, Any] | None = None, layout: 
 
 
 def restore_target(spec: str, args: Mapping[str, Any] | None = None, layout: Layout = "state") -> Any:
-    """The abstract pytree with which `StandardCheckpointer.restore` restores what was saved for this template.
+    """Returns the abstract pytree with which `StandardCheckpointer.restore` restores a checkpoint of this template.
 
     Arrays are `jax.ShapeDtypeStruct`s without a sharding. With `layout="items"` it is a dict of one pytree per item.
 
     Raises:
-      CheckpointError: as `abstract_template` (M408).
+      CheckpointError: as `abstract_template`.
     """
     import jax
 
-    def look(made: Any) -> tuple[list[Any], Any]:
-        leaves, treedef = jax.tree.flatten(saved_pytree(made, layout))
+    def look(result: Any) -> tuple[list[Any], Any]:
+        leaves, treedef = jax.tree.flatten(saved_pytree(result, layout))
         return [as_abstract(leaf) for leaf in leaves], treedef
 
-    leaves, treedef = traced(spec, maker(spec, args), look)
+    leaves, treedef = trace(spec, template_callable(spec, args), look)
     return jax.tree.unflatten(treedef, leaves)
 
 
 def initial_values(
     spec: str, args: Mapping[str, Any] | None, paths: Collection[KeyPath], layout: Layout = "state"
 ) -> dict[KeyPath, np.ndarray[Any, Any]]:
-    """The values that the model's own initialiser gives to some leaves.
+    """Returns the values of some leaves from the model's own initializer.
 
-    The initialiser is compiled with these leaves as its only results, so that the others are never computed. Typed PRNG
-    keys come as the structured dtype of `migrate.dtypes`.
+    The initializer is compiled with these leaves as its only results, so that the others are never computed. Typed PRNG
+    keys have the structured dtype of `migrate.dtypes`.
 
     Raises:
-      CheckpointError: as `abstract_template` (M408).
+      CheckpointError: as `abstract_template`.
       KeyError: the template has no such leaf with data.
     """
     import jax
 
-    make = maker(spec, args)
+    make = template_callable(spec, args)
     constants: dict[KeyPath, Any] = {}
     traced: list[KeyPath] = []
 
     def compute() -> list[Any]:
-        with faithful():
+        with faithful_tracing():
             flat = _flatten_parts(make(), layout)
         values = {path: flat.entries[path].value for path in paths if path in flat.entries}
         traced[:] = [path for path, value in values.items() if isinstance(value, jax.core.Tracer)]
@@ -133,10 +133,10 @@ def initial_values(
 
 
 def rng_value(leaf: AbstractLeaf, path: KeyPath, seed: int) -> np.ndarray[Any, Any]:
-    """The value of a leaf of an RNG stream: a key that depends on the seed and the key path alone, or a count of zero.
+    """Returns the value of an RNG stream's leaf: a key that depends only on seed and key path, or a count of zero.
 
     Raises:
-      ValueError: it is neither a typed key nor a `count` of uint32.
+      ValueError: the leaf is neither a typed key nor a `count` of uint32.
     """
     import jax
     import numpy as np
@@ -152,12 +152,12 @@ def rng_value(leaf: AbstractLeaf, path: KeyPath, seed: int) -> np.ndarray[Any, A
     raise ValueError(f"`{format_path(path)}` ({leaf}) is neither the key nor the count of an RNG stream")
 
 
-def _flatten_parts(made: Any, layout: Layout) -> Flat:
-    """Everything that will be saved; each item of its own is flattened by itself, as it is saved by itself."""
+def _flatten_parts(result: Any, layout: Layout) -> FlattenedPytree:
+    """Returns the flattened pytree to save; items are flattened separately, as they are saved separately."""
     if layout != "items":
-        return flatten(states_of(made), boxed=layout == "state")
-    parts = item_parts(made)
-    return Flat.joined({name: flatten(states_of(part), boxed=True) for name, part in parts.items()})
+        return flatten(states_of(result), boxed=layout == "state")
+    parts = item_parts(result)
+    return FlattenedPytree.joined({name: flatten(states_of(part), boxed=True) for name, part in parts.items()})
 
 
 def _as_numpy(value: Any) -> np.ndarray[Any, Any]:
@@ -171,33 +171,35 @@ def _as_numpy(value: Any) -> np.ndarray[Any, Any]:
     return np.asarray(value)
 
 
-def _unusable(spec: str, flat: Flat) -> Iterator[Diagnostic]:
+def _unusable(spec: str, flat: FlattenedPytree) -> Iterator[Diagnostic]:
     for path, what in flat.unsupported.items():
         yield InvalidTemplate.at(
-            f"`{spec}` has {what} at `{format_path(path)}`, which no checkpoint can hold", paths=[format_path(path)]
+            f"`{spec}` has {what} at `{format_path(path)}`, which checkpoints cannot contain", paths=[format_path(path)]
         )
     for path in flat.lone:
-        part = f"the item `{format_path(path)}` of `{spec}`" if path else f"what `{spec}` returned"
-        yield InvalidTemplate.at(f"{part} is no pytree with leaves", paths=[format_path(path)], help=_LONE_HELP)
+        part = f"the item `{format_path(path)}` of `{spec}`" if path else f"the result of `{spec}`"
+        yield InvalidTemplate.at(
+            f"{part} is not a pytree with leaves below its root", paths=[format_path(path)], help=_LONE_HELP
+        )
 
 
 def _notes(bare: Sequence[str]) -> Iterator[Diagnostic]:
-    """Says which leaves the usual template of `nnx.eval_shape` may lack."""
+    """Yields a note on the leaves that `nnx.eval_shape` may omit."""
     if bare:
         named = ", ".join(f"`{path}`" for path in bare[:_LISTED])
         more = f" and {len(bare) - _LISTED} more" if len(bare) > _LISTED else ""
         yield UntracedArrays.at(
-            f"`nnx.eval_shape` may leave out arrays that are not Variables: {named}{more}",
+            f"`nnx.eval_shape` may omit arrays that are not Variables: {named}{more}",
             paths=bare,
             help="restore with the abstract state of a real model, or make them Variables",
         )
 
 
-def _bare_arrays(made: Any) -> list[str]:
-    """Key paths of arrays that modules hold without a Variable."""
+def _bare_arrays(result: Any) -> list[str]:
+    """Returns the key paths of arrays that modules contain outside Variables."""
     from flax import nnx
 
-    modules = list(modules_in(made))
+    modules = list(modules_in(result))
     if not modules:
         return []
     flat = flatten(nnx.state({index: module for index, (_, module) in enumerate(modules)}), boxed=True)

@@ -1,9 +1,8 @@
-"""Abstract evaluation of a model: what Flax and JAX do differently while a model is traced, undone where it matters.
+"""Abstract evaluation of a model that yields the same leaves as real evaluation, in linear time.
 
-Three things differ. Flax refuses sharding annotations without the mesh that they were written for. It takes an array
-that is set as a bare attribute for data, unless it is a tracer. And with each random number it asks a tracer for its
-`sharding`, upon which JAX composes an error message that searches all that was traced so far: thousands of layers would
-take minutes.
+Tracing differs in three ways, which this module compensates. Flax refuses sharding annotations outside their mesh. Flax
+treats an array in a plain attribute as data, but not a tracer. And for each random number Flax reads the `sharding` of
+a tracer, for which JAX composes an error message that searches the whole trace: thousands of layers take minutes.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from migrate.template.user_code import bind, load, running
 T = TypeVar("T")
 
 
-def maker(spec: str, args: Mapping[str, Any] | None) -> Callable[[], Any]:
-    """The template's callable with its arguments.
+def template_callable(spec: str, args: Mapping[str, Any] | None) -> Callable[[], Any]:
+    """Returns the template's callable with its arguments bound.
 
     Raises:
-      CheckpointError: it cannot be imported or called (M408).
+      CheckpointError: it cannot be imported or called (`InvalidTemplate`).
     """
 
     def rngs() -> Any:
@@ -32,14 +31,14 @@ def maker(spec: str, args: Mapping[str, Any] | None) -> Callable[[], Any]:
     return bind(spec, load(spec), args or {}, {"rngs": rngs})
 
 
-def traced(spec: str, make: Callable[[], Any], look: Callable[[Any], T]) -> T:
-    """Makes the template under abstract evaluation; `look` sees what was made, with tracers for arrays."""
+def trace(spec: str, make: Callable[[], Any], look: Callable[[Any], T]) -> T:
+    """Calls `make` under abstract evaluation and returns `look` of its result, in which arrays are tracers."""
     import jax
 
     seen: list[T] = []
 
     def run() -> None:
-        with faithful():
+        with faithful_tracing():
             seen.append(look(make()))
 
     with running(spec):
@@ -48,8 +47,8 @@ def traced(spec: str, make: Callable[[], Any], look: Callable[[Any], T]) -> T:
 
 
 @contextmanager
-def faithful() -> Iterator[None]:
-    """Inside a traced function: here a model has the leaves that it has when it is made for real, in linear time."""
+def faithful_tracing() -> Iterator[None]:
+    """Compensates the differences inside a trace function (see the module's docstring)."""
     import jax.numpy as jnp
     from flax import nnx
 
@@ -77,7 +76,7 @@ def _data_type(tracer: type) -> Iterator[None]:
 
 @contextmanager
 def _without_origins(tracer: Any) -> Iterator[None]:
-    """JAX's messages do not say from where a tracer came; nobody sees more than their first line."""
+    """Omits the origin of tracers from JAX's messages, of which only the first line is shown."""
     original = vars(tracer).get("_origin_msg")
     if original is None:
         yield

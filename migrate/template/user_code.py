@@ -1,7 +1,7 @@
-"""Code that the user names: `module:attribute` becomes an object, and what it raises is told in the user's own terms.
+"""Loads and runs the user's code: resolves `module:attribute` and reports errors in terms of the user's program.
 
-A template or a probe is the user's program. When it fails, the error that matters is theirs: its type, its message,
-and the last line of theirs that was running; not the frames of this package, of JAX or of Flax around it.
+When a template or a probe fails, a diagnostic shows the type and message of the error and the last line of the user's
+code that was running, without the frames of this package, JAX and Flax around it.
 """
 
 from __future__ import annotations
@@ -22,18 +22,20 @@ from typing import Any
 from migrate.codes import InvalidTemplate
 from migrate.errors import CheckpointError, Code, MigrateError, did_you_mean
 
-_MODULE_HELP = "name it as `module:callable`; the current directory is importable"
+_MODULE_HELP = "write it as `module:callable`; the current directory is on the import path"
 
 
 def load(spec: str, code: type[Code] = InvalidTemplate) -> Any:
-    """The object that `module:attribute` names; the attribute may be dotted, and the current directory is importable.
+    """Returns the object that `module:attribute` names; the attribute may be dotted.
+
+    The current directory is on the import path.
 
     Args:
       spec: the name.
-      code: what kind of mistake it is when it cannot be had.
+      code: the diagnostic for errors.
 
     Raises:
-      CheckpointError: there is no such module or attribute, or importing it fails (`code`).
+      CheckpointError: the module or attribute does not exist, or importing it fails (`code`).
     """
     module_name, _, attributes = spec.partition(":")
     if not module_name or not attributes:
@@ -53,16 +55,16 @@ def load(spec: str, code: type[Code] = InvalidTemplate) -> Any:
 def bind(
     spec: str, function: Any, args: Mapping[str, Any], offers: Mapping[str, Callable[[], Any]]
 ) -> Callable[[], Any]:
-    """A call of `function` with keyword arguments, checked against its signature before anything runs.
+    """Returns `function` with keyword arguments bound, after checking them against its signature.
 
     Args:
-      spec: how the user named it.
-      function: what `load` found.
+      spec: the name that the user gave.
+      function: the object from `load`.
       args: the keyword arguments.
-      offers: makers of values for parameters that `args` leaves open, by parameter name.
+      offers: factories of values for required parameters that are not in `args`, by parameter name.
 
     Raises:
-      CheckpointError: it cannot be called, or not with these arguments (M408).
+      CheckpointError: it cannot be called with these arguments (`InvalidTemplate`).
     """
     if not callable(function):
         raise CheckpointError(
@@ -70,14 +72,14 @@ def bind(
         )
     try:
         parameters = _parameters(function)
-    except (TypeError, ValueError):  # Built-in callables may have no signature.
+    except (TypeError, ValueError):  # built-in callables may have no signature
         return lambda: function(**args)
     named = {p.name: p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
     problems = [] if any(p.kind is p.VAR_KEYWORD for p in parameters) else _unknown(spec, args, named)
     required = [name for name, p in named.items() if p.default is p.empty and name not in args]
     problems += [
         InvalidTemplate.at(
-            f"`{spec}` needs the argument `{name}`", help="give it in the rule file's `target: {args: …}`"
+            f"`{spec}` requires the argument `{name}`", help="set it in the rule file: `target: {args: …}`"
         )
         for name in required
         if name not in offers
@@ -89,7 +91,7 @@ def bind(
 
 def _parameters(function: Callable[..., Any]) -> Sequence[inspect.Parameter]:
     if inspect.isclass(function):
-        # Flax gives every module class one signature, `(*args, **kwargs)`; its initialiser tells the truth.
+        # Flax gives every module class the signature `(*args, **kwargs)`; `__init__` has the real one.
         return list(inspect.signature(function.__init__).parameters.values())[1:]
     return list(inspect.signature(function).parameters.values())
 
@@ -98,7 +100,7 @@ def _unknown(spec: str, args: Mapping[str, Any], named: Mapping[str, object]) ->
     takes = ", ".join(f"`{name}`" for name in named) or "none"
     return [
         InvalidTemplate.at(
-            f"`{spec}` takes no argument `{name}`", help=did_you_mean(name, named) or f"its arguments: {takes}"
+            f"`{spec}` has no argument `{name}`", help=did_you_mean(name, named) or f"its arguments: {takes}"
         )
         for name in args
         if name not in named
@@ -107,10 +109,10 @@ def _unknown(spec: str, args: Mapping[str, Any], named: Mapping[str, object]) ->
 
 @contextmanager
 def running(spec: str, code: type[Code] = InvalidTemplate) -> Iterator[None]:
-    """Runs the user's code: the current directory is importable, what it prints goes to stderr, its errors are `code`.
+    """Runs the user's code with the current directory on the import path and its standard output redirected to stderr.
 
     Raises:
-      CheckpointError: with what it raised and its line.
+      CheckpointError: the code raised an error; the diagnostic is a `code` with the error and its line.
     """
     here = str(Path.cwd())
     sys.path.insert(0, here)
@@ -120,7 +122,7 @@ def running(spec: str, code: type[Code] = InvalidTemplate) -> Iterator[None]:
             yield
     except MigrateError:
         raise
-    except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever the user's code raises is reported as theirs
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # any error of the user's code is reported as such
         raise CheckpointError(code.at(f"`{spec}` failed{_place(error)}: {_describe(error)}")) from None
     finally:
         if here in sys.path:
@@ -131,7 +133,7 @@ def _no_module(spec: str, name: str, code: type[Code]) -> CheckpointError:
     parent, _, last = name.rpartition(".")
     search = getattr(sys.modules.get(parent), "__path__", None) if parent else [str(Path.cwd())]
     hint = did_you_mean(last, (module.name for module in pkgutil.iter_modules(search)))
-    return CheckpointError(code.at(f"`{spec}`: there is no module `{name}`", help=hint or _MODULE_HELP))
+    return CheckpointError(code.at(f"`{spec}`: the module `{name}` does not exist", help=hint or _MODULE_HELP))
 
 
 def _attribute(spec: str, owner: Any, name: str, code: type[Code]) -> Any:
@@ -146,7 +148,7 @@ def _attribute(spec: str, owner: Any, name: str, code: type[Code]) -> Any:
 
 
 def _describe(error: BaseException) -> str:
-    """The error's type and the first line of its message; JAX's and Flax's go on for a page."""
+    """Returns the error's type and the first line of its message; JAX's and Flax's messages fill a page."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 

@@ -11,10 +11,10 @@ from flax import nnx
 
 from migrate.cli.main import migrate
 from migrate.template import restore_target
-from tests.template_models import Small
+from tests.template.models import Small
 
 ROOT = Path(__file__).parent.parent.parent
-SPEC = "tests.template_models:Small"
+SPEC = "tests.template.models:Small"
 WORDS = np.array([7, 11], np.uint32)
 HEAD = f"migrate: 1\ntarget: {{template: {SPEC}}}\nrules:"
 WRAP = '- {from: "drop/rngs/key", to: "drop/rngs/key", ops: [{wrap_key_data: threefry2x32}]}'

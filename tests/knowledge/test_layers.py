@@ -1,4 +1,7 @@
-"""Every row holds: both layers are made, the rules of the row migrate one into the other, and they compute the same."""
+"""Every row is true: both layers are built, the rules of the row migrate one to the other, and their outputs are equal.
+
+Covers `migrate.knowledge.model` and `migrate.knowledge.rules`.
+"""
 
 import json
 from collections.abc import Iterator

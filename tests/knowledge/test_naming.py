@@ -88,3 +88,10 @@ def test_training_states_are_told_by_the_names_at_their_top():
 
 def test_every_lift_is_a_transformation_of_linen():
     assert [] == [lift.transform for lift in LIFTS if not hasattr(nn, lift.transform.removeprefix("nn."))]
+
+
+def test_a_name_that_no_training_state_has_makes_another_tree():
+    names = {"params", "opt_state", "step"}
+    assert "flax.training TrainState" == training_state(frozenset(names)).name
+    assert training_state(frozenset({*names, "something"})) is None
+    assert training_state(frozenset({"params", "opt_state"})) is None

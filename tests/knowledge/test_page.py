@@ -3,7 +3,7 @@ from migrate.knowledge.layers import LAYERS
 
 
 def test_the_page_says_what_the_table_says():
-    assert page() == PAGE.read_text(encoding="utf-8"), "`python -m docs.layers` writes the page anew"
+    assert page() == PAGE.read_text(encoding="utf-8"), "run `python -m docs.layers` to write the page"
 
 
 def test_the_page_has_a_line_for_every_row():

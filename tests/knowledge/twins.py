@@ -1,4 +1,4 @@
-"""For every row of the table a layer of Linen, the layer of NNX that should compute the same, and an input for both."""
+"""A Linen layer, the corresponding NNX layer and an input for both, for every row of the table."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Twin:
       apply, call: how each is called.
       init: keyword arguments of Linen's `init`.
       children: the rows of its children, in their order.
-      sized_by: what Linen's `init` is called with, where that is not what the layer is called with.
+      sized_by: the arguments of Linen's `init`, if they differ from those of the call.
       zeroed: Linen leaves that have to be zero.
     """
 
@@ -219,7 +219,7 @@ TWINS: dict[str, Twin] = {
         lambda r: nnx.MultiHeadAttention(2, 6, qkv_features=8, decode=False, rngs=r),
         (values(2, 5, 6),),
     ),
-    "MultiHeadDotProductAttention with normalised q and k": Twin(
+    "MultiHeadDotProductAttention with normalized q and k": Twin(
         row("MultiHeadDotProductAttention", "MultiHeadAttention"),
         nn.MultiHeadDotProductAttention(2, normalize_qk=True, use_bias=False),
         lambda r: nnx.MultiHeadAttention(2, 6, normalize_qk=True, use_bias=False, decode=False, rngs=r),

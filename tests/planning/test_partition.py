@@ -52,7 +52,7 @@ def test_the_first_pattern_that_matches_decides(load):
 
 
 def test_one_mapping_is_as_good_as_a_list(load):
-    one, two = load("a: [model]\nb: []\n").splits, load("- a: [model]\n- b: []\n").splits
+    one, two = load("a: [model]\nb: []\n").entries, load("- a: [model]\n- b: []\n").entries
     assert [("a", (("model",),)), ("b", ())] == [(split.pattern.text, split.spec) for split in one]
     assert [(split.pattern, split.spec) for split in one] == [(split.pattern, split.spec) for split in two]
 

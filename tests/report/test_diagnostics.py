@@ -1,4 +1,4 @@
-from migrate.codes import IdlePattern, IgnoredFiles, UnfilledTarget, WrongOpField
+from migrate.codes import IdlePattern, IgnoredFiles, InvalidOpField, UnfilledTarget
 from migrate.errors import Span
 from migrate.report.diagnostics import draw_findings
 from migrate.report.view import findings
@@ -18,7 +18,7 @@ def text_of(file):
     return TEXT if file == "rules.yaml" else None
 
 
-PERMS = WrongOpField.at(
+PERMS = InvalidOpField.at(
     "`transpose` has no field `perms`", span=Span("rules.yaml", 7, 6, 7, 11), label="did you mean `perm`?"
 )
 
@@ -45,7 +45,7 @@ def test_findings_in_a_file_that_cannot_be_read_still_name_their_place():
 
 
 def test_a_place_beyond_the_end_of_the_file_is_no_reason_to_fail():
-    assert "M103" in draw_findings(findings([WrongOpField.at("x", span=Span("rules.yaml", 99, 1, 99, 2))], text_of))
+    assert "M103" in draw_findings(findings([InvalidOpField.at("x", span=Span("rules.yaml", 99, 1, 99, 2))], text_of))
 
 
 def test_many_key_paths_are_collapsed_until_asked_for():

@@ -1,4 +1,4 @@
-"""Included rule files: whose rules come first, where their patterns apply, and what is refused at which place."""
+"""Included rule files: the order of rules, the places of patterns, and refused includes with their locations."""
 
 import pytest
 from hypothesis import given
@@ -143,7 +143,7 @@ def test_a_file_included_twice_at_one_place_is_refused_wherever_it_is_said(write
         cell=rules_of("x -> y"),
     )
     (finding,) = refused()
-    assert ("M110", "main.yaml:4:6", "the other time at main.yaml:3:6") == (
+    assert ("M110", "main.yaml:4:6", "first included at main.yaml:3:6") == (
         finding.code,
         str(finding.span),
         finding.label,
@@ -157,7 +157,7 @@ def test_what_only_the_applied_file_can_decide_is_refused_in_an_included_one(wri
     write(main=["include: cell.yaml", "rules: []"], cell=[line, *rules_of("x -> y")])
     (finding,) = refused()
     assert ("M110", "main.yaml:2:10") == (finding.code, str(finding.span))
-    assert f"`cell.yaml` says `{line.partition(':')[0]}`" == finding.message
+    assert f"the included file `cell.yaml` sets `{line.partition(':')[0]}`" == finding.message
 
 
 def test_a_missing_file_is_reported_where_it_is_named(write):
@@ -174,7 +174,13 @@ def test_a_name_that_the_included_file_uses_as_well_is_refused(write):
     )
     (finding,) = refused()
     assert ("M110", "main.yaml:2:11") == (finding.code, str(finding.span))
-    assert "`i` names something in `cell.yaml` as well, at cell.yaml:3:6" == finding.message
+    assert "`cell.yaml` also uses the name `i`, at cell.yaml:3:6" == finding.message
+
+
+def test_a_name_in_the_place_of_the_target_alone_is_refused_as_well(write):
+    write(main=["include: {file: cell.yaml, to: 'c/{i}'}", "rules: []"], cell=rules_of("'x_{i} -> y/{i}'"))
+    (finding,) = refused()
+    assert ("M110", "main.yaml:2:11") == (finding.code, str(finding.span))
 
 
 @pytest.mark.parametrize(

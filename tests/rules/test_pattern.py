@@ -1,4 +1,7 @@
-"""Patterns: what they match, what they capture, what they become, and what is refused."""
+"""Patterns: matches, captures, filled key paths, and refused patterns.
+
+Covers `migrate.rules.matching` and `migrate.rules.syntax`.
+"""
 
 import string
 import time
@@ -108,15 +111,15 @@ def test_the_right_hand_side_is_filled(left, path, right, filled):
 @pytest.mark.parametrize(
     ("right", "bindings", "message"),
     [
-        ("l/{i}", {}, "nothing says what goes into `i`"),
-        ("l_{i}_{j}", {"i": "1"}, "nothing says what goes into `j`"),
-        ("l/{i+1}", {}, "nothing says what goes into `i+1`"),
+        ("l/{i}", {}, "`i` has no value"),
+        ("l_{i}_{j}", {"i": "1"}, "`j` has no value"),
+        ("l/{i+1}", {}, "`i+1` has no value"),
         ("l/{i+1}", {"i": "head"}, "`{i+1}` needs an integer, but `i` is `head`"),
         ("l/{i+1}", {"i": ("a", "b")}, "`{i+1}` needs an integer, but `i` is `a/b`"),
         ("l/{i+1}", {"i": "9" * 5000}, "needs an integer"),
         ("l/{i-1}", {"i": "0"}, "`{i-1}` is -1 for i = 0; an index cannot be negative"),
         ("l/{4//i}", {"i": "0"}, "`{4//i}` divides by zero for i = 0"),
-        ("l_{a}", {"a": ("x", "y")}, "`a` is `x/y`, which does not fit inside one segment"),
+        ("l_{a}", {"a": ("x", "y")}, "`a` is `x/y`, which is more than one segment"),
         ("a/*", {"*0": ""}, "a segment would be empty"),
     ],
 )
@@ -133,27 +136,27 @@ def test_what_cannot_be_filled_says_why(right, bindings, message):
         ("/a", 0, 1, "a segment is empty"),
         ("a//b", 2, 1, "a segment is empty"),
         ("a/", 2, 1, "a segment is empty"),
-        ("a/{i", 2, 1, "`{` is never closed"),
-        ("a/i}", 3, 1, "`}` closes nothing"),
+        ("a/{i", 2, 1, "unclosed `{`"),
+        ("a/i}", 3, 1, "unmatched `}`"),
         ("a/{}", 2, 2, "`{}` is neither a name nor an integer expression"),
-        ("a/{3}", 2, 3, "`{3}` names no capture"),
+        ("a/{3}", 2, 3, "`{3}` contains no capture"),
         ("a/{2x}", 2, 4, "neither a name nor an integer expression"),
         ("a/{i/2}", 2, 5, "only names, integers and `+ - * // %`"),
         ("a/{i**2}", 2, 6, "only names, integers"),
         ("a/{f(i)}", 2, 6, "only names, integers"),
         ("a/{i+True}", 2, 8, "only names, integers"),
         ("a/{i." + "x" * 200 + "}", 2, 204, "too long"),
-        ("a/{1x:int}", 2, 8, "`1x` is no name"),
+        ("a/{1x:int}", 2, 8, "invalid name `1x`"),
         ("a/{p:x|}", 2, 6, "is empty"),
         ("a/{p:}", 2, 4, "is empty"),
-        ("a/{p:x/y|z}", 2, 9, "hold `/`"),
-        ("{x:int}/{x:a|b}", 8, 7, "declared twice and differently"),
-        ("{x}/{x:int}", 4, 7, "declared twice and differently"),
-        ("a/***", 2, 3, "`***` is no wildcard"),
-        ("a/b**", 3, 2, "`**` stands for whole segments"),
-        ("a/b{x:**}", 3, 6, "`**` stands for whole segments"),
-        (r"a\d", 1, 2, r"`\d` is no escape"),
-        ("a\\", 1, 2, "is no escape"),
+        ("a/{p:x/y|z}", 2, 9, "contains `/`"),
+        ("{x:int}/{x:a|b}", 8, 7, "declared twice with different types"),
+        ("{x}/{x:int}", 4, 7, "declared twice with different types"),
+        ("a/***", 2, 3, "invalid wildcard `***`"),
+        ("a/b**", 3, 2, "`**` matches whole segments"),
+        ("a/b{x:**}", 3, 6, "`**` matches whole segments"),
+        (r"a\d", 1, 2, r"invalid escape `\d`"),
+        ("a\\", 1, 2, "invalid escape"),
     ],
 )
 def test_a_broken_pattern_is_refused_with_its_place(text, offset, length, message):
@@ -175,7 +178,7 @@ def test_a_broken_pattern_is_refused_with_its_place(text, offset, length, messag
     ],
 )
 def test_what_cannot_stand_on_the_left_is_found(text, offsets):
-    assert offsets == [error.offset for error in Pattern.parse(text).misuses_as_source()]
+    assert offsets == [error.offset for error in Pattern.parse(text).left_side_errors()]
 
 
 def test_names_hold_captures_and_what_expressions_use():
@@ -294,7 +297,7 @@ def test_match_then_fill_is_the_identity(case):
 @given(st.text(alphabet="ab/{}*\\:|+1 _i", max_size=30))
 def test_any_text_is_a_pattern_or_a_pattern_error_inside_the_text(text):
     try:
-        errors = list(Pattern.parse(text).misuses_as_source())
+        errors = list(Pattern.parse(text).left_side_errors())
     except PatternError as error:
         errors = [error]
     assert all(0 <= error.offset <= len(text) for error in errors)
@@ -308,3 +311,8 @@ def test_ten_thousand_leaves_and_fifty_patterns_match_in_well_under_a_second():
     found = sum(pattern.match(path) is not None for path in leaves for pattern in patterns)
     assert found == 2000
     assert time.process_time() - start < 6.0  # 0.2 s on one slow core
+
+
+@pytest.mark.parametrize("pattern", ["{x:**}", "**", "a*", "{x}"])
+def test_a_wildcard_matches_no_key_with_the_character_that_ends_segments(pattern):
+    assert Pattern.parse(pattern).match(("a\0b",)) is None

@@ -1,4 +1,4 @@
-"""The JSON Schema: what editors are told agrees with what the loader accepts."""
+"""The JSON Schema accepts and refuses the same files as the loader."""
 
 import re
 

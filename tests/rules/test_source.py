@@ -1,4 +1,4 @@
-"""YAML as rule files have it: YAML 1.2 scalars, places of everything, and refusals instead of silence."""
+"""YAML in rule files: YAML 1.2 scalars, the location of every node, and refused features."""
 
 import math
 

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from migrate.codes import InconclusiveProbe, InvalidUsage, OutputsDiffer
+from migrate.codes import InconclusiveProbe, InvalidUsage, OutputMismatch
 from migrate.engine.outputs.registry import is_single_file
 from migrate.engine.probing.output_pair import Pair, PairError
 from migrate.engine.probing.restored_model import RestoredModel
@@ -300,7 +300,7 @@ def _difference(wrong: list[_Judged], compared: list[_Judged], probe: Probe) -> 
     before = compared.index(first)
     agree = f"; the {before} before it agree" if before else ""
     rules = {task.rule for task in first.suspects}
-    return OutputsDiffer.at(
+    return OutputMismatch.at(
         f"`{probe.spec}`: {first.problem} (the first of {len(wrong)} that differ, of {len(compared)} pairs{agree})",
         span=rules.pop() if len(rules) == 1 else None,
         paths=[format_path(path) for task in first.suspects for path in task.targets],

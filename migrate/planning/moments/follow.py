@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from migrate.codes import MomentsCannotFollow, PerTensorOptimizer
+from migrate.codes import PerTensorOptimizer, UntransferableMoments
 from migrate.errors import Diagnostic
 from migrate.planning.claims import Claims
 from migrate.planning.model import Created, Dropped, Task
@@ -147,7 +147,7 @@ def _placeless_slot(setting: Setting, slot: Slot, other: State) -> Followed:
                 dropped.append(Dropped(path, setting.source.leaves[path]))
             else:
                 failed.append(path)
-    diagnostic = MomentsCannotFollow.at(
+    diagnostic = UntransferableMoments.at(
         f"the moments in `{format_path(slot.prefix)}` have no place in the target: {other.title} has no "
         f"`{slot.prefix[-1]}`",
         paths=map(format_path, failed),
@@ -200,7 +200,7 @@ def _unlike_params(setting: Setting, state: State) -> dict[KeyPath, KeyPath]:
 
 def _not_understood(one: State, other: State, leaves: Sequence[KeyPath]) -> Followed:
     paths = [one.prefix + leaf for leaf in leaves]
-    diagnostic = MomentsCannotFollow.at(
+    diagnostic = UntransferableMoments.at(
         f"`{format_path(paths[0])}` belongs to a param that goes through ops, and is neither its moment nor named so: "
         "what that means for it is not known",
         paths=map(format_path, paths),
@@ -221,7 +221,7 @@ def _unclear(setting: Setting, state: State, candidates: Sequence[State]) -> Fol
     end = example[len(state.prefix) :]
     places = ", ".join(f"`{format_path(candidate.place)}`" for candidate in candidates[:5])
     several = f"has several possible places in the target: {places}"
-    diagnostic = MomentsCannotFollow.at(
+    diagnostic = UntransferableMoments.at(
         f"{state.title} {several if len(candidates) > 1 else f'is not the only one that might go on in {places}'}",
         paths=map(format_path, state.paths),
         help=f'name one leaf of it, and the rest follows: `- "{format_path(example)} -> '
@@ -276,7 +276,7 @@ def _placeless(move: SlotMove) -> Followed:
         else:
             failed += [claim.path for claim in claims]
     slot = format_path(move.slot.prefix)
-    diagnostic = MomentsCannotFollow.at(
+    diagnostic = UntransferableMoments.at(
         f"without a template it is not clear where the moments in `{slot}` go",
         paths=map(format_path, failed),
         help="give `--template module:callable`, or say `follow: off` and write rules for the slot, or leave it "

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from migrate.codes import MomentsCannotFollow
+from migrate.codes import UntransferableMoments
 from migrate.errors import Span
 from migrate.planning.claims import Claim, Claims
 from migrate.planning.gather import gather
@@ -168,7 +168,7 @@ def refuse(
     """Moments that cannot follow, with the reason; `place` is where they are said to be, by default the slot."""
     message, span = reason
     named = f" (optax's `{move.state}`)" if move.state else ""
-    diagnostic = MomentsCannotFollow.at(
+    diagnostic = UntransferableMoments.at(
         f"the moments in `{format_path(place or move.slot.prefix)}`{named} cannot follow: {message}",
         span=span,
         paths=map(format_path, failed),
@@ -216,7 +216,7 @@ def _homeless(move: SlotMove, homeless: Sequence[tuple[KeyPath, KeyPath]], span:
     (first, param), more = homeless[0], len(homeless) - 1
     failed = tuple(moment for moment, _ in homeless)
     many = f" and {more} more have" if more else " has"
-    diagnostic = MomentsCannotFollow.at(
+    diagnostic = UntransferableMoments.at(
         f"`{format_path(first)}`{many} no place in the target: its optimizer keeps no moment of `{format_path(param)}` "
         f"in `{format_path(move.home)}`",
         span=span,
@@ -246,7 +246,7 @@ def _reset(move: SlotMove, rule: Move, claims: Sequence[Claim]) -> Followed:
     """`moments: reset`: the old moments are left behind, the new ones start as the optimizer starts them."""
     tree = move.setting.template
     if tree is None:
-        problem = MomentsCannotFollow.at(
+        problem = UntransferableMoments.at(
             "`moments: reset` needs a template, whose optimizer starts them anew", span=rule.span
         )
         return Followed(failed=tuple(c.path for c in claims), diagnostics=(problem,))

@@ -8,7 +8,7 @@ from migrate.tree import format_path
 
 
 def seen(name, *names):
-    template = abstract_template(f"tests.template_models:{name}")
+    template = abstract_template(f"tests.template.models:{name}")
     return {format_path(path) for path in seen_by_probe(template, names)}
 
 

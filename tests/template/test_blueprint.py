@@ -1,4 +1,4 @@
-"""What was restored becomes the modules that it was saved of, with every value, whatever the callable returned."""
+"""A restored pytree is assembled to the modules that were saved, with every value."""
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ from flax import nnx
 
 from migrate.template.blueprint import ONLY, blueprints
 from migrate.template.parts import saved_pytree
-from tests import template_models as models
+from tests.template import models
 
 
 def leaves(tree):
@@ -31,7 +31,7 @@ def same(expected, actual):
 
 
 def changed(tree):
-    """The same with other values, so that nothing can come from the template itself."""
+    """The same tree with other values, so that none can come from the template."""
 
     def change(leaf):
         if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jnp.floating):
@@ -45,7 +45,7 @@ def changed(tree):
 @pytest.mark.parametrize("name", ["plain", "stacked", "trained", "shared", "masked", "linen_like", "states"])
 def test_what_orbax_restores_becomes_what_was_saved(name, layout, tmp_path):
     saved = changed(saved_pytree(getattr(models, name)(), layout))
-    blueprint = blueprints(f"tests.template_models:{name}", layout=layout)[ONLY]
+    blueprint = blueprints(f"tests.template.models:{name}", layout=layout)[ONLY]
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(tmp_path / "new", saved)
         checkpointer.wait_until_finished()
@@ -55,7 +55,7 @@ def test_what_orbax_restores_becomes_what_was_saved(name, layout, tmp_path):
 
 def test_a_module_that_is_alone_can_be_called(tmp_path):
     model = models.plain()
-    blueprint = blueprints("tests.template_models:plain")[ONLY]
+    blueprint = blueprints("tests.template.models:plain")[ONLY]
     made = blueprint.assemble(nnx.state(model))
     assert type(model) is type(made)
     np.testing.assert_array_equal(model.first(jnp.ones((1, 2))), made.first(jnp.ones((1, 2))))
@@ -63,7 +63,7 @@ def test_a_module_that_is_alone_can_be_called(tmp_path):
 
 def test_what_two_parts_share_stays_shared():
     made = models.shared()
-    parts = blueprints("tests.template_models:shared")[ONLY].assemble(saved_pytree(made, "state"))
+    parts = blueprints("tests.template.models:shared")[ONLY].assemble(saved_pytree(made, "state"))
     assert {"both", "model", "again", "kernel"} == parts.keys()
     assert parts["model"] is parts["again"]
     assert parts["both"].model is parts["model"]
@@ -71,7 +71,7 @@ def test_what_two_parts_share_stays_shared():
 
 
 def test_items_are_assembled_one_by_one():
-    found = blueprints("tests.template_models:trained", layout="items")
+    found = blueprints("tests.template.models:trained", layout="items")
     assert {"model", "optimizer", "step"} == found.keys()
     model = models.plain()
     same(nnx.state(model), nnx.state(found["model"].assemble(nnx.state(model))))
@@ -79,6 +79,6 @@ def test_items_are_assembled_one_by_one():
 
 def test_arrays_that_nnx_eval_shape_leaves_out_are_there():
     model = models.Odd(nnx.Rngs(0))
-    made = blueprints("tests.template_models:Odd")[ONLY].assemble(nnx.state(model))
+    made = blueprints("tests.template.models:Odd")[ONLY].assemble(nnx.state(model))
     same(nnx.state(model), nnx.state(made))
     np.testing.assert_array_equal(np.zeros(3), made.raw)

@@ -1,28 +1,30 @@
-import sys
+"""The template is exactly the tree that Orbax saves of the real model, and Orbax restores with its restore target.
+
+Covers `migrate.template.flatten` as well.
+"""
+
 from functools import partial
-from pathlib import Path
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 from flax import nnx
-from jax._src.interpreters.partial_eval import DynamicJaxprTracer, JaxprStackFrame
 
 from migrate import dtypes
-from migrate.errors import CheckpointError
 from migrate.formats.canonical import canonical
 from migrate.formats.orbax.item import OrbaxItem
 from migrate.template import abstract_template, initial_values, restore_target, rng_value
 from migrate.tree import AbstractArray, AbstractLeaf, Sharding, format_path, parse_path
-from tests import template_models as models
+from tests.template import models
+from tests.template.failing import failure
 
-MODELS = "tests.template_models"
+MODELS = "tests.template.models"
 RECIPES = ["plain", "trained", "masked", "shared", "stacked", "jitted", "bridged", "linen_like", "states", "value_only"]
 
 
 def saved_by_hand(made):
-    """What a user would save of what a template returns, were the callable run for real."""
+    """The pytree that a user saves of the result of really calling the template."""
     if isinstance(made, nnx.Module | nnx.Optimizer):
         return nnx.state(made)
     if isinstance(made, dict):
@@ -42,7 +44,7 @@ def pure(tree):
 def made(recipe):
     callable_ = getattr(models, recipe)
     result = callable_(nnx.Rngs(0)) if isinstance(callable_, type) else callable_()
-    if recipe == "shared":  # Only Flax itself can say where shared Variables are saved.
+    if recipe == "shared":  # Only Flax determines where shared Variables are saved.
         return {name: part for name, part in nnx.state(result).items() if part}
     return saved_by_hand(result)
 
@@ -72,13 +74,6 @@ def same(a, b):
     if isinstance(a, jax.Array) and jax.dtypes.issubdtype(a.dtype, jax.dtypes.prng_key):
         return a.dtype == b.dtype and bool((jax.random.key_data(a) == jax.random.key_data(b)).all())
     return np.array_equal(a, b)
-
-
-def failure(spec, args=None, **options):
-    with pytest.raises(CheckpointError) as caught:
-        abstract_template(spec, args, **options)
-    assert {"M408"} == {diagnostic.code for diagnostic in caught.value.diagnostics}
-    return caught.value.diagnostics
 
 
 @pytest.mark.parametrize("layout", ["state", "pure_dict"])
@@ -123,11 +118,6 @@ def test_the_restore_target_of_items_is_one_pytree_per_item(tmp_path):
         assert shapes(nnx.state(model)) == shapes(restored)
 
 
-def test_a_model_of_a_hundred_gigabytes_costs_nothing():
-    tree = abstract_template(f"{MODELS}:Huge").tree
-    assert tree.nbytes > 100e9
-
-
 def test_keys_have_the_dtype_of_their_implementation():
     leaves = abstract_template(f"{MODELS}:Odd").tree.leaves
     assert AbstractArray((), "key<fry>") == leaves["keys", "dropout", "key"].aval
@@ -154,48 +144,6 @@ def test_arrays_of_plain_pytrees_are_not_noted():
     assert () == abstract_template(f"{MODELS}:linen_like").notes
 
 
-def surroundings():
-    return set(nnx.pytreelib.DATA_REGISTRY), nnx.using_eager_sharding(), DynamicJaxprTracer._origin_msg, list(sys.path)
-
-
-def test_flax_and_jax_are_left_as_they_were_found():
-    before = surroundings()
-    abstract_template(f"{MODELS}:Odd")
-    failure(f"{MODELS}:raises")
-    assert before == surroundings()
-
-
-def test_random_numbers_are_drawn_in_linear_time():
-    """What is switched off for this has to be there: with it, ten times the layers cost a hundred times as much."""
-    origins = []
-    search = JaxprStackFrame.find_progenitors
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(JaxprStackFrame, "find_progenitors", lambda *args: origins.append(args) or search(*args))
-        nnx.eval_shape(models.plain)
-        searched = len(origins)
-        abstract_template(f"{MODELS}:plain")
-    assert 0 < searched == len(origins)
-
-
-def test_parts_are_the_keys_or_indices_of_what_is_returned():
-    assert () == abstract_template(f"{MODELS}:plain").parts
-    assert ("model", "optimizer", "step") == abstract_template(f"{MODELS}:trained").parts
-    assert ("0", "1", "2") == abstract_template(f"{MODELS}:masked").parts
-
-
-def test_a_variable_that_parts_share_is_saved_once_in_one_pytree():
-    tree = abstract_template(f"{MODELS}:shared").tree
-    assert {"again", "both"} == {path[0] for path in tree.leaves}
-    assert ("again", "first", "kernel") in tree.leaves
-    assert ("both", "model", "first", "kernel") not in tree.leaves
-
-
-def test_items_are_saved_each_with_all_of_its_variables():
-    tree = abstract_template(f"{MODELS}:shared", layout="items").tree
-    assert {"again", "both", "kernel", "model"} == {path[0] for path in tree.leaves}
-    assert ("both", "model", "first", "kernel") in tree.leaves
-
-
 @pytest.mark.parametrize("layout", ["state", "pure_dict", "items"])
 def test_annotations_become_shardings_without_a_mesh(layout):
     spec, prefix = (f"{MODELS}:Annotated", ()) if layout != "items" else (f"{MODELS}:annotated_parts", ("model",))
@@ -203,15 +151,6 @@ def test_annotations_become_shardings_without_a_mesh(layout):
     assert Sharding((), (None, ("model",))) == leaves[*prefix, "up", "kernel"].sharding
     assert Sharding((), (("data", "model"),)) == leaves[*prefix, "table"].sharding
     assert leaves[*prefix, "up", "bias"].sharding is None
-
-
-def test_arguments_go_to_the_callable():
-    tree = abstract_template(f"{MODELS}:Plain", {"width": 7}).tree
-    assert AbstractArray((2, 7), "float32") == tree.leaves["first", "kernel"].aval
-
-
-def test_a_dotted_attribute_is_found():
-    assert abstract_template(f"{MODELS}:plain").tree == abstract_template(f"{MODELS}:Outer.Inner.make").tree
 
 
 def test_a_model_that_is_abstract_already_is_a_template_too():
@@ -223,105 +162,9 @@ def test_structs_are_a_template_too():
     assert AbstractArray((2, 3), "bfloat16") == abstract_template(f"{MODELS}:structs").tree.leaves[("a",)].aval
 
 
-@pytest.mark.parametrize(
-    ("spec", "message", "help_text"),
-    [
-        ("no_colon", "`no_colon` is not of the form `module:callable`", "current directory"),
-        (f"{MODELS}:plan", f"`{MODELS}` has no attribute `plan`", "did you mean `plain`?"),
-        (f"{MODELS}:Outer.Iner.make", "`Outer` has no attribute `Iner`", "did you mean `Inner`?"),
-        ("tests.template_model:plain", "there is no module `tests.template_model`", "did you mean `template_models`?"),
-        ("no_such_module_at_all:f", "there is no module `no_such_module_at_all`", "`module:callable`"),
-        (f"{MODELS}:number", "is a int, not a callable", "`module:callable`"),
-        (f"{MODELS}:nothing", "is no pytree with leaves", "NNX module"),
-    ],
-)
-def test_a_mistake_in_the_name_is_told_with_the_nearest_right_one(spec, message, help_text):
-    (diagnostic,) = failure(spec)
-    assert message in diagnostic.message
-    assert help_text in (diagnostic.help or "")
-
-
-def test_the_error_of_the_callable_is_told_with_the_users_own_line():
-    (diagnostic,) = failure(f"{MODELS}:raises")
-    assert "template_models.py:" in diagnostic.message
-    assert "`return nnx.Linear(width, rngs=nnx.Rngs(0))`" in diagnostic.message
-    assert "TypeError" in diagnostic.message
-    assert "\n" not in diagnostic.message
-
-
-def test_a_callable_that_exits_is_an_error_and_not_an_exit():
-    (diagnostic,) = failure(f"{MODELS}:exits")
-    assert "SystemExit: 3" in diagnostic.message
-
-
-def test_every_wrong_argument_is_told_at_once():
-    diagnostics = failure(f"{MODELS}:Plain", {"widht": 3, "classes": 2})
-    assert ["did you mean `width`?", "its arguments: `width`, `rngs`"] == [
-        diagnostic.help for diagnostic in diagnostics
-    ]
-
-
-def test_a_missing_argument_is_told(project):
-    project("needs", "def make(classes):\n    return {}\n")
-    (diagnostic,) = failure("needs:make")
-    assert "needs the argument `classes`" in diagnostic.message
-
-
 def test_every_leaf_that_no_checkpoint_can_hold_is_named():
     diagnostics = failure(f"{MODELS}:unsupported")
     assert [("act/f",), ("z",)] == [diagnostic.paths for diagnostic in diagnostics]
-
-
-def test_an_item_that_is_a_single_number_is_named():
-    (diagnostic,) = failure(f"{MODELS}:trained", layout="items")
-    assert ("step",) == diagnostic.paths
-    assert "a dict around it" in diagnostic.help
-
-
-def test_items_need_a_dict_of_parts():
-    (diagnostic,) = failure(f"{MODELS}:plain", layout="items")
-    assert "dict of parts" in diagnostic.message
-
-
-@pytest.fixture
-def project(tmp_path, monkeypatch):
-    """Writes a module of the user's into the current directory."""
-    monkeypatch.chdir(tmp_path)
-
-    def write(name, text):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-        Path(f"{name}.py").write_text(text)
-
-    return write
-
-
-def test_the_current_directory_is_importable(project):
-    project(
-        "here_model", "import numpy as np\ndef make():\n    import here_too\n    return {'a': np.zeros(here_too.N)}\n"
-    )
-    project("here_too", "N = 4\n")
-    assert (4,) == abstract_template("here_model:make").tree.leaves[("a",)].aval.shape
-    assert "" not in sys.path[:1] or str(Path.cwd()) not in sys.path
-
-
-def test_a_syntax_error_is_told_with_its_line(project):
-    project("broken_model", "x = 1\ndef make(:\n")
-    (diagnostic,) = failure("broken_model:make")
-    assert "broken_model.py:2" in diagnostic.message
-    assert "SyntaxError" in diagnostic.message
-
-
-def test_a_module_that_the_model_lacks_is_not_taken_for_the_model(project):
-    project("needy_model", "import a_package_that_is_not_there\n")
-    (diagnostic,) = failure("needy_model:make")
-    assert "needy_model.py:1" in diagnostic.message
-    assert "a_package_that_is_not_there" in diagnostic.message
-
-
-def test_what_the_model_prints_does_not_go_to_stdout(capsys):
-    abstract_template(f"{MODELS}:chatty")
-    printed = capsys.readouterr()
-    assert ("", "hello\n") == (printed.out, printed.err)
 
 
 def test_initial_values_are_the_models_own():

@@ -1,4 +1,4 @@
-"""Models that the tests of the template name by `module:callable`."""
+"""Models that tests name as `module:callable`."""
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,7 @@ class Small(nnx.Module):
 
 
 class Odd(nnx.Module):
-    """Everything that a module can hold and that a checkpoint must tell apart."""
+    """All kinds of values that a module can contain and a checkpoint must distinguish."""
 
     def __init__(self, rngs):
         self.absent = nnx.Param(None)

@@ -1,4 +1,4 @@
-"""A template's optimizer says which of optax's transforms it is made of; its state on disk does not."""
+"""The optimizer of a template reveals its optax transforms; its state on disk does not."""
 
 import optax
 import pytest
@@ -6,7 +6,7 @@ from flax import nnx
 
 from migrate.template import abstract_template
 from migrate.template.optimizers import transforms_in
-from tests.template_models import Small
+from tests.template.models import Small
 
 TRUST = "scale_by_trust_ratio"
 LAMB = optax.lamb(1e-3)
@@ -24,6 +24,7 @@ WRAPPED = {
     "masked": optax.masked(LAMB, True),
     "by labels": optax.multi_transform({"a": LAMB}, "a"),
     "every second step": optax.MultiSteps(LAMB, 2),
+    "as bound methods": optax.MultiSteps(LAMB, 2).gradient_transformation(),
     "if finite": optax.apply_if_finite(LAMB, 3),
     "with extra arguments": optax.with_extra_args_support(LAMB),
     "as lars": optax.lars(1e-3),
@@ -47,9 +48,9 @@ def test_adam_is_made_of_no_transform_that_looks_at_tensors():
 
 def test_a_template_without_an_optimizer_tells_nothing():
     assert transforms_in([Small(nnx.Rngs(0))]) is None
-    assert abstract_template("tests.template_models:linen_like").transforms is None
+    assert abstract_template("tests.template.models:linen_like").transforms is None
 
 
 def test_templates_carry_it():
-    assert "scale_by_adam" in abstract_template("tests.template_models:trained").transforms
-    assert "masked" in abstract_template("tests.template_models:masked").transforms
+    assert "scale_by_adam" in abstract_template("tests.template.models:trained").transforms
+    assert "masked" in abstract_template("tests.template.models:masked").transforms
