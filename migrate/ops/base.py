@@ -139,7 +139,7 @@ def wide(shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(size for size in shape if size != 1)
 
 
-def normalise_axis(axis: int, ndim: int) -> int:
+def normalize_axis(axis: int, ndim: int) -> int:
     """`axis` counted from the front.
 
     Raises:

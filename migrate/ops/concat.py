@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
-from migrate.ops.base import Op, OpError, Param, Role, normalise_axis
+from migrate.ops.base import Op, OpError, Param, Role, normalize_axis
 from migrate.ops.chunk_grid import Chunked, joined
 from migrate.tree import AbstractArray
 
@@ -34,7 +34,7 @@ class Concat(Op):
         if not inputs:
             raise OpError("there is no array to join")
         first = inputs[0]
-        axis = normalise_axis(self.axis, len(first.shape))
+        axis = normalize_axis(self.axis, len(first.shape))
         for other in inputs[1:]:
             _check_alike(first, other, axis)
         total = sum(array.shape[axis] for array in inputs)
@@ -46,11 +46,11 @@ class Concat(Op):
         return (np.concatenate(arrays, axis=self.axis),)
 
     def relink(self, *inputs: Chunked) -> tuple[Chunked, ...] | None:
-        whole = joined(inputs, normalise_axis(self.axis, len(inputs[0].shape)))
+        whole = joined(inputs, normalize_axis(self.axis, len(inputs[0].shape)))
         return None if whole is None else (whole,)
 
     def inverse(self, *inputs: AbstractArray) -> Split:
-        axis = normalise_axis(self.axis, len(inputs[0].shape))
+        axis = normalize_axis(self.axis, len(inputs[0].shape))
         return Split(axis, tuple(array.shape[axis] for array in inputs))
 
 
@@ -93,11 +93,11 @@ class Split(Op):
                 raise OpError(f"sizes {list(self.sizes)} make {len(self.sizes)} parts, but the rule expects {count}")
             return self
         (array,) = inputs
-        return replace(self, sizes=_equal_parts(array, normalise_axis(self.axis, len(array.shape)), count))
+        return replace(self, sizes=_equal_parts(array, normalize_axis(self.axis, len(array.shape)), count))
 
     def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
         (array,) = inputs
-        axis = normalise_axis(self.axis, len(array.shape))
+        axis = normalize_axis(self.axis, len(array.shape))
         if self.sizes is None:
             raise OpError("nothing says into how many parts; give `sizes`, or a target for each part")
         if sum(self.sizes) != array.shape[axis]:
@@ -109,13 +109,13 @@ class Split(Op):
     def apply(self, *arrays: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:
         (array,) = arrays
         sizes = self.sizes or ()
-        lead = (slice(None),) * normalise_axis(self.axis, array.ndim)
+        lead = (slice(None),) * normalize_axis(self.axis, array.ndim)
         return tuple(array[(*lead, slice(end - size, end))] for size, end in zip(sizes, accumulate(sizes), strict=True))
 
     def relink(self, *inputs: Chunked) -> tuple[Chunked, ...] | None:
         (array,) = inputs
         ends = list(accumulate(self.sizes or ()))
-        axis = normalise_axis(self.axis, len(array.shape))
+        axis = normalize_axis(self.axis, len(array.shape))
         parts = [array.cut(axis, end - size, end) for size, end in zip(self.sizes or (), ends, strict=True)]
         known = tuple(part for part in parts if part is not None)
         return known if len(known) == len(parts) else None
@@ -123,7 +123,7 @@ class Split(Op):
     def inverse(self, *inputs: AbstractArray) -> Concat:
 
         (array,) = inputs
-        return Concat(normalise_axis(self.axis, len(array.shape)))
+        return Concat(normalize_axis(self.axis, len(array.shape)))
 
 
 def _equal_parts(array: AbstractArray, axis: int, count: int) -> tuple[int, ...]:

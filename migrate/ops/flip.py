@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
-from migrate.ops.base import Op, Param, normalise_axis
+from migrate.ops.base import Op, Param, normalize_axis
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +26,7 @@ class Flip(Op):
 
     def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
         (array,) = inputs
-        normalise_axis(self.axis, len(array.shape))
+        normalize_axis(self.axis, len(array.shape))
         return (array,)
 
     def apply(self, *arrays: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
-from migrate.ops.base import NotInvertible, Op, OpError, Param, normalise_axis
+from migrate.ops.base import NotInvertible, Op, OpError, Param, normalize_axis
 from migrate.ops.chunk_grid import Chunked
 from migrate.tree import AbstractArray
 
@@ -45,7 +45,7 @@ class Slice(Op):
 
     def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
         (array,) = inputs
-        axis = normalise_axis(self.axis, len(array.shape))
+        axis = normalize_axis(self.axis, len(array.shape))
         size = array.shape[axis]
         for bound in (self.start, self.stop):
             if bound is not None and not -size <= bound <= size:
@@ -60,12 +60,12 @@ class Slice(Op):
 
     def apply(self, *arrays: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:
         (array,) = arrays
-        lead = (slice(None),) * normalise_axis(self.axis, array.ndim)
+        lead = (slice(None),) * normalize_axis(self.axis, array.ndim)
         return (array[(*lead, self._slice)],)
 
     def relink(self, *inputs: Chunked) -> tuple[Chunked, ...] | None:
         (array,) = inputs
-        axis = normalise_axis(self.axis, len(array.shape))
+        axis = normalize_axis(self.axis, len(array.shape))
         start, stop, step = self._slice.indices(array.shape[axis])
         part = array.cut(axis, start, stop) if step == 1 else None
         return None if part is None else (part,)

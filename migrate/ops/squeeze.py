@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
-from migrate.ops.base import Op, OpError, Param, normalise_axis
+from migrate.ops.base import Op, OpError, Param, normalize_axis
 from migrate.ops.chunk_grid import Chunked
 from migrate.tree import AbstractArray
 
@@ -30,7 +30,7 @@ class Squeeze(Op):
 
     def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
         (array,) = inputs
-        axis = normalise_axis(self.axis, len(array.shape))
+        axis = normalize_axis(self.axis, len(array.shape))
         if array.shape[axis] != 1:
             raise OpError(f"axis {axis} of {array} has size {array.shape[axis]}; only an axis of size 1 can go away")
         return (AbstractArray((*array.shape[:axis], *array.shape[axis + 1 :]), array.dtype),)
@@ -41,13 +41,13 @@ class Squeeze(Op):
 
     def relink(self, *inputs: Chunked) -> tuple[Chunked, ...] | None:
         (array,) = inputs
-        bare = array.without_axis(normalise_axis(self.axis, len(array.shape)))
+        bare = array.without_axis(normalize_axis(self.axis, len(array.shape)))
         return None if bare is None else (bare,)
 
     def inverse(self, *inputs: AbstractArray) -> ExpandDims:
 
         (array,) = inputs
-        return ExpandDims(normalise_axis(self.axis, len(array.shape)))
+        return ExpandDims(normalize_axis(self.axis, len(array.shape)))
 
 
 @final
@@ -67,7 +67,7 @@ class ExpandDims(Op):
 
     def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
         (array,) = inputs
-        axis = normalise_axis(self.axis, len(array.shape) + 1)
+        axis = normalize_axis(self.axis, len(array.shape) + 1)
         return (AbstractArray((*array.shape[:axis], 1, *array.shape[axis:]), array.dtype),)
 
     def apply(self, *arrays: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:
@@ -78,8 +78,8 @@ class ExpandDims(Op):
 
     def relink(self, *inputs: Chunked) -> tuple[Chunked, ...] | None:
         (array,) = inputs
-        return (array.with_axis(normalise_axis(self.axis, len(array.shape) + 1)),)
+        return (array.with_axis(normalize_axis(self.axis, len(array.shape) + 1)),)
 
     def inverse(self, *inputs: AbstractArray) -> Squeeze:
         (array,) = inputs
-        return Squeeze(normalise_axis(self.axis, len(array.shape) + 1))
+        return Squeeze(normalize_axis(self.axis, len(array.shape) + 1))

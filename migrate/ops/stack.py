@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
-from migrate.ops.base import Op, OpError, Param, Role, normalise_axis
+from migrate.ops.base import Op, OpError, Param, Role, normalize_axis
 from migrate.ops.chunk_grid import Chunked, joined
 from migrate.tree import AbstractArray
 
@@ -34,7 +34,7 @@ class Stack(Op):
         for other in inputs[1:]:
             if other != first:
                 raise OpError(f"{first} and {other} differ; only arrays of one shape and dtype can be stacked")
-        axis = normalise_axis(self.axis, len(first.shape) + 1)
+        axis = normalize_axis(self.axis, len(first.shape) + 1)
         return (AbstractArray((*first.shape[:axis], len(inputs), *first.shape[axis:]), first.dtype),)
 
     def apply(self, *arrays: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:
@@ -43,12 +43,12 @@ class Stack(Op):
         return (np.stack(arrays, axis=self.axis),)
 
     def relink(self, *inputs: Chunked) -> tuple[Chunked, ...] | None:
-        axis = normalise_axis(self.axis, len(inputs[0].shape) + 1)
+        axis = normalize_axis(self.axis, len(inputs[0].shape) + 1)
         whole = joined([array.with_axis(axis) for array in inputs], axis)
         return None if whole is None else (whole,)
 
     def inverse(self, *inputs: AbstractArray) -> Unstack:
-        return Unstack(normalise_axis(self.axis, len(inputs[0].shape) + 1))
+        return Unstack(normalize_axis(self.axis, len(inputs[0].shape) + 1))
 
 
 @final
@@ -66,14 +66,14 @@ class Unstack(Op):
     def bind(self, inputs: Sequence[AbstractArray], target: AbstractArray | None, count: int | None) -> Unstack:
         del target
         (array,) = inputs
-        axis = normalise_axis(self.axis, len(array.shape))
+        axis = normalize_axis(self.axis, len(array.shape))
         if count is not None and array.shape[axis] != count:
             raise OpError(f"axis {axis} of {array} gives {array.shape[axis]} arrays, but the rule expects {count}")
         return self
 
     def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
         (array,) = inputs
-        axis = normalise_axis(self.axis, len(array.shape))
+        axis = normalize_axis(self.axis, len(array.shape))
         if array.shape[axis] == 0:
             raise OpError(f"axis {axis} of {array} is empty, so that nothing would be left of the array")
         part = AbstractArray((*array.shape[:axis], *array.shape[axis + 1 :]), array.dtype)
@@ -81,13 +81,13 @@ class Unstack(Op):
 
     def apply(self, *arrays: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:
         (array,) = arrays
-        lead: tuple[Any, ...] = (slice(None),) * normalise_axis(self.axis, array.ndim)
+        lead: tuple[Any, ...] = (slice(None),) * normalize_axis(self.axis, array.ndim)
         # The ellipsis keeps a 1-d array's elements arrays; a plain index would make them scalars.
         return tuple(array[(*lead, index, ...)] for index in range(array.shape[self.axis]))
 
     def relink(self, *inputs: Chunked) -> tuple[Chunked, ...] | None:
         (array,) = inputs
-        axis = normalise_axis(self.axis, len(array.shape))
+        axis = normalize_axis(self.axis, len(array.shape))
         layers = [array.cut(axis, index, index + 1) for index in range(array.shape[axis])]
         bare = tuple(part for layer in layers if layer is not None and (part := layer.without_axis(axis)))
         return bare if len(bare) == len(layers) else None
@@ -95,4 +95,4 @@ class Unstack(Op):
     def inverse(self, *inputs: AbstractArray) -> Stack:
 
         (array,) = inputs
-        return Stack(normalise_axis(self.axis, len(array.shape)))
+        return Stack(normalize_axis(self.axis, len(array.shape)))

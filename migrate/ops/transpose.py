@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
-from migrate.ops.base import Op, OpError, Param, normalise_axis
+from migrate.ops.base import Op, OpError, Param, normalize_axis
 from migrate.ops.chunk_grid import Chunked, keeps_order
 from migrate.tree import AbstractArray
 
@@ -59,7 +59,7 @@ class Transpose(Op):
             return tuple(reversed(range(ndim)))
         if len(self.perm) != ndim:
             raise OpError(f"perm {list(self.perm)} orders {len(self.perm)} axes, but {array} has {ndim}")
-        order = tuple(normalise_axis(axis, ndim) for axis in self.perm)
+        order = tuple(normalize_axis(axis, ndim) for axis in self.perm)
         if len(set(order)) != ndim:
             raise OpError(f"perm {list(self.perm)} names an axis twice")
         return order

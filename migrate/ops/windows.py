@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import singledispatch
 from typing import TYPE_CHECKING, Any
 
-from migrate.ops.base import Op, normalise_axis
+from migrate.ops.base import Op, normalize_axis
 from migrate.ops.cast import Cast
 from migrate.ops.concat import Concat, Split
 from migrate.ops.crop import Crop
@@ -123,14 +123,14 @@ def _transpose(op: Transpose, inputs: Sequence[AbstractArray], output: int, wind
     del output
     ndim = len(inputs[0].shape)
     perm = tuple(reversed(range(ndim))) if op.perm is None else op.perm
-    order = [normalise_axis(axis, ndim) for axis in perm]
+    order = [normalize_axis(axis, ndim) for axis in perm]
     return _same(op, tuple(window[order.index(axis)] for axis in range(ndim)))
 
 
 @pull.register
 def _flip(op: Flip, inputs: Sequence[AbstractArray], output: int, window: Window) -> Pull:
     del output
-    axis = normalise_axis(op.axis, len(window))
+    axis = normalize_axis(op.axis, len(window))
     size, (start, stop) = inputs[0].shape[axis], window[axis]
     return _same(op, _replaced(window, axis, (size - stop, size - start)))
 
@@ -138,7 +138,7 @@ def _flip(op: Flip, inputs: Sequence[AbstractArray], output: int, window: Window
 @pull.register
 def _slice(op: Slice, inputs: Sequence[AbstractArray], output: int, window: Window) -> Pull:
     del output
-    axis = normalise_axis(op.axis, len(window))
+    axis = normalize_axis(op.axis, len(window))
     begin, _, step = slice(op.start, op.stop, op.step).indices(inputs[0].shape[axis])
     start, stop = window[axis]
     needed = (begin + start * step, begin + (stop - 1) * step + 1)
@@ -186,7 +186,7 @@ def _tile(op: Tile, inputs: Sequence[AbstractArray], output: int, window: Window
 @pull.register
 def _concat(op: Concat, inputs: Sequence[AbstractArray], output: int, window: Window) -> Pull:
     del output
-    axis = normalise_axis(op.axis, len(window))
+    axis = normalize_axis(op.axis, len(window))
     ends = list(itertools.accumulate(array.shape[axis] for array in inputs))
     needs = []
     for number, (array, end) in enumerate(zip(inputs, ends, strict=True)):
@@ -199,7 +199,7 @@ def _concat(op: Concat, inputs: Sequence[AbstractArray], output: int, window: Wi
 
 @pull.register
 def _split(op: Split, inputs: Sequence[AbstractArray], output: int, window: Window) -> Pull:
-    axis = normalise_axis(op.axis, len(inputs[0].shape))
+    axis = normalize_axis(op.axis, len(inputs[0].shape))
     before = sum((op.sizes or ())[:output])
     start, stop = window[axis]
     return _given(_replaced(window, axis, (before + start, before + stop)))
@@ -208,28 +208,28 @@ def _split(op: Split, inputs: Sequence[AbstractArray], output: int, window: Wind
 @pull.register
 def _stack(op: Stack, inputs: Sequence[AbstractArray], output: int, window: Window) -> Pull:
     del inputs, output
-    axis = normalise_axis(op.axis, len(window))
+    axis = normalize_axis(op.axis, len(window))
     rest = (*window[:axis], *window[axis + 1 :])
     return Pull(tuple((number, rest) for number in range(*window[axis])), lambda parts: op.apply(*parts)[0])
 
 
 @pull.register
 def _unstack(op: Unstack, inputs: Sequence[AbstractArray], output: int, window: Window) -> Pull:
-    axis = normalise_axis(op.axis, len(inputs[0].shape))
+    axis = normalize_axis(op.axis, len(inputs[0].shape))
     return _same(op, (*window[:axis], (output, output + 1), *window[axis:]))
 
 
 @pull.register
 def _squeeze(op: Squeeze, inputs: Sequence[AbstractArray], output: int, window: Window) -> Pull:
     del output
-    axis = normalise_axis(op.axis, len(inputs[0].shape))
+    axis = normalize_axis(op.axis, len(inputs[0].shape))
     return _same(op, (*window[:axis], (0, 1), *window[axis:]))
 
 
 @pull.register
 def _expand_dims(op: ExpandDims, inputs: Sequence[AbstractArray], output: int, window: Window) -> Pull:
     del inputs, output
-    axis = normalise_axis(op.axis, len(window))
+    axis = normalize_axis(op.axis, len(window))
     return _same(op, (*window[:axis], *window[axis + 1 :]))
 
 
