@@ -19,7 +19,7 @@ import abc
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
-from migrate.ops.chunk_grid import Chunked
+from migrate.ops.chunk_grid import ChunkGrid
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class Op(abc.ABC):
           OpError: a value does not allow it (only `cast`, `scale`, `pad` and `call`).
         """
 
-    def relink(self, *inputs: Chunked) -> tuple[Chunked, ...] | None:
+    def relink(self, *inputs: ChunkGrid) -> tuple[ChunkGrid, ...] | None:
         """The results as chunks of the inputs; None when a chunk's bytes would have to change, as for most ops."""
         del inputs
         return None

@@ -59,7 +59,7 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Chunked:
+class ChunkGrid:
     """An array as chunks that lie in other arrays.
 
     Attributes:
@@ -77,34 +77,34 @@ class Chunked:
     @classmethod
     def source(
         cls, array: int, shape: Sequence[int], chunks: Sequence[int], inner: Sequence[int] | None = None
-    ) -> Chunked:
+    ) -> ChunkGrid:
         """The array at position `array` of the sources, as it lies there."""
         counts = [math.ceil(size / chunk) for size, chunk in zip(shape, chunks, strict=True)]
         runs = tuple(Run(axis, 0, 0, count) for axis, count in enumerate(counts))
         return cls(tuple(shape), tuple(chunks), tuple(inner) if inner is not None else None, (Block(array, (), runs),))
 
-    def with_axis(self, axis: int) -> Chunked:
+    def with_axis(self, axis: int) -> ChunkGrid:
         """With a new axis of size one before `axis`."""
         blocks = (replace(b, runs=_inserted(b.runs, axis, Run(None, 0, 0, 1))) for b in self.blocks)
-        return Chunked(
+        return ChunkGrid(
             _inserted(self.shape, axis, 1),
             _inserted(self.chunks, axis, 1),
             _inserted(self.inner, axis, 1) if self.inner is not None else None,
             tuple(blocks),
         )
 
-    def without_axis(self, axis: int) -> Chunked | None:
+    def without_axis(self, axis: int) -> ChunkGrid | None:
         """Without an axis of size one; None where its chunks are thicker than that."""
         if self.shape[axis] != 1 or self.chunks[axis] != 1 or (self.inner is not None and self.inner[axis] != 1):
             return None
-        return Chunked(
+        return ChunkGrid(
             _removed(self.shape, axis),
             _removed(self.chunks, axis),
             _removed(self.inner, axis) if self.inner is not None else None,
             tuple(_flattened(block, axis) for block in self.blocks),
         )
 
-    def cut(self, axis: int, start: int, stop: int) -> Chunked | None:
+    def cut(self, axis: int, start: int, stop: int) -> ChunkGrid | None:
         """The part from `start` to `stop` along an axis; None where a chunk would be cut through."""
         thick = self.chunks[axis]
         if start % thick or (stop % thick and stop != self.shape[axis]) or start >= stop:
@@ -113,7 +113,7 @@ class Chunked:
         blocks = tuple(part for block in self.blocks if (part := _clipped(block, axis, first, last)))
         return replace(self, shape=(*self.shape[:axis], stop - start, *self.shape[axis + 1 :]), blocks=blocks)
 
-    def reshaped(self, shape: Sequence[int]) -> Chunked | None:
+    def reshaped(self, shape: Sequence[int]) -> ChunkGrid | None:
         """The same elements in another shape; None where chunks would have to change."""
         if [size for size in shape if size != 1] == [size for size in self.shape if size != 1]:
             return self._with_ones(shape)
@@ -124,11 +124,11 @@ class Chunked:
         gone = tuple((run.source, run.start) for run in only.runs if run.source is not None)
         block = Block(only.array, (*only.fixed, *gone), (Run(None, 0, 0, 1),) * len(shape))
         inner = tuple(shape) if self.inner is not None else None
-        return Chunked(tuple(shape), tuple(shape), inner, (block,))
+        return ChunkGrid(tuple(shape), tuple(shape), inner, (block,))
 
-    def _with_ones(self, shape: Sequence[int]) -> Chunked | None:
+    def _with_ones(self, shape: Sequence[int]) -> ChunkGrid | None:
         """Another shape that differs only in axes of size one."""
-        bare: Chunked | None = self
+        bare: ChunkGrid | None = self
         for axis in reversed(range(len(self.shape))):
             if bare is not None and self.shape[axis] == 1:
                 bare = bare.without_axis(axis)
@@ -137,7 +137,7 @@ class Chunked:
         return bare
 
 
-def joined(parts: Sequence[Chunked], axis: int) -> Chunked | None:
+def joined(parts: Sequence[ChunkGrid], axis: int) -> ChunkGrid | None:
     """Arrays end to end along an axis; None where one does not end at a chunk's boundary or the chunks differ."""
     first = parts[0]
     thick = first.chunks[axis]

@@ -7,7 +7,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate.ops.base import Op, OpError, Param, Role, normalize_axis
-from migrate.ops.chunk_grid import Chunked, joined
+from migrate.ops.chunk_grid import ChunkGrid, joined
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Concat(Op):
 
         return (np.concatenate(arrays, axis=self.axis),)
 
-    def relink(self, *inputs: Chunked) -> tuple[Chunked, ...] | None:
+    def relink(self, *inputs: ChunkGrid) -> tuple[ChunkGrid, ...] | None:
         whole = joined(inputs, normalize_axis(self.axis, len(inputs[0].shape)))
         return None if whole is None else (whole,)
 
@@ -112,7 +112,7 @@ class Split(Op):
         lead = (slice(None),) * normalize_axis(self.axis, array.ndim)
         return tuple(array[(*lead, slice(end - size, end))] for size, end in zip(sizes, accumulate(sizes), strict=True))
 
-    def relink(self, *inputs: Chunked) -> tuple[Chunked, ...] | None:
+    def relink(self, *inputs: ChunkGrid) -> tuple[ChunkGrid, ...] | None:
         (array,) = inputs
         ends = list(accumulate(self.sizes or ()))
         axis = normalize_axis(self.axis, len(array.shape))

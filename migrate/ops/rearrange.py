@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate.ops.axis_pattern import Axes, Group, parse
 from migrate.ops.base import Op, OpError, Param, avals, wide
-from migrate.ops.chunk_grid import Chunked, keeps_order
+from migrate.ops.chunk_grid import ChunkGrid, keeps_order
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Rearrange(Op):
         apart = array.reshape(tuple(lengths.values()))
         return (apart.transpose(order).reshape(_shape(axes.right, lengths)),)
 
-    def relink(self, *inputs: Chunked) -> tuple[Chunked, ...] | None:
+    def relink(self, *inputs: ChunkGrid) -> tuple[ChunkGrid, ...] | None:
         (array,) = inputs
         axes, lengths = self._read(AbstractArray(array.shape, "bool"))
         names = list(lengths)

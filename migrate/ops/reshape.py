@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 from migrate.ops.base import TEMPLATE, Op, OpError, Param, wide
-from migrate.ops.chunk_grid import Chunked
+from migrate.ops.chunk_grid import ChunkGrid
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Reshape(Op):
         (array,) = arrays
         return (array.reshape(self.shape),)
 
-    def relink(self, *inputs: Chunked) -> tuple[Chunked, ...] | None:
+    def relink(self, *inputs: ChunkGrid) -> tuple[ChunkGrid, ...] | None:
         (array,) = inputs
         (result,) = self.infer(AbstractArray(array.shape, "bool"))
         reshaped = array.reshaped(result.shape)

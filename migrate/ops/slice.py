@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate.ops.base import NotInvertible, Op, OpError, Param, normalize_axis
-from migrate.ops.chunk_grid import Chunked
+from migrate.ops.chunk_grid import ChunkGrid
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Slice(Op):
         lead = (slice(None),) * normalize_axis(self.axis, array.ndim)
         return (array[(*lead, self._slice)],)
 
-    def relink(self, *inputs: Chunked) -> tuple[Chunked, ...] | None:
+    def relink(self, *inputs: ChunkGrid) -> tuple[ChunkGrid, ...] | None:
         (array,) = inputs
         axis = normalize_axis(self.axis, len(array.shape))
         start, stop, step = self._slice.indices(array.shape[axis])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate.ops.base import Op, OpError, Param, normalize_axis
-from migrate.ops.chunk_grid import Chunked
+from migrate.ops.chunk_grid import ChunkGrid
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Squeeze(Op):
         (array,) = arrays
         return (array.squeeze(self.axis),)
 
-    def relink(self, *inputs: Chunked) -> tuple[Chunked, ...] | None:
+    def relink(self, *inputs: ChunkGrid) -> tuple[ChunkGrid, ...] | None:
         (array,) = inputs
         bare = array.without_axis(normalize_axis(self.axis, len(array.shape)))
         return None if bare is None else (bare,)
@@ -76,7 +76,7 @@ class ExpandDims(Op):
         (array,) = arrays
         return (np.expand_dims(array, self.axis),)
 
-    def relink(self, *inputs: Chunked) -> tuple[Chunked, ...] | None:
+    def relink(self, *inputs: ChunkGrid) -> tuple[ChunkGrid, ...] | None:
         (array,) = inputs
         return (array.with_axis(normalize_axis(self.axis, len(array.shape) + 1)),)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate.ops.base import Op, OpError, Param, Role, normalize_axis
-from migrate.ops.chunk_grid import Chunked, joined
+from migrate.ops.chunk_grid import ChunkGrid, joined
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Stack(Op):
 
         return (np.stack(arrays, axis=self.axis),)
 
-    def relink(self, *inputs: Chunked) -> tuple[Chunked, ...] | None:
+    def relink(self, *inputs: ChunkGrid) -> tuple[ChunkGrid, ...] | None:
         axis = normalize_axis(self.axis, len(inputs[0].shape) + 1)
         whole = joined([array.with_axis(axis) for array in inputs], axis)
         return None if whole is None else (whole,)
@@ -85,7 +85,7 @@ class Unstack(Op):
         # The ellipsis keeps a 1-d array's elements arrays; a plain index would make them scalars.
         return tuple(array[(*lead, index, ...)] for index in range(array.shape[self.axis]))
 
-    def relink(self, *inputs: Chunked) -> tuple[Chunked, ...] | None:
+    def relink(self, *inputs: ChunkGrid) -> tuple[ChunkGrid, ...] | None:
         (array,) = inputs
         axis = normalize_axis(self.axis, len(array.shape))
         layers = [array.cut(axis, index, index + 1) for index in range(array.shape[axis])]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate.ops.base import Op, OpError, Param, normalize_axis
-from migrate.ops.chunk_grid import Chunked, keeps_order
+from migrate.ops.chunk_grid import ChunkGrid, keeps_order
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Transpose(Op):
         (array,) = arrays
         return (array.transpose(self.perm),)
 
-    def relink(self, *inputs: Chunked) -> tuple[Chunked, ...] | None:
+    def relink(self, *inputs: ChunkGrid) -> tuple[ChunkGrid, ...] | None:
         (array,) = inputs
         order = self._order(AbstractArray(array.shape, "bool"))
         if not keeps_order(order, array.shape):

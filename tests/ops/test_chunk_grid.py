@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrate.ops.base import OpError, avals
-from migrate.ops.chunk_grid import Chunked
+from migrate.ops.chunk_grid import ChunkGrid
 from migrate.ops.registry import OPS
 from migrate.testing.ops import op_cases
 
@@ -59,7 +59,7 @@ RELINKING = (
 
 def outcome(op, arrays, chunk_shapes):
     pairs = enumerate(zip(arrays, chunk_shapes, strict=True))
-    return op.relink(*(Chunked.source(i, a.shape, c) for i, (a, c) in pairs))
+    return op.relink(*(ChunkGrid.source(i, a.shape, c) for i, (a, c) in pairs))
 
 
 def check(op, arrays, chunk_shapes):
