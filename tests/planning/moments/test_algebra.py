@@ -171,6 +171,12 @@ def test_a_rearrangement_that_only_permutes_is_a_transpose():
     assert [] == codes(plan)
 
 
+def test_a_rearrangement_that_mixes_an_axis_has_no_meaning_for_rows_and_columns():
+    plan = transposed((4, 6), (4, 6), '{rearrange: {pattern: "(a b) c -> (b a) c", sizes: {a: 2}}}')
+    assert ["M210"] == codes(plan)
+    assert "follow nothing but a transpose" in plan.diagnostics[0].message
+
+
 @pytest.mark.parametrize("op", ["{reshape: [2, 2, 6]}", "flip: {axis: 0}", "expand_dims: {axis: 0}"])
 def test_nothing_else_has_a_meaning_for_rows_and_columns(op):
     op = op if op.startswith("{") else f"{{{op}}}"
@@ -205,6 +211,14 @@ def knowing(transforms, rules, source, wanted):
     template = Template(wanted)
     template.transforms = transforms
     return make_plan(checkpoint(source), parse_rules("migrate: 1\nrules:\n" + rules, "rules.yaml"), template)
+
+
+@pytest.mark.parametrize("op", ["{reshape: [2, -1]}", "{squeeze: {axis: 2}}"])
+def test_an_op_that_leaves_every_axis_in_its_place_is_no_transpose_of_another_shape(op):
+    """The sizes by which axes are told apart are not the array's own."""
+    source, wanted = ((4, 6), (2, 12)) if "reshape" in op else ((4, 6, 1), (4, 6))
+    plan = transposed(source, wanted, op)
+    assert ["M210"] == codes(plan)
 
 
 LAMB = frozenset({"chain", "scale_by_adam", "scale_by_trust_ratio"})
