@@ -10,6 +10,7 @@ from migrate.errors import did_you_mean
 from migrate.ops.base import TEMPLATE, Op, OpError, Param
 from migrate.ops.piecewise import map_chunks
 from migrate.ops.values import convert, unchanged
+from migrate.ops.windows import Pull, Window
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class Cast(Op):
     )
     shorthand: ClassVar[str | None] = "to"
     structural: ClassVar[bool] = False
+    elementwise: ClassVar[bool] = True
+    only_casts: ClassVar[bool] = True
 
     to: str
     lossy: bool = False
@@ -56,6 +59,9 @@ class Cast(Op):
         if target is None:
             raise OpError("the dtype is `template`, but there is no template leaf that it goes to")
         return replace(self, to=target.dtype)
+
+    def for_moments(self, *, templated: bool) -> Cast | None:
+        return replace(self, to=TEMPLATE) if templated else None
 
     def keeps_axes(self, *inputs: AbstractArray) -> bool:
         del inputs
@@ -89,6 +95,10 @@ class Cast(Op):
         if found.count:
             raise OpError(found.sentence(array, self.to))
         return result
+
+    def _window(self, inputs: Sequence[AbstractArray], output: int, window: Window) -> Pull:
+        del inputs, output
+        return self._applied_to(window)
 
     def inverse(self, *inputs: AbstractArray) -> Cast:
         (array,) = inputs

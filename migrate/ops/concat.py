@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate.ops.base import Op, OpError, Param, Role, normalize_axis
 from migrate.ops.chunk_grid import ChunkGrid, joined
+from migrate.ops.windows import Pull, Window, as_stored, with_range
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ class Concat(Op):
         Param("axis", "int", "the axis along which they are joined; 0 by default", False),
     )
     shorthand: ClassVar[str | None] = "axis"
+    recuts: ClassVar[bool] = True
+    prominence: ClassVar[int] = 2
 
     axis: int = 0
 
@@ -44,6 +47,18 @@ class Concat(Op):
         import numpy as np
 
         return (np.concatenate(arrays, axis=self.axis),)
+
+    def _window(self, inputs: Sequence[AbstractArray], output: int, window: Window) -> Pull:
+        del output
+        axis = normalize_axis(self.axis, len(window))
+        ends = accumulate(array.shape[axis] for array in inputs)
+        needs = []
+        for number, (array, end) in enumerate(zip(inputs, ends, strict=True)):
+            begin = end - array.shape[axis]
+            start, stop = max(window[axis][0], begin), min(window[axis][1], end)
+            if start < stop:
+                needs.append((number, with_range(window, axis, (start - begin, stop - begin))))
+        return Pull(tuple(needs), lambda parts: self.apply(*parts)[0] if len(parts) > 1 else parts[0])
 
     def relink(self, *inputs: ChunkGrid) -> tuple[ChunkGrid, ...] | None:
         whole = joined(inputs, normalize_axis(self.axis, len(inputs[0].shape)))
@@ -76,6 +91,8 @@ class Split(Op):
         Param("sizes", "ints", "the size of each part along the axis; equal parts without it", False),
     )
     shorthand: ClassVar[str | None] = "axis"
+    recuts: ClassVar[bool] = True
+    prominence: ClassVar[int] = 1
 
     axis: int = 0
     sizes: tuple[int, ...] | None = None
@@ -112,6 +129,13 @@ class Split(Op):
         lead = (slice(None),) * normalize_axis(self.axis, array.ndim)
         return tuple(array[(*lead, slice(end - size, end))] for size, end in zip(sizes, accumulate(sizes), strict=True))
 
+    def _window(self, inputs: Sequence[AbstractArray], output: int, window: Window) -> Pull:
+        del inputs
+        axis = normalize_axis(self.axis, len(window))
+        before = sum((self.sizes or ())[:output])
+        start, stop = window[axis]
+        return as_stored(with_range(window, axis, (before + start, before + stop)))
+
     def relink(self, *inputs: ChunkGrid) -> tuple[ChunkGrid, ...] | None:
         (array,) = inputs
         ends = list(accumulate(self.sizes or ()))
@@ -121,7 +145,6 @@ class Split(Op):
         return known if len(known) == len(parts) else None
 
     def inverse(self, *inputs: AbstractArray) -> Concat:
-
         (array,) = inputs
         return Concat(normalize_axis(self.axis, len(array.shape)))
 

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate.ops.base import NotInvertible, Op, OpError, Param
+from migrate.ops.windows import Pull, Window, as_stored
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
 
 
@@ -23,6 +26,7 @@ class Crop(Op):
     name: ClassVar[str] = "crop"
     params: ClassVar[tuple[Param, ...]] = (Param("ranges", "pairs", "for each axis, [start, stop], counted from 0"),)
     shorthand: ClassVar[str | None] = "ranges"
+    recuts: ClassVar[bool] = True
 
     ranges: tuple[tuple[int, int], ...]
 
@@ -49,6 +53,10 @@ class Crop(Op):
         box: tuple[Any, ...] = tuple(slice(start, stop) for start, stop in self.ranges)
         # The ellipsis keeps a 0-d array an array.
         return (array[(*box, ...)],)
+
+    def _window(self, inputs: Sequence[AbstractArray], output: int, window: Window) -> Pull:
+        del inputs, output
+        return as_stored(tuple((first + a, first + b) for (first, _), (a, b) in zip(self.ranges, window, strict=True)))
 
     def inverse(self, *inputs: AbstractArray) -> Op | NotInvertible:
         if self.infer(*inputs) == inputs:

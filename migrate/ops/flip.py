@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate.ops.base import Op, Param, normalize_axis
+from migrate.ops.windows import Pull, Window, with_range
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
 
     from migrate.tree import AbstractArray
@@ -34,6 +37,12 @@ class Flip(Op):
 
         (array,) = arrays
         return (np.flip(array, self.axis),)
+
+    def _window(self, inputs: Sequence[AbstractArray], output: int, window: Window) -> Pull:
+        del output
+        axis = normalize_axis(self.axis, len(window))
+        size, (start, stop) = inputs[0].shape[axis], window[axis]
+        return self._applied_to(with_range(window, axis, (size - stop, size - start)))
 
     def inverse(self, *inputs: AbstractArray) -> Flip:
         del inputs

@@ -11,9 +11,12 @@ from migrate.dtypes import holds, kind
 from migrate.ops.base import Op, OpError, Param
 from migrate.ops.crop import Crop
 from migrate.ops.values import convert, only_rounded
+from migrate.ops.windows import Pull, Window, empty, extent, without_inputs
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
 
 
@@ -61,6 +64,20 @@ class Pad(Op):
         inside = [slice(before, before + size) for size, (before, _) in zip(array.shape, self.widths, strict=True)]
         result[tuple(inside)] = array
         return (result,)
+
+    def _window(self, inputs: Sequence[AbstractArray], output: int, window: Window) -> Pull:
+        del output
+        inside, widths = [], []
+        for size, (before, _), (start, stop) in zip(inputs[0].shape, self.widths, window, strict=True):
+            low, high = (min(max(bound - before, 0), size) for bound in (start, stop))
+            inside.append((low, high))
+            left = min(max(before - start, 0), stop - start)
+            widths.append((left, stop - start - left - (high - low)))
+        part = Pad(tuple(widths), self.value)
+        if 0 in extent(inside):
+            nothing = empty(inside, inputs[0].dtype)
+            return without_inputs(lambda: part.apply(nothing.make(()))[0])
+        return Pull(((0, tuple(inside)),), lambda parts: part.apply(*parts)[0])
 
     def inverse(self, *inputs: AbstractArray) -> Crop:
         (array,) = inputs

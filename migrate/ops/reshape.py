@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 from migrate.ops.base import TEMPLATE, Op, OpError, Param, wide
 from migrate.ops.chunk_grid import ChunkGrid
+from migrate.ops.reshape_windows import regroup
+from migrate.ops.windows import Pull, Window
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ class Reshape(Op):
         Param("shape", "shape", "the new shape; one dimension may be -1, and `template` takes the template's"),
     )
     shorthand: ClassVar[str | None] = "shape"
+    regroups: ClassVar[bool] = True
 
     shape: tuple[int, ...] | Literal["template"]
 
@@ -56,6 +59,12 @@ class Reshape(Op):
     def apply(self, *arrays: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:
         (array,) = arrays
         return (array.reshape(self.shape),)
+
+    def _window(self, inputs: Sequence[AbstractArray], output: int, window: Window) -> Pull:
+        del output
+        (result,) = self.infer(*inputs)
+        needs, make = regroup(inputs[0].shape, result.shape, window)
+        return Pull(tuple((0, part) for part in needs), make)
 
     def relink(self, *inputs: ChunkGrid) -> tuple[ChunkGrid, ...] | None:
         (array,) = inputs

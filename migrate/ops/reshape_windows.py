@@ -13,12 +13,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from migrate.ops.windows import Window, extent
+
 if TYPE_CHECKING:
     import numpy as np
 
     Array = np.ndarray[Any, Any]
-
-Window = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def _joined(groups: Sequence[_Group], parts: Sequence[Array]) -> Array:
     """One array of as many axes as there are groups, the elements of each in a row."""
     import numpy as np
 
-    sizes = itertools.product(*([_size(box) for box in group.boxes] for group in groups))
+    sizes = itertools.product(*([math.prod(extent(box)) for box in group.boxes] for group in groups))
     flat = [part.reshape(shape) for part, shape in zip(parts, sizes, strict=True)]
     for axis in reversed(range(len(groups))):
         count = len(groups[axis].boxes)
@@ -153,10 +153,6 @@ def _boxes(shape: tuple[int, ...], low: int, high: int) -> list[Window]:
 
 def _at(index: int, boxes: list[Window]) -> list[Window]:
     return [((index, index + 1), *box) for box in boxes]
-
-
-def _size(box: Window) -> int:
-    return math.prod(high - low for low, high in box)
 
 
 def _position(shape: tuple[int, ...], index: Sequence[int]) -> int:

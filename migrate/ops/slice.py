@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate.ops.base import NotInvertible, Op, OpError, Param, normalize_axis
 from migrate.ops.chunk_grid import ChunkGrid
+from migrate.ops.windows import Pull, Window, with_range
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
 
 
@@ -27,8 +30,9 @@ class Slice(Op):
         Param("axis", "int", "the axis that is sliced"),
         Param("start", "int", "the first index that is kept; the first of all without it", False),
         Param("stop", "int", "the index before which it ends; the end of the axis without it", False),
-        Param("step", "int", "the distance from one kept index to the next; 1 by default", False),
+        Param("step", "int", "the distance from one kept index to the next; default: 1", False),
     )
+    recuts: ClassVar[bool] = True
 
     axis: int
     start: int | None = None
@@ -62,6 +66,14 @@ class Slice(Op):
         (array,) = arrays
         lead = (slice(None),) * normalize_axis(self.axis, array.ndim)
         return (array[(*lead, self._slice)],)
+
+    def _window(self, inputs: Sequence[AbstractArray], output: int, window: Window) -> Pull:
+        del output
+        axis = normalize_axis(self.axis, len(window))
+        begin, _, step = self._slice.indices(inputs[0].shape[axis])
+        start, stop = window[axis]
+        needed = with_range(window, axis, (begin + start * step, begin + (stop - 1) * step + 1))
+        return Pull(((0, needed),), lambda parts: Slice(self.axis, step=step).apply(*parts)[0])
 
     def relink(self, *inputs: ChunkGrid) -> tuple[ChunkGrid, ...] | None:
         (array,) = inputs

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate.ops.base import Op, OpError, Param, normalize_axis
 from migrate.ops.chunk_grid import ChunkGrid
+from migrate.ops.windows import Pull, Window, with_axis, without_axis
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
 
 
@@ -19,7 +22,7 @@ class Squeeze(Op):
     """Removes `axis`, whose size must be 1."""
 
     name: ClassVar[str] = "squeeze"
-    params: ClassVar[tuple[Param, ...]] = (Param("axis", "int", "the axis of size 1 that goes away"),)
+    params: ClassVar[tuple[Param, ...]] = (Param("axis", "int", "the axis of size 1 that is removed"),)
     shorthand: ClassVar[str | None] = "axis"
 
     axis: int
@@ -39,13 +42,17 @@ class Squeeze(Op):
         (array,) = arrays
         return (array.squeeze(self.axis),)
 
+    def _window(self, inputs: Sequence[AbstractArray], output: int, window: Window) -> Pull:
+        del output
+        axis = normalize_axis(self.axis, len(inputs[0].shape))
+        return self._applied_to(with_axis(window, axis, (0, 1)))
+
     def relink(self, *inputs: ChunkGrid) -> tuple[ChunkGrid, ...] | None:
         (array,) = inputs
         bare = array.without_axis(normalize_axis(self.axis, len(array.shape)))
         return None if bare is None else (bare,)
 
     def inverse(self, *inputs: AbstractArray) -> ExpandDims:
-
         (array,) = inputs
         return ExpandDims(normalize_axis(self.axis, len(array.shape)))
 
@@ -75,6 +82,10 @@ class ExpandDims(Op):
 
         (array,) = arrays
         return (np.expand_dims(array, self.axis),)
+
+    def _window(self, inputs: Sequence[AbstractArray], output: int, window: Window) -> Pull:
+        del inputs, output
+        return self._applied_to(without_axis(window, normalize_axis(self.axis, len(window))))
 
     def relink(self, *inputs: ChunkGrid) -> tuple[ChunkGrid, ...] | None:
         (array,) = inputs

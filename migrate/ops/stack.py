@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate.ops.base import Op, OpError, Param, Role, normalize_axis
 from migrate.ops.chunk_grid import ChunkGrid, joined
+from migrate.ops.windows import Pull, Window, with_axis, without_axis
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ class Stack(Op):
     role: ClassVar[Role] = "reduce"
     params: ClassVar[tuple[Param, ...]] = (Param("axis", "int", "where the new axis stands; 0 by default", False),)
     shorthand: ClassVar[str | None] = "axis"
+    recuts: ClassVar[bool] = True
+    prominence: ClassVar[int] = 4
 
     axis: int = 0
 
@@ -41,6 +44,12 @@ class Stack(Op):
         import numpy as np
 
         return (np.stack(arrays, axis=self.axis),)
+
+    def _window(self, inputs: Sequence[AbstractArray], output: int, window: Window) -> Pull:
+        del inputs, output
+        axis = normalize_axis(self.axis, len(window))
+        rest = without_axis(window, axis)
+        return Pull(tuple((number, rest) for number in range(*window[axis])), lambda parts: self.apply(*parts)[0])
 
     def relink(self, *inputs: ChunkGrid) -> tuple[ChunkGrid, ...] | None:
         axis = normalize_axis(self.axis, len(inputs[0].shape) + 1)
@@ -60,6 +69,8 @@ class Unstack(Op):
     role: ClassVar[Role] = "extend"
     params: ClassVar[tuple[Param, ...]] = (Param("axis", "int", "the axis that goes away; 0 by default", False),)
     shorthand: ClassVar[str | None] = "axis"
+    recuts: ClassVar[bool] = True
+    prominence: ClassVar[int] = 3
 
     axis: int = 0
 
@@ -85,6 +96,10 @@ class Unstack(Op):
         # The ellipsis keeps a 1-d array's elements arrays; a plain index would make them scalars.
         return tuple(array[(*lead, index, ...)] for index in range(array.shape[self.axis]))
 
+    def _window(self, inputs: Sequence[AbstractArray], output: int, window: Window) -> Pull:
+        axis = normalize_axis(self.axis, len(inputs[0].shape))
+        return self._applied_to(with_axis(window, axis, (output, output + 1)))
+
     def relink(self, *inputs: ChunkGrid) -> tuple[ChunkGrid, ...] | None:
         (array,) = inputs
         axis = normalize_axis(self.axis, len(array.shape))
@@ -93,6 +108,5 @@ class Unstack(Op):
         return bare if len(bare) == len(layers) else None
 
     def inverse(self, *inputs: AbstractArray) -> Stack:
-
         (array,) = inputs
         return Stack(normalize_axis(self.axis, len(array.shape)))

@@ -7,20 +7,23 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate.ops.base import Op, OpError, Param, normalize_axis
 from migrate.ops.chunk_grid import ChunkGrid, keeps_order
+from migrate.ops.windows import Pull, Window
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
 
 
 @final
 @dataclass(frozen=True)
 class Transpose(Op):
-    """Puts the axes in the order of `perm`; without it, in reverse."""
+    """Puts the axes in the order of `perm` (default: reversed)."""
 
     name: ClassVar[str] = "transpose"
     params: ClassVar[tuple[Param, ...]] = (
-        Param("perm", "ints", "for each new axis, the old axis that it is; without it the axes are reversed", False),
+        Param("perm", "ints", "for each new axis, the old axis that it is; default: the axes reversed", False),
     )
     shorthand: ClassVar[str | None] = "perm"
 
@@ -37,6 +40,11 @@ class Transpose(Op):
     def apply(self, *arrays: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:
         (array,) = arrays
         return (array.transpose(self.perm),)
+
+    def _window(self, inputs: Sequence[AbstractArray], output: int, window: Window) -> Pull:
+        del output
+        order = self._order(inputs[0])
+        return self._applied_to(tuple(window[order.index(axis)] for axis in range(len(order))))
 
     def relink(self, *inputs: ChunkGrid) -> tuple[ChunkGrid, ...] | None:
         (array,) = inputs

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate import dtypes
 from migrate.ops.base import Op, OpError, Param, avals
+from migrate.ops.windows import Pull, Window, cut, whole
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
 
 
@@ -48,6 +51,10 @@ class WrapKeyData(Op):
         keys = adjacent.astype("<u4", copy=False).view(dtypes.to_numpy(dtypes.key_name(self.impl)))
         return (keys[..., 0],)
 
+    def _window(self, inputs: Sequence[AbstractArray], output: int, window: Window) -> Pull:
+        del inputs, output
+        return self._applied_to((*window, (0, self._words)))
+
     def inverse(self, *inputs: AbstractArray) -> KeyData:
         del inputs
         return KeyData()
@@ -73,8 +80,12 @@ class KeyData(Op):
         (array,) = arrays
         return (array[_impl(*avals(array))],)
 
-    def inverse(self, *inputs: AbstractArray) -> WrapKeyData:
+    def _window(self, inputs: Sequence[AbstractArray], output: int, window: Window) -> Pull:
+        del inputs, output
+        words = window[-1]
+        return Pull(((0, window[:-1]),), lambda parts: cut(self.apply(*parts)[0], (*whole(parts[0].shape), words)))
 
+    def inverse(self, *inputs: AbstractArray) -> WrapKeyData:
         (array,) = inputs
         return WrapKeyData(dtypes.KEY_IMPLS[_impl(array)])
 
