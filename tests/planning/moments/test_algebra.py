@@ -235,6 +235,27 @@ def test_an_optimizer_that_scales_by_norms_refuses_to_join_tensors():
     assert "lamb and lars scale the update of each tensor by the tensor's own norm" in plan.diagnostics[0].message
 
 
+RECUTS = {
+    "slice: {axis: 0, stop: 2}": (["w"], {"w": (2, 4)}),
+    "crop: [[0, 2], [1, 3]]": (["w"], {"w": (2, 2)}),
+    "split: {axis: 1}": (["w", "v"], {"w": (3, 2), "v": (3, 2)}),
+    "unstack: {axis: 0}": (["w", "v", "u"], {"w": (4,), "v": (4,), "u": (4,)}),
+    "concat: {axis: 0}": (["w"], {"w": (3, 4)}),
+    "stack: {axis: 0}": (["w"], {"w": (1, 3, 4)}),
+}
+
+
+@pytest.mark.parametrize("op", RECUTS)
+def test_an_optimizer_that_scales_by_norms_refuses_every_op_that_makes_other_tensors(op):
+    names, wanted = RECUTS[op]
+    targets = ", ".join(f"model/{name}" for name in names)
+    rules = f"- {{from: params/w, to: [{targets}], ops: [{{{op}}}]}}\n"
+    plan = knowing(LAMB, rules, state(ADAM, {"w": (3, 4)}), target(ADAM, wanted))
+    assert {"M210"} == {*codes(plan)}
+    assert f"after `{op.split(':')[0]}` they would train differently" in plan.diagnostics[0].message
+    assert [] == codes(knowing(frozenset({"scale_by_adam"}), rules, state(ADAM, {"w": (3, 4)}), target(ADAM, wanted)))
+
+
 def test_follow_said_outright_carries_moments_over_all_the_same():
     plan = stacked(LAMB, FOLLOWED)
     assert [] == codes(plan)
