@@ -1,4 +1,4 @@
-"""`concat` and `split`: several arrays are joined along an axis that they have, and cut apart again."""
+"""`concat` joins arrays along an existing axis; `split` divides an array along an axis."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Concat(Op):
     name: ClassVar[str] = "concat"
     role: ClassVar[Role] = "reduce"
     params: ClassVar[tuple[Param, ...]] = (
-        Param("axis", "int", "the axis along which they are joined; 0 by default", False),
+        Param("axis", "int", "the axis along which they are joined; default: 0", False),
     )
     shorthand: ClassVar[str | None] = "axis"
     recuts: ClassVar[bool] = True
@@ -82,13 +82,13 @@ def _check_alike(first: AbstractArray, other: AbstractArray, axis: int) -> None:
 @final
 @dataclass(frozen=True)
 class Split(Op):
-    """Cuts `axis` into parts of the given sizes; without sizes, into as many equal parts as the rule has targets."""
+    """Divides `axis` into parts of the given sizes (default: as many equal parts as the rule has targets)."""
 
     name: ClassVar[str] = "split"
     role: ClassVar[Role] = "extend"
     params: ClassVar[tuple[Param, ...]] = (
-        Param("axis", "int", "the axis that is cut; 0 by default", False),
-        Param("sizes", "ints", "the size of each part along the axis; equal parts without it", False),
+        Param("axis", "int", "the axis that is divided; default: 0", False),
+        Param("sizes", "ints", "the size of each part along the axis; default: equal parts", False),
     )
     shorthand: ClassVar[str | None] = "axis"
     recuts: ClassVar[bool] = True

@@ -1,4 +1,4 @@
-"""`crop`: a box is cut out of an array; the way back from `pad` and `tile`, which change several axes at once."""
+"""`crop`: a box of an array; the inverse of `pad` and `tile`, which change several axes at once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Crop(Op):
     """Keeps the indices from `start` up to, not including, `stop` of every axis.
 
-    It is structural and never exact, for the reasons that `slice` gives.
+    It is structural and never exact, for the same reasons as `slice`.
     """
 
     name: ClassVar[str] = "crop"
@@ -33,7 +33,7 @@ class Crop(Op):
     def __post_init__(self) -> None:
         for start, stop in self.ranges:
             if not 0 <= start <= stop:
-                raise OpError(f"[{start}, {stop}] is no range; it runs from 0 or more up to at least as much")
+                raise OpError(f"[{start}, {stop}] is not a range; 0 <= start <= stop")
 
     @property
     def exact(self) -> bool:

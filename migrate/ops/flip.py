@@ -1,4 +1,4 @@
-"""`flip`: an axis back to front."""
+"""`flip`: an axis in reverse order."""
 
 from __future__ import annotations
 

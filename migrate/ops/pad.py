@@ -1,4 +1,4 @@
-"""`pad`: an array with a border of one value."""
+"""`pad`: a border of one value around an array."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True)
 class Pad(Op):
-    """Adds `value` before and after the elements of every axis. Undone by cutting the border off.
+    """Adds `value` before and after the elements of every axis. The inverse crops the border.
 
-    A floating-point dtype takes the nearest value that it has; a value that it cannot come near to (beyond its range)
-    is refused, and so is a value that an integer dtype does not have.
+    In a floating-point dtype the value is rounded to nearest; a value beyond its range is refused, as is a value that
+    an integer dtype cannot represent.
     """
 
     name: ClassVar[str] = "pad"
     params: ClassVar[tuple[Param, ...]] = (
-        Param("widths", "pairs", "for each axis, [before, after]: how many elements are added"),
-        Param("value", "number", "what is added; 0 by default", False),
+        Param("widths", "pairs", "for each axis, [before, after]: the number of elements that are added"),
+        Param("value", "number", "the value that is added; default: 0", False),
     )
     shorthand: ClassVar[str | None] = "widths"
     structural: ClassVar[bool] = False

@@ -1,4 +1,4 @@
-"""`rearrange`: einops' notation for reshape and transpose in one, with names instead of numbers."""
+"""`rearrange`: reshape and transpose in one, in the notation of einops, which names axes."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 class Rearrange(Op):
     """Reorders, merges and splits axes, as `einops.rearrange` does.
 
-    `sizes` says what the shape cannot: in `(h k) d -> h k d` the size of `h` or of `k`.
+    `sizes` gives the sizes that the shape leaves open: in `(h k) d -> h k d` that of `h` or of `k`.
     """
 
     name: ClassVar[str] = "rearrange"
     params: ClassVar[tuple[Param, ...]] = (
-        Param("pattern", "str", "what each axis is called before and after, such as `d h k -> d (h k)`"),
-        Param("sizes", "sizes", "the sizes of axes that stand merged on the left, such as `{h: 12}`", False),
+        Param("pattern", "str", "the names of the axes before and after, such as `d h k -> d (h k)`"),
+        Param("sizes", "sizes", "the sizes of axes that are merged on the left, such as `{h: 12}`", False),
     )
     shorthand: ClassVar[str | None] = "pattern"
 
@@ -99,7 +99,7 @@ class Rearrange(Op):
         return axes, lengths
 
     def _lengths(self, group: Group, array: AbstractArray, axis: int) -> Mapping[str, int]:
-        """The size of each axis that `axis` is merged from."""
+        """The size of each named axis in `axis`."""
         size = array.shape[axis]
         given = dict(self.sizes)
         unknown = [name for name in group if name not in given]

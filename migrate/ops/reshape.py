@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True)
 class Reshape(Op):
-    """Gives an array a new shape; one dimension may be -1, which takes what is left."""
+    """Gives an array a new shape; one dimension may be -1, which takes the remaining elements."""
 
     name: ClassVar[str] = "reshape"
     params: ClassVar[tuple[Param, ...]] = (
@@ -36,7 +36,7 @@ class Reshape(Op):
         if self.shape == TEMPLATE:
             return
         if self.shape.count(-1) > 1:
-            raise OpError(f"{list(self.shape)} has more than one -1, so that no dimension is certain")
+            raise OpError(f"{list(self.shape)} has more than one -1, so that no dimension is determined")
         if min(self.shape, default=0) < -1:
             raise OpError(f"{list(self.shape)} has a negative dimension")
 

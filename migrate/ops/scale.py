@@ -29,7 +29,7 @@ class Scale(Op):
     """Multiplies by `by` and keeps the dtype: in float64, rounded once; integers exactly.
 
     A finite number that leaves the dtype's range is refused, as is a fraction for integers. It is never exact, because
-    rounding cannot be undone.
+    rounding cannot be reversed.
     """
 
     name: ClassVar[str] = "scale"
@@ -53,7 +53,7 @@ class Scale(Op):
         (array,) = inputs
         match kind(array.dtype):
             case "bool" | "key":
-                raise OpError(f"{array} holds no numbers that could be scaled")
+                raise OpError(f"{array} has no numbers that could be scaled")
             case "int" | "uint" if self.by != int(self.by):
                 raise OpError(f"{array} holds integers and {self.by} is a fraction; `cast` to a float first")
         return (array,)

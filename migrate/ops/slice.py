@@ -1,4 +1,4 @@
-"""`slice`: some indices of one axis are kept, the rest is left behind."""
+"""`slice`: some indices of one axis."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class Slice(Op):
     """Keeps every `step`-th index of `axis` from `start` up to, not including, `stop`.
 
     Negative bounds count from the end, as in Python; bounds beyond the axis are refused, not clipped. It is structural:
-    what remains of a moment is exactly the moment of what remains of the param. It is never exact: the rest is lost.
+    the slice of a moment is exactly the moment of the slice of the param. It is never exact: the rest is lost.
     """
 
     name: ClassVar[str] = "slice"
     params: ClassVar[tuple[Param, ...]] = (
         Param("axis", "int", "the axis that is sliced"),
-        Param("start", "int", "the first index that is kept; the first of all without it", False),
-        Param("stop", "int", "the index before which it ends; the end of the axis without it", False),
+        Param("start", "int", "the first index that is kept; default: 0", False),
+        Param("stop", "int", "the index before which it ends; default: the end of the axis", False),
         Param("step", "int", "the distance from one kept index to the next; default: 1", False),
     )
     recuts: ClassVar[bool] = True

@@ -1,4 +1,4 @@
-"""`squeeze` and `expand_dims`: an axis of size 1 is removed, or added."""
+"""`squeeze` removes an axis of size 1; `expand_dims` adds one."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class ExpandDims(Op):
     """Adds an axis of size 1 that is `axis` of the result."""
 
     name: ClassVar[str] = "expand_dims"
-    params: ClassVar[tuple[Param, ...]] = (Param("axis", "int", "where the new axis stands in the result"),)
+    params: ClassVar[tuple[Param, ...]] = (Param("axis", "int", "the position of the new axis in the result"),)
     shorthand: ClassVar[str | None] = "axis"
 
     axis: int

@@ -1,4 +1,4 @@
-"""`stack` and `unstack`: several arrays become one along a new axis, and back."""
+"""`stack` joins arrays along a new axis; `unstack` divides an array along an axis, which it removes."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True)
 class Stack(Op):
-    """Puts arrays of one shape and dtype side by side along a new `axis` of the result."""
+    """Joins arrays of one shape and dtype along a new `axis` of the result."""
 
     name: ClassVar[str] = "stack"
     role: ClassVar[Role] = "reduce"
-    params: ClassVar[tuple[Param, ...]] = (Param("axis", "int", "where the new axis stands; 0 by default", False),)
+    params: ClassVar[tuple[Param, ...]] = (Param("axis", "int", "the position of the new axis; default: 0", False),)
     shorthand: ClassVar[str | None] = "axis"
     recuts: ClassVar[bool] = True
     prominence: ClassVar[int] = 4
@@ -63,11 +63,11 @@ class Stack(Op):
 @final
 @dataclass(frozen=True)
 class Unstack(Op):
-    """Takes an array apart along `axis`; there are as many results as the axis is long."""
+    """Divides an array along `axis`, which is removed; the number of results is the size of the axis."""
 
     name: ClassVar[str] = "unstack"
     role: ClassVar[Role] = "extend"
-    params: ClassVar[tuple[Param, ...]] = (Param("axis", "int", "the axis that goes away; 0 by default", False),)
+    params: ClassVar[tuple[Param, ...]] = (Param("axis", "int", "the axis that is removed; default: 0", False),)
     shorthand: ClassVar[str | None] = "axis"
     recuts: ClassVar[bool] = True
     prominence: ClassVar[int] = 3
@@ -93,7 +93,7 @@ class Unstack(Op):
     def apply(self, *arrays: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:
         (array,) = arrays
         lead: tuple[Any, ...] = (slice(None),) * normalize_axis(self.axis, array.ndim)
-        # The ellipsis keeps a 1-d array's elements arrays; a plain index would make them scalars.
+        # With the ellipsis the elements of a 1-d array are arrays, not scalars.
         return tuple(array[(*lead, index, ...)] for index in range(array.shape[self.axis]))
 
     def _window(self, inputs: Sequence[AbstractArray], output: int, window: Window) -> Pull:

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True)
 class Tile(Op):
-    """Repeats the whole array `reps[k]` times along each axis k. Undone by keeping the first copy."""
+    """Repeats the whole array `reps[k]` times along each axis k. The inverse keeps the first copy."""
 
     name: ClassVar[str] = "tile"
-    params: ClassVar[tuple[Param, ...]] = (Param("reps", "ints", "for each axis, how often the array stands along it"),)
+    params: ClassVar[tuple[Param, ...]] = (Param("reps", "ints", "for each axis, the number of copies along it"),)
     shorthand: ClassVar[str | None] = "reps"
     structural: ClassVar[bool] = False
 

@@ -1,4 +1,4 @@
-"""`wrap_key_data` and `key_data`: uint32 words become typed PRNG keys, and back, bit for bit."""
+"""`wrap_key_data` turns uint32 words into typed PRNG keys, and `key_data` turns keys into words, bit for bit."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True)
 class WrapKeyData(Op):
-    """Makes uint32 `[..., words]` a key array `[...]`, as `jax.random.wrap_key_data` does.
+    """Turns uint32 `[..., words]` into a key array `[...]`, as `jax.random.wrap_key_data` does.
 
-    It is structural: words stay where they are and only their name changes.
+    It is structural: words keep their place and only the dtype changes.
     """
 
     name: ClassVar[str] = "wrap_key_data"
@@ -46,7 +46,7 @@ class WrapKeyData(Op):
         import numpy as np
 
         (array,) = arrays
-        # A key's words must lie side by side; what does so already is only viewed.
+        # A key's words must be adjacent; an array in which they are is only viewed.
         adjacent = array if array.strides[-1] == 4 else np.ascontiguousarray(array)
         keys = adjacent.astype("<u4", copy=False).view(dtypes.to_numpy(dtypes.key_name(self.impl)))
         return (keys[..., 0],)
@@ -67,7 +67,7 @@ class WrapKeyData(Op):
 @final
 @dataclass(frozen=True)
 class KeyData(Op):
-    """Makes a key array `[...]` uint32 `[..., words]`, as `jax.random.key_data` does."""
+    """Turns a key array `[...]` into uint32 `[..., words]`, as `jax.random.key_data` does."""
 
     name: ClassVar[str] = "key_data"
     params: ClassVar[tuple[Param, ...]] = ()
@@ -93,5 +93,5 @@ class KeyData(Op):
 def _impl(array: AbstractArray) -> str:
     impl = dtypes.key_impl(array.dtype)
     if impl is None:
-        raise OpError(f"{array} is no array of typed PRNG keys")
+        raise OpError(f"{array} is not an array of typed PRNG keys")
     return impl

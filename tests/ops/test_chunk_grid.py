@@ -94,7 +94,7 @@ def array(*shape):
     ],
     ids=lambda value: getattr(value, "name", None),
 )
-def test_the_commonest_cases_need_no_byte(op, arrays, chunks):
+def test_the_commonest_cases_move_chunks_unchanged(op, arrays, chunks):
     assert check(op, arrays, chunks)
 
 
@@ -113,5 +113,5 @@ def test_the_commonest_cases_need_no_byte(op, arrays, chunks):
     ],
     ids=lambda value: getattr(value, "name", None),
 )
-def test_what_would_change_bytes_is_refused(op, arrays, chunks):
+def test_moves_that_would_change_bytes_are_refused(op, arrays, chunks):
     assert not check(op, arrays, chunks)

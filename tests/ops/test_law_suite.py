@@ -116,7 +116,7 @@ def test_an_inverse_that_does_not_restore_the_input_fails(monkeypatch):
     ],
     ids=lambda value: getattr(value, "name", None),
 )
-def test_an_op_that_hides_that_it_makes_other_tensors_fails(op, arrays, monkeypatch):
+def test_an_op_that_recuts_tensors_but_does_not_declare_it_fails(op, arrays, monkeypatch):
     check_op_laws(op, ones() * arrays)
     monkeypatch.setattr(type(op), "recuts", False)
     with pytest.raises(AssertionError, match="only permutes"):
@@ -134,7 +134,7 @@ def test_an_op_that_hides_that_it_makes_other_tensors_fails(op, arrays, monkeypa
     ],
     ids=str,
 )
-def test_an_op_that_claims_what_it_is_not_fails(op, flag, value, message, monkeypatch):
+def test_an_op_with_a_wrong_flag_fails(op, flag, value, message, monkeypatch):
     array = np.arange(6, dtype=np.float32).reshape(2, 3)
     check_op_laws(op, [array])
     monkeypatch.setattr(type(op), flag, value)

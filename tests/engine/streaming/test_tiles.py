@@ -151,21 +151,21 @@ def carried_out(steps, array):
 
 BORDERED = {
     "expand_dims": [Step(ExpandDims(0), ((0,),))],
-    "slice": [Step(Slice(0, 1, 23, 2), ((0,),))],
+    "slice": [Step(Slice(0, 1, 7, 2), ((0,),))],
     "slice to nothing": [Step(Slice(0, 5, 5), ((0,),))],
-    "reshape": [Step(Reshape((4, 6, 18)), ((0,),))],
+    "reshape": [Step(Reshape((2, 4, 6)), ((0,),))],
     "rearrange": [Step(Rearrange("(h a) b -> a (b h)", (("h", 2),)), ((0,),))],
     "tile": [Step(Tile((2, 1)), ((0,),))],
-    "unstack and stack": [Step(Unstack(0), ((0,),)), Step(Stack(1), (tuple(range(24)),))],
+    "unstack and stack": [Step(Unstack(0), ((0,),)), Step(Stack(1), (tuple(range(8)),))],
     "concat": [Step(Concat(0), ((0, 0),))],
 }
 
 
-@pytest.mark.parametrize("limit", [60, 3000])
+@pytest.mark.parametrize("limit", [60, 400])
 @pytest.mark.parametrize("chain", BORDERED)
 def test_tiles_that_lie_in_the_border_of_a_pad_are_what_they_are_as_a_whole(tmp_path, chain, limit):
-    array = np.random.default_rng(0).standard_normal((24, 18)).astype(np.float32)
-    write_sources(tmp_path / "source", [array], [(7, 5)])
+    array = np.random.default_rng(0).standard_normal((8, 6)).astype(np.float32)
+    write_sources(tmp_path / "source", [array], [(3, 5)])
     (inside,) = carried_out(BORDERED[chain], array)
     for axis in range(inside.ndim):
         widths = tuple((3, 2) if axis == other else (0, 0) for other in range(inside.ndim))
