@@ -1,4 +1,4 @@
-"""The notation of `rearrange`, such as `b (h k) ... -> b h k ...`, read without einops so that planning stays light."""
+"""The notation of `rearrange`, such as `b (h k) ... -> b h k ...`, parsed without einops to keep planning light."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _ELLIPSIS = "..."
 
 @dataclass(frozen=True)
 class Axes:
-    """What the axes of an array are called before and after; every axis has its group."""
+    """The names of the axes of an array before and after; every axis has its group."""
 
     left: tuple[Group, ...]
     right: tuple[Group, ...]
 
     def reversed(self) -> Axes:
-        """The way back."""
+        """The pattern of the inverse."""
         return Axes(self.right, self.left)
 
     def __str__(self) -> str:
@@ -36,7 +36,7 @@ class Axes:
 
 @dataclass(frozen=True)
 class AxisPattern:
-    """A pattern as it was written; None stands for a `...` outside parentheses, one group for each axis it covers."""
+    """A parsed pattern; None stands for a `...` outside parentheses: one group for each axis that it covers."""
 
     left: tuple[Group | None, ...]
     right: tuple[Group | None, ...]
@@ -53,10 +53,10 @@ class AxisPattern:
 
 @cache
 def parse(text: str) -> AxisPattern:
-    """The pattern that `text` says.
+    """Parses a pattern.
 
     Raises:
-      OpError: it is not a pattern, or its sides do not name the same axes.
+      OpError: the text is not a pattern, or its sides do not name the same axes.
     """
     left, arrow, right = text.partition("->")
     if not arrow:

@@ -1,16 +1,21 @@
-"""What an op is: a value that says what it does to shapes, does it to NumPy arrays, and knows its way back.
+"""The base class of ops: an op infers shapes, works on NumPy arrays and whole or partial results, and has an inverse.
 
-Every op is a final, frozen dataclass in a file of its own. Four laws hold for each, and one property test runs them
-over the whole registry (`migrate.testing.ops`):
+Every op is a final, frozen dataclass in a module of its own, and everything that another part of the package needs to
+know about an op is a member of its class. The laws of every op, which `migrate.testing.ops` checks over the registry:
 
     avals(apply(xs)) == infer(avals(xs))
     inverse.infer(infer(a)) == a
-    exact  ⇒  inverse.apply(apply(xs)) == xs, bit for bit
-    keeps_axes  ⇒  apply(x) is x with its axes in some order, but for axes of size one and the dtype
+    exact          ⇒  inverse.apply(apply(xs)) == xs, bit for bit
+    keeps_axes     ⇒  apply(x) is x with its axes in some order, except for axes of size one and the dtype
+    has_windows    ⇒  a window made by `window` is that window of apply(xs), bit for bit, and needs no empty window
+    structural     ⇒  apply(xs) has no element that xs lacks
+    only_permutes  ⇒  one result, with the elements of the only input in some order
+    elementwise    ⇒  apply(x.ravel()) == apply(x).ravel()
+    only_casts     ⇒  elementwise
 
-(A NaN that crosses dtypes comes back as a NaN; its payload bits are no value.)
+A NaN that is cast and cast back is still a NaN; its payload bits may differ.
 
-Ops see arrays, never key paths; which arrays they see is the planner's business. Renaming is not an op.
+Ops see arrays, never key paths; the planner decides which arrays an op gets. Renaming is not an op.
 """
 
 from __future__ import annotations
@@ -19,7 +24,8 @@ import abc
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
-from migrate.ops.chunk_grid import Chunked
+from migrate.ops.chunk_grid import ChunkGrid
+from migrate.ops.windows import Pull, Window, empty, extent
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
@@ -31,12 +37,12 @@ Role = Literal["map", "reduce", "extend"]
 """`map` takes one array to one; `reduce` takes a list to one; `extend` takes one to a list."""
 
 ParamType = Literal["int", "ints", "str", "bool", "number", "dtype", "shape", "pairs", "sizes"]
-"""What a rule file may write for a field. `shape` is a list of integers, one of which may be -1, or `template`;
-`dtype` is a dtype name or `template`; `pairs` is a list of pairs of integers; `sizes` is a mapping of names to
-integers. Fields hold lists as tuples, pairs as tuples of two, and a mapping as a tuple of (name, size)."""
+"""The form of a field in a rule file. `shape` is a list of integers, one of which may be -1, or `template`; `dtype` is
+a dtype name or `template`; `pairs` is a list of pairs of integers; `sizes` is a mapping of names to integers. Fields
+store lists as tuples, pairs as tuples of two, and a mapping as a tuple of (name, size)."""
 
 TEMPLATE: Literal["template"] = "template"
-"""What a rule writes where the template's own shape or dtype is meant."""
+"""The value of a field in a rule that takes the template's shape or dtype."""
 
 
 class OpError(ValueError):
@@ -54,7 +60,7 @@ class NotInvertible:
 @final
 @dataclass(frozen=True, slots=True)
 class Param:
-    """One field of an op as a rule file writes it."""
+    """One field of an op in a rule file."""
 
     name: str
     type: ParamType
@@ -66,11 +72,18 @@ class Op(abc.ABC):
     """An array transformation.
 
     Attributes:
-      name: how a rule file names it.
+      name: its name in a rule file.
       role: `map`, `reduce` or `extend`.
       params: its fields, in order; each is also a dataclass field.
       shorthand: the field that may be written alone (`reshape: [2, 3]` for `reshape: {shape: [2, 3]}`).
-      structural: whether it only moves elements, so that it commutes with every elementwise optimizer's moments.
+      structural: whether it only moves or drops elements, so that it commutes with the moments of every elementwise
+        optimizer.
+      recuts: whether a structural op makes other tensors than before: it joins, divides or crops them.
+      elementwise: whether each element of the result is computed from the element in the same place.
+      only_casts: whether it changes nothing but the dtype.
+      regroups: whether it merges and divides axes, so that a small window of the result may need elements from all
+        over the input.
+      prominence: which op of a task names the task in a plan: the most prominent, and the first of equals.
       runs_code: whether it calls code that the rule file names.
     """
 
@@ -79,31 +92,55 @@ class Op(abc.ABC):
     params: ClassVar[tuple[Param, ...]] = ()
     shorthand: ClassVar[str | None] = None
     structural: ClassVar[bool] = True
+    recuts: ClassVar[bool] = False
+    elementwise: ClassVar[bool] = False
+    only_casts: ClassVar[bool] = False
+    regroups: ClassVar[bool] = False
+    prominence: ClassVar[int] = 0
     runs_code: ClassVar[bool] = False
 
     @property
     def exact(self) -> bool:
-        """Whether the inverse gives back every bit."""
+        """Whether the inverse restores every bit."""
         return True
 
+    @property
+    def only_permutes(self) -> bool:
+        """Whether its only result has the elements of its only input in some order, each of them once."""
+        return self.structural and not self.recuts
+
+    @property
+    def has_windows(self) -> bool:
+        """Whether windows of the results can be made from windows of the inputs: the op defines `_window`."""
+        return type(self)._window is not Op._window  # noqa: SLF001 - its own class
+
     def bind(self, inputs: Sequence[AbstractArray], target: AbstractArray | None, count: int | None) -> Op:
-        """The op with everything filled in that only the planner knows.
+        """The op with every field filled in that only the planner knows.
 
         Args:
-          inputs: what it will be applied to.
-          target: the template's leaf that the result goes to, where there is one.
-          count: for `extend`, how many results the rule expects; None when the rule leaves it to the array.
+          inputs: the arrays that it will be applied to.
+          target: the template's leaf that the result goes to, if there is one.
+          count: for `extend`, the number of results that the rule expects; None when the array decides.
 
         Raises:
-          OpError: `template` stands where there is no template, or the count does not fit.
+          OpError: `template` is used without a template, or the count does not fit.
         """
         del inputs, target, count
         return self
 
+    def for_moments(self, *, templated: bool) -> Op | None:
+        """The op as it applies to the moments of a param; None where it does nothing to them.
+
+        Args:
+          templated: whether a template specifies the dtypes of the moments; otherwise they keep theirs.
+        """
+        del templated
+        return self
+
     def keeps_axes(self, *inputs: AbstractArray) -> bool:
-        """Whether every axis longer than one of the only input is an axis of the only result, whole and in its own
-        direction, and nothing else is; so that the shape of the result says which axis became which. False for most
-        ops: they merge, cut, turn or invent elements, and another op of that kind would give the same shape.
+        """Whether the axes longer than one are the same in the only input and the only result, each whole and in its
+        own direction, so that the shape of the result tells which axis became which. False for most ops: they merge,
+        cut, reverse or add elements, and another op of that kind would give the same shape.
         """
         del inputs
         return False
@@ -118,28 +155,58 @@ class Op(abc.ABC):
 
     @abc.abstractmethod
     def apply(self, *arrays: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:
-        """The results; views where nothing has to move. Never casts, never calls JAX.
+        """The results; views where no element has to move. Never casts, never calls JAX.
 
         Raises:
           OpError: a value does not allow it (only `cast`, `scale`, `pad` and `call`).
         """
 
-    def relink(self, *inputs: Chunked) -> tuple[Chunked, ...] | None:
-        """The results as chunks of the inputs; None when a chunk's bytes would have to change, as for most ops."""
+    @final
+    def window(self, inputs: Sequence[AbstractArray], output: int, window: Window) -> Pull:
+        """How a window of one result is made from windows of the inputs.
+
+        Args:
+          inputs: what the op, which is bound, is applied to.
+          output: the position of the result.
+          window: of that result; may be empty, and then needs no input.
+
+        Raises:
+          TypeError: the op needs whole inputs; see `has_windows`.
+        """
+        if 0 in extent(window):
+            return empty(window, self.infer(*inputs)[output].dtype)
+        return self._window(inputs, output, window)
+
+    def _window(self, inputs: Sequence[AbstractArray], output: int, window: Window) -> Pull:
+        """`window` for a window that is not empty; the windows that it needs must not be empty either."""
+        del inputs, output, window
+        raise TypeError(f"`{self.name}` needs whole arrays")
+
+    def _applied_to(self, window: Window) -> Pull:
+        """The pull of an op that makes the result's window when it is applied to this window of the input."""
+        return Pull(((0, window),), lambda parts: self.apply(*parts)[0])
+
+    def simple_ops(self, *inputs: AbstractArray) -> tuple[Op, ...]:
+        """The simpler ops that together do the same to these inputs, in order; for most ops the op itself."""
+        del inputs
+        return (self,)
+
+    def relink(self, *inputs: ChunkGrid) -> tuple[ChunkGrid, ...] | None:
+        """The results as chunks of the inputs; None when the bytes of a chunk would change, as for most ops."""
         del inputs
         return None
 
     @abc.abstractmethod
     def inverse(self, *inputs: AbstractArray) -> Op | NotInvertible:
-        """The op that goes back from the results to inputs of these shapes, or why there is none."""
+        """The op that leads from the results back to inputs of these shapes, or why there is none."""
 
 
 def wide(shape: Sequence[int]) -> tuple[int, ...]:
-    """A shape without its axes of size one, which can be anywhere without anything being elsewhere."""
+    """A shape without its axes of size one, which can stand anywhere without moving an element."""
     return tuple(size for size in shape if size != 1)
 
 
-def normalise_axis(axis: int, ndim: int) -> int:
+def normalize_axis(axis: int, ndim: int) -> int:
     """`axis` counted from the front.
 
     Raises:

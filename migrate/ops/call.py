@@ -1,4 +1,4 @@
-"""`call`: what no op can say, said by a function of the user's."""
+"""`call`: a Python function of the user, for changes that no other op can make."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True)
 class Call(Op):
-    """Gives the array (read-only) to a Python function and takes what it returns.
+    """Passes the array (read-only) to a Python function, which returns the new one.
 
-    Planning does not run the function: what it will return is what `shape` and `dtype` promise, else the template's
-    leaf, else the input's shape and dtype. The promise is checked when it runs.
+    Planning does not run the function. `shape` and `dtype` declare its result (default: those of the template's leaf,
+    else those of the input); the declaration is checked when the function runs.
     """
 
     name: ClassVar[str] = "call"
     params: ClassVar[tuple[Param, ...]] = (
         Param("function", "str", "`module:function`; it gets a NumPy array and returns one"),
-        Param("shape", "shape", "the shape that it returns; the template's without it, and else the input's", False),
-        Param("dtype", "dtype", "the dtype that it returns; the template's without it, and else the input's", False),
+        Param("shape", "shape", "the shape that it returns; default: the template's, else the input's", False),
+        Param("dtype", "dtype", "the dtype that it returns; default: the template's, else the input's", False),
     )
     shorthand: ClassVar[str | None] = "function"
     structural: ClassVar[bool] = False
@@ -45,7 +45,7 @@ class Call(Op):
         if not all(part.isidentifier() for part in (*module.split("."), *name.split("."))):
             raise OpError(f"`{self.function}` is not of the form `module:function`")
         if isinstance(self.shape, tuple) and min(self.shape, default=0) < 0:
-            raise OpError(f"{list(self.shape)} is no promise: nothing but the function knows what -1 stands for")
+            raise OpError(f"{list(self.shape)} cannot be declared: only the function knows the size that -1 stands for")
         if self.dtype not in (None, TEMPLATE) and not dtypes.is_name(str(self.dtype)):
             raise OpError(f"there is no dtype `{self.dtype}`")
 

@@ -1,4 +1,4 @@
-"""`cast`: another dtype, checked on every value."""
+"""`cast`: another dtype, with a check of every value."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from migrate.errors import did_you_mean
 from migrate.ops.base import TEMPLATE, Op, OpError, Param
 from migrate.ops.piecewise import map_chunks
 from migrate.ops.values import convert, unchanged
+from migrate.ops.windows import Pull, Window
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
@@ -23,19 +24,21 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True)
 class Cast(Op):
-    """Gives an array another dtype; refused when that changes a value, unless it is `lossy`.
+    """Converts an array to another dtype; refuses to change a value, unless it is `lossy`.
 
-    A value changes when its number does: rounding, overflow, saturation, wrapping, a lost sign of zero, a lost
-    imaginary part, a NaN that is none any more. With `lossy` numbers become what NumPy and ml_dtypes make of them.
+    Changes are rounding, overflow, saturation, wrapping, a lost sign of zero, a lost imaginary part, and a NaN that
+    becomes a number. With `lossy`, values are converted as NumPy and ml_dtypes do it.
     """
 
     name: ClassVar[str] = "cast"
     params: ClassVar[tuple[Param, ...]] = (
         Param("to", "dtype", "the new dtype; `template` takes the template's"),
-        Param("lossy", "bool", "whether values may change; false by default", False),
+        Param("lossy", "bool", "whether values may change; default: false", False),
     )
     shorthand: ClassVar[str | None] = "to"
     structural: ClassVar[bool] = False
+    elementwise: ClassVar[bool] = True
+    only_casts: ClassVar[bool] = True
 
     to: str
     lossy: bool = False
@@ -57,6 +60,9 @@ class Cast(Op):
             raise OpError("the dtype is `template`, but there is no template leaf that it goes to")
         return replace(self, to=target.dtype)
 
+    def for_moments(self, *, templated: bool) -> Cast | None:
+        return replace(self, to=TEMPLATE) if templated else None
+
     def keeps_axes(self, *inputs: AbstractArray) -> bool:
         del inputs
         return True
@@ -66,7 +72,7 @@ class Cast(Op):
         if self.to == TEMPLATE:
             raise OpError("the dtype is `template` and was not bound to a template leaf")
         if self.to != array.dtype and (dtypes.key_impl(self.to) or dtypes.key_impl(array.dtype)):
-            raise OpError(f"{array} cannot become {self.to}: keys are no numbers; see `wrap_key_data` and `key_data`")
+            raise OpError(f"{array} cannot become {self.to}: keys are not numbers; see `wrap_key_data` and `key_data`")
         return (AbstractArray(array.shape, self.to),)
 
     def apply(self, *arrays: Array) -> tuple[Array, ...]:
@@ -90,6 +96,10 @@ class Cast(Op):
             raise OpError(found.sentence(array, self.to))
         return result
 
+    def _window(self, inputs: Sequence[AbstractArray], output: int, window: Window) -> Pull:
+        del inputs, output
+        return self._applied_to(window)
+
     def inverse(self, *inputs: AbstractArray) -> Cast:
         (array,) = inputs
         return Cast(array.dtype, self.lossy)
@@ -97,7 +107,7 @@ class Cast(Op):
 
 @dataclass
 class _Changes:
-    """The values that a cast changes: how many, and the first of them."""
+    """The number of values that a cast changes, and the first of them."""
 
     count: int = 0
     first: int = 0

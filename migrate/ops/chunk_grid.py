@@ -1,9 +1,8 @@
-"""Arrays as grids of encoded chunks: what a structural op does to them when no chunk's bytes have to change.
+"""Arrays as grids of encoded chunks, and how structural ops move chunks whose bytes stay the same.
 
-A chunk is a block of an array, encoded on its own. Renaming an array, giving it an axis of size one or laying arrays
-side by side along a chunk boundary only changes which chunk stands where. An op that can be carried out in that way
-says so by `Op.relink`, a function on the values of this module; planning then knows, from metadata alone, that no byte
-is touched.
+A chunk is a block of an array, encoded on its own. Renaming an array, adding an axis of size one or joining arrays
+along a chunk boundary only changes the position of chunks. An op that can move chunks that way implements `Op.relink`
+on the values of this module, so that planning knows from metadata alone that no byte changes.
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One axis of a block: `count` chunks from `offset` on in the result, taken from `start` on along a source axis.
+    """One axis of a block: `count` chunks, from `offset` in the result and from `start` along a source axis.
 
-    `source` is None for an axis that no source has; it is one chunk thick.
+    `source` is None for an axis that no source has, which is one chunk thick.
     """
 
     source: int | None
@@ -33,11 +32,11 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A box of chunks that come from one array.
+    """A box of chunks of one array.
 
     Attributes:
       array: the position of the array among the sources.
-      fixed: source axes that are gone, each with the index of its only chunk.
+      fixed: source axes that were removed, each with the index of its only chunk.
       runs: the result's axes.
     """
 
@@ -46,7 +45,7 @@ class Block:
     runs: tuple[Run, ...]
 
     def moves(self) -> Iterator[tuple[Index, Index]]:
-        """Every chunk's index in its source, and in the result."""
+        """The index of every chunk in its source, and in the result."""
         rank = len(self.fixed) + sum(run.source is not None for run in self.runs)
         for steps in itertools.product(*(range(run.count) for run in self.runs)):
             origin = [0] * rank
@@ -59,14 +58,14 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Chunked:
-    """An array as chunks that lie in other arrays.
+class ChunkGrid:
+    """An array as chunks of other arrays.
 
     Attributes:
       shape: the array's shape.
-      chunks: the shape of one chunk of its grid; the last chunk along an axis may reach beyond the array.
-      inner: the shape of the parts into which each chunk is divided again (zarr 3 shards), or None.
-      blocks: where the chunks come from.
+      chunks: the shape of one chunk of its grid; the last chunk along an axis may extend beyond the array.
+      inner: the shape of the chunks inside each chunk (zarr 3 shards), or None.
+      blocks: the sources of the chunks.
     """
 
     shape: tuple[int, ...]
@@ -77,35 +76,35 @@ class Chunked:
     @classmethod
     def source(
         cls, array: int, shape: Sequence[int], chunks: Sequence[int], inner: Sequence[int] | None = None
-    ) -> Chunked:
-        """The array at position `array` of the sources, as it lies there."""
+    ) -> ChunkGrid:
+        """The array at position `array` of the sources, unchanged."""
         counts = [math.ceil(size / chunk) for size, chunk in zip(shape, chunks, strict=True)]
         runs = tuple(Run(axis, 0, 0, count) for axis, count in enumerate(counts))
         return cls(tuple(shape), tuple(chunks), tuple(inner) if inner is not None else None, (Block(array, (), runs),))
 
-    def with_axis(self, axis: int) -> Chunked:
-        """With a new axis of size one before `axis`."""
+    def with_axis(self, axis: int) -> ChunkGrid:
+        """The grid with a new axis of size one before `axis`."""
         blocks = (replace(b, runs=_inserted(b.runs, axis, Run(None, 0, 0, 1))) for b in self.blocks)
-        return Chunked(
+        return ChunkGrid(
             _inserted(self.shape, axis, 1),
             _inserted(self.chunks, axis, 1),
             _inserted(self.inner, axis, 1) if self.inner is not None else None,
             tuple(blocks),
         )
 
-    def without_axis(self, axis: int) -> Chunked | None:
-        """Without an axis of size one; None where its chunks are thicker than that."""
+    def without_axis(self, axis: int) -> ChunkGrid | None:
+        """The grid without an axis of size one; None where its chunks are thicker than that."""
         if self.shape[axis] != 1 or self.chunks[axis] != 1 or (self.inner is not None and self.inner[axis] != 1):
             return None
-        return Chunked(
+        return ChunkGrid(
             _removed(self.shape, axis),
             _removed(self.chunks, axis),
             _removed(self.inner, axis) if self.inner is not None else None,
             tuple(_flattened(block, axis) for block in self.blocks),
         )
 
-    def cut(self, axis: int, start: int, stop: int) -> Chunked | None:
-        """The part from `start` to `stop` along an axis; None where a chunk would be cut through."""
+    def cut(self, axis: int, start: int, stop: int) -> ChunkGrid | None:
+        """The part from `start` to `stop` along an axis; None where a chunk would be divided."""
         thick = self.chunks[axis]
         if start % thick or (stop % thick and stop != self.shape[axis]) or start >= stop:
             return None
@@ -113,8 +112,8 @@ class Chunked:
         blocks = tuple(part for block in self.blocks if (part := _clipped(block, axis, first, last)))
         return replace(self, shape=(*self.shape[:axis], stop - start, *self.shape[axis + 1 :]), blocks=blocks)
 
-    def reshaped(self, shape: Sequence[int]) -> Chunked | None:
-        """The same elements in another shape; None where chunks would have to change."""
+    def reshaped(self, shape: Sequence[int]) -> ChunkGrid | None:
+        """The same elements in another shape; None where chunks would change."""
         if [size for size in shape if size != 1] == [size for size in self.shape if size != 1]:
             return self._with_ones(shape)
         whole = self.chunks == self.shape and self.inner in (None, self.chunks) and len(self.blocks) == 1
@@ -124,11 +123,11 @@ class Chunked:
         gone = tuple((run.source, run.start) for run in only.runs if run.source is not None)
         block = Block(only.array, (*only.fixed, *gone), (Run(None, 0, 0, 1),) * len(shape))
         inner = tuple(shape) if self.inner is not None else None
-        return Chunked(tuple(shape), tuple(shape), inner, (block,))
+        return ChunkGrid(tuple(shape), tuple(shape), inner, (block,))
 
-    def _with_ones(self, shape: Sequence[int]) -> Chunked | None:
-        """Another shape that differs only in axes of size one."""
-        bare: Chunked | None = self
+    def _with_ones(self, shape: Sequence[int]) -> ChunkGrid | None:
+        """The grid in a shape that differs only in axes of size one."""
+        bare: ChunkGrid | None = self
         for axis in reversed(range(len(self.shape))):
             if bare is not None and self.shape[axis] == 1:
                 bare = bare.without_axis(axis)
@@ -137,8 +136,8 @@ class Chunked:
         return bare
 
 
-def joined(parts: Sequence[Chunked], axis: int) -> Chunked | None:
-    """Arrays end to end along an axis; None where one does not end at a chunk's boundary or the chunks differ."""
+def joined(parts: Sequence[ChunkGrid], axis: int) -> ChunkGrid | None:
+    """Arrays joined along an axis; None where one does not end at a chunk boundary or the chunks differ."""
     first = parts[0]
     thick = first.chunks[axis]
     alike = all(part.chunks == first.chunks and part.inner == first.inner for part in parts)
@@ -154,7 +153,7 @@ def joined(parts: Sequence[Chunked], axis: int) -> Chunked | None:
 
 
 def keeps_order(order: Sequence[int], shape: Sequence[int]) -> bool:
-    """Whether a transposition leaves every element in its place: only axes of size one change theirs."""
+    """Whether a transposition moves no element, because only axes of size one change their position."""
     wide = [axis for axis in order if shape[axis] != 1]
     return wide == sorted(wide)
 
@@ -174,7 +173,7 @@ def _flattened(block: Block, axis: int) -> Block:
 
 
 def _clipped(block: Block, axis: int, first: int, last: int) -> Block | None:
-    """The part of a block between two chunk indices of the result, which counts from `first` then."""
+    """The part of a block between two chunk indices of the result, counted from `first`."""
     run = block.runs[axis]
     low, high = max(run.offset, first), min(run.offset + run.count, last)
     if low >= high:

@@ -1,4 +1,4 @@
-"""`concat` and `split`: several arrays are joined along an axis that they have, and cut apart again."""
+"""`concat` joins arrays along an existing axis; `split` divides an array along an axis."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
-from migrate.ops.base import Op, OpError, Param, Role, normalise_axis
-from migrate.ops.chunk_grid import Chunked, joined
+from migrate.ops.base import Op, OpError, Param, Role, normalize_axis
+from migrate.ops.chunk_grid import ChunkGrid, joined
+from migrate.ops.windows import Pull, Window, as_stored, with_range
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
@@ -24,9 +25,11 @@ class Concat(Op):
     name: ClassVar[str] = "concat"
     role: ClassVar[Role] = "reduce"
     params: ClassVar[tuple[Param, ...]] = (
-        Param("axis", "int", "the axis along which they are joined; 0 by default", False),
+        Param("axis", "int", "the axis along which they are joined; default: 0", False),
     )
     shorthand: ClassVar[str | None] = "axis"
+    recuts: ClassVar[bool] = True
+    prominence: ClassVar[int] = 2
 
     axis: int = 0
 
@@ -34,7 +37,7 @@ class Concat(Op):
         if not inputs:
             raise OpError("there is no array to join")
         first = inputs[0]
-        axis = normalise_axis(self.axis, len(first.shape))
+        axis = normalize_axis(self.axis, len(first.shape))
         for other in inputs[1:]:
             _check_alike(first, other, axis)
         total = sum(array.shape[axis] for array in inputs)
@@ -45,12 +48,24 @@ class Concat(Op):
 
         return (np.concatenate(arrays, axis=self.axis),)
 
-    def relink(self, *inputs: Chunked) -> tuple[Chunked, ...] | None:
-        whole = joined(inputs, normalise_axis(self.axis, len(inputs[0].shape)))
+    def _window(self, inputs: Sequence[AbstractArray], output: int, window: Window) -> Pull:
+        del output
+        axis = normalize_axis(self.axis, len(window))
+        ends = accumulate(array.shape[axis] for array in inputs)
+        needs = []
+        for number, (array, end) in enumerate(zip(inputs, ends, strict=True)):
+            begin = end - array.shape[axis]
+            start, stop = max(window[axis][0], begin), min(window[axis][1], end)
+            if start < stop:
+                needs.append((number, with_range(window, axis, (start - begin, stop - begin))))
+        return Pull(tuple(needs), lambda parts: self.apply(*parts)[0] if len(parts) > 1 else parts[0])
+
+    def relink(self, *inputs: ChunkGrid) -> tuple[ChunkGrid, ...] | None:
+        whole = joined(inputs, normalize_axis(self.axis, len(inputs[0].shape)))
         return None if whole is None else (whole,)
 
     def inverse(self, *inputs: AbstractArray) -> Split:
-        axis = normalise_axis(self.axis, len(inputs[0].shape))
+        axis = normalize_axis(self.axis, len(inputs[0].shape))
         return Split(axis, tuple(array.shape[axis] for array in inputs))
 
 
@@ -67,15 +82,17 @@ def _check_alike(first: AbstractArray, other: AbstractArray, axis: int) -> None:
 @final
 @dataclass(frozen=True)
 class Split(Op):
-    """Cuts `axis` into parts of the given sizes; without sizes, into as many equal parts as the rule has targets."""
+    """Divides `axis` into parts of the given sizes (default: as many equal parts as the rule has targets)."""
 
     name: ClassVar[str] = "split"
     role: ClassVar[Role] = "extend"
     params: ClassVar[tuple[Param, ...]] = (
-        Param("axis", "int", "the axis that is cut; 0 by default", False),
-        Param("sizes", "ints", "the size of each part along the axis; equal parts without it", False),
+        Param("axis", "int", "the axis that is divided; default: 0", False),
+        Param("sizes", "ints", "the size of each part along the axis; default: equal parts", False),
     )
     shorthand: ClassVar[str | None] = "axis"
+    recuts: ClassVar[bool] = True
+    prominence: ClassVar[int] = 1
 
     axis: int = 0
     sizes: tuple[int, ...] | None = None
@@ -93,11 +110,11 @@ class Split(Op):
                 raise OpError(f"sizes {list(self.sizes)} make {len(self.sizes)} parts, but the rule expects {count}")
             return self
         (array,) = inputs
-        return replace(self, sizes=_equal_parts(array, normalise_axis(self.axis, len(array.shape)), count))
+        return replace(self, sizes=_equal_parts(array, normalize_axis(self.axis, len(array.shape)), count))
 
     def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
         (array,) = inputs
-        axis = normalise_axis(self.axis, len(array.shape))
+        axis = normalize_axis(self.axis, len(array.shape))
         if self.sizes is None:
             raise OpError("nothing says into how many parts; give `sizes`, or a target for each part")
         if sum(self.sizes) != array.shape[axis]:
@@ -109,21 +126,27 @@ class Split(Op):
     def apply(self, *arrays: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:
         (array,) = arrays
         sizes = self.sizes or ()
-        lead = (slice(None),) * normalise_axis(self.axis, array.ndim)
+        lead = (slice(None),) * normalize_axis(self.axis, array.ndim)
         return tuple(array[(*lead, slice(end - size, end))] for size, end in zip(sizes, accumulate(sizes), strict=True))
 
-    def relink(self, *inputs: Chunked) -> tuple[Chunked, ...] | None:
+    def _window(self, inputs: Sequence[AbstractArray], output: int, window: Window) -> Pull:
+        del inputs
+        axis = normalize_axis(self.axis, len(window))
+        before = sum((self.sizes or ())[:output])
+        start, stop = window[axis]
+        return as_stored(with_range(window, axis, (before + start, before + stop)))
+
+    def relink(self, *inputs: ChunkGrid) -> tuple[ChunkGrid, ...] | None:
         (array,) = inputs
         ends = list(accumulate(self.sizes or ()))
-        axis = normalise_axis(self.axis, len(array.shape))
+        axis = normalize_axis(self.axis, len(array.shape))
         parts = [array.cut(axis, end - size, end) for size, end in zip(self.sizes or (), ends, strict=True)]
         known = tuple(part for part in parts if part is not None)
         return known if len(known) == len(parts) else None
 
     def inverse(self, *inputs: AbstractArray) -> Concat:
-
         (array,) = inputs
-        return Concat(normalise_axis(self.axis, len(array.shape)))
+        return Concat(normalize_axis(self.axis, len(array.shape)))
 
 
 def _equal_parts(array: AbstractArray, axis: int, count: int) -> tuple[int, ...]:

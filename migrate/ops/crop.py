@@ -1,4 +1,4 @@
-"""`crop`: a box is cut out of an array; the way back from `pad` and `tile`, which change several axes at once."""
+"""`crop`: a box of an array; the inverse of `pad` and `tile`, which change several axes at once."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate.ops.base import NotInvertible, Op, OpError, Param
+from migrate.ops.windows import Pull, Window, as_stored
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
 
 
@@ -17,19 +20,20 @@ if TYPE_CHECKING:
 class Crop(Op):
     """Keeps the indices from `start` up to, not including, `stop` of every axis.
 
-    It is structural and never exact, for the reasons that `slice` gives.
+    It is structural and never exact, for the same reasons as `slice`.
     """
 
     name: ClassVar[str] = "crop"
     params: ClassVar[tuple[Param, ...]] = (Param("ranges", "pairs", "for each axis, [start, stop], counted from 0"),)
     shorthand: ClassVar[str | None] = "ranges"
+    recuts: ClassVar[bool] = True
 
     ranges: tuple[tuple[int, int], ...]
 
     def __post_init__(self) -> None:
         for start, stop in self.ranges:
             if not 0 <= start <= stop:
-                raise OpError(f"[{start}, {stop}] is no range; it runs from 0 or more up to at least as much")
+                raise OpError(f"[{start}, {stop}] is not a range; 0 <= start <= stop")
 
     @property
     def exact(self) -> bool:
@@ -49,6 +53,10 @@ class Crop(Op):
         box: tuple[Any, ...] = tuple(slice(start, stop) for start, stop in self.ranges)
         # The ellipsis keeps a 0-d array an array.
         return (array[(*box, ...)],)
+
+    def _window(self, inputs: Sequence[AbstractArray], output: int, window: Window) -> Pull:
+        del inputs, output
+        return as_stored(tuple((first + a, first + b) for (first, _), (a, b) in zip(self.ranges, window, strict=True)))
 
     def inverse(self, *inputs: AbstractArray) -> Op | NotInvertible:
         if self.infer(*inputs) == inputs:

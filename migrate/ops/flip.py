@@ -1,13 +1,16 @@
-"""`flip`: an axis back to front."""
+"""`flip`: an axis in reverse order."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
-from migrate.ops.base import Op, Param, normalise_axis
+from migrate.ops.base import Op, Param, normalize_axis
+from migrate.ops.windows import Pull, Window, with_range
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
 
     from migrate.tree import AbstractArray
@@ -26,7 +29,7 @@ class Flip(Op):
 
     def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
         (array,) = inputs
-        normalise_axis(self.axis, len(array.shape))
+        normalize_axis(self.axis, len(array.shape))
         return (array,)
 
     def apply(self, *arrays: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:
@@ -34,6 +37,12 @@ class Flip(Op):
 
         (array,) = arrays
         return (np.flip(array, self.axis),)
+
+    def _window(self, inputs: Sequence[AbstractArray], output: int, window: Window) -> Pull:
+        del output
+        axis = normalize_axis(self.axis, len(window))
+        size, (start, stop) = inputs[0].shape[axis], window[axis]
+        return self._applied_to(with_range(window, axis, (size - stop, size - start)))
 
     def inverse(self, *inputs: AbstractArray) -> Flip:
         del inputs

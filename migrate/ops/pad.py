@@ -1,4 +1,4 @@
-"""`pad`: an array with a border of one value."""
+"""`pad`: a border of one value around an array."""
 
 from __future__ import annotations
 
@@ -11,25 +11,28 @@ from migrate.dtypes import holds, kind
 from migrate.ops.base import Op, OpError, Param
 from migrate.ops.crop import Crop
 from migrate.ops.values import convert, only_rounded
+from migrate.ops.windows import Pull, Window, empty, extent, without_inputs
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
 
 
 @final
 @dataclass(frozen=True)
 class Pad(Op):
-    """Adds `value` before and after the elements of every axis. Undone by cutting the border off.
+    """Adds `value` before and after the elements of every axis. The inverse crops the border.
 
-    A floating-point dtype takes the nearest value that it has; a value that it cannot come near to (beyond its range)
-    is refused, and so is a value that an integer dtype does not have.
+    In a floating-point dtype the value is rounded to nearest; a value beyond its range is refused, as is a value that
+    an integer dtype cannot represent.
     """
 
     name: ClassVar[str] = "pad"
     params: ClassVar[tuple[Param, ...]] = (
-        Param("widths", "pairs", "for each axis, [before, after]: how many elements are added"),
-        Param("value", "number", "what is added; 0 by default", False),
+        Param("widths", "pairs", "for each axis, [before, after]: the number of elements that are added"),
+        Param("value", "number", "the value that is added; default: 0", False),
     )
     shorthand: ClassVar[str | None] = "widths"
     structural: ClassVar[bool] = False
@@ -61,6 +64,20 @@ class Pad(Op):
         inside = [slice(before, before + size) for size, (before, _) in zip(array.shape, self.widths, strict=True)]
         result[tuple(inside)] = array
         return (result,)
+
+    def _window(self, inputs: Sequence[AbstractArray], output: int, window: Window) -> Pull:
+        del output
+        inside, widths = [], []
+        for size, (before, _), (start, stop) in zip(inputs[0].shape, self.widths, window, strict=True):
+            low, high = (min(max(bound - before, 0), size) for bound in (start, stop))
+            inside.append((low, high))
+            left = min(max(before - start, 0), stop - start)
+            widths.append((left, stop - start - left - (high - low)))
+        part = Pad(tuple(widths), self.value)
+        if 0 in extent(inside):
+            nothing = empty(inside, inputs[0].dtype)
+            return without_inputs(lambda: part.apply(nothing.make(()))[0])
+        return Pull(((0, tuple(inside)),), lambda parts: part.apply(*parts)[0])
 
     def inverse(self, *inputs: AbstractArray) -> Crop:
         (array,) = inputs

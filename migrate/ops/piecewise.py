@@ -1,4 +1,4 @@
-"""Elementwise work on large arrays a piece at a time, so that temporaries stay small however large the array is."""
+"""Applies elementwise functions to large arrays piece by piece, so that temporaries stay small."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 CHUNK = 1 << 18
-"""Elements of one piece: a few of them in float64 still fit in a processor's cache."""
+"""Elements of one piece: several pieces in float64 fit in a processor's cache."""
 
 
 def map_chunks(change: Callable[[Array, int], Array], array: Array) -> Array:
     """A new array of `array`'s shape from an elementwise function.
 
     Args:
-      change: gets a contiguous 1-d piece and the index of its first element in row-major order; must return a piece of
-        the same size, always with the same dtype, and must not change the piece itself.
+      change: takes a contiguous 1-d piece and the index of its first element in row-major order; returns a new piece of
+        the same size, always of the same dtype, and leaves its argument unchanged.
       array: any shape and memory order.
     """
     import numpy as np

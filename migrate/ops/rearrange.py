@@ -1,4 +1,4 @@
-"""`rearrange`: einops' notation for reshape and transpose in one, with names instead of numbers."""
+"""`rearrange`: reshape and transpose in one, in the notation of einops, which names axes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate.ops.axis_pattern import Axes, Group, parse
 from migrate.ops.base import Op, OpError, Param, avals, wide
-from migrate.ops.chunk_grid import Chunked, keeps_order
+from migrate.ops.chunk_grid import ChunkGrid, keeps_order
+from migrate.ops.reshape import Reshape
+from migrate.ops.transpose import Transpose
+from migrate.ops.windows import Pull, Window, chained
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import numpy as np
 
@@ -22,13 +25,13 @@ if TYPE_CHECKING:
 class Rearrange(Op):
     """Reorders, merges and splits axes, as `einops.rearrange` does.
 
-    `sizes` says what the shape cannot: in `(h k) d -> h k d` the size of `h` or of `k`.
+    `sizes` gives the sizes that the shape leaves open: in `(h k) d -> h k d` that of `h` or of `k`.
     """
 
     name: ClassVar[str] = "rearrange"
     params: ClassVar[tuple[Param, ...]] = (
-        Param("pattern", "str", "what each axis is called before and after, such as `d h k -> d (h k)`"),
-        Param("sizes", "sizes", "the sizes of axes that stand merged on the left, such as `{h: 12}`", False),
+        Param("pattern", "str", "the names of the axes before and after, such as `d h k -> d (h k)`"),
+        Param("sizes", "sizes", "the sizes of axes that are merged on the left, such as `{h: 12}`", False),
     )
     shorthand: ClassVar[str | None] = "pattern"
 
@@ -54,18 +57,26 @@ class Rearrange(Op):
 
     def apply(self, *arrays: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:
         (array,) = arrays
-        axes, lengths = self._read(*avals(array))
-        names = list(lengths)
-        order = [names.index(name) for group in axes.right for name in group]
-        apart = array.reshape(tuple(lengths.values()))
-        return (apart.transpose(order).reshape(_shape(axes.right, lengths)),)
+        for op in self.simple_ops(*avals(array)):
+            (array,) = op.apply(array)
+        return (array,)
 
-    def relink(self, *inputs: Chunked) -> tuple[Chunked, ...] | None:
+    def simple_ops(self, *inputs: AbstractArray) -> tuple[Reshape, Transpose, Reshape]:
+        axes, lengths = self._read(*inputs)
+        divided, merged = Reshape(tuple(lengths.values())), Reshape(_shape(axes.right, lengths))
+        return divided, Transpose(_order(axes, lengths)), merged
+
+    def _window(self, inputs: Sequence[AbstractArray], output: int, window: Window) -> Pull:
+        divided, transposed, merged = self.simple_ops(*inputs)
+        before = divided.infer(*inputs)
+        pull = merged.window(transposed.infer(*before), output, window)
+        pull = chained(pull, [transposed.window(before, 0, part) for _, part in pull.needs])
+        return chained(pull, [divided.window(inputs, 0, part) for _, part in pull.needs])
+
+    def relink(self, *inputs: ChunkGrid) -> tuple[ChunkGrid, ...] | None:
         (array,) = inputs
         axes, lengths = self._read(AbstractArray(array.shape, "bool"))
-        names = list(lengths)
-        order = [names.index(name) for group in axes.right for name in group]
-        if not keeps_order(order, tuple(lengths.values())):
+        if not keeps_order(_order(axes, lengths), tuple(lengths.values())):
             return None
         reshaped = array.reshaped(_shape(axes.right, lengths))
         return None if reshaped is None else (reshaped,)
@@ -74,13 +85,6 @@ class Rearrange(Op):
         axes, lengths = self._read(*inputs)
         merged = [name for group in axes.right if len(group) > 1 for name in group]
         return Rearrange(str(axes.reversed()), tuple((name, lengths[name]) for name in merged))
-
-    def parts(self, array: AbstractArray) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-        """The reshape, the order of axes and the second reshape that it is for this array."""
-        axes, lengths = self._read(array)
-        names = list(lengths)
-        order = tuple(names.index(name) for group in axes.right for name in group)
-        return tuple(lengths.values()), order, _shape(axes.right, lengths)
 
     def _read(self, array: AbstractArray) -> tuple[Axes, Mapping[str, int]]:
         """The pattern for this array and the size of every named axis, in the order of the left side."""
@@ -95,7 +99,7 @@ class Rearrange(Op):
         return axes, lengths
 
     def _lengths(self, group: Group, array: AbstractArray, axis: int) -> Mapping[str, int]:
-        """The size of each axis that `axis` is merged from."""
+        """The size of each named axis in `axis`."""
         size = array.shape[axis]
         given = dict(self.sizes)
         unknown = [name for name in group if name not in given]
@@ -111,3 +115,9 @@ class Rearrange(Op):
 
 def _shape(groups: tuple[Group, ...], lengths: Mapping[str, int]) -> tuple[int, ...]:
     return tuple(math.prod(lengths[name] for name in group) for group in groups)
+
+
+def _order(axes: Axes, lengths: Mapping[str, int]) -> tuple[int, ...]:
+    """For each named axis on the right, its position on the left."""
+    names = list(lengths)
+    return tuple(names.index(name) for group in axes.right for name in group)

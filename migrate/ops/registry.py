@@ -1,4 +1,4 @@
-"""Every op by name, in the order in which people meet them: moves, joins and cuts, then what makes new values."""
+"""Every op by name, in the order of messages and the schema: moves, joins and cuts, then ops that make new values."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from migrate.ops.flip import Flip
 from migrate.ops.pad import Pad
 from migrate.ops.rearrange import Rearrange
 from migrate.ops.reshape import Reshape
+from migrate.ops.roll import Roll
 from migrate.ops.scale import Scale
 from migrate.ops.slice import Slice
 from migrate.ops.squeeze import ExpandDims, Squeeze
@@ -36,6 +37,7 @@ OPS: dict[str, type[Op]] = {
         Squeeze,
         ExpandDims,
         Flip,
+        Roll,
         Slice,
         Crop,
         Pad,

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 from migrate.ops.base import TEMPLATE, Op, OpError, Param, wide
-from migrate.ops.chunk_grid import Chunked
+from migrate.ops.chunk_grid import ChunkGrid
+from migrate.ops.reshape_windows import regroup
+from migrate.ops.windows import Pull, Window
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
@@ -19,13 +21,14 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True)
 class Reshape(Op):
-    """Gives an array a new shape; one dimension may be -1, which takes what is left."""
+    """Gives an array a new shape; one dimension may be -1, which takes the remaining elements."""
 
     name: ClassVar[str] = "reshape"
     params: ClassVar[tuple[Param, ...]] = (
         Param("shape", "shape", "the new shape; one dimension may be -1, and `template` takes the template's"),
     )
     shorthand: ClassVar[str | None] = "shape"
+    regroups: ClassVar[bool] = True
 
     shape: tuple[int, ...] | Literal["template"]
 
@@ -33,7 +36,7 @@ class Reshape(Op):
         if self.shape == TEMPLATE:
             return
         if self.shape.count(-1) > 1:
-            raise OpError(f"{list(self.shape)} has more than one -1, so that no dimension is certain")
+            raise OpError(f"{list(self.shape)} has more than one -1, so that no dimension is determined")
         if min(self.shape, default=0) < -1:
             raise OpError(f"{list(self.shape)} has a negative dimension")
 
@@ -57,7 +60,13 @@ class Reshape(Op):
         (array,) = arrays
         return (array.reshape(self.shape),)
 
-    def relink(self, *inputs: Chunked) -> tuple[Chunked, ...] | None:
+    def _window(self, inputs: Sequence[AbstractArray], output: int, window: Window) -> Pull:
+        del output
+        (result,) = self.infer(*inputs)
+        needs, make = regroup(inputs[0].shape, result.shape, window)
+        return Pull(tuple((0, part) for part in needs), make)
+
+    def relink(self, *inputs: ChunkGrid) -> tuple[ChunkGrid, ...] | None:
         (array,) = inputs
         (result,) = self.infer(AbstractArray(array.shape, "bool"))
         reshaped = array.reshaped(result.shape)

@@ -1,8 +1,8 @@
-"""A window of a reshaped array, made from windows of the array before.
+"""Makes a window of a reshaped array from windows of the array before.
 
-The axes of both shapes fall into groups of equal size: in (12, 64, 768) → (768, 768) the first two make the first, and
-the last stays as it is. Groups do not mix, so each is looked at alone; within one, elements keep their order, so that a
-window of one side lies in a run of elements, and a run is a few boxes of the other side.
+The axes of both shapes form groups of equal size: in (12, 64, 768) → (768, 768) the first two axes become the first,
+and the last is unchanged. Groups do not mix, so each is handled alone. Within a group elements keep their order, so
+that a window of one side is inside a run of elements, and a run is a few boxes of the other side.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from migrate.ops.windows import Window, extent
+
 if TYPE_CHECKING:
     import numpy as np
 
     Array = np.ndarray[Any, Any]
 
-Window = tuple[tuple[int, int], ...]
-
 
 @dataclass(frozen=True)
 class _Group:
-    """Axes of the old shape that hold the same elements, in the same order, as axes of the new shape.
+    """Axes of the old shape, and the axes of the new shape with the same elements in the same order.
 
     Attributes:
-      boxes: windows of the old axes that hold exactly the elements from `first` up to, not including, `last`.
-      around: the smallest window of the new axes that holds the elements of a run and all of `window`.
+      boxes: windows of the old axes with exactly the elements from `first` up to, not including, `last`.
+      around: the smallest window of the new axes that is a run of elements and contains `window`.
       begin: the first element of that run.
-      window: what is wanted of the new axes.
+      window: the requested window of the new axes.
     """
 
     boxes: tuple[Window, ...]
@@ -40,7 +40,7 @@ class _Group:
     window: Window
 
     def shaped(self, array: Array, axis: int) -> Array:
-        """The array with `axis`, which holds the elements in a row, replaced by the window of the new axes."""
+        """The array with `axis`, along which the elements are in a row, replaced by the window of the new axes."""
         import numpy as np
 
         before, after = array.shape[:axis], array.shape[axis + 1 :]
@@ -48,7 +48,7 @@ class _Group:
         around = tuple(high - low for low, high in self.around)
         if math.prod(around) != self.last - self.first:
             row = np.empty((*before, math.prod(around), *after), array.dtype)
-            # What stays unset lies around the window, not in it.
+            # Elements that stay unset are outside the window.
             row[(*lead, slice(self.first - self.begin, self.last - self.begin))] = array
             array = row
         pairs = zip(self.window, self.around, strict=True)
@@ -59,7 +59,7 @@ class _Group:
 def regroup(
     old: Sequence[int], new: Sequence[int], window: Window
 ) -> tuple[tuple[Window, ...], Callable[[Sequence[Array]], Array]]:
-    """What a window of an array of shape `new` needs of the same array in shape `old`.
+    """Finds the windows of an array of shape `old` that a window of the same array in shape `new` needs.
 
     Args:
       old: a shape.
@@ -67,7 +67,7 @@ def regroup(
       window: of the new shape; not empty.
 
     Returns:
-      Windows of the old shape, and what makes the one from the others.
+      Windows of the old shape, and the function that makes the requested window from them.
     """
     groups: list[_Group] = []
     for old_axes, new_axes in _groups(old, new):
@@ -90,7 +90,7 @@ def _joined(groups: Sequence[_Group], parts: Sequence[Array]) -> Array:
     """One array of as many axes as there are groups, the elements of each in a row."""
     import numpy as np
 
-    sizes = itertools.product(*([_size(box) for box in group.boxes] for group in groups))
+    sizes = itertools.product(*([math.prod(extent(box)) for box in group.boxes] for group in groups))
     flat = [part.reshape(shape) for part, shape in zip(parts, sizes, strict=True)]
     for axis in reversed(range(len(groups))):
         count = len(groups[axis].boxes)
@@ -127,7 +127,7 @@ def _group(old: tuple[int, ...], new: tuple[int, ...], window: Window) -> _Group
 
 
 def _run(shape: tuple[int, ...], low: int, high: int) -> Window:
-    """The smallest window that holds the elements from `low` to `high` and whose elements follow one another."""
+    """The smallest window that contains the elements from `low` to `high` and is a run of elements."""
     first, last = _index(shape, low), _index(shape, high)
     for axis, (a, b) in enumerate(zip(first, last, strict=True)):
         if a != b:
@@ -137,7 +137,7 @@ def _run(shape: tuple[int, ...], low: int, high: int) -> Window:
 
 
 def _boxes(shape: tuple[int, ...], low: int, high: int) -> list[Window]:
-    """Windows that hold exactly the elements from `low` to `high`, in order."""
+    """Windows with exactly the elements from `low` to `high`, in order."""
     if not shape:
         return [()]
     below = math.prod(shape[1:])
@@ -153,10 +153,6 @@ def _boxes(shape: tuple[int, ...], low: int, high: int) -> list[Window]:
 
 def _at(index: int, boxes: list[Window]) -> list[Window]:
     return [((index, index + 1), *box) for box in boxes]
-
-
-def _size(box: Window) -> int:
-    return math.prod(high - low for low, high in box)
 
 
 def _position(shape: tuple[int, ...], index: Sequence[int]) -> int:

@@ -11,8 +11,11 @@ from migrate.dtypes import int_bounds, kind
 from migrate.ops.base import NotInvertible, Op, OpError, Param
 from migrate.ops.piecewise import map_chunks
 from migrate.ops.values import convert, only_rounded
+from migrate.ops.windows import Pull, Window
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
 
     from migrate.tree import AbstractArray
@@ -26,13 +29,14 @@ class Scale(Op):
     """Multiplies by `by` and keeps the dtype: in float64, rounded once; integers exactly.
 
     A finite number that leaves the dtype's range is refused, as is a fraction for integers. It is never exact, because
-    rounding cannot be undone.
+    rounding cannot be reversed.
     """
 
     name: ClassVar[str] = "scale"
     params: ClassVar[tuple[Param, ...]] = (Param("by", "number", "the factor; a whole number for integers"),)
     shorthand: ClassVar[str | None] = "by"
     structural: ClassVar[bool] = False
+    elementwise: ClassVar[bool] = True
 
     by: int | float
 
@@ -49,7 +53,7 @@ class Scale(Op):
         (array,) = inputs
         match kind(array.dtype):
             case "bool" | "key":
-                raise OpError(f"{array} holds no numbers that could be scaled")
+                raise OpError(f"{array} has no numbers that could be scaled")
             case "int" | "uint" if self.by != int(self.by):
                 raise OpError(f"{array} holds integers and {self.by} is a fraction; `cast` to a float first")
         return (array,)
@@ -77,6 +81,10 @@ class Scale(Op):
         if lost.any():
             raise OpError(f"{piece[lost.argmax()]} times {self.by} is beyond {dtypes.from_numpy(piece.dtype)}")
         return held
+
+    def _window(self, inputs: Sequence[AbstractArray], output: int, window: Window) -> Pull:
+        del inputs, output
+        return self._applied_to(window)
 
     def inverse(self, *inputs: AbstractArray) -> Op | NotInvertible:
         (array,) = inputs

@@ -1,15 +1,18 @@
-"""`slice`: some indices of one axis are kept, the rest is left behind."""
+"""`slice`: some indices of one axis."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
-from migrate.ops.base import NotInvertible, Op, OpError, Param, normalise_axis
-from migrate.ops.chunk_grid import Chunked
+from migrate.ops.base import NotInvertible, Op, OpError, Param, normalize_axis
+from migrate.ops.chunk_grid import ChunkGrid
+from migrate.ops.windows import Pull, Window, with_range
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
 
 
@@ -19,16 +22,17 @@ class Slice(Op):
     """Keeps every `step`-th index of `axis` from `start` up to, not including, `stop`.
 
     Negative bounds count from the end, as in Python; bounds beyond the axis are refused, not clipped. It is structural:
-    what remains of a moment is exactly the moment of what remains of the param. It is never exact: the rest is lost.
+    the slice of a moment is exactly the moment of the slice of the param. It is never exact: the rest is lost.
     """
 
     name: ClassVar[str] = "slice"
     params: ClassVar[tuple[Param, ...]] = (
         Param("axis", "int", "the axis that is sliced"),
-        Param("start", "int", "the first index that is kept; the first of all without it", False),
-        Param("stop", "int", "the index before which it ends; the end of the axis without it", False),
-        Param("step", "int", "the distance from one kept index to the next; 1 by default", False),
+        Param("start", "int", "the first index that is kept; default: 0", False),
+        Param("stop", "int", "the index before which it ends; default: the end of the axis", False),
+        Param("step", "int", "the distance from one kept index to the next; default: 1", False),
     )
+    recuts: ClassVar[bool] = True
 
     axis: int
     start: int | None = None
@@ -45,7 +49,7 @@ class Slice(Op):
 
     def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
         (array,) = inputs
-        axis = normalise_axis(self.axis, len(array.shape))
+        axis = normalize_axis(self.axis, len(array.shape))
         size = array.shape[axis]
         for bound in (self.start, self.stop):
             if bound is not None and not -size <= bound <= size:
@@ -60,12 +64,20 @@ class Slice(Op):
 
     def apply(self, *arrays: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:
         (array,) = arrays
-        lead = (slice(None),) * normalise_axis(self.axis, array.ndim)
+        lead = (slice(None),) * normalize_axis(self.axis, array.ndim)
         return (array[(*lead, self._slice)],)
 
-    def relink(self, *inputs: Chunked) -> tuple[Chunked, ...] | None:
+    def _window(self, inputs: Sequence[AbstractArray], output: int, window: Window) -> Pull:
+        del output
+        axis = normalize_axis(self.axis, len(window))
+        begin, _, step = self._slice.indices(inputs[0].shape[axis])
+        start, stop = window[axis]
+        needed = with_range(window, axis, (begin + start * step, begin + (stop - 1) * step + 1))
+        return Pull(((0, needed),), lambda parts: Slice(self.axis, step=step).apply(*parts)[0])
+
+    def relink(self, *inputs: ChunkGrid) -> tuple[ChunkGrid, ...] | None:
         (array,) = inputs
-        axis = normalise_axis(self.axis, len(array.shape))
+        axis = normalize_axis(self.axis, len(array.shape))
         start, stop, step = self._slice.indices(array.shape[axis])
         part = array.cut(axis, start, stop) if step == 1 else None
         return None if part is None else (part,)

@@ -1,15 +1,18 @@
-"""`squeeze` and `expand_dims`: an axis of size 1 is removed, or added."""
+"""`squeeze` removes an axis of size 1; `expand_dims` adds one."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
-from migrate.ops.base import Op, OpError, Param, normalise_axis
-from migrate.ops.chunk_grid import Chunked
+from migrate.ops.base import Op, OpError, Param, normalize_axis
+from migrate.ops.chunk_grid import ChunkGrid
+from migrate.ops.windows import Pull, Window, with_axis, without_axis
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
 
 
@@ -19,7 +22,7 @@ class Squeeze(Op):
     """Removes `axis`, whose size must be 1."""
 
     name: ClassVar[str] = "squeeze"
-    params: ClassVar[tuple[Param, ...]] = (Param("axis", "int", "the axis of size 1 that goes away"),)
+    params: ClassVar[tuple[Param, ...]] = (Param("axis", "int", "the axis of size 1 that is removed"),)
     shorthand: ClassVar[str | None] = "axis"
 
     axis: int
@@ -30,7 +33,7 @@ class Squeeze(Op):
 
     def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
         (array,) = inputs
-        axis = normalise_axis(self.axis, len(array.shape))
+        axis = normalize_axis(self.axis, len(array.shape))
         if array.shape[axis] != 1:
             raise OpError(f"axis {axis} of {array} has size {array.shape[axis]}; only an axis of size 1 can go away")
         return (AbstractArray((*array.shape[:axis], *array.shape[axis + 1 :]), array.dtype),)
@@ -39,15 +42,19 @@ class Squeeze(Op):
         (array,) = arrays
         return (array.squeeze(self.axis),)
 
-    def relink(self, *inputs: Chunked) -> tuple[Chunked, ...] | None:
+    def _window(self, inputs: Sequence[AbstractArray], output: int, window: Window) -> Pull:
+        del output
+        axis = normalize_axis(self.axis, len(inputs[0].shape))
+        return self._applied_to(with_axis(window, axis, (0, 1)))
+
+    def relink(self, *inputs: ChunkGrid) -> tuple[ChunkGrid, ...] | None:
         (array,) = inputs
-        bare = array.without_axis(normalise_axis(self.axis, len(array.shape)))
+        bare = array.without_axis(normalize_axis(self.axis, len(array.shape)))
         return None if bare is None else (bare,)
 
     def inverse(self, *inputs: AbstractArray) -> ExpandDims:
-
         (array,) = inputs
-        return ExpandDims(normalise_axis(self.axis, len(array.shape)))
+        return ExpandDims(normalize_axis(self.axis, len(array.shape)))
 
 
 @final
@@ -56,7 +63,7 @@ class ExpandDims(Op):
     """Adds an axis of size 1 that is `axis` of the result."""
 
     name: ClassVar[str] = "expand_dims"
-    params: ClassVar[tuple[Param, ...]] = (Param("axis", "int", "where the new axis stands in the result"),)
+    params: ClassVar[tuple[Param, ...]] = (Param("axis", "int", "the position of the new axis in the result"),)
     shorthand: ClassVar[str | None] = "axis"
 
     axis: int
@@ -67,7 +74,7 @@ class ExpandDims(Op):
 
     def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
         (array,) = inputs
-        axis = normalise_axis(self.axis, len(array.shape) + 1)
+        axis = normalize_axis(self.axis, len(array.shape) + 1)
         return (AbstractArray((*array.shape[:axis], 1, *array.shape[axis:]), array.dtype),)
 
     def apply(self, *arrays: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:
@@ -76,10 +83,14 @@ class ExpandDims(Op):
         (array,) = arrays
         return (np.expand_dims(array, self.axis),)
 
-    def relink(self, *inputs: Chunked) -> tuple[Chunked, ...] | None:
+    def _window(self, inputs: Sequence[AbstractArray], output: int, window: Window) -> Pull:
+        del inputs, output
+        return self._applied_to(without_axis(window, normalize_axis(self.axis, len(window))))
+
+    def relink(self, *inputs: ChunkGrid) -> tuple[ChunkGrid, ...] | None:
         (array,) = inputs
-        return (array.with_axis(normalise_axis(self.axis, len(array.shape) + 1)),)
+        return (array.with_axis(normalize_axis(self.axis, len(array.shape) + 1)),)
 
     def inverse(self, *inputs: AbstractArray) -> Squeeze:
         (array,) = inputs
-        return Squeeze(normalise_axis(self.axis, len(array.shape) + 1))
+        return Squeeze(normalize_axis(self.axis, len(array.shape) + 1))

@@ -1,12 +1,13 @@
-"""`stack` and `unstack`: several arrays become one along a new axis, and back."""
+"""`stack` joins arrays along a new axis; `unstack` divides an array along an axis, which it removes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
-from migrate.ops.base import Op, OpError, Param, Role, normalise_axis
-from migrate.ops.chunk_grid import Chunked, joined
+from migrate.ops.base import Op, OpError, Param, Role, normalize_axis
+from migrate.ops.chunk_grid import ChunkGrid, joined
+from migrate.ops.windows import Pull, Window, with_axis, without_axis
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
@@ -18,12 +19,14 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True)
 class Stack(Op):
-    """Puts arrays of one shape and dtype side by side along a new `axis` of the result."""
+    """Joins arrays of one shape and dtype along a new `axis` of the result."""
 
     name: ClassVar[str] = "stack"
     role: ClassVar[Role] = "reduce"
-    params: ClassVar[tuple[Param, ...]] = (Param("axis", "int", "where the new axis stands; 0 by default", False),)
+    params: ClassVar[tuple[Param, ...]] = (Param("axis", "int", "the position of the new axis; default: 0", False),)
     shorthand: ClassVar[str | None] = "axis"
+    recuts: ClassVar[bool] = True
+    prominence: ClassVar[int] = 4
 
     axis: int = 0
 
@@ -34,7 +37,7 @@ class Stack(Op):
         for other in inputs[1:]:
             if other != first:
                 raise OpError(f"{first} and {other} differ; only arrays of one shape and dtype can be stacked")
-        axis = normalise_axis(self.axis, len(first.shape) + 1)
+        axis = normalize_axis(self.axis, len(first.shape) + 1)
         return (AbstractArray((*first.shape[:axis], len(inputs), *first.shape[axis:]), first.dtype),)
 
     def apply(self, *arrays: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:
@@ -42,38 +45,46 @@ class Stack(Op):
 
         return (np.stack(arrays, axis=self.axis),)
 
-    def relink(self, *inputs: Chunked) -> tuple[Chunked, ...] | None:
-        axis = normalise_axis(self.axis, len(inputs[0].shape) + 1)
+    def _window(self, inputs: Sequence[AbstractArray], output: int, window: Window) -> Pull:
+        del inputs, output
+        axis = normalize_axis(self.axis, len(window))
+        rest = without_axis(window, axis)
+        return Pull(tuple((number, rest) for number in range(*window[axis])), lambda parts: self.apply(*parts)[0])
+
+    def relink(self, *inputs: ChunkGrid) -> tuple[ChunkGrid, ...] | None:
+        axis = normalize_axis(self.axis, len(inputs[0].shape) + 1)
         whole = joined([array.with_axis(axis) for array in inputs], axis)
         return None if whole is None else (whole,)
 
     def inverse(self, *inputs: AbstractArray) -> Unstack:
-        return Unstack(normalise_axis(self.axis, len(inputs[0].shape) + 1))
+        return Unstack(normalize_axis(self.axis, len(inputs[0].shape) + 1))
 
 
 @final
 @dataclass(frozen=True)
 class Unstack(Op):
-    """Takes an array apart along `axis`; there are as many results as the axis is long."""
+    """Divides an array along `axis`, which is removed; the number of results is the size of the axis."""
 
     name: ClassVar[str] = "unstack"
     role: ClassVar[Role] = "extend"
-    params: ClassVar[tuple[Param, ...]] = (Param("axis", "int", "the axis that goes away; 0 by default", False),)
+    params: ClassVar[tuple[Param, ...]] = (Param("axis", "int", "the axis that is removed; default: 0", False),)
     shorthand: ClassVar[str | None] = "axis"
+    recuts: ClassVar[bool] = True
+    prominence: ClassVar[int] = 3
 
     axis: int = 0
 
     def bind(self, inputs: Sequence[AbstractArray], target: AbstractArray | None, count: int | None) -> Unstack:
         del target
         (array,) = inputs
-        axis = normalise_axis(self.axis, len(array.shape))
+        axis = normalize_axis(self.axis, len(array.shape))
         if count is not None and array.shape[axis] != count:
             raise OpError(f"axis {axis} of {array} gives {array.shape[axis]} arrays, but the rule expects {count}")
         return self
 
     def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
         (array,) = inputs
-        axis = normalise_axis(self.axis, len(array.shape))
+        axis = normalize_axis(self.axis, len(array.shape))
         if array.shape[axis] == 0:
             raise OpError(f"axis {axis} of {array} is empty, so that nothing would be left of the array")
         part = AbstractArray((*array.shape[:axis], *array.shape[axis + 1 :]), array.dtype)
@@ -81,18 +92,21 @@ class Unstack(Op):
 
     def apply(self, *arrays: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:
         (array,) = arrays
-        lead: tuple[Any, ...] = (slice(None),) * normalise_axis(self.axis, array.ndim)
-        # The ellipsis keeps a 1-d array's elements arrays; a plain index would make them scalars.
+        lead: tuple[Any, ...] = (slice(None),) * normalize_axis(self.axis, array.ndim)
+        # With the ellipsis the elements of a 1-d array are arrays, not scalars.
         return tuple(array[(*lead, index, ...)] for index in range(array.shape[self.axis]))
 
-    def relink(self, *inputs: Chunked) -> tuple[Chunked, ...] | None:
+    def _window(self, inputs: Sequence[AbstractArray], output: int, window: Window) -> Pull:
+        axis = normalize_axis(self.axis, len(inputs[0].shape))
+        return self._applied_to(with_axis(window, axis, (output, output + 1)))
+
+    def relink(self, *inputs: ChunkGrid) -> tuple[ChunkGrid, ...] | None:
         (array,) = inputs
-        axis = normalise_axis(self.axis, len(array.shape))
+        axis = normalize_axis(self.axis, len(array.shape))
         layers = [array.cut(axis, index, index + 1) for index in range(array.shape[axis])]
         bare = tuple(part for layer in layers if layer is not None and (part := layer.without_axis(axis)))
         return bare if len(bare) == len(layers) else None
 
     def inverse(self, *inputs: AbstractArray) -> Stack:
-
         (array,) = inputs
-        return Stack(normalise_axis(self.axis, len(array.shape)))
+        return Stack(normalize_axis(self.axis, len(array.shape)))

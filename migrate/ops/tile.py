@@ -7,19 +7,22 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate.ops.base import Op, OpError, Param
 from migrate.ops.crop import Crop
+from migrate.ops.windows import Pull, Window
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
 
 
 @final
 @dataclass(frozen=True)
 class Tile(Op):
-    """Repeats the whole array `reps[k]` times along each axis k. Undone by keeping the first copy."""
+    """Repeats the whole array `reps[k]` times along each axis k. The inverse keeps the first copy."""
 
     name: ClassVar[str] = "tile"
-    params: ClassVar[tuple[Param, ...]] = (Param("reps", "ints", "for each axis, how often the array stands along it"),)
+    params: ClassVar[tuple[Param, ...]] = (Param("reps", "ints", "for each axis, the number of copies along it"),)
     shorthand: ClassVar[str | None] = "reps"
     structural: ClassVar[bool] = False
 
@@ -41,6 +44,19 @@ class Tile(Op):
 
         (array,) = arrays
         return (np.tile(array, self.reps),)
+
+    def _window(self, inputs: Sequence[AbstractArray], output: int, window: Window) -> Pull:
+        """A window inside one copy needs a window of the array; one that crosses copies needs whole axes."""
+        del output
+        import numpy as np
+
+        needed, rows = [], []
+        for size, (start, stop) in zip(inputs[0].shape, window, strict=True):
+            first = start - start % size
+            low, high = (start - first, stop - first) if stop - first <= size else (0, size)
+            needed.append((low, high))
+            rows.append([index % size - low for index in range(start, stop)])
+        return Pull(((0, tuple(needed)),), lambda parts: parts[0][np.ix_(*rows)] if rows else parts[0])
 
     def inverse(self, *inputs: AbstractArray) -> Crop:
         (array,) = inputs

@@ -5,22 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
-from migrate.ops.base import Op, OpError, Param, normalise_axis
-from migrate.ops.chunk_grid import Chunked, keeps_order
+from migrate.ops.base import Op, OpError, Param, normalize_axis
+from migrate.ops.chunk_grid import ChunkGrid, keeps_order
+from migrate.ops.windows import Pull, Window
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
 
 
 @final
 @dataclass(frozen=True)
 class Transpose(Op):
-    """Puts the axes in the order of `perm`; without it, in reverse."""
+    """Puts the axes in the order of `perm` (default: reversed)."""
 
     name: ClassVar[str] = "transpose"
     params: ClassVar[tuple[Param, ...]] = (
-        Param("perm", "ints", "for each new axis, the old axis that it is; without it the axes are reversed", False),
+        Param("perm", "ints", "for each new axis, the old axis that it is; default: the axes reversed", False),
     )
     shorthand: ClassVar[str | None] = "perm"
 
@@ -38,7 +41,12 @@ class Transpose(Op):
         (array,) = arrays
         return (array.transpose(self.perm),)
 
-    def relink(self, *inputs: Chunked) -> tuple[Chunked, ...] | None:
+    def _window(self, inputs: Sequence[AbstractArray], output: int, window: Window) -> Pull:
+        del output
+        order = self._order(inputs[0])
+        return self._applied_to(tuple(window[order.index(axis)] for axis in range(len(order))))
+
+    def relink(self, *inputs: ChunkGrid) -> tuple[ChunkGrid, ...] | None:
         (array,) = inputs
         order = self._order(AbstractArray(array.shape, "bool"))
         if not keeps_order(order, array.shape):
@@ -59,7 +67,7 @@ class Transpose(Op):
             return tuple(reversed(range(ndim)))
         if len(self.perm) != ndim:
             raise OpError(f"perm {list(self.perm)} orders {len(self.perm)} axes, but {array} has {ndim}")
-        order = tuple(normalise_axis(axis, ndim) for axis in self.perm)
+        order = tuple(normalize_axis(axis, ndim) for axis in self.perm)
         if len(set(order)) != ndim:
             raise OpError(f"perm {list(self.perm)} names an axis twice")
         return order

@@ -1,8 +1,8 @@
-"""Numbers across dtypes: converting them, telling whether they are still the same, or were at least only rounded.
+"""Converts numbers to other dtypes, and checks whether they are the same afterward, or were only rounded.
 
-NumPy and ml_dtypes wrap, saturate, overflow to infinity or NaN and drop imaginary parts, each in its own cases, and
-what a float beyond an integer's range becomes depends on the processor. So a round trip proves nothing; values are
-compared in a type that holds both sides exactly.
+NumPy and ml_dtypes wrap, saturate, overflow to infinity or NaN and drop imaginary parts, each in its own cases, and the
+result for a float beyond an integer's range depends on the processor. A round trip therefore proves nothing; values are
+compared in a type that represents both sides exactly.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def convert(array: Array, dtype: str) -> Array:
-    """`array` in another dtype, whatever that does to its values; complex numbers lose their imaginary part."""
+    """Converts to another dtype without checking values; complex numbers lose their imaginary part."""
     import numpy as np
 
     source = dtypes.from_numpy(array.dtype)
@@ -29,7 +29,7 @@ def convert(array: Array, dtype: str) -> Array:
         if kind(source) == "complex" and kind(dtype) != "complex":
             array = array.real
         if _is_small(source) and _is_small(dtype):
-            # ml_dtypes lacks some casts among its small types; these two hold every value of theirs.
+            # ml_dtypes lacks some casts among its small types; these two represent all of their values.
             array = array.astype(np.float32 if "float" in (kind(source), kind(dtype)) else np.int8)
         return array.astype(dtypes.to_numpy(dtype))
 
@@ -39,9 +39,9 @@ def _is_small(dtype: str) -> bool:
 
 
 def unchanged(before: Array, after: Array) -> Array:
-    """Where two numeric arrays of one shape hold the same value, as a boolean array.
+    """Compares two numeric arrays of one shape; the result is a boolean array.
 
-    Zeros must agree in sign (an integer has no -0), any NaN equals any NaN, and a missing imaginary part is +0.
+    Zeros must have the same sign (an integer has no -0), any NaN equals any NaN, and a missing imaginary part is +0.
     """
     import numpy as np
 
@@ -76,7 +76,7 @@ def _same_floats(a: Array, b: Array) -> Array:
     wide, bits = (np.float64, np.uint64) if 8 in (a.itemsize, b.itemsize) else (np.float32, np.uint32)
     a, b = a.astype(wide, copy=False), b.astype(wide, copy=False)
     same: Array = a.view(bits) == b.view(bits)
-    # Most pieces have no NaN and no change, and are done here.
+    # Most pieces have no NaN and no change.
     return same if same.all() else same | (np.isnan(a) & np.isnan(b))
 
 
@@ -99,7 +99,7 @@ def _same_mixed(floats: Array, integers: Array) -> Array:
 
     low, high = int_bounds(dtypes.from_numpy(integers.dtype))
     x = floats.astype(np.float64)
-    # Both bounds are powers of two (or 0), so that they are exact as floats; NaN is in no range.
+    # Both bounds are powers of two (or 0), and so exact as floats; NaN is in no range.
     fits = (x >= float(low)) & (x < float(high + 1)) & (np.floor(x) == x) & ~((x == 0) & np.signbit(x))
     wide = np.int64 if low < 0 else np.uint64
     same: Array = fits & (np.where(fits, x, 0).astype(wide) == integers.astype(wide))
@@ -107,17 +107,17 @@ def _same_mixed(floats: Array, integers: Array) -> Array:
 
 
 def only_rounded(wanted: Array, held: Array) -> Array:
-    """Where real `held` is `wanted` (float64) as well as its dtype can say it: neither overflow nor saturation.
+    """Where real `held` is `wanted` (float64) within the precision of its dtype: neither overflow nor saturation.
 
-    Infinity and NaN must be themselves; every other number may be off by as much as rounding to nearest can do to a
-    number that is in range, or by half the least number that the dtype has.
+    Infinity and NaN must be equal; every other number may differ by the largest error of rounding a number in range to
+    nearest, or by half the smallest number of the dtype.
     """
     import ml_dtypes
     import numpy as np
 
     info = ml_dtypes.finfo(held.dtype)
     half, least = float(info.eps) / 2, float(info.smallest_subnormal) / 2
-    # The worst case is the middle between 1 and the next number; the last factor is for this line's own rounding.
+    # The worst case is the middle between 1 and the next number; the last factor covers the rounding of this line.
     ratio = half / (1 + half) * 1.001
     with np.errstate(all="ignore"):
         got = held.astype(np.float64)

@@ -1,4 +1,4 @@
-"""`wrap_key_data` and `key_data`: uint32 words become typed PRNG keys, and back, bit for bit."""
+"""`wrap_key_data` turns uint32 words into typed PRNG keys, and `key_data` turns keys into words, bit for bit."""
 
 from __future__ import annotations
 
@@ -7,18 +7,21 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate import dtypes
 from migrate.ops.base import Op, OpError, Param, avals
+from migrate.ops.windows import Pull, Window, cut, whole
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
 
 
 @final
 @dataclass(frozen=True)
 class WrapKeyData(Op):
-    """Makes uint32 `[..., words]` a key array `[...]`, as `jax.random.wrap_key_data` does.
+    """Turns uint32 `[..., words]` into a key array `[...]`, as `jax.random.wrap_key_data` does.
 
-    It is structural: words stay where they are and only their name changes.
+    It is structural: words keep their place and only the dtype changes.
     """
 
     name: ClassVar[str] = "wrap_key_data"
@@ -43,10 +46,14 @@ class WrapKeyData(Op):
         import numpy as np
 
         (array,) = arrays
-        # A key's words must lie side by side; what does so already is only viewed.
+        # A key's words must be adjacent; an array in which they are is only viewed.
         adjacent = array if array.strides[-1] == 4 else np.ascontiguousarray(array)
         keys = adjacent.astype("<u4", copy=False).view(dtypes.to_numpy(dtypes.key_name(self.impl)))
         return (keys[..., 0],)
+
+    def _window(self, inputs: Sequence[AbstractArray], output: int, window: Window) -> Pull:
+        del inputs, output
+        return self._applied_to((*window, (0, self._words)))
 
     def inverse(self, *inputs: AbstractArray) -> KeyData:
         del inputs
@@ -60,7 +67,7 @@ class WrapKeyData(Op):
 @final
 @dataclass(frozen=True)
 class KeyData(Op):
-    """Makes a key array `[...]` uint32 `[..., words]`, as `jax.random.key_data` does."""
+    """Turns a key array `[...]` into uint32 `[..., words]`, as `jax.random.key_data` does."""
 
     name: ClassVar[str] = "key_data"
     params: ClassVar[tuple[Param, ...]] = ()
@@ -73,8 +80,12 @@ class KeyData(Op):
         (array,) = arrays
         return (array[_impl(*avals(array))],)
 
-    def inverse(self, *inputs: AbstractArray) -> WrapKeyData:
+    def _window(self, inputs: Sequence[AbstractArray], output: int, window: Window) -> Pull:
+        del inputs, output
+        words = window[-1]
+        return Pull(((0, window[:-1]),), lambda parts: cut(self.apply(*parts)[0], (*whole(parts[0].shape), words)))
 
+    def inverse(self, *inputs: AbstractArray) -> WrapKeyData:
         (array,) = inputs
         return WrapKeyData(dtypes.KEY_IMPLS[_impl(array)])
 
@@ -82,5 +93,5 @@ class KeyData(Op):
 def _impl(array: AbstractArray) -> str:
     impl = dtypes.key_impl(array.dtype)
     if impl is None:
-        raise OpError(f"{array} is no array of typed PRNG keys")
+        raise OpError(f"{array} is not an array of typed PRNG keys")
     return impl

@@ -142,13 +142,21 @@ class _Run:
         self.elements = [replace(e, aval=aval) for e, aval in zip(self.elements, results, strict=True)]
 
     def _reduce(self, position: int, rule_op: RuleOp) -> None:
-        later = {op.over for op in self.rule.ops[position + 1 :] if op.op.role == "reduce" and op.over}
+        kept = self._kept(position)
         parts: defaultdict[Hashable, list[int]] = defaultdict(list)
         for index, element in enumerate(self.elements):
-            parts[_reduction_key(element, rule_op.over, later)].append(index)
+            parts[_reduction_key(element, rule_op.over, kept)].append(index)
         members = [self._ordered(part, rule_op) for part in parts.values()]
         self._record([rule_op.op] * len(members), members, rule_op)
         self.elements = [self._reduced(rule_op, part) for part in members]
+
+    def _kept(self, position: int) -> set[str]:
+        """Captures that the arrays keep when the op at this position reduces the whole list: those that later ops
+        reduce, and those that an earlier op made and the targets use.
+        """
+        later = {op.over for op in self.rule.ops[position + 1 :] if op.op.role == "reduce" and op.over}
+        made = {op.over for op in self.rule.ops[:position] if op.op.role == "extend" and op.over}
+        return later | {name for name in made if any(name in target.names for target in self.rule.targets)}
 
     def _reduced(self, rule_op: RuleOp, part: tuple[int, ...]) -> _Element:
         first = self.elements[part[0]]
@@ -159,7 +167,7 @@ class _Run:
             if all(self.elements[i].captures.get(name) == value for i in part)
         }
         origin = first.origin if all(self.elements[i].origin == first.origin for i in part) else None
-        return _Element(aval, shared, origin)
+        return _Element(aval, shared, origin, first.destination)
 
     def _ordered(self, part: Sequence[int], rule_op: RuleOp) -> tuple[int, ...]:
         if rule_op.over is None:
@@ -286,14 +294,15 @@ def _aval(element: _Element) -> AbstractArray:
     return element.aval
 
 
-def _reduction_key(element: _Element, over: str | None, later: set[str]) -> Hashable:
-    """Arrays with one key are reduced together: all but what is kept for later, or all but the capture that is
-    reduced.
+def _reduction_key(element: _Element, over: str | None, kept: set[str]) -> Hashable:
+    """Arrays with one key are reduced together; they go to one target.
+
+    Without `over` they agree in the captures that are `kept`, and with it in all captures but that one.
     """
     if over is None:
-        return tuple((name, value) for name, value in element.captures.items() if name in later)
-    kept = tuple((name, value) for name, value in element.captures.items() if name != over)
-    return (element.origin, element.destination, kept)
+        return (element.destination, tuple(pair for pair in element.captures.items() if pair[0] in kept))
+    others = tuple(pair for pair in element.captures.items() if pair[0] != over)
+    return (element.origin, element.destination, others)
 
 
 def _extended(element: _Element, aval: AbstractArray, over: str | None, index: int) -> _Element:

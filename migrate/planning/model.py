@@ -72,13 +72,9 @@ class Task:
 
     @property
     def verb(self) -> str:
-        """What people call it: `keep`, `rename`, `tie`, or the op that shapes it most."""
-        names = [step.op.name for step in self.steps]
-        for name in ("stack", "unstack", "concat", "split"):
-            if name in names:
-                return name
-        if names:
-            return names[0]
+        """Its name in a plan: `keep`, `rename`, `tie`, or the name of its most prominent op."""
+        if self.steps:
+            return max((step.op for step in self.steps), key=lambda op: op.prominence).name
         if len(self.targets) > 1:
             return "tie"
         return "keep" if self.sources == self.targets else "rename"

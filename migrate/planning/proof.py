@@ -202,7 +202,7 @@ def _repeated(task: Task) -> Iterable[KeyPath]:
 
 
 def _casts(task: Task) -> bool:
-    return any(step.op.name == "cast" for step in task.steps)
+    return any(step.op.only_casts for step in task.steps)
 
 
 def _keeps_axes(task: Task) -> bool:

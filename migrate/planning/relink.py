@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from migrate.ops.chunk_grid import Chunked
+from migrate.ops.chunk_grid import ChunkGrid
 from migrate.planning.model import Mode, Step, Task
 from migrate.tree import AbstractLeaf, AbstractTree
 
@@ -38,7 +38,7 @@ def _mode(task: Task, source: AbstractTree, target: AbstractTree, driver: str) -
     return "relink" if database else "copy"
 
 
-def chunk_moves(task: Task, source: AbstractTree, target: AbstractTree) -> tuple[Chunked, ...] | None:
+def chunk_moves(task: Task, source: AbstractTree, target: AbstractTree) -> tuple[ChunkGrid, ...] | None:
     """For each target of a task, the chunks that it is made of; None when bytes have to change.
 
     Typed keys are described without the dimension of their words, which is one chunk thick.
@@ -54,8 +54,8 @@ def chunk_moves(task: Task, source: AbstractTree, target: AbstractTree) -> tuple
     return made if fits else None
 
 
-def _moved(step: Step, arrays: Sequence[Chunked]) -> list[Chunked] | None:
-    results: list[Chunked] = []
+def _moved(step: Step, arrays: Sequence[ChunkGrid]) -> list[ChunkGrid] | None:
+    results: list[ChunkGrid] = []
     for group in step.groups:
         moved = step.op.relink(*(arrays[index] for index in group))
         if moved is None:
@@ -64,19 +64,19 @@ def _moved(step: Step, arrays: Sequence[Chunked]) -> list[Chunked] | None:
     return results
 
 
-def _as_they_lie(leaves: Sequence[AbstractLeaf]) -> list[Chunked] | None:
+def _as_they_lie(leaves: Sequence[AbstractLeaf]) -> list[ChunkGrid] | None:
     encodings = {leaf.storage.encoding if leaf.storage and leaf.kind == "array" else None for leaf in leaves}
     if None in encodings or len(encodings) > 1:
         return None
-    found: list[Chunked] = []
+    found: list[ChunkGrid] = []
     for index, leaf in enumerate(leaves):
         if leaf.aval is None or leaf.storage is None or leaf.storage.chunks is None or 0 in leaf.aval.shape:
             return None
-        found.append(Chunked.source(index, leaf.aval.shape, leaf.storage.chunks, leaf.storage.inner))
+        found.append(ChunkGrid.source(index, leaf.aval.shape, leaf.storage.chunks, leaf.storage.inner))
     return found
 
 
-def _suits(leaf: AbstractLeaf, made: Chunked) -> bool:
+def _suits(leaf: AbstractLeaf, made: ChunkGrid) -> bool:
     """Whether the target takes these chunks: an array that is split over a mesh wants one chunk per shard."""
     if leaf.kind != "array" or leaf.aval is None or leaf.aval.shape != made.shape:
         return False

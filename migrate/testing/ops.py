@@ -1,12 +1,11 @@
-"""The laws that every op keeps, and Hypothesis strategies that try them: see `migrate.ops.base`.
+"""Hypothesis strategies of ops: an op with arrays that fit it, an op for a given array, and chains of ops.
 
-A new op needs a strategy here, in `_CASES`; the test over the whole registry fails without one.
+A new op needs a row in `_CASES`: arrays that suit it, and a function that draws the op for one of them. The tests over
+the whole registry fail without one.
 """
 
 from __future__ import annotations
 
-import math
-from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 
 from migrate import dtypes
 from migrate.dtypes import kind
-from migrate.ops.base import NotInvertible, Op, avals, wide
+from migrate.ops.base import Op, OpError, avals
 from migrate.ops.call import Call
 from migrate.ops.cast import Cast
 from migrate.ops.concat import Concat, Split
@@ -23,6 +22,7 @@ from migrate.ops.flip import Flip
 from migrate.ops.pad import Pad
 from migrate.ops.rearrange import Rearrange
 from migrate.ops.reshape import Reshape
+from migrate.ops.roll import Roll
 from migrate.ops.scale import Scale
 from migrate.ops.slice import Slice
 from migrate.ops.squeeze import ExpandDims, Squeeze
@@ -30,144 +30,98 @@ from migrate.ops.stack import Stack, Unstack
 from migrate.ops.tile import Tile
 from migrate.ops.transpose import Transpose
 from migrate.ops.wrap_key_data import KeyData, WrapKeyData
+from migrate.testing.arrays import DTYPES, NUMBERS, arrays, filled, shapes, windows_of
+from migrate.testing.op_laws import check_op_laws, check_windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     Array = np.ndarray[Any, Any]
     Case = tuple[Op, tuple[Array, ...]]
+    Draw = Callable[[st.DrawFn, Array], Op | Case]
 
-DTYPES = (
-    "float32",
-    "bfloat16",
-    "float8_e4m3fn",
-    "float16",
-    "int4",
-    "int64",
-    "uint8",
-    "bool",
-    "complex64",
-    "key<fry>",
-)
-"""The dtypes that the strategies draw: one of each kind that NumPy treats in a way of its own."""
-
-NUMBERS = tuple(name for name in DTYPES if kind(name) != "key")
-"""Those of `DTYPES` that hold numbers."""
+__all__ = [
+    "DTYPES",
+    "NUMBERS",
+    "arrays",
+    "check_op_laws",
+    "check_windows",
+    "filled",
+    "op_cases",
+    "op_chains",
+    "shapes",
+    "windows_of",
+]
 
 
-def check_op_laws(op: Op, arrays: Sequence[Array]) -> None:
-    """Asserts the four laws for one op on arrays that fit it.
-
-    Every bit must come back; only where the dtype changes on the way is one NaN as good as another.
-
-    Raises:
-      AssertionError: with the op and the law that it breaks.
-    """
-    before = avals(*arrays)
-    originals = [array.tobytes() for array in arrays]
-    results = op.apply(*arrays)
-    inferred = op.infer(*before)
-    assert avals(*results) == inferred, f"{op} promises {inferred} and makes {avals(*results)}"
-    assert originals == [array.tobytes() for array in arrays], f"{op} changes its input"
-    _check_axes(op, arrays, results)
-    back = op.inverse(*before)
-    if isinstance(back, NotInvertible):
-        assert not op.exact, f"{op} is exact and has no inverse"
-        assert back.reason, f"{op} has no inverse and does not say why"
-        return
-    assert back.infer(*inferred) == before, f"{op} and its inverse {back} lead to {back.infer(*inferred)}, not {before}"
-    if op.exact:
-        restored = back.apply(*results)
-        same = _same_bits if {a.dtype for a in before} == {a.dtype for a in inferred} else _same_values
-        assert all(map(same, arrays, restored)), f"{back} does not bring back what {op} was given"
-
-
-def _check_axes(op: Op, arrays: Sequence[Array], results: Sequence[Array]) -> None:
-    if not op.keeps_axes(*avals(*arrays)):
-        return
-    before, after = (side[0].reshape(wide(side[0].shape)) for side in (arrays, results))
-    same = _same_bits if before.dtype == after.dtype else _same_shape
-    orders = permutations(range(before.ndim))
-    assert len(arrays) == len(results) == 1, f"{op} keeps the axes of {len(arrays)} arrays in {len(results)}"
-    assert any(same(before.transpose(order), after) for order in orders), f"{op} does not keep the axes"
-
-
-def _same_shape(a: Array, b: Array) -> bool:
-    return bool(a.shape == b.shape)
-
-
-def _same_bits(a: Array, b: Array) -> bool:
-    return a.shape == b.shape and a.tobytes() == b.tobytes()
-
-
-def _same_values(a: Array, b: Array) -> bool:
-    if a.dtype.kind == "c":
-        return _same_values(a.real, b.real) and _same_values(a.imag, b.imag)
-    if kind(dtypes.from_numpy(a.dtype)) != "float":
-        return _same_bits(a, b)
-    with np.errstate(invalid="ignore"):
-        nan = np.isnan(a)
-        return a.shape == b.shape and bool(np.isnan(b[nan]).all()) and _same_bits(a[~nan], b[~nan])
-
-
-def shapes(min_dims: int = 0, max_dims: int = 4, max_side: int = 4) -> st.SearchStrategy[tuple[int, ...]]:
-    """Small shapes; sides of 0 and 1 are among them."""
-    return st.lists(st.integers(0, max_side), min_size=min_dims, max_size=max_dims).map(tuple)
-
-
-def filled(shape: tuple[int, ...], dtype: str, seed: int) -> Array:
-    """An array of random bits (NaNs, infinities and subnormals among them), the same for the same arguments."""
-    bits = np.random.default_rng(seed)
-    if dtype == "bool":
-        return bits.integers(0, 2, shape, np.uint8).view(np.bool_)
-    if kind(dtype) in ("int", "uint") and dtypes.item_bytes(dtype) == 1:
-        # In a type narrower than a byte not every byte means something; a conversion yields only those that do.
-        return bits.integers(0, 256, shape, np.uint8).astype(dtypes.to_numpy(dtype))
-    words = bits.integers(0, 256, math.prod(shape) * dtypes.item_bytes(dtype), np.uint8)
-    return words.view(dtypes.to_numpy(dtype)).reshape(shape)
-
-
-@st.composite
-def arrays(
-    draw: st.DrawFn,
-    shape: st.SearchStrategy[tuple[int, ...]] | None = None,
-    dtype: st.SearchStrategy[str] | None = None,
-) -> Array:
-    """NumPy arrays of random bits, in any memory order.
-
-    Args:
-      draw: given by Hypothesis.
-      shape: strategy of shapes; up to four small dimensions by default.
-      dtype: strategy of dtype names; all of `DTYPES` by default.
-    """
-    drawn = draw(shapes() if shape is None else shape)
-    array = filled(drawn, draw(st.sampled_from(DTYPES) if dtype is None else dtype), draw(st.integers(0, 2**16)))
-    return np.asfortranarray(array).reshape(drawn) if draw(st.booleans()) else array
+_LARGEST = 500
+"""Elements of an array to which a chain still applies another op."""
 
 
 def op_cases(name: str) -> st.SearchStrategy[Case]:
     """Pairs of an op of this name and arrays that fit it.
 
     Raises:
-      KeyError: nobody wrote a strategy for this op.
+      KeyError: `_CASES` has no strategy for this op.
     """
     if name not in _CASES:
         raise KeyError(f"migrate.testing.ops has no strategy for `{name}`")
-    return _drawn(_CASES[name])
+    suitable, draw_op = _CASES[name]
+    return suitable.flatmap(lambda array: _case(draw_op, array))
 
 
 @st.composite
-def _drawn(draw: st.DrawFn, case: Callable[[st.DrawFn], Case]) -> Case:
-    return case(draw)
+def _case(draw: st.DrawFn, draw_op: Draw, array: Array) -> Case:
+    drawn = draw_op(draw, array)
+    return drawn if isinstance(drawn, tuple) else (drawn, (array,))
+
+
+@st.composite
+def op_chains(draw: st.DrawFn, names: Sequence[str], most: int = 3) -> list[tuple[Op, tuple[Array, ...], int]]:
+    """Chains of up to `most` ops with these names.
+
+    Returns:
+      For each op the op, its arrays, and the position of the result that is the first array of the next op.
+    """
+    op, arrays_of_op = draw(st.sampled_from(names).flatmap(op_cases))
+    chain: list[tuple[Op, tuple[Array, ...], int]] = []
+    while True:
+        try:
+            results = op.apply(*arrays_of_op)
+        except OpError:
+            return chain
+        chain.append((op, arrays_of_op, draw(st.integers(0, len(results) - 1))))
+        array = results[chain[-1][2]]
+        found = _next(draw, array, names) if len(chain) < most and array.size <= _LARGEST else None
+        if found is None:
+            return chain
+        op, arrays_of_op = found
+
+
+def _next(draw: st.DrawFn, array: Array, names: Sequence[str]) -> Case | None:
+    """An op that fits this array, with its arrays; None where a few attempts find none."""
+    for name in draw(st.lists(st.sampled_from(names), min_size=4, max_size=4)):
+        try:
+            op, fitting = draw(_case(_CASES[name][1], array))
+            op.infer(*avals(*fitting))
+        except OpError:
+            continue
+        return op, fitting
+    return None
 
 
 def _some_axis(draw: st.DrawFn, ndim: int) -> int:
+    if not ndim:
+        raise OpError("there is no axis")
     return draw(st.integers(-ndim, ndim - 1))
 
 
-def _with_axis(draw: st.DrawFn) -> tuple[Array, int]:
-    array = draw(arrays(shapes(min_dims=1)))
-    return array, _some_axis(draw, array.ndim)
+def _axis_of(draw: st.DrawFn, array: Array, sizes: range) -> int:
+    """An axis whose size is one of these."""
+    axes = [axis for axis, size in enumerate(array.shape) if size in sizes]
+    if not axes:
+        raise OpError(f"no axis of {array.shape} has a size in {sizes}")
+    return draw(st.sampled_from(axes)) - draw(st.sampled_from((0, array.ndim)))
 
 
 def _ordered(draw: st.DrawFn, size: int) -> tuple[int, int]:
@@ -175,18 +129,23 @@ def _ordered(draw: st.DrawFn, size: int) -> tuple[int, int]:
     return start, stop
 
 
-def _reshape(draw: st.DrawFn) -> Case:
-    array = draw(arrays())
-    shape = list(draw(st.permutations(array.shape)))
+def _reshape(draw: st.DrawFn, array: Array) -> Op:
+    factors = [factor for size in array.shape for factor in (_factors(size) if draw(st.booleans()) else (size,))]
+    shape = list(draw(st.permutations(factors)))
+    if len(shape) > 1 and draw(st.booleans()):
+        shape[:2] = [shape[0] * shape[1]]
     if shape and array.size and draw(st.booleans()):
         shape[draw(st.integers(0, len(shape) - 1))] = -1
-    return Reshape(tuple(shape)), (array,)
+    return Reshape(tuple(shape))
 
 
-def _transpose(draw: st.DrawFn) -> Case:
-    array = draw(arrays())
+def _factors(size: int) -> tuple[int, ...]:
+    return (2, size // 2) if size and size % 2 == 0 else (size,)
+
+
+def _transpose(draw: st.DrawFn, array: Array) -> Op:
     perm = tuple(axis - draw(st.sampled_from((0, array.ndim))) for axis in draw(st.permutations(range(array.ndim))))
-    return Transpose(draw(st.sampled_from((None, perm)))), (array,)
+    return Transpose(draw(st.sampled_from((None, perm))))
 
 
 def _groups(draw: st.DrawFn, names: Sequence[str]) -> str:
@@ -199,144 +158,171 @@ def _groups(draw: st.DrawFn, names: Sequence[str]) -> str:
     return " ".join(words)
 
 
-def _rearrange(draw: st.DrawFn) -> Case:
-    names = ("a", "b", "c")[: draw(st.integers(0, 3))]
-    sizes = {name: draw(st.integers(0, 4)) for name in names}
-    left = [*names, "1"] if draw(st.booleans()) else list(names)
-    shape = [*sizes.values(), 1][: len(left)]
-    if len(names) > 1 and draw(st.booleans()):
-        left[:2] = ["(a b)"]
-        shape[:2] = [shape[0] * shape[1]]
-    dots = draw(shapes(max_dims=2)) if draw(st.booleans()) else None
-    right = _groups(draw, (*names, "...") if dots is not None else names)
-    if dots is not None:
-        left, shape = [*left, "..."], [*shape, *dots]
-    given = tuple(sizes.items()) if "(a b)" in left else ()
-    return Rearrange(f"{' '.join(left)} -> {right}", given), (draw(arrays(st.just(tuple(shape)))),)
+def _rearrange(draw: st.DrawFn, array: Array) -> Op:
+    named = draw(st.integers(0, array.ndim))
+    dots = named < array.ndim or draw(st.booleans())
+    left, names, sizes = [], [], []
+    for axis, size in enumerate(array.shape[:named]):
+        if size == 1 and draw(st.booleans()):
+            left.append("1")
+        elif size and size % 2 == 0 and draw(st.booleans()):
+            left.append(f"(a{axis} b{axis})")
+            names += [f"a{axis}", f"b{axis}"]
+            sizes.append((f"a{axis}", 2))
+        else:
+            left.append(f"a{axis}")
+            names.append(f"a{axis}")
+    if dots:
+        left, names = [*left, "..."], [*names, "..."]
+    return Rearrange(f"{' '.join(left)} -> {_groups(draw, names)}", tuple(sizes))
 
 
-def _concat(draw: st.DrawFn) -> Case:
-    first, axis = _with_axis(draw)
-    sides = draw(st.lists(st.integers(0, 3), max_size=3))
+def _concat(draw: st.DrawFn, first: Array) -> Case:
+    axis = _some_axis(draw, first.ndim)
     others = []
-    for seed, side in enumerate(sides):
+    for seed, side in enumerate(draw(st.lists(st.integers(0, 3), max_size=3))):
         shape = list(first.shape)
         shape[axis] = side
         others.append(filled(tuple(shape), dtypes.from_numpy(first.dtype), seed))
     return Concat(axis), (first, *others)
 
 
-def _split(draw: st.DrawFn) -> Case:
-    array, axis = _with_axis(draw)
+def _split(draw: st.DrawFn, array: Array) -> Op:
+    axis = _some_axis(draw, array.ndim)
     ends = sorted(draw(st.lists(st.integers(0, array.shape[axis]), max_size=3)))
     sizes = [after - before for before, after in zip((0, *ends), (*ends, array.shape[axis]), strict=True)]
-    return Split(axis, tuple(sizes)), (array,)
+    return Split(axis, tuple(sizes))
 
 
-def _stack(draw: st.DrawFn) -> Case:
-    first = draw(arrays())
+def _stack(draw: st.DrawFn, first: Array) -> Case:
     count = draw(st.integers(0, 3))
     others = [filled(first.shape, dtypes.from_numpy(first.dtype), seed) for seed in range(count)]
     return Stack(_some_axis(draw, first.ndim + 1)), (first, *others)
 
 
-def _unstack(draw: st.DrawFn) -> Case:
-    shape = list(draw(shapes(min_dims=1)))
-    axis = _some_axis(draw, len(shape))
-    shape[axis] += 1
-    return Unstack(axis), (draw(arrays(st.just(tuple(shape)))),)
+def _unstack(draw: st.DrawFn, array: Array) -> Op:
+    return Unstack(_axis_of(draw, array, range(1, 20)))
 
 
-def _squeeze(draw: st.DrawFn) -> Case:
-    shape = list(draw(shapes(min_dims=1)))
-    axis = _some_axis(draw, len(shape))
-    shape[axis] = 1
-    return Squeeze(axis), (draw(arrays(st.just(tuple(shape)))),)
+def _squeeze(draw: st.DrawFn, array: Array) -> Op:
+    return Squeeze(_axis_of(draw, array, range(1, 2)))
 
 
-def _expand_dims(draw: st.DrawFn) -> Case:
-    array = draw(arrays())
-    return ExpandDims(_some_axis(draw, array.ndim + 1)), (array,)
+def _expand_dims(draw: st.DrawFn, array: Array) -> Op:
+    return ExpandDims(_some_axis(draw, array.ndim + 1))
 
 
-def _flip(draw: st.DrawFn) -> Case:
-    array, axis = _with_axis(draw)
-    return Flip(axis), (array,)
+def _flip(draw: st.DrawFn, array: Array) -> Op:
+    return Flip(_some_axis(draw, array.ndim))
 
 
-def _slice(draw: st.DrawFn) -> Case:
-    array, axis = _with_axis(draw)
+def _roll(draw: st.DrawFn, array: Array) -> Op:
+    return Roll(draw(st.integers(-9, 9)), _some_axis(draw, array.ndim))
+
+
+def _slice(draw: st.DrawFn, array: Array) -> Op:
+    axis = _some_axis(draw, array.ndim)
     start, stop = _ordered(draw, array.shape[axis])
     ends = (draw(st.sampled_from((start, None))), draw(st.sampled_from((stop, None))))
-    return Slice(axis, *ends, step=draw(st.integers(1, 3))), (array,)
+    return Slice(axis, *ends, step=draw(st.integers(1, 3)))
 
 
-def _crop(draw: st.DrawFn) -> Case:
-    array = draw(arrays())
-    return Crop(tuple(_ordered(draw, size) for size in array.shape)), (array,)
+def _crop(draw: st.DrawFn, array: Array) -> Op:
+    return Crop(tuple(_ordered(draw, size) for size in array.shape))
 
 
-def _pad(draw: st.DrawFn) -> Case:
-    array = draw(arrays(dtype=st.sampled_from(NUMBERS)))
+def _pad(draw: st.DrawFn, array: Array) -> Op:
     widths = tuple((draw(st.integers(0, 2)), draw(st.integers(0, 2))) for _ in array.shape)
-    return Pad(widths, draw(st.sampled_from((0, 1, True, 1.0)))), (array,)
+    return Pad(widths, draw(st.sampled_from((0, 1, True, 1.0))))
 
 
-def _tile(draw: st.DrawFn) -> Case:
-    array = draw(arrays(shapes(max_dims=3)))
-    return Tile(tuple(draw(st.integers(1, 3)) for _ in array.shape)), (array,)
+def _tile(draw: st.DrawFn, array: Array) -> Op:
+    return Tile(tuple(draw(st.integers(1, 3)) for _ in array.shape))
 
 
-def _scale(draw: st.DrawFn) -> Case:
-    dtype = draw(st.sampled_from([name for name in NUMBERS if name != "bool"]))
-    # Numbers this small stay in range of every dtype whatever the factor.
-    array = np.ones(draw(shapes()), dtypes.to_numpy(dtype))
-    factors = (1, 2, 3.0, 0) if kind(dtype) in ("int", "uint") else (1, 2, 0.5, -1.5, 0, 1e-320)
-    return Scale(draw(st.sampled_from(factors))), (array,)
+def _scale(draw: st.DrawFn, array: Array) -> Op:
+    factors = (
+        (1, 2, 3.0, 0) if kind(dtypes.from_numpy(array.dtype)) in ("int", "uint") else (1, 2, 0.5, -1.5, 0, 1e-320)
+    )
+    return Scale(draw(st.sampled_from(factors)))
 
 
-def _cast(draw: st.DrawFn) -> Case:
-    to = draw(st.sampled_from(NUMBERS))
-    if draw(st.booleans()):
-        return Cast(to, lossy=True), (draw(arrays(dtype=st.sampled_from(NUMBERS))),)
-    numbers = filled(draw(shapes()), "bool", draw(st.integers(0, 2**16)))
-    return Cast(to), (numbers.astype(dtypes.to_numpy(draw(st.sampled_from(NUMBERS)))),)
+def _cast(draw: st.DrawFn, array: Array) -> Op:
+    if kind(dtypes.from_numpy(array.dtype)) == "key":
+        raise OpError("keys are not numbers")
+    # Every dtype has zero and one; other values may be lost.
+    with np.errstate(invalid="ignore"):
+        exact = array.tobytes() == (array != 0).astype(array.dtype).tobytes()
+    return Cast(draw(st.sampled_from(NUMBERS)), lossy=not exact or draw(st.booleans()))
 
 
-def _call(draw: st.DrawFn) -> Case:
-    array = draw(arrays())
-    return Call("numpy:ravel", shape=(array.size,)), (array,)
+def _call(draw: st.DrawFn, array: Array) -> Op:
+    del draw
+    return Call("numpy:ravel", shape=(array.size,))
 
 
-def _wrap_key_data(draw: st.DrawFn) -> Case:
-    short = draw(st.sampled_from(tuple(dtypes.KEY_WORDS)))
-    shape = (*draw(shapes(max_dims=3)), dtypes.KEY_WORDS[short])
-    return WrapKeyData(dtypes.KEY_IMPLS[short]), (draw(arrays(st.just(shape), st.just("uint32"))),)
+def _wrap_key_data(draw: st.DrawFn, array: Array) -> Op:
+    impls = [short for short, words in dtypes.KEY_WORDS.items() if array.shape[-1:] == (words,)]
+    if not impls:
+        raise OpError("the last axis is not the words of a key")
+    return WrapKeyData(dtypes.KEY_IMPLS[draw(st.sampled_from(impls))])
 
 
-def _key_data(draw: st.DrawFn) -> Case:
-    short = draw(st.sampled_from(tuple(dtypes.KEY_WORDS)))
-    return KeyData(), (draw(arrays(shapes(max_dims=3), st.just(f"key<{short}>"))),)
+def _key_data(draw: st.DrawFn, array: Array) -> Op:
+    del draw, array
+    return KeyData()
 
 
-_CASES: dict[str, Callable[[st.DrawFn], Case]] = {
-    "reshape": _reshape,
-    "transpose": _transpose,
-    "rearrange": _rearrange,
-    "concat": _concat,
-    "split": _split,
-    "stack": _stack,
-    "unstack": _unstack,
-    "squeeze": _squeeze,
-    "expand_dims": _expand_dims,
-    "flip": _flip,
-    "slice": _slice,
-    "crop": _crop,
-    "pad": _pad,
-    "tile": _tile,
-    "scale": _scale,
-    "cast": _cast,
-    "call": _call,
-    "wrap_key_data": _wrap_key_data,
-    "key_data": _key_data,
+def _zeros_and_ones() -> st.SearchStrategy[Array]:
+    drawn = st.tuples(arrays(dtype=st.just("bool")), st.sampled_from(NUMBERS))
+    return drawn.map(lambda pair: pair[0].astype(dtypes.to_numpy(pair[1])))
+
+
+def _ones() -> st.SearchStrategy[Array]:
+    """Numbers so small that no factor takes them out of the range of a dtype."""
+    names = st.sampled_from([name for name in NUMBERS if name != "bool"])
+    return st.builds(lambda shape, name: np.ones(shape, dtypes.to_numpy(name)), shapes(), names)
+
+
+def _with_axis_of(low: int, high: int) -> st.SearchStrategy[Array]:
+    """Arrays with an axis whose size is from `low` to `high`."""
+    drawn = st.tuples(shapes(max_dims=3), st.integers(low, high), st.integers(0, 3))
+    return arrays(drawn.map(lambda part: (*part[0][: part[2]], part[1], *part[0][part[2] :])))
+
+
+def _words() -> st.SearchStrategy[Array]:
+    drawn = st.tuples(shapes(max_dims=3), st.sampled_from(tuple(dtypes.KEY_WORDS.values())))
+    return arrays(drawn.map(lambda part: (*part[0], part[1])), st.just("uint32"))
+
+
+def _keys() -> st.SearchStrategy[Array]:
+    return arrays(shapes(max_dims=3), st.sampled_from([f"key<{short}>" for short in dtypes.KEY_WORDS]))
+
+
+_ANY = arrays()
+_WITH_AXES = arrays(shapes(min_dims=1))
+
+_CASES: dict[str, tuple[st.SearchStrategy[Array], Draw]] = {
+    "reshape": (_ANY, _reshape),
+    "transpose": (_ANY, _transpose),
+    "rearrange": (_ANY, _rearrange),
+    "concat": (_WITH_AXES, _concat),
+    "split": (_WITH_AXES, _split),
+    "stack": (_ANY, _stack),
+    "unstack": (_with_axis_of(1, 4), _unstack),
+    "squeeze": (_with_axis_of(1, 1), _squeeze),
+    "expand_dims": (_ANY, _expand_dims),
+    "flip": (_WITH_AXES, _flip),
+    "roll": (_WITH_AXES, _roll),
+    "slice": (_WITH_AXES, _slice),
+    "crop": (_ANY, _crop),
+    "pad": (arrays(dtype=st.sampled_from(NUMBERS)), _pad),
+    "tile": (arrays(shapes(max_dims=3)), _tile),
+    "scale": (_ones(), _scale),
+    "cast": (st.one_of(arrays(dtype=st.sampled_from(NUMBERS)), _zeros_and_ones()), _cast),
+    "call": (_ANY, _call),
+    "wrap_key_data": (_words(), _wrap_key_data),
+    "key_data": (_keys(), _key_data),
 }
+"""For each op, arrays that suit it, and the function that draws the op for such an array, with the other arrays that it
+reduces. The function raises `OpError` for an array that cannot suit the op."""

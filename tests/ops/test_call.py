@@ -26,7 +26,7 @@ def user_code(tmp_path, monkeypatch):
     sys.modules.pop("users_functions", None)
 
 
-def test_the_function_gets_the_array_and_its_result_is_taken(user_code):
+def test_the_function_gets_the_array_and_its_result_is_used(user_code):
     assert [1, 2, 1, 2] == Call(f"{user_code}:twice", (4,)).apply(np.array([1, 2]))[0].tolist()
     assert [-1, -2] == Call(f"{user_code}:Inner.negate").apply(np.array([1, 2]))[0].tolist()
 
@@ -47,11 +47,11 @@ def test_planning_does_not_import_the_module():
         (Call("m:f", TEMPLATE, TEMPLATE), TARGET, TARGET),
     ],
 )
-def test_the_promise_is_the_fields_then_the_template_then_the_input(op, target, promised):
+def test_shape_and_dtype_come_from_the_fields_then_the_template_then_the_input(op, target, promised):
     assert (promised,) == op.bind((VECTOR,), target, None).infer(VECTOR)
 
 
-def test_a_broken_promise_is_an_error_that_names_both(user_code):
+def test_a_result_of_another_shape_or_dtype_is_an_error_that_names_both(user_code):
     with pytest.raises(OpError) as caught:
         Call(f"{user_code}:twice").apply(np.zeros(2, np.float32))
 
@@ -75,7 +75,7 @@ def test_a_result_that_no_leaf_can_hold_is_an_error(user_code):
         ("math:no_such", "cannot be imported: AttributeError"),
     ],
 )
-def test_a_function_that_is_not_there_is_an_error(name, message):
+def test_a_function_that_cannot_be_imported_is_an_error(name, message):
     with pytest.raises(OpError, match=message):
         Call(name).apply(np.zeros(2))
 
@@ -91,7 +91,7 @@ def test_a_function_that_is_not_there_is_an_error(name, message):
         {"function": "m:f", "dtype": "float31"},
     ],
 )
-def test_fields_without_a_meaning_are_refused_at_once(fields):
+def test_invalid_fields_are_refused_at_once(fields):
     with pytest.raises(OpError):
         Call(**fields)
 

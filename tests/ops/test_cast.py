@@ -45,7 +45,7 @@ def real_number(value):
 
 
 @pytest.mark.parametrize("source", NUMBERS)
-def test_a_value_is_accepted_when_it_is_the_same_number_afterwards_and_only_then(source):
+def test_a_value_is_accepted_only_when_the_cast_does_not_change_it(source):
     values = edges(source)
     for target in NUMBERS:
         (lossy,) = Cast(target, lossy=True).apply(values)
@@ -61,7 +61,7 @@ def test_a_value_is_accepted_when_it_is_the_same_number_afterwards_and_only_then
 
 
 @pytest.mark.parametrize(("source", "target"), [("bfloat16", "float16"), ("float8_e5m2", "bfloat16")])
-def test_every_value_of_a_small_dtype_is_judged_rightly(source, target):
+def test_every_value_of_a_small_dtype_is_checked_correctly(source, target):
     size = dtypes.item_bytes(source)
     every = np.arange(2 ** (8 * size), dtype=f"u{size}").view(dtypes.to_numpy(source))
     with np.errstate(all="ignore"):
@@ -143,7 +143,7 @@ def test_template_without_a_template_leaf_is_an_error():
     ("source", "target"), [("key<fry>", "uint32"), ("uint32", "key<fry>"), ("key<fry>", "key<rbg>")]
 )
 def test_keys_cannot_be_cast(source, target):
-    with pytest.raises(OpError, match="keys are no numbers"):
+    with pytest.raises(OpError, match="keys are not numbers"):
         Cast(target).infer(AbstractArray((2,), source))
 
 

@@ -29,7 +29,7 @@ def test_arrays_that_do_not_fit_together_are_an_error_that_names_both(other, mes
     assert message == str(caught.value)
 
 
-def test_nothing_cannot_be_joined():
+def test_an_empty_list_cannot_be_joined():
     with pytest.raises(OpError, match="no array"):
         Concat().infer()
 

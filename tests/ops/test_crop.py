@@ -26,10 +26,10 @@ def test_a_range_beyond_the_axis_is_an_error():
 
 
 @pytest.mark.parametrize("ranges", [((-1, 2),), ((3, 2),)])
-def test_what_is_no_range_is_refused_at_once(ranges):
+def test_an_invalid_range_is_refused_at_once(ranges):
     with pytest.raises(OpError):
         Crop(ranges)
 
 
-def test_what_was_left_behind_cannot_come_back():
+def test_removed_elements_have_no_inverse():
     assert isinstance(Crop(((1, 3), (0, 7))).inverse(MATRIX), NotInvertible)

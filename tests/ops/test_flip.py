@@ -6,7 +6,7 @@ from migrate.ops.flip import Flip
 from migrate.tree import AbstractArray
 
 
-def test_it_is_a_view_of_the_axis_back_to_front():
+def test_the_result_is_a_view_of_the_axis_in_reverse():
     array = np.arange(6).reshape(2, 3)
 
     (flipped,) = Flip(-1).apply(array)
@@ -15,6 +15,6 @@ def test_it_is_a_view_of_the_axis_back_to_front():
     assert np.shares_memory(array, flipped)
 
 
-def test_there_must_be_such_an_axis():
+def test_an_axis_beyond_the_array_is_an_error():
     with pytest.raises(OpError):
         Flip(0).infer(AbstractArray((), "float32"))

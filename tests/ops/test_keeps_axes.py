@@ -35,5 +35,5 @@ def test_an_op_that_only_moves_axes_keeps_them(op, shape):
 
 
 @pytest.mark.parametrize(("op", "shape"), LOSING, ids=str)
-def test_an_op_that_merges_cuts_or_turns_axes_does_not_keep_them(op, shape):
+def test_an_op_that_merges_cuts_or_reverses_axes_does_not_keep_them(op, shape):
     assert not op.keeps_axes(AbstractArray(shape, "float32"))

@@ -21,5 +21,5 @@ def test_the_inverse_knows_the_implementation():
 
 
 def test_only_keys_have_key_data():
-    with pytest.raises(OpError, match=r"uint32\[2\] is no array of typed PRNG keys"):
+    with pytest.raises(OpError, match=r"uint32\[2\] is not an array of typed PRNG keys"):
         KeyData().infer(AbstractArray((2,), "uint32"))

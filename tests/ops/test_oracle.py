@@ -13,6 +13,7 @@ from migrate.ops.flip import Flip
 from migrate.ops.pad import Pad
 from migrate.ops.rearrange import Rearrange
 from migrate.ops.reshape import Reshape
+from migrate.ops.roll import Roll
 from migrate.ops.scale import Scale
 from migrate.ops.slice import Slice
 from migrate.ops.squeeze import ExpandDims, Squeeze
@@ -37,6 +38,7 @@ CASES = [
     (Squeeze(-2), [(4, 1, 6)], lambda x: x[:, 0]),
     (ExpandDims(-2), [A], lambda x: x[:, None]),
     (Flip(0), [A], lambda x: x[::-1]),
+    (Roll(2, -1), [A], lambda x: jnp.hstack([x[:, 4:], x[:, :4]])),
     (Slice(1, 1, -1, 2), [A], lambda x: x[:, 1:-1:2]),
     (Crop(((1, 3), (0, 5))), [A], lambda x: jax.lax.dynamic_slice(x, (1, 0), (2, 5))),
     (Pad(((1, 0), (0, 2)), 3), [A], lambda x: jnp.pad(x, ((1, 0), (0, 2)), constant_values=3)),

@@ -14,7 +14,7 @@ def test_the_border_has_the_value_and_the_inside_is_the_array():
     assert [[7, 7, 7, 7], [1, 1, 7, 7]] == padded.tolist()
 
 
-def test_the_inverse_cuts_the_border_off_on_every_axis():
+def test_the_inverse_crops_the_border_of_every_axis():
     assert Crop(((1, 3), (0, 3))) == Pad(((1, 0), (0, 2))).inverse(AbstractArray((2, 3), "float32"))
 
 
@@ -31,7 +31,7 @@ def test_the_inverse_cuts_the_border_off_on_every_axis():
         ("float8_e8m0fnu", 4),
     ],
 )
-def test_a_float_dtype_takes_the_nearest_value_that_it_has(dtype, value):
+def test_a_float_dtype_takes_the_nearest_value(dtype, value):
     (padded,) = Pad(((0, 1),), value).apply(np.ones((1,), dtypes.to_numpy(dtype)))
 
     assert np.asarray(value).astype(dtypes.to_numpy(dtype)).tobytes() == padded[1:].tobytes()
@@ -57,7 +57,7 @@ def test_a_float_beyond_the_dtype_is_refused(dtype, value):
     ("dtype", "value"),
     [("int8", 0.5), ("int4", 8), ("uint8", -1), ("bool", 2), ("int64", float("nan")), ("int32", float("inf"))],
 )
-def test_a_value_that_an_integer_dtype_does_not_have_is_refused_while_planning(dtype, value):
+def test_a_value_that_an_integer_dtype_cannot_represent_is_refused_while_planning(dtype, value):
     with pytest.raises(OpError) as caught:
         Pad(((0, 1),), value).infer(AbstractArray((1,), dtype))
 
@@ -65,7 +65,7 @@ def test_a_value_that_an_integer_dtype_does_not_have_is_refused_while_planning(d
 
 
 @pytest.mark.parametrize(("dtype", "value"), [("uint64", 2**64 - 1), ("int4", -8), ("bool", True), ("int2", 1)])
-def test_the_extremes_of_an_integer_dtype_are_taken(dtype, value):
+def test_the_extremes_of_an_integer_dtype_are_accepted(dtype, value):
     (padded,) = Pad(((0, 1),), value).apply(np.ones((1,), dtypes.to_numpy(dtype)))
 
     assert value == int(padded[1])
@@ -82,6 +82,6 @@ def test_widths_for_every_axis_are_needed():
 
 
 @pytest.mark.parametrize(("widths", "value"), [(((0, -1),), 0), (((0, 1),), 10**400)])
-def test_what_no_array_can_be_padded_with_is_refused_at_once(widths, value):
+def test_invalid_widths_and_values_are_refused_at_once(widths, value):
     with pytest.raises(OpError):
         Pad(widths, value)

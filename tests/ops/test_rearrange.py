@@ -41,7 +41,7 @@ def test_patterns_of_every_form_give_the_right_shape(pattern, sizes, shape, expe
     assert expected == op.apply(np.zeros(shape, np.float32))[0].shape
 
 
-def test_the_inverse_swaps_the_sides_and_gives_the_sizes_that_merging_hid():
+def test_the_inverse_swaps_the_sides_and_gives_the_sizes_of_merged_axes():
     inverse = Rearrange("d h k -> d (h k)").inverse(AbstractArray((4, 2, 3), "float32"))
 
     assert Rearrange("d (h k) -> d h k", (("h", 2), ("k", 3))) == inverse
@@ -67,7 +67,7 @@ def test_the_inverse_of_a_merged_ellipsis_names_its_axes_without_taking_a_name_t
         ("a -> b -> a", "`-` has no place in `a -> b -> a`; axes are names, `1`, `...` and groups in parentheses"),
     ],
 )
-def test_a_text_that_is_no_pattern_is_refused_at_once(pattern, message):
+def test_an_invalid_pattern_is_refused_at_once(pattern, message):
     with pytest.raises(OpError) as caught:
         Rearrange(pattern)
 
@@ -75,7 +75,7 @@ def test_a_text_that_is_no_pattern_is_refused_at_once(pattern, message):
 
 
 @pytest.mark.parametrize("sizes", [(("x", 2),), (("a", -1),)])
-def test_sizes_that_no_axis_can_have_are_refused_at_once(sizes):
+def test_invalid_sizes_are_refused_at_once(sizes):
     with pytest.raises(OpError):
         Rearrange("(a b) -> a b", sizes)
 

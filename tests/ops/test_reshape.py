@@ -6,7 +6,7 @@ from migrate.ops.reshape import Reshape
 from migrate.tree import AbstractArray
 
 
-def test_minus_one_takes_what_is_left():
+def test_minus_one_takes_the_remaining_elements():
     assert (AbstractArray((2, 6), "int4"),) == Reshape((2, -1)).infer(AbstractArray((3, 4), "int4"))
 
 
@@ -42,7 +42,7 @@ def test_minus_one_beside_a_zero_is_ambiguous_and_an_error():
 
 
 @pytest.mark.parametrize("shape", [(-1, -1), (-2, 3)])
-def test_a_shape_that_no_array_can_have_is_refused_at_once(shape):
+def test_an_invalid_shape_is_refused_at_once(shape):
     with pytest.raises(OpError):
         Reshape(shape)
 

@@ -13,7 +13,7 @@ def numbers(values, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float8_e4m3fn", "float16", "float32", "float64", "complex64", "int4"])
-def test_the_dtype_stays(dtype):
+def test_the_dtype_is_kept(dtype):
     (scaled,) = Scale(-2).apply(numbers([0, 1, 2, 3], dtype))
 
     assert numbers([0, -2, -4, -6], dtype).tolist() == scaled.tolist()
@@ -56,14 +56,14 @@ def test_integers_are_multiplied_exactly_to_the_ends_of_their_range():
     assert [2**64 - 1] == Scale(3).apply(np.array([(2**64 - 1) // 3], np.uint64))[0].tolist()
 
 
-def test_infinities_and_nans_stay_what_they_are():
+def test_infinities_and_nans_are_kept():
     (scaled,) = Scale(2).apply(np.array([np.inf, -np.inf, np.nan, complex(np.inf, 1)], np.complex64))
 
     assert ["(inf+0j)", "(-inf+0j)", "(nan+0j)", "(inf+2j)"] == [str(complex(value)) for value in scaled]
 
 
 @pytest.mark.parametrize("dtype", ["bool", "key<fry>"])
-def test_what_holds_no_numbers_cannot_be_scaled(dtype):
+def test_booleans_and_keys_cannot_be_scaled(dtype):
     with pytest.raises(OpError, match="no numbers"):
         Scale(2).infer(AbstractArray((2,), dtype))
 
@@ -83,7 +83,7 @@ def test_the_factor_must_be_a_finite_number(by):
 
 
 @pytest.mark.parametrize(("by", "dtype"), [(0, "float32"), (5e-324, "float32"), (2, "int32")])
-def test_a_factor_that_nothing_undoes_has_no_inverse(by, dtype):
+def test_a_factor_without_a_reciprocal_has_no_inverse(by, dtype):
     assert isinstance(Scale(by).inverse(AbstractArray((2,), dtype)), NotInvertible)
 
 

@@ -18,7 +18,7 @@ MATRIX = AbstractArray((4, 7), "float32")
         (Slice(1, 7), 0),
     ],
 )
-def test_it_keeps_what_python_would_keep(op, kept):
+def test_it_keeps_the_indices_that_python_keeps(op, kept):
     assert (AbstractArray((4, kept), "float32"),) == op.infer(MATRIX)
 
 
@@ -41,6 +41,6 @@ def test_a_step_that_does_not_go_forward_is_refused_at_once(step):
         Slice(0, step=step)
 
 
-def test_what_was_left_behind_cannot_come_back():
+def test_removed_elements_have_no_inverse():
     assert isinstance(Slice(1, 2).inverse(MATRIX), NotInvertible)
     assert not Slice(1, 2).exact

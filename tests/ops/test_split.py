@@ -46,7 +46,7 @@ def test_without_sizes_and_without_a_count_nothing_can_be_inferred():
 
 
 @pytest.mark.parametrize("sizes", [(), (3, -1)])
-def test_sizes_that_no_parts_can_have_are_refused_at_once(sizes):
+def test_invalid_sizes_of_parts_are_refused_at_once(sizes):
     with pytest.raises(OpError):
         Split(0, sizes)
 

@@ -5,11 +5,11 @@ from migrate.ops.squeeze import ExpandDims, Squeeze
 from migrate.tree import AbstractArray
 
 
-def test_the_inverse_puts_the_axis_back_where_it_was():
+def test_the_inverse_restores_the_axis_in_its_place():
     assert ExpandDims(1) == Squeeze(-1).inverse(AbstractArray((3, 1), "float32"))
 
 
-def test_only_an_axis_of_size_one_can_go_away():
+def test_only_an_axis_of_size_one_can_be_removed():
     with pytest.raises(OpError) as caught:
         Squeeze(0).infer(AbstractArray((3, 1), "float32"))
 

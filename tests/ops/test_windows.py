@@ -1,4 +1,4 @@
-"""Windows: a part of a result, made from parts of the inputs, is what it is when it is cut out of the whole."""
+"""Windows: a part of a result, made from parts of the inputs, equals the same part of the whole result."""
 
 from dataclasses import dataclass
 
@@ -11,23 +11,29 @@ from migrate.engine.streaming.array_graph import results
 from migrate.engine.streaming.array_sources import Source
 from migrate.ops.base import OpError, avals
 from migrate.ops.call import Call
+from migrate.ops.pad import Pad
+from migrate.ops.rearrange import Rearrange
 from migrate.ops.registry import OPS
 from migrate.ops.reshape import Reshape
-from migrate.ops.windows import can_pull, cut, pull, windows
+from migrate.ops.slice import Slice
+from migrate.ops.squeeze import ExpandDims
+from migrate.ops.windows import cut, extent, windows
 from migrate.planning.model import Task
-from migrate.testing.ops import op_cases
+from migrate.testing.ops import op_cases, op_chains, windows_of
 
-PULLED = sorted(set(OPS) - {"call"})
 TASK = Task((("a",),), (("b",),), (0,), (), (None,), (None,))
+MOST_TILES = 40
+WITH_WINDOWS = [name for name, op in OPS.items() if object.__new__(op).has_windows]
 
 
 @dataclass(frozen=True, eq=False)
 class Held(Source):
-    """An array in memory."""
+    """An array in memory, of which nothing empty may be read."""
 
     array: np.ndarray
 
     def read(self, window):
+        assert 0 not in extent(window)
         return cut(self.array, window)
 
 
@@ -35,15 +41,26 @@ def held(array):
     return Held(*avals(array), tuple(max(size, 1) for size in array.shape), array)
 
 
-def drawn_window(data, shape):
-    starts = [data.draw(st.integers(0, size - 1)) for size in shape]
-    return tuple((start, data.draw(st.integers(start + 1, size))) for start, size in zip(starts, shape, strict=True))
+def check(node, expected, window):
+    part, made = cut(expected, window), node.read(window)
+    assert (part.dtype, part.shape) == (made.dtype, made.shape)
+    assert part.tobytes() == made.tobytes()
 
 
-@pytest.mark.parametrize("name", PULLED)
-@settings(max_examples=80, deadline=None)
-@given(st.data())
-def test_a_window_is_what_it_is_when_it_is_cut_from_the_whole(name, data):
+def check_tiles(node, expected, data):
+    """Tiles of any size and one more window, which is often empty."""
+    check(node, expected, data.draw(windows_of(expected.shape)))
+    if expected.size:
+        tile = [data.draw(st.integers(1, size)) for size in expected.shape]
+        tiles = list(windows(expected.shape, tile))
+        for window in tiles[:: -(-len(tiles) // MOST_TILES)]:
+            check(node, expected, window)
+
+
+@pytest.mark.parametrize("name", WITH_WINDOWS)
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_tiles_of_a_result_are_parts_of_the_whole(name, data):
     op, arrays = data.draw(op_cases(name))
     try:
         expected = op.apply(*arrays)
@@ -52,22 +69,50 @@ def test_a_window_is_what_it_is_when_it_is_cut_from_the_whole(name, data):
     nodes = results(TASK, op, tuple(map(held, arrays)))
     assert len(expected) == len(nodes)
     for result, node in zip(expected, nodes, strict=True):
-        if result.size and all(array.size for array in arrays):
-            window = drawn_window(data, result.shape)
-            part, made = cut(result, window), node.read(window)
-            assert (part.dtype, part.shape) == (made.dtype, made.shape)
-            assert part.tobytes() == made.tobytes()
+        check_tiles(node, result, data)
+
+
+@settings(max_examples=400, deadline=None)
+@given(chain=op_chains(WITH_WINDOWS), data=st.data())
+def test_tiles_of_what_a_chain_of_ops_makes_are_parts_of_the_whole(chain, data):
+    node, expected = None, None
+    for op, arrays, output in chain:
+        nodes = tuple(map(held, arrays))
+        node = results(TASK, op, nodes if node is None else (node, *nodes[1:]))[output]
+        expected = op.apply(*arrays)[output]
+    if node is not None:
+        check_tiles(node, expected, data)
+
+
+BORDER = {
+    "expand_dims": [ExpandDims(0), Pad(((1, 0), (0, 0), (0, 0)))],
+    "slice": [Slice(0, 1, 4, 2), Pad(((3, 3), (0, 2)))],
+    "reshape": [Reshape((2, 2, 6)), Pad(((0, 1), (1, 0), (2, 0)))],
+    "rearrange": [Rearrange("(h a) b -> a (b h)", (("h", 2),)), Pad(((3, 3), (1, 1)))],
+    "a pad of a pad": [Pad(((2, 2), (0, 0))), ExpandDims(1), Pad(((0, 0), (1, 1), (0, 3)))],
+    "nothing but border": [Slice(0, 2, 2), Pad(((2, 1), (1, 0)), 3)],
+}
+
+
+@pytest.mark.parametrize("chain", BORDER)
+def test_every_element_of_a_border_can_be_made_alone(chain):
+    expected = np.arange(24, dtype=np.float32).reshape(4, 6) + 1
+    node = held(expected)
+    for op in BORDER[chain]:
+        (node,), (expected,) = results(TASK, op, (node,)), op.apply(expected)
+    for window in windows(expected.shape, (1,) * expected.ndim):
+        check(node, expected, window)
 
 
 def test_an_op_that_needs_whole_arrays_says_so():
     call = Call("numpy:negative")
-    assert not can_pull(call)
+    assert not call.has_windows
     with pytest.raises(TypeError, match="call"):
-        pull(call, avals(np.zeros(2)), 0, ((0, 1),))
+        call.window(avals(np.zeros(2)), 0, ((0, 1),))
 
 
 def test_every_other_op_can_be_worked_on_in_parts():
-    assert PULLED == sorted(name for name in OPS if can_pull(object.__new__(OPS[name])))
+    assert ["call"] == [name for name in OPS if name not in WITH_WINDOWS]
 
 
 @pytest.mark.parametrize(
@@ -82,8 +127,8 @@ def test_every_other_op_can_be_worked_on_in_parts():
     ],
 )
 def test_a_run_of_a_reshape_needs_just_the_elements_of_the_run(old, new, window, needed):
-    way = pull(Reshape(new), avals(np.zeros(old)), 0, window)
-    assert needed == [part for _, part in way.needs]
+    pull = Reshape(new).window(avals(np.zeros(old)), 0, window)
+    assert needed == [part for _, part in pull.needs]
 
 
 def test_windows_cover_an_array_in_c_order_without_overlap():

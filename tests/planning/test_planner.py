@@ -162,6 +162,14 @@ def test_a_gap_in_a_stacked_index_is_an_error():
     assert "2 of 0..3" in plan.diagnostics[0].message
 
 
+@pytest.mark.parametrize(("first", "missing"), [(0, None), (1, None), (2, "1 of 0..4"), (3, "1, 2 of 0..5")])
+def test_a_stacked_index_begins_at_zero_or_one(first, missing):
+    source = {f"l_{i}/w": "2" for i in range(first, first + 3)}
+    plan = planned('- {from: "l_{i}/w", to: w, ops: [{stack: {axis: 0, over: i}}]}', source)
+    assert ([] if missing is None else ["M208"]) == codes(plan)
+    assert missing is None or missing in plan.diagnostics[0].message
+
+
 def test_a_list_that_no_op_reduces_is_an_error():
     plan = planned('- "l_{i}/w -> w"', {"l_0/w": "2", "l_1/w": "2"})
     assert ["M207"] == codes(plan)

@@ -79,6 +79,16 @@ def test_the_dtype_tells_leaves_apart_unless_one_of_them_is_cast():
     assert {"x": "none", "y": "none"} == proofs('- "a -> x"\n- {from: b, to: y, ops: [{cast: int64}]}', source)
 
 
+@pytest.mark.parametrize("slots", [("params",), ("params", "opt/mu", "opt/nu")])
+def test_the_dtype_of_a_param_that_is_cast_tells_nothing_with_moments_or_without(slots):
+    source = {
+        f"{slot}/{name}": f"{dtype}:2,3" for slot in slots for name, dtype in {"a": "float32", "b": "bfloat16"}.items()
+    }
+    rules = '- "params/a -> params/x"\n- {from: params/b, to: params/y, ops: [{cast: {to: float16, lossy: true}}]}'
+    assert {"none"} == set(proofs(rules, source).values())
+    assert {"shape"} == set(proofs('- "params/a -> params/x"\n- "params/b -> params/y"', source).values())
+
+
 def test_the_order_of_stacked_and_of_joined_arrays_is_unproved():
     assert {"x": "none"} == proofs(
         '- {from: "l_{i}", to: x, ops: [{stack: {axis: 0, over: i}}]}', {"l_0": "2", "l_1": "2"}

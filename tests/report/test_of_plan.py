@@ -52,6 +52,27 @@ def test_layers_whose_shapes_differ_are_on_lines_of_their_own():
     assert ["float32[1,197,768]", "float32[7]"] == [row.detail for row in rows if row.verb == "rename"]
 
 
+def test_the_summary_counts_what_is_joined_and_what_it_is_divided_into():
+    rules = """
+- {from: qkv, to: [q, k, v], ops: [{split: {axis: 0}}]}
+- {from: [a, b], to: ab, ops: [concat]}
+- "old -> new"
+"""
+    plan = planned(rules, {"qkv": "6", "a": "2", "b": "2", "old": "3"})
+    summary = plan_report(plan, "out").summary[0]
+    assert summary.startswith("Plan: 1 rename, 1 concat (from 2), 1 split (to 3). ")
+
+
+def test_a_task_is_named_by_its_most_prominent_op_and_else_by_the_first():
+    def verb(ops, to="x", source="4,6"):
+        return planned(f'- {{from: "l_{{i}}", to: {to}, ops: [{ops}]}}', {"l_0": source, "l_1": source}).tasks[0].verb
+
+    assert "stack" == verb("transpose, {split: {axis: 0}}, {stack: {over: i}}", "[x, y]")
+    assert "concat" == verb("{split: {axis: 0}}, {concat: {over: i}}", "[x, y]")
+    assert "unstack" == verb("{unstack: {over: j}}, {concat: {axis: 0, over: i}}", '"x/{j}"')
+    assert "reshape" == verb("{reshape: [24]}, {flip: {axis: 0}}", '"x_{i}"')
+
+
 def moment(name, path):
     param, slot = parse_path(f"params/{path}"), parse_path(f"opt_state/0/{name}/{path}")
     aval = AbstractArray((3,), "float32")

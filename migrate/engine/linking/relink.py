@@ -26,7 +26,7 @@ from migrate.engine.linking.references import Reference, references
 from migrate.engine.staged_array import StagedArray, stored_name
 from migrate.errors import CheckpointError, listed
 from migrate.formats.base import Location, key_prefix
-from migrate.ops.chunk_grid import Chunked
+from migrate.ops.chunk_grid import ChunkGrid
 from migrate.planning.model import Plan, Task
 from migrate.planning.relink import chunk_moves
 from migrate.tree import AbstractArray, AbstractLeaf, KeyPath, format_path
@@ -68,7 +68,7 @@ class Link:
     path: KeyPath
     item: ItemPlan
     leaf: AbstractLeaf
-    made: Chunked
+    made: ChunkGrid
     places: tuple[Location, ...]
 
     @property

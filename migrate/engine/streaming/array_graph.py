@@ -15,7 +15,7 @@ from migrate.engine.streaming.evaluate import refusal
 from migrate.engine.streaming.pieces import Piece
 from migrate.formats.reader import Reader
 from migrate.ops.base import Op, OpError
-from migrate.ops.windows import Window, pull, simple_ops
+from migrate.ops.windows import Pull, Window
 from migrate.planning.model import Task
 from migrate.tree import AbstractArray, KeyPath
 
@@ -34,8 +34,7 @@ class Result:
 
     def needs(self, window: Window) -> Iterator[tuple[Node, Window]]:
         """The windows of its inputs that a window needs, in the order in which they are read."""
-        way = pull(self.op, [node.aval for node in self.inputs], self.output, window)
-        yield from ((self.inputs[number], part) for number, part in way.needs)
+        yield from ((self.inputs[number], part) for number, part in self._pull(window).needs)
 
     def read(self, window: Window) -> Array:
         """That part of the array.
@@ -44,13 +43,16 @@ class Result:
           RefusedError: a value does not allow the op (M503).
           CheckpointError: the source cannot be read.
         """
-        way = pull(self.op, [node.aval for node in self.inputs], self.output, window)
-        parts = [self.inputs[number].read(part) for number, part in way.needs]
+        pull = self._pull(window)
+        parts = [self.inputs[number].read(part) for number, part in pull.needs]
         try:
-            return way.make(parts)
+            return pull.make(parts)
         except OpError as error:
             start = [low for low, _ in window]
             raise refusal(self.task, self.op, f"in the part that begins at {start}: {error}") from None
+
+    def _pull(self, window: Window) -> Pull:
+        return self.op.window([node.aval for node in self.inputs], self.output, window)
 
 
 Node = Source | Result
@@ -77,7 +79,7 @@ def nodes(piece: Piece, reader: Reader, cache_bytes: int) -> Mapping[KeyPath, No
     """What makes each target of a piece.
 
     Args:
-      piece: a task of ops that can be pulled, or one created array whose elements are all one number.
+      piece: a task of ops that have windows, or one created array whose elements are all one number.
       reader: the source.
       cache_bytes: how many bytes of decoded chunks all sources together keep.
     """
@@ -99,7 +101,7 @@ def nodes(piece: Piece, reader: Reader, cache_bytes: int) -> Mapping[KeyPath, No
 def results(task: Task, op: Op, inputs: tuple[Node, ...]) -> tuple[Node, ...]:
     """The arrays that an op of a task makes."""
     arrays = inputs
-    for simple in simple_ops(op, [node.aval for node in inputs]):
+    for simple in op.simple_ops(*(node.aval for node in inputs)):
         avals = simple.infer(*(node.aval for node in arrays))
         arrays = tuple(Result(task, simple, arrays, output, aval) for output, aval in enumerate(avals))
     return arrays

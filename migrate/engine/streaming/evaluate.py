@@ -11,8 +11,6 @@ from migrate.errors import MigrateError, RefusedError
 from migrate.formats.base import Value
 from migrate.formats.reader import Reader
 from migrate.ops.base import Op, OpError, avals
-from migrate.ops.cast import Cast
-from migrate.ops.scale import Scale
 from migrate.tree import AbstractLeaf, AbstractTree, Container, KeyPath, format_path
 
 if TYPE_CHECKING:
@@ -76,8 +74,8 @@ def refusal(task: Task, op: Op, why: str) -> RefusedError:
 
 
 def _laid_out(op: Op, array: Array) -> Array:
-    """The array as the op is fast on it: what looks at every value in order wants them in order."""
-    return contiguous(array) if isinstance(op, Cast | Scale) else array
+    """The array in the memory layout in which the op is fast: elementwise ops read values in order."""
+    return contiguous(array) if op.elementwise else array
 
 
 def _check(task: Task, values: dict[KeyPath, Array]) -> None:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from migrate import dtypes
 from migrate.engine.streaming.array_graph import Node, Result, touched
 from migrate.engine.streaming.array_sources import Source
-from migrate.ops.reshape import Reshape
 from migrate.ops.windows import Window, extent, whole, windows
 from migrate.tree import AbstractArray, KeyPath
 
@@ -80,14 +79,15 @@ def choose(outputs: Sequence[Output], cache: int) -> tuple[int, list[Source]]:
 
 
 def scattered(outputs: Sequence[Output], limit: int) -> Result | None:
-    """A reshape of which the largest tiles need far more elements than they have, and more than `limit` bytes.
+    """An op that regroups elements, of which the largest tiles need far more elements than they have, and more than
+    `limit` bytes.
 
     Its input is a row of elements, of which a tile wants a few here and there: it needs a copy in small boxes.
     """
     for output in outputs:
         for window in output.windows(0):
             for node, part in touched(output.node, window):
-                if isinstance(node, Result) and isinstance(node.op, Reshape) and _is_scattered(node, part, limit):
+                if isinstance(node, Result) and node.op.regroups and _is_scattered(node, part, limit):
                     return node
     return None
 

@@ -30,7 +30,7 @@ from migrate.engine.streaming.pieces import Piece
 from migrate.engine.streaming.tile_choice import CACHE_SHARE, TILE_SHARE, Output, choose, scattered, tile_shapes
 from migrate.formats.base import Value
 from migrate.formats.reader import Reader
-from migrate.ops.windows import can_pull, whole
+from migrate.ops.windows import whole
 from migrate.planning.model import Task
 from migrate.tree import AbstractTree, KeyPath
 
@@ -52,7 +52,7 @@ def can_tile(piece: Piece) -> bool:
     if not isinstance(piece.of, Task):
         return len(piece.of) == 1 and piece.of[0].leaf.kind == "array" and fill_value(piece.of[0]) is not None
     avals = (*piece.of.in_avals, *piece.of.out_avals)
-    return all(aval and aval.size for aval in avals) and all(can_pull(step.op) for step in piece.of.steps)
+    return all(aval and aval.size for aval in avals) and all(step.op.has_windows for step in piece.of.steps)
 
 
 def make_in_tiles(

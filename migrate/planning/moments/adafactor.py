@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from migrate.ops.cast import Cast
 from migrate.planning.model import Created, Dropped, Task
 from migrate.planning.moments import adafactor_algebra as factored
 from migrate.planning.moments.result import Followed, together
@@ -26,7 +25,7 @@ def move_factors(moves: Mapping[str, SlotMove]) -> Followed:
     parts = [
         _of_task(moves, rule, task)
         for rule in setting.rules.rules
-        if isinstance(rule, Move) and not rule.reset_moments and any(not isinstance(op.op, Cast) for op in rule.ops)
+        if isinstance(rule, Move) and not rule.reset_moments and any(not op.op.only_casts for op in rule.ops)
         for task in setting.tasks_of_rule.get(rule.span, ())
         if all(move.moment(source) is not None for move in moves.values() for source in task.sources)
     ]

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from migrate.ops.base import OpError
-from migrate.ops.rearrange import Rearrange
 from migrate.ops.transpose import Transpose
 from migrate.planning.model import Step, Task
 from migrate.tree import AbstractArray
@@ -53,7 +52,7 @@ def longest_axes(shape: tuple[int, ...]) -> tuple[int, int]:
 
 def factors(param: AbstractArray, steps: Sequence[Step]) -> Factors | None:
     """What the ops of a param mean for its means; None where they have no exact meaning."""
-    order = _permutation(len(param.shape), steps)
+    order = _permutation(param, steps)
     if order is None:
         return None
     second, longest = longest_axes(param.shape)
@@ -74,21 +73,27 @@ def transposed(source: tuple[str, ...], target: tuple[str, ...], aval: AbstractA
     return Task((source,), (target,), (0,), (Step(op, ((0,),)),), (aval,), op.infer(aval))
 
 
-def _permutation(ndim: int, steps: Sequence[Step]) -> tuple[int, ...] | None:
-    """For each new axis the old one, if all that the ops do is to reorder axes."""
+def _permutation(param: AbstractArray, steps: Sequence[Step]) -> tuple[int, ...] | None:
+    """For each new axis the old one, if all that the ops do to the param is to reorder its axes.
+
+    An array whose sizes are all different shows the order. The param itself goes through the ops too: what keeps axes
+    of one shape (`reshape: [2, -1]`, `(a b) c -> (b a) c`) may divide or mix those of another.
+    """
+    ndim = len(param.shape)
     if ndim > len(_PRIMES):
         return None
-    array = AbstractArray(_PRIMES[:ndim], "bool")
+    marked, made = AbstractArray(_PRIMES[:ndim], "bool"), param
     for step in steps:
-        if not isinstance(step.op, Transpose | Rearrange):
-            return None
         try:
-            (array,) = step.op.infer(array)
+            if not (step.op.only_permutes and step.op.keeps_axes(marked) and step.op.keeps_axes(made)):
+                return None
+            (marked,), (made,) = step.op.infer(marked), step.op.infer(made)
         except OpError:
             return None
-    if sorted(array.shape) != list(_PRIMES[:ndim]):
+    if sorted(marked.shape) != list(_PRIMES[:ndim]):
         return None
-    return tuple(_PRIMES.index(size) for size in array.shape)
+    order = tuple(_PRIMES.index(size) for size in marked.shape)
+    return order if made.shape == tuple(param.shape[axis] for axis in order) else None
 
 
 def _induced(order: tuple[int, ...], lacking: int, new_lacking: int) -> tuple[int, ...]:

@@ -11,15 +11,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from migrate.errors import Span
-from migrate.ops.base import TEMPLATE, Op
-from migrate.ops.cast import Cast
 from migrate.planning.model import Task
 from migrate.planning.moments.names import PER_TENSOR
 from migrate.rules.model import Move, RuleOp
 from migrate.tree import AbstractArray, format_path
-
-RECUT = frozenset({"concat", "split", "stack", "unstack", "slice", "crop"})
-"""Ops after which there are other tensors than before."""
 
 MUON = "scale_by_muon"
 
@@ -38,7 +33,7 @@ def refusal(
       transforms: the names of all transforms that are known to belong to the optimizer.
       shapes: moments with their params.
     """
-    ops = [op for op in rule.ops if not isinstance(op.op, Cast)]
+    ops = [op for op in rule.ops if not op.op.only_casts]
     return _new_numbers(ops) or _whole_tensors(rule, ops, state, transforms) or _other_shapes(ops, shapes)
 
 
@@ -50,7 +45,7 @@ def _new_numbers(ops: Sequence[RuleOp]) -> Refusal | None:
 def _whole_tensors(rule: Move, ops: Sequence[RuleOp], state: str | None, transforms: Collection[str]) -> Refusal | None:
     if state == MUON and ops:
         return f"{PER_TENSOR[MUON]}, and `{ops[0].op.name}` makes it another one", ops[0].span
-    recut = [op for op in ops if op.op.name in RECUT]
+    recut = [op for op in ops if op.op.recuts]
     reasons = [PER_TENSOR[name] for name in sorted(transforms) if name in PER_TENSOR]
     if not recut or not reasons or rule.moments == "follow":
         return None
@@ -68,11 +63,7 @@ def _other_shapes(ops: Sequence[RuleOp], shapes: Sequence[tuple[AbstractArray, A
 
 def _one_per_tensor(ops: Sequence[RuleOp], moment: AbstractArray) -> bool:
     """Whether it is one number for the whole tensor, whatever the order of its elements."""
-    return not moment.shape and all(_only_reorders(op.op) for op in ops)
-
-
-def _only_reorders(op: Op) -> bool:
-    return op.structural and op.exact and op.role == "map"
+    return not moment.shape and all(op.op.only_permutes for op in ops)
 
 
 def is_tied(task: Task) -> bool:
@@ -94,7 +85,7 @@ def may_look_at_tensors(rule: Move, state: str | None, transforms: Collection[st
 
     Lamb's state is that of adam, and lars's that of momentum.
     """
-    recut = any(op.op.name in RECUT for op in rule.ops)
+    recut = any(op.op.recuts for op in rule.ops)
     return recut and transforms is None and rule.moments is None and state in ("scale_by_adam", "trace")
 
 
@@ -106,8 +97,8 @@ def for_moments(rule: Move, *, templated: bool, one_per_tensor: bool) -> Move:
     """
     if one_per_tensor:
         return replace(rule, ops=())
-    ops = [replace(op, op=replace(op.op, to=TEMPLATE)) if isinstance(op.op, Cast) else op for op in rule.ops]
-    return replace(rule, ops=tuple(op for op in ops if templated or not isinstance(op.op, Cast)))
+    ops = [(rule_op, rule_op.op.for_moments(templated=templated)) for rule_op in rule.ops]
+    return replace(rule, ops=tuple(replace(rule_op, op=op) for rule_op, op in ops if op))
 
 
 def without_idle_casts(task: Task) -> Task:
@@ -115,4 +106,4 @@ def without_idle_casts(task: Task) -> Task:
     types = {aval.dtype for aval in (*task.in_avals, *task.out_avals) if aval}
     if len(types) > 1:
         return task
-    return replace(task, steps=tuple(step for step in task.steps if not isinstance(step.op, Cast)))
+    return replace(task, steps=tuple(step for step in task.steps if not step.op.only_casts))

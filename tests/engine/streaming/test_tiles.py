@@ -25,11 +25,15 @@ from migrate.ops.call import Call
 from migrate.ops.cast import Cast
 from migrate.ops.concat import Concat
 from migrate.ops.flip import Flip
+from migrate.ops.pad import Pad
 from migrate.ops.rearrange import Rearrange
 from migrate.ops.registry import OPS
 from migrate.ops.reshape import Reshape
 from migrate.ops.scale import Scale
+from migrate.ops.slice import Slice
+from migrate.ops.squeeze import ExpandDims
 from migrate.ops.stack import Stack, Unstack
+from migrate.ops.tile import Tile
 from migrate.ops.transpose import Transpose
 from migrate.ops.windows import extent
 from migrate.planning.model import Created, Step, Task
@@ -133,11 +137,42 @@ CHAINS = {
 @pytest.mark.parametrize("chain", CHAINS)
 def test_chains_in_tiles_are_what_they_are_as_a_whole(tmp_path, chain, chunk, limit):
     array = np.random.default_rng(0).standard_normal((24, 18)).astype(np.float32)
-    arrays = [array]
-    for step in CHAINS[chain]:
-        arrays = [out for group in step.groups for out in step.op.apply(*(arrays[i] for i in group))]
     write_sources(tmp_path / "source", [array], [chunk])
-    check(piece_of(CHAINS[chain], [array]), arrays, tmp_path / "source", tmp_path / "out", limit)
+    expected = carried_out(CHAINS[chain], array)
+    check(piece_of(CHAINS[chain], [array]), expected, tmp_path / "source", tmp_path / "out", limit)
+
+
+def carried_out(steps, array):
+    arrays = [array]
+    for step in steps:
+        arrays = [out for group in step.groups for out in step.op.apply(*(arrays[i] for i in group))]
+    return arrays
+
+
+BORDERED = {
+    "expand_dims": [Step(ExpandDims(0), ((0,),))],
+    "slice": [Step(Slice(0, 1, 7, 2), ((0,),))],
+    "slice to nothing": [Step(Slice(0, 5, 5), ((0,),))],
+    "reshape": [Step(Reshape((2, 4, 6)), ((0,),))],
+    "rearrange": [Step(Rearrange("(h a) b -> a (b h)", (("h", 2),)), ((0,),))],
+    "tile": [Step(Tile((2, 1)), ((0,),))],
+    "unstack and stack": [Step(Unstack(0), ((0,),)), Step(Stack(1), (tuple(range(8)),))],
+    "concat": [Step(Concat(0), ((0, 0),))],
+}
+
+
+@pytest.mark.parametrize("limit", [60, 400])
+@pytest.mark.parametrize("chain", BORDERED)
+def test_tiles_that_lie_in_the_border_of_a_pad_are_what_they_are_as_a_whole(tmp_path, chain, limit):
+    array = np.random.default_rng(0).standard_normal((8, 6)).astype(np.float32)
+    write_sources(tmp_path / "source", [array], [(3, 5)])
+    (inside,) = carried_out(BORDERED[chain], array)
+    for axis in range(inside.ndim):
+        widths = tuple((3, 2) if axis == other else (0, 0) for other in range(inside.ndim))
+        steps = [*BORDERED[chain], Step(Pad(widths, 1), ((0,),))]
+        (expected,) = carried_out(steps, array)
+        if expected.size:
+            check(piece_of(steps, [array]), [expected], tmp_path / "source", tmp_path / f"out{axis}", limit)
 
 
 def outputs_of(directory, steps, arrays, limit):

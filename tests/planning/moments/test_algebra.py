@@ -171,6 +171,12 @@ def test_a_rearrangement_that_only_permutes_is_a_transpose():
     assert [] == codes(plan)
 
 
+def test_a_rearrangement_that_mixes_an_axis_has_no_meaning_for_rows_and_columns():
+    plan = transposed((4, 6), (4, 6), '{rearrange: {pattern: "(a b) c -> (b a) c", sizes: {a: 2}}}')
+    assert ["M210"] == codes(plan)
+    assert "follow nothing but a transpose" in plan.diagnostics[0].message
+
+
 @pytest.mark.parametrize("op", ["{reshape: [2, 2, 6]}", "flip: {axis: 0}", "expand_dims: {axis: 0}"])
 def test_nothing_else_has_a_meaning_for_rows_and_columns(op):
     op = op if op.startswith("{") else f"{{{op}}}"
@@ -207,6 +213,14 @@ def knowing(transforms, rules, source, wanted):
     return make_plan(checkpoint(source), parse_rules("migrate: 1\nrules:\n" + rules, "rules.yaml"), template)
 
 
+@pytest.mark.parametrize("op", ["{reshape: [2, -1]}", "{squeeze: {axis: 2}}"])
+def test_an_op_that_leaves_every_axis_in_its_place_is_no_transpose_of_another_shape(op):
+    """The sizes by which axes are told apart are not the array's own."""
+    source, wanted = ((4, 6), (2, 12)) if "reshape" in op else ((4, 6, 1), (4, 6))
+    plan = transposed(source, wanted, op)
+    assert ["M210"] == codes(plan)
+
+
 LAMB = frozenset({"chain", "scale_by_adam", "scale_by_trust_ratio"})
 FOLLOWED = STACK.replace("}]}\n", "}], moments: follow}\n")
 
@@ -219,6 +233,27 @@ def test_an_optimizer_that_scales_by_norms_refuses_to_join_tensors():
     plan = stacked(LAMB)
     assert ["M210", "M210"] == codes(plan)
     assert "lamb and lars scale the update of each tensor by the tensor's own norm" in plan.diagnostics[0].message
+
+
+RECUTS = {
+    "slice: {axis: 0, stop: 2}": (["w"], {"w": (2, 4)}),
+    "crop: [[0, 2], [1, 3]]": (["w"], {"w": (2, 2)}),
+    "split: {axis: 1}": (["w", "v"], {"w": (3, 2), "v": (3, 2)}),
+    "unstack: {axis: 0}": (["w", "v", "u"], {"w": (4,), "v": (4,), "u": (4,)}),
+    "concat: {axis: 0}": (["w"], {"w": (3, 4)}),
+    "stack: {axis: 0}": (["w"], {"w": (1, 3, 4)}),
+}
+
+
+@pytest.mark.parametrize("op", RECUTS)
+def test_an_optimizer_that_scales_by_norms_refuses_every_op_that_makes_other_tensors(op):
+    names, wanted = RECUTS[op]
+    targets = ", ".join(f"model/{name}" for name in names)
+    rules = f"- {{from: params/w, to: [{targets}], ops: [{{{op}}}]}}\n"
+    plan = knowing(LAMB, rules, state(ADAM, {"w": (3, 4)}), target(ADAM, wanted))
+    assert {"M210"} == {*codes(plan)}
+    assert f"after `{op.split(':')[0]}` they would train differently" in plan.diagnostics[0].message
+    assert [] == codes(knowing(frozenset({"scale_by_adam"}), rules, state(ADAM, {"w": (3, 4)}), target(ADAM, wanted)))
 
 
 def test_follow_said_outright_carries_moments_over_all_the_same():
