@@ -14,14 +14,14 @@ from migrate.planning.model import Task
 from migrate.tree import AbstractTree, KeyPath
 
 
-def settle_levels(tasks: Iterable[Task], source: AbstractTree, target: AbstractTree | None) -> tuple[Task, ...]:
+def restore_levels(tasks: Iterable[Task], source: AbstractTree, target: AbstractTree | None) -> tuple[Task, ...]:
     """The tasks, with the level restored in targets of which the template says so."""
     if target is None:
         return tuple(tasks)
-    return tuple(_settle(task, source, target) for task in tasks)
+    return tuple(_restore_level(task, source, target) for task in tasks)
 
 
-def landing(path: KeyPath, level: str | None, target: AbstractTree) -> KeyPath:
+def template_path(path: KeyPath, level: str | None, target: AbstractTree) -> KeyPath:
     """The template's leaf at a path, or one level below it if the level was taken off the source; else the path."""
     if level is None or path in target.leaves:
         return path
@@ -29,9 +29,9 @@ def landing(path: KeyPath, level: str | None, target: AbstractTree) -> KeyPath:
     return below if below in target.leaves else path
 
 
-def at_landings(source: AbstractTree, target: AbstractTree) -> AbstractTree:
+def with_template_paths(source: AbstractTree, target: AbstractTree) -> AbstractTree:
     """The source, with the level restored in key paths of which the target says so."""
-    places = {path: landing(path, leaf.box, target) for path, leaf in source.leaves.items()}
+    places = {path: template_path(path, leaf.box, target) for path, leaf in source.leaves.items()}
     if all(path == place for path, place in places.items()):
         return source
     leaves = [
@@ -41,8 +41,8 @@ def at_landings(source: AbstractTree, target: AbstractTree) -> AbstractTree:
     return AbstractTree.build(leaves, source.containers)
 
 
-def _settle(task: Task, source: AbstractTree, target: AbstractTree) -> Task:
+def _restore_level(task: Task, source: AbstractTree, target: AbstractTree) -> Task:
     levels = {source.leaves[path].box for path in task.sources}
     level = levels.pop() if len(levels) == 1 else None
-    targets = tuple(landing(path, level, target) for path in task.targets)
+    targets = tuple(template_path(path, level, target) for path in task.targets)
     return task if targets == task.targets else replace(task, targets=targets)

@@ -12,7 +12,7 @@ from migrate.errors import Diagnostic, Span, nearest
 from migrate.planning import streams
 from migrate.planning.diff import same_dtype, same_shape
 from migrate.planning.model import Created, Task
-from migrate.planning.moments import State
+from migrate.planning.moments import TransformState
 from migrate.planning.unmatched import missing_leaves, names
 from migrate.rules.model import Create, Init, RuleSet
 from migrate.rules.pattern import Pattern
@@ -105,7 +105,7 @@ def cover(
     tasks: Sequence[Task],
     created: Sequence[Created],
     excused: Collection[KeyPath],
-    fresh: Sequence[State] = (),
+    fresh: Sequence[TransformState] = (),
 ) -> Coverage:
     """Compares what will be written with what the template expects.
 
@@ -141,7 +141,7 @@ def cover(
     )
 
 
-def refuse_doubles(tasks: Iterable[Task], created: Iterable[Created]) -> tuple[Diagnostic, ...]:
+def refuse_duplicates(tasks: Iterable[Task], created: Iterable[Created]) -> tuple[Diagnostic, ...]:
     """One finding for each target that is written more than once."""
     writers: defaultdict[KeyPath, list[Span | None]] = defaultdict(list)
     for task in tasks:
@@ -188,7 +188,7 @@ def _unknown(unknown: dict[KeyPath, Task], template: AbstractTree) -> Iterable[D
     for path, task in unknown.items():
         by_rule[task.rule].append(path)
     for span, paths in list(by_rule.items())[:SUGGESTIONS]:
-        hint = nearest(format_path(paths[0]), alike(paths[0], template))
+        hint = nearest(format_path(paths[0]), comparable_paths(paths[0], template))
         yield UnknownTarget.at(
             f"{names(paths)} {'is' if len(paths) == 1 else 'are'} not in the template",
             span=span,
@@ -198,7 +198,7 @@ def _unknown(unknown: dict[KeyPath, Task], template: AbstractTree) -> Iterable[D
         )
 
 
-def alike(path: KeyPath, template: AbstractTree) -> list[str]:
+def comparable_paths(path: KeyPath, template: AbstractTree) -> list[str]:
     """Key paths worth comparing with this one: those with its last segment, else all; bounded, since comparing is
     slow.
     """
@@ -217,7 +217,7 @@ def _misfits(
             ours = AbstractLeaf("array", task.out_avals[index]) if task.steps else _written(source, task, index)
             if not ours.has_data and not wanted.has_data:
                 continue
-            key = streams.cure(ours.aval, wanted.aval, task.sources[0], path)
+            key = streams.key_conversion(ours.aval, wanted.aval, task.sources[0], path)
             if key and not (same_shape(ours, wanted) and same_dtype(ours, wanted)):
                 yield DtypeMismatch, path, _misfit(DtypeMismatch, task, path, ours, wanted, key)
                 continue
@@ -246,14 +246,14 @@ def _misfit(
     path: KeyPath,
     ours: AbstractLeaf,
     wanted: AbstractLeaf,
-    cure: str,
+    advice: str,
 ) -> Diagnostic:
     origin = "" if task.sources == (path,) else f" (from `{format_path(task.sources[0])}`)"
     return code.at(
         f"`{format_path(path)}`{origin} is {ours}, but the template wants {wanted}",
         span=task.rule,
         paths=[format_path(path)],
-        help=cure,
+        help=advice,
     )
 
 

@@ -14,7 +14,9 @@ from migrate.planning.model import Created, Task
 from migrate.tree import AbstractLeaf, AbstractTree, Container, KeyPath
 
 
-def outcome(source: AbstractTree, tasks: Sequence[Task], created: Iterable[Created], *, boxes: bool) -> AbstractTree:
+def derive_tree(
+    source: AbstractTree, tasks: Sequence[Task], created: Iterable[Created], *, boxes: bool
+) -> AbstractTree:
     """The tree that tasks and creations lead to.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from migrate.planning.box_levels import at_landings
+from migrate.planning.box_levels import with_template_paths
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath
 
 
@@ -47,7 +47,7 @@ def same_dtype(one: AbstractLeaf, other: AbstractLeaf) -> bool:
 
 def diff(source: AbstractTree, target: AbstractTree) -> Diff:
     """Compares what `source` holds with what `target` expects, which knows whether a level `value` is a name."""
-    source = at_landings(source, target)
+    source = with_template_paths(source, target)
     ours = {path: leaf for path, leaf in source.leaves.items() if leaf.has_data}
     theirs = {path: leaf for path, leaf in target.leaves.items() if leaf.has_data}
     both = [path for path in theirs if path in ours]

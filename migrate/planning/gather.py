@@ -72,7 +72,7 @@ def gather(
     diagnostics: list[Diagnostic] = []
     for filled, group in _groups(rule, claims):
         try:
-            tasks.append(_Run(rule, group, template, place, filled).task())
+            tasks.append(_TaskBuilder(rule, group, template, place, filled).task())
         except _GatherError as error:
             failed += [claim.path for claim in group]
             diagnostics.append(error.diagnostic)
@@ -95,7 +95,7 @@ def _groups(rule: Move, claims: Sequence[Claim]) -> list[tuple[_Filled, list[Cla
     return [(filled, group) for (filled, _), group in groups.items()]
 
 
-class _Run:
+class _TaskBuilder:
     """The ops of a rule, carried out on the abstract arrays of one group."""
 
     def __init__(
@@ -177,7 +177,7 @@ class _Run:
         if missing:
             raise _GatherError(
                 IndexGap.at(
-                    f"`{{{rule_op.over}}}` has a gap: {_some(missing)} of 0..{max(numbers)} is not in the source",
+                    f"`{{{rule_op.over}}}` has a gap: {_first_few(missing)} of 0..{max(numbers)} is not in the source",
                     span=rule_op.span,
                     paths=[format_path(claim.path) for claim in self.group],
                     help="a missing layer would shift all that follow; restore it, or rename the others by rules",
@@ -303,6 +303,6 @@ def _extended(element: _Element, aval: AbstractArray, over: str | None, index: i
     return replace(element, aval=aval, captures=captures)
 
 
-def _some(numbers: Sequence[int]) -> str:
+def _first_few(numbers: Sequence[int]) -> str:
     shown = ", ".join(map(str, numbers[:5]))
     return f"{shown}, …" if len(numbers) > 5 else shown

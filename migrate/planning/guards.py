@@ -25,15 +25,15 @@ SHOWN = 5
 def guard(source: AbstractCheckpoint, rules: RuleSet, template: AbstractTree | None) -> Iterator[Diagnostic]:
     """Findings about the source, its own record of itself, and the template."""
     metadata = Metadata.from_json(source.metadata) or Metadata()
-    yield from _some_tree(source)
+    yield from _has_pytree(source)
     yield from _source_structure(source, rules)
     yield from _target_structure(rules, template)
-    yield from own_record(source)
+    yield from recorded_structure(source)
     yield from _model(metadata, rules)
-    yield from _twice(source, metadata, rules)
+    yield from _already_applied(source, metadata, rules)
 
 
-def _some_tree(source: AbstractCheckpoint) -> Iterator[Diagnostic]:
+def _has_pytree(source: AbstractCheckpoint) -> Iterator[Diagnostic]:
     if not source.items:
         names = ", ".join(f"`{name}`" for name in source.extras)
         yield NoCheckpoint.at(
@@ -41,7 +41,7 @@ def _some_tree(source: AbstractCheckpoint) -> Iterator[Diagnostic]:
         )
 
 
-def own_record(source: AbstractCheckpoint) -> Iterator[Diagnostic]:
+def recorded_structure(source: AbstractCheckpoint) -> Iterator[Diagnostic]:
     """What a checkpoint's metadata says about its structure, against its tree; names the leaves that differ."""
     metadata = Metadata.from_json(source.metadata)
     if metadata is None or metadata.structure_hash in (None, source.structure_hash):
@@ -98,7 +98,7 @@ def _model(metadata: Metadata, rules: RuleSet) -> Iterator[Diagnostic]:
             )
 
 
-def _twice(source: AbstractCheckpoint, metadata: Metadata, rules: RuleSet) -> Iterator[Diagnostic]:
+def _already_applied(source: AbstractCheckpoint, metadata: Metadata, rules: RuleSet) -> Iterator[Diagnostic]:
     if rules.rules and already_applied(metadata, rules.digest):
         yield AlreadyApplied.at(
             f"{rules.path} was already applied to {source.path}: its metadata records the migration",

@@ -14,7 +14,7 @@ from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, Sharding, format_p
 
 
 @dataclass(frozen=True, slots=True)
-class _Choice:
+class _ShardingChoice:
     """The sharding chosen for a leaf, and the line that chose it."""
 
     sharding: Sharding
@@ -64,11 +64,11 @@ def _with(shardings: Mapping[KeyPath, Sharding], tree: AbstractTree) -> Abstract
 
 def _choose(
     path: KeyPath, leaf: AbstractLeaf, mesh: Mesh, partition: Partition | None, *, annotations: bool
-) -> _Choice:
+) -> _ShardingChoice:
     split = partition.find(path) if partition else None
     if split is not None:
-        return _Choice(Sharding(mesh, split.spec), split.span)
-    return _Choice(Sharding(mesh, leaf.sharding.spec if annotations and leaf.sharding else ()))
+        return _ShardingChoice(Sharding(mesh, split.spec), split.span)
+    return _ShardingChoice(Sharding(mesh, leaf.sharding.spec if annotations and leaf.sharding else ()))
 
 
 def _misfit(sharding: Sharding, leaf: AbstractLeaf) -> str | None:
@@ -109,7 +109,7 @@ def _merged(problems: Iterable[tuple[Span | None, KeyPath, str]]) -> Iterator[Di
     for span, path, reason in problems:
         groups[(span, reason)].append(path)
     for (span, reason), paths in groups.items():
-        yield InvalidSharding.at(_sentence(paths, reason), span=span, paths=map(format_path, paths), help=_cure(span))
+        yield InvalidSharding.at(_sentence(paths, reason), span=span, paths=map(format_path, paths), help=_advice(span))
 
 
 def _sentence(paths: Sequence[KeyPath], reason: str) -> str:
@@ -117,7 +117,7 @@ def _sentence(paths: Sequence[KeyPath], reason: str) -> str:
     return f"the sharding of `{format_path(paths[0])}`{more} does not fit: {reason}"
 
 
-def _cure(span: Span | None) -> str:
+def _advice(span: Span | None) -> str:
     if span is not None:
         return "change the spec, or the axes of `--mesh`"
     return "the model's own annotation says so; give other axes with `--mesh`, or a spec with `--partition`"

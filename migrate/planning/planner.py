@@ -10,16 +10,23 @@ from typing import Protocol
 
 from migrate.errors import Diagnostic
 from migrate.formats.reader import AbstractCheckpoint
-from migrate.planning.box_levels import landing, settle_levels
+from migrate.planning.box_levels import restore_levels, template_path
 from migrate.planning.claims import Claims, claim_leaves, dropped_extras
-from migrate.planning.coverage import Coverage, alike, cover, create_leaves, refuse_collisions, refuse_doubles
-from migrate.planning.derived_tree import outcome
+from migrate.planning.coverage import (
+    Coverage,
+    comparable_paths,
+    cover,
+    create_leaves,
+    refuse_collisions,
+    refuse_duplicates,
+)
+from migrate.planning.derived_tree import derive_tree
 from migrate.planning.gather import gather
 from migrate.planning.guards import guard
 from migrate.planning.model import Created, Dropped, Plan, Task
-from migrate.planning.moments import Followed, State, follow, source_slots
+from migrate.planning.moments import FollowResult, TransformState, follow, source_slots
 from migrate.planning.partition import assign_shardings
-from migrate.planning.proof import Side, prove
+from migrate.planning.proof import TreeWithSlots, prove
 from migrate.planning.relink import choose_modes
 from migrate.planning.streams import shared_keys
 from migrate.planning.unmatched import leftover
@@ -46,7 +53,7 @@ class TemplateLike(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Draft:
+class _RuleResults:
     """What the rules decided, before it is compared with the target."""
 
     tasks: tuple[Task, ...]
@@ -59,8 +66,8 @@ class _Draft:
     """Target leaves that a task would have filled that could not be made."""
     barred: frozenset[KeyPath]
     """Source leaves that do not keep their key path though the target has one like it."""
-    lost: tuple[State, ...]
-    fresh: tuple[State, ...]
+    lost: tuple[TransformState, ...]
+    fresh: tuple[TransformState, ...]
     """States of optimizers that only the source has, and only the target."""
 
 
@@ -84,16 +91,18 @@ def make_plan(
       link: whether arrays whose bytes do not change may be linked; if not, every array is streamed.
     """
     target = template.tree if template else None
-    draft = _by_rules(source.tree, rules, template, source.extras)
-    draft = replace(draft, tasks=settle_levels(draft.tasks, source.tree, target))
-    draft, unexpected = _rest(draft, source.tree, rules, target)
-    excused, fresh = draft.excused, draft.fresh
-    covered = cover(rules, source.tree, target, draft.tasks, draft.created, excused, fresh) if target else Coverage()
-    created = (*draft.created, *covered.created)
-    tree = target or outcome(source.tree, draft.tasks, created, boxes=rules.target.layout != "pure_dict")
+    results = _apply_rules(source.tree, rules, template, source.extras)
+    results = replace(results, tasks=restore_levels(results.tasks, source.tree, target))
+    results, unexpected = _add_unnamed(results, source.tree, rules, target)
+    excused, fresh = results.excused, results.fresh
+    covered = (
+        cover(rules, source.tree, target, results.tasks, results.created, excused, fresh) if target else Coverage()
+    )
+    created = (*results.created, *covered.created)
+    tree = target or derive_tree(source.tree, results.tasks, created, boxes=rules.target.layout != "pure_dict")
     tree, misplaced = assign_shardings(tree, mesh, partition, annotations=target is not None)
-    ordered = sorted(draft.tasks, key=lambda task: natural_key(task.targets[0]))
-    tasks = prove(ordered, _side(source.tree), _side(tree))
+    ordered = sorted(results.tasks, key=lambda task: natural_key(task.targets[0]))
+    tasks = prove(ordered, _with_slots(source.tree), _with_slots(tree))
     linked = link and not misplaced
     return Plan(
         source=source,
@@ -101,14 +110,14 @@ def make_plan(
         target=tree,
         template=template.spec if template else None,
         tasks=choose_modes(tasks, source.tree, tree, zarr3=source.zarr3) if linked else tasks,
-        dropped=tuple(sorted(draft.dropped, key=lambda drop: natural_key(drop.source))),
+        dropped=tuple(sorted(results.dropped, key=lambda drop: natural_key(drop.source))),
         created=created,
         diagnostics=(
             *guard(source, rules, target),
-            *draft.diagnostics,
-            *refuse_doubles(draft.tasks, draft.created),
+            *results.diagnostics,
+            *refuse_duplicates(results.tasks, results.created),
             *covered.diagnostics,
-            *(leftover(unexpected, source.tree, target, draft.lost, alike) if target else ()),
+            *(leftover(unexpected, source.tree, target, results.lost, comparable_paths) if target else ()),
             *shared_keys(tasks),
             *refuse_collisions(tree),
             *misplaced,
@@ -121,23 +130,25 @@ def make_plan(
     )
 
 
-def _side(tree: AbstractTree) -> Side:
-    return Side(tree, [slot.prefix for slots in source_slots(tree).values() for slot in slots])
+def _with_slots(tree: AbstractTree) -> TreeWithSlots:
+    return TreeWithSlots(tree, [slot.prefix for slots in source_slots(tree).values() for slot in slots])
 
 
-def _by_rules(source: AbstractTree, rules: RuleSet, template: TemplateLike | None, extras: Collection[str]) -> _Draft:
+def _apply_rules(
+    source: AbstractTree, rules: RuleSet, template: TemplateLike | None, extras: Collection[str]
+) -> _RuleResults:
     """What rules decide by name, and what follows from that for the moments."""
     target, transforms = (template.tree, template.transforms) if template else (None, None)
     claims = claim_leaves(rules.rules, source, extras)
     named = _carry_out(rules, claims, target)
     created, idle = create_leaves(rules, target)
-    followed = Followed()
+    followed = FollowResult()
     if rules.follow:
         followed = follow(rules, source, claims, named.tasks, created, target, transforms)
     explicit = {creation.target for creation in created}
     dropped = (*named.dropped, *followed.dropped)
     failed = {*named.failed, *followed.failed}
-    return _Draft(
+    return _RuleResults(
         tasks=(*named.tasks, *followed.tasks),
         dropped=dropped,
         created=(*created, *(c for c in followed.created if c.target not in explicit)),
@@ -151,7 +162,7 @@ def _by_rules(source: AbstractTree, rules: RuleSet, template: TemplateLike | Non
     )
 
 
-def _carry_out(rules: RuleSet, claims: Claims, target: AbstractTree | None) -> Followed:
+def _carry_out(rules: RuleSet, claims: Claims, target: AbstractTree | None) -> FollowResult:
     """Tasks and drops of the rules' own claims."""
     tasks: list[Task] = []
     dropped: list[Dropped] = []
@@ -168,7 +179,7 @@ def _carry_out(rules: RuleSet, claims: Claims, target: AbstractTree | None) -> F
             tasks += made.tasks
             failed += made.failed
             diagnostics += made.diagnostics
-    return Followed(tuple(tasks), tuple(dropped), failed=tuple(failed), diagnostics=tuple(diagnostics))
+    return FollowResult(tuple(tasks), tuple(dropped), failed=tuple(failed), diagnostics=tuple(diagnostics))
 
 
 def _moves(leaf: AbstractLeaf, rule: Move, target: AbstractTree | None) -> bool:
@@ -190,30 +201,30 @@ def _excused(
     return frozenset(path for path in leaves if any(p.match(path) is not None for p in patterns))
 
 
-def _rest(
-    draft: _Draft, source: AbstractTree, rules: RuleSet, target: AbstractTree | None
-) -> tuple[_Draft, tuple[KeyPath, ...]]:
+def _add_unnamed(
+    results: _RuleResults, source: AbstractTree, rules: RuleSet, target: AbstractTree | None
+) -> tuple[_RuleResults, tuple[KeyPath, ...]]:
     """Leaves that no rule names: they keep their key path, hold no data, are dropped as the rules say, or are
     unexpected.
     """
-    tasks, dropped, unexpected = list(draft.tasks), list(draft.dropped), []
-    written = {path for task in draft.tasks for path in task.targets} | {c.target for c in draft.created}
+    tasks, dropped, unexpected = list(results.tasks), list(results.dropped), []
+    written = {path for task in results.tasks for path in task.targets} | {c.target for c in results.created}
     for path, leaf in source.leaves.items():
-        if path in draft.settled:
+        if path in results.settled:
             continue
-        place = landing(path, leaf.box, target) if target else path
+        place = template_path(path, leaf.box, target) if target else path
         keeps = target is None or (
-            place in target.leaves and place not in written and _alike(leaf, target.leaves[place])
+            place in target.leaves and place not in written and _may_keep_path(leaf, target.leaves[place])
         )
-        if keeps and path not in draft.barred:
+        if keeps and path not in results.barred:
             tasks.append(Task((path,), (place,), (0,), (), (leaf.aval,), (leaf.aval,)))
         elif not leaf.has_data or rules.unmatched_source == "drop":
             dropped.append(Dropped(path, leaf))
         else:
             unexpected.append(path)
-    return replace(draft, tasks=tuple(tasks), dropped=tuple(dropped)), tuple(unexpected)
+    return replace(results, tasks=tuple(tasks), dropped=tuple(dropped)), tuple(unexpected)
 
 
-def _alike(ours: AbstractLeaf, theirs: AbstractLeaf) -> bool:
+def _may_keep_path(ours: AbstractLeaf, theirs: AbstractLeaf) -> bool:
     """A leaf with data keeps its path onto a leaf with data, one without onto one of its kind."""
     return ours.has_data == theirs.has_data and (ours.has_data or str(ours) == str(theirs))

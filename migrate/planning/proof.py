@@ -57,12 +57,14 @@ class Candidates:
     ) -> Candidates:
         """Candidates from the abstract arrays of all leaves of each side; None for a leaf that is no array."""
         loose = frozenset(_sizes(aval) for aval in cast if aval)
-        return cls(Counter(_look(a, loose) for a in sources), Counter(_look(a, loose) for a in targets), loose)
+        return cls(
+            Counter(_signature(a, loose) for a in sources), Counter(_signature(a, loose) for a in targets), loose
+        )
 
     def only_fit(self, sources: Iterable[AbstractArray | None], targets: Iterable[AbstractArray | None]) -> bool:
         """Whether nothing else fits than that these sources become these targets, each axis the one of its size."""
         return all(
-            found[_look(aval, self.cast)] == 1 and not is_symmetric(aval)
+            found[_signature(aval, self.cast)] == 1 and not is_symmetric(aval)
             for found, avals in ((self.sources, sources), (self.targets, targets))
             for aval in avals
         )
@@ -75,18 +77,18 @@ def is_symmetric(aval: AbstractArray | None) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class TreeWithSlots:
     """A whole tree, so that what is dropped or created counts, too, and the nodes in it that are slots of moments."""
 
     tree: AbstractTree
     slots: Collection[KeyPath] = ()
 
 
-def prove(tasks: Iterable[Task], source: Side, target: Side) -> tuple[Task, ...]:
+def prove(tasks: Iterable[Task], source: TreeWithSlots, target: TreeWithSlots) -> tuple[Task, ...]:
     """The tasks, which are all that there are, with `proved` filled in."""
     tasks = tuple(tasks)
-    judge = _Judge.of([task for task in tasks if not task.follows], source, target)
-    return _inherited([task if task.follows else replace(task, proved=judge(task)) for task in tasks], given={})
+    prover = _Prover.of([task for task in tasks if not task.follows], source, target)
+    return _inherited([task if task.follows else replace(task, proved=prover(task)) for task in tasks], given={})
 
 
 def after_probe(plan: Plan, seen: Collection[KeyPath]) -> Plan:
@@ -143,7 +145,7 @@ def _kept(task: Task) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Judge:
+class _Prover:
     """Proves one task after another; everything that has to be counted is counted before."""
 
     params: Candidates
@@ -154,7 +156,7 @@ class _Judge:
     """Source leaves in slots."""
 
     @classmethod
-    def of(cls, tasks: Sequence[Task], source: Side, target: Side) -> _Judge:
+    def of(cls, tasks: Sequence[Task], source: TreeWithSlots, target: TreeWithSlots) -> _Prover:
         kept = {task.sources[0] for task in tasks if _kept(task)}
         tied = {path for task in tasks for path in _repeated(task)}
         cast = [aval for task in tasks if _casts(task) for aval in (*task.in_avals, *task.out_avals)]
@@ -178,7 +180,7 @@ def _open_leaves(tree: AbstractTree, settled: Collection[KeyPath]) -> Mapping[Ke
     return {path: leaf.aval for path, leaf in tree.leaves.items() if leaf.has_data and path not in settled}
 
 
-def _moments(side: Side) -> frozenset[KeyPath]:
+def _moments(side: TreeWithSlots) -> frozenset[KeyPath]:
     depths = {len(slot) for slot in side.slots}
     slots = set(side.slots)
     return frozenset(path for path in side.tree.leaves if any(path[:depth] in slots for depth in depths))
@@ -221,7 +223,7 @@ def _sizes(aval: AbstractArray) -> Sizes:
     return tuple(sorted(wide(aval.shape)))
 
 
-def _look(aval: AbstractArray | None, cast: Collection[Sizes]) -> tuple[Sizes, str]:
+def _signature(aval: AbstractArray | None, cast: Collection[Sizes]) -> tuple[Sizes, str]:
     aval = aval or _STRING
     sizes = _sizes(aval)
     return sizes, "" if sizes in cast else aval.dtype

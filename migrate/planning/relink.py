@@ -32,8 +32,8 @@ def _mode(task: Task, source: AbstractTree, target: AbstractTree, driver: str) -
     found = {(s.driver, s.database) for path in task.sources if (s := source.leaves[path].storage)}
     if len(found) != 1 or chunk_moves(task, source, target) is None:
         return "stream"
-    ((lies_in, database),) = found
-    if lies_in != driver:
+    ((stored_by, database),) = found
+    if stored_by != driver:
         return "stream"
     return "relink" if database else "copy"
 
@@ -43,14 +43,14 @@ def chunk_moves(task: Task, source: AbstractTree, target: AbstractTree) -> tuple
 
     Typed keys are described without the dimension of their words, which is one chunk thick.
     """
-    arrays = _as_they_lie([source.leaves[path] for path in task.sources])
+    arrays = _stored_chunks([source.leaves[path] for path in task.sources])
     for step in task.steps:
         arrays = _moved(step, arrays) if arrays is not None else None
     if arrays is None:
         return None
     made = tuple(arrays[index] for index in task.outputs)
     wanted = [target.leaves[path] for path in task.targets if path in target.leaves]
-    fits = len(wanted) == len(made) and all(map(_suits, wanted, made))
+    fits = len(wanted) == len(made) and all(map(_accepts, wanted, made))
     return made if fits else None
 
 
@@ -64,7 +64,7 @@ def _moved(step: Step, arrays: Sequence[Chunked]) -> list[Chunked] | None:
     return results
 
 
-def _as_they_lie(leaves: Sequence[AbstractLeaf]) -> list[Chunked] | None:
+def _stored_chunks(leaves: Sequence[AbstractLeaf]) -> list[Chunked] | None:
     encodings = {leaf.storage.encoding if leaf.storage and leaf.kind == "array" else None for leaf in leaves}
     if None in encodings or len(encodings) > 1:
         return None
@@ -76,7 +76,7 @@ def _as_they_lie(leaves: Sequence[AbstractLeaf]) -> list[Chunked] | None:
     return found
 
 
-def _suits(leaf: AbstractLeaf, made: Chunked) -> bool:
+def _accepts(leaf: AbstractLeaf, made: Chunked) -> bool:
     """Whether the target takes these chunks: an array that is split over a mesh wants one chunk per shard."""
     if leaf.kind != "array" or leaf.aval is None or leaf.aval.shape != made.shape:
         return False

@@ -30,7 +30,9 @@ def in_stream(tree: AbstractTree, path: KeyPath) -> bool:
     return key_impl(beside.aval.dtype) is not None or beside.aval.dtype == "uint32"
 
 
-def cure(ours: AbstractArray | None, wanted: AbstractArray | None, origin: KeyPath, target: KeyPath) -> str | None:
+def key_conversion(
+    ours: AbstractArray | None, wanted: AbstractArray | None, origin: KeyPath, target: KeyPath
+) -> str | None:
     """How these words become that key, or the other way round, as a rule; None when neither is a key."""
     impl, other = (key_impl(aval.dtype) if aval else None for aval in (wanted, ours))
     if not ours or not wanted or (impl is None and other is None):
@@ -50,7 +52,7 @@ def _rule(origin: KeyPath, target: KeyPath, op: str) -> str:
     return f'`- {{from: "{format_path(origin)}", to: "{format_path(target)}", ops: [{item}]}}`'
 
 
-def start_anew(paths: Iterable[KeyPath], tree: AbstractTree) -> str:
+def create_rule(paths: Iterable[KeyPath], tree: AbstractTree) -> str:
     """The rule that starts these streams from a seed."""
     return f"- create: {{to: {patterns(paths, tree)}, init: {{rng: {{seed: 0}}}}}}"
 
@@ -79,6 +81,6 @@ def shared_keys(tasks: Iterable[Task]) -> Iterator[Diagnostic]:
             )
 
 
-def split_off(paths: Collection[KeyPath], tree: AbstractTree) -> tuple[list[KeyPath], list[KeyPath]]:
+def split_streams(paths: Collection[KeyPath], tree: AbstractTree) -> tuple[list[KeyPath], list[KeyPath]]:
     """Leaves of streams, and the others."""
     return [p for p in paths if in_stream(tree, p)], [p for p in paths if not in_stream(tree, p)]

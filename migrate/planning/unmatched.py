@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from migrate.codes import UnfilledTarget, UnusedSource
 from migrate.errors import Diagnostic, listed, nearest
 from migrate.planning import streams
-from migrate.planning.moments import State
+from migrate.planning.moments import TransformState
 from migrate.tree import AbstractTree, KeyPath, format_path, is_below
 
 
-def missing_leaves(paths: Sequence[KeyPath], template: AbstractTree, fresh: Sequence[State]) -> Iterator[Diagnostic]:
+def missing_leaves(
+    paths: Sequence[KeyPath], template: AbstractTree, fresh: Sequence[TransformState]
+) -> Iterator[Diagnostic]:
     """Findings about target leaves that nothing fills.
 
     Args:
@@ -32,12 +34,12 @@ def missing_leaves(paths: Sequence[KeyPath], template: AbstractTree, fresh: Sequ
             paths=map(format_path, group),
             help=f"`- create: {{to: {pattern}, init: template}}` starts it as the optimizer does",
         )
-    keys, rest = streams.split_off(rest, template)
+    keys, rest = streams.split_streams(rest, template)
     if keys:
         yield UnfilledTarget.at(
             f"{count(keys, 'leaf of an RNG stream is', 'leaves of RNG streams are')} never written: {names(keys)}",
             paths=map(format_path, keys),
-            help=f"no other leaf makes a stream; `{streams.start_anew(keys, template)}` starts it from a seed",
+            help=f"no other leaf makes a stream; `{streams.create_rule(keys, template)}` starts it from a seed",
         )
     if rest:
         yield UnfilledTarget.at(
@@ -51,8 +53,8 @@ def leftover(
     paths: Sequence[KeyPath],
     source: AbstractTree,
     template: AbstractTree,
-    lost: Sequence[State],
-    alike: Callable[[KeyPath, AbstractTree], list[str]],
+    lost: Sequence[TransformState],
+    comparable_paths: Callable[[KeyPath, AbstractTree], list[str]],
 ) -> Iterator[Diagnostic]:
     """Findings about source leaves that no rule names and the template does not have.
 
@@ -61,7 +63,7 @@ def leftover(
       source: the tree that they are in.
       template: the target's tree.
       lost: states of the source's optimizers that the target does not have.
-      alike: the key paths of a tree that are worth comparing with one.
+      comparable_paths: the key paths of a tree that are worth comparing with one.
     """
     rest = list(paths)
     for what, group, pattern in _states(rest, source, lost):
@@ -72,7 +74,7 @@ def leftover(
             paths=map(format_path, group),
             help=f"`- drop: {pattern}` leaves it behind",
         )
-    keys, rest = streams.split_off(rest, source)
+    keys, rest = streams.split_streams(rest, source)
     if keys:
         yield UnusedSource.at(
             f"{count(keys, 'leaf of an RNG stream is', 'leaves of RNG streams are')} neither used nor dropped: "
@@ -81,7 +83,7 @@ def leftover(
             help=f"move it to a stream of the target, or leave it behind: `- drop: {streams.patterns(keys, source)}`",
         )
     if rest:
-        hint = nearest(format_path(rest[0]), alike(rest[0], template))
+        hint = nearest(format_path(rest[0]), comparable_paths(rest[0], template))
         yield UnusedSource.at(
             f"{count(rest, 'source leaf is', 'source leaves are')} neither used nor dropped: {names(rest)}",
             paths=map(format_path, rest),
@@ -91,7 +93,7 @@ def leftover(
 
 
 def _states(
-    paths: Sequence[KeyPath], tree: AbstractTree, states: Sequence[State]
+    paths: Sequence[KeyPath], tree: AbstractTree, states: Sequence[TransformState]
 ) -> Iterator[tuple[str, list[KeyPath], str]]:
     """States with leaves among these: what a sentence calls them, the leaves, and patterns for just them.
 
@@ -114,12 +116,12 @@ def _without(paths: Sequence[KeyPath], group: Sequence[KeyPath]) -> list[KeyPath
     return [path for path in paths if path not in taken]
 
 
-def _all(optimizer: KeyPath, states: Sequence[State]) -> str:
+def _all(optimizer: KeyPath, states: Sequence[TransformState]) -> str:
     titles = dict.fromkeys(f"`{state.name}`" for state in states if state.optimizer == optimizer and state.name)
     return f"{', '.join(titles) or 'the state'} in `{format_path(optimizer)}`"
 
 
-def _patterns(whole: Sequence[KeyPath], state: State, tree: AbstractTree) -> str:
+def _patterns(whole: Sequence[KeyPath], state: TransformState, tree: AbstractTree) -> str:
     inside = {p for p in tree.leaves if is_below(p, state.prefix) and tree.leaves[p].has_data}
     if whole or (state.prefix and inside == {*state.paths}):
         return f'"{format_path((whole or [state.prefix])[0])}/**"'

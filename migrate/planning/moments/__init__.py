@@ -11,8 +11,8 @@ follow     all of it
 """
 
 from migrate.planning.moments.follow import follow
-from migrate.planning.moments.result import Followed
+from migrate.planning.moments.result import FollowResult
 from migrate.planning.moments.slots import source_slots
-from migrate.planning.moments.states import State
+from migrate.planning.moments.states import TransformState
 
-__all__ = ["Followed", "State", "follow", "source_slots"]
+__all__ = ["FollowResult", "TransformState", "follow", "source_slots"]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from migrate.ops.cast import Cast
 from migrate.planning.model import Created, Dropped, Task
 from migrate.planning.moments import adafactor_algebra as factored
-from migrate.planning.moments.result import Followed, together
+from migrate.planning.moments.result import FollowResult, combine
 from migrate.planning.moments.slot_move import SlotMove, refuse
 from migrate.rules.model import Init, Move
 from migrate.tree import AbstractArray, KeyPath
@@ -16,30 +16,30 @@ from migrate.tree import AbstractArray, KeyPath
 FIELDS = ("v_row", "v_col", "v")
 
 
-def move_factors(moves: Mapping[str, SlotMove]) -> Followed:
+def move_factors(moves: Mapping[str, SlotMove]) -> FollowResult:
     """What rules with ops do to rows, columns and placeholders; whole moments follow as those of other optimizers do.
 
     Args:
       moves: the slots `v_row`, `v_col` and `v`.
     """
-    setting = moves["v"].setting
+    context = moves["v"].context
     parts = [
         _of_task(moves, rule, task)
-        for rule in setting.rules.rules
+        for rule in context.rules.rules
         if isinstance(rule, Move) and not rule.reset_moments and any(not isinstance(op.op, Cast) for op in rule.ops)
-        for task in setting.tasks_of_rule.get(rule.span, ())
+        for task in context.tasks_of_rule.get(rule.span, ())
         if all(move.moment(source) is not None for move in moves.values() for source in task.sources)
     ]
-    return together(parts)
+    return combine(parts)
 
 
-def settled(part: Followed) -> frozenset[KeyPath]:
+def settled(part: FollowResult) -> frozenset[KeyPath]:
     """The moments that were decided about."""
     moved = (path for task in part.tasks for path in task.sources)
     return frozenset({*moved, *part.failed, *(drop.source for drop in part.dropped)})
 
 
-def _of_task(moves: Mapping[str, SlotMove], rule: Move, task: Task) -> Followed:
+def _of_task(moves: Mapping[str, SlotMove], rule: Move, task: Task) -> FollowResult:
     whole = [source for source in task.sources if not _is_factored(moves, source)]
     if len(whole) == len(task.sources):
         return _placeholders(moves, rule, task)
@@ -53,18 +53,18 @@ def _of_task(moves: Mapping[str, SlotMove], rule: Move, task: Task) -> Followed:
 
 
 def _avals(moves: Mapping[str, SlotMove], param: KeyPath) -> tuple[AbstractArray | None, ...]:
-    leaves = moves["v"].setting.source.leaves
+    leaves = moves["v"].context.source.leaves
     paths = [moves[name].moment(param) for name in FIELDS]
     return tuple(leaves[path].aval if path else None for path in paths)
 
 
 def _is_factored(moves: Mapping[str, SlotMove], param: KeyPath) -> bool:
     row, column, _ = _avals(moves, param)
-    aval = moves["v"].setting.source.leaves[param].aval
+    aval = moves["v"].context.source.leaves[param].aval
     return bool(aval and row and column and factored.is_factored(aval, row, column))
 
 
-def _means(moves: Mapping[str, SlotMove], task: Task, found: factored.Factors) -> Followed:
+def _means(moves: Mapping[str, SlotMove], task: Task, found: factored.Factors) -> FollowResult:
     row, column, _ = _avals(moves, task.sources[0])
     assert row is not None
     assert column is not None
@@ -75,12 +75,12 @@ def _means(moves: Mapping[str, SlotMove], task: Task, found: factored.Factors) -
         source, target = moves[name].moment(task.sources[0]), moves[end].place(task.targets[0])
         assert source is not None
         tasks.append(_labelled(moves[name], task, factored.transposed(source, target, aval, order)))
-    return together([Followed(tasks=tuple(tasks)), _unused(moves, ("v",), task)])
+    return combine([FollowResult(tasks=tuple(tasks)), _unused(moves, ("v",), task)])
 
 
-def _placeholders(moves: Mapping[str, SlotMove], rule: Move, task: Task) -> Followed:
+def _placeholders(moves: Mapping[str, SlotMove], rule: Move, task: Task) -> FollowResult:
     """Of params that are not factored rows and columns are not in use, before and after; `v` follows like any slot."""
-    template = moves["v"].setting.template
+    template = moves["v"].context.template
     for target in task.targets if template else ():
         leaf = template.leaves.get(moves["v_row"].place(target)) if template else None
         if leaf and leaf.aval and leaf.aval.shape != factored.PLACEHOLDER:
@@ -90,25 +90,25 @@ def _placeholders(moves: Mapping[str, SlotMove], rule: Move, task: Task) -> Foll
     return _unused(moves, ("v_row", "v_col"), task)
 
 
-def _unused(moves: Mapping[str, SlotMove], names: Sequence[str], task: Task) -> Followed:
+def _unused(moves: Mapping[str, SlotMove], names: Sequence[str], task: Task) -> FollowResult:
     """Placeholders: zeros that are left behind, and zeros that are made."""
     dropped, created = [], []
     for move in (moves[name] for name in names):
-        leaves = move.setting.source.leaves
+        leaves = move.context.source.leaves
         old = [path for source in task.sources if (path := move.moment(source)) is not None]
         dropped += [Dropped(path, leaves[path], assert_zero=True, rule=task.rule) for path in old]
-        tree = move.setting.template
+        tree = move.context.template
         for target in move.wanted(task.targets):
             leaf = tree.leaves[target] if tree else replace(leaves[old[0]], storage=None, sharding=None)
             created.append(Created(target, leaf, Init("zeros"), task.rule))
-    return Followed(dropped=tuple(dropped), created=tuple(created))
+    return FollowResult(dropped=tuple(dropped), created=tuple(created))
 
 
 def _labelled(move: SlotMove, param: Task, task: Task) -> Task:
     return replace(task, follows=param.sources[0], state=move.state, rule=param.rule)
 
 
-def _refused(moves: Mapping[str, SlotMove], rule: Move, task: Task, reason: str) -> Followed:
+def _refused(moves: Mapping[str, SlotMove], rule: Move, task: Task, reason: str) -> FollowResult:
     """The three fields are refused together: none of them means anything alone."""
     copies = (move.moment(source) for move in moves.values() for source in task.sources)
     failed = [path for path in copies if path is not None]

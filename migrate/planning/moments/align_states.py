@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from migrate.planning.moments.states import State
+from migrate.planning.moments.states import TransformState
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +20,18 @@ class Alignment:
 
     Attributes:
       pairs: those that belong together.
-      unclear: states of the source with the states of the target that each of them might be.
+      ambiguous: states of the source with the states of the target that each of them might be.
     """
 
-    pairs: tuple[tuple[State, State], ...] = ()
-    unclear: tuple[tuple[State, tuple[State, ...]], ...] = ()
+    pairs: tuple[tuple[TransformState, TransformState], ...] = ()
+    ambiguous: tuple[tuple[TransformState, tuple[TransformState, ...]], ...] = ()
 
 
-def align(sources: Sequence[State], targets: Sequence[State], known: Sequence[tuple[State, State]] = ()) -> Alignment:
+def align(
+    sources: Sequence[TransformState],
+    targets: Sequence[TransformState],
+    known: Sequence[tuple[TransformState, TransformState]] = (),
+) -> Alignment:
     """Pairs of states.
 
     Args:
@@ -41,18 +45,20 @@ def align(sources: Sequence[State], targets: Sequence[State], known: Sequence[tu
     rest, open_ = _left(sources, [s for s, _ in pairs]), _left(targets, [t for _, t in pairs])
     possible = _in_order(rest, open_)
     certain = [(s, ts[0]) for s, ts in possible if len(ts) == 1 and _wanted(possible, ts[0]) == 1]
-    unclear = [(s, tuple(ts)) for s, ts in possible if ts and (s, ts[0]) not in certain]
-    return Alignment((*pairs, *certain), tuple(unclear))
+    ambiguous = [(s, tuple(ts)) for s, ts in possible if ts and (s, ts[0]) not in certain]
+    return Alignment((*pairs, *certain), tuple(ambiguous))
 
 
-def _left(states: Sequence[State], taken: Sequence[State]) -> list[State]:
+def _left(states: Sequence[TransformState], taken: Sequence[TransformState]) -> list[TransformState]:
     return [state for state in states if state not in taken]
 
 
-def _unique(sources: Sequence[State], targets: Sequence[State], by_labels: bool) -> list[tuple[State, State]]:
+def _unique(
+    sources: Sequence[TransformState], targets: Sequence[TransformState], by_labels: bool
+) -> list[tuple[TransformState, TransformState]]:
     """Pairs whose kind, and whose labels if asked for, no other state has on either side."""
 
-    def key(state: State) -> object:
+    def key(state: TransformState) -> object:
         return (state.kind, state.labels) if by_labels else state.kind
 
     ours, theirs = Counter(map(key, sources)), Counter(map(key, targets))
@@ -60,11 +66,13 @@ def _unique(sources: Sequence[State], targets: Sequence[State], by_labels: bool)
     return [(s, single[key(s)]) for s in sources if ours[key(s)] == 1 and key(s) in single]
 
 
-def _wanted(possible: Sequence[tuple[State, Sequence[State]]], target: State) -> int:
+def _wanted(possible: Sequence[tuple[TransformState, Sequence[TransformState]]], target: TransformState) -> int:
     return sum(target in targets for _, targets in possible)
 
 
-def _in_order(sources: Sequence[State], targets: Sequence[State]) -> list[tuple[State, list[State]]]:
+def _in_order(
+    sources: Sequence[TransformState], targets: Sequence[TransformState]
+) -> list[tuple[TransformState, list[TransformState]]]:
     """For each state of the source its partners in all of the longest alignments that keep the order."""
     ahead = _lengths(sources, targets)
     behind = _lengths(sources[::-1], targets[::-1])
@@ -83,7 +91,7 @@ def _in_order(sources: Sequence[State], targets: Sequence[State]) -> list[tuple[
     ]
 
 
-def _lengths(sources: Sequence[State], targets: Sequence[State]) -> list[list[int]]:
+def _lengths(sources: Sequence[TransformState], targets: Sequence[TransformState]) -> list[list[int]]:
     """How many pairs the longest alignment of the first i with the first j states has."""
     table = [[0] * (len(targets) + 1) for _ in range(len(sources) + 1)]
     for i, source in enumerate(sources):

@@ -39,10 +39,10 @@ NAMES: Mapping[frozenset[str], str] = {
 }
 """Transforms by the fields of theirs that hold data."""
 
-INNER = frozenset({"inner_state", "inner_states", "inner_opt_state", "base_optimizer_state", "fast_state"})
+NESTED_STATES = frozenset({"inner_state", "inner_states", "inner_opt_state", "base_optimizer_state", "fast_state"})
 """Fields in which wrappers (`masked`, `multi_transform`, `inject_hyperparams`, `MultiSteps`) keep other states."""
 
-OWN = frozenset({"hyperparams", "hyperparams_states"})
+MAPPING_FIELDS = frozenset({"hyperparams", "hyperparams_states"})
 """Fields that are mappings and belong to the state that has them, with everything in them."""
 
 FACTORED = "scale_by_factored_rms"

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from migrate.errors import Diagnostic
 from migrate.planning.model import Created, Dropped, Task
-from migrate.planning.moments.states import State
+from migrate.planning.moments.states import TransformState
 from migrate.rules.model import Move
 from migrate.tree import KeyPath
 
 
 @dataclass(frozen=True, slots=True)
-class Followed:
+class FollowResult:
     """What following decided.
 
     Attributes:
@@ -37,14 +37,14 @@ class Followed:
     diagnostics: tuple[Diagnostic, ...] = ()
     barred: tuple[KeyPath, ...] = ()
     unbarred: tuple[KeyPath, ...] = ()
-    lost: tuple[State, ...] = ()
-    fresh: tuple[State, ...] = ()
+    lost: tuple[TransformState, ...] = ()
+    fresh: tuple[TransformState, ...] = ()
     cut: tuple[Move, ...] = ()
 
 
-def together(parts: Sequence[Followed]) -> Followed:
+def combine(parts: Sequence[FollowResult]) -> FollowResult:
     """All parts as one."""
-    return Followed(
+    return FollowResult(
         tasks=tuple(x for part in parts for x in part.tasks),
         dropped=tuple(x for part in parts for x in part.dropped),
         created=tuple(x for part in parts for x in part.created),

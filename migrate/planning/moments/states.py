@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from migrate.planning.moments.names import INNER, OWN, name_of
+from migrate.planning.moments.names import MAPPING_FIELDS, NESTED_STATES, name_of
 from migrate.planning.moments.slots import Slot
 from migrate.tree import AbstractTree, KeyPath, format_path, is_below, natural_key
 
@@ -19,7 +19,7 @@ OPT_STATE = "opt_state"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class State:
+class TransformState:
     """One transform's state; each is itself and equal to no other.
 
     Attributes:
@@ -27,19 +27,19 @@ class State:
       prefix: where this one lies.
       slots: its fields that mirror the params, by name.
       leaves: its other leaves with data, relative to `prefix`: counts, hyperparameters.
-      hollow: fields that mirror the params and hold nothing, since every param is masked out.
+      empty_fields: fields that mirror the params and hold nothing, since every param is masked out.
     """
 
     optimizer: KeyPath
     prefix: KeyPath
     slots: Mapping[str, Slot] = field(default_factory=dict)
     leaves: tuple[KeyPath, ...] = ()
-    hollow: frozenset[str] = frozenset()
+    empty_fields: frozenset[str] = frozenset()
 
     @property
     def fields(self) -> frozenset[str]:
         """Its fields, but for those that never hold data."""
-        return frozenset(self.slots) | {path[0] for path in self.leaves} | self.hollow
+        return frozenset(self.slots) | {path[0] for path in self.leaves} | self.empty_fields
 
     @property
     def name(self) -> str | None:
@@ -52,14 +52,14 @@ class State:
         return f"{f'`{self.name}`' if self.name else 'the state'} in `{format_path(self.place)}`"
 
     @property
-    def lone(self) -> bool:
+    def is_params_copy(self) -> bool:
         """Whether it is a copy of the params that no optimizer owns, such as a field `ema_params`."""
         return self.prefix == self.optimizer and not self.leaves and len(self.slots) == 1
 
     @property
     def place(self) -> KeyPath:
         """Where people find it: a lone copy is its own place."""
-        return next(iter(self.slots.values())).prefix if self.lone else self.prefix
+        return next(iter(self.slots.values())).prefix if self.is_params_copy else self.prefix
 
     @property
     def kind(self) -> frozenset[str]:
@@ -78,7 +78,7 @@ class State:
         return (*moments, *(self.prefix + path for path in self.leaves))
 
 
-def find_states(tree: AbstractTree, slots: Sequence[Slot]) -> tuple[State, ...]:
+def find_states(tree: AbstractTree, slots: Sequence[Slot]) -> tuple[TransformState, ...]:
     """The states that have these slots, and those beside them that have none, in natural order.
 
     Args:
@@ -87,13 +87,13 @@ def find_states(tree: AbstractTree, slots: Sequence[Slot]) -> tuple[State, ...]:
     """
     optimizers = _optimizers(tree, slots)
     lone = [s for s in slots if not any(is_below(s.prefix, node) for node in optimizers)]
-    states = [State(s.prefix[:-1], s.prefix[:-1], {s.prefix[-1]: s}) for s in lone]
+    states = [TransformState(s.prefix[:-1], s.prefix[:-1], {s.prefix[-1]: s}) for s in lone]
     for node in optimizers:
         states += _states_of(tree, node, [slot for slot in slots if is_below(slot.prefix, node)])
     return tuple(sorted(states, key=lambda state: natural_key(state.prefix)))
 
 
-def _states_of(tree: AbstractTree, optimizer: KeyPath, slots: Sequence[Slot]) -> list[State]:
+def _states_of(tree: AbstractTree, optimizer: KeyPath, slots: Sequence[Slot]) -> list[TransformState]:
     found: defaultdict[KeyPath, dict[str, Slot]] = defaultdict(dict)
     for slot in slots:
         found[slot.prefix[:-1]][slot.prefix[-1]] = slot
@@ -104,7 +104,7 @@ def _states_of(tree: AbstractTree, optimizer: KeyPath, slots: Sequence[Slot]) ->
         node = _owner(path, optimizer, holders)
         leaves[node].append(path[len(node) :])
     return [
-        State(optimizer, node, found.get(node, {}), tuple(leaves.get(node, ())), _hollow(tree, node))
+        TransformState(optimizer, node, found.get(node, {}), tuple(leaves.get(node, ())), _empty_fields(tree, node))
         for node in {*found, *leaves}
     ]
 
@@ -130,26 +130,26 @@ def _parent(path: KeyPath, optimizer: KeyPath) -> KeyPath:
     steps = range(start, len(path) - 1)
     chain = next((i for i in steps if not (_leads_on(path[i]) or path[i - 1] == "inner_states")), len(path) - 1)
     deep = chain < len(path) - 1 and chain > start
-    return path[:chain] if deep and path[chain] not in OWN else path[: _before_own(path, start)]
+    return path[:chain] if deep and path[chain] not in MAPPING_FIELDS else path[: _before_own(path, start)]
 
 
 def _before_own(path: KeyPath, start: int) -> int:
-    return next((index for index in range(start, len(path)) if path[index] in OWN), len(path) - 1)
+    return next((index for index in range(start, len(path)) if path[index] in MAPPING_FIELDS), len(path) - 1)
 
 
 def _leads_on(segment: str) -> bool:
     """Whether a segment leads to another state and is no field."""
-    return segment.isdecimal() or segment in INNER
+    return segment.isdecimal() or segment in NESTED_STATES
 
 
-def _hollow(tree: AbstractTree, node: KeyPath) -> frozenset[str]:
+def _empty_fields(tree: AbstractTree, node: KeyPath) -> frozenset[str]:
     """Fields below which there are leaves, and none with data; holes of a chain and inner states are no fields."""
     depth = len(node)
     inner = [
         (path[depth], leaf) for path, leaf in tree.leaves.items() if is_below(path, node) and len(path) > depth + 1
     ]
     full = {name for name, leaf in inner if leaf.has_data}
-    return frozenset(name for name, _ in inner if not (name in full or name in INNER or name.isdecimal()))
+    return frozenset(name for name, _ in inner if not (name in full or name in NESTED_STATES or name.isdecimal()))
 
 
 def _optimizers(tree: AbstractTree, slots: Iterable[Slot]) -> list[KeyPath]:
@@ -166,7 +166,7 @@ def _optimizers(tree: AbstractTree, slots: Iterable[Slot]) -> list[KeyPath]:
 
 def _stem(node: KeyPath) -> KeyPath:
     """The node without the indices and wrappers that lead into a chain."""
-    inside = next((i for i, part in enumerate(node) if i and (part.isdecimal() or part in INNER)), len(node))
+    inside = next((i for i, part in enumerate(node) if i and (part.isdecimal() or part in NESTED_STATES)), len(node))
     return node[:inside]
 
 
@@ -174,4 +174,4 @@ def _children(tree: AbstractTree, node: KeyPath) -> set[str]:
     depth = len(node)
     return {
         p[depth] for p, leaf in tree.leaves.items() if leaf.has_data and p[:depth] == node and len(p) > depth
-    } - INNER
+    } - NESTED_STATES

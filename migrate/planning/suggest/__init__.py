@@ -2,6 +2,6 @@
 
 `layout` says what each leaf is; `tokens` compares names; `scope` finds modules and sequences of like modules;
 `convert`, `fit` and `fusion` know how shapes become others; `align` decides what belongs to what, and `doubts` what it
-cannot know; `rows`, `indices` and `generalise` make few patterns of many pairs; `rest` settles what is no parameter;
+cannot know; `rows`, `indices` and `generalize` make few patterns of many pairs; `rest` settles what is no parameter;
 `text` writes the file; `suggest` runs them all.
 """

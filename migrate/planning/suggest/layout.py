@@ -12,9 +12,9 @@ from migrate.dtypes import key_impl
 from migrate.knowledge.naming import COLLECTIONS, PARAM_ROOTS, TRAINING_STATES, TRANSIENT_COLLECTIONS, training_state
 from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, KeyPath
 
-Role = Literal["model", "optimizer", "step", "rng", "aside"]
+Role = Literal["model", "optimizer", "step", "rng", "metrics"]
 
-_ASIDE = frozenset(name for state in TRAINING_STATES for name, part in state.others.items() if part == "metrics") | {
+_METRICS = frozenset(name for state in TRAINING_STATES for name, part in state.others.items() if part == "metrics") | {
     "metrics"
 }
 _RNG_NAMES = frozenset(name for state in TRAINING_STATES for name, part in state.others.items() if part == "rng")
@@ -23,7 +23,7 @@ _DEEPEST_ROOT = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Leaf:
+class ClassifiedLeaf:
     """A leaf with data and what it is.
 
     Attributes:
@@ -40,18 +40,18 @@ class Leaf:
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class Layout:
     """A checkpoint or a template: every leaf with data, and what the whole is called."""
 
-    leaves: tuple[Leaf, ...]
+    leaves: tuple[ClassifiedLeaf, ...]
     name: str
 
-    def of(self, *roles: Role) -> tuple[Leaf, ...]:
+    def of(self, *roles: Role) -> tuple[ClassifiedLeaf, ...]:
         """Leaves of these roles."""
         return tuple(leaf for leaf in self.leaves if leaf.role in roles)
 
 
-def lay_out(tree: AbstractTree, variables: Mapping[KeyPath, str] | None = None) -> Side:
+def lay_out(tree: AbstractTree, variables: Mapping[KeyPath, str] | None = None) -> Layout:
     """Tells what each leaf with data is.
 
     Args:
@@ -59,7 +59,7 @@ def lay_out(tree: AbstractTree, variables: Mapping[KeyPath, str] | None = None) 
       variables: the names of Variable types, which only templates know.
     """
     known = variables or {}
-    leaves: dict[tuple[Role, KeyPath], Leaf] = {}
+    leaves: dict[tuple[Role, KeyPath], ClassifiedLeaf] = {}
     for path, found in tree.leaves.items():
         if not found.has_data or found.aval is None:
             continue
@@ -68,11 +68,11 @@ def lay_out(tree: AbstractTree, variables: Mapping[KeyPath, str] | None = None) 
         kind = known.get(path) or (COLLECTIONS.get(collection) if collection else None)
         if (role, place) in leaves:  # two collections of one module have arrays of one name
             place = (*place[:-1], f"{place[-1]} of {collection}")
-        leaves[role, place] = Leaf(path, place, role, kind, found.aval)
-    return Side(tuple(leaves.values()), _name(tree))
+        leaves[role, place] = ClassifiedLeaf(path, place, role, kind, found.aval)
+    return Layout(tuple(leaves.values()), _name(tree))
 
 
-def is_transient(leaf: Leaf) -> bool:
+def is_transient(leaf: ClassifiedLeaf) -> bool:
     """Whether it belongs to one run of the model: a cache, or intermediate values."""
     return any(segment in TRANSIENT_COLLECTIONS for segment in leaf.path[:2])
 
@@ -84,8 +84,8 @@ def _role(path: KeyPath, leaf: AbstractLeaf, variable: str | None) -> Role:
         return "step"
     if variable is not None:
         return "optimizer" if variable.startswith("Opt") else "model"
-    if any(segment in _ASIDE for segment in path[:2]):
-        return "aside"
+    if any(segment in _METRICS for segment in path[:2]):
+        return "metrics"
     return "optimizer" if _is_optimizer(path) else "model"
 
 

@@ -12,12 +12,18 @@ from migrate.planning.model import Plan, Task
 from migrate.planning.planner import TemplateLike, make_plan
 from migrate.planning.suggest.align import Aligner
 from migrate.planning.suggest.doubts import doubt_beside_unplaced
-from migrate.planning.suggest.generalise import Generaliser
-from migrate.planning.suggest.layout import Leaf, Side, lay_out
-from migrate.planning.suggest.leftovers import Rest, Settled, cast_ops, losses, settle
-from migrate.planning.suggest.rows import Row, make_rows
+from migrate.planning.suggest.generalize import Generalizer
+from migrate.planning.suggest.layout import ClassifiedLeaf, Layout, lay_out
+from migrate.planning.suggest.leftovers import (
+    LeftoverDecisions,
+    LeftoverRule,
+    cast_ops,
+    settle_leftovers,
+    unsupported_arrays,
+)
+from migrate.planning.suggest.rule_drafts import RuleDraft, draft_rules
 from migrate.planning.suggest.text import rule_file
-from migrate.planning.suggest.values import Doubt, End, Item, Pair
+from migrate.planning.suggest.values import Doubt, Endpoint, Match, ModelArray
 from migrate.rules.loader import parse_rules
 from migrate.tree import KeyPath
 
@@ -69,11 +75,11 @@ def suggest(source: AbstractCheckpoint, template: KnownTemplate, target: Mapping
       target: more fields of `target:`, such as `args`.
     """
     mine, theirs = lay_out(source.tree), lay_out(template.tree, template.variables)
-    rows = _model_rows(mine, theirs)
+    drafts = _model_drafts(mine, theirs)
     data = [path for path, leaf in source.tree.leaves.items() if leaf.has_data]
     fields = {"template": template.spec, **(target or {})}
 
-    def written(rules: Sequence[Row], rest: Rest, head: Sequence[str] = ()) -> str:
+    def written(rules: Sequence[RuleDraft], rest: LeftoverDecisions, head: Sequence[str] = ()) -> str:
         return rule_file(
             head=head,
             target=fields,
@@ -82,16 +88,16 @@ def suggest(source: AbstractCheckpoint, template: KnownTemplate, target: Mapping
             unplaced=(rest.sources, rest.targets),
             source=source.tree,
             template=template.tree,
-            draft=not head,
+            comments=bool(head),
         )
 
     def planned(text: str) -> Plan:
         return make_plan(source, parse_rules(text, UNWRITTEN), template)
 
-    generaliser = Generaliser(data)
-    first = planned(written(generaliser.rules(rows), Rest((), (), (), ())))
-    rest = settle(mine, theirs, first.unexpected, first.missing)
-    rules = _verified([*rows, *rest.rows], generaliser, lambda rules: planned(written(rules, rest)))
+    generalizer = Generalizer(data)
+    first = planned(written(generalizer.rules(drafts), LeftoverDecisions((), (), (), ())))
+    rest = settle_leftovers(mine, theirs, first.unexpected, first.missing)
+    rules = _verified([*drafts, *rest.drafts], generalizer, lambda rules: planned(written(rules, rest)))
     doubts = _doubts_of(rules)
     count = len(rules) + sum(len(one.patterns) for one in rest.settled)
     head = _head(source, template, (mine, theirs), doubts, rest)
@@ -99,59 +105,61 @@ def suggest(source: AbstractCheckpoint, template: KnownTemplate, target: Mapping
     return Suggestion(text, planned(text), count, doubts, rest.sources, rest.targets, (mine.name, theirs.name))
 
 
-def _model_rows(mine: Side, theirs: Side) -> list[Row]:
+def _model_drafts(mine: Layout, theirs: Layout) -> list[RuleDraft]:
     """Rows of the model's arrays, and of random streams that lie where they lay."""
     scope = _scope(mine)
-    for path in losses(scope, _scope(theirs)):
+    for path in unsupported_arrays(scope, _scope(theirs)):
         del scope[path]
     solution = Aligner().solve(scope, _scope(theirs), top=True)
     sources, targets = _by_place(mine.of("model")), _by_place(theirs.of("model"))
-    pairs = [_cast(pair, sources, targets) for pair in doubt_beside_unplaced(solution.pairs, scope, _scope(theirs))]
+    matches = [
+        _cast(match, sources, targets) for match in doubt_beside_unplaced(solution.matches, scope, _scope(theirs))
+    ]
     streams, wanted = _by_place(mine.of("rng")), _by_place(theirs.of("rng"))
     kept = [
-        Pair((End(place),), (End(place),), (), "the same key path")
+        Match((Endpoint(place),), (Endpoint(place),), (), "the same key path")
         for place, leaf in streams.items()
         if place in wanted and wanted[place].aval == leaf.aval
     ]
     return [
-        *make_rows(pairs, _paths(sources), _paths(targets)),
-        *make_rows(kept, _paths(streams), _paths(wanted)),
+        *draft_rules(matches, _paths(sources), _paths(targets)),
+        *draft_rules(kept, _paths(streams), _paths(wanted)),
     ]
 
 
-def _scope(side: Side) -> dict[KeyPath, Item]:
-    return {leaf.place: Item(leaf.aval.shape, leaf.kind) for leaf in side.of("model")}
+def _scope(side: Layout) -> dict[KeyPath, ModelArray]:
+    return {leaf.place: ModelArray(leaf.aval.shape, leaf.kind) for leaf in side.of("model")}
 
 
-def _by_place(leaves: Sequence[Leaf]) -> dict[KeyPath, Leaf]:
+def _by_place(leaves: Sequence[ClassifiedLeaf]) -> dict[KeyPath, ClassifiedLeaf]:
     return {leaf.place: leaf for leaf in leaves}
 
 
-def _paths(leaves: Mapping[KeyPath, Leaf]) -> dict[KeyPath, KeyPath]:
+def _paths(leaves: Mapping[KeyPath, ClassifiedLeaf]) -> dict[KeyPath, KeyPath]:
     return {place: leaf.path for place, leaf in leaves.items()}
 
 
-def _cast(pair: Pair, sources: Mapping[KeyPath, Leaf], targets: Mapping[KeyPath, Leaf]) -> Pair:
-    """The pair with a cast where dtypes differ."""
-    ops = cast_ops(sources[pair.sources[0].path].aval, targets[pair.targets[0].path].aval)
+def _cast(match: Match, sources: Mapping[KeyPath, ClassifiedLeaf], targets: Mapping[KeyPath, ClassifiedLeaf]) -> Match:
+    """The match with a cast where dtypes differ."""
+    ops = cast_ops(sources[match.sources[0].path].aval, targets[match.targets[0].path].aval)
     if not ops:
-        return pair
+        return match
     reason = "another dtype: refused where a value would change, unless `cast:` says `lossy: true`"
-    return replace(pair, ops=(*pair.ops, *ops), reason=", ".join(filter(None, (pair.reason, reason))))
+    return replace(match, ops=(*match.ops, *ops), reason=", ".join(filter(None, (match.reason, reason))))
 
 
-def _verified(rows: Sequence[Row], generaliser: Generaliser, planned: Any) -> list[Row]:
+def _verified(drafts: Sequence[RuleDraft], generalizer: Generalizer, planned: Any) -> list[RuleDraft]:
     """The fewest rules of which the planner makes just the tasks that were meant."""
-    wanted = {path: row for row in rows for path in row.fills}
-    for rules in (generaliser.rules(rows), [row for row in rows if not row.keeps]):
+    wanted = {path: draft for draft in drafts for path in draft.fills}
+    for rules in (generalizer.rules(drafts), [draft for draft in drafts if not draft.keeps]):
         plan: Plan = planned(rules)
         made = {path: frozenset(task.sources) for task in plan.tasks if not task.follows for path in task.targets}
-        if all(path in made and made[path] <= row.claims for path, row in wanted.items()):
+        if all(path in made and made[path] <= draft.claims for path, draft in wanted.items()):
             return list(rules)
     return list(rules)
 
 
-def _doubts_of(rules: Sequence[Row]) -> dict[KeyPath, tuple[Doubt, ...]]:
+def _doubts_of(rules: Sequence[RuleDraft]) -> dict[KeyPath, tuple[Doubt, ...]]:
     found: defaultdict[KeyPath, list[Doubt]] = defaultdict(list)
     for rule in rules:
         for path, doubt in rule.doubts:
@@ -163,9 +171,9 @@ def _doubts_of(rules: Sequence[Row]) -> dict[KeyPath, tuple[Doubt, ...]]:
 def _head(
     source: AbstractCheckpoint,
     template: KnownTemplate,
-    sides: tuple[Side, Side],
+    sides: tuple[Layout, Layout],
     doubts: Mapping[KeyPath, tuple[Doubt, ...]],
-    rest: Rest,
+    rest: LeftoverDecisions,
 ) -> list[str]:
     """What a reader has to know first."""
     mine, theirs = sides
@@ -183,4 +191,4 @@ def _head(
     return lines
 
 
-__all__ = ["Settled", "Suggestion", "suggest"]
+__all__ = ["LeftoverRule", "Suggestion", "suggest"]

@@ -14,23 +14,23 @@ OpText = str
 """An op as it stands between the braces of a rule's `ops:`, such as `squeeze: {axis: 0}`."""
 
 
-class Item(NamedTuple):
+class ModelArray(NamedTuple):
     """An array inside a scope: its shape and, where it is known, the kind of Variable that it is."""
 
     shape: Shape
     kind: str | None = None
 
-    def without(self, axis: int) -> Item:
+    def without(self, axis: int) -> ModelArray:
         """One part of a stacked array."""
-        return Item((*self.shape[:axis], *self.shape[axis + 1 :]), self.kind)
+        return ModelArray((*self.shape[:axis], *self.shape[axis + 1 :]), self.kind)
 
 
-Scope = Mapping[KeyPath, Item]
+Scope = Mapping[KeyPath, ModelArray]
 """Arrays by their key paths below some module."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pick:
+class StackedPart:
     """One of `count` parts along an axis of a stacked array."""
 
     axis: int
@@ -39,19 +39,19 @@ class Pick:
 
 
 @dataclass(frozen=True, slots=True)
-class End:
-    """An array, or a part of a stacked one, at one end of a pair."""
+class Endpoint:
+    """An array, or a part of a stacked one, at one end of a match."""
 
     path: KeyPath
-    pick: Pick | None = None
+    part: StackedPart | None = None
 
-    def below(self, node: KeyPath) -> End:
+    def below(self, node: KeyPath) -> Endpoint:
         """The same, seen from further up."""
-        return End(node + self.path, self.pick)
+        return Endpoint(node + self.path, self.part)
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class Alternative:
     """Another way from the same sources to the same targets.
 
     Attributes:
@@ -69,19 +69,19 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """Why a pair is not proved, and what else it could be.
+    """Why a match is not proved, and what else it could be.
 
     Attributes:
       why: a sentence without its full stop.
       agree: whether the names of both sides are the same, so that only the shapes leave it open.
       others: target leaves that could be meant instead.
-      ways: other ways to the same target that would fit.
+      alternatives: other ways to the same target that would fit.
     """
 
     why: str
     agree: bool = False
     others: tuple[KeyPath, ...] = ()
-    ways: tuple[Way, ...] = ()
+    alternatives: tuple[Alternative, ...] = ()
 
     def below(self, node: KeyPath) -> Doubt:
         """The same, seen from further up."""
@@ -89,24 +89,24 @@ class Doubt:
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class Match:
     """Sources that become targets: one and one, several joined into one, or one cut into several.
 
     Attributes:
-      ops: what happens to the arrays, in the order of the rule; stacking and unstacking follow from the picks.
+      ops: what happens to the arrays, in the order of the rule; stacking and unstacking follow from the parts.
       reason: why, in words.
       doubts: what speaks against it.
     """
 
-    sources: tuple[End, ...]
-    targets: tuple[End, ...]
+    sources: tuple[Endpoint, ...]
+    targets: tuple[Endpoint, ...]
     ops: tuple[OpText, ...] = ()
     reason: str = ""
     doubts: tuple[Doubt, ...] = ()
 
-    def below(self, source: KeyPath, target: KeyPath) -> Pair:
+    def below(self, source: KeyPath, target: KeyPath) -> Match:
         """The same, seen from further up."""
-        return Pair(
+        return Match(
             tuple(end.below(source) for end in self.sources),
             tuple(end.below(target) for end in self.targets),
             self.ops,
@@ -114,21 +114,21 @@ class Pair:
             tuple(doubt.below(target) for doubt in self.doubts),
         )
 
-    def doubting(self, *doubts: Doubt) -> Pair:
+    def doubting(self, *doubts: Doubt) -> Match:
         """The same with more doubts."""
         return replace(self, doubts=(*self.doubts, *doubts))
 
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """How the arrays of two scopes belong together; what is in no pair found no place."""
+    """How the arrays of two scopes belong together; what is in no match found no place."""
 
-    pairs: tuple[Pair, ...]
+    matches: tuple[Match, ...]
 
     def sources(self) -> set[KeyPath]:
         """Arrays of the source that have a place."""
-        return {end.path for pair in self.pairs for end in pair.sources}
+        return {end.path for match in self.matches for end in match.sources}
 
     def targets(self) -> set[KeyPath]:
         """Arrays of the target that have a source."""
-        return {end.path for pair in self.pairs for end in pair.targets}
+        return {end.path for match in self.matches for end in match.targets}

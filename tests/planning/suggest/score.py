@@ -142,7 +142,7 @@ def _has_right_alternative(
 
 def _other_ways(task: Task, doubts: tuple[Doubt, ...], checkpoint: migrate.Checkpoint, path: KeyPath) -> Iterator[Any]:
     """What the leaf would be, were a doubt's ops in the place of the suggested ones."""
-    for way in (way for doubt in doubts for way in doubt.ways if way.ops):
+    for way in (way for doubt in doubts for way in doubt.alternatives if way.ops):
         sources = [format_path(source) for source in task.sources]
         rule = {"from": sources, "to": format_path(path), "ops": [yaml.safe_load(f"{{{op}}}") for op in way.ops]}
         text = json.dumps({"migrate": 1, "rules": [rule], "unmatched": {"source": "drop"}})

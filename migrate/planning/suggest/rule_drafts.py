@@ -1,6 +1,6 @@
-"""Pairs become rows: one for each task that a rule will make, with real key paths as text of patterns.
+"""Pairs become drafts: one for each task that a rule will make, with real key paths as text of patterns.
 
-A stacked array is one row, whatever the number of its parts: the index that is stacked over is already a capture here.
+A stacked array is one draft, whatever the number of its parts: the index that is stacked over is already a capture here.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from migrate.planning.suggest.tokens import split_number
-from migrate.planning.suggest.values import Doubt, End, OpText, Pair, Way
+from migrate.planning.suggest.values import Alternative, Doubt, Endpoint, Match, OpText
 from migrate.tree import KeyPath, format_path
 
 Segments = tuple[str, ...]
@@ -24,11 +24,11 @@ OVER = "i"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class RuleDraft:
     """Sources that one rule moves to targets.
 
     Attributes:
-      sources, targets: patterns; before they are generalised, of one key path each, but for a stacked index.
+      sources, targets: patterns; before they are generalized, of one key path each, but for a stacked index.
       ops: the whole list of the rule.
       claims: the source leaves that it takes.
       fills: the target leaves that it writes.
@@ -49,17 +49,19 @@ class Row:
         """Whether nothing changes, so that no rule is needed."""
         return self.sources == self.targets and not self.ops
 
-    def merged(self, others: Iterable[Row], sources: tuple[Segments, ...], targets: tuple[Segments, ...]) -> Row:
-        """One row for this and the others, under new patterns."""
-        rows = (self, *others)
-        return Row(
+    def merged(
+        self, others: Iterable[RuleDraft], sources: tuple[Segments, ...], targets: tuple[Segments, ...]
+    ) -> RuleDraft:
+        """One draft for this and the others, under new patterns."""
+        drafts = (self, *others)
+        return RuleDraft(
             sources,
             targets,
             self.ops,
-            frozenset().union(*(row.claims for row in rows)),
-            frozenset().union(*(row.fills for row in rows)),
-            tuple(dict.fromkeys(reason for row in rows for reason in row.reasons)),
-            tuple(doubt for row in rows for doubt in row.doubts),
+            frozenset().union(*(draft.claims for draft in drafts)),
+            frozenset().union(*(draft.fills for draft in drafts)),
+            tuple(dict.fromkeys(reason for draft in drafts for reason in draft.reasons)),
+            tuple(doubt for draft in drafts for doubt in draft.doubts),
         )
 
 
@@ -73,87 +75,92 @@ def pattern(segments: Segments) -> str:
     return "/".join(segments) or "."
 
 
-def make_rows(
-    pairs: Sequence[Pair], sources: Mapping[KeyPath, KeyPath], targets: Mapping[KeyPath, KeyPath]
-) -> tuple[Row, ...]:
-    """The rows of all pairs; parts of a stacked array that are not all there make none.
+def draft_rules(
+    matches: Sequence[Match], sources: Mapping[KeyPath, KeyPath], targets: Mapping[KeyPath, KeyPath]
+) -> tuple[RuleDraft, ...]:
+    """The drafts of all matches; parts of a stacked array that are not all there make none.
 
     Args:
-      pairs: by place in the model.
+      matches: by place in the model.
       sources: real key paths of the checkpoint by place.
       targets: real key paths of the template by place.
     """
-    rows: list[Row] = []
-    stacks: defaultdict[tuple[object, ...], list[Pair]] = defaultdict(list)
-    for pair in pairs:
-        picked = [end for end in (*pair.sources, *pair.targets) if end.pick]
+    drafts: list[RuleDraft] = []
+    stacks: defaultdict[tuple[object, ...], list[Match]] = defaultdict(list)
+    for match in matches:
+        picked = [end for end in (*match.sources, *match.targets) if end.part]
         if not picked:
-            rows.append(_plain(pair, sources, targets))
+            drafts.append(_plain(match, sources, targets))
         else:
-            whole = tuple(end.path for end in (pair.sources if pair.sources[0].pick else pair.targets))
-            stacks[bool(pair.sources[0].pick), whole, pair.ops].append(pair)
+            whole = tuple(end.path for end in (match.sources if match.sources[0].part else match.targets))
+            stacks[bool(match.sources[0].part), whole, match.ops].append(match)
     for members in stacks.values():
-        row = _stacked(sorted(members, key=_index), sources, targets)
-        rows += [row] if row else []
-    return tuple(rows)
+        draft = _stacked(sorted(members, key=_index), sources, targets)
+        drafts += [draft] if draft else []
+    return tuple(drafts)
 
 
-def _plain(pair: Pair, sources: Mapping[KeyPath, KeyPath], targets: Mapping[KeyPath, KeyPath]) -> Row:
-    mine, theirs = _real(pair.sources, sources), _real(pair.targets, targets)
-    return Row(
+def _plain(match: Match, sources: Mapping[KeyPath, KeyPath], targets: Mapping[KeyPath, KeyPath]) -> RuleDraft:
+    mine, theirs = _real(match.sources, sources), _real(match.targets, targets)
+    return RuleDraft(
         tuple(map(text_of, mine)),
         tuple(map(text_of, theirs)),
-        pair.ops,
+        match.ops,
         frozenset(mine),
         frozenset(theirs),
-        (pair.reason,) if pair.reason else (),
-        _doubts([pair], sources, targets),
+        (match.reason,) if match.reason else (),
+        _doubts([match], sources, targets),
     )
 
 
-def _real(ends: Iterable[End], paths: Mapping[KeyPath, KeyPath]) -> tuple[KeyPath, ...]:
+def _real(ends: Iterable[Endpoint], paths: Mapping[KeyPath, KeyPath]) -> tuple[KeyPath, ...]:
     return tuple(paths[end.path] for end in ends)
 
 
 def _doubts(
-    pairs: Iterable[Pair], sources: Mapping[KeyPath, KeyPath], targets: Mapping[KeyPath, KeyPath]
+    matches: Iterable[Match], sources: Mapping[KeyPath, KeyPath], targets: Mapping[KeyPath, KeyPath]
 ) -> tuple[tuple[KeyPath, Doubt], ...]:
     return tuple(
         (
-            sources[pair.sources[0].path],
-            Doubt(doubt.why, doubt.agree, tuple(targets[path] for path in doubt.others if path in targets), doubt.ways),
+            sources[match.sources[0].path],
+            Doubt(
+                doubt.why,
+                doubt.agree,
+                tuple(targets[path] for path in doubt.others if path in targets),
+                doubt.alternatives,
+            ),
         )
-        for pair in pairs
-        for doubt in pair.doubts
+        for match in matches
+        for doubt in match.doubts
     )
 
 
-def _index(pair: Pair) -> int:
-    pick = pair.sources[0].pick or pair.targets[0].pick
-    return pick.index if pick else 0
+def _index(match: Match) -> int:
+    part = match.sources[0].part or match.targets[0].part
+    return part.index if part else 0
 
 
 def _stacked(
-    members: Sequence[Pair], sources: Mapping[KeyPath, KeyPath], targets: Mapping[KeyPath, KeyPath]
-) -> Row | None:
-    """The row of all parts of one stacked array (or of several that are joined)."""
+    members: Sequence[Match], sources: Mapping[KeyPath, KeyPath], targets: Mapping[KeyPath, KeyPath]
+) -> RuleDraft | None:
+    """The draft of all parts of one stacked array (or of several that are joined)."""
     first = members[0]
-    mine, theirs = first.sources[0].pick, first.targets[0].pick
-    pick = mine or theirs
-    if pick is None or [_index(pair) for pair in members] != list(range(pick.count)):
+    mine, theirs = first.sources[0].part, first.targets[0].part
+    part = mine or theirs
+    if part is None or [_index(match) for match in members] != list(range(part.count)):
         return None
-    left = _across([_real(pair.sources, sources) for pair in members], stacked=mine is not None, exact=False)
-    right = _across([_real(pair.targets, targets) for pair in members], stacked=theirs is not None, exact=True)
+    left = _across([_real(match.sources, sources) for match in members], stacked=mine is not None, exact=False)
+    right = _across([_real(match.targets, targets) for match in members], stacked=theirs is not None, exact=True)
     ops = _ops(first, first.ops, named=left[1] and right[1])
     if ops is None or (not (left[1] and right[1]) and len(first.sources) + len(first.targets) > 2):
         return None
     doubts = _doubts(members, sources, targets)
-    return Row(
+    return RuleDraft(
         left[0],
         right[0],
         ops,
-        frozenset(path for pair in members for path in _real(pair.sources, sources)),
-        frozenset(path for pair in members for path in _real(pair.targets, targets)),
+        frozenset(path for match in members for path in _real(match.sources, sources)),
+        frozenset(path for match in members for path in _real(match.targets, targets)),
         (first.reason,) if first.reason else (),
         tuple((path, _stacking(doubt, first, named=left[1] and right[1])) for path, doubt in doubts),
     )
@@ -188,14 +195,14 @@ def _with_index(column: Sequence[KeyPath], *, exact: bool) -> Segments | None:
     return (*segments[: varying[0]], f"{stem}{{{OVER}}}", *segments[varying[0] + 1 :])
 
 
-def _stacking(doubt: Doubt, pair: Pair, *, named: bool) -> Doubt:
+def _stacking(doubt: Doubt, match: Match, *, named: bool) -> Doubt:
     """The doubt about a part of a stacked array, with the ops that the whole needs."""
-    ways = (Way(way.words, (way.ops and _ops(pair, way.ops, named=named)) or ()) for way in doubt.ways)
-    return replace(doubt, ways=tuple(ways))
+    ways = (Alternative(way.words, (way.ops and _ops(match, way.ops, named=named)) or ()) for way in doubt.alternatives)
+    return replace(doubt, alternatives=tuple(ways))
 
 
-def _ops(pair: Pair, inner: tuple[OpText, ...], *, named: bool) -> tuple[OpText, ...] | None:
-    mine, theirs = pair.sources[0].pick, pair.targets[0].pick
+def _ops(match: Match, inner: tuple[OpText, ...], *, named: bool) -> tuple[OpText, ...] | None:
+    mine, theirs = match.sources[0].part, match.targets[0].part
     over = f", over: {OVER}" if named else ""
     if mine and theirs:
         return None if inner else (_SWAPPED,)
