@@ -1,8 +1,8 @@
-"""Where the template decides whether a level `value` is a box's or a parameter's name.
+"""Restores a level `value` of key paths that the template knows as a parameter's name.
 
-A module whose one parameter is called `value` looks on disk like a Variable or a box, and its key path loses the level
-(`migrate.formats.canonical`). The template knows: where it has no leaf at the path that a rule leads to, and has one a
-level below, the level was a name.
+On disk, a module whose only parameter is called `value` looks like a Variable or a box, so reading removes the level
+from its key path (`migrate.formats.canonical`). If the template has no leaf at a rule's target path but has one a level
+below, the level was a name.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from migrate.tree import AbstractTree, KeyPath
 
 
 def restore_levels(tasks: Iterable[Task], source: AbstractTree, target: AbstractTree | None) -> tuple[Task, ...]:
-    """The tasks, with the level restored in targets of which the template says so."""
+    """Returns the tasks, with the level restored in the targets where the template has it."""
     if target is None:
         return tuple(tasks)
     return tuple(_restore_level(task, source, target) for task in tasks)
 
 
 def template_path(path: KeyPath, level: str | None, target: AbstractTree) -> KeyPath:
-    """The template's leaf at a path, or one level below it if the level was taken off the source; else the path."""
+    """Returns the path itself or, where only that is in the template, the path with the level that reading removed."""
     if level is None or path in target.leaves:
         return path
     below = (*path, level)
@@ -30,7 +30,7 @@ def template_path(path: KeyPath, level: str | None, target: AbstractTree) -> Key
 
 
 def with_template_paths(source: AbstractTree, target: AbstractTree) -> AbstractTree:
-    """The source, with the level restored in key paths of which the target says so."""
+    """Returns the source, with the level restored in the key paths where the target has it."""
     places = {path: template_path(path, leaf.box, target) for path, leaf in source.leaves.items()}
     if all(path == place for path, place in places.items()):
         return source

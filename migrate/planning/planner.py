@@ -1,5 +1,6 @@
-"""From a rule set and two trees to a plan. Every problem is a finding of the plan; a user's mistake raises nothing
-here.
+"""Makes a plan from a rule set and two trees.
+
+Every problem becomes a diagnostic of the plan; user errors raise nothing.
 """
 
 from __future__ import annotations
@@ -37,38 +38,39 @@ from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, natural_key
 
 
 class TemplateLike(Protocol):
-    """What planning needs to know of a template."""
+    """The part of a template that planning needs."""
 
     @property
     def spec(self) -> str:
-        """How the user named it."""
+        """The template's name as the user gave it."""
 
     @property
     def tree(self) -> AbstractTree:
-        """What the target expects."""
+        """The tree that the target must have."""
 
     @property
     def transforms(self) -> frozenset[str] | None:
-        """Optax's names of the transforms of its optimizers; None where nothing tells them."""
+        """Optax's names of the transforms of its optimizers; None where they are unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class _RuleResults:
-    """What the rules decided, before it is compared with the target."""
+    """The decisions of the rules, before they are compared with the target."""
 
     tasks: tuple[Task, ...]
     dropped: tuple[Dropped, ...]
     created: tuple[Created, ...]
     diagnostics: tuple[Diagnostic, ...]
     settled: frozenset[KeyPath]
-    """Source leaves that a task or drop takes, or whose task could not be made."""
+    """Source leaves that a task or drop uses, and those of tasks that could not be made."""
     excused: frozenset[KeyPath]
-    """Target leaves that a task would have filled that could not be made."""
+    """Target leaves of tasks that could not be made."""
     barred: frozenset[KeyPath]
-    """Source leaves that do not keep their key path though the target has one like it."""
+    """Source leaves that do not keep their key path, although the target has the same path."""
     lost: tuple[TransformState, ...]
+    """Optimizer states that only the source has."""
     fresh: tuple[TransformState, ...]
-    """States of optimizers that only the source has, and only the target."""
+    """Optimizer states that only the target has."""
 
 
 def make_plan(
@@ -80,15 +82,15 @@ def make_plan(
     partition: Partition | None = None,
     link: bool = True,
 ) -> Plan:
-    """Decides what happens to every leaf.
+    """Returns the plan: a decision for every leaf.
 
     Args:
-      source: the checkpoint, abstract.
+      source: the abstract checkpoint.
       rules: the rule file.
-      template: the target; None when it is what the rules make of the source.
-      mesh: the target's mesh; without one the output adapts to whatever devices are there.
-      partition: which leaves are split over which axes of the mesh; by default the template's annotations say it.
-      link: whether arrays whose bytes do not change may be linked; if not, every array is streamed.
+      template: the target; None when the rules derive it from the source.
+      mesh: the target's mesh; default: the output adapts to the devices that are present.
+      partition: which leaves are split over which axes of the mesh; default: the template's annotations.
+      link: whether arrays whose bytes do not change may be linked; if False, every array is streamed.
     """
     target = template.tree if template else None
     results = _apply_rules(source.tree, rules, template, source.extras)
@@ -137,7 +139,7 @@ def _with_slots(tree: AbstractTree) -> TreeWithSlots:
 def _apply_rules(
     source: AbstractTree, rules: RuleSet, template: TemplateLike | None, extras: Collection[str]
 ) -> _RuleResults:
-    """What rules decide by name, and what follows from that for the moments."""
+    """Applies the rules to the leaves that they name, and then to the moments that follow."""
     target, transforms = (template.tree, template.transforms) if template else (None, None)
     claims = claim_leaves(rules.rules, source, extras)
     named = _carry_out(rules, claims, target)
@@ -163,7 +165,7 @@ def _apply_rules(
 
 
 def _carry_out(rules: RuleSet, claims: Claims, target: AbstractTree | None) -> FollowResult:
-    """Tasks and drops of the rules' own claims."""
+    """Returns the tasks and drops of the rules' own claims."""
     tasks: list[Task] = []
     dropped: list[Dropped] = []
     failed: list[KeyPath] = []
@@ -183,14 +185,14 @@ def _carry_out(rules: RuleSet, claims: Claims, target: AbstractTree | None) -> F
 
 
 def _moves(leaf: AbstractLeaf, rule: Move, target: AbstractTree | None) -> bool:
-    """Leaves without data move along with a rename; a template says for itself where it has such leaves."""
+    """Whether a rule moves this leaf: leaves without data move with a rename only if no template decides about them."""
     return leaf.has_data or (target is None and not rule.ops)
 
 
 def _excused(
     rules: RuleSet, claims: Claims, failed: Collection[KeyPath], target: AbstractTree | None
 ) -> frozenset[KeyPath]:
-    """Target leaves under the right-hand sides of rules that failed somewhere."""
+    """Returns the target leaves that match a target pattern of a rule that failed on some leaf."""
     broken = [
         rule
         for index, rule_claims in claims.by_rule.items()
@@ -204,8 +206,9 @@ def _excused(
 def _add_unnamed(
     results: _RuleResults, source: AbstractTree, rules: RuleSet, target: AbstractTree | None
 ) -> tuple[_RuleResults, tuple[KeyPath, ...]]:
-    """Leaves that no rule names: they keep their key path, hold no data, are dropped as the rules say, or are
-    unexpected.
+    """Adds the leaves that no rule names: each keeps its key path, is dropped, or is unexpected.
+
+    Leaves without data are dropped where they cannot keep their path; `unmatched: {source: drop}` drops the others.
     """
     tasks, dropped, unexpected = list(results.tasks), list(results.dropped), []
     written = {path for task in results.tasks for path in task.targets} | {c.target for c in results.created}
@@ -226,5 +229,5 @@ def _add_unnamed(
 
 
 def _may_keep_path(ours: AbstractLeaf, theirs: AbstractLeaf) -> bool:
-    """A leaf with data keeps its path onto a leaf with data, one without onto one of its kind."""
+    """Whether a leaf may keep its path: data maps to data, a leaf without data to one of its own kind."""
     return ours.has_data == theirs.has_data and (ours.has_data or str(ours) == str(theirs))

@@ -1,7 +1,7 @@
-"""Leaves that nothing accounts for, as findings: each with the rule that would account for it.
+"""Diagnostics for leaves that no rule or task covers, each with the rule that would cover them.
 
-What an optimizer keeps and what an RNG stream is made of come in groups, and a group is what people decide about: one
-finding names the transform or the streams, and the rule that creates or drops just them.
+The leaves of an optimizer's transform, or of RNG streams, form groups that the user decides about together: one
+diagnostic names the group and gives the rule that creates or drops exactly these leaves.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from migrate.tree import AbstractTree, KeyPath, format_path, is_below
 def missing_leaves(
     paths: Sequence[KeyPath], template: AbstractTree, fresh: Sequence[TransformState]
 ) -> Iterator[Diagnostic]:
-    """Findings about target leaves that nothing fills.
+    """Yields diagnostics about target leaves that nothing fills.
 
     Args:
-      paths: those leaves.
+      paths: the key paths of these leaves.
       template: the target's tree.
       fresh: states of its optimizers that the source does not have.
     """
@@ -39,7 +39,8 @@ def missing_leaves(
         yield UnfilledTarget.at(
             f"{count(keys, 'leaf of an RNG stream is', 'leaves of RNG streams are')} never written: {names(keys)}",
             paths=map(format_path, keys),
-            help=f"no other leaf makes a stream; `{streams.create_rule(keys, template)}` starts it from a seed",
+            help="an RNG stream cannot be derived from other leaves; "
+            f"`{streams.create_rule(keys, template)}` starts it from a seed",
         )
     if rest:
         yield UnfilledTarget.at(
@@ -56,14 +57,14 @@ def leftover(
     lost: Sequence[TransformState],
     comparable_paths: Callable[[KeyPath, AbstractTree], list[str]],
 ) -> Iterator[Diagnostic]:
-    """Findings about source leaves that no rule names and the template does not have.
+    """Yields diagnostics about source leaves that no rule names and the template does not have.
 
     Args:
-      paths: those leaves.
-      source: the tree that they are in.
+      paths: the key paths of these leaves.
+      source: the source's tree.
       template: the target's tree.
       lost: states of the source's optimizers that the target does not have.
-      comparable_paths: the key paths of a tree that are worth comparing with one.
+      comparable_paths: returns the key paths of a tree to compare with a given one.
     """
     rest = list(paths)
     for what, group, pattern in _states(rest, source, lost):
@@ -87,7 +88,7 @@ def leftover(
         yield UnusedSource.at(
             f"{count(rest, 'source leaf is', 'source leaves are')} neither used nor dropped: {names(rest)}",
             paths=map(format_path, rest),
-            help=(f"`{format_path(rest[0])}` is most like the template's `{hint}`; " if hint else "")
+            help=(f"`{format_path(rest[0])}` is most similar to the template's `{hint}`; " if hint else "")
             + "move it, or `drop:` it, or set `unmatched: {source: drop}`",
         )
 
@@ -95,9 +96,9 @@ def leftover(
 def _states(
     paths: Sequence[KeyPath], tree: AbstractTree, states: Sequence[TransformState]
 ) -> Iterator[tuple[str, list[KeyPath], str]]:
-    """States with leaves among these: what a sentence calls them, the leaves, and patterns for just them.
+    """Yields the states that own some of these leaves: a title, the leaves, and patterns for exactly these leaves.
 
-    An optimizer of which nothing is matched is one group.
+    An optimizer without any matched leaf is one group.
     """
     chosen, done = {*paths}, set[KeyPath]()
     for state in states:
@@ -131,10 +132,10 @@ def _patterns(whole: Sequence[KeyPath], state: TransformState, tree: AbstractTre
 
 
 def count(paths: Sequence[KeyPath], one: str, many: str) -> str:
-    """How many, with the verb: `1 target leaf is`, `3 target leaves are`."""
+    """Returns the number with its noun and verb: `1 target leaf is`, `3 target leaves are`."""
     return f"1 {one}" if len(paths) == 1 else f"{len(paths)} {many}"
 
 
 def names(paths: Sequence[KeyPath]) -> str:
-    """The first of them, and how many more."""
+    """Returns the first names and the number of the others."""
     return listed(list(map(format_path, paths)), 3)
