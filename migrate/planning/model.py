@@ -171,7 +171,7 @@ class Plan:
 
     @cached_property
     def digest(self) -> str:
-        """`sha256:` over all that decides the output: both structures, the rules, and all tasks, drops and creations."""
+        """`sha256:` over all that decides the output: both structures, the rules, all tasks, drops and creations."""
         canonical = json.dumps(self._decisions(), sort_keys=True, separators=(",", ":"))
         return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
 

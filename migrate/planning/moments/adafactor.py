@@ -1,4 +1,4 @@
-"""Adafactor's state follows its params: rows and columns go together, since a transpose may exchange them."""
+"""Adafactor's state follows its params: rows and columns move together, since a transpose may exchange them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FIELDS = ("v_row", "v_col", "v")
 
 
 def move_factors(moves: Mapping[str, SlotMove]) -> FollowResult:
-    """What rules with ops do to rows, columns and placeholders; whole moments follow as those of other optimizers do.
+    """Applies rules with ops to rows, columns and placeholders; whole moments follow as in other optimizers.
 
     Args:
       moves: the slots `v_row`, `v_col` and `v`.
@@ -34,7 +34,7 @@ def move_factors(moves: Mapping[str, SlotMove]) -> FollowResult:
 
 
 def settled(part: FollowResult) -> frozenset[KeyPath]:
-    """The moments that were decided about."""
+    """Returns the moments that are already decided."""
     moved = (path for task in part.tasks for path in task.sources)
     return frozenset({*moved, *part.failed, *(drop.source for drop in part.dropped)})
 
@@ -44,11 +44,13 @@ def _of_task(moves: Mapping[str, SlotMove], rule: Move, task: Task) -> FollowRes
     if len(whole) == len(task.sources):
         return _placeholders(moves, rule, task)
     if whole or len(task.targets) > 1 or len(task.sources) > 1:
-        return _refused(moves, rule, task, f"`{rule.ops[0].op.name}` has no exact answer for means of rows and columns")
+        return _refused(
+            moves, rule, task, f"`{rule.ops[0].op.name}` has no exact equivalent for means of rows and columns"
+        )
     param = task.in_avals[0]
     found = factored.factors(param, task.steps) if param else None
     if found is None:
-        return _refused(moves, rule, task, "means of rows and columns follow nothing but a transpose of their param")
+        return _refused(moves, rule, task, "means of rows and columns follow only a transpose of their param")
     return _means(moves, task, found)
 
 
@@ -79,19 +81,21 @@ def _means(moves: Mapping[str, SlotMove], task: Task, found: factored.Factors) -
 
 
 def _placeholders(moves: Mapping[str, SlotMove], rule: Move, task: Task) -> FollowResult:
-    """Of params that are not factored rows and columns are not in use, before and after; `v` follows like any slot."""
+    """Decides about params that are not factored: rows and columns stay unused; `v` follows like any slot."""
     template = moves["v"].context.template
     for target in task.targets if template else ():
         leaf = template.leaves.get(moves["v_row"].place(target)) if template else None
         if leaf and leaf.aval and leaf.aval.shape != factored.PLACEHOLDER:
-            return _refused(moves, rule, task, "the new shape is factored, and a moment has no exact rows and columns")
+            return _refused(
+                moves, rule, task, "the new shape is factored, but a whole moment does not determine rows and columns"
+            )
     if template is None and any(len(aval.shape) > 1 for aval in task.out_avals if aval):
         return _refused(moves, rule, task, "without a template it is not known whether the new shape is factored")
     return _unused(moves, ("v_row", "v_col"), task)
 
 
 def _unused(moves: Mapping[str, SlotMove], names: Sequence[str], task: Task) -> FollowResult:
-    """Placeholders: zeros that are left behind, and zeros that are made."""
+    """Drops the old placeholders, which must be zero, and creates the new ones with zeros."""
     dropped, created = [], []
     for move in (moves[name] for name in names):
         leaves = move.context.source.leaves
@@ -109,7 +113,7 @@ def _labelled(move: SlotMove, param: Task, task: Task) -> Task:
 
 
 def _refused(moves: Mapping[str, SlotMove], rule: Move, task: Task, reason: str) -> FollowResult:
-    """The three fields are refused together: none of them means anything alone."""
+    """Refuses the three fields together: none of them has a meaning alone."""
     copies = (move.moment(source) for move in moves.values() for source in task.sources)
     failed = [path for path in copies if path is not None]
     excused = [path for move in moves.values() for path in move.wanted(task.targets)]

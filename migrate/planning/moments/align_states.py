@@ -1,8 +1,9 @@
-"""Which state of the target continues which state of the source.
+"""Pairs the states of the source with those of the target.
 
-A chain that got another transform in front has every index shifted, and nothing else changed. So states are compared
-by what they are and not by where they are: first by the names on their way (the labels of `multi_transform`, the names
-of `named_chain`), then by their kind, then by their order. Where several answers are as good, none is taken.
+A chain with a new transform in front has all its indices shifted and is otherwise unchanged. States are therefore
+compared by their properties and not by their position: first by the names on their way (the labels of
+`multi_transform`, the names of `named_chain`), then by their kind, then by their order. Where several pairings are
+equally good, none is chosen.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from migrate.planning.moments.states import TransformState
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """States of the source and of the target, side by side.
+    """The pairing of the states of source and target.
 
     Attributes:
-      pairs: those that belong together.
-      ambiguous: states of the source with the states of the target that each of them might be.
+      pairs: states that correspond.
+      ambiguous: states of the source, each with the states of the target that could correspond.
     """
 
     pairs: tuple[tuple[TransformState, TransformState], ...] = ()
@@ -32,12 +33,12 @@ def align(
     targets: Sequence[TransformState],
     known: Sequence[tuple[TransformState, TransformState]] = (),
 ) -> Alignment:
-    """Pairs of states.
+    """Pairs the states of source and target.
 
     Args:
-      sources: in the order of their chain.
-      targets: in the order of theirs.
-      known: pairs that the rules themselves make.
+      sources: the source's states, in the order of their chain.
+      targets: the target's states, in the order of their chain.
+      known: pairs that the rules determine.
     """
     pairs = list(known)
     for by_labels in (True, False):
@@ -56,7 +57,7 @@ def _left(states: Sequence[TransformState], taken: Sequence[TransformState]) -> 
 def _unique(
     sources: Sequence[TransformState], targets: Sequence[TransformState], by_labels: bool
 ) -> list[tuple[TransformState, TransformState]]:
-    """Pairs whose kind, and whose labels if asked for, no other state has on either side."""
+    """Returns the pairs whose kind (and labels, with `by_labels`) no other state has on either side."""
 
     def key(state: TransformState) -> object:
         return (state.kind, state.labels) if by_labels else state.kind
@@ -73,7 +74,7 @@ def _wanted(possible: Sequence[tuple[TransformState, Sequence[TransformState]]],
 def _in_order(
     sources: Sequence[TransformState], targets: Sequence[TransformState]
 ) -> list[tuple[TransformState, list[TransformState]]]:
-    """For each state of the source its partners in all of the longest alignments that keep the order."""
+    """Returns for each state of the source its partners in all of the longest alignments that keep the order."""
     ahead = _lengths(sources, targets)
     behind = _lengths(sources[::-1], targets[::-1])
     best = ahead[len(sources)][len(targets)]
@@ -92,7 +93,7 @@ def _in_order(
 
 
 def _lengths(sources: Sequence[TransformState], targets: Sequence[TransformState]) -> list[list[int]]:
-    """How many pairs the longest alignment of the first i with the first j states has."""
+    """Returns a table: entry [i][j] counts the pairs in the longest alignment of the first i with the first j states."""
     table = [[0] * (len(targets) + 1) for _ in range(len(sources) + 1)]
     for i, source in enumerate(sources):
         for j, target in enumerate(targets):

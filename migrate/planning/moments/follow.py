@@ -1,8 +1,8 @@
-"""Moments follow their params: copies of the params' structure inside the optimizer state get the params' rules.
+"""Moments follow their params: subtrees of the optimizer's state that mirror the params get the params' rules.
 
-Moving elements around commutes with every elementwise optimizer, so a slot's leaf goes through the very ops of its
-param and ends in the slot of the target that continues this one. Counts and hyperparameters go with the state that
-they belong to. What has no exact answer is refused with the reason.
+Moving elements commutes with every elementwise optimizer, so a moment goes through the ops of its param and ends in the
+slot of the target that continues its own. Counts and hyperparameters move with their state. What has no exact
+equivalent is refused with the reason.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ def follow(
     Args:
       rules: the rule file.
       source: the source's tree.
-      claims: what the rules claimed by name; a leaf that is among them does not follow.
-      named: the tasks that those claims became.
+      claims: the rules' claims by name; claimed leaves do not follow.
+      named: the tasks of those claims.
       created: the leaves that rules create by name.
-      template: the target's tree, where there is one.
-      transforms: the names of the transforms of the template's optimizers; None where nothing tells them.
+      template: the target's tree, if there is a template.
+      transforms: the names of the transforms of the template's optimizers; None where they are unknown.
     """
     context = FollowContext(rules, claims, named, source, template, transforms)
     parts: list[FollowResult] = []
@@ -69,7 +69,7 @@ def _follow_root(
     template_slots: Sequence[Slot] | None,
     created: Collection[KeyPath],
 ) -> FollowResult:
-    """Everything that copies the params below one root; `template_slots` are the template's slots of them."""
+    """Moves all copies of the params below one root; `template_slots` are the template's slots of these params."""
     if context.template is None or template_slots is None:
         return _inside(context, root, states)
     wanted = find_states(context.template, template_slots)
@@ -90,7 +90,7 @@ def _follow_root(
 
 
 def _targets(context: FollowContext, root: KeyPath) -> list[KeyPath]:
-    """Where the params below a root go."""
+    """Returns the target key paths of the params below a root."""
     depth = len(root)
     moved = [path for task in context.named if task.sources[0][:depth] == root for path in task.targets]
     stay = [path for path in context.source.leaves if path[:depth] == root and path not in context.claims.claimed]
@@ -101,7 +101,7 @@ def _targets(context: FollowContext, root: KeyPath) -> list[KeyPath]:
 
 
 def _meant(context: FollowContext, root: KeyPath) -> Iterator[KeyPath]:
-    """Where params would go whose rule could not be carried out: all that its right-hand side matches."""
+    """Yields the intended targets of params whose rule failed: all leaves that its right-hand side matches."""
     made = {path for task in context.named for path in task.sources}
     for index, claims in context.claims.by_rule.items():
         rule = context.rules.rules[index]
@@ -113,7 +113,7 @@ def _meant(context: FollowContext, root: KeyPath) -> Iterator[KeyPath]:
 def _named_pairs(
     named: Iterable[Task], sources: Sequence[TransformState], targets: Sequence[TransformState]
 ) -> list[tuple[TransformState, TransformState]]:
-    """States of which a rule moves a leaf from one to the other: that decides for the rest of them."""
+    """Returns the pairs of states between which a rule moves a leaf: that decides about their other leaves."""
     ours = {path: state for state in sources for path in state.paths}
     theirs = {path: state for state in targets for path in state.paths}
     pairs: list[tuple[TransformState, TransformState]] = []
@@ -131,7 +131,7 @@ def _follow_state(
     states: Iterable[TransformState],
     taken: Collection[KeyPath],
 ) -> FollowResult:
-    """One transform's state: its slots by their params' rules, its own leaves by name."""
+    """Moves one transform's state: its slots by their params' rules, its own leaves by name."""
     beside = {state.name for state in states if state.optimizer == one.optimizer and state.name}
     transforms = frozenset() if one.is_params_copy else beside | (context.transforms or frozenset())
     moves = {
@@ -145,7 +145,7 @@ def _follow_state(
 
 
 def _placeless_slot(context: FollowContext, slot: Slot, other: TransformState) -> FollowResult:
-    """A slot that the same transform of the target has not, since it keeps moments of other params or of none."""
+    """Decides about a slot that the target's matched state does not have: it keeps moments of other params or of none."""
     dropped, failed = [], []
     drops = {index for index, rule in enumerate(context.rules.rules) if isinstance(rule, Drop)}
     left = {claim.path for index in drops for claim in context.claims.by_rule.get(index, ())}
@@ -179,7 +179,7 @@ def _without(move: SlotMove, decided: frozenset[KeyPath]) -> SlotMove:
 def _own_leaves(
     context: FollowContext, one: TransformState, other: TransformState, taken: Collection[KeyPath]
 ) -> FollowResult:
-    """Counts and hyperparameters keep their names within the state."""
+    """Moves counts and hyperparameters, which keep their names within the state."""
     tasks = []
     unlike = _unlike_params(context, one)
     for relative in [path for path in one.leaves if path not in unlike]:
@@ -195,7 +195,7 @@ def _own_leaves(
 
 
 def _unlike_params(context: FollowContext, state: TransformState) -> dict[KeyPath, KeyPath]:
-    """Leaves that belong to a param that ops change, but mirror it in no way that is known; with that param."""
+    """Returns leaves that belong to a param with ops but do not mirror it in a known way, each with that param."""
     changed = [i for i, rule in enumerate(context.rules.rules) if isinstance(rule, Move) and rule.ops]
     params = {claim.path for index in changed for claim in context.claims.by_rule.get(index, ())}
     ends = {path[depth:]: path for path in params for depth in range(len(path) - 1)}
@@ -211,8 +211,7 @@ def _unlike_params(context: FollowContext, state: TransformState) -> dict[KeyPat
 def _not_understood(one: TransformState, other: TransformState, leaves: Sequence[KeyPath]) -> FollowResult:
     paths = [one.prefix + leaf for leaf in leaves]
     diagnostic = MomentsCannotFollow.at(
-        f"`{format_path(paths[0])}` belongs to a param that goes through ops, and is neither its moment nor named so: "
-        "what that means for it is not known",
+        f"`{format_path(paths[0])}` belongs to a param that goes through ops, but does not mirror it in a known way",
         paths=map(format_path, paths),
         help=f'move it by a rule of its own, or leave it behind: `- drop: "{format_path(paths[0])}"`',
     )
@@ -221,7 +220,7 @@ def _not_understood(one: TransformState, other: TransformState, leaves: Sequence
 
 
 def _unmoved(one: TransformState, other: TransformState) -> list[KeyPath]:
-    """Moments that may keep their key path: the slot stays where it is."""
+    """Returns the moments that may keep their key path, since their slot stays in place."""
     stay = [name for name, slot in one.slots.items() if name in other.slots and other.slots[name].prefix == slot.prefix]
     return [one.slots[name].prefix + path for name in stay for path in one.slots[name].paths]
 
@@ -232,9 +231,9 @@ def _ambiguous(context: FollowContext, state: TransformState, candidates: Sequen
     places = ", ".join(f"`{format_path(candidate.place)}`" for candidate in candidates[:5])
     several = f"has several possible places in the target: {places}"
     diagnostic = MomentsCannotFollow.at(
-        f"{state.title} {several if len(candidates) > 1 else f'is not the only one that might go on in {places}'}",
+        f"{state.title} {several if len(candidates) > 1 else f'is not the only state that could continue in {places}'}",
         paths=map(format_path, state.paths),
-        help=f'name one leaf of it, and the rest follows: `- "{format_path(example)} -> '
+        help=f'move one of its leaves by a rule, and the others follow: `- "{format_path(example)} -> '
         f'{format_path(candidates[0].prefix + end)}"`',
     )
     left = tuple(path for path in state.paths if path not in context.claims.claimed)
@@ -248,16 +247,16 @@ def _may_look_at_tensors(rules: Sequence[Move]) -> tuple[Diagnostic, ...]:
         return ()
     return (
         PerTensorOptimizer.at(
-            "moments are cut anew together with their params, which is exact for elementwise optimizers only: lamb's "
-            "state looks like adam's, and lars's like momentum's",
+            "moments are recut together with their params, which is exact only for elementwise optimizers: the state "
+            "of lamb looks like that of adam, and that of lars like that of momentum",
             span=rules[0].span,
-            help="a template that returns the `nnx.Optimizer` tells which it is; `moments: follow` says that you know",
+            help="let the template return the `nnx.Optimizer`, which identifies it, or confirm with `moments: follow`",
         ),
     )
 
 
 def _inside(context: FollowContext, root: KeyPath, states: Sequence[TransformState]) -> FollowResult:
-    """Without a template: states stay where they are, and moments follow inside their slots."""
+    """Handles a target without a template: states stay in place, and moments follow inside their slots."""
     shared = common_prefix(_targets(context, root))
     slots = [(state, slot) for state in states for slot in state.slots.values()]
     if shared[: len(root)] == root or not shared:
@@ -275,9 +274,9 @@ def _inside(context: FollowContext, root: KeyPath, states: Sequence[TransformSta
 
 
 def _placeless(move: SlotMove) -> FollowResult:
-    """Moments whose params went to another root.
+    """Decides about moments whose params move to another root.
 
-    Those that a rule names, or whose params are dropped, need no place.
+    Moments that a rule names, or whose params are dropped, need no place.
     """
     dropped: list[Dropped] = []
     failed: list[KeyPath] = []
@@ -291,7 +290,7 @@ def _placeless(move: SlotMove) -> FollowResult:
     diagnostic = MomentsCannotFollow.at(
         f"without a template it is not clear where the moments in `{slot}` go",
         paths=map(format_path, failed),
-        help="give `--template module:callable`, or say `follow: off` and write rules for the slot, or leave it "
-        f'behind: `- drop: "{slot}/**"`',
+        help="give `--template M:F`, or set `follow: off` and write rules for the slot, or leave it behind: "
+        f'`- drop: "{slot}/**"`',
     )
     return FollowResult(dropped=tuple(dropped), failed=tuple(failed), diagnostics=(diagnostic,) if failed else ())

@@ -1,4 +1,4 @@
-"""One slot of the source and its counterpart in the target: every moment goes where its param goes."""
+"""Moves one slot of the source to its counterpart in the target: every moment goes where its param goes."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from migrate.planning.moments.slots import Slot
 from migrate.rules.model import Create, Drop, Init, Move, RuleSet
 from migrate.tree import AbstractTree, KeyPath, format_path
 
-RESET = "say `moments: reset` in this rule, or write rules for the slot"
+RESET = "add `moments: reset` to this rule, or write rules for the slot"
 
 
 @dataclass(frozen=True)
 class FollowContext:
-    """What every slot is decided by.
+    """The input of all decisions about moments.
 
     Attributes:
-      rules, claims: the rule file, and what it claims by name.
-      named: the tasks that those claims became; a moment does what the task of its param does.
-      source, template: the trees; no template where the target is what the rules make of the source.
-      transforms: the names of the transforms of the template's optimizers; None where nothing tells them.
+      rules, claims: the rule file, and its claims by name.
+      named: the tasks of those claims; a moment goes through the ops of its param's task.
+      source, template: the trees; no template where the rules derive the target from the source.
+      transforms: the names of the transforms of the template's optimizers; None where they are unknown.
     """
 
     rules: RuleSet
@@ -48,20 +48,20 @@ class FollowContext:
         return tasks
 
     def in_template(self, path: KeyPath) -> bool:
-        """Whether a leaf with data is wanted there; without a template everything is."""
+        """Whether the template has a leaf with data at this path; without a template it has every path."""
         return self.template is None or (path in self.template.leaves and self.template.leaves[path].has_data)
 
 
 @dataclass(frozen=True)
 class SlotMove:
-    """A slot on its way.
+    """A slot and its counterpart in the target.
 
     Attributes:
-      slot: where it is.
-      destination, root: where it goes, and where the params are there.
-      state: optax's name of the transform that it belongs to.
-      transforms: the names of all transforms that are known to belong to its optimizer.
-      elsewhere: moments of the slot that are decided about elsewhere.
+      slot: the slot in the source.
+      destination, root: the nodes of the counterpart and of its params in the target.
+      state: optax's name of the transform that the slot belongs to.
+      transforms: the names of all known transforms of its optimizer.
+      elsewhere: moments of the slot that are decided elsewhere.
     """
 
     context: FollowContext
@@ -73,29 +73,29 @@ class SlotMove:
     elsewhere: Collection[KeyPath] = ()
 
     def place(self, param: KeyPath) -> KeyPath:
-        """The target's moment of a param of the target."""
+        """Returns the target's moment of a param of the target."""
         return self.destination + param[len(self.root) :]
 
     def moment(self, param: KeyPath) -> KeyPath | None:
-        """The source's moment of a param, unless there is none or a rule names it."""
+        """Returns the source's moment of a param, or None if there is none or a rule names it."""
         path = self.slot.moment(param)
         return None if path in self.context.claims.claimed or path in self.elsewhere else path
 
     def wanted(self, targets: Iterable[KeyPath]) -> Iterator[KeyPath]:
-        """The moments of these params that the template has."""
+        """Yields those moments of these params that the template has."""
         for param in targets:
             if param[: len(self.root)] == self.root and self.context.in_template(self.place(param)):
                 yield self.place(param)
 
 
 def move_slot(move: SlotMove) -> FollowResult:
-    """What becomes of every moment of a slot, of params that rules name as of those that keep their key path."""
+    """Decides about every moment of a slot, whether a rule names its param or the param keeps its key path."""
     parts = [_by_rule(move, index, claims) for index, claims in claims_of(move).items()]
     return combine([*parts, kept(move), fresh(move)])
 
 
 def claims_of(move: SlotMove) -> dict[int, list[Claim]]:
-    """The params' claims, moved into the slot, by rule."""
+    """Returns the params' claims by rule, moved into the slot."""
     moved: defaultdict[int, list[Claim]] = defaultdict(list)
     for index, claims in move.context.claims.by_rule.items():
         for claim in claims:
@@ -106,7 +106,7 @@ def claims_of(move: SlotMove) -> dict[int, list[Claim]]:
 
 
 def _by_rule(move: SlotMove, index: int, claims: Sequence[Claim]) -> FollowResult:
-    """One rule's share of a slot: moved, dropped, started afresh or refused."""
+    """Applies one rule to a slot: its moments are moved, dropped, reset or refused."""
     rule = move.context.rules.rules[index]
     if isinstance(rule, Drop):
         return FollowResult(dropped=tuple(Dropped(c.path, c.leaf, rule=rule.span) for c in claims))
@@ -125,7 +125,7 @@ def _by_rule(move: SlotMove, index: int, claims: Sequence[Claim]) -> FollowResul
 
 
 def _gathered(move: SlotMove, rule: Move, claims: Sequence[Claim], unmade: tuple[KeyPath, ...]) -> FollowResult:
-    """The tasks of moments that are all there; `unmade` are those whose params have no task themselves."""
+    """Returns the tasks of moments that are all present; `unmade` are moments whose params have no task."""
     template = move.context.template
     parts = []
     for single in (False, True):
@@ -165,7 +165,7 @@ def refuse(
     reason: algebra.Refusal,
     place: KeyPath | None = None,
 ) -> FollowResult:
-    """Moments that cannot follow, with the reason; `place` is where they are said to be, by default the slot."""
+    """Refuses moments with the reason; `place` is the node that the message names (default: the slot)."""
     message, span = reason
     named = f" (optax's `{move.state}`)" if move.state else ""
     diagnostic = MomentsCannotFollow.at(
@@ -179,11 +179,11 @@ def refuse(
 
 
 def _whole(move: SlotMove, rule: Move, tasks: Sequence[Task]) -> tuple[list[Task], list[FollowResult]]:
-    """The tasks that the slot can do, and what becomes of those that it cannot, since some moments are not there."""
+    """Returns the tasks that the slot can carry out, and the results for those with absent or unplaced moments."""
     whole: list[Task] = []
     refused: list[FollowResult] = []
     unplaced: list[tuple[KeyPath, KeyPath]] = []
-    unsaid: list[KeyPath] = []  # their params have no place themselves, which was said
+    unsaid: list[KeyPath] = []  # their params have no place either, which another diagnostic reports
     for task in tasks:
         copies = [move.moment(source) for source in task.sources]
         there = [path for path in copies if path is not None]
@@ -204,13 +204,13 @@ def _whole(move: SlotMove, rule: Move, tasks: Sequence[Task]) -> tuple[list[Task
 def _partly(move: SlotMove, task: Task) -> str:
     absent = [source for source in task.sources if move.moment(source) is None]
     return (
-        f"`{format_path(task.targets[0])}` is made of {len(task.sources)} params, and the slot has no moment of "
+        f"`{format_path(task.targets[0])}` combines {len(task.sources)} params, but the slot has no moment of "
         f"`{format_path(absent[0])}`" + (f" and {len(absent) - 1} more" if len(absent) > 1 else "")
     )
 
 
 def _unplaced(move: SlotMove, unplaced: Sequence[tuple[KeyPath, KeyPath]], span: Span | None) -> FollowResult:
-    """Moments, with their params in the target, for which the target's slot has no place."""
+    """Refuses moments, given with their params in the target, that the target's slot does not have."""
     if not unplaced:
         return FollowResult()
     (first, param), more = unplaced[0], len(unplaced) - 1
@@ -221,7 +221,7 @@ def _unplaced(move: SlotMove, unplaced: Sequence[tuple[KeyPath, KeyPath]], span:
         f"in `{format_path(move.destination)}`",
         span=span,
         paths=map(format_path, failed),
-        help=f'`- drop: "{format_path(first)}"` leaves it behind' + (", and so the others" if more else ""),
+        help=f'`- drop: "{format_path(first)}"` leaves it behind' + (", and likewise the others" if more else ""),
     )
     return FollowResult(failed=failed, diagnostics=(diagnostic,))
 
@@ -232,7 +232,7 @@ def _labelled(move: SlotMove, task: Task) -> Task:
 
 
 def _right_hand_side(move: SlotMove, rule: Move | Create) -> Iterator[KeyPath]:
-    """The template's params that a rule's right-hand side names, told by their moments."""
+    """Yields the template's params that match a rule's right-hand side, found by their moments."""
     leaves = move.context.template.leaves if move.context.template else {}
     for path in leaves:
         if path[: len(move.destination)] == move.destination:
@@ -243,11 +243,11 @@ def _right_hand_side(move: SlotMove, rule: Move | Create) -> Iterator[KeyPath]:
 
 
 def _reset(move: SlotMove, rule: Move, claims: Sequence[Claim]) -> FollowResult:
-    """`moments: reset`: the old moments are left behind, the new ones start as the optimizer starts them."""
+    """Applies `moments: reset`: drops the old moments and lets the optimizer initialize the new ones."""
     tree = move.context.template
     if tree is None:
         problem = MomentsCannotFollow.at(
-            "`moments: reset` needs a template, whose optimizer starts them anew", span=rule.span
+            "`moments: reset` needs a template, whose optimizer initializes the moments", span=rule.span
         )
         return FollowResult(failed=tuple(c.path for c in claims), diagnostics=(problem,))
     tasks = [task for task in move.context.tasks_of_rule.get(rule.span, ()) if _concerns(move, task)]
@@ -259,7 +259,7 @@ def _reset(move: SlotMove, rule: Move, claims: Sequence[Claim]) -> FollowResult:
 
 
 def kept(move: SlotMove) -> FollowResult:
-    """Moments of params that no rule names: the param keeps its path, and so does the moment within the slot."""
+    """Moves the moments of params that no rule names: the moment keeps its path within the slot."""
     tasks: list[Task] = []
     unplaced: list[tuple[KeyPath, KeyPath]] = []
     for relative in sorted(move.slot.paths):
@@ -278,7 +278,7 @@ def kept(move: SlotMove) -> FollowResult:
 
 
 def fresh(move: SlotMove) -> FollowResult:
-    """Moments of created params start as the optimizer starts them."""
+    """Creates the moments of created params as the optimizer initializes them."""
     tree = move.context.template
     creates = [rule for rule in move.context.rules.rules if isinstance(rule, Create)]
     if tree is None:
