@@ -1,4 +1,4 @@
-"""A suggestion as the text of a rule file: rules in the order of their sources, each with why and how sure."""
+"""Writes a suggestion as the text of a rule file: rules in the order of their sources, with reasons and doubts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from migrate.tree import AbstractTree, KeyPath, format_path
 
 _WIDEST = 120
 _MOST_ALTERNATIVES = 8
-"""Lines of alternatives below one rule; `--json` has all of them."""
+"""The maximum number of alternatives below one rule; `--json` lists all of them."""
 
 
 def rule_file(
@@ -30,15 +30,15 @@ def rule_file(
     template: AbstractTree,
     comments: bool = True,
 ) -> str:
-    """The whole file.
+    """Returns the whole file.
 
     Args:
       head: lines of the comment at its top.
       target: the fields of `target:`.
-      rules: what moves.
-      settled: what is dropped and created.
-      unplaced: source and target leaves that found no place.
-      source: the checkpoint's tree, for shapes and for alternatives in few words.
+      rules: the drafts of the rules that move leaves.
+      settled: the rules that drop and create leaves.
+      unplaced: source and target leaves that are not placed.
+      source: the checkpoint's tree, for shapes and for short alternatives.
       template: the template's tree, for shapes.
       comments: whether the file has comments.
     """
@@ -47,8 +47,8 @@ def rule_file(
     body = [line for rule in rules for line in _move(rule, generalizer)]
     body += [line for decision in settled for line in _settled(decision)]
     lines += ["rules:", *body] if body else ["rules: []"]
-    lines += _unplaced("source leaves that found no place; say where they go, or `drop:` them", unplaced[0], source)
-    lines += _unplaced("target leaves that found no source; say which, or `create:` them", unplaced[1], template)
+    lines += _unplaced("source leaves without a target; move them by a rule, or `drop:` them", unplaced[0], source)
+    lines += _unplaced("target leaves without a source; move a leaf there, or `create:` them", unplaced[1], template)
     return "\n".join(lines) + "\n"
 
 
@@ -97,7 +97,7 @@ def _doubts(rule: RuleDraft, generalizer: Generalizer) -> Iterator[str]:
 
 
 def _alternatives(rule: RuleDraft, generalizer: Generalizer) -> Iterator[str]:
-    """Other places in the same few words as the rule, and other ops."""
+    """Yields other targets, in patterns as short as the rule's, and other ops."""
     doubts = [(path, doubt) for path, doubt in rule.doubts if doubt.others]
     places: dict[str, list[str]] = {}
     for rank in range(max((len(doubt.others) for _, doubt in doubts), default=0)):
@@ -113,7 +113,7 @@ def _alternatives(rule: RuleDraft, generalizer: Generalizer) -> Iterator[str]:
 
 
 def _spread(rule: RuleDraft) -> tuple[int, str] | None:
-    """Where the targets of a rule that unstacks have their index, and what stands before it."""
+    """Returns the position of the index in the targets of a rule that unstacks, and the text before it."""
     if not any(op.startswith("unstack") and f"over: {OVER}" in op for op in rule.ops):
         return None
     places = [(at, segment) for at, segment in enumerate(rule.targets[0]) if f"{{{OVER}}}" in segment]
@@ -121,7 +121,7 @@ def _spread(rule: RuleDraft) -> tuple[int, str] | None:
 
 
 def _is_first(path: KeyPath, rule: RuleDraft) -> bool:
-    """Whether an alternative is about the first part of an array that is unstacked; one stands for all."""
+    """Whether an alternative is for the first part of an unstacked array, which represents all parts."""
     spread = _spread(rule)
     return spread is None or len(path) <= spread[0] or split_number(path[spread[0]])[1] in (0, None)
 
@@ -164,7 +164,7 @@ def _flow(fields: Mapping[str, Any]) -> str:
 
 
 def alternatives_of(doubts: Iterable[Doubt]) -> list[dict[str, str]]:
-    """Alternatives for programs: other targets, and other ways to the same target in words and as YAML."""
+    """Returns alternatives for programs: other targets, and other ops to the same target with a description."""
     doubts = tuple(doubts)
     found = [{"target": format_path(path)} for doubt in doubts for path in doubt.others]
     return found + [
