@@ -93,7 +93,7 @@ def _in_order(
 
 
 def _lengths(sources: Sequence[TransformState], targets: Sequence[TransformState]) -> list[list[int]]:
-    """Returns a table: entry [i][j] counts the pairs in the longest alignment of the first i with the first j states."""
+    """Returns a table: entry [i][j] counts the pairs in the longest alignment of the first i with the first j."""
     table = [[0] * (len(targets) + 1) for _ in range(len(sources) + 1)]
     for i, source in enumerate(sources):
         for j, target in enumerate(targets):

@@ -145,7 +145,7 @@ def _follow_state(
 
 
 def _placeless_slot(context: FollowContext, slot: Slot, other: TransformState) -> FollowResult:
-    """Decides about a slot that the target's matched state does not have: it keeps moments of other params or of none."""
+    """Decides about a slot that the target's matched state lacks: it keeps no moments, or those of other params."""
     dropped, failed = [], []
     drops = {index for index, rule in enumerate(context.rules.rules) if isinstance(rule, Drop)}
     left = {claim.path for index in drops for claim in context.claims.by_rule.get(index, ())}

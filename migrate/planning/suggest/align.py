@@ -1,8 +1,8 @@
-"""What belongs to what: modules first, the largest first, then the layers that are left, then their arrays.
+"""Matches arrays of the source with arrays of the target: modules first, the largest first, then layers, then arrays.
 
-Sequences of modules whose arrays have the same shapes, one by one, are the strongest evidence: `Block_{0..11}` against
-`blocks/{0..11}`, `Block_{0..7}` against `stages/{0..3}/{0..1}`, a stacked module against a list. Inside matched modules
-the same question is asked again. Layers that remain are assigned all at once by the names that they have.
+Sequences of modules whose arrays have the same shapes, one by one, are the strongest evidence: `Block_{0..11}` and
+`blocks/{0..11}`, `Block_{0..7}` and `stages/{0..3}/{0..1}`, a stacked module and a list. The arrays inside matched
+modules are matched in the same way. The remaining layers are assigned all at once by their names.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ from migrate.planning.suggest.values import Doubt, Endpoint, Match, ModelArray, 
 from migrate.tree import KeyPath, natural_key
 
 _WORTH_A_PLACE = 10.0
-"""What it is worth that a layer finds a place at all: more than any likeness of names."""
+"""The value of placing a layer at all: more than any similarity of names."""
 
 _ORDER_COUNTS = 0.35
-"""What it is worth that two layers stand in the same place among their like."""
+"""The value of two layers having the same rank among similar layers."""
 
 _NUMBERS_COUNT = 0.1
-"""What it is worth that two key paths hold the same numbers."""
+"""The value of two key paths having the same numbers."""
 
 _ROOT: KeyPath = ("",)
 
 _ALIKE_ENOUGH = 0.5
-"""The share of shapes that two sequences of blocks have in common, at the least, when they differ."""
+"""The minimum share of shapes that two unequal sequences of blocks must have in common."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Candidates:
-    """Sequences of both sides that could be each other, by their shapes alone."""
+    """Sequences of both sides that could correspond, by their shapes alone."""
 
     coverage: int
     exact: bool
@@ -54,18 +54,18 @@ class _Candidates:
 
 
 class Aligner:
-    """Solves scopes; like scopes are solved once."""
+    """Solves scopes, and caches the solutions of equal scopes."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[object, object, bool], Solution] = {}
 
     def solve(self, source: Scope, target: Scope, *, lead: bool = False, top: bool = False) -> Solution:
-        """How the arrays of two scopes belong together.
+        """Matches the arrays of two scopes.
 
         Args:
-          source: arrays by key path.
-          target: the same for the other side.
-          lead: whether the source's arrays are parts of stacked ones, so that ops run with one more axis in front.
+          source: the source's arrays by key path.
+          target: the target's arrays by key path.
+          lead: whether the source's arrays are parts of stacked arrays, so that ops run with a leading axis.
           top: whether key paths are those of the whole model.
         """
         key = (tuple(source.items()), tuple(target.items()), lead)
@@ -75,7 +75,7 @@ class Aligner:
 
 
 class _ScopeSolver:
-    """One scope: what has been decided so far, and what is still open."""
+    """The state of one scope: the matches so far, and the arrays that are still open."""
 
     def __init__(self, aligner: Aligner, source: Scope, target: Scope, *, lead: bool, top: bool) -> None:
         self.aligner = aligner
@@ -93,7 +93,7 @@ class _ScopeSolver:
         return Solution(tuple(self._with_doubts()))
 
     def _take(self, matches: Iterable[Match]) -> range:
-        """Keeps matches; their arrays are no longer open."""
+        """Adds matches and removes their arrays from the open ones; returns the indices of the matches."""
         start = len(self.matches)
         for match in matches:
             self.matches.append(match)
@@ -104,7 +104,7 @@ class _ScopeSolver:
         return range(start, len(self.matches))
 
     def _match_same_paths(self) -> None:
-        """Layers that keep their key path, names and shapes; they can still be confused with others."""
+        """Matches layers that keep their key path, names and shapes; they can still be confused with others."""
         there = {unit.path: unit for unit in layer_units(self.target)}
         reason = "the same key path" if self.top else ""
         for unit in layer_units(self.source):
@@ -114,7 +114,7 @@ class _ScopeSolver:
                 self.blocks.append(BlockMatch(unit, unit, matches, None, layer=True))
 
     def _match_sequences(self) -> None:
-        """ModuleIndex and sequences of modules, the largest first."""
+        """Matches modules and sequences of modules, the largest first."""
         mine, theirs = ModuleIndex(dict(self.source)), ModuleIndex(dict(self.target))
         for candidate in _same_size_candidates(mine, theirs):
             self._match_candidates(candidate, mine, theirs)
@@ -144,7 +144,7 @@ class _ScopeSolver:
     def _match(
         self, one: ModuleSequence, other: ModuleSequence, mine: ModuleIndex, theirs: ModuleIndex, *, exact: bool
     ) -> None:
-        """Takes two sequences for each other, unless solving them shows that they are not."""
+        """Matches two sequences, unless solving their members shows that they do not correspond."""
         partners = _partners(one, other, mine, theirs, exact=exact)
         found: list[tuple[SequenceMember, SequenceMember, Solution]] = []
         for a, b in partners or ():
@@ -167,7 +167,7 @@ class _ScopeSolver:
             )
 
     def _match_layers(self) -> None:
-        """Layers that are left, assigned all at once."""
+        """Assigns the remaining layers all at once."""
         mine, theirs = layer_units(self.source), layer_units(self.target)
         fits = self._fits(mine, theirs)
         ranks = _ranks([unit.path for unit in mine]), _ranks([unit.path for unit in theirs])
@@ -184,7 +184,7 @@ class _ScopeSolver:
             self._layer(mine[i], theirs[j], fits[i, j])
 
     def _fits(self, mine: Sequence[LayerUnit], theirs: Sequence[LayerUnit]) -> dict[tuple[int, int], LayerFit]:
-        """How each layer becomes each other; layers with the same arrays are asked once."""
+        """Returns how each layer becomes each other one; layers with the same arrays are computed once."""
         known: dict[object, LayerFit | None] = {}
         fits: dict[tuple[int, int], LayerFit] = {}
         for i, one in enumerate(mine):
@@ -233,7 +233,7 @@ def _leaves(modules: ModuleIndex, member: SequenceMember) -> tuple[tuple[str, Mo
 
 
 def _lifted(match: Match, one: SequenceMember, other: SequenceMember) -> Match:
-    """A match inside two members, as seen from around them."""
+    """Returns a match inside two members with key paths of the scope around them."""
     lifted = match.below(one.node, other.node)
     return Match(
         tuple(placed(end, one) for end in match.sources),
@@ -249,7 +249,7 @@ def _complete(solution: Solution, source: Scope, target: Scope) -> bool:
 
 
 def _same_size_candidates(mine: ModuleIndex, theirs: ModuleIndex) -> list[_Candidates]:
-    """Sequences of both sides with the same shapes or at least the same number of elements, member by member."""
+    """Returns the sequences of both sides with the same shapes or the same numbers of elements, member by member."""
     candidates: list[_Candidates] = []
     lengths = [{len(sequence.members) for sequence in side.sequences} for side in (mine, theirs)]
     for exact in (True, False):
@@ -276,7 +276,7 @@ def _priority(candidate: _Candidates) -> tuple[object, ...]:
 def _by_key(
     modules: ModuleIndex, counts: Collection[int], *, exact: bool
 ) -> dict[tuple[object, ...], list[ModuleSequence]]:
-    """Sequences of one side by what can be compared: shapes, or numbers of elements."""
+    """Returns the sequences of one side by shapes (`exact`) or by numbers of elements."""
     table: defaultdict[tuple[object, ...], list[ModuleSequence]] = defaultdict(list)
     for sequence in (*modules.sequences, *modules.stacked(counts)):
         members = sequence.members[:1] if sequence.virtual else sequence.members
@@ -291,8 +291,9 @@ def _by_key(
 def _partners(
     one: ModuleSequence, other: ModuleSequence, mine: ModuleIndex, theirs: ModuleIndex, *, exact: bool
 ) -> list[tuple[SequenceMember, SequenceMember]] | None:
-    """Members in the order of their numbers where their shapes agree in it, else by their shapes where these are all
-    different.
+    """Pairs the members of two sequences, or returns None.
+
+    Members are paired by number where their shapes agree in that order, else by shape where all shapes are distinct.
     """
     if one.virtual and other.virtual and one.members[0].part == other.members[0].part:
         return None
@@ -309,7 +310,7 @@ def _partners(
 
 
 def _similar_candidates(mine: ModuleIndex, theirs: ModuleIndex) -> list[_Candidates]:
-    """Sequences of as many blocks whose shapes are mostly the same: a bias more, a layer less."""
+    """Returns sequences of equal length whose blocks differ in few shapes: an extra bias, a missing layer."""
     candidates: list[_Candidates] = []
     blocks = [[s for s in side.sequences if len(s.members) > 1] for side in (mine, theirs)]
     for one in blocks[0]:
@@ -330,7 +331,7 @@ def _shared(one: tuple[tuple[int, ...], ...], other: tuple[tuple[int, ...], ...]
 
 
 def _ranks(paths: Sequence[KeyPath]) -> list[float | None]:
-    """Where each layer usually stands among its like, from 0 to 1: by number or by name; None where nothing says."""
+    """Returns the usual rank of each layer among similar ones, from 0 to 1, by number or name; None if unknown."""
     families: defaultdict[tuple[KeyPath, str], list[int]] = defaultdict(list)
     for path in paths:
         stem, number = split_number(path[-1])
@@ -352,5 +353,5 @@ def _numbers(path: KeyPath) -> tuple[int, ...]:
 
 
 def _closeness(one: float | None, other: float | None) -> float:
-    """How near two ranks are, from 0 to 1; nothing where one is not known."""
+    """Returns how close two ranks are, from 0 to 1; 0 if one is unknown."""
     return 0.0 if one is None or other is None else 1 - abs(one - other)

@@ -1,7 +1,7 @@
-"""What shapes cannot prove: layers that could change places without a trace.
+"""Marks matches that shapes cannot prove: layers that could be exchanged without changing a shape.
 
-Every layer and block of a scope is compared with the others of the same scope. Two matches of which each source would fit
-the other's target are open, whatever their names; the doubt says whether the names agree.
+Every layer and block of a scope is compared with the others of the scope. Two matches are in doubt when each source
+fits the other's target, regardless of their names; the doubt records whether the names agree.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ _GATES = frozenset(
 """Names of the gates of recurrent cells, in Linen and in NNX."""
 
 _NAMED = 4
-"""How many layers a sentence names."""
+"""The number of layers that a message names."""
 
 
 @dataclass(frozen=True, slots=True)
 class BlockMatch:
-    """A layer or module that was placed, or that found no place.
+    """A layer or module with its counterpart, if it has one.
 
     Attributes:
-      source, target: what it is on both sides; None where there is nothing.
-      matches: which matches of the scope are its arrays'.
-      members: where it was matched as a member of a sequence, both members.
-      layer: whether it is a single layer (or array), not a module of several.
+      source, target: the layer on each side; None on the side where it has no counterpart.
+      matches: the indices of its arrays' matches in the scope.
+      members: the two members of sequences through which it was matched, if any.
+      layer: whether it is a single layer (or array) and not a module of several.
     """
 
     source: LayerUnit | None
@@ -51,13 +51,13 @@ class BlockMatch:
 
 
 def doubt_blocks(matches: Sequence[Match], blocks: Sequence[BlockMatch], *, lead: bool, top: bool) -> list[Match]:
-    """The matches with doubts where blocks of one scope could change places.
+    """Returns the matches, with doubts where blocks of one scope could be exchanged.
 
     Args:
-      matches: what was decided in the scope.
-      blocks: what was matched and what was not.
-      lead: whether ops run with one more axis in front.
-      top: whether the scope is the whole model; then layers that all keep their key paths are not in doubt.
+      matches: the matches of the scope.
+      blocks: the matched and the unmatched layers and modules.
+      lead: whether ops run with one more leading axis.
+      top: whether the scope is the whole model; layers that all keep their key paths are then not in doubt.
     """
     doubted = list(matches)
     near = _by_sizes(blocks)
@@ -77,7 +77,7 @@ def doubt_blocks(matches: Sequence[Match], blocks: Sequence[BlockMatch], *, lead
 
 
 def _by_sizes(blocks: Sequence[BlockMatch]) -> dict[tuple[int, ...], list[int]]:
-    """Indices of blocks by the sizes of their arrays: blocks of different sizes never change places."""
+    """Returns the indices of blocks by the sizes of their arrays: blocks of different sizes cannot be exchanged."""
     found: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
     for index, block in enumerate(blocks):
         for key in _keys(block):
@@ -93,14 +93,14 @@ def _keys(block: BlockMatch) -> set[tuple[int, ...]]:
 def doubt_beside_unplaced(
     matches: Sequence[Match], sources: Mapping[KeyPath, ModelArray], targets: Mapping[KeyPath, ModelArray]
 ) -> list[Match]:
-    """The matches, with a doubt where something found no place and the shape of this one is not the only of its kind.
+    """Returns the matches, with a doubt on each whose shape is not unique where some array is not placed.
 
-    A block that was cut apart to fit leaves something over; its other arrays may belong elsewhere, too.
+    A block that was divided to fit leaves an array over; its other arrays may then belong elsewhere, too.
 
     Args:
-      matches: what was decided, in all scopes.
-      sources: all arrays of the model on the one side.
-      targets: those on the other.
+      matches: the matches of all scopes.
+      sources: all arrays of the source's model.
+      targets: all arrays of the target's model.
     """
     used = {end.path for match in matches for end in match.sources}
     filled = {end.path for match in matches for end in match.targets}
@@ -108,7 +108,7 @@ def doubt_beside_unplaced(
     if not left:
         return list(matches)
     shapes = Counter(item.shape for item in targets.values())
-    doubt = Doubt(f"`{format_path(left[0])}` found no place, so this may be its neighbours'")
+    doubt = Doubt(f"`{format_path(left[0])}` is not placed, so this may belong elsewhere, too")
 
     def alone(match: Match) -> bool:
         (target, *_), (source, *_) = match.targets, match.sources
@@ -118,12 +118,12 @@ def doubt_beside_unplaced(
 
 
 def doubt_shape_only(match: Match, source: LayerUnit, target: LayerUnit) -> Match:
-    """The match, with a doubt if nothing but its shape speaks for it."""
-    return match.doubting(Doubt("nothing but the shape speaks for this")) if only_shape(source, target) else match
+    """Returns the match, with a doubt if only its shape supports it."""
+    return match.doubting(Doubt("only the shape supports this")) if only_shape(source, target) else match
 
 
 def _could_swap(one: BlockMatch, other: BlockMatch, *, lead: bool) -> bool:
-    """Whether each source would do for the other's target as well; what is missing on a side does for anything."""
+    """Whether each source fits the other's target as well; a missing side fits anything."""
     if one.layer != other.layer or _told_apart_by_number(one, other) or _keep_flax_names(one, other):
         return False
     return _fits(one.source, other.target, one.layer, lead=lead) and _fits(
@@ -141,8 +141,10 @@ def _fits(source: LayerUnit | None, target: LayerUnit | None, layer: bool, *, le
 
 
 def _told_apart_by_number(one: BlockMatch, other: BlockMatch) -> bool:
-    """Whether two members of one sequence are told apart by their numbers: modules always; layers if somebody numbered
-    them, since Linen's own numbers follow the order of construction.
+    """Whether numbers distinguish two members of one sequence.
+
+    They distinguish modules always, and layers if the user numbered them: Linen's own numbers follow the order of
+    construction.
     """
     if one.members is None or other.members is None:
         return _keep_numbers(one, other)
@@ -156,7 +158,7 @@ def _told_apart_by_number(one: BlockMatch, other: BlockMatch) -> bool:
 
 
 def _keep_numbers(one: BlockMatch, other: BlockMatch) -> bool:
-    """Whether both keep their key paths, which differ in numbers of what is around them alone."""
+    """Whether both blocks keep their key paths, which differ only in numbers of the modules around them."""
     paths = [block.source.path for block in (one, other) if block.source and block.target and _keeps_path(block)]
     around = {(*(numbers_in(segment)[0] for segment in path[:-1]), path[-1]) for path in paths}
     return len(paths) == 2 and len(around) == 1
@@ -167,7 +169,7 @@ def _keeps_path(block: BlockMatch) -> bool:
 
 
 def _keep_flax_names(one: BlockMatch, other: BlockMatch) -> bool:
-    """Whether both keep the names that Flax's own layer gives them: `scale` and `bias` of a norm, gates of a cell."""
+    """Whether both blocks keep the names of Flax's own layers: `scale` and `bias` of a norm, gates of a cell."""
     return all(
         block.source is not None
         and block.target is not None
@@ -195,12 +197,12 @@ def _why(block: BlockMatch, rivals: Sequence[BlockMatch]) -> tuple[str, bool]:
     names = sources if len(sources) > 1 else targets
     if len(names) == 1:
         names = sorted({"/".join(one.source.path) for one in group if one.source})
-    what = f"{_listed(names)} have {'one shape' if block.layer else 'the same shapes'}"
+    subject = f"{_listed(names)} have the same {'shape' if block.layer else 'shapes'}"
     if agree:
-        return f"{what}; their names agree", True
+        return f"{subject}; their names agree", True
     if all(_numbered(one) for one in group if one.source and one.target):
-        return f"{what}; only their order speaks for this", False
-    return f"{what}; their names only suggest this", False
+        return f"{subject}; only their order supports this", False
+    return f"{subject}; their names only suggest this", False
 
 
 def _agrees(block: BlockMatch) -> bool:
@@ -210,13 +212,13 @@ def _agrees(block: BlockMatch) -> bool:
 
 
 def _numbered(block: BlockMatch) -> bool:
-    """Whether a number is all that its own name has to say among its like."""
+    """Whether only a number distinguishes its name from similar names."""
     assert block.source is not None
     return split_number(block.source.path[-1])[1] is not None
 
 
 def _name(path: KeyPath) -> str:
-    """The last name, with what it is a number of."""
+    """Returns the last name; a number with the name of its list."""
     return "/".join(path[-2:]) if path[-1].isdecimal() else path[-1]
 
 
@@ -227,7 +229,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _counterparts(match: Match, block: BlockMatch, rivals: Sequence[BlockMatch]) -> Iterator[KeyPath]:
-    """The arrays of the rivals' targets that play the part of this one."""
+    """Yields the arrays of the rivals' targets that correspond to this one."""
     assert block.target is not None
     for rival in rivals:
         if rival.target is None:
@@ -243,6 +245,6 @@ def _counterparts(match: Match, block: BlockMatch, rivals: Sequence[BlockMatch])
 
 
 def doubt_orientation(match: Match, *, lead: bool) -> Match:
-    """The match with the doubt that its square matrix may be meant the other way round."""
+    """Returns the match with the doubt that its square matrix may be transposed."""
     way = Alternative("transposed", (*match.ops, transposed(lead=lead)))
-    return match.doubting(Doubt("a square matrix could be transposed without a trace", alternatives=(way,)))
+    return match.doubting(Doubt("the shape of a square matrix does not show a transpose", alternatives=(way,)))

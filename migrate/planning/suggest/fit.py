@@ -1,4 +1,4 @@
-"""Whether one layer can become another: array by array, by name, shape and kind of Variable."""
+"""Decides whether one layer can become another: array by array, by name, shape and kind of Variable."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from migrate.planning.suggest.tokens import alike, similarity
 from migrate.planning.suggest.values import ModelArray
 
 _LEAST_ALIKE = 0.6
-"""Names of arrays of which one is Flax's own have to be at least this alike."""
+"""The minimum similarity of array names of which one is Flax's own."""
 
 _SURE_ALIKE = 0.35
-"""Below this, nothing but the shape speaks for a pair of single arrays."""
+"""The similarity of names below which only the shape supports a match of single arrays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +29,11 @@ class LeafMatch:
 
 @dataclass(frozen=True, slots=True)
 class LayerFit:
-    """How a layer becomes another one.
+    """How one layer becomes another.
 
     Attributes:
-      leaf_matches: array by array.
-      share: of all arrays of both, how many have a counterpart, from 0 to 1.
+      leaf_matches: the matched arrays.
+      share: the share of the arrays of both layers with a counterpart, from 0 to 1.
       cost: how unlikely the conversions are.
     """
 
@@ -43,12 +43,12 @@ class LayerFit:
 
     @property
     def whole(self) -> bool:
-        """Whether no array of either side is left over."""
+        """Whether every array of both layers has a counterpart."""
         return self.share == 1.0
 
 
 def fit_layer(source: LayerUnit, target: LayerUnit, *, lead: bool = False) -> LayerFit | None:
-    """How one layer becomes the other, or None if no array of it does."""
+    """Returns how one layer becomes the other, or None if none of its arrays fits."""
     if source.loose or target.loose:
         return _fit_single(source, target, lead=lead)
     leaf_matches = []
@@ -63,7 +63,7 @@ def fit_layer(source: LayerUnit, target: LayerUnit, *, lead: bool = False) -> La
 
 
 def names_alike(source: LayerUnit, target: LayerUnit) -> float:
-    """From 0 to 1: how alike the names of two layers are; a lone array stands for its layer, too."""
+    """Returns the similarity of the names of two layers, from 0 to 1; a single array also stands for its layer."""
     ends = [(source.path, target.path)]
     if source.loose != target.loose and len(source.leaves) == len(target.leaves) == 1:
         ends.append((source.leaf(source.leaves[0][0]), target.leaf(target.leaves[0][0])))
@@ -73,7 +73,7 @@ def names_alike(source: LayerUnit, target: LayerUnit) -> float:
 
 
 def only_shape(source: LayerUnit, target: LayerUnit) -> bool:
-    """Whether two single arrays have nothing in common but their shape."""
+    """Whether two single arrays have only their shape in common."""
     return (source.loose or target.loose) and names_alike(source, target) < _SURE_ALIKE
 
 
@@ -87,7 +87,7 @@ def _fit(leaf_matches: list[LeafMatch], mine: int, theirs: int) -> LayerFit | No
 
 
 def _fit_single(source: LayerUnit, target: LayerUnit, *, lead: bool) -> LayerFit | None:
-    """A single array fits a single array, whatever their names."""
+    """Fits a single array to a single array, regardless of their names."""
     if len(source.leaves) != 1 or len(target.leaves) != 1:
         return None
     ((mine, item),), ((theirs, wanted),) = source.leaves, target.leaves
@@ -106,7 +106,7 @@ def _match(
         return None
     found = convert(item.shape, wanted.shape, lead=lead)
     if found is None or (found.open and mine == theirs and mine in LEAF_NAMES):
-        return None  # Linen's and NNX's own layers keep their matrices the same way round
+        return None  # Linen's and NNX's own layers store their matrices in the same orientation
     own_layout = mine == theirs and mine in LEAF_NAMES
     turnable = found is SAME and not own_layout and may_be_turned(item.shape, wanted.shape)
     return LeafMatch(mine, theirs, found, turnable)

@@ -1,4 +1,4 @@
-"""Layers that are one in one model and several in the other: q, k and v, the gates of recurrent cells, gated MLPs."""
+"""Matches fused layers with separate ones: q, k and v, the gates of recurrent cells, gated MLPs."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from migrate.tree import KeyPath
 
 @dataclass(frozen=True, slots=True)
 class FusedLayers:
-    """Sibling layers that some models join.
+    """Sibling layers that some models fuse into one.
 
     Attributes:
-      names: what they are called, in the order in which they are joined.
-      whole: the name of the joined layer, where a known layer of NNX fixes name and order.
+      names: the names of the layers, in the order in which they are joined.
+      whole: the name of the fused layer, where a known layer of NNX fixes name and order.
     """
 
     names: tuple[str, ...]
@@ -30,7 +30,7 @@ class FusedLayers:
 
 
 def _gates() -> Iterator[FusedLayers]:
-    """The joins of Flax's own recurrent cells."""
+    """Yields the fused layers of Flax's own recurrent cells."""
     for layer in LAYERS:
         for leaf in layer.leaves:
             if len(leaf.sources) > 1:
@@ -47,7 +47,7 @@ FUSIONS = (
 
 
 def fuse(source: Scope, target: Scope, *, lead: bool) -> tuple[Match, ...]:
-    """Sources that are joined into one target, and sources that are cut into several."""
+    """Returns matches of several sources joined into one target, and of one source split into several targets."""
     joined = [match for parts in FUSIONS for match in _joins(parts, source, target, lead=lead)]
     cut = [
         _backwards(match, source, target, lead=lead)
@@ -65,7 +65,7 @@ def fuse(source: Scope, target: Scope, *, lead: bool) -> tuple[Match, ...]:
 
 
 def _joins(parts: FusedLayers, many: Scope, one: Scope, *, lead: bool) -> Iterator[Match]:
-    """Pairs of several arrays on the side that has them apart and one on the other side."""
+    """Yields matches of several arrays of scope `many` with one of scope `one`."""
     groups: list[list[KeyPath]] = []
     for parent, members in _siblings(parts, many).items():
         names = set.intersection(*({path[-1] for path in many if path[:-1] == (*parent, m)} for m in members))
@@ -86,12 +86,12 @@ def _joins(parts: FusedLayers, many: Scope, one: Scope, *, lead: bool) -> Iterat
         others = tuple(wholes[k] for k in range(len(wholes)) if k != j and (i, k) in ways)
         reason, doubts = _why(parts, wholes[j], ways[i, j])
         if others:
-            doubts = (*doubts, Doubt(f"{parts.names[0]} and the others fit elsewhere, too", others=others))
+            doubts = (*doubts, Doubt(f"{', '.join(parts.names)} also fit elsewhere", others=others))
         yield Match(tuple(map(Endpoint, groups[i])), (Endpoint(wholes[j]),), ways[i, j], reason, doubts)
 
 
 def _siblings(parts: FusedLayers, scope: Scope) -> dict[KeyPath, tuple[str, ...]]:
-    """Modules that hold all the parts, each under one of its names."""
+    """Returns the modules that hold all of the separate layers, each with their names there."""
     children: defaultdict[KeyPath, set[str]] = defaultdict(set)
     for path in scope:
         if len(path) > 1:
@@ -117,7 +117,7 @@ def _calls(part: str, name: str) -> bool:
 
 
 def _joined(parts: FusedLayers, items: list[ModelArray], whole: ModelArray, *, lead: bool) -> tuple[OpText, ...] | None:
-    """The ops that join the sources into the target; None when their shapes do not allow it."""
+    """Returns the ops that join the sources into the target; None when their shapes do not allow it."""
     if not all(kinds_agree(item.kind, whole.kind) for item in items) or not whole.shape:
         return None
     return _concatenated(items, whole, lead=lead) or (None if parts.whole else _stacked(items, whole, lead=lead))
@@ -151,13 +151,13 @@ def _why(parts: FusedLayers, path: KeyPath, ops: tuple[OpText, ...]) -> tuple[st
     if parts.whole is not None:
         return f"NNX's own cell joins {listed} in this order", ()
     name = path[-2] if len(path) > 1 else path[-1]
-    order = " ".join(reversed(parts.names))
+    order = ", ".join(reversed(parts.names))
     ways = (Alternative(f"the same in another order, such as {order}"), *_interleaved(parts, ops))
-    return "", (Doubt(f"shapes do not show in which order {listed} stand in `{name}`", alternatives=ways),)
+    return "", (Doubt(f"shapes do not show the order of {listed} in `{name}`", alternatives=ways),)
 
 
 def _interleaved(parts: FusedLayers, ops: tuple[OpText, ...]) -> tuple[Alternative, ...]:
-    """Heads side by side, each with its own q, k and v; only where heads were merged."""
+    """Returns the alternative in which each head has its own q, k and v side by side; only where heads were merged."""
     merged = next((op for op in ops if op.startswith("rearrange") and "(" in op), None)
     if merged is None or ops[-1] != "concat: {axis: -1}":
         return ()
@@ -166,11 +166,11 @@ def _interleaved(parts: FusedLayers, ops: tuple[OpText, ...]) -> tuple[Alternati
     apart = " ".join((*outer, heads))
     back = f'"{apart} p {size} -> {" ".join((*outer, f"({heads} p {size})"))}"'
     by_heads = ("expand_dims: {axis: -2}", "concat: {axis: -2}", f"rearrange: {back}")
-    return (Alternative(f"heads side by side, each with its {', '.join(parts.names)}", by_heads),)
+    return (Alternative(f"grouped by heads, each with its {', '.join(parts.names)}", by_heads),)
 
 
 def _backwards(match: Match, source: Scope, target: Scope, *, lead: bool) -> Match | None:
-    """The way from the joined array to its parts."""
+    """Returns the match from the fused array to the separate ones, or None."""
     whole, wanted = source[match.targets[0].path], [target[end.path] for end in match.sources]
     last = match.ops[-1]
     if last.startswith("stack"):

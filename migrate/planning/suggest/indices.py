@@ -1,6 +1,6 @@
-"""Numbers in key paths become captures: `Block_0 -> blocks/0`, `Block_1 -> blocks/1` is `Block_{i} -> blocks/{i}`.
+"""Turns numbers in key paths into captures: `Block_0 -> blocks/0` and `Block_1 -> blocks/1` into one rule with `{i}`.
 
-A target's number may be the source's, shifted, counted down, or divided: `{k+1}`, `{3-k}`, `{k//2}/{k%2}`.
+A target's number may be the source's, shifted, reversed, or divided: `{k+1}`, `{3-k}`, `{k//2}/{k%2}`.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ Fits = Callable[[RuleDraft], bool]
 
 
 def by_index(drafts: Sequence[RuleDraft], fits: Fits) -> list[RuleDraft]:
-    """The drafts, with one for many wherever numbers are all that differs.
+    """Returns the drafts, merged wherever they differ only in numbers.
 
     Args:
       drafts: any drafts.
-      fits: whether a draft's patterns take just the leaves that the draft claims.
+      fits: whether a draft's patterns match exactly the leaves that the draft claims.
     """
     families: defaultdict[tuple[object, ...], list[RuleDraft]] = defaultdict(list)
     for draft in drafts:
@@ -41,7 +41,7 @@ def _numbers(sides: Iterable[Segments]) -> Column:
 
 
 def _merge(drafts: Sequence[RuleDraft], fits: Fits) -> list[RuleDraft]:
-    """One draft for all, or as few as a split at one number leads to."""
+    """Returns one draft for all, or as few as a split at one number allows."""
     if len(drafts) == 1:
         return list(drafts)
     whole = _whole(drafts, fits)
@@ -80,7 +80,7 @@ def _whole(drafts: Sequence[RuleDraft], fits: Fits) -> RuleDraft | None:
 
 
 def _named(columns: Sequence[Column], draft: RuleDraft) -> dict[Column, str] | None:
-    """A name for every column of numbers that vary; columns that are always equal share one."""
+    """Returns a name for every column of varying numbers; equal columns share one."""
     text = "".join(segment for side in (*draft.sources, *draft.targets) for segment in side) + "".join(draft.ops)
     used = set(re.findall(r"\{(\w)[:}]|over: (\w)\}", text))
     free = [name for name in _NAMES if not any(name in pair for pair in used)]
@@ -98,7 +98,7 @@ def _capture(column: Column, names: dict[Column, str], *, choices: bool) -> str:
 
 
 def _expression(column: Column, names: dict[Column, str]) -> str | None:
-    """A target's numbers in terms of the source's."""
+    """Returns a target's numbers as an expression of the source's."""
     if len(set(column)) == 1:
         return str(column[0])
     simple = (_of_one(column, known, name) for known, name in names.items())
@@ -122,7 +122,7 @@ def _of_one(column: Column, known: Column, name: str) -> str | None:
 
 
 def _of_two(column: Column, one: tuple[Column, str], other: tuple[Column, str]) -> str | None:
-    """Two numbers counted through: `{i*4+j}`."""
+    """Returns an expression that combines two numbers: `{i*4+j}`."""
     (first, a), (second, b) = one, other
     width = max(second) + 1
     if all(y == x * width + z for x, z, y in zip(first, second, column, strict=True)):

@@ -1,5 +1,7 @@
-"""What every leaf of a checkpoint or template is: an array of the model, optimizer state, a step, a random stream, or a
-leftover of training; and where an array of the model lies inside the model, whatever it was saved in.
+"""Classifies every leaf of a checkpoint or template, and locates the model's arrays inside the model.
+
+A leaf is an array of the model, optimizer state, a step, a random stream, or training metrics. An array's key path
+inside the model does not depend on the training state or format that it was saved in.
 """
 
 from __future__ import annotations
@@ -19,17 +21,17 @@ _METRICS = frozenset(name for state in TRAINING_STATES for name, part in state.o
 }
 _RNG_NAMES = frozenset(name for state in TRAINING_STATES for name, part in state.others.items() if part == "rng")
 _DEEPEST_ROOT = 3
-"""How many levels (an item's name, an index) may stand above the params."""
+"""The maximum number of levels (an item's name, an index) above the params."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClassifiedLeaf:
-    """A leaf with data and what it is.
+    """A leaf with data and its role.
 
     Attributes:
       path: its key path.
-      place: its key path inside the model; for other roles, what is left of the key path without names of parts.
-      kind: the Variable that it is or becomes, where the checkpoint or template says.
+      place: its key path inside the model; for other roles, the key path without names of parts.
+      kind: the type of its Variable, where the checkpoint or template records it.
     """
 
     path: KeyPath
@@ -41,22 +43,22 @@ class ClassifiedLeaf:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A checkpoint or a template: every leaf with data, and what the whole is called."""
+    """A checkpoint or template: every leaf with data, and a name for the whole."""
 
     leaves: tuple[ClassifiedLeaf, ...]
     name: str
 
     def of(self, *roles: Role) -> tuple[ClassifiedLeaf, ...]:
-        """Leaves of these roles."""
+        """Returns the leaves of these roles."""
         return tuple(leaf for leaf in self.leaves if leaf.role in roles)
 
 
 def lay_out(tree: AbstractTree, variables: Mapping[KeyPath, str] | None = None) -> Layout:
-    """Tells what each leaf with data is.
+    """Classifies each leaf with data.
 
     Args:
-      tree: of a checkpoint or template.
-      variables: the names of Variable types, which only templates know.
+      tree: the tree of a checkpoint or template.
+      variables: the names of Variable types, which only templates provide.
     """
     known = variables or {}
     leaves: dict[tuple[Role, KeyPath], ClassifiedLeaf] = {}
@@ -104,7 +106,7 @@ def _is_optimizer(path: KeyPath) -> bool:
 
 
 def _place(path: KeyPath) -> tuple[KeyPath, str | None]:
-    """The key path without the names of parts and collections, and the collection."""
+    """Returns the key path without the names of parts and collections, and the collection."""
     for depth, segment in enumerate(path[: min(_DEEPEST_ROOT, len(path) - 1)]):
         if segment in PARAM_ROOTS or segment in COLLECTIONS:
             below = path[depth + 1 :]
@@ -116,7 +118,7 @@ def _place(path: KeyPath) -> tuple[KeyPath, str | None]:
 
 
 def _name(tree: AbstractTree) -> str:
-    """What the whole is, in words."""
+    """Returns a short description of the whole tree."""
     tops = frozenset(path[0] for path, leaf in tree.leaves.items() if path and leaf.kind != "none")
     state = training_state(tops)
     if state is not None:

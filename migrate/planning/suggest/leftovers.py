@@ -1,7 +1,7 @@
-"""What is left when the model's arrays are placed: optimizer state, steps, random streams and leftovers of training.
+"""Decides about everything but the model's arrays: optimizer state, steps, random streams and training metrics.
 
-The planner itself says what is left, since moments follow their params. What has a twin under another name is moved,
-what names alone decide is dropped or created by a rule that says so, and everything else is listed as not placed.
+The planner itself determines the leftovers, since moments follow their params. A leaf with a counterpart of another
+name is moved; one whose name alone decides is dropped or created by a rule; the others are listed as not placed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _UNSUPPORTED = tuple(
     for loss in layer.losses
     if loss.assert_zero
 )
-"""Arrays that NNX's twin of a layer has no place for, and the names that show the layer."""
+"""Arrays that the NNX counterpart of a layer does not have, and the names that identify the layer."""
 
 _FRESH = {
     target[-1]: fresh.init
@@ -32,18 +32,18 @@ _FRESH = {
     if isinstance(fresh.init, str)
     for target in fresh.targets
 }
-"""Arrays that NNX adds to a layer, by name, and how they begin."""
+"""Arrays that NNX adds to a layer, by name, and their initialization."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeftoverRule:
-    """A drop or creation.
+    """A `drop` or `create` rule.
 
     Attributes:
       verb: `drop` or `create`.
-      patterns: what it is about.
+      patterns: the patterns of the rule.
       value: the `assert:` of a drop or the `init:` of a creation, as YAML.
-      why: in words.
+      why: the reason, for the comment.
     """
 
     verb: str
@@ -54,7 +54,7 @@ class LeftoverRule:
 
 @dataclass(frozen=True, slots=True)
 class LeftoverDecisions:
-    """What became of the rest: drafts that move, rules that drop and create, and leaves that found no place."""
+    """The drafts that move, the rules that drop and create, and the leaves that are not placed."""
 
     drafts: tuple[RuleDraft, ...]
     settled: tuple[LeftoverRule, ...]
@@ -65,13 +65,13 @@ class LeftoverDecisions:
 def settle_leftovers(
     mine: Layout, theirs: Layout, unexpected: Collection[KeyPath], missing: Collection[KeyPath]
 ) -> LeftoverDecisions:
-    """Decides about the rest.
+    """Decides about the leftovers.
 
     Args:
-      mine: every leaf of the source.
-      theirs: every leaf of the template.
-      unexpected: source leaves that the rules so far leave over.
-      missing: target leaves that they do not fill.
+      mine: the source's leaves.
+      theirs: the template's leaves.
+      unexpected: source leaves that the rules so far do not use.
+      missing: target leaves that the rules so far do not fill.
     """
     left = [leaf for leaf in mine.leaves if leaf.path in set(unexpected)]
     open_ = [leaf for leaf in theirs.leaves if leaf.path in set(missing)]
@@ -96,7 +96,7 @@ def settle_leftovers(
 
 
 def patterns_for(paths: Sequence[KeyPath], universe: Sequence[KeyPath]) -> list[str]:
-    """The fewest patterns that match these key paths and no others of the universe."""
+    """Returns the fewest patterns that match these key paths and no others of the universe."""
     wanted = frozenset(paths)
 
     def taken(draft: RuleDraft) -> bool:
@@ -121,7 +121,7 @@ def _below(node: KeyPath, paths: Iterable[KeyPath]) -> frozenset[KeyPath]:
 
 
 def _widest(path: KeyPath, wanted: Collection[KeyPath], universe: Sequence[KeyPath]) -> KeyPath:
-    """The highest node above a key path below which everything is wanted."""
+    """Returns the highest node above a key path below which all key paths are wanted."""
     for depth in range(1, len(path)):
         if all(other in wanted for other in universe if other[:depth] == path[:depth]):
             return path[:depth]
@@ -129,8 +129,9 @@ def _widest(path: KeyPath, wanted: Collection[KeyPath], universe: Sequence[KeyPa
 
 
 def _renamed_state(left: Sequence[ClassifiedLeaf], open_: Sequence[ClassifiedLeaf]) -> list[RuleDraft]:
-    """Optimizer state and steps that lie elsewhere in the target: the same end of the key path, or the only one of
-    their name.
+    """Returns drafts for optimizer state and steps at other key paths in the target.
+
+    Two leaves correspond when their key paths end alike, or when they are the only ones of their name.
     """
     drafts: list[RuleDraft] = []
     keys: tuple[Callable[[ClassifiedLeaf], object], ...] = (
@@ -170,7 +171,7 @@ def _renamed(leaf: ClassifiedLeaf, target: ClassifiedLeaf) -> RuleDraft:
 
 
 def cast_ops(mine: AbstractArray, theirs: AbstractArray) -> tuple[str, ...]:
-    """The op for another dtype, if there is need for one; it is refused when a value would change."""
+    """Returns the cast that a different dtype needs, if any; the cast is refused when a value would change."""
     return () if mine.dtype == theirs.dtype else ("cast: template",)
 
 
@@ -178,7 +179,7 @@ _Decision = tuple[str, list[KeyPath], str, str]
 
 
 def _drops(left: Sequence[ClassifiedLeaf], mine: Layout, theirs: Layout) -> list[_Decision]:
-    """What names alone decide to leave behind."""
+    """Returns the decisions to drop that names alone determine."""
     paths = {leaf.path for leaf in mine.leaves}
     roles = {leaf.role for leaf in theirs.leaves}
     reasons: dict[str, list[KeyPath]] = {}
@@ -189,23 +190,23 @@ def _drops(left: Sequence[ClassifiedLeaf], mine: Layout, theirs: Layout) -> list
             reasons.setdefault(why, []).append(leaf.path)
     drops: list[_Decision] = [("drop", found, "", why) for why, found in reasons.items()]
     if lost:
-        why = "NNX's layer has no such array; its outputs stay the same only if this one is zero, which is checked"
+        why = "the NNX layer has no such array; its outputs stay the same only if this is zero, which is checked"
         drops.append(("drop", lost, "zero", why))
     return drops
 
 
 def _why_dropped(leaf: ClassifiedLeaf, roles: Collection[str]) -> str:
     if leaf.role == "rng":
-        return "random streams of the source: the template's are laid out otherwise and begin anew"
+        return "random streams of the source: the template's have another layout and start from a seed"
     if leaf.role == "metrics":
-        return "a leftover of training that the template has no place for"
+        return "training metrics that the template does not have"
     if leaf.role in ("optimizer", "step") and not {"optimizer", "step"} & set(roles):
         return "the template has no optimizer"
-    return "values of one run, which the template does not keep" if is_transient(leaf) else ""
+    return "values of a single run, which the template does not store" if is_transient(leaf) else ""
 
 
 def unsupported_arrays(mine: Collection[KeyPath], theirs: Collection[KeyPath]) -> list[KeyPath]:
-    """Arrays of Linen's layers that the twin of the layer has no place for, unless the target has one by that name."""
+    """Returns the arrays of Linen's layers that neither the NNX layer nor, under that name, the target has."""
     return [
         path for path in mine if _is_unsupported(path, mine) and not any(other[-2:] == path[-2:] for other in theirs)
     ]
@@ -222,7 +223,7 @@ def _is_unsupported(path: KeyPath, paths: Collection[KeyPath]) -> bool:
 
 
 def _creates(open_: Sequence[ClassifiedLeaf], mine: Layout, theirs: Layout) -> list[_Decision]:
-    """What names alone decide to begin anew."""
+    """Returns the decisions to create that names alone determine."""
     del theirs
     reasons: dict[tuple[str, str], list[KeyPath]] = {}
     has_optimizer = bool(mine.of("optimizer"))
@@ -237,7 +238,7 @@ def _how_created(leaf: ClassifiedLeaf, *, has_optimizer: bool) -> tuple[str, str
     if leaf.role == "rng":
         return "{rng: {seed: 0}}", "random streams have no source"
     if leaf.role in ("optimizer", "step") and not has_optimizer:
-        return "template", "the source has no optimizer state, so that it begins anew"
+        return "template", "the source has no optimizer state; the template's starts from its initial values"
     if leaf.role == "model" and leaf.path[-1] in _FRESH:
-        return str(_FRESH[leaf.path[-1]]), "adapters, which leave the output as it was until they are trained"
+        return str(_FRESH[leaf.path[-1]]), "adapters, which do not change the output until they are trained"
     return None

@@ -1,4 +1,4 @@
-"""The pipeline: a checkpoint and a template go in, a rule file with what it could not prove comes out."""
+"""Runs the steps that suggest a rule file for a checkpoint and a template, with marks on unproved rules."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ from migrate.rules.loader import parse_rules
 from migrate.tree import KeyPath
 
 UNWRITTEN = "the suggestion"
-"""What diagnostics call a rule file that is not a file yet."""
+"""The name of the unwritten rule file in diagnostics."""
 
 
 class KnownTemplate(TemplateLike, Protocol):
-    """A template that also knows the types of its Variables."""
+    """A template that also provides the types of its Variables."""
 
     @property
     def variables(self) -> Mapping[KeyPath, str]:
-        """The name of the Variable type of each leaf that belongs to one."""
+        """The name of the Variable type of each leaf that belongs to a Variable."""
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A rule file to be reviewed.
+    """A rule file for review.
 
     Attributes:
-      text: the file.
-      plan: what it leads to; applicable when every leaf found its place.
-      rules: how many rules it has.
-      doubts: by source leaf, what is not proved about where it goes.
-      unplaced_sources, unplaced_targets: leaves that are listed and not guessed.
-      layouts: what source and target are, in words.
+      text: the text of the file.
+      plan: the plan of these rules; applicable when every leaf is placed.
+      rules: the number of rules.
+      doubts: by source leaf, the doubts about its target.
+      unplaced_sources, unplaced_targets: leaves that are listed without a guess.
+      layouts: short descriptions of source and target.
     """
 
     text: str
@@ -61,18 +61,18 @@ class Suggestion:
     layouts: tuple[str, str]
 
     def doubts_of(self, task: Task) -> tuple[Doubt, ...]:
-        """What is not proved about a task; a moment's is what is not proved about its param."""
+        """Returns the doubts about a task; for a moment, those about its param."""
         sources = (task.follows,) if task.follows else task.sources
         return tuple(dict.fromkeys(doubt for path in sources for doubt in self.doubts.get(path, ())))
 
 
 def suggest(source: AbstractCheckpoint, template: KnownTemplate, target: Mapping[str, Any] | None = None) -> Suggestion:
-    """Suggests the rules that lead from a checkpoint to a template; pure, and never applied by itself.
+    """Suggests rules from a checkpoint to a template. It is pure and applies nothing.
 
     Args:
-      source: the checkpoint, abstract.
+      source: the abstract checkpoint.
       template: the target.
-      target: more fields of `target:`, such as `args`.
+      target: additional fields of `target:`, such as `args`.
     """
     mine, theirs = lay_out(source.tree), lay_out(template.tree, template.variables)
     drafts = _model_drafts(mine, theirs)
@@ -106,7 +106,7 @@ def suggest(source: AbstractCheckpoint, template: KnownTemplate, target: Mapping
 
 
 def _model_drafts(mine: Layout, theirs: Layout) -> list[RuleDraft]:
-    """Rows of the model's arrays, and of random streams that lie where they lay."""
+    """Returns the drafts for the model's arrays, and for random streams that keep their place."""
     scope = _scope(mine)
     for path in unsupported_arrays(scope, _scope(theirs)):
         del scope[path]
@@ -140,16 +140,16 @@ def _paths(leaves: Mapping[KeyPath, ClassifiedLeaf]) -> dict[KeyPath, KeyPath]:
 
 
 def _cast(match: Match, sources: Mapping[KeyPath, ClassifiedLeaf], targets: Mapping[KeyPath, ClassifiedLeaf]) -> Match:
-    """The match with a cast where dtypes differ."""
+    """Returns the match with a cast where dtypes differ."""
     ops = cast_ops(sources[match.sources[0].path].aval, targets[match.targets[0].path].aval)
     if not ops:
         return match
-    reason = "another dtype: refused where a value would change, unless `cast:` says `lossy: true`"
+    reason = "another dtype: refused where a value would change, unless `cast:` sets `lossy: true`"
     return replace(match, ops=(*match.ops, *ops), reason=", ".join(filter(None, (match.reason, reason))))
 
 
 def _verified(drafts: Sequence[RuleDraft], generalizer: Generalizer, planned: Any) -> list[RuleDraft]:
-    """The fewest rules of which the planner makes just the tasks that were meant."""
+    """Returns the fewest rules from which the planner makes exactly the intended tasks."""
     wanted = {path: draft for draft in drafts for path in draft.fills}
     for rules in (generalizer.rules(drafts), [draft for draft in drafts if not draft.keeps]):
         plan: Plan = planned(rules)
@@ -175,19 +175,19 @@ def _head(
     doubts: Mapping[KeyPath, tuple[Doubt, ...]],
     rest: LeftoverDecisions,
 ) -> list[str]:
-    """What a reader has to know first."""
+    """Returns the lines of the comment at the top of the file."""
     mine, theirs = sides
     lines = [
         f"Suggested for {source.path.name} ({mine.name}, {len(mine.leaves)} leaves) "
         f"and {template.spec} ({len(theirs.leaves)} leaves).",
-        "Read it before it is applied: nothing here was tried on values.",
+        "Review it before use: it is derived from names and shapes, and not checked against values.",
     ]
     if doubts:
-        lines.append(f"{len(doubts)} source leaves could go elsewhere by their shapes: look for `unproved`.")
+        lines.append(f"{len(doubts)} source leaves also fit elsewhere by their shapes: see `unproved`.")
     left = len(rest.sources) + len(rest.targets)
     if left:
-        found = "1 leaf found" if left == 1 else f"{left} leaves found"
-        lines.append(f"{found} no place: listed at the end; the plan refuses to go without.")
+        unplaced = "1 leaf is" if left == 1 else f"{left} leaves are"
+        lines.append(f"{unplaced} not placed: see the end; the plan does not apply until rules cover all leaves.")
     return lines
 
 

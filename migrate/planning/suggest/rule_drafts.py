@@ -1,6 +1,6 @@
-"""Pairs become drafts: one for each task that a rule will make, with real key paths as text of patterns.
+"""Turns matches into rule drafts: one for each task that a rule makes, with real key paths as pattern text.
 
-A stacked array is one draft, whatever the number of its parts: the index that is stacked over is already a capture here.
+A stacked array has one draft, whatever the number of its parts, with the stacked index as a capture.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from migrate.planning.suggest.values import Alternative, Doubt, Endpoint, Match,
 from migrate.tree import KeyPath, format_path
 
 Segments = tuple[str, ...]
-"""A key path or pattern, segment by segment, as the text of a rule file."""
+"""The segments of a key path or pattern, as text of a rule file."""
 
 _SWAPPED: OpText = 'rearrange: "a b ... -> b a ..."'
-"""The axis that layers are stacked on is one of the first two; here they change places."""
+"""Exchanges the first two axes; layers are stacked on one of them."""
 
 OVER = "i"
 """The name of the index that arrays are stacked over."""
@@ -28,12 +28,12 @@ class RuleDraft:
     """Sources that one rule moves to targets.
 
     Attributes:
-      sources, targets: patterns; before they are generalized, of one key path each, but for a stacked index.
-      ops: the whole list of the rule.
-      claims: the source leaves that it takes.
+      sources, targets: patterns; before generalization, each is one key path, apart from a stacked index.
+      ops: all ops of the rule.
+      claims: the source leaves that it matches.
       fills: the target leaves that it writes.
-      reasons: why, in words.
-      doubts: what speaks against it, with the source leaves in question.
+      reasons: the evidence, for the comment.
+      doubts: the doubts about it, with the source leaves in question.
     """
 
     sources: tuple[Segments, ...]
@@ -52,7 +52,7 @@ class RuleDraft:
     def merged(
         self, others: Iterable[RuleDraft], sources: tuple[Segments, ...], targets: tuple[Segments, ...]
     ) -> RuleDraft:
-        """One draft for this and the others, under new patterns."""
+        """Returns one draft for this and the others, with new patterns."""
         drafts = (self, *others)
         return RuleDraft(
             sources,
@@ -66,24 +66,24 @@ class RuleDraft:
 
 
 def text_of(path: KeyPath) -> Segments:
-    """The segments of a key path as a pattern that means nothing else."""
+    """Returns the segments of a key path, escaped so that the pattern matches only this path."""
     return tuple(format_path((segment,)) for segment in path)
 
 
 def pattern(segments: Segments) -> str:
-    """Segments as a rule file has them."""
+    """Returns segments in rule-file syntax."""
     return "/".join(segments) or "."
 
 
 def draft_rules(
     matches: Sequence[Match], sources: Mapping[KeyPath, KeyPath], targets: Mapping[KeyPath, KeyPath]
 ) -> tuple[RuleDraft, ...]:
-    """The drafts of all matches; parts of a stacked array that are not all there make none.
+    """Returns the drafts of all matches; an incomplete set of parts of a stacked array has none.
 
     Args:
-      matches: by place in the model.
-      sources: real key paths of the checkpoint by place.
-      targets: real key paths of the template by place.
+      matches: matches by place in the model.
+      sources: key paths of the checkpoint by place.
+      targets: key paths of the template by place.
     """
     drafts: list[RuleDraft] = []
     stacks: defaultdict[tuple[object, ...], list[Match]] = defaultdict(list)
@@ -143,7 +143,7 @@ def _index(match: Match) -> int:
 def _stacked(
     members: Sequence[Match], sources: Mapping[KeyPath, KeyPath], targets: Mapping[KeyPath, KeyPath]
 ) -> RuleDraft | None:
-    """The draft of all parts of one stacked array (or of several that are joined)."""
+    """Returns the draft of all parts of one stacked array (or of several that are joined)."""
     first = members[0]
     mine, theirs = first.sources[0].part, first.targets[0].part
     part = mine or theirs
@@ -167,7 +167,7 @@ def _stacked(
 
 
 def _across(members: Sequence[tuple[KeyPath, ...]], *, stacked: bool, exact: bool) -> tuple[tuple[Segments, ...], bool]:
-    """The patterns of one side of a stack, and whether they name the index; else every key path is listed."""
+    """Returns the patterns of one side of a stack, and whether they name the index; if not, they are all key paths."""
     if stacked:
         return tuple(map(text_of, members[0])), True
     columns = [_with_index(column, exact=exact) for column in zip(*members, strict=True)]
@@ -177,7 +177,7 @@ def _across(members: Sequence[tuple[KeyPath, ...]], *, stacked: bool, exact: boo
 
 
 def _with_index(column: Sequence[KeyPath], *, exact: bool) -> Segments | None:
-    """One pattern for key paths that differ in one number, which counts up; for targets from 0."""
+    """Returns one pattern for key paths that differ in one number, which counts up; for targets from 0."""
     if len({len(path) for path in column}) > 1:
         return None
     varying = [at for at in range(len(column[0])) if len({path[at] for path in column}) > 1]
@@ -196,7 +196,7 @@ def _with_index(column: Sequence[KeyPath], *, exact: bool) -> Segments | None:
 
 
 def _stacking(doubt: Doubt, match: Match, *, named: bool) -> Doubt:
-    """The doubt about a part of a stacked array, with the ops that the whole needs."""
+    """Returns the doubt about a part of a stacked array, with the ops for the whole array."""
     ways = (Alternative(way.words, (way.ops and _ops(match, way.ops, named=named)) or ()) for way in doubt.alternatives)
     return replace(doubt, alternatives=tuple(ways))
 

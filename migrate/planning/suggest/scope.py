@@ -1,4 +1,4 @@
-"""ModuleIndex inside a scope, and sequences of them that differ in their numbers: `Block_{0..11}`, `stages/{0..3}/{0..1}`.
+"""Finds modules in a scope, and sequences that differ in their numbers: `Block_{0..11}`, `stages/{0..3}/{0..1}`.
 
 A sequence can also be virtual: the parts of a module whose arrays are all stacked along one axis.
 """
@@ -35,7 +35,7 @@ class SequenceMember:
 
 @dataclass(frozen=True, slots=True)
 class ModuleSequence:
-    """ModuleIndex in the order of their numbers; a single module is a sequence of one."""
+    """Modules in the order of their numbers; a single module is a sequence of one."""
 
     members: tuple[SequenceMember, ...]
 
@@ -46,25 +46,25 @@ class ModuleSequence:
 
     @property
     def node(self) -> KeyPath:
-        """What stands for all of it when names are compared."""
+        """The node that represents the sequence when names are compared."""
         return self.members[0].node
 
 
 @dataclass(frozen=True, slots=True)
 class LayerUnit:
-    """Arrays of one layer, or one array of its own (`loose`)."""
+    """The arrays of one layer, or a single array outside a layer (`loose`)."""
 
     path: KeyPath
     leaves: tuple[tuple[str, ModelArray], ...]
     loose: bool = False
 
     def leaf(self, name: str) -> KeyPath:
-        """The key path of one of its arrays."""
+        """Returns the key path of one of its arrays."""
         return self.path if self.loose else (*self.path, name)
 
 
 class ModuleIndex:
-    """What can be asked of a scope, computed once."""
+    """The modules of a scope and their properties, each computed once."""
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
@@ -72,7 +72,7 @@ class ModuleIndex:
 
     @cached_property
     def below(self) -> dict[KeyPath, tuple[KeyPath, ...]]:
-        """Key paths of the arrays below each module; modules that only hold another one are left out."""
+        """Key paths of the arrays below each module; modules that hold only one other module are left out."""
         found: defaultdict[KeyPath, list[KeyPath]] = defaultdict(list)
         for path in self.scope:
             for depth in range(1, len(path)):
@@ -103,10 +103,10 @@ class ModuleIndex:
         return (*singles, *many)
 
     def stacked(self, counts: Collection[int]) -> tuple[ModuleSequence, ...]:
-        """ModuleIndex whose every array has one size along an axis, as sequences of their parts.
+        """Returns modules whose arrays all have the same size along one axis, as sequences of their parts.
 
         Args:
-          counts: how many parts a single layer may have; modules of several layers may have any number.
+          counts: the allowed numbers of parts of a single layer; modules of several layers may have any number.
         """
         found: list[ModuleSequence] = []
         for node in ((), *self.below):
@@ -121,7 +121,7 @@ class ModuleIndex:
         return tuple(found)
 
     def inside(self, member: SequenceMember) -> dict[KeyPath, ModelArray]:
-        """The scope of one member: key paths below it, shapes without the stacked axis."""
+        """Returns the scope of one member: key paths below it, shapes without the stacked axis."""
         depth = len(member.node)
         paths = self.below[member.node] if member.node else tuple(self.scope)
         items = {path[depth:]: self.scope[path] for path in paths}
@@ -129,33 +129,33 @@ class ModuleIndex:
         return items if part is None else {path: item.without(part.axis) for path, item in items.items()}
 
     def ends(self, member: SequenceMember) -> frozenset[KeyPath]:
-        """Arrays of this scope that the member takes."""
+        """Returns the arrays of this scope that belong to the member."""
         return frozenset(self.below[member.node] if member.node else self.scope)
 
     def shapes(self, member: SequenceMember) -> tuple[Shape, ...]:
-        """Shapes of all its arrays, sorted."""
+        """Returns the shapes of all its arrays, sorted."""
         key = (member.node, None if member.part is None else member.part.axis)
         if key not in self._shapes:
             self._shapes[key] = tuple(sorted(item.shape for item in self.inside(member).values()))
         return self._shapes[key]
 
     def is_layer(self, node: KeyPath) -> bool:
-        """Whether it holds arrays and no modules."""
+        """Whether the node holds arrays and no modules."""
         return all(len(path) == len(node) + 1 for path in self.below.get(node, ()))
 
 
 def total(shapes: tuple[Shape, ...]) -> int:
-    """The number of elements of all of them."""
+    """Returns the number of elements of all shapes."""
     return sum(map(math.prod, shapes))
 
 
 def placed(end: Endpoint, member: SequenceMember) -> Endpoint:
-    """An end inside a member, as seen from the scope around it."""
+    """Returns an endpoint inside a member with the key path of the scope around it."""
     return Endpoint(member.node + end.path, end.part or member.part)
 
 
 def layer_units(scope: Scope) -> tuple[LayerUnit, ...]:
-    """The arrays of a scope, those of one layer together, in natural order."""
+    """Returns the arrays of a scope, grouped by layer, in natural order."""
     layers: defaultdict[KeyPath, list[tuple[str, ModelArray]]] = defaultdict(list)
     loose: list[LayerUnit] = []
     for path, item in scope.items():

@@ -1,4 +1,4 @@
-"""The values that the steps of a suggestion hand to one another."""
+"""The values that the steps of a suggestion exchange."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from migrate.tree import KeyPath
 Shape = tuple[int, ...]
 
 OpText = str
-"""An op as it stands between the braces of a rule's `ops:`, such as `squeeze: {axis: 0}`."""
+"""An op as written between the braces of a rule's `ops:`, such as `squeeze: {axis: 0}`."""
 
 
 class ModelArray(NamedTuple):
-    """An array inside a scope: its shape and, where it is known, the kind of Variable that it is."""
+    """An array inside a scope: its shape and, where it is known, the kind of its Variable."""
 
     shape: Shape
     kind: str | None = None
 
     def without(self, axis: int) -> ModelArray:
-        """One part of a stacked array."""
+        """Returns one part of a stacked array."""
         return ModelArray((*self.shape[:axis], *self.shape[axis + 1 :]), self.kind)
 
 
@@ -40,23 +40,23 @@ class StackedPart:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An array, or a part of a stacked one, at one end of a match."""
+    """An array, or a part of a stacked one, on one side of a match."""
 
     path: KeyPath
     part: StackedPart | None = None
 
     def below(self, node: KeyPath) -> Endpoint:
-        """The same, seen from further up."""
+        """Returns the endpoint with the key path of a higher scope."""
         return Endpoint(node + self.path, self.part)
 
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """Another way from the same sources to the same targets.
+    """Other ops, or another meaning of the same ops, for the same sources and targets.
 
     Attributes:
-      words: what is different.
-      ops: the rule's ops instead; none where `words` says it all.
+      words: the difference, as text.
+      ops: the rule's ops in this alternative; empty where `words` is sufficient.
     """
 
     words: str
@@ -69,13 +69,13 @@ class Alternative:
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """Why a match is not proved, and what else it could be.
+    """Why a match is not proved, and the alternatives.
 
     Attributes:
       why: a sentence without its full stop.
-      agree: whether the names of both sides are the same, so that only the shapes leave it open.
-      others: target leaves that could be meant instead.
-      alternatives: other ways to the same target that would fit.
+      agree: whether the names of both sides are the same, so that only the shapes leave a doubt.
+      others: other target leaves that fit.
+      alternatives: other ops to the same target that fit.
     """
 
     why: str
@@ -84,18 +84,18 @@ class Doubt:
     alternatives: tuple[Alternative, ...] = ()
 
     def below(self, node: KeyPath) -> Doubt:
-        """The same, seen from further up."""
+        """Returns the doubt with key paths of a higher scope."""
         return replace(self, others=tuple(node + path for path in self.others))
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Sources that become targets: one and one, several joined into one, or one cut into several.
+    """Sources that become targets: one and one, several joined into one, or one split into several.
 
     Attributes:
-      ops: what happens to the arrays, in the order of the rule; stacking and unstacking follow from the parts.
-      reason: why, in words.
-      doubts: what speaks against it.
+      ops: the ops on the arrays, in the order of the rule; stacking and unstacking follow from the endpoints' parts.
+      reason: the evidence, for the comment.
+      doubts: the doubts about the match.
     """
 
     sources: tuple[Endpoint, ...]
@@ -105,7 +105,7 @@ class Match:
     doubts: tuple[Doubt, ...] = ()
 
     def below(self, source: KeyPath, target: KeyPath) -> Match:
-        """The same, seen from further up."""
+        """Returns the match with key paths of higher scopes."""
         return Match(
             tuple(end.below(source) for end in self.sources),
             tuple(end.below(target) for end in self.targets),
@@ -115,20 +115,20 @@ class Match:
         )
 
     def doubting(self, *doubts: Doubt) -> Match:
-        """The same with more doubts."""
+        """Returns the match with more doubts."""
         return replace(self, doubts=(*self.doubts, *doubts))
 
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """How the arrays of two scopes belong together; what is in no match found no place."""
+    """The matches between two scopes; arrays outside all matches are not placed."""
 
     matches: tuple[Match, ...]
 
     def sources(self) -> set[KeyPath]:
-        """Arrays of the source that have a place."""
+        """Returns the arrays of the source that are placed."""
         return {end.path for match in self.matches for end in match.sources}
 
     def targets(self) -> set[KeyPath]:
-        """Arrays of the target that have a source."""
+        """Returns the arrays of the target that have a source."""
         return {end.path for match in self.matches for end in match.targets}

@@ -62,7 +62,7 @@ def test_a_suggestion_that_is_wrong_says_so_and_lists_what_is_right(opened):
     case = CASES[NAMES.index("gpt_square")]
     checkpoint, _, truth, suggestion = opened(case)
     assert 12 == score(suggestion, truth, checkpoint).alternative
-    assert "# unproved: Dense_0 and Dense_1 have one shape; only their order speaks for this" in suggestion.text
+    assert "# unproved: Dense_0 and Dense_1 have the same shape; only their order supports this" in suggestion.text
     assert "  #   or: params/h_{i}/mlp/Dense_0/** -> blocks/{i}/ffn/down/**" in suggestion.text
 
 

@@ -30,7 +30,7 @@ def test_layers_that_fit_both_ways_are_marked_with_the_other_way():
     assert {"params/Dense_0/kernel": "up/kernel", "params/Dense_1/kernel": "down/kernel"}.items() <= moves(
         suggestion
     ).items()
-    assert "# unproved: Dense_0 and Dense_1 have one shape; only their order speaks for this" in suggestion.text
+    assert "# unproved: Dense_0 and Dense_1 have the same shape; only their order supports this" in suggestion.text
     assert "#   or: params/Dense_0/** -> down/**" in suggestion.text
     assert "#   or: params/Dense_1/** -> up/**" in suggestion.text
 
@@ -68,12 +68,12 @@ def test_a_matrix_under_another_name_is_only_turned_with_a_mark():
     assert ['- {from: "params/head/weight", to: "head/kernel", ops: [{rearrange: "a b -> b a"}]}'] == rules_of(
         suggestion
     )
-    assert "# unproved: a transpose is the only way to make the shapes fit" in suggestion.text
+    assert "# unproved: only a transpose makes the shapes fit" in suggestion.text
 
 
 def test_a_square_matrix_under_another_name_could_be_turned():
     suggestion = suggested({"params/head/weight": (4, 4)}, {"head/kernel": (4, 4)})
-    assert "# unproved: a square matrix could be transposed without a trace" in suggestion.text
+    assert "# unproved: the shape of a square matrix does not show a transpose" in suggestion.text
     assert '#   or: transposed: ops: [{rearrange: "a b -> b a"}]' in suggestion.text
 
 
