@@ -88,7 +88,7 @@ def tied(task: Task) -> str:
     )
 
 
-def may_look_at_tensors(rule: Move, state: str | None, transforms: Collection[str] | None) -> bool:
+def may_treat_tensors_whole(rule: Move, state: str | None, transforms: Collection[str] | None) -> bool:
     """Whether the rule recuts tensors while the optimizer is unknown and might treat tensors as wholes.
 
     The state of lamb looks like that of adam, and that of lars like that of momentum.

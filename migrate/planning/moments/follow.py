@@ -59,7 +59,7 @@ def follow(
             _follow_root(context, root, states, template_slots.get(root), {creation.target for creation in created})
         )
     whole = combine(parts)
-    return combine([whole, FollowResult(diagnostics=_may_look_at_tensors(whole.cut))])
+    return combine([whole, FollowResult(diagnostics=_per_tensor_note(whole.cut))])
 
 
 def _follow_root(
@@ -71,7 +71,7 @@ def _follow_root(
 ) -> FollowResult:
     """Moves all copies of the params below one root; `template_slots` are the template's slots of these params."""
     if context.template is None or template_slots is None:
-        return _inside(context, root, states)
+        return _follow_in_place(context, root, states)
     wanted = find_states(context.template, template_slots)
     known = _named_pairs(context.named, states, wanted)
     taken = {path for task in context.named for path in task.targets} | {*created}
@@ -97,10 +97,10 @@ def _targets(context: FollowContext, root: KeyPath) -> list[KeyPath]:
     if context.template is None:
         return [*moved, *stay]
     leaves = context.template.leaves
-    return [path for path in (*moved, *stay, *_meant(context, root)) if path in leaves]
+    return [path for path in (*moved, *stay, *_intended_targets(context, root)) if path in leaves]
 
 
-def _meant(context: FollowContext, root: KeyPath) -> Iterator[KeyPath]:
+def _intended_targets(context: FollowContext, root: KeyPath) -> Iterator[KeyPath]:
     """Yields the intended targets of params whose rule failed: all leaves that its right-hand side matches."""
     made = {path for task in context.named for path in task.sources}
     for index, claims in context.claims.by_rule.items():
@@ -140,11 +140,11 @@ def _follow_state(
         if name in other.slots
     }
     known = other.slots or other.empty_fields
-    gone = [_placeless_slot(context, s, other) for name, s in one.slots.items() if known and name not in other.slots]
+    gone = [_missing_slot(context, s, other) for name, s in one.slots.items() if known and name not in other.slots]
     return combine([*_follow_slots(moves, one), *gone, _own_leaves(context, one, other, taken)])
 
 
-def _placeless_slot(context: FollowContext, slot: Slot, other: TransformState) -> FollowResult:
+def _missing_slot(context: FollowContext, slot: Slot, other: TransformState) -> FollowResult:
     """Decides about a slot that the target's matched state lacks: it keeps no moments, or those of other params."""
     dropped, failed = [], []
     drops = {index for index, rule in enumerate(context.rules.rules) if isinstance(rule, Drop)}
@@ -181,20 +181,20 @@ def _own_leaves(
 ) -> FollowResult:
     """Moves counts and hyperparameters, which keep their names within the state."""
     tasks = []
-    unlike = _unlike_params(context, one)
-    for relative in [path for path in one.leaves if path not in unlike]:
+    unknown = _unknown_mirrors(context, one)
+    for relative in [path for path in one.leaves if path not in unknown]:
         source, target = one.prefix + relative, other.prefix + relative
         free = relative in other.leaves and target not in taken
         if source != target and free and source not in context.claims.claimed:
             aval = context.source.leaves[source].aval
             tasks.append(Task((source,), (target,), (0,), (), (aval,), (aval,), state=one.name))
     same = one.prefix == other.prefix
-    stay = [one.prefix + r for r in one.leaves if same and r in other.leaves and r not in unlike]
+    stay = [one.prefix + r for r in one.leaves if same and r in other.leaves and r not in unknown]
     done = FollowResult(tasks=tuple(tasks), unbarred=(*stay, *_unmoved(one, other)))
-    return combine([done, _not_understood(one, other, list(unlike))]) if unlike else done
+    return combine([done, _refuse_unknown_mirrors(one, other, list(unknown))]) if unknown else done
 
 
-def _unlike_params(context: FollowContext, state: TransformState) -> dict[KeyPath, KeyPath]:
+def _unknown_mirrors(context: FollowContext, state: TransformState) -> dict[KeyPath, KeyPath]:
     """Returns leaves that belong to a param with ops but do not mirror it in a known way, each with that param."""
     changed = [i for i, rule in enumerate(context.rules.rules) if isinstance(rule, Move) and rule.ops]
     params = {claim.path for index in changed for claim in context.claims.by_rule.get(index, ())}
@@ -208,7 +208,7 @@ def _unlike_params(context: FollowContext, state: TransformState) -> dict[KeyPat
     return found
 
 
-def _not_understood(one: TransformState, other: TransformState, leaves: Sequence[KeyPath]) -> FollowResult:
+def _refuse_unknown_mirrors(one: TransformState, other: TransformState, leaves: Sequence[KeyPath]) -> FollowResult:
     paths = [one.prefix + leaf for leaf in leaves]
     diagnostic = MomentsCannotFollow.at(
         f"`{format_path(paths[0])}` belongs to a param that goes through ops, but does not mirror it in a known way",
@@ -242,7 +242,7 @@ def _ambiguous(context: FollowContext, state: TransformState, candidates: Sequen
     )
 
 
-def _may_look_at_tensors(rules: Sequence[Move]) -> tuple[Diagnostic, ...]:
+def _per_tensor_note(rules: Sequence[Move]) -> tuple[Diagnostic, ...]:
     if not rules:
         return ()
     return (
@@ -255,7 +255,7 @@ def _may_look_at_tensors(rules: Sequence[Move]) -> tuple[Diagnostic, ...]:
     )
 
 
-def _inside(context: FollowContext, root: KeyPath, states: Sequence[TransformState]) -> FollowResult:
+def _follow_in_place(context: FollowContext, root: KeyPath, states: Sequence[TransformState]) -> FollowResult:
     """Handles a target without a template: states stay in place, and moments follow inside their slots."""
     shared = common_prefix(_targets(context, root))
     slots = [(state, slot) for state in states for slot in state.slots.values()]
@@ -270,10 +270,10 @@ def _inside(context: FollowContext, root: KeyPath, states: Sequence[TransformSta
             }
             parts += _follow_slots(moves, state)
         return combine(parts)
-    return combine([_placeless(SlotMove(context, slot, slot.prefix, root)) for _, slot in slots])
+    return combine([_refuse_other_root(SlotMove(context, slot, slot.prefix, root)) for _, slot in slots])
 
 
-def _placeless(move: SlotMove) -> FollowResult:
+def _refuse_other_root(move: SlotMove) -> FollowResult:
     """Decides about moments whose params move to another root.
 
     Moments that a rule names, or whose params are dropped, need no place.

@@ -117,7 +117,7 @@ def _by_rule(move: SlotMove, index: int, claims: Sequence[Claim]) -> FollowResul
     reason = _refusal(move, rule, tasks)
     if reason:
         return refuse(move, tasks, [c.path for c in claims], reason)
-    whole, parts = _whole(move, rule, tasks)
+    whole, parts = _feasible(move, rule, tasks)
     chosen = {move.moment(source) for task in whole for source in task.sources}
     done = {path for part in parts for path in part.failed}
     unmade = tuple(c.path for c in claims if c.path not in chosen and c.path not in done)
@@ -138,7 +138,7 @@ def _gathered(move: SlotMove, rule: Move, claims: Sequence[Claim], unmade: tuple
         failed=failed,
         excused=tuple(move.wanted(_right_hand_side(move, rule))) if failed else (),
         diagnostics=tuple(d for made in parts for d in made.diagnostics),
-        cut=(rule,) if algebra.may_look_at_tensors(rule, move.state, move.context.transforms) else (),
+        cut=(rule,) if algebra.may_treat_tensors_whole(rule, move.state, move.context.transforms) else (),
     )
 
 
@@ -178,12 +178,12 @@ def refuse(
     return FollowResult(failed=tuple(failed), excused=excused, diagnostics=(diagnostic,))
 
 
-def _whole(move: SlotMove, rule: Move, tasks: Sequence[Task]) -> tuple[list[Task], list[FollowResult]]:
+def _feasible(move: SlotMove, rule: Move, tasks: Sequence[Task]) -> tuple[list[Task], list[FollowResult]]:
     """Returns the tasks that the slot can carry out, and the results for those with absent or unplaced moments."""
     whole: list[Task] = []
     refused: list[FollowResult] = []
     unplaced: list[tuple[KeyPath, KeyPath]] = []
-    unsaid: list[KeyPath] = []  # their params have no place either, which another diagnostic reports
+    reported: list[KeyPath] = []  # their params have no place either, which another diagnostic reports
     for task in tasks:
         copies = [move.moment(source) for source in task.sources]
         there = [path for path in copies if path is not None]
@@ -195,10 +195,10 @@ def _whole(move: SlotMove, rule: Move, tasks: Sequence[Task]) -> tuple[list[Task
         elif lacking or any(target[: len(move.root)] != move.root for target in task.targets):
             known = [target for target in lacking or task.targets if move.context.in_template(target)]
             unplaced += [(path, known[0]) for path in there if known]
-            unsaid += there if not known else []
+            reported += there if not known else []
         else:
             whole.append(task)
-    return whole, [*refused, _unplaced(move, unplaced, rule.span), FollowResult(failed=tuple(unsaid))]
+    return whole, [*refused, _unplaced(move, unplaced, rule.span), FollowResult(failed=tuple(reported))]
 
 
 def _partly(move: SlotMove, task: Task) -> str:

@@ -107,9 +107,8 @@ def mirrors(tree: AbstractTree, root: KeyPath, params: Collection[KeyPath]) -> l
                     shared[path[:depth]].add(path[depth:])
     found: list[Slot] = []
     for node in sorted(shared, key=lambda node: (len(node), natural_key(node))):
-        whole = len(shared[node]) == leaves[node] and names[node] != {
-            "count"
-        }  # a schedule's, whatever params are called
+        schedule = names[node] == {"count"}  # even where a param has this name
+        whole = len(shared[node]) == leaves[node] and not schedule
         if whole and not _inside(node, found):
             found.append(Slot(node, root, frozenset(shared[node])))
     return found

@@ -69,7 +69,7 @@ def doubt_blocks(matches: Sequence[Match], blocks: Sequence[BlockMatch], *, lead
         kept = top and _keeps_path(block)
         rivals = [one for one in near_by if not (kept and _keeps_path(one)) and _could_swap(block, one, lead=lead)]
         if rivals:
-            why, agree = _why(block, rivals)
+            why, agree = _reason(block, rivals)
             for index in block.matches:
                 others = tuple(_counterparts(doubted[index], block, rivals))
                 doubted[index] = doubted[index].doubting(Doubt(why, agree, others))
@@ -185,7 +185,7 @@ def _skeleton(member: SequenceMember) -> tuple[str, ...]:
     return tuple(numbers_in(segment)[0] for segment in member.node)
 
 
-def _why(block: BlockMatch, rivals: Sequence[BlockMatch]) -> tuple[str, bool]:
+def _reason(block: BlockMatch, rivals: Sequence[BlockMatch]) -> tuple[str, bool]:
     assert block.source is not None
     assert block.target is not None
     group = [block, *rivals]

@@ -84,7 +84,7 @@ def _joins(parts: FusedLayers, many: Scope, one: Scope, *, lead: bool) -> Iterat
 
     for i, j in assign(len(groups), len(wholes), worth):
         others = tuple(wholes[k] for k in range(len(wholes)) if k != j and (i, k) in ways)
-        reason, doubts = _why(parts, wholes[j], ways[i, j])
+        reason, doubts = _reason_and_doubts(parts, wholes[j], ways[i, j])
         if others:
             doubts = (*doubts, Doubt(f"{', '.join(parts.names)} also fit elsewhere", others=others))
         yield Match(tuple(map(Endpoint, groups[i])), (Endpoint(wholes[j]),), ways[i, j], reason, doubts)
@@ -107,11 +107,11 @@ def _siblings(parts: FusedLayers, scope: Scope) -> dict[KeyPath, tuple[str, ...]
 def _named(part: str, names: set[str], *, strict: bool) -> str | None:
     if part in names:
         return part
-    near = [] if strict else sorted(name for name in names if _calls(part, name))
+    near = [] if strict else sorted(name for name in names if _is_synonym(part, name))
     return near[0] if len(near) == 1 else None
 
 
-def _calls(part: str, name: str) -> bool:
+def _is_synonym(part: str, name: str) -> bool:
     written = name.replace("_", "").lower()
     return written in forms(part) - {"proj", "out"} or written.removesuffix("proj") == part
 
@@ -146,7 +146,7 @@ def _stacked(items: list[ModelArray], whole: ModelArray, *, lead: bool) -> tuple
     return None
 
 
-def _why(parts: FusedLayers, path: KeyPath, ops: tuple[OpText, ...]) -> tuple[str, tuple[Doubt, ...]]:
+def _reason_and_doubts(parts: FusedLayers, path: KeyPath, ops: tuple[OpText, ...]) -> tuple[str, tuple[Doubt, ...]]:
     listed = ", ".join(parts.names)
     if parts.whole is not None:
         return f"NNX's own cell joins {listed} in this order", ()
