@@ -1,4 +1,4 @@
-"""What a plan promises: every leaf accounted for, every mistake found, all at once."""
+"""Plans account for every leaf and report all mistakes at once; also covers `gather`, `unmatched` and `model`."""
 
 import time
 from pathlib import Path

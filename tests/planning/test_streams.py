@@ -1,4 +1,4 @@
-"""RNG streams: words become keys where a rule says so and nowhere else, and every stream has an origin."""
+"""RNG streams: words become keys only where a rule wraps them, and every stream has an origin."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What ops mean for moments: as for their params, or refused with the reason."""
+"""Ops on moments: the same as on their params, or refused with the reason; also covers `adafactor` and its algebra."""
 
 import jax
 import optax
@@ -22,7 +22,7 @@ def target(tx, shapes):
 
 
 def without(tree, *masked):
-    """The tree with `none` where an optimizer that is masked keeps nothing."""
+    """Returns the tree with `none` at these key paths, where a masked optimizer keeps no moments."""
     return {path: "none" if path in masked else text for path, text in tree.items()}
 
 

@@ -1,4 +1,4 @@
-"""Laws of the alignment: it never takes one state twice, and never one for another of another kind."""
+"""Laws of the alignment: it never uses a state twice, and never pairs states of different kinds."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +8,7 @@ from migrate.planning.moments.states import TransformState
 
 
 def chain(kinds, labels=()):
-    """States with one leaf each, whose name is their kind."""
+    """Returns states with one leaf each, named after their kind."""
     return [TransformState(("opt",), ("opt", *labels, str(i)), leaves=((kind,),)) for i, kind in enumerate(kinds)]
 
 

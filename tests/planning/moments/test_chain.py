@@ -1,4 +1,4 @@
-"""States of an optimizer are found by what they are: an index that shifted is no reason to lose a moment."""
+"""Optimizer states are found by their properties: a shifted index loses no moment."""
 
 import jax
 import optax

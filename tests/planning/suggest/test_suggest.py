@@ -1,4 +1,4 @@
-"""What is placed, what is listed, and what is said about both."""
+"""Suggestions end to end: placed leaves, listed leaves, and the comments on both."""
 
 import time
 
@@ -140,7 +140,7 @@ def test_random_streams_are_created_and_old_ones_are_left_behind():
 
 
 def test_blocks_that_were_cut_off_are_in_doubt_or_listed():
-    """Six of twelve blocks: which six, no shape says."""
+    """Six of twelve blocks remain; shapes do not show which."""
     old = {f"params/Block_{i}/{d}/kernel": (3, n) for i in range(12) for d, n in (("a", 4), ("b", 5))}
     new = {f"blocks/{i}/{d}/kernel": (3, n) for i in range(6) for d, n in (("a", 4), ("b", 5))}
     suggestion = suggested(old, new)
@@ -203,7 +203,7 @@ def test_a_transformer_of_48_layers_needs_few_rules_and_little_time():
     slots = {f"optimizer/opt_state/0/{slot}/{path}": shape for slot in ("mu", "nu") for path, shape in model.items()}
     target = {f"model/{path}": shape for path, shape in model.items()} | slots
     target |= {"optimizer/opt_state/0/count": "int32[]", "optimizer/step": "uint32[]"}
-    suggested({"a": (1,)}, {"b": (1,)})  # what is imported is imported
+    suggested({"a": (1,)}, {"b": (1,)})  # so that the timing excludes imports
     start = time.monotonic()
     suggestion = suggested(source, target)
     assert suggestion.plan.applicable
