@@ -1,10 +1,11 @@
 """The house rules that a machine can check: imports point down, light commands stay light, modules stay small."""
 
 import ast
+import graphlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -93,3 +94,116 @@ def test_applying_rules_without_a_template_imports_neither_jax_nor_orbax():
 
 def test_the_import_test_can_fail():
     assert "numpy" in loaded_after("import numpy")
+
+
+PLANNING = PACKAGE / "planning"
+PLANNING_MODULES = sorted(PLANNING.rglob("*.py"))
+ARRAY_LIBRARIES = {"numpy", "scipy", "jax", "jaxlib", "flax", "optax", "orbax", "tensorstore", "ml_dtypes"}
+FILE_LIBRARIES = {
+    "os",
+    "io",
+    "pathlib",
+    "shutil",
+    "tempfile",
+    "mmap",
+    "glob",
+    "subprocess",
+    "yaml",
+    "zipfile",
+    "tarfile",
+}
+FILE_METHODS = {
+    "open", "read_text", "read_bytes", "write_text", "write_bytes", "mkdir", "rmdir", "unlink", "touch", "iterdir",
+    "glob", "rglob", "exists", "is_file", "is_dir", "stat", "resolve", "symlink_to", "hardlink_to",
+}  # fmt: skip
+ALLOWED_IN_PLANNING = {
+    "suggest/assign.py": {"numpy", "scipy"},  # the assignment problem over layer names, which needs no array of a model
+}
+
+
+def impurities(source: str, allowed: Collection[str] = ()) -> list[str]:
+    """Imports of array and file libraries, and calls that touch files, each with its line."""
+    found: list[str] = []
+    for node in ast.walk(ast.parse(source)):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name.partition(".")[0] for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module.partition(".")[0]]
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("open", "__import__"):
+            found.append(f"line {node.lineno} calls {node.func.id}")
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in FILE_METHODS:
+            found.append(f"line {node.lineno} calls .{node.func.attr}")
+        forbidden = (ARRAY_LIBRARIES | FILE_LIBRARIES | {"importlib"}) - set(allowed)
+        found += [f"line {node.lineno} imports {name}" for name in names if name in forbidden]
+    return found
+
+
+@pytest.mark.parametrize("path", PLANNING_MODULES, ids=lambda path: str(path.relative_to(PLANNING)))
+def test_planning_opens_no_file_and_uses_no_arrays(path):
+    allowed = ALLOWED_IN_PLANNING.get(str(path.relative_to(PLANNING)), ())
+    assert [] == impurities(path.read_text(), allowed)
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("import numpy as np", "line 1 imports numpy"),
+        ("def f():\n    import jax.numpy as jnp", "line 2 imports jax"),
+        ("def f():\n    from orbax.checkpoint import x", "line 2 imports orbax"),
+        ("from os import path", "line 1 imports os"),
+        ("def f(p):\n    return open(p)", "line 2 calls open"),
+        ("def f(source):\n    return source.path.read_text()", "line 2 calls .read_text"),
+        ("import yaml", "line 1 imports yaml"),
+    ],
+)
+def test_the_check_of_planning_can_fail(source, expected):
+    assert [expected] == impurities(source)
+
+
+def planning_imports(name: str, source: str, known: Collection[str]) -> set[str]:
+    """The modules of planning that one of them imports, at its top or inside its functions."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            found |= {each if each in known else node.module for each in names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return {each for each in found if each in known} - {name}
+
+
+def sub_room(name: str) -> str:
+    """A sub-package of planning, or a module directly in it."""
+    return ".".join(name.split(".")[:3])
+
+
+def circle(graph: Mapping[str, Collection[str]]) -> list[str]:
+    """One circle of imports, or nothing."""
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_modules_and_sub_rooms_of_planning_import_each_other_in_no_circle():
+    names = {
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in PLANNING_MODULES
+    }
+    modules = {name: planning_imports(name, path.read_text(), names) for name, path in names.items()}
+    rooms: dict[str, set[str]] = {}
+    for name, imported in modules.items():
+        rooms.setdefault(sub_room(name), set()).update(map(sub_room, imported))
+    assert [] == circle(modules)
+    assert [] == circle({room: imported - {room} for room, imported in rooms.items()})
+
+
+def test_a_circle_of_imports_is_found():
+    known = ("migrate.planning.a", "migrate.planning.b")
+    graph = {
+        known[0]: planning_imports(known[0], "def f():\n    from migrate.planning.b import x", known),
+        known[1]: planning_imports(known[1], "from migrate.planning import a", known),
+    }
+    assert {*known} == {*circle(graph)}

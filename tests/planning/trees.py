@@ -9,7 +9,7 @@ from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, parse_path
 
 
 def leaf(text):
-    """Returns a leaf: `2,3` is a float32 array, `int32:2` gives a dtype; `none`, `string`, `{}` stand for themselves."""
+    """Returns a leaf from `2,3` (float32), `int32:2` (another dtype), `none`, `string` or `{}` (empty)."""
     if text in ("none", "string"):
         return AbstractLeaf(text)
     if text == "{}":
