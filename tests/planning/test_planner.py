@@ -1,4 +1,4 @@
-"""Plans account for every leaf and report all mistakes at once; also covers `gather`, `unmatched` and `model`."""
+"""Plans account for every leaf and report all mistakes at once."""
 
 import time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Suggestions end to end: placed leaves, listed leaves, and the comments on both."""
+"""Suggestions end to end: placed leaves, listed leaves, and the comments on both; also covers `align`."""
 
 import time
 
@@ -250,3 +250,13 @@ def test_one_matrix_is_cut_into_its_parts():
     assert "{split: {axis: -1, sizes: [16, 16, 16]}}" in suggestion.text
     assert suggestion.plan.applicable
     assert 1 == len(suggestion.doubts)
+
+
+@pytest.mark.parametrize("places", [(1, 2), (1, 0)])
+def test_rules_that_the_planner_refuses_as_one_stay_apart(places):
+    """The template has 3 layers in one group and 2 in the other; one rule for both would count 3 in each."""
+    old = {"params/scan_0/kernel": (3, 4, 5), "params/scan_1/kernel": (2, 5, 4)}
+    new = {f"groups/{places[j]}/{i}/kernel": old[f"params/scan_{j}/kernel"][1:] for j in range(2) for i in range(3 - j)}
+    suggestion = suggested(old, new)
+    assert suggestion.plan.applicable
+    assert 2 == suggestion.rules
