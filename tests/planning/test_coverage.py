@@ -54,3 +54,9 @@ def test_a_create_rule_without_a_template_or_without_a_match_is_refused():
 def test_except_keeps_a_target_from_being_created():
     plan = planned('- create: {to: "*", except: [a], init: zeros}', {"a": "2"}, {"a": "2", "b": "2"})
     assert ([], [("b",)]) == (codes(plan), [creation.target for creation in plan.created])
+
+
+@pytest.mark.parametrize(("path", "expected"), [("rngs/count", []), ("rngs/words", ["M302"])])
+def test_rng_creates_keys_and_counts_and_no_other_integers(path, expected):
+    rule = f"- create: {{to: {path}, init: {{rng: {{seed: 0}}}}}}"
+    assert expected == codes(planned(rule, {"a": "2"}, {"a": "2", path: "uint32:"}))

@@ -16,6 +16,11 @@ def test_scale_and_bias_of_a_norm_are_told_apart_by_the_names_of_flax():
     assert set() == doubted({f"params/ln/{n}": (4,) for n in ("scale", "bias")}, {"n/scale": (4,), "n/bias": (4,)})
 
 
+def test_kernel_and_scale_of_a_layer_are_told_apart_though_both_are_called_weight():
+    names = ("kernel", "scale")
+    assert set() == doubted({f"params/ad/{n}": (4,) for n in names}, {f"new/{n}": (4,) for n in names})
+
+
 def test_arrays_of_other_names_are_not():
     names = {"alpha": "rho", "beta": "sigma"}
     old = {f"params/ln/{name}": (4,) for name in names}
