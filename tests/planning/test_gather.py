@@ -70,3 +70,9 @@ def test_unstack_takes_its_count_from_the_template_for_each_value_of_the_other_c
     template = {f"g/{j}/{i}": "4" for j in range(2) for i in range(3 - j)}
     found = gathered(rule, {"s_0": "3,4", "s_1": "2,4"}, template)
     assert ((), [3, 2]) == (found.diagnostics, [len(task.targets) for task in found.tasks])
+
+
+def test_an_index_that_is_stacked_away_does_not_keep_later_arrays_apart():
+    rule = '- {from: "l_{i}/{n}", to: all, ops: [{stack: {axis: 0, over: i}}, {concat: {axis: 1, over: n}}]}'
+    found = gathered(rule, {"l_0/a": "3", "l_1/a": "3", "l_1/b": "3", "l_2/b": "3"})
+    assert ((), [(2, 6)]) == (found.diagnostics, [task.out_avals[0].shape for task in found.tasks])

@@ -81,3 +81,12 @@ def test_a_match_seen_from_above_has_longer_key_paths():
 
 def test_a_part_lacks_the_stacked_axis():
     assert ModelArray((2, 4), "Param") == ModelArray((2, 3, 4), "Param").without(1)
+
+
+def test_targets_are_an_index_only_from_0_and_sources_from_0_or_1():
+    picks = [Endpoint(("scan", "w"), StackedPart(0, i, 3)) for i in range(3)]
+    targets = [Match((picks[i],), (Endpoint(("l", str(i + 1))),)) for i in range(3)]
+    assert [3] == [len(draft.targets) for draft in drafted(targets)]
+    for start, expected in ((0, 1), (1, 1), (2, 3)):
+        sources = [Match((Endpoint(("l", str(i + start))),), (picks[i],)) for i in range(3)]
+        assert [expected] == [len(draft.sources) for draft in drafted(sources)]

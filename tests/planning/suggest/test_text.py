@@ -87,3 +87,16 @@ def test_without_comments_the_rules_are_the_same():
 def test_programs_get_targets_and_ops():
     doubt = Doubt("why", others=(("z",),), alternatives=(Alternative("turned", ("transpose: [1, 0]",)),))
     assert [{"target": "z"}, {"way": "turned", "ops": "[{transpose: [1, 0]}]"}] == alternatives_of([doubt])
+
+
+def test_one_part_of_an_unstacked_array_stands_for_all_of_them():
+    doubt = Doubt("why", others=(("m", "0"), ("m", "1")))
+    unstacked = RuleDraft(
+        (("a",),),
+        (("l", "{i}"),),
+        ("unstack: {axis: 0, over: i}",),
+        frozenset({("a",)}),
+        frozenset(),
+        doubts=((("a",), doubt),),
+    )
+    assert "  #   or: a -> m/{i}" in text([unstacked]).splitlines()
