@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections import defaultdict
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import pytest
@@ -33,17 +34,7 @@ KNOWN_CIRCLES = {"migrate.formats": ["migrate.formats.flax -> migrate.formats.or
 """Circles that are still to be removed, by package."""
 
 KNOWN_DOUBLES = {
-    "Block": ["migrate.ops.chunk_grid", "migrate.planning.suggest.doubts"],
     "Chunked": ["migrate.engine.streaming.array_sources", "migrate.ops.chunk_grid"],
-    "Item": ["migrate.engine.outputs.orbax_commit", "migrate.formats.base", "migrate.planning.suggest.values"],
-    "MsgpackFile": ["migrate.engine.outputs.msgpack", "migrate.formats.flax.msgpack"],
-    "Output": ["migrate.engine.outputs.base", "migrate.engine.streaming.tile_choice"],
-    "Pair": ["migrate.engine.probing.output_pair", "migrate.planning.suggest.values"],
-    "Row": ["migrate.planning.suggest.rows", "migrate.report.view"],
-    "Side": ["migrate.planning.proof", "migrate.planning.suggest.layout"],
-    "Slice": ["migrate.formats.zarr.ocdbt_0_1_35", "migrate.ops.slice"],
-    "Slot": ["migrate.engine.outputs.file_layout", "migrate.planning.moments.slots"],
-    "Step": ["migrate.formats.steps", "migrate.planning.model"],
 }
 """Class names with several meanings that are still to be renamed, with their modules."""
 
@@ -185,3 +176,87 @@ def test_applying_rules_without_a_template_imports_neither_jax_nor_orbax():
 
 def test_the_import_test_can_fail():
     assert "numpy" in loaded_after("import numpy")
+
+
+PLANNING = PACKAGE / "planning"
+PLANNING_MODULES = sorted(PLANNING.rglob("*.py"))
+ARRAY_LIBRARIES = {"numpy", "scipy", "jax", "jaxlib", "flax", "optax", "orbax", "tensorstore", "ml_dtypes"}
+FILE_LIBRARIES = {
+    "os",
+    "io",
+    "pathlib",
+    "shutil",
+    "tempfile",
+    "mmap",
+    "glob",
+    "subprocess",
+    "yaml",
+    "zipfile",
+    "tarfile",
+}
+FILE_METHODS = {
+    "open", "read_text", "read_bytes", "write_text", "write_bytes", "mkdir", "rmdir", "unlink", "touch", "iterdir",
+    "glob", "rglob", "exists", "is_file", "is_dir", "stat", "resolve", "symlink_to", "hardlink_to",
+}  # fmt: skip
+ALLOWED_IN_PLANNING = {
+    "suggest/assign.py": {"numpy", "scipy"},  # the assignment problem over layer names, which needs no array of a model
+}
+
+
+def impurities(source: str, allowed: Collection[str] = ()) -> list[str]:
+    """Imports of array and file libraries, and calls that touch files, each with its line."""
+    found: list[str] = []
+    for node in ast.walk(ast.parse(source)):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name.partition(".")[0] for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module.partition(".")[0]]
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("open", "__import__"):
+            found.append(f"line {node.lineno} calls {node.func.id}")
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in FILE_METHODS:
+            found.append(f"line {node.lineno} calls .{node.func.attr}")
+        forbidden = (ARRAY_LIBRARIES | FILE_LIBRARIES | {"importlib"}) - set(allowed)
+        found += [f"line {node.lineno} imports {name}" for name in names if name in forbidden]
+    return found
+
+
+@pytest.mark.parametrize("path", PLANNING_MODULES, ids=lambda path: str(path.relative_to(PLANNING)))
+def test_planning_opens_no_file_and_uses_no_arrays(path):
+    allowed = ALLOWED_IN_PLANNING.get(str(path.relative_to(PLANNING)), ())
+    assert [] == impurities(path.read_text(), allowed)
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("import numpy as np", "line 1 imports numpy"),
+        ("def f():\n    import jax.numpy as jnp", "line 2 imports jax"),
+        ("def f():\n    from orbax.checkpoint import x", "line 2 imports orbax"),
+        ("from os import path", "line 1 imports os"),
+        ("def f(p):\n    return open(p)", "line 2 calls open"),
+        ("def f(source):\n    return source.path.read_text()", "line 2 calls .read_text"),
+        ("import yaml", "line 1 imports yaml"),
+    ],
+)
+def test_the_check_of_planning_can_fail(source, expected):
+    assert [expected] == impurities(source)
+
+
+TESTS_OF_PLANNING = Path(__file__).parent / "planning"
+
+
+def is_tested(module: Path, tests: Mapping[Path, str]) -> bool:
+    """Whether a module has a test file of its name, or the docstring of one in the same folder names it."""
+    folder = module.relative_to(PLANNING).parent
+    beside = {path.name: doc for path, doc in tests.items() if path.relative_to(TESTS_OF_PLANNING).parent == folder}
+    return f"test_{module.name}" in beside or any(f"`{module.stem}`" in doc for doc in beside.values())
+
+
+def test_every_module_of_planning_has_its_tests_at_the_same_place():
+    tests = {
+        path: ast.get_docstring(ast.parse(path.read_text())) or "" for path in TESTS_OF_PLANNING.rglob("test_*.py")
+    }
+    modules = [path for path in PLANNING_MODULES if path.name != "__init__.py"]
+    assert [] == [str(path) for path in modules if not is_tested(path, tests)]
+    assert not is_tested(PLANNING / "suggest" / "planner.py", tests)

@@ -103,11 +103,11 @@ def _plan(source: Checkpoint, rules: RuleSet, target: Checkpoint | Template) -> 
 
 def _diff_of_result(plan: Plan, target: Checkpoint | Template) -> Diff:
     """Compares the result of the rules with the target; leaves that no rule names keep their paths."""
-    from migrate.planning.derived_tree import outcome
+    from migrate.planning.derived_tree import derive_tree
     from migrate.planning.diff import diff
     from migrate.tree import AbstractTree
 
-    moved = outcome(plan.source.tree, plan.tasks, plan.created, boxes=False)
+    moved = derive_tree(plan.source.tree, plan.tasks, plan.created, boxes=False)
     left = {path: leaf for path, leaf in plan.source.tree.leaves.items() if path in set(plan.unexpected)}
     return diff(AbstractTree.build({**left, **moved.leaves}.items()), target.tree)
 

@@ -1,1 +1,1 @@
-"""RuleSet × abstract trees → Plan. Pure: no I/O, no array, no JAX."""
+"""Makes a plan from a rule set and abstract trees, without file access, array data or JAX."""

@@ -1,8 +1,8 @@
-"""Where the template decides whether a level `value` is a box's or a parameter's name.
+"""Restores a level `value` of key paths that the template knows as a parameter's name.
 
-A module whose one parameter is called `value` looks on disk like a Variable or a box, and its key path loses the level
-(`migrate.formats.canonical`). The template knows: where it has no leaf at the path that a rule leads to, and has one a
-level below, the level was a name.
+On disk, a module whose only parameter is called `value` looks like a Variable or a box, so reading removes the level
+from its key path (`migrate.formats.canonical`). If the template has no leaf at a rule's target path but has one a level
+below, the level was a name.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from migrate.planning.model import Task
 from migrate.tree import AbstractTree, KeyPath
 
 
-def settle_levels(tasks: Iterable[Task], source: AbstractTree, target: AbstractTree | None) -> tuple[Task, ...]:
-    """The tasks, with the level restored in targets of which the template says so."""
+def restore_levels(tasks: Iterable[Task], source: AbstractTree, target: AbstractTree | None) -> tuple[Task, ...]:
+    """Returns the tasks, with the level restored in the targets where the template has it."""
     if target is None:
         return tuple(tasks)
-    return tuple(_settle(task, source, target) for task in tasks)
+    return tuple(_restore_level(task, source, target) for task in tasks)
 
 
-def landing(path: KeyPath, level: str | None, target: AbstractTree) -> KeyPath:
-    """The template's leaf at a path, or one level below it if the level was taken off the source; else the path."""
+def template_path(path: KeyPath, level: str | None, target: AbstractTree) -> KeyPath:
+    """Returns the path itself or, where only that is in the template, the path with the level that reading removed."""
     if level is None or path in target.leaves:
         return path
     below = (*path, level)
     return below if below in target.leaves else path
 
 
-def at_landings(source: AbstractTree, target: AbstractTree) -> AbstractTree:
-    """The source, with the level restored in key paths of which the target says so."""
-    places = {path: landing(path, leaf.box, target) for path, leaf in source.leaves.items()}
+def with_template_paths(source: AbstractTree, target: AbstractTree) -> AbstractTree:
+    """Returns the source, with the level restored in the key paths where the target has it."""
+    places = {path: template_path(path, leaf.box, target) for path, leaf in source.leaves.items()}
     if all(path == place for path, place in places.items()):
         return source
     leaves = [
@@ -41,8 +41,8 @@ def at_landings(source: AbstractTree, target: AbstractTree) -> AbstractTree:
     return AbstractTree.build(leaves, source.containers)
 
 
-def _settle(task: Task, source: AbstractTree, target: AbstractTree) -> Task:
+def _restore_level(task: Task, source: AbstractTree, target: AbstractTree) -> Task:
     levels = {source.leaves[path].box for path in task.sources}
     level = levels.pop() if len(levels) == 1 else None
-    targets = tuple(landing(path, level, target) for path in task.targets)
+    targets = tuple(template_path(path, level, target) for path in task.targets)
     return task if targets == task.targets else replace(task, targets=targets)

@@ -1,5 +1,6 @@
-"""Which rule claims which source leaf. Matching is strict: a rule that finds nothing and a leaf that two rules find
-are errors.
+"""Finds which rule claims which source leaf.
+
+Matching is strict: a rule without a match and a leaf that two rules match are errors.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, format_path, natur
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A source leaf in the hands of a rule.
+    """A source leaf that a rule matches.
 
     Attributes:
-      origin: which of the rule's `from:` patterns matched.
-      bindings: what it captured.
+      origin: the index of the `from:` pattern that matched.
+      bindings: the values of its captures.
     """
 
     path: KeyPath
@@ -33,8 +34,9 @@ class Claim:
 
 @dataclass(frozen=True)
 class Claims:
-    """Every claim by the position of its rule in the rule file, in the order that lists of arrays have: `from:`, then
-    captures.
+    """All claims by the index of their rule in the rule file.
+
+    The claims of a rule are in the order of its lists of arrays: by `from:` pattern, then by captures.
     """
 
     by_rule: Mapping[int, Sequence[Claim]]
@@ -42,15 +44,15 @@ class Claims:
 
     @cached_property
     def claimed(self) -> frozenset[KeyPath]:
-        """Every leaf that a rule claims."""
+        """All leaves that a rule claims."""
         return frozenset(claim.path for claims in self.by_rule.values() for claim in claims)
 
 
 def claim_leaves(rules: Sequence[Rule], tree: AbstractTree, extras: Collection[str] = ()) -> Claims:
-    """Matches every rule that has a left-hand side with every leaf.
+    """Matches every rule that has `from:` patterns with every leaf.
 
     Args:
-      rules: in the order of the rule file.
+      rules: the rules, in the order of the rule file.
       tree: the source's tree.
       extras: names of items that are not pytrees, which `drop` can name.
     """
@@ -82,7 +84,7 @@ def _excepted(excepts: Iterable[Pattern], path: KeyPath) -> bool:
 
 
 def dropped_extras(rules: Sequence[Rule], extras: Collection[str]) -> frozenset[str]:
-    """Names of items that are not pytrees and that a rule drops."""
+    """Returns the names of items that are not pytrees and that a rule drops."""
     patterns = [pattern for rule in rules if isinstance(rule, Drop) for pattern in rule.sources]
     return frozenset(name for name in extras if _excepted(patterns, (name,)))
 
@@ -90,7 +92,7 @@ def dropped_extras(rules: Sequence[Rule], extras: Collection[str]) -> frozenset[
 def _idle_patterns(
     rule: Move | Drop, claims: Sequence[Claim], tree: AbstractTree, extras: Collection[str]
 ) -> list[Diagnostic]:
-    """One finding for each `from:` pattern that has nothing to do, unless the rule allows it."""
+    """Returns one `IdlePattern` for each `from:` pattern that matches nothing, unless the rule is optional."""
     if rule.optional:
         return []
     busy = {claim.origin for claim in claims}
@@ -111,14 +113,17 @@ def _drops_extra(pattern: Pattern, extras: Collection[str]) -> bool:
 
 
 def _near_names(pattern: Pattern, tree: AbstractTree) -> list[str]:
-    """Key paths worth comparing with a pattern: those of its length, else all; bounded, since comparing is slow."""
+    """Returns the key paths to compare with a pattern: those of its length, else all.
+
+    The list is bounded, since comparing is slow.
+    """
     depth = str(pattern).count("/") + 1
     same_depth = [format_path(path) for path in tree.leaves if len(path) == depth]
     return (same_depth or [format_path(path) for path in tree.leaves])[:2000]
 
 
 def _conflicts(rules: Sequence[Rule], by_rule: Mapping[int, Sequence[Claim]]) -> list[Diagnostic]:
-    """One finding for each set of rules (or one rule, twice) that claims the same leaves."""
+    """Returns one `OverlappingRules` for each set of rules (or one rule, twice) that claims the same leaves."""
     claimants: defaultdict[KeyPath, list[int]] = defaultdict(list)
     for index, claims in by_rule.items():
         for claim in claims:

@@ -1,4 +1,4 @@
-"""No leaf ends unaccounted for: every target leaf is written once and fits, every source leaf is used or dropped."""
+"""Accounts for every leaf: each target leaf is written once and fits, each source leaf is used or dropped."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from migrate.errors import Diagnostic, Span, nearest
 from migrate.planning import streams
 from migrate.planning.diff import same_dtype, same_shape
 from migrate.planning.model import Created, Task
-from migrate.planning.moments import State
+from migrate.planning.moments import TransformState
 from migrate.planning.unmatched import missing_leaves, names
 from migrate.rules.model import Create, Init, RuleSet
 from migrate.rules.pattern import Pattern
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, format_path, stored_path
 
 SUGGESTIONS = 20
-"""How many unknown key paths get a "did you mean": comparing names is slow, and nobody reads more."""
+"""The number of rules with unknown key paths that get a "did you mean": comparing names is slow."""
 
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """Target leaves that nothing fills but their creation, key paths that stop the plan, and the findings."""
+    """Target leaves that only a creation fills, key paths that make the plan inapplicable, and the diagnostics."""
 
     created: tuple[Created, ...] = ()
     missing: tuple[KeyPath, ...] = ()
@@ -35,7 +35,7 @@ class Coverage:
 
 
 def create_leaves(rules: RuleSet, template: AbstractTree | None) -> tuple[tuple[Created, ...], tuple[Diagnostic, ...]]:
-    """What the rule file's `create` rules make; without a template there is nothing that gives their shape."""
+    """Returns the leaves that `create` rules make; without a template, which gives their shape, there are none."""
     created: list[Created] = []
     diagnostics: list[Diagnostic] = []
     leaves = template.leaves if template else {}
@@ -50,8 +50,8 @@ def create_leaves(rules: RuleSet, template: AbstractTree | None) -> tuple[tuple[
 
 
 def _unfit(rule: Create, found: Sequence[Created]) -> list[Diagnostic]:
-    """The finding about leaves that cannot begin as the rule says, or none."""
-    wrong = [creation for creation in found if creation.leaf.has_data and not _can_begin(creation, rule.init)]
+    """Returns the diagnostic about leaves that the rule's `init` cannot create, if any."""
+    wrong = [creation for creation in found if creation.leaf.has_data and not _can_create(creation, rule.init)]
     if not wrong:
         return []
     init = rule.init.kind if rule.init.value is None else f"{rule.init.kind} {rule.init.value}"
@@ -62,13 +62,13 @@ def _unfit(rule: Create, found: Sequence[Created]) -> list[Diagnostic]:
             f"`{format_path(first.target)}` is {first.leaf} and cannot be created by `{init}`{more}",
             span=rule.span,
             paths=[format_path(creation.target) for creation in wrong],
-            help="`rng` makes keys and counts of RNG streams, numbers make arrays that hold them exactly; "
-            "`template` runs the model's own initialiser",
+            help="`rng` creates keys and counts of RNG streams; `zeros`, `ones` and `constant` create arrays whose "
+            "dtype holds the value exactly; `template` runs the model's own initializer",
         )
     ]
 
 
-def _can_begin(creation: Created, init: Init) -> bool:
+def _can_create(creation: Created, init: Init) -> bool:
     aval = creation.leaf.aval
     if aval is None:
         return False
@@ -105,17 +105,17 @@ def cover(
     tasks: Sequence[Task],
     created: Sequence[Created],
     excused: Collection[KeyPath],
-    fresh: Sequence[State] = (),
+    fresh: Sequence[TransformState] = (),
 ) -> Coverage:
-    """Compares what will be written with what the template expects.
+    """Compares the leaves to write with the template's leaves.
 
     Args:
-      rules: for what becomes of unmatched target leaves.
-      source: for leaves' kinds.
+      rules: the rule file, for its treatment of unmatched target leaves.
+      source: the source's tree, for the kinds of leaves.
       template: the target's tree.
-      tasks: what will be moved.
-      created: what the rules create.
-      excused: target leaves of tasks that could not be made; their absence was reported already.
+      tasks: the moves.
+      created: the leaves that the rules create.
+      excused: target leaves of tasks that could not be made; a diagnostic already covers them.
       fresh: states of the template's optimizers that the source does not have.
     """
     written = {path for task in tasks for path in task.targets} | {creation.target for creation in created}
@@ -141,8 +141,8 @@ def cover(
     )
 
 
-def refuse_doubles(tasks: Iterable[Task], created: Iterable[Created]) -> tuple[Diagnostic, ...]:
-    """One finding for each target that is written more than once."""
+def refuse_duplicates(tasks: Iterable[Task], created: Iterable[Created]) -> tuple[Diagnostic, ...]:
+    """Returns one `DuplicateTarget` for each target that is written more than once."""
     writers: defaultdict[KeyPath, list[Span | None]] = defaultdict(list)
     for task in tasks:
         for path in task.targets:
@@ -167,7 +167,7 @@ def _and_by(spans: Sequence[Span | None]) -> str:
 
 
 def refuse_collisions(target: AbstractTree) -> tuple[Diagnostic, ...]:
-    """One finding for each set of leaves whose stored names (key paths joined by `.`) are the same."""
+    """Returns one `CollidingPaths` for each set of leaves whose stored names (key paths joined by `.`) are equal."""
     names: defaultdict[str, list[KeyPath]] = defaultdict(list)
     for path, leaf in target.leaves.items():
         if leaf.has_data:
@@ -176,7 +176,7 @@ def refuse_collisions(target: AbstractTree) -> tuple[Diagnostic, ...]:
         CollidingPaths.at(
             f"{' and '.join(f'`{format_path(p)}`' for p in paths)} would share the stored name `{name}`",
             paths=map(format_path, paths),
-            help="rename one of them",
+            help="rename one of them in the rule file",
         )
         for name, paths in names.items()
         if len(paths) > 1
@@ -188,19 +188,20 @@ def _unknown(unknown: dict[KeyPath, Task], template: AbstractTree) -> Iterable[D
     for path, task in unknown.items():
         by_rule[task.rule].append(path)
     for span, paths in list(by_rule.items())[:SUGGESTIONS]:
-        hint = nearest(format_path(paths[0]), alike(paths[0], template))
+        hint = nearest(format_path(paths[0]), comparable_paths(paths[0], template))
         yield UnknownTarget.at(
             f"{names(paths)} {'is' if len(paths) == 1 else 'are'} not in the template",
             span=span,
             label=f"did you mean `{hint}`?" if hint else None,
             paths=map(format_path, paths),
-            help="`migrate diff SRC --template …` lists the template's key paths",
+            help="`migrate diff SRC --template M:F` lists the template's key paths",
         )
 
 
-def alike(path: KeyPath, template: AbstractTree) -> list[str]:
-    """Key paths worth comparing with this one: those with its last segment, else all; bounded, since comparing is
-    slow.
+def comparable_paths(path: KeyPath, template: AbstractTree) -> list[str]:
+    """Returns the template's key paths to compare with this one: those with its last segment, else all.
+
+    The list is bounded, since comparing is slow.
     """
     same = [format_path(p) for p in template.leaves if p[-1:] == path[-1:]]
     return (same or [format_path(p) for p in template.leaves])[:2000]
@@ -217,7 +218,7 @@ def _misfits(
             ours = AbstractLeaf("array", task.out_avals[index]) if task.steps else _written(source, task, index)
             if not ours.has_data and not wanted.has_data:
                 continue
-            key = streams.cure(ours.aval, wanted.aval, task.sources[0], path)
+            key = streams.key_conversion(ours.aval, wanted.aval, task.sources[0], path)
             if key and not (same_shape(ours, wanted) and same_dtype(ours, wanted)):
                 yield DtypeMismatch, path, _misfit(DtypeMismatch, task, path, ours, wanted, key)
                 continue
@@ -246,19 +247,19 @@ def _misfit(
     path: KeyPath,
     ours: AbstractLeaf,
     wanted: AbstractLeaf,
-    cure: str,
+    advice: str,
 ) -> Diagnostic:
     origin = "" if task.sources == (path,) else f" (from `{format_path(task.sources[0])}`)"
     return code.at(
-        f"`{format_path(path)}`{origin} is {ours}, but the template wants {wanted}",
+        f"`{format_path(path)}`{origin} is {ours}, but the template expects {wanted}",
         span=task.rule,
         paths=[format_path(path)],
-        help=cure,
+        help=advice,
     )
 
 
 def _merge(diagnostics: Iterable[Diagnostic]) -> Iterable[Diagnostic]:
-    """Findings of one code and rule become one, which names the first and counts the rest."""
+    """Merges the diagnostics of one code and rule into one, which names the first leaf and counts the others."""
     groups: defaultdict[tuple[str, Span | None], list[Diagnostic]] = defaultdict(list)
     for diagnostic in diagnostics:
         groups[(diagnostic.code, diagnostic.span)].append(diagnostic)

@@ -1,7 +1,7 @@
-"""The target's tree when there is no template: what the rules make of the source.
+"""Derives the target's tree from the source and the tasks when there is no template.
 
-Kept leaves keep everything. Moved ones take their kind and the level that Flax adds on disk from their source, and the
-lists and tuples of the source stay lists and tuples where their whole content moved along.
+Kept leaves stay unchanged. Moved leaves inherit the kind and the level that Flax adds on disk from their source. Lists
+and tuples of the source stay lists and tuples where their whole content moves together.
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ from migrate.planning.model import Created, Task
 from migrate.tree import AbstractLeaf, AbstractTree, Container, KeyPath
 
 
-def outcome(source: AbstractTree, tasks: Sequence[Task], created: Iterable[Created], *, boxes: bool) -> AbstractTree:
-    """The tree that tasks and creations lead to.
+def derive_tree(
+    source: AbstractTree, tasks: Sequence[Task], created: Iterable[Created], *, boxes: bool
+) -> AbstractTree:
+    """Returns the tree that tasks and creations produce.
 
     Args:
-      source: the tree that they start from.
-      tasks: what moves.
-      created: what has no source.
-      boxes: whether the level that Flax adds on disk stays (as `value`, its present name).
+      source: the source's tree.
+      tasks: the moves.
+      created: the leaves without a source.
+      boxes: whether to keep the level that Flax adds on disk (as `value`, its present name).
     """
     leaves = {
         path: _leaf(source, task, index, boxes=boxes) for task in tasks for index, path in enumerate(task.targets)
@@ -41,8 +43,9 @@ def _leaf(source: AbstractTree, task: Task, index: int, *, boxes: bool) -> Abstr
 def _containers(
     source: AbstractTree, tasks: Iterable[Task], leaves: Mapping[KeyPath, AbstractLeaf]
 ) -> dict[KeyPath, Container]:
-    """Kinds of the inner nodes: that of the source's node wherever a leaf moved with the end of its key path
-    unchanged.
+    """Returns the kinds of the inner nodes.
+
+    A node has the kind of the source's node where a leaf moves with the end of its key path unchanged.
     """
     kinds: dict[KeyPath, Container] = {}
     for task in tasks:
@@ -70,5 +73,5 @@ def _children(leaves: Iterable[KeyPath]) -> Mapping[KeyPath, set[str]]:
 
 
 def _is_sequence(names: set[str]) -> bool:
-    """A list cannot have holes: where a leaf of it was dropped, the node becomes a dict with the indices as keys."""
+    """Whether the children can form a list; with an index missing, the node becomes a dict with the indices as keys."""
     return names == {str(index) for index in range(len(names))}

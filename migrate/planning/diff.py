@@ -1,22 +1,22 @@
-"""Two abstract trees side by side: which key paths only one of them has, and which differ in shape or dtype."""
+"""Compares two abstract trees: key paths that only one of them has, and leaves that differ in shape or dtype."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from migrate.planning.box_levels import at_landings
+from migrate.planning.box_levels import with_template_paths
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath
 
 
 @dataclass(frozen=True, slots=True)
 class Diff:
-    """Mismatched key paths, both ways; leaves that hold no data (`None`, empty containers) take no part.
+    """Differences in both directions; leaves without data (`None`, empty containers) are ignored.
 
     Attributes:
-      missing: in the target only.
-      unexpected: in the source only.
-      shape_mismatch, dtype_mismatch: in both, but different; a leaf can be in both lists.
-      same: in both and equal.
+      missing: key paths that only the target has.
+      unexpected: key paths that only the source has.
+      shape_mismatch, dtype_mismatch: key paths in both trees whose leaves differ; a leaf can be in both lists.
+      same: key paths in both trees whose leaves are equal.
     """
 
     source: AbstractTree
@@ -29,25 +29,26 @@ class Diff:
 
     @property
     def equal(self) -> bool:
-        """Whether nothing differs."""
+        """Whether the trees agree."""
         return not (self.missing or self.unexpected or self.shape_mismatch or self.dtype_mismatch)
 
 
 def same_shape(one: AbstractLeaf, other: AbstractLeaf) -> bool:
-    """Whether two leaves with data have one shape."""
+    """Whether two leaves with data have the same shape."""
     return (one.aval and one.aval.shape) == (other.aval and other.aval.shape)
 
 
 def same_dtype(one: AbstractLeaf, other: AbstractLeaf) -> bool:
-    """Whether two leaves with data have one dtype; a Python number and an array of its dtype agree, a string only with
-    a string.
+    """Whether two leaves with data have the same dtype.
+
+    A Python number and an array of its dtype agree; a string agrees only with a string.
     """
     return (one.aval and one.aval.dtype) == (other.aval and other.aval.dtype)
 
 
 def diff(source: AbstractTree, target: AbstractTree) -> Diff:
-    """Compares what `source` holds with what `target` expects, which knows whether a level `value` is a name."""
-    source = at_landings(source, target)
+    """Compares the source with the target, whose key paths decide whether a level `value` is a name."""
+    source = with_template_paths(source, target)
     ours = {path: leaf for path, leaf in source.leaves.items() if leaf.has_data}
     theirs = {path: leaf for path, leaf in target.leaves.items() if leaf.has_data}
     both = [path for path in theirs if path in ours]

@@ -1,9 +1,8 @@
-"""From the claims of one rule to its tasks: which arrays come together, in which order, and where the results go.
+"""Makes tasks from the claims of one rule: which arrays are combined, in which order, and where the results go.
 
-A rule's ops run over a list of arrays. Each array in the list carries tags: what its key path captured, which `from:`
-pattern found it, and later which `to:` pattern it goes to. `concat` and `stack` take a tag away, `split` and `unstack`
-add one. Arrays whose filled right-hand sides agree belong to one task; the tags are gone once the task is made, only
-positions remain.
+A rule's ops run over a list of arrays. Each array carries tags: the captures of its key path, the index of its `from:`
+pattern, and later the index of its `to:` pattern. `concat` and `stack` remove a tag, `split` and `unstack` add one.
+Arrays whose filled right-hand sides agree belong to one task. A finished task has no tags, only positions.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from migrate.rules.pattern import Bindings, PatternError
 from migrate.tree import AbstractArray, AbstractTree, KeyPath, format_path, natural_key
 
 Place = Callable[[KeyPath], KeyPath]
-"""Where a rule's filled right-hand side lies in the target: itself, or for a moment the slot's copy of it."""
+"""Maps a rule's filled right-hand side to its key path in the target: itself, or for a moment the slot's copy of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class _Element:
 
 
 class _GatherError(Exception):
-    """A rule cannot be carried out on these leaves."""
+    """A rule that cannot be carried out on these leaves."""
 
     def __init__(self, diagnostic: Diagnostic) -> None:
         super().__init__(diagnostic.message)
@@ -45,10 +44,10 @@ class _GatherError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """What a rule makes of its claims.
+    """The tasks of one rule.
 
     Attributes:
-      failed: sources of tasks that could not be made; a diagnostic says why.
+      failed: sources of tasks that could not be made; a diagnostic gives the reason.
     """
 
     tasks: tuple[Task, ...]
@@ -59,20 +58,20 @@ class Gathered:
 def gather(
     rule: Move, claims: Sequence[Claim], template: AbstractTree | None, place: Place = lambda path: path
 ) -> Gathered:
-    """The tasks of one rule.
+    """Returns the tasks of one rule.
 
     Args:
-      rule: what to do.
+      rule: the rule.
       claims: the leaves that it claims, in list order.
-      template: the target's tree, for `reshape: template` and its like.
-      place: moves filled right-hand sides to where they belong in the target.
+      template: the target's tree, for `reshape: template` and similar ops.
+      place: maps filled right-hand sides to key paths in the target.
     """
     tasks: list[Task] = []
     failed: list[KeyPath] = []
     diagnostics: list[Diagnostic] = []
     for filled, group in _groups(rule, claims):
         try:
-            tasks.append(_Run(rule, group, template, place, filled).task())
+            tasks.append(_TaskBuilder(rule, group, template, place, filled).task())
         except _GatherError as error:
             failed += [claim.path for claim in group]
             diagnostics.append(error.diagnostic)
@@ -80,11 +79,11 @@ def gather(
 
 
 _Filled = tuple[tuple[object, ...], ...]
-"""The right-hand sides of a task as far as the left-hand side fills them; nothing where they cannot be filled."""
+"""The right-hand sides of a task as far as the left-hand side fills them; empty where they cannot be filled."""
 
 
 def _groups(rule: Move, claims: Sequence[Claim]) -> list[tuple[_Filled, list[Claim]]]:
-    """Claims that belong to one task: their right-hand sides agree as far as the left-hand side fills them."""
+    """Returns the claims by task: their right-hand sides agree as far as the left-hand side fills them."""
     groups: defaultdict[tuple[_Filled, KeyPath], list[Claim]] = defaultdict(list)
     for claim in claims:
         try:
@@ -95,8 +94,8 @@ def _groups(rule: Move, claims: Sequence[Claim]) -> list[tuple[_Filled, list[Cla
     return [(filled, group) for (filled, _), group in groups.items()]
 
 
-class _Run:
-    """The ops of a rule, carried out on the abstract arrays of one group."""
+class _TaskBuilder:
+    """Runs the ops of a rule on the abstract arrays of one group."""
 
     def __init__(
         self, rule: Move, group: Sequence[Claim], template: AbstractTree | None, place: Place, filled: _Filled
@@ -185,10 +184,10 @@ class _Run:
         if missing:
             raise _GatherError(
                 IndexGap.at(
-                    f"`{{{rule_op.over}}}` has a gap: {_some(missing)} of 0..{max(numbers)} is not in the source",
+                    f"`{{{rule_op.over}}}` has a gap: {_first_few(missing)} of 0..{max(numbers)} is not in the source",
                     span=rule_op.span,
                     paths=[format_path(claim.path) for claim in self.group],
-                    help="a missing layer would shift all that follow; restore it, or rename the others by rules",
+                    help="a missing layer would shift all later ones; restore it, or renumber the others with rules",
                 )
             )
 
@@ -204,7 +203,7 @@ class _Run:
         self.elements = elements
 
     def _count_in_template(self, over: str) -> int | None:
-        """How many values the new capture takes among the template's key paths; None when nothing says."""
+        """Returns the number of values of the new capture among the template's key paths; None when it is unknown."""
         if self.template is None:
             return None
         known = self.elements[0].captures
@@ -218,16 +217,14 @@ class _Run:
         return sum(value.isdecimal() for value in found) or None
 
     def _record(self, ops: Sequence[Op], groups: Sequence[tuple[int, ...]], rule_op: RuleOp) -> None:
-        """Adds a step, which is one op: `template` and open counts have to mean the same for every array of the
-        list.
-        """
+        """Adds a step, which is one op: `template` and open counts must resolve to the same op for all arrays."""
         if all(op == ops[0] for op in ops):
             self.steps.append(Step(ops[0], tuple(groups), rule_op.over))
             return
-        raise OpError("it would do different things to the arrays of one task; write a rule for each kind")
+        raise OpError("it would treat the arrays of one task differently; write one rule for each kind of array")
 
     def _target_aval(self, element: _Element) -> AbstractArray | None:
-        """The template's leaf that this array is on its way to; the first, where an op has yet to spread it."""
+        """Returns the template's leaf for this array; the first one, where a later op still spreads the array."""
         if self.template is None:
             return None
         spread: dict[str, str] = {op.over: "0" for op in self.rule.ops if op.op.role == "extend" and op.over}
@@ -240,7 +237,7 @@ class _Run:
         return leaf.aval if leaf else None
 
     def _targets(self) -> tuple[tuple[KeyPath, ...], tuple[int, ...]]:
-        """Where every array goes: one key path each, or each of `to:` for a leaf that is tied."""
+        """Returns the target of every array: one key path each, or all of `to:` for a tied leaf."""
         ends: defaultdict[KeyPath, list[int]] = defaultdict(list)
         for index, element in enumerate(self.elements):
             wanted = range(len(self.rule.targets)) if element.destination is None else (element.destination,)
@@ -295,9 +292,9 @@ def _aval(element: _Element) -> AbstractArray:
 
 
 def _reduction_key(element: _Element, over: str | None, kept: set[str]) -> Hashable:
-    """Arrays with one key are reduced together; they go to one target.
+    """Returns the key that arrays of one reduction share; such arrays go to one target.
 
-    Without `over` they agree in the captures that are `kept`, and with it in all captures but that one.
+    With `over`, it is everything but the reduced capture; otherwise the captures that are `kept`.
     """
     if over is None:
         return (element.destination, tuple(pair for pair in element.captures.items() if pair[0] in kept))
@@ -312,6 +309,6 @@ def _extended(element: _Element, aval: AbstractArray, over: str | None, index: i
     return replace(element, aval=aval, captures=captures)
 
 
-def _some(numbers: Sequence[int]) -> str:
+def _first_few(numbers: Sequence[int]) -> str:
     shown = ", ".join(map(str, numbers[:5]))
     return f"{shown}, …" if len(numbers) > 5 else shown

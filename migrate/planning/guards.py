@@ -1,4 +1,4 @@
-"""What is checked before anything is planned: that source and template are the ones that the rules were written for."""
+"""Checks before planning: source and template must be the ones that the rules were written for."""
 
 from __future__ import annotations
 
@@ -19,30 +19,31 @@ from migrate.rules.model import RuleSet
 from migrate.tree import AbstractTree
 
 SHOWN = 5
-"""How many leaves that differ are named in a message; all of them are among its paths."""
+"""The number of differing leaves that a message names; its paths list all of them."""
 
 
 def guard(source: AbstractCheckpoint, rules: RuleSet, template: AbstractTree | None) -> Iterator[Diagnostic]:
-    """Findings about the source, its own record of itself, and the template."""
+    """Yields diagnostics about the source, its recorded structure, and the template."""
     metadata = Metadata.from_json(source.metadata) or Metadata()
-    yield from _some_tree(source)
+    yield from _has_pytree(source)
     yield from _source_structure(source, rules)
     yield from _target_structure(rules, template)
-    yield from own_record(source)
+    yield from recorded_structure(source)
     yield from _model(metadata, rules)
-    yield from _twice(source, metadata, rules)
+    yield from _already_applied(source, metadata, rules)
 
 
-def _some_tree(source: AbstractCheckpoint) -> Iterator[Diagnostic]:
+def _has_pytree(source: AbstractCheckpoint) -> Iterator[Diagnostic]:
     if not source.items:
         names = ", ".join(f"`{name}`" for name in source.extras)
         yield NoCheckpoint.at(
-            f"there is no pytree to migrate: `{source.path}` holds JSON alone ({names})", help="copy it as it is"
+            f"there is no pytree to migrate: `{source.path}` holds only JSON ({names})",
+            help="copy the checkpoint unchanged; its JSON needs no migration",
         )
 
 
-def own_record(source: AbstractCheckpoint) -> Iterator[Diagnostic]:
-    """What a checkpoint's metadata says about its structure, against its tree; names the leaves that differ."""
+def recorded_structure(source: AbstractCheckpoint) -> Iterator[Diagnostic]:
+    """Compares the structure that a checkpoint's metadata records with its tree; names the leaves that differ."""
     metadata = Metadata.from_json(source.metadata)
     if metadata is None or metadata.structure_hash in (None, source.structure_hash):
         return
@@ -55,12 +56,12 @@ def own_record(source: AbstractCheckpoint) -> Iterator[Diagnostic]:
     yield RecordedStructureMismatch.at(
         f"the checkpoint's structure is not the one that its metadata records: {named}{more}",
         paths=differ,
-        help="a file was changed, lost or mixed with another checkpoint; copy it again from where it was written",
+        help="a file was changed, lost or mixed with another checkpoint; copy the checkpoint again from its origin",
     )
 
 
 def _recorded_leaves(source: AbstractCheckpoint, metadata: Metadata) -> Mapping[str, str]:
-    """The recorded leaves; of the chosen item only, where one item of several was chosen."""
+    """Returns the recorded leaves; where one item of several was chosen, only those of that item."""
     names = [name for name in source.items if name]
     if len(names) != 1 or not all(path.startswith(f"{names[0]}/") for path in metadata.leaves):
         return metadata.leaves
@@ -74,7 +75,7 @@ def _source_structure(source: AbstractCheckpoint, rules: RuleSet) -> Iterator[Di
             f"the source's structure is {source.structure_hash}, not {rules.source.structure}",
             span=rules.source.span,
             label="the rule file was written for another structure",
-            help="`migrate diff` compares two checkpoints leaf by leaf; pin the new hash when the difference is meant",
+            help="`migrate diff SRC OTHER` compares two checkpoints; if the difference is intended, pin the new hash",
         )
 
 
@@ -84,7 +85,7 @@ def _target_structure(rules: RuleSet, template: AbstractTree | None) -> Iterator
             f"the template's structure is {template.structure_hash}, not {rules.target.structure}",
             span=rules.target.span,
             label="the rule file was written for another structure",
-            help="the model changed since; compare it with `migrate diff SRC --template`, then pin the new hash",
+            help="`migrate diff SRC --template M:F` shows the model's changes; if they are intended, pin the new hash",
         )
 
 
@@ -93,14 +94,14 @@ def _model(metadata: Metadata, rules: RuleSet) -> Iterator[Diagnostic]:
         wanted, found = getattr(rules.source, name), getattr(metadata, name)
         if wanted is not None and found is not None and str(wanted) != str(found):
             yield ModelMismatch.at(
-                f"the rule file is for {name} {wanted}, but the checkpoint's metadata says {name} {found}",
+                f"the rule file is for {name} {wanted}, but the checkpoint's metadata records {name} {found}",
                 span=rules.source.span,
             )
 
 
-def _twice(source: AbstractCheckpoint, metadata: Metadata, rules: RuleSet) -> Iterator[Diagnostic]:
+def _already_applied(source: AbstractCheckpoint, metadata: Metadata, rules: RuleSet) -> Iterator[Diagnostic]:
     if rules.rules and already_applied(metadata, rules.digest):
         yield AlreadyApplied.at(
             f"{rules.path} was already applied to {source.path}: its metadata records the migration",
-            help="apply the rules to the checkpoint from before; this one needs no change",
+            help="apply the rules to the original checkpoint; this one is already migrated",
         )

@@ -1,6 +1,6 @@
-"""A plan as a value: what will happen to every leaf, decided from metadata alone.
+"""The plan as a value: what happens to every leaf, decided from metadata alone.
 
-A plan is made once and then drawn, hashed, run and verified; nothing below decides anything again.
+A plan is made once and then drawn, hashed, run and verified; later stages decide nothing again.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from migrate.rules.model import Init, RuleSet
 from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, KeyPath, format_path
 
 Mode = Literal["relink", "copy", "stream"]
-"""`relink` refers to chunks, `copy` copies them as they are encoded, `stream` decodes and encodes them."""
+"""`relink` refers to chunks, `copy` copies them in their encoding, `stream` decodes and encodes them again."""
 
 Proof = Literal["name", "shape", "value", "none"]
-"""What says that a task's sources are what its targets want, beyond the rule file; see `migrate.planning.proof`."""
+"""The evidence, besides the rule file, that a task's sources belong at its targets; see `migrate.planning.proof`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One op over a list of arrays: `groups` says which of them each call gets; the results follow one another in
-    order.
+    """One op over a list of arrays.
 
-    An op of one array has a group of one for each array; a reduction has one group per result.
+    `groups` gives the indices of the arrays that each call receives; the results are concatenated in order. An op of
+    one array has one group per array; a reduction has one group per result.
     """
 
     op: Op
@@ -40,17 +40,17 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Source leaves that become target leaves, and nothing else does: tasks share no leaf.
+    """Source leaves that become target leaves; two tasks share no leaf.
 
     Attributes:
-      sources: key paths in the source, in the order in which the first step sees them.
+      sources: key paths in the source, in the order in which the first step receives them.
       targets: key paths in the target.
-      outputs: for each target, the index of its array in the list that the last step leaves.
-      steps: the ops, bound; none for a leaf that keeps its value.
+      outputs: for each target, the index of its array in the list that the last step returns.
+      steps: the bound ops; none for a leaf that keeps its value.
       in_avals, out_avals: abstract arrays of sources and targets; None for strings, `None` and empty containers.
-      rule: the rule's place; None when the leaf was named by no rule and keeps its path.
+      rule: the rule's place in its file; None when no rule names the leaf and it keeps its path.
       follows: for a moment, the key path of the param whose rule it follows.
-      state: for what belongs to an optimizer's state, optax's name of the transform, where it is known.
+      state: for a leaf of an optimizer's state, optax's name of the transform, where it is known.
     """
 
     sources: tuple[KeyPath, ...]
@@ -67,7 +67,7 @@ class Task:
 
     @property
     def exact(self) -> bool:
-        """Whether the inverse ops give back every bit of the sources."""
+        """Whether the inverse ops restore every bit of the sources."""
         return all(step.op.exact for step in self.steps)
 
     @property
@@ -92,7 +92,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A source leaf that is left behind; `rule` is None when `unmatched: {source: drop}` did it or it held no data."""
+    """A source leaf that is left behind; `rule` is None if `unmatched: {source: drop}` drops it or it holds no data."""
 
     source: KeyPath
     leaf: AbstractLeaf
@@ -102,7 +102,7 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """A target leaf without a source; `init` is None for leaves that hold no data."""
+    """A target leaf without a source; `init` is None for leaves without data."""
 
     target: KeyPath
     leaf: AbstractLeaf
@@ -112,16 +112,16 @@ class Created:
 
 @dataclass(frozen=True)
 class Plan:
-    """What will happen to every leaf.
+    """What happens to every leaf.
 
     Attributes:
-      target: the tree that will be written: containers, boxes and shardings included.
-      template: the name of the template, or None when the target is what the rules make of the source.
+      target: the tree to write, with containers, boxes and shardings.
+      template: the name of the template, or None when the rules derive the target from the source.
       extras: names of the source's items that are not pytrees and are carried over.
       as_step: whether a checkpoint of one pytree is written as a step with one item, for a `CheckpointManager` root.
-      max_ram: host bytes that arrays may take when the plan is run, where that is known.
-      missing, unexpected, shape_mismatch, dtype_mismatch: the key paths that stop the plan; all empty in one that
-      applies.
+      max_ram: the limit on host bytes of arrays while the plan runs, where it is known.
+      missing, unexpected, shape_mismatch, dtype_mismatch: the key paths that make the plan inapplicable; empty in an
+        applicable plan.
     """
 
     source: AbstractCheckpoint
@@ -142,34 +142,32 @@ class Plan:
 
     @property
     def applicable(self) -> bool:
-        """Whether it can be run: no diagnostic is an error."""
+        """Whether the plan can run: no diagnostic is an error."""
         return not any(d.is_error for d in self.diagnostics)
 
     @property
     def bytes_read(self) -> int:
-        """Host bytes of array data that will be read."""
+        """Host bytes of array data to read."""
         asserted = sum(drop.leaf.nbytes for drop in self.dropped if drop.assert_zero)
         return asserted + sum(task.in_bytes for task in self.tasks if task.mode != "relink")
 
     @property
     def bytes_written(self) -> int:
-        """Host bytes of array data that will be written."""
+        """Host bytes of array data to write."""
         return sum(task.out_bytes for task in self.tasks if task.mode != "relink") + sum(
             c.leaf.nbytes for c in self.created
         )
 
     @property
     def peak_host_bytes(self) -> int:
-        """Host bytes of the largest piece of work that is in memory at once: a task's sources and targets, or
-        `max_ram`, for larger ones are done in parts.
-        """
+        """Host bytes of the largest unit of work: a task's sources and targets, at most `max_ram`."""
         streamed = (task.in_bytes + task.out_bytes for task in self.tasks if task.mode == "stream")
         most = max((*streamed, *(created.leaf.nbytes for created in self.created)), default=0)
         return most if self.max_ram is None else min(most, self.max_ram)
 
     @cached_property
     def digest(self) -> str:
-        """`sha256:` over what decides the output: source and target structure, and every task, drop and creation."""
+        """`sha256:` over all that decides the output: both structures, the rules, all tasks, drops and creations."""
         canonical = json.dumps(self._decisions(), sort_keys=True, separators=(",", ":"))
         return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
 

@@ -14,8 +14,8 @@ from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, Sharding, format_p
 
 
 @dataclass(frozen=True, slots=True)
-class _Choice:
-    """The sharding chosen for a leaf, and the line that chose it."""
+class _ShardingChoice:
+    """The sharding of a leaf, and the line that decides it."""
 
     sharding: Sharding
     span: Span | None = None
@@ -24,18 +24,18 @@ class _Choice:
 def assign_shardings(
     tree: AbstractTree, mesh: Mesh | None, partition: Partition | None = None, *, annotations: bool = False
 ) -> tuple[AbstractTree, tuple[Diagnostic, ...]]:
-    """Gives every array leaf a sharding.
+    """Assigns a sharding to every array leaf.
 
     Args:
-      tree: the tree that will be written.
-      mesh: axes and sizes; without it every array is `PORTABLE`, whatever the rest says. An open axis (-1) fits any
-        dimension.
+      tree: the tree to write.
+      mesh: axes and sizes; without a mesh every array is `PORTABLE`. An open axis (-1) fits any dimension.
       partition: decides about the leaves that it matches.
-      annotations: whether the shardings that `tree` has are the model's own wishes, and decide about the other leaves.
-        Leaves about which nothing is said are replicated.
+      annotations: whether the shardings in `tree` are the model's annotations, which then decide about the other
+        leaves. Leaves without a decision are replicated.
 
     Returns:
-      The tree, and the findings: splits that match no array (M201), shardings that do not fit (M307).
+      The tree, and the diagnostics: `IdlePattern` for an entry that matches no array, `InvalidSharding` for a sharding
+      that does not fit.
     """
     if not mesh:
         return _with(dict.fromkeys(_arrays(tree), PORTABLE), tree), ()
@@ -64,15 +64,15 @@ def _with(shardings: Mapping[KeyPath, Sharding], tree: AbstractTree) -> Abstract
 
 def _choose(
     path: KeyPath, leaf: AbstractLeaf, mesh: Mesh, partition: Partition | None, *, annotations: bool
-) -> _Choice:
+) -> _ShardingChoice:
     split = partition.find(path) if partition else None
     if split is not None:
-        return _Choice(Sharding(mesh, split.spec), split.span)
-    return _Choice(Sharding(mesh, leaf.sharding.spec if annotations and leaf.sharding else ()))
+        return _ShardingChoice(Sharding(mesh, split.spec), split.span)
+    return _ShardingChoice(Sharding(mesh, leaf.sharding.spec if annotations and leaf.sharding else ()))
 
 
 def _misfit(sharding: Sharding, leaf: AbstractLeaf) -> str | None:
-    """What is wrong with a sharding for a leaf, in words."""
+    """Returns why a sharding does not fit a leaf, or None."""
     assert leaf.aval is not None
     used = [axis for axes in sharding.spec for axis in axes or ()]
     twice = next((axis for axis in used if used.count(axis) > 1), None)
@@ -104,12 +104,12 @@ def _idle(partition: Partition | None, tree: AbstractTree) -> Iterator[Diagnosti
 
 
 def _merged(problems: Iterable[tuple[Span | None, KeyPath, str]]) -> Iterator[Diagnostic]:
-    """One finding per line of the partition file and reason; it names the first leaf and counts the rest."""
+    """Yields one diagnostic per line of the partition file and reason: it names the first leaf, counts the others."""
     groups: defaultdict[tuple[Span | None, str], list[KeyPath]] = defaultdict(list)
     for span, path, reason in problems:
         groups[(span, reason)].append(path)
     for (span, reason), paths in groups.items():
-        yield InvalidSharding.at(_sentence(paths, reason), span=span, paths=map(format_path, paths), help=_cure(span))
+        yield InvalidSharding.at(_sentence(paths, reason), span=span, paths=map(format_path, paths), help=_advice(span))
 
 
 def _sentence(paths: Sequence[KeyPath], reason: str) -> str:
@@ -117,7 +117,7 @@ def _sentence(paths: Sequence[KeyPath], reason: str) -> str:
     return f"the sharding of `{format_path(paths[0])}`{more} does not fit: {reason}"
 
 
-def _cure(span: Span | None) -> str:
+def _advice(span: Span | None) -> str:
     if span is not None:
         return "change the spec, or the axes of `--mesh`"
-    return "the model's own annotation says so; give other axes with `--mesh`, or a spec with `--partition`"
+    return "the spec is the model's own annotation; give other axes with `--mesh`, or a spec with `--partition`"

@@ -1,5 +1,6 @@
-"""From a rule set and two trees to a plan. Every problem is a finding of the plan; a user's mistake raises nothing
-here.
+"""Makes a plan from a rule set and two trees.
+
+Every problem becomes a diagnostic of the plan; user errors raise nothing.
 """
 
 from __future__ import annotations
@@ -10,16 +11,23 @@ from typing import Protocol
 
 from migrate.errors import Diagnostic
 from migrate.formats.reader import AbstractCheckpoint
-from migrate.planning.box_levels import landing, settle_levels
+from migrate.planning.box_levels import restore_levels, template_path
 from migrate.planning.claims import Claims, claim_leaves, dropped_extras
-from migrate.planning.coverage import Coverage, alike, cover, create_leaves, refuse_collisions, refuse_doubles
-from migrate.planning.derived_tree import outcome
+from migrate.planning.coverage import (
+    Coverage,
+    comparable_paths,
+    cover,
+    create_leaves,
+    refuse_collisions,
+    refuse_duplicates,
+)
+from migrate.planning.derived_tree import derive_tree
 from migrate.planning.gather import gather
 from migrate.planning.guards import guard
 from migrate.planning.model import Created, Dropped, Plan, Task
-from migrate.planning.moments import Followed, State, follow, source_slots
+from migrate.planning.moments import FollowResult, TransformState, follow, source_slots
 from migrate.planning.partition import assign_shardings
-from migrate.planning.proof import Side, prove
+from migrate.planning.proof import TreeWithSlots, prove
 from migrate.planning.relink import choose_modes
 from migrate.planning.streams import shared_keys
 from migrate.planning.unmatched import leftover
@@ -30,38 +38,39 @@ from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, natural_key
 
 
 class TemplateLike(Protocol):
-    """What planning needs to know of a template."""
+    """The part of a template that planning needs."""
 
     @property
     def spec(self) -> str:
-        """How the user named it."""
+        """The template's name as the user gave it."""
 
     @property
     def tree(self) -> AbstractTree:
-        """What the target expects."""
+        """The tree that the target must have."""
 
     @property
     def transforms(self) -> frozenset[str] | None:
-        """Optax's names of the transforms of its optimizers; None where nothing tells them."""
+        """Optax's names of the transforms of its optimizers; None where they are unknown."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Draft:
-    """What the rules decided, before it is compared with the target."""
+class _RuleResults:
+    """The decisions of the rules, before they are compared with the target."""
 
     tasks: tuple[Task, ...]
     dropped: tuple[Dropped, ...]
     created: tuple[Created, ...]
     diagnostics: tuple[Diagnostic, ...]
     settled: frozenset[KeyPath]
-    """Source leaves that a task or drop takes, or whose task could not be made."""
+    """Source leaves that a task or drop uses, and those of tasks that could not be made."""
     excused: frozenset[KeyPath]
-    """Target leaves that a task would have filled that could not be made."""
+    """Target leaves of tasks that could not be made."""
     barred: frozenset[KeyPath]
-    """Source leaves that do not keep their key path though the target has one like it."""
-    lost: tuple[State, ...]
-    fresh: tuple[State, ...]
-    """States of optimizers that only the source has, and only the target."""
+    """Source leaves that do not keep their key path, although the target has the same path."""
+    lost: tuple[TransformState, ...]
+    """Optimizer states that only the source has."""
+    fresh: tuple[TransformState, ...]
+    """Optimizer states that only the target has."""
 
 
 def make_plan(
@@ -73,27 +82,29 @@ def make_plan(
     partition: Partition | None = None,
     link: bool = True,
 ) -> Plan:
-    """Decides what happens to every leaf.
+    """Returns the plan: a decision for every leaf.
 
     Args:
-      source: the checkpoint, abstract.
+      source: the abstract checkpoint.
       rules: the rule file.
-      template: the target; None when it is what the rules make of the source.
-      mesh: the target's mesh; without one the output adapts to whatever devices are there.
-      partition: which leaves are split over which axes of the mesh; by default the template's annotations say it.
-      link: whether arrays whose bytes do not change may be linked; if not, every array is streamed.
+      template: the target; None when the rules derive it from the source.
+      mesh: the target's mesh; default: the output adapts to the devices that are present.
+      partition: which leaves are split over which axes of the mesh; default: the template's annotations.
+      link: whether arrays whose bytes do not change may be linked; if False, every array is streamed.
     """
     target = template.tree if template else None
-    draft = _by_rules(source.tree, rules, template, source.extras)
-    draft = replace(draft, tasks=settle_levels(draft.tasks, source.tree, target))
-    draft, unexpected = _rest(draft, source.tree, rules, target)
-    excused, fresh = draft.excused, draft.fresh
-    covered = cover(rules, source.tree, target, draft.tasks, draft.created, excused, fresh) if target else Coverage()
-    created = (*draft.created, *covered.created)
-    tree = target or outcome(source.tree, draft.tasks, created, boxes=rules.target.layout != "pure_dict")
+    results = _apply_rules(source.tree, rules, template, source.extras)
+    results = replace(results, tasks=restore_levels(results.tasks, source.tree, target))
+    results, unexpected = _add_unnamed(results, source.tree, rules, target)
+    excused, fresh = results.excused, results.fresh
+    covered = (
+        cover(rules, source.tree, target, results.tasks, results.created, excused, fresh) if target else Coverage()
+    )
+    created = (*results.created, *covered.created)
+    tree = target or derive_tree(source.tree, results.tasks, created, boxes=rules.target.layout != "pure_dict")
     tree, misplaced = assign_shardings(tree, mesh, partition, annotations=target is not None)
-    ordered = sorted(draft.tasks, key=lambda task: natural_key(task.targets[0]))
-    tasks = prove(ordered, _side(source.tree), _side(tree))
+    ordered = sorted(results.tasks, key=lambda task: natural_key(task.targets[0]))
+    tasks = prove(ordered, _with_slots(source.tree), _with_slots(tree))
     linked = link and not misplaced
     return Plan(
         source=source,
@@ -101,14 +112,14 @@ def make_plan(
         target=tree,
         template=template.spec if template else None,
         tasks=choose_modes(tasks, source.tree, tree, zarr3=source.zarr3) if linked else tasks,
-        dropped=tuple(sorted(draft.dropped, key=lambda drop: natural_key(drop.source))),
+        dropped=tuple(sorted(results.dropped, key=lambda drop: natural_key(drop.source))),
         created=created,
         diagnostics=(
             *guard(source, rules, target),
-            *draft.diagnostics,
-            *refuse_doubles(draft.tasks, draft.created),
+            *results.diagnostics,
+            *refuse_duplicates(results.tasks, results.created),
             *covered.diagnostics,
-            *(leftover(unexpected, source.tree, target, draft.lost, alike) if target else ()),
+            *(leftover(unexpected, source.tree, target, results.lost, comparable_paths) if target else ()),
             *shared_keys(tasks),
             *refuse_collisions(tree),
             *misplaced,
@@ -121,23 +132,25 @@ def make_plan(
     )
 
 
-def _side(tree: AbstractTree) -> Side:
-    return Side(tree, [slot.prefix for slots in source_slots(tree).values() for slot in slots])
+def _with_slots(tree: AbstractTree) -> TreeWithSlots:
+    return TreeWithSlots(tree, [slot.prefix for slots in source_slots(tree).values() for slot in slots])
 
 
-def _by_rules(source: AbstractTree, rules: RuleSet, template: TemplateLike | None, extras: Collection[str]) -> _Draft:
-    """What rules decide by name, and what follows from that for the moments."""
+def _apply_rules(
+    source: AbstractTree, rules: RuleSet, template: TemplateLike | None, extras: Collection[str]
+) -> _RuleResults:
+    """Applies the rules to the leaves that they name, and then to the moments that follow."""
     target, transforms = (template.tree, template.transforms) if template else (None, None)
     claims = claim_leaves(rules.rules, source, extras)
     named = _carry_out(rules, claims, target)
     created, idle = create_leaves(rules, target)
-    followed = Followed()
+    followed = FollowResult()
     if rules.follow:
         followed = follow(rules, source, claims, named.tasks, created, target, transforms)
     explicit = {creation.target for creation in created}
     dropped = (*named.dropped, *followed.dropped)
     failed = {*named.failed, *followed.failed}
-    return _Draft(
+    return _RuleResults(
         tasks=(*named.tasks, *followed.tasks),
         dropped=dropped,
         created=(*created, *(c for c in followed.created if c.target not in explicit)),
@@ -151,8 +164,8 @@ def _by_rules(source: AbstractTree, rules: RuleSet, template: TemplateLike | Non
     )
 
 
-def _carry_out(rules: RuleSet, claims: Claims, target: AbstractTree | None) -> Followed:
-    """Tasks and drops of the rules' own claims."""
+def _carry_out(rules: RuleSet, claims: Claims, target: AbstractTree | None) -> FollowResult:
+    """Returns the tasks and drops of the rules' own claims."""
     tasks: list[Task] = []
     dropped: list[Dropped] = []
     failed: list[KeyPath] = []
@@ -168,18 +181,18 @@ def _carry_out(rules: RuleSet, claims: Claims, target: AbstractTree | None) -> F
             tasks += made.tasks
             failed += made.failed
             diagnostics += made.diagnostics
-    return Followed(tuple(tasks), tuple(dropped), failed=tuple(failed), diagnostics=tuple(diagnostics))
+    return FollowResult(tuple(tasks), tuple(dropped), failed=tuple(failed), diagnostics=tuple(diagnostics))
 
 
 def _moves(leaf: AbstractLeaf, rule: Move, target: AbstractTree | None) -> bool:
-    """Leaves without data move along with a rename; a template says for itself where it has such leaves."""
+    """Whether a rule moves this leaf: leaves without data move with a rename only if no template decides about them."""
     return leaf.has_data or (target is None and not rule.ops)
 
 
 def _excused(
     rules: RuleSet, claims: Claims, failed: Collection[KeyPath], target: AbstractTree | None
 ) -> frozenset[KeyPath]:
-    """Target leaves under the right-hand sides of rules that failed somewhere."""
+    """Returns the target leaves that match a target pattern of a rule that failed on some leaf."""
     broken = [
         rule
         for index, rule_claims in claims.by_rule.items()
@@ -190,30 +203,31 @@ def _excused(
     return frozenset(path for path in leaves if any(p.match(path) is not None for p in patterns))
 
 
-def _rest(
-    draft: _Draft, source: AbstractTree, rules: RuleSet, target: AbstractTree | None
-) -> tuple[_Draft, tuple[KeyPath, ...]]:
-    """Leaves that no rule names: they keep their key path, hold no data, are dropped as the rules say, or are
-    unexpected.
+def _add_unnamed(
+    results: _RuleResults, source: AbstractTree, rules: RuleSet, target: AbstractTree | None
+) -> tuple[_RuleResults, tuple[KeyPath, ...]]:
+    """Adds the leaves that no rule names: each keeps its key path, is dropped, or is unexpected.
+
+    Leaves without data are dropped where they cannot keep their path; `unmatched: {source: drop}` drops the others.
     """
-    tasks, dropped, unexpected = list(draft.tasks), list(draft.dropped), []
-    written = {path for task in draft.tasks for path in task.targets} | {c.target for c in draft.created}
+    tasks, dropped, unexpected = list(results.tasks), list(results.dropped), []
+    written = {path for task in results.tasks for path in task.targets} | {c.target for c in results.created}
     for path, leaf in source.leaves.items():
-        if path in draft.settled:
+        if path in results.settled:
             continue
-        place = landing(path, leaf.box, target) if target else path
+        place = template_path(path, leaf.box, target) if target else path
         keeps = target is None or (
-            place in target.leaves and place not in written and _alike(leaf, target.leaves[place])
+            place in target.leaves and place not in written and _may_keep_path(leaf, target.leaves[place])
         )
-        if keeps and path not in draft.barred:
+        if keeps and path not in results.barred:
             tasks.append(Task((path,), (place,), (0,), (), (leaf.aval,), (leaf.aval,)))
         elif not leaf.has_data or rules.unmatched_source == "drop":
             dropped.append(Dropped(path, leaf))
         else:
             unexpected.append(path)
-    return replace(draft, tasks=tuple(tasks), dropped=tuple(dropped)), tuple(unexpected)
+    return replace(results, tasks=tuple(tasks), dropped=tuple(dropped)), tuple(unexpected)
 
 
-def _alike(ours: AbstractLeaf, theirs: AbstractLeaf) -> bool:
-    """A leaf with data keeps its path onto a leaf with data, one without onto one of its kind."""
+def _may_keep_path(ours: AbstractLeaf, theirs: AbstractLeaf) -> bool:
+    """Whether a leaf may keep its path: data maps to data, a leaf without data to one of its own kind."""
     return ours.has_data == theirs.has_data and (ours.has_data or str(ours) == str(theirs))

@@ -1,21 +1,24 @@
-"""What a plan proves about itself, from metadata alone: by name, by shape, or not at all.
+"""Proofs of a plan from metadata alone: by name, by shape, or none.
 
 A leaf that keeps key path, shape and dtype is proved *by name*.
 
 A leaf that moves is proved *by shape* when shapes and dtypes rule out every other assignment of leaves to leaves and of
-axes to axes. So none of the leaves that it comes from may have a double among the source leaves that do not keep their
-name (those that other rules move or drop), and none that it becomes may have one among the target leaves that are not
-filled by name. Two leaves are doubles when they have one dtype and axes of the same sizes in any order, axes of size
-one left aside: a transposition could make one of the other. The dtype is no evidence among leaves that a rule casts.
-Besides, no array on either side may have two axes of one size, which could have changed places unseen, and every op on
-the way must keep axes (`Op.keeps_axes`). A square matrix is therefore never proved by shape, renamed or transposed; nor
-is the order of stacked, joined or split arrays; nor are layers of equal shapes: nothing but the rule file says which is
-which.
+axes to axes. Three conditions must hold:
 
-Moments that follow a param stand or fall with it. Slots of moments are no doubles of the params that they mirror; where
-rules name a slot's leaves themselves, every leaf is. Leaves without data can change places as they like.
+- None of its sources is interchangeable with another source leaf that does not keep its name (one that a rule moves or
+  drops), and none of its targets with another target leaf that is not filled by name. Two leaves are interchangeable
+  when they have the same dtype and axes of the same sizes in any order, ignoring axes of size one: a transposition
+  could turn one into the other. Among leaves that a rule casts, the dtype is no evidence.
+- No array on either side has two axes of the same size, which could be exchanged without a trace.
+- Every op on the way keeps axes (`Op.keeps_axes`).
 
-A leaf is proved *by value* when outputs of the old model and the new one were compared: see
+A square matrix is therefore never proved by shape, renamed or transposed. Neither is the order of stacked, joined or
+split arrays, nor that of layers with equal shapes: only the rule file determines it.
+
+Moments that follow a param have its proof. Slots of moments are not interchangeable with the params that they mirror,
+but where rules name a slot's leaves themselves, all leaves count. Leaves without data need no proof.
+
+A leaf is proved *by value* when a probe has compared outputs of the old model and the new one: see
 `migrate.engine.probing.probe`.
 """
 
@@ -33,20 +36,20 @@ from migrate.planning.model import Plan, Proof, Task
 from migrate.tree import AbstractArray, AbstractTree, KeyPath, format_path
 
 Sizes = tuple[int, ...]
-"""The sizes of an array's axes in rising order, but for those of size one."""
+"""The sizes of an array's axes in ascending order, without axes of size one."""
 
 _STRING = AbstractArray((), "string")
-"""Stands for leaves with data that are no arrays."""
+"""Stands for leaves with data that are not arrays."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """The leaves of both sides that could be assigned to one another, by what tells them apart."""
+    """The leaves of both sides that could be assigned to one another, counted by sizes and dtype."""
 
     sources: Counter[tuple[Sizes, str]]
     targets: Counter[tuple[Sizes, str]]
     cast: frozenset[Sizes] = frozenset()
-    """Sizes of arrays that change their dtype: among those, a dtype tells nothing."""
+    """Sizes of arrays that change their dtype: among those, the dtype is no evidence."""
 
     @classmethod
     def of(
@@ -55,42 +58,44 @@ class Candidates:
         targets: Iterable[AbstractArray | None],
         cast: Iterable[AbstractArray | None] = (),
     ) -> Candidates:
-        """Candidates from the abstract arrays of all leaves of each side; None for a leaf that is no array."""
+        """Returns the candidates among the abstract arrays of each side; None stands for a leaf that is no array."""
         loose = frozenset(_sizes(aval) for aval in cast if aval)
-        return cls(Counter(_look(a, loose) for a in sources), Counter(_look(a, loose) for a in targets), loose)
+        return cls(
+            Counter(_signature(a, loose) for a in sources), Counter(_signature(a, loose) for a in targets), loose
+        )
 
     def only_fit(self, sources: Iterable[AbstractArray | None], targets: Iterable[AbstractArray | None]) -> bool:
-        """Whether nothing else fits than that these sources become these targets, each axis the one of its size."""
+        """Whether these sources fit only these targets, and each axis only the one of its size."""
         return all(
-            found[_look(aval, self.cast)] == 1 and not is_symmetric(aval)
+            found[_signature(aval, self.cast)] == 1 and not is_symmetric(aval)
             for found, avals in ((self.sources, sources), (self.targets, targets))
             for aval in avals
         )
 
 
 def is_symmetric(aval: AbstractArray | None) -> bool:
-    """Whether two axes of this array could change places without a trace in its shape."""
+    """Whether two axes of this array could be exchanged without a change of its shape."""
     sizes = _sizes(aval) if aval else ()
     return len(set(sizes)) < len(sizes)
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
-    """A whole tree, so that what is dropped or created counts, too, and the nodes in it that are slots of moments."""
+class TreeWithSlots:
+    """A whole tree, including dropped or created leaves, and those of its nodes that are slots of moments."""
 
     tree: AbstractTree
     slots: Collection[KeyPath] = ()
 
 
-def prove(tasks: Iterable[Task], source: Side, target: Side) -> tuple[Task, ...]:
-    """The tasks, which are all that there are, with `proved` filled in."""
+def prove(tasks: Iterable[Task], source: TreeWithSlots, target: TreeWithSlots) -> tuple[Task, ...]:
+    """Returns all tasks of the plan with `proved` filled in."""
     tasks = tuple(tasks)
-    judge = _Judge.of([task for task in tasks if not task.follows], source, target)
-    return _inherited([task if task.follows else replace(task, proved=judge(task)) for task in tasks], given={})
+    prover = _Prover.of([task for task in tasks if not task.follows], source, target)
+    return _inherited([task if task.follows else replace(task, proved=prover(task)) for task in tasks], given={})
 
 
 def after_probe(plan: Plan, seen: Collection[KeyPath]) -> Plan:
-    """The plan after a probe: what was unproved and is among the target leaves that it saw is proved by value."""
+    """Returns the plan after a probe: unproved tasks whose target leaves the probe has seen are proved by value."""
     proved = [
         replace(task, proved="value") if task.proved == "none" and all(path in seen for path in task.targets) else task
         for task in plan.tasks
@@ -99,7 +104,7 @@ def after_probe(plan: Plan, seen: Collection[KeyPath]) -> Plan:
 
 
 def count_proofs(tasks: Iterable[Task]) -> Mapping[Proof, int]:
-    """How many target leaves are proved how; those that are created are not among them."""
+    """Returns the number of target leaves by proof; created leaves are not counted."""
     counts: Counter[Proof] = Counter()
     for task in tasks:
         counts[task.proved] += len(task.targets)
@@ -107,9 +112,9 @@ def count_proofs(tasks: Iterable[Task]) -> Mapping[Proof, int]:
 
 
 def refuse_unproved(tasks: Iterable[Task], probe: str | None = None) -> Iterator[Diagnostic]:
-    """For those who want everything proved: a finding for each rule that moves unproved leaves; `probe` has run."""
+    """Yields one `UnprovedLeaves` for each rule that moves unproved leaves; `probe` names the probe that has run."""
     explain = f"`migrate explain {UnprovedLeaves.number}`"
-    advice = f"`--probe module:function` compares what both models compute; {explain}"
+    advice = f"`--probe module:function` compares the outputs of both models: {explain}"
     if probe:
         advice = f"no pair of `{probe}` depends on it; yield one that is named by its key path: {explain}"
     by_rule: defaultdict[Span | None, list[KeyPath]] = defaultdict(list)
@@ -118,8 +123,9 @@ def refuse_unproved(tasks: Iterable[Task], probe: str | None = None) -> Iterator
             by_rule[task.rule] += task.targets
     for rule, paths in sorted(by_rule.items(), key=lambda pair: pair[0].line if pair[0] else 0):
         subject = f"`{format_path(paths[0])}` is" if len(paths) == 1 else f"{len(paths):,} leaves are"
+        sources = "its source" if len(paths) == 1 else "their sources"
         yield UnprovedLeaves.at(
-            f"{subject} unproved: nothing but {'this rule' if rule else 'the rule file'} says what belongs there",
+            f"{subject} unproved: only {'this rule' if rule else 'the rule file'} determines {sources}",
             span=rule,
             paths=map(format_path, paths),
             help=advice,
@@ -127,7 +133,10 @@ def refuse_unproved(tasks: Iterable[Task], probe: str | None = None) -> Iterator
 
 
 def _inherited(tasks: Iterable[Task], given: Collection[Proof]) -> tuple[Task, ...]:
-    """The tasks, where moments have their param's proof; if some are `given`, only unproved moments take those."""
+    """Returns the tasks, with each moment's proof taken from its param.
+
+    With `given`, only unproved moments change, and only to one of those proofs.
+    """
     tasks = tuple(tasks)
     of_param: Mapping[KeyPath, Proof] = {path: t.proved for t in tasks if not t.follows for path in t.sources}
 
@@ -143,8 +152,8 @@ def _kept(task: Task) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Judge:
-    """Proves one task after another; everything that has to be counted is counted before."""
+class _Prover:
+    """Proves tasks one by one, with all counts made in advance."""
 
     params: Candidates
     """All leaves but moments."""
@@ -154,7 +163,7 @@ class _Judge:
     """Source leaves in slots."""
 
     @classmethod
-    def of(cls, tasks: Sequence[Task], source: Side, target: Side) -> _Judge:
+    def of(cls, tasks: Sequence[Task], source: TreeWithSlots, target: TreeWithSlots) -> _Prover:
         kept = {task.sources[0] for task in tasks if _kept(task)}
         tied = {path for task in tasks for path in _repeated(task)}
         cast = [aval for task in tasks if _casts(task) for aval in (*task.in_avals, *task.out_avals)]
@@ -174,11 +183,11 @@ class _Judge:
 
 
 def _open_leaves(tree: AbstractTree, settled: Collection[KeyPath]) -> Mapping[KeyPath, AbstractArray | None]:
-    """Leaves with data that something else has to be said about than their name."""
+    """Returns the leaves with data that their name alone does not prove."""
     return {path: leaf.aval for path, leaf in tree.leaves.items() if leaf.has_data and path not in settled}
 
 
-def _moments(side: Side) -> frozenset[KeyPath]:
+def _moments(side: TreeWithSlots) -> frozenset[KeyPath]:
     depths = {len(slot) for slot in side.slots}
     slots = set(side.slots)
     return frozenset(path for path in side.tree.leaves if any(path[:depth] in slots for depth in depths))
@@ -191,12 +200,12 @@ def _without(
 
 
 def _distinct(task: Task) -> Iterable[AbstractArray | None]:
-    """What becomes of the sources, each result once, however many targets get it."""
+    """Yields the results of the task, each once, even if several targets receive it."""
     return dict(zip(task.outputs, task.out_avals, strict=True)).values()
 
 
 def _repeated(task: Task) -> Iterable[KeyPath]:
-    """Targets that get what another target of the task gets, too: exchanging them changes nothing."""
+    """Yields the targets whose array another target of the task also receives: exchanging them changes nothing."""
     first = {output: index for index, output in reversed(list(enumerate(task.outputs)))}
     return (path for index, path in enumerate(task.targets) if first[task.outputs[index]] != index)
 
@@ -221,7 +230,7 @@ def _sizes(aval: AbstractArray) -> Sizes:
     return tuple(sorted(wide(aval.shape)))
 
 
-def _look(aval: AbstractArray | None, cast: Collection[Sizes]) -> tuple[Sizes, str]:
+def _signature(aval: AbstractArray | None, cast: Collection[Sizes]) -> tuple[Sizes, str]:
     aval = aval or _STRING
     sizes = _sizes(aval)
     return sizes, "" if sizes in cast else aval.dtype

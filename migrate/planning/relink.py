@@ -1,8 +1,8 @@
-"""Which tasks need no byte decoded: decided from chunk grids, codecs, fill values and dtypes alone.
+"""Decides which tasks need no decoding, from chunk grids, codecs, fill values and dtypes alone.
 
-A task is relinked when every one of its arrays lies in an OCDBT database, all are encoded alike, every op only moves
-chunks, and the target wants no other chunks. Where the chunks are files of their own (plain zarr) they are copied as
-they are, encoded. Everything else is streamed.
+A task is relinked when all its arrays are stored in an OCDBT database in one encoding, every op only moves chunks, and
+the target needs no other chunks. Where chunks are files of their own (plain zarr), they are copied in their encoding.
+All other tasks are streamed.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from migrate.tree import AbstractLeaf, AbstractTree
 
 
 def choose_modes(tasks: Iterable[Task], source: AbstractTree, target: AbstractTree, *, zarr3: bool) -> tuple[Task, ...]:
-    """The tasks with `mode` filled in.
+    """Returns the tasks with `mode` filled in.
 
     Args:
-      tasks: what will be done.
-      source: how the sources lie.
-      target: how the target's arrays are to be sharded.
+      tasks: the tasks of the plan.
+      source: the source's tree, with the storage of its arrays.
+      target: the target's tree, with the shardings of its arrays.
       zarr3: whether the new checkpoint is written in zarr 3; one checkpoint cannot mix versions.
     """
     driver = "zarr3" if zarr3 else "zarr2"
@@ -32,25 +32,25 @@ def _mode(task: Task, source: AbstractTree, target: AbstractTree, driver: str) -
     found = {(s.driver, s.database) for path in task.sources if (s := source.leaves[path].storage)}
     if len(found) != 1 or chunk_moves(task, source, target) is None:
         return "stream"
-    ((lies_in, database),) = found
-    if lies_in != driver:
+    ((stored_by, database),) = found
+    if stored_by != driver:
         return "stream"
     return "relink" if database else "copy"
 
 
 def chunk_moves(task: Task, source: AbstractTree, target: AbstractTree) -> tuple[ChunkGrid, ...] | None:
-    """For each target of a task, the chunks that it is made of; None when bytes have to change.
+    """Returns the chunks that form each target of a task; None when bytes have to change.
 
     Typed keys are described without the dimension of their words, which is one chunk thick.
     """
-    arrays = _as_they_lie([source.leaves[path] for path in task.sources])
+    arrays = _stored_chunks([source.leaves[path] for path in task.sources])
     for step in task.steps:
         arrays = _moved(step, arrays) if arrays is not None else None
     if arrays is None:
         return None
     made = tuple(arrays[index] for index in task.outputs)
     wanted = [target.leaves[path] for path in task.targets if path in target.leaves]
-    fits = len(wanted) == len(made) and all(map(_suits, wanted, made))
+    fits = len(wanted) == len(made) and all(map(_accepts, wanted, made))
     return made if fits else None
 
 
@@ -64,7 +64,7 @@ def _moved(step: Step, arrays: Sequence[ChunkGrid]) -> list[ChunkGrid] | None:
     return results
 
 
-def _as_they_lie(leaves: Sequence[AbstractLeaf]) -> list[ChunkGrid] | None:
+def _stored_chunks(leaves: Sequence[AbstractLeaf]) -> list[ChunkGrid] | None:
     encodings = {leaf.storage.encoding if leaf.storage and leaf.kind == "array" else None for leaf in leaves}
     if None in encodings or len(encodings) > 1:
         return None
@@ -76,8 +76,8 @@ def _as_they_lie(leaves: Sequence[AbstractLeaf]) -> list[ChunkGrid] | None:
     return found
 
 
-def _suits(leaf: AbstractLeaf, made: ChunkGrid) -> bool:
-    """Whether the target takes these chunks: an array that is split over a mesh wants one chunk per shard."""
+def _accepts(leaf: AbstractLeaf, made: ChunkGrid) -> bool:
+    """Whether the target accepts these chunks: an array that is split over a mesh needs one chunk per shard."""
     if leaf.kind != "array" or leaf.aval is None or leaf.aval.shape != made.shape:
         return False
     if leaf.sharding is None or not leaf.sharding.placed:

@@ -1,8 +1,8 @@
-"""RNG streams: which leaves belong to them, and how keys of one era become keys of another.
+"""RNG streams: which leaves belong to them, and how keys of one Flax version become keys of another.
 
-A stream is a typed key and a `count` beside it. Linen keeps none; NNX kept a shared one for each name below the first
-module that used it, and since 0.11 keeps one in every layer. Old checkpoints that hold keys hold their words, uint32
-arrays that nothing tells from numbers: they become keys only where a rule says so.
+A stream is a typed key with a `count` beside it. Linen stores none. NNX stored one shared stream for each name below
+the first module that used it; since 0.11 it stores one in every layer. Old checkpoints store a key's words as a uint32
+array, which looks like any other; it becomes a key only where a rule wraps it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from migrate.tree import AbstractArray, AbstractTree, KeyPath, format_path
 
 
 def in_stream(tree: AbstractTree, path: KeyPath) -> bool:
-    """Whether a leaf is the key or the count of an RNG stream: typed, or words beside a count."""
+    """Whether a leaf is the key or the count of an RNG stream: a typed key, or words beside a count."""
     aval = tree.leaves[path].aval
     if aval is None or not path:
         return False
@@ -30,19 +30,21 @@ def in_stream(tree: AbstractTree, path: KeyPath) -> bool:
     return key_impl(beside.aval.dtype) is not None or beside.aval.dtype == "uint32"
 
 
-def cure(ours: AbstractArray | None, wanted: AbstractArray | None, origin: KeyPath, target: KeyPath) -> str | None:
-    """How these words become that key, or the other way round, as a rule; None when neither is a key."""
+def key_conversion(
+    ours: AbstractArray | None, wanted: AbstractArray | None, origin: KeyPath, target: KeyPath
+) -> str | None:
+    """Returns the advice with the rule that converts words to a key, or a key to words; None when neither is a key."""
     impl, other = (key_impl(aval.dtype) if aval else None for aval in (wanted, ours))
     if not ours or not wanted or (impl is None and other is None):
         return None
     if impl and ours.dtype == "uint32" and ours.shape == (*wanted.shape, KEY_WORDS[impl]):
-        return f"if these are a key's words, say so: {_rule(origin, target, f'wrap_key_data: {KEY_IMPLS[impl]}')}"
+        return f"if these are the words of a key: {_rule(origin, target, f'wrap_key_data: {KEY_IMPLS[impl]}')}"
     if other and wanted.dtype == "uint32" and wanted.shape == (*ours.shape, KEY_WORDS[other]):
-        return f"a key's words are taken out by {_rule(origin, target, 'key_data')}"
+        return f"to store the words of the key: {_rule(origin, target, 'key_data')}"
     if impl is None:
-        return "a key is no number; `drop:` it, or move another leaf there"
+        return "a key cannot become a number; `drop:` it, or move another leaf there"
     start = f'`- create: {{to: "{format_path(target)}", init: {{rng: {{seed: 0}}}}}}`'
-    return f"nothing makes one of the other; {start} starts the stream anew, with the source's leaf dropped"
+    return f"neither converts into the other; drop the source's leaf, and {start} starts a new stream"
 
 
 def _rule(origin: KeyPath, target: KeyPath, op: str) -> str:
@@ -50,13 +52,13 @@ def _rule(origin: KeyPath, target: KeyPath, op: str) -> str:
     return f'`- {{from: "{format_path(origin)}", to: "{format_path(target)}", ops: [{item}]}}`'
 
 
-def start_anew(paths: Iterable[KeyPath], tree: AbstractTree) -> str:
-    """The rule that starts these streams from a seed."""
+def create_rule(paths: Iterable[KeyPath], tree: AbstractTree) -> str:
+    """Returns the rule that starts these streams from a seed."""
     return f"- create: {{to: {patterns(paths, tree)}, init: {{rng: {{seed: 0}}}}}}"
 
 
 def patterns(paths: Iterable[KeyPath], tree: AbstractTree) -> str:
-    """Patterns for exactly these leaves of streams, as a rule file writes them."""
+    """Returns patterns that match exactly these leaves of streams, in rule-file syntax."""
     chosen = set(paths)
     usual = {path for path in tree.leaves if "rngs" in path[:-1]}
     if chosen == usual:
@@ -66,7 +68,7 @@ def patterns(paths: Iterable[KeyPath], tree: AbstractTree) -> str:
 
 
 def shared_keys(tasks: Iterable[Task]) -> Iterator[Diagnostic]:
-    """A note for each key that goes to several streams: they draw the same numbers."""
+    """Yields a `SharedRngKey` note for each key that several streams receive: they draw the same numbers."""
     for task in tasks:
         keys = [aval for aval in task.out_avals if aval and key_impl(aval.dtype)]
         if len(task.outputs) > 1 and len({*task.outputs}) < len(task.outputs) and len(keys) == len(task.outputs):
@@ -79,6 +81,6 @@ def shared_keys(tasks: Iterable[Task]) -> Iterator[Diagnostic]:
             )
 
 
-def split_off(paths: Collection[KeyPath], tree: AbstractTree) -> tuple[list[KeyPath], list[KeyPath]]:
-    """Leaves of streams, and the others."""
+def split_streams(paths: Collection[KeyPath], tree: AbstractTree) -> tuple[list[KeyPath], list[KeyPath]]:
+    """Returns the leaves of streams, and the other leaves."""
     return [p for p in paths if in_stream(tree, p)], [p for p in paths if not in_stream(tree, p)]

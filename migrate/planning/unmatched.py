@@ -1,7 +1,7 @@
-"""Leaves that nothing accounts for, as findings: each with the rule that would account for it.
+"""Diagnostics for leaves that no rule or task covers, each with the rule that would cover them.
 
-What an optimizer keeps and what an RNG stream is made of come in groups, and a group is what people decide about: one
-finding names the transform or the streams, and the rule that creates or drops just them.
+The leaves of an optimizer's transform, or of RNG streams, form groups that the user decides about together: one
+diagnostic names the group and gives the rule that creates or drops exactly these leaves.
 """
 
 from __future__ import annotations
@@ -11,15 +11,17 @@ from collections.abc import Callable, Iterator, Sequence
 from migrate.codes import UnfilledTarget, UnusedSource
 from migrate.errors import Diagnostic, listed, nearest
 from migrate.planning import streams
-from migrate.planning.moments import State
+from migrate.planning.moments import TransformState
 from migrate.tree import AbstractTree, KeyPath, format_path, is_below
 
 
-def missing_leaves(paths: Sequence[KeyPath], template: AbstractTree, fresh: Sequence[State]) -> Iterator[Diagnostic]:
-    """Findings about target leaves that nothing fills.
+def missing_leaves(
+    paths: Sequence[KeyPath], template: AbstractTree, fresh: Sequence[TransformState]
+) -> Iterator[Diagnostic]:
+    """Yields diagnostics about target leaves that nothing fills.
 
     Args:
-      paths: those leaves.
+      paths: the key paths of these leaves.
       template: the target's tree.
       fresh: states of its optimizers that the source does not have.
     """
@@ -32,12 +34,13 @@ def missing_leaves(paths: Sequence[KeyPath], template: AbstractTree, fresh: Sequ
             paths=map(format_path, group),
             help=f"`- create: {{to: {pattern}, init: template}}` starts it as the optimizer does",
         )
-    keys, rest = streams.split_off(rest, template)
+    keys, rest = streams.split_streams(rest, template)
     if keys:
         yield UnfilledTarget.at(
             f"{count(keys, 'leaf of an RNG stream is', 'leaves of RNG streams are')} never written: {names(keys)}",
             paths=map(format_path, keys),
-            help=f"no other leaf makes a stream; `{streams.start_anew(keys, template)}` starts it from a seed",
+            help="an RNG stream cannot be derived from other leaves; "
+            f"`{streams.create_rule(keys, template)}` starts it from a seed",
         )
     if rest:
         yield UnfilledTarget.at(
@@ -51,17 +54,17 @@ def leftover(
     paths: Sequence[KeyPath],
     source: AbstractTree,
     template: AbstractTree,
-    lost: Sequence[State],
-    alike: Callable[[KeyPath, AbstractTree], list[str]],
+    lost: Sequence[TransformState],
+    comparable_paths: Callable[[KeyPath, AbstractTree], list[str]],
 ) -> Iterator[Diagnostic]:
-    """Findings about source leaves that no rule names and the template does not have.
+    """Yields diagnostics about source leaves that no rule names and the template does not have.
 
     Args:
-      paths: those leaves.
-      source: the tree that they are in.
+      paths: the key paths of these leaves.
+      source: the source's tree.
       template: the target's tree.
       lost: states of the source's optimizers that the target does not have.
-      alike: the key paths of a tree that are worth comparing with one.
+      comparable_paths: returns the key paths of a tree to compare with a given one.
     """
     rest = list(paths)
     for what, group, pattern in _states(rest, source, lost):
@@ -72,7 +75,7 @@ def leftover(
             paths=map(format_path, group),
             help=f"`- drop: {pattern}` leaves it behind",
         )
-    keys, rest = streams.split_off(rest, source)
+    keys, rest = streams.split_streams(rest, source)
     if keys:
         yield UnusedSource.at(
             f"{count(keys, 'leaf of an RNG stream is', 'leaves of RNG streams are')} neither used nor dropped: "
@@ -81,21 +84,21 @@ def leftover(
             help=f"move it to a stream of the target, or leave it behind: `- drop: {streams.patterns(keys, source)}`",
         )
     if rest:
-        hint = nearest(format_path(rest[0]), alike(rest[0], template))
+        hint = nearest(format_path(rest[0]), comparable_paths(rest[0], template))
         yield UnusedSource.at(
             f"{count(rest, 'source leaf is', 'source leaves are')} neither used nor dropped: {names(rest)}",
             paths=map(format_path, rest),
-            help=(f"`{format_path(rest[0])}` is most like the template's `{hint}`; " if hint else "")
+            help=(f"`{format_path(rest[0])}` is most similar to the template's `{hint}`; " if hint else "")
             + "move it, or `drop:` it, or set `unmatched: {source: drop}`",
         )
 
 
 def _states(
-    paths: Sequence[KeyPath], tree: AbstractTree, states: Sequence[State]
+    paths: Sequence[KeyPath], tree: AbstractTree, states: Sequence[TransformState]
 ) -> Iterator[tuple[str, list[KeyPath], str]]:
-    """States with leaves among these: what a sentence calls them, the leaves, and patterns for just them.
+    """Yields the states that own some of these leaves: a title, the leaves, and patterns for exactly these leaves.
 
-    An optimizer of which nothing is matched is one group.
+    An optimizer without any matched leaf is one group.
     """
     chosen, done = {*paths}, set[KeyPath]()
     for state in states:
@@ -114,12 +117,12 @@ def _without(paths: Sequence[KeyPath], group: Sequence[KeyPath]) -> list[KeyPath
     return [path for path in paths if path not in taken]
 
 
-def _all(optimizer: KeyPath, states: Sequence[State]) -> str:
+def _all(optimizer: KeyPath, states: Sequence[TransformState]) -> str:
     titles = dict.fromkeys(f"`{state.name}`" for state in states if state.optimizer == optimizer and state.name)
     return f"{', '.join(titles) or 'the state'} in `{format_path(optimizer)}`"
 
 
-def _patterns(whole: Sequence[KeyPath], state: State, tree: AbstractTree) -> str:
+def _patterns(whole: Sequence[KeyPath], state: TransformState, tree: AbstractTree) -> str:
     inside = {p for p in tree.leaves if is_below(p, state.prefix) and tree.leaves[p].has_data}
     if whole or (state.prefix and inside == {*state.paths}):
         return f'"{format_path((whole or [state.prefix])[0])}/**"'
@@ -129,10 +132,10 @@ def _patterns(whole: Sequence[KeyPath], state: State, tree: AbstractTree) -> str
 
 
 def count(paths: Sequence[KeyPath], one: str, many: str) -> str:
-    """How many, with the verb: `1 target leaf is`, `3 target leaves are`."""
+    """Returns the number with its noun and verb: `1 target leaf is`, `3 target leaves are`."""
     return f"1 {one}" if len(paths) == 1 else f"{len(paths)} {many}"
 
 
 def names(paths: Sequence[KeyPath]) -> str:
-    """The first of them, and how many more."""
+    """Returns the first names and the number of the others."""
     return listed(list(map(format_path, paths)), 3)

@@ -148,14 +148,14 @@ CHANGED: dict[str, Change] = {
 RECUT = ("split", "unstack", "stack", "concat")
 REFUSED: dict[str, dict[str, str]] = {
     "adafactor": {
-        "reshape": "means of rows and columns follow nothing but a transpose",
-        **dict.fromkeys(RECUT, "no exact answer for means of rows and columns"),
+        "reshape": "means of rows and columns follow only a transpose",
+        **dict.fromkeys(RECUT, "no exact equivalent for means of rows and columns"),
     },
     "lamb": dict.fromkeys(RECUT, "by the tensor's own norm"),
     "lars": dict.fromkeys(RECUT, "by the tensor's own norm"),
     "novograd": dict.fromkeys(RECUT, "one second moment for each tensor"),
     "muon": {
-        **dict.fromkeys(("transpose", "split", "concat"), "muon orthogonalises each tensor as one matrix"),
+        **dict.fromkeys(("transpose", "split", "concat"), "muon orthogonalizes each tensor as one matrix"),
         **dict.fromkeys(("reshape", "unstack", "stack"), "have no place in the target"),
     },
 }

@@ -1,4 +1,4 @@
-"""States that optax makes, as the texts in which tests of planning write trees."""
+"""Optax states in the text notation of `tests.planning.trees`."""
 
 import jax.numpy as jnp
 
@@ -7,7 +7,7 @@ from migrate.tree import format_path
 
 
 def texts(pytree):
-    """Key paths and leaves of a pytree, for `tests.planning.trees`."""
+    """Returns the key paths and leaves of a pytree in the notation of `tests.planning.trees`."""
     return {format_path(path): _text(leaf) for path, leaf in flatten(pytree, boxed=True).tree.leaves.items()}
 
 
@@ -18,7 +18,7 @@ def _text(leaf):
 
 
 def state(tx, shapes, *, params="params", opt_state="opt_state"):
-    """A training state: params of these shapes (`{"dense/kernel": (4, 6)}`) and what `tx` keeps for them."""
+    """Returns a training state: params of these shapes (`{"dense/kernel": (4, 6)}`) and the state of `tx` for them."""
     tree = nested({path: jnp.zeros(shape) for path, shape in shapes.items()})
     leaves = {f"{params}/{path}": text for path, text in texts(tree).items()}
     return leaves | {f"{opt_state}/{path}": text for path, text in texts(tx.init(tree)).items()}

@@ -1,4 +1,4 @@
-"""The template decides whether a level `value` was a box's or a parameter's name."""
+"""The template decides whether a level `value` is a box or a parameter's name."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ STORED = {
 
 
 def plan_of(rules, stored, target):
-    """A plan for a tree as it is on disk."""
+    """Returns a plan for a tree as it is stored on disk."""
     checkpoint = AbstractCheckpoint(Path("old"), "test", {"": canonical(tree(stored))[0]})
     return make_plan(checkpoint, parse_rules(f"migrate: 1\nrules: {rules}", "rules.yaml"), Template(target))
 

@@ -153,3 +153,8 @@ def test_a_file_that_cannot_be_read_is_an_error(tmp_path):
     with pytest.raises(RuleFileError) as caught:
         load_partition(tmp_path / "no.yaml")
     assert ["M004"] == [diagnostic.code for diagnostic in caught.value.diagnostics]
+
+
+def test_a_leaf_whose_sharding_does_not_fit_is_replicated(load):
+    assigned, _ = assign_shardings(tree(a=array(6), b=array(8)), MESH, load('"*": [model]\n'))
+    assert {"a": Sharding(MESH, ()), "b": Sharding(MESH, (("model",),))} == shardings(assigned)

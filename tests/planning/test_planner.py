@@ -1,4 +1,4 @@
-"""What a plan promises: every leaf accounted for, every mistake found, all at once."""
+"""Plans account for every leaf and report all mistakes at once."""
 
 import time
 from pathlib import Path
@@ -290,3 +290,10 @@ def test_a_leaf_that_cannot_begin_as_the_rule_says_is_refused_and_never_truncate
 )
 def test_a_leaf_may_begin_as_what_it_can_hold(leaf, init):
     assert planned(f"- create: {{to: new, init: {init}}}", {"a": "2"}, {"a": "2", "new": leaf}).applicable
+
+
+def test_a_leaf_without_data_keeps_its_path_only_onto_one_of_its_kind():
+    plan = planned("", {"a": "none", "b": "none"}, {"a": "none", "b": "{}"})
+    assert plan.applicable
+    assert {("a",): ("a",)} == moves(plan)
+    assert ([("b",)], [("b",)]) == ([drop.source for drop in plan.dropped], [c.target for c in plan.created])

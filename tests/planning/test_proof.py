@@ -1,4 +1,4 @@
-"""What a plan may call proved by shape, and everything that it may not."""
+"""The conditions under which a plan is proved by name, by shape or by value."""
 
 import time
 
@@ -10,7 +10,7 @@ from tests.planning.trees import planned
 
 
 def proofs(rules, source, target=None, **fields):
-    """What is proved of every target of the plan, as text."""
+    """Returns the proof of every target of the plan."""
     plan = planned(rules, source, target, **fields)
     assert plan.applicable, plan.diagnostics
     return {"/".join(path): task.proved for task in plan.tasks for path in task.targets}

@@ -1,4 +1,4 @@
-"""Short ways to write abstract trees and plans in tests."""
+"""Short notation for abstract trees and plans in tests."""
 
 from pathlib import Path
 
@@ -9,9 +9,7 @@ from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, parse_path
 
 
 def leaf(text):
-    """`f32[2,3]`-like notation: `2,3` is a float32 array, `int32:2` gives a dtype, `none`, `string` and `{}` are
-    themselves.
-    """
+    """Returns a leaf from `2,3` (float32), `int32:2` (another dtype), `none`, `string` or `{}` (empty)."""
     if text in ("none", "string"):
         return AbstractLeaf(text)
     if text == "{}":
@@ -30,7 +28,7 @@ def tree(leaves, containers=None):
 
 
 class Template:
-    """A template that is its tree."""
+    """A template that consists of its tree."""
 
     spec = "tests:template"
     transforms = frozenset()
@@ -44,7 +42,7 @@ def checkpoint(leaves, containers=None, **fields):
 
 
 def planned(rules, source, target=None, containers=None, **fields):
-    """A plan from the lines below `rules:`, a source and perhaps a template."""
+    """Returns a plan from the lines below `rules:`, a source and an optional template."""
     text = "migrate: 1\n" + (rules if "rules:" in rules else "rules:\n" + rules if rules else "rules: []")
     return make_plan(
         checkpoint(source, containers, **fields), parse_rules(text, "rules.yaml"), Template(target) if target else None
@@ -56,5 +54,5 @@ def codes(plan):
 
 
 def moves(plan):
-    """Sources and targets of every task as text."""
+    """Returns sources and targets of every task as text."""
     return {tuple("/".join(s) for s in t.sources): tuple("/".join(p) for p in t.targets) for t in plan.tasks}

@@ -1,18 +1,20 @@
-"""Moments follow their params, and the rest of the optimizer's state its transforms.
+"""Moments follow their params, and the rest of the optimizer's state follows its transforms.
 
-slots      where copies of the params' structure lie
-names      what optax calls what has these fields
-states     the transforms' states, each with its slots and its own leaves
-chain      which state of the target continues which of the source
-algebra    what ops mean for moments, or why they mean nothing
-factored   the same for adafactor's rows and columns
-moves      one slot on its way; `factors` for adafactor's three
-follow     all of it
+slots              finds the subtrees that mirror the params
+names              optax's names for transforms, by the fields of their states
+states             the transforms' states, each with its slots and its own leaves
+align_states       pairs the states of the source with those of the target
+algebra            what ops on params mean for moments, or why they have no meaning
+adafactor_algebra  the same for adafactor's rows and columns
+slot_move          moves one slot
+adafactor          moves adafactor's three slots together
+result             the decisions, and how they are combined
+follow             runs all of it
 """
 
 from migrate.planning.moments.follow import follow
-from migrate.planning.moments.result import Followed
+from migrate.planning.moments.result import FollowResult
 from migrate.planning.moments.slots import source_slots
-from migrate.planning.moments.states import State
+from migrate.planning.moments.states import TransformState
 
-__all__ = ["Followed", "State", "follow", "source_slots"]
+__all__ = ["FollowResult", "TransformState", "follow", "source_slots"]

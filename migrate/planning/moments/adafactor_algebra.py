@@ -1,8 +1,8 @@
-"""Adafactor's second moments: means over the two longest axes of a param, or the whole moment of a short one.
+"""Adafactor's second moments: means over the two longest axes of a param, or the whole moment of a short param.
 
-Of a factored param `v_row` lacks the longest axis and `v_col` the second longest, and `v` is one placeholder; of
-others it is the other way round. A transpose permutes what is left of the axes; where both axes have one length, rows
-and columns also change places. No other op of the param can be said in means.
+For a factored param, `v_row` lacks the longest axis, `v_col` the second longest, and `v` is a placeholder; for other
+params, `v` is the moment and `v_row` and `v_col` are placeholders. A transpose permutes the remaining axes; where both
+axes have the same length, it may also exchange rows and columns. No other op of the param has an exact equivalent.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from migrate.planning.model import Step, Task
 from migrate.tree import AbstractArray
 
 PLACEHOLDER = (1,)
-"""The shape of a field that is not in use; its only element is zero."""
+"""The shape of an unused field; its only element is zero."""
 
 _PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29)
-"""Sizes by which axes are told apart."""
+"""Distinct sizes that identify axes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Factors:
-    """Where rows and columns go.
+    """The targets of rows and columns.
 
     Attributes:
-      swapped: whether `v_row` becomes `v_col` and the other way round.
-      rows, columns: the order of the axes that are left.
+      swapped: whether `v_row` becomes `v_col` and vice versa.
+      rows, columns: the new order of the remaining axes.
     """
 
     swapped: bool
@@ -37,7 +37,7 @@ class Factors:
 
 
 def is_factored(param: AbstractArray, row: AbstractArray, column: AbstractArray) -> bool:
-    """Whether these are the means of this param."""
+    """Whether these arrays are the means of this param."""
     if len(param.shape) < 2:
         return False
     second, longest = longest_axes(param.shape)
@@ -45,13 +45,13 @@ def is_factored(param: AbstractArray, row: AbstractArray, column: AbstractArray)
 
 
 def longest_axes(shape: tuple[int, ...]) -> tuple[int, int]:
-    """The second longest axis and the longest, the later one of two that are as long: as optax sorts them."""
+    """Returns the second longest and the longest axis; of two equal axes the later counts as longer, as in optax."""
     ordered = sorted(range(len(shape)), key=lambda axis: shape[axis])
     return ordered[-2], ordered[-1]
 
 
 def factors(param: AbstractArray, steps: Sequence[Step]) -> Factors | None:
-    """What the ops of a param mean for its means; None where they have no exact meaning."""
+    """Returns the effect of a param's ops on its means; None where they have no exact equivalent."""
     order = _permutation(param, steps)
     if order is None:
         return None
@@ -66,7 +66,7 @@ def factors(param: AbstractArray, steps: Sequence[Step]) -> Factors | None:
 
 
 def transposed(source: tuple[str, ...], target: tuple[str, ...], aval: AbstractArray, order: tuple[int, ...]) -> Task:
-    """The task that gives one array another order of axes."""
+    """Returns the task that reorders the axes of one array."""
     if order == tuple(range(len(order))):
         return Task((source,), (target,), (0,), (), (aval,), (aval,))
     op = Transpose(order)
@@ -74,10 +74,10 @@ def transposed(source: tuple[str, ...], target: tuple[str, ...], aval: AbstractA
 
 
 def _permutation(param: AbstractArray, steps: Sequence[Step]) -> tuple[int, ...] | None:
-    """For each new axis the old one, if all that the ops do to the param is to reorder its axes.
+    """Returns the old axis for each new one, if the ops only reorder the axes of the param.
 
-    An array whose sizes are all different shows the order. The param itself goes through the ops too: what keeps axes
-    of one shape (`reshape: [2, -1]`, `(a b) c -> (b a) c`) may divide or mix those of another.
+    An array whose sizes all differ shows the order. The param itself goes through the ops as well: ops that keep the
+    axes of one shape (`reshape: [2, -1]`, `(a b) c -> (b a) c`) may divide or mix those of another.
     """
     ndim = len(param.shape)
     if ndim > len(_PRIMES):
@@ -97,7 +97,7 @@ def _permutation(param: AbstractArray, steps: Sequence[Step]) -> tuple[int, ...]
 
 
 def _induced(order: tuple[int, ...], lacking: int, new_lacking: int) -> tuple[int, ...]:
-    """The order of an array's axes that lacks an old axis, when in the new order it lacks a new one."""
+    """Returns the axis order of an array that lacks one old axis, when the reordered array lacks one new axis."""
     old = [axis for axis in range(len(order)) if axis != lacking]
     return tuple(old.index(axis) for position, axis in enumerate(order) if position != new_lacking)
 

@@ -1,8 +1,8 @@
-"""What a rule's ops mean for moments: exact, or the reason why not.
+"""What a rule's ops mean for moments: an exact equivalent, or the reason why there is none.
 
 Elementwise optimizers treat every element of a tensor by itself, so an op that only moves elements gives the same
-whether it runs before or after a step. Everything else is refused here: ops that make new numbers, state that is not
-shaped like its param, and optimizers that look at a tensor as a whole.
+result before and after an optimizer step. This module refuses everything else: ops that compute new numbers, state
+that does not have its param's shape, and optimizers that treat a tensor as a whole.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from migrate.tree import AbstractArray, format_path
 MUON = "scale_by_muon"
 
 Refusal = tuple[str, Span]
-"""A reason, and the place of the op that it is about."""
+"""A reason, and the place of the op that causes it."""
 
 
 def refusal(
     rule: Move, state: str | None, transforms: Collection[str], shapes: Sequence[tuple[AbstractArray, AbstractArray]]
 ) -> Refusal | None:
-    """Why a rule has no exact meaning for the moments of some params, or None.
+    """Returns why a rule has no exact meaning for the moments of some params, or None.
 
     Args:
-      rule: what is done to the params.
-      state: optax's name of the state that has the moments.
-      transforms: the names of all transforms that are known to belong to the optimizer.
+      rule: the rule of the params.
+      state: optax's name of the state that holds the moments.
+      transforms: the names of all known transforms of the optimizer.
       shapes: moments with their params.
     """
     ops = [op for op in rule.ops if not op.op.only_casts]
@@ -39,12 +39,12 @@ def refusal(
 
 def _new_numbers(ops: Sequence[RuleOp]) -> Refusal | None:
     loose = [op for op in ops if not op.op.structural]
-    return (f"`{loose[0].op.name}` has no exact answer for moments", loose[0].span) if loose else None
+    return (f"`{loose[0].op.name}` has no exact equivalent for moments", loose[0].span) if loose else None
 
 
 def _whole_tensors(rule: Move, ops: Sequence[RuleOp], state: str | None, transforms: Collection[str]) -> Refusal | None:
     if state == MUON and ops:
-        return f"{PER_TENSOR[MUON]}, and `{ops[0].op.name}` makes it another one", ops[0].span
+        return f"{PER_TENSOR[MUON]}, which `{ops[0].op.name}` changes", ops[0].span
     recut = [op for op in ops if op.op.recuts]
     reasons = [PER_TENSOR[name] for name in sorted(transforms) if name in PER_TENSOR]
     if not recut or not reasons or rule.moments == "follow":
@@ -53,16 +53,15 @@ def _whole_tensors(rule: Move, ops: Sequence[RuleOp], state: str | None, transfo
 
 
 def _other_shapes(ops: Sequence[RuleOp], shapes: Sequence[tuple[AbstractArray, AbstractArray]]) -> Refusal | None:
-    odd = [moment for moment, param in shapes if moment.shape != param.shape and not _one_per_tensor(ops, moment)]
-    return (
-        (f"they are not of their params' shapes ({odd[0]}) and cannot go through ops", ops[0].span)
-        if odd and ops
-        else None
-    )
+    odd = [pair for pair in shapes if pair[0].shape != pair[1].shape and not _one_per_tensor(ops, pair[0])]
+    if not odd or not ops:
+        return None
+    moment, param = odd[0]
+    return f"a moment {moment} of a param {param} has another shape, so that ops cannot apply to it", ops[0].span
 
 
 def _one_per_tensor(ops: Sequence[RuleOp], moment: AbstractArray) -> bool:
-    """Whether it is one number for the whole tensor, whatever the order of its elements."""
+    """Whether the moment is one number for the whole tensor, and the ops only reorder the tensor's elements."""
     return not moment.shape and all(op.op.only_permutes for op in ops)
 
 
@@ -72,27 +71,27 @@ def is_tied(task: Task) -> bool:
 
 
 def tied(task: Task) -> str:
-    """Why moments do not follow it: two params that were one share its gradients from then on, and who knows how."""
+    """Returns why moments cannot follow a tied param: its moments belong to the sum of the new params' gradients."""
     params = " and ".join(f"`{format_path(target)}`" for target in task.targets[:3])
     return (
-        f"{params} were one param, whose moments are of the sum of their gradients (`moments: follow` gives each of "
-        "them the whole)"
+        f"{params} were one param, whose moments belong to the sum of their gradients (`moments: follow` gives each of "
+        "them a copy)"
     )
 
 
-def may_look_at_tensors(rule: Move, state: str | None, transforms: Collection[str] | None) -> bool:
-    """Whether the optimizer might treat tensors as wholes and this rule cuts them anew, while nothing tells.
+def may_treat_tensors_whole(rule: Move, state: str | None, transforms: Collection[str] | None) -> bool:
+    """Whether the rule recuts tensors while the optimizer is unknown and might treat tensors as wholes.
 
-    Lamb's state is that of adam, and lars's that of momentum.
+    The state of lamb looks like that of adam, and that of lars like that of momentum.
     """
     recut = any(op.op.recuts for op in rule.ops)
     return recut and transforms is None and rule.moments is None and state in ("scale_by_adam", "trace")
 
 
 def for_moments(rule: Move, *, templated: bool, one_per_tensor: bool) -> Move:
-    """The rule as it holds for moments.
+    """Returns the rule as it applies to moments.
 
-    They have a dtype of their own, which the template says or else they keep. One number for a whole tensor goes
+    Moments have a dtype of their own: the template's, or else they keep theirs. One number for a whole tensor goes
     through no op.
     """
     if one_per_tensor:
@@ -102,7 +101,7 @@ def for_moments(rule: Move, *, templated: bool, one_per_tensor: bool) -> Move:
 
 
 def without_idle_casts(task: Task) -> Task:
-    """The task without casts to the dtype that its arrays have."""
+    """Returns the task without casts to the dtype that its arrays already have."""
     types = {aval.dtype for aval in (*task.in_avals, *task.out_avals) if aval}
     if len(types) > 1:
         return task

@@ -1,8 +1,8 @@
-"""Moments follow their params: copies of the params' structure inside the optimizer state get the params' rules.
+"""Moments follow their params: subtrees of the optimizer's state that mirror the params get the params' rules.
 
-Moving elements around commutes with every elementwise optimizer, so a slot's leaf goes through the very ops of its
-param and ends in the slot of the target that continues this one. Counts and hyperparameters go with the state that
-they belong to. What has no exact answer is refused with the reason.
+Moving elements commutes with every elementwise optimizer, so a moment goes through the ops of its param and ends in the
+slot of the target that continues its own. Counts and hyperparameters move with their state. What has no exact
+equivalent is refused with the reason.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from migrate.planning.model import Created, Dropped, Task
 from migrate.planning.moments.adafactor import FIELDS, move_factors, settled
 from migrate.planning.moments.align_states import align
 from migrate.planning.moments.names import FACTORED
-from migrate.planning.moments.result import Followed, together
-from migrate.planning.moments.slot_move import Setting, SlotMove, claims_of, move_slot
+from migrate.planning.moments.result import FollowResult, combine
+from migrate.planning.moments.slot_move import FollowContext, SlotMove, claims_of, move_slot
 from migrate.planning.moments.slots import Slot, common_prefix, nearest_only, source_slots, target_slots
-from migrate.planning.moments.states import State, find_states
+from migrate.planning.moments.states import TransformState, find_states
 from migrate.rules.model import Drop, Move, RuleSet
 from migrate.tree import AbstractTree, KeyPath, format_path
 
@@ -32,87 +32,91 @@ def follow(
     created: Collection[Created],
     template: AbstractTree | None,
     transforms: frozenset[str] | None = None,
-) -> Followed:
+) -> FollowResult:
     """Applies the params' rules to every slot.
 
     Args:
       rules: the rule file.
       source: the source's tree.
-      claims: what the rules claimed by name; a leaf that is among them does not follow.
-      named: the tasks that those claims became.
+      claims: the rules' claims by name; claimed leaves do not follow.
+      named: the tasks of those claims.
       created: the leaves that rules create by name.
-      template: the target's tree, where there is one.
-      transforms: the names of the transforms of the template's optimizers; None where nothing tells them.
+      template: the target's tree, if there is a template.
+      transforms: the names of the transforms of the template's optimizers; None where they are unknown.
     """
-    setting = Setting(rules, claims, named, source, template, transforms)
-    parts: list[Followed] = []
+    context = FollowContext(rules, claims, named, source, template, transforms)
+    parts: list[FollowResult] = []
     done: set[KeyPath] = set()
     roots = source_slots(source)
-    places = {root: _targets(setting, root) for root in roots} if template else {}
-    homes = nearest_only({root: target_slots(template, paths) for root, paths in places.items()}) if template else {}
+    places = {root: _targets(context, root) for root in roots} if template else {}
+    template_slots = (
+        nearest_only({root: target_slots(template, paths) for root, paths in places.items()}) if template else {}
+    )
     for root, slots in roots.items():
         states = [state for state in find_states(source, slots) if not done & {*state.paths}]
         done |= {path for state in states for path in state.paths}
-        parts.append(_follow_root(setting, root, states, homes.get(root), {creation.target for creation in created}))
-    whole = together(parts)
-    return together([whole, Followed(diagnostics=_may_look_at_tensors(whole.cut))])
+        parts.append(
+            _follow_root(context, root, states, template_slots.get(root), {creation.target for creation in created})
+        )
+    whole = combine(parts)
+    return combine([whole, FollowResult(diagnostics=_per_tensor_note(whole.cut))])
 
 
 def _follow_root(
-    setting: Setting,
+    context: FollowContext,
     root: KeyPath,
-    states: Sequence[State],
-    homes: Sequence[Slot] | None,
+    states: Sequence[TransformState],
+    template_slots: Sequence[Slot] | None,
     created: Collection[KeyPath],
-) -> Followed:
-    """Everything that copies the params below one root; `homes` are the template's slots of them."""
-    if setting.template is None or homes is None:
-        return _inside(setting, root, states)
-    wanted = find_states(setting.template, homes)
-    known = _named_pairs(setting.named, states, wanted)
-    taken = {path for task in setting.named for path in task.targets} | {*created}
-    ours = [s for s in states if any(s == a for a, _ in known) or not setting.claims.claimed >= {*s.paths}]
+) -> FollowResult:
+    """Moves all copies of the params below one root; `template_slots` are the template's slots of these params."""
+    if context.template is None or template_slots is None:
+        return _follow_in_place(context, root, states)
+    wanted = find_states(context.template, template_slots)
+    known = _named_pairs(context.named, states, wanted)
+    taken = {path for task in context.named for path in task.targets} | {*created}
+    ours = [s for s in states if any(s == a for a, _ in known) or not context.claims.claimed >= {*s.paths}]
     theirs = [t for t in wanted if any(t == b for _, b in known) or not taken >= {*t.paths}]
     found = align(ours, theirs, known)
-    parts = [_follow_state(setting, one, other, states, taken) for one, other in found.pairs]
-    parts += [_unclear(setting, state, candidates) for state, candidates in found.unclear]
-    paired = [state for pair in found.pairs for state in pair] + [s for s, ts in found.unclear for s in (s, *ts)]
-    rest = Followed(
+    parts = [_follow_state(context, one, other, states, taken) for one, other in found.pairs]
+    parts += [_ambiguous(context, state, candidates) for state, candidates in found.ambiguous]
+    paired = [state for pair in found.pairs for state in pair] + [s for s, ts in found.ambiguous for s in (s, *ts)]
+    rest = FollowResult(
         barred=tuple(path for state in states for path in state.paths),
         lost=tuple(state for state in ours if state not in paired),
         fresh=tuple(state for state in theirs if state not in paired),
     )
-    return together([*parts, rest])
+    return combine([*parts, rest])
 
 
-def _targets(setting: Setting, root: KeyPath) -> list[KeyPath]:
-    """Where the params below a root go."""
+def _targets(context: FollowContext, root: KeyPath) -> list[KeyPath]:
+    """Returns the target key paths of the params below a root."""
     depth = len(root)
-    moved = [path for task in setting.named if task.sources[0][:depth] == root for path in task.targets]
-    stay = [path for path in setting.source.leaves if path[:depth] == root and path not in setting.claims.claimed]
-    if setting.template is None:
+    moved = [path for task in context.named if task.sources[0][:depth] == root for path in task.targets]
+    stay = [path for path in context.source.leaves if path[:depth] == root and path not in context.claims.claimed]
+    if context.template is None:
         return [*moved, *stay]
-    leaves = setting.template.leaves
-    return [path for path in (*moved, *stay, *_meant(setting, root)) if path in leaves]
+    leaves = context.template.leaves
+    return [path for path in (*moved, *stay, *_intended_targets(context, root)) if path in leaves]
 
 
-def _meant(setting: Setting, root: KeyPath) -> Iterator[KeyPath]:
-    """Where params would go whose rule could not be carried out: all that its right-hand side matches."""
-    made = {path for task in setting.named for path in task.sources}
-    for index, claims in setting.claims.by_rule.items():
-        rule = setting.rules.rules[index]
+def _intended_targets(context: FollowContext, root: KeyPath) -> Iterator[KeyPath]:
+    """Yields the intended targets of params whose rule failed: all leaves that its right-hand side matches."""
+    made = {path for task in context.named for path in task.sources}
+    for index, claims in context.claims.by_rule.items():
+        rule = context.rules.rules[index]
         if isinstance(rule, Move) and any(c.path not in made and c.path[: len(root)] == root for c in claims):
-            leaves = setting.template.leaves if setting.template else ()
+            leaves = context.template.leaves if context.template else ()
             yield from (path for path in leaves if any(p.match(path) is not None for p in rule.targets))
 
 
 def _named_pairs(
-    named: Iterable[Task], sources: Sequence[State], targets: Sequence[State]
-) -> list[tuple[State, State]]:
-    """States of which a rule moves a leaf from one to the other: that decides for the rest of them."""
+    named: Iterable[Task], sources: Sequence[TransformState], targets: Sequence[TransformState]
+) -> list[tuple[TransformState, TransformState]]:
+    """Returns the pairs of states between which a rule moves a leaf: that decides about their other leaves."""
     ours = {path: state for state in sources for path in state.paths}
     theirs = {path: state for state in targets for path in state.paths}
-    pairs: list[tuple[State, State]] = []
+    pairs: list[tuple[TransformState, TransformState]] = []
     for task in named:
         one, other = ours.get(task.sources[0]), theirs.get(task.targets[0])
         if one and other and not any(one == a or other == b for a, b in pairs):
@@ -121,30 +125,34 @@ def _named_pairs(
 
 
 def _follow_state(
-    setting: Setting, one: State, other: State, states: Iterable[State], taken: Collection[KeyPath]
-) -> Followed:
-    """One transform's state: its slots by their params' rules, its own leaves by name."""
+    context: FollowContext,
+    one: TransformState,
+    other: TransformState,
+    states: Iterable[TransformState],
+    taken: Collection[KeyPath],
+) -> FollowResult:
+    """Moves one transform's state: its slots by their params' rules, its own leaves by name."""
     beside = {state.name for state in states if state.optimizer == one.optimizer and state.name}
-    transforms = frozenset() if one.lone else beside | (setting.transforms or frozenset())
+    transforms = frozenset() if one.is_params_copy else beside | (context.transforms or frozenset())
     moves = {
-        name: SlotMove(setting, slot, other.slots[name].prefix, other.slots[name].root, one.name, transforms)
+        name: SlotMove(context, slot, other.slots[name].prefix, other.slots[name].root, one.name, transforms)
         for name, slot in one.slots.items()
         if name in other.slots
     }
-    known = other.slots or other.hollow
-    gone = [_placeless_slot(setting, s, other) for name, s in one.slots.items() if known and name not in other.slots]
-    return together([*_follow_slots(moves, one), *gone, _own_leaves(setting, one, other, taken)])
+    known = other.slots or other.empty_fields
+    gone = [_missing_slot(context, s, other) for name, s in one.slots.items() if known and name not in other.slots]
+    return combine([*_follow_slots(moves, one), *gone, _own_leaves(context, one, other, taken)])
 
 
-def _placeless_slot(setting: Setting, slot: Slot, other: State) -> Followed:
-    """A slot that the same transform of the target has not, since it keeps moments of other params or of none."""
+def _missing_slot(context: FollowContext, slot: Slot, other: TransformState) -> FollowResult:
+    """Decides about a slot that the target's matched state lacks: it keeps no moments, or those of other params."""
     dropped, failed = [], []
-    drops = {index for index, rule in enumerate(setting.rules.rules) if isinstance(rule, Drop)}
-    left = {claim.path for index in drops for claim in setting.claims.by_rule.get(index, ())}
+    drops = {index for index, rule in enumerate(context.rules.rules) if isinstance(rule, Drop)}
+    left = {claim.path for index in drops for claim in context.claims.by_rule.get(index, ())}
     for path in (slot.prefix + relative for relative in sorted(slot.paths)):
-        if path not in setting.claims.claimed:
+        if path not in context.claims.claimed:
             if slot.param(path) in left:
-                dropped.append(Dropped(path, setting.source.leaves[path]))
+                dropped.append(Dropped(path, context.source.leaves[path]))
             else:
                 failed.append(path)
     diagnostic = UntransferableMoments.at(
@@ -153,10 +161,10 @@ def _placeless_slot(setting: Setting, slot: Slot, other: State) -> Followed:
         paths=map(format_path, failed),
         help=f'`- drop: "{format_path(slot.prefix)}/**"` leaves them behind',
     )
-    return Followed(dropped=tuple(dropped), failed=tuple(failed), diagnostics=(diagnostic,) if failed else ())
+    return FollowResult(dropped=tuple(dropped), failed=tuple(failed), diagnostics=(diagnostic,) if failed else ())
 
 
-def _follow_slots(moves: dict[str, SlotMove], state: State) -> list[Followed]:
+def _follow_slots(moves: dict[str, SlotMove], state: TransformState) -> list[FollowResult]:
     if state.name != FACTORED or not moves.keys() >= {*FIELDS}:
         return [move_slot(move) for move in moves.values()]
     part = move_factors(moves)
@@ -165,112 +173,115 @@ def _follow_slots(moves: dict[str, SlotMove], state: State) -> list[Followed]:
 
 
 def _without(move: SlotMove, decided: frozenset[KeyPath]) -> SlotMove:
-    return SlotMove(move.setting, move.slot, move.home, move.root, move.state, move.transforms, decided)
+    return SlotMove(move.context, move.slot, move.destination, move.root, move.state, move.transforms, decided)
 
 
-def _own_leaves(setting: Setting, one: State, other: State, taken: Collection[KeyPath]) -> Followed:
-    """Counts and hyperparameters keep their names within the state."""
+def _own_leaves(
+    context: FollowContext, one: TransformState, other: TransformState, taken: Collection[KeyPath]
+) -> FollowResult:
+    """Moves counts and hyperparameters, which keep their names within the state."""
     tasks = []
-    unlike = _unlike_params(setting, one)
-    for relative in [path for path in one.leaves if path not in unlike]:
+    unknown = _unknown_mirrors(context, one)
+    for relative in [path for path in one.leaves if path not in unknown]:
         source, target = one.prefix + relative, other.prefix + relative
         free = relative in other.leaves and target not in taken
-        if source != target and free and source not in setting.claims.claimed:
-            aval = setting.source.leaves[source].aval
+        if source != target and free and source not in context.claims.claimed:
+            aval = context.source.leaves[source].aval
             tasks.append(Task((source,), (target,), (0,), (), (aval,), (aval,), state=one.name))
     same = one.prefix == other.prefix
-    stay = [one.prefix + r for r in one.leaves if same and r in other.leaves and r not in unlike]
-    done = Followed(tasks=tuple(tasks), unbarred=(*stay, *_unmoved(one, other)))
-    return together([done, _not_understood(one, other, list(unlike))]) if unlike else done
+    stay = [one.prefix + r for r in one.leaves if same and r in other.leaves and r not in unknown]
+    done = FollowResult(tasks=tuple(tasks), unbarred=(*stay, *_unmoved(one, other)))
+    return combine([done, _refuse_unknown_mirrors(one, other, list(unknown))]) if unknown else done
 
 
-def _unlike_params(setting: Setting, state: State) -> dict[KeyPath, KeyPath]:
-    """Leaves that belong to a param that ops change, but mirror it in no way that is known; with that param."""
-    changed = [i for i, rule in enumerate(setting.rules.rules) if isinstance(rule, Move) and rule.ops]
-    params = {claim.path for index in changed for claim in setting.claims.by_rule.get(index, ())}
+def _unknown_mirrors(context: FollowContext, state: TransformState) -> dict[KeyPath, KeyPath]:
+    """Returns leaves that belong to a param with ops but do not mirror it in a known way, each with that param."""
+    changed = [i for i, rule in enumerate(context.rules.rules) if isinstance(rule, Move) and rule.ops]
+    params = {claim.path for index in changed for claim in context.claims.by_rule.get(index, ())}
     ends = {path[depth:]: path for path in params for depth in range(len(path) - 1)}
     found: dict[KeyPath, KeyPath] = {}
     for leaf in state.leaves:
         parts = (leaf[a:b] for a in range(1, len(leaf)) for b in range(a + 2, len(leaf) + 1))
         param = next((ends[part] for part in parts if part in ends), None)
-        if param and state.prefix + leaf not in setting.claims.claimed:
+        if param and state.prefix + leaf not in context.claims.claimed:
             found[leaf] = param
     return found
 
 
-def _not_understood(one: State, other: State, leaves: Sequence[KeyPath]) -> Followed:
+def _refuse_unknown_mirrors(one: TransformState, other: TransformState, leaves: Sequence[KeyPath]) -> FollowResult:
     paths = [one.prefix + leaf for leaf in leaves]
     diagnostic = UntransferableMoments.at(
-        f"`{format_path(paths[0])}` belongs to a param that goes through ops, and is neither its moment nor named so: "
-        "what that means for it is not known",
+        f"`{format_path(paths[0])}` belongs to a param that goes through ops, but does not mirror it in a known way",
         paths=map(format_path, paths),
         help=f'move it by a rule of its own, or leave it behind: `- drop: "{format_path(paths[0])}"`',
     )
     excused = tuple(other.prefix + leaf for leaf in leaves if leaf in other.leaves)
-    return Followed(failed=tuple(paths), excused=excused, diagnostics=(diagnostic,))
+    return FollowResult(failed=tuple(paths), excused=excused, diagnostics=(diagnostic,))
 
 
-def _unmoved(one: State, other: State) -> list[KeyPath]:
-    """Moments that may keep their key path: the slot stays where it is."""
+def _unmoved(one: TransformState, other: TransformState) -> list[KeyPath]:
+    """Returns the moments that may keep their key path, since their slot stays in place."""
     stay = [name for name, slot in one.slots.items() if name in other.slots and other.slots[name].prefix == slot.prefix]
     return [one.slots[name].prefix + path for name in stay for path in one.slots[name].paths]
 
 
-def _unclear(setting: Setting, state: State, candidates: Sequence[State]) -> Followed:
-    example = next((path for path in state.paths if path not in setting.claims.claimed), state.paths[0])
+def _ambiguous(context: FollowContext, state: TransformState, candidates: Sequence[TransformState]) -> FollowResult:
+    example = next((path for path in state.paths if path not in context.claims.claimed), state.paths[0])
     end = example[len(state.prefix) :]
     places = ", ".join(f"`{format_path(candidate.place)}`" for candidate in candidates[:5])
     several = f"has several possible places in the target: {places}"
     diagnostic = UntransferableMoments.at(
-        f"{state.title} {several if len(candidates) > 1 else f'is not the only one that might go on in {places}'}",
+        f"{state.title} {several if len(candidates) > 1 else f'is not the only state that could continue in {places}'}",
         paths=map(format_path, state.paths),
-        help=f'name one leaf of it, and the rest follows: `- "{format_path(example)} -> '
+        help=f'move one of its leaves by a rule, and the others follow: `- "{format_path(example)} -> '
         f'{format_path(candidates[0].prefix + end)}"`',
     )
-    left = tuple(path for path in state.paths if path not in setting.claims.claimed)
-    return Followed(failed=left, excused=tuple(path for c in candidates for path in c.paths), diagnostics=(diagnostic,))
+    left = tuple(path for path in state.paths if path not in context.claims.claimed)
+    return FollowResult(
+        failed=left, excused=tuple(path for c in candidates for path in c.paths), diagnostics=(diagnostic,)
+    )
 
 
-def _may_look_at_tensors(rules: Sequence[Move]) -> tuple[Diagnostic, ...]:
+def _per_tensor_note(rules: Sequence[Move]) -> tuple[Diagnostic, ...]:
     if not rules:
         return ()
     return (
         PerTensorOptimizer.at(
-            "moments are cut anew together with their params, which is exact for elementwise optimizers only: lamb's "
-            "state looks like adam's, and lars's like momentum's",
+            "moments are recut together with their params, which is exact only for elementwise optimizers: the state "
+            "of lamb looks like that of adam, and that of lars like that of momentum",
             span=rules[0].span,
-            help="a template that returns the `nnx.Optimizer` tells which it is; `moments: follow` says that you know",
+            help="let the template return the `nnx.Optimizer`, which identifies it, or confirm with `moments: follow`",
         ),
     )
 
 
-def _inside(setting: Setting, root: KeyPath, states: Sequence[State]) -> Followed:
-    """Without a template: states stay where they are, and moments follow inside their slots."""
-    shared = common_prefix(_targets(setting, root))
+def _follow_in_place(context: FollowContext, root: KeyPath, states: Sequence[TransformState]) -> FollowResult:
+    """Handles a target without a template: states stay in place, and moments follow inside their slots."""
+    shared = common_prefix(_targets(context, root))
     slots = [(state, slot) for state in states for slot in state.slots.values()]
     if shared[: len(root)] == root or not shared:
-        home = root if shared else ()
+        destination = root if shared else ()
         parts = []
         for state in states:
             transforms = {s.name for s in states if s.optimizer == state.optimizer and s.name}
             moves = {
-                name: SlotMove(setting, slot, slot.prefix, home, state.name, transforms)
+                name: SlotMove(context, slot, slot.prefix, destination, state.name, transforms)
                 for name, slot in state.slots.items()
             }
             parts += _follow_slots(moves, state)
-        return together(parts)
-    return together([_placeless(SlotMove(setting, slot, slot.prefix, root)) for _, slot in slots])
+        return combine(parts)
+    return combine([_refuse_other_root(SlotMove(context, slot, slot.prefix, root)) for _, slot in slots])
 
 
-def _placeless(move: SlotMove) -> Followed:
-    """Moments whose params went to another root.
+def _refuse_other_root(move: SlotMove) -> FollowResult:
+    """Decides about moments whose params move to another root.
 
-    Those that a rule names, or whose params are dropped, need no place.
+    Moments that a rule names, or whose params are dropped, need no place.
     """
     dropped: list[Dropped] = []
     failed: list[KeyPath] = []
     for index, claims in claims_of(move).items():
-        rule = move.setting.rules.rules[index]
+        rule = move.context.rules.rules[index]
         if isinstance(rule, Drop):
             dropped += [Dropped(claim.path, claim.leaf, rule=rule.span) for claim in claims]
         else:
@@ -279,7 +290,7 @@ def _placeless(move: SlotMove) -> Followed:
     diagnostic = UntransferableMoments.at(
         f"without a template it is not clear where the moments in `{slot}` go",
         paths=map(format_path, failed),
-        help="give `--template module:callable`, or say `follow: off` and write rules for the slot, or leave it "
-        f'behind: `- drop: "{slot}/**"`',
+        help="give `--template M:F`, or set `follow: off` and write rules for the slot, or leave it behind: "
+        f'`- drop: "{slot}/**"`',
     )
-    return Followed(dropped=tuple(dropped), failed=tuple(failed), diagnostics=(diagnostic,) if failed else ())
+    return FollowResult(dropped=tuple(dropped), failed=tuple(failed), diagnostics=(diagnostic,) if failed else ())

@@ -1,8 +1,8 @@
-"""Optax's names for what an optimizer's state holds, told by the fields of the state.
+"""Optax's names for the transforms of an optimizer, by the fields of their states.
 
-On disk a state is a node whose children are the fields of a named tuple; the tuple's name is gone. Some transforms
+On disk a state is a node whose children are the fields of a named tuple; the tuple's name is lost. Some transforms
 share their fields with others (`scale_by_adam` with those of lamb, radam or adabelief): the name is then that of the
-best known, and nothing may be decided by it that would not hold for all of them.
+best known, and decisions by this name must be valid for all of them.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ NAMES: Mapping[frozenset[str], str] = {
         ("steps_since_sync", "lookahead"),
     )
 }
-"""Transforms by the fields of theirs that hold data."""
+"""Transforms, by those fields of their states that hold data."""
 
-INNER = frozenset({"inner_state", "inner_states", "inner_opt_state", "base_optimizer_state", "fast_state"})
+NESTED_STATES = frozenset({"inner_state", "inner_states", "inner_opt_state", "base_optimizer_state", "fast_state"})
 """Fields in which wrappers (`masked`, `multi_transform`, `inject_hyperparams`, `MultiSteps`) keep other states."""
 
-OWN = frozenset({"hyperparams", "hyperparams_states"})
-"""Fields that are mappings and belong to the state that has them, with everything in them."""
+MAPPING_FIELDS = frozenset({"hyperparams", "hyperparams_states"})
+"""Fields that are mappings; their whole content belongs to the state that has the field."""
 
 FACTORED = "scale_by_factored_rms"
-"""The transform that keeps row and column means instead of a moment; adafactor is made of it."""
+"""The transform behind adafactor, which keeps row and column means instead of a moment."""
 
 PER_TENSOR: Mapping[str, str] = {
     "scale_by_trust_ratio": "lamb and lars scale the update of each tensor by the tensor's own norm",
@@ -58,14 +58,14 @@ PER_TENSOR: Mapping[str, str] = {
     "adaptive_grad_clip": "the gradient of each tensor is clipped by norms of its own",
     "scale_by_novograd": "novograd keeps one second moment for each tensor",
     "novograd": "novograd keeps one second moment for each tensor",
-    "scale_by_muon": "muon orthogonalises each tensor as one matrix",
-    "muon": "muon orthogonalises each tensor as one matrix",
+    "scale_by_muon": "muon orthogonalizes each tensor as one matrix",
+    "muon": "muon orthogonalizes each tensor as one matrix",
     "adafactor": "adafactor keeps means over the rows and columns of each tensor",
     FACTORED: "adafactor keeps means over the rows and columns of each tensor",
 }
-"""Transforms that look at a tensor as a whole: their result changes when tensors are joined or cut."""
+"""Transforms that treat a tensor as a whole: their result changes when tensors are joined or cut."""
 
 
 def name_of(fields: Collection[str]) -> str | None:
-    """Optax's name of the transform whose state has these fields with data, or None if it is not a known one."""
+    """Returns optax's name of the transform whose state has these fields with data, or None if it is unknown."""
     return NAMES.get(frozenset(fields))

@@ -1,4 +1,4 @@
-"""What following decided, piece by piece, and the joining of the pieces."""
+"""The decisions about the optimizer's state, and how partial decisions are combined."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from dataclasses import dataclass
 
 from migrate.errors import Diagnostic
 from migrate.planning.model import Created, Dropped, Task
-from migrate.planning.moments.states import State
+from migrate.planning.moments.states import TransformState
 from migrate.rules.model import Move
 from migrate.tree import KeyPath
 
 
 @dataclass(frozen=True, slots=True)
-class Followed:
-    """What following decided.
+class FollowResult:
+    """Decisions about a part of the optimizer's state.
 
     Attributes:
-      tasks, dropped: moments that move, and those that are left behind with their params.
-      created: target leaves that start afresh.
+      tasks, dropped: moments that move, and those that are dropped with their params.
+      created: target leaves that the optimizer initializes.
       failed: moments whose task could not be made.
-      excused: target leaves that those would have filled.
-      barred: leaves of the optimizer's state, which do not keep their key path as other leaves do: what the target has
-        there may be another transform's.
-      unbarred: those of them that the same transform has at the same place in the target.
+      excused: target leaves of the failed moments.
+      barred: leaves of the optimizer's state. They do not keep their key path as other leaves do, since the target's
+        leaf at this path may belong to another transform.
+      unbarred: barred leaves that belong to the same transform at the same place in the target.
       lost: states that the target's optimizer does not have.
       fresh: states of the target's optimizer that the source does not have.
-      cut: rules that cut tensors anew for an optimizer of which only the fields of its state are known.
+      cut: rules that recut tensors for an optimizer of which only the fields of its state are known.
     """
 
     tasks: tuple[Task, ...] = ()
@@ -37,14 +37,14 @@ class Followed:
     diagnostics: tuple[Diagnostic, ...] = ()
     barred: tuple[KeyPath, ...] = ()
     unbarred: tuple[KeyPath, ...] = ()
-    lost: tuple[State, ...] = ()
-    fresh: tuple[State, ...] = ()
+    lost: tuple[TransformState, ...] = ()
+    fresh: tuple[TransformState, ...] = ()
     cut: tuple[Move, ...] = ()
 
 
-def together(parts: Sequence[Followed]) -> Followed:
-    """All parts as one."""
-    return Followed(
+def combine(parts: Sequence[FollowResult]) -> FollowResult:
+    """Returns all parts as one."""
+    return FollowResult(
         tasks=tuple(x for part in parts for x in part.tasks),
         dropped=tuple(x for part in parts for x in part.dropped),
         created=tuple(x for part in parts for x in part.created),

@@ -1,4 +1,4 @@
-"""One slot of the source and its counterpart in the target: every moment goes where its param goes."""
+"""Moves one slot of the source to its counterpart in the target: every moment goes where its param goes."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from migrate.planning.claims import Claim, Claims
 from migrate.planning.gather import gather
 from migrate.planning.model import Created, Dropped, Task
 from migrate.planning.moments import algebra
-from migrate.planning.moments.result import Followed, together
+from migrate.planning.moments.result import FollowResult, combine
 from migrate.planning.moments.slots import Slot
 from migrate.rules.model import Create, Drop, Init, Move, RuleSet
 from migrate.tree import AbstractTree, KeyPath, format_path
 
-RESET = "say `moments: reset` in this rule, or write rules for the slot"
+RESET = "add `moments: reset` to this rule, or write rules for the slot"
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What every slot is decided by.
+class FollowContext:
+    """The input of all decisions about moments.
 
     Attributes:
-      rules, claims: the rule file, and what it claims by name.
-      named: the tasks that those claims became; a moment does what the task of its param does.
-      source, template: the trees; no template where the target is what the rules make of the source.
-      transforms: the names of the transforms of the template's optimizers; None where nothing tells them.
+      rules, claims: the rule file, and its claims by name.
+      named: the tasks of those claims; a moment goes through the ops of its param's task.
+      source, template: the trees; no template where the rules derive the target from the source.
+      transforms: the names of the transforms of the template's optimizers; None where they are unknown.
     """
 
     rules: RuleSet
@@ -48,102 +48,102 @@ class Setting:
         return tasks
 
     def in_template(self, path: KeyPath) -> bool:
-        """Whether a leaf with data is wanted there; without a template everything is."""
+        """Whether the template has a leaf with data at this path; without a template it has every path."""
         return self.template is None or (path in self.template.leaves and self.template.leaves[path].has_data)
 
 
 @dataclass(frozen=True)
 class SlotMove:
-    """A slot on its way.
+    """A slot and its counterpart in the target.
 
     Attributes:
-      slot: where it is.
-      home, root: where it goes, and where the params are there.
-      state: optax's name of the transform that it belongs to.
-      transforms: the names of all transforms that are known to belong to its optimizer.
-      elsewhere: moments of the slot that are decided about elsewhere.
+      slot: the slot in the source.
+      destination, root: the nodes of the counterpart and of its params in the target.
+      state: optax's name of the transform that the slot belongs to.
+      transforms: the names of all known transforms of its optimizer.
+      elsewhere: moments of the slot that are decided elsewhere.
     """
 
-    setting: Setting
+    context: FollowContext
     slot: Slot
-    home: KeyPath
+    destination: KeyPath
     root: KeyPath
     state: str | None = None
     transforms: Collection[str] = ()
     elsewhere: Collection[KeyPath] = ()
 
     def place(self, param: KeyPath) -> KeyPath:
-        """The target's moment of a param of the target."""
-        return self.home + param[len(self.root) :]
+        """Returns the target's moment of a param of the target."""
+        return self.destination + param[len(self.root) :]
 
     def moment(self, param: KeyPath) -> KeyPath | None:
-        """The source's moment of a param, unless there is none or a rule names it."""
+        """Returns the source's moment of a param, or None if there is none or a rule names it."""
         path = self.slot.moment(param)
-        return None if path in self.setting.claims.claimed or path in self.elsewhere else path
+        return None if path in self.context.claims.claimed or path in self.elsewhere else path
 
     def wanted(self, targets: Iterable[KeyPath]) -> Iterator[KeyPath]:
-        """The moments of these params that the template has."""
+        """Yields those moments of these params that the template has."""
         for param in targets:
-            if param[: len(self.root)] == self.root and self.setting.in_template(self.place(param)):
+            if param[: len(self.root)] == self.root and self.context.in_template(self.place(param)):
                 yield self.place(param)
 
 
-def move_slot(move: SlotMove) -> Followed:
-    """What becomes of every moment of a slot, of params that rules name as of those that keep their key path."""
+def move_slot(move: SlotMove) -> FollowResult:
+    """Decides about every moment of a slot, whether a rule names its param or the param keeps its key path."""
     parts = [_by_rule(move, index, claims) for index, claims in claims_of(move).items()]
-    return together([*parts, kept(move), fresh(move)])
+    return combine([*parts, kept(move), fresh(move)])
 
 
 def claims_of(move: SlotMove) -> dict[int, list[Claim]]:
-    """The params' claims, moved into the slot, by rule."""
+    """Returns the params' claims by rule, moved into the slot."""
     moved: defaultdict[int, list[Claim]] = defaultdict(list)
-    for index, claims in move.setting.claims.by_rule.items():
+    for index, claims in move.context.claims.by_rule.items():
         for claim in claims:
             path = move.moment(claim.path)
             if path is not None:
-                moved[index].append(replace(claim, path=path, leaf=move.setting.source.leaves[path]))
+                moved[index].append(replace(claim, path=path, leaf=move.context.source.leaves[path]))
     return moved
 
 
-def _by_rule(move: SlotMove, index: int, claims: Sequence[Claim]) -> Followed:
-    """One rule's share of a slot: moved, dropped, started afresh or refused."""
-    rule = move.setting.rules.rules[index]
+def _by_rule(move: SlotMove, index: int, claims: Sequence[Claim]) -> FollowResult:
+    """Applies one rule to a slot: its moments are moved, dropped, reset or refused."""
+    rule = move.context.rules.rules[index]
     if isinstance(rule, Drop):
-        return Followed(dropped=tuple(Dropped(c.path, c.leaf, rule=rule.span) for c in claims))
+        return FollowResult(dropped=tuple(Dropped(c.path, c.leaf, rule=rule.span) for c in claims))
     assert isinstance(rule, Move)
     if rule.reset_moments:
         return _reset(move, rule, claims)
-    tasks = [task for task in move.setting.tasks_of_rule.get(rule.span, ()) if _concerns(move, task)]
+    tasks = [task for task in move.context.tasks_of_rule.get(rule.span, ()) if _concerns(move, task)]
     reason = _refusal(move, rule, tasks)
     if reason:
         return refuse(move, tasks, [c.path for c in claims], reason)
-    whole, parts = _whole(move, rule, tasks)
+    whole, parts = _feasible(move, rule, tasks)
     chosen = {move.moment(source) for task in whole for source in task.sources}
     done = {path for part in parts for path in part.failed}
     unmade = tuple(c.path for c in claims if c.path not in chosen and c.path not in done)
-    return together([*parts, _gathered(move, rule, [c for c in claims if c.path in chosen], unmade)])
+    return combine([*parts, _gathered(move, rule, [c for c in claims if c.path in chosen], unmade)])
 
 
-def _gathered(move: SlotMove, rule: Move, claims: Sequence[Claim], unmade: tuple[KeyPath, ...]) -> Followed:
-    """The tasks of moments that are all there; `unmade` are those whose params have no task themselves."""
-    template = move.setting.template
+def _gathered(move: SlotMove, rule: Move, claims: Sequence[Claim], unmade: tuple[KeyPath, ...]) -> FollowResult:
+    """Returns the tasks of moments that are all present; `unmade` are moments whose params have no task."""
+    template = move.context.template
     parts = []
     for single in (False, True):
         ours = [claim for claim in claims if _one_per_tensor(move, claim) == single]
         meant = algebra.for_moments(rule, templated=template is not None, one_per_tensor=single)
         parts.append(gather(meant, ours, template, move.place))
     failed = (*unmade, *(path for made in parts for path in made.failed))
-    return Followed(
+    return FollowResult(
         tasks=tuple(_labelled(move, task) for made in parts for task in made.tasks),
         failed=failed,
         excused=tuple(move.wanted(_right_hand_side(move, rule))) if failed else (),
         diagnostics=tuple(d for made in parts for d in made.diagnostics),
-        cut=(rule,) if algebra.may_look_at_tensors(rule, move.state, move.setting.transforms) else (),
+        cut=(rule,) if algebra.may_treat_tensors_whole(rule, move.state, move.context.transforms) else (),
     )
 
 
 def _one_per_tensor(move: SlotMove, claim: Claim) -> bool:
-    param = move.setting.source.leaves[move.slot.param(claim.path)].aval
+    param = move.context.source.leaves[move.slot.param(claim.path)].aval
     return bool(claim.leaf.aval and param and not claim.leaf.aval.shape and param.shape)
 
 
@@ -152,7 +152,7 @@ def _concerns(move: SlotMove, task: Task) -> bool:
 
 
 def _refusal(move: SlotMove, rule: Move, tasks: Sequence[Task]) -> algebra.Refusal | None:
-    leaves = move.setting.source.leaves
+    leaves = move.context.source.leaves
     copies = [(leaves[path], leaves[s]) for task in tasks for s in task.sources if (path := move.moment(s)) is not None]
     shapes = [(moment.aval, param.aval) for moment, param in copies if moment.aval and param.aval]
     return algebra.refusal(rule, move.state, move.transforms, shapes)
@@ -164,8 +164,8 @@ def refuse(
     failed: Sequence[KeyPath],
     reason: algebra.Refusal,
     place: KeyPath | None = None,
-) -> Followed:
-    """Moments that cannot follow, with the reason; `place` is where they are said to be, by default the slot."""
+) -> FollowResult:
+    """Refuses moments with the reason; `place` is the node that the message names (default: the slot)."""
     message, span = reason
     named = f" (optax's `{move.state}`)" if move.state else ""
     diagnostic = UntransferableMoments.at(
@@ -175,113 +175,115 @@ def refuse(
         help=RESET,
     )
     excused = tuple(move.wanted(target for task in tasks for target in task.targets))
-    return Followed(failed=tuple(failed), excused=excused, diagnostics=(diagnostic,))
+    return FollowResult(failed=tuple(failed), excused=excused, diagnostics=(diagnostic,))
 
 
-def _whole(move: SlotMove, rule: Move, tasks: Sequence[Task]) -> tuple[list[Task], list[Followed]]:
-    """The tasks that the slot can do, and what becomes of those that it cannot, since some moments are not there."""
+def _feasible(move: SlotMove, rule: Move, tasks: Sequence[Task]) -> tuple[list[Task], list[FollowResult]]:
+    """Returns the tasks that the slot can carry out, and the results for those with absent or unplaced moments."""
     whole: list[Task] = []
-    refused: list[Followed] = []
-    homeless: list[tuple[KeyPath, KeyPath]] = []
-    unsaid: list[KeyPath] = []  # their params have no place themselves, which was said
+    refused: list[FollowResult] = []
+    unplaced: list[tuple[KeyPath, KeyPath]] = []
+    reported: list[KeyPath] = []  # their params have no place either, which another diagnostic reports
     for task in tasks:
         copies = [move.moment(source) for source in task.sources]
         there = [path for path in copies if path is not None]
-        lacking = [t for t in task.targets if not move.setting.in_template(move.place(t))]
+        lacking = [t for t in task.targets if not move.context.in_template(move.place(t))]
         if len(there) < len(copies):
             refused.append(refuse(move, [task], there, (_partly(move, task), rule.span)))
         elif algebra.is_tied(task) and rule.moments is None:
             refused.append(refuse(move, [task], there, (algebra.tied(task), rule.span)))
         elif lacking or any(target[: len(move.root)] != move.root for target in task.targets):
-            known = [target for target in lacking or task.targets if move.setting.in_template(target)]
-            homeless += [(path, known[0]) for path in there if known]
-            unsaid += there if not known else []
+            known = [target for target in lacking or task.targets if move.context.in_template(target)]
+            unplaced += [(path, known[0]) for path in there if known]
+            reported += there if not known else []
         else:
             whole.append(task)
-    return whole, [*refused, _homeless(move, homeless, rule.span), Followed(failed=tuple(unsaid))]
+    return whole, [*refused, _unplaced(move, unplaced, rule.span), FollowResult(failed=tuple(reported))]
 
 
 def _partly(move: SlotMove, task: Task) -> str:
     absent = [source for source in task.sources if move.moment(source) is None]
     return (
-        f"`{format_path(task.targets[0])}` is made of {len(task.sources)} params, and the slot has no moment of "
+        f"`{format_path(task.targets[0])}` combines {len(task.sources)} params, but the slot has no moment of "
         f"`{format_path(absent[0])}`" + (f" and {len(absent) - 1} more" if len(absent) > 1 else "")
     )
 
 
-def _homeless(move: SlotMove, homeless: Sequence[tuple[KeyPath, KeyPath]], span: Span | None) -> Followed:
-    """Moments, with their params in the target, for which the target's slot has no place."""
-    if not homeless:
-        return Followed()
-    (first, param), more = homeless[0], len(homeless) - 1
-    failed = tuple(moment for moment, _ in homeless)
+def _unplaced(move: SlotMove, unplaced: Sequence[tuple[KeyPath, KeyPath]], span: Span | None) -> FollowResult:
+    """Refuses moments, given with their params in the target, that the target's slot does not have."""
+    if not unplaced:
+        return FollowResult()
+    (first, param), more = unplaced[0], len(unplaced) - 1
+    failed = tuple(moment for moment, _ in unplaced)
     many = f" and {more} more have" if more else " has"
     diagnostic = UntransferableMoments.at(
         f"`{format_path(first)}`{many} no place in the target: its optimizer keeps no moment of `{format_path(param)}` "
-        f"in `{format_path(move.home)}`",
+        f"in `{format_path(move.destination)}`",
         span=span,
         paths=map(format_path, failed),
-        help=f'`- drop: "{format_path(first)}"` leaves it behind' + (", and so the others" if more else ""),
+        help=f'`- drop: "{format_path(first)}"` leaves it behind' + (", and likewise the others" if more else ""),
     )
-    return Followed(failed=failed, diagnostics=(diagnostic,))
+    return FollowResult(failed=failed, diagnostics=(diagnostic,))
 
 
 def _labelled(move: SlotMove, task: Task) -> Task:
-    task = algebra.without_idle_casts(task) if move.setting.template else task
+    task = algebra.without_idle_casts(task) if move.context.template else task
     return replace(task, follows=move.slot.param(task.sources[0]), state=move.state)
 
 
 def _right_hand_side(move: SlotMove, rule: Move | Create) -> Iterator[KeyPath]:
-    """The template's params that a rule's right-hand side names, told by their moments."""
-    leaves = move.setting.template.leaves if move.setting.template else {}
+    """Yields the template's params that match a rule's right-hand side, found by their moments."""
+    leaves = move.context.template.leaves if move.context.template else {}
     for path in leaves:
-        if path[: len(move.home)] == move.home:
-            param = move.root + path[len(move.home) :]
+        if path[: len(move.destination)] == move.destination:
+            param = move.root + path[len(move.destination) :]
             excepts = rule.excepts if isinstance(rule, Create) else ()
             if any(p.match(param) is not None for p in rule.targets) and not any(p.match(param) for p in excepts):
                 yield param
 
 
-def _reset(move: SlotMove, rule: Move, claims: Sequence[Claim]) -> Followed:
-    """`moments: reset`: the old moments are left behind, the new ones start as the optimizer starts them."""
-    tree = move.setting.template
+def _reset(move: SlotMove, rule: Move, claims: Sequence[Claim]) -> FollowResult:
+    """Applies `moments: reset`: drops the old moments and lets the optimizer initialize the new ones."""
+    tree = move.context.template
     if tree is None:
         problem = UntransferableMoments.at(
-            "`moments: reset` needs a template, whose optimizer starts them anew", span=rule.span
+            "`moments: reset` needs a template, whose optimizer initializes the moments", span=rule.span
         )
-        return Followed(failed=tuple(c.path for c in claims), diagnostics=(problem,))
-    tasks = [task for task in move.setting.tasks_of_rule.get(rule.span, ()) if _concerns(move, task)]
+        return FollowResult(failed=tuple(c.path for c in claims), diagnostics=(problem,))
+    tasks = [task for task in move.context.tasks_of_rule.get(rule.span, ()) if _concerns(move, task)]
     targets = dict.fromkeys(move.wanted(target for task in tasks for target in task.targets))
-    return Followed(
+    return FollowResult(
         dropped=tuple(Dropped(c.path, c.leaf, rule=rule.span) for c in claims),
         created=tuple(Created(path, tree.leaves[path], Init("template"), rule.span) for path in targets),
     )
 
 
-def kept(move: SlotMove) -> Followed:
-    """Moments of params that no rule names: the param keeps its path, and so does the moment within the slot."""
+def kept(move: SlotMove) -> FollowResult:
+    """Moves the moments of params that no rule names: the moment keeps its path within the slot."""
     tasks: list[Task] = []
-    homeless: list[tuple[KeyPath, KeyPath]] = []
+    unplaced: list[tuple[KeyPath, KeyPath]] = []
     for relative in sorted(move.slot.paths):
         param, path = move.slot.root + relative, move.slot.prefix + relative
-        stays = param[: len(move.root)] == move.root and move.setting.in_template(param)
-        if {param, path} & move.setting.claims.claimed or not stays:
+        stays = param[: len(move.root)] == move.root and move.context.in_template(param)
+        if {param, path} & move.context.claims.claimed or not stays:
             continue
         target = move.place(param)
-        aval = move.setting.source.leaves[path].aval
+        aval = move.context.source.leaves[path].aval
         task = Task((path,), (target,), (0,), (), (aval,), (aval,), follows=param, state=move.state)
-        if not move.setting.in_template(target):
-            homeless.append((path, param))
+        if not move.context.in_template(target):
+            unplaced.append((path, param))
         elif target != path:
             tasks.append(task)
-    return together([Followed(tasks=tuple(tasks)), _homeless(move, homeless, None)])
+    return combine([FollowResult(tasks=tuple(tasks)), _unplaced(move, unplaced, None)])
 
 
-def fresh(move: SlotMove) -> Followed:
-    """Moments of created params start as the optimizer starts them."""
-    tree = move.setting.template
-    creates = [rule for rule in move.setting.rules.rules if isinstance(rule, Create)]
+def fresh(move: SlotMove) -> FollowResult:
+    """Creates the moments of created params as the optimizer initializes them."""
+    tree = move.context.template
+    creates = [rule for rule in move.context.rules.rules if isinstance(rule, Create)]
     if tree is None:
-        return Followed()
+        return FollowResult()
     made = [(m, rule) for rule in creates for m in move.wanted(_right_hand_side(move, rule))]
-    return Followed(created=tuple(Created(path, tree.leaves[path], Init("template"), rule.span) for path, rule in made))
+    return FollowResult(
+        created=tuple(Created(path, tree.leaves[path], Init("template"), rule.span) for path, rule in made)
+    )

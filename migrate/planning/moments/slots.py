@@ -1,7 +1,7 @@
-"""Where copies of the params' structure lie: found by their key paths, never by the name of an optimizer.
+"""Finds the subtrees that mirror the params, by their key paths and never by the name of an optimizer.
 
 A slot is a subtree whose leaves are all named like params: `mu` and `nu` of adam, `trace` of momentum, an EMA. Its key
-paths are a subset of the params', since an optimizer that is masked or split by labels keeps nothing for the others.
+paths are a subset of the params' paths, since a masked or labeled optimizer keeps no moments for the other params.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ class Slot:
     """A subtree that mirrors params.
 
     Attributes:
-      prefix: where it lies.
-      root: where the params lie that it mirrors.
-      paths: the relative key paths, of leaves with data, that it has in common with them: all of its own.
+      prefix: the subtree's node.
+      root: the node of the params that it mirrors.
+      paths: the relative key paths of all its leaves with data; the params have the same paths.
     """
 
     prefix: KeyPath
@@ -29,21 +29,21 @@ class Slot:
     paths: frozenset[KeyPath]
 
     def param(self, moment: KeyPath) -> KeyPath:
-        """The param whose moment lies at this key path."""
+        """Returns the param of the moment at this key path."""
         return self.root + moment[len(self.prefix) :]
 
     def moment(self, param: KeyPath) -> KeyPath | None:
-        """The slot's copy of a param; None when it keeps none."""
+        """Returns the slot's copy of a param, or None if it has none."""
         relative = param[len(self.root) :]
         below = param[: len(self.root)] == self.root
         return self.prefix + relative if below and relative in self.paths else None
 
 
 def source_slots(tree: AbstractTree) -> dict[KeyPath, tuple[Slot, ...]]:
-    """The slots of each root of params in a checkpoint.
+    """Returns the slots of each root of params in a checkpoint.
 
-    Two networks may have the same structure: what mirrors both belongs to the root that is nearest. A deeper root that
-    mirrors another is a copy of it (`ema/params` of `params`); one of the same depth is another network.
+    Two networks may have the same structure: a mirror of both belongs to the nearest root. A deeper root that mirrors
+    another is a copy of it (`ema/params` of `params`); a root of the same depth is another network.
     """
     found: dict[KeyPath, list[Slot]] = {}
     copies: set[KeyPath] = set()
@@ -58,7 +58,7 @@ def source_slots(tree: AbstractTree) -> dict[KeyPath, tuple[Slot, ...]]:
 
 
 def nearest_only(found: Mapping[KeyPath, Sequence[Slot]]) -> dict[KeyPath, tuple[Slot, ...]]:
-    """The slots by what they were found for, without those whose like was found for another root that is nearer."""
+    """Returns the slots by the root they were found for; a slot found for several roots stays only with the nearest."""
     best: dict[KeyPath, int] = {}
     for slot in (slot for slots in found.values() for slot in slots):
         best[slot.prefix] = max(best.get(slot.prefix, 0), _shared(slot.prefix, slot.root))
@@ -69,13 +69,13 @@ def nearest_only(found: Mapping[KeyPath, Sequence[Slot]]) -> dict[KeyPath, tuple
 
 
 def target_slots(tree: AbstractTree, params: Collection[KeyPath]) -> list[Slot]:
-    """The slots of a template.
+    """Returns the slots of a template.
 
-    Nothing names the root of the params in a template, so every prefix that they share is tried; the topmost mirror
-    that is found is the slot.
+    A template does not name the root of its params, so every shared prefix of them is tried; the topmost mirror is the
+    slot.
 
     Args:
-      tree: the template's.
+      tree: the template's tree.
       params: key paths in the template to which params go.
     """
     shared = common_prefix(params)
@@ -88,12 +88,12 @@ def target_slots(tree: AbstractTree, params: Collection[KeyPath]) -> list[Slot]:
 
 
 def mirrors(tree: AbstractTree, root: KeyPath, params: Collection[KeyPath]) -> list[Slot]:
-    """Every topmost node apart from the params whose leaves with data are all named like params.
+    """Returns every topmost node outside the params whose leaves with data are all named like params.
 
     Args:
-      tree: where to look.
-      root: where the params lie; nothing below it is a mirror. At the top of the tree it excludes nothing.
-      params: their key paths below `root`.
+      tree: the tree to search.
+      root: the node of the params; nothing below it is a mirror. The root of the tree excludes nothing.
+      params: the params' key paths below `root`.
     """
     leaves: defaultdict[KeyPath, int] = defaultdict(int)
     shared: defaultdict[KeyPath, set[KeyPath]] = defaultdict(set)
@@ -107,16 +107,15 @@ def mirrors(tree: AbstractTree, root: KeyPath, params: Collection[KeyPath]) -> l
                     shared[path[:depth]].add(path[depth:])
     found: list[Slot] = []
     for node in sorted(shared, key=lambda node: (len(node), natural_key(node))):
-        whole = len(shared[node]) == leaves[node] and names[node] != {
-            "count"
-        }  # a schedule's, whatever params are called
+        schedule = names[node] == {"count"}  # even where a param has this name
+        whole = len(shared[node]) == leaves[node] and not schedule
         if whole and not _inside(node, found):
             found.append(Slot(node, root, frozenset(shared[node])))
     return found
 
 
 def below(tree: AbstractTree, node: KeyPath) -> frozenset[KeyPath]:
-    """Relative key paths of all leaves with data below a node."""
+    """Returns the relative key paths of all leaves with data below a node."""
     depth = len(node)
     return frozenset(path[depth:] for path, leaf in tree.leaves.items() if leaf.has_data and path[:depth] == node)
 
@@ -136,7 +135,7 @@ def _shared(one: KeyPath, other: KeyPath) -> int:
 
 
 def common_prefix(paths: Collection[KeyPath]) -> KeyPath:
-    """The segments with which all of them begin."""
+    """Returns the segments with which all paths begin."""
     if not paths:
         return ()
     first, last = min(paths), max(paths)

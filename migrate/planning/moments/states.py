@@ -1,7 +1,8 @@
-"""The states that an optimizer's state is made of, in the order of the chain, each with its slots and its own leaves.
+"""Finds the states of an optimizer's transforms, in the order of the chain, each with its slots and its own leaves.
 
-Wrappers (`masked`, `MultiSteps`, `inject_hyperparams`) hold other states; every leaf belongs to the innermost. Holes
-of the chain, where a transform keeps nothing, are not there: NNX does not write them, Linen writes `None`.
+Wrappers (`masked`, `MultiSteps`, `inject_hyperparams`) hold other states; every leaf belongs to the innermost state.
+Transforms without state leave holes in the chain, which have no state here: NNX does not write them, Linen writes
+`None`.
 """
 
 from __future__ import annotations
@@ -10,36 +11,36 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from migrate.planning.moments.names import INNER, OWN, name_of
+from migrate.planning.moments.names import MAPPING_FIELDS, NESTED_STATES, name_of
 from migrate.planning.moments.slots import Slot
 from migrate.tree import AbstractTree, KeyPath, format_path, is_below, natural_key
 
 OPT_STATE = "opt_state"
-"""What Flax's training states and optimizers call the state of the optimizer."""
+"""The name of the optimizer's state in Flax's training states and optimizers."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class State:
-    """One transform's state; each is itself and equal to no other.
+class TransformState:
+    """The state of one transform, compared by identity.
 
     Attributes:
-      optimizer: where the state of the whole optimizer lies.
-      prefix: where this one lies.
+      optimizer: the node of the whole optimizer's state.
+      prefix: the node of this state.
       slots: its fields that mirror the params, by name.
       leaves: its other leaves with data, relative to `prefix`: counts, hyperparameters.
-      hollow: fields that mirror the params and hold nothing, since every param is masked out.
+      empty_fields: fields that mirror the params and hold no data, since every param is masked out.
     """
 
     optimizer: KeyPath
     prefix: KeyPath
     slots: Mapping[str, Slot] = field(default_factory=dict)
     leaves: tuple[KeyPath, ...] = ()
-    hollow: frozenset[str] = frozenset()
+    empty_fields: frozenset[str] = frozenset()
 
     @property
     def fields(self) -> frozenset[str]:
-        """Its fields, but for those that never hold data."""
-        return frozenset(self.slots) | {path[0] for path in self.leaves} | self.hollow
+        """Its fields, without those that never hold data."""
+        return frozenset(self.slots) | {path[0] for path in self.leaves} | self.empty_fields
 
     @property
     def name(self) -> str | None:
@@ -48,27 +49,27 @@ class State:
 
     @property
     def title(self) -> str:
-        """What a sentence calls it."""
+        """The state's name and place, for messages."""
         return f"{f'`{self.name}`' if self.name else 'the state'} in `{format_path(self.place)}`"
 
     @property
-    def lone(self) -> bool:
-        """Whether it is a copy of the params that no optimizer owns, such as a field `ema_params`."""
+    def is_params_copy(self) -> bool:
+        """Whether it is a copy of the params outside any optimizer, such as a field `ema_params`."""
         return self.prefix == self.optimizer and not self.leaves and len(self.slots) == 1
 
     @property
     def place(self) -> KeyPath:
-        """Where people find it: a lone copy is its own place."""
-        return next(iter(self.slots.values())).prefix if self.lone else self.prefix
+        """The node to name in messages: the slot itself for a copy of the params."""
+        return next(iter(self.slots.values())).prefix if self.is_params_copy else self.prefix
 
     @property
     def kind(self) -> frozenset[str]:
-        """What must be equal for two states to be of one transform: the name, or else the fields."""
+        """The key that two states of one transform share: the name, or else the fields."""
         return frozenset([self.name]) if self.name else self.fields
 
     @property
     def labels(self) -> KeyPath:
-        """The names on the way from the optimizer to the state; indices say nothing, they shift."""
+        """The names on the way from the optimizer to the state, without indices, which shift."""
         return tuple(part for part in self.prefix[len(self.optimizer) :] if not part.isdecimal())
 
     @property
@@ -78,8 +79,8 @@ class State:
         return (*moments, *(self.prefix + path for path in self.leaves))
 
 
-def find_states(tree: AbstractTree, slots: Sequence[Slot]) -> tuple[State, ...]:
-    """The states that have these slots, and those beside them that have none, in natural order.
+def find_states(tree: AbstractTree, slots: Sequence[Slot]) -> tuple[TransformState, ...]:
+    """Returns the states that have these slots, and the states beside them without slots, in natural order.
 
     Args:
       tree: the slots' tree.
@@ -87,13 +88,13 @@ def find_states(tree: AbstractTree, slots: Sequence[Slot]) -> tuple[State, ...]:
     """
     optimizers = _optimizers(tree, slots)
     lone = [s for s in slots if not any(is_below(s.prefix, node) for node in optimizers)]
-    states = [State(s.prefix[:-1], s.prefix[:-1], {s.prefix[-1]: s}) for s in lone]
+    states = [TransformState(s.prefix[:-1], s.prefix[:-1], {s.prefix[-1]: s}) for s in lone]
     for node in optimizers:
         states += _states_of(tree, node, [slot for slot in slots if is_below(slot.prefix, node)])
     return tuple(sorted(states, key=lambda state: natural_key(state.prefix)))
 
 
-def _states_of(tree: AbstractTree, optimizer: KeyPath, slots: Sequence[Slot]) -> list[State]:
+def _states_of(tree: AbstractTree, optimizer: KeyPath, slots: Sequence[Slot]) -> list[TransformState]:
     found: defaultdict[KeyPath, dict[str, Slot]] = defaultdict(dict)
     for slot in slots:
         found[slot.prefix[:-1]][slot.prefix[-1]] = slot
@@ -104,20 +105,20 @@ def _states_of(tree: AbstractTree, optimizer: KeyPath, slots: Sequence[Slot]) ->
         node = _owner(path, optimizer, holders)
         leaves[node].append(path[len(node) :])
     return [
-        State(optimizer, node, found.get(node, {}), tuple(leaves.get(node, ())), _hollow(tree, node))
+        TransformState(optimizer, node, found.get(node, {}), tuple(leaves.get(node, ())), _empty_fields(tree, node))
         for node in {*found, *leaves}
     ]
 
 
 def _own_leaves(tree: AbstractTree, optimizer: KeyPath, slots: Collection[KeyPath]) -> list[KeyPath]:
-    """Leaves with data that are in no slot."""
+    """Returns the leaves with data outside all slots."""
     depths = {len(slot) for slot in slots}
     inside = (path for path, leaf in tree.leaves.items() if leaf.has_data and is_below(path, optimizer))
     return [path for path in inside if not any(path[:depth] in slots for depth in depths)]
 
 
 def _owner(path: KeyPath, optimizer: KeyPath, holders: Collection[KeyPath]) -> KeyPath:
-    """The state that a leaf without a slot belongs to: the outermost that has it in a field of its own."""
+    """Returns the state that a leaf outside all slots belongs to: the outermost one of which it is a field."""
     for depth in range(len(optimizer), len(path)):
         if path[:depth] in holders and not _leads_on(path[depth]):
             return path[:depth]
@@ -125,35 +126,35 @@ def _owner(path: KeyPath, optimizer: KeyPath, holders: Collection[KeyPath]) -> K
 
 
 def _parent(path: KeyPath, optimizer: KeyPath) -> KeyPath:
-    """The node that a leaf is a field of; of leaves deep in an unknown field, the end of the chain's own part."""
+    """Returns the node that a leaf is a field of; for leaves deep in an unknown field, the chain's last node."""
     start = len(optimizer)
     steps = range(start, len(path) - 1)
     chain = next((i for i in steps if not (_leads_on(path[i]) or path[i - 1] == "inner_states")), len(path) - 1)
     deep = chain < len(path) - 1 and chain > start
-    return path[:chain] if deep and path[chain] not in OWN else path[: _before_own(path, start)]
+    return path[:chain] if deep and path[chain] not in MAPPING_FIELDS else path[: _before_own(path, start)]
 
 
 def _before_own(path: KeyPath, start: int) -> int:
-    return next((index for index in range(start, len(path)) if path[index] in OWN), len(path) - 1)
+    return next((index for index in range(start, len(path)) if path[index] in MAPPING_FIELDS), len(path) - 1)
 
 
 def _leads_on(segment: str) -> bool:
-    """Whether a segment leads to another state and is no field."""
-    return segment.isdecimal() or segment in INNER
+    """Whether a segment leads to another state and is not a field."""
+    return segment.isdecimal() or segment in NESTED_STATES
 
 
-def _hollow(tree: AbstractTree, node: KeyPath) -> frozenset[str]:
-    """Fields below which there are leaves, and none with data; holes of a chain and inner states are no fields."""
+def _empty_fields(tree: AbstractTree, node: KeyPath) -> frozenset[str]:
+    """Returns the fields whose leaves all hold no data; holes of a chain and nested states are not fields."""
     depth = len(node)
     inner = [
         (path[depth], leaf) for path, leaf in tree.leaves.items() if is_below(path, node) and len(path) > depth + 1
     ]
     full = {name for name, leaf in inner if leaf.has_data}
-    return frozenset(name for name, _ in inner if not (name in full or name in INNER or name.isdecimal()))
+    return frozenset(name for name, _ in inner if not (name in full or name in NESTED_STATES or name.isdecimal()))
 
 
 def _optimizers(tree: AbstractTree, slots: Iterable[Slot]) -> list[KeyPath]:
-    """Nodes that hold an optimizer's whole state; those of known states where nothing is called `opt_state`."""
+    """Returns the nodes of whole optimizer states; those of known states where no node is called `opt_state`."""
     holders = {slot.prefix[: slot.prefix.index(OPT_STATE) + 1] for slot in slots if OPT_STATE in slot.prefix}
     others = [slot.prefix for slot in slots if OPT_STATE not in slot.prefix]
     holders |= {_stem(path[:-1]) for path in others if name_of(_children(tree, path[:-1]))}
@@ -165,8 +166,8 @@ def _optimizers(tree: AbstractTree, slots: Iterable[Slot]) -> list[KeyPath]:
 
 
 def _stem(node: KeyPath) -> KeyPath:
-    """The node without the indices and wrappers that lead into a chain."""
-    inside = next((i for i, part in enumerate(node) if i and (part.isdecimal() or part in INNER)), len(node))
+    """Returns the node without the indices and wrappers that lead into a chain."""
+    inside = next((i for i, part in enumerate(node) if i and (part.isdecimal() or part in NESTED_STATES)), len(node))
     return node[:inside]
 
 
@@ -174,4 +175,4 @@ def _children(tree: AbstractTree, node: KeyPath) -> set[str]:
     depth = len(node)
     return {
         p[depth] for p, leaf in tree.leaves.items() if leaf.has_data and p[:depth] == node and len(p) > depth
-    } - INNER
+    } - NESTED_STATES

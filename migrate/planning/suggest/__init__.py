@@ -1,7 +1,7 @@
-"""From a checkpoint and a template to a rule file that a person reviews: a pipeline of pure steps.
+"""Suggests a rule file for a checkpoint and a template, in a pipeline of pure steps; the user reviews the result.
 
-`layout` says what each leaf is; `tokens` compares names; `scope` finds modules and sequences of like modules;
-`convert`, `fit` and `fusion` know how shapes become others; `align` decides what belongs to what, and `doubts` what it
-cannot know; `rows`, `indices` and `generalise` make few patterns of many pairs; `rest` settles what is no parameter;
-`text` writes the file; `suggest` runs them all.
+`layout` classifies the leaves; `tokens` compares names; `scope` finds modules and sequences of similar modules;
+`convert`, `fit` and `fusion` relate shapes to each other; `align` matches arrays (with `assign`), and `doubts` marks
+matches that shapes cannot prove; `rule_drafts`, `indices` and `generalize` turn many matches into few patterns;
+`leftovers` decides about everything but parameters; `text` writes the file; `pipeline` runs all steps.
 """

@@ -1,159 +1,174 @@
-"""What belongs to what: modules first, the largest first, then the layers that are left, then their arrays.
+"""Matches arrays of the source with arrays of the target: modules first, the largest first, then layers, then arrays.
 
-Sequences of modules whose arrays have the same shapes, one by one, are the strongest evidence: `Block_{0..11}` against
-`blocks/{0..11}`, `Block_{0..7}` against `stages/{0..3}/{0..1}`, a stacked module against a list. Inside matched modules
-the same question is asked again. Layers that remain are assigned all at once by the names that they have.
+Sequences of modules whose arrays have the same shapes, one by one, are the strongest evidence: `Block_{0..11}` and
+`blocks/{0..11}`, `Block_{0..7}` and `stages/{0..3}/{0..1}`, a stacked module and a list. The arrays inside matched
+modules are matched in the same way. The remaining layers are assigned all at once by their names.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
-from collections.abc import Sequence as Sequence_
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from migrate.planning.suggest.assign import assign
-from migrate.planning.suggest.doubts import Block, doubt_blocks, doubt_shape, turned
-from migrate.planning.suggest.fit import Fit, fit, kinds_agree, names_alike
+from migrate.planning.suggest.doubts import BlockMatch, doubt_blocks, doubt_orientation, doubt_shape_only
+from migrate.planning.suggest.fit import LayerFit, fit_layer, kinds_agree, names_alike
 from migrate.planning.suggest.fusion import fuse
-from migrate.planning.suggest.scope import Member, Modules, Sequence, Unit, placed, total, units
+from migrate.planning.suggest.scope import (
+    LayerUnit,
+    ModuleIndex,
+    ModuleSequence,
+    SequenceMember,
+    layer_units,
+    placed,
+    total,
+)
 from migrate.planning.suggest.tokens import numbers_in, similarity, split_number, usual_rank
-from migrate.planning.suggest.values import Doubt, End, Item, Pair, Scope, Solution
+from migrate.planning.suggest.values import Doubt, Endpoint, Match, ModelArray, Scope, Solution
 from migrate.tree import KeyPath, natural_key
 
 _WORTH_A_PLACE = 10.0
-"""What it is worth that a layer finds a place at all: more than any likeness of names."""
+"""The value of placing a layer at all: more than any similarity of names."""
 
 _ORDER_COUNTS = 0.35
-"""What it is worth that two layers stand in the same place among their like."""
+"""The value of two layers having the same rank among similar layers."""
 
 _NUMBERS_COUNT = 0.1
-"""What it is worth that two key paths hold the same numbers."""
+"""The value of two key paths having the same numbers."""
 
 _ROOT: KeyPath = ("",)
 
 _ALIKE_ENOUGH = 0.5
-"""The share of shapes that two sequences of blocks have in common, at the least, when they differ."""
+"""The minimum share of shapes that two unequal sequences of blocks must have in common."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Rung:
-    """Sequences of both sides that could be each other, by their shapes alone."""
+class _Candidates:
+    """Sequences of both sides that could correspond, by their shapes alone."""
 
     coverage: int
     exact: bool
-    mine: tuple[Sequence, ...]
-    theirs: tuple[Sequence, ...]
+    mine: tuple[ModuleSequence, ...]
+    theirs: tuple[ModuleSequence, ...]
 
 
 class Aligner:
-    """Solves scopes; like scopes are solved once."""
+    """Solves scopes, and caches the solutions of equal scopes."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[object, object, bool], Solution] = {}
 
     def solve(self, source: Scope, target: Scope, *, lead: bool = False, top: bool = False) -> Solution:
-        """How the arrays of two scopes belong together.
+        """Matches the arrays of two scopes.
 
         Args:
-          source: arrays by key path.
-          target: the same for the other side.
-          lead: whether the source's arrays are parts of stacked ones, so that ops run with one more axis in front.
+          source: the source's arrays by key path.
+          target: the target's arrays by key path.
+          lead: whether the source's arrays are parts of stacked arrays, so that ops run with a leading axis.
           top: whether key paths are those of the whole model.
         """
         key = (tuple(source.items()), tuple(target.items()), lead)
         if key not in self._known:
-            self._known[key] = _Run(self, source, target, lead=lead, top=top).solution()
+            self._known[key] = _ScopeSolver(self, source, target, lead=lead, top=top).solution()
         return self._known[key]
 
 
-class _Run:
-    """One scope: what has been decided so far, and what is still open."""
+class _ScopeSolver:
+    """The state of one scope: the matches so far, and the arrays that are still open."""
 
     def __init__(self, aligner: Aligner, source: Scope, target: Scope, *, lead: bool, top: bool) -> None:
         self.aligner = aligner
         self.lead = lead
         self.top = top
         self.source, self.target = dict(source), dict(target)
-        self.pairs: list[Pair] = []
-        self.blocks: list[Block] = []
+        self.matches: list[Match] = []
+        self.blocks: list[BlockMatch] = []
 
     def solution(self) -> Solution:
-        self._same_place()
-        self._sequences()
+        self._match_same_paths()
+        self._match_sequences()
         self._take(fuse(self.source, self.target, lead=self.lead))
-        self._layers()
+        self._match_layers()
         return Solution(tuple(self._with_doubts()))
 
-    def _take(self, pairs: Iterable[Pair]) -> range:
-        """Keeps pairs; their arrays are no longer open."""
-        start = len(self.pairs)
-        for pair in pairs:
-            self.pairs.append(pair)
-            for end in pair.sources:
+    def _take(self, matches: Iterable[Match]) -> range:
+        """Adds matches and removes their arrays from the open ones; returns the indices of the matches."""
+        start = len(self.matches)
+        for match in matches:
+            self.matches.append(match)
+            for end in match.sources:
                 self.source.pop(end.path, None)
-            for end in pair.targets:
+            for end in match.targets:
                 self.target.pop(end.path, None)
-        return range(start, len(self.pairs))
+        return range(start, len(self.matches))
 
-    def _same_place(self) -> None:
-        """Layers that keep their key path, names and shapes; they can still be confused with others."""
-        there = {unit.path: unit for unit in units(self.target)}
+    def _match_same_paths(self) -> None:
+        """Matches layers that keep their key path, names and shapes; they can still be confused with others."""
+        there = {unit.path: unit for unit in layer_units(self.target)}
         reason = "the same key path" if self.top else ""
-        for unit in units(self.source):
+        for unit in layer_units(self.source):
             if unit.path in there and _is_same(unit, there[unit.path]):
                 paths = [unit.leaf(name) for name, _ in unit.leaves]
-                pairs = self._take([Pair((End(path),), (End(path),), (), reason) for path in paths])
-                self.blocks.append(Block(unit, unit, pairs, None, layer=True))
+                matches = self._take([Match((Endpoint(path),), (Endpoint(path),), (), reason) for path in paths])
+                self.blocks.append(BlockMatch(unit, unit, matches, None, layer=True))
 
-    def _sequences(self) -> None:
-        """Modules and sequences of modules, the largest first."""
-        mine, theirs = Modules(dict(self.source)), Modules(dict(self.target))
-        for rung in _ladder(mine, theirs):
-            self._rung(rung, mine, theirs)
-        for rung in _unequal(mine, theirs):
-            self._rung(rung, mine, theirs)
+    def _match_sequences(self) -> None:
+        """Matches modules and sequences of modules, the largest first."""
+        mine, theirs = ModuleIndex(dict(self.source)), ModuleIndex(dict(self.target))
+        for candidate in _same_size_candidates(mine, theirs):
+            self._match_candidates(candidate, mine, theirs)
+        for candidate in _similar_candidates(mine, theirs):
+            self._match_candidates(candidate, mine, theirs)
 
-    def _rung(self, rung: _Rung, mine: Modules, theirs: Modules) -> None:
-        left = [one for one in rung.mine if self._open(one, mine, self.source)]
-        right = [one for one in rung.theirs if self._open(one, theirs, self.target)]
+    def _match_candidates(self, candidate: _Candidates, mine: ModuleIndex, theirs: ModuleIndex) -> None:
+        left = [one for one in candidate.mine if self._open(one, mine, self.source)]
+        right = [one for one in candidate.theirs if self._open(one, theirs, self.target)]
         if not left or not right:
             return
         ranks = _ranks([one.node or _ROOT for one in left]), _ranks([one.node or _ROOT for one in right])
 
         def worth(i: int, j: int) -> float:
             alike = similarity(left[i].node, right[j].node)
-            return 1 + alike + _ORDER_COUNTS * _near(ranks[0][i], ranks[1][j])
+            return 1 + alike + _ORDER_COUNTS * _closeness(ranks[0][i], ranks[1][j])
 
         matched = assign(len(left), len(right), worth)
-        for i, j in sorted(matched, key=lambda pair: -worth(*pair)):
+        for i, j in sorted(matched, key=lambda match: -worth(*match)):
             if self._open(left[i], mine, self.source) and self._open(right[j], theirs, self.target):
-                self._match(left[i], right[j], mine, theirs, exact=rung.exact)
+                self._match(left[i], right[j], mine, theirs, exact=candidate.exact)
 
     @staticmethod
-    def _open(sequence: Sequence, modules: Modules, scope: Scope) -> bool:
+    def _open(sequence: ModuleSequence, modules: ModuleIndex, scope: Scope) -> bool:
         return all(path in scope for member in sequence.members for path in modules.ends(member))
 
-    def _match(self, one: Sequence, other: Sequence, mine: Modules, theirs: Modules, *, exact: bool) -> None:
-        """Takes two sequences for each other, unless solving them shows that they are not."""
+    def _match(
+        self, one: ModuleSequence, other: ModuleSequence, mine: ModuleIndex, theirs: ModuleIndex, *, exact: bool
+    ) -> None:
+        """Matches two sequences, unless solving their members shows that they do not correspond."""
         partners = _partners(one, other, mine, theirs, exact=exact)
-        found: list[tuple[Member, Member, Solution]] = []
+        found: list[tuple[SequenceMember, SequenceMember, Solution]] = []
         for a, b in partners or ():
             inner, outer = mine.inside(a), theirs.inside(b)
-            solution = self.aligner.solve(inner, outer, lead=self.lead or a.pick is not None)
+            solution = self.aligner.solve(inner, outer, lead=self.lead or a.part is not None)
             if not exact and len(one.members) == 1 and not _complete(solution, inner, outer):
                 return
             found.append((a, b, solution))
         for a, b, solution in found:
-            kept = self._take(_lifted(pair, a, b) for pair in solution.pairs)
-            layer = mine.is_layer(a.node) and theirs.is_layer(b.node) and a.pick is b.pick is None
+            kept = self._take(_lifted(match, a, b) for match in solution.matches)
+            layer = mine.is_layer(a.node) and theirs.is_layer(b.node) and a.part is b.part is None
             self.blocks.append(
-                Block(Unit(a.node, _leaves(mine, a)), Unit(b.node, _leaves(theirs, b)), kept, (a, b), layer=layer)
+                BlockMatch(
+                    LayerUnit(a.node, _leaves(mine, a)),
+                    LayerUnit(b.node, _leaves(theirs, b)),
+                    kept,
+                    (a, b),
+                    layer=layer,
+                )
             )
 
-    def _layers(self) -> None:
-        """Layers that are left, assigned all at once."""
-        mine, theirs = units(self.source), units(self.target)
+    def _match_layers(self) -> None:
+        """Assigns the remaining layers all at once."""
+        mine, theirs = layer_units(self.source), layer_units(self.target)
         fits = self._fits(mine, theirs)
         ranks = _ranks([unit.path for unit in mine]), _ranks([unit.path for unit in theirs])
 
@@ -161,47 +176,51 @@ class _Run:
             found = fits.get((i, j))
             if found is None:
                 return 0.0
-            alike = names_alike(mine[i], theirs[j]) + _ORDER_COUNTS * _near(ranks[0][i], ranks[1][j])
+            alike = names_alike(mine[i], theirs[j]) + _ORDER_COUNTS * _closeness(ranks[0][i], ranks[1][j])
             alike += _NUMBERS_COUNT * (_numbers(mine[i].path) == _numbers(theirs[j].path))
             return _WORTH_A_PLACE * found.share + alike - found.cost
 
         for i, j in assign(len(mine), len(theirs), worth):
             self._layer(mine[i], theirs[j], fits[i, j])
 
-    def _fits(self, mine: Sequence_[Unit], theirs: Sequence_[Unit]) -> dict[tuple[int, int], Fit]:
-        """How each layer becomes each other; layers with the same arrays are asked once."""
-        known: dict[object, Fit | None] = {}
-        fits: dict[tuple[int, int], Fit] = {}
+    def _fits(self, mine: Sequence[LayerUnit], theirs: Sequence[LayerUnit]) -> dict[tuple[int, int], LayerFit]:
+        """Returns how each layer becomes each other one; layers with the same arrays are computed once."""
+        known: dict[object, LayerFit | None] = {}
+        fits: dict[tuple[int, int], LayerFit] = {}
         for i, one in enumerate(mine):
             for j, other in enumerate(theirs):
                 key = (one.leaves, one.loose, other.leaves, other.loose)
                 if key not in known:
-                    known[key] = fit(one, other, lead=self.lead)
+                    known[key] = fit_layer(one, other, lead=self.lead)
                 found = known[key]
                 if found is not None:
                     fits[i, j] = found
         return fits
 
-    def _layer(self, one: Unit, other: Unit, found: Fit) -> None:
-        pairs = []
-        for match in found.matches:
-            doubts = (Doubt(match.conversion.open),) if match.conversion.open else ()
-            pair = Pair(
-                (End(one.leaf(match.source)),), (End(other.leaf(match.target)),), match.conversion.ops, "", doubts
+    def _layer(self, one: LayerUnit, other: LayerUnit, found: LayerFit) -> None:
+        matches = []
+        for leaf in found.leaf_matches:
+            doubts = (Doubt(leaf.conversion.open),) if leaf.conversion.open else ()
+            match = Match(
+                (Endpoint(one.leaf(leaf.source)),),
+                (Endpoint(other.leaf(leaf.target)),),
+                leaf.conversion.ops,
+                "",
+                doubts,
             )
-            if match.turnable:
-                pair = turned(pair, lead=self.lead)
-            pairs.append(doubt_shape(pair, one, other))
-        kept = self._take(pairs)
-        self.blocks.append(Block(one, other, kept, None, layer=True))
+            if leaf.turnable:
+                match = doubt_orientation(match, lead=self.lead)
+            matches.append(doubt_shape_only(match, one, other))
+        kept = self._take(matches)
+        self.blocks.append(BlockMatch(one, other, kept, None, layer=True))
 
-    def _with_doubts(self) -> list[Pair]:
-        left = [Block(unit, None, range(0), None, layer=True) for unit in units(self.source)]
-        right = [Block(None, unit, range(0), None, layer=True) for unit in units(self.target)]
-        return doubt_blocks(self.pairs, [*self.blocks, *left, *right], lead=self.lead, top=self.top)
+    def _with_doubts(self) -> list[Match]:
+        left = [BlockMatch(unit, None, range(0), None, layer=True) for unit in layer_units(self.source)]
+        right = [BlockMatch(None, unit, range(0), None, layer=True) for unit in layer_units(self.target)]
+        return doubt_blocks(self.matches, [*self.blocks, *left, *right], lead=self.lead, top=self.top)
 
 
-def _is_same(one: Unit, other: Unit) -> bool:
+def _is_same(one: LayerUnit, other: LayerUnit) -> bool:
     """Whether two layers hold arrays of the same names, shapes and kinds."""
     return len(one.leaves) == len(other.leaves) and all(
         mine == theirs and item.shape == wanted.shape and kinds_agree(item.kind, wanted.kind)
@@ -209,16 +228,16 @@ def _is_same(one: Unit, other: Unit) -> bool:
     )
 
 
-def _leaves(modules: Modules, member: Member) -> tuple[tuple[str, Item], ...]:
+def _leaves(modules: ModuleIndex, member: SequenceMember) -> tuple[tuple[str, ModelArray], ...]:
     return tuple(("/".join(path), item) for path, item in sorted(modules.inside(member).items()))
 
 
-def _lifted(pair: Pair, one: Member, other: Member) -> Pair:
-    """A pair inside two members, as seen from around them."""
-    lifted = pair.below(one.node, other.node)
-    return Pair(
-        tuple(placed(end, one) for end in pair.sources),
-        tuple(placed(end, other) for end in pair.targets),
+def _lifted(match: Match, one: SequenceMember, other: SequenceMember) -> Match:
+    """Returns a match inside two members with key paths of the scope around them."""
+    lifted = match.below(one.node, other.node)
+    return Match(
+        tuple(placed(end, one) for end in match.sources),
+        tuple(placed(end, other) for end in match.targets),
         lifted.ops,
         lifted.reason,
         lifted.doubts,
@@ -229,34 +248,36 @@ def _complete(solution: Solution, source: Scope, target: Scope) -> bool:
     return solution.sources() == source.keys() and solution.targets() == target.keys()
 
 
-def _ladder(mine: Modules, theirs: Modules) -> list[_Rung]:
-    """Sequences of both sides with the same shapes or at least the same number of elements, member by member."""
-    rungs: list[_Rung] = []
+def _same_size_candidates(mine: ModuleIndex, theirs: ModuleIndex) -> list[_Candidates]:
+    """Returns the sequences of both sides with the same shapes or the same numbers of elements, member by member."""
+    candidates: list[_Candidates] = []
     lengths = [{len(sequence.members) for sequence in side.sequences} for side in (mine, theirs)]
     for exact in (True, False):
         keys = _by_key(mine, lengths[1], exact=exact), _by_key(theirs, lengths[0], exact=exact)
         for key in keys[0].keys() & keys[1].keys():
             left, right = keys[0][key], keys[1][key]
             coverage = sum(total(mine.shapes(member)) for member in left[0].members)
-            rungs.append(_Rung(coverage, exact, tuple(left), tuple(right)))
-    return sorted(rungs, key=_priority)
+            candidates.append(_Candidates(coverage, exact, tuple(left), tuple(right)))
+    return sorted(candidates, key=_priority)
 
 
-def _priority(rung: _Rung) -> tuple[object, ...]:
-    first, other = rung.mine[0], rung.theirs[0]
+def _priority(candidate: _Candidates) -> tuple[object, ...]:
+    first, other = candidate.mine[0], candidate.theirs[0]
     return (
-        -rung.coverage,
+        -candidate.coverage,
         first.virtual or other.virtual,
-        not rung.exact,
+        not candidate.exact,
         len(first.members),
         natural_key(first.node),
         natural_key(other.node),
     )
 
 
-def _by_key(modules: Modules, counts: Collection[int], *, exact: bool) -> dict[tuple[object, ...], list[Sequence]]:
-    """Sequences of one side by what can be compared: shapes, or numbers of elements."""
-    table: defaultdict[tuple[object, ...], list[Sequence]] = defaultdict(list)
+def _by_key(
+    modules: ModuleIndex, counts: Collection[int], *, exact: bool
+) -> dict[tuple[object, ...], list[ModuleSequence]]:
+    """Returns the sequences of one side by shapes (`exact`) or by numbers of elements."""
+    table: defaultdict[tuple[object, ...], list[ModuleSequence]] = defaultdict(list)
     for sequence in (*modules.sequences, *modules.stacked(counts)):
         members = sequence.members[:1] if sequence.virtual else sequence.members
         parts = [modules.shapes(member) for member in members]
@@ -268,16 +289,17 @@ def _by_key(modules: Modules, counts: Collection[int], *, exact: bool) -> dict[t
 
 
 def _partners(
-    one: Sequence, other: Sequence, mine: Modules, theirs: Modules, *, exact: bool
-) -> list[tuple[Member, Member]] | None:
-    """Members in the order of their numbers where their shapes agree in it, else by their shapes where these are all
-    different.
+    one: ModuleSequence, other: ModuleSequence, mine: ModuleIndex, theirs: ModuleIndex, *, exact: bool
+) -> list[tuple[SequenceMember, SequenceMember]] | None:
+    """Pairs the members of two sequences, or returns None.
+
+    Members are paired by number where their shapes agree in that order, else by shape where all shapes are distinct.
     """
-    if one.virtual and other.virtual and one.members[0].pick == other.members[0].pick:
+    if one.virtual and other.virtual and one.members[0].part == other.members[0].part:
         return None
     in_order = list(zip(one.members, other.members, strict=True))
 
-    def sizes(modules: Modules, member: Member) -> object:
+    def sizes(modules: ModuleIndex, member: SequenceMember) -> object:
         shapes = modules.shapes(member)
         return shapes if exact else total(shapes)
 
@@ -287,9 +309,9 @@ def _partners(
     return [(member, other.members[right.index(size)]) for member, size in zip(one.members, left, strict=True)]
 
 
-def _unequal(mine: Modules, theirs: Modules) -> list[_Rung]:
-    """Sequences of as many blocks whose shapes are mostly the same: a bias more, a layer less."""
-    rungs: list[_Rung] = []
+def _similar_candidates(mine: ModuleIndex, theirs: ModuleIndex) -> list[_Candidates]:
+    """Returns sequences of equal length whose blocks differ in few shapes: an extra bias, a missing layer."""
+    candidates: list[_Candidates] = []
     blocks = [[s for s in side.sequences if len(s.members) > 1] for side in (mine, theirs)]
     for one in blocks[0]:
         for other in blocks[1]:
@@ -299,8 +321,8 @@ def _unequal(mine: Modules, theirs: Modules) -> list[_Rung]:
                 ]
                 if min(shared) >= _ALIKE_ENOUGH:
                     coverage = sum(total(mine.shapes(member)) for member in one.members)
-                    rungs.append(_Rung(coverage, False, (one,), (other,)))
-    return sorted(rungs, key=_priority)
+                    candidates.append(_Candidates(coverage, False, (one,), (other,)))
+    return sorted(candidates, key=_priority)
 
 
 def _shared(one: tuple[tuple[int, ...], ...], other: tuple[tuple[int, ...], ...]) -> float:
@@ -308,8 +330,8 @@ def _shared(one: tuple[tuple[int, ...], ...], other: tuple[tuple[int, ...], ...]
     return common / max(len(one), len(other))
 
 
-def _ranks(paths: Sequence_[KeyPath]) -> list[float | None]:
-    """Where each layer usually stands among its like, from 0 to 1: by number or by name; None where nothing says."""
+def _ranks(paths: Sequence[KeyPath]) -> list[float | None]:
+    """Returns the usual rank of each layer among similar ones, from 0 to 1, by number or name; None if unknown."""
     families: defaultdict[tuple[KeyPath, str], list[int]] = defaultdict(list)
     for path in paths:
         stem, number = split_number(path[-1])
@@ -330,6 +352,6 @@ def _numbers(path: KeyPath) -> tuple[int, ...]:
     return tuple(number for segment in path for number in numbers_in(segment)[1])
 
 
-def _near(one: float | None, other: float | None) -> float:
-    """How near two ranks are, from 0 to 1; nothing where one is not known."""
+def _closeness(one: float | None, other: float | None) -> float:
+    """Returns how close two ranks are, from 0 to 1; 0 if one is unknown."""
     return 0.0 if one is None or other is None else 1 - abs(one - other)

@@ -1,4 +1,4 @@
-"""The best one-to-one assignment of two lists of things."""
+"""Solves the assignment problem for two lists."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 def assign(rows: int, columns: int, worth: Callable[[int, int], float]) -> list[tuple[int, int]]:
-    """The one-to-one assignment that is worth most in sum; pairs that are worth nothing are left out."""
+    """Returns the one-to-one assignment with the greatest total worth; pairs without worth are left out."""
     if not rows or not columns:
         return []
     import numpy as np

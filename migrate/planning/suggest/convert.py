@@ -1,6 +1,6 @@
-"""How an array of one shape becomes one of another without changing a value, as ops that a rule file can name.
+"""Converts an array's shape to another without changing a value, by ops in rule-file syntax.
 
-Axes are named from the end, so that the same ops hold for arrays that are stacked in front (`lead`).
+Axes are counted from the end, so that the same ops apply to arrays with a leading stack axis (`lead`).
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ _LETTERS = "abcdefghijklmnop"
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """Ops that lead from one shape to another.
+    """Ops that convert one shape to another.
 
     Attributes:
-      ops: as a rule file writes them.
-      cost: how unlikely it is that this was meant; 0 for the same shape.
-      open: why these ops are not the only ones that fit; empty when they are.
+      ops: the ops in rule-file syntax.
+      cost: how unlikely the conversion is to be intended; 0 for the same shape.
+      open: why other ops would also fit; empty when none do.
     """
 
     ops: tuple[OpText, ...] = ()
@@ -33,12 +33,12 @@ SAME = Conversion()
 
 
 def convert(source: Shape, target: Shape, *, lead: bool = False) -> Conversion | None:
-    """The plainest way from one shape to the other, or None.
+    """Returns the simplest conversion of one shape to the other, or None.
 
     Args:
-      source: the shape that is there.
-      target: the shape that is wanted.
-      lead: whether the ops will run over arrays with one more axis in front.
+      source: the source's shape.
+      target: the target's shape.
+      lead: whether the ops run over arrays with one more leading axis.
     """
     if source == target:
         return SAME
@@ -50,7 +50,7 @@ def convert(source: Shape, target: Shape, *, lead: bool = False) -> Conversion |
 
 
 def _ones(source: Shape, target: Shape, *, lead: bool) -> Conversion | None:
-    """One axis of size 1 more or less."""
+    """Converts by adding or removing one axis of size 1."""
     if len(source) == len(target) + 1:
         return _one(source, target, "squeeze", lead=lead)
     if len(target) == len(source) + 1:
@@ -59,7 +59,7 @@ def _ones(source: Shape, target: Shape, *, lead: bool) -> Conversion | None:
 
 
 def _one(longer: Shape, shorter: Shape, op: str, *, lead: bool) -> Conversion | None:
-    """The op for the axis of size 1 that only the longer shape has."""
+    """Returns the op for the axis of size 1 that only the longer shape has."""
     for axis, size in enumerate(longer):
         if size == 1 and (*longer[:axis], *longer[axis + 1 :]) == shorter:
             return Conversion((f"{op}: {{axis: {axis - len(longer) if lead else axis}}}",), 0.02)
@@ -67,7 +67,7 @@ def _one(longer: Shape, shorter: Shape, op: str, *, lead: bool) -> Conversion | 
 
 
 def _regrouped(source: Shape, target: Shape, *, lead: bool) -> Conversion | None:
-    """Neighbouring axes merged, or one axis split into neighbours."""
+    """Converts by merging adjacent axes, or by splitting one axis into adjacent ones."""
     if len(source) > len(target):
         groups = _grouping(source, target)
         if groups is None:
@@ -83,7 +83,7 @@ def _regrouped(source: Shape, target: Shape, *, lead: bool) -> Conversion | None
 
 
 def _grouping(fine: Shape, coarse: Shape) -> list[list[int]] | None:
-    """Axes of `fine` that multiply up to each axis of `coarse`, in order."""
+    """Returns the axes of `fine` whose sizes multiply to each axis of `coarse`, in order."""
     groups: list[list[int]] = []
     at = 0
     for size in coarse:
@@ -116,14 +116,14 @@ def _rearrange(left: str, right: str, *, lead: bool, sizes: dict[str, int] | Non
 def _turned(source: Shape, target: Shape, *, lead: bool) -> Conversion | None:
     if len(source) != 2 or source != target[::-1]:
         return None
-    return Conversion((transposed(lead=lead),), 0.4, "a transpose is the only way to make the shapes fit")
+    return Conversion((transposed(lead=lead),), 0.4, "only a transpose makes the shapes fit")
 
 
 def transposed(*, lead: bool) -> OpText:
-    """A matrix turned over."""
+    """Returns the op that transposes a matrix."""
     return _rearrange("a b", "b a", lead=lead)
 
 
 def may_be_turned(source: Shape, target: Shape) -> bool:
-    """Whether a transpose would leave no trace in the shape."""
+    """Whether a transpose would not change the shape."""
     return source == target and len(source) == 2 and source[0] == source[1] > 1

@@ -1,7 +1,7 @@
-"""What shapes cannot prove: layers that could change places without a trace.
+"""Marks matches that shapes cannot prove: layers that could be exchanged without changing a shape.
 
-Every layer and block of a scope is compared with the others of the same scope. Two pairs of which each source would fit
-the other's target are open, whatever their names; the doubt says whether the names agree.
+Every layer and block of a scope is compared with the others of the scope. Two matches are in doubt when each source
+fits the other's target, regardless of their names; the doubt records whether the names agree.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from migrate.knowledge.layers import LAYERS
 from migrate.knowledge.naming import auto_name
 from migrate.planning.suggest.convert import transposed
-from migrate.planning.suggest.fit import fit, only_shape
-from migrate.planning.suggest.scope import LEAF_NAMES, Member, Unit
+from migrate.planning.suggest.fit import fit_layer, only_shape
+from migrate.planning.suggest.scope import LEAF_NAMES, LayerUnit, SequenceMember
 from migrate.planning.suggest.tokens import agrees, numbers_in, split_number
-from migrate.planning.suggest.values import Doubt, Item, Pair, Way
+from migrate.planning.suggest.values import Alternative, Doubt, Match, ModelArray
 from migrate.tree import KeyPath, format_path
 
 _GATES = frozenset(
@@ -29,55 +29,55 @@ _GATES = frozenset(
 """Names of the gates of recurrent cells, in Linen and in NNX."""
 
 _NAMED = 4
-"""How many layers a sentence names."""
+"""The number of layers that a message names."""
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
-    """A layer or module that was placed, or that found no place.
+class BlockMatch:
+    """A layer or module with its counterpart, if it has one.
 
     Attributes:
-      source, target: what it is on both sides; None where there is nothing.
-      pairs: which pairs of the scope are its arrays'.
-      members: where it was matched as a member of a sequence, both members.
-      layer: whether it is a single layer (or array), not a module of several.
+      source, target: the layer on each side; None on the side where it has no counterpart.
+      matches: the indices of its arrays' matches in the scope.
+      members: the two members of sequences through which it was matched, if any.
+      layer: whether it is a single layer (or array) and not a module of several.
     """
 
-    source: Unit | None
-    target: Unit | None
-    pairs: range
-    members: tuple[Member, Member] | None
+    source: LayerUnit | None
+    target: LayerUnit | None
+    matches: range
+    members: tuple[SequenceMember, SequenceMember] | None
     layer: bool
 
 
-def doubt_blocks(pairs: Sequence[Pair], blocks: Sequence[Block], *, lead: bool, top: bool) -> list[Pair]:
-    """The pairs with doubts where blocks of one scope could change places.
+def doubt_blocks(matches: Sequence[Match], blocks: Sequence[BlockMatch], *, lead: bool, top: bool) -> list[Match]:
+    """Returns the matches, with doubts where blocks of one scope could be exchanged.
 
     Args:
-      pairs: what was decided in the scope.
-      blocks: what was matched and what was not.
-      lead: whether ops run with one more axis in front.
-      top: whether the scope is the whole model; then layers that all keep their key paths are not in doubt.
+      matches: the matches of the scope.
+      blocks: the matched and the unmatched layers and modules.
+      lead: whether ops run with one more leading axis.
+      top: whether the scope is the whole model; layers that all keep their key paths are then not in doubt.
     """
-    doubted = list(pairs)
+    doubted = list(matches)
     near = _by_sizes(blocks)
     for block in blocks:
         if block.source is None or block.target is None:
             continue
         candidates = dict.fromkeys(other for key in _keys(block) for other in near[key])
         near_by = [blocks[i] for i in candidates if blocks[i] is not block]
-        kept = top and _stays(block)
-        rivals = [one for one in near_by if not (kept and _stays(one)) and _could_swap(block, one, lead=lead)]
+        kept = top and _keeps_path(block)
+        rivals = [one for one in near_by if not (kept and _keeps_path(one)) and _could_swap(block, one, lead=lead)]
         if rivals:
-            why, agree = _why(block, rivals)
-            for index in block.pairs:
+            why, agree = _reason(block, rivals)
+            for index in block.matches:
                 others = tuple(_counterparts(doubted[index], block, rivals))
                 doubted[index] = doubted[index].doubting(Doubt(why, agree, others))
     return doubted
 
 
-def _by_sizes(blocks: Sequence[Block]) -> dict[tuple[int, ...], list[int]]:
-    """Indices of blocks by the sizes of their arrays: blocks of different sizes never change places."""
+def _by_sizes(blocks: Sequence[BlockMatch]) -> dict[tuple[int, ...], list[int]]:
+    """Returns the indices of blocks by the sizes of their arrays: blocks of different sizes cannot be exchanged."""
     found: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
     for index, block in enumerate(blocks):
         for key in _keys(block):
@@ -85,64 +85,66 @@ def _by_sizes(blocks: Sequence[Block]) -> dict[tuple[int, ...], list[int]]:
     return found
 
 
-def _keys(block: Block) -> set[tuple[int, ...]]:
+def _keys(block: BlockMatch) -> set[tuple[int, ...]]:
     units = (unit for unit in (block.source, block.target) if unit is not None)
     return {tuple(sorted(math.prod(item.shape) for _, item in unit.leaves)) for unit in units}
 
 
 def doubt_beside_unplaced(
-    pairs: Sequence[Pair], sources: Mapping[KeyPath, Item], targets: Mapping[KeyPath, Item]
-) -> list[Pair]:
-    """The pairs, with a doubt where something found no place and the shape of this one is not the only of its kind.
+    matches: Sequence[Match], sources: Mapping[KeyPath, ModelArray], targets: Mapping[KeyPath, ModelArray]
+) -> list[Match]:
+    """Returns the matches, with a doubt on each whose shape is not unique where some array is not placed.
 
-    A block that was cut apart to fit leaves something over; its other arrays may belong elsewhere, too.
+    A block that was divided to fit leaves an array over; its other arrays may then belong elsewhere, too.
 
     Args:
-      pairs: what was decided, in all scopes.
-      sources: all arrays of the model on the one side.
-      targets: those on the other.
+      matches: the matches of all scopes.
+      sources: all arrays of the source's model.
+      targets: all arrays of the target's model.
     """
-    used = {end.path for pair in pairs for end in pair.sources}
-    filled = {end.path for pair in pairs for end in pair.targets}
+    used = {end.path for match in matches for end in match.sources}
+    filled = {end.path for match in matches for end in match.targets}
     left = [*(path for path in sources if path not in used), *(path for path in targets if path not in filled)]
     if not left:
-        return list(pairs)
+        return list(matches)
     shapes = Counter(item.shape for item in targets.values())
-    doubt = Doubt(f"`{format_path(left[0])}` found no place, so this may be its neighbours'")
+    doubt = Doubt(f"`{format_path(left[0])}` is not placed, so this may belong elsewhere, too")
 
-    def alone(pair: Pair) -> bool:
-        (target, *_), (source, *_) = pair.targets, pair.sources
+    def alone(match: Match) -> bool:
+        (target, *_), (source, *_) = match.targets, match.sources
         return source.path == target.path or target.path not in targets or shapes[targets[target.path].shape] == 1
 
-    return [pair if pair.doubts or alone(pair) else pair.doubting(doubt) for pair in pairs]
+    return [match if match.doubts or alone(match) else match.doubting(doubt) for match in matches]
 
 
-def doubt_shape(pair: Pair, source: Unit, target: Unit) -> Pair:
-    """The pair, with a doubt if nothing but its shape speaks for it."""
-    return pair.doubting(Doubt("nothing but the shape speaks for this")) if only_shape(source, target) else pair
+def doubt_shape_only(match: Match, source: LayerUnit, target: LayerUnit) -> Match:
+    """Returns the match, with a doubt if only its shape supports it."""
+    return match.doubting(Doubt("only the shape supports this")) if only_shape(source, target) else match
 
 
-def _could_swap(one: Block, other: Block, *, lead: bool) -> bool:
-    """Whether each source would do for the other's target as well; what is missing on a side does for anything."""
-    if one.layer != other.layer or _by_number(one, other) or _own_names(one, other):
+def _could_swap(one: BlockMatch, other: BlockMatch, *, lead: bool) -> bool:
+    """Whether each source fits the other's target as well; a missing side fits anything."""
+    if one.layer != other.layer or _told_apart_by_number(one, other) or _keep_flax_names(one, other):
         return False
-    return _would_do(one.source, other.target, one.layer, lead=lead) and _would_do(
+    return _fits(one.source, other.target, one.layer, lead=lead) and _fits(
         other.source, one.target, one.layer, lead=lead
     )
 
 
-def _would_do(source: Unit | None, target: Unit | None, layer: bool, *, lead: bool) -> bool:
+def _fits(source: LayerUnit | None, target: LayerUnit | None, layer: bool, *, lead: bool) -> bool:
     if source is None or target is None:
         return True
     if not layer:
         return sorted(item.shape for _, item in source.leaves) == sorted(item.shape for _, item in target.leaves)
-    found = fit(source, target, lead=lead)
-    return found is not None and found.whole and not any(match.conversion.open for match in found.matches)
+    found = fit_layer(source, target, lead=lead)
+    return found is not None and found.whole and not any(leaf.conversion.open for leaf in found.leaf_matches)
 
 
-def _by_number(one: Block, other: Block) -> bool:
-    """Whether two members of one sequence are told apart by their numbers: modules always; layers if somebody numbered
-    them, since Linen's own numbers follow the order of construction.
+def _told_apart_by_number(one: BlockMatch, other: BlockMatch) -> bool:
+    """Whether numbers distinguish two members of one sequence.
+
+    They distinguish modules always, and layers if the user numbered them: Linen's own numbers follow the order of
+    construction.
     """
     if one.members is None or other.members is None:
         return _keep_numbers(one, other)
@@ -155,19 +157,19 @@ def _by_number(one: Block, other: Block) -> bool:
     return chosen and a.numbers == b.numbers and c.numbers == d.numbers
 
 
-def _keep_numbers(one: Block, other: Block) -> bool:
-    """Whether both keep their key paths, which differ in numbers of what is around them alone."""
-    paths = [block.source.path for block in (one, other) if block.source and block.target and _stays(block)]
+def _keep_numbers(one: BlockMatch, other: BlockMatch) -> bool:
+    """Whether both blocks keep their key paths, which differ only in numbers of the modules around them."""
+    paths = [block.source.path for block in (one, other) if block.source and block.target and _keeps_path(block)]
     around = {(*(numbers_in(segment)[0] for segment in path[:-1]), path[-1]) for path in paths}
     return len(paths) == 2 and len(around) == 1
 
 
-def _stays(block: Block) -> bool:
+def _keeps_path(block: BlockMatch) -> bool:
     return block.source is not None and block.target is not None and block.source.path == block.target.path
 
 
-def _own_names(one: Block, other: Block) -> bool:
-    """Whether both keep the names that Flax's own layer gives them: `scale` and `bias` of a norm, gates of a cell."""
+def _keep_flax_names(one: BlockMatch, other: BlockMatch) -> bool:
+    """Whether both blocks keep the names of Flax's own layers: `scale` and `bias` of a norm, gates of a cell."""
     return all(
         block.source is not None
         and block.target is not None
@@ -179,11 +181,11 @@ def _own_names(one: Block, other: Block) -> bool:
     )
 
 
-def _skeleton(member: Member) -> tuple[str, ...]:
+def _skeleton(member: SequenceMember) -> tuple[str, ...]:
     return tuple(numbers_in(segment)[0] for segment in member.node)
 
 
-def _why(block: Block, rivals: Sequence[Block]) -> tuple[str, bool]:
+def _reason(block: BlockMatch, rivals: Sequence[BlockMatch]) -> tuple[str, bool]:
     assert block.source is not None
     assert block.target is not None
     group = [block, *rivals]
@@ -195,28 +197,28 @@ def _why(block: Block, rivals: Sequence[Block]) -> tuple[str, bool]:
     names = sources if len(sources) > 1 else targets
     if len(names) == 1:
         names = sorted({"/".join(one.source.path) for one in group if one.source})
-    what = f"{_listed(names)} have {'one shape' if block.layer else 'the same shapes'}"
+    subject = f"{_listed(names)} have the same {'shape' if block.layer else 'shapes'}"
     if agree:
-        return f"{what}; their names agree", True
+        return f"{subject}; their names agree", True
     if all(_numbered(one) for one in group if one.source and one.target):
-        return f"{what}; only their order speaks for this", False
-    return f"{what}; their names only suggest this", False
+        return f"{subject}; only their order supports this", False
+    return f"{subject}; their names only suggest this", False
 
 
-def _agrees(block: Block) -> bool:
+def _agrees(block: BlockMatch) -> bool:
     assert block.source is not None
     assert block.target is not None
     return agrees(block.source.path[-1], block.target.path[-1]) and len(block.source.path[-1]) > 0
 
 
-def _numbered(block: Block) -> bool:
-    """Whether a number is all that its own name has to say among its like."""
+def _numbered(block: BlockMatch) -> bool:
+    """Whether only a number distinguishes its name from similar names."""
     assert block.source is not None
     return split_number(block.source.path[-1])[1] is not None
 
 
 def _name(path: KeyPath) -> str:
-    """The last name, with what it is a number of."""
+    """Returns the last name; a number with the name of its list."""
     return "/".join(path[-2:]) if path[-1].isdecimal() else path[-1]
 
 
@@ -226,8 +228,8 @@ def _listed(names: Sequence[str]) -> str:
     return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
 
 
-def _counterparts(pair: Pair, block: Block, rivals: Sequence[Block]) -> Iterator[KeyPath]:
-    """The arrays of the rivals' targets that play the part of this one."""
+def _counterparts(match: Match, block: BlockMatch, rivals: Sequence[BlockMatch]) -> Iterator[KeyPath]:
+    """Yields the arrays of the rivals' targets that correspond to this one."""
     assert block.target is not None
     for rival in rivals:
         if rival.target is None:
@@ -235,14 +237,14 @@ def _counterparts(pair: Pair, block: Block, rivals: Sequence[Block]) -> Iterator
         if rival.target.loose:
             yield rival.target.path
         elif not block.target.loose:
-            tail = pair.targets[0].path[len(block.target.path) :]
+            tail = match.targets[0].path[len(block.target.path) :]
             if "/".join(tail) in {name for name, _ in rival.target.leaves}:
                 yield rival.target.path + tail
         else:
             yield rival.target.leaf(rival.target.leaves[0][0])
 
 
-def turned(pair: Pair, *, lead: bool) -> Pair:
-    """The pair with the doubt that its square matrix may be meant the other way round."""
-    way = Way("transposed", (*pair.ops, transposed(lead=lead)))
-    return pair.doubting(Doubt("a square matrix could be transposed without a trace", ways=(way,)))
+def doubt_orientation(match: Match, *, lead: bool) -> Match:
+    """Returns the match with the doubt that its square matrix may be transposed."""
+    way = Alternative("transposed", (*match.ops, transposed(lead=lead)))
+    return match.doubting(Doubt("the shape of a square matrix does not show a transpose", alternatives=(way,)))

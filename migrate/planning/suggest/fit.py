@@ -1,4 +1,4 @@
-"""Whether one layer can become another: array by array, by name, shape and kind of Variable."""
+"""Decides whether one layer can become another: array by array, by name, shape and kind of Variable."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from dataclasses import dataclass
 
 from migrate.knowledge.naming import COLLECTIONS
 from migrate.planning.suggest.convert import SAME, Conversion, convert, may_be_turned
-from migrate.planning.suggest.scope import LEAF_NAMES, Unit
+from migrate.planning.suggest.scope import LEAF_NAMES, LayerUnit
 from migrate.planning.suggest.tokens import alike, similarity
-from migrate.planning.suggest.values import Item
+from migrate.planning.suggest.values import ModelArray
 
 _LEAST_ALIKE = 0.6
-"""Names of arrays of which one is Flax's own have to be at least this alike."""
+"""The minimum similarity of array names of which one is Flax's own."""
 
 _SURE_ALIKE = 0.35
-"""Below this, nothing but the shape speaks for a pair of single arrays."""
+"""The similarity of names below which only the shape supports a match of single arrays."""
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
+class LeafMatch:
     """An array of one layer that becomes an array of another."""
 
     source: str
@@ -28,42 +28,42 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
-    """How a layer becomes another one.
+class LayerFit:
+    """How one layer becomes another.
 
     Attributes:
-      matches: array by array.
-      share: of all arrays of both, how many have a counterpart, from 0 to 1.
+      leaf_matches: the matched arrays.
+      share: the share of the arrays of both layers with a counterpart, from 0 to 1.
       cost: how unlikely the conversions are.
     """
 
-    matches: tuple[Match, ...]
+    leaf_matches: tuple[LeafMatch, ...]
     share: float
     cost: float
 
     @property
     def whole(self) -> bool:
-        """Whether no array of either side is left over."""
+        """Whether every array of both layers has a counterpart."""
         return self.share == 1.0
 
 
-def fit(source: Unit, target: Unit, *, lead: bool = False) -> Fit | None:
-    """How one layer becomes the other, or None if no array of it does."""
+def fit_layer(source: LayerUnit, target: LayerUnit, *, lead: bool = False) -> LayerFit | None:
+    """Returns how one layer becomes the other, or None if none of its arrays fits."""
     if source.loose or target.loose:
         return _fit_single(source, target, lead=lead)
-    matches = []
+    leaf_matches = []
     ours = dict(source.leaves)
     for name, wanted in target.leaves:
         found = [match for mine in ours if (match := _match(mine, ours[mine], name, wanted, lead=lead))]
         if found:
             best = max(found, key=lambda match: (match.source == name, -match.conversion.cost))
-            matches.append(best)
+            leaf_matches.append(best)
             del ours[best.source]
-    return _fit(matches, len(source.leaves), len(target.leaves))
+    return _fit(leaf_matches, len(source.leaves), len(target.leaves))
 
 
-def names_alike(source: Unit, target: Unit) -> float:
-    """From 0 to 1: how alike the names of two layers are; a lone array stands for its layer, too."""
+def names_alike(source: LayerUnit, target: LayerUnit) -> float:
+    """Returns the similarity of the names of two layers, from 0 to 1; a single array also stands for its layer."""
     ends = [(source.path, target.path)]
     if source.loose != target.loose and len(source.leaves) == len(target.leaves) == 1:
         ends.append((source.leaf(source.leaves[0][0]), target.leaf(target.leaves[0][0])))
@@ -72,20 +72,22 @@ def names_alike(source: Unit, target: Unit) -> float:
     return max(similarity(one, other) for one, other in ends)
 
 
-def only_shape(source: Unit, target: Unit) -> bool:
-    """Whether two single arrays have nothing in common but their shape."""
+def only_shape(source: LayerUnit, target: LayerUnit) -> bool:
+    """Whether two single arrays have only their shape in common."""
     return (source.loose or target.loose) and names_alike(source, target) < _SURE_ALIKE
 
 
-def _fit(matches: list[Match], mine: int, theirs: int) -> Fit | None:
-    if not matches:
+def _fit(leaf_matches: list[LeafMatch], mine: int, theirs: int) -> LayerFit | None:
+    if not leaf_matches:
         return None
-    share = 2 * len(matches) / (mine + theirs)
-    return Fit(tuple(matches), share, sum(match.conversion.cost for match in matches) / len(matches))
+    share = 2 * len(leaf_matches) / (mine + theirs)
+    return LayerFit(
+        tuple(leaf_matches), share, sum(match.conversion.cost for match in leaf_matches) / len(leaf_matches)
+    )
 
 
-def _fit_single(source: Unit, target: Unit, *, lead: bool) -> Fit | None:
-    """A single array fits a single array, whatever their names."""
+def _fit_single(source: LayerUnit, target: LayerUnit, *, lead: bool) -> LayerFit | None:
+    """Fits a single array to a single array, regardless of their names."""
     if len(source.leaves) != 1 or len(target.leaves) != 1:
         return None
     ((mine, item),), ((theirs, wanted),) = source.leaves, target.leaves
@@ -95,17 +97,19 @@ def _fit_single(source: Unit, target: Unit, *, lead: bool) -> Fit | None:
     return _fit([found], 1, 1)
 
 
-def _match(mine: str, item: Item, theirs: str, wanted: Item, *, lead: bool, strict: bool = True) -> Match | None:
+def _match(
+    mine: str, item: ModelArray, theirs: str, wanted: ModelArray, *, lead: bool, strict: bool = True
+) -> LeafMatch | None:
     if not kinds_agree(item.kind, wanted.kind):
         return None
     if mine != theirs and (strict or {mine, theirs} <= LEAF_NAMES) and alike(mine, theirs) < _LEAST_ALIKE:
         return None
     found = convert(item.shape, wanted.shape, lead=lead)
     if found is None or (found.open and mine == theirs and mine in LEAF_NAMES):
-        return None  # Linen's and NNX's own layers keep their matrices the same way round
+        return None  # Linen's and NNX's own layers store their matrices in the same orientation
     own_layout = mine == theirs and mine in LEAF_NAMES
     turnable = found is SAME and not own_layout and may_be_turned(item.shape, wanted.shape)
-    return Match(mine, theirs, found, turnable)
+    return LeafMatch(mine, theirs, found, turnable)
 
 
 def kinds_agree(mine: str | None, theirs: str | None) -> bool:

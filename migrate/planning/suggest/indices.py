@@ -1,6 +1,6 @@
-"""Numbers in key paths become captures: `Block_0 -> blocks/0`, `Block_1 -> blocks/1` is `Block_{i} -> blocks/{i}`.
+"""Turns numbers in key paths into captures: `Block_0 -> blocks/0` and `Block_1 -> blocks/1` into one rule with `{i}`.
 
-A target's number may be the source's, shifted, counted down, or divided: `{k+1}`, `{3-k}`, `{k//2}/{k%2}`.
+A target's number may be the source's, shifted, reversed, or divided: `{k+1}`, `{3-k}`, `{k//2}/{k%2}`.
 """
 
 from __future__ import annotations
@@ -9,26 +9,26 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
-from migrate.planning.suggest.rows import Row, Segments
+from migrate.planning.suggest.rule_drafts import RuleDraft, Segments
 from migrate.planning.suggest.tokens import NUMBER
 
 _NAMES = "ijklmn"
 
 Column = tuple[int, ...]
-Fits = Callable[[Row], bool]
+Fits = Callable[[RuleDraft], bool]
 
 
-def by_index(rows: Sequence[Row], fits: Fits) -> list[Row]:
-    """The rows, with one for many wherever numbers are all that differs.
+def by_index(drafts: Sequence[RuleDraft], fits: Fits) -> list[RuleDraft]:
+    """Returns the drafts, merged wherever they differ only in numbers.
 
     Args:
-      rows: any rows.
-      fits: whether a row's patterns take just the leaves that the row claims.
+      drafts: any drafts.
+      fits: whether a draft's patterns match exactly the leaves that the draft claims.
     """
-    families: defaultdict[tuple[object, ...], list[Row]] = defaultdict(list)
-    for row in rows:
-        skeleton = tuple(tuple(map(_skeleton, side)) for side in (*row.sources, *row.targets))
-        families[skeleton, len(row.sources), row.ops].append(row)
+    families: defaultdict[tuple[object, ...], list[RuleDraft]] = defaultdict(list)
+    for draft in drafts:
+        skeleton = tuple(tuple(map(_skeleton, side)) for side in (*draft.sources, *draft.targets))
+        families[skeleton, len(draft.sources), draft.ops].append(draft)
     return [made for family in families.values() for made in _merge(family, fits)]
 
 
@@ -40,30 +40,30 @@ def _numbers(sides: Iterable[Segments]) -> Column:
     return tuple(int(found[0]) for side in sides for segment in side for found in NUMBER.finditer(segment))
 
 
-def _merge(rows: Sequence[Row], fits: Fits) -> list[Row]:
-    """One row for all, or as few as a split at one number leads to."""
-    if len(rows) == 1:
-        return list(rows)
-    whole = _whole(rows, fits)
+def _merge(drafts: Sequence[RuleDraft], fits: Fits) -> list[RuleDraft]:
+    """Returns one draft for all, or as few as a split at one number allows."""
+    if len(drafts) == 1:
+        return list(drafts)
+    whole = _whole(drafts, fits)
     if whole is not None:
         return [whole]
-    numbers = [_numbers(row.sources) + _numbers(row.targets) for row in rows]
-    best: list[Row] | None = None
+    numbers = [_numbers(draft.sources) + _numbers(draft.targets) for draft in drafts]
+    best: list[RuleDraft] | None = None
     for hole in range(len(numbers[0])):
-        parts: defaultdict[int, list[Row]] = defaultdict(list)
-        for row, values in zip(rows, numbers, strict=True):
-            parts[values[hole]].append(row)
-        if len(parts) > 1 and (len(parts) < len(rows) or best is None):
+        parts: defaultdict[int, list[RuleDraft]] = defaultdict(list)
+        for draft, values in zip(drafts, numbers, strict=True):
+            parts[values[hole]].append(draft)
+        if len(parts) > 1 and (len(parts) < len(drafts) or best is None):
             made = [one for part in parts.values() for one in (_merge(part, fits) if len(parts) > 1 else part)]
             if best is None or len(made) < len(best):
                 best = made
-    return best if best is not None else list(rows)
+    return best if best is not None else list(drafts)
 
 
-def _whole(rows: Sequence[Row], fits: Fits) -> Row | None:
-    first = rows[0]
-    left = list(zip(*(_numbers(row.sources) for row in rows), strict=True))
-    right = list(zip(*(_numbers(row.targets) for row in rows), strict=True))
+def _whole(drafts: Sequence[RuleDraft], fits: Fits) -> RuleDraft | None:
+    first = drafts[0]
+    left = list(zip(*(_numbers(draft.sources) for draft in drafts), strict=True))
+    right = list(zip(*(_numbers(draft.targets) for draft in drafts), strict=True))
     names = _named(left, first)
     if names is None:
         return None
@@ -73,15 +73,15 @@ def _whole(rows: Sequence[Row], fits: Fits) -> Row | None:
     for choices in (False, True):
         sources = _written(first.sources, [_capture(column, names, choices=choices) for column in left])
         targets = _written(first.targets, [str(text) for text in filled])
-        made = first.merged(rows[1:], sources, targets)
+        made = first.merged(drafts[1:], sources, targets)
         if fits(made):
             return made
     return None
 
 
-def _named(columns: Sequence[Column], row: Row) -> dict[Column, str] | None:
-    """A name for every column of numbers that vary; columns that are always equal share one."""
-    text = "".join(segment for side in (*row.sources, *row.targets) for segment in side) + "".join(row.ops)
+def _named(columns: Sequence[Column], draft: RuleDraft) -> dict[Column, str] | None:
+    """Returns a name for every column of varying numbers; equal columns share one."""
+    text = "".join(segment for side in (*draft.sources, *draft.targets) for segment in side) + "".join(draft.ops)
     used = set(re.findall(r"\{(\w)[:}]|over: (\w)\}", text))
     free = [name for name in _NAMES if not any(name in pair for pair in used)]
     varying = [column for column in dict.fromkeys(columns) if len(set(column)) > 1]
@@ -98,7 +98,7 @@ def _capture(column: Column, names: dict[Column, str], *, choices: bool) -> str:
 
 
 def _expression(column: Column, names: dict[Column, str]) -> str | None:
-    """A target's numbers in terms of the source's."""
+    """Returns a target's numbers as an expression of the source's."""
     if len(set(column)) == 1:
         return str(column[0])
     simple = (_of_one(column, known, name) for known, name in names.items())
@@ -122,7 +122,7 @@ def _of_one(column: Column, known: Column, name: str) -> str | None:
 
 
 def _of_two(column: Column, one: tuple[Column, str], other: tuple[Column, str]) -> str | None:
-    """Two numbers counted through: `{i*4+j}`."""
+    """Returns an expression that combines two numbers: `{i*4+j}`."""
     (first, a), (second, b) = one, other
     width = max(second) + 1
     if all(y == x * width + z for x, z, y in zip(first, second, column, strict=True)):

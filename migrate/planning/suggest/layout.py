@@ -1,5 +1,7 @@
-"""What every leaf of a checkpoint or template is: an array of the model, optimizer state, a step, a random stream, or a
-leftover of training; and where an array of the model lies inside the model, whatever it was saved in.
+"""Classifies every leaf of a checkpoint or template, and locates the model's arrays inside the model.
+
+A leaf is an array of the model, optimizer state, a step, a random stream, or training metrics. An array's key path
+inside the model does not depend on the training state or format that it was saved in.
 """
 
 from __future__ import annotations
@@ -12,24 +14,24 @@ from migrate.dtypes import key_impl
 from migrate.knowledge.naming import COLLECTIONS, PARAM_ROOTS, TRAINING_STATES, TRANSIENT_COLLECTIONS, training_state
 from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, KeyPath
 
-Role = Literal["model", "optimizer", "step", "rng", "aside"]
+Role = Literal["model", "optimizer", "step", "rng", "metrics"]
 
-_ASIDE = frozenset(name for state in TRAINING_STATES for name, part in state.others.items() if part == "metrics") | {
+_METRICS = frozenset(name for state in TRAINING_STATES for name, part in state.others.items() if part == "metrics") | {
     "metrics"
 }
 _RNG_NAMES = frozenset(name for state in TRAINING_STATES for name, part in state.others.items() if part == "rng")
 _DEEPEST_ROOT = 3
-"""How many levels (an item's name, an index) may stand above the params."""
+"""The maximum number of levels (an item's name, an index) above the params."""
 
 
 @dataclass(frozen=True, slots=True)
-class Leaf:
-    """A leaf with data and what it is.
+class ClassifiedLeaf:
+    """A leaf with data and its role.
 
     Attributes:
       path: its key path.
-      place: its key path inside the model; for other roles, what is left of the key path without names of parts.
-      kind: the Variable that it is or becomes, where the checkpoint or template says.
+      place: its key path inside the model; for other roles, the key path without names of parts.
+      kind: the type of its Variable, where the checkpoint or template records it.
     """
 
     path: KeyPath
@@ -40,26 +42,26 @@ class Leaf:
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
-    """A checkpoint or a template: every leaf with data, and what the whole is called."""
+class Layout:
+    """A checkpoint or template: every leaf with data, and a name for the whole."""
 
-    leaves: tuple[Leaf, ...]
+    leaves: tuple[ClassifiedLeaf, ...]
     name: str
 
-    def of(self, *roles: Role) -> tuple[Leaf, ...]:
-        """Leaves of these roles."""
+    def of(self, *roles: Role) -> tuple[ClassifiedLeaf, ...]:
+        """Returns the leaves of these roles."""
         return tuple(leaf for leaf in self.leaves if leaf.role in roles)
 
 
-def lay_out(tree: AbstractTree, variables: Mapping[KeyPath, str] | None = None) -> Side:
-    """Tells what each leaf with data is.
+def lay_out(tree: AbstractTree, variables: Mapping[KeyPath, str] | None = None) -> Layout:
+    """Classifies each leaf with data.
 
     Args:
-      tree: of a checkpoint or template.
-      variables: the names of Variable types, which only templates know.
+      tree: the tree of a checkpoint or template.
+      variables: the names of Variable types, which only templates provide.
     """
     known = variables or {}
-    leaves: dict[tuple[Role, KeyPath], Leaf] = {}
+    leaves: dict[tuple[Role, KeyPath], ClassifiedLeaf] = {}
     for path, found in tree.leaves.items():
         if not found.has_data or found.aval is None:
             continue
@@ -68,11 +70,11 @@ def lay_out(tree: AbstractTree, variables: Mapping[KeyPath, str] | None = None) 
         kind = known.get(path) or (COLLECTIONS.get(collection) if collection else None)
         if (role, place) in leaves:  # two collections of one module have arrays of one name
             place = (*place[:-1], f"{place[-1]} of {collection}")
-        leaves[role, place] = Leaf(path, place, role, kind, found.aval)
-    return Side(tuple(leaves.values()), _name(tree))
+        leaves[role, place] = ClassifiedLeaf(path, place, role, kind, found.aval)
+    return Layout(tuple(leaves.values()), _name(tree))
 
 
-def is_transient(leaf: Leaf) -> bool:
+def is_transient(leaf: ClassifiedLeaf) -> bool:
     """Whether it belongs to one run of the model: a cache, or intermediate values."""
     return any(segment in TRANSIENT_COLLECTIONS for segment in leaf.path[:2])
 
@@ -84,8 +86,8 @@ def _role(path: KeyPath, leaf: AbstractLeaf, variable: str | None) -> Role:
         return "step"
     if variable is not None:
         return "optimizer" if variable.startswith("Opt") else "model"
-    if any(segment in _ASIDE for segment in path[:2]):
-        return "aside"
+    if any(segment in _METRICS for segment in path[:2]):
+        return "metrics"
     return "optimizer" if _is_optimizer(path) else "model"
 
 
@@ -104,7 +106,7 @@ def _is_optimizer(path: KeyPath) -> bool:
 
 
 def _place(path: KeyPath) -> tuple[KeyPath, str | None]:
-    """The key path without the names of parts and collections, and the collection."""
+    """Returns the key path without the names of parts and collections, and the collection."""
     for depth, segment in enumerate(path[: min(_DEEPEST_ROOT, len(path) - 1)]):
         if segment in PARAM_ROOTS or segment in COLLECTIONS:
             below = path[depth + 1 :]
@@ -116,7 +118,7 @@ def _place(path: KeyPath) -> tuple[KeyPath, str | None]:
 
 
 def _name(tree: AbstractTree) -> str:
-    """What the whole is, in words."""
+    """Returns a short description of the whole tree."""
     tops = frozenset(path[0] for path, leaf in tree.leaves.items() if path and leaf.kind != "none")
     state = training_state(tops)
     if state is not None:

@@ -1,7 +1,7 @@
-"""What is left when the model's arrays are placed: optimizer state, steps, random streams and leftovers of training.
+"""Decides about everything but the model's arrays: optimizer state, steps, random streams and training metrics.
 
-The planner itself says what is left, since moments follow their params. What has a twin under another name is moved,
-what names alone decide is dropped or created by a rule that says so, and everything else is listed as not placed.
+The planner itself determines the leftovers, since moments follow their params. A leaf with a counterpart of another
+name is moved; one whose name alone decides is dropped or created by a rule; the others are listed as not placed.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from dataclasses import dataclass
 
 from migrate.knowledge.layers import LAYERS
 from migrate.planning.suggest.indices import by_index
-from migrate.planning.suggest.layout import Leaf, Side, is_transient
-from migrate.planning.suggest.rows import Row, pattern, text_of
+from migrate.planning.suggest.layout import ClassifiedLeaf, Layout, is_transient
+from migrate.planning.suggest.rule_drafts import RuleDraft, pattern, text_of
 from migrate.rules.pattern import Pattern
 from migrate.tree import AbstractArray, KeyPath
 
-_LOSSES = tuple(
+_UNSUPPORTED = tuple(
     (loss.source, {leaf.sources[0][0] for leaf in layer.leaves})
     for layer in LAYERS
     for loss in layer.losses
     if loss.assert_zero
 )
-"""Arrays that NNX's twin of a layer has no place for, and the names that show the layer."""
+"""Arrays that the NNX counterpart of a layer does not have, and the names that identify the layer."""
 
 _FRESH = {
     target[-1]: fresh.init
@@ -32,18 +32,18 @@ _FRESH = {
     if isinstance(fresh.init, str)
     for target in fresh.targets
 }
-"""Arrays that NNX adds to a layer, by name, and how they begin."""
+"""Arrays that NNX adds to a layer, by name, and their initialization."""
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
-    """A drop or creation.
+class LeftoverRule:
+    """A `drop` or `create` rule.
 
     Attributes:
       verb: `drop` or `create`.
-      patterns: what it is about.
+      patterns: the patterns of the rule.
       value: the `assert:` of a drop or the `init:` of a creation, as YAML.
-      why: in words.
+      why: the reason, for the comment.
     """
 
     verb: str
@@ -53,63 +53,67 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True)
-class Rest:
-    """What became of the rest: rows that move, rules that drop and create, and leaves that found no place."""
+class LeftoverDecisions:
+    """The drafts that move, the rules that drop and create, and the leaves that are not placed."""
 
-    rows: tuple[Row, ...]
-    settled: tuple[Settled, ...]
+    drafts: tuple[RuleDraft, ...]
+    settled: tuple[LeftoverRule, ...]
     sources: tuple[KeyPath, ...]
     targets: tuple[KeyPath, ...]
 
 
-def settle(mine: Side, theirs: Side, unexpected: Collection[KeyPath], missing: Collection[KeyPath]) -> Rest:
-    """Decides about the rest.
+def settle_leftovers(
+    mine: Layout, theirs: Layout, unexpected: Collection[KeyPath], missing: Collection[KeyPath]
+) -> LeftoverDecisions:
+    """Decides about the leftovers.
 
     Args:
-      mine: every leaf of the source.
-      theirs: every leaf of the template.
-      unexpected: source leaves that the rules so far leave over.
-      missing: target leaves that they do not fill.
+      mine: the source's leaves.
+      theirs: the template's leaves.
+      unexpected: source leaves that the rules so far do not use.
+      missing: target leaves that the rules so far do not fill.
     """
     left = [leaf for leaf in mine.leaves if leaf.path in set(unexpected)]
     open_ = [leaf for leaf in theirs.leaves if leaf.path in set(missing)]
-    rows = _twins(left, open_)
-    used = {path for row in rows for path in (*row.claims, *row.fills)}
+    drafts = _renamed_state(left, open_)
+    used = {path for draft in drafts for path in (*draft.claims, *draft.fills)}
     left = [leaf for leaf in left if leaf.path not in used]
     open_ = [leaf for leaf in open_ if leaf.path not in used]
     drops, creates = _drops(left, mine, theirs), _creates(open_, mine, theirs)
     dropped = {path for _, paths, _, _ in drops for path in paths}
     created = {path for _, paths, _, _ in creates for path in paths}
     settled = [
-        Settled(verb, tuple(cover(paths, [leaf.path for leaf in side.leaves])), value, why)
+        LeftoverRule(verb, tuple(patterns_for(paths, [leaf.path for leaf in side.leaves])), value, why)
         for side, decisions in ((mine, drops), (theirs, creates))
         for verb, paths, value, why in decisions
     ]
-    return Rest(
-        tuple(rows),
+    return LeftoverDecisions(
+        tuple(drafts),
         tuple(settled),
         tuple(leaf.path for leaf in left if leaf.path not in dropped),
         tuple(leaf.path for leaf in open_ if leaf.path not in created),
     )
 
 
-def cover(paths: Sequence[KeyPath], universe: Sequence[KeyPath]) -> list[str]:
-    """The fewest patterns that match these key paths and no others of the universe."""
+def patterns_for(paths: Sequence[KeyPath], universe: Sequence[KeyPath]) -> list[str]:
+    """Returns the fewest patterns that match these key paths and no others of the universe."""
     wanted = frozenset(paths)
 
-    def taken(row: Row) -> bool:
-        found = Pattern.parse(pattern(row.sources[0]))
-        return {path for path in universe if found.match(path) is not None} == row.claims
+    def taken(draft: RuleDraft) -> bool:
+        found = Pattern.parse(pattern(draft.sources[0]))
+        return {path for path in universe if found.match(path) is not None} == draft.claims
 
-    anywhere = Row((("**", "rngs", "**"),), (), (), wanted, frozenset())
+    anywhere = RuleDraft((("**", "rngs", "**"),), (), (), wanted, frozenset())
     if wanted and taken(anywhere):
         return [pattern(anywhere.sources[0])]
     nodes = dict.fromkeys(_widest(path, wanted, universe) for path in paths)
-    rows = [
-        Row((text_of(node) if node in wanted else (*text_of(node), "**"),), (), (), _below(node, wanted), frozenset())
+    drafts = [
+        RuleDraft(
+            (text_of(node) if node in wanted else (*text_of(node), "**"),), (), (), _below(node, wanted), frozenset()
+        )
         for node in nodes
     ]
-    return [pattern(row.sources[0]) for row in by_index(rows, taken)]
+    return [pattern(draft.sources[0]) for draft in by_index(drafts, taken)]
 
 
 def _below(node: KeyPath, paths: Iterable[KeyPath]) -> frozenset[KeyPath]:
@@ -117,42 +121,46 @@ def _below(node: KeyPath, paths: Iterable[KeyPath]) -> frozenset[KeyPath]:
 
 
 def _widest(path: KeyPath, wanted: Collection[KeyPath], universe: Sequence[KeyPath]) -> KeyPath:
-    """The highest node above a key path below which everything is wanted."""
+    """Returns the highest node above a key path below which all key paths are wanted."""
     for depth in range(1, len(path)):
         if all(other in wanted for other in universe if other[:depth] == path[:depth]):
             return path[:depth]
     return path
 
 
-def _twins(left: Sequence[Leaf], open_: Sequence[Leaf]) -> list[Row]:
-    """Optimizer state and steps that lie elsewhere in the target: the same end of the key path, or the only one of
-    their name.
+def _renamed_state(left: Sequence[ClassifiedLeaf], open_: Sequence[ClassifiedLeaf]) -> list[RuleDraft]:
+    """Returns drafts for optimizer state and steps at other key paths in the target.
+
+    Two leaves correspond when their key paths end alike, or when they are the only ones of their name.
     """
-    rows: list[Row] = []
-    keys: tuple[Callable[[Leaf], object], ...] = (_tail, lambda leaf: (leaf.role, leaf.path[-1], leaf.aval.shape))
+    drafts: list[RuleDraft] = []
+    keys: tuple[Callable[[ClassifiedLeaf], object], ...] = (
+        _tail,
+        lambda leaf: (leaf.role, leaf.path[-1], leaf.aval.shape),
+    )
     for key in keys:
-        taken = {path for row in rows for path in (*row.claims, *row.fills)}
+        taken = {path for draft in drafts for path in (*draft.claims, *draft.fills)}
         mine = [leaf for leaf in left if leaf.role in ("optimizer", "step") and leaf.path not in taken]
         theirs = [leaf for leaf in open_ if leaf.role in ("optimizer", "step") and leaf.path not in taken]
         counts = Counter(map(key, mine)), Counter(map(key, theirs))
         found = {key(leaf): leaf for leaf in theirs}
-        rows += [
+        drafts += [
             _renamed(leaf, found[key(leaf)])
             for leaf in mine
             if counts[0][key(leaf)] == counts[1][key(leaf)] == 1 and leaf.aval.shape == found[key(leaf)].aval.shape
         ]
-    return rows
+    return drafts
 
 
-def _tail(leaf: Leaf) -> object:
+def _tail(leaf: ClassifiedLeaf) -> object:
     if leaf.role == "step":
         return "step"
     at = next((index for index, segment in enumerate(leaf.path) if segment == "opt_state"), -1)
     return leaf.path[at + 1 :]
 
 
-def _renamed(leaf: Leaf, target: Leaf) -> Row:
-    return Row(
+def _renamed(leaf: ClassifiedLeaf, target: ClassifiedLeaf) -> RuleDraft:
+    return RuleDraft(
         (text_of(leaf.path),),
         (text_of(target.path),),
         cast_ops(leaf.aval, target.aval),
@@ -163,47 +171,49 @@ def _renamed(leaf: Leaf, target: Leaf) -> Row:
 
 
 def cast_ops(mine: AbstractArray, theirs: AbstractArray) -> tuple[str, ...]:
-    """The op for another dtype, if there is need for one; it is refused when a value would change."""
+    """Returns the cast that a different dtype needs, if any; the cast is refused when a value would change."""
     return () if mine.dtype == theirs.dtype else ("cast: template",)
 
 
 _Decision = tuple[str, list[KeyPath], str, str]
 
 
-def _drops(left: Sequence[Leaf], mine: Side, theirs: Side) -> list[_Decision]:
-    """What names alone decide to leave behind."""
+def _drops(left: Sequence[ClassifiedLeaf], mine: Layout, theirs: Layout) -> list[_Decision]:
+    """Returns the decisions to drop that names alone determine."""
     paths = {leaf.path for leaf in mine.leaves}
     roles = {leaf.role for leaf in theirs.leaves}
     reasons: dict[str, list[KeyPath]] = {}
-    lost = [leaf.path for leaf in left if leaf.role == "model" and _is_loss(leaf.path, paths)]
+    lost = [leaf.path for leaf in left if leaf.role == "model" and _is_unsupported(leaf.path, paths)]
     for leaf in left:
         why = _why_dropped(leaf, roles)
         if why:
             reasons.setdefault(why, []).append(leaf.path)
     drops: list[_Decision] = [("drop", found, "", why) for why, found in reasons.items()]
     if lost:
-        why = "NNX's layer has no such array; its outputs stay the same only if this one is zero, which is checked"
+        why = "the NNX layer has no such array; its outputs stay the same only if this is zero, which is checked"
         drops.append(("drop", lost, "zero", why))
     return drops
 
 
-def _why_dropped(leaf: Leaf, roles: Collection[str]) -> str:
+def _why_dropped(leaf: ClassifiedLeaf, roles: Collection[str]) -> str:
     if leaf.role == "rng":
-        return "random streams of the source: the template's are laid out otherwise and begin anew"
-    if leaf.role == "aside":
-        return "a leftover of training that the template has no place for"
+        return "random streams of the source: the template's have another layout and start from a seed"
+    if leaf.role == "metrics":
+        return "training metrics that the template does not have"
     if leaf.role in ("optimizer", "step") and not {"optimizer", "step"} & set(roles):
         return "the template has no optimizer"
-    return "values of one run, which the template does not keep" if is_transient(leaf) else ""
+    return "values of a single run, which the template does not store" if is_transient(leaf) else ""
 
 
-def losses(mine: Collection[KeyPath], theirs: Collection[KeyPath]) -> list[KeyPath]:
-    """Arrays of Linen's layers that the twin of the layer has no place for, unless the target has one by that name."""
-    return [path for path in mine if _is_loss(path, mine) and not any(other[-2:] == path[-2:] for other in theirs)]
+def unsupported_arrays(mine: Collection[KeyPath], theirs: Collection[KeyPath]) -> list[KeyPath]:
+    """Returns the arrays of Linen's layers that neither the NNX layer nor, under that name, the target has."""
+    return [
+        path for path in mine if _is_unsupported(path, mine) and not any(other[-2:] == path[-2:] for other in theirs)
+    ]
 
 
-def _is_loss(path: KeyPath, paths: Collection[KeyPath]) -> bool:
-    for source, names in _LOSSES:
+def _is_unsupported(path: KeyPath, paths: Collection[KeyPath]) -> bool:
+    for source, names in _UNSUPPORTED:
         if path[-len(source) :] == source:
             layer = path[: -len(source)]
             depth = len(layer)
@@ -212,8 +222,8 @@ def _is_loss(path: KeyPath, paths: Collection[KeyPath]) -> bool:
     return False
 
 
-def _creates(open_: Sequence[Leaf], mine: Side, theirs: Side) -> list[_Decision]:
-    """What names alone decide to begin anew."""
+def _creates(open_: Sequence[ClassifiedLeaf], mine: Layout, theirs: Layout) -> list[_Decision]:
+    """Returns the decisions to create that names alone determine."""
     del theirs
     reasons: dict[tuple[str, str], list[KeyPath]] = {}
     has_optimizer = bool(mine.of("optimizer"))
@@ -224,11 +234,11 @@ def _creates(open_: Sequence[Leaf], mine: Side, theirs: Side) -> list[_Decision]
     return [("create", paths, init, why) for (init, why), paths in reasons.items()]
 
 
-def _how_created(leaf: Leaf, *, has_optimizer: bool) -> tuple[str, str] | None:
+def _how_created(leaf: ClassifiedLeaf, *, has_optimizer: bool) -> tuple[str, str] | None:
     if leaf.role == "rng":
         return "{rng: {seed: 0}}", "random streams have no source"
     if leaf.role in ("optimizer", "step") and not has_optimizer:
-        return "template", "the source has no optimizer state, so that it begins anew"
+        return "template", "the source has no optimizer state; the template's starts from its initial values"
     if leaf.role == "model" and leaf.path[-1] in _FRESH:
-        return str(_FRESH[leaf.path[-1]]), "adapters, which leave the output as it was until they are trained"
+        return str(_FRESH[leaf.path[-1]]), "adapters, which do not change the output until they are trained"
     return None

@@ -1,4 +1,4 @@
-"""The pipeline: a checkpoint and a template go in, a rule file with what it could not prove comes out."""
+"""Runs the steps that suggest a rule file for a checkpoint and a template, with marks on unproved rules."""
 
 from __future__ import annotations
 
@@ -12,38 +12,44 @@ from migrate.planning.model import Plan, Task
 from migrate.planning.planner import TemplateLike, make_plan
 from migrate.planning.suggest.align import Aligner
 from migrate.planning.suggest.doubts import doubt_beside_unplaced
-from migrate.planning.suggest.generalise import Generaliser
-from migrate.planning.suggest.layout import Leaf, Side, lay_out
-from migrate.planning.suggest.leftovers import Rest, Settled, cast_ops, losses, settle
-from migrate.planning.suggest.rows import Row, make_rows
+from migrate.planning.suggest.generalize import Generalizer
+from migrate.planning.suggest.layout import ClassifiedLeaf, Layout, lay_out
+from migrate.planning.suggest.leftovers import (
+    LeftoverDecisions,
+    LeftoverRule,
+    cast_ops,
+    settle_leftovers,
+    unsupported_arrays,
+)
+from migrate.planning.suggest.rule_drafts import RuleDraft, draft_rules
 from migrate.planning.suggest.text import rule_file
-from migrate.planning.suggest.values import Doubt, End, Item, Pair
+from migrate.planning.suggest.values import Doubt, Endpoint, Match, ModelArray
 from migrate.rules.loader import parse_rules
 from migrate.tree import KeyPath
 
 UNWRITTEN = "the suggestion"
-"""What diagnostics call a rule file that is not a file yet."""
+"""The name of the unwritten rule file in diagnostics."""
 
 
 class KnownTemplate(TemplateLike, Protocol):
-    """A template that also knows the types of its Variables."""
+    """A template that also provides the types of its Variables."""
 
     @property
     def variables(self) -> Mapping[KeyPath, str]:
-        """The name of the Variable type of each leaf that belongs to one."""
+        """The name of the Variable type of each leaf that belongs to a Variable."""
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A rule file to be reviewed.
+    """A rule file for review.
 
     Attributes:
-      text: the file.
-      plan: what it leads to; applicable when every leaf found its place.
-      rules: how many rules it has.
-      doubts: by source leaf, what is not proved about where it goes.
-      unplaced_sources, unplaced_targets: leaves that are listed and not guessed.
-      layouts: what source and target are, in words.
+      text: the text of the file.
+      plan: the plan of these rules; applicable when every leaf is placed.
+      rules: the number of rules.
+      doubts: by source leaf, the doubts about its target.
+      unplaced_sources, unplaced_targets: leaves that are listed without a guess.
+      layouts: short descriptions of source and target.
     """
 
     text: str
@@ -55,25 +61,25 @@ class Suggestion:
     layouts: tuple[str, str]
 
     def doubts_of(self, task: Task) -> tuple[Doubt, ...]:
-        """What is not proved about a task; a moment's is what is not proved about its param."""
+        """Returns the doubts about a task; for a moment, those about its param."""
         sources = (task.follows,) if task.follows else task.sources
         return tuple(dict.fromkeys(doubt for path in sources for doubt in self.doubts.get(path, ())))
 
 
 def suggest(source: AbstractCheckpoint, template: KnownTemplate, target: Mapping[str, Any] | None = None) -> Suggestion:
-    """Suggests the rules that lead from a checkpoint to a template; pure, and never applied by itself.
+    """Suggests rules from a checkpoint to a template. It is pure and applies nothing.
 
     Args:
-      source: the checkpoint, abstract.
+      source: the abstract checkpoint.
       template: the target.
-      target: more fields of `target:`, such as `args`.
+      target: additional fields of `target:`, such as `args`.
     """
     mine, theirs = lay_out(source.tree), lay_out(template.tree, template.variables)
-    rows = _model_rows(mine, theirs)
+    drafts = _model_drafts(mine, theirs)
     data = [path for path, leaf in source.tree.leaves.items() if leaf.has_data]
     fields = {"template": template.spec, **(target or {})}
 
-    def written(rules: Sequence[Row], rest: Rest, head: Sequence[str] = ()) -> str:
+    def written(rules: Sequence[RuleDraft], rest: LeftoverDecisions, head: Sequence[str] = ()) -> str:
         return rule_file(
             head=head,
             target=fields,
@@ -82,16 +88,16 @@ def suggest(source: AbstractCheckpoint, template: KnownTemplate, target: Mapping
             unplaced=(rest.sources, rest.targets),
             source=source.tree,
             template=template.tree,
-            draft=not head,
+            comments=bool(head),
         )
 
     def planned(text: str) -> Plan:
         return make_plan(source, parse_rules(text, UNWRITTEN), template)
 
-    generaliser = Generaliser(data)
-    first = planned(written(generaliser.rules(rows), Rest((), (), (), ())))
-    rest = settle(mine, theirs, first.unexpected, first.missing)
-    rules = _verified([*rows, *rest.rows], generaliser, lambda rules: planned(written(rules, rest)))
+    generalizer = Generalizer(data)
+    first = planned(written(generalizer.rules(drafts), LeftoverDecisions((), (), (), ())))
+    rest = settle_leftovers(mine, theirs, first.unexpected, first.missing)
+    rules = _verified([*drafts, *rest.drafts], generalizer, lambda rules: planned(written(rules, rest)))
     doubts = _doubts_of(rules)
     count = len(rules) + sum(len(one.patterns) for one in rest.settled)
     head = _head(source, template, (mine, theirs), doubts, rest)
@@ -99,59 +105,61 @@ def suggest(source: AbstractCheckpoint, template: KnownTemplate, target: Mapping
     return Suggestion(text, planned(text), count, doubts, rest.sources, rest.targets, (mine.name, theirs.name))
 
 
-def _model_rows(mine: Side, theirs: Side) -> list[Row]:
-    """Rows of the model's arrays, and of random streams that lie where they lay."""
+def _model_drafts(mine: Layout, theirs: Layout) -> list[RuleDraft]:
+    """Returns the drafts for the model's arrays, and for random streams that keep their place."""
     scope = _scope(mine)
-    for path in losses(scope, _scope(theirs)):
+    for path in unsupported_arrays(scope, _scope(theirs)):
         del scope[path]
     solution = Aligner().solve(scope, _scope(theirs), top=True)
     sources, targets = _by_place(mine.of("model")), _by_place(theirs.of("model"))
-    pairs = [_cast(pair, sources, targets) for pair in doubt_beside_unplaced(solution.pairs, scope, _scope(theirs))]
+    matches = [
+        _cast(match, sources, targets) for match in doubt_beside_unplaced(solution.matches, scope, _scope(theirs))
+    ]
     streams, wanted = _by_place(mine.of("rng")), _by_place(theirs.of("rng"))
     kept = [
-        Pair((End(place),), (End(place),), (), "the same key path")
+        Match((Endpoint(place),), (Endpoint(place),), (), "the same key path")
         for place, leaf in streams.items()
         if place in wanted and wanted[place].aval == leaf.aval
     ]
     return [
-        *make_rows(pairs, _paths(sources), _paths(targets)),
-        *make_rows(kept, _paths(streams), _paths(wanted)),
+        *draft_rules(matches, _paths(sources), _paths(targets)),
+        *draft_rules(kept, _paths(streams), _paths(wanted)),
     ]
 
 
-def _scope(side: Side) -> dict[KeyPath, Item]:
-    return {leaf.place: Item(leaf.aval.shape, leaf.kind) for leaf in side.of("model")}
+def _scope(side: Layout) -> dict[KeyPath, ModelArray]:
+    return {leaf.place: ModelArray(leaf.aval.shape, leaf.kind) for leaf in side.of("model")}
 
 
-def _by_place(leaves: Sequence[Leaf]) -> dict[KeyPath, Leaf]:
+def _by_place(leaves: Sequence[ClassifiedLeaf]) -> dict[KeyPath, ClassifiedLeaf]:
     return {leaf.place: leaf for leaf in leaves}
 
 
-def _paths(leaves: Mapping[KeyPath, Leaf]) -> dict[KeyPath, KeyPath]:
+def _paths(leaves: Mapping[KeyPath, ClassifiedLeaf]) -> dict[KeyPath, KeyPath]:
     return {place: leaf.path for place, leaf in leaves.items()}
 
 
-def _cast(pair: Pair, sources: Mapping[KeyPath, Leaf], targets: Mapping[KeyPath, Leaf]) -> Pair:
-    """The pair with a cast where dtypes differ."""
-    ops = cast_ops(sources[pair.sources[0].path].aval, targets[pair.targets[0].path].aval)
+def _cast(match: Match, sources: Mapping[KeyPath, ClassifiedLeaf], targets: Mapping[KeyPath, ClassifiedLeaf]) -> Match:
+    """Returns the match with a cast where dtypes differ."""
+    ops = cast_ops(sources[match.sources[0].path].aval, targets[match.targets[0].path].aval)
     if not ops:
-        return pair
-    reason = "another dtype: refused where a value would change, unless `cast:` says `lossy: true`"
-    return replace(pair, ops=(*pair.ops, *ops), reason=", ".join(filter(None, (pair.reason, reason))))
+        return match
+    reason = "another dtype: refused where a value would change, unless `cast:` sets `lossy: true`"
+    return replace(match, ops=(*match.ops, *ops), reason=", ".join(filter(None, (match.reason, reason))))
 
 
-def _verified(rows: Sequence[Row], generaliser: Generaliser, planned: Any) -> list[Row]:
-    """The fewest rules of which the planner makes just the tasks that were meant."""
-    wanted = {path: row for row in rows for path in row.fills}
-    for rules in (generaliser.rules(rows), [row for row in rows if not row.keeps]):
+def _verified(drafts: Sequence[RuleDraft], generalizer: Generalizer, planned: Any) -> list[RuleDraft]:
+    """Returns the fewest rules from which the planner makes exactly the intended tasks."""
+    wanted = {path: draft for draft in drafts for path in draft.fills}
+    for rules in (generalizer.rules(drafts), [draft for draft in drafts if not draft.keeps]):
         plan: Plan = planned(rules)
         made = {path: frozenset(task.sources) for task in plan.tasks if not task.follows for path in task.targets}
-        if all(path in made and made[path] <= row.claims for path, row in wanted.items()):
+        if all(path in made and made[path] <= draft.claims for path, draft in wanted.items()):
             return list(rules)
     return list(rules)
 
 
-def _doubts_of(rules: Sequence[Row]) -> dict[KeyPath, tuple[Doubt, ...]]:
+def _doubts_of(rules: Sequence[RuleDraft]) -> dict[KeyPath, tuple[Doubt, ...]]:
     found: defaultdict[KeyPath, list[Doubt]] = defaultdict(list)
     for rule in rules:
         for path, doubt in rule.doubts:
@@ -163,24 +171,24 @@ def _doubts_of(rules: Sequence[Row]) -> dict[KeyPath, tuple[Doubt, ...]]:
 def _head(
     source: AbstractCheckpoint,
     template: KnownTemplate,
-    sides: tuple[Side, Side],
+    sides: tuple[Layout, Layout],
     doubts: Mapping[KeyPath, tuple[Doubt, ...]],
-    rest: Rest,
+    rest: LeftoverDecisions,
 ) -> list[str]:
-    """What a reader has to know first."""
+    """Returns the lines of the comment at the top of the file."""
     mine, theirs = sides
     lines = [
         f"Suggested for {source.path.name} ({mine.name}, {len(mine.leaves)} leaves) "
         f"and {template.spec} ({len(theirs.leaves)} leaves).",
-        "Read it before it is applied: nothing here was tried on values.",
+        "Review it before use: it is derived from names and shapes, and not checked against values.",
     ]
     if doubts:
-        lines.append(f"{len(doubts)} source leaves could go elsewhere by their shapes: look for `unproved`.")
+        lines.append(f"{len(doubts)} source leaves also fit elsewhere by their shapes: see `unproved`.")
     left = len(rest.sources) + len(rest.targets)
     if left:
-        found = "1 leaf found" if left == 1 else f"{left} leaves found"
-        lines.append(f"{found} no place: listed at the end; the plan refuses to go without.")
+        unplaced = "1 leaf is" if left == 1 else f"{left} leaves are"
+        lines.append(f"{unplaced} not placed: see the end; the plan does not apply until rules cover all leaves.")
     return lines
 
 
-__all__ = ["Settled", "Suggestion", "suggest"]
+__all__ = ["LeftoverRule", "Suggestion", "suggest"]

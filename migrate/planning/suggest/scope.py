@@ -1,4 +1,4 @@
-"""Modules inside a scope, and sequences of them that differ in their numbers: `Block_{0..11}`, `stages/{0..3}/{0..1}`.
+"""Finds modules in a scope, and sequences that differ in their numbers: `Block_{0..11}`, `stages/{0..3}/{0..1}`.
 
 A sequence can also be virtual: the parts of a module whose arrays are all stacked along one axis.
 """
@@ -14,7 +14,7 @@ from itertools import combinations
 
 from migrate.knowledge.layers import LAYERS
 from migrate.planning.suggest.tokens import numbers_in
-from migrate.planning.suggest.values import End, Item, Pick, Scope, Shape
+from migrate.planning.suggest.values import Endpoint, ModelArray, Scope, Shape, StackedPart
 from migrate.tree import KeyPath, natural_key
 
 LEAF_NAMES = frozenset(leaf.target[-1] for layer in LAYERS for leaf in layer.leaves)
@@ -25,46 +25,46 @@ _STACK_AXES = (0, 1)
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class SequenceMember:
     """One module of a sequence: a node, or a part of a stacked node."""
 
     node: KeyPath
     numbers: tuple[int, ...] = ()
-    pick: Pick | None = None
+    part: StackedPart | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Sequence:
+class ModuleSequence:
     """Modules in the order of their numbers; a single module is a sequence of one."""
 
-    members: tuple[Member, ...]
+    members: tuple[SequenceMember, ...]
 
     @property
     def virtual(self) -> bool:
         """Whether its members are parts of one stacked module."""
-        return self.members[0].pick is not None
+        return self.members[0].part is not None
 
     @property
     def node(self) -> KeyPath:
-        """What stands for all of it when names are compared."""
+        """The node that represents the sequence when names are compared."""
         return self.members[0].node
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
-    """Arrays of one layer, or one array of its own (`loose`)."""
+class LayerUnit:
+    """The arrays of one layer, or a single array outside a layer (`loose`)."""
 
     path: KeyPath
-    leaves: tuple[tuple[str, Item], ...]
+    leaves: tuple[tuple[str, ModelArray], ...]
     loose: bool = False
 
     def leaf(self, name: str) -> KeyPath:
-        """The key path of one of its arrays."""
+        """Returns the key path of one of its arrays."""
         return self.path if self.loose else (*self.path, name)
 
 
-class Modules:
-    """What can be asked of a scope, computed once."""
+class ModuleIndex:
+    """The modules of a scope and their properties, each computed once."""
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
@@ -72,7 +72,7 @@ class Modules:
 
     @cached_property
     def below(self) -> dict[KeyPath, tuple[KeyPath, ...]]:
-        """Key paths of the arrays below each module; modules that only hold another one are left out."""
+        """Key paths of the arrays below each module; modules that hold only one other module are left out."""
         found: defaultdict[KeyPath, list[KeyPath]] = defaultdict(list)
         for path in self.scope:
             for depth in range(1, len(path)):
@@ -81,10 +81,10 @@ class Modules:
         return {node: tuple(paths) for node, paths in found.items() if node not in shells}
 
     @cached_property
-    def sequences(self) -> tuple[Sequence, ...]:
+    def sequences(self) -> tuple[ModuleSequence, ...]:
         """Every single module, and every sequence of modules that differ in some of their numbers."""
-        singles = [Sequence((Member(node),)) for node in self.below]
-        families: defaultdict[tuple[object, ...], list[Member]] = defaultdict(list)
+        singles = [ModuleSequence((SequenceMember(node),)) for node in self.below]
+        families: defaultdict[tuple[object, ...], list[SequenceMember]] = defaultdict(list)
         for node in self.below:
             parts = [numbers_in(segment) for segment in node]
             free = [(at, which) for at, (_, found) in enumerate(parts) for which in range(len(found))][:_MOST_NUMBERS]
@@ -94,21 +94,21 @@ class Modules:
                         (stem, tuple(None if (at, which) in holes else n for which, n in enumerate(found)))
                         for at, (stem, found) in enumerate(parts)
                     )
-                    families[fixed].append(Member(node, tuple(parts[at][1][which] for at, which in holes)))
+                    families[fixed].append(SequenceMember(node, tuple(parts[at][1][which] for at, which in holes)))
         many = [
-            Sequence(tuple(sorted(members, key=lambda member: member.numbers)))
+            ModuleSequence(tuple(sorted(members, key=lambda member: member.numbers)))
             for members in families.values()
             if len(members) > 1
         ]
         return (*singles, *many)
 
-    def stacked(self, counts: Collection[int]) -> tuple[Sequence, ...]:
-        """Modules whose every array has one size along an axis, as sequences of their parts.
+    def stacked(self, counts: Collection[int]) -> tuple[ModuleSequence, ...]:
+        """Returns modules whose arrays all have the same size along one axis, as sequences of their parts.
 
         Args:
-          counts: how many parts a single layer may have; modules of several layers may have any number.
+          counts: the allowed numbers of parts of a single layer; modules of several layers may have any number.
         """
-        found: list[Sequence] = []
+        found: list[ModuleSequence] = []
         for node in ((), *self.below):
             shapes = [self.scope[path].shape for path in self.below.get(node, tuple(self.scope))]
             for axis in _STACK_AXES:
@@ -116,52 +116,52 @@ class Modules:
                 if count < 2 or (count not in counts and self.is_layer(node)):
                     continue
                 if all(len(shape) > axis and shape[axis] == count for shape in shapes):
-                    picks = (Pick(axis, index, count) for index in range(count))
-                    found.append(Sequence(tuple(Member(node, (pick.index,), pick) for pick in picks)))
+                    parts = (StackedPart(axis, index, count) for index in range(count))
+                    found.append(ModuleSequence(tuple(SequenceMember(node, (part.index,), part) for part in parts)))
         return tuple(found)
 
-    def inside(self, member: Member) -> dict[KeyPath, Item]:
-        """The scope of one member: key paths below it, shapes without the stacked axis."""
+    def inside(self, member: SequenceMember) -> dict[KeyPath, ModelArray]:
+        """Returns the scope of one member: key paths below it, shapes without the stacked axis."""
         depth = len(member.node)
         paths = self.below[member.node] if member.node else tuple(self.scope)
         items = {path[depth:]: self.scope[path] for path in paths}
-        pick = member.pick
-        return items if pick is None else {path: item.without(pick.axis) for path, item in items.items()}
+        part = member.part
+        return items if part is None else {path: item.without(part.axis) for path, item in items.items()}
 
-    def ends(self, member: Member) -> frozenset[KeyPath]:
-        """Arrays of this scope that the member takes."""
+    def ends(self, member: SequenceMember) -> frozenset[KeyPath]:
+        """Returns the arrays of this scope that belong to the member."""
         return frozenset(self.below[member.node] if member.node else self.scope)
 
-    def shapes(self, member: Member) -> tuple[Shape, ...]:
-        """Shapes of all its arrays, sorted."""
-        key = (member.node, None if member.pick is None else member.pick.axis)
+    def shapes(self, member: SequenceMember) -> tuple[Shape, ...]:
+        """Returns the shapes of all its arrays, sorted."""
+        key = (member.node, None if member.part is None else member.part.axis)
         if key not in self._shapes:
             self._shapes[key] = tuple(sorted(item.shape for item in self.inside(member).values()))
         return self._shapes[key]
 
     def is_layer(self, node: KeyPath) -> bool:
-        """Whether it holds arrays and no modules."""
+        """Whether the node holds arrays and no modules."""
         return all(len(path) == len(node) + 1 for path in self.below.get(node, ()))
 
 
 def total(shapes: tuple[Shape, ...]) -> int:
-    """The number of elements of all of them."""
+    """Returns the number of elements of all shapes."""
     return sum(map(math.prod, shapes))
 
 
-def placed(end: End, member: Member) -> End:
-    """An end inside a member, as seen from the scope around it."""
-    return End(member.node + end.path, end.pick or member.pick)
+def placed(end: Endpoint, member: SequenceMember) -> Endpoint:
+    """Returns an endpoint inside a member with the key path of the scope around it."""
+    return Endpoint(member.node + end.path, end.part or member.part)
 
 
-def units(scope: Scope) -> tuple[Unit, ...]:
-    """The arrays of a scope, those of one layer together, in natural order."""
-    layers: defaultdict[KeyPath, list[tuple[str, Item]]] = defaultdict(list)
-    loose: list[Unit] = []
+def layer_units(scope: Scope) -> tuple[LayerUnit, ...]:
+    """Returns the arrays of a scope, grouped by layer, in natural order."""
+    layers: defaultdict[KeyPath, list[tuple[str, ModelArray]]] = defaultdict(list)
+    loose: list[LayerUnit] = []
     for path, item in scope.items():
         if len(path) > 1 and path[-1] in LEAF_NAMES:
             layers[path[:-1]].append((path[-1], item))
         else:
-            loose.append(Unit(path, ((path[-1], item),), loose=True))
-    whole = [Unit(path, tuple(sorted(leaves))) for path, leaves in layers.items()]
+            loose.append(LayerUnit(path, ((path[-1], item),), loose=True))
+    whole = [LayerUnit(path, tuple(sorted(leaves))) for path, leaves in layers.items()]
     return tuple(sorted((*whole, *loose), key=lambda unit: natural_key(unit.path)))

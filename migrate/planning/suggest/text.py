@@ -1,4 +1,4 @@
-"""A suggestion as the text of a rule file: rules in the order of their sources, each with why and how sure."""
+"""Writes a suggestion as the text of a rule file: rules in the order of their sources, with reasons and doubts."""
 
 from __future__ import annotations
 
@@ -7,54 +7,54 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from migrate.planning.suggest.generalise import Generaliser
-from migrate.planning.suggest.leftovers import Settled
-from migrate.planning.suggest.rows import OVER, Row, pattern, text_of
+from migrate.planning.suggest.generalize import Generalizer
+from migrate.planning.suggest.leftovers import LeftoverRule
+from migrate.planning.suggest.rule_drafts import OVER, RuleDraft, pattern, text_of
 from migrate.planning.suggest.tokens import split_number
 from migrate.planning.suggest.values import Doubt
 from migrate.tree import AbstractTree, KeyPath, format_path
 
 _WIDEST = 120
 _MOST_ALTERNATIVES = 8
-"""Lines of alternatives below one rule; `--json` has all of them."""
+"""The maximum number of alternatives below one rule; `--json` lists all of them."""
 
 
 def rule_file(
     *,
     head: Sequence[str],
     target: Mapping[str, Any],
-    rules: Sequence[Row],
-    settled: Sequence[Settled],
+    rules: Sequence[RuleDraft],
+    settled: Sequence[LeftoverRule],
     unplaced: tuple[Sequence[KeyPath], Sequence[KeyPath]],
     source: AbstractTree,
     template: AbstractTree,
-    draft: bool = False,
+    comments: bool = True,
 ) -> str:
-    """The whole file.
+    """Returns the whole file.
 
     Args:
       head: lines of the comment at its top.
       target: the fields of `target:`.
-      rules: what moves.
-      settled: what is dropped and created.
-      unplaced: source and target leaves that found no place.
-      source: the checkpoint's tree, for shapes and for alternatives in few words.
+      rules: the drafts of the rules that move leaves.
+      settled: the rules that drop and create leaves.
+      unplaced: source and target leaves that are not placed.
+      source: the checkpoint's tree, for shapes and for short alternatives.
       template: the template's tree, for shapes.
-      draft: whether comments are left out.
+      comments: whether the file has comments.
     """
     lines = [*(f"# {line}".rstrip() for line in head), "migrate: 1", f"target: {_flow(target)}"]
-    generaliser = None if draft else Generaliser([path for path, leaf in source.leaves.items() if leaf.has_data])
-    body = [line for rule in rules for line in _move(rule, generaliser)]
+    generalizer = None if not comments else Generalizer([path for path, leaf in source.leaves.items() if leaf.has_data])
+    body = [line for rule in rules for line in _move(rule, generalizer)]
     body += [line for decision in settled for line in _settled(decision)]
     lines += ["rules:", *body] if body else ["rules: []"]
-    lines += _unplaced("source leaves that found no place; say where they go, or `drop:` them", unplaced[0], source)
-    lines += _unplaced("target leaves that found no source; say which, or `create:` them", unplaced[1], template)
+    lines += _unplaced("source leaves without a target; move them by a rule, or `drop:` them", unplaced[0], source)
+    lines += _unplaced("target leaves without a source; move a leaf there, or `create:` them", unplaced[1], template)
     return "\n".join(lines) + "\n"
 
 
-def _move(rule: Row, generaliser: Generaliser | None) -> Iterator[str]:
-    if generaliser is not None:
-        yield from _doubts(rule, generaliser)
+def _move(rule: RuleDraft, generalizer: Generalizer | None) -> Iterator[str]:
+    if generalizer is not None:
+        yield from _doubts(rule, generalizer)
     sure = "" if rule.doubts else f"  # {_why(rule)}"
     left, right = [pattern(side) for side in rule.sources], [pattern(side) for side in rule.targets]
     if not rule.ops and len(left) == len(right) == 1:
@@ -79,61 +79,61 @@ def _field(lead: str, name: str, value: str, listed: Sequence[str]) -> Iterator[
     yield from (f"      - {_quoted(text)}" for text in listed)
 
 
-def _why(rule: Row) -> str:
+def _why(rule: RuleDraft) -> str:
     numbered = any(re.search(r"\{[i-n][:}]", segment) for side in rule.sources for segment in side)
     reasons = ", ".join(rule.reasons) or "by shape"
     return f"{reasons}; layers by number" if numbered else reasons
 
 
-def _doubts(rule: Row, generaliser: Generaliser) -> Iterator[str]:
+def _doubts(rule: RuleDraft, generalizer: Generalizer) -> Iterator[str]:
     if not rule.doubts:
         return
     for why in dict.fromkeys(doubt.why for _, doubt in rule.doubts):
         yield f"  # unproved: {why}"
-    lines = list(dict.fromkeys(_alternatives(rule, generaliser)))
+    lines = list(dict.fromkeys(_alternatives(rule, generalizer)))
     yield from (f"  #   or: {line}" for line in lines[:_MOST_ALTERNATIVES])
     if len(lines) > _MOST_ALTERNATIVES:
         yield f"  #   … {len(lines) - _MOST_ALTERNATIVES} more (`--json` lists all)"
 
 
-def _alternatives(rule: Row, generaliser: Generaliser) -> Iterator[str]:
-    """Other places in the same few words as the rule, and other ops."""
+def _alternatives(rule: RuleDraft, generalizer: Generalizer) -> Iterator[str]:
+    """Yields other targets, in patterns as short as the rule's, and other ops."""
     doubts = [(path, doubt) for path, doubt in rule.doubts if doubt.others]
     places: dict[str, list[str]] = {}
     for rank in range(max((len(doubt.others) for _, doubt in doubts), default=0)):
         rows = [
-            Row((text_of(path),), (_marked(doubt.others[rank], rule),), (), frozenset({path}), frozenset())
+            RuleDraft((text_of(path),), (_marked(doubt.others[rank], rule),), (), frozenset({path}), frozenset())
             for path, doubt in doubts
             if len(doubt.others) > rank and _is_first(doubt.others[rank], rule)
         ]
-        for row in generaliser.places(rows):
+        for row in generalizer.places(rows):
             places.setdefault(pattern(row.sources[0]), []).append(pattern(row.targets[0]))
     yield from (f"{source} -> {' | '.join(targets)}" for source, targets in places.items())
-    yield from (str(way) for _, doubt in rule.doubts for way in doubt.ways)
+    yield from (str(way) for _, doubt in rule.doubts for way in doubt.alternatives)
 
 
-def _spread(rule: Row) -> tuple[int, str] | None:
-    """Where the targets of a rule that unstacks have their index, and what stands before it."""
+def _spread(rule: RuleDraft) -> tuple[int, str] | None:
+    """Returns the position of the index in the targets of a rule that unstacks, and the text before it."""
     if not any(op.startswith("unstack") and f"over: {OVER}" in op for op in rule.ops):
         return None
     places = [(at, segment) for at, segment in enumerate(rule.targets[0]) if f"{{{OVER}}}" in segment]
     return (places[0][0], places[0][1].removesuffix(f"{{{OVER}}}")) if places else None
 
 
-def _is_first(path: KeyPath, rule: Row) -> bool:
-    """Whether an alternative is about the first part of an array that is unstacked; one stands for all."""
+def _is_first(path: KeyPath, rule: RuleDraft) -> bool:
+    """Whether an alternative is for the first part of an unstacked array, which represents all parts."""
     spread = _spread(rule)
     return spread is None or len(path) <= spread[0] or split_number(path[spread[0]])[1] in (0, None)
 
 
-def _marked(path: KeyPath, rule: Row) -> tuple[str, ...]:
+def _marked(path: KeyPath, rule: RuleDraft) -> tuple[str, ...]:
     spread, segments = _spread(rule), text_of(path)
     if spread is None or len(path) <= spread[0] or split_number(path[spread[0]])[0] != spread[1]:
         return segments
     return (*segments[: spread[0]], f"{spread[1]}{{{OVER}}}", *segments[spread[0] + 1 :])
 
 
-def _settled(decision: Settled) -> Iterator[str]:
+def _settled(decision: LeftoverRule) -> Iterator[str]:
     yield f"  # {decision.why}"
     for text in decision.patterns:
         if decision.verb == "create":
@@ -164,11 +164,11 @@ def _flow(fields: Mapping[str, Any]) -> str:
 
 
 def alternatives_of(doubts: Iterable[Doubt]) -> list[dict[str, str]]:
-    """Alternatives for programs: other targets, and other ways to the same target in words and as YAML."""
+    """Returns alternatives for programs: other targets, and other ops to the same target with a description."""
     doubts = tuple(doubts)
     found = [{"target": format_path(path)} for doubt in doubts for path in doubt.others]
     return found + [
         {"way": way.words, "ops": f"[{', '.join(f'{{{op}}}' for op in way.ops)}]"}
         for doubt in doubts
-        for way in doubt.ways
+        for way in doubt.alternatives
     ]

@@ -1,4 +1,4 @@
-"""How alike two names are: words, numbers, and the names that people use for one thing."""
+"""Measures the similarity of two names: words, numbers, and the usual synonyms."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from migrate.tree import KeyPath
 
 _NUMBERED = re.compile(r"(?P<stem>.*?)(?P<number>0|[1-9][0-9]*)")
 NUMBER = re.compile(r"(?<![0-9{])(?:0|[1-9][0-9]*)$|(?<=_)(?:0|[1-9][0-9]*)(?=_)")
-"""What counts as a number: `3` in `blocks_3`, `conv3` and `expert_3_1`, but not in `conv3d`."""
+"""Numbers in a segment: `3` in `blocks_3`, `conv3` and `expert_3_1`, but not in `conv3d`."""
 
 _WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
 
 _ONE_NAME = 0.9
-"""How alike segments are that are spellings of one name, or names of one thing."""
+"""The similarity of segments that spell the same name or are synonyms."""
 
 _ORDER = {
     word: rank
@@ -28,25 +28,25 @@ _ORDER = {
     )
     for word in words.split()
 }
-"""Which of two layers of a block usually comes first; only ever a guess."""
+"""The usual rank of a layer in its block, by name; a guess."""
 
 
 @lru_cache(maxsize=1 << 14)
 def split_number(segment: str) -> tuple[str, int | None]:
-    """A segment without the number at its end, and the number: `("Dense_", 3)`, `("", 3)`, `("kernel", None)`."""
+    """Returns a segment without its final number, and the number: `("Dense_", 3)`, `("", 3)`, `("kernel", None)`."""
     found = _NUMBERED.fullmatch(segment)
     return (found["stem"], int(found["number"])) if found else (segment, None)
 
 
 @lru_cache(maxsize=1 << 14)
 def numbers_in(segment: str) -> tuple[str, tuple[int, ...]]:
-    """A segment with a mark for each of its numbers, and the numbers: those between underscores and at its end."""
+    """Returns a segment with a mark for each of its numbers, and the numbers: between underscores and at the end."""
     return NUMBER.sub("#", segment), tuple(int(found[0]) for found in NUMBER.finditer(segment))
 
 
 @lru_cache(maxsize=1 << 14)
 def words(segment: str) -> tuple[str, ...]:
-    """Lower-case words of a segment; prefixes of lifted classes and numbers at the end are left out."""
+    """Returns the lower-case words of a segment, without prefixes of lifted classes and final numbers."""
     auto = auto_name(segment)
     name = auto.cls if auto else split_number(segment)[0] or segment
     return tuple(word.lower() for word in _WORDS.findall(name)) or (segment,)
@@ -54,7 +54,7 @@ def words(segment: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=1 << 14)
 def forms(segment: str) -> frozenset[str]:
-    """Everything that the thing of this name is called, written together in lower case."""
+    """Returns all synonyms of a name, each joined in lower case."""
     own = "".join(words(segment))
     called = {own}
     for name, others in SYNONYMS.items():
@@ -66,7 +66,7 @@ def forms(segment: str) -> frozenset[str]:
 
 @lru_cache(maxsize=1 << 16)
 def alike(one: str, other: str) -> float:
-    """From 0 to 1: how much two segments seem to name one thing; 1 only for equal words."""
+    """Returns the similarity of two segments, from 0 to 1; 1 only for equal words."""
     from rapidfuzz.fuzz import ratio
 
     mine, theirs = "".join(words(one)), "".join(words(other))
@@ -80,7 +80,10 @@ def alike(one: str, other: str) -> float:
 
 @lru_cache(maxsize=1 << 18)
 def similarity(one: KeyPath, other: KeyPath) -> float:
-    """From 0 to 1: how alike two key paths are; the last name counts most, an index stands for its list's name."""
+    """Returns the similarity of two key paths, from 0 to 1.
+
+    The last name counts most; an index stands for the name of its list.
+    """
     from rapidfuzz.fuzz import token_set_ratio
 
     mine, theirs = _named(one), _named(other)
@@ -92,7 +95,7 @@ def similarity(one: KeyPath, other: KeyPath) -> float:
 
 
 def _named(path: KeyPath) -> KeyPath:
-    """Segments that say something; the number of a list is not a name."""
+    """Returns the segments that are names and not indices of a list."""
     return tuple(segment for segment in path if not segment.isdecimal())
 
 
@@ -105,11 +108,11 @@ def _text(path: KeyPath) -> str:
 
 
 def agrees(one: str, other: str) -> bool:
-    """Whether two segments are the same name, whatever its spelling: `query`, `q_proj`; `if`, `if_`."""
+    """Whether two segments are the same name in any spelling: `query`, `q_proj`; `if`, `if_`."""
     return alike(one, other) >= _ONE_NAME and split_number(one)[1] == split_number(other)[1]
 
 
 def usual_rank(segment: str) -> int | None:
-    """Where in a block something of this name usually stands, from 0 to 2; None when nobody knows."""
+    """Returns the usual rank of this name in a block, from 0 to 2; None if it is unknown."""
     ranks = [_ORDER[word] for word in (segment, *words(segment)) if word in _ORDER]
     return ranks[0] if ranks else None

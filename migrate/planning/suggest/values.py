@@ -1,4 +1,4 @@
-"""The values that the steps of a suggestion hand to one another."""
+"""The values that the steps of a suggestion exchange."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from migrate.tree import KeyPath
 Shape = tuple[int, ...]
 
 OpText = str
-"""An op as it stands between the braces of a rule's `ops:`, such as `squeeze: {axis: 0}`."""
+"""An op as written between the braces of a rule's `ops:`, such as `squeeze: {axis: 0}`."""
 
 
-class Item(NamedTuple):
-    """An array inside a scope: its shape and, where it is known, the kind of Variable that it is."""
+class ModelArray(NamedTuple):
+    """An array inside a scope: its shape and, where it is known, the kind of its Variable."""
 
     shape: Shape
     kind: str | None = None
 
-    def without(self, axis: int) -> Item:
-        """One part of a stacked array."""
-        return Item((*self.shape[:axis], *self.shape[axis + 1 :]), self.kind)
+    def without(self, axis: int) -> ModelArray:
+        """Returns one part of a stacked array."""
+        return ModelArray((*self.shape[:axis], *self.shape[axis + 1 :]), self.kind)
 
 
-Scope = Mapping[KeyPath, Item]
+Scope = Mapping[KeyPath, ModelArray]
 """Arrays by their key paths below some module."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pick:
+class StackedPart:
     """One of `count` parts along an axis of a stacked array."""
 
     axis: int
@@ -39,24 +39,24 @@ class Pick:
 
 
 @dataclass(frozen=True, slots=True)
-class End:
-    """An array, or a part of a stacked one, at one end of a pair."""
+class Endpoint:
+    """An array, or a part of a stacked one, on one side of a match."""
 
     path: KeyPath
-    pick: Pick | None = None
+    part: StackedPart | None = None
 
-    def below(self, node: KeyPath) -> End:
-        """The same, seen from further up."""
-        return End(node + self.path, self.pick)
+    def below(self, node: KeyPath) -> Endpoint:
+        """Returns the endpoint with the key path of a higher scope."""
+        return Endpoint(node + self.path, self.part)
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """Another way from the same sources to the same targets.
+class Alternative:
+    """Other ops, or another meaning of the same ops, for the same sources and targets.
 
     Attributes:
-      words: what is different.
-      ops: the rule's ops instead; none where `words` says it all.
+      words: the difference, as text.
+      ops: the rule's ops in this alternative; empty where `words` is sufficient.
     """
 
     words: str
@@ -69,44 +69,44 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """Why a pair is not proved, and what else it could be.
+    """Why a match is not proved, and the alternatives.
 
     Attributes:
       why: a sentence without its full stop.
-      agree: whether the names of both sides are the same, so that only the shapes leave it open.
-      others: target leaves that could be meant instead.
-      ways: other ways to the same target that would fit.
+      agree: whether the names of both sides are the same, so that only the shapes leave a doubt.
+      others: other target leaves that fit.
+      alternatives: other ops to the same target that fit.
     """
 
     why: str
     agree: bool = False
     others: tuple[KeyPath, ...] = ()
-    ways: tuple[Way, ...] = ()
+    alternatives: tuple[Alternative, ...] = ()
 
     def below(self, node: KeyPath) -> Doubt:
-        """The same, seen from further up."""
+        """Returns the doubt with key paths of a higher scope."""
         return replace(self, others=tuple(node + path for path in self.others))
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """Sources that become targets: one and one, several joined into one, or one cut into several.
+class Match:
+    """Sources that become targets: one and one, several joined into one, or one split into several.
 
     Attributes:
-      ops: what happens to the arrays, in the order of the rule; stacking and unstacking follow from the picks.
-      reason: why, in words.
-      doubts: what speaks against it.
+      ops: the ops on the arrays, in the order of the rule; stacking and unstacking follow from the endpoints' parts.
+      reason: the evidence, for the comment.
+      doubts: the doubts about the match.
     """
 
-    sources: tuple[End, ...]
-    targets: tuple[End, ...]
+    sources: tuple[Endpoint, ...]
+    targets: tuple[Endpoint, ...]
     ops: tuple[OpText, ...] = ()
     reason: str = ""
     doubts: tuple[Doubt, ...] = ()
 
-    def below(self, source: KeyPath, target: KeyPath) -> Pair:
-        """The same, seen from further up."""
-        return Pair(
+    def below(self, source: KeyPath, target: KeyPath) -> Match:
+        """Returns the match with key paths of higher scopes."""
+        return Match(
             tuple(end.below(source) for end in self.sources),
             tuple(end.below(target) for end in self.targets),
             self.ops,
@@ -114,21 +114,21 @@ class Pair:
             tuple(doubt.below(target) for doubt in self.doubts),
         )
 
-    def doubting(self, *doubts: Doubt) -> Pair:
-        """The same with more doubts."""
+    def doubting(self, *doubts: Doubt) -> Match:
+        """Returns the match with more doubts."""
         return replace(self, doubts=(*self.doubts, *doubts))
 
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """How the arrays of two scopes belong together; what is in no pair found no place."""
+    """The matches between two scopes; arrays outside all matches are not placed."""
 
-    pairs: tuple[Pair, ...]
+    matches: tuple[Match, ...]
 
     def sources(self) -> set[KeyPath]:
-        """Arrays of the source that have a place."""
-        return {end.path for pair in self.pairs for end in pair.sources}
+        """Returns the arrays of the source that are placed."""
+        return {end.path for match in self.matches for end in match.sources}
 
     def targets(self) -> set[KeyPath]:
-        """Arrays of the target that have a source."""
-        return {end.path for pair in self.pairs for end in pair.targets}
+        """Returns the arrays of the target that have a source."""
+        return {end.path for match in self.matches for end in match.targets}

@@ -41,6 +41,14 @@ def test_integers_of_any_sign_are_compared_exactly():
     assert 1.0 == pair(np.array([2**63], np.uint64), np.array([2**63 - 1], np.int64)).distance()
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64])
+def test_integers_that_round_to_one_number_still_differ(dtype, monkeypatch):
+    """On some platforms `longdouble` is no wider than `float64`, and both integers round to 2**62."""
+    monkeypatch.setattr(np, "longdouble", np.float64)
+    assert 1.0 == pair(np.array([2**62], dtype), np.array([2**62 + 1], dtype)).distance()
+    assert 0.0 == pair(np.array([2**62], dtype), np.array([2**62], dtype)).distance()
+
+
 def test_precision_is_no_misfit_and_its_rounding_is_a_distance():
     compared = pair(np.array([1.001], np.float32), np.array([1.001], ml_dtypes.bfloat16))
     assert compared.misfit() is None

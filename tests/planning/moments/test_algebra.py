@@ -1,4 +1,4 @@
-"""What ops mean for moments: as for their params, or refused with the reason."""
+"""Ops on moments: the same as on their params, or refused with the reason; also covers `adafactor` and its algebra."""
 
 import jax
 import optax
@@ -22,7 +22,7 @@ def target(tx, shapes):
 
 
 def without(tree, *masked):
-    """The tree with `none` where an optimizer that is masked keeps nothing."""
+    """Returns the tree with `none` at these key paths, where a masked optimizer keeps no moments."""
     return {path: "none" if path in masked else text for path, text in tree.items()}
 
 
@@ -34,7 +34,7 @@ def test_a_group_of_which_some_members_are_masked_is_refused_and_names_them():
     plan = planned(STACK, source, target(ADAM, {"w": (3, 2)}))
     assert ["M210"] == codes(plan)
     message = plan.diagnostics[0].message
-    assert "`model/w` is made of 3 params, and the slot has no moment of `params/l_2/w`" in message
+    assert "`model/w` combines 3 params, but the slot has no moment of `params/l_2/w`" in message
 
 
 def test_a_group_that_is_masked_as_a_whole_follows_nowhere():
@@ -77,7 +77,7 @@ def test_ops_that_make_new_numbers_are_refused_unless_reset(op):
     rules = f"- {{from: params/w, to: model/w, ops: [{{{op}}}]}}\n"
     refused = planned(rules, state(ADAM, {"w": (2, 3)}), target(ADAM, shapes))
     assert {"M210"} == {*codes(refused)}
-    assert "has no exact answer for moments" in refused.diagnostics[0].message
+    assert "has no exact equivalent for moments" in refused.diagnostics[0].message
     anew = planned(rules.replace("]}\n", "], moments: reset}\n"), state(ADAM, {"w": (2, 3)}), target(ADAM, shapes))
     assert [] == codes(anew)
     assert ["template", "template"] == [c.init.kind for c in anew.created if c.init]
@@ -183,7 +183,7 @@ def test_nothing_else_has_a_meaning_for_rows_and_columns(op):
     wanted = {"{r": (2, 2, 6), "{f": (4, 6), "{e": (1, 4, 6)}[op[:2]]
     plan = transposed((4, 6), wanted, op)
     assert ["M210"] == codes(plan)
-    assert "follow nothing but a transpose" in plan.diagnostics[0].message
+    assert "follow only a transpose" in plan.diagnostics[0].message
 
 
 def test_of_a_short_param_adafactor_keeps_the_whole_moment_which_follows():
@@ -296,7 +296,7 @@ def test_a_stack_of_moments_that_are_no_tensors_is_refused():
     lbfgs = optax.lbfgs()
     plan = planned(STACK, state(lbfgs, layers(2)), target(lbfgs, {"w": (2, 2)}))
     assert {"M210"} == {*codes(plan)}
-    assert "they are not of their params' shapes" in plan.diagnostics[0].message
+    assert "has another shape, so that ops cannot apply to it" in plan.diagnostics[0].message
 
 
 def test_muon_follows_names_alone():
@@ -306,7 +306,7 @@ def test_muon_follows_names_alone():
     rules = "- {from: params/w, to: model/w, ops: [transpose]}\n"
     turned = planned(rules, state(muon, {"w": (2, 3)}), target(muon, {"w": (3, 2)}))
     assert ["M210"] == codes(turned)
-    assert "muon orthogonalises each tensor as one matrix" in turned.diagnostics[0].message
+    assert "muon orthogonalizes each tensor as one matrix" in turned.diagnostics[0].message
 
 
 def test_created_params_get_the_moments_of_a_new_optimizer_in_every_slot():

@@ -1,15 +1,15 @@
-"""Laws of the alignment: it never takes one state twice, and never one for another of another kind."""
+"""Laws of the alignment: it never uses a state twice, and never pairs states of different kinds."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from migrate.planning.moments.align_states import align
-from migrate.planning.moments.states import State
+from migrate.planning.moments.states import TransformState
 
 
 def chain(kinds, labels=()):
-    """States with one leaf each, whose name is their kind."""
-    return [State(("opt",), ("opt", *labels, str(i)), leaves=((kind,),)) for i, kind in enumerate(kinds)]
+    """Returns states with one leaf each, named after their kind."""
+    return [TransformState(("opt",), ("opt", *labels, str(i)), leaves=((kind,),)) for i, kind in enumerate(kinds)]
 
 
 kinds = st.lists(st.sampled_from("abc"), max_size=6)
@@ -20,11 +20,11 @@ def test_pairs_are_of_one_kind_and_nobody_is_in_two(ours, theirs):
     found = align(chain(ours), chain(theirs))
     assert all(one.kind == other.kind for one, other in found.pairs)
     sources, targets = [one for one, _ in found.pairs], [other for _, other in found.pairs]
-    unclear = [state for state, _ in found.unclear]
+    ambiguous = [state for state, _ in found.ambiguous]
     assert len(set(map(id, sources))) == len(sources)
     assert len(set(map(id, targets))) == len(targets)
-    assert not {*map(id, sources)} & {*map(id, unclear)}
-    assert not {*map(id, targets)} & {id(t) for _, candidates in found.unclear for t in candidates}
+    assert not {*map(id, sources)} & {*map(id, ambiguous)}
+    assert not {*map(id, targets)} & {id(t) for _, candidates in found.ambiguous for t in candidates}
 
 
 @given(kinds)

@@ -1,4 +1,4 @@
-"""Moments follow their params: same rule, their own slot; what has no exact answer is refused."""
+"""Moments follow their params by the same rule within their own slot; also covers `slot_move`."""
 
 from tests.planning.trees import codes, moves, planned
 

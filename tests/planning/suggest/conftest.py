@@ -1,4 +1,4 @@
-"""Sources of all cases, written once."""
+"""Sources of all cases, each written once."""
 
 import jax
 import pytest

@@ -1,8 +1,7 @@
-"""How right a suggestion is: leaf by leaf, against rules that are proved by what the models compute.
+"""Scores a suggestion leaf by leaf against rules that the models' outputs confirm.
 
-The truth of a case is a rule file written by hand; it is right because the NNX twin, filled by it, computes what the
-Linen module computed. All leaves of the source are random, so that a leaf of the target is right if and only if its
-values are.
+The truth of a case is a hand-written rule file; it is right because the NNX model that it fills computes the same as
+the Linen module. All leaves of the source are random, so a leaf of the target is right if and only if its values are.
 """
 
 from __future__ import annotations
@@ -34,12 +33,12 @@ CASES = (*convolutional.CASES, *transformers.CASES, *recurrent.CASES)
 
 @dataclass(frozen=True)
 class Score:
-    """What became of the target leaves that the truth fills from the source.
+    """The target leaves that the truth fills from the source, by result.
 
     Attributes:
-      right: moved as they should be, and not in doubt.
-      doubted: marked as unproved and moved as they should be.
-      alternative: marked as unproved and moved elsewhere, while an alternative is right.
+      right: moved correctly and not in doubt.
+      doubted: marked as unproved and moved correctly.
+      alternative: marked as unproved and moved elsewhere, with the right target among the alternatives.
       wrong: moved elsewhere, without a mark or without the right alternative.
       unplaced: listed as not placed.
     """
@@ -52,12 +51,12 @@ class Score:
 
     @property
     def leaves(self) -> int:
-        """All of them."""
+        """The number of all leaves."""
         return self.right + self.doubted + self.alternative + len(self.wrong) + self.unplaced
 
 
 def write_source(case: Case, path: Path) -> tuple[dict[str, Any], tuple[Any, ...]]:
-    """A checkpoint of the case's Linen module with random values; returns its variables and an input."""
+    """Writes a checkpoint of the case's Linen module with random values; returns its variables and an input."""
     rng = np.random.default_rng(0)
     inputs = case.inputs(rng)
     shapes = jax.eval_shape(lambda: case.linen.init(jax.random.key(0), *inputs))
@@ -75,7 +74,7 @@ def _random(path: tuple[Any, ...], leaf: Any, rng: np.random.Generator, zero: tu
 
 
 def truth_plan(case: Case | EraCase, checkpoint: migrate.Checkpoint, template: Any) -> Plan:
-    """The plan of the rules that are known to be right."""
+    """Returns the plan of the rules that are known to be right."""
     lines = [line.strip() for line in case.truth.splitlines() if line.strip()]
     rules = "\n".join(f"  {line}" if line.startswith("- ") else f"    {line}" for line in lines)
     text = f'migrate: 1\ntarget: {{template: "{case.template}"}}\nrules:\n{rules}\n'
@@ -83,7 +82,7 @@ def truth_plan(case: Case | EraCase, checkpoint: migrate.Checkpoint, template: A
 
 
 def values_of(plan: Plan, checkpoint: migrate.Checkpoint) -> dict[KeyPath, Any]:
-    """The value of every target leaf that comes from the source."""
+    """Returns the value of every target leaf that comes from the source."""
     found: dict[KeyPath, Any] = {}
     for task in plan.tasks:
         found.update(evaluate(task, checkpoint.reader, plan.target))
@@ -91,7 +90,7 @@ def values_of(plan: Plan, checkpoint: migrate.Checkpoint) -> dict[KeyPath, Any]:
 
 
 def filled(spec: str, values: Mapping[KeyPath, Any]) -> Any:
-    """The NNX model with these values; random streams keep their own."""
+    """Returns the NNX model with these values; random streams keep their own."""
     module, name = spec.split(":")
     make = getattr({m.__name__: m for m in (convolutional, recurrent, transformers)}[module], name)
     model = make(nnx.Rngs(0))
@@ -104,7 +103,7 @@ def filled(spec: str, values: Mapping[KeyPath, Any]) -> Any:
 
 
 def score(suggestion: Suggestion, truth: Plan, checkpoint: migrate.Checkpoint) -> Score:
-    """Compares a suggestion with the truth by the values that both lead to."""
+    """Compares a suggestion with the truth by the values that both produce."""
     wanted, found = values_of(truth, checkpoint), values_of(suggestion.plan, checkpoint)
     origin = {path: task for task in suggestion.plan.tasks for path in task.targets}
     tally = {"right": 0, "doubted": 0, "alternative": 0, "unplaced": 0}
@@ -131,7 +130,7 @@ def _has_right_alternative(
     checkpoint: migrate.Checkpoint,
     wanted: Any,
 ) -> bool:
-    """Whether the source that belongs here is in doubt and could come here, or other ops are among the ways."""
+    """Whether the leaf's true source lists this target as an alternative, or the alternatives have the right ops."""
     true = next(task for task in truth.tasks if path in task.targets)
     mine = next(task for task in suggestion.plan.tasks if path in task.targets)
     if any(np.array_equal(value, wanted) for value in _other_ways(mine, doubts, checkpoint, path)):
@@ -141,8 +140,8 @@ def _has_right_alternative(
 
 
 def _other_ways(task: Task, doubts: tuple[Doubt, ...], checkpoint: migrate.Checkpoint, path: KeyPath) -> Iterator[Any]:
-    """What the leaf would be, were a doubt's ops in the place of the suggested ones."""
-    for way in (way for doubt in doubts for way in doubt.ways if way.ops):
+    """Yields the leaf's values with the ops of each alternative in place of the suggested ones."""
+    for way in (way for doubt in doubts for way in doubt.alternatives if way.ops):
         sources = [format_path(source) for source in task.sources]
         rule = {"from": sources, "to": format_path(path), "ops": [yaml.safe_load(f"{{{op}}}") for op in way.ops]}
         text = json.dumps({"migrate": 1, "rules": [rule], "unmatched": {"source": "drop"}})

@@ -2,7 +2,7 @@
 
     python -m tests.planning.suggest.table
 
-writes it anew between its marks. Checkpoints that are not on this machine keep the rows that they have.
+rewrites it between its marks. Checkpoints that are not on this machine keep their rows.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ HEAD = """\
 
 
 def rows() -> Iterator[str]:
-    """The table's lines, of every checkpoint that is here."""
+    """Yields the table's lines, for every checkpoint that is present."""
     with tempfile.TemporaryDirectory() as folder:
         for case in CASES:
             write_source(case, Path(folder) / "source.msgpack")
@@ -58,7 +58,7 @@ def _line(name: str, where: str, found: Score, rules: int) -> str:
 
 
 def updated(text: str, lines: list[str]) -> str:
-    """The page with these lines in its table; rows of checkpoints that are not here stay."""
+    """Returns the page with these lines in its table; rows of absent checkpoints stay."""
     before, rest = text.split(START)
     table, after = rest.split(END)
     key = {_key(line): line for line in lines}

@@ -1,4 +1,4 @@
-"""Whatever the models are called: what is wrong is in doubt, and what is placed can be applied."""
+"""Whatever the names of the model: wrong suggestions are in doubt, and suggestions without unplaced leaves apply."""
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -11,7 +11,7 @@ NEW = ("rho", "sigma", "tau", "phi", "chi", "psi")
 
 @st.composite
 def layers(draw):
-    """The arrays of one layer; few sizes, so that many layers are alike."""
+    """Draws the arrays of one layer; few sizes, so that many layers are alike."""
     rows, columns = draw(st.sampled_from((2, 3))), draw(st.sampled_from((2, 3)))
     kernel, bias = ("kernel", (rows, columns)), ("bias", (columns,))
     return draw(st.sampled_from(([kernel, bias], [kernel], [("scale", (rows,)), ("bias", (rows,))])))
@@ -19,7 +19,7 @@ def layers(draw):
 
 @st.composite
 def models(draw):
-    """Old shapes, new shapes, and where every array really goes; no name is on both sides."""
+    """Draws old shapes, new shapes, and the true target of every array; no name is on both sides."""
     old, new, truth = {}, {}, {}
     for source, target in zip(OLD, draw(st.permutations(NEW)), strict=True):
         inner = draw(st.lists(layers(), max_size=3))
@@ -43,7 +43,7 @@ TRUTH = {
     "params/delta_1/alpha/kernel": "tau/1/rho/kernel",
     "params/delta_1/alpha/bias": "tau/1/rho/bias",
 }
-"""A model whose blocks were once cut apart to fit, with a part left over."""
+"""A model whose blocks the aligner once divided to fit, with a part left over."""
 SHAPES = {path: (3, 2) if path.endswith("kernel") else (2,) for path in (*TRUTH, *TRUTH.values())}
 
 

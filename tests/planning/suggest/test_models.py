@@ -1,4 +1,4 @@
-"""Models of every kind from Linen to NNX: what is suggested is right or says that it is not proved."""
+"""Models of every kind from Linen to NNX: a suggestion is right, or marked as unproved."""
 
 import jax
 import numpy as np
@@ -27,7 +27,7 @@ def test_nothing_is_wrong_without_a_mark_and_nothing_is_left_over(case, opened):
 
 
 UNLUCKY = ("gpt_square", "gpt_fused_by_heads")
-"""Cases in which what is not proved happens to be wrong as it is suggested."""
+"""Cases whose unproved suggestions are wrong as written."""
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.name not in UNLUCKY], ids=lambda case: case.name)
@@ -58,11 +58,11 @@ def computes_the_same(model, case, sources):
 
 
 def test_a_suggestion_that_is_wrong_says_so_and_lists_what_is_right(opened):
-    """The outer of two square layers is Dense_0, so that neither shapes nor numbers tell."""
+    """The outer of two square layers is Dense_0, so that neither shapes nor numbers identify it."""
     case = CASES[NAMES.index("gpt_square")]
     checkpoint, _, truth, suggestion = opened(case)
     assert 12 == score(suggestion, truth, checkpoint).alternative
-    assert "# unproved: Dense_0 and Dense_1 have one shape; only their order speaks for this" in suggestion.text
+    assert "# unproved: Dense_0 and Dense_1 have the same shape; only their order supports this" in suggestion.text
     assert "  #   or: params/h_{i}/mlp/Dense_0/** -> blocks/{i}/ffn/down/**" in suggestion.text
 
 

@@ -1,4 +1,4 @@
-"""The table of the docs is what is computed now, and nothing in it is wrong."""
+"""The table of the docs equals the computed one, and has no wrong suggestion."""
 
 from tests.planning.suggest.table import PAGE, rows, updated
 

@@ -11,7 +11,7 @@ from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, KeyPath, par
 
 @dataclass(frozen=True)
 class Template:
-    """A template as planning sees it."""
+    """A template with the attributes that planning reads."""
 
     tree: AbstractTree
     spec: str = "module:make"
@@ -20,7 +20,7 @@ class Template:
 
 
 def tree(shapes: Mapping[str, tuple[int, ...] | str]) -> AbstractTree:
-    """A tree from shapes (of float32) or `dtype[shape]` by key path."""
+    """Returns a tree from shapes (of float32) or `dtype[shape]` by key path."""
     return AbstractTree.build((parse_path(path), _leaf(shape)) for path, shape in shapes.items())
 
 
@@ -32,18 +32,18 @@ def _leaf(shape: tuple[int, ...] | str) -> AbstractLeaf:
 
 
 def suggested(source: Mapping[str, tuple[int, ...] | str], target: Mapping[str, tuple[int, ...] | str]) -> Suggestion:
-    """What is suggested between two trees."""
+    """Returns the suggestion from one tree to another."""
     checkpoint = AbstractCheckpoint(Path("old"), "orbax", {"": tree(source)})
     return suggest(checkpoint, Template(tree(target)))
 
 
 def rules_of(suggestion: Suggestion) -> list[str]:
-    """Lines of the rule file that are rules or parts of them, without comments at their ends."""
+    """Returns the lines of the rule file that are rules or parts of them, without comments at their ends."""
     lines = suggestion.text.splitlines()
     body = lines[next(i for i, line in enumerate(lines) if line.startswith("rules:")) + 1 :]
     return [line.split("  # ")[0].strip() for line in body if line.strip() and not line.lstrip().startswith("#")]
 
 
 def moves(suggestion: Suggestion) -> dict[str, str]:
-    """Where each single source goes: target by source."""
+    """Returns the target of each single source."""
     return {"/".join(t.sources[0]): "/".join(t.targets[0]) for t in suggestion.plan.tasks if len(t.sources) == 1}

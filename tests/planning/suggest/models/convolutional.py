@@ -1,4 +1,4 @@
-"""A CNN with batch normalisation in two layouts, a ResNet whose flat blocks become stages, and a U-Net."""
+"""A CNN with batch normalization in two layouts, a ResNet whose flat blocks become stages, and a U-Net."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class ResNetBlock(nn.Module):
 
 
 class LinenResNet(nn.Module):
-    """As Flax's own ImageNet example numbers its blocks: through all stages."""
+    """Blocks numbered through all stages, as in Flax's own ImageNet example."""
 
     @nn.compact
     def __call__(self, x):

@@ -1,4 +1,4 @@
-"""NNX models that Flax 0.8, 0.10 and 0.11 saved, and today's twins of them."""
+"""NNX models that Flax 0.8, 0.10 and 0.11 saved, and their counterparts in today's Flax."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ ERAS = ("0.8", "0.10", "0.11")
 
 @dataclass(frozen=True)
 class EraCase:
-    """A model of an era.
+    """A model that an older Flax version saved.
 
     Attributes:
-      name: what tests call it.
-      model: what kind of model it is, as the table groups them.
+      name: the name in tests.
+      model: the kind of model, by which the table groups cases.
       era: the version of Flax that wrote it.
-      folder: its place in the era's archive.
-      template: today's twin.
+      folder: its folder in the version's archive.
+      template: the counterpart in today's Flax.
       truth: rules that are known to be right.
     """
 
@@ -153,7 +153,7 @@ CASES = tuple(
 
 
 def unpack(era: str, folder: Path) -> Path:
-    """Everything that an era wrote, below a folder."""
+    """Unpacks everything that a version of Flax wrote; returns the folder."""
     place = folder / era
     if not place.exists():
         archive = ARCHIVES / f"flax_{era.replace('.', '_')}.tar.xz"

@@ -42,7 +42,7 @@ class LinenViT(nn.Module):
 
 
 class Layer(nnx.Module):
-    """A block whose layers have names that say what they are for."""
+    """A block whose layers are named after their purpose."""
 
     def __init__(self, rngs):
         self.ln_attn = nnx.LayerNorm(D, rngs=rngs)
@@ -81,7 +81,7 @@ def make_vit(rngs: nnx.Rngs) -> ViT:
 
 
 class SquareMlp(nn.Module):
-    """Both matrices are square, and the outer one is Dense_0: shapes say nothing, and numbers mislead."""
+    """Both matrices are square, and the outer one is Dense_0: shapes are no evidence, and numbers mislead."""
 
     @nn.compact
     def __call__(self, x):
@@ -128,7 +128,7 @@ class Mlp(nnx.Module):
 
 
 class Attention(nnx.Module):
-    """q, k and v apart (as Flax has them) or fused, in the order of heads or of q, k, v."""
+    """q, k and v separate (as in Flax) or fused, in the order of heads or of q, k, v."""
 
     def __init__(self, fused, rngs):
         self.fused = fused
@@ -283,7 +283,7 @@ KV = 1
 
 
 class LlamaBlock(nn.Module):
-    """Grouped queries, a gated MLP, and no biases; every layer has a name that somebody chose."""
+    """Grouped queries, a gated MLP, and no biases; every layer has a chosen name."""
 
     @nn.compact
     def __call__(self, x):

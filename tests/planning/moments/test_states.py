@@ -1,11 +1,13 @@
-"""States of an optimizer are found by what they are: an index that shifted is no reason to lose a moment."""
+"""Optimizer states are found by their properties: a shifted index loses no moment."""
 
 import jax
 import optax
 import pytest
 
+from migrate.planning.moments.slots import source_slots
+from migrate.planning.moments.states import find_states
 from tests.planning.optimizer_trees import state
-from tests.planning.trees import codes, moves, planned
+from tests.planning.trees import codes, moves, planned, tree
 
 SHAPES = {"dense/kernel": (4, 6), "dense/bias": (6,)}
 NEW = {"fc/kernel": (4, 6), "fc/bias": (6,)}
@@ -310,3 +312,12 @@ def test_following_twice_the_same_way_back_is_where_it_began():
     backward = {one[0]: other[0] for one, other in moves(again).items()}
     data = [path for path, text in state(ADAMW, SHAPES).items() if text != "none"]
     assert data == [backward[forward[path]] for path in data]
+
+
+def test_a_bare_transform_with_a_count_is_no_copy_of_the_params():
+    leaves = {"params/w": "2", "opt_state/count": "int32:", "opt_state/mu/w": "2", "ema_params/w": "2"}
+    checkpoint = tree(leaves)
+    states = find_states(checkpoint, source_slots(checkpoint)[("params",)])
+    assert [("the state in `ema_params`", True), ("`scale_by_lion` in `opt_state`", False)] == [
+        (each.title, each.is_params_copy) for each in states
+    ]

@@ -1,7 +1,7 @@
-"""Many rows become few rules: whole modules by `**`, numbers by captures, names that change alike by `{p:a|b}`.
+"""Turns many rule drafts into few rules: whole modules by `**`, numbers by captures, parallel names by `{p:a|b}`.
 
-Nothing is believed: whatever is merged is matched against the checkpoint's own leaves by the matcher that rules use,
-and kept only if it takes just the leaves that were meant.
+Every merged rule is matched against the checkpoint's leaves with the rule matcher, and kept only if it matches exactly
+the intended leaves.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
 
 from migrate.planning.suggest.indices import by_index
-from migrate.planning.suggest.rows import Row, Segments, pattern, text_of
+from migrate.planning.suggest.rule_drafts import RuleDraft, Segments, pattern, text_of
 from migrate.rules.pattern import Pattern
 from migrate.tree import KeyPath, natural_key
 
@@ -21,8 +21,8 @@ _MOST_CHOICES = 6
 REST = "**"
 
 
-class Generaliser:
-    """Makes few rules of many rows, for one checkpoint."""
+class Generalizer:
+    """Merges rule drafts into few rules, for one checkpoint."""
 
     def __init__(self, leaves: Collection[KeyPath]) -> None:
         self._leaves = tuple(leaves)
@@ -34,35 +34,35 @@ class Generaliser:
                 self._below[(*segments[:depth], REST)].add(path)
             self._below[segments].add(path)
 
-    def rules(self, rows: Iterable[Row]) -> list[Row]:
-        """As few rows as these steps find, in the order of their sources."""
+    def rules(self, rows: Iterable[RuleDraft]) -> list[RuleDraft]:
+        """Returns as few drafts as these steps find, in the order of their sources."""
         moving = [row for row in rows if not row.keeps]
         merged = self._by_choice(by_index(self._by_module(moving), self.fits))
         return sorted(merged, key=lambda row: natural_key(min(row.claims, key=natural_key)))
 
-    def places(self, rows: Sequence[Row]) -> list[Row]:
-        """Rows in fewer words, but with every name below the collections spelled out."""
+    def places(self, rows: Sequence[RuleDraft]) -> list[RuleDraft]:
+        """Returns shorter drafts that still spell out every name below the collections."""
         return self._by_choice(by_index(self._by_module(rows), self.fits), deepest=1)
 
-    def fits(self, row: Row) -> bool:
-        """Whether the row's patterns take just the leaves that it claims, and each of them once."""
+    def fits(self, row: RuleDraft) -> bool:
+        """Whether the draft's patterns match exactly the leaves that it claims, each of them once."""
         taken = [self._claimed(source) for source in row.sources]
         return sum(map(len, taken)) == len(row.claims) and frozenset().union(*taken) == row.claims
 
     def _match(self, segments: Segments) -> frozenset[KeyPath]:
-        """The leaves that a pattern matches; key paths and whole modules, of which there are many, are looked up."""
+        """Returns the leaves that a pattern matches; plain key paths and whole modules are looked up in a table."""
         if not any(segment.startswith("{") or "{" in segment.replace("\\{", "") for segment in segments):
             return frozenset(self._below.get(segments, ()))
         parsed = Pattern.parse(pattern(segments))
         return frozenset(path for path in self._leaves if parsed.match(path) is not None)
 
-    def _by_module(self, rows: Sequence[Row]) -> list[Row]:
-        """Rows of whole modules, the largest first."""
-        groups: defaultdict[tuple[Segments, Segments, tuple[str, ...]], list[Row]] = defaultdict(list)
+    def _by_module(self, rows: Sequence[RuleDraft]) -> list[RuleDraft]:
+        """Merges drafts of whole modules, the largest first."""
+        groups: defaultdict[tuple[Segments, Segments, tuple[str, ...]], list[RuleDraft]] = defaultdict(list)
         for row in rows:
             for source, target in _modules(row):
                 groups[source, target, row.ops].append(row)
-        made: list[Row] = []
+        made: list[RuleDraft] = []
         settled: set[int] = set()
         for (source, target, _), group in sorted(groups.items(), key=lambda item: (-len(item[1]), len(item[0][0]))):
             if len(group) < 2 or any(id(row) in settled for row in group):
@@ -73,8 +73,8 @@ class Generaliser:
                 settled |= {id(row) for row in group}
         return [*made, *(row for row in rows if id(row) not in settled)]
 
-    def _by_choice(self, rows: Sequence[Row], deepest: int | None = None) -> list[Row]:
-        """Rows that differ in one name, which is the same on both sides or only on the left."""
+    def _by_choice(self, rows: Sequence[RuleDraft], deepest: int | None = None) -> list[RuleDraft]:
+        """Merges drafts that differ in one name, which is the same on both sides or only on the left."""
         left = list(rows)
         for row in rows:
             for at in range(len(row.sources[0]) if len(row.sources) == 1 else 0)[:deepest]:
@@ -86,7 +86,7 @@ class Generaliser:
                     break
         return left
 
-    def _chosen(self, rows: Sequence[Row], at: int) -> Row | None:
+    def _chosen(self, rows: Sequence[RuleDraft], at: int) -> RuleDraft | None:
         first = rows[0]
         names = [row.sources[0][at] for row in rows]
         if len(names) > _MOST_CHOICES:
@@ -106,8 +106,8 @@ class Generaliser:
         return merged if self.fits(merged) else None
 
 
-def _modules(row: Row) -> Iterator[tuple[Segments, Segments]]:
-    """Every pair of modules from which on a row's key paths are the same."""
+def _modules(row: RuleDraft) -> Iterator[tuple[Segments, Segments]]:
+    """Yields every pair of modules below which a draft's key paths are the same."""
     if len(row.sources) != 1 or len(row.targets) != 1:
         return
     source, target = row.sources[0], row.targets[0]
@@ -117,8 +117,8 @@ def _modules(row: Row) -> Iterator[tuple[Segments, Segments]]:
         yield source[:-back], target[:-back]
 
 
-def _differ_at(row: Row, other: Row, at: int) -> bool:
-    """Whether two rows are the same but for a name on the left, and for the same name on the right."""
+def _differ_at(row: RuleDraft, other: RuleDraft, at: int) -> bool:
+    """Whether two drafts differ only in one name on the left, and in the same name on the right."""
     if other is row or len(other.sources) != 1 or len(other.targets) != 1 or row.ops != other.ops:
         return False
     if len(row.targets) != 1 or bool(row.doubts) != bool(other.doubts):

@@ -1,0 +1,214 @@
+"""Turns matches into rule drafts: one for each task that a rule makes, with real key paths as pattern text.
+
+A stacked array has one draft, whatever the number of its parts, with the stacked index as a capture.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from migrate.planning.suggest.tokens import split_number
+from migrate.planning.suggest.values import Alternative, Doubt, Endpoint, Match, OpText
+from migrate.tree import KeyPath, format_path
+
+Segments = tuple[str, ...]
+"""The segments of a key path or pattern, as text of a rule file."""
+
+_SWAPPED: OpText = 'rearrange: "a b ... -> b a ..."'
+"""Exchanges the first two axes; layers are stacked on one of them."""
+
+OVER = "i"
+"""The name of the index that arrays are stacked over."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleDraft:
+    """Sources that one rule moves to targets.
+
+    Attributes:
+      sources, targets: patterns; before generalization, each is one key path, apart from a stacked index.
+      ops: all ops of the rule.
+      claims: the source leaves that it matches.
+      fills: the target leaves that it writes.
+      reasons: the evidence, for the comment.
+      doubts: the doubts about it, with the source leaves in question.
+    """
+
+    sources: tuple[Segments, ...]
+    targets: tuple[Segments, ...]
+    ops: tuple[OpText, ...]
+    claims: frozenset[KeyPath]
+    fills: frozenset[KeyPath]
+    reasons: tuple[str, ...] = ()
+    doubts: tuple[tuple[KeyPath, Doubt], ...] = ()
+
+    @property
+    def keeps(self) -> bool:
+        """Whether nothing changes, so that no rule is needed."""
+        return self.sources == self.targets and not self.ops
+
+    def merged(
+        self, others: Iterable[RuleDraft], sources: tuple[Segments, ...], targets: tuple[Segments, ...]
+    ) -> RuleDraft:
+        """Returns one draft for this and the others, with new patterns."""
+        drafts = (self, *others)
+        return RuleDraft(
+            sources,
+            targets,
+            self.ops,
+            frozenset().union(*(draft.claims for draft in drafts)),
+            frozenset().union(*(draft.fills for draft in drafts)),
+            tuple(dict.fromkeys(reason for draft in drafts for reason in draft.reasons)),
+            tuple(doubt for draft in drafts for doubt in draft.doubts),
+        )
+
+
+def text_of(path: KeyPath) -> Segments:
+    """Returns the segments of a key path, escaped so that the pattern matches only this path."""
+    return tuple(format_path((segment,)) for segment in path)
+
+
+def pattern(segments: Segments) -> str:
+    """Returns segments in rule-file syntax."""
+    return "/".join(segments) or "."
+
+
+def draft_rules(
+    matches: Sequence[Match], sources: Mapping[KeyPath, KeyPath], targets: Mapping[KeyPath, KeyPath]
+) -> tuple[RuleDraft, ...]:
+    """Returns the drafts of all matches; an incomplete set of parts of a stacked array has none.
+
+    Args:
+      matches: matches by place in the model.
+      sources: key paths of the checkpoint by place.
+      targets: key paths of the template by place.
+    """
+    drafts: list[RuleDraft] = []
+    stacks: defaultdict[tuple[object, ...], list[Match]] = defaultdict(list)
+    for match in matches:
+        picked = [end for end in (*match.sources, *match.targets) if end.part]
+        if not picked:
+            drafts.append(_plain(match, sources, targets))
+        else:
+            whole = tuple(end.path for end in (match.sources if match.sources[0].part else match.targets))
+            stacks[bool(match.sources[0].part), whole, match.ops].append(match)
+    for members in stacks.values():
+        draft = _stacked(sorted(members, key=_index), sources, targets)
+        drafts += [draft] if draft else []
+    return tuple(drafts)
+
+
+def _plain(match: Match, sources: Mapping[KeyPath, KeyPath], targets: Mapping[KeyPath, KeyPath]) -> RuleDraft:
+    mine, theirs = _real(match.sources, sources), _real(match.targets, targets)
+    return RuleDraft(
+        tuple(map(text_of, mine)),
+        tuple(map(text_of, theirs)),
+        match.ops,
+        frozenset(mine),
+        frozenset(theirs),
+        (match.reason,) if match.reason else (),
+        _doubts([match], sources, targets),
+    )
+
+
+def _real(ends: Iterable[Endpoint], paths: Mapping[KeyPath, KeyPath]) -> tuple[KeyPath, ...]:
+    return tuple(paths[end.path] for end in ends)
+
+
+def _doubts(
+    matches: Iterable[Match], sources: Mapping[KeyPath, KeyPath], targets: Mapping[KeyPath, KeyPath]
+) -> tuple[tuple[KeyPath, Doubt], ...]:
+    return tuple(
+        (
+            sources[match.sources[0].path],
+            Doubt(
+                doubt.why,
+                doubt.agree,
+                tuple(targets[path] for path in doubt.others if path in targets),
+                doubt.alternatives,
+            ),
+        )
+        for match in matches
+        for doubt in match.doubts
+    )
+
+
+def _index(match: Match) -> int:
+    part = match.sources[0].part or match.targets[0].part
+    return part.index if part else 0
+
+
+def _stacked(
+    members: Sequence[Match], sources: Mapping[KeyPath, KeyPath], targets: Mapping[KeyPath, KeyPath]
+) -> RuleDraft | None:
+    """Returns the draft of all parts of one stacked array (or of several that are joined)."""
+    first = members[0]
+    mine, theirs = first.sources[0].part, first.targets[0].part
+    part = mine or theirs
+    if part is None or [_index(match) for match in members] != list(range(part.count)):
+        return None
+    left = _across([_real(match.sources, sources) for match in members], stacked=mine is not None, exact=False)
+    right = _across([_real(match.targets, targets) for match in members], stacked=theirs is not None, exact=True)
+    ops = _ops(first, first.ops, named=left[1] and right[1])
+    if ops is None or (not (left[1] and right[1]) and len(first.sources) + len(first.targets) > 2):
+        return None
+    doubts = _doubts(members, sources, targets)
+    return RuleDraft(
+        left[0],
+        right[0],
+        ops,
+        frozenset(path for match in members for path in _real(match.sources, sources)),
+        frozenset(path for match in members for path in _real(match.targets, targets)),
+        (first.reason,) if first.reason else (),
+        tuple((path, _stacking(doubt, first, named=left[1] and right[1])) for path, doubt in doubts),
+    )
+
+
+def _across(members: Sequence[tuple[KeyPath, ...]], *, stacked: bool, exact: bool) -> tuple[tuple[Segments, ...], bool]:
+    """Returns the patterns of one side of a stack, and whether they name the index; if not, they are all key paths."""
+    if stacked:
+        return tuple(map(text_of, members[0])), True
+    columns = [_with_index(column, exact=exact) for column in zip(*members, strict=True)]
+    if all(columns):
+        return tuple(column for column in columns if column), True
+    return tuple(text_of(path) for paths in members for path in paths), False
+
+
+def _with_index(column: Sequence[KeyPath], *, exact: bool) -> Segments | None:
+    """Returns one pattern for key paths that differ in one number, which counts up; for targets from 0."""
+    if len({len(path) for path in column}) > 1:
+        return None
+    varying = [at for at in range(len(column[0])) if len({path[at] for path in column}) > 1]
+    if len(varying) != 1:
+        return None
+    parts = [split_number(path[varying[0]]) for path in column]
+    numbers = [number for _, number in parts]
+    start = numbers[0]
+    if len({stem for stem, _ in parts}) > 1 or start is None or numbers != list(range(start, start + len(column))):
+        return None
+    if start > (0 if exact else 1):
+        return None
+    segments = text_of(column[0])
+    stem = format_path((parts[0][0],)) if parts[0][0] else ""
+    return (*segments[: varying[0]], f"{stem}{{{OVER}}}", *segments[varying[0] + 1 :])
+
+
+def _stacking(doubt: Doubt, match: Match, *, named: bool) -> Doubt:
+    """Returns the doubt about a part of a stacked array, with the ops for the whole array."""
+    ways = (Alternative(way.words, (way.ops and _ops(match, way.ops, named=named)) or ()) for way in doubt.alternatives)
+    return replace(doubt, alternatives=tuple(ways))
+
+
+def _ops(match: Match, inner: tuple[OpText, ...], *, named: bool) -> tuple[OpText, ...] | None:
+    mine, theirs = match.sources[0].part, match.targets[0].part
+    over = f", over: {OVER}" if named else ""
+    if mine and theirs:
+        return None if inner else (_SWAPPED,)
+    if theirs:
+        return (*inner, f"stack: {{axis: {theirs.axis}{over}}}")
+    assert mine is not None
+    if mine.axis == 0 or not inner:
+        return (*inner, f"unstack: {{axis: {mine.axis}{over}}}")
+    return (_SWAPPED, *inner, f"unstack: {{axis: 0{over}}}")

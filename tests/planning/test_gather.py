@@ -1,0 +1,78 @@
+"""From the claims of one rule to its tasks: groups, order, targets, and what cannot be carried out."""
+
+import pytest
+
+from migrate.planning.claims import claim_leaves
+from migrate.planning.gather import gather
+from migrate.rules.loader import parse_rules
+from tests.planning.trees import tree
+
+
+def gathered(rule, source, template=None, **more):
+    (parsed,) = parse_rules(f"migrate: 1\nrules:\n{rule}", "rules.yaml").rules
+    target = tree(template) if template else None
+    return gather(parsed, claim_leaves([parsed], tree(source)).by_rule[0], target, **more)
+
+
+def tasks_of(found):
+    return [(["/".join(p) for p in task.sources], ["/".join(p) for p in task.targets]) for task in found.tasks]
+
+
+def test_arrays_whose_right_hand_sides_agree_are_one_task():
+    rule = '- {from: "l_{i}/{n}", to: "all/{n}", ops: [{stack: {axis: 0, over: i}}]}'
+    found = gathered(rule, {f"l_{i}/{n}": "2" for i in range(2) for n in "ab"})
+    assert [(["l_0/a", "l_1/a"], ["all/a"]), (["l_0/b", "l_1/b"], ["all/b"])] == tasks_of(found)
+
+
+def test_place_moves_every_target():
+    found = gathered('- "a -> b"', {"a": "2"}, place=lambda path: ("mu", *path))
+    assert [(["a"], ["mu/b"])] == tasks_of(found)
+
+
+def test_a_group_that_fails_leaves_the_others_alone():
+    rule = '- {from: "{n}", to: "x/{n}", ops: [{transpose: [1, 0]}]}'
+    found = gathered(rule, {"a": "2,3", "b": "2"})
+    assert ([(["a"], ["x/a"])], (("b",),), ["M303"]) == (
+        tasks_of(found),
+        found.failed,
+        [finding.code for finding in found.diagnostics],
+    )
+
+
+def test_a_string_goes_through_no_op():
+    (finding,) = gathered("- {from: a, to: b, ops: [flip: {axis: 0}]}", {"a": "string"}).diagnostics
+    assert "a string has no shape" in finding.message
+
+
+def test_an_index_that_is_no_number_cannot_be_computed():
+    found = gathered('- "l_{i} -> x/{i+1}"', {"l_a": "2"})
+    assert (["M209"], (("l_a",),)) == ([finding.code for finding in found.diagnostics], found.failed)
+
+
+@pytest.mark.parametrize(("numbers", "complete"), [((0, 1, 2), True), ((1, 2, 3), True), ((2, 3), False)])
+def test_a_stacked_index_starts_at_0_or_1(numbers, complete):
+    rule = '- {from: "l_{i}", to: all, ops: [{stack: {axis: 0, over: i}}]}'
+    assert ([] if complete else ["M208"]) == [
+        finding.code for finding in gathered(rule, {f"l_{i}": "2" for i in numbers}).diagnostics
+    ]
+
+
+def test_one_op_means_the_same_for_every_array_of_a_task():
+    rule = '- {from: ["a", "b"], to: c, ops: [{reshape: template}, {concat: {axis: 0}}]}'
+    assert () == gathered(rule, {"a": "4", "b": "4"}, {"c": "2,2"}).diagnostics[1:]
+    rule = '- {from: "{n}", to: ["x/{n}", "y/{n}"], ops: [{split: {axis: 0}}, {reshape: template}]}'
+    (finding,) = gathered(rule, {"a": "8"}, {"x/a": "2,2", "y/a": "4,1"}).diagnostics
+    assert "write one rule for each kind of array" in finding.message
+
+
+def test_unstack_takes_its_count_from_the_template_for_each_value_of_the_other_captures():
+    rule = '- {from: "s_{j}", to: "g/{j}/{i}", ops: [{unstack: {axis: 0, over: i}}]}'
+    template = {f"g/{j}/{i}": "4" for j in range(2) for i in range(3 - j)}
+    found = gathered(rule, {"s_0": "3,4", "s_1": "2,4"}, template)
+    assert ((), [3, 2]) == (found.diagnostics, [len(task.targets) for task in found.tasks])
+
+
+def test_an_index_that_is_stacked_away_does_not_keep_later_arrays_apart():
+    rule = '- {from: "l_{i}/{n}", to: all, ops: [{stack: {axis: 0, over: i}}, {concat: {axis: 1, over: n}}]}'
+    found = gathered(rule, {"l_0/a": "3", "l_1/a": "3", "l_1/b": "3", "l_2/b": "3"})
+    assert ((), [(2, 6)]) == (found.diagnostics, [task.out_avals[0].shape for task in found.tasks])
