@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from migrate.codes import DamagedFile, LfsPointer, MissingPart, UnsupportedLeaf
-from migrate.errors import CheckpointError
+from migrate.errors import CheckpointError, listed
+from migrate.tree import KeyPath, format_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _CHUNK = re.compile(r"\d+(\.\d+)*")
 _LFS_HEADER = b"version https://git-lfs"
@@ -43,6 +44,13 @@ def damaged(path: Path, why: str, *, paths: tuple[str, ...] = ()) -> CheckpointE
 def missing(path: Path, why: str, *, paths: tuple[str, ...] = ()) -> CheckpointError:
     """The error for a part of the checkpoint that is not there."""
     return CheckpointError(MissingPart.at(f"`{path}` is incomplete: {why}", paths=paths, help=COPY_WHOLE))
+
+
+def lost_values(folder: Path, paths: Iterable[KeyPath]) -> CheckpointError:
+    """The error for leaves that are declared and whose values are not stored."""
+    names = [format_path(path) for path in paths]
+    message = f"`{folder}` names leaves whose values are not there: {listed(names, 5)}"
+    return CheckpointError(MissingPart.at(message, paths=names, help=COPY_WHOLE))
 
 
 def unknown_dtype(what: str, dtype: object, *, paths: tuple[str, ...] = ()) -> CheckpointError:
@@ -142,18 +150,19 @@ def refuse_lfs_pointers_below(path: Path) -> None:
     Raises:
       CheckpointError: M402, naming the first.
     """
-    for found in _files_below(path):
+    for found in islice(files_below(path), _FILES_SEARCHED):
         refuse_lfs_pointer(found)
 
 
-def _files_below(path: Path) -> Iterator[Path]:
-    seen = 0
+def files_below(path: Path) -> Iterator[Path]:
+    """The files below a directory; links to directories are not followed."""
     for folder, _, names in os.walk(path):
-        for name in names:
-            yield Path(folder, name)
-        seen += len(names)
-        if seen > _FILES_SEARCHED:
-            return
+        yield from (Path(folder, name) for name in names)
+
+
+def files_at(path: Path) -> Iterator[Path]:
+    """The file at a path, or the files below it."""
+    return iter([path]) if is_file(path) else files_below(path)
 
 
 def refuse_lost_zarrays(folder: Path) -> None:

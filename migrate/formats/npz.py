@@ -19,7 +19,7 @@ from migrate import dtypes
 from migrate.codes import IgnoredFiles, ReaderAssumption, UnsupportedLeaf
 from migrate.errors import CheckpointError, Diagnostic
 from migrate.formats.base import Extent, Item, ItemInfo
-from migrate.formats.files import damaged, let_go, read_head, refuse_lfs_pointer
+from migrate.formats.files import damaged, is_file, let_go, read_head, refuse_lfs_pointer
 from migrate.formats.flat_names import collisions, split_names
 from migrate.formats.stored_dtype import UnknownDtypeError, stored_dtype
 from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, KeyPath, Storage, format_path
@@ -49,8 +49,8 @@ _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplemented
 
 
 def looks_like_npz(path: Path) -> bool:
-    """Whether a file is a zip archive that holds arrays of NumPy."""
-    if not read_head(path, 4).startswith(b"PK"):
+    """Whether a path is a zip archive that holds arrays of NumPy."""
+    if not is_file(path) or not read_head(path, 4).startswith(b"PK"):
         return False
     try:
         with zipfile.ZipFile(path) as archive:
@@ -236,6 +236,10 @@ class NpzItem(Item):
         begin = self._offset(member.info)
         self._check(memoryview(self._data)[begin : begin + member.info.file_size], member.info)
         return (Extent(self._path, begin + member.start, member.nbytes),)
+
+    def files(self) -> tuple[Path, ...]:
+        """The archive."""
+        return (self._path,)
 
     def release(self) -> None:
         """Let go of the pages of the mapped file."""

@@ -14,7 +14,7 @@ from migrate.codes import AmbiguousItem, UnfinishedSave, UnknownItem
 from migrate.errors import CheckpointError, Diagnostic
 from migrate.formats.files import children, is_dir, is_file
 from migrate.formats.flax.msgpack import looks_like_msgpack
-from migrate.formats.orbax.step import holds_item, is_step
+from migrate.formats.orbax.step import holds_item, is_marked, is_step
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,6 +110,11 @@ def find_steps(root: Path) -> Steps:
         else:
             others.append(child)
     return Steps(root, tuple(sorted(steps, key=lambda step: step.number)), tuple(unfinished), tuple(others))
+
+
+def is_root(path: Path) -> bool:
+    """Whether a directory has steps; one with the markers of a step is none, for its items may be named like steps."""
+    return is_dir(path) and not holds_item(path) and not is_marked(path) and bool(find_steps(path).steps)
 
 
 def is_temporary(name: str) -> bool:

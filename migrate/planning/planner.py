@@ -94,7 +94,7 @@ def make_plan(
     tree, misplaced = assign_shardings(tree, mesh, partition, annotations=target is not None)
     ordered = sorted(draft.tasks, key=lambda task: natural_key(task.targets[0]))
     tasks = prove(ordered, _side(source.tree), _side(tree))
-    linked = link and not misplaced
+    linked = link and source.locates_chunks and not misplaced
     return Plan(
         source=source,
         rules=rules,

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 
 from migrate.formats.ambiguities import losses
 from migrate.formats.base import Extent, Item, ItemInfo, Location
-from migrate.formats.files import is_dir, missing
+from migrate.formats.files import files_below, is_dir, lost_values, missing
 from migrate.formats.flax.msgpack import OUTSIDE, MsgpackFile
-from migrate.formats.orbax.tree import lost_values
 from migrate.formats.zarr.store import ZarrStore
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, Storage, format_path
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from migrate.formats.base import Value
@@ -38,6 +37,7 @@ class FlaxItem(Item):
         if self._outside and not is_dir(beside):
             names = [format_path(leaf) for leaf in self._outside]
             raise missing(path, f"`{beside.name}`, which holds its arrays, is not beside it", paths=tuple(names))
+        self._beside = beside
         self._store = ZarrStore(beside) if self._outside else None
         arrays = self._read_array_metadata(beside)
         tree = AbstractTree.build(
@@ -70,6 +70,12 @@ class FlaxItem(Item):
     def extents(self, stored: KeyPath) -> tuple[Extent, ...] | None:
         """Where the bytes of an array lie in the file."""
         return None if stored in self._outside else self._file.extents(stored)
+
+    def files(self) -> Iterator[Path]:
+        """The msgpack file, and the files of the arrays beside it."""
+        yield self._file.path
+        if self._outside:
+            yield from files_below(self._beside)
 
     def release(self) -> None:
         """Let go of the pages of the mapped file."""

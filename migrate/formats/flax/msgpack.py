@@ -17,7 +17,7 @@ from migrate import dtypes
 from migrate.codes import MissingPart, ReaderAssumption
 from migrate.errors import CheckpointError, Diagnostic
 from migrate.formats.base import Extent
-from migrate.formats.files import damaged, let_go, read_head, refuse_lfs_pointer, unknown_dtype
+from migrate.formats.files import damaged, is_file, let_go, read_head, refuse_lfs_pointer, unknown_dtype
 from migrate.formats.flax.msgpack_index import ArrayBytes, Node, RawBytes, index
 from migrate.formats.stored_dtype import UnknownDtypeError, stored_dtype
 from migrate.tree import AbstractArray, AbstractLeaf, Container, KeyPath, Storage, format_path
@@ -53,8 +53,11 @@ class ChunkedArray:
 
 
 def looks_like_msgpack(path: Path) -> bool:
-    """Whether a file begins as a msgpack checkpoint does: a mapping with a text key, a list, or an extension type."""
-    head = read_head(path, 6)
+    """Whether a path is a file that begins as a msgpack checkpoint does.
+
+    It begins with a mapping whose first key is text, with a list, or with an extension type.
+    """
+    head = read_head(path, 6) if is_file(path) else b""
     if not head:
         return False
     tag = head[0]

@@ -10,18 +10,18 @@ from migrate.codes import IgnoredFiles, ReaderAssumption
 from migrate.errors import listed
 from migrate.formats.ambiguities import losses
 from migrate.formats.base import Item, ItemInfo, Location
-from migrate.formats.files import children, is_dir, is_file
+from migrate.formats.files import children, files_at, is_dir, is_file, lost_values
 from migrate.formats.flax.msgpack import MsgpackFile
 from migrate.formats.orbax import metadata as orbax_metadata
 from migrate.formats.orbax.era import T5X, Evidence, describe_era, is_t5x
 from migrate.formats.orbax.metadata import parameter_name
-from migrate.formats.orbax.tree import Inline, Nothing, Records, Source, StoredArray, Text, lost_values, outline
+from migrate.formats.orbax.tree import Inline, Nothing, Records, Source, StoredArray, Text, outline
 from migrate.formats.zarr.metadata import METADATA_KEYS, ArrayMetadata
 from migrate.formats.zarr.store import ZarrStore
 from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, KeyPath, Kind, Sharding, Storage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     import numpy as np
@@ -74,6 +74,7 @@ class OrbaxItem(Item):
         self._words = self._find_words()
         self._fill_missing = declared is None or declared.fill_missing
         self._impls, key_notes = self._find_key_impls()
+        self._strays = self._find_strays()
         tree = AbstractTree.build(self._leaves().items(), found.containers)
         era = describe_era(Evidence(folder, declared, self._values, self._store))
         self.info = ItemInfo(
@@ -88,7 +89,7 @@ class OrbaxItem(Item):
                 *key_notes,
                 *self._value_notes(),
                 *self._word_notes(),
-                *self._strays(),
+                *([ignored_files(folder, self._strays)] if self._strays else []),
                 *losses(tree),
             ),
         )
@@ -175,17 +176,19 @@ class OrbaxItem(Item):
     def _value_notes(self) -> list[Diagnostic]:
         return self._values.notes if self._values else []
 
-    def _strays(self) -> list[Diagnostic]:
-        """A note with the files that no part of the format is named after; a bare leaf's chunks have no such names."""
+    def _find_strays(self) -> list[str]:
+        """The entries that belong to no part of the format; the chunks of a bare leaf may have any name."""
         names = [*self._arrays, *map(parameter_name, self._sources)]  # of values in other files, an empty folder
         parameters = {part for name in names for part in (name.split("/", 1)[0], name.split("\\", 1)[0])}
         own = {*_OWN_FILES, *parameters}
-        strays = [
-            child.name
-            for child in children(self._folder)
-            if child.name not in own and not child.name.startswith("ocdbt.process_")
-        ]
-        return [ignored_files(self._folder, strays)] if strays and "" not in parameters else []
+        names = [child.name for child in children(self._folder) if not child.name.startswith("ocdbt.process_")]
+        return [name for name in names if name not in own] if "" not in parameters else []
+
+    def files(self) -> Iterator[Path]:
+        """Every file of the directory but those that are ignored."""
+        for child in children(self._folder):
+            if child.name not in self._strays:
+                yield from files_at(child)
 
     def load(self, stored: KeyPath) -> Value:
         """One leaf's value; a scalar whose dtype is none of Python's own comes as a NumPy scalar of that dtype."""

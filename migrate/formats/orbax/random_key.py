@@ -18,6 +18,7 @@ from migrate.formats.orbax.item import OrbaxItem, as_keys, is_item, key_leaf
 from migrate.formats.orbax.tree import ARRAY_HANDLER
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from migrate.formats.base import Value
@@ -48,7 +49,8 @@ class RandomKeyItem(Item):
     def __init__(self, folder: Path) -> None:
         key = _key_folder(folder)
         assert key is not None, "not a random key"
-        about = read_json_object(key.with_name(key.name + _METADATA) / "metadata")
+        self._about = key.with_name(key.name + _METADATA) / "metadata"
+        about = read_json_object(self._about)
         self._item = OrbaxItem(key, handler=ARRAY_HANDLER if _TYPED in about else None)
         self.info = self._item.info
         self._impl: str | None = None
@@ -80,6 +82,11 @@ class RandomKeyItem(Item):
         """Where the words lie."""
         location = self._item.location(stored)
         return replace(location, key_impl=self._impl) if location and self._impl else location
+
+    def files(self) -> Iterator[Path]:
+        """The files of the words, and the JSON beside them."""
+        yield self._about
+        yield from self._item.files()
 
     def close(self) -> None:
         """Release files."""

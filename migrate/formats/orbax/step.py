@@ -37,6 +37,7 @@ class StepContents:
       handlers: the classes that saved its items, by name, as far as that is known.
       metadata: its custom metadata.
       notes: what was ignored.
+      files: the files of its own that are read: markers, metadata and JSON items.
     """
 
     items: Mapping[str, Path]
@@ -44,6 +45,7 @@ class StepContents:
     handlers: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[Diagnostic, ...] = ()
+    files: tuple[Path, ...] = ()
 
 
 def is_step(folder: Path) -> bool:
@@ -77,6 +79,7 @@ def read_step(folder: Path) -> StepContents:
       CheckpointError: an item's save was never finished, or a JSON file is damaged.
     """
     items, extras, others = {}, {}, []
+    files = [folder / marker for marker in _MARKERS if is_file(folder / marker)]
     for child in children(folder):
         if ".orbax-checkpoint-tmp" in child.name:
             message = f"`{child}` carries Orbax's temporary name: the save was never finished"
@@ -85,10 +88,11 @@ def read_step(folder: Path) -> StepContents:
             items[child.name] = child
         elif (content := json_file(child)) is not None:
             extras[child.name] = read_json(content)
+            files.append(content)
         elif child.name not in _MARKERS:
             others.append(child.name)
     notes = (ignored_files(folder, others),) if others else ()
-    return StepContents(items, extras, read_handlers(folder), read_custom_metadata(folder), notes)
+    return StepContents(items, extras, read_handlers(folder), read_custom_metadata(folder), notes, tuple(files))
 
 
 def json_file(folder: Path) -> Path | None:
@@ -97,6 +101,11 @@ def json_file(folder: Path) -> Path | None:
         return None
     files = [child for child in children(folder) if child.name not in _MARKERS]
     return files[0] if len(files) == 1 and files[0].name in _JSON_FILES and is_file(files[0]) else None
+
+
+def holds_json(folder: Path) -> bool:
+    """Whether a directory is a JSON item."""
+    return json_file(folder) is not None
 
 
 def choose_items(folder: Path, contents: StepContents, wanted: str | None) -> Mapping[str, Path]:
@@ -122,9 +131,14 @@ def choose_items(folder: Path, contents: StepContents, wanted: str | None) -> Ma
 
 def read_root_metadata(root: Path) -> dict[str, Any]:
     """The custom metadata of a root, which up to Orbax 0.9 was a bare JSON file."""
-    for name in _ROOT_FILES:
-        file = root / "metadata" / name
-        if is_file(file):
-            content = read_json_object(file)
-            return as_metadata(custom_metadata(content) if name == "_ROOT_METADATA" else content)
-    return {}
+    file = root_metadata_file(root)
+    if file is None:
+        return {}
+    content = read_json_object(file)
+    return as_metadata(custom_metadata(content) if file.name == "_ROOT_METADATA" else content)
+
+
+def root_metadata_file(root: Path) -> Path | None:
+    """The file with the custom metadata of a root, or None."""
+    files = (root / "metadata" / name for name in _ROOT_FILES)
+    return next((file for file in files if is_file(file)), None)

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from migrate.codes import MissingPart, ReaderAssumption
-from migrate.errors import CheckpointError, Diagnostic, listed
-from migrate.formats.files import COPY_WHOLE, is_dir, is_file
+from migrate.errors import CheckpointError, Diagnostic
+from migrate.formats.files import COPY_WHOLE, is_dir, is_file, lost_values
 from migrate.formats.flax.msgpack import PLACEHOLDERS, MsgpackFile, SavedSpec
 from migrate.formats.orbax.metadata import Declared, TreeMetadata, parameter_name
 from migrate.tree import AbstractLeaf, Container, KeyPath, format_path
@@ -202,16 +202,6 @@ def _from_declared(leaf: Declared, found: Source | None, records: Records) -> So
 def _refuse_lost(folder: Path, paths: list[KeyPath]) -> None:
     if paths:
         raise lost_values(folder, paths)
-
-
-def lost_values(folder: Path, paths: list[KeyPath]) -> CheckpointError:
-    """The error for leaves that are declared and not there."""
-    names = [format_path(path) for path in paths]
-    return CheckpointError(
-        MissingPart.at(
-            f"`{folder}` names leaves whose values are not there: {listed(names, 5)}", paths=names, help=COPY_WHOLE
-        )
-    )
 
 
 def _infer(records: Records) -> Outline:

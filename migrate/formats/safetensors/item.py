@@ -65,6 +65,13 @@ def holds_safetensors(folder: Path) -> bool:
     return is_dir(folder) and any(_is_part(child) or is_safetensors_index(child) for child in children(folder))
 
 
+def is_safetensors(path: Path) -> bool:
+    """Whether a path is a safetensors file, an index of some, or a directory that holds either."""
+    if is_file(path):
+        return is_safetensors_index(path) or looks_like_safetensors(path)
+    return holds_safetensors(path)
+
+
 def _is_part(path: Path) -> bool:
     return path.suffix == SUFFIX and is_file(path)
 
@@ -100,6 +107,7 @@ class SafetensorsItem(Item):
     def _files(self, path: Path) -> list[Path]:
         """The files to open, and what is known of them beforehand; notes what was passed over."""
         self._index: Mapping[str, str] = {}
+        self._index_files: tuple[Path, ...] = ()
         if is_safetensors_index(path):
             return self._indexed(path)
         if not is_dir(path):
@@ -124,7 +132,7 @@ class SafetensorsItem(Item):
         lost = [file.name for file in files if not is_file(file)]
         if lost:
             raise missing(index.parent, f"{listed(lost, _NAMED)} of `{index.name}` are not there")
-        self._index = names
+        self._index, self._index_files = names, (index,)
         return sorted(files)
 
     def _note_strays(self, folder: Path, used: list[Path]) -> None:
@@ -157,6 +165,10 @@ class SafetensorsItem(Item):
             return None
         file, tensor = self._tensors[self._names[stored]]
         return (Extent(file.path, tensor.offset, tensor.nbytes),)
+
+    def files(self) -> tuple[Path, ...]:
+        """The index, where there is one, and the files with tensors."""
+        return (*self._index_files, *(file.path for file in self._files_read))
 
     def release(self) -> None:
         """Let go of the pages of the mapped files."""

@@ -19,7 +19,7 @@ from migrate.formats.zarr.ocdbt_0_1_35 import read_entries, value_of
 from migrate.formats.zarr.store_spec import database_spec, folder_spec
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 STORE_ERRORS = (
@@ -33,6 +33,14 @@ STORE_ERRORS = (
     MemoryError,
 )
 """What TensorStore raises for files that it cannot make sense of."""
+
+
+def database_files(folder: Path) -> Iterator[Path]:
+    """The files of the OCDBT database in a directory, those of its processes included, and no others."""
+    yield folder / "manifest.ocdbt"
+    yield from folder.glob("d/*")
+    for process in folder.glob("ocdbt.process_*"):
+        yield from (path for path in process.rglob("*") if path.is_file())
 
 
 class Place(abc.ABC):
