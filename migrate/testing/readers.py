@@ -36,14 +36,8 @@ _CHUNK_READS = "/tensorstore/cache/chunk_cache/reads"
 _NO_SUCH_LEAF = ("no", "such", "leaf", "in any checkpoint")
 _MIGRATED_BYTES = 256 << 20
 _MIGRATED_LEAVES = 100
-_WIDER = {
-    "float8_e4m3fn": "float32",
-    "bfloat16": "float32",
-    "float16": "float32",
-    "float32": "float64",
-    "int32": "int64",
-}
-"""Dtypes that hold every value of another one."""
+_WIDER = {"bfloat16": "float32", "float16": "float32", "float32": "float64", "int32": "int64"}
+"""For some dtypes, one that holds all of their values."""
 
 
 def check_reader(opened: Open) -> None:
@@ -143,9 +137,7 @@ def located_bytes_are_those_that_are_read(opened: Open) -> None:
             location, extents = reader.location(path), reader.extents(path)
             linkable = leaf.kind == "array" and leaf.storage is not None and leaf.storage.encoding is not None
             promised = checkpoint.locates_chunks and linkable
-            assert location or not promised, (
-                f"{format_path(path)}: its checkpoint locates chunks, and this leaf has none"
-            )
+            assert location or not promised, f"{format_path(path)}: the checkpoint locates chunks, but not those"
             for name, found in (("location", location), ("extents", extents)):
                 if found:
                     value = np.asarray(reader.read(path))

@@ -1,4 +1,7 @@
-"""Detection: one table of formats, walked in order, from which the list of what can be read is made."""
+"""Detection: one table of formats, walked in order, from which the list of what can be read is made.
+
+Covers `migrate.formats.orbax.step` as well.
+"""
 
 import json
 import os

@@ -1,4 +1,7 @@
-"""Damaged and hostile checkpoints: one sentence with the cause and the cure, quickly, and never a wrong value."""
+"""Damaged and hostile checkpoints: one sentence with the cause and the remedy, quickly, and never a wrong value.
+
+Covers `migrate.formats.files` and `migrate.formats.zarr.store`.
+"""
 
 import json
 import os

@@ -25,7 +25,7 @@ class Lying(Reader):
         found = replace(self._true.abstract(), locates_chunks=False)
         return replace(found, items={"": self._tree}) if self._tree else found
 
-    def extents(self, path):
+    def extents(self, path):  # noqa: ARG002
         return self._extents
 
     def files(self):

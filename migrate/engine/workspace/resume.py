@@ -22,6 +22,7 @@ from migrate.engine.workspace.directory import Workspace
 from migrate.engine.workspace.journal import read_journal
 from migrate.errors import Diagnostic
 from migrate.formats.reader import Reader
+from migrate.formats.zarr.key_places import is_database
 from migrate.formats.zarr.metadata import METADATA_KEYS
 from migrate.planning.model import Plan
 from migrate.tree import KeyPath
@@ -121,7 +122,7 @@ def _made_by_code(plan: Plan) -> Iterator[KeyPath]:
 
 def database_arrays(store: Path) -> set[str]:
     """The names of the arrays in a staging database; none where it is damaged, so that all are written again."""
-    if not (store / "manifest.ocdbt").exists():
+    if not is_database(store):
         return set()
     try:
         keys = open_database(store, ts.Context()).list().result()

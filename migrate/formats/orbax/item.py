@@ -16,6 +16,7 @@ from migrate.formats.orbax import metadata as orbax_metadata
 from migrate.formats.orbax.era import T5X, Evidence, describe_era, is_t5x
 from migrate.formats.orbax.metadata import parameter_name
 from migrate.formats.orbax.tree import Inline, Nothing, Records, Source, StoredArray, Text, outline
+from migrate.formats.zarr.key_places import MANIFEST, is_database
 from migrate.formats.zarr.metadata import METADATA_KEYS, ArrayMetadata
 from migrate.formats.zarr.store import ZarrStore
 from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, KeyPath, Kind, Sharding, Storage
@@ -38,14 +39,14 @@ _OWN_FILES = (
 
 def is_item(folder: Path) -> bool:
     """Whether a directory holds one pytree, by what is in it."""
-    if any(is_file(folder / name) for name in ("_METADATA", "checkpoint", "manifest.ocdbt")):
+    if any(is_file(folder / name) for name in ("_METADATA", "checkpoint", MANIFEST)):
         return True
     return is_dir(folder) and any(_is_part(child) for child in children(folder))
 
 
 def _is_part(child: Path) -> bool:
     if child.name.startswith("ocdbt.process_"):
-        return is_file(child / "manifest.ocdbt")
+        return is_database(child)
     return any(is_file(child / key) for key in METADATA_KEYS.values())
 
 

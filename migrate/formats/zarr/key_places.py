@@ -14,7 +14,7 @@ from functools import cached_property
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any
 
-from migrate.formats.files import children, damaged, explain_store_failure, is_dir, read_file
+from migrate.formats.files import children, damaged, explain_store_failure, is_dir, is_file, read_file
 from migrate.formats.zarr.ocdbt_0_1_35 import read_entries, value_of
 from migrate.formats.zarr.store_spec import database_spec, folder_spec
 
@@ -35,9 +35,18 @@ STORE_ERRORS = (
 """What TensorStore raises for files that it cannot make sense of."""
 
 
+MANIFEST = "manifest.ocdbt"
+"""The file that makes a directory an OCDBT database."""
+
+
+def is_database(folder: Path) -> bool:
+    """Whether a directory is the root of an OCDBT database."""
+    return is_file(folder / MANIFEST)
+
+
 def database_files(folder: Path) -> Iterator[Path]:
     """The files of the OCDBT database in a directory, those of its processes included, and no others."""
-    yield folder / "manifest.ocdbt"
+    yield folder / MANIFEST
     yield from folder.glob("d/*")
     for process in folder.glob("ocdbt.process_*"):
         yield from (path for path in process.rglob("*") if path.is_file())

@@ -26,6 +26,7 @@ from migrate.formats.files import (
 from migrate.formats.stored_dtype import UnknownDtypeError
 from migrate.formats.zarr import metadata as zarr_metadata
 from migrate.formats.zarr.key_places import (
+    MANIFEST,
     STORE_ERRORS,
     Database,
     EarlyDatabase,
@@ -34,6 +35,7 @@ from migrate.formats.zarr.key_places import (
     Nested,
     Place,
     Unmerged,
+    is_database,
 )
 from migrate.formats.zarr.metadata import METADATA_KEYS, ArrayMetadata, Driver
 from migrate.formats.zarr.ocdbt_0_1_35 import is_early
@@ -77,14 +79,14 @@ class ZarrStore:
     @property
     def has_parts(self) -> bool:
         """Whether every process wrote a database of its own."""
-        return any(is_file(child / "manifest.ocdbt") for child in children(self.folder))
+        return any(is_database(child) for child in children(self.folder))
 
     def _databases(self) -> list[Place]:
-        if is_file(self.folder / "manifest.ocdbt"):
+        if is_database(self.folder):
             return [self._database(self.folder)]
         if _is_database_folder(self.folder / "d"):
-            raise missing(self.folder, "the database's `manifest.ocdbt` is not there")
-        parts = [child for child in children(self.folder) if is_file(child / "manifest.ocdbt")]
+            raise missing(self.folder, f"the database's `{MANIFEST}` is not there")
+        parts = [child for child in children(self.folder) if is_database(child)]
         if not parts:
             return []
         names = ", ".join(f"`{part.name}`" for part in parts[:10])
@@ -94,7 +96,7 @@ class ZarrStore:
         return [Unmerged(self.folder, databases)] if len(parts) > 1 else databases
 
     def _database(self, folder: Path) -> Place:
-        refuse_lfs_pointer(folder / "manifest.ocdbt")
+        refuse_lfs_pointer(folder / MANIFEST)
         return EarlyDatabase(folder) if is_early(folder) else Database(folder)
 
     def metadata(self, names: Sequence[str]) -> dict[str, ArrayMetadata]:
@@ -120,7 +122,7 @@ class ZarrStore:
             {name.rpartition("/")[0] for name in names if "/" in name and self._folder.holds(name, up=1)}
         )
         for subfolder in subfolders:
-            if is_file(self.folder / subfolder / "manifest.ocdbt"):
+            if is_database(self.folder / subfolder):
                 nested = Nested(self._database(self.folder / subfolder), subfolder)
                 self._look(nested, [name for name in names if name.rpartition("/")[0] == subfolder])
         literal = [name for name in names if "\\" in name]

@@ -1,3 +1,8 @@
+"""Msgpack files of Flax and early Orbax.
+
+Covers `migrate.formats.flax.msgpack_index`, which finds the arrays in a file.
+"""
+
 import struct
 import tempfile
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The versions that can have written an item; eras of real old files are compared where those files are."""
+"""The versions that can have written an item; eras of real old files are compared where available."""
 
 import json
 

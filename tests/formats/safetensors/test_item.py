@@ -1,4 +1,7 @@
-"""Safetensors: files of the format's own library, folders of them, and files that lie."""
+"""Safetensors: files of the format's own library, folders of them, and damaged or hostile files.
+
+Covers `migrate.formats.safetensors.header` and `migrate.formats.safetensors.tree`.
+"""
 
 import json
 import os

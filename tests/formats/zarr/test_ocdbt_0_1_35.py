@@ -1,4 +1,4 @@
-"""OCDBT of TensorStore 0.1.35, which no later version reads; the files are its own (`tensorstore_0_1_35/write.py`)."""
+"""OCDBT of TensorStore 0.1.35, which no later version reads; it wrote the files (`tensorstore_0_1_35/write.py`)."""
 
 import itertools
 import json
