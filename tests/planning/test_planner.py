@@ -282,3 +282,17 @@ def test_a_leaf_that_cannot_begin_as_the_rule_says_is_refused_and_never_truncate
 )
 def test_a_leaf_may_begin_as_what_it_can_hold(leaf, init):
     assert planned(f"- create: {{to: new, init: {init}}}", {"a": "2"}, {"a": "2", "new": leaf}).applicable
+
+
+@pytest.mark.parametrize(
+    ("leaves", "expected"),
+    [
+        ({"a/b": "2", "a.b": "2"}, ["M211"]),
+        ({"a/b": "string", "a.b": "2"}, ["M211"]),
+        ({"a/b": "none", "a.b": "none"}, []),
+        ({"a/b": "{}", "a.b": "none"}, []),
+        ({"a/b": "2", "a.b": "none"}, []),
+    ],
+)
+def test_names_collide_only_where_something_is_stored_under_them(leaves, expected):
+    assert expected == codes(planned("", leaves))
