@@ -116,7 +116,7 @@ def open_reader(
     elif not is_dir(where):
         raise _no_such_path(where, table)
     elif is_temporary(where.name):
-        message = f"`{where}` carries a temporary name: the save was never finished"
+        message = f"`{where}` has a temporary name: the save was never finished"
         raise CheckpointError(UnfinishedSave.at(message, help=_EARLIER))
     items, around = _open(where, Choice(step, item), table)
     return CheckpointReader(where, items, around, unbox)
@@ -143,7 +143,7 @@ def _open(where: Path, choice: Choice, formats: Sequence[Format]) -> Contents:
             return found.open(where, choice)
     if is_file(where):
         raise CheckpointError(
-            NoCheckpoint.at(f"`{where}` is no checkpoint: it is {_describe(where)}", help=_readable(formats))
+            NoCheckpoint.at(f"`{where}` is not a checkpoint: it is {_describe(where)}", help=_readable(formats))
         )
     refuse_lfs_pointers_below(where)
     refuse_lost_zarrays(where)

@@ -49,7 +49,7 @@ def missing(path: Path, why: str, *, paths: tuple[str, ...] = ()) -> CheckpointE
 def lost_values(folder: Path, paths: Iterable[KeyPath]) -> CheckpointError:
     """Returns the error for leaves that are declared and whose values are not stored."""
     names = [format_path(path) for path in paths]
-    message = f"`{folder}` names leaves whose values are not there: {listed(names, 5)}"
+    message = f"`{folder}` names leaves whose values are missing: {listed(names, 5)}"
     return CheckpointError(MissingPart.at(message, paths=names, help=COPY_WHOLE))
 
 
@@ -177,7 +177,7 @@ def refuse_lost_zarrays(folder: Path) -> None:
         if is_dir(child) and any(_CHUNK.fullmatch(file.name) for file in islice(children(child), 10)):
             name = f"{child.name}/.zarray"
             raise missing(
-                folder, f"`{child.name}` has chunks of an array, and `{name}` is not there", paths=(child.name,)
+                folder, f"`{child.name}` has chunks of an array, and `{name}` is missing", paths=(child.name,)
             )
 
 

@@ -43,5 +43,5 @@ def collisions(paths: Mapping[str, KeyPath], separator: str) -> list[Diagnostic]
     kept = [format_path(path) for path in paths.values() if any(separator in segment for segment in path)]
     if not kept:
         return []
-    message = f"a name that another begins with cannot be split at every `{separator}`; read as {listed(kept, 5)}"
+    message = f"a name that extends another name is not split at every `{separator}`; read as {listed(kept, 5)}"
     return [ReaderAssumption.at(message, paths=kept)]

@@ -123,7 +123,7 @@ class NpzItem(Item):
                 continue
             name = info.filename.removesuffix(_ENDING)
             if name in found:
-                raise damaged(self._path, f"`{name}` stands twice in it", paths=(name,))
+                raise damaged(self._path, f"`{name}` occurs twice", paths=(name,))
             try:
                 found[name] = self._member(name, info)
             except UnknownDtypeError as error:
@@ -148,7 +148,7 @@ class NpzItem(Item):
             with self._archive.open(info) as file:
                 header, start = _header(file)
         except _ZIP_ERRORS as error:
-            raise damaged(self._path, f"`{name}` has no header of an array ({error})", paths=(name,)) from error
+            raise damaged(self._path, f"`{name}` has no array header ({error})", paths=(name,)) from error
         text, shape, fortran = _fields(header, self._path, name)
         member = _Member(info, start, _dtype(text, shape), shape, fortran, str(text))
         if start + member.nbytes != info.file_size or info.file_size > info.compress_size * _BEST_RATIO:
@@ -158,7 +158,7 @@ class NpzItem(Item):
     def _strays(self) -> list[Diagnostic]:
         names = [name for name in self._archive.namelist() if not name.endswith(_ENDING)]
         listed = ", ".join(f"`{name}`" for name in names[:10])
-        return [IgnoredFiles.at(f"ignored in `{self._path}`, as no array: {listed}", paths=names)] if names else []
+        return [IgnoredFiles.at(f"ignored in `{self._path}`, not arrays: {listed}", paths=names)] if names else []
 
     def _assumptions(self) -> list[Diagnostic]:
         notes = []
@@ -201,7 +201,7 @@ class NpzItem(Item):
             if len(view) > _READ_BYTES:
                 let_go(self._data)
         if found != info.CRC:
-            raise damaged(self._path, f"the checksum of `{info.filename}` is another one")
+            raise damaged(self._path, f"the checksum of `{info.filename}` does not match")
 
     def _inflated(self, member: _Member) -> bytearray:
         content, filled = bytearray(member.nbytes), 0
@@ -254,7 +254,7 @@ def _opened(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
     except _ZIP_ERRORS as error:
-        raise damaged(path, f"it is no whole zip archive ({error})") from error
+        raise damaged(path, f"it is not a complete zip archive ({error})") from error
 
 
 def _header(file: Any) -> tuple[str, int]:
@@ -275,9 +275,9 @@ def _fields(header: str, path: Path, name: str) -> tuple[Any, tuple[int, ...], b
         fields = ast.literal_eval(header.strip())
         dtype, shape, fortran = fields["descr"], fields["shape"], fields["fortran_order"]
     except (ValueError, SyntaxError, KeyError, TypeError, RecursionError, MemoryError) as error:
-        raise damaged(path, f"the header of `{name}` cannot be understood", paths=(name,)) from error
+        raise damaged(path, f"the header of `{name}` cannot be parsed", paths=(name,)) from error
     if not isinstance(shape, tuple) or len(shape) > 64 or not all(type(n) is int and n >= 0 for n in shape):
-        raise damaged(path, f"the shape of `{name}` makes no sense", paths=(name,))
+        raise damaged(path, f"the shape of `{name}` is invalid", paths=(name,))
     return dtype, shape, bool(fortran)
 
 

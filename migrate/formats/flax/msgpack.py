@@ -119,13 +119,13 @@ class MappedMsgpack:
         if METADATA in node:
             self.metadata = self._custom_metadata(node[METADATA])
         if not pieces or not all(isinstance(piece, ArrayBytes) for piece in pieces):
-            raise damaged(self.path, "the pieces of a large array are not there")
+            raise damaged(self.path, "the pieces of a large array are missing")
         if not all(type(size) is int and size >= 0 for size in shape):
-            raise damaged(self.path, "the shape of a large array makes no sense")
+            raise damaged(self.path, "the shape of a large array is invalid")
         return MsgpackChunks(tuple(shape), tuple(pieces))
 
     def leaf(self, path: KeyPath) -> AbstractLeaf:
-        """The leaf at a stored path; what it had to assume is appended to `notes`.
+        """Returns the leaf at a stored path; appends assumptions to `notes`.
 
         Raises:
           CheckpointError: the leaf contradicts itself, or has a dtype that no array of JAX has.
@@ -145,9 +145,9 @@ class MappedMsgpack:
         return AbstractLeaf("empty", container=_NESTED[type(node)])
 
     def _refuse_outside_array(self, path: KeyPath, node: Node) -> None:
-        """What stands for an array outside the file must not pass for a value when the file is opened alone."""
+        """Refuses a placeholder for an array outside the file when the file is opened alone."""
         if isinstance(node, SavedSpec) or (isinstance(node, str) and node.startswith((OUTSIDE, *PLACEHOLDERS))):
-            message = f"`{format_path(path)}` of `{self.path}` only stands for an array, which is outside the file"
+            message = f"`{format_path(path)}` of `{self.path}` is a placeholder for an array outside the file"
             cure = f"open the directory `{self.path.parent}`, which the file is a part of"
             raise CheckpointError(MissingPart.at(message, paths=(format_path(path),), help=cure))
 
@@ -186,9 +186,9 @@ class MappedMsgpack:
         try:
             found = json.loads(text)
         except (TypeError, ValueError, RecursionError) as error:
-            raise damaged(self.path, f"its metadata are not JSON ({error})") from error
+            raise damaged(self.path, f"its metadata is not JSON ({error})") from error
         if not isinstance(found, dict):
-            raise damaged(self.path, "its metadata are not a JSON object")
+            raise damaged(self.path, "its metadata is not a JSON object")
         return found
 
     def extents(self, path: KeyPath) -> tuple[Extent, ...] | None:

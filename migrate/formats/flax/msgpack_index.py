@@ -129,7 +129,7 @@ class _Scanner:
         if tag in _FIXED:
             return _FIXED[tag]
         if tag not in _SIZED:
-            raise self.damaged(f"0x{tag:02x} begins no msgpack value")
+            raise self.damaged(f"0x{tag:02x} does not begin a msgpack value")
         kind, width = _SIZED[tag]
         start = self.take(width)
         return kind, int.from_bytes(self.data[start : start + width], "big")
@@ -140,7 +140,7 @@ class _Scanner:
         for _ in range(count):
             key = self.key()
             if key in entries:
-                raise self.damaged(f"the key `{key}` stands twice in one mapping")
+                raise self.damaged(f"the key `{key}` occurs twice in one mapping")
             entries[key] = self.node(depth + 1)
         return entries
 
@@ -162,7 +162,7 @@ class _Scanner:
         if least > there:
             raise self.damaged(f"it is truncated: {least} bytes or more should follow, {there} do")
         if not self.size.grow(count, depth):
-            raise self.damaged(f"its tree has more than {MAX_ENTRIES:,} entries, as no checkpoint has")
+            raise self.damaged(f"its tree has more than {MAX_ENTRIES:,} entries, more than any checkpoint has")
 
     def read_str(self, count: int, _: int) -> str:
         return self.text(self.take(count), count)
@@ -193,7 +193,7 @@ class _Scanner:
             return self.complex()
         if code == 4:
             return self.tuple(depth)
-        raise self.damaged(f"{code} is no extension type of Flax or Orbax")
+        raise self.damaged(f"{code} is not an extension type of Flax or Orbax")
 
     def tuple(self, depth: int) -> Node:
         items = self.node(depth + 1)
@@ -214,7 +214,7 @@ class _Scanner:
         if isinstance(dtype, RawBytes):
             dtype = self.text(dtype.offset, dtype.nbytes)
         if not _is_shape(shape) or not isinstance(dtype, str):
-            raise self.damaged("an array's shape or dtype makes no sense")
+            raise self.damaged("an array's shape or dtype is invalid")
         kind, count = self.head(self.data[self.take(1)])
         if kind not in ("bin", "str"):  # before msgpack had `bin`, bytes were written as text
             raise self.damaged("an array has no bytes")

@@ -249,7 +249,7 @@ def _without_words(storage: Storage) -> Storage:
 
 def ignored_files(folder: Path, names: list[str]) -> Diagnostic:
     """Returns the note that lists ignored entries."""
-    return IgnoredFiles.at(f"ignored in `{folder}`, as no part of the checkpoint: {listed(names, 10)}", paths=names)
+    return IgnoredFiles.at(f"ignored in `{folder}`, not part of the checkpoint: {listed(names, 10)}", paths=names)
 
 
 def _with_sharding(leaf: AbstractLeaf, source: ValueSource, shardings: Mapping[str, Sharding]) -> AbstractLeaf:

@@ -75,7 +75,7 @@ def _parse_tree(content: dict[str, Any]) -> TreeMetadata:
         path = tuple(name for name, _ in keys)
         value = entry["value_metadata"]
         if path in leaves:
-            raise ValueError(f"`{'/'.join(path)}` stands there twice")
+            raise ValueError(f"`{'/'.join(path)}` occurs twice")
         leaves[path] = DeclaredLeaf(path, str(value["value_type"]), value.get("skip_deserialize") is True)
         for depth, key in enumerate(keys):
             children.setdefault(path[:depth], set()).add(key)

@@ -104,7 +104,7 @@ def _parse(text: bytes, path: Path) -> dict[str, Any]:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         fields = dict(pairs)
         if len(fields) < len(pairs):
-            raise damaged(path, "a name stands twice in its header")
+            raise damaged(path, "a name occurs twice in its header")
         return fields
 
     try:

@@ -132,14 +132,14 @@ class SafetensorsItem(Item):
             raise damaged(index, "a file of its `weight_map` is in another directory")
         lost = [file.name for file in files if not is_file(file)]
         if lost:
-            raise missing(index.parent, f"{listed(lost, _NAMED)} of `{index.name}` are not there")
+            raise missing(index.parent, f"{listed(lost, _NAMED)} of `{index.name}` are missing")
         self._index, self._index_files = names, (index,)
         return sorted(files)
 
     def _note_strays(self, folder: Path, used: list[Path]) -> None:
         strays = [child.name for child in children(folder) if child not in used]
         if strays:
-            message = f"ignored in `{folder}`, as no part of the checkpoint: {listed(strays, _NAMED)}"
+            message = f"ignored in `{folder}`, not part of the checkpoint: {listed(strays, _NAMED)}"
             self._notes.append(IgnoredFiles.at(message, paths=strays))
 
     def _refuse_lost(self, path: Path) -> None:
@@ -150,7 +150,9 @@ class SafetensorsItem(Item):
             if name not in self._tensors or self._tensors[name][0].path.name != file
         ]
         if lost:
-            raise missing(path, f"{listed(lost, _NAMED)} of its index are not where it says", paths=tuple(lost))
+            raise missing(
+                path, f"{listed(lost, _NAMED)} of its index are not in the files that it names", paths=tuple(lost)
+            )
 
     def load(self, stored: KeyPath) -> Value:
         """Returns one leaf's value; arrays are read-only views of the file."""
@@ -224,7 +226,7 @@ def _refuse_missing_parts(folder: Path, files: Iterable[Path]) -> None:
         expected = (f"{stem}-{index:0{len(number)}}-of-{count}{SUFFIX}" for index in range(1, int(count) + 1))
         lost += [name for name in expected if name not in there]
     if lost:
-        raise missing(folder, f"{listed(sorted(set(lost)), _NAMED)} are not there")
+        raise missing(folder, f"{listed(sorted(set(lost)), _NAMED)} are missing")
 
 
 def _refuse_overlap(path: Path, paths: Mapping[str, KeyPath]) -> None:

@@ -59,7 +59,7 @@ class TreeRecord:
         except (ValueError, RecursionError) as error:
             raise damaged(path, f"its record `{TREE_KEY}` is not JSON ({error})") from error
         if not isinstance(fields, dict) or not _is_record(fields):
-            raise damaged(path, f"its record `{TREE_KEY}` is not one")
+            raise damaged(path, f"its record `{TREE_KEY}` is not valid")
         known = {name: fields[name] for name in ("paths", "containers", "nothing") if name in fields}
         return cls(**known, scalars=tuple(fields.get("scalars", ())))
 

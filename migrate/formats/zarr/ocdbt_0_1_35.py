@@ -47,7 +47,7 @@ class ByteRange:
           CheckpointError: the file is missing or too short.
         """
         if not is_file(self.file):
-            raise missing(self.file.parent.parent, f"the data file `d/{self.file.name}` is not there")
+            raise missing(self.file.parent.parent, f"the data file `d/{self.file.name}` is missing")
         with self.file.open("rb") as file:
             file.seek(self.offset)
             content = file.read(self.nbytes) if self.nbytes <= self.file.stat().st_size else b""
@@ -144,7 +144,7 @@ class _Tree:
         body = _Body(node.place.file, node.place.read(), _NODE)
         height, count = body.take(1)[0], body.count()
         if height != node.height or height > _HIGHEST or not count or node.place in self.seen:
-            raise body.damaged("a node of the tree is not where it should be")
+            raise body.damaged("a node of the tree is misplaced")
         self.seen.add(node.place)
         common = body.varints(count) if height else []
         keys = [prefix + key for key in body.keys(count)]
@@ -163,7 +163,7 @@ class _Tree:
         body.expect_end()
         for key, length, place in zip(keys, common, places, strict=True):
             if length > len(key):
-                raise body.damaged("a key is shorter than its beginning")
+                raise body.damaged("a key is shorter than its prefix")
             yield from self.entries(_Child(place, height, key), key[:length])
 
     def _values(self, body: _Body, keys: list[bytes]) -> Iterator[tuple[str, bytes | ByteRange]]:
@@ -184,7 +184,7 @@ class _Body:
         self.file, self.position = file, 0
         head, body = content[:_HEADER_BYTES], content[_HEADER_BYTES:]
         if head not in (magic + b"\0\0", magic + b"\0\1"):
-            raise self.damaged("it is no part of an OCDBT database")
+            raise self.damaged("it is not part of an OCDBT database")
         self._data = self._decompressed(body) if head[5] == _ZSTD else body
 
     def _decompressed(self, content: bytes) -> bytes:
@@ -219,7 +219,7 @@ class _Body:
             if byte < 0x80 and number < 1 << _NUMBER_BITS:
                 return number
             shift += 7
-        raise self.damaged("a number in it has no end")
+        raise self.damaged("a number is longer than 64 bits")
 
     def varints(self, count: int) -> list[int]:
         """Returns the next numbers."""
@@ -229,7 +229,7 @@ class _Body:
         """Returns the number of entries that follow; each takes at least one byte."""
         count = self.varint()
         if count > min(_MOST_ENTRIES, len(self._data) - self.position):
-            raise self.damaged(f"{count} entries should follow")
+            raise self.damaged(f"it claims {count} entries")
         return count
 
     def files(self, count: int, folder: Path) -> list[Path]:
@@ -250,7 +250,7 @@ class _Body:
         last = b""
         for begin, length in zip(shared, own, strict=True):
             if begin > len(last):
-                raise self.damaged("a key shares more with the one before than that has")
+                raise self.damaged("a key shares a longer prefix than the key before it has")
             last = last[:begin] + self.take(length)
             yield last
 

@@ -26,7 +26,7 @@ def only_part(index: bytes, shard_bytes: int) -> tuple[int, int] | None:
         raise ValueError(f"{shard_bytes} bytes have no room for its index")
     offset, length, checksum = struct.unpack("<QQI", index)
     if checksum != crc32c(index[:-4]):
-        raise ValueError("the checksum of its index is another one")
+        raise ValueError("the checksum of its index does not match")
     if (offset, length) == (_NOWHERE, _NOWHERE):
         return None
     if offset + length > shard_bytes - INDEX_BYTES:

@@ -85,7 +85,7 @@ class ZarrStore:
         if is_database(self.folder):
             return [self._database(self.folder)]
         if _is_database_folder(self.folder / "d"):
-            raise missing(self.folder, f"the database's `{MANIFEST}` is not there")
+            raise missing(self.folder, f"the database's `{MANIFEST}` is missing")
         parts = [child for child in children(self.folder) if is_database(child)]
         if not parts:
             return []
