@@ -80,7 +80,7 @@ class Format:
 
 
 def one_item(opened: Callable[[Path], Item]) -> Callable[[Path, Choice], Contents]:
-    """The opener of a format whose checkpoints are one pytree without steps: any choice but the default is refused."""
+    """Returns the opener of a format whose checkpoints are one pytree; it refuses the choice of a step or an item."""
 
     def contents(where: Path, choice: Choice) -> Contents:
         _refuse_choice(where, choice, "a single file" if is_file(where) else "one item")
@@ -137,7 +137,7 @@ def list_steps(path: str | os.PathLike[str]) -> tuple[int, ...]:
 
 
 def _open(where: Path, choice: Choice, formats: Sequence[Format]) -> Contents:
-    """The contents by the first format that recognizes a file or directory."""
+    """Opens a file or directory with the first format that recognizes it."""
     for found in formats:
         if found.recognizes(where):
             return found.open(where, choice)
@@ -177,7 +177,7 @@ def _open_root(root: Path, choice: Choice) -> Contents:
 
 
 def _open_chosen(where: Path, choice: Choice) -> Contents:
-    """The contents of a step, which may also be one bare item or one file."""
+    """Opens a step, which may also be one bare item or one file."""
     if is_file(where):
         refuse_lfs_pointer(where)
     elif not holds_item(where):
@@ -212,7 +212,7 @@ def _readable(formats: Sequence[Format]) -> str:
 
 
 def _describe(where: Path) -> str:
-    """What a file that is no checkpoint seems to be."""
+    """Returns the apparent kind of a file that is not a checkpoint."""
     head = read_head(where, 16)
     if not head:
         return "empty"

@@ -193,7 +193,7 @@ def bytes_below(path: Path) -> int:
     return total
 
 
-def let_go(mapped: mmap.mmap) -> None:
+def release_pages(mapped: mmap.mmap) -> None:
     """Releases the pages of a mapped file from this process's memory; an access loads them again."""
     if hasattr(mmap, "MADV_DONTNEED"):
         mapped.madvise(mmap.MADV_DONTNEED)

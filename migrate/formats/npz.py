@@ -19,7 +19,7 @@ from migrate import dtypes
 from migrate.codes import IgnoredFiles, ReaderAssumption, UnsupportedLeaf
 from migrate.errors import CheckpointError, Diagnostic
 from migrate.formats.base import Extent, Item, ItemInfo
-from migrate.formats.files import damaged, is_file, let_go, read_head, refuse_lfs_pointer
+from migrate.formats.files import damaged, is_file, read_head, refuse_lfs_pointer, release_pages
 from migrate.formats.flat_names import collisions, split_names
 from migrate.formats.stored_dtype import UnknownDtypeError, stored_dtype
 from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, KeyPath, Storage, format_path
@@ -199,7 +199,7 @@ class NpzItem(Item):
         for start in range(0, len(view), _READ_BYTES):
             found = zlib.crc32(view[start : start + _READ_BYTES], found)
             if len(view) > _READ_BYTES:
-                let_go(self._data)
+                release_pages(self._data)
         if found != info.CRC:
             raise damaged(self._path, f"the checksum of `{info.filename}` does not match")
 
@@ -243,7 +243,7 @@ class NpzItem(Item):
 
     def release(self) -> None:
         """Releases the pages of the mapped file."""
-        let_go(self._data)
+        release_pages(self._data)
 
     def close(self) -> None:
         """Releases the archive; values that were read stay valid."""

@@ -14,7 +14,7 @@ _PLAIN = re.compile(r"[<>|=]?[A-Za-z][A-Za-z0-9_]*")
 
 
 class UnknownDtypeError(ValueError):
-    """The dtype of an array is none that a leaf can have."""
+    """An array has a dtype that no leaf can have."""
 
 
 def stored_dtype(text: object) -> np.dtype[Any]:

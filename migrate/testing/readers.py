@@ -130,7 +130,7 @@ def files_exist(opened: Open) -> None:
 
 
 def located_bytes_are_those_that_are_read(opened: Open) -> None:
-    """What `location` and `extents` lead to are the elements that `read` returns."""
+    """The bytes at `location` and `extents` are the elements that `read` returns."""
     with opened() as reader:
         checkpoint = reader.abstract()
         for path, leaf in checkpoint.tree.leaves.items():
@@ -214,7 +214,7 @@ def _array_mismatch(leaf: AbstractLeaf, value: Value) -> str | None:
 
 
 def _migrated(tree: AbstractTree) -> list[KeyPath]:
-    """The first leaves, up to a bound of their number and bytes."""
+    """Returns the first leaves, up to a bound of their number and bytes."""
     chosen: list[KeyPath] = []
     room = _MIGRATED_BYTES
     for path, leaf in tree.leaves.items():
@@ -226,7 +226,7 @@ def _migrated(tree: AbstractTree) -> list[KeyPath]:
 
 
 def _step_of(leaf: AbstractLeaf) -> tuple[dict[str, Any] | None, Callable[[Value], Value]]:
-    """An op that has this leaf streamed, and what NumPy makes of its value; no op for other kinds of leaves."""
+    """Returns an op that has this leaf streamed (None for other kinds of leaves), and the same op in NumPy."""
     if leaf.kind != "array" or leaf.aval is None or dtypes.kind(leaf.aval.dtype) == "key":
         return None, lambda value: value
     if len(leaf.aval.shape) > 1:

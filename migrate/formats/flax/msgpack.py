@@ -16,7 +16,7 @@ from migrate import dtypes
 from migrate.codes import MissingPart, ReaderAssumption
 from migrate.errors import CheckpointError, Diagnostic
 from migrate.formats.base import Extent
-from migrate.formats.files import damaged, is_file, let_go, read_head, refuse_lfs_pointer, unknown_dtype
+from migrate.formats.files import damaged, is_file, read_head, refuse_lfs_pointer, release_pages, unknown_dtype
 from migrate.formats.flax.msgpack_index import ArrayBytes, Node, RawBytes, index
 from migrate.formats.stored_dtype import UnknownDtypeError, stored_dtype
 from migrate.tree import AbstractArray, AbstractLeaf, Container, KeyPath, Storage, format_path
@@ -225,7 +225,7 @@ class MappedMsgpack:
 
     def release(self) -> None:
         """Releases the pages of the mapped file."""
-        let_go(self._data)
+        release_pages(self._data)
 
     @property
     def era(self) -> str:

@@ -186,7 +186,7 @@ class _Scanner:
         return node
 
     def extension(self, code: int, depth: int) -> Node:
-        """What an extension type holds."""
+        """Returns the value of an extension type."""
         if code in (1, 3):
             return self.array()
         if code == 2:

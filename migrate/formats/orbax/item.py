@@ -178,7 +178,7 @@ class OrbaxItem(Item):
         return self._values.notes if self._values else []
 
     def _find_strays(self) -> list[str]:
-        """Returns the entries that are no part of the checkpoint; the chunks of a bare leaf may have any name."""
+        """Returns the entries that are not part of the checkpoint; the chunks of a bare leaf may have any name."""
         names = [*self._arrays, *map(parameter_name, self._sources)]  # values in other files leave an empty folder
         parameters = {part for name in names for part in (name.split("/", 1)[0], name.split("\\", 1)[0])}
         own = {*_OWN_FILES, *parameters}

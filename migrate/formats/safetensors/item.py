@@ -20,11 +20,11 @@ from migrate.formats.files import (
     damaged,
     is_dir,
     is_file,
-    let_go,
     missing,
     read_head,
     read_json_object,
     refuse_lfs_pointer,
+    release_pages,
 )
 from migrate.formats.flat_names import collisions, separator_of
 from migrate.formats.safetensors.header import HEADER_BYTES, LENGTH_BYTES, Tensor, read_header
@@ -176,7 +176,7 @@ class SafetensorsItem(Item):
     def release(self) -> None:
         """Releases the pages of the mapped files."""
         for file in self._files_read:
-            let_go(file.data)
+            release_pages(file.data)
 
 
 class _File:

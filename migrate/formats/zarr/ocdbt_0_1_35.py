@@ -65,7 +65,7 @@ def is_early(folder: Path) -> bool:
         head = file.read(12)
     if head[:4] != _MANIFEST or int.from_bytes(head[4:12], "little") == manifest.stat().st_size:
         return False
-    # What follows is random in this version, and the upper bytes of the length in every later one.
+    # The next bytes are random in this version, and the upper bytes of the length in every later one.
     plain = head[4:6] == b"\0\0" and any(head[6:12])
     return plain or head[4:10] == b"\0\1" + _ZSTD_MAGIC
 
