@@ -114,7 +114,7 @@ def find_steps(root: Path) -> Steps:
 
 
 def is_root(path: Path) -> bool:
-    """Whether a directory has steps; one with the markers of a step is not a root, even if its items look like steps."""
+    """Whether a directory has steps; one with the markers of a step is not one, even if its items look like steps."""
     return is_dir(path) and not holds_item(path) and not is_marked(path) and bool(find_steps(path).steps)
 
 
