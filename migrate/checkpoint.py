@@ -20,7 +20,7 @@ class Checkpoint:
     """An open checkpoint: its tree is known, its values are read one leaf at a time. A context manager.
 
     Attributes:
-      reader: what reads it.
+      reader: reads it.
       abstract: everything about it but its values.
     """
 
@@ -30,15 +30,15 @@ class Checkpoint:
 
     @property
     def tree(self) -> AbstractTree:
-        """The abstract tree that rules see; no array byte was read for it."""
+        """The abstract tree that rules see; it is read without any array byte."""
         return self.abstract.tree
 
     def read(self, path: str | KeyPath) -> Value:
-        """One leaf's value, by its key path: `"params/Dense_0/kernel"`, or a tuple of segments.
+        """Returns one leaf's value, by its key path: `"params/Dense_0/kernel"`, or a tuple of segments.
 
         Raises:
           KeyError: there is no such leaf; the message names the nearest.
-          CheckpointError: the file does not hold what its metadata says.
+          CheckpointError: the files contradict their metadata.
         """
         key_path = parse_path(path) if isinstance(path, str) else tuple(path)
         if key_path not in self.tree.leaves:
@@ -46,11 +46,11 @@ class Checkpoint:
         return self.reader.read(key_path)
 
     def read_all(self) -> dict[KeyPath, Value]:
-        """Every leaf's value by key path, several at a time; the arrays of a mapped file are views of it."""
+        """Returns every leaf's value by key path, several at a time; arrays of a mapped file are views of it."""
         return self.reader.read_all()
 
     def close(self) -> None:
-        """Release files; reading is over."""
+        """Releases files; nothing is read afterwards."""
         self.reader.close()
 
     def __enter__(self) -> Checkpoint:
@@ -74,16 +74,16 @@ def open_checkpoint(
     item: str | None = None,
     unbox: Literal["auto", "never"] = "auto",
 ) -> Checkpoint:
-    """Open a checkpoint of any format and era; no array byte is read and no device is touched.
+    """Opens a checkpoint of any format and era; reads no array byte and uses no device.
 
     Args:
       path: a file, an item, a step, or a root with steps.
-      step: which step of a root; the latest by default.
-      item: which pytree of a step; all of them by default.
-      unbox: whether key paths lose the level that Flax's boxes add on disk (`auto`).
+      step: which step of a root (default: the latest).
+      item: which pytree of a step (default: all of them).
+      unbox: whether the level that Flax's boxes add on disk is removed from key paths (`auto`) or kept (`never`).
 
     Raises:
-      CheckpointError: it cannot be read; the diagnostics say why and what to do.
+      CheckpointError: it cannot be read; the diagnostics name the cause and the remedy.
     """
     from migrate.formats.detect import open_reader
 
@@ -96,7 +96,7 @@ def open_checkpoint(
 
 
 def list_steps(path: StrPath) -> tuple[int, ...]:
-    """The finished steps below a root, in rising order; none where the path is one checkpoint.
+    """Returns the finished steps below a root, in rising order; none where the path is one checkpoint.
 
     Raises:
       CheckpointError: there is no checkpoint.

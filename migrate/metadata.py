@@ -1,8 +1,8 @@
-"""The record that a checkpoint carries about itself: which model it is for, what wrote it, and how it came to be.
+"""The record that a checkpoint carries: the model it is for, the versions that wrote it, and its migrations.
 
-It lives in Orbax's custom metadata under the key `migrate`, beside whatever else is kept there. Fields that a newer
-version may add are kept and not read; a field of the wrong type means that the record was changed by hand or by
-accident, and nothing that rests on it could be trusted.
+The record is stored in Orbax's custom metadata under the key `migrate`, beside other entries. Fields of newer versions
+are kept but not read. A field of the wrong type means that the record was altered and cannot be trusted, so it is
+refused.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _GIT_SECONDS = 10
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One migration that a checkpoint went through.
+    """One migration of a checkpoint.
 
     Attributes:
       rules: the rule file's name.
       rules_digest: `sha256:` of the rule file.
-      source_structure_hash: of the tree that went in.
-      plan_digest: of the plan that was carried out.
+      source_structure_hash: of the source's tree.
+      plan_digest: of the plan that was applied.
       date: ISO 8601, UTC.
     """
 
@@ -48,16 +48,16 @@ class Migration:
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """What a checkpoint says about itself; None where nobody said.
+    """The record of one checkpoint; None stands for what is not recorded.
 
     Attributes:
       model: the model's name, from the rule file's `target:`.
       version: the model's version, from the same place.
       structure_hash: of the tree that was written.
-      leaves: the tree itself as text (`AbstractTree.signature`), so that a difference can name the leaves.
+      leaves: the tree as text (`AbstractTree.signature`), so that a difference can be reported by leaf.
       source_structure_hash: of the tree that it was made from.
-      code: the git commit of the directory that it was made in, with `-dirty` when files were changed since.
-      versions: of jax, flax, optax, orbax and migrate; packages that are not installed are left out.
+      code: the git commit of the working directory when it was made, with `-dirty` if files were changed.
+      versions: of jax, flax, optax, orbax and migrate; packages that are not installed are omitted.
       step: the training step.
       hyperparameters: the template's arguments, which decide the shapes.
       history: every migration, the oldest first.
@@ -76,10 +76,10 @@ class Metadata:
 
     @classmethod
     def from_json(cls, custom: Mapping[str, Any]) -> Metadata | None:
-        """The record in a checkpoint's custom metadata, or None where there is none.
+        """Returns the record in a checkpoint's custom metadata, or None where there is none.
 
         Raises:
-          CheckpointError: fields have wrong types (M404); all of them are named.
+          CheckpointError: fields have wrong types (`DamagedFile`); all of them are named.
         """
         if KEY not in custom:
             return None
@@ -92,7 +92,7 @@ class Metadata:
         return cls(**known, history=tuple(Migration(**{name: row[name] for name in _ROW}) for row in migrations))
 
     def to_json(self) -> dict[str, Any]:
-        """The record as JSON; `merge` puts it where it belongs."""
+        """Returns the record as JSON, for `merge`."""
         fields = {name: getattr(self, name) for name in _TYPES}
         history = [dataclasses.asdict(migration) for migration in self.history]
         return {
@@ -120,19 +120,19 @@ _ROW = tuple(f.name for f in dataclasses.fields(Migration))
 
 
 def merge(custom: Mapping[str, Any], metadata: Metadata) -> dict[str, Any]:
-    """Custom metadata with this record in it; everything else that was there stays."""
+    """Returns custom metadata with this record added; all other entries stay."""
     before = custom.get(KEY)
     kept = before if isinstance(before, Mapping) else {}
     return {**custom, KEY: {**kept, **metadata.to_json()}}
 
 
 def already_applied(metadata: Metadata, rules_digest: str) -> bool:
-    """Whether the checkpoint went through the rule file of this digest."""
+    """Whether the rule file of this digest was applied to the checkpoint before."""
     return any(migration.rules_digest == rules_digest for migration in metadata.history)
 
 
 def installed_versions() -> dict[str, str]:
-    """Versions of what writes a checkpoint, read without importing any of it."""
+    """Returns the versions of the packages that write a checkpoint, without importing them."""
     found = {"migrate": __version__}
     for name, distribution in _DISTRIBUTIONS.items():
         try:
@@ -143,9 +143,9 @@ def installed_versions() -> dict[str, str]:
 
 
 def git_commit(directory: Path | None = None) -> str | None:
-    """The commit of a working tree (by default the current directory's), with `-dirty` when tracked files were changed.
+    """Returns the commit of a working tree (default: the current directory's), with `-dirty` if tracked files changed.
 
-    None where there is no commit, or no git.
+    None where there is no commit or no git.
     """
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
@@ -158,7 +158,7 @@ def git_commit(directory: Path | None = None) -> str | None:
 
 
 def now() -> str:
-    """The date for a migration: ISO 8601, UTC, to the second."""
+    """Returns the date for a migration: ISO 8601, UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 

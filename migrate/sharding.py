@@ -1,7 +1,7 @@
-"""Shardings as text: the command line's mesh, and the JSON in which Orbax keeps a `NamedSharding`.
+"""Shardings as text: the command line's mesh, and Orbax's JSON of a `NamedSharding`.
 
-Orbax rebuilds a named sharding that records no devices from whatever devices are there, and one axis of its mesh may
-be -1, "as many as there are". That is how a checkpoint says that it is at home on any machine.
+Orbax rebuilds a named sharding without recorded devices from the available devices, and one axis of its mesh may be -1,
+"as many as there are". Such a checkpoint can be restored on any machine.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from migrate.tree import Sharding
 Mesh = tuple[tuple[str, int], ...]
 
 PORTABLE = Sharding((("devices", -1),), ())
-"""Replicated over whatever devices are there."""
+"""Replicated over all available devices."""
 
 
 def parse_mesh(text: str) -> Mesh:
-    """The axes of a mesh, such as `data=2,model=4`; one size may be -1, "as many as there are".
+    """Returns the axes of a mesh, such as `data=2,model=4`; one size may be -1, "as many as there are".
 
     Raises:
-      UsageError: the text is not of this form (M307).
+      UsageError: the text is not of this form (`InvalidSharding`).
     """
     pairs = [part.partition("=") for part in text.split(",")]
     problems = [problem for name, _, size in pairs if (problem := _axis_problem(name.strip(), size.strip(), text))]
@@ -59,7 +59,7 @@ def _mesh_problems(axes: Mesh, text: str) -> list[Diagnostic]:
 
 
 def spec_from_partition(entries: Iterable[Any]) -> tuple[tuple[str, ...] | None, ...]:
-    """A partition spec as `Sharding` holds it, from entries that are None, an axis, or several; no trailing None."""
+    """Returns the spec of a `Sharding` from entries that are None, an axis, or several; no trailing None."""
     spec = [_axes(entry) for entry in entries]
     while spec and spec[-1] is None:
         spec.pop()
@@ -69,12 +69,12 @@ def spec_from_partition(entries: Iterable[Any]) -> tuple[tuple[str, ...] | None,
 def _axes(entry: object) -> tuple[str, ...] | None:
     if isinstance(entry, str):
         return (entry,)
-    # What is neither a name nor several is JAX's `UNCONSTRAINED`, which asks for nothing.
+    # Any other entry is JAX's `UNCONSTRAINED`, which requires nothing.
     return tuple(str(axis) for axis in entry) or None if isinstance(entry, list | tuple) else None
 
 
 def to_orbax_json(sharding: Sharding | None) -> str:
-    """The entry of `_sharding` for a named sharding without devices; None is written as `PORTABLE`.
+    """Returns the entry of `_sharding` for a named sharding without devices; None is written as `PORTABLE`.
 
     Raises:
       ValueError: the sharding has no mesh; Orbax could not rebuild it.
@@ -99,9 +99,9 @@ def _entry(axes: tuple[str, ...] | None) -> str | list[str] | None:
 
 
 def from_orbax_json(text: object) -> Sharding | None:
-    """The named sharding of an entry of `_sharding`; None for other kinds and for what cannot be understood.
+    """Returns the named sharding of an entry of `_sharding`; None for other kinds and for invalid entries.
 
-    A saved sharding is advice about devices that may be gone, so an odd one is no reason to refuse a checkpoint.
+    A saved sharding is only a hint about devices that may no longer exist, so an invalid one is not an error.
     """
     try:
         fields = json.loads(text) if isinstance(text, str) and text else {}

@@ -14,11 +14,11 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from migrate.codes import CodeNotAllowed, DestinationExists, InvalidUsage, OverlappingPaths, RunStopped, WriteFailed
 from migrate.engine.items import ItemPlan, item_of, item_plans
-from migrate.engine.linking.relink import LINKED, Link, Locating, find_links
+from migrate.engine.linking.relink import LINKED, Link, find_links, stream_unlocated
 from migrate.engine.outputs.base import Effort, Output, Staged
 from migrate.engine.outputs.registry import output_of
 from migrate.engine.probing.probe import TOLERANCE, chosen_probe, prove
@@ -124,6 +124,7 @@ def apply(
     _refuse_options(max_ram, jobs, compression, output)
     code = "" if allow_code else _code_of(plan.rules, probe)
     _refuse_beforehand(plan, destination, overwrite=overwrite, forbidden=code)
+    plan = stream_unlocated(plan, reader)
     chosen = chosen_probe(plan, probe, tolerance, destination)
     if require_proof and chosen is None:
         _refuse(PlanError, refuse_unproved(plan.tasks))
@@ -132,12 +133,12 @@ def apply(
     clock = _Clock(listener)
     with _writing(destination), open_workspace(place, plan.digest) as work:
         check_assertions(plan, reader, limit=max_ram // 4)
-        now = origin(plan, compression)
+        now = origin(plan, reader, compression)
         earlier = finished(plan, work, now, output.stored_arrays)
         with Journal(work.journal, now) as journal:
             staged = clock(_stage_phase(plan, earlier), lambda: _stage(job, work, earlier, journal))
         _stop_if_asked(job)
-        links = find_links(plan, cast(Locating, reader), item_of(item_plans(plan)))
+        links = find_links(plan, reader, item_of(item_plans(plan)))
         staged = clock(_phase("commit", ()), lambda: output.commit(plan, staged, links, work, resumed=bool(earlier)))
         compared = _verify(job, staged, links, work, clock) if verify != "none" else 0
         _stop_if_asked(job)
@@ -172,7 +173,7 @@ def resume(plan: Plan, reader: Reader, destination: Path, **options: Any) -> Rec
     Raises:
       UsageError: no run of this plan was killed or stopped there (M412). Otherwise see `apply`.
     """
-    digest = output_of(destination).fit(plan).digest
+    digest = stream_unlocated(output_of(destination).fit(plan), reader).digest
     if not is_unfinished(Path(os.path.abspath(destination)), digest):
         raise UsageError(
             InvalidUsage.at(f"no unfinished run of this plan is beside {destination}", help="`apply` starts a new one")

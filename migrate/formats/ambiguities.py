@@ -1,7 +1,7 @@
-"""What a tree on disk no longer says about the tree that was saved, in words: kinds of sequences, empty states.
+"""Notes about what a tree on disk does not record of the tree that was saved: kinds of sequences, empty states.
 
-Lists and tuples are written alike, and optimizers' empty states as None. Key paths come out the same; what a checkpoint
-that is written without a template then has is the reader's choice, and said here.
+Lists and tuples are written alike, and empty optimizer states as None. Key paths are not affected, but a checkpoint
+that is written without a template gets the kinds that the reader assumes.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ _NAMED = 3
 
 
 def losses(tree: AbstractTree) -> Iterator[Diagnostic]:
-    """A note for each kind of thing that had to be assumed."""
+    """Yields a note for each kind of assumption."""
     sequences = {path for path, kind in tree.containers.items() if kind == "list"}
     if sequences:
-        yield _note(sorted(sequences), "could be lists or tuples when they were saved; taken for lists")
+        yield _note(sorted(sequences), "may have been lists or tuples when they were saved; read as lists")
     rows = sequences.union(_counted(tree))
     holes = [path for path, leaf in tree.leaves.items() if leaf.kind == "none" and path[:-1] in rows]
     if holes:
-        yield _note(holes, "could be None, () or an empty state when they were saved; taken for None")
+        yield _note(holes, "may have been None, () or an empty state when they were saved; read as None")
 
 
 def _counted(tree: AbstractTree) -> list[KeyPath]:
-    """Dicts whose keys count from 0."""
+    """Returns the dicts whose keys count from 0."""
     keys: dict[KeyPath, set[str]] = {}
     for path in tree.leaves:
         for depth in range(len(path)):

@@ -1,7 +1,7 @@
-"""One pytree on disk, under the key paths that it is stored with: what each format's own file provides.
+"""One pytree on disk, under the key paths that it is stored with: what each format provides.
 
-A checkpoint is one item or several; steps, names, canonical key paths and metadata from above are the business of
-`migrate.formats.reader`, the same for every format.
+A checkpoint has one item or several. Steps, item names, canonical key paths and the metadata of steps are handled by
+`migrate.formats.reader` and `migrate.formats.detect`, in the same way for every format.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from migrate.errors import Diagnostic
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 Value = Any
-"""A leaf's value: a NumPy array for `array`; a Python or NumPy number for `scalar`; str; None for the rest."""
+"""A leaf's value: a NumPy array for `array`; a Python or NumPy number for `scalar`; str; None for the other kinds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where an array's chunks lie, for those who move them without decoding.
+    """Where an array's chunks are stored, so that they can be read in parts or moved without decoding.
 
     Attributes:
       base: the directory: the root of an OCDBT database, or the folder in which parameters are subfolders.
@@ -44,13 +44,13 @@ class Location:
 
     @property
     def prefix(self) -> str:
-        """What the parameter's keys begin with, below `base`."""
+        """The prefix of the parameter's keys, relative to `base`."""
         return key_prefix(self.name)
 
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """Bytes of a file that are elements of an array as they are: little-endian, in C order, not encoded."""
+    """A range of a file that holds elements of an array: little-endian, in C order, without any encoding."""
 
     file: Path
     offset: int
@@ -58,13 +58,13 @@ class Extent:
 
 
 def key_prefix(name: str) -> str:
-    """What the keys of a parameter begin with; a tree that is one bare leaf has a parameter without a name."""
+    """The prefix of a parameter's keys; a tree that is one bare leaf has a parameter without a name."""
     return f"{name}/" if name else ""
 
 
 @dataclass(frozen=True)
 class ItemInfo:
-    """What an item says about itself; the key paths of `tree` are those on disk."""
+    """Everything about an item but its values; the key paths of `tree` are those on disk."""
 
     format: str
     tree: AbstractTree
@@ -81,22 +81,26 @@ class Item(abc.ABC):
 
     @abc.abstractmethod
     def load(self, stored: KeyPath) -> Value:
-        """One leaf's value, by its stored key path, which is in `info.tree`.
+        """Returns one leaf's value, by its stored key path, which is in `info.tree`.
 
         Raises:
-          CheckpointError: the files do not hold what the metadata says.
+          CheckpointError: the files contradict their metadata.
         """
 
-    def location(self, stored: KeyPath) -> Location | None:  # noqa: ARG002 - formats without chunks have no use for it
-        """Where the chunks of an array lie; None where they are not zarr chunks."""
+    @abc.abstractmethod
+    def files(self) -> Iterable[Path]:
+        """The files from whose content the item is read, each once; no other file affects its tree or values."""
+
+    def location(self, stored: KeyPath) -> Location | None:  # noqa: ARG002 - a format without chunks needs no path
+        """Where the chunks of an array are stored; None for leaves that are not zarr arrays."""
         return None
 
     def extents(self, stored: KeyPath) -> tuple[Extent, ...] | None:  # noqa: ARG002 - as above
-        """Where the bytes of an array lie, one part after another; None where they are encoded in any way."""
+        """Where the bytes of an array are stored, in order; None where they are encoded in any way."""
         return None
 
     def release(self) -> None:  # noqa: B027 - most formats keep nothing
-        """Let go of memory that holds what can be read again."""
+        """Frees memory whose content can be read again."""
 
     def close(self) -> None:  # noqa: B027 - most formats hold nothing open
-        """Release files."""
+        """Releases files."""

@@ -1,12 +1,12 @@
 """Canonical key paths: without the level that Flax's Variables and Linen's boxes add on disk.
 
-A Variable or a box is saved as a node with the one child `value` (`raw_value` by Flax 0.8.2 to 0.8.5). The level comes
-and goes with the version and with how the state was saved, so rules and reports never see it. It is decided leaf by
-leaf: within one checkpoint a boxed kernel lies beside a plain bias. An attention module may itself be called `value`;
-it has children of its own, so only a leaf that is the lone child of its node is a box's.
+A Variable or a box is saved as a node with the single child `value` (`raw_value` by Flax 0.8.2 to 0.8.5). The level
+depends on the version and on how the state was saved, so rules and reports never see it. It is detected leaf by leaf:
+one checkpoint may have a boxed kernel beside a plain bias. An attention module may also be named `value`, but it has
+children, so only a leaf that is the only child of its node is the content of a box.
 
-A module that was itself saved as a pytree (Flax 0.12 on) has `_pytree__state` in every node, which is Flax's own and
-holds nothing; it is left out too.
+A module that was itself saved as a pytree (since Flax 0.12) has an internal leaf `_pytree__state` without data in every
+node; it is left out too.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _OWN = "_pytree__state"
 
 
 def canonical(stored: AbstractTree, unbox: Unbox = "auto") -> tuple[AbstractTree, Mapping[KeyPath, KeyPath]]:
-    """The tree under canonical key paths, and where each of them is stored.
+    """Returns the tree under canonical key paths, and the stored key path of each leaf.
 
-    A box at the root is left alone: the leaf would have no name.
+    A box at the root is kept: without it the leaf would have no name.
     """
     if unbox == "never":
         return stored, {path: path for path in stored.leaves}

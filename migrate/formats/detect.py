@@ -1,9 +1,10 @@
-"""Opening a checkpoint of any format: what the files contain decides, never what they are called."""
+"""Opening a checkpoint of any format. Content decides which one it is; names never do."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -26,25 +27,20 @@ from migrate.formats.orbax.item import ignored_files
 from migrate.formats.orbax.step import (
     choose_items,
     holds_item,
+    holds_json,
     is_marked,
     is_step,
     json_file,
     open_item,
     read_root_metadata,
     read_step,
+    root_metadata_file,
 )
 from migrate.formats.reader import CheckpointReader, Surroundings
-from migrate.formats.safetensors.item import (
-    SafetensorsItem,
-    holds_safetensors,
-    is_safetensors_index,
-    looks_like_safetensors,
-)
-from migrate.formats.steps import Steps, find_steps, is_temporary
+from migrate.formats.safetensors.item import SafetensorsItem, is_safetensors
+from migrate.formats.steps import find_steps, is_root, is_temporary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from migrate.formats.canonical import Unbox
 
 _MAGIC = {
@@ -53,14 +49,44 @@ _MAGIC = {
     b"\x93NUMPY": "a NumPy `.npy` file",
     b"\x1f\x8b": "a gzip file",
 }
-_READS = "what can be read: Flax msgpack, safetensors and `.npz` files, Orbax items, steps and their roots"
-_FILES: tuple[tuple[Callable[[Path], bool], Callable[[Path], Item]], ...] = (
-    (looks_like_safetensors, SafetensorsItem),
-    (is_safetensors_index, SafetensorsItem),
-    (looks_like_npz, NpzItem),
-)
-"""Files other than Flax's, whose contents say most clearly what they are."""
 _EARLIER = "take an earlier step, or a copy that was finished"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The step and the item that the caller asked for; None stands for the latest step and for all items."""
+
+    step: int | Literal["latest"] | None = None
+    item: str | None = None
+
+
+Contents = tuple[Mapping[str, Item], Surroundings]
+"""The items of a checkpoint by name, and everything around them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One row of `FORMATS`.
+
+    Attributes:
+      name: the format in the list of what can be read: a plural noun phrase.
+      recognizes: whether a file or directory is of this format; gets both, and opens no more than it needs.
+      open: its contents; `one_item` makes this function for a format whose checkpoints are one pytree.
+    """
+
+    name: str
+    recognizes: Callable[[Path], bool]
+    open: Callable[[Path, Choice], Contents]
+
+
+def one_item(opened: Callable[[Path], Item]) -> Callable[[Path, Choice], Contents]:
+    """Returns the opener of a format whose checkpoints are one pytree; it refuses the choice of a step or an item."""
+
+    def contents(where: Path, choice: Choice) -> Contents:
+        _refuse_choice(where, choice, "a single file" if is_file(where) else "one item")
+        return {"": opened(where)}, Surroundings()
+
+    return contents
 
 
 def open_reader(
@@ -68,32 +94,36 @@ def open_reader(
     step: int | Literal["latest"] | None = None,
     item: str | None = None,
     unbox: Unbox = "auto",
+    *,
+    formats: Sequence[Format] | None = None,
 ) -> CheckpointReader:
-    """Open a checkpoint file, an item directory, a step directory or a root with steps.
+    """Opens a checkpoint file, an item directory, a step directory or a root with steps.
 
     Args:
       path: any of them; nothing is written below it, and nothing outside it is read.
-      step: which step of a root; the latest that was finished by default.
-      item: which pytree of a step; all of them by default.
+      step: which step of a root (default: the latest that was finished).
+      item: which pytree of a step (default: all of them).
       unbox: whether key paths are canonical (`auto`) or as stored (`never`).
+      formats: the formats to try, in order (default: `FORMATS`).
 
     Raises:
-      CheckpointError: M401 to M411, with the cause and the cure.
+      CheckpointError: the checkpoint cannot be read; the diagnostic names the cause and the remedy.
     """
     where = Path(path)
+    table = FORMATS if formats is None else formats
     if is_file(where):
-        _refuse_choice(where, step, item, "a single file")
-        return CheckpointReader(where, {"": _open_file(where)}, unbox=unbox)
-    if not is_dir(where):
-        raise _no_such_path(where)
-    if is_temporary(where.name):
-        message = f"`{where}` carries a temporary name: the save was never finished"
+        refuse_lfs_pointer(where)
+    elif not is_dir(where):
+        raise _no_such_path(where, table)
+    elif is_temporary(where.name):
+        message = f"`{where}` has a temporary name: the save was never finished"
         raise CheckpointError(UnfinishedSave.at(message, help=_EARLIER))
-    return _open_directory(where, step, item, unbox)
+    items, around = _open(where, Choice(step, item), table)
+    return CheckpointReader(where, items, around, unbox)
 
 
 def list_steps(path: str | os.PathLike[str]) -> tuple[int, ...]:
-    """The finished steps below a root, in rising order; none where the path is one checkpoint.
+    """Returns the finished steps below a root in rising order; none where the path is one checkpoint.
 
     Raises:
       CheckpointError: there is nothing at this path.
@@ -102,115 +132,108 @@ def list_steps(path: str | os.PathLike[str]) -> tuple[int, ...]:
     if is_file(where):
         return ()
     if not is_dir(where):
-        raise _no_such_path(where)
-    steps = _steps_of(where)
-    return steps.numbers if steps else ()
+        raise _no_such_path(where, FORMATS)
+    return find_steps(where).numbers if is_root(where) else ()
 
 
-def _open_directory(
-    where: Path, step: int | Literal["latest"] | None, item: str | None, unbox: Unbox
-) -> CheckpointReader:
-    if holds_item(where):
-        _refuse_choice(where, step, item, "one item")
-        return CheckpointReader(where, {"": open_item(where)}, unbox=unbox)
-    if (content := json_file(where)) is not None:
-        _refuse_choice(where, step, item, "one JSON item")
-        return CheckpointReader(where, {}, Surroundings(extras={where.name: read_json(content)}))
-    steps = _steps_of(where)
-    if steps is not None:
-        return _open_root(where, steps, step, item, unbox)
-    if is_marked(where) or is_step(where):
-        _refuse_choice(where, step, None, "one step")
-        items, around = _open_step(where, item)
-        return CheckpointReader(where, items, around, unbox)
-    if holds_safetensors(where):
-        _refuse_choice(where, step, item, "one pytree")
-        return CheckpointReader(where, {"": SafetensorsItem(where)}, unbox=unbox)
+def _open(where: Path, choice: Choice, formats: Sequence[Format]) -> Contents:
+    """Opens a file or directory with the first format that recognizes it."""
+    for found in formats:
+        if found.recognizes(where):
+            return found.open(where, choice)
+    if is_file(where):
+        raise CheckpointError(
+            NoCheckpoint.at(f"`{where}` is not a checkpoint: it is {_describe(where)}", help=_readable(formats))
+        )
     refuse_lfs_pointers_below(where)
     refuse_lost_zarrays(where)
     raise _nothing_known(where)
 
 
-def _steps_of(where: Path) -> Steps | None:
-    """The steps of a root; None where the directory is something else.
-
-    Items may be called like steps, so a step's own marks come first.
-    """
-    if holds_item(where) or is_marked(where):
-        return None
-    steps = find_steps(where)
-    return steps if steps.steps else None
+def _open_json(where: Path, choice: Choice) -> Contents:
+    _refuse_choice(where, choice, "one JSON item")
+    content = json_file(where)
+    assert content is not None, "not a JSON item"
+    return {}, Surroundings(extras={where.name: read_json(content)}, files=(content,))
 
 
-def _open_root(
-    root: Path, steps: Steps, wanted: int | Literal["latest"] | None, item: str | None, unbox: Unbox
-) -> CheckpointReader:
-    chosen = steps.choose(wanted)
+def _open_root(root: Path, choice: Choice) -> Contents:
+    steps = find_steps(root)
+    chosen = steps.choose(choice.step)
     known = {"metadata", "descriptor", *(f"{found.path.name}{BESIDE}" for found in steps.steps)}
     others = [path.name for path in steps.others if path.name not in known]
     notes = [*steps.notes(), *([ignored_files(root, others)] if others else [])]
-    items, around = _open_chosen(chosen.path, item)
+    items, around = _open_chosen(chosen.path, Choice(item=choice.item))
+    metadata = root_metadata_file(root)
     around = replace(
         around,
         step=chosen.whole,
         steps=steps.numbers,
         metadata={**read_root_metadata(root), **around.metadata},
         notes=(*notes, *around.notes),
+        files=(*around.files, *([metadata] if metadata else [])),
     )
-    return CheckpointReader(root, items, around, unbox)
+    return items, around
 
 
-def _open_chosen(where: Path, item: str | None) -> tuple[dict[str, Item], Surroundings]:
-    """A step, which may also be one bare item or one file."""
+def _open_chosen(where: Path, choice: Choice) -> Contents:
+    """Opens a step, which may also be one bare item or one file."""
     if is_file(where):
-        _refuse_choice(where, None, item, "a single file")
-        return {"": _open_file(where)}, Surroundings()
-    if holds_item(where):
-        _refuse_choice(where, None, item, "one item")
-        return {"": open_item(where)}, Surroundings()
-    return _open_step(where, item)
+        refuse_lfs_pointer(where)
+    elif not holds_item(where):
+        return _open_step(where, choice)
+    return _open(where, choice, FORMATS)
 
 
-def _open_step(where: Path, item: str | None) -> tuple[dict[str, Item], Surroundings]:
+def _open_step(where: Path, choice: Choice) -> Contents:
+    _refuse_choice(where, Choice(choice.step), "one step")
     contents = read_step(where)
-    items = choose_items(where, contents, item)
-    around = Surroundings(extras=contents.extras, metadata=contents.metadata, notes=contents.notes)
+    items = choose_items(where, contents, choice.item)
+    around = Surroundings(
+        extras=contents.extras, metadata=contents.metadata, notes=contents.notes, files=contents.files
+    )
     return {name: open_item(folder, contents.handlers.get(name)) for name, folder in items.items()}, around
 
 
-def _open_file(where: Path) -> Item:
-    refuse_lfs_pointer(where)
-    for looks_so, opened in _FILES:
-        if looks_so(where):
-            return opened(where)
-    if not looks_like_msgpack(where):
-        what = _what_it_is(where)
-        raise CheckpointError(NoCheckpoint.at(f"`{where}` is no checkpoint: it is {what}", help=_READS))
-    return FlaxItem(where)
+FORMATS: tuple[Format, ...] = (
+    Format("Orbax items", holds_item, one_item(open_item)),
+    Format("Orbax JSON items", holds_json, _open_json),
+    Format("roots with steps of Orbax or Flax", is_root, _open_root),
+    Format("Orbax steps", lambda where: is_marked(where) or is_step(where), _open_step),
+    Format("safetensors files and folders of them", is_safetensors, one_item(SafetensorsItem)),
+    Format("NumPy `.npz` files", looks_like_npz, one_item(NpzItem)),
+    Format("Flax msgpack files", looks_like_msgpack, one_item(FlaxItem)),
+)
+"""Every format that can be read. The first that recognizes a path opens it, so the clearest signs come first."""
 
 
-def _what_it_is(where: Path) -> str:
+def _readable(formats: Sequence[Format]) -> str:
+    return f"what can be read: {', '.join(row.name for row in formats)}"
+
+
+def _describe(where: Path) -> str:
+    """Returns the apparent kind of a file that is not a checkpoint."""
     head = read_head(where, 16)
     if not head:
         return "empty"
     if head[0] == 0x80 and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
         return "a Python pickle, and nothing is ever unpickled"
-    return next((words for magic, words in _MAGIC.items() if head.startswith(magic)), "not msgpack as Flax wrote it")
+    return next((name for magic, name in _MAGIC.items() if head.startswith(magic)), "not msgpack as Flax wrote it")
 
 
-def _refuse_choice(where: Path, step: object, item: str | None, what: str) -> None:
-    if step not in (None, "latest"):
-        raise CheckpointError(UnknownItem.at(f"`{where}` has no steps: it is {what}", help="leave `--step` out"))
-    if item not in (None, ""):
+def _refuse_choice(where: Path, choice: Choice, kind: str) -> None:
+    if choice.step not in (None, "latest"):
+        raise CheckpointError(UnknownItem.at(f"`{where}` has no steps: it is {kind}", help="leave `--step` out"))
+    if choice.item not in (None, ""):
         raise CheckpointError(
-            UnknownItem.at(f"`{where}` has no items by name: it is {what}", help="leave `--item` out")
+            UnknownItem.at(f"`{where}` has no items by name: it is {kind}", help="leave `--item` out")
         )
 
 
-def _no_such_path(where: Path) -> CheckpointError:
+def _no_such_path(where: Path, formats: Sequence[Format]) -> CheckpointError:
     if os.path.lexists(where):
-        message = f"`{where}` is neither a file nor a directory: it is a pipe, a device or a link that leads nowhere"
-        return CheckpointError(NoCheckpoint.at(message, help=_READS))
+        message = f"`{where}` is neither a file nor a directory: it is a pipe, a device or a broken link"
+        return CheckpointError(NoCheckpoint.at(message, help=_readable(formats)))
     parent = where.parent
     names = sorted(os.listdir(parent))[:10_000] if is_dir(parent) else []
     return CheckpointError(NoCheckpoint.at(f"`{where}` does not exist", help=did_you_mean(where.name, names)))

@@ -1,7 +1,7 @@
-"""Opening other people's files with care: size bounds, git-LFS pointers, links that leave the checkpoint, bad JSON.
+"""Reading untrusted files safely: size bounds, git-LFS pointers, links that leave the checkpoint, bad JSON.
 
-Every byte that the readers look at outside TensorStore and mmap comes through here, so that every damaged file is
-refused in the same words: what is wrong, and what to do about it.
+Readers read small files through this module and make their errors here, so that every message about a damaged file
+names the cause and the remedy in the same form.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from migrate.codes import DamagedFile, LfsPointer, MissingPart, UnsupportedLeaf
-from migrate.errors import CheckpointError
+from migrate.errors import CheckpointError, listed
+from migrate.tree import KeyPath, format_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _CHUNK = re.compile(r"\d+(\.\d+)*")
 _LFS_HEADER = b"version https://git-lfs"
 _LFS_POINTER_BYTES = 1024
 MAX_DEPTH = 200
-"""Levels of nesting of a tree; real ones have a dozen."""
+"""The most levels of nesting of a tree; real trees have about a dozen."""
 _JSON_MIB = 64
 _FILES_SEARCHED = 2_000
 
@@ -36,23 +37,30 @@ REPORT = "save it as a numeric array, or report it with the output of `migrate i
 
 
 def damaged(path: Path, why: str, *, paths: tuple[str, ...] = ()) -> CheckpointError:
-    """The error for a file that contradicts itself."""
+    """Returns the error for a file that contradicts itself."""
     return CheckpointError(DamagedFile.at(f"`{path}` is damaged: {why}", paths=paths, help=COPY_AGAIN))
 
 
 def missing(path: Path, why: str, *, paths: tuple[str, ...] = ()) -> CheckpointError:
-    """The error for a part of the checkpoint that is not there."""
+    """Returns the error for a part of the checkpoint that is missing."""
     return CheckpointError(MissingPart.at(f"`{path}` is incomplete: {why}", paths=paths, help=COPY_WHOLE))
 
 
+def lost_values(folder: Path, paths: Iterable[KeyPath]) -> CheckpointError:
+    """Returns the error for leaves that are declared and whose values are not stored."""
+    names = [format_path(path) for path in paths]
+    message = f"`{folder}` names leaves whose values are missing: {listed(names, 5)}"
+    return CheckpointError(MissingPart.at(message, paths=names, help=COPY_WHOLE))
+
+
 def unknown_dtype(what: str, dtype: object, *, paths: tuple[str, ...] = ()) -> CheckpointError:
-    """The error for a dtype that no array of JAX has."""
+    """Returns the error for a dtype that JAX does not have."""
     message = f"{what} has the dtype `{dtype}`, which no array of JAX has"
     return CheckpointError(UnsupportedLeaf.at(message, paths=paths, help=REPORT))
 
 
 def is_file(path: Path) -> bool:
-    """Whether this is a regular file: a pipe or a device would block or never end."""
+    """Whether a path is a regular file; reading a pipe or a device could block or never end."""
     try:
         return stat.S_ISREG(path.stat().st_mode)
     except (OSError, ValueError):
@@ -60,7 +68,7 @@ def is_file(path: Path) -> bool:
 
 
 def is_dir(path: Path) -> bool:
-    """Whether this is a directory that can be looked into."""
+    """Whether a path is a directory."""
     try:
         return stat.S_ISDIR(path.stat().st_mode)
     except (OSError, ValueError):
@@ -68,7 +76,7 @@ def is_dir(path: Path) -> bool:
 
 
 def children(path: Path) -> list[Path]:
-    """The entries of a directory by name; a linked directory that leads out of `path` is not among them.
+    """Returns the entries of a directory in the order of their names, without links to directories outside of it.
 
     Raises:
       CheckpointError: the directory cannot be listed.
@@ -83,16 +91,16 @@ def children(path: Path) -> list[Path]:
 def leads_out(entry: Path, root: Path) -> bool:
     """Whether an entry is a link to a directory outside `root`.
 
-    Links to files are followed: caches of downloaded checkpoints consist of them, and a file is only ever parsed.
+    Links to files are followed: download caches consist of them, and a file is only parsed.
     """
     return entry.is_symlink() and is_dir(entry) and not entry.resolve().is_relative_to(root.resolve())
 
 
 def refuse_lfs_pointer(path: Path) -> None:
-    """Refuse a file that is a git-LFS pointer.
+    """Refuses a file that is a git-LFS pointer.
 
     Raises:
-      CheckpointError: M402.
+      CheckpointError: it is one (`LfsPointer`).
     """
     if is_lfs_pointer(path):
         raise CheckpointError(
@@ -111,7 +119,7 @@ def is_lfs_pointer(path: Path) -> bool:
 
 
 def read_head(path: Path, count: int) -> bytes:
-    """The first bytes of a file.
+    """Returns the first bytes of a file.
 
     Raises:
       CheckpointError: it cannot be read.
@@ -124,7 +132,7 @@ def read_head(path: Path, count: int) -> bytes:
 
 
 def read_file(path: Path) -> bytes:
-    """The content of a file.
+    """Returns the content of a file.
 
     Raises:
       CheckpointError: it is a git-LFS pointer, or cannot be read.
@@ -137,41 +145,44 @@ def read_file(path: Path) -> bytes:
 
 
 def refuse_lfs_pointers_below(path: Path) -> None:
-    """Refuse a directory in which some file is a git-LFS pointer.
+    """Refuses a directory in which a file is a git-LFS pointer.
 
     Raises:
-      CheckpointError: M402, naming the first.
+      CheckpointError: the first that is one (`LfsPointer`).
     """
-    for found in _files_below(path):
+    for found in islice(files_below(path), _FILES_SEARCHED):
         refuse_lfs_pointer(found)
 
 
-def _files_below(path: Path) -> Iterator[Path]:
-    seen = 0
+def files_below(path: Path) -> Iterator[Path]:
+    """Yields the files below a directory; links to directories are not followed."""
     for folder, _, names in os.walk(path):
-        for name in names:
-            yield Path(folder, name)
-        seen += len(names)
-        if seen > _FILES_SEARCHED:
-            return
+        yield from (Path(folder, name) for name in names)
+
+
+def files_at(path: Path) -> Iterator[Path]:
+    """Returns the file at a path, or the files below it."""
+    return iter([path]) if is_file(path) else files_below(path)
 
 
 def refuse_lost_zarrays(folder: Path) -> None:
-    """Refuse a directory whose folders hold chunks of zarr arrays, and not the `.zarray` files that describe them.
+    """Refuses a directory with chunks of zarr arrays but without the `.zarray` files that describe them.
+
+    A copy that leaves out files whose names begin with a dot looks like this.
 
     Raises:
-      CheckpointError: M403, with the cure: such a copy was made without the files that begin with a dot.
+      CheckpointError: a `.zarray` is missing (`MissingPart`).
     """
     for child in islice(children(folder), _FILES_SEARCHED):
         if is_dir(child) and any(_CHUNK.fullmatch(file.name) for file in islice(children(child), 10)):
             name = f"{child.name}/.zarray"
             raise missing(
-                folder, f"`{child.name}` has chunks of an array, and `{name}` is not there", paths=(child.name,)
+                folder, f"`{child.name}` has chunks of an array, and `{name}` is missing", paths=(child.name,)
             )
 
 
 def bytes_below(path: Path) -> int:
-    """Bytes of all files below a directory."""
+    """Returns the sum of the sizes of all files below a directory, in bytes."""
     total = 0
     for folder, _, names in os.walk(path):
         for name in names:
@@ -182,17 +193,17 @@ def bytes_below(path: Path) -> int:
     return total
 
 
-def let_go(mapped: mmap.mmap) -> None:
-    """Takes the pages of a mapped file out of this process's memory; they come back when they are looked at."""
+def release_pages(mapped: mmap.mmap) -> None:
+    """Releases the pages of a mapped file from this process's memory; an access loads them again."""
     if hasattr(mmap, "MADV_DONTNEED"):
         mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file.
+    """Returns the content of a JSON file.
 
     Raises:
-      CheckpointError: it is not there, a git-LFS pointer, unreadable, too large or not JSON.
+      CheckpointError: the file is missing, a git-LFS pointer, unreadable, too large or not JSON.
     """
     if not is_file(path):
         raise missing(path.parent, f"there is no file `{path.name}`")
@@ -201,7 +212,7 @@ def read_json(path: Path) -> Any:
         raise damaged(path, f"no JSON file of a checkpoint is larger than {_JSON_MIB} MiB")
     content = read_file(path)
     try:
-        if b"\\ud" in content.lower():  # half of a character, which no text file can hold and no name can be
+        if b"\\ud" in content.lower():  # a lone surrogate, which UTF-8 cannot encode
             json.dumps(json.loads(content), ensure_ascii=False).encode()
         return json.loads(content)
     except RecursionError as error:
@@ -211,7 +222,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
-    """The content of a JSON file that must be an object.
+    """Returns the content of a JSON file that must be an object.
 
     Raises:
       CheckpointError: as `read_json`, or it is not an object.
@@ -223,10 +234,10 @@ def read_json_object(path: Path) -> dict[str, Any]:
 
 
 def explain_store_failure(error: Exception, folder: Path, what: str) -> NoReturn:
-    """Turn what TensorStore raised into the cause and the cure.
+    """Raises the error that explains an exception of TensorStore.
 
     Raises:
-      CheckpointError: M402, M403 or M404.
+      CheckpointError: `LfsPointer`, `MissingPart` or `DamagedFile`, with the remedy.
     """
     refuse_lfs_pointers_below(folder)
     text = str(error)

@@ -1,8 +1,8 @@
 """Flat names as key paths: formats without nesting name a leaf by its whole path, `model.layers.0.weight`.
 
-Rules are about segments, so a name is split where its writer joined it. A name may be the beginning of another
-(`head` beside `head.scale`); a leaf cannot lie below a leaf, so the longer one keeps the rest of its name as one
-segment. Joining a key path always gives back the name that it came from.
+Rules match segments, so a name is split where its writer joined it. Where a name is a prefix of another (`head` and
+`head.scale`), the longer one keeps the rest of its name as one segment, since no leaf can be below another leaf.
+Joining a key path always returns the original name.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 def separator_of(names: Iterable[str]) -> str:
-    """What the names of one file were joined with: `/` where any name has one, else `.`."""
+    """Returns the separator of the names of one file: `/` where any name contains one, else `.`."""
     return "/" if any("/" in name for name in names) else "."
 
 
 def split_names(names: Iterable[str], separator: str) -> dict[str, KeyPath]:
-    """The key path of each name; none lies below another, and no two are equal."""
+    """Returns the key path of each name; none is below another, and no two are equal."""
     whole = {name: tuple(name.split(separator)) for name in names}
     leaves = set(whole.values())
     return {name: _above_no_leaf(path, leaves, separator) for name, path in whole.items()}
@@ -39,9 +39,9 @@ def _above_no_leaf(path: KeyPath, leaves: set[KeyPath], separator: str) -> KeyPa
 
 
 def collisions(paths: Mapping[str, KeyPath], separator: str) -> list[Diagnostic]:
-    """A note on the names that were not split to their end."""
+    """Returns a note about the names that were not split at every separator."""
     kept = [format_path(path) for path in paths.values() if any(separator in segment for segment in path)]
     if not kept:
         return []
-    message = f"a name that another begins with cannot be split at every `{separator}`; read as {listed(kept, 5)}"
+    message = f"a name that extends another name is not split at every `{separator}`; read as {listed(kept, 5)}"
     return [ReaderAssumption.at(message, paths=kept)]

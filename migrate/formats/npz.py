@@ -1,7 +1,7 @@
 """NumPy's `.npz`: a zip archive with one `.npy` file for each array. Nothing is unpickled.
 
-The archive's directory and each array's header are read first, and are checked against each other: an array has as
-many bytes as its shape and dtype say, so a small file cannot claim a large one. Arrays that are not compressed are
+The archive's directory and each array's header are read first and checked against each other: an array must have as
+many bytes as its shape and dtype need, so a small file cannot claim a large array. Arrays that are not compressed are
 views of the mapped file.
 """
 
@@ -19,7 +19,7 @@ from migrate import dtypes
 from migrate.codes import IgnoredFiles, ReaderAssumption, UnsupportedLeaf
 from migrate.errors import CheckpointError, Diagnostic
 from migrate.formats.base import Extent, Item, ItemInfo
-from migrate.formats.files import damaged, let_go, read_head, refuse_lfs_pointer
+from migrate.formats.files import damaged, is_file, read_head, refuse_lfs_pointer, release_pages
 from migrate.formats.flat_names import collisions, split_names
 from migrate.formats.stored_dtype import UnknownDtypeError, stored_dtype
 from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, KeyPath, Storage, format_path
@@ -37,20 +37,20 @@ _ENDING = ".npy"
 _HEADER_BYTES = 1 << 16
 _READ_BYTES = 1 << 24
 _BEST_RATIO = 1100
-"""Deflate cannot do better than 1032 to 1."""
+"""The best ratio of deflate is 1032 to 1."""
 
 _LOCAL_BYTES = 30
 _ENCRYPTED = 1
 
 _ANONYMOUS = {"<V2": "bfloat16", "|V2": "bfloat16", "|V1": "uint8"}
-"""NumPy stores dtypes that are not its own as bare bytes: of two bytes there is only one; of one there are many."""
+"""NumPy stores extension dtypes as raw bytes. Only one of them has two bytes; several have one."""
 
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError)
 
 
 def looks_like_npz(path: Path) -> bool:
-    """Whether a file is a zip archive that holds arrays of NumPy."""
-    if not read_head(path, 4).startswith(b"PK"):
+    """Whether a path is a zip archive that holds arrays of NumPy."""
+    if not is_file(path) or not read_head(path, 4).startswith(b"PK"):
         return False
     try:
         with zipfile.ZipFile(path) as archive:
@@ -61,15 +61,15 @@ def looks_like_npz(path: Path) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Member:
-    """One array: where it is in the archive, and what its header says.
+    """One array: its entry in the archive and its header.
 
     Attributes:
       info: its entry in the archive's directory.
-      start: bytes of its own header, which come before the elements.
+      start: bytes of the array's header, which precede the elements.
       dtype: NumPy's, byte order included.
       shape: its shape.
-      fortran: whether elements lie in Fortran order.
-      text: the dtype as it is written there.
+      fortran: whether elements are in Fortran order.
+      text: the dtype as the header spells it.
     """
 
     info: zipfile.ZipInfo
@@ -95,8 +95,8 @@ class NpzItem(Item):
         """Opens a file.
 
         Raises:
-          CheckpointError: it is damaged (M404), or arrays have dtypes that JAX lacks or are pickled objects (M411), all
-            of them at once.
+          CheckpointError: it is damaged (`DamagedFile`), or arrays have dtypes that JAX lacks or are pickled objects
+            (`UnsupportedLeaf`); all such arrays are named.
         """
         refuse_lfs_pointer(path)
         self._path = path
@@ -123,7 +123,7 @@ class NpzItem(Item):
                 continue
             name = info.filename.removesuffix(_ENDING)
             if name in found:
-                raise damaged(self._path, f"`{name}` stands twice in it", paths=(name,))
+                raise damaged(self._path, f"`{name}` occurs twice", paths=(name,))
             try:
                 found[name] = self._member(name, info)
             except UnknownDtypeError as error:
@@ -133,7 +133,7 @@ class NpzItem(Item):
         return found
 
     def _refuse_renamed(self, info: zipfile.ZipInfo) -> None:
-        """Refuses what the directory calls by another name than the archive: it may be an array."""
+        """Refuses members whose name in the directory differs from the one before their bytes: they may be arrays."""
         try:
             self._archive.open(info).close()
         except zipfile.BadZipFile as error:
@@ -148,7 +148,7 @@ class NpzItem(Item):
             with self._archive.open(info) as file:
                 header, start = _header(file)
         except _ZIP_ERRORS as error:
-            raise damaged(self._path, f"`{name}` has no header of an array ({error})", paths=(name,)) from error
+            raise damaged(self._path, f"`{name}` has no array header ({error})", paths=(name,)) from error
         text, shape, fortran = _fields(header, self._path, name)
         member = _Member(info, start, _dtype(text, shape), shape, fortran, str(text))
         if start + member.nbytes != info.file_size or info.file_size > info.compress_size * _BEST_RATIO:
@@ -158,7 +158,7 @@ class NpzItem(Item):
     def _strays(self) -> list[Diagnostic]:
         names = [name for name in self._archive.namelist() if not name.endswith(_ENDING)]
         listed = ", ".join(f"`{name}`" for name in names[:10])
-        return [IgnoredFiles.at(f"ignored in `{self._path}`, as no array: {listed}", paths=names)] if names else []
+        return [IgnoredFiles.at(f"ignored in `{self._path}`, not arrays: {listed}", paths=names)] if names else []
 
     def _assumptions(self) -> list[Diagnostic]:
         notes = []
@@ -170,10 +170,10 @@ class NpzItem(Item):
         return notes
 
     def load(self, stored: KeyPath) -> Value:
-        """One leaf's value; what is stored without compression and in the machine's byte order is a view.
+        """Returns one leaf's value; an array without compression and in native byte order is a view of the file.
 
         Raises:
-          CheckpointError: the bytes are not those that the archive's checksum is of.
+          CheckpointError: the bytes do not match the archive's checksum.
         """
         import numpy as np
 
@@ -199,9 +199,9 @@ class NpzItem(Item):
         for start in range(0, len(view), _READ_BYTES):
             found = zlib.crc32(view[start : start + _READ_BYTES], found)
             if len(view) > _READ_BYTES:
-                let_go(self._data)
+                release_pages(self._data)
         if found != info.CRC:
-            raise damaged(self._path, f"the checksum of `{info.filename}` is another one")
+            raise damaged(self._path, f"the checksum of `{info.filename}` does not match")
 
     def _inflated(self, member: _Member) -> bytearray:
         content, filled = bytearray(member.nbytes), 0
@@ -215,7 +215,7 @@ class NpzItem(Item):
         return content
 
     def _offset(self, info: zipfile.ZipInfo) -> int:
-        """Where a member's bytes begin: behind a second header of its own, whose name may be another length."""
+        """Returns the offset of a member's bytes, which follow a second header of variable length."""
         head = self._data[info.header_offset : info.header_offset + _LOCAL_BYTES]
         lengths = int.from_bytes(head[26:28], "little") + int.from_bytes(head[28:30], "little")
         begin = info.header_offset + _LOCAL_BYTES + lengths
@@ -224,10 +224,10 @@ class NpzItem(Item):
         return begin
 
     def extents(self, stored: KeyPath) -> tuple[Extent, ...] | None:
-        """Where an array's bytes lie; None for those that are compressed, in Fortran order or in foreign byte order.
+        """Where an array's bytes are stored; None if compressed, in Fortran order or not in native byte order.
 
         Raises:
-          CheckpointError: the bytes are not those that the archive's checksum is of.
+          CheckpointError: the bytes do not match the archive's checksum.
         """
         member = self._members_by_path[stored]
         plain = member.dtype.isnative and not member.fortran and not member.is_text
@@ -237,12 +237,16 @@ class NpzItem(Item):
         self._check(memoryview(self._data)[begin : begin + member.info.file_size], member.info)
         return (Extent(self._path, begin + member.start, member.nbytes),)
 
+    def files(self) -> tuple[Path, ...]:
+        """The archive."""
+        return (self._path,)
+
     def release(self) -> None:
-        """Let go of the pages of the mapped file."""
-        let_go(self._data)
+        """Releases the pages of the mapped file."""
+        release_pages(self._data)
 
     def close(self) -> None:
-        """Release the archive; values that were read stay."""
+        """Releases the archive; values that were read stay valid."""
         self._archive.close()
 
 
@@ -250,11 +254,11 @@ def _opened(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
     except _ZIP_ERRORS as error:
-        raise damaged(path, f"it is no whole zip archive ({error})") from error
+        raise damaged(path, f"it is not a complete zip archive ({error})") from error
 
 
 def _header(file: Any) -> tuple[str, int]:
-    """An array's header as text, and how many bytes come before the elements."""
+    """Returns an array's header as text, and the number of bytes before the elements."""
     start = file.read(8)
     if not start.startswith(_MAGIC) or start[6:] not in _VERSIONS:
         raise ValueError("it does not begin as one")
@@ -266,22 +270,22 @@ def _header(file: Any) -> tuple[str, int]:
 
 
 def _fields(header: str, path: Path, name: str) -> tuple[Any, tuple[int, ...], bool]:
-    """The dtype, the shape and the order of an array."""
+    """Returns the dtype, the shape and the order of an array."""
     try:
         fields = ast.literal_eval(header.strip())
         dtype, shape, fortran = fields["descr"], fields["shape"], fields["fortran_order"]
     except (ValueError, SyntaxError, KeyError, TypeError, RecursionError, MemoryError) as error:
-        raise damaged(path, f"the header of `{name}` cannot be understood", paths=(name,)) from error
+        raise damaged(path, f"the header of `{name}` cannot be parsed", paths=(name,)) from error
     if not isinstance(shape, tuple) or len(shape) > 64 or not all(type(n) is int and n >= 0 for n in shape):
-        raise damaged(path, f"the shape of `{name}` makes no sense", paths=(name,))
+        raise damaged(path, f"the shape of `{name}` is invalid", paths=(name,))
     return dtype, shape, bool(fortran)
 
 
 def _dtype(text: object, shape: tuple[int, ...]) -> np.dtype[Any]:
-    """The dtype of the bytes; text is one leaf where it has no dimensions.
+    """Returns the dtype of the bytes; text without dimensions is one string leaf.
 
     Raises:
-      UnknownDtypeError: no leaf can have it.
+      UnknownDtypeError: no leaf can have this dtype.
     """
     import numpy as np
 

@@ -1,14 +1,18 @@
 """The reader contract: metadata first, one leaf at a time, never a device.
 
-A format is a file of its own with one `Reader`. `abstract()` says everything about the checkpoint without reading array
-bytes; `read(path)` reads one leaf. Readers never unpickle, never follow a path out of the checkpoint, and raise
-`CheckpointError` with the cause and the cure.
+`abstract()` describes the whole checkpoint without reading array bytes; `read(path)` reads one leaf. `location()` and
+`extents()` let the engine read a leaf in parts or link its chunks; a reader without them has its leaves read whole.
+Readers never unpickle, never follow a path out of the checkpoint, and raise `CheckpointError` with the cause and the
+remedy.
+
+A format implements `migrate.formats.base.Item`, which `CheckpointReader` makes a reader of. A third party may implement
+`Reader` itself: the engine relies on nothing else, and `migrate.testing.readers` checks it.
 """
 
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +22,7 @@ from migrate.codes import UnknownNodeKind
 from migrate.errors import Diagnostic
 from migrate.formats.base import Value
 from migrate.formats.canonical import Unbox, canonical
+from migrate.formats.files import files_below
 from migrate.metadata import KEY
 from migrate.tree import AbstractTree, KeyPath
 
@@ -26,7 +31,7 @@ if TYPE_CHECKING:
 
 
 _AT_A_TIME = 4
-"""Leaves that are read together; within one, TensorStore itself spreads chunks over the cores."""
+"""Leaves that are read together; within one leaf, TensorStore itself decodes chunks on all cores."""
 
 
 @dataclass(frozen=True)
@@ -35,16 +40,18 @@ class AbstractCheckpoint:
 
     Attributes:
       path: the directory or file that was opened.
-      format: what people call it, such as `orbax ocdbt` or `flax msgpack`.
-      era: the versions that can have written it, in words.
+      format: the format's usual name, such as `orbax ocdbt` or `flax msgpack`.
+      era: the versions that can have written it.
       step: the step that was chosen, where there are steps.
       steps: every step there is.
       items: the pytrees by item name; a checkpoint that is one pytree has one, whose name is "" (a bare item directory
         or file) or the item's name in its step.
-      extras: items that are JSON, by name, with their content.
-      metadata: what the checkpoint carries as custom metadata.
+      extras: the content of the items that are JSON, by name.
+      metadata: the checkpoint's custom metadata.
       zarr3: whether arrays are stored as zarr version 3.
       notes: what was ignored, lost or assumed.
+      locates_chunks: whether the reader's `location` finds every array whose storage has an `encoding`. Only then does
+        a plan link or copy chunks; otherwise every array is streamed.
     """
 
     path: Path
@@ -57,10 +64,11 @@ class AbstractCheckpoint:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     zarr3: bool = False
     notes: tuple[Diagnostic, ...] = ()
+    locates_chunks: bool = False
 
     @cached_property
     def tree(self) -> AbstractTree:
-        """The tree that rules see: inside the item where there is one, below their names where there are several."""
+        """The tree that rules see: that of the only item, or of all items below their names."""
         if len(self.items) == 1:
             return next(iter(self.items.values()))
         leaves: dict[KeyPath, Any] = {}
@@ -73,7 +81,7 @@ class AbstractCheckpoint:
 
     @property
     def concerns(self) -> tuple[Diagnostic, ...]:
-        """The notes that matter to whoever migrates the checkpoint: a template decides the kind of nodes."""
+        """The notes that matter for a migration; a template decides the kinds of nodes."""
         return tuple(note for note in self.notes if note.code != UnknownNodeKind.number)
 
     @property
@@ -89,28 +97,52 @@ class Reader(abc.ABC):
 
     @abc.abstractmethod
     def abstract(self) -> AbstractCheckpoint:
-        """Everything but the values; reads no array byte.
+        """Returns everything but the values; reads no array byte.
 
         Raises:
-          CheckpointError: with the cause and the cure.
+          CheckpointError: with the cause and the remedy.
         """
 
     @abc.abstractmethod
     def read(self, path: KeyPath) -> Value:
-        """One leaf's value, by its key path in `abstract().tree`.
+        """Returns one leaf's value, by its key path in `abstract().tree`.
 
-        Typed PRNG keys come as NumPy arrays of the structured dtype of `migrate.dtypes`.
+        Typed PRNG keys are NumPy arrays of the structured dtype of `migrate.dtypes`.
 
         Raises:
           KeyError: there is no such leaf.
-          CheckpointError: the file does not hold what its metadata says.
+          CheckpointError: the files contradict their metadata.
         """
 
-    def read_all(self) -> dict[KeyPath, Value]:
-        """Every leaf's value by key path; several are read at a time, so that chunks are decoded on all cores.
+    def location(self, path: KeyPath) -> Location | None:  # noqa: ARG002 - a reader without chunks needs no path
+        """Where the chunks of an array are stored; None for a leaf that is not a zarr array.
 
         Raises:
-          CheckpointError: the file does not hold what its metadata says.
+          KeyError: there is no such leaf.
+        """
+        return None
+
+    def extents(self, path: KeyPath) -> tuple[Extent, ...] | None:  # noqa: ARG002 - as above
+        """Where the bytes of an array are stored, in order; None where they are encoded in any way.
+
+        Raises:
+          KeyError: there is no such leaf.
+        """
+        return None
+
+    def files(self) -> Iterable[Path]:
+        """The files from whose content the checkpoint is read; a run is resumed only while none of them changes.
+
+        By default every file at or below the path of the checkpoint.
+        """
+        path = Path(self.abstract().path)
+        return files_below(path) if path.is_dir() else [path] if path.exists() else []
+
+    def read_all(self) -> dict[KeyPath, Value]:
+        """Returns every leaf's value by key path; several are read at once, so that all cores decode chunks.
+
+        Raises:
+          CheckpointError: the files contradict their metadata.
         """
         from concurrent.futures import ThreadPoolExecutor
 
@@ -119,11 +151,11 @@ class Reader(abc.ABC):
             return dict(zip(paths, pool.map(self.read, paths), strict=True))
 
     def release(self) -> None:  # noqa: B027 - most readers keep nothing
-        """Let go of memory that holds what can be read again; values that were read stay as they are."""
+        """Frees memory whose content can be read again; values that were read stay valid."""
 
     @abc.abstractmethod
     def close(self) -> None:
-        """Release files; reading is over."""
+        """Releases files; nothing is read afterwards."""
 
     def __enter__(self) -> Reader:
         return self
@@ -134,13 +166,23 @@ class Reader(abc.ABC):
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What lies around the items: the step that was chosen, JSON items, metadata from above, and notes."""
+    """What a checkpoint has beside its items.
+
+    Attributes:
+      step: the step that was chosen.
+      steps: every step there is.
+      extras: the content of JSON items, by name.
+      metadata: the custom metadata of the step and the root.
+      notes: what was ignored or assumed.
+      files: the files that all of this was read from.
+    """
 
     step: int | None = None
     steps: tuple[int, ...] = ()
     extras: Mapping[str, Any] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[Diagnostic, ...] = ()
+    files: tuple[Path, ...] = ()
 
 
 class CheckpointReader(Reader):
@@ -152,25 +194,26 @@ class CheckpointReader(Reader):
         self, path: Path, items: Mapping[str, Item], around: Surroundings | None = None, unbox: Unbox = "auto"
     ) -> None:
         self._items = dict(items)
+        self._around = around or Surroundings()
         trees: dict[str, AbstractTree] = {}
         self._origin: dict[KeyPath, tuple[Item, KeyPath]] = {}
         for name, item in self._items.items():
             trees[name], stored = canonical(item.info.tree, unbox)
             prefix = (name,) if len(self._items) > 1 else ()
             self._origin.update({prefix + leaf: (item, place) for leaf, place in stored.items()})
-        self._abstract = _describe(path, self._items, trees, around or Surroundings())
+        self._abstract = _describe(path, self._items, trees, self._around)
 
     def abstract(self) -> AbstractCheckpoint:
         """Everything but the values."""
         return self._abstract
 
     def read(self, path: KeyPath) -> Value:
-        """One leaf's value, by its key path in `abstract().tree`."""
+        """Returns one leaf's value, by its key path in `abstract().tree`."""
         item, stored = self._origin[path]
         return item.load(stored)
 
     def location(self, path: KeyPath) -> Location | None:
-        """Where the chunks of an array lie; None where the leaf is not stored as zarr chunks.
+        """Where the chunks of an array are stored; None for a leaf that is not a zarr array.
 
         Raises:
           KeyError: there is no such leaf.
@@ -179,7 +222,7 @@ class CheckpointReader(Reader):
         return item.location(stored)
 
     def extents(self, path: KeyPath) -> tuple[Extent, ...] | None:
-        """Where the bytes of an array lie as they are; None where they are encoded in any way.
+        """Where the bytes of an array are stored, in order; None where they are encoded in any way.
 
         Raises:
           KeyError: there is no such leaf.
@@ -187,19 +230,23 @@ class CheckpointReader(Reader):
         item, stored = self._origin[path]
         return item.extents(stored)
 
+    def files(self) -> Iterable[Path]:
+        """The files of the items and of their surroundings, each once."""
+        return dict.fromkeys((*self._around.files, *(file for item in self._items.values() for file in item.files())))
+
     def release(self) -> None:
-        """Let go of memory that holds what can be read again: pages of mapped files."""
+        """Frees memory whose content can be read again: pages of mapped files."""
         for item in self._items.values():
             item.release()
 
     def close(self) -> None:
-        """Release files."""
+        """Releases files."""
         for item in self._items.values():
             item.close()
 
 
 def _without_record(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
-    """An item's metadata without what it records of itself, which does not hold for the step that it is a part of."""
+    """An item's metadata without migrate's record, which describes the item and not the step that it is a part of."""
     return {key: value for key, value in metadata.items() if key != KEY}
 
 
@@ -221,4 +268,5 @@ def _describe(
         metadata=metadata,
         zarr3=any(info.zarr3 for info in infos),
         notes=(*around.notes, *(note for info in infos for note in info.notes)),
+        locates_chunks=True,
     )

@@ -1,7 +1,7 @@
 """Steps below a root: `CheckpointManager`'s `[prefix_]<number>` directories, Flax's `checkpoint_<number>` entries.
 
-A name alone makes no step: what is in it must be a checkpoint. Directories under Orbax's temporary names and steps
-without content are saves that never finished; they are passed over with a note, and refused when asked for.
+An entry is a step only if it contains a checkpoint, whatever its name. Directories with Orbax's temporary names and
+steps without content are unfinished saves; they are skipped with a note, and refused when they are chosen.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from migrate.codes import AmbiguousItem, UnfinishedSave, UnknownItem
 from migrate.errors import CheckpointError, Diagnostic
 from migrate.formats.files import children, is_dir, is_file
 from migrate.formats.flax.msgpack import looks_like_msgpack
-from migrate.formats.orbax.step import holds_item, is_step
+from migrate.formats.orbax.step import holds_item, is_marked, is_step
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,8 +26,8 @@ _FLAX_TEMPORARY = "checkpoint_tmp"
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One step that can be read; Flax also numbers them with fractions."""
+class SavedStep:
+    """One step that can be read; Flax also allows fractions as numbers."""
 
     number: int | float
     path: Path
@@ -40,25 +40,25 @@ class Step:
 
 @dataclass(frozen=True)
 class Steps:
-    """The steps of a root in rising order, and what was passed over: unfinished saves and other entries."""
+    """The steps of a root in rising order, and the skipped entries: unfinished saves and others."""
 
     root: Path
-    steps: tuple[Step, ...]
+    steps: tuple[SavedStep, ...]
     unfinished: tuple[Path, ...]
     others: tuple[Path, ...]
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """The whole steps; fractions are Flax's alone."""
+        """The steps whose numbers are integers."""
         return tuple(dict.fromkeys(step.whole for step in self.steps if step.whole is not None))
 
     def notes(self) -> list[Diagnostic]:
-        """What was passed over."""
+        """Returns the notes about skipped entries."""
         names = [path.name for path in self.unfinished]
         fractions = [step.path.name for step in self.steps if step.whole is None]
         notes = []
         if names:
-            message = f"passed over in `{self.root}`, as never finished: {_listed(names)}"
+            message = f"skipped in `{self.root}` as unfinished saves: {_listed(names)}"
             notes.append(UnfinishedSave.at(message, paths=names, severity="note"))
         if fractions:
             message = (
@@ -67,11 +67,12 @@ class Steps:
             notes.append(AmbiguousItem.at(message, paths=fractions, severity="note"))
         return notes
 
-    def choose(self, wanted: int | Literal["latest"] | None) -> Step:
-        """The wanted step, by default the latest.
+    def choose(self, wanted: int | Literal["latest"] | None) -> SavedStep:
+        """Returns the wanted step (default: the latest).
 
         Raises:
-          CheckpointError: there is none such (M406), it was never finished (M409), two have this number (M405).
+          CheckpointError: it does not exist (`UnknownItem`), was never finished (`UnfinishedSave`), or several steps
+            have its number (`AmbiguousItem`).
         """
         if wanted is None or wanted == "latest":
             return self._only(max(step.number for step in self.steps))
@@ -79,7 +80,7 @@ class Steps:
             raise self._no_step(wanted)
         return self._only(wanted)
 
-    def _only(self, number: int | float) -> Step:
+    def _only(self, number: int | float) -> SavedStep:
         found = [step for step in self.steps if step.number == number]
         if len(found) > 1:
             names = [step.path.name for step in found]
@@ -99,21 +100,26 @@ class Steps:
 
 
 def find_steps(root: Path) -> Steps:
-    """The steps below a directory; there may be none."""
+    """Returns the steps below a directory; there may be none."""
     steps, unfinished, others = [], [], []
     for child in children(root):
         number = _number(child.name)
         if is_temporary(child.name) or (number is not None and _is_unfinished(child)):
             unfinished.append(child)
         elif number is not None and _holds_checkpoint(child):
-            steps.append(Step(number, child))
+            steps.append(SavedStep(number, child))
         else:
             others.append(child)
     return Steps(root, tuple(sorted(steps, key=lambda step: step.number)), tuple(unfinished), tuple(others))
 
 
+def is_root(path: Path) -> bool:
+    """Whether a directory has steps; one with the markers of a step is not one, even if its items look like steps."""
+    return is_dir(path) and not holds_item(path) and not is_marked(path) and bool(find_steps(path).steps)
+
+
 def is_temporary(name: str) -> bool:
-    """Whether a save was still going on under this name."""
+    """Whether a name is one under which a save is in progress."""
     return any(mark in name for mark in _TEMPORARY) or name == _FLAX_TEMPORARY
 
 
@@ -132,7 +138,7 @@ def _number(name: str) -> int | float | None:
 
 
 def _is_unfinished(path: Path) -> bool:
-    """Whether a directory holds nothing yet, or an item under its temporary name."""
+    """Whether a directory has no content, or an item under a temporary name."""
     if not is_dir(path):
         return False
     entries = children(path)

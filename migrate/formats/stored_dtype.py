@@ -1,4 +1,4 @@
-"""Dtypes as files spell them: NumPy's `<f4`, or a name that NumPy's extension types and TensorStore share."""
+"""Dtypes as files spell them: as in NumPy (`<f4`), or by a name that ml_dtypes and TensorStore share."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class UnknownDtypeError(ValueError):
 
 
 def stored_dtype(text: object) -> np.dtype[Any]:
-    """The NumPy dtype of the bytes in the file, byte order included.
+    """Returns the NumPy dtype of the bytes in the file, byte order included.
 
-    Structures, which NumPy would parse as Python, and objects, which would have to be unpickled, are not looked at.
+    Structures, which NumPy would parse as Python, and objects, which would have to be unpickled, are refused.
 
     Raises:
       UnknownDtypeError: no leaf can have this dtype.

@@ -105,7 +105,7 @@ def make_plan(
     tree, misplaced = assign_shardings(tree, mesh, partition, annotations=target is not None)
     ordered = sorted(results.tasks, key=lambda task: natural_key(task.targets[0]))
     tasks = prove(ordered, _with_slots(source.tree), _with_slots(tree))
-    linked = link and not misplaced
+    linked = link and source.locates_chunks and not misplaced
     return Plan(
         source=source,
         rules=rules,

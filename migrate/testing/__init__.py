@@ -1,1 +1,1 @@
-"""What tests of ops, readers and migrations need, for this package's own tests and for those of others."""
+"""Test support for ops, readers and migrations: for this package's own tests and for those of other packages."""

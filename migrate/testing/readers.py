@@ -1,35 +1,47 @@
-"""What every reader promises, as functions that a test of any format can run.
+"""The laws of the reader contract (`migrate.formats.reader`), as functions that a test of any format can run.
 
     from migrate.testing.readers import check_reader
 
     def test_my_format_keeps_the_laws(tmp_path):
         check_reader(lambda: open_reader(write_my_format(tmp_path)))
 
-Each law takes a function that opens the checkpoint anew, and fails with an `AssertionError` that names the leaf.
+Each law takes a function that opens the checkpoint again, and fails with an `AssertionError` that names the leaf. The
+last one migrates the checkpoint into a temporary directory.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import tensorstore as ts
 
-from migrate import dtypes
-from migrate.formats.base import Value
+from migrate import api, dtypes
+from migrate.checkpoint import Checkpoint
+from migrate.engine.linking.open_stores import open_array, reading_context
+from migrate.engine.streaming.budget import MINIMUM_BYTES
+from migrate.formats.base import Extent, Location, Value
 from migrate.formats.reader import Reader
-from migrate.tree import AbstractLeaf, format_path, parse_path
+from migrate.rules.loader import parse_rules
+from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, format_path, parse_path
 
 Open = Callable[[], Reader]
 
 _CHUNK_READS = "/tensorstore/cache/chunk_cache/reads"
 _NO_SUCH_LEAF = ("no", "such", "leaf", "in any checkpoint")
+_MIGRATED_BYTES = 256 << 20
+_MIGRATED_LEAVES = 100
+_WIDER = {"bfloat16": "float32", "float16": "float32", "float32": "float64", "int32": "int64"}
+"""For some dtypes, one that holds all of their values."""
 
 
 def check_reader(opened: Open) -> None:
-    """Run every law."""
+    """Runs every law."""
     for law in LAWS:
         law(opened)
 
@@ -57,7 +69,7 @@ def every_leaf_reads_with_its_aval(opened: Open) -> None:
 
 
 def paths_form_a_tree(opened: Open) -> None:
-    """Key paths print and parse back, and no leaf lies below another."""
+    """Key paths print and parse back, and no leaf is below another."""
     with opened() as reader:
         leaves = reader.abstract().tree.leaves
         for path in leaves:
@@ -66,7 +78,7 @@ def paths_form_a_tree(opened: Open) -> None:
 
 
 def containers_have_children(opened: Open) -> None:
-    """Every container lies above a leaf, and the children of a list are its indices."""
+    """Every container is above a leaf, and the children of a list are its indices."""
     with opened() as reader:
         tree = reader.abstract().tree
         for node, kind in tree.containers.items():
@@ -86,7 +98,7 @@ def an_unknown_leaf_is_a_key_error(opened: Open) -> None:
 
 
 def threads_read_what_one_reads(opened: Open) -> None:
-    """Concurrent reads give the values of sequential ones."""
+    """Concurrent reads return the values of sequential ones."""
     with opened() as reader:
         paths = [path for path, leaf in reader.abstract().tree.leaves.items() if leaf.has_data]
         with ThreadPoolExecutor(4) as pool:
@@ -108,6 +120,55 @@ def closing_twice_is_harmless(opened: Open) -> None:
         assert same_value(copies[path], np.asarray(value)), format_path(path)
 
 
+def files_exist(opened: Open) -> None:
+    """`files()` lists files, each once."""
+    with opened() as reader:
+        files = [Path(file) for file in reader.files()]
+    lost = [str(file) for file in files if not file.is_file()]
+    assert not lost, f"files() lists what is not a file: {lost}"
+    assert len(set(files)) == len(files), "files() lists a file twice"
+
+
+def located_bytes_are_those_that_are_read(opened: Open) -> None:
+    """The bytes at `location` and `extents` are the elements that `read` returns."""
+    with opened() as reader:
+        checkpoint = reader.abstract()
+        for path, leaf in checkpoint.tree.leaves.items():
+            location, extents = reader.location(path), reader.extents(path)
+            linkable = leaf.kind == "array" and leaf.storage is not None and leaf.storage.encoding is not None
+            promised = checkpoint.locates_chunks and linkable
+            assert location or not promised, f"{format_path(path)}: the checkpoint locates chunks, but not those"
+            for name, found in (("location", location), ("extents", extents)):
+                if found:
+                    value = np.asarray(reader.read(path))
+                    assert _stored_bytes(found) == value.tobytes(), f"{format_path(path)}: another value by `{name}`"
+
+
+def a_migration_writes_what_is_read(opened: Open) -> None:
+    """`apply` on the smallest budget writes every leaf under a new key path; arrays are transposed or cast as well.
+
+    Of a large checkpoint only some leaves are migrated.
+    """
+    with Checkpoint(opened()) as checkpoint, TemporaryDirectory() as folder:
+        chosen = _migrated(checkpoint.tree)
+        expected = {f"leaf_{n}": (path, *_step_of(checkpoint.tree.leaves[path])) for n, path in enumerate(chosen)}
+        if not expected:
+            return
+        moves = [
+            {"from": format_path(path), "to": f"moved/{name}", "ops": [op] if op else []}
+            for name, (path, op, _) in expected.items()
+        ]
+        drops = [{"drop": format_path(path)} for path in checkpoint.tree.leaves if path not in chosen]
+        content = json.dumps({"migrate": 1, "follow": "off", "rules": [*moves, *drops]})
+        plan = api.plan(checkpoint, parse_rules(content, "rules.yaml"))
+        assert plan.applicable, f"it cannot be migrated: {plan.diagnostics[0].message}"
+        api.apply(plan, checkpoint, Path(folder, "new"), max_ram=MINIMUM_BYTES)
+        with api.open_checkpoint(Path(folder, "new")) as written:
+            for name, (path, _, change) in expected.items():
+                made, meant = written.read(("moved", name)), change(checkpoint.read(path))
+                assert same_value(made, meant), f"{format_path(path)} becomes {_form(made)} instead of {_form(meant)}"
+
+
 LAWS: tuple[Callable[[Open], None], ...] = (
     abstract_reads_no_chunk,
     abstract_is_the_same_twice,
@@ -117,6 +178,9 @@ LAWS: tuple[Callable[[Open], None], ...] = (
     an_unknown_leaf_is_a_key_error,
     threads_read_what_one_reads,
     closing_twice_is_harmless,
+    files_exist,
+    located_bytes_are_those_that_are_read,
+    a_migration_writes_what_is_read,
 )
 
 
@@ -147,6 +211,45 @@ def _array_mismatch(leaf: AbstractLeaf, value: Value) -> str | None:
     found = f"{dtypes.from_numpy(array.dtype)}{list(array.shape)}"
     announced = f"{leaf.aval.dtype}{list(leaf.aval.shape)}"
     return None if found == announced else f"{announced} reads as {found}"
+
+
+def _migrated(tree: AbstractTree) -> list[KeyPath]:
+    """Returns the first leaves, up to a bound of their number and bytes."""
+    chosen: list[KeyPath] = []
+    room = _MIGRATED_BYTES
+    for path, leaf in tree.leaves.items():
+        room -= leaf.nbytes
+        if room < 0 or len(chosen) >= _MIGRATED_LEAVES:
+            break
+        chosen.append(path)
+    return chosen
+
+
+def _step_of(leaf: AbstractLeaf) -> tuple[dict[str, Any] | None, Callable[[Value], Value]]:
+    """Returns an op that has this leaf streamed (None for other kinds of leaves), and the same op in NumPy."""
+    if leaf.kind != "array" or leaf.aval is None or dtypes.kind(leaf.aval.dtype) == "key":
+        return None, lambda value: value
+    if len(leaf.aval.shape) > 1:
+        return {"transpose": list(range(len(leaf.aval.shape)))[::-1]}, np.transpose
+    wider = _WIDER.get(leaf.aval.dtype)
+    return ({"cast": wider}, lambda value: value.astype(wider)) if wider else (None, lambda value: value)
+
+
+def _stored_bytes(found: Location | tuple[Extent, ...]) -> bytes:
+    if isinstance(found, Location):
+        content: bytes = np.asarray(open_array(found, reading_context(0)).read().result()).tobytes()
+        return content
+    return b"".join(_range_of(extent) for extent in found)
+
+
+def _range_of(extent: Extent) -> bytes:
+    with extent.file.open("rb") as file:
+        file.seek(extent.offset)
+        return file.read(extent.nbytes)
+
+
+def _form(value: Value) -> str:
+    return f"{value.dtype}{list(value.shape)}" if isinstance(value, np.ndarray) else repr(value)
 
 
 def _chunk_reads() -> int:

@@ -260,3 +260,15 @@ def test_an_altered_index_of_a_shard_that_is_larger_than_the_budget_publishes_no
         applied(tmp_path / "plain", tmp_path / "new", rules, max_ram=64 << 20, verify=verify)
     assert [("M404", ("w",))] == [(found.code, tuple(found.paths)) for found in caught.value.diagnostics]
     assert not (tmp_path / "new").exists()
+
+
+def test_leaves_without_data_never_share_a_place(tmp_path):
+    """Their key paths are stored whole, so that `a.b` and `a/b` differ, for Orbax as well."""
+    tree = {"a": {"b": None, "c": {}, "w": np.ones(2, np.float32)}, "a.b": None, "a.c": None}
+    with opened(save(tmp_path / "old", tree)) as reader:
+        run.apply(plan_for(reader), reader, tmp_path / "new")
+        with opened(tmp_path / "new") as new:
+            assert reader.abstract().structure_hash == new.abstract().structure_hash
+    with ocp.PyTreeCheckpointer() as checkpointer:
+        restored = checkpointer.restore(tmp_path / "new")
+    assert (None, {}, None, None) == (restored["a"]["b"], restored["a"]["c"], restored["a.b"], restored["a.c"])

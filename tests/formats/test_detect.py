@@ -1,16 +1,24 @@
+"""Detection: one table of formats, walked in order, from which the list of what can be read is made.
+
+Covers `migrate.formats.orbax.step` as well.
+"""
+
 import json
 import os
 import pickle
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 from flax import serialization
+from safetensors.numpy import save_file
 
 from migrate.errors import CheckpointError
-from migrate.formats.detect import list_steps, open_reader
+from migrate.formats.detect import FORMATS, list_steps, open_reader
 from migrate.testing.readers import check_reader
+from tests.formats.tiny import TINY, write_tiny
 
 
 def refusal(path, **options):
@@ -268,3 +276,43 @@ def test_a_file_that_may_not_be_read_is_refused_with_the_reason(tmp_path):
     path.write_bytes(b"\x80")
     path.chmod(0)
     assert "Permission denied" in refusal(path).message
+
+
+def test_a_row_of_the_table_is_all_that_a_new_format_needs(tmp_path):
+    path = write_tiny(tmp_path / "old", np.ones((2, 3), np.float32))
+    assert "M401" == refusal(path).code
+    formats = (TINY, *FORMATS)
+    check_reader(lambda: open_reader(path, formats=formats))
+    with open_reader(path, formats=formats) as reader:
+        assert ("tiny", [path]) == (reader.abstract().format, list(reader.files()))
+    assert "M406" == refusal(path, step=3, formats=formats).code
+    assert "M406" == refusal(path, item="params", formats=formats).code
+
+
+def test_the_first_row_that_recognizes_a_path_opens_it(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(serialization.msgpack_serialize({"w": np.ones(1)}))
+    anything = replace(TINY, recognizes=lambda _: True, open=lambda *_: pytest.fail("the last row was asked"))
+    open_reader(path, formats=(*FORMATS, anything)).close()
+
+
+def test_what_can_be_read_is_listed_from_the_table(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"hello")
+    for formats in (FORMATS, (*FORMATS, TINY)):
+        assert f"what can be read: {', '.join(row.name for row in formats)}" == refusal(path, formats=formats).help
+
+
+@pytest.mark.parametrize("row", FORMATS, ids=lambda row: row.name)
+def test_every_row_is_asked_about_files_and_directories(tmp_path, row):
+    (tmp_path / "file").write_bytes(b"hello")
+    (tmp_path / "folder").mkdir()
+    assert not row.recognizes(tmp_path / "file")
+    assert not row.recognizes(tmp_path / "folder")
+
+
+def test_steps_of_a_root_come_before_safetensors_files_beside_them(written, tmp_path):
+    shutil.copytree(written("ocdbt_zarr2", "typical"), tmp_path / "checkpoint_3")
+    save_file({"w": np.ones(2, np.float32)}, tmp_path / "model.safetensors")
+    with open_reader(tmp_path) as reader:
+        assert 3 == reader.abstract().step

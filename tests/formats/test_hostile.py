@@ -1,4 +1,7 @@
-"""Damaged and hostile checkpoints: one sentence with the cause and the cure, quickly, and never a wrong value."""
+"""Damaged and hostile checkpoints: one sentence with the cause and the remedy, quickly, and never a wrong value.
+
+Covers `migrate.formats.files` and `migrate.formats.zarr.store`.
+"""
 
 import json
 import os
@@ -429,7 +432,7 @@ def test_a_database_of_2023_whose_nodes_go_in_circles(tmp_path):
     configuration = b"a name of its own"[:16] + b"\x64\x64\x04\0"
     versions = b"\x01" + b"\x01" + b"\x01" + place + bytes(8) + b"\0"
     (tmp_path / "manifest.ocdbt").write_bytes(b"\x0c\xdb\x3a\x2a\0\0" + configuration + versions)
-    assert "not where it should be" in refusal(tmp_path).message
+    assert "misplaced" in refusal(tmp_path).message
 
 
 @pytest.mark.parametrize(

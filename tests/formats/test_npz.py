@@ -1,4 +1,4 @@
-"""`.npz` files: what NumPy writes, what others made of it, and archives that lie."""
+"""`.npz` files: those that NumPy writes, those of other programs, and damaged or hostile archives."""
 
 import io
 import zipfile

@@ -1,4 +1,4 @@
-"""Orbax's own untyped restore is the reference for values: what it reads, the readers read, bit by bit."""
+"""Values of `migrate.formats.orbax.item` are, bit by bit, those of Orbax's own untyped restore."""
 
 import warnings
 

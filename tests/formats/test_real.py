@@ -1,4 +1,4 @@
-"""Checkpoints that other people's projects published; skipped where they are not."""
+"""Checkpoints that other projects published; skipped where they are not available."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Opening is metadata-first: its cost is the number of leaves, whatever they hold."""
+"""The cost of opening a checkpoint depends on the number of its leaves, not on their sizes."""
 
 import time
 

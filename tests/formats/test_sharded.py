@@ -1,4 +1,4 @@
-"""What eight devices saved reads on none."""
+"""Checkpoints that eight devices saved are read without any device."""
 
 import os
 import subprocess

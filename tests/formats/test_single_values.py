@@ -1,4 +1,4 @@
-"""Items that are no trees: one array, one random key."""
+"""Items that are not trees: one array, one random key (`migrate.formats.orbax.random_key`)."""
 
 import json
 import shutil

@@ -297,3 +297,17 @@ def test_a_leaf_without_data_keeps_its_path_only_onto_one_of_its_kind():
     assert plan.applicable
     assert {("a",): ("a",)} == moves(plan)
     assert ([("b",)], [("b",)]) == ([drop.source for drop in plan.dropped], [c.target for c in plan.created])
+
+
+@pytest.mark.parametrize(
+    ("leaves", "expected"),
+    [
+        ({"a/b": "2", "a.b": "2"}, ["M211"]),
+        ({"a/b": "string", "a.b": "2"}, ["M211"]),
+        ({"a/b": "none", "a.b": "none"}, []),
+        ({"a/b": "{}", "a.b": "none"}, []),
+        ({"a/b": "2", "a.b": "none"}, []),
+    ],
+)
+def test_names_collide_only_where_something_is_stored_under_them(leaves, expected):
+    assert expected == codes(planned("", leaves))

@@ -3,13 +3,14 @@
 from dataclasses import replace
 
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 from flax import serialization
 
 from migrate.formats.detect import open_reader
 from migrate.formats.reader import Reader
 from migrate.testing import readers
-from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree
+from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, Storage
 
 
 class Lying(Reader):
@@ -17,12 +18,18 @@ class Lying(Reader):
 
     format = "lies"
 
-    def __init__(self, true, tree=None, read=None):
-        self._true, self._tree, self._read = true, tree, read
+    def __init__(self, true, tree=None, read=None, extents=None, files=None):
+        self._true, self._tree, self._read, self._extents, self._files = true, tree, read, extents, files
 
     def abstract(self):
-        found = self._true.abstract()
+        found = replace(self._true.abstract(), locates_chunks=False)
         return replace(found, items={"": self._tree}) if self._tree else found
+
+    def extents(self, path):  # noqa: ARG002
+        return self._extents
+
+    def files(self):
+        return super().files() if self._files is None else self._files
 
     def read(self, path):
         return self._read(path) if self._read else self._true.read(path)
@@ -71,6 +78,48 @@ def test_values_that_change_between_reads_are_caught(true):
     answers = iter(range(100))
     with pytest.raises(AssertionError):
         readers.threads_read_what_one_reads(lambda: Lying(true, read=lambda _: next(answers)))
+
+
+def test_files_that_do_not_exist_are_caught(true, tmp_path):
+    readers.files_exist(lambda: Lying(true))
+    for files in ([tmp_path / "none"], [tmp_path / "file"] * 2, [tmp_path]):
+        with pytest.raises(AssertionError):
+            readers.files_exist(lambda files=files: Lying(true, files=files))
+
+
+def test_extents_of_other_bytes_are_caught(true, tmp_path):
+    (wrong,) = true.extents(("w",))
+    with pytest.raises(AssertionError, match="another value by `extents`"):
+        readers.located_bytes_are_those_that_are_read(lambda: Lying(true, extents=(replace(wrong, offset=0),)))
+
+
+def test_chunks_that_are_promised_and_not_located_are_caught(true):
+    class Promising(Lying):
+        def abstract(self):
+            return replace(super().abstract(), locates_chunks=True)
+
+    chunks = Storage("zarr2", (2,), encoding="e", database=True)
+    tree = AbstractTree.build([(("w",), AbstractLeaf("array", AbstractArray((2,), "float32"), storage=chunks))])
+    with pytest.raises(AssertionError, match="locates chunks"):
+        readers.located_bytes_are_those_that_are_read(lambda: Promising(true, tree=tree))
+
+
+def test_located_chunks_of_another_array_are_caught(tmp_path):
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(tmp_path / "item", {"a": np.zeros(2, np.float32), "b": np.ones(2, np.float32)})
+    reader = open_reader(tmp_path / "item")
+    readers.located_bytes_are_those_that_are_read(lambda: reader)
+    location = reader.location
+    reader.location = lambda _: location(("b",))
+    with pytest.raises(AssertionError, match="another value by `location`"):
+        readers.located_bytes_are_those_that_are_read(lambda: reader)
+
+
+def test_a_migration_of_other_values_is_caught(true):
+    answers = iter(range(100))
+    changing = Lying(true, read=lambda path: np.full(2, next(answers), np.float32) if path == ("w",) else 1)
+    with pytest.raises(AssertionError, match="w becomes"):
+        readers.a_migration_writes_what_is_read(lambda: changing)
 
 
 def test_equal_bits_are_equal_values_and_nothing_else_is():

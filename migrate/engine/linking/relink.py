@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import tensorstore as ts
@@ -26,6 +26,9 @@ from migrate.engine.linking.references import Reference, references
 from migrate.engine.staged_array import StagedArray, stored_name
 from migrate.errors import CheckpointError, listed
 from migrate.formats.base import Location, key_prefix
+from migrate.formats.reader import Reader
+from migrate.formats.zarr.key_places import database_files
+from migrate.formats.zarr.metadata import METADATA_KEYS
 from migrate.ops.chunk_grid import ChunkGrid
 from migrate.planning.model import Plan, Task
 from migrate.planning.relink import chunk_moves
@@ -44,13 +47,6 @@ INDEX_CACHE_BYTES = 64 << 20
 
 COPY_BYTES = 32 << 20
 """Encoded chunks are copied in transactions of about this size."""
-
-
-class Locating(Protocol):
-    """A reader that says where arrays lie."""
-
-    def location(self, path: KeyPath) -> Location | None:
-        """Where the chunks of an array lie; None where they are not zarr chunks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +80,7 @@ class Link:
     @property
     def metadata_key(self) -> str:
         """The key of its array metadata, below its prefix."""
-        return "zarr.json" if self.places[0].driver == "zarr3" else ".zarray"
+        return METADATA_KEYS[self.places[0].driver]
 
     @property
     def words(self) -> tuple[int, ...]:
@@ -129,8 +125,18 @@ class Linked:
     dead_bytes: int = 0
 
 
-def find_links(plan: Plan, reader: Locating, items: Mapping[KeyPath, ItemPlan]) -> tuple[Link, ...]:
-    """Every array that the plan takes over without decoding it.
+def stream_unlocated(plan: Plan, reader: Reader) -> Plan:
+    """The plan, with the tasks streamed that would link arrays whose chunks the reader does not locate."""
+
+    def located(task: Task) -> Task:
+        found = task.mode == "stream" or all(reader.location(path) for path in task.sources)
+        return task if found else replace(task, mode="stream")
+
+    return replace(plan, tasks=tuple(map(located, plan.tasks)))
+
+
+def find_links(plan: Plan, reader: Reader, items: Mapping[KeyPath, ItemPlan]) -> tuple[Link, ...]:
+    """Every array that the plan links without decoding it; `stream_unlocated` has seen the plan.
 
     Raises:
       CheckpointError: TensorStore cannot read the metadata of one.
@@ -140,7 +146,7 @@ def find_links(plan: Plan, reader: Locating, items: Mapping[KeyPath, ItemPlan]) 
     return links
 
 
-def _refuse_unreadable(plan: Plan, reader: Locating) -> None:
+def _refuse_unreadable(plan: Plan, reader: Reader) -> None:
     """Lets TensorStore open one array of each encoding, since what is taken over is never opened."""
     paths = [path for task in plan.tasks if task.mode != "stream" for path in task.sources]
     storages = {path: plan.source.tree.leaves[path].storage for path in paths}
@@ -151,7 +157,7 @@ def _refuse_unreadable(plan: Plan, reader: Locating) -> None:
         open_array(location, context)
 
 
-def _links_of(task: Task, plan: Plan, reader: Locating, items: Mapping[KeyPath, ItemPlan]) -> Iterator[Link]:
+def _links_of(task: Task, plan: Plan, reader: Reader, items: Mapping[KeyPath, ItemPlan]) -> Iterator[Link]:
     made = chunk_moves(task, plan.source.tree, plan.target)
     places = tuple(place for path in task.sources if (place := reader.location(path)))
     assert made is not None
@@ -203,10 +209,7 @@ def _relink_into(store: Path, links: Sequence[Link]) -> Linked:
 
 def _link_database(base: Path, folder: Path) -> None:
     """Links the files of an OCDBT database, those of its processes included, and nothing else of the checkpoint."""
-    parts = [base / "manifest.ocdbt", *base.glob("d/*")]
-    for process in base.glob("ocdbt.process_*"):
-        parts += [path for path in process.rglob("*") if path.is_file()]
-    for path in parts:
+    for path in database_files(base):
         target = folder / path.relative_to(base)
         target.parent.mkdir(parents=True, exist_ok=True)
         if not target.exists():

@@ -26,7 +26,7 @@ from migrate.engine.streaming.budget import Trimmer
 from migrate.engine.streaming.evaluate import as_array
 from migrate.formats.base import Extent, Location
 from migrate.formats.files import damaged, explain_store_failure
-from migrate.formats.reader import CheckpointReader, Reader
+from migrate.formats.reader import Reader
 from migrate.formats.zarr.store_spec import folder_spec
 from migrate.ops.windows import Window, cut, extent, windows
 from migrate.tree import AbstractArray, KeyPath
@@ -196,9 +196,9 @@ def open_source(reader: Reader, path: KeyPath, aval: AbstractArray, context: Any
     Raises:
       CheckpointError: its metadata cannot be read.
     """
-    location = reader.location(path) if isinstance(reader, CheckpointReader) else None
+    location = reader.location(path)
     if location is None:
-        extents = reader.extents(path) if isinstance(reader, CheckpointReader) else None
+        extents = reader.extents(path)
         if not extents or not aval.size:
             return Whole(aval, aval.shape, reader, path)
         return Flat(aval, _flat_chunks(aval), extents)

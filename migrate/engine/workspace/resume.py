@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,9 +21,9 @@ from migrate.engine.staged_array import StagedArray, stored_name
 from migrate.engine.workspace.directory import Workspace
 from migrate.engine.workspace.journal import read_journal
 from migrate.errors import Diagnostic
-from migrate.formats.flax.item import BESIDE
-from migrate.formats.reader import AbstractCheckpoint
-from migrate.formats.safetensors.item import is_safetensors_index
+from migrate.formats.reader import Reader
+from migrate.formats.zarr.key_places import is_database
+from migrate.formats.zarr.metadata import METADATA_KEYS
 from migrate.planning.model import Plan
 from migrate.tree import KeyPath
 from migrate.version import __version__
@@ -34,19 +33,20 @@ Origin = Mapping[str, Any]
 StoredArrays = Callable[[ItemPlan, Path], Collection[str]]
 """The names of the arrays that the store of an item, at that place, really has."""
 
-_METADATA_KEYS = (b".zarray", b"zarr.json")
+_METADATA_KEYS = tuple(key.encode() for key in METADATA_KEYS.values())
 
 
-def origin(plan: Plan, compression: str | None) -> Origin:
+def origin(plan: Plan, reader: Reader, compression: str | None) -> Origin:
     """What staged arrays are made from; arrays of another origin are not gone on with.
 
     Args:
       plan: what is done.
+      reader: the source.
       compression: what arrays are encoded with.
     """
     return {
         "plan": plan.digest,
-        "source": fingerprint(plan.source),
+        "source": fingerprint(reader),
         "compression": compression,
         "migrate": __version__,
     }
@@ -122,7 +122,7 @@ def _made_by_code(plan: Plan) -> Iterator[KeyPath]:
 
 def database_arrays(store: Path) -> set[str]:
     """The names of the arrays in a staging database; none where it is damaged, so that all are written again."""
-    if not (store / "manifest.ocdbt").exists():
+    if not is_database(store):
         return set()
     try:
         keys = open_database(store, ts.Context()).list().result()
@@ -132,42 +132,13 @@ def database_arrays(store: Path) -> set[str]:
     return {name.decode() for name, _, last in parts if last in _METADATA_KEYS}
 
 
-def fingerprint(source: AbstractCheckpoint) -> str:
+def fingerprint(reader: Reader) -> str:
     """`sha256:` over the names, sizes and modification times of the source's files; no content is read."""
-    roots = [place for root in _roots(source) for place in (root, *_beside(root))]
-    lines = "\n".join(sorted(line for root in roots for line in _files(root)))
+    root = Path(reader.abstract().path)
+    lines = "\n".join(sorted(_identity(Path(file), root) for file in reader.files()))
     return f"sha256:{hashlib.sha256(os.fsencode(lines)).hexdigest()}"
 
 
-def _roots(source: AbstractCheckpoint) -> list[Path]:
-    """The step that was chosen, whatever its directory is called: others may come and go meanwhile."""
-    path = Path(source.path)
-    if source.step is None or not path.is_dir():
-        return [path]
-    chosen = [entry for entry in path.iterdir() if _step_number(entry.name) == source.step]
-    return chosen or [path]
-
-
-def _beside(root: Path) -> list[Path]:
-    """What belongs to a file: the arrays that Flax put beside it, the files that an index names."""
-    if is_safetensors_index(root):
-        return [root.parent]
-    arrays = root.with_name(f"{root.name}{BESIDE}")
-    return [arrays] if arrays.is_dir() else []
-
-
-def _step_number(name: str) -> int | None:
-    found = re.search(r"(\d+)$", name)
-    return int(found[1]) if found else None
-
-
-def _files(root: Path) -> Iterator[str]:
-    if not root.is_dir():
-        yield _identity(root, root.name)
-    for here, _, names in os.walk(root):
-        yield from (_identity(path, str(path.relative_to(root))) for path in (Path(here) / name for name in names))
-
-
-def _identity(path: Path, name: str) -> str:
-    stat = path.stat()
-    return f"{name}\t{stat.st_size}\t{stat.st_mtime_ns}"
+def _identity(file: Path, root: Path) -> str:
+    stat = file.stat()
+    return f"{os.path.relpath(file, root)}\t{stat.st_size}\t{stat.st_mtime_ns}"

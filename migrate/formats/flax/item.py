@@ -1,7 +1,7 @@
-"""Flax checkpoint files: what `flax.serialization.to_bytes` and `flax.training.checkpoints` wrote, under any file name.
+"""Flax checkpoint files, under any name: those of `flax.serialization.to_bytes` and `flax.training.checkpoints`.
 
-Arrays that were spread over several processes lie beside the file, in `<file>_gda/<key path>/` as zarr; the file then
-holds a placeholder for each of them.
+Arrays that were spread over several processes are stored beside the file, in `<file>_gda/<key path>/` as zarr; the file
+has a placeholder for each of them.
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 
 from migrate.formats.ambiguities import losses
 from migrate.formats.base import Extent, Item, ItemInfo, Location
-from migrate.formats.files import is_dir, missing
-from migrate.formats.flax.msgpack import OUTSIDE, MsgpackFile
-from migrate.formats.orbax.tree import lost_values
+from migrate.formats.files import files_below, is_dir, lost_values, missing
+from migrate.formats.flax.msgpack import OUTSIDE, MappedMsgpack
 from migrate.formats.zarr.store import ZarrStore
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, Storage, format_path
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from migrate.formats.base import Value
@@ -25,19 +24,20 @@ if TYPE_CHECKING:
 
 
 BESIDE = "_gda"
-"""What the folder of arrays is called, after the name of its file."""
+"""The end of the name of the folder of arrays, which begins with the name of its file."""
 
 
 class FlaxItem(Item):
     """A msgpack file that is a whole checkpoint, with the folder of arrays beside it where there is one."""
 
     def __init__(self, path: Path) -> None:
-        self._file = MsgpackFile(path)
+        self._file = MappedMsgpack(path)
         beside = path.with_name(f"{path.name}{BESIDE}")
         self._outside = _outside(self._file)
         if self._outside and not is_dir(beside):
             names = [format_path(leaf) for leaf in self._outside]
             raise missing(path, f"`{beside.name}`, which holds its arrays, is not beside it", paths=tuple(names))
+        self._beside = beside
         self._store = ZarrStore(beside) if self._outside else None
         arrays = self._read_array_metadata(beside)
         tree = AbstractTree.build(
@@ -62,28 +62,34 @@ class FlaxItem(Item):
         return AbstractLeaf("array", array.aval, storage=Storage(array.driver, array.chunks, array.codec))
 
     def load(self, stored: KeyPath) -> Value:
-        """One leaf's value; a missing chunk is never zeros, as Flax stored every one."""
+        """Returns one leaf's value; a missing chunk never means zeros, since Flax stored every chunk."""
         if self._store and stored in self._outside:
             return self._store.read(self._outside[stored], fill_missing=False)
         return self._file.load(stored)
 
     def extents(self, stored: KeyPath) -> tuple[Extent, ...] | None:
-        """Where the bytes of an array lie in the file."""
+        """Where the bytes of an array are stored in the file."""
         return None if stored in self._outside else self._file.extents(stored)
 
+    def files(self) -> Iterator[Path]:
+        """The msgpack file, and the files of the arrays beside it."""
+        yield self._file.path
+        if self._outside:
+            yield from files_below(self._beside)
+
     def release(self) -> None:
-        """Let go of the pages of the mapped file."""
+        """Releases the pages of the mapped file."""
         self._file.release()
 
     def location(self, stored: KeyPath) -> Location | None:
-        """Where the chunks of an array beside the file lie."""
+        """Where the chunks of an array beside the file are stored."""
         if self._store is None or stored not in self._outside:
             return None
         return self._store.location(self._outside[stored], fill_missing=False, key_impl=None)
 
 
-def _outside(file: MsgpackFile) -> dict[KeyPath, str]:
-    """The folders of the arrays beside the file, by key path."""
+def _outside(file: MappedMsgpack) -> dict[KeyPath, str]:
+    """Returns the folders of the arrays beside the file, by key path."""
     return {
         path: node.removeprefix(OUTSIDE)
         for path, node in file.nodes.items()

@@ -1,8 +1,7 @@
 """Msgpack files as Flax and early Orbax wrote them: leaves and values by stored key path.
 
-A leaf's value is a view of the mapped file, so that opening a checkpoint of any size costs its tree and reading costs
-what is touched. Lists, tuples and named tuples were turned into dicts when the file was written; that is how they come
-back.
+A leaf's value is a view of the mapped file: opening reads only the tree, and reading a leaf only its bytes. Flax turned
+lists, tuples and named tuples into dicts when it wrote a file, and they are read as dicts.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from migrate import dtypes
 from migrate.codes import MissingPart, ReaderAssumption
 from migrate.errors import CheckpointError, Diagnostic
 from migrate.formats.base import Extent
-from migrate.formats.files import damaged, let_go, read_head, refuse_lfs_pointer, unknown_dtype
+from migrate.formats.files import damaged, is_file, read_head, refuse_lfs_pointer, release_pages, unknown_dtype
 from migrate.formats.flax.msgpack_index import ArrayBytes, Node, RawBytes, index
 from migrate.formats.stored_dtype import UnknownDtypeError, stored_dtype
 from migrate.tree import AbstractArray, AbstractLeaf, Container, KeyPath, Storage, format_path
@@ -32,11 +31,11 @@ if TYPE_CHECKING:
 
 CHUNKED = "__msgpack_chunked_array__"
 METADATA = "__migrate_metadata__"
-"""An entry of an array that is written in pieces, which Flax does not look at: custom metadata as JSON."""
+"""The entry for custom metadata (JSON) in an array that is written in pieces; Flax ignores it."""
 OUTSIDE = "//GDAPlaceholder:"
-"""What Flax wrote in place of an array that no single process could see; its key path follows."""
+"""The prefix of what Flax wrote in place of an array that several processes saved; its key path follows."""
 PLACEHOLDERS = ("PLACEHOLDER://", "AGGREGATED://")
-"""What Orbax wrote in place of an array that lies beside the file; its name follows."""
+"""The prefixes of what Orbax wrote in place of an array beside the file; its name follows."""
 _NESTED: dict[type, Container] = {dict: "dict", list: "list", tuple: "tuple"}
 _PYTHON_DTYPES = {bool: "bool", int: "int64", float: "float64", complex: "complex128"}
 _INT64_END = 1 << 63
@@ -45,7 +44,7 @@ _KEYS = {bytes([tag]) for tag in (*range(0xA0, 0xC0), 0xC4, 0xC5, 0xC6, 0xD9, 0x
 
 
 @dataclass(frozen=True, slots=True)
-class ChunkedArray:
+class MsgpackChunks:
     """An array that was too large for one msgpack value: flat pieces, one after another."""
 
     shape: tuple[int, ...]
@@ -53,8 +52,11 @@ class ChunkedArray:
 
 
 def looks_like_msgpack(path: Path) -> bool:
-    """Whether a file begins as a msgpack checkpoint does: a mapping with a text key, a list, or an extension type."""
-    head = read_head(path, 6)
+    """Whether a path is a file that begins as a msgpack checkpoint does.
+
+    It begins with a mapping whose first key is text, with a list, or with an extension type.
+    """
+    head = read_head(path, 6) if is_file(path) else b""
     if not head:
         return False
     tag = head[0]
@@ -66,13 +68,13 @@ def looks_like_msgpack(path: Path) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class SavedSpec:
-    """A TensorStore specification in place of an array: T5X and the first Orbax pointed at its folder in this way."""
+    """A TensorStore specification in place of an array, which T5X and the first versions of Orbax wrote."""
 
     folder: str
     dtype: str | None = None
 
 
-class MsgpackFile:
+class MappedMsgpack:
     """One mapped msgpack file: its leaves, and their values by stored key path."""
 
     def __init__(self, path: Path) -> None:
@@ -112,24 +114,24 @@ class MsgpackFile:
         for key, child in node.items() if isinstance(node, dict) else enumerate(node):
             self._flatten((*path, str(key)), child)
 
-    def _chunked(self, node: dict[str, Node]) -> ChunkedArray:
+    def _chunked(self, node: dict[str, Node]) -> MsgpackChunks:
         shape, pieces = _in_order(node.get("shape")), _in_order(node.get("chunks"))
         if METADATA in node:
             self.metadata = self._custom_metadata(node[METADATA])
         if not pieces or not all(isinstance(piece, ArrayBytes) for piece in pieces):
-            raise damaged(self.path, "the pieces of a large array are not there")
+            raise damaged(self.path, "the pieces of a large array are missing")
         if not all(type(size) is int and size >= 0 for size in shape):
-            raise damaged(self.path, "the shape of a large array makes no sense")
-        return ChunkedArray(tuple(shape), tuple(pieces))
+            raise damaged(self.path, "the shape of a large array is invalid")
+        return MsgpackChunks(tuple(shape), tuple(pieces))
 
     def leaf(self, path: KeyPath) -> AbstractLeaf:
-        """The leaf at a stored path; what it had to assume is appended to `notes`.
+        """Returns the leaf at a stored path; appends assumptions to `notes`.
 
         Raises:
           CheckpointError: the leaf contradicts itself, or has a dtype that no array of JAX has.
         """
         node = self.nodes[path]
-        if isinstance(node, ArrayBytes | ChunkedArray | RawBytes):
+        if isinstance(node, ArrayBytes | MsgpackChunks | RawBytes):
             return self._array_leaf(path, node)
         self._refuse_outside_array(path, node)
         if type(node) in _PYTHON_DTYPES:
@@ -143,17 +145,17 @@ class MsgpackFile:
         return AbstractLeaf("empty", container=_NESTED[type(node)])
 
     def _refuse_outside_array(self, path: KeyPath, node: Node) -> None:
-        """What stands for an array outside the file must not pass for a value when the file is opened alone."""
+        """Refuses a placeholder for an array outside the file when the file is opened alone."""
         if isinstance(node, SavedSpec) or (isinstance(node, str) and node.startswith((OUTSIDE, *PLACEHOLDERS))):
-            message = f"`{format_path(path)}` of `{self.path}` only stands for an array, which is outside the file"
+            message = f"`{format_path(path)}` of `{self.path}` is a placeholder for an array outside the file"
             cure = f"open the directory `{self.path.parent}`, which the file is a part of"
             raise CheckpointError(MissingPart.at(message, paths=(format_path(path),), help=cure))
 
-    def _array_leaf(self, path: KeyPath, node: ArrayBytes | ChunkedArray | RawBytes) -> AbstractLeaf:
+    def _array_leaf(self, path: KeyPath, node: ArrayBytes | MsgpackChunks | RawBytes) -> AbstractLeaf:
         pieces = _pieces(node)
         stored = self._dtype(pieces[0].dtype, path)
         name = dtypes.from_numpy(stored)
-        shape = node.shape if isinstance(node, ArrayBytes | ChunkedArray) else (node.nbytes,)
+        shape = node.shape if isinstance(node, ArrayBytes | MsgpackChunks) else (node.nbytes,)
         for piece in pieces:
             if prod(piece.shape) * stored.itemsize != piece.nbytes or piece.dtype != pieces[0].dtype:
                 raise damaged(self.path, "an array has more or fewer bytes than its shape", paths=(format_path(path),))
@@ -184,29 +186,29 @@ class MsgpackFile:
         try:
             found = json.loads(text)
         except (TypeError, ValueError, RecursionError) as error:
-            raise damaged(self.path, f"its metadata are not JSON ({error})") from error
+            raise damaged(self.path, f"its metadata is not JSON ({error})") from error
         if not isinstance(found, dict):
-            raise damaged(self.path, "its metadata are not a JSON object")
+            raise damaged(self.path, "its metadata is not a JSON object")
         return found
 
     def extents(self, path: KeyPath) -> tuple[Extent, ...] | None:
-        """Where an array's bytes lie, one part after another; None for other leaves and for foreign byte order."""
+        """Where an array's bytes are stored, in order; None for other leaves and for bytes not in native order."""
         node = self.nodes[path]
         if (
-            not isinstance(node, ArrayBytes | ChunkedArray | RawBytes)
+            not isinstance(node, ArrayBytes | MsgpackChunks | RawBytes)
             or not _numpy_dtype(_pieces(node)[0].dtype).isnative
         ):
             return None
         return tuple(Extent(self.path, piece.offset, piece.nbytes) for piece in _pieces(node))
 
     def load(self, path: KeyPath) -> Value:
-        """The value at a stored path; arrays are read-only views of the file where its layout allows it."""
+        """Returns the value at a stored path; arrays are read-only views of the file where possible."""
         node = self.nodes[path]
-        if isinstance(node, ArrayBytes | ChunkedArray | RawBytes):
+        if isinstance(node, ArrayBytes | MsgpackChunks | RawBytes):
             return self._load_array(node)
         return None if isinstance(node, dict | list | tuple) else node
 
-    def _load_array(self, node: ArrayBytes | ChunkedArray | RawBytes) -> Value:
+    def _load_array(self, node: ArrayBytes | MsgpackChunks | RawBytes) -> Value:
         import numpy as np
 
         views = [
@@ -222,13 +224,13 @@ class MsgpackFile:
         return array.astype(array.dtype.newbyteorder("="), copy=False)
 
     def release(self) -> None:
-        """Let go of the pages of the mapped file."""
-        let_go(self._data)
+        """Releases the pages of the mapped file."""
+        release_pages(self._data)
 
     @property
     def era(self) -> str:
-        """Before Flax 0.3.2 dtypes were written as `<f4`, since then as `float32`."""
-        texts = {_pieces(node)[0].dtype for node in self.nodes.values() if isinstance(node, ArrayBytes | ChunkedArray)}
+        """The versions that can have written the file: before Flax 0.3.2 dtypes were `<f4`, since then `float32`."""
+        texts = {_pieces(node)[0].dtype for node in self.nodes.values() if isinstance(node, ArrayBytes | MsgpackChunks)}
         if any(text[:1] in "<>|=" for text in texts):
             return "flax before 0.3.2"
         if self.named_tuples:
@@ -237,28 +239,28 @@ class MsgpackFile:
 
 
 _ANONYMOUS = {"<V2": "bfloat16", "|V2": "bfloat16", "V2": "bfloat16", "|V1": "uint8", "<V1": "uint8", "<f1": "uint8"}
-"""Before Flax 0.3.2 a dtype was its `.str`, which extension types do not survive: of two bytes there was only one."""
+"""Flax before 0.3.2 wrote a dtype's `.str`, which does not name extension types; only one of them had two bytes."""
 
 
 def _numpy_dtype(text: str) -> np.dtype[Any]:
     return stored_dtype(_ANONYMOUS.get(text, text))
 
 
-def _pieces(node: ArrayBytes | ChunkedArray | RawBytes) -> tuple[ArrayBytes, ...]:
+def _pieces(node: ArrayBytes | MsgpackChunks | RawBytes) -> tuple[ArrayBytes, ...]:
     if isinstance(node, RawBytes):
         return (ArrayBytes((node.nbytes,), "uint8", node.offset, node.nbytes),)
-    return node.pieces if isinstance(node, ChunkedArray) else (node,)
+    return node.pieces if isinstance(node, MsgpackChunks) else (node,)
 
 
 def _in_order(node: Node) -> list[Node]:
-    """A tuple that was written as a dict of digits, or as itself."""
+    """Returns the elements of a tuple that was written as a dict of digits, or as itself."""
     if isinstance(node, dict):
         return [node.get(str(position)) for position in range(len(node))]
     return list(node) if isinstance(node, list | tuple) else []
 
 
 def _named_tuple(node: dict[str, Node]) -> dict[str, Node] | None:
-    """The fields of a named tuple as Flax up to 0.3.4 wrote it."""
+    """Returns the fields of a named tuple that Flax up to 0.3.4 wrote, or None."""
     if node.keys() != {"name", "fields", "values"} or not isinstance(node["name"], str):
         return None
     names, values = _in_order(node["fields"]), _in_order(node["values"])
@@ -268,7 +270,7 @@ def _named_tuple(node: dict[str, Node]) -> dict[str, Node] | None:
 
 
 def _saved_spec(node: dict[str, Node]) -> SavedSpec | None:
-    """The path of a specification was absolute, to a temporary directory, so that only its last part is of use."""
+    """Returns a specification, or None; of its absolute, temporary path only the last part has a meaning."""
     kvstore, dtype = node.get("kvstore"), node.get("dtype")
     if "driver" not in node or not isinstance(kvstore, dict):
         return None

@@ -1,9 +1,9 @@
 """An index of a msgpack checkpoint: its tree with the offsets of its arrays, found without loading them.
 
-`flax.serialization.to_bytes` and Orbax's early `checkpoint` files are one msgpack object whose extension types hold
-arrays (1), complex numbers (2), NumPy scalars (3) and tuples (4). A msgpack library would allocate what the length
-fields say and copy every array; here a scan over the mapped file checks each length against the bytes that are there
-and notes where an array's bytes begin, so that a damaged or hostile file costs no more memory than its own size.
+The files of `flax.serialization.to_bytes` and Orbax's early `checkpoint` files are one msgpack object whose extension
+types hold arrays (1), complex numbers (2), NumPy scalars (3) and tuples (4). A msgpack library would allocate as much
+as the length fields claim and copy every array. This scan of the mapped file checks each length against the remaining
+bytes and records where an array's bytes begin, so that a damaged or hostile file costs no more memory than its size.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_ENTRIES = 250_000
-"""Entries of mappings and lists, all together; a large model and its optimizer have some ten thousand."""
+"""The most entries of all mappings and lists; a large model and its optimizer have about ten thousand."""
 MAX_SEGMENTS = 4_000_000
-"""The lengths of all key paths together, which nesting multiplies."""
+"""The largest sum of the lengths of all key paths, which nesting multiplies."""
 
 Node = Any
 """dict, list or tuple of nodes; `ArrayBytes`, `RawBytes`, or a plain bool, int, float, complex, str or None."""
@@ -29,7 +29,7 @@ Node = Any
 
 @dataclass(frozen=True, slots=True)
 class ArrayBytes:
-    """An array or NumPy scalar: where its row-major bytes lie. `dtype` is the text that the writer put there."""
+    """The row-major bytes of an array or NumPy scalar; `dtype` is the text in the file."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -39,13 +39,13 @@ class ArrayBytes:
 
 @dataclass(slots=True)
 class _Size:
-    """How large the tree has become, so that a small file cannot make one that fills the memory."""
+    """The size of the tree so far; a bound keeps a small file from producing a tree that fills the memory."""
 
     entries: int = 0
     segments: int = 0
 
     def grow(self, count: int, depth: int) -> bool:
-        """Adds entries at a depth; whether the tree is still one of a checkpoint."""
+        """Adds entries at a depth and returns whether the tree is still within its bounds."""
         self.entries += count
         self.segments += count * (depth + 1)
         return self.entries <= MAX_ENTRIES and self.segments <= MAX_SEGMENTS
@@ -53,7 +53,7 @@ class _Size:
 
 @dataclass(frozen=True, slots=True)
 class RawBytes:
-    """A leaf of bare bytes, for which JAX has no dtype."""
+    """A leaf of raw bytes, for which JAX has no dtype."""
 
     offset: int
     nbytes: int
@@ -81,10 +81,10 @@ _FIXED = {
 
 
 def index(data: mmap | bytes, path: Path) -> Node:
-    """The tree of one msgpack object that fills `data`.
+    """Returns the tree of one msgpack object that fills `data`.
 
     Raises:
-      CheckpointError: M404, with the offset at which the bytes stop making sense.
+      CheckpointError: it is damaged (`DamagedFile`); the message has the offset.
     """
     scanner = _Scanner(data, 0, len(data), path, _Size())
     node = scanner.node(0)
@@ -103,7 +103,7 @@ class _Scanner:
         return damaged(self.path, f"{why} (at byte {self.position} of {len(self.data)})")
 
     def take(self, count: int) -> int:
-        """Where the next `count` bytes begin, having moved past them."""
+        """Moves past the next `count` bytes and returns their offset."""
         start = self.position
         if count > self.end - start:
             raise self.damaged(f"it is truncated: {count} bytes should follow, {self.end - start} do")
@@ -125,11 +125,11 @@ class _Scanner:
         return getattr(self, f"read_{kind}")(count, depth)
 
     def head(self, tag: int) -> tuple[str, int]:
-        """What a tag announces, and how many bytes or entries of it."""
+        """Returns the kind of value that a tag begins, and its number of bytes or entries."""
         if tag in _FIXED:
             return _FIXED[tag]
         if tag not in _SIZED:
-            raise self.damaged(f"0x{tag:02x} begins no msgpack value")
+            raise self.damaged(f"0x{tag:02x} does not begin a msgpack value")
         kind, width = _SIZED[tag]
         start = self.take(width)
         return kind, int.from_bytes(self.data[start : start + width], "big")
@@ -140,7 +140,7 @@ class _Scanner:
         for _ in range(count):
             key = self.key()
             if key in entries:
-                raise self.damaged(f"the key `{key}` stands twice in one mapping")
+                raise self.damaged(f"the key `{key}` occurs twice in one mapping")
             entries[key] = self.node(depth + 1)
         return entries
 
@@ -157,12 +157,12 @@ class _Scanner:
         return [self.node(depth + 1) for _ in range(count)]
 
     def expect(self, count: int, width: int, depth: int) -> None:
-        """Refuse a container that claims more entries, of so many values each, than there are bytes or any tree has."""
+        """Refuses a container with more entries, of `width` values each, than there are bytes or than any tree has."""
         least, there = count * width, self.end - self.position
         if least > there:
             raise self.damaged(f"it is truncated: {least} bytes or more should follow, {there} do")
         if not self.size.grow(count, depth):
-            raise self.damaged(f"its tree has more than {MAX_ENTRIES:,} entries, as no checkpoint has")
+            raise self.damaged(f"its tree has more than {MAX_ENTRIES:,} entries, more than any checkpoint has")
 
     def read_str(self, count: int, _: int) -> str:
         return self.text(self.take(count), count)
@@ -186,14 +186,14 @@ class _Scanner:
         return node
 
     def extension(self, code: int, depth: int) -> Node:
-        """What an extension type holds."""
+        """Returns the value of an extension type."""
         if code in (1, 3):
             return self.array()
         if code == 2:
             return self.complex()
         if code == 4:
             return self.tuple(depth)
-        raise self.damaged(f"{code} is no extension type of Flax or Orbax")
+        raise self.damaged(f"{code} is not an extension type of Flax or Orbax")
 
     def tuple(self, depth: int) -> Node:
         items = self.node(depth + 1)
@@ -214,7 +214,7 @@ class _Scanner:
         if isinstance(dtype, RawBytes):
             dtype = self.text(dtype.offset, dtype.nbytes)
         if not _is_shape(shape) or not isinstance(dtype, str):
-            raise self.damaged("an array's shape or dtype makes no sense")
+            raise self.damaged("an array's shape or dtype is invalid")
         kind, count = self.head(self.data[self.take(1)])
         if kind not in ("bin", "str"):  # before msgpack had `bin`, bytes were written as text
             raise self.damaged("an array has no bytes")

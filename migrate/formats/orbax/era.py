@@ -1,4 +1,4 @@
-"""Which versions of Orbax can have written an item: every release that changed its files is told by what is there."""
+"""The versions of Orbax that can have written an item; each release that changed the files left a trace in them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from migrate.formats.orbax.metadata import parameter_name
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from migrate.formats.flax.msgpack import MsgpackFile
+    from migrate.formats.flax.msgpack import MappedMsgpack
     from migrate.formats.orbax.metadata import TreeMetadata
     from migrate.formats.zarr.store import ZarrStore
 
@@ -22,16 +22,16 @@ _UNRECORDED = "orbax-checkpoint, before 0.4.3 or with its metadata lost"
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is on disk about one item."""
+    """The records of one item, from which its era is derived."""
 
     folder: Path
     declared: TreeMetadata | None
-    values: MsgpackFile | None
+    values: MappedMsgpack | None
     store: ZarrStore
 
 
 def describe_era(evidence: Evidence) -> str:
-    """The versions that can have written an item, in words; `orbax` was renamed `orbax-checkpoint` after 0.1.7."""
+    """Returns the versions that can have written an item; `orbax` became `orbax-checkpoint` after 0.1.7."""
     if evidence.declared is not None and evidence.values is not None:
         return _with_both(evidence, evidence.declared)
     if evidence.declared is not None:
@@ -40,7 +40,7 @@ def describe_era(evidence: Evidence) -> str:
 
 
 def _with_metadata(folder: Path, declared: TreeMetadata) -> str:
-    """From 0.5.21 on; the latest change that left a trace decides, if the ones after it left none."""
+    """Returns the versions from 0.5.21 on; the latest change that left a trace decides."""
     steps = (
         (is_file(folder / "commit_success.txt"), "0.12.3 or later"),
         ("use_ocdbt" in declared.flags, "0.11.31 or later"),
@@ -56,7 +56,10 @@ def _has_jax_arrays(declared: TreeMetadata) -> bool:
 
 
 def _with_both(evidence: Evidence, declared: TreeMetadata) -> str:
-    """The tree in JSON and in msgpack: 0.4.3 to 0.5.20, and `StandardCheckpointer` since 0.3.4."""
+    """Returns the versions that wrote the tree in JSON and in msgpack.
+
+    These are 0.4.3 to 0.5.20, and for `StandardCheckpointer` 0.3.4 to 0.5.20.
+    """
     folder, store = evidence.folder, evidence.store
     if is_file(folder / "_CHECKPOINT_METADATA"):
         return "orbax-checkpoint 0.5.11 to 0.5.20"
@@ -66,7 +69,7 @@ def _with_both(evidence: Evidence, declared: TreeMetadata) -> str:
 
 
 def _old_sharding(folder: Path, declared: TreeMetadata) -> str | None:
-    """The version by `_sharding`, which was not there at first, then had plain names, then empty entries."""
+    """Returns the version by `_sharding`, which was missing at first, then had plain names, then empty entries."""
     if not _has_jax_arrays(declared):
         return None
     if not is_file(folder / "_sharding"):
@@ -77,8 +80,11 @@ def _old_sharding(folder: Path, declared: TreeMetadata) -> str | None:
     return "0.4.1 to 0.4.2" if "" in entries.values() else None
 
 
-def _with_values(evidence: Evidence, values: MsgpackFile) -> str:
-    """The tree in msgpack alone, up to 0.4.2: arrays inside, or one of the things that stood for an array outside."""
+def _with_values(evidence: Evidence, values: MappedMsgpack) -> str:
+    """Returns the versions up to 0.4.2, which wrote the tree in msgpack alone.
+
+    The file holds the arrays, or entries that stand for arrays beside it, whose form changed.
+    """
     texts = [node for node in values.nodes.values() if isinstance(node, str)]
     if any(isinstance(node, SavedSpec) for node in values.nodes.values()):
         return T5X if is_t5x(values) else "orbax 0.0.1 to 0.0.13"
@@ -94,7 +100,7 @@ def _with_values(evidence: Evidence, values: MsgpackFile) -> str:
     return "orbax 0.1.4 to orbax-checkpoint 0.4.2" if values.containers else "orbax 0.0.21 to orbax-checkpoint 0.4.2"
 
 
-def is_t5x(values: MsgpackFile) -> bool:
-    """Whether T5X itself wrote a file, which names its version beside the state and points at arrays in its own way."""
+def is_t5x(values: MappedMsgpack) -> bool:
+    """Whether T5X itself wrote a file: it has a version beside the state, and specifications in place of arrays."""
     tops = {path[0] for path in values.nodes if path}
     return tops == {"version", "optimizer"} and any(isinstance(node, SavedSpec) for node in values.nodes.values())

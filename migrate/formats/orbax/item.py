@@ -10,18 +10,19 @@ from migrate.codes import IgnoredFiles, ReaderAssumption
 from migrate.errors import listed
 from migrate.formats.ambiguities import losses
 from migrate.formats.base import Item, ItemInfo, Location
-from migrate.formats.files import children, is_dir, is_file
-from migrate.formats.flax.msgpack import MsgpackFile
+from migrate.formats.files import children, files_at, is_dir, is_file, lost_values
+from migrate.formats.flax.msgpack import MappedMsgpack
 from migrate.formats.orbax import metadata as orbax_metadata
 from migrate.formats.orbax.era import T5X, Evidence, describe_era, is_t5x
 from migrate.formats.orbax.metadata import parameter_name
-from migrate.formats.orbax.tree import Inline, Nothing, Records, Source, StoredArray, Text, lost_values, outline
+from migrate.formats.orbax.tree import Inline, InlineText, Nothing, Records, StoredArray, ValueSource, outline
+from migrate.formats.zarr.key_places import MANIFEST, is_database
 from migrate.formats.zarr.metadata import METADATA_KEYS, ArrayMetadata
 from migrate.formats.zarr.store import ZarrStore
 from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, KeyPath, Kind, Sharding, Storage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     import numpy as np
@@ -38,24 +39,24 @@ _OWN_FILES = (
 
 def is_item(folder: Path) -> bool:
     """Whether a directory holds one pytree, by what is in it."""
-    if any(is_file(folder / name) for name in ("_METADATA", "checkpoint", "manifest.ocdbt")):
+    if any(is_file(folder / name) for name in ("_METADATA", "checkpoint", MANIFEST)):
         return True
     return is_dir(folder) and any(_is_part(child) for child in children(folder))
 
 
 def _is_part(child: Path) -> bool:
     if child.name.startswith("ocdbt.process_"):
-        return is_file(child / "manifest.ocdbt")
+        return is_database(child)
     return any(is_file(child / key) for key in METADATA_KEYS.values())
 
 
 class OrbaxItem(Item):
-    """One Orbax item directory; `handler` is the class that saved it, where the step around it says so."""
+    """One Orbax item directory; `handler` is the class that saved it, where the step records it."""
 
     def __init__(self, folder: Path, handler: str | None = None) -> None:
         self._folder = folder
         declared = orbax_metadata.read_tree(folder)
-        self._values = MsgpackFile(folder / "checkpoint") if is_file(folder / "checkpoint") else None
+        self._values = MappedMsgpack(folder / "checkpoint") if is_file(folder / "checkpoint") else None
         self._store = ZarrStore(folder)
         handler = handler or orbax_metadata.read_handlers(folder).get("")
         found = outline(
@@ -74,6 +75,7 @@ class OrbaxItem(Item):
         self._words = self._find_words()
         self._fill_missing = declared is None or declared.fill_missing
         self._impls, key_notes = self._find_key_impls()
+        self._strays = self._find_strays()
         tree = AbstractTree.build(self._leaves().items(), found.containers)
         era = describe_era(Evidence(folder, declared, self._values, self._store))
         self.info = ItemInfo(
@@ -88,7 +90,7 @@ class OrbaxItem(Item):
                 *key_notes,
                 *self._value_notes(),
                 *self._word_notes(),
-                *self._strays(),
+                *([ignored_files(folder, self._strays)] if self._strays else []),
                 *losses(tree),
             ),
         )
@@ -102,7 +104,7 @@ class OrbaxItem(Item):
         return arrays
 
     def _find_words(self) -> frozenset[str]:
-        """The names of the arrays of bfloat16 that are stored as uint16."""
+        """Returns the names of the arrays of bfloat16 that are stored as uint16."""
         named = (source.name for source in self._sources.values() if isinstance(source, StoredArray) and source.words)
         return frozenset(name for name in named if self._arrays[name].aval.dtype == "uint16")
 
@@ -113,7 +115,7 @@ class OrbaxItem(Item):
         return [ReaderAssumption.at(message, paths=sorted(self._words))]
 
     def _find_key_impls(self) -> tuple[dict[str, str], list[Diagnostic]]:
-        """The short names of the implementations of typed PRNG keys, by parameter name."""
+        """Returns the short names of the implementations of typed PRNG keys by parameter name, and notes."""
         found, notes = {}, []
         for name, impl in orbax_metadata.read_key_impls(self._folder).items():
             array = self._arrays.get(name)
@@ -138,10 +140,10 @@ class OrbaxItem(Item):
         leaves = {path: self._leaf(path, source) for path, source in self._sources.items()}
         return {path: _with_sharding(leaf, self._sources[path], shardings) for path, leaf in leaves.items()}
 
-    def _leaf(self, path: KeyPath, source: Source) -> AbstractLeaf:
+    def _leaf(self, path: KeyPath, source: ValueSource) -> AbstractLeaf:
         if isinstance(source, Nothing):
             return source.leaf
-        if isinstance(source, Text):
+        if isinstance(source, InlineText):
             return AbstractLeaf("string", storage=Storage("json", nbytes=len(source.value.encode())))
         if isinstance(source, Inline):
             assert self._values is not None
@@ -151,13 +153,13 @@ class OrbaxItem(Item):
 
     def _stored_leaf(self, source: StoredArray) -> AbstractLeaf:
         array = self._arrays[source.name]
-        taken_over = self._is_movable(source.name) and not self._may_fill(source.name)
+        linkable = self._is_movable(source.name) and not self._may_fill(source.name)
         storage = Storage(
             array.driver,
             array.chunks,
             array.codec,
             inner=array.inner,
-            encoding=array.encoding if taken_over else None,
+            encoding=array.encoding if linkable else None,
             database=self._store.in_database(source.name),
         )
         kind: Kind = "scalar" if source.scalar and not array.aval.shape else "array"
@@ -175,22 +177,24 @@ class OrbaxItem(Item):
     def _value_notes(self) -> list[Diagnostic]:
         return self._values.notes if self._values else []
 
-    def _strays(self) -> list[Diagnostic]:
-        """A note with the files that no part of the format is named after; a bare leaf's chunks have no such names."""
-        names = [*self._arrays, *map(parameter_name, self._sources)]  # of values in other files, an empty folder
+    def _find_strays(self) -> list[str]:
+        """Returns the entries that are not part of the checkpoint; the chunks of a bare leaf may have any name."""
+        names = [*self._arrays, *map(parameter_name, self._sources)]  # values in other files leave an empty folder
         parameters = {part for name in names for part in (name.split("/", 1)[0], name.split("\\", 1)[0])}
         own = {*_OWN_FILES, *parameters}
-        strays = [
-            child.name
-            for child in children(self._folder)
-            if child.name not in own and not child.name.startswith("ocdbt.process_")
-        ]
-        return [ignored_files(self._folder, strays)] if strays and "" not in parameters else []
+        names = [child.name for child in children(self._folder) if not child.name.startswith("ocdbt.process_")]
+        return [name for name in names if name not in own] if "" not in parameters else []
+
+    def files(self) -> Iterator[Path]:
+        """Every file of the directory but those that are ignored."""
+        for child in children(self._folder):
+            if child.name not in self._strays:
+                yield from files_at(child)
 
     def load(self, stored: KeyPath) -> Value:
-        """One leaf's value; a scalar whose dtype is none of Python's own comes as a NumPy scalar of that dtype."""
+        """Returns one leaf's value; a scalar whose dtype no Python number has is a NumPy scalar."""
         source = self._sources[stored]
-        if isinstance(source, Text):
+        if isinstance(source, InlineText):
             return source.value
         if isinstance(source, Nothing):
             return None
@@ -209,15 +213,15 @@ class OrbaxItem(Item):
         return as_keys(array, self._impls[name]) if name in self._impls else array
 
     def _is_movable(self, name: str) -> bool:
-        """Whether others than this reader make the right array of a parameter's chunks."""
+        """Whether a parameter's chunks decode to the right array without this reader."""
         return self._store.movable(name) and name not in self._words
 
     def _may_fill(self, name: str) -> bool:
-        """Whether a missing chunk means zeros; without a fill value every version stored every chunk."""
+        """Whether a missing chunk means zeros; every version stored every chunk of an array without a fill value."""
         return self._fill_missing and self._arrays[name].has_fill_value
 
     def location(self, stored: KeyPath) -> Location | None:
-        """Where the chunks of an array lie."""
+        """Where the chunks of an array are stored."""
         source = self._sources[stored]
         if not isinstance(source, StoredArray) or not self._is_movable(source.name):
             return None
@@ -226,7 +230,7 @@ class OrbaxItem(Item):
 
 
 def key_leaf(words: AbstractLeaf, impl: str) -> AbstractLeaf:
-    """The leaf of typed PRNG keys whose words are stored, by the short name of their implementation."""
+    """Returns the leaf of typed PRNG keys for a leaf of their words; `impl` is the short name of the implementation."""
     assert words.aval is not None
     assert words.storage is not None
     return replace(
@@ -238,22 +242,22 @@ def key_leaf(words: AbstractLeaf, impl: str) -> AbstractLeaf:
 
 
 def _without_words(storage: Storage) -> Storage:
-    """How a typed key lies on disk, without the dimension of its words."""
+    """Returns the storage of a typed key without the dimension of its words."""
     inner = storage.inner[:-1] if storage.inner is not None else None
     return replace(storage, chunks=(storage.chunks or ())[:-1], inner=inner)
 
 
 def ignored_files(folder: Path, names: list[str]) -> Diagnostic:
-    """The note that lists what was not opened."""
-    return IgnoredFiles.at(f"ignored in `{folder}`, as no part of the checkpoint: {listed(names, 10)}", paths=names)
+    """Returns the note that lists ignored entries."""
+    return IgnoredFiles.at(f"ignored in `{folder}`, not part of the checkpoint: {listed(names, 10)}", paths=names)
 
 
-def _with_sharding(leaf: AbstractLeaf, source: Source, shardings: Mapping[str, Sharding]) -> AbstractLeaf:
+def _with_sharding(leaf: AbstractLeaf, source: ValueSource, shardings: Mapping[str, Sharding]) -> AbstractLeaf:
     if not isinstance(source, StoredArray) or source.name not in shardings:
         return leaf
     sharding = shardings[source.name]
     rank = len(leaf.aval.shape) if leaf.aval else 0
-    return replace(leaf, sharding=replace(sharding, spec=sharding.spec[:rank]))  # a key's words are no dimension
+    return replace(leaf, sharding=replace(sharding, spec=sharding.spec[:rank]))  # without a key's words
 
 
 def _is_number(leaf: AbstractLeaf) -> bool:
@@ -268,7 +272,7 @@ def _number(value: Any) -> Value:
 
 
 def as_keys(words: np.ndarray[Any, Any], impl: str) -> np.ndarray[Any, Any]:
-    """Words of PRNG keys as one structured element per key."""
+    """Returns words of PRNG keys as one structured element per key."""
     import numpy as np
 
     keys: np.ndarray[Any, Any] = np.ascontiguousarray(words).view(dtypes.to_numpy(f"key<{impl}>"))

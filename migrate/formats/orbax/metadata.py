@@ -1,6 +1,6 @@
 """Orbax's JSON beside the arrays: the tree (`_METADATA`), shardings, PRNG implementations, strings, custom metadata.
 
-Each file is optional somewhere in Orbax's history, and each has had more than one shape.
+Every one of these files is optional in some versions of Orbax, and each has had several forms.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _STRINGS = "_strings.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Declared:
-    """One leaf as `_METADATA` declares it."""
+class DeclaredLeaf:
+    """One leaf of `_METADATA`."""
 
     path: KeyPath
     value_type: str
@@ -34,7 +34,7 @@ class Declared:
 class TreeMetadata:
     """The content of `_METADATA`."""
 
-    leaves: tuple[Declared, ...]
+    leaves: tuple[DeclaredLeaf, ...]
     containers: Mapping[KeyPath, Container]
     flags: Mapping[str, Any] = field(default_factory=dict)
 
@@ -45,12 +45,12 @@ class TreeMetadata:
 
 
 def parameter_name(path: KeyPath) -> str:
-    """The name under which Orbax stores a leaf's array."""
+    """Returns the name under which Orbax stores a leaf's array."""
     return ".".join(path)
 
 
 def read_tree(folder: Path) -> TreeMetadata | None:
-    """The content of `_METADATA`, or None where there is none.
+    """Returns the content of `_METADATA`, or None where there is none.
 
     Raises:
       CheckpointError: it is damaged or a git-LFS pointer.
@@ -66,7 +66,7 @@ def read_tree(folder: Path) -> TreeMetadata | None:
 
 
 def _parse_tree(content: dict[str, Any]) -> TreeMetadata:
-    leaves: dict[KeyPath, Declared] = {}
+    leaves: dict[KeyPath, DeclaredLeaf] = {}
     children: dict[KeyPath, set[tuple[str, int]]] = {}
     for entry in content["tree_metadata"].values():
         keys = [(str(key["key"]), int(key["key_type"])) for key in entry["key_metadata"]]
@@ -75,8 +75,8 @@ def _parse_tree(content: dict[str, Any]) -> TreeMetadata:
         path = tuple(name for name, _ in keys)
         value = entry["value_metadata"]
         if path in leaves:
-            raise ValueError(f"`{'/'.join(path)}` stands there twice")
-        leaves[path] = Declared(path, str(value["value_type"]), value.get("skip_deserialize") is True)
+            raise ValueError(f"`{'/'.join(path)}` occurs twice")
+        leaves[path] = DeclaredLeaf(path, str(value["value_type"]), value.get("skip_deserialize") is True)
         for depth, key in enumerate(keys):
             children.setdefault(path[:depth], set()).add(key)
     _refuse_inner_leaves(leaves)
@@ -86,14 +86,14 @@ def _parse_tree(content: dict[str, Any]) -> TreeMetadata:
 
 
 def _is_list(children: set[tuple[str, int]]) -> bool:
-    """Whether a node's keys are the indices of a list; an `nnx.List` that was saved as a pytree has names beside them.
+    """Whether a node's keys are the indices of a list; an `nnx.List` that was saved as a pytree also has named keys.
 
-    A key's type is Orbax's word for it: 1 is an index, 2 a name.
+    Orbax records a type with each key: 1 is an index, 2 a name.
     """
     return children == {(str(index), _SEQUENCE) for index in range(len(children))}
 
 
-def _refuse_inner_leaves(leaves: Mapping[KeyPath, Declared]) -> None:
+def _refuse_inner_leaves(leaves: Mapping[KeyPath, DeclaredLeaf]) -> None:
     for path in leaves:
         for depth in range(len(path)):
             if path[:depth] in leaves:
@@ -101,9 +101,9 @@ def _refuse_inner_leaves(leaves: Mapping[KeyPath, Declared]) -> None:
 
 
 def read_shardings(folder: Path, names: Iterable[str]) -> dict[str, Sharding]:
-    """The named shardings by parameter name; single devices and what cannot be understood are left out.
+    """Returns the named shardings by parameter name; single devices and unknown kinds are left out.
 
-    Names are base64 in the file; Orbax 0.4.0 wrote them as they are.
+    Names are base64 in the file; Orbax 0.4.0 wrote them without encoding.
     """
     file = folder / "_sharding"
     if not is_file(file):
@@ -119,10 +119,10 @@ def read_shardings(folder: Path, names: Iterable[str]) -> dict[str, Sharding]:
 
 
 def read_key_impls(folder: Path) -> dict[str, str]:
-    """JAX's implementation names of typed PRNG keys, by parameter name.
+    """Returns JAX's implementation names of typed PRNG keys, by parameter name.
 
     Raises:
-      CheckpointError: a file is damaged: without it a key would silently become plain integers.
+      CheckpointError: a file is damaged; without it a key would silently become plain integers.
     """
     directory = folder / "array_metadatas"
     found: dict[str, str] = {}
@@ -139,14 +139,14 @@ def read_key_impls(folder: Path) -> dict[str, str]:
 
 
 def read_strings(folder: Path) -> dict[str, str]:
-    """The values of string leaves by parameter name; Orbax 0.3 wrote them into a folder for each parameter."""
+    """Returns the values of string leaves by parameter name; Orbax 0.3 wrote one file for each parameter."""
     files = [folder / _STRINGS, *(child / _STRINGS for child in children(folder) if is_dir(child))]
     found = [read_json_object(file) for file in files if is_file(file)]
     return {name: text for strings in found for name, text in strings.items() if isinstance(text, str)}
 
 
 def read_custom_metadata(folder: Path, tree: TreeMetadata | None = None) -> dict[str, Any]:
-    """The custom metadata of a step or item: `_CHECKPOINT_METADATA`'s, then `_METADATA`'s, which wins."""
+    """Returns the custom metadata of a step or item; `_METADATA` takes precedence over `_CHECKPOINT_METADATA`."""
     file = folder / "_CHECKPOINT_METADATA"
     outer = custom_metadata(read_json_object(file)) if is_file(file) else None
     inner = tree.flags.get("custom_metadata") if tree else None
@@ -154,7 +154,7 @@ def read_custom_metadata(folder: Path, tree: TreeMetadata | None = None) -> dict
 
 
 def read_handlers(folder: Path) -> dict[str, str]:
-    """The classes that saved a step's items, by item name; "" stands for the directory itself (Orbax 0.11.1 on)."""
+    """Returns the classes that saved a step's items, by item name; "" is the directory itself (since Orbax 0.11.1)."""
     file = folder / "_CHECKPOINT_METADATA"
     handlers = read_json_object(file).get("item_handlers") if is_file(file) else None
     named = handlers if isinstance(handlers, dict) else {"": handlers}
@@ -162,12 +162,12 @@ def read_handlers(folder: Path) -> dict[str, str]:
 
 
 def custom_metadata(content: Mapping[str, Any]) -> object:
-    """The user's part of a metadata file; it was called `custom` at first (Orbax 0.10 to 0.11.9)."""
+    """Returns the user's part of a metadata file; it was first named `custom` (Orbax 0.10 to 0.11.9)."""
     return content.get("custom_metadata", content.get("custom"))
 
 
 def as_metadata(custom: object) -> dict[str, Any]:
-    """Custom metadata as a mapping; anything else goes under the key `custom_metadata`."""
+    """Returns custom metadata as a mapping; other values are put under the key `custom_metadata`."""
     if isinstance(custom, dict):
         return custom
     return {} if custom is None else {"custom_metadata": custom}

@@ -1,8 +1,9 @@
 """Random keys that are items of their own: Orbax's `JaxRandomKeySave` and `NumpyRandomKeySave`.
 
 Such an item is a directory with the key's words (`jax_random_key/`, one bare array) or NumPy's generator state
-(`np_random_key/`, a pytree), and beside it a JSON item (`…_metadata/`) that says what the words were. The
-implementation of a typed key is nowhere; its number of words tells it, or leaves two.
+(`np_random_key/`, a pytree), and beside it a JSON item (`…_metadata/`) that records whether the key was typed. The
+implementation of a typed key is not recorded. It follows from the number of words, which leaves two candidates for
+four words.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from migrate.formats.orbax.item import OrbaxItem, as_keys, is_item, key_leaf
 from migrate.formats.orbax.tree import ARRAY_HANDLER
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from migrate.formats.base import Value
@@ -28,7 +30,7 @@ _TYPED = "typed"
 
 
 def is_random_key(folder: Path) -> bool:
-    """Whether a directory holds a random key: an item, and beside it the JSON that Orbax wrote for it."""
+    """Whether a directory holds a random key: an item, and beside it the JSON of a random key."""
     return _key_folder(folder) is not None
 
 
@@ -48,7 +50,8 @@ class RandomKeyItem(Item):
     def __init__(self, folder: Path) -> None:
         key = _key_folder(folder)
         assert key is not None, "not a random key"
-        about = read_json_object(key.with_name(key.name + _METADATA) / "metadata")
+        self._about = key.with_name(key.name + _METADATA) / "metadata"
+        about = read_json_object(self._about)
         self._item = OrbaxItem(key, handler=ARRAY_HANDLER if _TYPED in about else None)
         self.info = self._item.info
         self._impl: str | None = None
@@ -56,7 +59,7 @@ class RandomKeyItem(Item):
             self._wrap(key)
 
     def _wrap(self, folder: Path) -> None:
-        """Make the words a key."""
+        """Turns the leaf of words into one of a typed key."""
         leaf = self.info.tree.leaves.get(())
         words = leaf.aval.shape[-1:] if leaf and leaf.aval and leaf.aval.dtype == "uint32" else ()
         impls = [impl for impl, count in dtypes.KEY_WORDS.items() if (count,) == words]
@@ -66,21 +69,26 @@ class RandomKeyItem(Item):
         notes = self.info.notes
         if len(impls) > 1:
             names = " or ".join(f"`{dtypes.key_name(impl)}`" for impl in impls)
-            message = f"`{folder}` does not say whether its random key is {names}; read as the first"
+            message = f"`{folder}` does not record whether its random key is {names}; read as the first"
             notes = (*notes, ReaderAssumption.at(message, severity="warning"))
         tree = replace(self.info.tree, leaves={(): key_leaf(leaf, self._impl)})
         self.info = replace(self.info, tree=tree, notes=notes)
 
     def load(self, stored: KeyPath) -> Value:
-        """The key, or its words."""
+        """Returns the key, or its words."""
         value: Any = self._item.load(stored)
         return value if self._impl is None else as_keys(value, self._impl)
 
     def location(self, stored: KeyPath) -> Location | None:
-        """Where the words lie."""
+        """Where the words are stored."""
         location = self._item.location(stored)
         return replace(location, key_impl=self._impl) if location and self._impl else location
 
+    def files(self) -> Iterator[Path]:
+        """The files of the words, and the JSON beside them."""
+        yield self._about
+        yield from self._item.files()
+
     def close(self) -> None:
-        """Release files."""
+        """Releases files."""
         self._item.close()

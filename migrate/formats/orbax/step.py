@@ -1,7 +1,7 @@
-"""The directory of one step: pytree items, JSON items, and what neither is.
+"""The directory of one step: pytree items, JSON items, and other entries.
 
-`CheckpointManager` wrote `default/` or items by name, Orbax's version 1 writes `pytree/` or `state/`; the names mean
-nothing here, each child is taken for what it contains.
+`CheckpointManager` wrote `default/` or items by name, Orbax's version 1 writes `pytree/` or `state/`. Names have no
+meaning here: the content of each child decides its kind.
 """
 
 from __future__ import annotations
@@ -29,14 +29,15 @@ _ROOT_FILES = ("_ROOT_METADATA", "metadata")
 
 @dataclass(frozen=True)
 class StepContents:
-    """What one step holds.
+    """The content of one step.
 
     Attributes:
       items: the directories of its pytrees, by name.
       extras: the content of its JSON items, by name.
-      handlers: the classes that saved its items, by name, as far as that is known.
+      handlers: the classes that saved its items, by name, as far as they are recorded.
       metadata: its custom metadata.
       notes: what was ignored.
+      files: the files of its own that are read: markers, metadata and JSON items.
     """
 
     items: Mapping[str, Path]
@@ -44,6 +45,7 @@ class StepContents:
     handlers: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[Diagnostic, ...] = ()
+    files: tuple[Path, ...] = ()
 
 
 def is_step(folder: Path) -> bool:
@@ -57,53 +59,60 @@ def holds_item(folder: Path) -> bool:
 
 
 def open_item(folder: Path, handler: str | None = None) -> Item:
-    """The item in a directory that holds one.
+    """Opens the item in a directory that holds one.
 
     Raises:
-      CheckpointError: with the cause and the cure.
+      CheckpointError: with the cause and the remedy.
     """
     return OrbaxItem(folder, handler) if is_item(folder) else RandomKeyItem(folder)
 
 
 def is_marked(folder: Path) -> bool:
-    """Whether a directory carries a file that Orbax puts into steps, and never into roots."""
+    """Whether a directory has a file that Orbax writes into steps and never into roots."""
     return any(is_file(folder / marker) for marker in _MARKERS)
 
 
 def read_step(folder: Path) -> StepContents:
-    """What a step's directory holds.
+    """Returns the content of a step's directory.
 
     Raises:
       CheckpointError: an item's save was never finished, or a JSON file is damaged.
     """
     items, extras, others = {}, {}, []
+    files = [folder / marker for marker in _MARKERS if is_file(folder / marker)]
     for child in children(folder):
         if ".orbax-checkpoint-tmp" in child.name:
-            message = f"`{child}` carries Orbax's temporary name: the save was never finished"
+            message = f"`{child}` has one of Orbax's temporary names: the save was never finished"
             raise CheckpointError(UnfinishedSave.at(message, help="take an earlier step"))
         if holds_item(child):
             items[child.name] = child
         elif (content := json_file(child)) is not None:
             extras[child.name] = read_json(content)
+            files.append(content)
         elif child.name not in _MARKERS:
             others.append(child.name)
     notes = (ignored_files(folder, others),) if others else ()
-    return StepContents(items, extras, read_handlers(folder), read_custom_metadata(folder), notes)
+    return StepContents(items, extras, read_handlers(folder), read_custom_metadata(folder), notes, tuple(files))
 
 
 def json_file(folder: Path) -> Path | None:
-    """The file of a JSON item: the only one in its directory, but for the commit marker."""
+    """Returns the file of a JSON item: the only one in its directory apart from commit markers."""
     if not is_dir(folder):
         return None
     files = [child for child in children(folder) if child.name not in _MARKERS]
     return files[0] if len(files) == 1 and files[0].name in _JSON_FILES and is_file(files[0]) else None
 
 
+def holds_json(folder: Path) -> bool:
+    """Whether a directory is a JSON item."""
+    return json_file(folder) is not None
+
+
 def choose_items(folder: Path, contents: StepContents, wanted: str | None) -> Mapping[str, Path]:
-    """All pytree items, of which a step with JSON may have none, or the wanted one.
+    """Returns all pytree items, or the wanted one; a step with JSON items may have none.
 
     Raises:
-      CheckpointError: there is nothing (M401), or none of this name (M406).
+      CheckpointError: there are no items at all (`NoCheckpoint`), or none of this name (`UnknownItem`).
     """
     if wanted is None:
         if not contents.items and not contents.extras:
@@ -114,17 +123,22 @@ def choose_items(folder: Path, contents: StepContents, wanted: str | None) -> Ma
         return contents.items
     if wanted in contents.items:
         return {wanted: contents.items[wanted]}
-    kind = "its item of that name is JSON, which is carried over as it is" if wanted in contents.extras else None
+    kind = "its item of that name is JSON, which is copied unchanged" if wanted in contents.extras else None
     known = f"it has {', '.join(f'`{name}`' for name in contents.items) or 'none'}"
     hints = [hint for hint in (kind, did_you_mean(wanted, contents.items), known) if hint]
     raise CheckpointError(UnknownItem.at(f"`{folder}` has no pytree item `{wanted}`", help="; ".join(hints)))
 
 
 def read_root_metadata(root: Path) -> dict[str, Any]:
-    """The custom metadata of a root, which up to Orbax 0.9 was a bare JSON file."""
-    for name in _ROOT_FILES:
-        file = root / "metadata" / name
-        if is_file(file):
-            content = read_json_object(file)
-            return as_metadata(custom_metadata(content) if name == "_ROOT_METADATA" else content)
-    return {}
+    """Returns the custom metadata of a root; up to Orbax 0.9 it was a plain JSON file."""
+    file = root_metadata_file(root)
+    if file is None:
+        return {}
+    content = read_json_object(file)
+    return as_metadata(custom_metadata(content) if file.name == "_ROOT_METADATA" else content)
+
+
+def root_metadata_file(root: Path) -> Path | None:
+    """Returns the file with the custom metadata of a root, or None."""
+    files = (root / "metadata" / name for name in _ROOT_FILES)
+    return next((file for file in files if is_file(file)), None)

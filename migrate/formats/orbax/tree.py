@@ -1,9 +1,9 @@
-"""Which leaves an Orbax item has, and where the value of each one is.
+"""The leaves of an Orbax item, and where the value of each one is stored.
 
 Three records describe an item, and each is missing in some era: `_METADATA` (kinds and containers, from 0.4.3), the
-msgpack `checkpoint` file (values, or placeholders for arrays beside it, up to 0.5.20) and the names of the arrays. They
-are brought together here without looking at any array; where only the names are left, the tree is inferred from them
-and a note says so.
+msgpack `checkpoint` file (values, or placeholders for arrays beside it, up to 0.5.20) and the names of the arrays. This
+module combines them without opening any array. Where only the names are available, the tree is inferred from them, with
+a note.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from migrate.codes import MissingPart, ReaderAssumption
-from migrate.errors import CheckpointError, Diagnostic, listed
-from migrate.formats.files import COPY_WHOLE, is_dir, is_file
-from migrate.formats.flax.msgpack import PLACEHOLDERS, MsgpackFile, SavedSpec
-from migrate.formats.orbax.metadata import Declared, TreeMetadata, parameter_name
+from migrate.errors import CheckpointError, Diagnostic
+from migrate.formats.files import COPY_WHOLE, is_dir, is_file, lost_values
+from migrate.formats.flax.msgpack import PLACEHOLDERS, MappedMsgpack, SavedSpec
+from migrate.formats.orbax.metadata import DeclaredLeaf, TreeMetadata, parameter_name
 from migrate.tree import AbstractLeaf, Container, KeyPath, format_path
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _BARE = ("checkpoint",)
 ARRAY_HANDLER = "ArrayCheckpointHandler"
-"""The class that saves one array, which it calls `checkpoint`."""
+"""The class that saves a single array, under the name `checkpoint`."""
 _EMPTY = {
     "None": AbstractLeaf("none"),
     "Dict": AbstractLeaf("empty"),
@@ -38,7 +38,10 @@ _EMPTY = {
 class StoredArray:
     """The value is an array in the store, under a parameter's name.
 
-    `words` where T5X may have stored bfloat16 as uint16, for which no model of its has a use.
+    Attributes:
+      name: the parameter's name.
+      scalar: whether the value was a Python number.
+      words: whether a uint16 array holds the bits of bfloat16, as T5X stored them.
     """
 
     name: str
@@ -54,8 +57,8 @@ class Inline:
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
-    """The value is a string, and here it is."""
+class InlineText:
+    """The value is this string."""
 
     value: str
 
@@ -67,31 +70,35 @@ class Nothing:
     leaf: AbstractLeaf
 
 
-Source = StoredArray | Inline | Text | Nothing
+ValueSource = StoredArray | Inline | InlineText | Nothing
 
 
 @dataclass(frozen=True)
 class Outline:
-    """Every leaf with its source, and the kinds of the nodes above."""
+    """Every leaf with the source of its value, and the kinds of inner nodes."""
 
-    sources: Mapping[KeyPath, Source]
+    sources: Mapping[KeyPath, ValueSource]
     containers: Mapping[KeyPath, Container] = field(default_factory=dict)
     notes: tuple[Diagnostic, ...] = ()
 
 
 @dataclass(frozen=True)
 class Records:
-    """What is on disk about one item.
+    """Everything that is recorded about the tree of one item.
 
     Attributes:
-      names: lists the arrays, and is asked only when nothing else is there.
-      handler: the class that saved the item, where that is known.
-      t5x: whether T5X's own checkpointer wrote it.
+      folder: the item's directory.
+      declared: the content of `_METADATA`.
+      values: the msgpack file.
+      strings: the values of string leaves, by parameter name.
+      names: lists the names of the arrays; called only where there is no other record.
+      handler: the class that saved the item, where it is recorded.
+      t5x: whether T5X's own checkpointer wrote the item.
     """
 
     folder: Path
     declared: TreeMetadata | None
-    values: MsgpackFile | None
+    values: MappedMsgpack | None
     strings: Mapping[str, str]
     names: Callable[[], list[str]]
     handler: str | None = None
@@ -99,19 +106,19 @@ class Records:
 
 
 def outline(records: Records) -> Outline:
-    """Bring the records together.
+    """Combines the records of a tree.
 
     Raises:
-      CheckpointError: a leaf is declared and its value is nowhere.
+      CheckpointError: a leaf is declared and its value is not stored.
     """
     found = _tree(records)
     return _bare(found, records) if list(found.sources) == [_BARE] and records.values is None else found
 
 
 def _bare(found: Outline, records: Records) -> Outline:
-    """What `ArrayCheckpointHandler` saved: one array, which it called `checkpoint`, and which is no part of a tree.
+    """Returns the tree of a single array that `ArrayCheckpointHandler` saved under the name `checkpoint`.
 
-    Where the files do not say who wrote them, one with `_METADATA` and a database was a tree with one key.
+    Where the handler is not recorded, an item with `_METADATA` and a database was a tree with one key.
     """
     source = found.sources[_BARE]
     by_other = records.handler is not None and not records.handler.endswith(ARRAY_HANDLER)
@@ -140,8 +147,8 @@ def _tree(records: Records) -> Outline:
     return Outline(sources, containers, notes=tuple(_collisions(records.folder, sources)))
 
 
-def _collisions(folder: Path, sources: Mapping[KeyPath, Source]) -> Iterator[Diagnostic]:
-    """Warnings for leaves that share one array on disk, because their keys join to the same name."""
+def _collisions(folder: Path, sources: Mapping[KeyPath, ValueSource]) -> Iterator[Diagnostic]:
+    """Yields warnings for leaves that share one stored array, because their keys join to the same name."""
     sharing: dict[str, list[KeyPath]] = {}
     for path, source in sources.items():
         if isinstance(source, StoredArray):
@@ -156,24 +163,24 @@ def _collisions(folder: Path, sources: Mapping[KeyPath, Source]) -> Iterator[Dia
             yield ReaderAssumption.at(message, paths=names, severity="warning")
 
 
-def _from_values(records: Records) -> dict[KeyPath, Source]:
+def _from_values(records: Records) -> dict[KeyPath, ValueSource]:
     nodes = records.values.nodes if records.values else {}
     return {path: _from_node(path, node, records) for path, node in nodes.items()}
 
 
-def _from_node(path: KeyPath, node: object, records: Records) -> Source:
+def _from_node(path: KeyPath, node: object, records: Records) -> ValueSource:
     name = _placeholder(path, node, records.folder)
     if name is None:
         return Inline()
     if isinstance(node, SavedSpec):
         return StoredArray(name, words=node.dtype == "bfloat16" or records.t5x)
-    return Text(records.strings[name]) if name in records.strings else StoredArray(name)
+    return InlineText(records.strings[name]) if name in records.strings else StoredArray(name)
 
 
 def _placeholder(path: KeyPath, node: object, folder: Path) -> str | None:
-    """The parameter that an entry of the msgpack file stands for.
+    """Returns the parameter that an entry of the msgpack file stands for, or None.
 
-    A placeholder says so itself; orbax 0.0.14 to 0.0.18 wrote the bare name, and before them a specification.
+    Placeholders have a prefix; orbax 0.0.14 to 0.0.18 wrote the bare name, earlier versions a specification.
     """
     if isinstance(node, SavedSpec):
         return node.folder
@@ -185,11 +192,11 @@ def _placeholder(path: KeyPath, node: object, folder: Path) -> str | None:
     return node if node == parameter_name(path) and is_file(folder / node / ".zarray") else None
 
 
-def _from_declared(leaf: Declared, found: Source | None, records: Records) -> Source | None:
-    """The source of a declared leaf; None where its value is lost."""
+def _from_declared(leaf: DeclaredLeaf, found: ValueSource | None, records: Records) -> ValueSource | None:
+    """Returns the source of a declared leaf's value; None where the value is lost."""
     name = parameter_name(leaf.path)
     if leaf.value_type == "string" and not isinstance(found, Inline):
-        return Text(records.strings[name]) if name in records.strings else None
+        return InlineText(records.strings[name]) if name in records.strings else None
     if leaf.skipped and leaf.value_type in _EMPTY:
         return Nothing(_EMPTY[leaf.value_type])
     if isinstance(found, Inline):
@@ -204,19 +211,9 @@ def _refuse_lost(folder: Path, paths: list[KeyPath]) -> None:
         raise lost_values(folder, paths)
 
 
-def lost_values(folder: Path, paths: list[KeyPath]) -> CheckpointError:
-    """The error for leaves that are declared and not there."""
-    names = [format_path(path) for path in paths]
-    return CheckpointError(
-        MissingPart.at(
-            f"`{folder}` names leaves whose values are not there: {listed(names, 5)}", paths=names, help=COPY_WHOLE
-        )
-    )
-
-
 def _infer(records: Records) -> Outline:
-    sources: dict[KeyPath, Source] = {tuple(name.split(".")): StoredArray(name) for name in records.names()}
-    sources.update({tuple(name.split(".")): Text(value) for name, value in records.strings.items()})
+    sources: dict[KeyPath, ValueSource] = {tuple(name.split(".")): StoredArray(name) for name in records.names()}
+    sources.update({tuple(name.split(".")): InlineText(value) for name, value in records.strings.items()})
     if not sources:
         raise CheckpointError(MissingPart.at(f"`{records.folder}` holds no `_METADATA` and no arrays", help=COPY_WHOLE))
     message = (

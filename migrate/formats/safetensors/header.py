@@ -1,7 +1,7 @@
-"""The header of a safetensors file: eight bytes of length, then JSON that says where each tensor's bytes lie.
+"""The header of a safetensors file: eight bytes of length, then JSON with the offsets of each tensor's bytes.
 
-Everything in it is checked against the size of the file before it is believed: tensors have to fill the rest of the
-file without a gap, in some order, and each has as many bytes as its shape and dtype say.
+Everything in it is checked against the size of the file: tensors must fill the rest of the file without a gap, in any
+order, and each must have as many bytes as its shape and dtype need.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ ALIGNMENT = 8
 """Headers are padded with spaces to a multiple of this."""
 
 HEADER_BYTES = 100_000_000
-"""No header is longer: the format's own library refuses it."""
+"""The longest header; the format's own library refuses longer ones."""
 
 METADATA = "__metadata__"
-"""The one name that is no tensor's."""
+"""The entry of the header that is not a tensor."""
 
 DTYPES = {
     "BOOL": "bool",
@@ -51,14 +51,14 @@ DTYPES = {
     "I64": "int64",
     "U64": "uint64",
 }
-"""The format's names for dtypes, the last of which come first in a file."""
+"""The format's names for dtypes, in the reverse of their order in a file."""
 
 _PACKED = ("F4", "F6_E2M3", "F6_E3M2")
 
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """One tensor: its dtype (migrate's name), its shape, and where its bytes begin, counted from the file's start."""
+    """One tensor: its dtype (migrate's name), its shape, and the offset of its bytes from the start of the file."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -68,22 +68,22 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says about itself."""
+    """The content of a header."""
 
     tensors: Mapping[str, Tensor]
     metadata: Mapping[str, str]
 
 
 def read_header(data: Any, path: Path) -> Header:
-    """The header of a mapped file.
+    """Returns the header of a mapped file.
 
     Args:
-      data: the file's bytes; only the header's are looked at.
+      data: the file's bytes; only the header's are read.
       path: its name, for errors.
 
     Raises:
-      CheckpointError: M404 where it contradicts itself or the file's size, M411 for dtypes that no array of JAX has,
-        all of them at once.
+      CheckpointError: it contradicts itself or the file's size (`DamagedFile`), or has dtypes that no array of JAX has
+        (`UnsupportedLeaf`); all such tensors are named.
     """
     size = len(data)
     length = int.from_bytes(data[:LENGTH_BYTES], "little")
@@ -104,12 +104,12 @@ def _parse(text: bytes, path: Path) -> dict[str, Any]:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         fields = dict(pairs)
         if len(fields) < len(pairs):
-            raise damaged(path, "a name stands twice in its header")
+            raise damaged(path, "a name occurs twice in its header")
         return fields
 
     try:
         fields = json.loads(text.decode(), object_pairs_hook=unique)
-        "".join(fields).encode()  # half of a character, which no text file can hold and no name can be
+        "".join(fields).encode()  # refuses lone surrogates, which UTF-8 cannot encode
     except RecursionError as error:
         raise damaged(path, "its header is nested too deeply") from error
     except (ValueError, TypeError) as error:
@@ -124,7 +124,7 @@ def _refuse_dtypes(fields: Mapping[str, Any], path: Path) -> None:
     for name, entry in fields.items():
         dtype = entry.get("dtype") if isinstance(entry, dict) else None
         if isinstance(dtype, str) and dtype not in DTYPES:
-            packed = "it packs several values into a byte, in an order that the format does not say"
+            packed = "it packs several values into a byte, in an order that the format does not specify"
             why = packed if dtype in _PACKED else "no array of JAX has it"
             message = f"`{name}` of `{path}` has the dtype `{dtype}`: {why}"
             problems.append(
@@ -161,11 +161,11 @@ def _check_coverage(tensors: Iterable[Tensor], start: int, size: int, path: Path
 
 
 def write_header(tensors: Mapping[str, tuple[str, tuple[int, ...]]], metadata: Mapping[str, str]) -> bytes:
-    """The header of a new file, as the format's own library writes it; data follow in the order of its entries.
+    """Returns the header of a new file, as the format's own library writes it; data follow in the order of its entries.
 
     Args:
       tensors: dtype (migrate's name) and shape by name.
-      metadata: text by text.
+      metadata: names and values, both text.
     """
     names = {ours: theirs for theirs, ours in DTYPES.items()}
     fields: dict[str, Any] = {METADATA: dict(sorted(metadata.items()))} if metadata else {}
@@ -181,6 +181,6 @@ def write_header(tensors: Mapping[str, tuple[str, tuple[int, ...]]], metadata: M
 
 
 def file_order(dtypes_by_name: Mapping[str, str]) -> list[str]:
-    """Names in the order in which their tensors lie in a file: widest dtypes first, so that each is aligned."""
+    """Returns names in the order of their tensors in a file: widest dtypes first, so that each is aligned."""
     rank = {dtype: -position for position, dtype in enumerate(DTYPES.values())}
     return sorted(dtypes_by_name, key=lambda name: (rank[dtypes_by_name[name]], name.encode()))

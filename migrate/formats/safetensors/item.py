@@ -1,7 +1,7 @@
-"""Safetensors: one file, a folder whose index says which file holds which tensor, or a folder of files without one.
+"""Safetensors: one file, a folder with an index of its tensors, or a folder of files without an index.
 
-Tensors are views of the mapped files. Their names become key paths as `migrate.formats.flat_names` splits them, unless
-the file's own record (`migrate.formats.safetensors.tree`) says otherwise.
+Tensors are views of the mapped files. `migrate.formats.flat_names` splits their names into key paths, unless the file
+records the key paths itself (`migrate.formats.safetensors.tree`).
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from migrate.formats.files import (
     damaged,
     is_dir,
     is_file,
-    let_go,
     missing,
     read_head,
     read_json_object,
     refuse_lfs_pointer,
+    release_pages,
 )
 from migrate.formats.flat_names import collisions, separator_of
 from migrate.formats.safetensors.header import HEADER_BYTES, LENGTH_BYTES, Tensor, read_header
-from migrate.formats.safetensors.tree import TREE_KEY, Record, build_tree, recorded_paths
+from migrate.formats.safetensors.tree import TREE_KEY, TreeRecord, build_tree, recorded_paths
 from migrate.metadata import KEY
 from migrate.tree import AbstractArray, AbstractLeaf, KeyPath, Storage
 
@@ -42,27 +42,34 @@ SUFFIX = ".safetensors"
 INDEX_SUFFIX = ".safetensors.index.json"
 
 _NAMED = 10
-"""So many names are written out in a message."""
+"""The most names that a message lists."""
 
 _PART = re.compile(r"(.+)-(\d{1,9})-of-(\d{1,9})\.safetensors")
 _WRITERS = {"pt": "PyTorch", "flax": "Flax", "tf": "TensorFlow", "mlx": "MLX", "np": "NumPy"}
-"""What the metadata's `format` means to `transformers`."""
+"""The meanings of the metadata's `format` in `transformers`."""
 
 
 def looks_like_safetensors(path: Path) -> bool:
-    """Whether a file begins with the length of a header that can be, and a header."""
+    """Whether a file begins with the possible length of a header, and a header."""
     head = read_head(path, LENGTH_BYTES + 1)
     return head[LENGTH_BYTES:] == b"{" and int.from_bytes(head[:LENGTH_BYTES], "little") <= HEADER_BYTES
 
 
 def is_safetensors_index(path: Path) -> bool:
-    """Whether a file says which tensor lies in which file beside it."""
+    """Whether a file is an index of the tensors in the files beside it."""
     return path.name.endswith(INDEX_SUFFIX) and is_file(path)
 
 
 def holds_safetensors(folder: Path) -> bool:
     """Whether a directory has safetensors files, or an index of some."""
     return is_dir(folder) and any(_is_part(child) or is_safetensors_index(child) for child in children(folder))
+
+
+def is_safetensors(path: Path) -> bool:
+    """Whether a path is a safetensors file, an index of some, or a directory that holds either."""
+    if is_file(path):
+        return is_safetensors_index(path) or looks_like_safetensors(path)
+    return holds_safetensors(path)
 
 
 def _is_part(path: Path) -> bool:
@@ -76,7 +83,8 @@ class SafetensorsItem(Item):
         """Opens a file, an index, or a folder.
 
         Raises:
-          CheckpointError: as `read_header`; files are missing (M403), or several hold a tensor of one name (M405).
+          CheckpointError: as `read_header`; files are missing (`MissingPart`), or several hold a tensor of one name
+            (`AmbiguousItem`).
         """
         self._notes: list[Diagnostic] = []
         files = [_File(file) for file in self._files(path)]
@@ -84,7 +92,7 @@ class SafetensorsItem(Item):
         self._tensors = _by_name(files)
         self._refuse_lost(path)
         metadata = _together(file.metadata for file in files)
-        record = Record.from_text(metadata.pop(TREE_KEY, "{}"), path)
+        record = TreeRecord.from_text(metadata.pop(TREE_KEY, "{}"), path)
         paths = recorded_paths(self._tensors, record)
         _refuse_overlap(path, paths)
         self._names = {key_path: name for name, key_path in paths.items()}
@@ -98,8 +106,9 @@ class SafetensorsItem(Item):
         )
 
     def _files(self, path: Path) -> list[Path]:
-        """The files to open, and what is known of them beforehand; notes what was passed over."""
+        """Returns the files with tensors; sets the index, and notes what is ignored."""
         self._index: Mapping[str, str] = {}
+        self._index_files: tuple[Path, ...] = ()
         if is_safetensors_index(path):
             return self._indexed(path)
         if not is_dir(path):
@@ -120,31 +129,33 @@ class SafetensorsItem(Item):
             raise damaged(index, "it has no `weight_map` of tensors and their files")
         files = [index.parent / name for name in dict.fromkeys(names.values())]
         if any(file.parent != index.parent or file.name in ("", "..") for file in files):
-            raise damaged(index, "a file of its `weight_map` lies in another directory")
+            raise damaged(index, "a file of its `weight_map` is in another directory")
         lost = [file.name for file in files if not is_file(file)]
         if lost:
-            raise missing(index.parent, f"{listed(lost, _NAMED)} of `{index.name}` are not there")
-        self._index = names
+            raise missing(index.parent, f"{listed(lost, _NAMED)} of `{index.name}` are missing")
+        self._index, self._index_files = names, (index,)
         return sorted(files)
 
     def _note_strays(self, folder: Path, used: list[Path]) -> None:
         strays = [child.name for child in children(folder) if child not in used]
         if strays:
-            message = f"ignored in `{folder}`, as no part of the checkpoint: {listed(strays, _NAMED)}"
+            message = f"ignored in `{folder}`, not part of the checkpoint: {listed(strays, _NAMED)}"
             self._notes.append(IgnoredFiles.at(message, paths=strays))
 
     def _refuse_lost(self, path: Path) -> None:
-        """Every tensor of the index must be in the file that it names."""
+        """Refuses tensors of the index that are not in the file that it names."""
         lost = [
             name
             for name, file in self._index.items()
             if name not in self._tensors or self._tensors[name][0].path.name != file
         ]
         if lost:
-            raise missing(path, f"{listed(lost, _NAMED)} of its index are not where it says", paths=tuple(lost))
+            raise missing(
+                path, f"{listed(lost, _NAMED)} of its index are not in the files that it names", paths=tuple(lost)
+            )
 
     def load(self, stored: KeyPath) -> Value:
-        """One leaf's value; arrays are read-only views of the file."""
+        """Returns one leaf's value; arrays are read-only views of the file."""
         if stored not in self._names:
             return None
         file, tensor = self._tensors[self._names[stored]]
@@ -152,16 +163,20 @@ class SafetensorsItem(Item):
         return _number(array) if self.info.tree.leaves[stored].kind == "scalar" else array
 
     def extents(self, stored: KeyPath) -> tuple[Extent, ...] | None:
-        """Where a tensor's bytes lie."""
+        """Where a tensor's bytes are stored."""
         if stored not in self._names:
             return None
         file, tensor = self._tensors[self._names[stored]]
         return (Extent(file.path, tensor.offset, tensor.nbytes),)
 
+    def files(self) -> tuple[Path, ...]:
+        """The index, where there is one, and the files with tensors."""
+        return (*self._index_files, *(file.path for file in self._files_read))
+
     def release(self) -> None:
-        """Let go of the pages of the mapped files."""
+        """Releases the pages of the mapped files."""
         for file in self._files_read:
-            let_go(file.data)
+            release_pages(file.data)
 
 
 class _File:
@@ -178,7 +193,7 @@ class _File:
         self.tensors, self.metadata = header.tensors, header.metadata
 
     def array(self, tensor: Tensor) -> Any:
-        """A tensor as a view."""
+        """Returns a tensor as a view of the file."""
         import numpy as np
 
         dtype = dtypes.to_numpy(tensor.dtype)
@@ -201,7 +216,7 @@ def _by_name(files: Iterable[_File]) -> dict[str, tuple[_File, Tensor]]:
 
 
 def _refuse_missing_parts(folder: Path, files: Iterable[Path]) -> None:
-    """`model-00001-of-00003.safetensors` says how many there are."""
+    """Refuses a folder that lacks parts which the names of others count (`model-00001-of-00003.safetensors`)."""
     there = {file.name for file in files}
     lost = []
     for part in [found for name in there if (found := _PART.fullmatch(name))]:
@@ -211,7 +226,7 @@ def _refuse_missing_parts(folder: Path, files: Iterable[Path]) -> None:
         expected = (f"{stem}-{index:0{len(number)}}-of-{count}{SUFFIX}" for index in range(1, int(count) + 1))
         lost += [name for name in expected if name not in there]
     if lost:
-        raise missing(folder, f"{listed(sorted(set(lost)), _NAMED)} are not there")
+        raise missing(folder, f"{listed(sorted(set(lost)), _NAMED)} are missing")
 
 
 def _refuse_overlap(path: Path, paths: Mapping[str, KeyPath]) -> None:
@@ -227,18 +242,18 @@ def _leaf(tensor: Tensor) -> AbstractLeaf:
 
 
 def _number(array: Any) -> Value:
-    """A Python number where there is one of that dtype, else NumPy's."""
+    """Returns a Python number where one has this dtype, else a NumPy scalar."""
     return array.item() if array.dtype.name in ("bool", "int64", "float64") else array[()]
 
 
 def _together(parts: Iterable[Mapping[str, str]]) -> dict[str, str]:
-    """The metadata that all files agree on."""
+    """Returns the metadata that all files have in common."""
     tables = list(parts)
     return {key: value for key, value in tables[0].items() if all(table.get(key) == value for table in tables)}
 
 
 def _parsed(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
-    """The metadata with migrate's own record as what it is."""
+    """Returns the metadata with migrate's own record parsed."""
     if KEY not in metadata:
         return dict(metadata)
     try:

@@ -1,8 +1,8 @@
-"""What a safetensors file cannot say of a tree, kept in its metadata, so that reader and writer are inverse.
+"""The record of a tree in a safetensors file's metadata, which makes reader and writer inverse.
 
-The format knows tensors under flat names. That a node was a list, that a leaf was a Python number, `None` or an empty
-container, and names that do not split back into their key paths, are recorded as one JSON text beside the record of
-`migrate.metadata`. Other programs ignore it; a file without it is read by its names alone.
+The format stores tensors under flat names. Lists, Python numbers, `None`, empty containers, and names that do not split
+back into their key paths are recorded as one JSON text beside the record of `migrate.metadata`. Other programs ignore
+it; a file without it is read by its names alone.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ TREE_KEY = "migrate.tree"
 """The key of the record in the file's metadata."""
 
 SEPARATOR = "."
-"""What key paths are joined with."""
+"""The separator that joins key paths."""
 
 _CONTAINERS = ("dict", "list", "tuple")
 
 
 @dataclass(frozen=True)
-class Record:
-    """What names alone do not say; key paths are written as `format_path` writes them.
+class TreeRecord:
+    """The parts of a tree that names do not record; key paths have the form of `format_path`.
 
     Attributes:
       paths: key paths of names that do not split into them.
-      containers: kinds of inner nodes that are no dicts.
+      containers: kinds of inner nodes that are not dicts.
       scalars: leaves that were Python numbers.
       nothing: leaves without data: `none`, or the kind of an empty container.
     """
@@ -43,13 +43,13 @@ class Record:
     nothing: Mapping[str, str] = field(default_factory=dict)
 
     def to_text(self) -> str:
-        """As JSON; empty where there is nothing to say."""
+        """Returns the record as JSON; empty text if there is nothing to record."""
         fields = {name: value for name, value in vars(self).items() if value}
         return json.dumps(fields, separators=(",", ":"), ensure_ascii=False) if fields else ""
 
     @classmethod
-    def from_text(cls, text: str, path: Path) -> Record:
-        """The record of a file.
+    def from_text(cls, text: str, path: Path) -> TreeRecord:
+        """Returns the record of a file.
 
         Raises:
           CheckpointError: it is damaged.
@@ -59,7 +59,7 @@ class Record:
         except (ValueError, RecursionError) as error:
             raise damaged(path, f"its record `{TREE_KEY}` is not JSON ({error})") from error
         if not isinstance(fields, dict) or not _is_record(fields):
-            raise damaged(path, f"its record `{TREE_KEY}` is not one")
+            raise damaged(path, f"its record `{TREE_KEY}` is not valid")
         known = {name: fields[name] for name in ("paths", "containers", "nothing") if name in fields}
         return cls(**known, scalars=tuple(fields.get("scalars", ())))
 
@@ -75,18 +75,18 @@ def _is_record(fields: Mapping[str, Any]) -> bool:
 
 
 def names_of(paths: Iterable[KeyPath]) -> dict[KeyPath, str]:
-    """The name of each key path: its segments joined with `.`; as rules write it where two would be equal."""
+    """Returns a name for each key path: its segments joined with `.`, or its form in rules if two would be equal."""
     joined = {path: SEPARATOR.join(path) for path in paths}
     if len(set(joined.values())) == len(joined):
         return joined
     return {path: format_path(path) for path in joined}
 
 
-def record_of(tree: AbstractTree, names: Mapping[KeyPath, str]) -> Record:
-    """What has to be recorded so that these names give back the tree."""
+def record_of(tree: AbstractTree, names: Mapping[KeyPath, str]) -> TreeRecord:
+    """Returns the record with which these names give back the tree."""
     split = split_names(names.values(), separator_of(names.values()))
     empty = {path: leaf for path, leaf in tree.leaves.items() if path not in names}
-    return Record(
+    return TreeRecord(
         paths={name: format_path(path) for path, name in names.items() if split[name] != path},
         containers={format_path(path): kind for path, kind in tree.containers.items() if kind != "dict"},
         scalars=tuple(format_path(path) for path in names if tree.leaves[path].kind == "scalar"),
@@ -94,14 +94,14 @@ def record_of(tree: AbstractTree, names: Mapping[KeyPath, str]) -> Record:
     )
 
 
-def recorded_paths(names: Iterable[str], record: Record) -> dict[str, KeyPath]:
-    """The key path of each name: the recorded one, or the one that the name splits into."""
+def recorded_paths(names: Iterable[str], record: TreeRecord) -> dict[str, KeyPath]:
+    """Returns the key path of each name: the recorded one, or the one that the name splits into."""
     split = split_names(names, separator_of(names))
     return {name: parse_path(record.paths[name]) if name in record.paths else split[name] for name in split}
 
 
-def build_tree(leaves: Mapping[KeyPath, AbstractLeaf], record: Record) -> AbstractTree:
-    """The tree of a file; what the record says of leaves that are no longer there is passed over."""
+def build_tree(leaves: Mapping[KeyPath, AbstractLeaf], record: TreeRecord) -> AbstractTree:
+    """Returns the tree of a file; records of leaves that the file no longer has are ignored."""
     found = dict(leaves)
     for text in record.scalars:
         leaf = found.get(parse_path(text))
@@ -124,8 +124,8 @@ def _container(kind: str) -> Container:
     return "list" if kind == "list" else "tuple" if kind == "tuple" else "dict"
 
 
-def _containers(leaves: Iterable[KeyPath], record: Record) -> dict[KeyPath, Container]:
-    """The recorded kinds of nodes whose children can still be a list's."""
+def _containers(leaves: Iterable[KeyPath], record: TreeRecord) -> dict[KeyPath, Container]:
+    """Returns the recorded kinds of nodes whose children are still the indices of a list."""
     children: dict[KeyPath, set[str]] = {}
     for path in leaves:
         for depth in range(len(path)):

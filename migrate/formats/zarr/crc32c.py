@@ -1,12 +1,12 @@
-"""CRC-32C (RFC 3720), the checksum of zarr shards and of OCDBT; `zlib.crc32` has another polynomial.
+"""CRC-32C (RFC 3720), the checksum of zarr shards and of OCDBT; `zlib.crc32` uses another polynomial.
 
-It is meant for indexes of some bytes: no chunk goes through it.
+It is slow and meant for short indexes only, not for chunks.
 """
 
 from __future__ import annotations
 
 _POLYNOMIAL = 0x82F63B78
-"""With its bits in reverse, as the checksum takes them."""
+"""The polynomial with its bits reversed."""
 
 
 def _remainder(byte: int) -> int:
@@ -19,7 +19,7 @@ _REMAINDERS = tuple(map(_remainder, range(256)))
 
 
 def crc32c(content: bytes) -> int:
-    """The checksum of some bytes."""
+    """Returns the checksum of some bytes."""
     found = 0xFFFFFFFF
     for byte in content:
         found = found >> 8 ^ _REMAINDERS[(found ^ byte) & 0xFF]

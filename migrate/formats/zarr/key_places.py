@@ -1,8 +1,7 @@
-"""Where the keys of zarr arrays lie: in a folder, in an OCDBT database, or in what only a reader of ours puts together.
+"""Where the keys of zarr arrays are stored: in a folder, in an OCDBT database, or in a layout that TensorStore lacks.
 
-TensorStore reads the first two as they are. Of a database that was never merged from the parts of several processes,
-and of one that TensorStore 0.1.35 wrote, the keys are found here, and those of one array at a time are handed over in
-memory.
+TensorStore reads the first two. The others are a database that was never merged from the parts of several processes and
+one that TensorStore 0.1.35 wrote: their keys are found here, and those of one array at a time are passed on in memory.
 """
 
 from __future__ import annotations
@@ -14,12 +13,12 @@ from functools import cached_property
 from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any
 
-from migrate.formats.files import children, damaged, explain_store_failure, is_dir, read_file
+from migrate.formats.files import children, damaged, explain_store_failure, is_dir, is_file, read_file
 from migrate.formats.zarr.ocdbt_0_1_35 import read_entries, value_of
 from migrate.formats.zarr.store_spec import database_spec, folder_spec
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 STORE_ERRORS = (
@@ -32,16 +31,33 @@ STORE_ERRORS = (
     TypeError,
     MemoryError,
 )
-"""What TensorStore raises for files that it cannot make sense of."""
+"""The exceptions that TensorStore raises for files that it cannot read."""
+
+
+MANIFEST = "manifest.ocdbt"
+"""The file that makes a directory an OCDBT database."""
+
+
+def is_database(folder: Path) -> bool:
+    """Whether a directory is the root of an OCDBT database."""
+    return is_file(folder / MANIFEST)
+
+
+def database_files(folder: Path) -> Iterator[Path]:
+    """The files of the OCDBT database in a directory, those of its processes included, and no others."""
+    yield folder / MANIFEST
+    yield from folder.glob("d/*")
+    for process in folder.glob("ocdbt.process_*"):
+        yield from (path for path in process.rglob("*") if path.is_file())
 
 
 class Place(abc.ABC):
-    """One place where parameters lie.
+    """One place where parameters are stored.
 
     Attributes:
       path: its directory.
       ocdbt: whether it is an OCDBT database.
-      movable: whether others can find chunks there by their keys, without this reader.
+      movable: whether TensorStore finds the chunks there by their keys, without this reader.
     """
 
     ocdbt: bool
@@ -51,40 +67,40 @@ class Place(abc.ABC):
         self.path = path.resolve()
 
     def stored_name(self, name: str) -> str:
-        """A parameter's name as it is on disk."""
+        """Returns a parameter's name on disk."""
         return name
 
     @abc.abstractmethod
     def keys(self, context: Any) -> list[str]:
-        """Every key."""
+        """Returns every key."""
 
     @abc.abstractmethod
     def read(self, keys: Sequence[str], context: Any) -> list[bytes | None]:
-        """The values of many keys; None for those that are not there."""
+        """Returns the values of many keys; None for those that are not stored."""
 
     @abc.abstractmethod
     def kvstore(self, prefix: str, context: Any) -> tuple[dict[str, Any], Any]:
-        """A TensorStore specification of what lies below `prefix`, and the context to open it in."""
+        """Returns a TensorStore specification of the keys below `prefix`, and the context in which to open it."""
 
 
 class _StorePlace(Place):
-    """What TensorStore opens by itself."""
+    """A place that TensorStore opens itself."""
 
     movable = True
 
     @abc.abstractmethod
     def spec(self, prefix: str) -> dict[str, Any]:
-        """A TensorStore specification of what lies below `prefix`."""
+        """Returns a TensorStore specification of the keys below `prefix`."""
 
     def keys(self, context: Any) -> list[str]:
-        """Every key, listed by TensorStore."""
+        """Returns every key, listed by TensorStore."""
         try:
             return [key.decode(errors="replace") for key in self._open(context).list().result()]
         except STORE_ERRORS as error:
             explain_store_failure(error, self.path, "the list of arrays")
 
     def read(self, keys: Sequence[str], context: Any) -> list[bytes | None]:
-        """The values of many keys, requested all at once."""
+        """Returns the values of many keys, all requested at once."""
         try:
             store = self._open(context)
             answers = [request.result() for request in [store.read(key) for key in keys]]
@@ -93,7 +109,7 @@ class _StorePlace(Place):
         return [answer.value if answer.state == "value" else None for answer in answers]
 
     def kvstore(self, prefix: str, context: Any) -> tuple[dict[str, Any], Any]:
-        """The place itself."""
+        """Returns the specification of the place, and the given context."""
         return self.spec(prefix), context
 
     def _open(self, context: Any) -> Any:
@@ -108,15 +124,15 @@ class Folder(_StorePlace):
     ocdbt = False
 
     def stored_name(self, name: str) -> str:
-        """TensorStore takes a backslash for a slash in file names."""
+        """Returns the name with slashes in place of backslashes, as TensorStore does for files."""
         return name.replace("\\", "/")
 
     def spec(self, prefix: str) -> dict[str, Any]:
-        """The file driver."""
+        """Returns a specification with the file driver."""
         return folder_spec(self.path, prefix)
 
     def holds(self, name: str, up: int = 0) -> bool:
-        """Whether a parameter's folder, or the one so many levels above, is there, inside this one.
+        """Whether a parameter's folder, or the one `up` levels above it, exists inside this one.
 
         Raises:
           CheckpointError: its name or a link leads out.
@@ -135,12 +151,12 @@ class Database(_StorePlace):
     ocdbt = True
 
     def spec(self, prefix: str) -> dict[str, Any]:
-        """The OCDBT driver."""
+        """Returns a specification with the OCDBT driver."""
         return database_spec(self.path, prefix)
 
 
 class _GatheredPlace(Place):
-    """Keys that TensorStore does not find: those of one array at a time are copied to memory."""
+    """A place whose keys TensorStore does not find; those of one array at a time are copied to memory."""
 
     ocdbt = True
     movable = False
@@ -150,7 +166,7 @@ class _GatheredPlace(Place):
         self._sorted: list[str] | None = None
 
     def kvstore(self, prefix: str, context: Any) -> tuple[dict[str, Any], Any]:
-        """The keys below `prefix` in a store in memory, which its context alone keeps alive."""
+        """Returns a store in memory with the keys below `prefix`; only its context keeps it alive."""
         import tensorstore as ts
 
         alone = ts.Context()
@@ -162,7 +178,7 @@ class _GatheredPlace(Place):
         return {"driver": "memory"}, alone
 
     def _below(self, prefix: str, context: Any) -> list[str]:
-        """The keys that begin with `prefix`, which lie together in their order."""
+        """Returns the keys that begin with `prefix`, which are adjacent in sorted order."""
         if self._sorted is None:
             self._sorted = sorted(self.keys(context))
         first = bisect_left(self._sorted, prefix)
@@ -170,18 +186,18 @@ class _GatheredPlace(Place):
 
 
 class Unmerged(_GatheredPlace):
-    """The databases of several processes, which Orbax merges when a save is finished, and here was not."""
+    """The databases of several processes, which Orbax merges when it finishes a save, but did not here."""
 
     def __init__(self, path: Path, parts: Sequence[Place]) -> None:
         super().__init__(path)
         self._parts = parts
 
     def keys(self, context: Any) -> list[str]:
-        """The keys of all parts; an array's metadata may be in one of them and its chunks in the others."""
+        """Returns the keys of all parts; an array's metadata may be in one part and its chunks in others."""
         return sorted({key for part in self._parts for key in part.keys(context)})
 
     def read(self, keys: Sequence[str], context: Any) -> list[bytes | None]:
-        """The value that a part has; parts that contradict each other are refused."""
+        """Returns the value from the part that has it; contradicting parts are refused."""
         answers = [part.read(keys, context) for part in self._parts]
         return [self._only(key, values) for key, *values in zip(keys, *answers, strict=True)]
 
@@ -195,7 +211,7 @@ class Unmerged(_GatheredPlace):
 class Nested(Place):
     """A database in a subdirectory, for parameters whose names begin with its path.
 
-    Orbax 0.1.7 to 0.3.5 took the part of a parameter's name before the last slash for a directory.
+    Orbax 0.1.7 to 0.3.5 used the part of a parameter's name before the last slash as a directory.
     """
 
     ocdbt = True
@@ -206,34 +222,34 @@ class Nested(Place):
         self._database, self._prefix = database, f"{subfolder}/"
 
     def stored_name(self, name: str) -> str:
-        """What follows the directory."""
+        """Returns the name without the directory."""
         return name.removeprefix(self._prefix)
 
     def keys(self, context: Any) -> list[str]:
-        """Every key, with the directory."""
+        """Returns every key, with the directory."""
         return [f"{self._prefix}{key}" for key in self._database.keys(context)]
 
     def read(self, keys: Sequence[str], context: Any) -> list[bytes | None]:
-        """The values of keys as they are in the database."""
+        """Returns the values of keys, given as in the database."""
         return self._database.read(keys, context)
 
     def kvstore(self, prefix: str, context: Any) -> tuple[dict[str, Any], Any]:
-        """What lies below `prefix` in the database."""
+        """Returns the specification of the keys below `prefix` in the database."""
         return self._database.kvstore(prefix, context)
 
 
 class LiteralFolder(_GatheredPlace):
-    """A folder in which a backslash is a part of file names: TensorStore up to 0.1.5x took it for no slash."""
+    """A folder whose file names contain backslashes: TensorStore up to 0.1.5x did not replace them by slashes."""
 
     ocdbt = False
 
-    def keys(self, context: Any) -> list[str]:  # noqa: ARG002 - TensorStore has no part in it
-        """The files of the folders whose names hold a backslash."""
+    def keys(self, context: Any) -> list[str]:  # noqa: ARG002 - does not use TensorStore
+        """Returns the files of the folders whose names contain a backslash."""
         folders = [entry for entry in children(self.path) if "\\" in entry.name and is_dir(entry)]
         return [f"{folder.name}/{file.name}" for folder in folders for file in children(folder)]
 
     def read(self, keys: Sequence[str], context: Any) -> list[bytes | None]:  # noqa: ARG002
-        """The content of files one level below."""
+        """Returns the content of files one level below."""
         present = set(self.keys(None))
         return [read_file(self.path / key) if key in present else None for key in keys]
 
@@ -245,17 +261,17 @@ class EarlyDatabase(_GatheredPlace):
     def _entries(self) -> dict[str, Any]:
         return read_entries(self.path)
 
-    def keys(self, context: Any) -> list[str]:  # noqa: ARG002 - TensorStore has no part in it
-        """Every key of the newest version."""
+    def keys(self, context: Any) -> list[str]:  # noqa: ARG002 - does not use TensorStore
+        """Returns every key of the newest version."""
         return list(self._entries)
 
     def read(self, keys: Sequence[str], context: Any) -> list[bytes | None]:  # noqa: ARG002
-        """The values, one after another."""
+        """Returns the values, read one after another."""
         return [value_of(self._entries[key]) if key in self._entries else None for key in keys]
 
 
 def _ends_inside(folder: Path, place: Path) -> bool:
-    """Whether links on the way to a place end in the folder; those that go round in a circle end nowhere."""
+    """Whether the links in a path lead into the folder; circular links lead nowhere."""
     try:
         return place.resolve().is_relative_to(folder)
     except (OSError, RuntimeError):

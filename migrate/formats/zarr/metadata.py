@@ -1,6 +1,6 @@
 """Zarr array metadata (`.zarray` of version 2, `zarr.json` of version 3) as shape, dtype name, chunk shape and codec.
 
-TensorStore would parse them too, but only by opening arrays one at a time; a checkpoint has thousands.
+TensorStore parses metadata only by opening arrays one at a time, and a checkpoint has thousands of them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ METADATA_KEYS: dict[Driver, str] = {"zarr2": ".zarray", "zarr3": "zarr.json"}
 TENSORSTORE_DRIVERS: dict[Driver, str] = {"zarr2": "zarr", "zarr3": "zarr3"}
 
 CHUNK_KEYS = ({"name": "default"}, {"name": "default", "configuration": {"separator": "/"}})
-"""How zarr 3 names chunks unless it says otherwise: `c/0/1`."""
+"""The default naming of chunks in zarr 3: `c/0/1`."""
 
 _FRAMING = ("bytes", "endian", "crc32c", "transpose")
 _MAX_DIMENSIONS = 32
@@ -28,7 +28,7 @@ _MAX_DIMENSIONS = 32
 
 @dataclass(frozen=True, slots=True)
 class ArrayMetadata:
-    """What the metadata says about one array; without a fill value a chunk that is not stored has no meaning.
+    """The metadata of one array; without a fill value a chunk that is not stored has no meaning.
 
     `inner` and `encoding` are those of `migrate.tree.Storage`.
     """
@@ -42,12 +42,13 @@ class ArrayMetadata:
     encoding: str | None = None
 
 
-@lru_cache(maxsize=4096)  # most arrays of a checkpoint are described by the same few bytes
+@lru_cache(maxsize=4096)  # many arrays of a checkpoint have identical metadata
 def parse(content: bytes, driver: Driver) -> ArrayMetadata:
-    """The metadata in a `.zarray` or `zarr.json`.
+    """Returns the metadata in a `.zarray` or `zarr.json`.
 
     Raises:
-      ValueError: it is not the JSON of an array; `UnknownDtypeError` where only the dtype is strange.
+      UnknownDtypeError: no leaf can have the dtype.
+      ValueError: it is not the JSON of an array.
     """
     try:
         fields = json.loads(content)
@@ -89,7 +90,7 @@ def _parse_zarr3(fields: dict[str, Any]) -> ArrayMetadata:
 
 
 def _without_inner(codecs: list[dict[str, Any]]) -> tuple[tuple[int, ...] | None, list[dict[str, Any]]]:
-    """The shape of a shard's parts, and the codecs without it."""
+    """Returns the shape of a shard's parts, and the codecs without it."""
     if not codecs or codecs[0]["name"] != "sharding_indexed":
         return None, codecs
     configuration = dict(codecs[0]["configuration"])

@@ -1,9 +1,9 @@
-"""OCDBT databases of TensorStore 0.1.35, which no later TensorStore reads: their keys, and where the values lie.
+"""OCDBT databases of TensorStore 0.1.35, which no later TensorStore reads: their keys and the ranges of their values.
 
 That version, the first with the driver, was current for three weeks in spring 2023, and `orbax-checkpoint` 0.1.8
 required it. Its manifest and B-tree nodes have neither the length nor the checksum that every later version demands,
-and name data files by their 16 bytes. Values lie in the data files as they do today, so that only the tree has to be
-decoded here. In place of checksums, what the tree holds is compared with what the writer counted.
+and name data files by 16 bytes. Values are stored in the data files as in later versions, so only the tree has to be
+decoded here. In place of checksums, the content of the tree is compared with the writer's counts.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ _HEADER_BYTES = 6
 _ZSTD = 1
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _MOST_BYTES = 64 << 20
-"""Of one decoded manifest or node; the version's own limit was 8 MiB."""
+"""The most bytes of a decoded manifest or node; the version's own limit was 8 MiB."""
 _MOST_ENTRIES = 1 << 24
 _HIGHEST = 32
 _NUMBER_BITS = 64
 _NOWHERE = (1 << 64) - 1
-"""The offset that the root of an empty database has."""
+"""The offset of the root of an empty database."""
 
 
 @dataclass(frozen=True, slots=True)
-class Slice:
-    """Bytes of a data file."""
+class ByteRange:
+    """A range of a data file."""
 
     file: Path
     offset: int
     nbytes: int
 
     def read(self) -> bytes:
-        """The bytes.
+        """Returns the bytes.
 
         Raises:
-          CheckpointError: the file is not there, or too short.
+          CheckpointError: the file is missing or too short.
         """
         if not is_file(self.file):
-            raise missing(self.file.parent.parent, f"the data file `d/{self.file.name}` is not there")
+            raise missing(self.file.parent.parent, f"the data file `d/{self.file.name}` is missing")
         with self.file.open("rb") as file:
             file.seek(self.offset)
             content = file.read(self.nbytes) if self.nbytes <= self.file.stat().st_size else b""
@@ -65,13 +65,13 @@ def is_early(folder: Path) -> bool:
         head = file.read(12)
     if head[:4] != _MANIFEST or int.from_bytes(head[4:12], "little") == manifest.stat().st_size:
         return False
-    # What follows is random in this version, and the upper bytes of the length in every later one.
+    # The next bytes are random in this version, and the upper bytes of the length in every later one.
     plain = head[4:6] == b"\0\0" and any(head[6:12])
     return plain or head[4:10] == b"\0\1" + _ZSTD_MAGIC
 
 
-def read_entries(folder: Path) -> dict[str, bytes | Slice]:
-    """Every key of the newest version, with its value or where that lies.
+def read_entries(folder: Path) -> dict[str, bytes | ByteRange]:
+    """Returns every key of the newest version, with its value or the range that holds it.
 
     Raises:
       CheckpointError: a file is missing or damaged.
@@ -82,7 +82,7 @@ def read_entries(folder: Path) -> dict[str, bytes | Slice]:
     entries = [] if root is None else list(tree.entries(root, b""))
     if any(one >= other for (one, _), (other, _) in pairwise(entries)):
         raise manifest.damaged("the keys of its tree are not in order")
-    outside = sum(value.nbytes for _, value in entries if isinstance(value, Slice))
+    outside = sum(value.nbytes for _, value in entries if isinstance(value, ByteRange))
     found = _Counted(len(entries), sum(node.nbytes for node in tree.seen), outside)
     if found != counted:
         raise manifest.damaged(f"its tree has {found}, and {counted} when it was written")
@@ -90,7 +90,7 @@ def read_entries(folder: Path) -> dict[str, bytes | Slice]:
 
 
 class _Counted(NamedTuple):
-    """What a tree holds."""
+    """The size of a tree's content."""
 
     keys: int
     node_bytes: int
@@ -104,15 +104,15 @@ class _Counted(NamedTuple):
 class _Child:
     """A node of the tree; `height` is 0 for one that holds values, and no key comes before `first`."""
 
-    place: Slice
+    place: ByteRange
     height: int
     first: bytes = b""
 
 
 def _root(body: _Body, folder: Path) -> tuple[_Child | None, _Counted]:
-    """The root of the newest version, None where nothing was ever written; and what is below it."""
+    """Returns the root of the newest version (None where nothing was ever written) and the size of its content."""
     body.take(16)  # the database's own name
-    body.varints(2)  # sizes that a writer kept to
+    body.varints(2)  # limits of the writer
     body.take(1)
     if body.varint() == _ZSTD:
         body.take(4)
@@ -120,8 +120,8 @@ def _root(body: _Body, folder: Path) -> tuple[_Child | None, _Counted]:
     generations = [0, *body.varints(count)]
     heights = body.take(count)
     places, counted = body.places(count, folder)
-    body.take(8 * count)  # when each was written
-    if body.varint() == 0:  # no lists of versions before these, which lie elsewhere
+    body.take(8 * count)  # times of writing
+    if body.varint() == 0:  # no earlier versions, which would be listed elsewhere
         body.expect_end()
     if not count or any(one >= other for one, other in pairwise(generations)):
         raise body.damaged("its versions are not in order")
@@ -132,19 +132,19 @@ class _Tree:
     """The nodes of a database.
 
     Attributes:
-      seen: where those lie that were walked; none lies below two, so that a tree costs no more than its files.
+      seen: the ranges of the nodes that were read; a node that is reached twice is refused, which bounds the cost.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.seen: set[Slice] = set()
+        self.seen: set[ByteRange] = set()
 
-    def entries(self, node: _Child, prefix: bytes) -> Iterator[tuple[str, bytes | Slice]]:
-        """What lies below a node, whose keys lack `prefix`."""
+    def entries(self, node: _Child, prefix: bytes) -> Iterator[tuple[str, bytes | ByteRange]]:
+        """Yields the entries below a node; its keys are stored without `prefix`."""
         body = _Body(node.place.file, node.place.read(), _NODE)
         height, count = body.take(1)[0], body.count()
         if height != node.height or height > _HIGHEST or not count or node.place in self.seen:
-            raise body.damaged("a node of the tree is not where it should be")
+            raise body.damaged("a node of the tree is misplaced")
         self.seen.add(node.place)
         common = body.varints(count) if height else []
         keys = [prefix + key for key in body.keys(count)]
@@ -157,22 +157,22 @@ class _Tree:
 
     def _below(
         self, body: _Body, keys: list[bytes], common: list[int], height: int
-    ) -> Iterator[tuple[str, bytes | Slice]]:
-        """What lies below the children of a node, the keys of each of which have a beginning in common."""
+    ) -> Iterator[tuple[str, bytes | ByteRange]]:
+        """Yields the entries below the children of a node; the keys of each child have a common prefix."""
         places, _ = body.places(len(keys), self._folder)
         body.expect_end()
         for key, length, place in zip(keys, common, places, strict=True):
             if length > len(key):
-                raise body.damaged("a key is shorter than its beginning")
+                raise body.damaged("a key is shorter than its prefix")
             yield from self.entries(_Child(place, height, key), key[:length])
 
-    def _values(self, body: _Body, keys: list[bytes]) -> Iterator[tuple[str, bytes | Slice]]:
-        sizes = body.varints(len(keys))  # twice the size, and 1 where the value lies in a data file
+    def _values(self, body: _Body, keys: list[bytes]) -> Iterator[tuple[str, bytes | ByteRange]]:
+        sizes = body.varints(len(keys))  # twice the size, plus 1 if the value is in a data file
         outside = sum(size & 1 for size in sizes)
         files = body.files(outside, self._folder)
         slices = zip(files, body.varints(outside), strict=True)
         for key, size in zip(keys, sizes, strict=True):
-            value = Slice(*next(slices), size >> 1) if size & 1 else body.take(size >> 1)
+            value = ByteRange(*next(slices), size >> 1) if size & 1 else body.take(size >> 1)
             yield body.text(key), value
         body.expect_end()
 
@@ -184,7 +184,7 @@ class _Body:
         self.file, self.position = file, 0
         head, body = content[:_HEADER_BYTES], content[_HEADER_BYTES:]
         if head not in (magic + b"\0\0", magic + b"\0\1"):
-            raise self.damaged("it is no part of an OCDBT database")
+            raise self.damaged("it is not part of an OCDBT database")
         self._data = self._decompressed(body) if head[5] == _ZSTD else body
 
     def _decompressed(self, content: bytes) -> bytes:
@@ -204,14 +204,14 @@ class _Body:
         return damaged(self.file, f"{why} (OCDBT of TensorStore 0.1.35)")
 
     def take(self, count: int) -> bytes:
-        """The next bytes."""
+        """Returns the next bytes."""
         start, self.position = self.position, self.position + count
         if self.position > len(self._data):
             raise self.damaged("it is truncated")
         return self._data[start : self.position]
 
     def varint(self) -> int:
-        """The next number: seven bits a byte, the lowest first."""
+        """Returns the next number: seven bits per byte, lowest first."""
         number = shift = 0
         while shift < _NUMBER_BITS:
             byte = self.take(1)[0]
@@ -219,54 +219,54 @@ class _Body:
             if byte < 0x80 and number < 1 << _NUMBER_BITS:
                 return number
             shift += 7
-        raise self.damaged("a number in it has no end")
+        raise self.damaged("a number is longer than 64 bits")
 
     def varints(self, count: int) -> list[int]:
-        """The next numbers."""
+        """Returns the next numbers."""
         return [self.varint() for _ in range(count)]
 
     def count(self) -> int:
-        """How many of something follow; each takes a byte at least."""
+        """Returns the number of entries that follow; each takes at least one byte."""
         count = self.varint()
         if count > min(_MOST_ENTRIES, len(self._data) - self.position):
-            raise self.damaged(f"{count} entries should follow")
+            raise self.damaged(f"it claims {count} entries")
         return count
 
     def files(self, count: int, folder: Path) -> list[Path]:
-        """The next data files."""
+        """Returns the next data files."""
         return [folder / "d" / self.take(16).hex() for _ in range(count)]
 
-    def places(self, count: int, folder: Path) -> tuple[list[Slice], list[_Counted]]:
-        """Where nodes lie, and what the writer counted in them and below them."""
+    def places(self, count: int, folder: Path) -> tuple[list[ByteRange], list[_Counted]]:
+        """Returns the ranges of nodes, and the writer's counts of their content."""
         files = self.files(count, folder)
         offsets, lengths = self.varints(count), self.varints(count)
         counted = [self.varints(count) for _ in range(3)]
-        places = [Slice(*place) for place in zip(files, offsets, lengths, strict=True)]
+        places = [ByteRange(*place) for place in zip(files, offsets, lengths, strict=True)]
         return places, [_Counted(*numbers) for numbers in zip(*counted, strict=True)]
 
     def keys(self, count: int) -> Iterator[bytes]:
-        """The next keys, each of which shares its beginning with the one before."""
+        """Yields the next keys, each of which is stored without the prefix that it shares with the one before."""
         shared, own = [0, *self.varints(count - 1)], self.varints(count)
         last = b""
         for begin, length in zip(shared, own, strict=True):
             if begin > len(last):
-                raise self.damaged("a key shares more with the one before than that has")
+                raise self.damaged("a key shares a longer prefix than the key before it has")
             last = last[:begin] + self.take(length)
             yield last
 
     def expect_end(self) -> None:
-        """Refuses what follows the last field."""
+        """Refuses bytes after the last field."""
         if self.position != len(self._data):
             raise self.damaged(f"{len(self._data) - self.position} bytes follow its last field")
 
     def text(self, key: bytes) -> str:
-        """A key, which is a file name to Zarr."""
+        """Returns a key as text."""
         try:
             return key.decode()
         except UnicodeDecodeError as error:
             raise self.damaged("a key is not UTF-8") from error
 
 
-def value_of(entry: bytes | Slice) -> bytes:
-    """An entry's value, read from its data file where it lies in one."""
-    return entry.read() if isinstance(entry, Slice) else entry
+def value_of(entry: bytes | ByteRange) -> bytes:
+    """Returns an entry's value, from its data file where it is stored in one."""
+    return entry.read() if isinstance(entry, ByteRange) else entry

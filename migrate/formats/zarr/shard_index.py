@@ -13,20 +13,20 @@ _NOWHERE = (1 << 64) - 1
 
 
 def only_part(index: bytes, shard_bytes: int) -> tuple[int, int] | None:
-    """Where the part of a shard lies: its offset in the shard and its length; None if it was never written.
+    """Returns the offset and the length of a shard's part; None if it was never written.
 
     Args:
       index: the last `INDEX_BYTES` bytes of the shard, or all of a shorter one.
       shard_bytes: the length of the shard, with the index.
 
     Raises:
-      ValueError: the shard is too short, the index is not what its checksum is of, or the part is not in the shard.
+      ValueError: the shard is too short, the index does not match its checksum, or the part exceeds the shard.
     """
     if len(index) < INDEX_BYTES:
         raise ValueError(f"{shard_bytes} bytes have no room for its index")
     offset, length, checksum = struct.unpack("<QQI", index)
     if checksum != crc32c(index[:-4]):
-        raise ValueError("the checksum of its index is another one")
+        raise ValueError("the checksum of its index does not match")
     if (offset, length) == (_NOWHERE, _NOWHERE):
         return None
     if offset + length > shard_bytes - INDEX_BYTES:

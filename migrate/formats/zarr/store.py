@@ -1,7 +1,7 @@
-"""Where Orbax keeps array chunks: an OCDBT database, or one folder per parameter, or (after some bugs) both.
+"""The store of Orbax's array chunks: an OCDBT database, one folder per parameter, or (after some bugs) both.
 
 The files on disk decide, not versions or flags. All metadata is read in one batch of concurrent requests; an array is
-opened only to read it. TensorStore does the reading, without JAX and without its devices.
+opened only when it is read. TensorStore reads the arrays, without JAX and its devices.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from migrate.formats.files import (
 from migrate.formats.stored_dtype import UnknownDtypeError
 from migrate.formats.zarr import metadata as zarr_metadata
 from migrate.formats.zarr.key_places import (
+    MANIFEST,
     STORE_ERRORS,
     Database,
     EarlyDatabase,
@@ -34,6 +35,7 @@ from migrate.formats.zarr.key_places import (
     Nested,
     Place,
     Unmerged,
+    is_database,
 )
 from migrate.formats.zarr.metadata import METADATA_KEYS, ArrayMetadata, Driver
 from migrate.formats.zarr.ocdbt_0_1_35 import is_early
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
 
 _CACHE_BYTES = 64 << 20
 _BEST_RATIO = 50_000
-"""No codec in use packs more: a zstd block of 128 KiB takes at least four bytes."""
+"""More than the best ratio of any codec in use: a zstd block of 128 KiB takes at least four bytes."""
 _SMALL_BYTES = 64 << 20
 
 
@@ -76,15 +78,15 @@ class ZarrStore:
 
     @property
     def has_parts(self) -> bool:
-        """Whether every process wrote a database of its own."""
-        return any(is_file(child / "manifest.ocdbt") for child in children(self.folder))
+        """Whether each process wrote its own database."""
+        return any(is_database(child) for child in children(self.folder))
 
     def _databases(self) -> list[Place]:
-        if is_file(self.folder / "manifest.ocdbt"):
+        if is_database(self.folder):
             return [self._database(self.folder)]
         if _is_database_folder(self.folder / "d"):
-            raise missing(self.folder, "the database's `manifest.ocdbt` is not there")
-        parts = [child for child in children(self.folder) if is_file(child / "manifest.ocdbt")]
+            raise missing(self.folder, f"the database's `{MANIFEST}` is missing")
+        parts = [child for child in children(self.folder) if is_database(child)]
         if not parts:
             return []
         names = ", ".join(f"`{part.name}`" for part in parts[:10])
@@ -94,11 +96,11 @@ class ZarrStore:
         return [Unmerged(self.folder, databases)] if len(parts) > 1 else databases
 
     def _database(self, folder: Path) -> Place:
-        refuse_lfs_pointer(folder / "manifest.ocdbt")
+        refuse_lfs_pointer(folder / MANIFEST)
         return EarlyDatabase(folder) if is_early(folder) else Database(folder)
 
     def metadata(self, names: Sequence[str]) -> dict[str, ArrayMetadata]:
-        """The metadata of those parameters that there are; no chunk is read.
+        """Returns the metadata of those parameters that exist; no chunk is read.
 
         Raises:
           CheckpointError: a file is damaged or a git-LFS pointer, a name leads out of the checkpoint, a dtype is
@@ -115,12 +117,12 @@ class ZarrStore:
         self._found.update({name: (place, found) for name, found in self._read_metadata(place, names)})
 
     def _look_further(self, names: list[str]) -> None:
-        """Where some versions put the parameters whose names have slashes or backslashes."""
+        """Looks where some versions stored parameters whose names have slashes or backslashes."""
         subfolders = sorted(
             {name.rpartition("/")[0] for name in names if "/" in name and self._folder.holds(name, up=1)}
         )
         for subfolder in subfolders:
-            if is_file(self.folder / subfolder / "manifest.ocdbt"):
+            if is_database(self.folder / subfolder):
                 nested = Nested(self._database(self.folder / subfolder), subfolder)
                 self._look(nested, [name for name in names if name.rpartition("/")[0] == subfolder])
         literal = [name for name in names if "\\" in name]
@@ -149,21 +151,21 @@ class ZarrStore:
             raise damaged(where, f"it does not describe an array ({error})") from error
 
     def names(self) -> list[str]:
-        """Every parameter's name, for checkpoints that have no other record of them."""
+        """Returns every parameter's name, for checkpoints that have no other record of them."""
         found = [key.rpartition("/") for place in self._places for key in place.keys(self._context)]
         return sorted({name for name, _, key in found if key in METADATA_KEYS.values()})
 
     def movable(self, name: str) -> bool:
-        """Whether a parameter's chunks can be found without this reader; its metadata must have been asked for."""
+        """Whether a parameter's chunks can be found without this reader; call `metadata` first."""
         return self._found[name][0].movable
 
     def in_database(self, name: str) -> bool:
-        """Whether a parameter's chunks are entries of an OCDBT database; its metadata must have been asked for."""
+        """Whether a parameter's chunks are entries of an OCDBT database; call `metadata` first."""
         place = self._found[name][0]
         return place.ocdbt and place.movable
 
     def location(self, name: str, *, fill_missing: bool, key_impl: str | None) -> Location | None:
-        """Where a parameter's chunks lie, if others can find them; its metadata must have been asked for.
+        """Returns where a parameter's chunks are stored, or None if only this reader finds them; call `metadata` first.
 
         Raises:
           CheckpointError: the array claims more than the files can hold.
@@ -175,7 +177,7 @@ class ZarrStore:
         return Location(place.path, place.ocdbt, place.stored_name(name), found.driver, fill_missing, key_impl)
 
     def read(self, name: str, *, fill_missing: bool) -> np.ndarray[Any, Any]:
-        """A parameter's whole array, as it is stored; its metadata must have been asked for.
+        """Returns a parameter's whole array, in its stored form; call `metadata` first.
 
         Raises:
           CheckpointError: a chunk is missing or damaged, or the array claims more than the files can hold.
@@ -193,7 +195,7 @@ class ZarrStore:
         return array
 
     def _refuse_empty_claim(self, name: str, found: ArrayMetadata) -> None:
-        """Refuse to allocate what no file of this checkpoint can fill."""
+        """Refuses an array that the files of this checkpoint cannot fill."""
         claimed = found.aval.nbytes
         if claimed > _SMALL_BYTES and claimed > self._stored_bytes * _BEST_RATIO:
             why = f"`{name}` claims {claimed} bytes, and all its files together have {self._stored_bytes}"
@@ -205,5 +207,5 @@ class ZarrStore:
 
 
 def _is_database_folder(folder: Path) -> bool:
-    """Whether `d/` is OCDBT's data and not a parameter that is called `d`."""
+    """Whether `d/` holds data of an OCDBT database and is not a parameter named `d`."""
     return is_dir(folder) and not any(is_file(folder / key) for key in METADATA_KEYS.values())

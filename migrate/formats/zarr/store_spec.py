@@ -1,6 +1,6 @@
-"""What TensorStore is told about files: the one place where its specifications are put together.
+"""TensorStore specifications of files, databases and arrays; all of them are made here.
 
-A path is given as it is, never as a URL, in which `%`, `#` and `?` mean something else.
+A path is passed as a path, never as a URL, in which `%`, `#` and `?` have a meaning.
 """
 
 from __future__ import annotations
@@ -15,21 +15,24 @@ if TYPE_CHECKING:
     from migrate.formats.base import Location
 
 INDEX_CACHE = "cache_pool#index"
-"""The cache of a context for the indexes of databases: without one of its own, each is read again for every chunk."""
+"""The cache for the indexes of databases in a context; without one, an index is read again for every chunk."""
 
 
 def folder_spec(folder: Path, prefix: str = "") -> dict[str, Any]:
-    """The files below a directory, as a key-value store."""
+    """Returns the specification of the files below a directory as a key-value store."""
     return {"driver": "file", "path": f"{folder}/{prefix}"}
 
 
 def database_spec(folder: Path, prefix: str = "", **options: Any) -> dict[str, Any]:
-    """The keys of an OCDBT database below `prefix`, as a key-value store."""
+    """Returns the specification of the keys of an OCDBT database below `prefix` as a key-value store."""
     return {"driver": "ocdbt", "base": folder_spec(folder), "path": prefix, **options}
 
 
 def array_spec(kvstore: dict[str, Any], driver: Driver, *, fill_missing: bool) -> dict[str, Any]:
-    """An array that is there and that nobody changes; a missing chunk is an error unless `fill_missing`."""
+    """Returns the specification of an existing array that does not change.
+
+    A missing chunk is an error unless `fill_missing`.
+    """
     return {
         "driver": TENSORSTORE_DRIVERS[driver],
         "kvstore": kvstore,
@@ -40,7 +43,7 @@ def array_spec(kvstore: dict[str, Any], driver: Driver, *, fill_missing: bool) -
 
 
 def location_spec(location: Location) -> dict[str, Any]:
-    """The array at a location, for a context that has the cache `INDEX_CACHE`."""
+    """Returns the specification of the array at a location, for a context that has the cache `INDEX_CACHE`."""
     if location.ocdbt:
         kvstore = database_spec(location.base, location.prefix, cache_pool=INDEX_CACHE)
     else:

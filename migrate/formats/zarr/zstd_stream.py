@@ -1,8 +1,8 @@
-"""A zstd frame as a file of what it holds, decompressed block by block.
+"""The content of a zstd frame as a file, decompressed block by block.
 
-The stream reader of `zstandard` does not tell a frame that is whole from one that was cut off before its checksum. Its
-other decoder does, but returns all that its input decodes to, which can be any number of bytes. A block decodes to 128
-KiB at most, so it is given one block at a time.
+The stream reader of `zstandard` does not detect that a frame was cut off before its checksum. Its other decoder does,
+but returns the whole decoded input, of any size. A block decodes to 128 KiB at most, so the decoder gets one block at a
+time.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ _RLE = 1
 
 
 class ZstdStream(io.RawIOBase):
-    """What a frame holds.
+    """The content of a frame.
 
     Args:
-      encoded: the frame, and nothing behind it.
-      window_bytes: refuses frames that need more memory than this to be decompressed; 128 MiB by default.
+      encoded: the frame, and nothing after it.
+      window_bytes: the most memory that decompressing may take (default: 128 MiB).
 
     Raises:
-      zstandard.ZstdError: while it is opened or read: it is no frame, damaged or truncated, or something follows it.
+      zstandard.ZstdError: on opening or reading: it is not a frame, damaged or truncated, or bytes follow it.
     """
 
     def __init__(self, encoded: io.RawIOBase | io.BytesIO, window_bytes: int = 0) -> None:
@@ -39,11 +39,11 @@ class ZstdStream(io.RawIOBase):
         self._ready = memoryview(self._decoder.decompress(header[:size]))
 
     def readable(self) -> bool:
-        """Yes."""
+        """Returns True."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Bytes of the content; none when the frame has ended and its checksum, if it has one, was right."""
+        """Reads content; 0 bytes once the frame has ended and its checksum, if it has one, matched."""
         while not self._ready and not self._decoder.eof:
             self._ready = memoryview(self._block())
         count = min(len(buffer), len(self._ready))

@@ -1,32 +1,15 @@
-"""What an earlier run staged is gone on with only while every file of the source is as it was."""
+"""An earlier run is resumed only while every file of the source is unchanged."""
 
-import json
 import os
+import shutil
 
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
-from flax import serialization
-from safetensors.numpy import save_file
 
 from migrate.engine.workspace.resume import fingerprint
 from migrate.formats.detect import open_reader
-
-
-def safetensors_index(folder):
-    save_file({"w": np.ones(2, np.float32)}, folder / "part.safetensors")
-    index = folder / "model.safetensors.index.json"
-    index.write_text(json.dumps({"weight_map": {"w": "part.safetensors"}}))
-    return index, folder / "part.safetensors"
-
-
-def flax_file_with_arrays_beside(folder):
-    import tensorstore as ts
-
-    path = folder / "checkpoint_3"
-    path.write_bytes(serialization.msgpack_serialize({"w": "//GDAPlaceholder:w"}))
-    kvstore = {"driver": "file", "path": f"{folder}/checkpoint_3_gda/w/"}
-    ts.open({"driver": "zarr", "kvstore": kvstore}, create=True, dtype="float32", shape=[2]).result().write(1).result()
-    return path, folder / "checkpoint_3_gda" / "w" / "0"
+from tests.formats.sources import flax_file_with_arrays_beside, safetensors_index
 
 
 def flax_step(folder):
@@ -34,12 +17,31 @@ def flax_step(folder):
     return path.parent, array
 
 
+def fingerprint_of(path):
+    with open_reader(path) as reader:
+        return fingerprint(reader)
+
+
 @pytest.mark.parametrize("make", [safetensors_index, flax_file_with_arrays_beside, flax_step])
 def test_a_file_beside_the_one_that_was_opened_is_a_part_of_the_source(tmp_path, make):
     source, beside = make(tmp_path)
-    with open_reader(source) as reader:
-        checkpoint = reader.abstract()
-    before = fingerprint(checkpoint)
-    assert before == fingerprint(checkpoint)
+    before = fingerprint_of(source)
+    assert before == fingerprint_of(source)
     os.utime(beside, ns=(0, 0))
-    assert before != fingerprint(checkpoint)
+    assert before != fingerprint_of(source)
+
+
+def test_files_that_are_not_read_do_not_change_the_source(tmp_path):
+    source, _ = safetensors_index(tmp_path)
+    before = fingerprint_of(source)
+    (tmp_path / "other").write_bytes(b"")
+    assert before == fingerprint_of(source)
+
+
+def test_another_step_does_not_change_the_source(tmp_path):
+    for step in (1, 2):
+        with ocp.StandardCheckpointer() as checkpointer:
+            checkpointer.save(tmp_path / str(step) / "default", {"w": np.ones(2)})
+    before = fingerprint_of(tmp_path)
+    shutil.rmtree(tmp_path / "1")
+    assert before == fingerprint_of(tmp_path)

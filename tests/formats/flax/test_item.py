@@ -1,4 +1,4 @@
-"""Flax's files with arrays beside them, as several processes saved them."""
+"""Flax files with arrays beside them, as several processes saved them."""
 
 import shutil
 

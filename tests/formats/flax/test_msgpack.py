@@ -1,3 +1,8 @@
+"""Msgpack files of Flax and early Orbax.
+
+Covers `migrate.formats.flax.msgpack_index`, which finds the arrays in a file.
+"""
+
 import struct
 import tempfile
 from pathlib import Path
@@ -156,11 +161,11 @@ def test_opening_a_file_of_four_gigabytes_reads_none_of_it(tmp_path):
         (b"\x81\xa1a\xdd\xff\xff\xff\xff", "truncated"),
         (b"\x81\xa1a" * 5000 + b"\x01", "nested deeper"),
         (b"\x81\xa1a" + b"\x91" * 5000 + b"\x01", "nested deeper"),
-        (b"\x81\xa1a\xc1", "0xc1 begins no msgpack value"),
-        (b"\x82\xa1a\x01\xa1a\x02", "stands twice"),
+        (b"\x81\xa1a\xc1", "0xc1 does not begin a msgpack value"),
+        (b"\x82\xa1a\x01\xa1a\x02", "occurs twice"),
         (b"\x81\xa1a\x01\x02", "another object follows"),
         (b"\x81\xa2\xff\xfe\x01", "not UTF-8"),
-        (msgpack.packb({"w": msgpack.ExtType(9, b"")}), "9 is no extension type"),
+        (msgpack.packb({"w": msgpack.ExtType(9, b"")}), "9 is not an extension type"),
         (msgpack.packb({"w": msgpack.ExtType(1, b"\x01")}), "not shape, dtype and bytes"),
         (msgpack.packb({"w": msgpack.ExtType(2, b"\x91\x01")}), "complex"),
         (msgpack.packb({"w": array_ext((3,), "float32", b"12345678")}), "more or fewer bytes"),

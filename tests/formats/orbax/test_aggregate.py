@@ -1,4 +1,7 @@
-"""The msgpack `checkpoint` file of Orbax before 0.5.21: values inside, or placeholders for arrays beside it."""
+"""The msgpack `checkpoint` file of Orbax before 0.5.21: values inside, or placeholders for arrays beside it.
+
+Covers `migrate.formats.orbax.tree`, which combines that file with the other records of a tree.
+"""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""The versions that can have written an item; eras of real old files are compared where those files are."""
+"""The versions that can have written an item; eras of real old files are compared where available."""
 
 import json
 
@@ -6,7 +6,7 @@ import msgpack
 import pytest
 
 from migrate.formats.detect import open_reader
-from migrate.formats.flax.msgpack import MsgpackFile
+from migrate.formats.flax.msgpack import MappedMsgpack
 from migrate.formats.orbax.era import Evidence, describe_era
 from migrate.formats.orbax.metadata import read_tree
 from migrate.formats.zarr.store import ZarrStore
@@ -18,7 +18,7 @@ SPEC = {"driver": "zarr", "kvstore": {"driver": "file", "path": "/tmp/x.orbax-ch
 
 
 def era(folder):
-    values = MsgpackFile(folder / "checkpoint") if (folder / "checkpoint").is_file() else None
+    values = MappedMsgpack(folder / "checkpoint") if (folder / "checkpoint").is_file() else None
     return describe_era(Evidence(folder, read_tree(folder), values, ZarrStore(folder)))
 
 

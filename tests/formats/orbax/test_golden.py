@@ -1,4 +1,4 @@
-"""The checkpoints that Orbax keeps for its own tests of compatibility: whole ones read, lost data is refused."""
+"""The checkpoints of Orbax's own compatibility tests: complete ones are read, incomplete ones are refused."""
 
 from pathlib import Path
 

@@ -1,4 +1,7 @@
-"""Safetensors: files of the format's own library, folders of them, and files that lie."""
+"""Safetensors: files of the format's own library, folders of them, and damaged or hostile files.
+
+Covers `migrate.formats.safetensors.header` and `migrate.formats.safetensors.tree`.
+"""
 
 import json
 import os
@@ -96,7 +99,7 @@ def test_a_name_that_another_begins_with_stays_a_leaf(tmp_path):
     assert {"a/head", "a/head.scale.x", "a/tail"} == paths(path)
     ((code, message),) = notes(path)
     assert "M410" == code
-    assert "a name that another begins with cannot be split at every `.`; read as `a/head.scale.x`" == message
+    assert "a name that extends another name is not split at every `.`; read as `a/head.scale.x`" == message
     check_reader(lambda: open_reader(path))
 
 
@@ -137,7 +140,7 @@ def test_folders_with_and_without_an_index_keep_the_readers_laws(tmp_path, index
     (folder / "config.json").write_text("{}")
     check_reader(lambda: open_reader(folder))
     assert {"a/w", "a/b", "c/w"} == paths(folder)
-    assert [("M407", f"ignored in `{folder}`, as no part of the checkpoint: `config.json`")] == notes(folder)
+    assert [("M407", f"ignored in `{folder}`, not part of the checkpoint: `config.json`")] == notes(folder)
 
 
 def test_an_index_opens_what_it_names(tmp_path):

@@ -1,4 +1,4 @@
-"""Databases that TensorStore does not put together: parts of processes, and databases in subdirectories."""
+"""Databases that TensorStore alone cannot read: parts of several processes, and databases in subdirectories."""
 
 import json
 import shutil

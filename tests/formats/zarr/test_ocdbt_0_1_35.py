@@ -1,4 +1,4 @@
-"""OCDBT of TensorStore 0.1.35, which no later version reads; the files are its own (`tensorstore_0_1_35/write.py`)."""
+"""OCDBT of TensorStore 0.1.35, which no later version reads; it wrote the files (`tensorstore_0_1_35/write.py`)."""
 
 import itertools
 import json
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from migrate.errors import CheckpointError
 from migrate.formats.detect import open_reader
-from migrate.formats.zarr.ocdbt_0_1_35 import Slice, is_early, read_entries, value_of
+from migrate.formats.zarr.ocdbt_0_1_35 import ByteRange, is_early, read_entries, value_of
 from migrate.testing.readers import check_reader
 from tests.damage import REFUSED, outcome
 
@@ -100,7 +100,7 @@ def test_no_damage_loses_or_adds_a_key_or_a_byte_of_a_data_file(tmp_path, name):
     folder = shutil.copytree(HERE / name, tmp_path / "store")
     expected = totals(folder)
     manifest = folder / "manifest.ocdbt"
-    for place in [Slice(manifest, 0, manifest.stat().st_size), *nodes_of(folder)]:
+    for place in [ByteRange(manifest, 0, manifest.stat().st_size), *nodes_of(folder)]:
         whole = place.file.read_bytes()
         for at, mask in itertools.product(range(place.offset, place.offset + place.nbytes), (0x02, 0x80)):
             place.file.write_bytes(whole[:at] + bytes([whole[at] ^ mask]) + whole[at + 1 :])
@@ -120,7 +120,7 @@ def test_every_truncation_and_every_addition_of_a_manifest_is_refused(tmp_path):
 def nodes_of(folder):
     with pytest.MonkeyPatch.context() as patch:
         places = []
-        patch.setattr(Slice, "read", lambda place, read=Slice.read: places.append(place) or read(place))
+        patch.setattr(ByteRange, "read", lambda place, read=ByteRange.read: places.append(place) or read(place))
         read_entries(folder)
     return places
 

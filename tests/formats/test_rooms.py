@@ -1,0 +1,57 @@
+"""The rooms of `migrate.formats` import one another one way, and every module has a test that names it."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import migrate.formats
+
+PACKAGE = Path(migrate.formats.__file__).parent
+TESTS = Path(__file__).parent
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
+ROOMS = {"orbax": {"flax", "zarr"}, "flax": {"zarr"}, "zarr": set(), "safetensors": set()}
+"""Each room with the other rooms that it may import."""
+
+ABOVE = {"detect", "steps"}
+"""The modules that may import every room."""
+
+
+def name_of(path):
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+
+
+def imported(path):
+    """The first part of each name below `migrate.formats` that a module imports, at its top or in its functions."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("migrate.formats"):
+            below = node.module.removeprefix("migrate.formats").strip(".")
+            yield from [below.split(".")[0]] if below else [alias.name for alias in node.names]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_rooms_import_one_another_one_way(path):
+    room = path.parent.name if path.parent != PACKAGE else None
+    found = set(imported(path))
+    if room:
+        assert set() == (found & (ROOMS.keys() | ABOVE)) - ROOMS[room] - {room}
+    elif path.stem not in ABOVE:
+        assert set() == found & (ROOMS.keys() | ABOVE)
+
+
+def test_every_room_is_in_the_list():
+    assert ROOMS.keys() == {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+
+
+def test_the_way_is_one():
+    for room, below in ROOMS.items():
+        assert not any(room in ROOMS[other] for other in below)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_every_module_has_a_test_file_of_its_name_or_one_that_names_it(path):
+    place = path.relative_to(PACKAGE)
+    if (TESTS / place.parent / f"test_{place.name}").exists():
+        return
+    docstrings = (ast.get_docstring(ast.parse(test.read_text())) or "" for test in TESTS.rglob("test_*.py"))
+    assert any(f"`migrate.formats.{name_of(path)}`" in docstring for docstring in docstrings)
