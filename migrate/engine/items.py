@@ -70,3 +70,8 @@ def recorded_tree(tree: AbstractTree) -> AbstractTree:
 
 def _bare(leaf: AbstractLeaf) -> AbstractLeaf:
     return AbstractLeaf(leaf.kind, leaf.aval, leaf.container)
+
+
+def stored_name(path: KeyPath, leaf: AbstractLeaf) -> str:
+    """Returns the name under which Orbax stores a leaf: its key path and Flax's level below it, joined with `.`."""
+    return ".".join(stored_path(path, leaf))

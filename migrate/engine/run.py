@@ -25,10 +25,10 @@ from migrate.engine.probing.probe import TOLERANCE, chosen_probe, prove
 from migrate.engine.receipt import Receipt, VerifyMode
 from migrate.engine.staged_array import StagedArray
 from migrate.engine.stopping import never
-from migrate.engine.store import Store
 from migrate.engine.streaming.budget import DEFAULT_BYTES, MINIMUM_BYTES
 from migrate.engine.streaming.pieces import check_assertions
 from migrate.engine.streaming.pipeline import Stopped, stage
+from migrate.engine.streaming.store import Store
 from migrate.engine.workspace.directory import Workspace, is_unfinished, open_workspace
 from migrate.engine.workspace.journal import Journal
 from migrate.engine.workspace.publish import publish

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from migrate.engine.items import ItemPlan
 from migrate.engine.staged_array import StagedArray
-from migrate.engine.store import Store
+from migrate.engine.streaming.store import Store
 from migrate.engine.workspace.directory import Workspace
 from migrate.errors import Diagnostic
 from migrate.events import Listener

@@ -14,13 +14,13 @@ import numpy as np
 
 from migrate import dtypes
 from migrate.codes import InvalidUsage
-from migrate.engine.items import SINGLE, ItemPlan, item_plans
+from migrate.engine.items import SINGLE, ItemPlan, item_plans, stored_name
 from migrate.engine.linking.hard_links import link_file
 from migrate.engine.outputs.base import Effort, Output, Staged
 from migrate.engine.outputs.file_layout import FileFormat, Layout
 from migrate.engine.outputs.file_store import FileStore, file_of, recall, remember
 from migrate.engine.outputs.provenance import new_metadata
-from migrate.engine.staged_array import Digest, digest, stored_name
+from migrate.engine.streaming.array_bytes import Digest, digest
 from migrate.engine.streaming.pieces import batches
 from migrate.engine.verification.compare import differences
 from migrate.engine.verification.findings import differs, refuse, report, structure_problems

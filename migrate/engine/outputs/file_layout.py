@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from migrate.codes import UnrepresentableLeaf
-from migrate.engine.staged_array import contiguous
+from migrate.engine.streaming.array_bytes import raw_bytes
 from migrate.errors import Diagnostic
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, format_path
 
@@ -100,13 +100,6 @@ class FileFormat(abc.ABC):
     def encoded(self, leaf: AbstractLeaf, array: np.ndarray[Any, Any]) -> memoryview:  # noqa: ARG002 - some need it
         """An array or number as it fills its slots: its little-endian bytes, unless the format has other numbers."""
         return raw_bytes(array)
-
-
-def raw_bytes(array: np.ndarray[Any, Any]) -> memoryview:
-    """The bytes of an array in C order, little-endian."""
-    whole = contiguous(array)
-    little = whole if whole.dtype.byteorder != ">" else whole.astype(whole.dtype.newbyteorder("<"))
-    return little.reshape(-1).view(np.uint8).data
 
 
 def unsharded(tree: AbstractTree, *, boxes: bool) -> AbstractTree:

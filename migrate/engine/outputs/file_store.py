@@ -18,9 +18,11 @@ from typing import Any
 import numpy as np
 
 from migrate import dtypes
-from migrate.engine.outputs.file_layout import Layout, Room, raw_bytes
-from migrate.engine.staged_array import StagedArray, contiguous, describe, digest
-from migrate.engine.store import Done
+from migrate.engine.outputs.array_record import describe
+from migrate.engine.outputs.file_layout import Layout, Room
+from migrate.engine.staged_array import StagedArray
+from migrate.engine.streaming.array_bytes import contiguous, digest, raw_bytes
+from migrate.engine.streaming.store import Done
 from migrate.tree import AbstractLeaf, KeyPath
 
 SYNC_BYTES = 64 << 20

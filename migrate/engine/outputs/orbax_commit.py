@@ -19,7 +19,7 @@ from typing import Any
 
 from migrate.engine.linking.hard_links import link_file
 from migrate.engine.outputs import orbax_files
-from migrate.engine.outputs.orbax_store import StagedArray
+from migrate.engine.staged_array import StagedArray
 from migrate.tree import AbstractTree, KeyPath
 
 _MARKER = "commit_success.txt"

@@ -10,7 +10,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from migrate.engine.staged_array import StagedArray, stored_name
+from migrate.engine.items import stored_name
+from migrate.engine.staged_array import StagedArray
 from migrate.sharding import to_orbax_json
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, stored_path
 

@@ -18,22 +18,14 @@ import tensorstore as ts
 
 from migrate import dtypes
 from migrate.engine.linking.open_stores import OPTIONS
-from migrate.engine.staged_array import (
-    StagedArray,
-    array_metadata,
-    chunk_shape,
-    contiguous,
-    describe,
-    digest,
-    stored_form,
-    stored_name,
-)
-from migrate.engine.store import Done
+from migrate.engine.outputs.array_record import describe
+from migrate.engine.outputs.zarr_metadata import array_metadata
+from migrate.engine.staged_array import StagedArray
+from migrate.engine.streaming.array_bytes import contiguous, digest, stored_form
+from migrate.engine.streaming.store import Done
 from migrate.formats.base import key_prefix
 from migrate.formats.zarr.store_spec import INDEX_CACHE, database_spec
 from migrate.tree import AbstractLeaf, KeyPath
-
-__all__ = ["StagedArray", "Staging", "TiledWrite", "chunk_shape", "digest", "stored_form", "stored_name"]
 
 BATCH_BYTES = 32 << 20
 """Arrays are written in transactions of about this size: each costs a few files, and holds its arrays until it is

@@ -13,10 +13,10 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
 from migrate.engine.items import ItemPlan, item_of, item_plans
-from migrate.engine.staged_array import CODECS, StagedArray
-from migrate.engine.store import Store, Tiles
+from migrate.engine.staged_array import StagedArray
 from migrate.engine.streaming.budget import DEFAULT_BYTES, Budget, Trimmer
 from migrate.engine.streaming.pieces import Piece, pieces
+from migrate.engine.streaming.store import CODECS, Store, Tiles
 from migrate.engine.streaming.tiles import can_tile, make_in_tiles, remove_scratch
 from migrate.errors import RefusedError
 from migrate.formats.base import Value

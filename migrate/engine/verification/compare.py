@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from migrate.engine.staged_array import stored_form
+from migrate.engine.streaming.array_bytes import stored_form
 from migrate.engine.verification.findings import differs
 from migrate.errors import Diagnostic
 from migrate.formats.base import Value

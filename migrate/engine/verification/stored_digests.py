@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from migrate.engine.linking.open_stores import open_array, reading_context
-from migrate.engine.staged_array import Digest
+from migrate.engine.streaming.array_bytes import Digest
 from migrate.formats.base import Location
 from migrate.formats.files import explain_store_failure
 from migrate.tree import KeyPath

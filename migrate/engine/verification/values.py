@@ -10,8 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from migrate.engine.items import ItemPlan, item_of, item_plans
-from migrate.engine.staged_array import stored_name
+from migrate.engine.items import ItemPlan, item_of, item_plans, stored_name
 from migrate.engine.streaming.pieces import batches
 from migrate.engine.verification.compare import Restored, differences
 from migrate.engine.verification.findings import refuse, report, structure_problems

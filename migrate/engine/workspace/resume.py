@@ -16,9 +16,9 @@ from typing import Any
 import tensorstore as ts
 
 from migrate.codes import LeftoverWorkspace
-from migrate.engine.items import ItemPlan, item_of, item_plans
+from migrate.engine.items import ItemPlan, item_of, item_plans, stored_name
 from migrate.engine.linking.open_stores import open_database
-from migrate.engine.staged_array import StagedArray, stored_name
+from migrate.engine.staged_array import StagedArray
 from migrate.engine.workspace.directory import Workspace
 from migrate.engine.workspace.journal import read_journal
 from migrate.errors import Diagnostic

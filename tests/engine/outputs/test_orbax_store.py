@@ -8,15 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrate import dtypes
+from migrate.engine.items import stored_name
 from migrate.engine.outputs.orbax_store import BATCH_ARRAYS, Staging
-from migrate.engine.staged_array import (
-    Digest,
-    StagedArray,
-    chunk_shape,
-    contiguous,
-    digest,
-    stored_name,
-)
+from migrate.engine.staged_array import StagedArray
+from migrate.engine.streaming.array_bytes import Digest, contiguous, digest
+from migrate.engine.streaming.chunk_shapes import chunk_shape
 from migrate.formats.detect import open_reader
 from migrate.ops.base import avals
 from migrate.tree import AbstractLeaf, Sharding

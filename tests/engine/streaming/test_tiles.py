@@ -12,7 +12,7 @@ from orbax.checkpoint.experimental import v1
 
 from migrate.engine import run
 from migrate.engine.outputs.orbax_store import Staging
-from migrate.engine.staged_array import digest, stored_form
+from migrate.engine.streaming.array_bytes import digest, stored_form
 from migrate.engine.streaming.array_graph import nodes
 from migrate.engine.streaming.array_sources import blocks
 from migrate.engine.streaming.pieces import Piece, check_assertions

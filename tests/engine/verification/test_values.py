@@ -8,7 +8,7 @@ import pytest
 import tensorstore as ts
 
 from migrate.engine import run
-from migrate.engine.outputs.orbax_store import digest
+from migrate.engine.streaming.array_bytes import digest
 from migrate.engine.verification.digests import verify_digests
 from migrate.engine.verification.values import one_ahead, verify
 from migrate.errors import CheckpointError, VerifyError
