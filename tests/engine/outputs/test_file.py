@@ -17,7 +17,7 @@ from safetensors import TensorSpec, serialize
 from migrate.engine import run
 from migrate.engine.outputs import file as file_output
 from migrate.engine.outputs import msgpack as msgpack_file
-from migrate.engine.outputs.file_layout import Layout, Slot
+from migrate.engine.outputs.file_layout import FileRegion, Layout
 from migrate.engine.outputs.file_store import FileStore, file_of, remember
 from migrate.engine.outputs.msgpack import MsgpackFile
 from migrate.engine.outputs.registry import output_at, output_of
@@ -29,7 +29,7 @@ from migrate.formats.safetensors.header import DTYPES
 from migrate.testing.readers import same_value
 from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree
 from tests.engine import killed
-from tests.engine.sources import MIXED_RULES, every_kind, mixed, opened, plan_for, save
+from tests.engine.sources import MIXED_RULES, apply_plan, every_kind, mixed, opened, plan_for, save
 
 FORMATS = {"safetensors": SafetensorsFile, "msgpack": MsgpackFile}
 SUFFIXES = sorted(FORMATS)
@@ -42,7 +42,7 @@ def source(tmp_path_factory):
 
 def applied(source, target, rules="rules: []", **options):
     with opened(source) as reader:
-        return run.apply(plan_for(reader, rules), reader, target, **options)
+        return apply_plan(plan_for(reader, rules), reader, target, **options)
 
 
 def nobody(*_):
@@ -156,11 +156,11 @@ def test_flax_reads_arrays_in_pieces_as_it_writes_them(tmp_path, monkeypatch, li
 
 
 def test_slots_of_one_leaf_are_filled_one_after_another(tmp_path):
-    layout = Layout.of([b"<", Slot(("a",), 3), b"|", Slot(("a",), 2), b">"])
+    layout = Layout.of([b"<", FileRegion(("a",), 3), b"|", FileRegion(("a",), 2), b">"])
     remember(tmp_path, {}, layout.size)
     with FileStore(tmp_path, layout, MsgpackFile().encoded) as store:
         for start, content in ((4, b"e"), (0, b"ab"), (2, b"cd")):
-            store.put(layout.rooms["a",], start, memoryview(content))
+            store.put(layout.ranges["a",], start, memoryview(content))
         store.finish(layout.fixed)
     assert b"<abc|de>" == file_of(tmp_path).read_bytes()
 
@@ -283,7 +283,7 @@ def test_verification_of_an_existing_file_finds_what_was_never_meant(source, tmp
         plan = output.fit(plan_for(reader, f"{CURE[:-1]}, {{drop: lr}}]"))
         with pytest.raises(VerifyError) as failure:
             output.check_values(plan, reader, target, nobody)
-    assert ["`lr`: it was never meant to be there"] == [d.message for d in failure.value.diagnostics]
+    assert ["`lr`: it is not in the plan"] == [d.message for d in failure.value.diagnostics]
 
 
 # --- killed, and gone on with
@@ -351,6 +351,7 @@ MEASURED = """
 import re, sys
 from pathlib import Path
 from migrate.engine import run
+from migrate.engine.options import ApplyOptions
 from tests.engine.sources import opened, plan_for
 
 def peak():  # not ru_maxrss, which a process inherits from the one that started it
@@ -360,7 +361,7 @@ with opened(Path(sys.argv[1])) as reader:
     plan = plan_for(reader, "rules: []")
     Path("/proc/self/clear_refs").write_text("5")
     before = peak()
-    run.apply(plan, reader, Path(sys.argv[2]), max_ram=64 << 20, jobs=2)
+    run.apply(plan, reader, Path(sys.argv[2]), ApplyOptions(max_ram=64 << 20, jobs=2))
 print(peak() - before)
 """
 

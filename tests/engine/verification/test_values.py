@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 import tensorstore as ts
 
-from migrate.engine import run
 from migrate.engine.streaming.array_bytes import digest
 from migrate.engine.verification.digests import verify_digests
 from migrate.engine.verification.values import one_ahead, verify
 from migrate.errors import CheckpointError, VerifyError
 from migrate.events import LeafDone
-from tests.engine.sources import every_kind, opened, plan_for, save
+from tests.engine.sources import apply_plan, every_kind, opened, plan_for, save
 
 LEAVES = {f"w{i}": jnp.arange(100.0) + i for i in range(5)}
 
@@ -23,7 +22,7 @@ def written(tmp_path):
     """A source and what an empty rule file makes of it."""
     source, result = save(tmp_path / "old", LEAVES), tmp_path / "new"
     with opened(source) as reader:
-        run.apply(plan_for(reader), reader, result, verify="none")
+        apply_plan(plan_for(reader), reader, result, verify="none")
     return source, result
 
 
