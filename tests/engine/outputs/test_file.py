@@ -17,7 +17,6 @@ from safetensors import TensorSpec, serialize
 from migrate.engine import run
 from migrate.engine.outputs import file as file_output
 from migrate.engine.outputs import msgpack as msgpack_file
-from migrate.engine.outputs.file_layout import FileRegion, Layout
 from migrate.engine.outputs.file_store import FileStore, file_of, remember
 from migrate.engine.outputs.msgpack import MsgpackFile
 from migrate.engine.outputs.registry import output_at, output_of
@@ -153,16 +152,6 @@ def test_flax_reads_arrays_in_pieces_as_it_writes_them(tmp_path, monkeypatch, li
         assert same_value(array, restored[first][rest[0]] if rest else restored[first])
     with open_reader(path) as reader:
         assert all(same_value(array, reader.read(key)) for key, array in arrays.items())
-
-
-def test_slots_of_one_leaf_are_filled_one_after_another(tmp_path):
-    layout = Layout.of([b"<", FileRegion(("a",), 3), b"|", FileRegion(("a",), 2), b">"])
-    remember(tmp_path, {}, layout.size)
-    with FileStore(tmp_path, layout, MsgpackFile().encoded) as store:
-        for start, content in ((4, b"e"), (0, b"ab"), (2, b"cd")):
-            store.put(layout.ranges["a",], start, memoryview(content))
-        store.finish(layout.fixed)
-    assert b"<abc|de>" == file_of(tmp_path).read_bytes()
 
 
 # --- what has no place there
