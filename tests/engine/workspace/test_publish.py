@@ -2,6 +2,7 @@
 
 import pytest
 
+from migrate.engine.workspace import publish as publication
 from migrate.engine.workspace.directory import Workspace, workspace_path
 from migrate.engine.workspace.publish import _replace, publish
 from migrate.errors import StoppedError
@@ -49,3 +50,17 @@ def test_what_appeared_meanwhile_is_not_replaced(verified, tmp_path):
         publish(verified, tmp_path / "new", overwrite=False)
     assert "appeared while" in stop.value.diagnostics[0].message
     assert verified.result.exists()
+
+
+@pytest.mark.parametrize("atomic", [True, False], ids=["renameat2", "rename"])
+@pytest.mark.parametrize("there", [True, False], ids=["replaced", "new"])
+def test_the_result_itself_is_moved_and_nothing_is_copied(verified, tmp_path, monkeypatch, atomic, there):
+    """A copy would be visible while it is incomplete; an entry that has the result's inode is the result."""
+    if not atomic:
+        monkeypatch.setattr(publication, "_renamed", lambda *_: False)
+    if there:
+        (tmp_path / "new").mkdir()
+    inode = verified.result.stat().st_ino
+    publish(verified, tmp_path / "new", overwrite=there)
+    assert inode == (tmp_path / "new").stat().st_ino
+    assert ["new"] == [child.name for child in (tmp_path / "new").iterdir()]
