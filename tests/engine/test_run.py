@@ -11,6 +11,7 @@ import orbax.checkpoint as ocp
 import pytest
 
 import migrate
+from migrate.engine import run
 from migrate.engine.linking.references import references
 from migrate.engine.verification.values import verify
 from migrate.errors import CheckpointError, MigrateError, PlanError, RefusedError, VerifyError
@@ -35,7 +36,7 @@ def files(root):
 
 def applied(source, target, rules="rules: []", *, link=True, **options):
     with opened(source) as reader:
-        return apply_plan(plan_for(reader, rules, link=link), reader, target, **options)
+        return apply_plan(plan_for(reader, rules, link=link), reader, target, how=run.apply, **options)
 
 
 def words(leaf):

@@ -49,18 +49,18 @@ class FileOutput(Output):
     """A single file whose layout a `FileFormat` decides."""
 
     def __init__(self, form: FileFormat) -> None:
-        self._form = form
+        self.form = form
 
     def recognizes(self, written: Path) -> bool:
-        return is_file(written) and self._form.recognizes(written)
+        return is_file(written) and self.form.recognizes(written)
 
     def fit(self, plan: Plan) -> Plan:
         """Streams everything into one pure dict: chunks cannot be linked into a file, and a file has no items.
 
         With a template, the pure dict has no boxes; without one, leaves keep the boxes that they had.
         """
-        problems = self._form.problems(plan.target)
-        target = self._form.held(plan.target, boxes=plan.template is None)
+        problems = self.form.problems(plan.target)
+        target = self.form.held(plan.target, boxes=plan.template is None)
         layout: Literal["pure_dict", "state"] = "pure_dict" if plan.rules.target.layout == "pure_dict" else "state"
         return replace(
             plan,
@@ -74,7 +74,7 @@ class FileOutput(Output):
 
     def objections(self, compression: str | None) -> Iterator[Diagnostic]:
         if compression not in (None, "none"):
-            yield InvalidUsage.at(f"a {self._form.name} file is not compressed", help="remove `--compression`")
+            yield InvalidUsage.at(f"a {self.form.name} file is not compressed", help="remove `--compression`")
 
     def stored_arrays(self, item: ItemPlan, store: Path) -> Collection[str]:
         names = {stored_name(path, leaf) for path, leaf in item.tree.leaves.items()}
@@ -89,11 +89,11 @@ class FileOutput(Output):
         if note is None:
             note = {"metadata": new_metadata(plan), "texts": _texts(plan, reader)}
             remember(store, note, self._layout(item.tree, note).size)
-        with FileStore(store, self._layout(item.tree, note), self._form.encoded) as opened:
+        with FileStore(store, self._layout(item.tree, note), self.form.encoded) as opened:
             yield opened
 
     def _layout(self, tree: AbstractTree, note: Mapping[str, Any]) -> Layout:
-        return self._form.layout(tree, note["metadata"], {tuple(path): text for path, text in note["texts"]})
+        return self.form.layout(tree, note["metadata"], {tuple(path): text for path, text in note["texts"]})
 
     def commit(self, plan: Plan, staged: Staged, links: Sequence[Link], work: Workspace, *, resumed: bool) -> Staged:
         """Completes the file and links it as the result: the staged file stays for the next run if this one fails."""
@@ -102,7 +102,7 @@ class FileOutput(Output):
         note = recall(store)
         assert note is not None
         layout = self._layout(item.tree, note)
-        with FileStore(store, layout, self._form.encoded) as opened:
+        with FileStore(store, layout, self.form.encoded) as opened:
             opened.finish(layout.fixed)
         link_file(file_of(store), work.result)
         return staged

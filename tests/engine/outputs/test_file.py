@@ -6,21 +6,15 @@ import shutil
 import subprocess
 import sys
 
-import flax.serialization
 import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors import TensorSpec, serialize
 
 from migrate.engine import run
 from migrate.engine.outputs import file as file_output
-from migrate.engine.outputs import msgpack as msgpack_file
-from migrate.engine.outputs.file_store import FileStore, file_of, remember
-from migrate.engine.outputs.msgpack import MsgpackFile
-from migrate.engine.outputs.registry import output_at, output_of
-from migrate.engine.outputs.safetensors import SafetensorsFile
+from migrate.engine.outputs.registry import OUTPUTS, output_at, output_of
 from migrate.engine.workspace import directory as workspace
 from migrate.errors import PlanError, RefusedError, StoppedError, UsageError, VerifyError
 from migrate.formats.detect import open_reader
@@ -28,9 +22,10 @@ from migrate.formats.safetensors.header import DTYPES
 from migrate.testing.readers import same_value
 from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree
 from tests.engine import killed
+from tests.engine.outputs.conftest import nobody, written
 from tests.engine.sources import MIXED_RULES, apply_plan, every_kind, mixed, opened, plan_for, save
 
-FORMATS = {"safetensors": SafetensorsFile, "msgpack": MsgpackFile}
+FORMATS = {row.suffix[1:]: row.load().form for row in OUTPUTS if row.suffix}
 SUFFIXES = sorted(FORMATS)
 
 
@@ -42,26 +37,6 @@ def source(tmp_path_factory):
 def applied(source, target, rules="rules: []", **options):
     with opened(source) as reader:
         return apply_plan(plan_for(reader, rules), reader, target, **options)
-
-
-def nobody(*_):
-    """Hears of everything and does nothing."""
-
-
-def written(form, tree, values, path):
-    """A file of a tree and its values, without a plan."""
-    held = form.held(tree, boxes=False)
-    texts = {key: value for key, value in values.items() if tree.leaves[key].kind == "string"}
-    layout = form.layout(held, {"migrate": {"model": "m"}}, texts)
-    store = path.with_name(f"{path.name}.store")
-    remember(store, {}, layout.size)
-    with FileStore(store, layout, form.encoded) as opened_store:
-        for key, leaf in held.leaves.items():
-            if leaf.is_numeric:
-                opened_store.write(key, leaf, np.asarray(values[key]), codec=None, done=nobody)
-        opened_store.finish(layout.fixed)
-    file_of(store).replace(path)
-    return held
 
 
 # --- what is written is read back as it was
@@ -108,7 +83,7 @@ def test_reading_what_was_written_gives_back_the_tree_and_its_values(suffix, nod
     flatten(node, (), leaves, values, containers)
     tree = AbstractTree.build(leaves.items(), containers)
     path = tmp_path_factory.mktemp("law") / f"x.{suffix}"
-    held = written(FORMATS[suffix](), tree, values, path)
+    held = written(FORMATS[suffix], tree, values, path)
     with open_reader(path, unbox="never") as reader:
         found = reader.abstract()
         assert held.signature == found.tree.signature
@@ -119,39 +94,6 @@ def test_reading_what_was_written_gives_back_the_tree_and_its_values(suffix, nod
             assert tree.signature == found.tree.signature
         if suffix == "safetensors" or any(leaf.kind == "array" and leaf.aval.size for leaf in leaves.values()):
             assert {"model": "m"} == found.metadata["migrate"]
-
-
-def test_a_safetensors_file_is_byte_for_byte_the_librarys(tmp_path):
-    arrays = {("b", "w"): np.ones((2, 3), "float32"), ("a",): np.arange(3), ("c",): np.ones(2, ml_dtypes.bfloat16)}
-    leaves = {path: AbstractLeaf("array", AbstractArray(a.shape, a.dtype.name)) for path, a in arrays.items()}
-    form, tree = SafetensorsFile(), AbstractTree.build(leaves.items())
-    layout = form.layout(tree, {}, {})
-    remember(tmp_path, {}, layout.size)
-    with FileStore(tmp_path, layout, form.encoded) as store:
-        for path, array in arrays.items():
-            store.write(path, leaves[path], array, codec=None, done=nobody)
-        store.finish(layout.fixed)
-    specs = {
-        ".".join(path): TensorSpec(dtype=a.dtype.name, shape=a.shape, data_ptr=a.ctypes.data, data_len=a.nbytes)
-        for path, a in arrays.items()
-    }
-    assert bytes(serialize(specs, metadata={"format": "pt"})) == file_of(tmp_path).read_bytes()
-
-
-@pytest.mark.parametrize("limit", [8, 100, 1 << 30])
-def test_flax_reads_arrays_in_pieces_as_it_writes_them(tmp_path, monkeypatch, limit):
-    monkeypatch.setattr(msgpack_file, "CHUNK_BYTES", limit)
-    arrays = {("carrier",): np.ones(5), ("x", "big"): np.arange(63, dtype="float32").reshape(7, 9)}
-    arrays |= {("x", "small"): np.float16(3)[None], ("x", "none"): np.zeros((0, 2))}
-    leaves = {path: AbstractLeaf("array", AbstractArray(a.shape, a.dtype.name)) for path, a in arrays.items()}
-    path = tmp_path / "x.msgpack"
-    written(MsgpackFile(), AbstractTree.build(leaves.items()), arrays, path)
-    restored = flax.serialization.msgpack_restore(path.read_bytes())
-    assert {"carrier", "x"} == restored.keys()
-    for (first, *rest), array in arrays.items():
-        assert same_value(array, restored[first][rest[0]] if rest else restored[first])
-    with open_reader(path) as reader:
-        assert all(same_value(array, reader.read(key)) for key, array in arrays.items())
 
 
 # --- what has no place there

@@ -1,4 +1,7 @@
-"""Tile by tile is what it is as a whole, bit for bit, whatever the op, the chunks of the source and the budget."""
+"""Tile by tile is what it is as a whole, bit for bit, whatever the op, the chunks of the source and the budget.
+
+Covers `streaming.array_graph` and `streaming.tile_choice` as well.
+"""
 
 import math
 from dataclasses import replace

@@ -1,4 +1,7 @@
-"""A run that was killed at any moment is gone on with by the same call: nothing is lost, and little is done twice."""
+"""The same call resumes a run that was killed at any moment: nothing is lost, and little is done twice.
+
+Covers `workspace.resume` from end to end.
+"""
 
 import shutil
 import subprocess

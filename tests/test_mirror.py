@@ -1,0 +1,77 @@
+"""Tests mirror modules: the tests of a module are found by its name.
+
+Every module of a mirrored room has a test file of its name in the mirrored folder, or a test file of the room names it
+in its docstring: "covers `streaming.store`". Either file imports the module.
+"""
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+PACKAGE = TESTS.parent / "migrate"
+ROOMS = ("engine",)
+
+
+def modules(room: str) -> list[str]:
+    """The dotted names of a room's modules, relative to the room."""
+    paths = sorted((PACKAGE / room).rglob("*.py"))
+    return [
+        ".".join(path.relative_to(PACKAGE / room).with_suffix("").parts)
+        for path in paths
+        if path.name not in ("__init__.py", "__main__.py")
+    ]
+
+
+def covering_files(room: str, module: str) -> list[Path]:
+    """The test file of a module's name, and those that name it in their docstring."""
+    *above, name = module.split(".")
+    mirrored = (TESTS / room).joinpath(*above, f"test_{name}.py")
+    named = (path for path in (TESTS / room).rglob("test_*.py") if f"`{module}`" in _docstring(path))
+    return [*([mirrored] if mirrored.exists() else []), *(path for path in named if path != mirrored)]
+
+
+@cache
+def _parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+def _docstring(path: Path) -> str:
+    return ast.get_docstring(_parsed(path)) or ""
+
+
+def imported_modules(path: Path) -> Iterator[str]:
+    """The dotted name of every module that a file may import, at its top or inside its functions."""
+    for node in ast.walk(_parsed(path)):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+@pytest.mark.parametrize(("room", "module"), [(room, module) for room in ROOMS for module in modules(room)])
+def test_every_module_has_a_test_file_that_imports_it(room, module):
+    found = covering_files(room, module)
+    assert [] != found, f"no tests/{room}/…/test_{module.rpartition('.')[2]}.py, and no docstring names `{module}`"
+    full = f"migrate.{room}.{module}"
+    assert any(full in imported_modules(path) for path in found), f"{found} do not import {full}"
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_test_file_is_that_of_a_module_or_says_what_it_covers(room):
+    known = {name: f"test_{name.rpartition('.')[2]}.py" for name in modules(room)}
+    for path in (TESTS / room).rglob("test_*.py"):
+        mirrored = ".".join([*path.relative_to(TESTS / room).parts[:-1], path.stem.removeprefix("test_")])
+        assert mirrored in known or any(f"`{name}`" in _docstring(path) for name in known), path
+
+
+def test_a_module_without_a_test_is_found(monkeypatch, tmp_path):
+    monkeypatch.setitem(globals(), "PACKAGE", tmp_path / "migrate")
+    (tmp_path / "migrate" / "engine" / "streaming").mkdir(parents=True)
+    (tmp_path / "migrate" / "engine" / "streaming" / "lonely.py").touch()
+    assert ["streaming.lonely"] == modules("engine")
+    assert [] == covering_files("engine", "streaming.lonely")
