@@ -9,7 +9,7 @@ import sys
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from migrate.engine import run
@@ -83,6 +83,7 @@ def test_reading_what_was_written_gives_back_the_tree_and_its_values(suffix, nod
     flatten(node, (), leaves, values, containers)
     tree = AbstractTree.build(leaves.items(), containers)
     path = tmp_path_factory.mktemp("law") / f"x.{suffix}"
+    assume(not any(problem.is_error for problem in FORMATS[suffix].problems(tree)))
     held = written(FORMATS[suffix], tree, values, path)
     with open_reader(path, unbox="never") as reader:
         found = reader.abstract()
@@ -98,8 +99,16 @@ def test_reading_what_was_written_gives_back_the_tree_and_its_values(suffix, nod
 
 # --- what has no place there
 
-REFUSED = {"safetensors": {"key", "i4"}, "msgpack": {"key"}}
-CURE = "rules: [{from: key, to: key, ops: [key_data]}, {drop: i4}]"
+WORDS = "{from: key, to: key, ops: [key_data]}"
+CURES = {
+    "safetensors": {"key": WORDS, "i4": "{drop: i4}"},
+    "msgpack": {"key": WORDS},
+}
+"""For each format, the leaves of `every_kind` that it refuses, each with the rule that cures it."""
+
+
+def cure(suffix, *others):
+    return f"rules: [{', '.join((*CURES[suffix].values(), *others))}]"
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -109,7 +118,7 @@ def test_everything_that_has_no_place_is_named_at_once_before_anything_is_read(s
         plan = plan_for(reader)
         with pytest.raises(PlanError) as refusal:
             run.apply(plan, reader, tmp_path / f"new.{suffix}")
-    assert REFUSED[suffix] == {path for d in refusal.value.diagnostics for path in d.paths}
+    assert CURES[suffix].keys() == {path for d in refusal.value.diagnostics for path in d.paths}
     assert {"M512"} == {d.code for d in refusal.value.diagnostics}
     assert all("drop:" in d.help for d in refusal.value.diagnostics)
     assert [] == list(tmp_path.iterdir())
@@ -118,17 +127,17 @@ def test_everything_that_has_no_place_is_named_at_once_before_anything_is_read(s
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("verify", ["digest", "full"])
 def test_the_cure_is_the_one_that_was_named(source, tmp_path, suffix, verify):
-    receipt = applied(source, tmp_path / f"new.{suffix}", CURE, verify=verify)
+    receipt = applied(source, tmp_path / f"new.{suffix}", cure(suffix), verify=verify)
     assert receipt.verified_leaves
     with open_reader(tmp_path / f"new.{suffix}") as new, opened(source) as old:
         assert np.array_equal(old.read(("key",))["fry"], new.read(("key",)))
-        for path in old.abstract().tree.leaves.keys() - {("key",), ("i4",)}:
+        for path in new.abstract().tree.leaves.keys() - {("key",)}:
             assert same_value(np.asarray(old.read(path)), np.asarray(new.read(path))), path
 
 
 def test_leaves_without_data_come_back_and_that_only_migrate_knows_them_is_said(source, tmp_path):
     with opened(source) as reader:
-        plan = output_of("new.safetensors").fit(plan_for(reader, CURE))
+        plan = output_of("new.safetensors").fit(plan_for(reader, cure("safetensors")))
         run.apply(plan, reader, tmp_path / "new.safetensors")
     (note,) = [d for d in plan.diagnostics if d.severity == "note"]
     assert ("M512", ("empty", "opt/1")) == (note.code, note.paths)
@@ -141,12 +150,12 @@ def test_leaves_without_data_come_back_and_that_only_migrate_knows_them_is_said(
 def test_fitting_twice_is_fitting_once(source):
     for suffix in SUFFIXES:
         with opened(source) as reader:
-            once = output_of(f"new.{suffix}").fit(plan_for(reader, CURE))
+            once = output_of(f"new.{suffix}").fit(plan_for(reader, cure(suffix)))
         twice = output_of(f"new.{suffix}").fit(once)
         assert (once, once.digest) == (twice, twice.digest)
 
 
-@pytest.mark.parametrize("name", ["new.npz", "new.pt", "new.H5"])
+@pytest.mark.parametrize("name", ["new.npy", "new.pt", "new.H5"])
 def test_a_suffix_of_another_format_is_no_name_for_a_directory(source, tmp_path, name):
     with pytest.raises(UsageError, match="files are not written"):
         applied(source, tmp_path / name)
@@ -154,11 +163,11 @@ def test_a_suffix_of_another_format_is_no_name_for_a_directory(source, tmp_path,
 
 def test_a_file_is_not_compressed(source, tmp_path):
     with pytest.raises(UsageError, match="is not compressed"):
-        applied(source, tmp_path / "new.safetensors", CURE, compression="zstd:3")
+        applied(source, tmp_path / "new.safetensors", cure("safetensors"), compression="zstd:3")
 
 
 def test_several_items_become_one_tree(source, tmp_path):
-    rules = f"{CURE}\ntarget: {{layout: items}}"
+    rules = f"{cure('msgpack')}\ntarget: {{layout: items}}"
     applied(source, tmp_path / "new.msgpack", rules)
     with open_reader(tmp_path / "new.msgpack") as reader:
         assert ("params", "kernel") in reader.abstract().tree.leaves
@@ -172,9 +181,9 @@ def test_an_existing_file_is_replaced_only_when_asked(source, tmp_path, suffix):
     target = tmp_path / f"new.{suffix}"
     target.write_text("mine")
     with pytest.raises(RefusedError):
-        applied(source, target, CURE)
+        applied(source, target, cure(suffix))
     assert "mine" == target.read_text()
-    applied(source, target, CURE, overwrite=True)
+    applied(source, target, cure(suffix), overwrite=True)
     assert [target] == list(tmp_path.iterdir())
     with open_reader(target) as reader:
         assert 7 == reader.read(("step",))
@@ -183,10 +192,10 @@ def test_an_existing_file_is_replaced_only_when_asked(source, tmp_path, suffix):
 def test_a_file_that_appears_meanwhile_is_not_replaced(source, tmp_path):
     target = tmp_path / "new.msgpack"
     with pytest.raises(StoppedError):
-        applied(source, target, CURE, listener=lambda _: target.write_text("mine"))
+        applied(source, target, cure("msgpack"), listener=lambda _: target.write_text("mine"))
     assert "mine" == target.read_text()
     target.unlink()
-    assert applied(source, target, CURE).resumed
+    assert applied(source, target, cure("msgpack")).resumed
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -196,7 +205,7 @@ def test_a_byte_that_changed_is_found_and_nothing_is_published(tmp_path, suffix,
 
     def corrupt(old, new):
         content = bytearray(old.read_bytes())
-        content[-1] ^= 1
+        content[len(content) // 2] ^= 1  # in the large array
         new.write_bytes(content)
 
     monkeypatch.setattr(file_output, "link_file", corrupt)
@@ -208,10 +217,10 @@ def test_a_byte_that_changed_is_found_and_nothing_is_published(tmp_path, suffix,
 
 def test_verification_of_an_existing_file_finds_what_was_never_meant(source, tmp_path):
     target = tmp_path / "new.safetensors"
-    applied(source, target, CURE)
+    applied(source, target, cure("safetensors"))
     output = output_at(target)
     with opened(source) as reader:
-        plan = output.fit(plan_for(reader, f"{CURE[:-1]}, {{drop: lr}}]"))
+        plan = output.fit(plan_for(reader, cure("safetensors", "{drop: lr}")))
         with pytest.raises(VerifyError) as failure:
             output.check_values(plan, reader, target, nobody)
     assert ["`lr`: it is not in the plan"] == [d.message for d in failure.value.diagnostics]
@@ -270,8 +279,8 @@ def test_what_was_published_right_before_a_kill_is_never_written_to_again(tmp_pa
 def without_dates(path):
     with open_reader(path) as reader:
         found = reader.abstract()
-        record = {**found.metadata["migrate"], "code": ""}  # the working tree may change while tests run
-        history = [{**row, "date": ""} for row in record["history"]]
+        record = {**found.metadata.get("migrate", {}), "code": ""}  # the working tree may change while tests run
+        history = [{**row, "date": ""} for row in record.get("history", ())]
         values = {key: np.asarray(value).tobytes() for key, value in reader.read_all().items()}
     return found.tree, json.dumps({**record, "history": history}), values
 
