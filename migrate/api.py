@@ -101,7 +101,7 @@ def abstract_template(
     """The tree that a model expects, from the callable that makes it (`module:callable`), without allocating an array.
 
     Raises:
-      CheckpointError: the callable cannot be found or fails (M408).
+      CheckpointError: the callable cannot be found or fails (`InvalidTemplate`).
     """
     from migrate.template import abstract_template as build
 
@@ -141,7 +141,7 @@ def plan(
       as_step: whether one pytree is written as a step with one item, for a `CheckpointManager` root.
       max_ram: host bytes that `apply` will be given, for the plan to say how much of them it needs.
       link: whether arrays whose bytes do not change are linked (`auto`), or read and written like all others (`never`).
-      require_proof: whether leaves that nothing but the rule file assigns are errors (M309).
+      require_proof: whether leaves that nothing but the rule file assigns are errors (`UnprovedLeaves`).
       destination: where it will be written; a single file, as its suffix may ask for, cannot hold everything.
 
     Returns:
@@ -296,7 +296,7 @@ def suggest(checkpoint: Checkpoint, template: Template | str, args: Mapping[str,
       that found no place.
 
     Raises:
-      CheckpointError: the callable cannot be found or fails (M408).
+      CheckpointError: the callable cannot be found or fails (`InvalidTemplate`).
     """
     from migrate.planning.suggest.pipeline import suggest as make
 

@@ -11,7 +11,7 @@ import click
 from migrate.cli import options
 from migrate.cli.console import Console, exit_with
 from migrate.codes import AmbiguousItem, InvalidUsage
-from migrate.engine.options import ApplyOptions, VerifyMode
+from migrate.engine.options import MINIMUM_RAM, ApplyOptions, VerifyMode
 from migrate.engine.stopping import Stopping
 from migrate.errors import CheckpointError, ExitCode, UsageError
 
@@ -87,7 +87,10 @@ class Request:
     "--compact", is_flag=True, help="Share no files with SRC, so that DST has no unused bytes; implies --link never."
 )
 @click.option(
-    "--max-ram", type=options.SizeType(64 << 20), default="2GiB", help="Memory budget for array data (default: 2GiB)."
+    "--max-ram",
+    type=options.SizeType(MINIMUM_RAM),
+    default="2GiB",
+    help="Memory budget for array data (default: 2GiB).",
 )
 @click.option(
     "--jobs", type=click.IntRange(min=1), metavar="N", help="Leaves to process at a time (default: the number of CPUs)."

@@ -1,8 +1,8 @@
-"""Runs an apply in one child process after another and kills each at another moment; told by `test_resume.py`.
+"""Runs an apply in one child process after another and kills each at another moment, for `test_resumed_runs.py`.
 
     python killed.py SOURCE FOLDER NAME
 
-Leaves what each child left of the DST called NAME in a directory of FOLDER that is called after the moment.
+Leaves the remains of each child, whose DST is called NAME, in a directory of FOLDER named after the moment.
 """
 
 import os

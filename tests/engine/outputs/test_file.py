@@ -226,7 +226,7 @@ def test_verification_of_an_existing_file_finds_what_was_never_meant(source, tmp
     assert ["`lr`: it is not in the plan"] == [d.message for d in failure.value.diagnostics]
 
 
-# --- killed, and gone on with
+# --- killed, and resumed
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""What an earlier run staged is gone on with only while every file of the source is as it was."""
+"""What an earlier run staged is reused only while every file of the source is unchanged."""
 
 import json
 import os

@@ -98,7 +98,7 @@ def test_a_run_killed_after_publication_has_published_everything(remains, source
         applied(source, remains / "cleaning" / "new")
 
 
-def test_a_full_disk_is_one_sentence_and_can_be_gone_on_from(remains):
+def test_a_full_disk_is_one_sentence_and_can_be_resumed_from(remains):
     assert (remains / "disk-full" / "error").read_text().endswith("new: File too large")
 
 
@@ -128,7 +128,7 @@ def test_resume_goes_on_and_refuses_to_begin(half_done, source, tmp_path):
     assert not (tmp_path / "fresh").exists()
 
 
-def test_another_plan_begins_anew_and_leaves_the_other_alone(half_done, source):
+def test_another_plan_begins_again_and_leaves_the_other_alone(half_done, source):
     receipt = applied(source, half_done / "new", "rules: []")
     assert 0 == receipt.resumed
     assert any("was left by a run of another plan" in note.message for note in receipt.notes)
