@@ -13,13 +13,15 @@ Nothing heavy is imported before it is needed: opening a msgpack file never impo
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from migrate.checkpoint import Checkpoint, StrPath, list_steps, open_checkpoint
 from migrate.codes import InvalidUsage
+from migrate.engine.options import DEFAULT_RAM, DEFAULT_TOLERANCE, ApplyOptions, VerifyMode
+from migrate.engine.stopping import never
 from migrate.errors import (
     CheckpointError,
     Diagnostic,
@@ -99,7 +101,7 @@ def abstract_template(
     """The tree that a model expects, from the callable that makes it (`module:callable`), without allocating an array.
 
     Raises:
-      CheckpointError: the callable cannot be found or fails (M408).
+      CheckpointError: the callable cannot be found or fails (`InvalidTemplate`).
     """
     from migrate.template import abstract_template as build
 
@@ -139,7 +141,7 @@ def plan(
       as_step: whether one pytree is written as a step with one item, for a `CheckpointManager` root.
       max_ram: host bytes that `apply` will be given, for the plan to say how much of them it needs.
       link: whether arrays whose bytes do not change are linked (`auto`), or read and written like all others (`never`).
-      require_proof: whether leaves that nothing but the rule file assigns are errors (M309).
+      require_proof: whether leaves that nothing but the rule file assigns are errors (`UnprovedLeaves`).
       destination: where it will be written; a single file, as its suffix may ask for, cannot hold everything.
 
     Returns:
@@ -170,35 +172,104 @@ def _placement(mesh: Mesh | str | None, partition: Partition | StrPath | None) -
     return axes, load_partition(partition) if isinstance(partition, str | os.PathLike) else partition
 
 
-def apply(plan: Plan, checkpoint: Checkpoint, destination: StrPath, **options: Any) -> Receipt:
-    """Run a plan: stage, commit, verify, publish.
+def apply(
+    plan: Plan,
+    checkpoint: Checkpoint,
+    destination: StrPath,
+    *,
+    overwrite: bool = False,
+    verify: VerifyMode = "digest",
+    allow_code: bool = False,
+    max_ram: int = DEFAULT_RAM,
+    jobs: int | None = None,
+    compression: str | None = None,
+    probe: str | None = None,
+    tolerance: float = DEFAULT_TOLERANCE,
+    require_proof: bool = False,
+    listener: Listener = ignore,
+    stopped: Callable[[], bool] = never,
+) -> Receipt:
+    """Run a plan: stage, commit, verify, publish; or resume an unfinished run of this plan.
 
     Args:
-      plan: one that is applicable.
-      checkpoint: the source that it was made for.
-      destination: where the new checkpoint appears, all at once, when it is complete and verified.
-      **options: `overwrite`, `verify`, `max_ram` and all others of `migrate.engine.run.apply`.
+      plan: an applicable plan.
+      checkpoint: the source that the plan was made for.
+      destination: the new checkpoint; it appears at once, when it is complete and verified.
+      overwrite: whether an existing destination is replaced, once the new checkpoint is complete and verified.
+      verify: `digest` compares what is read back with the digests of what was written; `full` restores every leaf
+        through plain Orbax and compares it with the rules applied to the source again; `none` compares nothing.
+      allow_code: whether `call` ops and the rule file's probe may run.
+      max_ram: bytes of array data in memory at once; at least 64 MiB (default: 2 GiB).
+      jobs: number of leaves in work at once (default: the number of CPUs).
+      compression: `zstd:N` or `none` for every array (default: each array keeps its own codec).
+      probe: `module:function` that compares outputs of the old model and the new before anything is published
+        (default: the rule file's probe).
+      tolerance: the largest difference between those outputs that passes (default: 1e-5).
+      require_proof: whether unproved leaves are errors.
+      listener: receives every event of the run.
+      stopped: asked between leaves; once it returns true, the leaves in flight are finished and the run stops.
 
     Raises:
-      PlanError: the plan is not applicable.
+      UsageError: an option is invalid, or a probe has no model.
+      PlanError: the plan is not applicable, or `require_proof` finds unproved leaves.
       RefusedError: the destination exists, code is not allowed, a cast or an assertion fails.
-      VerifyError: what was written is not what was meant; nothing was published.
-      StoppedError: it was stopped; nothing was published, and the same call goes on.
+      CheckpointError: the source cannot be read, or the probe proves nothing.
+      VerifyError: the result differs from the plan; nothing was published.
+      StoppedError: the run was stopped; nothing was published, and the same call resumes it.
+      MigrateError: writing failed; the same call resumes once the cause is gone.
     """
     from migrate.engine.run import apply as run
 
-    return run(plan, checkpoint.reader, Path(destination), **options)
+    options = ApplyOptions(
+        overwrite=overwrite,
+        verify=verify,
+        allow_code=allow_code,
+        max_ram=max_ram,
+        jobs=jobs,
+        compression=compression,
+        probe=probe,
+        tolerance=tolerance,
+        require_proof=require_proof,
+    )
+    return run(plan, checkpoint.reader, Path(destination), options, listener=listener, stopped=stopped)
 
 
-def resume(plan: Plan, checkpoint: Checkpoint, destination: StrPath, **options: Any) -> Receipt:
-    """The same as `apply`, for those who expect that an earlier run was killed or stopped.
+def resume(
+    plan: Plan,
+    checkpoint: Checkpoint,
+    destination: StrPath,
+    *,
+    overwrite: bool = False,
+    verify: VerifyMode = "digest",
+    allow_code: bool = False,
+    max_ram: int = DEFAULT_RAM,
+    jobs: int | None = None,
+    compression: str | None = None,
+    probe: str | None = None,
+    tolerance: float = DEFAULT_TOLERANCE,
+    require_proof: bool = False,
+    listener: Listener = ignore,
+    stopped: Callable[[], bool] = never,
+) -> Receipt:
+    """Resume a run of this plan that was killed or stopped; arguments and errors as in `apply`.
 
     Raises:
-      UsageError: there is no unfinished run of this plan beside the destination. Otherwise see `apply`.
+      UsageError: no unfinished run of this plan is beside the destination.
     """
     from migrate.engine.run import resume as run
 
-    return run(plan, checkpoint.reader, Path(destination), **options)
+    options = ApplyOptions(
+        overwrite=overwrite,
+        verify=verify,
+        allow_code=allow_code,
+        max_ram=max_ram,
+        jobs=jobs,
+        compression=compression,
+        probe=probe,
+        tolerance=tolerance,
+        require_proof=require_proof,
+    )
+    return run(plan, checkpoint.reader, Path(destination), options, listener=listener, stopped=stopped)
 
 
 def diff(source: Checkpoint | AbstractTree, target: Checkpoint | Template | AbstractTree) -> Diff:
@@ -225,7 +296,7 @@ def suggest(checkpoint: Checkpoint, template: Template | str, args: Mapping[str,
       that found no place.
 
     Raises:
-      CheckpointError: the callable cannot be found or fails (M408).
+      CheckpointError: the callable cannot be found or fails (`InvalidTemplate`).
     """
     from migrate.planning.suggest.pipeline import suggest as make
 
@@ -272,7 +343,7 @@ def verify(
       source: the checkpoint that the plan is for.
       template: the tree has to be this one.
       probe: with `plan` and `source`: `module:function` that compares outputs of the old model and the new.
-      tolerance: how far outputs may be apart; 1e-5 by default.
+      tolerance: the largest difference between outputs that passes (default: 1e-5).
       listener: told about every leaf.
 
     Raises:
@@ -314,7 +385,7 @@ def _compared(
     output, chosen = output_at(destination), None
     plan = output.fit(plan)
     if probe is not None:
-        chosen = probing.chosen_probe(plan, probe, probing.TOLERANCE if tolerance is None else tolerance, destination)
+        chosen = probing.chosen_probe(plan, probe, DEFAULT_TOLERANCE if tolerance is None else tolerance, destination)
     compared = output.check_values(plan, source.reader, destination, listener)
     proved, probed = probing.prove(plan, chosen, source.reader, destination, all_of_it=False)
     return replace(done, compared=compared, probe=probed, proofs=count_proofs(proved.tasks))

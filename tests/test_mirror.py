@@ -1,48 +1,77 @@
-"""Every module has a test file of its name in the mirrored place, or a test file there names it in its docstring."""
+"""Tests mirror modules: the tests of a module are found by its name.
+
+Every module of a mirrored room has a test file of its name in the mirrored folder, or a test file of the room names it
+in its docstring: "covers `streaming.store`". Either file imports the module.
+"""
 
 import ast
-import re
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-from tests.import_graph import modules_below
-
 TESTS = Path(__file__).parent
-PATHS = modules_below(TESTS.parent / "migrate")
-ROOMS = ("rules", "template", "knowledge", "codes")
-"""The packages that are checked, besides the modules at the top."""
-
-CHECKED = [
-    name
-    for name, path in PATHS.items()
-    if path.name != "__init__.py" and (name.count(".") == 1 or name.split(".")[1] in ROOMS)
-]
+PACKAGE = TESTS.parent / "migrate"
+ROOMS = ("engine",)
 
 
-def covered_by(module: str, tests: Path) -> list[Path]:
-    """The test files of a module, at the place that mirrors it."""
-    *folders, name = module.split(".")[1:]
-    folder = tests.joinpath(*folders)
-    named = re.compile(rf"`{re.escape(module)}`")
-    package = f"`{module.rpartition('.')[0]}`"
+def modules(room: str) -> list[str]:
+    """The dotted names of a room's modules, relative to the room."""
+    paths = sorted((PACKAGE / room).rglob("*.py"))
     return [
-        path
-        for path in sorted(folder.glob("test_*.py"))
-        if path.stem == f"test_{name}"
-        or named.search(docstring := ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "")
-        or f"every module of {package}" in docstring
+        ".".join(path.relative_to(PACKAGE / room).with_suffix("").parts)
+        for path in paths
+        if path.name not in ("__init__.py", "__main__.py")
     ]
 
 
-@pytest.mark.parametrize("module", CHECKED)
-def test_a_module_has_tests_where_they_are_looked_for(module):
-    assert [] != covered_by(module, TESTS)
+def covering_files(room: str, module: str) -> list[Path]:
+    """The test file of a module's name, and those that name it in their docstring."""
+    *above, name = module.split(".")
+    mirrored = (TESTS / room).joinpath(*above, f"test_{name}.py")
+    named = (path for path in (TESTS / room).rglob("test_*.py") if f"`{module}`" in _docstring(path))
+    return [*([mirrored] if mirrored.exists() else []), *(path for path in named if path != mirrored)]
 
 
-def test_a_module_without_tests_is_found(tmp_path):
-    (tmp_path / "rules").mkdir()
-    (tmp_path / "rules/test_loader.py").write_text('"""Covers `migrate.rules.build`."""\n# `migrate.rules.source`\n')
-    assert [True, True, False, False] == [
-        bool(covered_by(f"migrate.rules.{name}", tmp_path)) for name in ("loader", "build", "source", "load")
-    ]
+@cache
+def _parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+def _docstring(path: Path) -> str:
+    return ast.get_docstring(_parsed(path)) or ""
+
+
+def imported_modules(path: Path) -> Iterator[str]:
+    """The dotted name of every module that a file may import, at its top or inside its functions."""
+    for node in ast.walk(_parsed(path)):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+@pytest.mark.parametrize(("room", "module"), [(room, module) for room in ROOMS for module in modules(room)])
+def test_every_module_has_a_test_file_that_imports_it(room, module):
+    found = covering_files(room, module)
+    assert [] != found, f"no tests/{room}/…/test_{module.rpartition('.')[2]}.py, and no docstring names `{module}`"
+    full = f"migrate.{room}.{module}"
+    assert any(full in imported_modules(path) for path in found), f"{found} do not import {full}"
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_test_file_is_that_of_a_module_or_says_what_it_covers(room):
+    known = {name: f"test_{name.rpartition('.')[2]}.py" for name in modules(room)}
+    for path in (TESTS / room).rglob("test_*.py"):
+        mirrored = ".".join([*path.relative_to(TESTS / room).parts[:-1], path.stem.removeprefix("test_")])
+        assert mirrored in known or any(f"`{name}`" in _docstring(path) for name in known), path
+
+
+def test_a_module_without_a_test_is_found(monkeypatch, tmp_path):
+    monkeypatch.setitem(globals(), "PACKAGE", tmp_path / "migrate")
+    (tmp_path / "migrate" / "engine" / "streaming").mkdir(parents=True)
+    (tmp_path / "migrate" / "engine" / "streaming" / "lonely.py").touch()
+    assert ["streaming.lonely"] == modules("engine")
+    assert [] == covering_files("engine", "streaming.lonely")

@@ -4,24 +4,35 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from migrate.cli import options
 from migrate.cli.console import Console, exit_with
 from migrate.codes import AmbiguousItem, InvalidUsage
+from migrate.engine.options import MINIMUM_RAM, ApplyOptions, VerifyMode
 from migrate.engine.stopping import Stopping
 from migrate.errors import CheckpointError, ExitCode, UsageError
 
 if TYPE_CHECKING:
+    from migrate.checkpoint import Checkpoint
+    from migrate.planning.model import Plan
     from migrate.report.view import Report
     from migrate.rules.model import RuleSet
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """The options of the command, apart from source, step and destination."""
+class Request:
+    """The options of the command, beyond RULES, SRC and DST.
+
+    Attributes:
+      template, item, mesh, partition: as on the command line.
+      dry_run: whether to stop after the plan.
+      as_step: whether DST is one step of a `CheckpointManager` root.
+      link: whether arrays whose bytes do not change are linked.
+      options: the options of the engine.
+    """
 
     template: str | None
     item: str | None
@@ -29,10 +40,8 @@ class Wish:
     partition: str | None
     dry_run: bool
     as_step: bool
-    """Whether DST is one step of a `CheckpointManager` root."""
     link: Literal["auto", "never"]
-    engine: dict[str, Any]
-    """Options of `api.apply`."""
+    options: ApplyOptions
 
 
 @click.command(
@@ -78,7 +87,10 @@ class Wish:
     "--compact", is_flag=True, help="Share no files with SRC, so that DST has no unused bytes; implies --link never."
 )
 @click.option(
-    "--max-ram", type=options.SizeType(64 << 20), default="2GiB", help="Memory budget for array data (default: 2GiB)."
+    "--max-ram",
+    type=options.SizeType(MINIMUM_RAM),
+    default="2GiB",
+    help="Memory budget for array data (default: 2GiB).",
 )
 @click.option(
     "--jobs", type=click.IntRange(min=1), metavar="N", help="Leaves to process at a time (default: the number of CPUs)."
@@ -103,7 +115,15 @@ def command(
     partition: str | None,
     link: Literal["auto", "never"],
     compact: bool,
-    **engine: Any,
+    verify: VerifyMode,
+    probe: str | None,
+    tolerance: float,
+    require_proof: bool,
+    overwrite: bool,
+    allow_code: bool,
+    max_ram: int,
+    jobs: int | None,
+    compression: str | None,
 ) -> None:
     """Apply RULES to the checkpoint SRC and write the result to DST.
 
@@ -116,9 +136,19 @@ def command(
     from migrate import api
     from migrate.engine.outputs.registry import is_single_file
 
-    rewritten = compact or engine["compression"] is not None
-    linked: Literal["auto", "never"] = "never" if rewritten else link
-    wish = Wish(template, item, mesh, partition, dry_run, step == "all", linked, engine)
+    linked: Literal["auto", "never"] = "never" if compact or compression is not None else link
+    chosen = ApplyOptions(
+        overwrite=overwrite,
+        verify=verify,
+        allow_code=allow_code,
+        max_ram=max_ram,
+        jobs=jobs,
+        compression=compression,
+        probe=probe,
+        tolerance=tolerance,
+        require_proof=require_proof,
+    )
+    request = Request(template, item, mesh, partition, dry_run, step == "all", linked, chosen)
     rule_set = api.load_rules(rules)
     if step == "all" and is_single_file(dst):
         raise UsageError(
@@ -131,8 +161,8 @@ def command(
     )
     reports = []
     for number, where in runs:
-        chosen = options.chosen_step(step) if step != "all" else number
-        reports.append(_run(console, rule_set, src, chosen, where, wish))
+        which = options.chosen_step(step) if step != "all" else number
+        reports.append(_run(console, rule_set, src, which, where, request))
         if not reports[-1].ok:
             break
     console.finish(_together(console, reports, runs))
@@ -150,46 +180,60 @@ def _every_step(src: str) -> tuple[int, ...]:
     return steps
 
 
-def _run(console: Console, rules: RuleSet, src: str, step: options.StepChoice, dst: str, wish: Wish) -> Report:
-    """Plans and migrates one checkpoint; returns plan and receipt as one report."""
+def _run(console: Console, rules: RuleSet, src: str, step: options.StepChoice, dst: str, request: Request) -> Report:
+    """Plans and runs one checkpoint; returns plan and receipt as one report."""
     from migrate import api
     from migrate.engine.probing.probe import chosen_probe
-    from migrate.planning.proof import after_probe
-    from migrate.report.of_plan import plan_data, plan_report
-    from migrate.report.of_receipt import receipt_report
+    from migrate.report.of_plan import plan_report
 
-    with api.open_checkpoint(src, step, wish.item, rules.source.unbox) as source:
-        probe = wish.engine["probe"] or rules.probe
-        plan = api.plan(
-            source,
-            rules,
-            wish.template,
-            mesh=wish.mesh,
-            partition=wish.partition,
-            as_step=wish.as_step,
-            link=wish.link,
-            max_ram=wish.engine["max_ram"],
-            destination=dst,
-            require_proof=wish.engine["require_proof"] and probe is None,
-        )
-        shown = {"dry_run": wish.dry_run, "verbose": console.complete}
+    chosen = request.options
+    probe = chosen.probe or rules.probe
+    with api.open_checkpoint(src, step, request.item, rules.source.unbox) as source:
+        plan = _plan(source, rules, dst, request, probed=probe is not None)
+        shown = {"dry_run": request.dry_run, "verbose": console.complete}
         planned = plan_report(plan, dst, **shown, probe=probe, text_of=options.text_of)
         console.text(planned)
-        if wish.engine["probe"] and plan.applicable:
-            chosen_probe(
-                plan, wish.engine["probe"], wish.engine["tolerance"], dst
-            )  # so that a dry run reports its mistakes
-        if wish.dry_run or not plan.applicable:
+        if chosen.probe and plan.applicable:
+            chosen_probe(plan, chosen.probe, chosen.tolerance, dst)  # a dry run reports its mistakes as well
+        if request.dry_run or not plan.applicable:
             return planned
-        with Stopping() as stopped, console.progress() as listener:
-            receipt = api.apply(plan, source, Path(dst), listener=listener, stopped=stopped, **wish.engine)
+        return _apply(console, plan, source, dst, chosen, planned)
+
+
+def _plan(source: Checkpoint, rules: RuleSet, dst: str, request: Request, *, probed: bool) -> Plan:
+    from migrate import api
+
+    return api.plan(
+        source,
+        rules,
+        request.template,
+        mesh=request.mesh,
+        partition=request.partition,
+        as_step=request.as_step,
+        link=request.link,
+        max_ram=request.options.max_ram,
+        destination=dst,
+        require_proof=request.options.require_proof and not probed,
+    )
+
+
+def _apply(console: Console, plan: Plan, source: Checkpoint, dst: str, chosen: ApplyOptions, planned: Report) -> Report:
+    """Runs a plan; returns its report with the receipt."""
+    from migrate.engine.run import apply
+    from migrate.planning.proof import after_probe
+    from migrate.report.of_plan import plan_data
+    from migrate.report.of_receipt import receipt_report
+
+    with Stopping() as stopped, console.progress() as listener:
+        receipt = apply(plan, source.reader, Path(dst), chosen, listener=listener, stopped=stopped)
     done = receipt_report(receipt)
     console.text(done)
+    proved = plan_data(after_probe(plan, receipt.probe.seen)) if receipt.probe else planned.data
     return replace(
         planned,
         summary=(*planned.summary, *done.summary),
         findings=(*planned.findings, *done.findings),
-        data={**(plan_data(after_probe(plan, receipt.probe.seen)) if receipt.probe else planned.data), **done.data},
+        data={**proved, **done.data},
     )
 
 

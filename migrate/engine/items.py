@@ -1,4 +1,4 @@
-"""How a target's tree lies on disk: as one pytree, or as the items of a step."""
+"""The items of a target: how its tree is stored, as one pytree or as the items of a step."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from migrate.planning.model import Plan
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, stored_path
 
 SINGLE = ""
-"""The name of the item of a checkpoint that is one pytree."""
+"""The item name of a checkpoint that is one pytree."""
 
 DEFAULT_ITEM = "default"
-"""What `CheckpointManager` calls the only item of a step."""
+"""The name that `CheckpointManager` gives the only item of a step."""
 
 
 @dataclass(frozen=True, slots=True)
 class ItemPlan:
-    """One item: its name, the key path prefix that it takes from the target's tree, and its own tree."""
+    """One item: its name, the prefix of its key paths in the target's tree, and its own tree."""
 
     name: str
     prefix: KeyPath
     tree: AbstractTree
 
     def directory(self, checkpoint: Path) -> Path:
-        """Where the item lies in the checkpoint."""
+        """Returns the directory of the item in a checkpoint."""
         return checkpoint / self.name if self.name else checkpoint
 
     def inner(self, path: KeyPath) -> KeyPath:
-        """A target key path as the item knows it."""
+        """Returns a target key path relative to the item."""
         return path[len(self.prefix) :]
 
 
 def item_plans(plan: Plan) -> tuple[ItemPlan, ...]:
-    """The items that a plan's target becomes.
+    """Returns the items that store a plan's target.
 
-    Several items are made where the rule file says `layout: items`, and where the source was a step of several items
-    and there is no template that says otherwise.
+    There are several items where the rule file has `layout: items`, and where the source is a step of several items and
+    no template sets another layout.
     """
     target, layout = plan.target, plan.rules.target.layout
     parts = list(dict.fromkeys(path[0] for path in target.leaves if path))
@@ -58,15 +58,20 @@ def _below(tree: AbstractTree, prefix: KeyPath) -> AbstractTree:
 
 
 def item_of(items: tuple[ItemPlan, ...]) -> Mapping[KeyPath, ItemPlan]:
-    """The item of each target key path."""
+    """Returns the item of each target key path."""
     return {item.prefix + path: item for item in items for path in item.tree.leaves}
 
 
 def recorded_tree(tree: AbstractTree) -> AbstractTree:
-    """The tree that a reader will find: levels that look like Flax's are taken off as a reader does."""
+    """Returns the tree that a reader will find: without the levels that look like Flax's, as a reader removes them."""
     stored = ((stored_path(path, leaf), _bare(leaf)) for path, leaf in tree.leaves.items())
     return canonical(AbstractTree.build(stored, tree.containers))[0]
 
 
 def _bare(leaf: AbstractLeaf) -> AbstractLeaf:
     return AbstractLeaf(leaf.kind, leaf.aval, leaf.container)
+
+
+def stored_name(path: KeyPath, leaf: AbstractLeaf) -> str:
+    """Returns the name under which Orbax stores a leaf: its key path and Flax's level below it, joined with `.`."""
+    return ".".join(stored_path(path, leaf))

@@ -1,42 +1,46 @@
-"""What was done, as a value: the proof that an apply leaves behind."""
+"""The receipt of a run, as a value, and the clock that measures the run's phases for it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import TypeVar
 
+from migrate.engine.options import VerifyMode
 from migrate.engine.probing.probe import Probed
+from migrate.engine.staged_array import StagedArray
 from migrate.errors import Diagnostic
-from migrate.planning.model import Proof
-from migrate.tree import KeyPath
+from migrate.events import Listener, PhaseDone, PhaseStarted
+from migrate.planning.model import Plan, Proof
+from migrate.tree import AbstractLeaf, KeyPath
 
-VerifyMode = Literal["full", "digest", "none"]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Receipt:
-    """What `apply` did.
+    """The record of a completed `apply`.
 
     Attributes:
-      destination: where the new checkpoint is.
-      plan_digest: the digest of the plan that was run.
-      structure_hash: the structure hash of what was written.
+      destination: the new checkpoint.
+      plan_digest: the digest of the plan.
+      structure_hash: the structure hash of the new checkpoint.
       leaf_digests: for every array, by key path, `xxh3:` and the digest of its little-endian bytes, or `linked` where
-        it was taken over and no byte of it was decoded.
+        the array was linked and no byte of it was decoded.
       bytes_read, bytes_written: host bytes of array data.
-      seconds: wall time of this run by phase (`stage`, `commit`, `verify`).
-      verified: how the result was verified; `none` says that it was not.
-      verified_leaves: how many leaves were compared.
-      leaves: how many leaves the new checkpoint has.
-      linked: how many arrays were taken over, chunk by chunk, without decoding.
+      seconds: wall time of this run by phase (`stage`, `commit`, `verify`, `probe`).
+      verified: the mode of the verification; `none` where nothing was verified.
+      verified_leaves: the number of compared leaves.
+      leaves: the number of leaves of the new checkpoint.
+      linked: the number of arrays that were linked, chunk by chunk, without decoding.
       dead_bytes: bytes in linked files that no leaf needs: they hold arrays that were dropped or rewritten.
-      resumed: how many arrays an earlier run had staged already.
+      resumed: the number of arrays that an earlier run had staged.
       versions: versions of the packages that took part.
-      notes: what was found beside the destination.
-      proofs: how many of the leaves that have a source are proved by name, by shape, by value, or not.
-      probe: what a probe has shown, if one was run.
+      notes: findings in the working directory and beside DST.
+      proofs: the number of leaves that have a source, by proof: by name, by shape, by value, or none.
+      probe: the findings of the probe; None without one.
     """
 
     destination: Path
@@ -59,5 +63,36 @@ class Receipt:
 
     @property
     def written(self) -> int:
-        """How many arrays and numbers were written."""
+        """The number of arrays and numbers that were written."""
         return len(self.leaf_digests) - self.linked
+
+
+class Clock:
+    """Runs phases, announces them to a listener, and records the seconds that each takes."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self.seconds: dict[str, float] = {}
+
+    def __call__(self, phase: PhaseStarted, work: Callable[[], T]) -> T:
+        """Runs the work of one phase and returns its result."""
+        self._listener(phase)
+        start = time.monotonic()
+        result = work()
+        self.seconds[phase.phase] = time.monotonic() - start
+        self._listener(PhaseDone(phase.phase, self.seconds[phase.phase]))
+        return result
+
+
+def phase(name: str, leaves: Iterable[AbstractLeaf]) -> PhaseStarted:
+    """Returns the event that begins a phase over these leaves."""
+    sizes = [leaf.nbytes for leaf in leaves]
+    return PhaseStarted(name, len(sizes), sum(sizes))
+
+
+def stage_phase(plan: Plan, earlier: Mapping[KeyPath, StagedArray]) -> PhaseStarted:
+    """Returns the event that begins staging: everything that is streamed, and the arrays of an earlier run as done."""
+    streamed = [path for task in plan.tasks if task.mode == "stream" for path in task.targets]
+    leaves = plan.target.leaves
+    started = phase("stage", (leaves[path] for path in (*streamed, *(c.target for c in plan.created))))
+    return replace(started, done_leaves=len(earlier), done_nbytes=sum(leaves[path].nbytes for path in earlier))

@@ -1,4 +1,4 @@
-"""Ctrl-C, in two strengths: the first asks the engine to stop when the leaves in flight are done, the second aborts."""
+"""Ctrl-C: the first stops the engine once the leaves in flight are finished, the second aborts."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from migrate.errors import ExitCode
 
 
 def never() -> bool:
-    """For those who cannot be stopped."""
+    """Returns false: the run cannot be stopped."""
     return False
 
 
 class Stopping:
-    """A context manager that listens to Ctrl-C; called, it says whether the engine is to stop.
+    """A context manager that handles Ctrl-C; calling it returns whether the engine should stop.
 
-    Only a command may use it, since signals belong to the process and its main thread.
+    Only for commands: signal handlers belong to the process and its main thread.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class Stopping:
         self._before: Any = None
 
     def __call__(self) -> bool:
-        """Whether Ctrl-C was pressed."""
+        """Returns whether Ctrl-C was pressed."""
         return self._asked
 
     def __enter__(self) -> Stopping:
@@ -41,14 +41,14 @@ class Stopping:
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         del number, frame
         if self._asked:
-            _say("Aborted. Run the same command to go on.")
-            # An exception would wait for the threads that write; what they leave behind is what a kill leaves.
+            _print("Aborted. Run the same command to resume.")
+            # An exception would wait for the writing threads; they leave the same state as a kill.
             os._exit(ExitCode.INTERRUPTED)
         self._asked = True
-        _say("Stopping when the leaves in flight are done. Ctrl-C again aborts at once.")
+        _print("Stopping when the leaves in flight are done. Ctrl-C again aborts at once.")
 
 
-def _say(sentence: str) -> None:
-    """Past Python's own buffers, which a signal may have found half filled."""
+def _print(sentence: str) -> None:
+    """Writes past Python's own buffers, which a signal may interrupt half-filled."""
     clear = "\r\x1b[2K" if os.isatty(2) else ""
     os.write(2, f"{clear}{sentence}\n".encode())

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import chain
-from pathlib import PurePath
 from typing import Any
 
-from migrate.engine.outputs.registry import SUFFIXES
+from migrate.engine.outputs.registry import kind_of
 from migrate.errors import ExitCode, Span
 from migrate.ops.base import Op
 from migrate.planning.model import Created, Dropped, Plan, Task
@@ -65,14 +64,8 @@ def plan_report(
 
 def _title(plan: Plan, destination: str) -> str:
     source = f"{plan.source.path} ({plan.source.format}, {plural(len(plan.source.tree.leaves), 'leaf')})"
-    target = f"{destination} ({_kind(destination)}, {plural(len(plan.target.leaves), 'leaf')})"
+    target = f"{destination} ({kind_of(destination).name}, {plural(len(plan.target.leaves), 'leaf')})"
     return f"Plan {short(plan.digest)}   {source} → {target}"
-
-
-def _kind(destination: str) -> str:
-    """Returns the format of DST."""
-    suffix = PurePath(destination).suffix.lower()
-    return suffix[1:] if suffix in SUFFIXES else "orbax"
 
 
 def short(digest: str) -> str:

@@ -24,7 +24,7 @@ import tensorstore as ts
 from migrate import api, dtypes
 from migrate.checkpoint import Checkpoint
 from migrate.engine.linking.open_stores import open_array, reading_context
-from migrate.engine.streaming.budget import MINIMUM_BYTES
+from migrate.engine.options import MINIMUM_RAM
 from migrate.formats.base import Extent, Location, Value
 from migrate.formats.reader import Reader
 from migrate.rules.loader import parse_rules
@@ -162,7 +162,7 @@ def a_migration_writes_what_is_read(opened: Open) -> None:
         content = json.dumps({"migrate": 1, "follow": "off", "rules": [*moves, *drops]})
         plan = api.plan(checkpoint, parse_rules(content, "rules.yaml"))
         assert plan.applicable, f"it cannot be migrated: {plan.diagnostics[0].message}"
-        api.apply(plan, checkpoint, Path(folder, "new"), max_ram=MINIMUM_BYTES)
+        api.apply(plan, checkpoint, Path(folder, "new"), max_ram=MINIMUM_RAM)
         with api.open_checkpoint(Path(folder, "new")) as written:
             for name, (path, _, change) in expected.items():
                 made, meant = written.read(("moved", name)), change(checkpoint.read(path))

@@ -58,7 +58,7 @@ def test_ctrl_c_stops_and_the_same_command_goes_on(here, run):
     done = int(found["message"].removeprefix("Stopped at ").partition("/")[0])
     assert 2 <= done < 6
     assert "M508" == found["code"]
-    assert f"Stopped at {done}/6 leaves. new was not created. Run the same command to go on." == found["message"]
+    assert f"Stopped at {done}/6 leaves. new was not created. Run the same command to resume." == found["message"]
     assert not (here / "new").exists()
     assert 1 == len(left_behind(here))
     resumed = json.loads(run(*APPLY, "--json").stdout)
@@ -70,11 +70,11 @@ def test_ctrl_c_stops_and_the_same_command_goes_on(here, run):
 def test_a_second_ctrl_c_aborts_and_the_same_command_goes_on(here, run):
     aborted = interrupted(2, *APPLY)
     assert 130 == aborted.returncode
-    assert "Aborted. Run the same command to go on." == aborted.stderr.splitlines()[-1]
+    assert "Aborted. Run the same command to resume." == aborted.stderr.splitlines()[-1]
     assert not (here / "new").exists()
     resumed = run(*APPLY)
     assert 0 == resumed.exit_code
-    assert "note[M510]: went on from an earlier run" in resumed.stderr
+    assert "note[M510]: resumed an earlier run" in resumed.stderr
     assert [] == left_behind(here)
 
 

@@ -140,9 +140,9 @@ def test_outputs_of_other_shapes_differ_whatever_the_tolerance(run):
     ("name", "message"),
     [
         ("nothing", "`probes:nothing` yielded no pair, which proves nothing"),
-        ("forgot", "`probes:forgot` returned NoneType, no pairs"),
+        ("forgot", "`probes:forgot` returned NoneType instead of pairs"),
         ("alone", "`probes:alone` does not take two arguments: too many positional arguments"),
-        ("old_alone", "`probes:old_alone` passes on a model of NaN as well: it proves nothing"),
+        ("old_alone", "`probes:old_alone` also passes on a model of NaN, so it proves nothing"),
         ("number", "`probes:number` is a int, not a function"),
         ("layer", "`probes:layer`: `probes` has no attribute `layer`"),
         (
@@ -165,7 +165,7 @@ def test_once_the_probe_is_mended_the_same_command_goes_on(run, here):
     (here / "mended.py").write_text(mended)
     result = run(*APPLY, "--probe", "mended:raising")
     assert 0 == result.exit_code, result.output
-    assert "went on from an earlier run, which had staged 6 of 6 arrays" in result.stderr
+    assert "resumed an earlier run, which had staged 6 of 6 arrays" in result.stderr
 
 
 def test_what_a_probe_prints_is_not_the_answer(run):
@@ -200,13 +200,13 @@ def test_a_probe_needs_a_model(run, here):
     (here / "bare.yaml").write_text("migrate: 1\nrules: []\n")
     result = run("apply", "bare.yaml", "old.msgpack", "new", "--probe", "probes:layers")
     assert 2 == result.exit_code
-    assert "error[M514]: the probe `probes:layers` needs a model, and nothing says which" in result.stderr
+    assert "error[M514]: the probe `probes:layers` needs a model, and no template is given" in result.stderr
 
 
 def test_a_single_file_is_no_model_that_can_be_probed(run, here):
     result = run("apply", "rules.yaml", "old.msgpack", "new.msgpack", "--probe", "probes:layers")
     assert (2, []) == (result.exit_code, leftovers(here))
-    assert "error[M514]: new.msgpack is a single file, of which Orbax restores no model" in result.stderr
+    assert "error[M514]: new.msgpack is a single file, from which Orbax restores no model" in result.stderr
 
 
 @pytest.mark.parametrize("tolerance", ["-1", "nan", "x"])

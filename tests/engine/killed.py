@@ -1,8 +1,8 @@
-"""Runs an apply in one child process after another and kills each at another moment; told by `test_resume.py`.
+"""Runs an apply in one child process after another and kills each at another moment, for `test_resumed_runs.py`.
 
     python killed.py SOURCE FOLDER NAME
 
-Leaves what each child left of the DST called NAME in a directory of FOLDER that is called after the moment.
+Leaves the remains of each child, whose DST is called NAME, in a directory of FOLDER named after the moment.
 """
 
 import os
@@ -14,6 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from migrate.engine import run
+from migrate.engine.options import ApplyOptions
 from migrate.engine.outputs import file as file_output
 from migrate.engine.outputs import file_store
 from migrate.engine.outputs import orbax as orbax_output
@@ -90,7 +91,7 @@ def apply(source, target, options):
     staging.BATCH_ARRAYS = file_store.SYNC_ARRAYS = 1  # each array is durable before the next
     with opened(source) as reader:
         plan = plan_for(reader, MIXED_RULES)
-        run.apply(plan, reader, target, jobs=1, **options())
+        run.apply(plan, reader, target, ApplyOptions(jobs=1), **options())
 
 
 def main(source, folder, target):

@@ -5,6 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
+from migrate.engine import run
+from migrate.engine.options import ApplyOptions
+from migrate.engine.stopping import never
+from migrate.events import ignore
 from migrate.formats.detect import open_reader
 from migrate.planning.planner import make_plan
 from migrate.rules.loader import parse_rules
@@ -41,6 +45,11 @@ def plan_for(reader, rules="rules: []", template=None, *, link=True):
 
 def opened(path):
     return open_reader(path)
+
+
+def apply_plan(plan, reader, target, *, how=run.apply, listener=ignore, stopped=never, **options):
+    """Runs a plan, with the options as keywords."""
+    return how(plan, reader, target, ApplyOptions(**options), listener=listener, stopped=stopped)
 
 
 MIXED_RULES = "rules: [{from: 'flipped/{i}', to: 'turned/{i}', ops: [{flip: {axis: 0}}]}]"

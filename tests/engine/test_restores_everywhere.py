@@ -1,4 +1,7 @@
-"""The output is portable: every way that Orbax restores, on 1, 3 and 8 devices, gives the same values."""
+"""The output is portable: every way that Orbax restores, on 1, 3 and 8 devices, gives the same values.
+
+Covers `outputs.orbax` from end to end.
+"""
 
 import dataclasses
 import json

@@ -41,4 +41,4 @@ def test_the_second_ctrl_c_aborts_at_once_whatever_threads_are_doing():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
     assert (130, "") == (done.returncode, done.stdout)
-    assert "Aborted. Run the same command to go on." == done.stderr.splitlines()[-1]
+    assert "Aborted. Run the same command to resume." == done.stderr.splitlines()[-1]

@@ -19,11 +19,11 @@ import tensorstore as ts
 
 from migrate import dtypes
 from migrate.codes import MissingPart
-from migrate.engine.items import ItemPlan
+from migrate.engine.items import ItemPlan, stored_name
 from migrate.engine.linking.hard_links import link_file
 from migrate.engine.linking.open_stores import OPTIONS, open_array, open_database, open_folder, reading_context
 from migrate.engine.linking.references import Reference, references
-from migrate.engine.staged_array import StagedArray, stored_name
+from migrate.engine.staged_array import StagedArray
 from migrate.errors import CheckpointError, listed
 from migrate.formats.base import Location, key_prefix
 from migrate.formats.reader import Reader

@@ -1,1 +1,1 @@
-"""What DST can be: an Orbax checkpoint or a single file."""
+"""Outputs: the kinds of DST, an Orbax checkpoint or a single file."""

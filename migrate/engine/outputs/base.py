@@ -1,7 +1,7 @@
-"""What DST becomes, chosen once: a checkpoint that Orbax restores, or a single file of another format.
+"""The interface of an output: the kind of DST, such as an Orbax checkpoint or a single file.
 
-An output says what of a plan it can hold, where arrays are staged, how they become the result, and how the result is
-read back. Everything else (the budget, the journal, the working directory, publishing) is the same for all.
+An output fits a plan to its format, opens staging stores, assembles the result and reads it back. Everything else (the
+budget, the journal, the working directory, publishing) is the same for all outputs.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from migrate.engine.items import ItemPlan
+from migrate.engine.options import ApplyOptions
 from migrate.engine.staged_array import StagedArray
-from migrate.engine.store import Store
+from migrate.engine.streaming.store import Store
 from migrate.engine.workspace.directory import Workspace
 from migrate.errors import Diagnostic
 from migrate.events import Listener
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Staged:
-    """What staging leaves behind, by key path."""
+    """Staged arrays and all other values, by key path."""
 
     arrays: dict[KeyPath, StagedArray]
     values: Mapping[KeyPath, Value] = field(default_factory=dict)
@@ -42,45 +43,34 @@ class Staged:
         return {path: array.digest for path, array in self.arrays.items()}
 
 
-@dataclass(frozen=True)
-class Effort:
-    """How the caller wants it done.
-
-    Attributes:
-      max_ram: bytes that array data may take in memory at once.
-      jobs: how many leaves are worked on at once.
-      compression: `zstd:N` or `none`; None keeps each array's own.
-    """
-
-    max_ram: int
-    jobs: int
-    compression: str | None = None
-
-
 class Output(abc.ABC):
     """A kind of DST."""
 
     @abc.abstractmethod
+    def recognizes(self, written: Path) -> bool:
+        """Returns whether an existing checkpoint is of this kind."""
+
+    @abc.abstractmethod
     def fit(self, plan: Plan) -> Plan:
-        """The plan as it is carried out, with what has no place as errors; fitting it again changes nothing."""
+        """Returns the plan as it is carried out, with errors for leaves that the format cannot hold; idempotent."""
 
     @abc.abstractmethod
     def objections(self, compression: str | None) -> Iterator[Diagnostic]:
-        """What makes no sense for this output (M412)."""
+        """Finds options that are invalid for this output (`InvalidUsage`)."""
 
     @abc.abstractmethod
     def stored_arrays(self, item: ItemPlan, store: Path) -> Collection[str]:
-        """The names of the arrays that an earlier run left in a store."""
+        """Returns the names of the arrays that an earlier run left in a store."""
 
     @abc.abstractmethod
     def open_store(
-        self, plan: Plan, reader: Reader, item: ItemPlan, store: Path, effort: Effort
+        self, plan: Plan, reader: Reader, item: ItemPlan, store: Path, options: ApplyOptions
     ) -> AbstractContextManager[Store]:
-        """A store for the arrays of an item, made or found again."""
+        """Opens the staging store of an item, or creates it."""
 
     @abc.abstractmethod
     def commit(self, plan: Plan, staged: Staged, links: Sequence[Link], work: Workspace, *, resumed: bool) -> Staged:
-        """Makes `work.result` of what is staged and what is linked; says what all arrays are."""
+        """Assembles `work.result` from staged and linked arrays; returns the records of all arrays."""
 
     @abc.abstractmethod
     def check_digests(
@@ -89,21 +79,21 @@ class Output(abc.ABC):
         result: Path,
         digests: Mapping[KeyPath, str],
         links: Sequence[Link],
-        effort: Effort,
+        options: ApplyOptions,
         listener: Listener,
     ) -> int:
-        """Reads arrays back and compares each with the digest of what was written; says how many.
+        """Reads arrays back and compares each with the digest of what was written; returns their number.
 
         Raises:
-          VerifyError: arrays differ, or leaves are missing or were never meant (M505).
-          CheckpointError: what was written cannot be read.
+          VerifyError: arrays differ, or leaves are missing or unexpected (`VerificationFailed`).
+          CheckpointError: the result cannot be read.
         """
 
     @abc.abstractmethod
     def check_values(self, plan: Plan, reader: Reader, result: Path, listener: Listener) -> int:
-        """Reads every leaf back and compares it with the rules applied to the source again; says how many.
+        """Reads every leaf back and compares it with the rules applied to the source again; returns their number.
 
         Raises:
-          VerifyError: leaves differ, are missing or were never meant (M505).
-          CheckpointError: what was written cannot be read.
+          VerifyError: leaves differ, are missing or unexpected (`VerificationFailed`).
+          CheckpointError: the result cannot be read.
         """

@@ -1,4 +1,4 @@
-"""A single file of a format that is not Orbax's: arrays are staged at their places in the file itself."""
+"""The single-file output: arrays are staged at their final offsets in the file itself."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ import numpy as np
 
 from migrate import dtypes
 from migrate.codes import InvalidUsage
-from migrate.engine.items import SINGLE, ItemPlan, item_plans
+from migrate.engine.items import SINGLE, ItemPlan, item_plans, stored_name
 from migrate.engine.linking.hard_links import link_file
-from migrate.engine.outputs.base import Effort, Output, Staged
+from migrate.engine.options import ApplyOptions
+from migrate.engine.outputs.base import Output, Staged
 from migrate.engine.outputs.file_layout import FileFormat, Layout
 from migrate.engine.outputs.file_store import FileStore, file_of, recall, remember
 from migrate.engine.outputs.provenance import new_metadata
-from migrate.engine.staged_array import Digest, digest, stored_name
+from migrate.engine.streaming.array_bytes import Digest, digest
 from migrate.engine.streaming.pieces import batches
 from migrate.engine.verification.compare import differences
 from migrate.engine.verification.findings import differs, refuse, report, structure_problems
@@ -29,6 +30,7 @@ from migrate.errors import Diagnostic
 from migrate.events import Listener
 from migrate.formats.base import Extent, Value
 from migrate.formats.detect import open_reader
+from migrate.formats.files import is_file
 from migrate.formats.reader import Reader
 from migrate.planning.model import Plan
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, stored_path
@@ -44,18 +46,21 @@ READ_BYTES = 16 << 20
 
 
 class FileOutput(Output):
-    """A file that a `FileFormat` lays out."""
+    """A single file whose layout a `FileFormat` decides."""
 
     def __init__(self, form: FileFormat) -> None:
-        self._form = form
+        self.form = form
+
+    def recognizes(self, written: Path) -> bool:
+        return is_file(written) and self.form.recognizes(written)
 
     def fit(self, plan: Plan) -> Plan:
-        """Everything is streamed into one pure dict: chunks cannot be linked into a file, and it has no items.
+        """Streams everything into one pure dict: chunks cannot be linked into a file, and a file has no items.
 
-        What goes into an NNX model has no boxes in a pure dict; what is written as it was keeps those that it had.
+        With a template, the pure dict has no boxes; without one, leaves keep the boxes that they had.
         """
-        problems = self._form.problems(plan.target)
-        target = self._form.held(plan.target, boxes=plan.template is None)
+        problems = self.form.problems(plan.target)
+        target = self.form.held(plan.target, boxes=plan.template is None)
         layout: Literal["pure_dict", "state"] = "pure_dict" if plan.rules.target.layout == "pure_dict" else "state"
         return replace(
             plan,
@@ -69,7 +74,7 @@ class FileOutput(Output):
 
     def objections(self, compression: str | None) -> Iterator[Diagnostic]:
         if compression not in (None, "none"):
-            yield InvalidUsage.at(f"a {self._form.name} file is not compressed", help="leave `--compression` out")
+            yield InvalidUsage.at(f"a {self.form.name} file is not compressed", help="remove `--compression`")
 
     def stored_arrays(self, item: ItemPlan, store: Path) -> Collection[str]:
         names = {stored_name(path, leaf) for path, leaf in item.tree.leaves.items()}
@@ -77,27 +82,27 @@ class FileOutput(Output):
 
     @contextmanager
     def open_store(
-        self, plan: Plan, reader: Reader, item: ItemPlan, store: Path, effort: Effort
+        self, plan: Plan, reader: Reader, item: ItemPlan, store: Path, options: ApplyOptions
     ) -> Iterator[FileStore]:
-        del effort
+        del options
         note = recall(store)
         if note is None:
             note = {"metadata": new_metadata(plan), "texts": _texts(plan, reader)}
             remember(store, note, self._layout(item.tree, note).size)
-        with FileStore(store, self._layout(item.tree, note), self._form.encoded) as opened:
+        with FileStore(store, self._layout(item.tree, note), self.form.encoded) as opened:
             yield opened
 
     def _layout(self, tree: AbstractTree, note: Mapping[str, Any]) -> Layout:
-        return self._form.layout(tree, note["metadata"], {tuple(path): text for path, text in note["texts"]})
+        return self.form.layout(tree, note["metadata"], {tuple(path): text for path, text in note["texts"]})
 
     def commit(self, plan: Plan, staged: Staged, links: Sequence[Link], work: Workspace, *, resumed: bool) -> Staged:
-        """Completes the file and gives it a second name: the first one stays for the next run, should this one fail."""
+        """Completes the file and links it as the result: the staged file stays for the next run if this one fails."""
         del links, resumed
         store, (item,) = work.store(SINGLE), item_plans(plan)
         note = recall(store)
         assert note is not None
         layout = self._layout(item.tree, note)
-        with FileStore(store, layout, self._form.encoded) as opened:
+        with FileStore(store, layout, self.form.encoded) as opened:
             opened.finish(layout.fixed)
         link_file(file_of(store), work.result)
         return staged
@@ -108,10 +113,10 @@ class FileOutput(Output):
         result: Path,
         digests: Mapping[KeyPath, str],
         links: Sequence[Link],
-        effort: Effort,
+        options: ApplyOptions,
         listener: Listener,
     ) -> int:
-        """Reads what the reader of the format says is each array, a part at a time."""
+        """Reads each array where the format's reader locates it, part by part."""
         del links
         written = open_reader(result, unbox="never")
         with written:
@@ -124,7 +129,7 @@ class FileOutput(Output):
                 if place is None
             }
         problems: list[Diagnostic] = []
-        workers = max(1, min(effort.jobs, effort.max_ram // (2 * READ_BYTES)))
+        workers = max(1, min(options.workers, options.max_ram // (2 * READ_BYTES)))
         with ThreadPoolExecutor(workers, "digest") as pool:
             try:
                 reads = [(path, pool.submit(_digest, place)) for path, place in places.items() if place is not None]
@@ -133,7 +138,7 @@ class FileOutput(Output):
                     if found != digests[path]:
                         problems.append(differs(path, "its digest is not that of what was written"))
                     report([path], plan, listener)
-            finally:  # who stops listening waits for the arrays in flight, not for all of them
+            finally:  # a caller that stops early waits for the arrays in flight, not for all of them
                 pool.shutdown(cancel_futures=True)
         refuse(problems)
         return len(digests)
@@ -155,7 +160,7 @@ class FileOutput(Output):
 
 
 def _texts(plan: Plan, reader: Reader) -> list[tuple[KeyPath, str]]:
-    """The strings of the target: no op makes one, so each is a string of the source."""
+    """Returns the strings of the target; no op makes a string, so each is a string of the source."""
     return [
         (path, reader.read(task.sources[0]))
         for task in plan.tasks
@@ -165,7 +170,7 @@ def _texts(plan: Plan, reader: Reader) -> list[tuple[KeyPath, str]]:
 
 
 def _number_digest(value: Value, leaf: AbstractLeaf) -> str:
-    """What `digest` says of a number that is encoded in a way of its own."""
+    """Returns the digest of a number that the format encodes in its own way."""
     assert leaf.aval is not None
     return digest(np.asarray(value, dtypes.to_numpy(leaf.aval.dtype)))
 

@@ -1,7 +1,7 @@
-"""Where every byte of a single file goes, known before the first value is: a format is a file of its own that says so.
+"""The layout of a single file: the offset of every byte, known before the first value is.
 
-A layout is a sequence of parts: bytes that are what they are, and slots that one leaf fills. So arrays are written at
-their places in any order, by several threads, and a run that was killed goes on in the same file.
+A layout is a sequence of parts: fixed bytes, and regions that one leaf each fills. So several threads write arrays at
+their offsets in any order, and a killed run is resumed in the same file.
 """
 
 from __future__ import annotations
@@ -9,30 +9,31 @@ from __future__ import annotations
 import abc
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from migrate.codes import UnrepresentableLeaf
-from migrate.engine.staged_array import contiguous
+from migrate.engine.streaming.array_bytes import raw_bytes
 from migrate.errors import Diagnostic
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, format_path
 
 Texts = Mapping[KeyPath, str]
-"""The values of all leaves that are strings: their lengths decide where what follows them lies."""
+"""The values of all string leaves: their lengths decide the offsets of what follows."""
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
-    """Room for `nbytes` of a leaf."""
+class FileRegion:
+    """A part of the layout that `nbytes` of a leaf fill."""
 
     path: KeyPath
     nbytes: int
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
-    """Where a slot, or one of an array's several slots, lies in the file."""
+class FileRange:
+    """The place of a region in the file, in bytes."""
 
     offset: int
     nbytes: int
@@ -40,77 +41,73 @@ class Room:
 
 @dataclass(frozen=True)
 class Layout:
-    """A file without its values.
+    """The layout of a file.
 
     Attributes:
-      fixed: bytes that are known, by their offset.
-      rooms: where each leaf goes, part after part.
+      fixed: bytes that do not depend on values, by offset.
+      ranges: the ranges that each leaf fills, in order.
       size: bytes of the whole file.
     """
 
     fixed: Mapping[int, bytes]
-    rooms: Mapping[KeyPath, tuple[Room, ...]]
+    ranges: Mapping[KeyPath, tuple[FileRange, ...]]
     size: int
 
     @classmethod
-    def of(cls, parts: Iterable[bytes | Slot]) -> Layout:
-        """The layout of parts that follow one another."""
+    def of(cls, parts: Iterable[bytes | FileRegion]) -> Layout:
+        """Returns the layout of consecutive parts."""
         fixed: dict[int, bytes] = {}
-        rooms: dict[KeyPath, tuple[Room, ...]] = {}
+        ranges: dict[KeyPath, tuple[FileRange, ...]] = {}
         position = 0
         for part in parts:
-            if isinstance(part, Slot):
-                rooms[part.path] = (*rooms.get(part.path, ()), Room(position, part.nbytes))
+            if isinstance(part, FileRegion):
+                ranges[part.path] = (*ranges.get(part.path, ()), FileRange(position, part.nbytes))
                 position += part.nbytes
             else:
                 fixed[position] = part
                 position += len(part)
-        return cls(fixed, rooms, position)
+        return cls(fixed, ranges, position)
 
 
 class FileFormat(abc.ABC):
-    """A kind of file that a tree is written to."""
+    """The format of a single file: which trees it holds, and their layout."""
 
     name: ClassVar[str]
-    suffix: ClassVar[str]
+
+    @abc.abstractmethod
+    def recognizes(self, file: Path) -> bool:
+        """Returns whether the content of an existing file is of this format."""
 
     @abc.abstractmethod
     def problems(self, tree: AbstractTree) -> Iterator[Diagnostic]:
-        """What the format cannot hold (errors) and what only migrate will read from it or is lost (notes)."""
+        """Finds leaves that the format cannot hold (errors) or holds in a form that only migrate reads (notes)."""
 
     @abc.abstractmethod
     def held(self, tree: AbstractTree, *, boxes: bool) -> AbstractTree:
-        """The tree as it is read from such a file again; boxes that it still has are written.
+        """Returns the tree as a reader finds it in such a file; the boxes in it are written.
 
         Args:
-          tree: what is to be written.
-          boxes: whether the levels that Flax's boxes add belong there.
+          tree: the tree to write.
+          boxes: whether to keep the levels that Flax's boxes add.
         """
 
     @abc.abstractmethod
     def layout(self, tree: AbstractTree, metadata: Mapping[str, Any], texts: Texts) -> Layout:
-        """Where everything goes.
+        """Returns the layout of a file.
 
         Args:
-          tree: what `held` made of a tree without errors.
-          metadata: custom metadata: plain values that JSON can hold.
+          tree: from `held`, for a tree without errors.
+          metadata: custom metadata: plain JSON values.
           texts: the strings of the tree.
         """
 
-    def encoded(self, leaf: AbstractLeaf, array: np.ndarray[Any, Any]) -> memoryview:  # noqa: ARG002 - some need it
-        """An array or number as it fills its slots: its little-endian bytes, unless the format has other numbers."""
+    def encoded(self, leaf: AbstractLeaf, array: np.ndarray[Any, Any]) -> memoryview:  # noqa: ARG002 - used by overrides
+        """Returns the bytes of an array or number: little-endian, unless the format encodes numbers in another way."""
         return raw_bytes(array)
 
 
-def raw_bytes(array: np.ndarray[Any, Any]) -> memoryview:
-    """The bytes of an array in C order, little-endian."""
-    whole = contiguous(array)
-    little = whole if whole.dtype.byteorder != ">" else whole.astype(whole.dtype.newbyteorder("<"))
-    return little.reshape(-1).view(np.uint8).data
-
-
 def unsharded(tree: AbstractTree, *, boxes: bool) -> AbstractTree:
-    """The tree without shardings, which no file has, and with or without Flax's boxes."""
+    """Returns the tree without shardings, which no file has, and with or without Flax's boxes."""
     leaves = {
         path: replace(leaf, sharding=None, storage=None, box=leaf.box if boxes else None)
         for path, leaf in tree.leaves.items()
@@ -119,12 +116,12 @@ def unsharded(tree: AbstractTree, *, boxes: bool) -> AbstractTree:
 
 
 def cannot_hold(file: str, path: KeyPath, what: str, cure: str) -> Diagnostic:
-    """The diagnostic for a leaf that has no place in a file."""
+    """Returns the diagnostic for a leaf that a file cannot hold."""
     return UnrepresentableLeaf.at(
         f"a {file} file cannot hold `{format_path(path)}`: {what}", paths=[format_path(path)], help=cure
     )
 
 
 def kept_elsewhere(message: str, paths: Iterable[KeyPath]) -> Diagnostic:
-    """The note on what a file holds in another form."""
+    """Returns the note on leaves that a file holds in another form."""
     return UnrepresentableLeaf.at(message, paths=map(format_path, paths), severity="note")

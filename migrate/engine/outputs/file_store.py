@@ -1,7 +1,7 @@
-"""A file that is being filled: every array is written at the place where it will stay.
+"""The staging store of a single file: every array is written at its final offset.
 
-The file lies in the working directory beside DST, with a note of the metadata that decided where everything goes, so
-that a run that was killed goes on in the same file.
+The file is in the working directory beside DST, with a note of the metadata that decided the layout, so that a killed
+run is resumed in the same file.
 """
 
 from __future__ import annotations
@@ -18,28 +18,30 @@ from typing import Any
 import numpy as np
 
 from migrate import dtypes
-from migrate.engine.outputs.file_layout import Layout, Room, raw_bytes
-from migrate.engine.staged_array import StagedArray, contiguous, describe, digest
-from migrate.engine.store import Done
+from migrate.engine.outputs.array_record import describe
+from migrate.engine.outputs.file_layout import FileRange, Layout
+from migrate.engine.staged_array import StagedArray
+from migrate.engine.streaming.array_bytes import contiguous, digest, raw_bytes
+from migrate.engine.streaming.store import Done
 from migrate.tree import AbstractLeaf, KeyPath
 
 SYNC_BYTES = 64 << 20
 SYNC_ARRAYS = 512
-"""So much is made durable together."""
+"""Bytes and arrays that are made durable together."""
 
 _FILE = "file"
 _NOTE = "file.json"
 
 
 def file_of(directory: Path) -> Path:
-    """The file that is being filled."""
+    """Returns the path of the staged file."""
     return directory / _FILE
 
 
 def recall(directory: Path) -> Mapping[str, Any] | None:
-    """What `remember` noted in a store; None where it did not, or where the file is not what was noted.
+    """Returns the note of a store; None without one, or where the file does not match it.
 
-    A file with a second name was published by a run that was killed right after: nobody may write into it any more.
+    A file with a second hard link was published by a run that was killed right after: it must not be written again.
     """
     try:
         note: Mapping[str, Any] = json.loads((directory / _NOTE).read_bytes())
@@ -50,7 +52,7 @@ def recall(directory: Path) -> Mapping[str, Any] | None:
 
 
 def remember(directory: Path, note: Mapping[str, Any], size: int) -> None:
-    """Makes a store: an empty file of `size` bytes, and a note that is there whole or not at all."""
+    """Creates a store: an empty file of `size` bytes, and a note that appears whole or not at all."""
     directory.mkdir(parents=True, exist_ok=True)
     file_of(directory).unlink(missing_ok=True)
     with file_of(directory).open("xb") as file:
@@ -64,13 +66,13 @@ def remember(directory: Path, note: Mapping[str, Any], size: int) -> None:
 
 
 Encode = Callable[[AbstractLeaf, np.ndarray[Any, Any]], memoryview]
-"""An array or number as it fills the room of its leaf."""
+"""Returns the bytes of an array or number in the file."""
 
 
 class FileStore:
-    """Writes arrays and numbers into the file at `directory`, which `remember` made; safe to use from several threads.
+    """Writes arrays and numbers into the file that `remember` created in `directory`; thread-safe.
 
-    A context manager that makes everything durable on leaving, unless there was an error.
+    A context manager that makes everything durable on exit, unless there was an error.
     """
 
     def __init__(self, directory: Path, layout: Layout, encode: Encode) -> None:
@@ -101,7 +103,7 @@ class FileStore:
         del codec
         whole = contiguous(array)
         staged = describe(path, leaf, whole.dtype, digest(whole))
-        self.put(self._layout.rooms[path], 0, self._encode(leaf, whole))
+        self.put(self._layout.ranges[path], 0, self._encode(leaf, whole))
         with self._lock:
             self._waiting.append((staged, done))
             self._nbytes += whole.nbytes
@@ -110,13 +112,13 @@ class FileStore:
             self.flush()
         return staged
 
-    def put(self, rooms: Sequence[Room], start: int, content: memoryview) -> None:
-        """Writes bytes of a leaf, of which the first is its byte `start`."""
-        for room in rooms:
-            part = content[: max(room.nbytes - start, 0)] if start < room.nbytes else content[:0]
-            _write_all(self._file, part, room.offset + start)
-            content, start = content[len(part) :], max(start - room.nbytes, 0)
-        assert not content, "a leaf has as many bytes as the layout has room for"
+    def put(self, ranges: Sequence[FileRange], start: int, content: memoryview) -> None:
+        """Writes bytes of a leaf, the first of which is byte `start` of the leaf."""
+        for region in ranges:
+            part = content[: max(region.nbytes - start, 0)] if start < region.nbytes else content[:0]
+            _write_all(self._file, part, region.offset + start)
+            content, start = content[len(part) :], max(start - region.nbytes, 0)
+        assert not content, "a leaf has as many bytes as its ranges"
 
     def flush(self) -> None:
         """Makes everything durable that was written so far."""
@@ -132,26 +134,26 @@ class FileStore:
         del tile, codec
         assert leaf.aval is not None
         staged = describe(path, leaf, dtypes.to_numpy(leaf.aval.dtype), "")
-        return FileTiles(self, staged, self._layout.rooms[path], done)
+        return FileTiles(self, staged, self._layout.ranges[path], done)
 
     def finish(self, fixed: Mapping[int, bytes]) -> None:
-        """Writes what is the same whatever the values are, and makes the whole file durable."""
+        """Writes the bytes that do not depend on values, and makes the whole file durable."""
         for offset, content in fixed.items():
             _write_all(self._file, memoryview(content), offset)
         os.fsync(self._file)
 
     def sync(self) -> None:
-        """Makes what was written durable."""
+        """Makes everything durable that was written so far."""
         os.fdatasync(self._file)
 
 
 class FileTiles:
-    """One array that is being written tile by tile; tiles follow one another in C order."""
+    """One array that is written tile by tile, in C order."""
 
-    def __init__(self, store: FileStore, staged: StagedArray, rooms: Sequence[Room], done: Done) -> None:
+    def __init__(self, store: FileStore, staged: StagedArray, ranges: Sequence[FileRange], done: Done) -> None:
         self._store = store
         self._staged = staged
-        self._rooms = rooms
+        self._ranges = ranges
         self._done = done
         self._position = 0
 
@@ -160,7 +162,7 @@ class FileTiles:
         first = int(np.ravel_multi_index(tuple(start), self._staged.shape)) if start else 0
         assert first * tile.itemsize == self._position, "tiles follow one another in C order"
         content = raw_bytes(tile)
-        self._store.put(self._rooms, self._position, content)
+        self._store.put(self._ranges, self._position, content)
         self._position += len(content)
 
     def finish(self, value_digest: str) -> StagedArray:

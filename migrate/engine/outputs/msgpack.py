@@ -1,40 +1,53 @@
-"""Msgpack files as `flax.serialization.to_bytes` writes them: `msgpack_restore` and `from_bytes` of today read them.
+"""Msgpack files as `flax.serialization.to_bytes` writes them, for `msgpack_restore` and `from_bytes`.
 
 Lists and tuples are mappings with the keys 0, 1, … as in Flax's state dicts. An array of more than 2^30 bytes is a
-mapping with flat pieces, as Flax writes it. Flax looks at three entries of such a mapping and no others; so the
-metadata are a fourth entry, of the first array, which is written in this form for their sake.
+mapping with flat pieces, as Flax writes it. Flax reads three entries of such a mapping and ignores all others; so the
+first array is always written in this form, and the metadata are a fourth entry of its mapping.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import msgpack
 import numpy as np
 
 from migrate import dtypes
-from migrate.engine.outputs.file_layout import FileFormat, Layout, Slot, Texts, cannot_hold, kept_elsewhere, unsharded
+from migrate.engine.outputs.file import FileOutput
+from migrate.engine.outputs.file_layout import (
+    FileFormat,
+    FileRegion,
+    Layout,
+    Texts,
+    cannot_hold,
+    kept_elsewhere,
+    unsharded,
+)
 from migrate.errors import Diagnostic
 from migrate.formats.flax.msgpack import CHUNKED, METADATA
 from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, KeyPath
 
 CHUNK_BYTES = 1 << 30
-"""Flax's bound for one array in one msgpack value."""
+"""The largest array that Flax writes as one msgpack value."""
 
 _NUMBERS = {"bool": 1, "int64": 9, "float64": 9, "complex128": 22}
-"""Python numbers, with the bytes that each takes; other scalars are arrays without dimensions."""
+"""Encoded bytes of each Python number; other scalars are arrays without dimensions."""
 
 _ARRAY, _COMPLEX = 1, 2
-"""Flax's extension types."""
+"""Flax's msgpack extension types."""
 
 
 class MsgpackFile(FileFormat):
-    """One `.msgpack` file."""
+    """The format of `.msgpack` files."""
 
     name = "msgpack"
-    suffix = ".msgpack"
+
+    def recognizes(self, file: Path) -> bool:
+        del file  # no signature: any file that no other format recognizes
+        return True
 
     def problems(self, tree: AbstractTree) -> Iterator[Diagnostic]:
         for path, leaf in tree.leaves.items():
@@ -48,7 +61,7 @@ class MsgpackFile(FileFormat):
             message = f"{what}; Flax's state dicts have mappings with the keys 0, 1, … in their place"
             yield kept_elsewhere(message, ordered)
         if _carrier(tree) is None:
-            yield kept_elsewhere("there is no array, so there is no place for metadata in the file", ())
+            yield kept_elsewhere("the tree has no array, so the file cannot hold metadata", ())
 
     def held(self, tree: AbstractTree, *, boxes: bool) -> AbstractTree:
         plain = unsharded(tree, boxes=boxes)
@@ -75,6 +88,9 @@ class MsgpackFile(FileFormat):
         return memoryview(b"\xd3" + value.to_bytes(8, "big", signed=True) if is_int else _packed(value))
 
 
+OUTPUT = FileOutput(MsgpackFile())
+
+
 def _held(leaf: AbstractLeaf) -> AbstractLeaf:
     if leaf.kind == "empty":
         return AbstractLeaf("empty", box=leaf.box)
@@ -84,13 +100,13 @@ def _held(leaf: AbstractLeaf) -> AbstractLeaf:
 
 
 def _carrier(tree: AbstractTree) -> KeyPath | None:
-    """The array whose mapping also holds the metadata: the first that has elements."""
+    """Returns the array whose mapping also holds the metadata: the first that has elements."""
     arrays = (path for path, leaf in tree.leaves.items() if leaf.kind == "array" and leaf.aval and leaf.aval.size)
     return next(arrays, None)
 
 
 class _Parts:
-    """The tree as msgpack, with slots for its values."""
+    """The parts of a tree as msgpack, with regions for its values."""
 
     def __init__(self, tree: AbstractTree, texts: Texts, metadata: Mapping[str, Any]) -> None:
         self._tree = tree
@@ -98,8 +114,8 @@ class _Parts:
         self._metadata = json.dumps(metadata, separators=(",", ":"), ensure_ascii=False)
         self._carrier = _carrier(tree)
 
-    def of(self, node: Any) -> Iterator[bytes | Slot]:
-        """A node: a mapping of its children, or the key path of a leaf."""
+    def of(self, node: Any) -> Iterator[bytes | FileRegion]:
+        """Yields the parts of a node: a mapping of children, or the key path of a leaf."""
         if isinstance(node, dict):
             yield _mapping(len(node))
             for key, child in node.items():
@@ -108,17 +124,17 @@ class _Parts:
         else:
             yield from self._leaf(node, self._tree.leaves[node])
 
-    def _leaf(self, path: KeyPath, leaf: AbstractLeaf) -> Iterator[bytes | Slot]:
+    def _leaf(self, path: KeyPath, leaf: AbstractLeaf) -> Iterator[bytes | FileRegion]:
         if leaf.kind == "array" and leaf.aval is not None:
             yield from self._array(path, leaf.aval)
         elif leaf.kind == "scalar" and leaf.aval is not None:
-            yield Slot(path, _NUMBERS[leaf.aval.dtype])
+            yield FileRegion(path, _NUMBERS[leaf.aval.dtype])
         elif leaf.kind == "string":
             yield _packed(self._texts[path])
         else:
             yield _packed({} if leaf.kind == "empty" else None)
 
-    def _array(self, path: KeyPath, aval: AbstractArray) -> Iterator[bytes | Slot]:
+    def _array(self, path: KeyPath, aval: AbstractArray) -> Iterator[bytes | FileRegion]:
         carries = path == self._carrier
         if aval.nbytes <= CHUNK_BYTES and not carries:
             yield from _piece(path, aval)
@@ -137,11 +153,11 @@ class _Parts:
             yield from _piece(path, AbstractArray((size,), aval.dtype))
 
 
-def _piece(path: KeyPath, aval: AbstractArray) -> Iterator[bytes | Slot]:
-    """An array in one msgpack value: shape, dtype and bytes."""
+def _piece(path: KeyPath, aval: AbstractArray) -> Iterator[bytes | FileRegion]:
+    """Yields an array as one msgpack value: shape, dtype and bytes."""
     head = b"\x93" + _packed(aval.shape) + _packed(aval.dtype) + _binary(aval.nbytes)
     yield _extension(_ARRAY, len(head) + aval.nbytes) + head
-    yield Slot(path, aval.nbytes)
+    yield FileRegion(path, aval.nbytes)
 
 
 def _packed(value: Any) -> bytes:
@@ -165,6 +181,6 @@ def _extension(code: int, nbytes: int) -> bytes:
 
 
 def _sized(nbytes: int, tags: tuple[int, int, int]) -> bytes:
-    """A tag and a length of one, two or four bytes."""
+    """Returns a tag and a length of one, two or four bytes."""
     width = 1 if nbytes < 1 << 8 else 2 if nbytes < 1 << 16 else 4
     return bytes([tags[width // 2]]) + nbytes.to_bytes(width, "big")

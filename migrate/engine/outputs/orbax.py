@@ -1,4 +1,4 @@
-"""A checkpoint that plain Orbax restores: what is written unless DST's suffix says otherwise."""
+"""The Orbax output: a directory that plain Orbax restores. It is the default."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pathlib import Path
 from migrate.engine.items import SINGLE, ItemPlan, item_plans
 from migrate.engine.linking.orphans import remove_orphans
 from migrate.engine.linking.relink import Link, relink
-from migrate.engine.outputs.base import Effort, Output, Staged
-from migrate.engine.outputs.orbax_commit import Item, commit_item, commit_step
+from migrate.engine.options import ApplyOptions
+from migrate.engine.outputs.base import Output, Staged
+from migrate.engine.outputs.orbax_commit import CommittedItem, commit_item, commit_step
 from migrate.engine.outputs.orbax_store import Staging
 from migrate.engine.outputs.provenance import new_metadata
 from migrate.engine.verification.digests import verify_digests
@@ -18,6 +19,7 @@ from migrate.engine.workspace.directory import Workspace
 from migrate.engine.workspace.resume import database_arrays
 from migrate.errors import Diagnostic
 from migrate.events import Listener
+from migrate.formats.files import is_file
 from migrate.formats.reader import Reader
 from migrate.planning.model import Plan
 from migrate.tree import KeyPath
@@ -25,6 +27,9 @@ from migrate.tree import KeyPath
 
 class OrbaxOutput(Output):
     """A directory: one pytree, or the items of a step."""
+
+    def recognizes(self, written: Path) -> bool:
+        return not is_file(written)
 
     def fit(self, plan: Plan) -> Plan:
         return plan
@@ -37,12 +42,12 @@ class OrbaxOutput(Output):
         del item
         return database_arrays(store)
 
-    def open_store(self, plan: Plan, reader: Reader, item: ItemPlan, store: Path, effort: Effort) -> Staging:
+    def open_store(self, plan: Plan, reader: Reader, item: ItemPlan, store: Path, options: ApplyOptions) -> Staging:
         del reader, item
-        return Staging(store, zarr3=plan.source.zarr3, compression=effort.compression, jobs=effort.jobs)
+        return Staging(store, zarr3=plan.source.zarr3, compression=options.compression, jobs=options.workers)
 
     def commit(self, plan: Plan, staged: Staged, links: Sequence[Link], work: Workspace, *, resumed: bool) -> Staged:
-        """Takes over by reference what is not staged, and saves both."""
+        """Links the arrays that were not streamed, and saves both kinds."""
         stores = {item.name: work.store(item.name) for item in item_plans(plan)}
         linked = relink(links, stores)
         if resumed:
@@ -64,20 +69,23 @@ class OrbaxOutput(Output):
         result: Path,
         digests: Mapping[KeyPath, str],
         links: Sequence[Link],
-        effort: Effort,
+        options: ApplyOptions,
         listener: Listener,
     ) -> int:
-        how = {"max_ram": effort.max_ram, "jobs": effort.jobs}
+        how = {"max_ram": options.max_ram, "jobs": options.workers}
         return verify_digests(plan, result, digests, listener=listener, **how) + check_links(links, result)
 
     def check_values(self, plan: Plan, reader: Reader, result: Path, listener: Listener) -> int:
-        from migrate.engine.verification.values import verify  # only this needs JAX and Orbax
+        from migrate.engine.verification.values import verify  # imports JAX and Orbax
 
         return verify(plan, reader, result, listener=listener)
 
 
-def _item(item: ItemPlan, staged: Staged, work: Workspace) -> Item:
+OUTPUT = OrbaxOutput()
+
+
+def _item(item: ItemPlan, staged: Staged, work: Workspace) -> CommittedItem:
     paths = {inner: item.prefix + inner for inner in item.tree.leaves}
     arrays = {inner: staged.arrays[path] for inner, path in paths.items() if path in staged.arrays}
     values = {inner: staged.values[path] for inner, path in paths.items() if path in staged.values}
-    return Item(item.tree, arrays, work.store(item.name), values)
+    return CommittedItem(item.tree, arrays, work.store(item.name), values)

@@ -1,6 +1,6 @@
 """The contents of the files that Orbax keeps beside the arrays of a pytree, as Orbax 0.12.8 writes them.
 
-Each function gives the text of one file. What reads them again, of every era, is `migrate.formats.orbax.metadata`.
+Each function returns the text of one file. `migrate.formats.orbax.metadata` reads such files, of every era.
 """
 
 from __future__ import annotations
@@ -10,37 +10,38 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from migrate.engine.staged_array import StagedArray, stored_name
+from migrate.engine.items import stored_name
+from migrate.engine.staged_array import StagedArray
 from migrate.sharding import to_orbax_json
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, stored_path
 
 _HANDLERS = "orbax.checkpoint._src.handlers"
 PYTREE_HANDLER = f"{_HANDLERS}.pytree_checkpoint_handler.PyTreeCheckpointHandler"
 JSON_HANDLER = f"{_HANDLERS}.json_checkpoint_handler.JsonCheckpointHandler"
-"""The names under which a step records what restores an item when nobody says."""
+"""Names of the handlers that restore an item by default, as a step records them."""
 
 WIDE = ("int64", "uint64", "float64", "complex128")
-"""Dtypes that JAX narrows in silence unless x64 is on; recorded as NumPy arrays, Orbax restores them exactly."""
+"""Dtypes that JAX narrows in silence unless x64 is on; Orbax restores them exactly from NumPy arrays."""
 
 _SEQUENCE, _DICT = 1, 2
-"""What a key is an index of."""
+"""Orbax's codes for the container that a key belongs to."""
 
 _EMPTY = {"dict": "Dict", "list": "List", "tuple": "Tuple"}
 
 
 def is_jax_array(array: StagedArray) -> bool:
-    """Whether Orbax restores an array as a `jax.Array`, not as a NumPy array."""
+    """Returns whether Orbax restores an array as a `jax.Array` rather than a NumPy array."""
     return array.dtype.name not in WIDE
 
 
 def checkpoint_metadata(handlers: object, metadata: Mapping[str, Any], *, begun: int, committed: int) -> str:
-    """`_CHECKPOINT_METADATA`.
+    """Returns the text of `_CHECKPOINT_METADATA`.
 
     Args:
       handlers: the handler of the pytree, or those of the items by name.
       metadata: the custom metadata.
-      begun: when saving began, in nanoseconds since 1970.
-      committed: when it ended.
+      begun: the time at which saving began, in nanoseconds since 1970.
+      committed: the time at which it ended.
     """
     return json.dumps(
         {
@@ -57,12 +58,12 @@ def checkpoint_metadata(handlers: object, metadata: Mapping[str, Any], *, begun:
 def tree_metadata(
     tree: AbstractTree, arrays: Mapping[KeyPath, StagedArray], metadata: Mapping[str, Any] | None, *, zarr3: bool
 ) -> str:
-    """`_METADATA`: every leaf with its keys and what it is.
+    """Returns the text of `_METADATA`: every leaf with its keys and its type.
 
     Args:
       tree: the pytree.
       arrays: its arrays by key path.
-      metadata: the custom metadata of a pytree that is no item of a step.
+      metadata: the custom metadata; None for an item of a step.
       zarr3: whether arrays are stored as zarr version 3.
     """
     leaves = {
@@ -105,10 +106,10 @@ def _value_metadata(leaf: AbstractLeaf, array: StagedArray | None) -> dict[str, 
 
 
 def shardings(arrays: Iterable[StagedArray]) -> str:
-    """`_sharding`: how each array is placed when it is restored and nobody says.
+    """Returns the text of `_sharding`: the default placement of each array.
 
     Args:
-      arrays: NumPy arrays as well: without an entry, Orbax's typed restore of version 1 refuses them.
+      arrays: all arrays; without an entry, the typed restore of Orbax's v1 API refuses a NumPy array.
     """
     return json.dumps({_encoded(array.name): to_orbax_json(array.sharding) for array in arrays})
 
@@ -118,7 +119,7 @@ def _encoded(name: str) -> str:
 
 
 def array_metadatas(arrays: Iterable[StagedArray]) -> str:
-    """`array_metadatas/process_0`: shards and chunks of every `jax.Array`, and which of them are typed PRNG keys."""
+    """Returns the text of `array_metadatas/process_0`: shards, chunks and key implementation of every `jax.Array`."""
     return json.dumps({"array_metadatas": [{"array_metadata": _array_metadata(array)} for array in arrays]})
 
 
@@ -132,6 +133,6 @@ def _array_metadata(array: StagedArray) -> dict[str, Any]:
 
 
 def strings(tree: AbstractTree, values: Mapping[KeyPath, Any]) -> str:
-    """`_strings.json`: every string leaf by its stored name."""
+    """Returns the text of `_strings.json`: every string leaf by its stored name."""
     found = {stored_name(path, tree.leaves[path]): value for path, value in values.items() if isinstance(value, str)}
     return json.dumps(found)

@@ -1,7 +1,7 @@
-"""The staging store: an OCDBT database beside DST that holds the new arrays until the commit links it into place.
+"""The staging store of the Orbax output: an OCDBT database beside DST that the commit links into place.
 
-It is written with the options and the array metadata that Orbax itself uses, under the names that the arrays will
-have, so that committing needs no array byte: the store becomes the database of the new checkpoint.
+It has the options and the array metadata that Orbax itself uses, and its arrays have their final names. So the commit
+moves no array byte: the store becomes the database of the new checkpoint.
 """
 
 from __future__ import annotations
@@ -18,33 +18,23 @@ import tensorstore as ts
 
 from migrate import dtypes
 from migrate.engine.linking.open_stores import OPTIONS
-from migrate.engine.staged_array import (
-    StagedArray,
-    array_metadata,
-    chunk_shape,
-    contiguous,
-    describe,
-    digest,
-    stored_form,
-    stored_name,
-)
-from migrate.engine.store import Done
+from migrate.engine.outputs.array_record import describe
+from migrate.engine.outputs.zarr_metadata import array_metadata
+from migrate.engine.staged_array import StagedArray
+from migrate.engine.streaming.array_bytes import contiguous, digest, stored_form
+from migrate.engine.streaming.store import Done
 from migrate.formats.base import key_prefix
 from migrate.formats.zarr.store_spec import INDEX_CACHE, database_spec
 from migrate.tree import AbstractLeaf, KeyPath
 
-__all__ = ["StagedArray", "Staging", "TiledWrite", "chunk_shape", "digest", "stored_form", "stored_name"]
-
 BATCH_BYTES = 32 << 20
-"""Arrays are written in transactions of about this size: each costs a few files, and holds its arrays until it is
-committed.
-"""
+"""The approximate size of a transaction: each costs a few files, and keeps its arrays in memory until its commit."""
 
 BATCH_ARRAYS = 512
-"""The most arrays of one transaction: the smallest arrays weigh less than what is kept about them."""
+"""The most arrays of one transaction: the bookkeeping of an array can outweigh the array."""
 
 _INDEX_CACHE_BYTES = 16 << 20
-"""Without a cache of its own, the database reads its index again for every array that is opened."""
+"""Without an index cache, the database reads its index again for every array that is opened."""
 
 
 def _nothing(staged: StagedArray) -> None:
@@ -74,19 +64,19 @@ class _Batch:
 
 
 class Staging:
-    """Writes arrays into the store at `directory`, which may be there already; safe to use from several threads.
+    """Writes arrays into the store at `directory`, which may exist already; thread-safe.
 
-    A context manager that commits what is left on leaving, and gives it up when there was an error.
+    A context manager that commits the last batch on exit, and discards it after an error.
     """
 
     def __init__(self, directory: Path, *, zarr3: bool, compression: str | None = None, jobs: int = 2) -> None:
-        """Opens or makes a store.
+        """Opens or creates a store.
 
         Args:
-          directory: where; made if it is not there.
-          zarr3: the version of zarr that arrays are stored in.
-          compression: `zstd:N` or `none` for every array; without it each array's own codec is kept.
-          jobs: how many chunks are encoded at once.
+          directory: the store; created if missing.
+          zarr3: the version of zarr: 3 or 2.
+          compression: `zstd:N` or `none` for every array; None keeps each array's own codec.
+          jobs: number of chunks that are encoded at once.
         """
         self.directory = directory
         self.compression = compression
@@ -100,7 +90,7 @@ class Staging:
         )
         self._lock = threading.Lock()
         self._batch = _Batch()
-        # What a killed run committed but did not note down would be in the way of its second writing.
+        # A killed run may have committed arrays that its journal does not name; they are written again.
         self._replaces = directory.exists()
         directory.mkdir(parents=True, exist_ok=True)
 
@@ -130,7 +120,7 @@ class Staging:
           path: its key path in its item.
           leaf: the target's leaf; its sharding decides the chunks.
           array: the value; must stay unchanged until it is durable.
-          codec: what it is encoded with where the store has no compression of its own; zstd of level 1 without it.
+          codec: the codec where the store has no compression of its own (default: zstd of level 1).
           done: called by the thread that commits.
         """
         whole = contiguous(array)
@@ -148,7 +138,7 @@ class Staging:
         return staged
 
     def flush(self) -> None:
-        """Makes everything durable that was written so far and is not being committed by another thread."""
+        """Makes everything durable that was written so far, unless another thread is committing it."""
         with self._lock:
             batch, self._batch = self._batch, _Batch()
         if batch.arrays:
@@ -162,7 +152,7 @@ class Staging:
         Args:
           path: its key path in its item.
           leaf: the target's leaf.
-          tile: the shape of a tile; along an axis with several shards it is a part of one shard, or all of them.
+          tile: the shape of a tile; along an axis with several shards, a part of one shard or all shards.
           codec: as in `write`.
           done: called when the array is complete and durable.
         """
@@ -192,7 +182,7 @@ class Staging:
 
 
 class TiledWrite:
-    """One array that is being written tile by tile: one tile is encoded while the next is made."""
+    """One array that is written tile by tile: one tile is encoded while the next is computed."""
 
     def __init__(self, staged: StagedArray, store: Any, done: Done) -> None:
         self._staged = staged
@@ -204,8 +194,8 @@ class TiledWrite:
         """Writes a tile, which must stay unchanged until `finish`.
 
         Args:
-          start: the index of its first element.
-          tile: its elements.
+          start: the index of the tile's first element.
+          tile: the elements.
         """
         box = tuple(slice(low, low + size) for low, size in zip(start, tile.shape, strict=True))
         self._settle()
@@ -220,7 +210,7 @@ class TiledWrite:
         """Returns when every tile is durable.
 
         Args:
-          value_digest: that of the whole array.
+          value_digest: the digest of the whole array.
         """
         self._settle()
         staged = replace(self._staged, digest=value_digest)

@@ -1,4 +1,4 @@
-"""The metadata of the new checkpoint: what it is, where it came from, and everything that the source kept there."""
+"""The metadata of the new checkpoint: its structure, its history, and the source's own custom metadata."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from migrate.metadata import KEY, Metadata, Migration, git_commit, installed_ver
 from migrate.planning.model import Plan
 
 ITEMS = "items"
-"""Where JSON items of the source are kept when the new checkpoint is one pytree and has no place for items."""
+"""The key of the source's JSON items where the new checkpoint is one pytree, which has no items."""
 
 
 def new_metadata(plan: Plan) -> Mapping[str, Any]:
-    """What Orbax is given as custom metadata."""
+    """Returns the custom metadata of the new checkpoint."""
     before = Metadata.from_json(plan.source.metadata) or Metadata()
     rules, target, written = plan.rules, plan.rules.target, recorded_tree(plan.target)
     record = Metadata(
@@ -36,7 +36,7 @@ def new_metadata(plan: Plan) -> Mapping[str, Any]:
 
 
 def _with_items(plan: Plan) -> Mapping[str, Any]:
-    """The source's custom metadata; with its JSON items where the new checkpoint has none of its own."""
+    """Returns the source's custom metadata, with its JSON items where the new checkpoint has no items."""
     custom = plan.source.metadata
     if not plan.extras or item_plans(plan)[0].name != SINGLE:
         return custom

@@ -1,11 +1,13 @@
-"""Which output a DST is: its suffix decides before it is written, its content afterwards.
+"""The table of outputs: before DST is written, its suffix selects a row; afterwards, its content does.
 
-A dry run asks this too, so nothing heavy is imported before it is needed.
+A dry run asks the table too, so the module of an output is imported on first use.
 """
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,73 +18,92 @@ if TYPE_CHECKING:
     from migrate.engine.outputs.base import Output
     from migrate.planning.model import Plan
 
-SUFFIXES = (".safetensors", ".msgpack")
-"""What DST ends with where it becomes a single file."""
 
-_OTHERS = (".npz", ".npy", ".pt", ".pth", ".h5", ".hdf5", ".pkl", ".pickle", ".gguf", ".onnx")
+@dataclass(frozen=True, slots=True)
+class OutputKind:
+    """One row of the table.
+
+    Attributes:
+      name: the name in reports and messages.
+      suffix: the end of DST's name, in lower case; empty for a directory.
+      module: the module below `migrate.engine.outputs` whose `OUTPUT` is the output.
+    """
+
+    name: str
+    suffix: str
+    module: str
+
+    def load(self) -> Output:
+        """Returns the output; its module is imported on first use."""
+        output: Output = import_module(f"{__package__}.{self.module}").OUTPUT
+        return output
+
+
+OUTPUTS = (
+    OutputKind("orbax", "", "orbax"),
+    OutputKind("safetensors", ".safetensors", "safetensors"),
+    OutputKind("msgpack", ".msgpack", "msgpack"),
+)
+"""Every kind of DST. The first row that recognizes an existing checkpoint wins; a msgpack file has no signature, so its
+row comes last.
+"""
+
+_NOT_WRITTEN = (".npz", ".npy", ".pt", ".pth", ".h5", ".hdf5", ".pkl", ".pickle", ".gguf", ".onnx")
+"""Suffixes of other formats: a directory of such a name would be a mistake."""
+
+
+def kind_of(destination: str | os.PathLike[str]) -> OutputKind:
+    """Returns the row for a DST of this name.
+
+    Raises:
+      UsageError: the suffix belongs to a format that is not written (`InvalidUsage`).
+    """
+    suffix = Path(destination).suffix.lower()
+    rows = {row.suffix: row for row in OUTPUTS}
+    if suffix in rows or suffix not in _NOT_WRITTEN:
+        return rows.get(suffix, rows[""])
+    written = " or ".join(f"`{one}`" for one in rows if one)
+    advice = f"end DST with {written} for a single file, or without a suffix for an Orbax checkpoint"
+    raise UsageError(InvalidUsage.at(f"{destination}: `{suffix}` files are not written", help=advice))
 
 
 def is_single_file(destination: str | os.PathLike[str]) -> bool:
-    """Whether a DST of this name becomes one file.
+    """Returns whether a DST of this name becomes one file.
 
     Raises:
-      UsageError: its suffix is that of a format that is not written (M412).
+      UsageError: the suffix belongs to a format that is not written (`InvalidUsage`).
     """
-    suffix = Path(destination).suffix.lower()
-    if suffix in _OTHERS:
-        written = " or ".join(f"`{one}`" for one in SUFFIXES)
-        advice = f"end DST with {written} for a single file, or with nothing for a checkpoint of Orbax"
-        raise UsageError(InvalidUsage.at(f"{destination}: `{suffix}` files are not written", help=advice))
-    return suffix in SUFFIXES
+    return bool(kind_of(destination).suffix)
 
 
 def fitted(plan: Plan, destination: str | os.PathLike[str], *, mesh: bool) -> Plan:
-    """The plan as what a DST of this name becomes can carry it out.
+    """Returns the plan as the output for a DST of this name carries it out.
 
     Args:
-      plan: what is to be done.
+      plan: the plan.
       destination: DST.
       mesh: whether the plan was made for a mesh.
 
     Raises:
-      UsageError: a single file was asked for a mesh, or its format is not written (M412).
+      UsageError: DST is a single file although the plan has a mesh, or its format is not written (`InvalidUsage`).
     """
     if not is_single_file(destination):
         return plan
     if mesh:
         message = f"{destination} is a single file, which records no mesh"
-        raise UsageError(InvalidUsage.at(message, help="leave `--mesh` out, or write a directory"))
+        raise UsageError(InvalidUsage.at(message, help="remove `--mesh`, or write a directory"))
     return output_of(destination).fit(plan)
 
 
 def output_of(destination: str | os.PathLike[str]) -> Output:
-    """What a DST of this name becomes.
+    """Returns the output for a DST of this name.
 
     Raises:
-      UsageError: its suffix is that of a format that is not written (M412).
+      UsageError: the suffix belongs to a format that is not written (`InvalidUsage`).
     """
-    if is_single_file(destination):
-        return _file(safetensors=Path(destination).suffix.lower() == ".safetensors")
-    return _orbax()
+    return kind_of(destination).load()
 
 
 def output_at(written: Path) -> Output:
-    """What an existing checkpoint is."""
-    from migrate.formats.files import is_file
-    from migrate.formats.safetensors.item import looks_like_safetensors
-
-    return _file(safetensors=looks_like_safetensors(written)) if is_file(written) else _orbax()
-
-
-def _file(*, safetensors: bool) -> Output:
-    from migrate.engine.outputs.file import FileOutput
-    from migrate.engine.outputs.msgpack import MsgpackFile
-    from migrate.engine.outputs.safetensors import SafetensorsFile
-
-    return FileOutput(SafetensorsFile() if safetensors else MsgpackFile())
-
-
-def _orbax() -> Output:
-    from migrate.engine.outputs.orbax import OrbaxOutput
-
-    return OrbaxOutput()
+    """Returns the output of an existing checkpoint."""
+    return next(output for output in (row.load() for row in OUTPUTS) if output.recognizes(written))

@@ -1,35 +1,46 @@
-"""Safetensors files: what people leave JAX with. Byte for byte what the format's own library writes.
+"""Safetensors files, byte for byte as the format's own library writes them.
 
-Names are key paths joined with `.`; what names cannot say is recorded in the metadata, so that reading such a file
-gives back the tree (`migrate.formats.safetensors.tree`).
+Names are key paths joined with `.`. The metadata record whatever names cannot express, so that migrate reads the same
+tree back (`migrate.formats.safetensors.tree`).
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from migrate import dtypes
-from migrate.engine.outputs.file_layout import FileFormat, Layout, Slot, Texts, cannot_hold, kept_elsewhere, unsharded
+from migrate.engine.outputs.file import FileOutput
+from migrate.engine.outputs.file_layout import (
+    FileFormat,
+    FileRegion,
+    Layout,
+    Texts,
+    cannot_hold,
+    kept_elsewhere,
+    unsharded,
+)
 from migrate.errors import Diagnostic
 from migrate.formats.safetensors.header import DTYPES, METADATA, file_order, write_header
+from migrate.formats.safetensors.item import looks_like_safetensors
 from migrate.formats.safetensors.tree import TREE_KEY, names_of, record_of
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath
 
 FORMAT = {"format": "pt"}
-"""Without this entry `transformers` refuses a file that has metadata; it says that tensors are to be taken as they
-are.
-"""
+"""An entry without which `transformers` refuses a file that has metadata; `pt` leaves the tensors unchanged."""
 
 _HELD = frozenset(DTYPES.values())
 
 
 class SafetensorsFile(FileFormat):
-    """One `.safetensors` file."""
+    """The format of `.safetensors` files."""
 
     name = "safetensors"
-    suffix = ".safetensors"
+
+    def recognizes(self, file: Path) -> bool:
+        return looks_like_safetensors(file)
 
     def problems(self, tree: AbstractTree) -> Iterator[Diagnostic]:
         for path, leaf in tree.leaves.items():
@@ -43,7 +54,7 @@ class SafetensorsFile(FileFormat):
             yield kept_elsewhere(message, nothing)
 
     def held(self, tree: AbstractTree, *, boxes: bool) -> AbstractTree:
-        del boxes  # nobody outside of Flax knows them
+        del boxes  # only Flax knows them
         return unsharded(tree, boxes=False)
 
     def layout(self, tree: AbstractTree, metadata: Mapping[str, Any], texts: Texts) -> Layout:
@@ -58,7 +69,10 @@ class SafetensorsFile(FileFormat):
         )
         paths = {name: path for path, name in names.items()}
         ordered = file_order({name: aval.dtype for name, aval in avals.items()})
-        return Layout.of([header, *(Slot(paths[name], avals[name].nbytes) for name in ordered)])
+        return Layout.of([header, *(FileRegion(paths[name], avals[name].nbytes) for name in ordered)])
+
+
+OUTPUT = FileOutput(SafetensorsFile())
 
 
 def _names(tree: AbstractTree) -> dict[KeyPath, str]:
@@ -70,7 +84,7 @@ def _json(value: Any) -> str:
 
 
 def _refused(path: KeyPath, leaf: AbstractLeaf) -> tuple[str, str] | None:
-    """What is wrong with a leaf, and the cure."""
+    """Returns why the format cannot hold a leaf, and the cure; None if it can."""
     if leaf.kind == "string":
         return "it is a string", "`drop:` it"
     if path in ((METADATA,), ()):

@@ -1,1 +1,1 @@
-"""Comparing what the old model and the new one compute."""
+"""Probes: outputs of the old model compared with outputs of the new one."""

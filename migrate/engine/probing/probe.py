@@ -1,16 +1,15 @@
-"""Proof by value: the user's own function computes with the old model and with the new one, and the outputs are
-compared.
+"""Proof by value: the user's own function computes outputs of the old model and of the new one, which are compared.
 
-Shapes cannot tell two layers of one size apart, nor a square matrix from its transpose. What the models compute can.
-The function gets the old checkpoint's tree and the new model as plain Orbax and `nnx.merge` restore it, and gives pairs
-of arrays. Pairs of intermediate outputs, in the order of the layers, say in which layer the first difference arises.
+Shapes cannot distinguish two layers of one size, nor a square matrix from its transpose; outputs can. The function gets
+the old checkpoint's tree and the new model, as plain Orbax and `nnx.merge` restore it, and yields pairs of arrays.
+Pairs of intermediate outputs, in the order of the layers, locate the layer of the first difference.
 
 A probe that passes proves the leaves that a model computes with: all of its Variables but those of optimizers and of
 random streams, and the arrays that it holds without a Variable. The optimizer's moments have their param's proof. A
-pair that is named by a leaf's key path proves that leaf, whatever it is.
+pair that is named by a leaf's key path proves that leaf, whatever its kind.
 
-A probe that compares the old model with itself would pass, too. So one that passes is run again on a model whose every
-float is NaN, and has to notice.
+A probe that compares the old model with itself would pass as well. So a probe that passes runs again on a model whose
+every float is NaN, and has to fail there.
 """
 
 from __future__ import annotations
@@ -27,8 +26,9 @@ from pathlib import Path
 from typing import Any
 
 from migrate.codes import InconclusiveProbe, InvalidUsage, OutputMismatch
+from migrate.engine.options import DEFAULT_TOLERANCE
 from migrate.engine.outputs.registry import is_single_file
-from migrate.engine.probing.output_pair import Pair, PairError
+from migrate.engine.probing.output_pair import OutputPair, PairError
 from migrate.engine.probing.restored_model import RestoredModel
 from migrate.engine.probing.source_tree import whole_tree
 from migrate.errors import CheckpointError, Diagnostic, PlanError, UsageError, VerifyError
@@ -39,11 +39,8 @@ from migrate.template import Template, abstract_template
 from migrate.template.user_code import load, running
 from migrate.tree import AbstractLeaf, KeyPath, format_path
 
-TOLERANCE = 1e-5
-"""How far outputs may be apart: the rounding of float32 in another order of operations, through some layers."""
-
 TRAINING = frozenset({"OptState", "OptArray", "OptVariable", "RngState", "RngKey", "RngCount"})
-"""Variables of NNX that no output of a model in evaluation depends on."""
+"""NNX Variables on which no output of a model in evaluation depends."""
 
 StrPath = str | os.PathLike[str]
 
@@ -54,30 +51,30 @@ _CONTRACT = "`def probe(old, model)` returns or yields pairs `(old, new)` or `(n
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A probe that is to be run.
+    """A probe to run.
 
     Attributes:
       spec: `module:function`.
-      tolerance: how far outputs may be apart.
+      tolerance: the largest difference that passes.
     """
 
     spec: str
-    tolerance: float = TOLERANCE
+    tolerance: float = DEFAULT_TOLERANCE
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.tolerance) and self.tolerance >= 0):
-            raise UsageError(InvalidUsage.at(f"{self.tolerance} is no tolerance", help="give a number such as 1e-5"))
+            raise UsageError(InvalidUsage.at(f"{self.tolerance} is not a tolerance", help="give a number such as 1e-5"))
 
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """What a probe that passed has shown.
+    """The findings of a probe that passed.
 
     Attributes:
       spec, tolerance: as in `Probe`.
-      pairs: how many pairs were compared.
-      largest: the largest difference among all of them.
-      seen: target leaves that are proved by it.
+      pairs: the number of compared pairs.
+      largest: the largest difference among all pairs.
+      seen: the target leaves that it proves.
     """
 
     spec: str
@@ -88,22 +85,24 @@ class Probed:
 
 
 def chosen_probe(plan: Plan, spec: str | None, tolerance: float, destination: StrPath) -> Probe | None:
-    """The probe that the caller names, or else the rule file; None where neither does. Its module is imported.
+    """Imports and returns the probe that the caller names, or else the rule file; None where neither names one.
 
     Raises:
-      UsageError: the tolerance is none, or there is no model that Orbax could restore (M412, M514).
-      CheckpointError: it cannot be imported or called (M514).
+      UsageError: the tolerance is invalid (`InvalidUsage`), or Orbax can restore no model (`InconclusiveProbe`).
+      CheckpointError: the probe cannot be imported or called (`InconclusiveProbe`).
     """
     spec = spec or plan.rules.probe
     if not spec:
         return None
     if plan.template is None:
         advice = "give `--template module:callable`, or `target: {template: …}` in the rule file"
-        raise UsageError(InconclusiveProbe.at(f"the probe `{spec}` needs a model, and nothing says which", help=advice))
-    if is_single_file(destination) or Path(destination).is_file():
-        advice = "write a directory, probe that, and then the file by the same rules"
         raise UsageError(
-            InconclusiveProbe.at(f"{destination} is a single file, of which Orbax restores no model", help=advice)
+            InconclusiveProbe.at(f"the probe `{spec}` needs a model, and no template is given", help=advice)
+        )
+    if is_single_file(destination) or Path(destination).is_file():
+        advice = "write a directory and probe it, then write the file with the same rules"
+        raise UsageError(
+            InconclusiveProbe.at(f"{destination} is a single file, from which Orbax restores no model", help=advice)
         )
     probe = Probe(spec, tolerance)
     _function(spec)
@@ -114,46 +113,46 @@ def run_probe(probe: Probe, reader: Reader, plan: Plan, checkpoint: Path) -> Pro
     """Runs a probe on the checkpoint that a plan has written.
 
     Args:
-      probe: what to run.
+      probe: the probe.
       reader: the source.
-      plan: names the template; says what is unproved.
-      checkpoint: what was written.
+      plan: the plan, with a template and the unproved tasks.
+      checkpoint: the written checkpoint.
 
     Raises:
-      CheckpointError: the probe cannot be imported, fails, or yields nothing that can be compared (M514).
-      VerifyError: outputs differ (M513), or the model cannot be restored (M505).
+      CheckpointError: the probe cannot be imported, fails, or yields nothing to compare (`InconclusiveProbe`).
+      VerifyError: outputs differ (`OutputMismatch`), or the model cannot be restored (`VerificationFailed`).
     """
     assert plan.template is not None
     function = _function(probe.spec)
     target = plan.rules.target
     template = abstract_template(plan.template, target.args, target.layout or "state")
     old, new = whole_tree(reader), RestoredModel(plan, checkpoint)
-    compared = [_judged(pair, probe, plan) for pair in _pairs(probe.spec, function, old, new.model())]
+    compared = [_compare(pair, probe, plan) for pair in _pairs(probe.spec, function, old, new.model())]
     _refuse(compared, probe)
-    if new.has_floats and not _notices(probe, plan, _pairs(probe.spec, function, old, new.spoilt())):
-        message = f"`{probe.spec}` passes on a model of NaN as well: it proves nothing"
+    if new.has_floats and not _notices(probe, plan, _pairs(probe.spec, function, old, new.model_of_nan())):
+        message = f"`{probe.spec}` also passes on a model of NaN, so it proves nothing"
         raise CheckpointError(
-            InconclusiveProbe.at(message, help="compare outputs of `model` with outputs of the old one")
+            InconclusiveProbe.at(message, help="compare outputs of `model` with outputs of the old model")
         )
-    names = {judged.name for judged in compared}
-    largest = max(judged.distance for judged in compared)
+    names = {pair.name for pair in compared}
+    largest = max(pair.distance for pair in compared)
     return Probed(probe.spec, probe.tolerance, len(compared), largest, seen_by_probe(template, names))
 
 
 def prove(
     plan: Plan, probe: Probe | None, reader: Reader, checkpoint: Path, *, all_of_it: bool
 ) -> tuple[Plan, Probed | None]:
-    """The plan with what a probe proves of it, and what the probe has shown.
+    """Runs a probe; returns the plan with the proofs that it adds, and its findings.
 
     Args:
-      plan: what was done.
-      probe: what to run; None for nothing.
+      plan: the plan that was carried out.
+      probe: the probe; None runs nothing.
       reader: the source.
-      checkpoint: what was written.
-      all_of_it: whether leaves that stay unproved are an error.
+      checkpoint: the written checkpoint.
+      all_of_it: whether leaves that stay unproved are errors.
 
     Raises:
-      PlanError: some stay unproved (M309). Otherwise see `run_probe`.
+      PlanError: leaves stay unproved (`UnprovedLeaves`). Otherwise see `run_probe`.
     """
     probed = run_probe(probe, reader, plan, checkpoint) if probe else None
     proved = after_probe(plan, probed.seen) if probed else plan
@@ -164,11 +163,11 @@ def prove(
 
 
 def seen_by_probe(template: Template, names: Iterable[str]) -> frozenset[KeyPath]:
-    """The leaves of a template that a probe proves.
+    """Returns the leaves of a template that a probe proves.
 
     Args:
-      template: what the new model consists of.
-      names: the names of the pairs that were compared.
+      template: the structure of the new model.
+      names: the names of the compared pairs.
     """
     named, leaves = set(names), template.tree.leaves
     models = {_part(template, path) for path, kind in template.variables.items() if kind not in TRAINING}
@@ -180,7 +179,7 @@ def seen_by_probe(template: Template, names: Iterable[str]) -> frozenset[KeyPath
 
 
 def _computes(template: Template, path: KeyPath, leaf: AbstractLeaf, models: set[str]) -> bool:
-    """Whether it belongs to a model; in a plain pytree, which has no Variables, all do but integers that count."""
+    """Returns whether a leaf belongs to a model; in a plain pytree, without Variables, all do but integer scalars."""
     variable = template.variables.get(path)
     if variable is not None:
         return variable not in TRAINING
@@ -211,24 +210,24 @@ def _function(spec: str) -> Callable[[Any, Any], Any]:
     return function
 
 
-def _notices(probe: Probe, plan: Plan, pairs: Iterator[Pair]) -> bool:
-    """Whether a pair differs, or the probe cannot even go on."""
+def _notices(probe: Probe, plan: Plan, pairs: Iterator[OutputPair]) -> bool:
+    """Returns whether a pair differs, or the probe fails."""
     try:
         with redirect_stderr(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return any(_judged(pair, probe, plan).problem for pair in pairs)
+            return any(_compare(pair, probe, plan).problem for pair in pairs)
     except CheckpointError:
         return True
 
 
-def _pairs(spec: str, function: Callable[[Any, Any], Any], old: Any, model: Any) -> Iterator[Pair]:
-    """The pairs, one by one, so that no more than one pair of intermediate outputs has to be in memory."""
+def _pairs(spec: str, function: Callable[[Any, Any], Any], old: Any, model: Any) -> Iterator[OutputPair]:
+    """Yields the pairs one by one, so that only one pair of intermediate outputs has to be in memory."""
     with running(spec, InconclusiveProbe):
         given = function(old, model)
         rest = iter((given,) if _is_one_pair(given) else given) if _is_iterable(given) else iter(())
     if not _is_iterable(given):
         raise CheckpointError(
-            InconclusiveProbe.at(f"`{spec}` returned {type(given).__name__}, no pairs", help=_CONTRACT)
+            InconclusiveProbe.at(f"`{spec}` returned {type(given).__name__} instead of pairs", help=_CONTRACT)
         )
     number = 0
     while True:
@@ -238,7 +237,7 @@ def _pairs(spec: str, function: Callable[[Any, Any], Any], old: Any, model: Any)
             break
         number += 1
         try:
-            yield Pair.read(found, number)
+            yield OutputPair.read(found, number)
         except PairError as error:
             raise CheckpointError(InconclusiveProbe.at(f"`{spec}`: {error}", help=_CONTRACT)) from None
     if not number:
@@ -250,13 +249,13 @@ def _is_iterable(given: Any) -> bool:
 
 
 def _is_one_pair(given: Any) -> bool:
-    """Whether it is the pair itself, `return old_output, new_output`, and not a collection of pairs."""
+    """Returns whether the value is a single pair, `return old_output, new_output`, and not a collection of pairs."""
     return isinstance(given, tuple) and len(given) in (2, 3) and not any(isinstance(m, tuple | list) for m in given)
 
 
 @dataclass(frozen=True, slots=True)
-class _Judged:
-    """A pair after it was compared; its arrays are let go."""
+class _ComparedPair:
+    """A pair after its comparison, without its arrays."""
 
     place: str
     name: str
@@ -265,7 +264,7 @@ class _Judged:
     suspects: tuple[Task, ...]
 
 
-def _judged(pair: Pair, probe: Probe, plan: Plan) -> _Judged:
+def _compare(pair: OutputPair, probe: Probe, plan: Plan) -> _ComparedPair:
     problem = pair.misfit()
     distance = math.inf if problem else pair.distance()
     if problem is None and distance > probe.tolerance:
@@ -273,11 +272,11 @@ def _judged(pair: Pair, probe: Probe, plan: Plan) -> _Judged:
         beside = f" ({nan:,} of {pair.old.size:,} are NaN on one side only)" if nan else ""
         problem = f"{pair.place}: max |old − new| = {distance:.3g} > {probe.tolerance:g}{beside}"
     suspects = tuple(_suspects(pair.name, plan)) if problem else ()
-    return _Judged(pair.place, pair.name, distance, problem, suspects)
+    return _ComparedPair(pair.place, pair.name, distance, problem, suspects)
 
 
 def _suspects(name: str, plan: Plan) -> Iterator[Task]:
-    """Unproved tasks into leaves whose key path has the segments of a pair's name in a row."""
+    """Yields unproved tasks into leaves whose key path contains the consecutive segments of a pair's name."""
     wanted = tuple(segment for segment in name.replace(".", "/").split("/") if segment)
     for task in plan.tasks if wanted else ():
         if task.proved == "none" and not task.follows and any(_contains(path, wanted) for path in task.targets):
@@ -288,14 +287,14 @@ def _contains(path: KeyPath, wanted: KeyPath) -> bool:
     return any(path[start : start + len(wanted)] == wanted for start in range(len(path) - len(wanted) + 1))
 
 
-def _refuse(compared: list[_Judged], probe: Probe) -> None:
-    """Shows the first pair that differs: what comes after it computes with what is wrong already."""
-    wrong = [judged for judged in compared if judged.problem]
+def _refuse(compared: list[_ComparedPair], probe: Probe) -> None:
+    """Raises for the first pair that differs; later pairs may differ only because of it."""
+    wrong = [pair for pair in compared if pair.problem]
     if wrong:
         raise VerifyError(_difference(wrong, compared, probe))
 
 
-def _difference(wrong: list[_Judged], compared: list[_Judged], probe: Probe) -> Diagnostic:
+def _difference(wrong: list[_ComparedPair], compared: list[_ComparedPair], probe: Probe) -> Diagnostic:
     first = wrong[0]
     before = compared.index(first)
     agree = f"; the {before} before it agree" if before else ""

@@ -1,4 +1,4 @@
-"""The new model in memory, as its users will have it: restored by plain Orbax, put together by `nnx.merge`."""
+"""The new model in memory, as its users will have it: restored by plain Orbax, assembled by `nnx.merge`."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from migrate.template.blueprint import ONLY, Blueprint, blueprints
 
 
 class RestoredModel:
-    """What the template's callable returns, with the values of the new checkpoint."""
+    """The return value of the template's callable, with the values of the new checkpoint."""
 
     def __init__(self, plan: Plan, checkpoint: Path) -> None:
-        """Restores the whole checkpoint to one device, whatever mesh it was laid out for.
+        """Restores the whole checkpoint to one device, whatever mesh it was written for.
 
         Args:
-          plan: what was written; it has a template.
-          checkpoint: where it was written.
+          plan: the plan that was carried out; it has a template.
+          checkpoint: the written checkpoint.
 
         Raises:
-          CheckpointError: the template cannot be built (M408).
-          VerifyError: Orbax cannot restore the checkpoint for this template (M505).
+          CheckpointError: the template cannot be built (`InvalidTemplate`).
+          VerifyError: Orbax cannot restore the checkpoint for this template (`VerificationFailed`).
         """
         assert plan.template is not None
         target = plan.rules.target
@@ -36,23 +36,23 @@ class RestoredModel:
         self._saved = {name: _restored(plan, part, places[name], checkpoint) for name, part in self._parts.items()}
 
     def model(self) -> Any:
-        """The model, or the dict or list of parts that the callable returns."""
-        return self._made(lambda saved: saved)
+        """Returns the model, or the dict or list of parts that the callable returns."""
+        return self._assembled(lambda saved: saved)
 
     @property
     def has_floats(self) -> bool:
-        """Whether any number in it can be NaN."""
+        """Whether any of its numbers can be NaN."""
         import jax
 
         return any(map(_can_be_nan, jax.tree.leaves(self._saved)))
 
-    def spoilt(self) -> Any:
-        """The same with NaN for every number that can be one."""
+    def model_of_nan(self) -> Any:
+        """Returns the model with NaN in place of every number that can be NaN."""
         import jax
 
-        return self._made(lambda saved: jax.tree.map(_spoil, saved))
+        return self._assembled(lambda saved: jax.tree.map(_to_nan, saved))
 
-    def _made(self, change: Callable[[Any], Any]) -> Any:
+    def _assembled(self, change: Callable[[Any], Any]) -> Any:
         made = {name: part.assemble(change(self._saved[name])) for name, part in self._parts.items()}
         return made.get(ONLY, made)
 
@@ -78,7 +78,7 @@ def _restored(plan: Plan, part: Blueprint, item: ItemPlan, checkpoint: Path) -> 
         ) from None
 
 
-def _spoil(leaf: Any) -> Any:
+def _to_nan(leaf: Any) -> Any:
     import jax.numpy as jnp
 
     return jnp.full_like(leaf, jnp.nan) if _can_be_nan(leaf) else leaf

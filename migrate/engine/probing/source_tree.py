@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def whole_tree(reader: Reader) -> Any:
-    """The checkpoint's tree as nested dicts, lists and tuples under canonical key paths.
+    """Returns the checkpoint's tree as nested dicts, lists and tuples under canonical key paths.
 
-    Arrays are NumPy arrays, typed keys are JAX's. Flax's boxes are not part of it, so that `apply` of a Linen module
-    takes the collections as they are.
+    Arrays are NumPy arrays, typed keys are JAX arrays. Flax's boxes are removed, so that `apply` of a Linen module
+    takes the collections directly.
 
     Raises:
       CheckpointError: a leaf cannot be read.
@@ -33,7 +33,7 @@ def whole_tree(reader: Reader) -> Any:
         for segment in path[:-1]:
             node = node.setdefault(segment, {})
         node[path[-1]] = _value(reader, path, leaf)
-    return _shaped(nested, (), tree)
+    return _with_sequences(nested, (), tree)
 
 
 def _value(reader: Reader, path: KeyPath, leaf: AbstractLeaf) -> Value:
@@ -50,11 +50,11 @@ def _keys(structured: np.ndarray[Any, Any], impl: str) -> Any:
     return jax.random.wrap_key_data(structured[impl], impl=dtypes.KEY_IMPLS[impl])
 
 
-def _shaped(node: Any, path: KeyPath, tree: AbstractTree) -> Any:
-    """Dicts by index become the lists and tuples that they were."""
+def _with_sequences(node: Any, path: KeyPath, tree: AbstractTree) -> Any:
+    """Returns the node with dicts by index turned back into lists and tuples."""
     if not isinstance(node, Mapping) or not node:
         return node
-    inner = {name: _shaped(child, (*path, name), tree) for name, child in node.items()}
+    inner = {name: _with_sequences(child, (*path, name), tree) for name, child in node.items()}
     kind = tree.container(path)
     if kind == "dict" or inner.keys() != {str(index) for index in range(len(inner))}:
         return inner

@@ -21,8 +21,9 @@ import tensorstore as ts
 
 from migrate import dtypes
 from migrate.engine.linking.open_stores import open_array
-from migrate.engine.staged_array import chunk_shape, stored_form
+from migrate.engine.streaming.array_bytes import stored_form
 from migrate.engine.streaming.budget import Trimmer
+from migrate.engine.streaming.chunk_shapes import chunk_shape
 from migrate.engine.streaming.evaluate import as_array
 from migrate.formats.base import Extent, Location
 from migrate.formats.files import damaged, explain_store_failure

@@ -14,12 +14,6 @@ if TYPE_CHECKING:
     from migrate.planning.model import Task
     from migrate.tree import AbstractArray
 
-DEFAULT_BYTES = 2 << 30
-"""The budget without `--max-ram`."""
-
-MINIMUM_BYTES = 64 << 20
-"""The least budget that can be asked for: below it, buffers of the libraries weigh more than the arrays."""
-
 LEAF_BYTES = 16 << 10
 """What the smallest leaf costs beside its elements: metadata, chunk keys, futures."""
 

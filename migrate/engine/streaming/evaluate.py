@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from migrate.codes import InternalError, LossyCast
-from migrate.engine.staged_array import contiguous
+from migrate.engine.streaming.array_bytes import contiguous
 from migrate.errors import MigrateError, RefusedError
 from migrate.formats.base import Value
 from migrate.formats.reader import Reader

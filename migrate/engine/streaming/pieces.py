@@ -10,8 +10,9 @@ from functools import partial
 
 from migrate.codes import FailedAssertion
 from migrate.engine.linking.open_stores import reading_context
+from migrate.engine.options import MINIMUM_RAM
 from migrate.engine.streaming.array_sources import blocks, open_source
-from migrate.engine.streaming.budget import MINIMUM_BYTES, task_bytes, value_bytes
+from migrate.engine.streaming.budget import task_bytes, value_bytes
 from migrate.engine.streaming.create import creations
 from migrate.engine.streaming.evaluate import evaluate
 from migrate.errors import Diagnostic, RefusedError
@@ -81,7 +82,7 @@ def batches(plan: Plan, reader: Reader, limit: int) -> Iterator[dict[KeyPath, Va
         yield batch
 
 
-def check_assertions(plan: Plan, reader: Reader, limit: int = MINIMUM_BYTES) -> None:
+def check_assertions(plan: Plan, reader: Reader, limit: int = MINIMUM_RAM) -> None:
     """Reads the leaves that a rule drops only if they are zero.
 
     Args:

@@ -13,10 +13,11 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
 from migrate.engine.items import ItemPlan, item_of, item_plans
-from migrate.engine.staged_array import CODECS, StagedArray
-from migrate.engine.store import Store, Tiles
-from migrate.engine.streaming.budget import DEFAULT_BYTES, Budget, Trimmer
+from migrate.engine.options import DEFAULT_RAM
+from migrate.engine.staged_array import StagedArray
+from migrate.engine.streaming.budget import Budget, Trimmer
 from migrate.engine.streaming.pieces import Piece, pieces
+from migrate.engine.streaming.store import CODECS, Store, Tiles
 from migrate.engine.streaming.tiles import can_tile, make_in_tiles, remove_scratch
 from migrate.errors import RefusedError
 from migrate.formats.base import Value
@@ -50,7 +51,7 @@ def stage(
     reader: Reader,
     stores: Mapping[str, Store],
     *,
-    max_ram: int = DEFAULT_BYTES,
+    max_ram: int = DEFAULT_RAM,
     jobs: int | None = None,
     finished: Collection[KeyPath] = (),
     sink: Sink = _nobody,

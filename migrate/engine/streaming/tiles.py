@@ -18,15 +18,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from migrate.engine.staged_array import Digest, contiguous, shard_shape
-from migrate.engine.store import Tiles
+from migrate.engine.streaming.array_bytes import Digest, contiguous
 from migrate.engine.streaming.array_graph import Node, Result, nodes, replaced
 from migrate.engine.streaming.array_sources import Source, blocks, scratch_copy
 from migrate.engine.streaming.budget import Trimmer
+from migrate.engine.streaming.chunk_shapes import shard_shape
 from migrate.engine.streaming.chunk_stream import unpackable
 from migrate.engine.streaming.create import fill_value
 from migrate.engine.streaming.evaluate import as_kind
 from migrate.engine.streaming.pieces import Piece
+from migrate.engine.streaming.store import Tiles
 from migrate.engine.streaming.tile_choice import CACHE_SHARE, TILE_SHARE, Output, choose, scattered, tile_shapes
 from migrate.formats.base import Value
 from migrate.formats.reader import Reader

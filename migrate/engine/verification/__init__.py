@@ -1,1 +1,1 @@
-"""Comparing what was written with what was meant."""
+"""Verification: the written checkpoint compared with the plan and the source."""

@@ -1,4 +1,4 @@
-"""Values that were read back against those that were meant, bit for bit, whatever they were read back with."""
+"""Compares restored values with expected values, bit for bit, whichever way they were read back."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from migrate.engine.staged_array import stored_form
+from migrate.engine.streaming.array_bytes import stored_form
 from migrate.engine.verification.findings import differs
 from migrate.errors import Diagnostic
 from migrate.formats.base import Value
@@ -20,18 +20,18 @@ Restored = Mapping[KeyPath, Any]
 
 @dataclass(frozen=True, slots=True)
 class Unrestorable:
-    """Stands for the value of a leaf that cannot be restored."""
+    """Stands in for the value of a leaf that cannot be restored."""
 
     reason: str
 
 
 def differences(plan: Plan, meant: Mapping[KeyPath, Value], restored: Restored) -> Iterator[Diagnostic]:
-    """Every leaf with data whose restored value is not the one that was meant, bit for bit."""
+    """Finds every leaf with data whose restored value differs from the expected value in any bit."""
     for path, value in meant.items():
         if not plan.target.leaves[path].has_data:
             continue
         if path not in restored:
-            yield differs(path, "it cannot be found again")
+            yield differs(path, "it is missing")
         elif isinstance(found := restored[path], Unrestorable):
             yield differs(path, f"Orbax cannot restore it: {found.reason}")
         elif not _same(value, restored[path]):
@@ -46,7 +46,7 @@ def _same(meant: Value, found: Any) -> bool:
 
 
 def _bits(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The bytes of an array: equal bits are equal values, whatever NaN thinks of itself."""
+    """Returns the bytes of an array, so that NaN equals itself."""
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
 
 

@@ -1,4 +1,4 @@
-"""Proves that streamed leaves lie in DST as they were written: each is read back, and its digest compared."""
+"""Verifies streamed leaves: each is read back, and its digest compared with the digest of what was written."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ def verify_digests(
     """Reads arrays of DST and compares each with the digest that was computed when it was written.
 
     Args:
-      plan: what was meant.
-      destination: what was written.
-      digests: what is to be read, by target key path.
-      max_ram: host bytes that may be in memory at once.
-      jobs: how many arrays are read at once; the CPU count by default.
-      listener: told about every array, by one thread at a time.
+      plan: the plan.
+      destination: the written checkpoint.
+      digests: the arrays to read, with their digests, by target key path.
+      max_ram: host bytes in memory at once.
+      jobs: number of arrays that are read at once (default: the number of CPUs).
+      listener: receives an event for every array, one event at a time.
 
     Returns:
-      The number of arrays that were compared.
+      The number of compared arrays.
 
     Raises:
-      VerifyError: arrays differ, or leaves are missing or were never meant (M505).
+      VerifyError: arrays differ, or leaves are missing or unexpected (`VerificationFailed`).
       CheckpointError: a chunk is missing or damaged.
     """
     locations, largest = _stored_arrays(plan, destination, digests)
@@ -56,10 +56,10 @@ def verify_digests(
 
 
 def _stored_arrays(plan: Plan, destination: Path, paths: Iterable[KeyPath]) -> tuple[Mapping[KeyPath, Location], int]:
-    """Where these arrays lie in DST, and the host bytes of the largest part that has to be decoded whole.
+    """Returns the locations of arrays in DST, and the host bytes of the largest part that is decoded whole.
 
     Raises:
-      VerifyError: leaves are missing, were never meant, or differ in shape or dtype.
+      VerifyError: leaves are missing or unexpected, or differ in shape or dtype.
     """
     reader = open_reader(destination, unbox="never")
     with reader:

@@ -1,4 +1,4 @@
-"""What every verification says and counts: leaves that are missing, were never meant, or are not what the plan says."""
+"""Findings that all verifications share: leaves that are missing, unexpected, or differ from the plan."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from migrate.planning.model import Plan
 from migrate.tree import AbstractTree, KeyPath, format_path, stored_path
 
 SHOWN = 20
-"""Differences that are described one by one; the rest are counted."""
+"""The most findings that are described; the rest are counted."""
 
 
 def refuse(problems: Iterable[Diagnostic]) -> None:
-    """Ends a verification that found something.
+    """Ends a verification that has findings.
 
     Raises:
-      VerifyError: with the first problems in full, and the number of the others.
+      VerifyError: the first findings, and the number of the others.
     """
     found = list(problems)
     if found:
@@ -29,13 +29,13 @@ def refuse(problems: Iterable[Diagnostic]) -> None:
 
 
 def report(paths: Iterable[KeyPath], plan: Plan, listener: Listener) -> None:
-    """Tells a listener that these leaves were compared."""
+    """Sends a listener one event for each compared leaf."""
     for path in paths:
         listener(LeafDone("verify", path, plan.target.leaves[path].nbytes))
 
 
 def structure_problems(plan: Plan, found: AbstractCheckpoint) -> Iterator[Diagnostic]:
-    """Key paths, kinds, shapes and dtypes of DST against the plan's target."""
+    """Compares key paths, kinds, shapes and dtypes of DST with the plan's target."""
     for item in item_plans(plan):
         tree = found.items.get(item.name) if item.name else found.tree
         if tree is None:
@@ -53,9 +53,9 @@ def _tree_problems(item: ItemPlan, found: AbstractTree) -> Iterator[Diagnostic]:
             yield differs(item.prefix + path, f"it is {found.leaves[path]}, not {leaf}")
     for path in found.leaves:
         if path not in expected:
-            yield differs(item.prefix + path, "it was never meant to be there")
+            yield differs(item.prefix + path, "it is not in the plan")
 
 
 def differs(path: KeyPath, how: str) -> Diagnostic:
-    """The finding about one leaf."""
+    """Returns the finding about one leaf."""
     return VerificationFailed.at(f"`{format_path(path)}`: {how}", paths=[format_path(path)])

@@ -1,7 +1,7 @@
-"""Proves that arrays that were taken over are the source's, without decoding one of their chunks.
+"""Verifies that linked arrays are the source's, without decoding a chunk.
 
-A chunk that was referred to has the same entry in both B-trees: one range of one file. A chunk that was copied has the
-same bytes. Array metadata differs in nothing but the shape.
+A linked chunk has the same entry in both B-trees: one range of one file. A copied chunk has the same bytes. Array
+metadata differs in nothing but the shape.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from migrate.formats.base import Location
 from migrate.tree import format_path
 
 SHOWN = 20
-"""Differences that are described one by one."""
+"""The most findings that are described."""
 
 
 def check_links(links: Sequence[Link], destination: Path) -> int:
-    """Compares every array that was taken over with the source.
+    """Compares every linked array with the source.
 
     Returns:
-      The number of arrays that were compared.
+      The number of compared arrays.
 
     Raises:
-      VerifyError: a chunk or metadata is missing or differs (M505).
+      VerifyError: a chunk or metadata is missing or differs (`VerificationFailed`).
       CheckpointError: an index cannot be read.
     """
     problems: list[Diagnostic] = []
@@ -44,7 +44,7 @@ def check_links(links: Sequence[Link], destination: Path) -> int:
 
 
 class _Comparison:
-    """One item of DST, opened beside the places that its arrays came from."""
+    """One item of DST, opened together with the sources of its arrays."""
 
     def __init__(self, links: Sequence[Link], directory: Path) -> None:
         self._links = links
@@ -56,7 +56,7 @@ class _Comparison:
         self._files = {base: open_folder(base, self._context) for base, place in places.items() if not place.ocdbt}
 
     def problems(self) -> Iterator[Diagnostic]:
-        """One finding for each array that differs."""
+        """Yields one finding for each array that differs."""
         for link in self._links:
             problem = self._metadata_problem(link) or self._chunk_problem(link)
             if problem:
@@ -69,7 +69,7 @@ class _Comparison:
         if wanted is None or found is None:
             return "its array metadata is missing"
         same = json.loads(found) == json.loads(link.metadata(wanted))
-        return None if same else "its array metadata is not that of the source"
+        return None if same else "its array metadata differs from the source"
 
     def _source_value(self, place: Location, key: str) -> bytes | None:
         if not place.ocdbt:
@@ -85,7 +85,7 @@ class _Comparison:
     def _chunk_problem(self, link: Link) -> str | None:
         for place, key, new in link.moves():
             if not self._same_chunk(place, key, new):
-                return f"chunk `{new}` does not hold the bytes of `{key}` in the source"
+                return f"chunk `{new}` does not have the bytes of `{key}` in the source"
         return None
 
     def _same_chunk(self, place: Location, key: str, new: str) -> bool:

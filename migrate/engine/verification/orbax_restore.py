@@ -1,7 +1,7 @@
-"""Reading what was written through plain Orbax, some leaves at a time.
+"""Restores leaves of a checkpoint through plain Orbax, some at a time.
 
-Only Orbax's public API, none of our readers: if both sides of a verification came from one reader, a fault of the
-reader would cancel out.
+It uses Orbax's public API and none of migrate's readers: if both sides of a comparison came from one reader, an error
+of the reader would cancel out.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from migrate.engine.verification.compare import Unrestorable
 
 
 class ReadBack:
-    """One pytree item, opened by Orbax."""
+    """One pytree item, opened by Orbax; a context manager."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory.absolute()
         self._checkpointer = ocp.Checkpointer(ocp.PyTreeCheckpointHandler())
         self._tree = self._checkpointer.metadata(self._directory).item_metadata.tree
         self.names: frozenset[str] = frozenset(_by_name(self._tree))
-        """Stored names of all leaves with data that Orbax finds."""
+        """The stored names of all leaves with data that Orbax finds."""
 
     def __enter__(self) -> ReadBack:
         return self
@@ -38,9 +38,9 @@ class ReadBack:
         self._checkpointer.close()
 
     def restore(self, names: Collection[str]) -> Mapping[str, Any]:
-        """The values of some leaves, by stored name: NumPy arrays (typed keys as their words), and strings.
+        """Returns the values of leaves by stored name: NumPy arrays (typed keys as their words), and strings.
 
-        A leaf that Orbax cannot restore is there with the reason, as `Unrestorable`.
+        A leaf that Orbax cannot restore is an `Unrestorable` with the reason.
         """
         if not names:
             return {}

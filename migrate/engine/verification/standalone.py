@@ -1,4 +1,4 @@
-"""What a checkpoint proves by itself: that it is what it records, what a template wants, and that it can be read."""
+"""Verifies a checkpoint by itself: against its own record, against a template, and by reading every leaf."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, format_path
 
 
 def check_record(checkpoint: AbstractCheckpoint) -> str | None:
-    """The structure hash that a checkpoint records of itself; None when it records none.
+    """Returns the structure hash that a checkpoint records of itself; None without a record.
 
     Raises:
-      VerifyError: its tree has another one (M306).
+      VerifyError: its tree has another structure hash (`RecordedStructureMismatch`).
     """
     metadata = Metadata.from_json(checkpoint.metadata)
     recorded = metadata.structure_hash if metadata else None
@@ -32,10 +32,10 @@ def check_record(checkpoint: AbstractCheckpoint) -> str | None:
 
 
 def check_template(tree: AbstractTree, template: TemplateLike) -> None:
-    """The tree has to be the template's.
+    """Compares the tree with the template's.
 
     Raises:
-      VerifyError: key paths, shapes or dtypes differ (M505).
+      VerifyError: key paths, shapes or dtypes differ (`VerificationFailed`).
     """
     found = diff(tree, template.tree)
     sides = {
@@ -56,10 +56,10 @@ def _mismatch(how: str, paths: tuple[KeyPath, ...], spec: str) -> Diagnostic:
 
 
 def read_all(reader: Reader, listener: Listener) -> None:
-    """Reads every leaf and compares its shape and dtype with what the metadata says.
+    """Reads every leaf and compares its shape and dtype with the metadata.
 
     Raises:
-      VerifyError: they differ (M306).
+      VerifyError: they differ (`RecordedStructureMismatch`).
       CheckpointError: a leaf cannot be read.
     """
     start = time.monotonic()

@@ -1,7 +1,7 @@
-"""Digests of stored arrays, computed without holding any of them: what is cheap enough to be done after every write.
+"""Digests of stored arrays, computed without holding a whole array: cheap enough to check every write.
 
-A digest covers an array's bytes in C order, so an array larger than the limit is read in slabs that follow one
-another in that order.
+A digest covers an array's bytes in C order, so an array larger than the limit is read in consecutive slabs in that
+order.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from typing import Any
 import numpy as np
 
 from migrate.engine.linking.open_stores import open_array, reading_context
-from migrate.engine.staged_array import Digest
+from migrate.engine.streaming.array_bytes import Digest
 from migrate.formats.base import Location
 from migrate.formats.files import explain_store_failure
 from migrate.tree import KeyPath
 
 Box = tuple[tuple[int, int], ...]
-"""A part of an array: where it begins and ends in each dimension."""
+"""A part of an array: its start and stop in each dimension."""
 
 _INDEX_CACHE_BYTES = 64 << 20
 _COPIES = 4
-"""How often a chunk is in memory while it is read: encoded, decoded, in place, and what the allocator holds back."""
+"""Copies of a chunk in memory while it is read: encoded, decoded, in place, and memory that the allocator retains."""
 
 
 def stored_digests(
     locations: Mapping[KeyPath, Location], *, largest_chunk: int, max_ram: int, jobs: int
 ) -> Iterator[tuple[KeyPath, str]]:
-    """What `staged_array.digest` says of each array, several at once, in order.
+    """Yields the digest of each array (see `array_bytes.digest`), in order; several are computed at once.
 
     Args:
-      locations: where the arrays lie.
-      largest_chunk: host bytes of the largest chunk of any of them, which has to be decoded whole.
-      max_ram: host bytes that may be in memory at once; one chunk and its encoded form always are.
-      jobs: at most so many arrays are read at once.
+      locations: the locations of the arrays.
+      largest_chunk: host bytes of the largest chunk of any of them, which is decoded whole.
+      max_ram: host bytes in memory at once; one chunk and its encoded form always are.
+      jobs: the most arrays that are read at once.
 
     Raises:
       CheckpointError: a chunk is missing or damaged.
@@ -52,30 +52,30 @@ def stored_digests(
             while coming:
                 path, found = coming.popleft()
                 yield path, found.result()
-        finally:  # who stops listening waits for the arrays in flight, not for all of them
+        finally:  # a caller that stops early waits for the arrays in flight, not for all of them
             pool.shutdown(cancel_futures=True)
 
 
 class _StoredArrays:
-    """Opens stored arrays by their location, with one cache for the indexes of their databases; safe in threads."""
+    """Opens stored arrays by their location, with one cache for the indexes of their databases; thread-safe."""
 
     def __init__(self) -> None:
         self._context = reading_context(0, _INDEX_CACHE_BYTES)
 
     def open(self, location: Location) -> Any:
-        """The array as a TensorStore, of which nothing but its metadata was read.
+        """Opens an array as a TensorStore; reads only its metadata.
 
         Raises:
-          CheckpointError: there is no such array, or its metadata is damaged.
+          CheckpointError: the array is missing, or its metadata is damaged.
         """
         return open_array(location, self._context)
 
     def digest(self, location: Location, max_ram: int) -> str:
-        """What `staged_array.digest` says of the array.
+        """Returns the digest of the array.
 
         Args:
-          location: where the array lies.
-          max_ram: host bytes to hold at once; one chunk is decoded whole, whatever its size.
+          location: the location of the array.
+          max_ram: host bytes in memory at once; one chunk is decoded whole, whatever its size.
 
         Raises:
           CheckpointError: a chunk is missing or damaged.
@@ -91,7 +91,7 @@ class _StoredArrays:
 
 
 def _read(array: Any, slab: Box, max_ram: int) -> np.ndarray[Any, Any]:
-    """A slab, of which only some chunks are decoded at once if all that it touches are too many."""
+    """Reads a slab; where its chunks exceed the limit together, only some are decoded at once."""
     itemsize, chunk = array.dtype.numpy_dtype.itemsize, _chunk(array)
     if _touched(slab, chunk) * itemsize <= max_ram // _COPIES:
         whole: np.ndarray[Any, Any] = array[_index(slab)].read().result()
@@ -102,7 +102,7 @@ def _read(array: Any, slab: Box, max_ram: int) -> np.ndarray[Any, Any]:
 
 
 def _assemble(array: Any, slab: Box, cell: Sequence[int], ahead: int) -> np.ndarray[Any, Any]:
-    """A slab from reads of one cell each, with `ahead` more of them under way than the one that is waited for."""
+    """Reads a slab cell by cell, with `ahead` more reads in flight than the one that is waited for."""
     buffer = np.empty([end - begin for begin, end in slab], array.dtype.numpy_dtype)
     origin = [begin for begin, _ in slab]
     pending = deque[tuple[Box, Any]]()
@@ -116,18 +116,18 @@ def _assemble(array: Any, slab: Box, cell: Sequence[int], ahead: int) -> np.ndar
 
 
 def _chunk(array: Any) -> tuple[int, ...]:
-    """The smallest part that can be decoded; a scalar has none."""
+    """Returns the shape of a chunk; a scalar has none."""
     return tuple(array.chunk_layout.read_chunk.shape or array.shape)
 
 
 def _touched(slab: Box, chunk: Sequence[int]) -> int:
-    """Elements of all chunks in which a slab lies."""
+    """Returns the number of elements of all chunks that a slab touches."""
     sides = zip(slab, chunk, strict=True)
     return math.prod(-(-end // size) * size - begin // size * size for (begin, end), size in sides)
 
 
 def _place(buffer: np.ndarray[Any, Any], origin: Sequence[int], box: Box, request: Any) -> None:
-    """Waits for a read and puts what it brings where it belongs."""
+    """Waits for a read and copies its result into the buffer."""
     inside = tuple((begin - first, end - first) for (begin, end), first in zip(box, origin, strict=True))
     buffer[_index(inside)] = request.result()
 
@@ -137,7 +137,7 @@ def _index(box: Box) -> tuple[slice, ...]:
 
 
 def _cell(chunk: Sequence[int], shape: Sequence[int], itemsize: int, limit: int) -> tuple[int, ...]:
-    """As many whole chunks as fit into the limit, at least one: a request for each tiny chunk would take forever."""
+    """Returns the shape of as many whole chunks as fit the limit, at least one: requests for tiny chunks are slow."""
     cell = list(chunk)
     for axis in reversed(range(len(cell))):
         times = max(1, limit // (math.prod(cell) * itemsize))
@@ -146,7 +146,7 @@ def _cell(chunk: Sequence[int], shape: Sequence[int], itemsize: int, limit: int)
 
 
 def _boxes(slab: Box, cell: Sequence[int]) -> Iterator[Box]:
-    """The parts of a slab that lie in one cell of a grid each."""
+    """Yields the parts of a slab, one for each cell of a grid that it touches."""
     sides = [
         [(max(at, begin), min(at + size, end)) for at in range(begin // size * size, end, size)]
         for (begin, end), size in zip(slab, cell, strict=True)
@@ -155,9 +155,9 @@ def _boxes(slab: Box, cell: Sequence[int]) -> Iterator[Box]:
 
 
 def slabs(shape: Sequence[int], chunk: Sequence[int], itemsize: int, limit: int) -> Iterator[Box]:
-    """Cuts an array into parts of at most `limit` bytes, in C order.
+    """Divides an array into slabs of at most `limit` bytes, in C order.
 
-    Parts end where chunks end if they can: a chunk that two of them share is decoded twice.
+    Slabs end where chunks end if possible: a chunk that two slabs share is decoded twice.
     """
     if not shape or math.prod(shape) * itemsize <= limit:
         yield tuple((0, size) for size in shape)

@@ -1,6 +1,4 @@
-"""Proves that what was written is what was meant: DST through plain Orbax against the rules applied to SRC again, bit
-for bit.
-"""
+"""Verifies every value: DST, restored through plain Orbax, against the rules applied to SRC again, bit for bit."""
 
 from __future__ import annotations
 
@@ -10,8 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from migrate.engine.items import ItemPlan, item_of, item_plans
-from migrate.engine.staged_array import stored_name
+from migrate.engine.items import ItemPlan, item_of, item_plans, stored_name
 from migrate.engine.streaming.pieces import batches
 from migrate.engine.verification.compare import Restored, differences
 from migrate.engine.verification.findings import refuse, report, structure_problems
@@ -24,12 +21,12 @@ from migrate.planning.model import Plan
 from migrate.tree import KeyPath
 
 BATCH_BYTES = (32 << 20, 128 << 20)
-"""Leaves are restored together up to a size between these: each restore costs a walk over Orbax's whole tree, and a few
-batches are in memory at once.
+"""The smallest and the largest batch of leaves that are restored together: each restore walks Orbax's whole tree, and a
+few batches are in memory at once.
 """
 
 BATCHES = 64
-"""How many batches there are, if that is possible: the more leaves there are, the longer each walk takes."""
+"""The number of batches, within those sizes: the more leaves there are, the longer each walk takes."""
 
 T = TypeVar("T")
 
@@ -38,16 +35,16 @@ def verify(plan: Plan, reader: Reader, destination: Path, *, listener: Listener 
     """Restores every leaf through plain Orbax and compares it with the rules applied to the source again.
 
     Args:
-      plan: what was meant.
+      plan: the plan.
       reader: the source.
-      destination: what was written.
-      listener: told about every leaf.
+      destination: the written checkpoint.
+      listener: receives an event for every leaf.
 
     Returns:
-      The number of leaves that were compared.
+      The number of compared leaves.
 
     Raises:
-      VerifyError: leaves differ, are missing or were never meant (M505).
+      VerifyError: leaves differ, are missing or unexpected (`VerificationFailed`).
     """
     with open_reader(destination, unbox="never") as written:
         refuse(structure_problems(plan, written.abstract()))
@@ -71,7 +68,7 @@ def _batch_bytes(plan: Plan) -> int:
 
 @contextmanager
 def one_ahead(items: Iterator[T]) -> Iterator[Iterator[T]]:
-    """The same items, each computed in another thread while the one before it is in use; never more than one."""
+    """Yields the same items, each computed in another thread while its predecessor is in use; never two ahead."""
     with ThreadPoolExecutor(1, "verify") as pool:
 
         def each() -> Iterator[T]:
@@ -85,7 +82,7 @@ def one_ahead(items: Iterator[T]) -> Iterator[Iterator[T]]:
 
 
 def _restore(meant: Iterable[KeyPath], items: tuple[ItemPlan, ...], backs: Mapping[str, ReadBack]) -> Restored:
-    """The values of these leaves as plain Orbax gives them; leaves without data are not among them."""
+    """Returns the values of these leaves as plain Orbax restores them, without leaves that have no data."""
     owner = item_of(items)
     restored: dict[KeyPath, Any] = {}
     for item in items:

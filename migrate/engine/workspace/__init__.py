@@ -1,1 +1,1 @@
-"""The directory beside DST in which a run works, resumes and publishes."""
+"""The working directory beside DST: its lock, its journal, resuming, and publishing its result."""

@@ -1,7 +1,7 @@
-"""The working directory beside DST: whose it is, what survives a run that did not end well, and what is cleared away.
+"""The working directory beside DST: who holds it, what survives a failed run, and what is removed.
 
-It lies on the file system of DST, so that the result appears there by a rename, and its name carries the plan's digest,
-so that the same command finds it again and no other does.
+It is on the file system of DST, so that the result appears there by a rename. Its name contains the plan's digest, so
+that the same command finds it again and no other command does.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from migrate.engine.workspace.journal import names_arrays
 from migrate.errors import Diagnostic, PlanError, RefusedError, VerifyError
 
 INCURABLE = (RefusedError, PlanError, VerifyError)
-"""Errors that come again however often the same command is run: nothing is kept for it."""
+"""Errors that the same command would raise again: nothing is kept after them."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Workspace:
 
     Attributes:
       path: the directory.
-      notes: what was found there and beside it.
+      notes: findings in the directory and beside it.
     """
 
     path: Path
@@ -36,36 +36,36 @@ class Workspace:
 
     @property
     def journal(self) -> Path:
-        """The journal of what is staged."""
+        """The journal of staged arrays."""
         return self.path / "journal.jsonl"
 
     @property
     def staged(self) -> Path:
-        """Where the staging stores are."""
+        """The directory of the staging stores."""
         return self.path / "staged"
 
     @property
     def result(self) -> Path:
-        """Where the checkpoint is committed and verified before it is published."""
+        """The checkpoint between its commit and its publication."""
         return self.path / "result"
 
     @property
     def replaced(self) -> Path:
-        """Where the old DST is between its removal and that of this directory."""
+        """The old DST, between its replacement and the removal of this directory."""
         return self.path / "replaced"
 
     def store(self, item: str) -> Path:
-        """The staging store of an item."""
+        """Returns the staging store of an item."""
         return self.staged / (item or "item")
 
     def start_over(self) -> None:
-        """Forgets what an earlier run has staged; the journal goes first, so that it never speaks of what is gone."""
+        """Removes what an earlier run staged: the journal first, so that it never names an array that is gone."""
         self.journal.unlink(missing_ok=True)
         shutil.rmtree(self.staged, ignore_errors=True)
 
 
 def workspace_path(destination: Path, plan_digest: str) -> Path:
-    """Where the working directory of a plan is.
+    """Returns the working directory of a plan.
 
     Args:
       destination: DST, absolute.
@@ -75,20 +75,20 @@ def workspace_path(destination: Path, plan_digest: str) -> Path:
 
 
 def is_unfinished(destination: Path, plan_digest: str) -> bool:
-    """Whether an earlier run of this plan left something to go on from."""
+    """Returns whether an earlier run of this plan left arrays to resume from."""
     return names_arrays(Workspace(workspace_path(destination, plan_digest)).journal)
 
 
 @contextmanager
 def open_workspace(destination: Path, plan_digest: str) -> Iterator[Workspace]:
-    """The working directory, made or found again, locked.
+    """Creates the working directory, or opens it again, and locks it.
 
-    It stays when the run is killed, stopped or fails in a way that may be cured, and something was staged; it is gone
-    after success and after an error that would come again.
+    With staged arrays it stays when the run is killed, is stopped, or fails for a cause that can be removed. It is
+    removed after success and after an error that would come again.
 
     Raises:
-      RefusedError: another run holds it (M509).
-      OSError: it cannot be made.
+      RefusedError: another run holds it (`DestinationLocked`).
+      OSError: it cannot be created.
     """
     work = Workspace(workspace_path(destination, plan_digest))
     work.path.mkdir(parents=True, exist_ok=True)
@@ -108,7 +108,7 @@ def open_workspace(destination: Path, plan_digest: str) -> Iterator[Workspace]:
 
 
 def _recover(work: Workspace, destination: Path) -> None:
-    """Puts back a DST that a killed run had set aside, and clears away what is only of use within one run."""
+    """Restores a DST that a killed run had set aside, and removes what only that run needed."""
     if os.path.lexists(work.replaced) and not os.path.lexists(destination):
         os.rename(work.replaced, destination)
     keep = {lock.NAME, work.journal.name, work.staged.name}
@@ -118,7 +118,7 @@ def _recover(work: Workspace, destination: Path) -> None:
 
 
 def _discard(work: Workspace) -> None:
-    """Removes the directory: the journal first, so that nobody goes on with a part of it, and the lock last."""
+    """Removes the directory: the journal first, so that no run resumes from a part of it, and the lock last."""
     work.start_over()
     with suppress(OSError):
         for entry in os.scandir(work.path):
@@ -140,17 +140,17 @@ def _prefix(destination: Path) -> str:
 
 
 def _leftovers(mine: Path, destination: Path) -> Iterator[Diagnostic]:
-    """Working directories that other plans left beside the same DST."""
+    """Finds working directories that other plans left beside the same DST."""
     for entry in os.scandir(destination.parent):
         if entry.name.startswith(_prefix(destination)) and entry.name != mine.name:
             yield LeftoverWorkspace.at(
-                f"{entry.path} is what a run with another plan left: {_nbytes(Path(entry.path)) / 2**20:,.1f} MiB",
-                help="run that command again to go on with it, or delete the directory",
+                f"{entry.path} was left by a run of another plan: {_nbytes(Path(entry.path)) / 2**20:,.1f} MiB",
+                help="run that command again to resume it, or delete the directory",
             )
 
 
 def _nbytes(folder: Path) -> int:
-    """Bytes of all files below a directory."""
+    """Returns the bytes of all files below a directory."""
     total = 0
     for here, _, files in os.walk(folder):
         for name in files:

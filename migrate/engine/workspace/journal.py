@@ -1,7 +1,7 @@
-"""The journal of a run: which arrays are in the staging store, so that a killed run is gone on with.
+"""The journal of a run: the arrays that are durable in the staging stores, so that a killed run can be resumed.
 
-A file of JSON lines that is only ever appended to. The first line says what the arrays were made from; each of the
-others is one array, written when it is durable in the store. A line that a kill tore is as if it had never been.
+A file of JSON lines that is only appended to. The first line records the origin of the arrays; every other line is one
+array, written once the array is durable in its store. A line that a kill cut off is ignored.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from migrate.tree import KeyPath
 
 SYNC_LINES = 64
 SYNC_SECONDS = 1.0
-"""Lines reach the operating system one by one, which survives a kill, and the disk after so many lines or so many
-seconds, which survives a power cut: each costs milliseconds.
+"""Each line reaches the operating system at once, which survives a kill, and the disk after this many lines or seconds,
+which survives a power cut: each sync costs milliseconds.
 """
 
 VERSION = 1
-"""Of this file's format; another one is not gone on with."""
+"""The version of the file's format; a journal of another version is not resumed."""
 
 
 class Journal:
-    """A journal that is being written; a context manager. Not safe to use from several threads at once."""
+    """Writes a journal; a context manager. Not thread-safe."""
 
     def __init__(self, path: Path, origin: Mapping[str, Any]) -> None:
         """Opens the journal at `path`, or begins it.
 
         Args:
           path: the file.
-          origin: what the arrays are made from: plain values that JSON can hold.
+          origin: the origin of the arrays: plain JSON values.
 
         Raises:
-          OSError: it cannot be written.
+          OSError: the file cannot be written.
         """
         begun = _cut_torn_line(path)
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -60,7 +60,7 @@ class Journal:
             os.close(self._descriptor)
 
     def record(self, path: KeyPath, staged: StagedArray) -> None:
-        """Notes that an array is durable in its staging store.
+        """Records that an array is durable in its staging store.
 
         Raises:
           OSError: the line cannot be written.
@@ -82,29 +82,29 @@ class Journal:
 
 
 def read_journal(path: Path, origin: Mapping[str, Any]) -> Mapping[KeyPath, StagedArray] | None:
-    """The arrays that a journal names; of two lines for one array, the later.
+    """Returns the arrays that a journal names; of two lines for one array, the later.
 
     Args:
       path: the file.
-      origin: what arrays are to be made from now.
+      origin: the origin of the arrays of this run.
 
     Returns:
-      None when there is no journal, or when its arrays were made from something else.
+      None without a journal, and for a journal of another origin.
     """
     lines = _lines(path)
-    # What was written is what JSON makes of it: tuples came back as lists.
+    # Through JSON, as the journal was: tuples become lists.
     if not lines or lines[0] != json.loads(json.dumps({"version": VERSION, "origin": dict(origin)})):
         return None
     return {tuple(line["path"]): StagedArray.from_json(line["array"]) for line in lines[1:] if "array" in line}
 
 
 def names_arrays(path: Path) -> bool:
-    """Whether there is a journal that has more to say than what it was begun for."""
+    """Returns whether there is a journal that names any array."""
     return len(_lines(path)) > 1
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
-    """Every whole line that is JSON; an array whose line a power cut damaged is done again."""
+    """Returns every complete line that is JSON; an array whose line a power cut damaged is staged again."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -121,7 +121,7 @@ def _parsed(text: bytes) -> dict[str, Any] | None:
 
 
 def _cut_torn_line(path: Path) -> bool:
-    """Takes off what follows the last line's end, lest the next line is joined to it; whether anything is left."""
+    """Cuts off an incomplete last line, which would run into the next; returns whether any line is left."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:

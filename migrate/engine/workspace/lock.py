@@ -1,7 +1,7 @@
-"""The lock of a working directory: one run at a time, and a run that is dead keeps nobody out.
+"""The lock of a working directory: one run at a time; the lock of a dead process is replaced.
 
-A lock names the host, the process and when the process started, because process ids are used again, soon and often in
-containers.
+A lock records the host, the process and the start time of the process: process ids are reused, in containers soon and
+often.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NAME = "LOCK"
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds a lock; `started` is the kernel's start time of the process, empty where it is not known."""
+    """The holder of a lock; `started` is the kernel's start time of the process, empty where unknown."""
 
     host: str
     pid: int
@@ -35,10 +35,10 @@ def take(folder: Path) -> Diagnostic | None:
     """Takes the lock of a working directory.
 
     Returns:
-      A note when the lock of a dead process was taken over.
+      A note where the lock of a dead process was replaced.
 
     Raises:
-      RefusedError: another run holds it, or one on another host may (M509).
+      RefusedError: another run holds it, or may hold it on another host (`DestinationLocked`).
     """
     path = folder / NAME
     with _one_at_a_time(folder):
@@ -50,21 +50,21 @@ def take(folder: Path) -> Diagnostic | None:
         _write(path, _myself())
     if not left_over:
         return None
-    who = f"process {holder.pid}, which is no longer there" if holder else "a process that died while it took it"
-    return LeftoverWorkspace.at(f"the lock {path} was that of {who}; it was taken over")
+    owner = f"process {holder.pid}, which has ended" if holder else "a process that ended while it took the lock"
+    return LeftoverWorkspace.at(f"the lock {path} was held by {owner}; this run replaced it")
 
 
 def release(folder: Path) -> None:
-    """Gives the lock back."""
+    """Releases the lock."""
     (folder / NAME).unlink(missing_ok=True)
 
 
 @contextmanager
 def _one_at_a_time(folder: Path) -> Iterator[None]:
-    """Two runs on this host must not both take over the same stale lock."""
+    """Keeps two runs on this host from replacing the same stale lock."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        with suppress(OSError):  # some network file systems cannot; then O_EXCL alone has to do
+        with suppress(OSError):  # some network file systems have no flock; then O_EXCL alone protects the lock
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
@@ -80,7 +80,7 @@ def _write(path: Path, holder: Holder) -> None:
 
 
 def _read(path: Path) -> Holder | None:
-    """Who holds the lock; None where nobody does, or where the holder died before it could write its name."""
+    """Returns the holder; None without a lock, or where the holder ended before it wrote its record."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         return Holder(str(found["host"]), int(found["pid"]), str(found["started"]))
@@ -105,9 +105,7 @@ def _may_live(holder: Holder) -> bool:
 
 
 def _started(pid: int) -> str:
-    """The start time of a process in ticks since boot; empty for one that is dead but not yet buried, and where the
-    kernel does not say.
-    """
+    """Returns the start time of a process in ticks since boot; empty for a zombie, and where it is unknown."""
     try:
         after_name = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     except OSError:
@@ -123,5 +121,5 @@ def _held(path: Path, holder: Holder) -> Diagnostic:
         )
     return DestinationLocked.at(
         f"process {holder.pid} on host {holder.host} holds {path}",
-        help=f"wait for it; if it is dead, `rm {path}` and run the command again",
+        help=f"wait for it; if it has ended, `rm {path}` and run the command again",
     )

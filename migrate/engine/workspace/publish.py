@@ -1,4 +1,4 @@
-"""Publication: the verified result becomes DST in one step, and what DST was before is never in danger."""
+"""Publication: the verified result becomes DST in one step; an old DST is kept until then."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _EXCHANGE = 2
 
 
 def publish(work: Workspace, destination: Path, *, overwrite: bool) -> None:
-    """Moves the result into place; with `overwrite`, what was there changes places with it.
+    """Moves the result to DST; with `overwrite`, an old DST takes the result's place in the working directory.
 
     Raises:
-      StoppedError: something appeared at the destination meanwhile, and may not be replaced (M501).
-      OSError: it cannot be moved.
+      StoppedError: DST appeared during the run and must not be replaced (`DestinationExists`).
+      OSError: the result cannot be moved.
     """
     if _appeared(work.result, destination):
         return
@@ -29,7 +29,7 @@ def publish(work: Workspace, destination: Path, *, overwrite: bool) -> None:
         raise StoppedError(
             DestinationExists.at(
                 f"{destination} appeared while this run was writing; nothing was published",
-                help="move it away, or add `--overwrite`, and run the command again: it goes on from here",
+                help="move it away, or add `--overwrite`, and run the command again to resume",
             )
         )
     if not _renamed(work.result, destination, _EXCHANGE):
@@ -37,18 +37,21 @@ def publish(work: Workspace, destination: Path, *, overwrite: bool) -> None:
 
 
 def _appeared(result: Path, destination: Path) -> bool:
-    """Whether the result could be moved to where nothing is: a file, unlike a directory, would replace another."""
+    """Moves the result to DST unless DST exists; returns whether it did.
+
+    A plain rename is not enough: it would replace an existing file.
+    """
     if os.path.lexists(destination):
         return False
     if not _renamed(result, destination, _NOREPLACE):
         if os.path.lexists(destination):
             return False
-        os.rename(result, destination)  # a system or a file system that cannot make sure of it
+        os.rename(result, destination)  # no RENAME_NOREPLACE here: the check above has to do
     return True
 
 
 def _renamed(one: Path, other: Path, how: int) -> bool:
-    """Whether the system could do it, in one step that no kill can cut in two."""
+    """Renames in one atomic step, with flags of `renameat2(2)`; returns whether the system could."""
     renameat2 = getattr(ctypes.CDLL(None), "renameat2", None)
     return renameat2 is not None and (
         renameat2(_AT_CWD, os.fsencode(one), _AT_CWD, os.fsencode(other), ctypes.c_uint(how)) == 0
@@ -56,7 +59,7 @@ def _renamed(one: Path, other: Path, how: int) -> bool:
 
 
 def _replace(work: Workspace, destination: Path) -> None:
-    """Two steps for the systems that cannot exchange; whoever opens the working directory next mends a kill between."""
+    """Replaces DST by two renames, where there is no exchange; the next run repairs a kill between them."""
     os.rename(destination, work.replaced)
     try:
         os.rename(work.result, destination)

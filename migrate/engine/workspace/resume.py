@@ -1,7 +1,7 @@
-"""What of an earlier run of the same plan still holds, and what has to be done again.
+"""Resuming: which arrays of an earlier run of the same plan are still valid.
 
-The plan's digest is about structure. Whether the staged values are still the right ones depends on more: the source's
-files, the codec, this program. Where any of it has changed, everything is staged again.
+The plan's digest covers structure. Whether the staged values are still valid also depends on the source's files, the
+codec and the version of migrate. Where any of them has changed, everything is staged again.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 import tensorstore as ts
 
 from migrate.codes import LeftoverWorkspace
-from migrate.engine.items import ItemPlan, item_of, item_plans
+from migrate.engine.items import ItemPlan, item_of, item_plans, stored_name
 from migrate.engine.linking.open_stores import open_database
-from migrate.engine.staged_array import StagedArray, stored_name
+from migrate.engine.staged_array import StagedArray
 from migrate.engine.workspace.directory import Workspace
 from migrate.engine.workspace.journal import read_journal
 from migrate.errors import Diagnostic
@@ -31,18 +31,18 @@ from migrate.version import __version__
 Origin = Mapping[str, Any]
 
 StoredArrays = Callable[[ItemPlan, Path], Collection[str]]
-"""The names of the arrays that the store of an item, at that place, really has."""
+"""Returns the names of the arrays that the store of an item contains."""
 
 _METADATA_KEYS = tuple(key.encode() for key in METADATA_KEYS.values())
 
 
 def origin(plan: Plan, reader: Reader, compression: str | None) -> Origin:
-    """What staged arrays are made from; arrays of another origin are not gone on with.
+    """Returns the origin of staged arrays; arrays of another origin are not reused.
 
     Args:
-      plan: what is done.
+      plan: the plan.
       reader: the source.
-      compression: what arrays are encoded with.
+      compression: the compression of all arrays; None for each array's own.
     """
     return {
         "plan": plan.digest,
@@ -53,15 +53,15 @@ def origin(plan: Plan, reader: Reader, compression: str | None) -> Origin:
 
 
 def finished(plan: Plan, work: Workspace, now: Origin, stored: StoredArrays) -> Mapping[KeyPath, StagedArray]:
-    """The arrays that need not be staged again; where there are none, the working directory forgets the earlier run.
+    """Returns the arrays that need not be staged again; without any, the working directory is emptied.
 
-    Leaves that the user's own code makes are not among them: nobody can see whether that code has changed.
+    Leaves that the user's own code computes are always staged again: that code may have changed.
 
     Args:
-      plan: what is done.
-      work: where it is done; gets a note about what was found.
-      now: the origin of what is staged from now on.
-      stored: the names of the arrays that a store really has.
+      plan: the plan.
+      work: the working directory; receives a note about the earlier run.
+      now: the origin of the arrays of this run.
+      stored: returns the names of the arrays that a store contains.
     """
     there_was_one = work.journal.exists()
     named = read_journal(work.journal, now)
@@ -75,14 +75,14 @@ def finished(plan: Plan, work: Workspace, now: Origin, stored: StoredArrays) -> 
 
 def _note(plan: Plan, work: Workspace, kept: Mapping[KeyPath, StagedArray], *, changed: bool) -> Diagnostic:
     if changed:
-        why = "its source, its options or the version of migrate were other ones"
+        why = "the source, the options or the version of migrate have changed"
         return LeftoverWorkspace.at(
-            f"nothing of an earlier run in {work.path} could be used: {why}", help="nothing is to be done"
+            f"no array of an earlier run in {work.path} can be reused: {why}", help="no action is needed"
         )
     of = sum(leaf.is_numeric for leaf in plan.target.leaves.values())
     return LeftoverWorkspace.at(
-        f"went on from an earlier run, which had staged {len(kept)} of {of} arrays and numbers",
-        help="nothing is to be done",
+        f"resumed an earlier run, which had staged {len(kept)} of {of} arrays and numbers",
+        help="no action is needed",
     )
 
 
@@ -108,7 +108,7 @@ def _still_there(
 
 
 def _has_nested_names(item: ItemPlan) -> bool:
-    """Whether an array lies where the chunks of another do, as `a/b` beside `a`: writing one anew would clear both."""
+    """Returns whether one name is below another, as `a/b` below `a`: writing `a` again would clear both."""
     names = {stored_name(path, leaf) for path, leaf in item.tree.leaves.items() if leaf.is_numeric}
     return any(name[:end] in names for name in names for end, char in enumerate(name) if char == "/")
 
@@ -121,7 +121,7 @@ def _made_by_code(plan: Plan) -> Iterator[KeyPath]:
 
 
 def database_arrays(store: Path) -> set[str]:
-    """The names of the arrays in a staging database; none where it is damaged, so that all are written again."""
+    """Returns the names of the arrays in a staging database; none where it is damaged, so that all are staged again."""
     if not is_database(store):
         return set()
     try:

@@ -3,6 +3,9 @@
 import errno
 import os
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -84,3 +87,52 @@ def test_a_copy_replaces_nothing(source, tmp_path, monkeypatch):
     with pytest.raises(FileExistsError):
         link_file(source, tmp_path / "new")
     assert b"mine" == (tmp_path / "new").read_bytes()
+
+
+@pytest.mark.parametrize("how", ["clone", "copy"])
+def test_a_copied_file_appears_whole_or_not_at_all(source, tmp_path, monkeypatch, how):
+    target, seen = tmp_path / "new", []
+
+    def fill(_reading, writing):
+        seen.append(target.exists())
+        if how == "clone":
+            os.write(writing, source.read_bytes())
+        seen.append(target.exists())
+        return how
+
+    real = shutil.copyfile
+    monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(links, "_fill", fill)
+    monkeypatch.setattr(shutil, "copyfile", lambda *places: (real(*places), seen.append(target.exists())))
+    assert how == link_file(source, target)
+    assert [False] * len(seen) == seen
+    assert source.read_bytes() == target.read_bytes()
+    assert {"data", "new"} == set(os.listdir(tmp_path))
+
+
+KILLED = """
+import errno, os, shutil, signal, sys
+from pathlib import Path
+from migrate.engine.linking import hard_links
+
+def refuse(*_, **__):
+    raise OSError(errno.EPERM, "")
+
+def half(source, draft):
+    Path(draft).write_bytes(Path(source).read_bytes()[:100])
+    os.kill(os.getpid(), signal.SIGKILL)
+
+os.link, shutil.copyfile, hard_links._fill = refuse, half, lambda *_: "copy"
+hard_links.link_file(Path(sys.argv[1]), Path(sys.argv[2]))
+"""
+
+
+def test_a_kill_in_the_middle_of_a_copy_leaves_nothing_under_its_name_and_the_next_run_copies_it(
+    source, tmp_path, monkeypatch
+):
+    child = subprocess.run([sys.executable, "-c", KILLED, source, tmp_path / "new"], check=False)
+    assert -signal.SIGKILL == child.returncode
+    assert not (tmp_path / "new").exists()
+    monkeypatch.setattr(os, "link", refuse)
+    link_file(source, tmp_path / "new")
+    assert source.read_bytes() == (tmp_path / "new").read_bytes()

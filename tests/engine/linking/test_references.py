@@ -1,4 +1,7 @@
-"""References: every key of a database with the range that holds its value, and when two ranges are one."""
+"""References: every key of a database with the range that holds its value, and when two ranges are one.
+
+Covers `linking.ocdbt_index` as well.
+"""
 
 import itertools
 import os

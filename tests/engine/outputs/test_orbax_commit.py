@@ -1,4 +1,7 @@
-"""What is committed is, file by file, what the installed Orbax saves for the same tree: this fails when Orbax moves."""
+"""What is committed is, file by file, what the installed Orbax saves for the same tree: this fails when Orbax moves.
+
+Covers `outputs.orbax_files` as well.
+"""
 
 import errno
 import json
@@ -15,6 +18,8 @@ import tensorstore as ts
 from click.testing import CliRunner
 
 from migrate.cli.main import migrate
+from migrate.engine.outputs.orbax_commit import CommittedItem, commit_item, commit_step
+from migrate.tree import AbstractTree
 
 
 def everything():
@@ -187,3 +192,29 @@ def test_a_manager_goes_on_from_a_step_and_judges_and_deletes_it_as_its_own(tmp_
         manager.wait_until_finished()
         assert [4, 5] == manager.all_steps()
     assert ["4", "5"] == sorted(path.name for path in (tmp_path / "root").iterdir())
+
+
+@pytest.mark.parametrize(
+    "commit",
+    [
+        lambda place, item: commit_item(place, item, {}, zarr3=False),
+        lambda place, item: commit_step(place, {"state": item}, {}, {}, zarr3=False),
+    ],
+    ids=["item", "step"],
+)
+def test_a_destination_that_exists_is_left_alone(tmp_path, commit):
+    (tmp_path / "store").mkdir()
+    (tmp_path / "new").mkdir()
+    with pytest.raises(FileExistsError):
+        commit(tmp_path / "new", CommittedItem(AbstractTree({}), {}, tmp_path / "store", {}))
+    assert [] == list((tmp_path / "new").iterdir())
+
+
+def test_a_checkpoint_is_marked_as_complete_only_at_its_end(tmp_path):
+    item = CommittedItem(AbstractTree({}), {}, tmp_path / "store", {})
+    (tmp_path / "store").mkdir()
+    with pytest.raises(TypeError):  # custom metadata that JSON cannot hold
+        commit_item(tmp_path / "new", item, {"a": object()}, zarr3=False)
+    assert not (tmp_path / "new" / "commit_success.txt").exists()
+    commit_item(tmp_path / "whole", item, {}, zarr3=False)
+    assert (tmp_path / "whole" / "commit_success.txt").exists()

@@ -1,22 +1,10 @@
 """The staging store: chunks of a bounded size, shards that are the target's, durable before anybody is told."""
 
-import json
-
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from migrate import dtypes
 from migrate.engine.outputs.orbax_store import BATCH_ARRAYS, Staging
-from migrate.engine.staged_array import (
-    Digest,
-    StagedArray,
-    chunk_shape,
-    contiguous,
-    digest,
-    stored_name,
-)
+from migrate.engine.streaming.array_bytes import digest
 from migrate.formats.detect import open_reader
 from migrate.ops.base import avals
 from migrate.tree import AbstractLeaf, Sharding
@@ -24,68 +12,6 @@ from migrate.tree import AbstractLeaf, Sharding
 
 def leaf_of(array, **options):
     return AbstractLeaf("array", *avals(array), **options)
-
-
-@given(st.lists(st.integers(1, 4096), max_size=4), st.sampled_from([1, 2, 4, 8]), st.integers(64, 1 << 24))
-def test_chunks_divide_the_shard_and_stay_below_the_limit(shard, itemsize, limit):
-    chunk = chunk_shape(tuple(shard), itemsize, limit)
-    assert len(shard) == len(chunk)
-    assert all(size % part == 0 for size, part in zip(shard, chunk, strict=True))
-    assert int(np.prod(chunk, dtype=object)) * itemsize <= max(limit, itemsize)
-
-
-def test_a_shard_below_the_limit_is_one_chunk():
-    assert (4096, 4096) == chunk_shape((4096, 4096), 4)
-
-
-@pytest.mark.parametrize(
-    ("shard", "square", "chunk"),
-    [
-        ((48, 4096, 4096), False, (3, 4096, 4096)),  # a few layers, each whole
-        ((50257, 1600), False, (50257, 800)),  # 50257 is a prime
-        ((3579, 31250), True, (1193, 15625)),  # 1193 is a prime
-    ],
-)
-def test_a_chunk_is_a_slab_or_a_square_and_never_far_smaller_than_it_may_be(shard, square, chunk):
-    assert chunk == chunk_shape(shard, 4, 256 << 20 if not square else 128 << 20, square=square)
-
-
-def test_a_digest_is_that_of_the_bytes_whatever_the_layout():
-    array = np.arange(12, dtype=np.float32).reshape(3, 4)
-    assert digest(array) == digest(np.asfortranarray(array))
-    assert digest(array) == digest(array.astype(">f4"))
-    assert digest(array) != digest(array.T)
-
-
-def test_a_digest_of_slabs_is_that_of_the_whole():
-    array = np.arange(24, dtype=np.float32).reshape(6, 4)
-    parts = Digest()
-    for start in range(0, 6, 2):
-        parts.update(array[start : start + 2])
-    assert digest(array) == str(parts)
-
-
-@pytest.mark.parametrize("shape", [(), (3,), (130, 67), (5, 6, 70), (0, 3)])
-def test_an_array_in_another_order_is_laid_out_anew(shape):
-    array = np.arange(np.prod(shape, dtype=int), dtype=np.int32).reshape(shape).T
-    laid_out = contiguous(array)
-    assert laid_out.flags.c_contiguous
-    assert array.shape == laid_out.shape
-    assert np.array_equal(array, laid_out)
-
-
-@pytest.mark.parametrize(("box", "name"), [(None, "a.b"), ("value", "a.b.value")])
-def test_stored_names_are_orbaxs(box, name):
-    assert name == stored_name(("a", "b"), AbstractLeaf("array", box=box))
-
-
-@pytest.mark.parametrize(
-    "sharding", [None, Sharding((("x", 2), ("y", 4)), (("x", "y"), None)), Sharding((("x", -1),), ())]
-)
-def test_a_staged_array_comes_back_from_json(sharding):
-    bfloat16 = dtypes.to_numpy("bfloat16")
-    staged = StagedArray("a.b", (8, 4), bfloat16, (1, 4), (1, 2), "threefry2x32", "xxh3:0", sharding)
-    assert staged == StagedArray.from_json(json.loads(json.dumps(staged.to_json())))
 
 
 def read_all(directory):

@@ -6,14 +6,14 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from migrate.engine.probing.output_pair import Pair, PairError
+from migrate.engine.probing.output_pair import OutputPair, PairError
 from migrate.tree import AbstractArray
 
 NAN, INF = float("nan"), float("inf")
 
 
 def pair(old, new):
-    return Pair.read((old, new), 1)
+    return OutputPair.read((old, new), 1)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_jax_arrays_and_python_numbers_are_arrays():
 
 
 def test_a_name_is_the_place():
-    named = Pair.read(("blocks.3", np.ones(1), np.ones(1)), 4)
+    named = OutputPair.read(("blocks.3", np.ones(1), np.ones(1)), 4)
     assert ("layer `blocks.3`", "blocks.3") == (named.place, named.name)
 
 
@@ -101,4 +101,4 @@ def test_nan_on_one_side_is_counted():
 )
 def test_what_is_no_pair_of_arrays_is_named(given, message):
     with pytest.raises(PairError, match=message):
-        Pair.read(given, 1)
+        OutputPair.read(given, 1)

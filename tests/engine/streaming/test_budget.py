@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from migrate.engine.streaming.budget import Budget, task_bytes
+from migrate.engine.streaming.budget import LEAF_BYTES, Budget, task_bytes, value_bytes
 from migrate.ops.cast import Cast
 from migrate.ops.transpose import Transpose
 from migrate.planning.model import Step, Task
@@ -115,3 +115,19 @@ def test_a_task_costs_its_sources_its_results_and_their_encoded_form():
     assert 3 * matrix.nbytes <= task_bytes(task) < 4 * matrix.nbytes
     rename = Task((("a",),), (("b",),), (0,), (), (matrix,), (matrix,))
     assert 3 * matrix.nbytes <= task_bytes(rename) < 4 * matrix.nbytes
+
+
+def test_while_results_are_written_the_sources_and_two_copies_of_the_results_are_reserved():
+    small, large = AbstractArray((1024, 1024), "bfloat16"), AbstractArray((1024, 1024), "float32")
+    widened = Task((("a",),), (("b",),), (0,), (Step(Cast("float32"), ((0,),)),), (small,), (large,))
+    assert small.nbytes + 2 * large.nbytes + LEAF_BYTES == task_bytes(widened)
+
+
+def test_targets_that_are_tied_are_written_once_each():
+    matrix = AbstractArray((1024, 1024), "float32")
+    tied = Task((("a",),), (("b",), ("c",)), (0, 0), (), (matrix,), (matrix, matrix))
+    assert (1 + 2 * 2) * matrix.nbytes + 2 * LEAF_BYTES == task_bytes(tied)
+
+
+def test_a_created_value_is_reserved_with_a_copy_and_its_encoded_chunks():
+    assert 3 * (4 << 20) + LEAF_BYTES == value_bytes(4 << 20)

@@ -1,4 +1,7 @@
-"""Tile by tile is what it is as a whole, bit for bit, whatever the op, the chunks of the source and the budget."""
+"""Tile by tile is what it is as a whole, bit for bit, whatever the op, the chunks of the source and the budget.
+
+Covers `streaming.array_graph` and `streaming.tile_choice` as well.
+"""
 
 import math
 from dataclasses import replace
@@ -11,8 +14,9 @@ from hypothesis import strategies as st
 from orbax.checkpoint.experimental import v1
 
 from migrate.engine import run
+from migrate.engine.options import ApplyOptions
 from migrate.engine.outputs.orbax_store import Staging
-from migrate.engine.staged_array import digest, stored_form
+from migrate.engine.streaming.array_bytes import digest, stored_form
 from migrate.engine.streaming.array_graph import nodes
 from migrate.engine.streaming.array_sources import blocks
 from migrate.engine.streaming.pieces import Piece, check_assertions
@@ -263,7 +267,7 @@ def test_orbax_restores_an_array_that_was_written_in_uneven_tiles(tmp_path, zarr
     with open_reader(tmp_path / "old") as reader:
         plan = plan_for(reader, rules)
         plan = replace(plan, tasks=tuple(replace(task, mode="stream") for task in plan.tasks))
-        run.apply(plan, reader, tmp_path / "new", max_ram=64 << 20)
+        run.apply(plan, reader, tmp_path / "new", ApplyOptions(max_ram=64 << 20))
     with open_reader(tmp_path / "new") as reader:
         assert 2503 != reader.abstract().tree.leaves[("w",)].storage.chunks[0]
     with ocp.StandardCheckpointer() as checkpointer:

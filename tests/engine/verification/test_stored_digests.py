@@ -10,7 +10,7 @@ import tensorstore as ts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from migrate.engine.outputs.orbax_store import digest
+from migrate.engine.streaming.array_bytes import digest
 from migrate.engine.verification.stored_digests import slabs, stored_digests
 from migrate.errors import CheckpointError
 from migrate.formats.base import Location

@@ -2,75 +2,13 @@
 
 import threading
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
-import tensorstore as ts
 
-from migrate.engine import run
-from migrate.engine.outputs.orbax_store import digest
-from migrate.engine.verification.digests import verify_digests
 from migrate.engine.verification.values import one_ahead, verify
-from migrate.errors import CheckpointError, VerifyError
-from migrate.events import LeafDone
-from tests.engine.sources import every_kind, opened, plan_for, save
-
-LEAVES = {f"w{i}": jnp.arange(100.0) + i for i in range(5)}
-
-
-@pytest.fixture
-def written(tmp_path):
-    """A source and what an empty rule file makes of it."""
-    source, result = save(tmp_path / "old", LEAVES), tmp_path / "new"
-    with opened(source) as reader:
-        run.apply(plan_for(reader), reader, result, verify="none")
-    return source, result
-
-
-def digests_of(source):
-    with opened(source) as reader:
-        leaves = reader.abstract().tree.leaves
-        return {path: digest(np.asarray(reader.read(path))) for path, leaf in leaves.items() if leaf.is_numeric}
-
-
-def chunks(checkpoint):
-    return ts.KvStore.open({"driver": "ocdbt", "base": f"file://{checkpoint}/"}).result()
-
-
-def swap(checkpoint, one, other):
-    """Exchanges the chunks of two arrays: everything is readable, and two values are wrong."""
-    store = chunks(checkpoint)
-    mine, theirs = (store.read(f"{name}/0").result().value for name in (one, other))
-    store.write(f"{one}/0", theirs).result()
-    store.write(f"{other}/0", mine).result()
-
-
-def messages(failure):
-    return [diagnostic.message for diagnostic in failure.value.diagnostics]
-
-
-def test_the_digests_of_an_untouched_result_are_right(tmp_path):
-    source, heard = save(tmp_path / "old", every_kind()), []
-    with opened(source) as reader:
-        plan, digests = plan_for(reader), digests_of(source)
-    assert len(digests) == verify_digests(plan, source, digests, listener=heard.append)
-    assert [LeafDone("verify", path, plan.target.leaves[path].nbytes) for path in digests] == heard
-
-
-@pytest.mark.parametrize("max_ram", [1, 100, 1 << 30])
-def test_every_array_whose_digest_differs_is_named(written, max_ram):
-    source, result = written
-    swap(result, "w1", "w3")
-    with opened(source) as reader, pytest.raises(VerifyError) as failure:
-        verify_digests(plan_for(reader), result, digests_of(source), max_ram=max_ram)
-    assert [f"`w{i}`: its digest is not that of what was written" for i in (1, 3)] == messages(failure)
-
-
-def test_a_damaged_chunk_is_found_by_digests(written):
-    source, result = written
-    chunks(result).write("w2/0", b"not zstd").result()
-    with opened(source) as reader, pytest.raises(CheckpointError, match="`w2`"):
-        verify_digests(plan_for(reader), result, digests_of(source))
+from migrate.errors import VerifyError
+from tests.engine.sources import opened, plan_for
+from tests.engine.verification.conftest import chunks, messages, swap
 
 
 def test_a_difference_is_shown_with_its_place_and_both_values(written):

@@ -6,7 +6,6 @@ from migrate.codes import DestinationExists, VerificationFailed, WriteFailed
 from migrate.engine.workspace import lock
 from migrate.engine.workspace.directory import Workspace, is_unfinished, open_workspace, workspace_path
 from migrate.engine.workspace.journal import Journal
-from migrate.engine.workspace.publish import _replace, publish
 from migrate.errors import MigrateError, PlanError, RefusedError, StoppedError, VerifyError
 from tests.engine.workspace.test_journal import array
 
@@ -92,7 +91,7 @@ def test_what_other_plans_left_is_mentioned_and_kept(tmp_path):
     (tmp_path / ".other.migrate-ffffffffffff").mkdir()
     with open_workspace(tmp_path / "new", PLAN) as work:
         (note,) = work.notes
-    assert f"{other} is what a run with another plan left: 3.0 MiB" == note.message
+    assert f"{other} was left by a run of another plan: 3.0 MiB" == note.message
     assert (other / "data").exists()
 
 
@@ -103,45 +102,3 @@ def test_a_destination_that_a_kill_had_set_aside_comes_back(tmp_path):
     with open_workspace(tmp_path / "new", PLAN):
         assert (tmp_path / "new" / "old").exists()
     assert ["new"] == [child.name for child in tmp_path.iterdir()]
-
-
-@pytest.fixture
-def verified(tmp_path):
-    """A working directory with a result."""
-    work = Workspace(workspace_path(tmp_path / "new", PLAN))
-    work.result.mkdir(parents=True)
-    (work.result / "new").touch()
-    return work
-
-
-def test_publication_is_a_rename(verified, tmp_path):
-    publish(verified, tmp_path / "new", overwrite=False)
-    assert ["new"] == [child.name for child in (tmp_path / "new").iterdir()]
-
-
-@pytest.mark.parametrize(
-    "way", [lambda work, to: publish(work, to, overwrite=True), _replace], ids=["exchange", "renames"]
-)
-def test_publication_replaces_what_was_there(verified, tmp_path, way):
-    (tmp_path / "new").mkdir()
-    (tmp_path / "new" / "old").touch()
-    way(verified, tmp_path / "new")
-    assert ["new"] == [child.name for child in (tmp_path / "new").iterdir()]
-    assert 1 == len(list(verified.path.rglob("old")))
-
-
-def test_what_could_not_be_replaced_is_put_back(verified, tmp_path):
-    (tmp_path / "new").mkdir()
-    (verified.result / "new").unlink()
-    verified.result.rmdir()
-    with pytest.raises(FileNotFoundError):
-        _replace(verified, tmp_path / "new")
-    assert (tmp_path / "new").exists()
-
-
-def test_what_appeared_meanwhile_is_not_replaced(verified, tmp_path):
-    (tmp_path / "new").mkdir()
-    with pytest.raises(StoppedError) as stop:
-        publish(verified, tmp_path / "new", overwrite=False)
-    assert "appeared while" in stop.value.diagnostics[0].message
-    assert verified.result.exists()

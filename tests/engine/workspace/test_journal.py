@@ -38,7 +38,7 @@ def test_what_is_recorded_is_read_again(tmp_path):
     assert {("a", "x"): array("x"), ("a", "y/z"): array("y/z")} == read_journal(path, ORIGIN)
 
 
-def test_a_journal_is_gone_on_with(tmp_path):
+def test_a_journal_can_be_continued(tmp_path):
     path = tmp_path / "journal"
     write(path, "x")
     write(path, "y")
@@ -68,7 +68,7 @@ def test_of_two_lines_for_one_array_the_later_holds(tmp_path):
 
 
 @given(st.integers(0, 600))
-def test_a_journal_cut_anywhere_names_whole_lines_and_can_be_gone_on_with(tmp_path_factory, cut):
+def test_a_journal_cut_anywhere_names_whole_lines_and_can_be_continued(tmp_path_factory, cut):
     path = tmp_path_factory.mktemp("journal") / "journal"
     write(path, "x", "y", "z")
     content = path.read_bytes()

@@ -1,4 +1,4 @@
-"""An earlier run is resumed only while every file of the source is unchanged."""
+"""What an earlier run staged is reused only while every file of the source is unchanged."""
 
 import os
 import shutil

@@ -1,4 +1,7 @@
-"""A run that was killed at any moment is gone on with by the same call: nothing is lost, and little is done twice."""
+"""The same call resumes a run that was killed at any moment: nothing is lost, and little is done twice.
+
+Covers `workspace.resume` from end to end.
+"""
 
 import shutil
 import subprocess
@@ -13,7 +16,7 @@ from migrate.engine.workspace.directory import Workspace, workspace_path
 from migrate.errors import RefusedError, StoppedError, UsageError
 from migrate.events import LeafDone, PhaseStarted
 from tests.engine import killed
-from tests.engine.sources import MIXED_RULES, mixed, opened, plan_for, save
+from tests.engine.sources import MIXED_RULES, apply_plan, mixed, opened, plan_for, save
 
 STREAMED = {("step",), *(("turned", str(number)) for number in range(5))}
 PUBLISHED = {"cleaning"}
@@ -47,9 +50,9 @@ def half_done(remains, tmp_path):
     return tmp_path / "half"
 
 
-def applied(source, target, rules=MIXED_RULES, *, apply=run.apply, **options):
+def applied(source, target, rules=MIXED_RULES, **options):
     with opened(source) as reader:
-        return apply(plan_for(reader, rules), reader, target, **options)
+        return apply_plan(plan_for(reader, rules), reader, target, **options)
 
 
 def values(target):
@@ -95,7 +98,7 @@ def test_a_run_killed_after_publication_has_published_everything(remains, source
         applied(source, remains / "cleaning" / "new")
 
 
-def test_a_full_disk_is_one_sentence_and_can_be_gone_on_from(remains):
+def test_a_full_disk_is_one_sentence_and_can_be_resumed_from(remains):
     assert (remains / "disk-full" / "error").read_text().endswith("new: File too large")
 
 
@@ -110,7 +113,7 @@ def test_the_receipt_says_what_an_earlier_run_had_done(half_done, source):
     receipt = applied(source, half_done / "new")
     assert (3, 5, 6) == (receipt.resumed, receipt.linked, receipt.written)
     assert any("had staged 3 of 11 arrays and numbers" in note.message for note in receipt.notes)
-    assert any("is no longer there" in note.message for note in receipt.notes)
+    assert any("has ended" in note.message for note in receipt.notes)
 
 
 def test_full_verification_holds_for_a_resumed_run(half_done, source):
@@ -118,17 +121,17 @@ def test_full_verification_holds_for_a_resumed_run(half_done, source):
 
 
 def test_resume_goes_on_and_refuses_to_begin(half_done, source, tmp_path):
-    assert 3 == applied(source, half_done / "new", apply=run.resume).resumed
+    assert 3 == applied(source, half_done / "new", how=run.resume).resumed
     with pytest.raises(UsageError) as refusal:
-        applied(source, tmp_path / "fresh", apply=run.resume)
+        applied(source, tmp_path / "fresh", how=run.resume)
     assert ["M412"] == [d.code for d in refusal.value.diagnostics]
     assert not (tmp_path / "fresh").exists()
 
 
-def test_another_plan_begins_anew_and_leaves_the_other_alone(half_done, source):
+def test_another_plan_begins_again_and_leaves_the_other_alone(half_done, source):
     receipt = applied(source, half_done / "new", "rules: []")
     assert 0 == receipt.resumed
-    assert any("is what a run with another plan left" in note.message for note in receipt.notes)
+    assert any("was left by a run of another plan" in note.message for note in receipt.notes)
     assert workspace_in(half_done, source).journal.exists()
 
 
@@ -138,7 +141,7 @@ def test_a_source_that_has_changed_is_staged_again(half_done, source, tmp_path):
     changed = save(tmp_path / "changed", other)
     receipt = applied(changed, half_done / "new")
     assert 0 == receipt.resumed
-    assert any("nothing of an earlier run" in note.message for note in receipt.notes)
+    assert any("no array of an earlier run" in note.message for note in receipt.notes)
     np.testing.assert_array_equal(other["flipped"]["0"][::-1], values(half_done / "new")[("turned", "0")])
 
 
@@ -211,7 +214,7 @@ def test_a_run_that_is_stopped_says_how_to_go_on(source, tmp_path, expected):
     done = int(found.message.removeprefix("Stopped at ").partition("/")[0])
     assert 1 <= done < 6
     assert (
-        f"Stopped at {done}/6 leaves. {tmp_path / 'new'} was not created. Run the same command to go on."
+        f"Stopped at {done}/6 leaves. {tmp_path / 'new'} was not created. Run the same command to resume."
         == found.message
     )
     assert done == applied(source, tmp_path / "new").resumed

@@ -1,4 +1,4 @@
-"""Where staging puts arrays: what the pipeline knows of a database of chunks, or of a file that is being filled."""
+"""The interface of a staging store, as the pipeline uses it: a database of chunks or a single file."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
+CODECS = ("zstd", "gzip", "none")
+"""The codecs that a store accepts; blosc has more settings than a name and a level."""
+
 Done = Callable[["StagedArray"], None]
-"""What is called with an array once it is durable."""
+"""A callback for an array that is durable."""
 
 
 class Tiles(Protocol):
-    """One array that is being written tile by tile, in C order."""
+    """One array that is written tile by tile, in C order."""
 
     def write(self, start: Sequence[int], tile: Array) -> None:
         """Writes a tile, which must stay unchanged until `finish`."""
@@ -30,7 +33,7 @@ class Tiles(Protocol):
 
 
 class Store(Protocol):
-    """Takes arrays from several threads; a context manager that makes all of them durable on leaving."""
+    """Takes arrays from several threads; a context manager that makes all of them durable on exit."""
 
     directory: Path
 

@@ -1,0 +1,57 @@
+"""The options of one run: one value, shared by the Python functions, the command line and the engine."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Literal
+
+VerifyMode = Literal["full", "digest", "none"]
+
+DEFAULT_RAM = 2 << 30
+"""The budget of array data in memory, in bytes."""
+
+MINIMUM_RAM = 64 << 20
+"""The smallest budget: below it, buffers of the libraries weigh more than the arrays."""
+
+DEFAULT_TOLERANCE = 1e-5
+"""The rounding of float32 when some layers compute in another order of operations."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApplyOptions:
+    """The options of `migrate.apply`, `migrate.resume` and `migrate apply`.
+
+    Attributes:
+      overwrite: whether an existing DST is replaced, once the new checkpoint is complete and verified.
+      verify: `digest` compares what is read back with the digests of what was written; `full` restores every leaf
+        through plain Orbax (a single file: through its reader) and compares it with the rules applied to the source
+        again; `none` compares nothing.
+      allow_code: whether `call` ops and the rule file's probe may run.
+      max_ram: bytes of array data in memory at once; at least 64 MiB.
+      jobs: number of leaves in work at once; None takes the number of CPUs.
+      compression: `zstd:N` or `none` for every array; None keeps each array's own codec.
+      probe: `module:function` that compares outputs of the old model and the new before DST is published; None takes
+        the rule file's probe.
+      tolerance: the largest difference between those outputs that passes.
+      require_proof: whether unproved leaves are errors.
+    """
+
+    overwrite: bool = False
+    verify: VerifyMode = "digest"
+    allow_code: bool = False
+    max_ram: int = DEFAULT_RAM
+    jobs: int | None = None
+    compression: str | None = None
+    probe: str | None = None
+    tolerance: float = DEFAULT_TOLERANCE
+    require_proof: bool = False
+
+    @property
+    def workers(self) -> int:
+        """The number of leaves in work at once."""
+        return self.jobs or os.cpu_count() or 1
+
+
+DEFAULTS = ApplyOptions()
+"""The options of a call that names none."""

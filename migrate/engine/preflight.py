@@ -1,0 +1,113 @@
+"""Checks that come before a run: each refuses it before anything is written and before an array is read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from migrate.codes import CodeNotAllowed, DestinationExists, InvalidUsage, OverlappingPaths
+from migrate.engine.options import MINIMUM_RAM, ApplyOptions
+from migrate.engine.outputs.base import Output
+from migrate.engine.outputs.registry import output_of
+from migrate.engine.probing.probe import Probe, chosen_probe
+from migrate.errors import Diagnostic, MigrateError, PlanError, RefusedError, UsageError
+from migrate.planning.model import Plan
+from migrate.planning.proof import refuse_unproved
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A run that passed every check.
+
+    Attributes:
+      plan: the plan as the output carries it out.
+      output: the kind of DST.
+      destination: DST as the caller wrote it.
+      place: DST, absolute.
+      probe: the probe of this run; None without one.
+      options: the caller's options.
+    """
+
+    plan: Plan
+    output: Output
+    destination: Path
+    place: Path
+    probe: Probe | None
+    options: ApplyOptions
+
+
+def check(plan: Plan, destination: Path, options: ApplyOptions) -> Job:
+    """Returns the run of a plan, unless a check refuses it.
+
+    Raises:
+      UsageError: an option is invalid (`InvalidUsage`), or a probe has no model (`InconclusiveProbe`).
+      PlanError: the plan is not applicable, or `require_proof` finds unproved leaves.
+      RefusedError: DST exists (`DestinationExists`) or overlaps the source (`OverlappingPaths`), or code is not
+        allowed (`CodeNotAllowed`).
+      CheckpointError: the probe cannot be imported (`InconclusiveProbe`).
+    """
+    output = output_of(destination)
+    plan = output.fit(plan)
+    _raise(UsageError, [*output.objections(options.compression), *_invalid(options)])
+    _raise(PlanError, [diagnostic for diagnostic in plan.diagnostics if diagnostic.is_error])
+    _raise(RefusedError, [*_occupied(plan, destination, options), *_forbidden_code(plan, options)])
+    probe = chosen_probe(plan, options.probe, options.tolerance, destination)
+    if options.require_proof and probe is None:
+        _raise(PlanError, refuse_unproved(plan.tasks))
+    return Job(plan, output, destination, absolute(destination), probe, options)
+
+
+def absolute(destination: Path) -> Path:
+    """Returns DST as an absolute path without `..`, which TensorStore refuses."""
+    return Path(os.path.abspath(destination))
+
+
+def _invalid(options: ApplyOptions) -> Iterator[Diagnostic]:
+    if options.max_ram < MINIMUM_RAM:
+        yield InvalidUsage.at(
+            f"{options.max_ram:,} bytes of memory are too few", help="give `--max-ram` at least 64MiB"
+        )
+    if options.jobs is not None and options.jobs < 1:
+        yield InvalidUsage.at(f"`--jobs {options.jobs}` is below 1", help="give `--jobs` at least 1")
+    if options.compression is not None and not _is_compression(options.compression):
+        advice = "write `zstd:N` with N from 1 to 22, or `none`"
+        yield InvalidUsage.at(f"`{options.compression}` is not a compression", help=advice)
+
+
+def _is_compression(text: str) -> bool:
+    codec, _, level = text.partition(":")
+    return text == "none" or (codec == "zstd" and level.isascii() and level.isdigit() and 1 <= int(level) <= 22)
+
+
+def _occupied(plan: Plan, destination: Path, options: ApplyOptions) -> Iterator[Diagnostic]:
+    if _overlap(plan.source.path, destination):
+        advice = "choose a DST elsewhere; the source is never written to"
+        yield OverlappingPaths.at(f"{destination} and the source {plan.source.path} overlap", help=advice)
+    elif os.path.lexists(destination) and not options.overwrite:
+        yield DestinationExists.at(f"{destination} exists", help="choose another DST, or add `--overwrite`")
+
+
+def _overlap(source: Path, destination: Path) -> bool:
+    """Returns whether one path is the other or is inside it, symbolic links resolved."""
+    one, other = source.resolve(), destination.resolve()
+    return one == other or one in other.parents or other in one.parents
+
+
+def _forbidden_code(plan: Plan, options: ApplyOptions) -> Iterator[Diagnostic]:
+    """Finds code of the rule file; a probe that the caller names replaces the rule file's and needs no permission."""
+    rules = plan.rules
+    if options.allow_code:
+        return
+    advice = "read it, then add `--allow-code`"
+    if rules.runs_code:
+        yield CodeNotAllowed.at(f"{rules.path} calls Python functions", help=advice)
+    elif rules.probe and not options.probe:
+        yield CodeNotAllowed.at(f"{rules.path} names a probe, `{rules.probe}`", help=advice)
+
+
+def _raise(kind: type[MigrateError], problems: Iterable[Diagnostic]) -> None:
+    found = list(problems)
+    if found:
+        raise kind(*found)

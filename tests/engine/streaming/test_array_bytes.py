@@ -1,0 +1,49 @@
+"""The bytes of an array do not depend on its layout in memory."""
+
+import numpy as np
+import pytest
+
+from migrate import dtypes
+from migrate.engine.streaming.array_bytes import Digest, contiguous, digest, raw_bytes, stored_form
+
+
+def test_a_digest_is_that_of_the_bytes_whatever_the_layout():
+    array = np.arange(12, dtype=np.float32).reshape(3, 4)
+    assert digest(array) == digest(np.asfortranarray(array))
+    assert digest(array) == digest(array.astype(">f4"))
+    assert digest(array) != digest(array.T)
+
+
+def test_a_digest_of_slabs_is_that_of_the_whole():
+    array = np.arange(24, dtype=np.float32).reshape(6, 4)
+    parts = Digest()
+    for start in range(0, 6, 2):
+        parts.update(array[start : start + 2])
+    assert digest(array) == str(parts)
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (130, 67), (5, 6, 70), (0, 3)])
+def test_an_array_in_another_order_is_copied_to_c_order(shape):
+    array = np.arange(np.prod(shape, dtype=int), dtype=np.int32).reshape(shape).T
+    laid_out = contiguous(array)
+    assert laid_out.flags.c_contiguous
+    assert array.shape == laid_out.shape
+    assert np.array_equal(array, laid_out)
+
+
+@pytest.mark.parametrize("layout", [lambda a: a, np.asfortranarray, lambda a: a.astype(">f4")])
+def test_raw_bytes_are_little_endian_in_c_order(layout):
+    array = np.arange(6, dtype="<f4").reshape(2, 3)
+    assert array.tobytes() == bytes(raw_bytes(layout(array)))
+
+
+def test_an_array_in_c_order_is_not_copied():
+    array = np.arange(6.0)
+    assert contiguous(array) is array
+
+
+def test_the_stored_form_of_typed_keys_is_their_words():
+    words = np.arange(6, dtype=np.uint32).reshape(3, 2)
+    keys = words.view(dtypes.to_numpy("key<fry>")).reshape(3)
+    assert words.tolist() == stored_form(keys).tolist()
+    assert stored_form(words) is words

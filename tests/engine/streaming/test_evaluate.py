@@ -1,0 +1,69 @@
+"""A task's values are those that the plan inferred, or the task is refused."""
+
+import numpy as np
+import pytest
+
+from migrate.engine.streaming.evaluate import as_kind, evaluate
+from migrate.errors import MigrateError, RefusedError
+from migrate.ops.cast import Cast
+from migrate.ops.concat import Concat
+from migrate.ops.transpose import Transpose
+from migrate.planning.model import Step, Task
+from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree
+
+MATRIX = AbstractArray((2, 3), "float32")
+
+
+class Values:
+    """A reader of arrays in memory."""
+
+    def __init__(self, **arrays):
+        self.arrays = arrays
+
+    def read(self, path):
+        return self.arrays[path[0]]
+
+
+def target(*avals):
+    return AbstractTree.build(((name,), AbstractLeaf("array", aval)) for name, aval in zip("xyz", avals, strict=False))
+
+
+def matrix(start=0):
+    return np.arange(start, start + 6, dtype=np.float32).reshape(2, 3)
+
+
+def test_steps_are_carried_out_in_order():
+    joined, turned = AbstractArray((4, 3), "float32"), AbstractArray((3, 4), "float32")
+    steps = (Step(Concat(0), ((0, 1),)), Step(Transpose(), ((0,),)))
+    task = Task((("a",), ("b",)), (("x",),), (0,), steps, (MATRIX, MATRIX), (turned,))
+    found = evaluate(task, Values(a=matrix(), b=matrix(6)), target(turned))
+    np.testing.assert_array_equal(np.concatenate([matrix(), matrix(6)]).T, found["x",])
+    assert joined.shape[::-1] == found["x",].shape
+
+
+def test_targets_that_are_tied_share_one_array():
+    task = Task((("a",),), (("x",), ("y",)), (0, 0), (), (MATRIX,), (MATRIX, MATRIX))
+    found = evaluate(task, Values(a=matrix()), target(MATRIX, MATRIX))
+    assert found["x",] is found["y",]
+
+
+def test_a_cast_that_would_change_a_value_names_the_leaf():
+    halves = AbstractArray((2, 3), "int8")
+    task = Task((("a",),), (("x",),), (0,), (Step(Cast("int8"), ((0,),)),), (MATRIX,), (halves,))
+    with pytest.raises(RefusedError, match="`cast` on `a`") as refusal:
+        evaluate(task, Values(a=matrix() + 0.5), target(halves))
+    assert ["M503"] == [d.code for d in refusal.value.diagnostics]
+
+
+def test_an_array_that_is_not_what_the_plan_inferred_is_never_written():
+    wrong = AbstractArray((2, 3), "float32")
+    task = Task((("a",),), (("x",),), (0,), (Step(Transpose(), ((0,),)),), (MATRIX,), (wrong,))
+    with pytest.raises(MigrateError, match=r"but the plan said") as failure:
+        evaluate(task, Values(a=matrix()), target(wrong))
+    assert ["M901"] == [d.code for d in failure.value.diagnostics]
+
+
+def test_values_have_the_kind_of_their_leaf():
+    assert () == as_kind(7, AbstractLeaf("scalar", AbstractArray((), "int64"))).shape
+    assert "text" == as_kind("text", AbstractLeaf("string"))
+    assert [] == as_kind({}, AbstractLeaf("empty", container="list"))

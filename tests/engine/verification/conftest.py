@@ -1,0 +1,34 @@
+"""A written checkpoint, and ways to damage it."""
+
+import jax.numpy as jnp
+import pytest
+import tensorstore as ts
+
+from tests.engine.sources import apply_plan, opened, plan_for, save
+
+LEAVES = {f"w{i}": jnp.arange(100.0) + i for i in range(5)}
+
+
+@pytest.fixture
+def written(tmp_path):
+    """A source and what an empty rule file makes of it."""
+    source, result = save(tmp_path / "old", LEAVES), tmp_path / "new"
+    with opened(source) as reader:
+        apply_plan(plan_for(reader), reader, result, verify="none")
+    return source, result
+
+
+def chunks(checkpoint):
+    return ts.KvStore.open({"driver": "ocdbt", "base": f"file://{checkpoint}/"}).result()
+
+
+def swap(checkpoint, one, other):
+    """Exchanges the chunks of two arrays: everything is readable, and two values are wrong."""
+    store = chunks(checkpoint)
+    mine, theirs = (store.read(f"{name}/0").result().value for name in (one, other))
+    store.write(f"{one}/0", theirs).result()
+    store.write(f"{other}/0", mine).result()
+
+
+def messages(failure):
+    return [diagnostic.message for diagnostic in failure.value.diagnostics]
