@@ -42,7 +42,7 @@ class ClassifiedLeaf:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class ClassifiedTree:
     """A checkpoint or template: every leaf with data, and a name for the whole."""
 
     leaves: tuple[ClassifiedLeaf, ...]
@@ -53,7 +53,7 @@ class Layout:
         return tuple(leaf for leaf in self.leaves if leaf.role in roles)
 
 
-def lay_out(tree: AbstractTree, variables: Mapping[KeyPath, str] | None = None) -> Layout:
+def lay_out(tree: AbstractTree, variables: Mapping[KeyPath, str] | None = None) -> ClassifiedTree:
     """Classifies each leaf with data.
 
     Args:
@@ -71,7 +71,7 @@ def lay_out(tree: AbstractTree, variables: Mapping[KeyPath, str] | None = None) 
         if (role, place) in leaves:  # two collections of one module have arrays of one name
             place = (*place[:-1], f"{place[-1]} of {collection}")
         leaves[role, place] = ClassifiedLeaf(path, place, role, kind, found.aval)
-    return Layout(tuple(leaves.values()), _name(tree))
+    return ClassifiedTree(tuple(leaves.values()), _name(tree))
 
 
 def is_transient(leaf: ClassifiedLeaf) -> bool:

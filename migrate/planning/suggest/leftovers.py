@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from migrate.knowledge.layers import LAYERS
 from migrate.planning.suggest.indices import by_index
-from migrate.planning.suggest.layout import ClassifiedLeaf, Layout, is_transient
+from migrate.planning.suggest.layout import ClassifiedLeaf, ClassifiedTree, is_transient
 from migrate.planning.suggest.rule_drafts import RuleDraft, pattern, text_of
 from migrate.rules.pattern import Pattern
 from migrate.tree import AbstractArray, KeyPath
@@ -63,7 +63,7 @@ class LeftoverDecisions:
 
 
 def settle_leftovers(
-    mine: Layout, theirs: Layout, unexpected: Collection[KeyPath], missing: Collection[KeyPath]
+    mine: ClassifiedTree, theirs: ClassifiedTree, unexpected: Collection[KeyPath], missing: Collection[KeyPath]
 ) -> LeftoverDecisions:
     """Decides about the leftovers.
 
@@ -178,7 +178,7 @@ def cast_ops(mine: AbstractArray, theirs: AbstractArray) -> tuple[str, ...]:
 _Decision = tuple[str, list[KeyPath], str, str]
 
 
-def _drops(left: Sequence[ClassifiedLeaf], mine: Layout, theirs: Layout) -> list[_Decision]:
+def _drops(left: Sequence[ClassifiedLeaf], mine: ClassifiedTree, theirs: ClassifiedTree) -> list[_Decision]:
     """Returns the decisions to drop that names alone determine."""
     paths = {leaf.path for leaf in mine.leaves}
     roles = {leaf.role for leaf in theirs.leaves}
@@ -222,7 +222,7 @@ def _is_unsupported(path: KeyPath, paths: Collection[KeyPath]) -> bool:
     return False
 
 
-def _creates(open_: Sequence[ClassifiedLeaf], mine: Layout, theirs: Layout) -> list[_Decision]:
+def _creates(open_: Sequence[ClassifiedLeaf], mine: ClassifiedTree, theirs: ClassifiedTree) -> list[_Decision]:
     """Returns the decisions to create that names alone determine."""
     del theirs
     reasons: dict[tuple[str, str], list[KeyPath]] = {}

@@ -13,7 +13,7 @@ from migrate.planning.planner import TemplateLike, make_plan
 from migrate.planning.suggest.align import Aligner
 from migrate.planning.suggest.doubts import doubt_beside_unplaced
 from migrate.planning.suggest.generalize import Generalizer
-from migrate.planning.suggest.layout import ClassifiedLeaf, Layout, lay_out
+from migrate.planning.suggest.layout import ClassifiedLeaf, ClassifiedTree, lay_out
 from migrate.planning.suggest.leftovers import (
     LeftoverDecisions,
     LeftoverRule,
@@ -105,7 +105,7 @@ def suggest(source: AbstractCheckpoint, template: KnownTemplate, target: Mapping
     return Suggestion(text, planned(text), count, doubts, rest.sources, rest.targets, (mine.name, theirs.name))
 
 
-def _model_drafts(mine: Layout, theirs: Layout) -> list[RuleDraft]:
+def _model_drafts(mine: ClassifiedTree, theirs: ClassifiedTree) -> list[RuleDraft]:
     """Returns the drafts for the model's arrays, and for random streams that keep their place."""
     scope = _scope(mine)
     for path in unsupported_arrays(scope, _scope(theirs)):
@@ -127,7 +127,7 @@ def _model_drafts(mine: Layout, theirs: Layout) -> list[RuleDraft]:
     ]
 
 
-def _scope(side: Layout) -> dict[KeyPath, ModelArray]:
+def _scope(side: ClassifiedTree) -> dict[KeyPath, ModelArray]:
     return {leaf.place: ModelArray(leaf.aval.shape, leaf.kind) for leaf in side.of("model")}
 
 
@@ -171,7 +171,7 @@ def _doubts_of(rules: Sequence[RuleDraft]) -> dict[KeyPath, tuple[Doubt, ...]]:
 def _head(
     source: AbstractCheckpoint,
     template: KnownTemplate,
-    sides: tuple[Layout, Layout],
+    sides: tuple[ClassifiedTree, ClassifiedTree],
     doubts: Mapping[KeyPath, tuple[Doubt, ...]],
     rest: LeftoverDecisions,
 ) -> list[str]:

@@ -174,7 +174,7 @@ def test_a_rearrangement_that_only_permutes_is_a_transpose():
 def test_a_rearrangement_that_mixes_an_axis_has_no_meaning_for_rows_and_columns():
     plan = transposed((4, 6), (4, 6), '{rearrange: {pattern: "(a b) c -> (b a) c", sizes: {a: 2}}}')
     assert ["M210"] == codes(plan)
-    assert "follow nothing but a transpose" in plan.diagnostics[0].message
+    assert "follow only a transpose" in plan.diagnostics[0].message
 
 
 @pytest.mark.parametrize("op", ["{reshape: [2, 2, 6]}", "flip: {axis: 0}", "expand_dims: {axis: 0}"])
