@@ -30,14 +30,6 @@ PRODUCT = [name for name in PATHS if not name.startswith("migrate.testing")]
 GRAPH = import_graph(SOURCES, typing=True)
 PACKAGES = [name for name, path in PATHS.items() if path.name == "__init__.py"]
 
-KNOWN_CIRCLES = {"migrate.formats": ["migrate.formats.flax -> migrate.formats.orbax -> migrate.formats.flax"]}
-"""Circles that are still to be removed, by package."""
-
-KNOWN_DOUBLES = {
-    "Chunked": ["migrate.engine.streaming.array_sources", "migrate.ops.chunk_grid"],
-}
-"""Class names with several meanings that are still to be renamed, with their modules."""
-
 
 def room_of(module: str) -> str:
     return module.split(".")[1] if "." in module else "__init__"
@@ -84,7 +76,7 @@ def test_no_modules_import_each_other_in_a_circle():
 @pytest.mark.parametrize("package", PACKAGES)
 def test_no_parts_of_a_package_import_each_other_in_a_circle(package):
     graph = between_children(GRAPH, package)
-    assert KNOWN_CIRCLES.get(package, []) == circles(graph)
+    assert [] == circles(graph)
 
 
 def test_a_circle_of_modules_is_found_even_if_one_import_is_inside_a_function():
@@ -133,7 +125,7 @@ def doubles(sources: dict[str, str]) -> dict[str, list[str]]:
 
 
 def test_a_class_name_has_one_meaning():
-    assert KNOWN_DOUBLES == doubles(SOURCES)
+    assert {} == doubles(SOURCES)
 
 
 def test_two_classes_of_one_name_are_found():

@@ -18,7 +18,7 @@ from migrate.engine.items import SINGLE, ItemPlan, item_plans, stored_name
 from migrate.engine.linking.hard_links import link_file
 from migrate.engine.options import ApplyOptions
 from migrate.engine.outputs.base import Output, Staged
-from migrate.engine.outputs.file_layout import FileFormat, Layout
+from migrate.engine.outputs.file_layout import FileFormat, FileLayout
 from migrate.engine.outputs.file_store import FileStore, file_of, recall, remember
 from migrate.engine.outputs.provenance import new_metadata
 from migrate.engine.streaming.array_bytes import Digest, digest
@@ -92,7 +92,7 @@ class FileOutput(Output):
         with FileStore(store, self._layout(item.tree, note), self.form.encoded) as opened:
             yield opened
 
-    def _layout(self, tree: AbstractTree, note: Mapping[str, Any]) -> Layout:
+    def _layout(self, tree: AbstractTree, note: Mapping[str, Any]) -> FileLayout:
         return self.form.layout(tree, note["metadata"], {tuple(path): text for path, text in note["texts"]})
 
     def commit(self, plan: Plan, staged: Staged, links: Sequence[Link], work: Workspace, *, resumed: bool) -> Staged:

@@ -40,7 +40,7 @@ class FileRange:
 
 
 @dataclass(frozen=True)
-class Layout:
+class FileLayout:
     """The layout of a file.
 
     Attributes:
@@ -54,7 +54,7 @@ class Layout:
     size: int
 
     @classmethod
-    def of(cls, parts: Iterable[bytes | FileRegion]) -> Layout:
+    def of(cls, parts: Iterable[bytes | FileRegion]) -> FileLayout:
         """Returns the layout of consecutive parts."""
         fixed: dict[int, bytes] = {}
         ranges: dict[KeyPath, tuple[FileRange, ...]] = {}
@@ -92,7 +92,7 @@ class FileFormat(abc.ABC):
         """
 
     @abc.abstractmethod
-    def layout(self, tree: AbstractTree, metadata: Mapping[str, Any], texts: Texts) -> Layout:
+    def layout(self, tree: AbstractTree, metadata: Mapping[str, Any], texts: Texts) -> FileLayout:
         """Returns the layout of a file.
 
         Args:

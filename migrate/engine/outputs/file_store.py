@@ -19,7 +19,7 @@ import numpy as np
 
 from migrate import dtypes
 from migrate.engine.outputs.array_record import describe
-from migrate.engine.outputs.file_layout import FileRange, Layout
+from migrate.engine.outputs.file_layout import FileLayout, FileRange
 from migrate.engine.staged_array import StagedArray
 from migrate.engine.streaming.array_bytes import contiguous, digest, raw_bytes
 from migrate.engine.streaming.store import Done
@@ -75,7 +75,7 @@ class FileStore:
     A context manager that makes everything durable on exit, unless there was an error.
     """
 
-    def __init__(self, directory: Path, layout: Layout, encode: Encode) -> None:
+    def __init__(self, directory: Path, layout: FileLayout, encode: Encode) -> None:
         self.directory = directory
         self._encode = encode
         self._layout = layout

@@ -19,8 +19,8 @@ from migrate import dtypes
 from migrate.engine.outputs.file import FileOutput
 from migrate.engine.outputs.file_layout import (
     FileFormat,
+    FileLayout,
     FileRegion,
-    Layout,
     Texts,
     cannot_hold,
     kept_elsewhere,
@@ -67,7 +67,7 @@ class MsgpackFile(FileFormat):
         plain = unsharded(tree, boxes=boxes)
         return AbstractTree({path: _held(leaf) for path, leaf in plain.leaves.items()})
 
-    def layout(self, tree: AbstractTree, metadata: Mapping[str, Any], texts: Texts) -> Layout:
+    def layout(self, tree: AbstractTree, metadata: Mapping[str, Any], texts: Texts) -> FileLayout:
         root: dict[str, Any] = {}
         for path, leaf in tree.leaves.items():
             node = root
@@ -75,7 +75,7 @@ class MsgpackFile(FileFormat):
             for key in above:
                 node = node.setdefault(key, {})
             node[last] = path
-        return Layout.of(_Parts(tree, texts, metadata).of(root[""] if root else {}))
+        return FileLayout.of(_Parts(tree, texts, metadata).of(root[""] if root else {}))
 
     def encoded(self, leaf: AbstractLeaf, array: np.ndarray[Any, Any]) -> memoryview:
         if leaf.kind != "scalar":

@@ -15,8 +15,8 @@ from migrate import dtypes
 from migrate.engine.outputs.file import FileOutput
 from migrate.engine.outputs.file_layout import (
     FileFormat,
+    FileLayout,
     FileRegion,
-    Layout,
     Texts,
     cannot_hold,
     kept_elsewhere,
@@ -57,7 +57,7 @@ class SafetensorsFile(FileFormat):
         del boxes  # only Flax knows them
         return unsharded(tree, boxes=False)
 
-    def layout(self, tree: AbstractTree, metadata: Mapping[str, Any], texts: Texts) -> Layout:
+    def layout(self, tree: AbstractTree, metadata: Mapping[str, Any], texts: Texts) -> FileLayout:
         del texts
         names = _names(tree)
         avals = {name: aval for path, name in names.items() if (aval := tree.leaves[path].aval)}
@@ -69,7 +69,7 @@ class SafetensorsFile(FileFormat):
         )
         paths = {name: path for path, name in names.items()}
         ordered = file_order({name: aval.dtype for name, aval in avals.items()})
-        return Layout.of([header, *(FileRegion(paths[name], avals[name].nbytes) for name in ordered)])
+        return FileLayout.of([header, *(FileRegion(paths[name], avals[name].nbytes) for name in ordered)])
 
 
 OUTPUT = FileOutput(SafetensorsFile())

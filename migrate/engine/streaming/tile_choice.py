@@ -22,7 +22,7 @@ _CANDIDATES = 12
 
 
 @dataclass(frozen=True)
-class Output:
+class TiledTarget:
     """Targets that get the same array, cut into the same tiles.
 
     Attributes:
@@ -62,7 +62,7 @@ def tile_shapes(aval: AbstractArray, shard: tuple[int, ...], limit: int) -> tupl
     return tuple((*(1,) * axis, k, *shape[axis + 1 :]) for k in thick[:_CANDIDATES])
 
 
-def choose(outputs: Sequence[Output], cache: int) -> tuple[int, list[Source]]:
+def choose(outputs: Sequence[TiledTarget], cache: int) -> tuple[int, list[Source]]:
     """The largest tiles for which no chunk is decoded twice; else the largest, and the sources to be copied first.
 
     Args:
@@ -78,7 +78,7 @@ def choose(outputs: Sequence[Output], cache: int) -> tuple[int, list[Source]]:
     return 0, largest or []
 
 
-def scattered(outputs: Sequence[Output], limit: int) -> Result | None:
+def scattered(outputs: Sequence[TiledTarget], limit: int) -> Result | None:
     """An op that regroups elements, of which the largest tiles need far more elements than they have, and more than
     `limit` bytes.
 
@@ -98,7 +98,7 @@ def _is_scattered(node: Result, window: Window, limit: int) -> bool:
     return needed > 2 * _count(window) and needed * itemsize > limit
 
 
-def _decoded_again(outputs: Sequence[Output], choice: int, cache: int) -> list[Source]:
+def _decoded_again(outputs: Sequence[TiledTarget], choice: int, cache: int) -> list[Source]:
     """The sources of which a chunk would be decoded twice, if those of the last window are still there for the next."""
     loads: dict[Source, int] = {}
     held: dict[Source, Window] = {}
@@ -119,7 +119,7 @@ def _decoded_again(outputs: Sequence[Output], choice: int, cache: int) -> list[S
     ]
 
 
-def _reads(outputs: Sequence[Output], choice: int) -> Iterator[tuple[Source, Window]]:
+def _reads(outputs: Sequence[TiledTarget], choice: int) -> Iterator[tuple[Source, Window]]:
     for output in outputs:
         for window in output.windows(choice):
             for node, part in touched(output.node, window):

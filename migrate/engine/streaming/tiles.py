@@ -28,7 +28,7 @@ from migrate.engine.streaming.create import fill_value
 from migrate.engine.streaming.evaluate import as_kind
 from migrate.engine.streaming.pieces import Piece
 from migrate.engine.streaming.store import Tiles
-from migrate.engine.streaming.tile_choice import CACHE_SHARE, TILE_SHARE, Output, choose, scattered, tile_shapes
+from migrate.engine.streaming.tile_choice import CACHE_SHARE, TILE_SHARE, TiledTarget, choose, scattered, tile_shapes
 from migrate.formats.base import Value
 from migrate.formats.reader import Reader
 from migrate.ops.windows import whole
@@ -91,13 +91,13 @@ def make_in_tiles(
 
 def _outputs(
     piece: Piece, made: Mapping[KeyPath, Node], target: AbstractTree, todo: Sequence[KeyPath], limit: int
-) -> list[Output]:
+) -> list[TiledTarget]:
     together: dict[tuple[Node, tuple[int, ...]], list[KeyPath]] = {}
     for path in piece.targets:
         if path in todo:
             together.setdefault((made[path], shard_shape(target.leaves[path])), []).append(path)
     return [
-        Output(tuple(paths), node, tile_shapes(node.aval, shard, limit // TILE_SHARE))
+        TiledTarget(tuple(paths), node, tile_shapes(node.aval, shard, limit // TILE_SHARE))
         for (node, shard), paths in together.items()
     ]
 
@@ -110,7 +110,7 @@ class _Scratch:
     limit: int
     names: Iterator[int] = field(default_factory=itertools.count)
 
-    def prepared(self, outputs: Sequence[Output]) -> tuple[Sequence[Output], int]:
+    def prepared(self, outputs: Sequence[TiledTarget]) -> tuple[Sequence[TiledTarget], int]:
         """The outputs, from copies where they are needed, and the choice of tiles."""
         while node := scattered(outputs, self.limit // CACHE_SHARE):
             outputs = _replaced(outputs, {node: self._copy_result(node)})
@@ -127,7 +127,7 @@ class _Scratch:
 
     def _copy_result(self, node: Result) -> Source:
         shapes = tile_shapes(node.aval, node.aval.shape, self.limit // TILE_SHARE)
-        (output,), choice = self.prepared([Output((), node, shapes)])
+        (output,), choice = self.prepared([TiledTarget((), node, shapes)])
         parts = ((part, output.node.read(part)) for part in output.windows(choice))
         return scratch_copy(node.aval, output.tile(choice), parts, self._place())
 
@@ -135,11 +135,11 @@ class _Scratch:
         return self.folder / str(next(self.names))
 
 
-def _replaced(outputs: Sequence[Output], copies: Mapping[Node, Source]) -> Sequence[Output]:
+def _replaced(outputs: Sequence[TiledTarget], copies: Mapping[Node, Source]) -> Sequence[TiledTarget]:
     return [replace(output, node=replaced(output.node, copies)) for output in outputs]
 
 
-def _write(output: Output, choice: int, begin: Begin) -> None:
+def _write(output: TiledTarget, choice: int, begin: Begin) -> None:
     writes = [begin(path, output.tile(choice)) for path in output.targets]
     digest, trimmer = Digest(), Trimmer()
     for window in output.windows(choice):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from migrate.engine.outputs.file_layout import FileRegion, Layout
+from migrate.engine.outputs.file_layout import FileLayout, FileRegion
 from migrate.engine.outputs.file_store import FileStore, file_of, recall, remember
 from migrate.engine.streaming.array_bytes import digest, raw_bytes
 from migrate.tree import AbstractArray, AbstractLeaf
@@ -18,7 +18,7 @@ def raw(leaf, array):
 
 @pytest.fixture
 def layout():
-    return Layout.of([b"head", FileRegion(("a",), 32), b"tail"])
+    return FileLayout.of([b"head", FileRegion(("a",), 32), b"tail"])
 
 
 def test_a_layout_gives_every_part_its_offset(layout):
@@ -27,7 +27,7 @@ def test_a_layout_gives_every_part_its_offset(layout):
 
 
 def test_regions_of_one_leaf_are_filled_one_after_another(tmp_path):
-    layout = Layout.of([b"<", FileRegion(("a",), 3), b"|", FileRegion(("a",), 2), b">"])
+    layout = FileLayout.of([b"<", FileRegion(("a",), 3), b"|", FileRegion(("a",), 2), b">"])
     remember(tmp_path, {}, layout.size)
     with FileStore(tmp_path, layout, raw) as store:
         for start, content in ((4, b"e"), (0, b"ab"), (2, b"cd")):

@@ -20,7 +20,7 @@ from migrate.engine.streaming.array_bytes import digest, stored_form
 from migrate.engine.streaming.array_graph import nodes
 from migrate.engine.streaming.array_sources import blocks
 from migrate.engine.streaming.pieces import Piece, check_assertions
-from migrate.engine.streaming.tile_choice import Output, choose, scattered, tile_shapes
+from migrate.engine.streaming.tile_choice import TiledTarget, choose, scattered, tile_shapes
 from migrate.engine.streaming.tiles import SCRATCH_PREFIX, can_tile, make_in_tiles, remove_scratch
 from migrate.errors import RefusedError
 from migrate.formats.detect import open_reader
@@ -183,7 +183,9 @@ def outputs_of(directory, steps, arrays, limit):
     piece = piece_of(steps, arrays)
     with open_reader(directory) as reader:
         made = nodes(piece, reader, limit // 4)
-    return [Output((path,), node, tile_shapes(node.aval, node.aval.shape, limit // 12)) for path, node in made.items()]
+    return [
+        TiledTarget((path,), node, tile_shapes(node.aval, node.aval.shape, limit // 12)) for path, node in made.items()
+    ]
 
 
 def test_a_source_that_is_read_in_its_own_order_is_not_copied_first(tmp_path):
