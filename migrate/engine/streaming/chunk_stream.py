@@ -21,9 +21,9 @@ import tensorstore as ts
 import zstandard
 
 from migrate import dtypes
+from migrate.engine.linking.link import chunk_key
 from migrate.engine.linking.open_stores import open_database, open_folder
 from migrate.engine.linking.references import references
-from migrate.engine.linking.relink import chunk_key
 from migrate.engine.streaming.array_sources import Chunked, Source
 from migrate.errors import CheckpointError
 from migrate.formats.base import Location

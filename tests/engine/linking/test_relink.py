@@ -13,7 +13,7 @@ from orbax.checkpoint.experimental import v1
 
 from migrate.engine import run
 from migrate.engine.items import item_of, item_plans
-from migrate.engine.linking.relink import find_links
+from migrate.engine.linking.link import find_links
 from migrate.engine.verification.links import check_links
 from migrate.errors import CheckpointError, VerifyError
 from migrate.planning.planner import make_plan
