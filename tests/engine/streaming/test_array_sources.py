@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrate.engine.linking.open_stores import reading_context
-from migrate.engine.streaming.array_sources import Flat, _flat_chunks, open_source
+from migrate.engine.streaming.array_sources import FlatSource, _flat_chunks, open_source
 from migrate.errors import CheckpointError
 from migrate.formats.base import Extent
 from migrate.formats.detect import open_reader
@@ -36,7 +36,7 @@ def test_every_window_of_an_array_in_pieces_is_read_as_it_lies(tmp_path_factory,
         extents.append(Extent(path, len(written), end - start))
         written, start = written + content[start:end], end
     path.write_bytes(written)
-    source = Flat(AbstractArray(shape, "int16"), shape, tuple(extents))
+    source = FlatSource(AbstractArray(shape, "int16"), shape, tuple(extents))
     expected = array[tuple(slice(*side) for side in window)]
     assert expected.tolist() == source.read(window).tolist()
 

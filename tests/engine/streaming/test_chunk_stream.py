@@ -12,8 +12,8 @@ import zstandard
 
 from migrate import dtypes
 from migrate.engine.linking.open_stores import open_array, reading_context
-from migrate.engine.streaming.array_sources import Chunked, open_source
-from migrate.engine.streaming.chunk_stream import unpackable
+from migrate.engine.streaming.array_sources import ChunkSource, open_source
+from migrate.engine.streaming.chunk_stream import streamable
 from migrate.errors import CheckpointError
 from migrate.formats.base import Location
 from migrate.formats.zarr.crc32c import crc32c
@@ -42,7 +42,7 @@ def source(request, tmp_path_factory):
 
 def stream_of(reader, name):
     aval = reader.abstract().tree.leaves[(name,)].aval
-    return unpackable(open_source(reader, (name,), aval, reading_context(0)), 0)
+    return streamable(open_source(reader, (name,), aval, reading_context(0)), 0)
 
 
 @pytest.mark.parametrize("limit", [1, 100, 700, 1 << 20])
@@ -133,13 +133,13 @@ def by_tensorstore(location):
 def source_of(location):
     store = open_array(location, reading_context(0))
     aval = AbstractArray(store.shape, dtypes.from_numpy(store.dtype.numpy_dtype))
-    return Chunked(aval, store.chunk_layout.read_chunk.shape, store, location.base, location.name, location)
+    return ChunkSource(aval, store.chunk_layout.read_chunk.shape, store, location.base, location.name, location)
 
 
 def in_pieces(location):
     source = source_of(location)
     made = np.zeros(source.aval.shape, dtypes.to_numpy(source.aval.dtype))
-    for window, part in unpackable(source, 0).parts(16):
+    for window, part in streamable(source, 0).parts(16):
         made[tuple(slice(start, stop) for start, stop in window)] = part
     return made.tobytes()
 
@@ -259,4 +259,4 @@ def test_a_byte_that_is_neither_false_nor_true_is_refused(tmp_path, driver):
     ids=str,
 )
 def test_what_is_stored_in_another_way_is_left_to_tensorstore(tmp_path, driver, fields):
-    assert unpackable(source_of(stored(tmp_path, driver, fields)), 0) is None
+    assert streamable(source_of(stored(tmp_path, driver, fields)), 0) is None

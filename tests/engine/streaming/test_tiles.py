@@ -17,10 +17,10 @@ from migrate.engine import run
 from migrate.engine.options import ApplyOptions
 from migrate.engine.outputs.orbax_store import Staging
 from migrate.engine.streaming.array_bytes import digest, stored_form
-from migrate.engine.streaming.array_graph import nodes
+from migrate.engine.streaming.array_graph import build_graph
 from migrate.engine.streaming.array_sources import blocks
 from migrate.engine.streaming.pieces import Piece, check_assertions
-from migrate.engine.streaming.tile_choice import Output, choose, scattered, tile_shapes
+from migrate.engine.streaming.tile_choice import TiledTarget, choose, scattered, tile_shapes
 from migrate.engine.streaming.tiles import SCRATCH_PREFIX, can_tile, make_in_tiles, remove_scratch
 from migrate.errors import RefusedError
 from migrate.formats.detect import open_reader
@@ -79,7 +79,7 @@ def piece_of(steps, arrays):
 def in_tiles(piece, directory, out, limit):
     """The results as they lie in the store, and their digests."""
     target = AbstractTree.build(
-        (path, AbstractLeaf("array", aval)) for path, aval in zip(piece.targets, piece.of.out_avals, strict=True)
+        (path, AbstractLeaf("array", aval)) for path, aval in zip(piece.targets, piece.work.out_avals, strict=True)
     )
     found = {}
     with open_reader(directory) as reader, Staging(out, zarr3=False) as store:
@@ -182,8 +182,9 @@ def test_tiles_that_lie_in_the_border_of_a_pad_are_what_they_are_as_a_whole(tmp_
 def outputs_of(directory, steps, arrays, limit):
     piece = piece_of(steps, arrays)
     with open_reader(directory) as reader:
-        made = nodes(piece, reader, limit // 4)
-    return [Output((path,), node, tile_shapes(node.aval, node.aval.shape, limit // 12)) for path, node in made.items()]
+        graph = build_graph(piece, reader, limit // 4)
+    shapes = {path: tile_shapes(node.aval, node.aval.shape, limit // 12) for path, node in graph.items()}
+    return [TiledTarget((path,), node, shapes[path]) for path, node in graph.items()]
 
 
 def test_a_source_that_is_read_in_its_own_order_is_not_copied_first(tmp_path):
@@ -229,7 +230,7 @@ def test_blocks_are_made_of_whole_chunks(tmp_path):
     array = np.zeros((10, 12), np.float32)
     write_sources(tmp_path / "source", [array], [(3, 4)])
     with open_reader(tmp_path / "source") as reader:
-        (node,) = nodes(piece_of([], [array]), reader, 0).values()
+        (node,) = build_graph(piece_of([], [array]), reader, 0).values()
     sizes = [extent(window) for window in blocks(node, 3 * 8 * 4)]
     assert {(3, 8), (3, 4), (1, 8), (1, 4)} == set(sizes)
     assert array.size == sum(map(math.prod, sizes))
@@ -247,8 +248,8 @@ def test_a_refused_value_is_told_with_the_tile_it_is_in(tmp_path):
 def test_a_function_of_the_users_needs_its_array_whole():
     piece = piece_of([Step(Scale(2), ((0,),))], [np.zeros(3)])
     assert can_tile(piece)
-    called = replace(piece.of, steps=(Step(Call("numpy:negative"), ((0,),)),))
-    assert not can_tile(replace(piece, of=called))
+    called = replace(piece.work, steps=(Step(Call("numpy:negative"), ((0,),)),))
+    assert not can_tile(replace(piece, work=called))
 
 
 def test_what_a_killed_run_left_behind_is_removed(tmp_path):
