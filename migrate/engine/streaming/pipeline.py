@@ -121,7 +121,7 @@ def _wait_for_any(running: set[Future[None]]) -> set[Future[None]]:
 
 
 def _wait_for_all(running: set[Future[None]]) -> None:
-    """Waits for all pieces, or until one fails.
+    """Waits for all pieces.
 
     Raises:
       RefusedError: the diagnostics of all refused pieces.
