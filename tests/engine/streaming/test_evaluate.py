@@ -59,7 +59,7 @@ def test_an_array_unlike_the_plan_is_a_bug_that_names_the_leaf():
     wrong = AbstractArray((2, 3), "float32")
     task = Task((("a",),), (("x",),), (0,), (Step(Transpose(), ((0,),)),), (MATRIX,), (wrong,))
     with pytest.raises(
-        MigrateError, match=r"`x` has the shape and dtype float32\[3,2\], but the plan inferred float32\[2,3\]"
+        MigrateError, match="`x` has the shape and dtype float32.3,2., but the plan inferred float32.2,3."
     ) as failure:
         evaluate(task, Values(a=matrix()), target(wrong))
     assert ["M901"] == [d.code for d in failure.value.diagnostics]
