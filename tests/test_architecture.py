@@ -33,9 +33,7 @@ PACKAGES = [name for name, path in PATHS.items() if path.name == "__init__.py"]
 KNOWN_CIRCLES = {"migrate.formats": ["migrate.formats.flax -> migrate.formats.orbax -> migrate.formats.flax"]}
 """Circles that are still to be removed, by package."""
 
-KNOWN_DOUBLES = {
-    "Chunked": ["migrate.engine.streaming.array_sources", "migrate.ops.chunk_grid"],
-}
+KNOWN_DOUBLES = {}
 """Class names with several meanings that are still to be renamed, with their modules."""
 
 

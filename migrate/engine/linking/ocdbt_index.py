@@ -20,7 +20,7 @@ NODES_IN_FLIGHT = 16
 """Nodes that are read at once. Nodes may be large, so the number bounds the memory that they take."""
 
 
-class FileRange(NamedTuple):
+class ValueRange(NamedTuple):
     """A byte range of a file; `file` is relative to the database's directory."""
 
     file: str
@@ -124,8 +124,8 @@ def _children(node: IndexNode, end: bytes | None) -> Iterator[_Child]:
         yield _Child(entry["location"], prefix, node.height - 1, first, following)
 
 
-def parse_location(text: str) -> FileRange:
+def parse_location(text: str) -> ValueRange:
     """Parses a location as TensorStore prints it: `value:ocdbt.process_0/:d/92e6:0:768`."""
     _, base, file, offset, length = text.split(":")
     name = unquote(base, errors="surrogateescape") + unquote(file, errors="surrogateescape")
-    return FileRange(name, int(offset), int(length))
+    return ValueRange(name, int(offset), int(length))

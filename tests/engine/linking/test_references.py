@@ -14,7 +14,7 @@ import tensorstore as ts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from migrate.engine.linking.ocdbt_index import FileRange, Index, parse_location
+from migrate.engine.linking.ocdbt_index import Index, ValueRange, parse_location
 from migrate.engine.linking.references import Reference, _reference, read_value, references, same_reference
 from migrate.errors import CheckpointError
 from migrate.formats.zarr.crc32c import crc32c
@@ -198,7 +198,7 @@ def tree_of_small_nodes(folder):
     nodes = [parse_location(node.location) for node in index.nodes()]
     assert 4 <= len(nodes)
     assert values == stored(folder) == values_of(folder)
-    return values, [FileRange("manifest.ocdbt", 0, (folder / "manifest.ocdbt").stat().st_size), *nodes]
+    return values, [ValueRange("manifest.ocdbt", 0, (folder / "manifest.ocdbt").stat().st_size), *nodes]
 
 
 def by_tensorstore(folder):

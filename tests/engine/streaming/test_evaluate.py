@@ -58,11 +58,10 @@ def test_a_cast_that_would_change_a_value_names_the_leaf():
 def test_an_array_unlike_the_plan_is_a_bug_that_names_the_leaf():
     wrong = AbstractArray((2, 3), "float32")
     task = Task((("a",),), (("x",),), (0,), (Step(Transpose(), ((0,),)),), (MATRIX,), (wrong,))
-    with pytest.raises(
-        MigrateError, match="`x` has the shape and dtype float32.3,2., but the plan inferred float32.2,3."
-    ) as failure:
+    with pytest.raises(MigrateError, match="`x` has the shape and dtype") as failure:
         evaluate(task, Values(a=matrix()), target(wrong))
-    assert ["M901"] == [d.code for d in failure.value.diagnostics]
+    (found,) = failure.value.diagnostics
+    assert ("M901", True, True) == (found.code, "float32[3,2]" in found.message, "float32[2,3]" in found.message)
 
 
 def test_values_have_the_kind_of_their_leaf():
