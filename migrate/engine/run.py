@@ -16,7 +16,7 @@ from pathlib import Path
 from migrate.codes import InvalidUsage, RunStopped
 from migrate.engine import preflight
 from migrate.engine.items import ItemPlan, item_of, item_plans
-from migrate.engine.linking.relink import LINKED, Link, find_links, stream_unlocated
+from migrate.engine.linking.link import LINKED, Link, find_links, stream_unlocated
 from migrate.engine.options import DEFAULTS, ApplyOptions
 from migrate.engine.outputs.base import Staged
 from migrate.engine.outputs.registry import output_of

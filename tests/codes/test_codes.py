@@ -24,18 +24,11 @@ ALLOWED = {"migrate.errors": ["M201"]}
 
 KNOWN_NUMBERS = (
     "migrate.api",
-    "migrate.engine.linking.relink",
     "migrate.engine.outputs.base",
     "migrate.engine.outputs.registry",
     "migrate.engine.probing.probe",
     "migrate.engine.probing.restored_model",
     "migrate.engine.run",
-    "migrate.engine.streaming.array_graph",
-    "migrate.engine.streaming.create",
-    "migrate.engine.streaming.evaluate",
-    "migrate.engine.streaming.pieces",
-    "migrate.engine.streaming.pipeline",
-    "migrate.engine.streaming.tiles",
     "migrate.engine.verification.digests",
     "migrate.engine.verification.links",
     "migrate.engine.verification.standalone",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from migrate.engine.linking.relink import LINKED
+from migrate.engine.linking.link import LINKED
 from migrate.engine.receipt import Clock, Receipt, phase, stage_phase
 from migrate.events import PhaseDone, PhaseStarted, ignore
 from migrate.tree import AbstractArray, AbstractLeaf

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from migrate.engine.streaming.array_graph import results
-from migrate.engine.streaming.array_sources import Source
+from migrate.engine.streaming.array_sources import ArraySource
 from migrate.ops.base import OpError, avals
 from migrate.ops.call import Call
 from migrate.ops.pad import Pad
@@ -27,7 +27,7 @@ WITH_WINDOWS = [name for name, op in OPS.items() if object.__new__(op).has_windo
 
 
 @dataclass(frozen=True, eq=False)
-class Held(Source):
+class Held(ArraySource):
     """An array in memory, of which nothing empty may be read."""
 
     array: np.ndarray

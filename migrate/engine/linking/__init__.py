@@ -1,1 +1,1 @@
-"""Arrays whose chunks are referenced or copied without being decoded."""
+"""Arrays whose encoded chunks are referenced or copied, never decoded."""

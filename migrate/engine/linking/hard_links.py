@@ -9,56 +9,57 @@ import shutil
 from pathlib import Path
 from typing import Literal
 
-How = Literal["link", "clone", "copy"]
+LinkMethod = Literal["link", "clone", "copy"]
 
 _FICLONE = 0x40049409
 """Linux's request to share all blocks of another file (`linux/fs.h`)."""
 
-_NOT_HERE = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL, errno.ENOSYS)
-"""What file systems answer when they cannot do it: another device, no such feature, too many links."""
+_UNSUPPORTED = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOTTY, errno.EINVAL, errno.ENOSYS)
+"""Errors of a file system that cannot link or clone: another device, no such feature, too many links."""
 
 
-def link_file(source: Path, target: Path) -> How:
-    """Makes the bytes of `source` appear at `target`, which must not exist; later changes of names do not matter to it.
+def link_file(source: Path, target: Path) -> LinkMethod:
+    """Makes the bytes of `source` available at `target`, which must not exist, also once `source` is removed.
 
-    They appear there whole or not at all, so that whoever goes on after a kill may take what is there for what it is.
+    `target` appears complete or not at all, so that a resumed run can trust a file that is already there.
 
     Returns:
-      How it was done.
+      The method that was used.
 
     Raises:
-      FileExistsError: there is something at `target`.
+      FileExistsError: `target` exists.
       OSError: the bytes cannot be read or written.
     """
-    source = source.resolve()  # a link to a link would break when the first one goes
+    source = source.resolve()  # a link to a symbolic link would break once that link is removed
     try:
         os.link(source, target)
     except OSError as error:
-        if error.errno not in _NOT_HERE:
+        if error.errno not in _UNSUPPORTED:
             raise
         return _clone_or_copy(source, target)
     return "link"
 
 
-def _clone_or_copy(source: Path, target: Path) -> How:
+def _clone_or_copy(source: Path, target: Path) -> LinkMethod:
+    """Writes a temporary file beside `target` and renames it once it is durable."""
     if os.path.lexists(target):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
     draft = target.with_name(f"{target.name}.copying")
     with source.open("rb") as reading, draft.open("wb") as writing:
-        how = _fill(reading.fileno(), writing.fileno())
-        if how == "copy":
-            shutil.copyfile(source, draft)  # the kernel copies, where it can
+        method = _clone(reading.fileno(), writing.fileno())
+        if method == "copy":
+            shutil.copyfile(source, draft)  # copies inside the kernel where possible
         os.fsync(writing.fileno())
     draft.rename(target)
-    return how
+    return method
 
 
-def _fill(source: int, target: int) -> How:
-    """Clones one open file into another, or says that it has to be copied."""
+def _clone(source: int, target: int) -> LinkMethod:
+    """Clones one open file into another; returns `copy` where the file system cannot clone."""
     try:
         fcntl.ioctl(target, _FICLONE, source)
     except OSError as error:
-        if error.errno not in _NOT_HERE:
+        if error.errno not in _UNSUPPORTED:
             raise
         return "copy"
     return "clone"

@@ -1,7 +1,7 @@
 """The index of an OCDBT database, a B-tree, as TensorStore prints it.
 
-`ts.ocdbt.dump` is made for looking at a database, and promises no form of what it returns. So it is called here alone,
-and whatever is not as it is expected is a KeyError or ValueError, never a part of the index that is passed over.
+`ts.ocdbt.dump` is meant for inspection, and the form of its result is not stable. So only this module calls it, and a
+result of another form raises KeyError or ValueError; no part of the index is skipped.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import tensorstore as ts
 from migrate.engine.linking.open_stores import open_folder
 
 NODES_IN_FLIGHT = 16
-"""Nodes that are read at once: each may be large, so all of them at once could be more than memory holds."""
+"""Nodes that are read at once. Nodes may be large, so the number bounds the memory that they take."""
 
 
-class Range(NamedTuple):
-    """A part of a file, which is named relative to the database's directory."""
+class ValueRange(NamedTuple):
+    """A byte range of a file; `file` is relative to the database's directory."""
 
     file: str
     offset: int
@@ -29,13 +29,13 @@ class Range(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
-    """One node of the tree.
+class IndexNode:
+    """One node of the B-tree.
 
     Attributes:
-      location: where it lies.
-      prefix: what all keys below it begin with, and what the keys of its entries lack.
-      height: how many levels are below it.
+      location: where it is stored, as TensorStore prints it.
+      prefix: the common prefix of all keys below it; the keys of its entries omit it.
+      height: number of levels below it.
       entries: as TensorStore prints them.
     """
 
@@ -46,17 +46,17 @@ class Node:
 
     @property
     def is_leaf(self) -> bool:
-        """Whether its entries are keys with values; else they are nodes."""
+        """Whether its entries are keys with values rather than child nodes."""
         return self.height == 0
 
     @property
     def keys(self) -> list[bytes]:
-        """The keys of its entries, with their prefix."""
+        """The full keys of its entries."""
         return [self.prefix + entry["key"] for entry in self.entries]
 
 
-class _Wanted(NamedTuple):
-    """A node as the one above it describes it: its keys are `first` or follow it, and come before `end`."""
+class _Child(NamedTuple):
+    """A node as its parent describes it: its keys are at least `first` and less than `end`."""
 
     location: str
     prefix: bytes
@@ -64,11 +64,11 @@ class _Wanted(NamedTuple):
     first: bytes = b""
     end: bytes | None = None
 
-    def check(self, node: Node) -> None:
-        """TensorStore checks this as it walks the tree, and does not when it prints a single node.
+    def check(self, node: IndexNode) -> None:
+        """Checks that a node is the described one: TensorStore checks this in a lookup, but not in a dump of one node.
 
         Raises:
-          ValueError: it is another node.
+          ValueError: its height or its keys differ.
         """
         keys = node.keys
         if node.height != self.height:
@@ -78,7 +78,7 @@ class _Wanted(NamedTuple):
 
 
 class Index:
-    """The newest version of the database in a directory.
+    """The B-tree of the newest version of a database.
 
     Raises:
       ValueError: there is no database, or it is damaged.
@@ -89,43 +89,43 @@ class Index:
         self._manifest: Any = ts.ocdbt.dump(self._base).result()
 
     def version_lists(self) -> list[str]:
-        """Where the lists of earlier versions lie."""
+        """The locations of the lists of earlier versions."""
         return [node["location"] for node in self._manifest["version_tree_nodes"]]
 
-    def nodes(self) -> Iterator[Node]:
+    def nodes(self) -> Iterator[IndexNode]:
         """All nodes, level by level.
 
         Raises:
           ValueError: one is damaged.
-          KeyError: TensorStore prints it in another form.
+          KeyError: TensorStore prints one in another form.
         """
         newest = self._manifest["versions"][-1]
         root = newest["root"].get("location")
-        waiting = [_Wanted(root, b"", newest["root_height"])] if root else []
-        while waiting:
-            now, waiting = waiting[:NODES_IN_FLIGHT], waiting[NODES_IN_FLIGHT:]
-            for wanted, node in zip(now, self._read(now), strict=True):
-                wanted.check(node)
+        pending = [_Child(root, b"", newest["root_height"])] if root else []
+        while pending:
+            batch, pending = pending[:NODES_IN_FLIGHT], pending[NODES_IN_FLIGHT:]
+            for child, node in zip(batch, self._read(batch), strict=True):
+                child.check(node)
                 yield node
                 if not node.is_leaf:
-                    waiting += _below(node, wanted.end)
+                    pending += _children(node, child.end)
 
-    def _read(self, wanted: Sequence[_Wanted]) -> Iterator[Node]:
-        requests = [(node, ts.ocdbt.dump(self._base, node=node.location)) for node in wanted]
-        for node, request in requests:
-            found = request.result()
-            yield Node(node.location, node.prefix, found["height"], found["entries"])
+    def _read(self, children: Sequence[_Child]) -> Iterator[IndexNode]:
+        requests = [(child, ts.ocdbt.dump(self._base, node=child.location)) for child in children]
+        for child, request in requests:
+            dump = request.result()
+            yield IndexNode(child.location, child.prefix, dump["height"], dump["entries"])
 
 
-def _below(node: Node, end: bytes | None) -> Iterator[_Wanted]:
-    """The nodes to which the entries of a node lead; `end` is where its own keys end."""
+def _children(node: IndexNode, end: bytes | None) -> Iterator[_Child]:
+    """The children of a node; `end` is the upper bound of its own keys."""
     for entry, first, following in zip(node.entries, node.keys, [*node.keys[1:], end], strict=True):
         prefix = node.prefix + entry["subtree_common_prefix"]
-        yield _Wanted(entry["location"], prefix, node.height - 1, first, following)
+        yield _Child(entry["location"], prefix, node.height - 1, first, following)
 
 
-def parse_location(text: str) -> Range:
-    """What a location as TensorStore prints it means: `value:ocdbt.process_0/:d/92e6:0:768`."""
+def parse_location(text: str) -> ValueRange:
+    """Parses a location as TensorStore prints it: `value:ocdbt.process_0/:d/92e6:0:768`."""
     _, base, file, offset, length = text.split(":")
     name = unquote(base, errors="surrogateescape") + unquote(file, errors="surrogateescape")
-    return Range(name, int(offset), int(length))
+    return ValueRange(name, int(offset), int(length))

@@ -1,4 +1,4 @@
-"""Opening what TensorStore stores: databases, folders of files, and arrays in either."""
+"""Opens TensorStore's key-value stores and arrays: OCDBT databases, folders, and arrays in either."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from migrate.formats.files import explain_store_failure
 from migrate.formats.zarr.store_spec import INDEX_CACHE, database_spec, folder_spec, location_spec
 
 OPTIONS = {"max_inline_value_bytes": 1024, "max_decoded_node_bytes": 100_000_000, "manifest_kind": "single"}
-"""What Orbax gives a new OCDBT database as its configuration."""
+"""The configuration that Orbax gives a new OCDBT database."""
 
 INDEX_CACHE_BYTES = 16 << 20
-"""Nodes of indexes that are kept in memory."""
+"""The default size of the cache of B-tree nodes."""
 
 
 def open_folder(directory: Path, context: ts.Context) -> Any:
-    """The files below a directory as a key-value store."""
+    """Opens the files below a directory as a key-value store."""
     return ts.KvStore.open(folder_spec(directory), context=context).result()
 
 
 def open_database(directory: Path, context: ts.Context, **options: Any) -> Any:
-    """An OCDBT database as a key-value store."""
+    """Opens an OCDBT database as a key-value store."""
     return ts.KvStore.open(database_spec(directory, **options), context=context).result()
 
 
 def reading_context(cache_bytes: int, index_bytes: int = INDEX_CACHE_BYTES) -> ts.Context:
-    """What arrays that are read together share.
+    """Returns a context for arrays that are read together.
 
     Args:
-      cache_bytes: decoded chunks that are kept for the next read.
-      index_bytes: nodes of databases that are.
+      cache_bytes: size of the cache of decoded chunks.
+      index_bytes: size of the cache of B-tree nodes.
     """
     return ts.Context(
         {"cache_pool": {"total_bytes_limit": cache_bytes}, INDEX_CACHE: {"total_bytes_limit": index_bytes}}
@@ -41,11 +41,11 @@ def reading_context(cache_bytes: int, index_bytes: int = INDEX_CACHE_BYTES) -> t
 
 
 def open_array(location: Location, context: ts.Context) -> Any:
-    """A stored array, of which nothing but its metadata was read.
+    """Opens a stored array; reads its metadata only.
 
     Args:
-      location: where it lies.
-      context: made by `reading_context`.
+      location: where it is stored.
+      context: from `reading_context`.
 
     Raises:
       CheckpointError: there is no such array, or its metadata is damaged.

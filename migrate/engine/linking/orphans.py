@@ -1,6 +1,6 @@
-"""Files in a staging store that no array needs: what a killed run was writing, and trees that are out of date.
+"""Removes files from a staging store that no array needs: unfinished writes of a killed run, and outdated B-trees.
 
-The commit links whatever lies in the store, so they would stay in the new checkpoint for ever.
+The commit links every file of the store, so they would otherwise stay in the new checkpoint.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from migrate.engine.linking.ocdbt_index import Index, parse_location
 
 
 def remove_orphans(store: Path) -> None:
-    """Removes every data file that the newest version of a database does not refer to.
+    """Removes every data file to which the newest version of a database does not refer.
 
     Args:
-      store: the database's directory; nobody else may be writing to it.
+      store: the database's directory; no other process may write to it.
 
     Raises:
       ValueError: its index is damaged.
     """
-    needed = {parse_location(location).file for location in _needed(Index(store))}
+    needed = {parse_location(location).file for location in _needed_locations(Index(store))}
     for path in (store / "d").glob("*"):
         if path.relative_to(store).as_posix() not in needed:
             path.unlink()
 
 
-def _needed(index: Index) -> Iterator[str]:
-    """The locations of the nodes of the newest version, of their values, and of the list of versions."""
+def _needed_locations(index: Index) -> Iterator[str]:
+    """The locations of the lists of versions, and of the nodes and values of the newest version."""
     yield from index.version_lists()
     for node in index.nodes():
         yield node.location

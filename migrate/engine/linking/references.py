@@ -1,7 +1,7 @@
-"""Where the values of an OCDBT database lie: what a relink is verified by, without reading an array.
+"""The byte ranges at which an OCDBT database stores its values: they verify a relink without reading an array.
 
-The B-tree of a database maps every key to a few bytes in the node itself or to a range of a data file. Two keys whose
-ranges are one range of one file hold the same bytes, whatever they are called.
+The B-tree of a database maps every key either to an inline value or to a range of a data file. Two keys that refer to
+the same range of the same file hold the same bytes.
 """
 
 from __future__ import annotations
@@ -16,17 +16,18 @@ from migrate.engine.linking.ocdbt_index import Index, parse_location
 from migrate.formats.files import damaged, explain_store_failure
 
 BLOCK_BYTES = 1 << 20
-"""Ranges of two files are compared in pieces of this size."""
+"""Ranges of two files are compared in blocks of this size."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Where one value lies.
+    """Where one value is stored.
 
     Attributes:
       file: the data file, relative to the database's directory; empty for an inline value.
-      offset, length: the range of the file, in bytes.
-      inline: the value itself where the B-tree holds it; None otherwise.
+      offset: first byte of the range in the file.
+      length: bytes of the value.
+      inline: the value itself where the B-tree holds it, otherwise None.
     """
 
     file: str
@@ -36,7 +37,7 @@ class Reference:
 
 
 def references(directory: Path) -> Mapping[str, Reference]:
-    """Every key of the newest version of an OCDBT database, with where its value lies; no value's file is opened.
+    """Returns every key of the newest version of an OCDBT database with its reference; opens no value's file.
 
     Args:
       directory: holds the database's `manifest.ocdbt`.
@@ -51,7 +52,7 @@ def references(directory: Path) -> Mapping[str, Reference]:
 
 
 def read_value(reference: Reference, base: Path) -> bytes:
-    """The bytes to which a reference of the database at `base` leads.
+    """Reads the value of a reference of the database at `base`.
 
     Raises:
       CheckpointError: the file ends before the range does.
@@ -61,9 +62,9 @@ def read_value(reference: Reference, base: Path) -> bytes:
 
 
 def same_reference(a: Reference, a_base: Path, b: Reference, b_base: Path) -> bool:
-    """Whether two references lead to the same bytes.
+    """Whether two references refer to the same bytes.
 
-    Nothing is read where both lead to one range of one file, however often it is linked, or to values in the index.
+    Nothing is read where both refer to the same range of one file, under any of its hard links, or to inline values.
     Where a file had to be copied, the two ranges are compared byte by byte.
 
     Args:
@@ -81,13 +82,13 @@ def same_reference(a: Reference, a_base: Path, b: Reference, b_base: Path) -> bo
     if a.inline is not None and b.inline is not None:
         return a.inline == b.inline
     if a.inline is None and b.inline is None and a.offset == b.offset and _same_file(a_base / a.file, b_base / b.file):
-        _refuse_cut_off(a, a_base)
+        _refuse_truncated(a, a_base)
         return True
     return all(one == other for one, other in zip(_blocks(a, a_base), _blocks(b, b_base), strict=True))
 
 
-def _refuse_cut_off(reference: Reference, base: Path) -> None:
-    """Refuses a file that ends before the range does: what is not there is the same as nothing."""
+def _refuse_truncated(reference: Reference, base: Path) -> None:
+    """Refuses a file that ends before the range: two truncated ranges would otherwise count as the same."""
     file, end = base / reference.file, reference.offset + reference.length
     if file.stat().st_size < end:
         raise damaged(file, f"it ends before byte {end}")
@@ -98,7 +99,7 @@ def _same_file(a: Path, b: Path) -> bool:
 
 
 def _blocks(reference: Reference, base: Path) -> Iterator[bytes]:
-    """A value in pieces that begin at the same bytes of every value of that length."""
+    """A value in blocks; values of one length have the same block boundaries."""
     if reference.inline is not None:
         starts = range(0, reference.length, BLOCK_BYTES)
         yield from (reference.inline[start : start + BLOCK_BYTES] for start in starts)
@@ -114,7 +115,7 @@ def _blocks(reference: Reference, base: Path) -> Iterator[bytes]:
 
 
 def _walk(directory: Path) -> Iterator[tuple[str, Reference]]:
-    """All entries of all leaf nodes."""
+    """The entries of all leaf nodes."""
     for node in Index(directory.absolute()).nodes():
         for entry in node.entries if node.is_leaf else ():
             yield _text(node.prefix + entry["key"]), _reference(entry, directory)
@@ -125,7 +126,7 @@ def _reference(entry: Mapping[str, Any], directory: Path) -> Reference:
         return Reference("", 0, len(entry["inline_value"]), entry["inline_value"])
     file, offset, length = parse_location(entry["indirect_value"])
     if file.startswith("/") or ".." in file.split("/"):
-        raise damaged(directory, f"its index refers to `{file}`, which is outside")
+        raise damaged(directory, f"its index refers to `{file}`, which is outside the checkpoint")
     return Reference(file, offset, length)
 
 

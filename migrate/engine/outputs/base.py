@@ -26,7 +26,7 @@ from migrate.planning.model import Plan
 from migrate.tree import KeyPath
 
 if TYPE_CHECKING:
-    from migrate.engine.linking.relink import Link
+    from migrate.engine.linking.link import Link
 
 
 @dataclass

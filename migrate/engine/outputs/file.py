@@ -36,7 +36,7 @@ from migrate.planning.model import Plan
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, stored_path
 
 if TYPE_CHECKING:
-    from migrate.engine.linking.relink import Link
+    from migrate.engine.linking.link import Link
 
 BATCH_BYTES = 32 << 20
 """Leaves are compared together up to this size."""

@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from migrate.engine.items import SINGLE, ItemPlan, item_plans
+from migrate.engine.linking.link import Link
 from migrate.engine.linking.orphans import remove_orphans
-from migrate.engine.linking.relink import Link, relink
+from migrate.engine.linking.relink import relink
 from migrate.engine.options import ApplyOptions
 from migrate.engine.outputs.base import Output, Staged
 from migrate.engine.outputs.orbax_commit import CommittedItem, commit_item, commit_step

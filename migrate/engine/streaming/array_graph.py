@@ -1,4 +1,4 @@
-"""What makes each target of a task: a graph of arrays of which parts can be made, down to the sources."""
+"""The arrays of a task as a graph: each target can be computed window by window, down to its sources."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from migrate.engine.linking.open_stores import reading_context
-from migrate.engine.streaming.array_sources import Filled, Source, open_source
+from migrate.engine.streaming.array_sources import ArraySource, FilledSource, open_source
 from migrate.engine.streaming.create import fill_value
 from migrate.engine.streaming.evaluate import refusal
 from migrate.engine.streaming.pieces import Piece
@@ -23,24 +23,32 @@ Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Result:
-    """One array that an op makes, of which parts can be made."""
+class OpResult:
+    """One output of an op, computed window by window.
+
+    Attributes:
+      task: the task that the op belongs to.
+      op: the op.
+      inputs: the nodes to which it is applied.
+      output: the index of the array among the op's outputs.
+      aval: its shape and dtype.
+    """
 
     task: Task
     op: Op
-    inputs: tuple[Node, ...]
+    inputs: tuple[ArrayNode, ...]
     output: int
     aval: AbstractArray
 
-    def needs(self, window: Window) -> Iterator[tuple[Node, Window]]:
+    def needs(self, window: Window) -> Iterator[tuple[ArrayNode, Window]]:
         """The windows of its inputs that a window needs, in the order in which they are read."""
         yield from ((self.inputs[number], part) for number, part in self._pull(window).needs)
 
     def read(self, window: Window) -> Array:
-        """That part of the array.
+        """Computes a window of the array.
 
         Raises:
-          RefusedError: a value does not allow the op (M503).
+          RefusedError: a value does not allow the op (`LossyCast`).
           CheckpointError: the source cannot be read.
         """
         pull = self._pull(window)
@@ -55,53 +63,53 @@ class Result:
         return self.op.window([node.aval for node in self.inputs], self.output, window)
 
 
-Node = Source | Result
+ArrayNode = ArraySource | OpResult
 
 
-def touched(node: Node, window: Window) -> Iterator[tuple[Node, Window]]:
-    """Every array on the way to a window, itself first, with the window of it that is needed."""
+def windows_read(node: ArrayNode, window: Window) -> Iterator[tuple[ArrayNode, Window]]:
+    """Every node that a window needs, the node itself first, each with the window of it that is needed."""
     yield node, window
-    if isinstance(node, Result):
+    if isinstance(node, OpResult):
         for below, part in node.needs(window):
-            yield from touched(below, part)
+            yield from windows_read(below, part)
 
 
-def replaced(node: Node, copies: Mapping[Node, Source]) -> Node:
-    """The same array, from the copies of those on the way that have one."""
+def with_copies(node: ArrayNode, copies: Mapping[ArrayNode, ArraySource]) -> ArrayNode:
+    """The same array, with the nodes that have a copy replaced by it."""
     if node in copies:
         return copies[node]
-    if isinstance(node, Result):
-        return replace(node, inputs=tuple(replaced(one, copies) for one in node.inputs))
+    if isinstance(node, OpResult):
+        return replace(node, inputs=tuple(with_copies(one, copies) for one in node.inputs))
     return node
 
 
-def nodes(piece: Piece, reader: Reader, cache_bytes: int) -> Mapping[KeyPath, Node]:
-    """What makes each target of a piece.
+def build_graph(piece: Piece, reader: Reader, cache_bytes: int) -> Mapping[KeyPath, ArrayNode]:
+    """Builds the node of each target of a piece.
 
     Args:
-      piece: a task of ops that have windows, or one created array whose elements are all one number.
+      piece: a task of ops that have windows, or one created array that is filled with one number.
       reader: the source.
-      cache_bytes: how many bytes of decoded chunks all sources together keep.
+      cache_bytes: size of the cache of decoded chunks that all sources share.
     """
-    if not isinstance(piece.of, Task):
-        (creation,) = piece.of
+    if not isinstance(piece.work, Task):
+        (creation,) = piece.work
         assert creation.leaf.aval is not None
         aval = creation.leaf.aval
-        return {creation.target: Filled(aval, (1,) * len(aval.shape), fill_value(creation))}
-    task = piece.of
+        return {creation.target: FilledSource(aval, (1,) * len(aval.shape), fill_value(creation))}
+    task = piece.work
     pairs = [(path, aval) for path, aval in zip(task.sources, task.in_avals, strict=True) if aval]
     context = reading_context(cache_bytes)
-    arrays: list[Node] = [open_source(reader, path, aval, context) for path, aval in pairs]
+    arrays: list[ArrayNode] = [open_source(reader, path, aval, context) for path, aval in pairs]
     for step in task.steps:
         arrays = [out for group in step.groups for out in results(task, step.op, tuple(arrays[i] for i in group))]
     outputs = task.outputs if task.steps else (0,) * len(task.targets)
     return {path: arrays[index] for path, index in zip(task.targets, outputs, strict=True)}
 
 
-def results(task: Task, op: Op, inputs: tuple[Node, ...]) -> tuple[Node, ...]:
-    """The arrays that an op of a task makes."""
+def results(task: Task, op: Op, inputs: tuple[ArrayNode, ...]) -> tuple[ArrayNode, ...]:
+    """The outputs of an op of a task."""
     arrays = inputs
     for simple in op.simple_ops(*(node.aval for node in inputs)):
         avals = simple.infer(*(node.aval for node in arrays))
-        arrays = tuple(Result(task, simple, arrays, output, aval) for output, aval in enumerate(avals))
+        arrays = tuple(OpResult(task, simple, arrays, output, aval) for output, aval in enumerate(avals))
     return arrays

@@ -1,7 +1,7 @@
-"""Arrays that are read part by part: in the source, or in a scratch copy whose chunks are small.
+"""Arrays that are read window by window: from the source, or from a scratch copy with small chunks.
 
-A chunk is decoded whole, however little of it is wanted. So who wants it in an order that is not its own gets a copy in
-small chunks first; then every chunk of the source is still decoded only once.
+A chunk is always decoded whole. So an array that is read in an order unlike that of its chunks is first copied into
+small chunks; every chunk of the source is then decoded only once.
 """
 
 from __future__ import annotations
@@ -35,32 +35,32 @@ from migrate.tree import AbstractArray, KeyPath
 Array = np.ndarray[Any, Any]
 
 SCRATCH_CHUNK_BYTES = 1 << 20
-"""Chunks of a scratch copy: small enough for any order of reading, large enough for files of their own."""
+"""Size of the chunks of a scratch copy: small enough for any order of reading, large enough for files of their own."""
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
-    """An array of which parts can be read.
+class ArraySource:
+    """An array that is read window by window.
 
     Attributes:
       aval: its shape and dtype.
-      chunks: the shape of what is decoded at once.
+      chunks: the shape of one chunk, which is decoded at once.
     """
 
     aval: AbstractArray
     chunks: tuple[int, ...]
 
     @property
-    def is_at_hand(self) -> bool:
-        """Whether reading a part again costs nothing."""
+    def is_free_to_reread(self) -> bool:
+        """Whether reading a window a second time costs nothing."""
         return False
 
     def read(self, window: Window) -> Array:
-        """That part of the array."""
+        """Reads a window of the array."""
         raise NotImplementedError
 
     def grid(self, window: Window) -> Window:
-        """The chunks that a window touches, as a window of the grid of chunks."""
+        """The chunks that overlap a window, as a window of the chunk grid."""
         pairs = zip(window, self.chunks, strict=True)
         return tuple((start // size, -(-stop // size)) for (start, stop), size in pairs)
 
@@ -71,8 +71,8 @@ class Source:
 
 
 @dataclass(frozen=True, eq=False)
-class Whole(Source):
-    """An array that its format can only read whole; it is read once and kept."""
+class WholeSource(ArraySource):
+    """An array that its format can only read whole; it is read once and kept in memory."""
 
     reader: Reader
     path: KeyPath
@@ -82,35 +82,35 @@ class Whole(Source):
         return as_array(self.reader.read(self.path))
 
     @property
-    def is_at_hand(self) -> bool:
-        """It is kept."""
+    def is_free_to_reread(self) -> bool:
+        """Yes: the array is in memory."""
         return True
 
     def read(self, window: Window) -> Array:
-        """That part, as a view."""
+        """Returns the window as a view."""
         return cut(self._array, window)
 
 
 @dataclass(frozen=True, eq=False)
-class Flat(Source):
-    """An array whose bytes lie in a file as they are, in C order.
+class FlatSource(ArraySource):
+    """An array whose bytes are stored unencoded, in C order, in ranges of files.
 
-    Its parts are read, not mapped: what is mapped counts as memory of the process until it is unmapped.
+    Windows are read, not mapped: mapped pages count as memory of the process until they are unmapped.
     """
 
     extents: tuple[Extent, ...]
 
     def read(self, window: Window) -> Array:
-        """That part; whatever lies together in the file is one read.
+        """Reads a window, with one read for each contiguous run of bytes.
 
         Raises:
-          CheckpointError: the file is shorter than it was.
+          CheckpointError: the file has become shorter.
         """
         result = np.empty(extent(window), dtypes.to_numpy(self.aval.dtype))
         content, filled = result.reshape(-1).view(np.uint8).data, 0
         with ExitStack() as files:
             opened = [files.enter_context(part.file.open("rb", buffering=0)) for part in self.extents]
-            for start, nbytes in _runs(self.aval.shape, window, result.itemsize):
+            for start, nbytes in _contiguous_runs(self.aval.shape, window, result.itemsize):
                 self._read(opened, start, content[filled : filled + nbytes])
                 filled += nbytes
         return result
@@ -123,8 +123,8 @@ class Flat(Source):
             into, start = into[len(wanted) :], max(start - part.nbytes, 0)
 
 
-def _runs(shape: Sequence[int], window: Window, itemsize: int) -> Iterator[tuple[int, int]]:
-    """The parts of a window that lie together: first byte and number of bytes of each, in C order."""
+def _contiguous_runs(shape: Sequence[int], window: Window, itemsize: int) -> Iterator[tuple[int, int]]:
+    """The contiguous runs of bytes of a window, in C order: first byte and length of each."""
     cut_axes = [axis for axis, size in enumerate(shape) if window[axis] != (0, size)]
     last = cut_axes[-1] if cut_axes else 0
     strides = [math.prod(shape[axis + 1 :]) * itemsize for axis in range(len(shape))]
@@ -135,7 +135,7 @@ def _runs(shape: Sequence[int], window: Window, itemsize: int) -> Iterator[tuple
 
 
 def _flat_chunks(aval: AbstractArray) -> tuple[int, ...]:
-    """The largest parts of at most `SCRATCH_CHUNK_BYTES` that lie together and make up a grid."""
+    """The largest chunk shape of at most `SCRATCH_CHUNK_BYTES` whose chunks are contiguous and form a grid."""
     chunks, room = [], SCRATCH_CHUNK_BYTES // dtypes.item_bytes(aval.dtype)
     for size in reversed(aval.shape):
         chunks.append(max(1, min(size, room)))
@@ -144,55 +144,62 @@ def _flat_chunks(aval: AbstractArray) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True, eq=False)
-class Filled(Source):
-    """An array whose elements are all one number; it is nowhere."""
+class FilledSource(ArraySource):
+    """An array whose elements all equal one number; it is not stored."""
 
     constant: Any
 
     @property
-    def is_at_hand(self) -> bool:
-        """There is nothing to read."""
+    def is_free_to_reread(self) -> bool:
+        """Yes: nothing is read."""
         return True
 
     def read(self, window: Window) -> Array:
-        """An array of that size."""
+        """Returns a filled array of the window's shape."""
         return np.full(extent(window), self.constant, dtypes.to_numpy(self.aval.dtype))
 
 
 @dataclass(frozen=True, eq=False)
-class Chunked(Source):
-    """An array in zarr chunks."""
+class ChunkSource(ArraySource):
+    """An array in zarr chunks.
+
+    Attributes:
+      store: the opened TensorStore.
+      directory: the directory that error messages name.
+      name: the array's name.
+      location: where the source stores it; None for a scratch copy.
+    """
 
     store: Any
-    where: Path
+    directory: Path
     name: str
     location: Location | None = None
 
     def read(self, window: Window) -> Array:
-        """That part; the chunks that it touches are decoded.
+        """Reads a window; decodes the chunks that overlap it.
 
         Raises:
-          CheckpointError: one of them is missing or damaged.
+          CheckpointError: a chunk is missing or damaged.
         """
         box: tuple[Any, ...] = tuple(slice(start, stop) for start, stop in window)
         try:
             stored: Array = self.store[(*box, ...)].read().result()
         except (ValueError, OSError) as error:
-            explain_store_failure(error, self.where, f"the array `{self.name}`")
+            explain_store_failure(error, self.directory, f"the array `{self.name}`")
         if dtypes.key_impl(self.aval.dtype) is None:
             return stored
         keys = np.ascontiguousarray(stored).view(dtypes.to_numpy(self.aval.dtype))
         return keys.reshape(stored.shape[:-1])
 
 
-def open_source(reader: Reader, path: KeyPath, aval: AbstractArray, context: Any) -> Source:
-    """A leaf of the source.
+def open_source(reader: Reader, path: KeyPath, aval: AbstractArray, context: Any) -> ArraySource:
+    """Opens a leaf of the source.
 
     Args:
       reader: the source.
       path: the leaf's key path.
       aval: its shape and dtype.
-      context: made by `databases.reading_context`.
+      context: from `reading_context`.
 
     Raises:
       CheckpointError: its metadata cannot be read.
@@ -201,24 +208,24 @@ def open_source(reader: Reader, path: KeyPath, aval: AbstractArray, context: Any
     if location is None:
         extents = reader.extents(path)
         if not extents or not aval.size:
-            return Whole(aval, aval.shape, reader, path)
-        return Flat(aval, _flat_chunks(aval), extents)
+            return WholeSource(aval, aval.shape, reader, path)
+        return FlatSource(aval, _flat_chunks(aval), extents)
     store = open_array(location, context)
-    # A number without dimensions has no shape of a chunk.
+    # A 0-d array has no chunk shape.
     chunks = tuple(store.chunk_layout.read_chunk.shape or ())[: len(aval.shape)]
-    return Chunked(aval, chunks, store, location.base, location.name, location)
+    return ChunkSource(aval, chunks, store, location.base, location.name, location)
 
 
 def scratch_copy(
     aval: AbstractArray, block: tuple[int, ...], parts: Iterable[tuple[Window, Array]], folder: Path
-) -> Source:
-    """A copy of an array in small, plain chunks.
+) -> ArraySource:
+    """Writes a copy of an array in small, uncompressed chunks.
 
     Args:
       aval: the array's shape and dtype.
-      block: what the parts are made of: small chunks do not reach from one block into the next.
+      block: the shape of the blocks in which the array is written; no small chunk spans two blocks.
       parts: windows that cover the array, with their elements.
-      folder: where; must not exist, and is the caller's to remove.
+      folder: the new directory of the copy; the caller removes it.
     """
     impl = dtypes.key_impl(aval.dtype)
     words = (dtypes.KEY_WORDS[impl],) if impl else ()
@@ -229,19 +236,19 @@ def scratch_copy(
         "metadata": {"shape": (*aval.shape, *words), "chunks": (*chunks, *words), "compressor": None},
         "dtype": "uint32" if impl else aval.dtype,
     }
-    # It is gone with the process that made it, so nobody needs it to survive a loss of power.
+    # The copy is discarded with its process, so it need not survive a loss of power.
     context = ts.Context({"cache_pool": {"total_bytes_limit": 0}, "file_io_sync": False})
     store = ts.open(spec, create=True, context=context).result()
     trimmer = Trimmer()
     for window, part in parts:
         box: tuple[Any, ...] = tuple(slice(start, stop) for start, stop in window)
         store[(*box, ...)].write(stored_form(part)).result()
-        trimmer.worked(part.nbytes)
-    return Chunked(aval, chunks, store, folder, "scratch")
+        trimmer.add(part.nbytes)
+    return ChunkSource(aval, chunks, store, folder, "scratch")
 
 
-def blocks(source: Source, limit: int) -> Iterator[Window]:
-    """Windows that cover an array, each made of whole chunks and of at most `limit` bytes, but at least one chunk."""
+def blocks(source: ArraySource, limit: int) -> Iterator[Window]:
+    """Windows that cover an array: whole chunks of at most `limit` bytes together, but at least one chunk."""
     shape, block = source.aval.shape, list(source.chunks)
     for axis in reversed(range(len(shape))):
         others = math.prod(block) // block[axis] * dtypes.item_bytes(source.aval.dtype)

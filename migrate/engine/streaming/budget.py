@@ -1,7 +1,6 @@
-"""One byte budget for everything that is in memory at once: reads, intermediate arrays and writes.
+"""One byte budget for all arrays in memory: reads, intermediate arrays and writes.
 
-What a task needs is known from its plan alone, so it is reserved before the first byte is read; nothing has to be
-measured, and nothing is found out too late.
+The plan alone determines the bytes that a task needs, so they are reserved before the first byte is read.
 """
 
 from __future__ import annotations
@@ -15,49 +14,51 @@ if TYPE_CHECKING:
     from migrate.tree import AbstractArray
 
 LEAF_BYTES = 16 << 10
-"""What the smallest leaf costs beside its elements: metadata, chunk keys, futures."""
-
+"""Overhead of a leaf beside its elements: metadata, chunk keys, futures."""
 
 TRIM_BYTES = 64 << 20
-"""Freed memory is given back to the system each time about this much was worked on."""
+"""Freed memory is returned to the system each time about this many bytes were processed."""
 
 
 class Budget:
-    """Bytes that can be reserved; whoever asks for more than is free waits, in the order of asking.
+    """Bytes that threads reserve; a request for more than is free waits, and requests are granted in their order.
 
-    A reservation beyond the whole budget is granted once nothing else is reserved, so that every request is served.
+    A request beyond the whole budget is granted once nothing else is reserved, so that every request is granted.
+
+    Attributes:
+      limit: bytes of the whole budget.
     """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self._reserved = 0
         self._abandoned = False
-        self._line: list[object] = []
+        self._queue: list[object] = []
         self._changed = threading.Condition()
 
     @property
     def contended(self) -> bool:
-        """Whether somebody waits: who holds bytes without working on them should let them go."""
+        """Whether a request waits: bytes that are held but not in use should be released."""
         with self._changed:
-            return bool(self._line)
+            return bool(self._queue)
 
     @property
     def reserved(self) -> int:
-        """Bytes that are reserved now."""
+        """Bytes that are currently reserved."""
         with self._changed:
             return self._reserved
 
     def reserve(self, nbytes: int, before_waiting: Callable[[], None] = lambda: None) -> None:
-        """Takes `nbytes`; waits until they are free.
+        """Reserves bytes; waits until they are free.
 
         Args:
-          nbytes: how many.
-          before_waiting: called once if there is a wait, when `contended` is true already: what finished in the
-            meantime and is only held back can be let go.
+          nbytes: the number of bytes.
+          before_waiting: called once before a wait, when `contended` is already true, so that the caller can release
+            bytes of finished work.
         """
         ticket = object()
         with self._changed:
-            self._line.append(ticket)
+            self._queue.append(ticket)
             if self._is_next(ticket, nbytes):
                 self._grant(ticket, nbytes)
                 return
@@ -67,44 +68,44 @@ class Budget:
                 self._changed.wait_for(lambda: self._is_next(ticket, nbytes))
                 self._grant(ticket, nbytes)
         except BaseException:
-            self._leave(ticket)
+            self._withdraw(ticket)
             raise
 
     def _is_next(self, ticket: object, nbytes: int) -> bool:
         if self._abandoned:
             return True
-        return self._line[0] is ticket and (not self._reserved or self._reserved + nbytes <= self.limit)
+        return self._queue[0] is ticket and (not self._reserved or self._reserved + nbytes <= self.limit)
 
     def _grant(self, ticket: object, nbytes: int) -> None:
-        self._line.remove(ticket)
+        self._queue.remove(ticket)
         self._reserved += nbytes
         self._changed.notify_all()
 
-    def _leave(self, ticket: object) -> None:
+    def _withdraw(self, ticket: object) -> None:
         with self._changed:
-            if ticket in self._line:
-                self._line.remove(ticket)
+            if ticket in self._queue:
+                self._queue.remove(ticket)
                 self._changed.notify_all()
 
     def release(self, nbytes: int) -> None:
-        """Gives back what was reserved."""
+        """Returns reserved bytes."""
         with self._changed:
             self._reserved -= nbytes
             self._changed.notify_all()
 
     def abandon(self) -> None:
-        """Grants whatever is asked for from now on: the work has failed and nobody may wait for it."""
+        """Grants every request from now on, so that no thread waits for work that has failed."""
         with self._changed:
             self._abandoned = True
             self._changed.notify_all()
 
 
 def task_bytes(task: Task) -> int:
-    """Host bytes that a task needs at its highest point, when each of its arrays is held whole.
+    """Peak host bytes of a task that holds each of its arrays whole.
 
-    While the last source is read, its encoded chunk and the decoded chunk lie beside the array. While a step runs,
-    its inputs and outputs do. While results are written, so do the sources that they may be views of, and an encoded
-    copy.
+    Three moments count. Reading the last source: all sources, its encoded chunk and its decoded chunk. Running a step:
+    the sources, the step's inputs and its outputs. Writing the results: the sources, of which the results may be
+    views, the results, and their encoded copy.
     """
     sources = task.in_bytes
     reading = sources + 2 * _largest(task.in_avals)
@@ -113,7 +114,7 @@ def task_bytes(task: Task) -> int:
 
 
 def value_bytes(nbytes: int) -> int:
-    """Host bytes of a value that is made and written: itself, a contiguous copy, and its encoded chunks."""
+    """Peak host bytes of a value that is created and written: the value, a contiguous copy, and its encoded chunks."""
     return 3 * nbytes + LEAF_BYTES
 
 
@@ -122,42 +123,41 @@ def _largest(avals: tuple[AbstractArray | None, ...]) -> int:
 
 
 def _steps_bytes(task: Task) -> int:
-    """The most that the inputs and outputs of one step weigh together; what a step makes may be views, or not."""
+    """The largest sum of the inputs and outputs of one step; outputs may be views, but are counted as copies."""
     if not task.steps:
         return 0
     arrays = [aval for aval in task.in_avals if aval]
     most = 0
     for step in task.steps:
         results = [out for group in step.groups for out in step.op.infer(*(arrays[index] for index in group))]
-        weights = [sum(aval.nbytes for aval in avals) for avals in (arrays, results)]
-        most = max(most, sum(weights))
+        most = max(most, sum(aval.nbytes for aval in (*arrays, *results)))
         arrays = results
     return most
 
 
 class Trimmer:
-    """Gives freed memory back to the system each time about `TRIM_BYTES` were worked on; safe in threads."""
+    """Returns freed memory to the system each time about `TRIM_BYTES` were processed; thread-safe."""
 
     def __init__(self) -> None:
         self._since = 0
         self._lock = threading.Lock()
 
-    def worked(self, nbytes: int) -> bool:
-        """So many bytes of arrays were made and let go since the last call; true if memory was given back."""
+    def add(self, nbytes: int) -> bool:
+        """Counts bytes of arrays that were processed and freed; returns whether freed memory was returned."""
         with self._lock:
             self._since += nbytes
             due = self._since >= TRIM_BYTES
             self._since = 0 if due else self._since
         if due:
-            give_back_freed()
+            return_freed_memory()
         return due
 
 
-def give_back_freed() -> None:
+def return_freed_memory() -> None:
     """Returns freed memory to the system.
 
-    glibc keeps what was freed in the arenas of the threads that asked for it, so that a process of many threads and
-    large arrays grows far beyond what it holds. Elsewhere nothing has to be done.
+    glibc keeps freed memory in the arenas of the threads that allocated it, so that a process with many threads and
+    large arrays grows far beyond the memory in use. Does nothing with other C libraries.
     """
     trim = _malloc_trim()
     if trim is not None:

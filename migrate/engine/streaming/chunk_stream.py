@@ -1,8 +1,8 @@
-"""Decoding a chunk that is larger than memory: piece by piece, in the order in which its elements lie.
+"""Decodes chunks that are larger than memory as streams, in the order of their elements.
 
-TensorStore decodes a chunk whole, and Orbax stores an array that is not sharded as one chunk. So a leaf of many
-gigabytes is unpacked here: its encoded bytes are found by their entry in the index and decompressed as a stream. What
-cannot be read in this way (another codec, a missing chunk, elements of less than a byte) is left to TensorStore.
+TensorStore decodes a chunk whole, and Orbax stores an array that is not sharded as one chunk. So the chunk of a leaf of
+many gigabytes is located here through the database's index and decompressed as a stream. TensorStore reads all arrays
+that cannot be streamed: other codecs, chunks that may be absent, elements of less than a byte.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ import tensorstore as ts
 import zstandard
 
 from migrate import dtypes
+from migrate.engine.linking.link import chunk_key
 from migrate.engine.linking.open_stores import open_database, open_folder
 from migrate.engine.linking.references import references
-from migrate.engine.linking.relink import chunk_key
-from migrate.engine.streaming.array_sources import Chunked, Source
+from migrate.engine.streaming.array_sources import ArraySource, ChunkSource
 from migrate.errors import CheckpointError
 from migrate.formats.base import Location
 from migrate.formats.files import damaged, missing
 from migrate.formats.zarr.metadata import CHUNK_KEYS, METADATA_KEYS
-from migrate.formats.zarr.shard_index import INDEX_BYTES, only_part
+from migrate.formats.zarr.shard_index import INDEX_BYTES, inner_chunk_range
 from migrate.formats.zarr.zstd_stream import ZstdStream
 from migrate.ops.windows import Window
 from migrate.tree import AbstractArray
@@ -40,15 +40,15 @@ _LITTLE = {"name": "bytes", "configuration": {"endian": "little"}}
 
 
 @dataclass(frozen=True, slots=True)
-class Packed:
-    """An array in large chunks that can be unpacked as streams.
+class StreamableArray:
+    """An array in large chunks that can be decoded as streams.
 
     Attributes:
       aval: its shape and dtype.
-      chunks: the shape of one chunk; typed keys without their words.
-      location: where its chunks lie.
-      sharded: whether each chunk is a zarr 3 shard with one part.
-      compressed: whether it is compressed with zstd; else it is not compressed.
+      chunks: the shape of one chunk, without the trailing dimension of typed keys.
+      location: where its chunks are stored.
+      sharded: whether each chunk is a zarr 3 shard with one inner chunk.
+      compressed: whether chunks are compressed with zstd; otherwise they are raw.
     """
 
     aval: AbstractArray
@@ -58,12 +58,12 @@ class Packed:
     compressed: bool
 
     def block(self, limit: int) -> tuple[int, ...]:
-        """The shape of what is unpacked at once: whole rows of a chunk, of about `limit` bytes."""
+        """The shape of the blocks that are decoded at once: whole rows of a chunk, of about `limit` bytes."""
         row = math.prod(self.chunks[1:]) * dtypes.item_bytes(self.aval.dtype)
         return (min(max(limit // row, 1), self.chunks[0]), *self.chunks[1:])
 
     def parts(self, limit: int) -> Iterator[tuple[Window, Array]]:
-        """Windows that cover the array, chunk by chunk, with their elements.
+        """Decodes windows that cover the array, chunk by chunk.
 
         Raises:
           CheckpointError: a chunk is missing, truncated or damaged.
@@ -76,28 +76,28 @@ class Packed:
         corner = [i * chunk for i, chunk in zip(index, self.chunks, strict=True)]
         ends = [min(c + n, size) for c, n, size in zip(corner, self.chunks, self.aval.shape, strict=True)]
         inside = tuple(slice(0, end - c) for c, end in zip(corner[1:], ends[1:], strict=True))
-        with self._stored(index) as encoded:
+        with self._open_chunk(index) as encoded:
             if self.sharded:
-                self._enter_part(encoded)
-            content = _Content(encoded, self.location.name, compressed=self.compressed)
+                self._narrow_to_inner_chunk(encoded)
+            content = _ChunkContent(encoded, self.location.name, compressed=self.compressed)
             for start in range(corner[0], corner[0] + self.chunks[0], rows):
                 slab = self._slab(content, min(rows, corner[0] + self.chunks[0] - start))
                 stop = min(start + rows, ends[0])
-                if start < stop:  # what is behind the edge of the array is decoded all the same, to be checked
+                if start < stop:  # rows beyond the edge of the array are decoded as well, to be checked
                     window = (start, stop), *zip(corner[1:], ends[1:], strict=True)
                     yield window, slab[(slice(0, stop - start), *inside)]
             content.finish()
 
-    def _slab(self, content: _Content, rows: int) -> Array:
-        """The next rows of a chunk."""
+    def _slab(self, content: _ChunkContent, rows: int) -> Array:
+        """Decodes the next rows of a chunk."""
         row_bytes = math.prod(self.chunks[1:]) * dtypes.item_bytes(self.aval.dtype)
         elements = np.frombuffer(content.take(rows * row_bytes), np.uint8)
         if self.aval.dtype == "bool" and elements.max(initial=0) > 1:
             raise content.damaged("has an element that is neither false nor true")
         return elements.view(dtypes.to_numpy(self.aval.dtype)).reshape(rows, *self.chunks[1:])
 
-    def _stored(self, index: tuple[int, ...]) -> _Range:
-        """What is stored under a chunk's key, as a file that ends with it."""
+    def _open_chunk(self, index: tuple[int, ...]) -> _RangeReader:
+        """Opens the encoded chunk as a file."""
         impl = dtypes.key_impl(self.aval.dtype)
         key = self.location.prefix + chunk_key((*index, 0) if impl else index, self.location.driver)
         base = self.location.base
@@ -105,39 +105,39 @@ class Packed:
             return self._range(base / key, 0, None)
         reference = references(base).get(key)
         if reference is None:
-            raise missing(base, f"the chunk `{key}` is not there", paths=(self.location.name,))
+            raise missing(base, f"the chunk `{key}` is missing", paths=(self.location.name,))
         if reference.inline is not None:
-            return _Range(io.BytesIO(reference.inline), base, 0, len(reference.inline))
+            return _RangeReader(io.BytesIO(reference.inline), base, 0, len(reference.inline))
         return self._range(base / reference.file, reference.offset, reference.length)
 
-    def _range(self, path: Path, start: int, length: int | None) -> _Range:
+    def _range(self, path: Path, start: int, length: int | None) -> _RangeReader:
         try:
-            return _Range(path.open("rb"), path, start, path.stat().st_size if length is None else length)
+            return _RangeReader(path.open("rb"), path, start, path.stat().st_size if length is None else length)
         except FileNotFoundError as error:
-            raise missing(self.location.base, f"`{path}` is not there", paths=(self.location.name,)) from error
+            raise missing(self.location.base, f"`{path}` is missing", paths=(self.location.name,)) from error
         except OSError as error:
             why = f"it cannot be read ({error.strerror})"
             raise damaged(path, why, paths=(self.location.name,)) from error
 
-    def _enter_part(self, shard: _Range) -> None:
+    def _narrow_to_inner_chunk(self, shard: _RangeReader) -> None:
         name = self.location.name
         try:
-            part = only_part(shard.tail(INDEX_BYTES), shard.length)
+            inner = inner_chunk_range(shard.tail(INDEX_BYTES), shard.length)
         except ValueError as error:
             raise damaged(shard.path, f"in a shard of `{name}`, {error}", paths=(name,)) from error
-        if part is None:
-            raise missing(shard.path, f"a shard of `{name}` lacks its part", paths=(name,))
-        shard.narrow(*part)
+        if inner is None:
+            raise missing(shard.path, f"a shard of `{name}` has no inner chunk", paths=(name,))
+        shard.narrow(*inner)
 
 
-class _Content:
-    """What a chunk holds, from its first byte to its last.
+class _ChunkContent:
+    """The decoded bytes of a chunk, from the first to the last.
 
     Raises:
-      CheckpointError: while it is opened or read: it is damaged.
+      CheckpointError: when it is opened or read: the chunk is damaged.
     """
 
-    def __init__(self, encoded: _Range, name: str, *, compressed: bool) -> None:
+    def __init__(self, encoded: _RangeReader, name: str, *, compressed: bool) -> None:
         self._path, self._name = encoded.path, name
         try:
             self._stream = ZstdStream(encoded) if compressed else encoded
@@ -145,23 +145,23 @@ class _Content:
             raise self.damaged(f"cannot be decompressed: {error}") from error
 
     def take(self, count: int) -> bytearray:
-        """The next bytes."""
+        """Decodes exactly `count` bytes."""
         content = bytearray(count)
         if self._fill(memoryview(content)) < count:
-            raise self.damaged("ends too early")
+            raise self.damaged("has fewer bytes than its shape needs")
         return content
 
     def finish(self) -> None:
-        """Checks that nothing is left: only who has seen the end of a chunk has seen its checksum."""
+        """Checks that no bytes are left, which also verifies the checksum at the end of the chunk."""
         if self._fill(memoryview(bytearray(1))):
             raise self.damaged("has more bytes than its shape needs")
 
     def damaged(self, why: str) -> CheckpointError:
-        """The error for such a chunk."""
+        """Returns the error for the chunk."""
         return damaged(self._path, f"a chunk of `{self._name}` {why}", paths=(self._name,))
 
     def _fill(self, view: memoryview) -> int:
-        """Reads until the view is full or the content ends; how many bytes that are."""
+        """Reads until the view is full or the content ends; returns the number of bytes."""
         filled = 0
         try:
             while filled < len(view) and (count := self._stream.readinto(view[filled:])):
@@ -171,8 +171,8 @@ class _Content:
         return filled
 
 
-class _Range(io.RawIOBase):
-    """A range of a file as a file of its own; closing it closes the file.
+class _RangeReader(io.RawIOBase):
+    """Reads a byte range of a file; closing it closes the file.
 
     Attributes:
       path: the file.
@@ -184,43 +184,43 @@ class _Range(io.RawIOBase):
         self.narrow(start, length)
 
     def narrow(self, start: int, length: int) -> None:
-        """Makes the range a part of itself, which begins so many bytes after it did."""
+        """Narrows the range to a part of itself; `start` counts from its present start."""
         self._start, self.length, self._left = self._start + start, length, length
         self._file.seek(self._start)
 
     def tail(self, count: int) -> bytes:
-        """Its last bytes, or all of it if there are fewer; what is read next is undefined until `narrow`."""
+        """Returns the last `count` bytes, or all if there are fewer; call `narrow` before the next read."""
         count = min(count, self.length)
         self._file.seek(self._start + self.length - count)
         return self._file.read(count)
 
     def readable(self) -> bool:
-        """Yes."""
+        """Returns True."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Bytes until the range ends."""
+        """Reads the next bytes, at most to the end of the range."""
         content = self._file.read(min(len(buffer), self._left))
         buffer[: len(content)] = content
         self._left -= len(content)
         return len(content)
 
     def close(self) -> None:
-        """Closes the file as well."""
+        """Closes the reader and the file."""
         self._file.close()
         super().close()
 
 
-def unpackable(source: Source, limit: int) -> Packed | None:
-    """A source whose chunks are larger than `limit`, as something to unpack in streams; None where that cannot be."""
-    if not isinstance(source, Chunked) or source.location is None or source.chunk_bytes <= limit:
+def streamable(source: ArraySource, limit: int) -> StreamableArray | None:
+    """The source as an array that is decoded as streams; None if its chunks fit `limit` or cannot be streamed."""
+    if not isinstance(source, ChunkSource) or source.location is None or source.chunk_bytes <= limit:
         return None
     aval, location = source.aval, source.location
     if not aval.shape or location.fill_missing or aval.dtype in dtypes.SUB_BYTE:
         return None
     metadata = _metadata(location)
-    found = _zarr3_codec(metadata) if location.driver == "zarr3" else _zarr2_codec(metadata)
-    return Packed(aval, source.chunks, location, *found) if found is not None else None
+    encoding = _zarr3_encoding(metadata) if location.driver == "zarr3" else _zarr2_encoding(metadata)
+    return StreamableArray(aval, source.chunks, location, *encoding) if encoding is not None else None
 
 
 def _metadata(location: Location) -> dict[str, Any]:
@@ -230,7 +230,8 @@ def _metadata(location: Location) -> dict[str, Any]:
     return fields
 
 
-def _zarr2_codec(fields: dict[str, Any]) -> tuple[bool, bool] | None:
+def _zarr2_encoding(fields: dict[str, Any]) -> tuple[bool, bool] | None:
+    """Whether chunks are sharded, and whether they are compressed; None if they cannot be streamed."""
     compressor = fields.get("compressor")
     plain = fields.get("order") == "C" and not fields.get("filters") and not str(fields["dtype"]).startswith(">")
     plain = plain and fields.get("dimension_separator", ".") == "."
@@ -238,7 +239,8 @@ def _zarr2_codec(fields: dict[str, Any]) -> tuple[bool, bool] | None:
     return (False, compressor is not None) if plain and known else None
 
 
-def _zarr3_codec(fields: dict[str, Any]) -> tuple[bool, bool] | None:
+def _zarr3_encoding(fields: dict[str, Any]) -> tuple[bool, bool] | None:
+    """Whether chunks are sharded, and whether they are compressed; None if they cannot be streamed."""
     codecs, sharded = fields["codecs"], False
     if fields.get("chunk_key_encoding") not in CHUNK_KEYS:
         return None

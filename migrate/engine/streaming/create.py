@@ -16,22 +16,21 @@ from migrate.planning.model import Created, Plan
 from migrate.tree import AbstractArray, KeyPath, format_path
 
 GROUP_BYTES = 256 << 20
-"""Leaves that the model initialises are computed together up to this size: compiling is slow, memory is short."""
-
+"""Leaves that the model initializes are computed in groups of up to this size: compiling is slow, memory is limited."""
 
 Values = Mapping[KeyPath, Value]
 
 
 def creations(plan: Plan) -> Iterator[tuple[tuple[Created, ...], Callable[[], Values]]]:
-    """Created leaves that are made together, with what makes them; the same plan gives the same values, bit for bit.
+    """Groups of created leaves, each with a function that computes their values; values depend on the plan alone.
 
-    What makes them raises CheckpointError if the model's initialiser fails (M408).
+    The function raises CheckpointError if the model's initializer fails (`InvalidTemplate`).
     """
-    initialised = [c for c in plan.created if c.init is not None and c.init.kind == "template"]
+    initialized = [c for c in plan.created if c.init is not None and c.init.kind == "template"]
     for creation in plan.created:
-        if creation not in initialised:
+        if creation not in initialized:
             yield (creation,), partial(_single, creation)
-    for group in _groups(initialised):
+    for group in _groups(initialized):
         yield tuple(group), partial(_from_template, plan, group)
 
 
@@ -74,10 +73,10 @@ def _value(creation: Created) -> Value:
 
 
 def fill_value(creation: Created) -> Value:
-    """The one number that every element of a created array is; None where its elements are not all one number.
+    """The number that fills a created array; None where its elements differ.
 
     Raises:
-      RefusedError: it is beyond the range of the leaf's dtype (M503).
+      RefusedError: the number is beyond the range of the leaf's dtype (`LossyCast`).
     """
     if creation.init is None or creation.init.kind in ("rng", "template"):
         return None
@@ -87,7 +86,7 @@ def fill_value(creation: Created) -> Value:
 
 
 def _refuse_beyond_range(creation: Created, constant: Value) -> None:
-    """Planning knows the range of integers; that of floating-point dtypes is known to who makes the values."""
+    """Refuses a constant beyond the range of a floating-point dtype; planning checks integers, but has no NumPy."""
     import numpy as np
 
     aval = creation.leaf.aval

@@ -1,4 +1,4 @@
-"""The values of a task's targets, from the values of its sources. Decides nothing: the plan said everything."""
+"""Computes the values of a task's targets from the values of its sources; the plan has made every decision."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ EMPTY: Mapping[Container, Any] = {"dict": {}, "list": [], "tuple": ()}
 
 
 def evaluate(task: Task, reader: Reader, target: AbstractTree) -> dict[KeyPath, Value]:
-    """Reads a task's sources and carries out its steps.
+    """Reads a task's sources and runs its steps.
 
     Args:
-      task: what to do.
-      reader: where the sources are.
-      target: the tree that is being written; says whether a value is an array or a Python number.
+      task: the task.
+      reader: the source.
+      target: the tree that is being written; it specifies the kind of each value.
 
     Returns:
-      The value of each target key path; targets that are tied share one array.
+      The value of each target key path; tied targets share one array.
 
     Raises:
-      RefusedError: a cast would change a value (M503).
-      MigrateError: an array is not what the plan inferred, which is a bug (M901).
+      RefusedError: a cast would change a value (`LossyCast`).
+      MigrateError: an array differs from the plan's inference, which is a bug (`InternalError`).
     """
     if not task.steps:
         value = reader.read(task.sources[0])
@@ -62,13 +62,13 @@ def _carry_out(task: Task, arrays: list[Array]) -> list[Array]:
 
 
 def refusal(task: Task, op: Op, why: str) -> RefusedError:
-    """What is raised when an op finds a value that does not allow it."""
+    """Returns the error for a value that does not allow an op."""
     return RefusedError(
         LossyCast.at(
             f"`{op.name}` on `{format_path(task.sources[0])}`: {why}",
             span=task.rule,
             paths=map(format_path, task.sources),
-            help="say `lossy: true` in the cast if the loss is meant",
+            help="add `lossy: true` to the cast if the loss is intended",
         )
     )
 
@@ -79,17 +79,16 @@ def _laid_out(op: Op, array: Array) -> Array:
 
 
 def _check(task: Task, values: dict[KeyPath, Array]) -> None:
-    """The plan's shapes and dtypes were shown to the user; an array that differs must not be written."""
+    """Refuses an array whose shape or dtype differs from the plan that the user saw."""
     for path, planned in zip(task.targets, task.out_avals, strict=True):
-        (found,) = avals(values[path])
-        if found != planned:
-            raise MigrateError(
-                InternalError.at(f"`{format_path(path)}` became {found}, but the plan said {planned}", span=task.rule)
-            )
+        (actual,) = avals(values[path])
+        if actual != planned:
+            message = f"`{format_path(path)}` has the shape and dtype {actual}, but the plan inferred {planned}"
+            raise MigrateError(InternalError.at(message, span=task.rule))
 
 
 def as_array(value: Value) -> Array:
-    """A leaf's value as an array; numbers become arrays without dimensions."""
+    """A leaf's value as an array; numbers become 0-d arrays."""
     import numpy as np
 
     array: Array = np.asarray(value)
@@ -97,7 +96,7 @@ def as_array(value: Value) -> Array:
 
 
 def as_kind(value: Value, leaf: AbstractLeaf) -> Value:
-    """An array where the target has an array or a number; strings and empty nodes as they are."""
+    """The value in the form of the target leaf: an array for arrays and numbers; strings and empty nodes unchanged."""
     if leaf.is_numeric:
         return as_array(value)
     return EMPTY[leaf.container] if leaf.kind == "empty" else value

@@ -1,6 +1,4 @@
-"""The plan as a sequence of pieces of work, each small enough to be in memory: what staging writes and verification
-expects.
-"""
+"""Divides a plan into pieces that are computed one at a time, to be written by staging or compared by verification."""
 
 from __future__ import annotations
 
@@ -26,50 +24,50 @@ Values = Mapping[KeyPath, Value]
 
 @dataclass(frozen=True)
 class Piece:
-    """Target leaves whose values are made together.
+    """Target leaves whose values are computed together.
 
     Attributes:
       targets: their key paths.
-      nbytes: host bytes that are needed at the highest point, until the values are written.
-      make: computes the values.
-      of: the task, or the created leaves.
+      nbytes: peak host bytes, until the values are written.
+      compute: computes the values.
+      work: the task, or the created leaves.
     """
 
     targets: tuple[KeyPath, ...]
     nbytes: int
-    make: Callable[[], Values]
-    of: Task | tuple[Created, ...]
+    compute: Callable[[], Values]
+    work: Task | tuple[Created, ...]
 
 
 def pieces(plan: Plan, reader: Reader, *, streamed_only: bool = False) -> Iterator[Piece]:
-    """Everything that is to be made, in the order of the plan.
+    """All pieces of a plan, in its order.
 
     Args:
-      plan: what to make.
+      plan: the plan.
       reader: the source.
-      streamed_only: whether tasks that are relinked are left out.
+      streamed_only: whether to omit linked tasks.
     """
     for task in plan.tasks:
         if task.mode == "stream" or not streamed_only:
             yield Piece(task.targets, task_bytes(task), partial(evaluate, task, reader, plan.target), task)
-    for created, make in creations(plan):
+    for created, compute in creations(plan):
         nbytes = sum(value_bytes(creation.leaf.nbytes) for creation in created)
-        yield Piece(tuple(creation.target for creation in created), nbytes, make, created)
+        yield Piece(tuple(creation.target for creation in created), nbytes, compute, created)
 
 
 def produce(plan: Plan, reader: Reader) -> Iterator[Values]:
-    """The values of every target leaf, task by task; the caller lets go of one before it asks for the next.
+    """Computes the values of every target leaf, piece by piece; the caller frees one piece before it asks for the next.
 
     Raises:
-      RefusedError: a cast would change a value (M503).
-      CheckpointError: the source or the model's initialiser fails.
+      RefusedError: a cast would change a value (`LossyCast`).
+      CheckpointError: the source or the model's initializer fails.
     """
     for piece in pieces(plan, reader):
-        yield piece.make()
+        yield piece.compute()
 
 
 def batches(plan: Plan, reader: Reader, limit: int) -> Iterator[dict[KeyPath, Value]]:
-    """The same, with small pieces put together up to `limit` host bytes."""
+    """The same values, with small pieces combined up to `limit` bytes."""
     batch: dict[KeyPath, Value] = {}
     size = 0
     for values in produce(plan, reader):
@@ -83,24 +81,25 @@ def batches(plan: Plan, reader: Reader, limit: int) -> Iterator[dict[KeyPath, Va
 
 
 def check_assertions(plan: Plan, reader: Reader, limit: int = MINIMUM_RAM) -> None:
-    """Reads the leaves that a rule drops only if they are zero.
+    """Checks that the leaves that rules drop with `assert: zero` are zero.
 
     Args:
-      plan: what is dropped.
+      plan: the plan.
       reader: the source.
-      limit: host bytes that are looked at at once; a chunk that is larger is still decoded whole.
+      limit: host bytes that are read at once; a larger chunk is still decoded whole.
 
     Raises:
-      RefusedError: some are not (M504), all of them at once.
+      RefusedError: a leaf has values that are not zero (`FailedAssertion`); names all such leaves.
     """
     asserted = [drop for drop in plan.dropped if drop.assert_zero]
-    problems = [problem for drop in asserted if (problem := _not_zero(drop, _nonzero(drop, reader, limit)))]
+    failures = (_assertion_failure(drop, _count_nonzero(drop, reader, limit)) for drop in asserted)
+    problems = [failure for failure in failures if failure]
     if problems:
         raise RefusedError(*problems)
 
 
-def _nonzero(drop: Dropped, reader: Reader, limit: int) -> int:
-    """How many of a leaf's values are not zero; strings and empty nodes have none."""
+def _count_nonzero(drop: Dropped, reader: Reader, limit: int) -> int:
+    """The number of a leaf's values that are not zero; 0 for strings and empty nodes."""
     import numpy as np
 
     aval = drop.leaf.aval
@@ -112,12 +111,12 @@ def _nonzero(drop: Dropped, reader: Reader, limit: int) -> int:
     return sum(int(np.count_nonzero(source.read(part))) for part in blocks(source, limit))
 
 
-def _not_zero(drop: Dropped, count: int) -> Diagnostic | None:
+def _assertion_failure(drop: Dropped, count: int) -> Diagnostic | None:
     if not count:
         return None
     return FailedAssertion.at(
-        f"`{format_path(drop.source)}` was to be dropped only if it is zero, but {count} of its values are not",
+        f"`{format_path(drop.source)}` is dropped with `assert: zero`, but {count} of its values are not zero",
         span=drop.rule,
         paths=[format_path(drop.source)],
-        help="this leaf has no place in the target; drop it without `assert: zero` only if its loss is meant",
+        help="give the leaf a place in the target; remove `assert: zero` only if its loss is intended",
     )

@@ -1,7 +1,7 @@
-"""Stages what a plan streams: reads, ops and encodes of several leaves overlap, under one byte budget.
+"""Stages the leaves that a plan streams or creates: reads, ops and writes of leaves overlap under one byte budget.
 
-The order of work is that of the plan. A thread takes a task from its first read to the write of its last result, so
-that nothing is handed around; which thread has a task is chance, and nothing that is written depends on it.
+Pieces start in the order of the plan. One thread runs a piece from its first read to the write of its last result;
+nothing that is written depends on which thread that is.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ Sink = Callable[[KeyPath, StagedArray], None]
 
 
 class Stopped(Exception):
-    """Staging stopped when it was asked to; what was in flight is durable.
+    """Staging stopped on request; the pieces that had started are durable.
 
     Attributes:
-      staged: arrays that are durable now, those of earlier runs included.
-      remaining: arrays that are not.
+      staged: number of durable arrays, including those of earlier runs.
+      remaining: number of arrays that are not durable.
     """
 
     def __init__(self, staged: int, remaining: int) -> None:
@@ -42,7 +42,7 @@ class Stopped(Exception):
         self.remaining = remaining
 
 
-def _nobody(path: KeyPath, staged: StagedArray) -> None:
+def _ignore(path: KeyPath, staged: StagedArray) -> None:
     del path, staged
 
 
@@ -54,28 +54,28 @@ def stage(
     max_ram: int = DEFAULT_RAM,
     jobs: int | None = None,
     finished: Collection[KeyPath] = (),
-    sink: Sink = _nobody,
+    sink: Sink = _ignore,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Mapping[KeyPath, Value]:
     """Writes every array that is streamed or created into the store of its item.
 
     Args:
-      plan: what to make.
+      plan: the plan.
       reader: the source.
-      stores: a staging store for each item, by its name.
-      max_ram: host bytes that may be in use at once, by reads, intermediate arrays and writes together. What cannot be
-        done with less (one chunk of the source, one task with an op that needs its whole array) is done alone.
-      jobs: how many tasks are worked on at once; the number of processors without it.
-      finished: target key paths that an earlier run made durable; they are not made again.
-      sink: told of every array, from one thread at a time, once it is durable.
-      stopped: asked before each task; when it says yes, what is in flight is finished and Stopped is raised.
+      stores: the staging store of each item, by the item's name.
+      max_ram: budget in host bytes for reads, intermediate arrays and writes together. Work that needs more (one chunk
+        of the source, one task with an op that needs whole arrays) runs alone.
+      jobs: number of pieces that run at once (default: the number of processors).
+      finished: target key paths that an earlier run made durable; they are not written again.
+      sink: called with every array once it is durable, by one thread at a time.
+      stopped: called before each piece; once it returns true, running pieces are finished and Stopped is raised.
 
     Returns:
       The values of all target leaves that are neither arrays nor numbers.
 
     Raises:
-      Stopped: `stopped` said yes.
-      RefusedError: a cast would change a value (M503).
+      Stopped: `stopped` returned true.
+      RefusedError: a cast would change a value (`LossyCast`).
       CheckpointError: the source cannot be read.
     """
     for store in stores.values():
@@ -95,36 +95,36 @@ def stage(
 
 
 def _dispatch(work: _Work, pool: ThreadPoolExecutor, jobs: int, stopped: Callable[[], bool]) -> bool:
-    """Hands out the pieces as the budget allows; true if it was stopped before the last one."""
+    """Starts the pieces as the budget allows; returns whether it was stopped before the last piece."""
     running: set[Future[None]] = set()
     for piece in work.pieces():
         if len(running) > jobs:
-            running = _settled(running)
+            running = _wait_for_any(running)
         if stopped():
-            _finish(running)
+            _wait_for_all(running)
             return True
         cost = min(piece.nbytes, work.budget.limit)
         work.budget.reserve(cost, before_waiting=work.flush)
         if work.failed.is_set():
             break
-        running.add(pool.submit(work.do, piece, cost))
-    _finish(running)
+        running.add(pool.submit(work.run, piece, cost))
+    _wait_for_all(running)
     return False
 
 
-def _settled(running: set[Future[None]]) -> set[Future[None]]:
-    """Waits until at least one is done; raises what any of them raised."""
+def _wait_for_any(running: set[Future[None]]) -> set[Future[None]]:
+    """Waits until at least one piece is done and returns the others; raises the failure of a piece that failed."""
     done, rest = wait(running, return_when="FIRST_COMPLETED")
     if any(future.exception() for future in done):
-        _finish(running)
+        _wait_for_all(running)
     return rest
 
 
-def _finish(running: set[Future[None]]) -> None:
-    """Waits for all of them.
+def _wait_for_all(running: set[Future[None]]) -> None:
+    """Waits for all pieces.
 
     Raises:
-      RefusedError: with the reasons of all that were refused.
+      RefusedError: the diagnostics of all refused pieces.
       BaseException: the first other failure.
     """
     wait(running, return_when=FIRST_EXCEPTION)
@@ -139,7 +139,7 @@ def _finish(running: set[Future[None]]) -> None:
 
 @dataclass
 class _Work:
-    """What the threads share."""
+    """The state that the threads share."""
 
     plan: Plan
     reader: Reader
@@ -158,7 +158,7 @@ class _Work:
         self._trimmer = Trimmer()
 
     def pieces(self) -> Iterator[Piece]:
-        """What is left to do: no arrays and numbers that are finished, but all other values."""
+        """The pieces with an unfinished array or number, or with any value of another kind."""
         for piece in pieces(self.plan, self.reader, streamed_only=True):
             arrays = [path for path in piece.targets if self._is_stored(path)]
             if len(arrays) < len(piece.targets) or not self.finished.issuperset(arrays):
@@ -167,15 +167,15 @@ class _Work:
     def _is_stored(self, path: KeyPath) -> bool:
         return self.plan.target.leaves[path].is_numeric
 
-    def do(self, piece: Piece, cost: int) -> None:
-        """Makes a piece and writes its arrays; what it cost is given back once they are durable."""
+    def run(self, piece: Piece, cost: int) -> None:
+        """Computes a piece and writes its arrays; its reservation is released once they are durable."""
         if self.failed.is_set():
             return
         try:
             todo = [path for path in piece.targets if self._is_stored(path) and path not in self.finished]
-            share = _Share(self.budget, cost, len(todo))
-            make = self._in_tiles if piece.nbytes > self.budget.limit and can_tile(piece) else self._whole
-            self.values.update(make(piece, todo, share))
+            share = _SharedReservation(self.budget, cost, len(todo))
+            write = self._write_tiles if piece.nbytes > self.budget.limit and can_tile(piece) else self._write_whole
+            self.values.update(write(piece, todo, share))
             if self.budget.contended:
                 self.flush()
         except BaseException:
@@ -183,72 +183,72 @@ class _Work:
             raise
 
     def fail(self) -> None:
-        """Nothing more is begun, and nobody waits for what will not be given back any more."""
+        """Starts no further piece, and lets no thread wait for bytes that a failed piece will not release."""
         self.failed.set()
         self.budget.abandon()
 
-    def _whole(self, piece: Piece, todo: list[KeyPath], share: _Share) -> Mapping[KeyPath, Value]:
-        """Holds all arrays of the piece at once; returns the other values."""
-        values = dict(piece.make())
+    def _write_whole(self, piece: Piece, todo: list[KeyPath], share: _SharedReservation) -> Mapping[KeyPath, Value]:
+        """Computes all arrays of the piece at once; returns the other values."""
+        values = dict(piece.compute())
         for path in todo:
-            store, item, leaf = self._place(path)
-            done = self._done(path, share)
+            store, item, leaf = self._destination(path)
+            done = self._on_durable(path, share)
             store.write(item.inner(path), leaf, values.pop(path), codec=self._codec(piece), done=done)
         return {path: value for path, value in values.items() if not self._is_stored(path)}
 
-    def _in_tiles(self, piece: Piece, todo: list[KeyPath], share: _Share) -> Mapping[KeyPath, Value]:
-        """Holds a tile at a time; returns the values that are not arrays."""
+    def _write_tiles(self, piece: Piece, todo: list[KeyPath], share: _SharedReservation) -> Mapping[KeyPath, Value]:
+        """Computes one tile at a time; returns the values that are not arrays."""
 
         def begin(path: KeyPath, tile: tuple[int, ...]) -> Tiles:
-            store, item, leaf = self._place(path)
-            return store.tiled(item.inner(path), leaf, tile, self._codec(piece), self._done(path, share))
+            store, item, leaf = self._destination(path)
+            return store.tiled(item.inner(path), leaf, tile, self._codec(piece), self._on_durable(path, share))
 
         scratch = next(iter(self.stores.values())).directory.parent
         return make_in_tiles(piece, self.reader, self.plan.target, todo, self.budget.limit, begin, scratch)
 
-    def _place(self, path: KeyPath) -> tuple[Store, ItemPlan, AbstractLeaf]:
+    def _destination(self, path: KeyPath) -> tuple[Store, ItemPlan, AbstractLeaf]:
         item = self._owner[path]
         return self.stores[item.name], item, self.plan.target.leaves[path]
 
-    def _done(self, path: KeyPath, share: _Share) -> Callable[[StagedArray], None]:
+    def _on_durable(self, path: KeyPath, share: _SharedReservation) -> Callable[[StagedArray], None]:
         def done(staged: StagedArray) -> None:
             share.done()
-            self._note(path, staged)
+            self._record(path, staged)
 
         return done
 
     def _codec(self, piece: Piece) -> str | None:
-        """The codec of the source, where its name and level say all about it."""
-        if not isinstance(piece.of, Task):
+        """The codec of the piece's first source; None where name and level do not describe it completely."""
+        if not isinstance(piece.work, Task):
             return None
-        leaf = self._sources[piece.of.sources[0]]
+        leaf = self._sources[piece.work.sources[0]]
         if leaf.storage is None or not leaf.storage.driver.startswith("zarr"):
             return None
         codec = leaf.storage.codec or "none"
         return codec if codec.partition(":")[0] in CODECS else None
 
-    def _note(self, path: KeyPath, staged: StagedArray) -> None:
+    def _record(self, path: KeyPath, staged: StagedArray) -> None:
         with self._lock:
             self._durable += 1
             self.sink(path, staged)
-        if self._trimmer.worked(self.plan.target.leaves[path].nbytes):
+        if self._trimmer.add(self.plan.target.leaves[path].nbytes):
             self.reader.release()
 
     def flush(self) -> None:
-        """Makes everything durable that was written."""
+        """Makes all written arrays durable."""
         for store in self.stores.values():
             store.flush()
 
     def progress(self) -> tuple[int, int]:
-        """How many of the arrays to be staged are durable, and how many are not."""
+        """The number of arrays that are durable, and the number of arrays that remain."""
         arrays = [path for piece in pieces(self.plan, self.reader, streamed_only=True) for path in piece.targets]
         total = sum(map(self._is_stored, arrays))
         durable = self._durable + len(self.finished.intersection(arrays))
         return durable, total - durable
 
 
-class _Share:
-    """A reservation that several arrays hold together; the last of them to become durable gives it back."""
+class _SharedReservation:
+    """A reservation that the arrays of a piece share; it is released when the last of them is durable."""
 
     def __init__(self, budget: Budget, nbytes: int, arrays: int) -> None:
         self._budget = budget
@@ -259,7 +259,7 @@ class _Share:
             budget.release(nbytes)
 
     def done(self) -> None:
-        """One array is durable."""
+        """Counts one durable array."""
         with self._lock:
             self._left -= 1
             last = not self._left

@@ -1,4 +1,4 @@
-"""Into which tiles an array is cut, and what has to be copied first so that no chunk is decoded twice."""
+"""Chooses the tiles of an array, and the sources to copy first so that no chunk is decoded twice."""
 
 from __future__ import annotations
 
@@ -7,36 +7,36 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from migrate import dtypes
-from migrate.engine.streaming.array_graph import Node, Result, touched
-from migrate.engine.streaming.array_sources import Source
+from migrate.engine.streaming.array_graph import ArrayNode, OpResult, windows_read
+from migrate.engine.streaming.array_sources import ArraySource
 from migrate.ops.windows import Window, extent, whole, windows
 from migrate.tree import AbstractArray, KeyPath
 
 TILE_SHARE = 12
-"""A tile is at most this part of the budget: sources, intermediate arrays, the tile, and its encoded form, twice."""
+"""The budget holds this many tiles: sources, intermediate arrays, the tile, and its encoded form, twice."""
 
 CACHE_SHARE = 4
-"""Decoded chunks that the next tile needs too are at most this part of the budget."""
+"""The cache of decoded chunks that the next tile needs too is the budget divided by this."""
 
 _CANDIDATES = 12
 
 
 @dataclass(frozen=True)
 class TiledTarget:
-    """Targets that get the same array, cut into the same tiles.
+    """Targets that share one array and its tiles.
 
     Attributes:
       targets: their key paths.
-      node: what makes the array.
-      candidates: shapes that a tile may have, the largest first.
+      node: the node of the array.
+      candidates: candidate tile shapes, the largest first.
     """
 
     targets: tuple[KeyPath, ...]
-    node: Node
+    node: ArrayNode
     candidates: tuple[tuple[int, ...], ...]
 
     def tile(self, choice: int) -> tuple[int, ...]:
-        """The shape of a tile; smaller for higher choices."""
+        """The shape of a tile; higher choices give smaller tiles."""
         return self.candidates[min(choice, len(self.candidates) - 1)]
 
     def windows(self, choice: int) -> Iterator[Window]:
@@ -45,10 +45,10 @@ class TiledTarget:
 
 
 def tile_shapes(aval: AbstractArray, shard: tuple[int, ...], limit: int) -> tuple[tuple[int, ...], ...]:
-    """Shapes of tiles of at most `limit` bytes that are slabs in C order, the largest first.
+    """Candidate shapes of tiles that are slabs in C order and take at most `limit` bytes, the largest first.
 
-    A tile's thickness divides the shard where that leaves tiles of a useful size, and always where there are several
-    shards along that axis.
+    The thickness of a tile divides the shard where there are several shards along that axis, and elsewhere if that does
+    not make tiles much smaller.
     """
     shape, itemsize = aval.shape, dtypes.item_bytes(aval.dtype)
     if aval.nbytes <= limit or not shape:
@@ -62,68 +62,67 @@ def tile_shapes(aval: AbstractArray, shard: tuple[int, ...], limit: int) -> tupl
     return tuple((*(1,) * axis, k, *shape[axis + 1 :]) for k in thick[:_CANDIDATES])
 
 
-def choose(outputs: Sequence[TiledTarget], cache: int) -> tuple[int, list[Source]]:
-    """The largest tiles for which no chunk is decoded twice; else the largest, and the sources to be copied first.
+def choose(targets: Sequence[TiledTarget], cache: int) -> tuple[int, list[ArraySource]]:
+    """Chooses the largest tiles for which no chunk is decoded twice; else the largest tiles and the sources to copy.
 
     Args:
-      outputs: what is made, in this order.
-      cache: how many bytes of decoded chunks all sources together keep for the next tile.
+      targets: the targets, in the order in which they are written.
+      cache: size of the cache of decoded chunks that all sources share.
     """
-    largest: list[Source] | None = None
-    for choice in range(max((len(output.candidates) for output in outputs), default=1)):
-        again = _decoded_again(outputs, choice, cache)
+    to_copy: list[ArraySource] | None = None
+    for choice in range(max((len(target.candidates) for target in targets), default=1)):
+        again = _decoded_again(targets, choice, cache)
         if not again:
             return choice, []
-        largest = again if largest is None else largest
-    return 0, largest or []
+        to_copy = again if to_copy is None else to_copy
+    return 0, to_copy or []
 
 
-def scattered(outputs: Sequence[TiledTarget], limit: int) -> Result | None:
-    """An op that regroups elements, of which the largest tiles need far more elements than they have, and more than
-    `limit` bytes.
+def scattered(targets: Sequence[TiledTarget], limit: int) -> OpResult | None:
+    """An op that regroups elements and whose tiles need far more of them than they have, and more than `limit` bytes.
 
-    Its input is a row of elements, of which a tile wants a few here and there: it needs a copy in small boxes.
+    A tile of it needs a few elements here and there of its input, so the result is first copied into small chunks.
     """
-    for output in outputs:
-        for window in output.windows(0):
-            for node, part in touched(output.node, window):
-                if isinstance(node, Result) and node.op.regroups and _is_scattered(node, part, limit):
+    for target in targets:
+        for window in target.windows(0):
+            for node, part in windows_read(target.node, window):
+                if isinstance(node, OpResult) and node.op.regroups and _is_scattered(node, part, limit):
                     return node
     return None
 
 
-def _is_scattered(node: Result, window: Window, limit: int) -> bool:
+def _is_scattered(node: OpResult, window: Window, limit: int) -> bool:
     itemsize = dtypes.item_bytes(node.aval.dtype)
     needed = sum(_count(part) for _, part in node.needs(window))
     return needed > 2 * _count(window) and needed * itemsize > limit
 
 
-def _decoded_again(outputs: Sequence[TiledTarget], choice: int, cache: int) -> list[Source]:
-    """The sources of which a chunk would be decoded twice, if those of the last window are still there for the next."""
-    loads: dict[Source, int] = {}
-    held: dict[Source, Window] = {}
-    wanted: dict[Source, int] = {}
-    for source, part in _reads(outputs, choice):
+def _decoded_again(targets: Sequence[TiledTarget], choice: int, cache: int) -> list[ArraySource]:
+    """The sources with a chunk that would be decoded twice if the cache keeps the chunks of the last window only."""
+    loads: dict[ArraySource, int] = {}
+    last: dict[ArraySource, Window] = {}
+    cached_bytes: dict[ArraySource, int] = {}
+    for source, part in _source_reads(targets, choice):
         grid = source.grid(part)
-        kept = _common(grid, held.get(source))
+        kept = _overlap(grid, last.get(source))
         loads[source] = loads.get(source, 0) + _count(grid) - kept
-        held[source] = grid
+        last[source] = grid
         if kept:
-            wanted[source] = max(wanted.get(source, 0), _count(grid) * source.chunk_bytes)
+            cached_bytes[source] = max(cached_bytes.get(source, 0), _count(grid) * source.chunk_bytes)
     room = cache // max(len(loads), 1)
     return [
         source
         for source, count in loads.items()
-        if not source.is_at_hand
-        if count > _count(source.grid(whole(source.aval.shape))) or wanted.get(source, 0) > room
+        if not source.is_free_to_reread
+        if count > _count(source.grid(whole(source.aval.shape))) or cached_bytes.get(source, 0) > room
     ]
 
 
-def _reads(outputs: Sequence[TiledTarget], choice: int) -> Iterator[tuple[Source, Window]]:
-    for output in outputs:
-        for window in output.windows(choice):
-            for node, part in touched(output.node, window):
-                if isinstance(node, Source):
+def _source_reads(targets: Sequence[TiledTarget], choice: int) -> Iterator[tuple[ArraySource, Window]]:
+    for target in targets:
+        for window in target.windows(choice):
+            for node, part in windows_read(target.node, window):
+                if isinstance(node, ArraySource):
                     yield node, part
 
 
@@ -131,7 +130,7 @@ def _count(window: Window) -> int:
     return math.prod(extent(window))
 
 
-def _common(window: Window, other: Window | None) -> int:
+def _overlap(window: Window, other: Window | None) -> int:
     if other is None:
         return 0
     pairs = zip(window, other, strict=True)

@@ -13,9 +13,9 @@ from pathlib import Path
 import tensorstore as ts
 
 from migrate.codes import VerificationFailed
+from migrate.engine.linking.link import Link
 from migrate.engine.linking.open_stores import open_folder
 from migrate.engine.linking.references import read_value, references, same_reference
-from migrate.engine.linking.relink import Link
 from migrate.errors import Diagnostic, VerifyError
 from migrate.formats.base import Location
 from migrate.tree import format_path
@@ -51,7 +51,7 @@ class _Comparison:
         self._directory = directory
         self._context = ts.Context()
         self._found = references(directory)
-        places = {place.base: place for link in links for place in link.places}
+        places = {place.base: place for link in links for place in link.locations}
         self._known = {base: references(base) for base, place in places.items() if place.ocdbt}
         self._files = {base: open_folder(base, self._context) for base, place in places.items() if not place.ocdbt}
 
@@ -63,7 +63,7 @@ class _Comparison:
                 yield VerificationFailed.at(f"`{format_path(link.path)}`: {problem}", paths=[format_path(link.path)])
 
     def _metadata_problem(self, link: Link) -> str | None:
-        place = link.places[0]
+        place = link.locations[0]
         wanted = self._source_value(place, place.prefix + link.metadata_key)
         found = self._target_value(f"{link.prefix}{link.metadata_key}")
         if wanted is None or found is None:

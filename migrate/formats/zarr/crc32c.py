@@ -1,12 +1,12 @@
-"""CRC-32C (RFC 3720), the checksum of zarr shards and of OCDBT; `zlib.crc32` uses another polynomial.
+"""CRC-32C (RFC 3720), the checksum of zarr shards and of OCDBT; `zlib.crc32` has another polynomial.
 
-It is slow and meant for short indexes only, not for chunks.
+It is slow, and meant for indexes of a few bytes, not for chunks.
 """
 
 from __future__ import annotations
 
 _POLYNOMIAL = 0x82F63B78
-"""The polynomial with its bits reversed."""
+"""The bit-reversed polynomial."""
 
 
 def _remainder(byte: int) -> int:
@@ -20,7 +20,7 @@ _REMAINDERS = tuple(map(_remainder, range(256)))
 
 def crc32c(content: bytes) -> int:
     """Returns the checksum of some bytes."""
-    found = 0xFFFFFFFF
+    checksum = 0xFFFFFFFF
     for byte in content:
-        found = found >> 8 ^ _REMAINDERS[(found ^ byte) & 0xFF]
-    return found ^ 0xFFFFFFFF
+        checksum = checksum >> 8 ^ _REMAINDERS[(checksum ^ byte) & 0xFF]
+    return checksum ^ 0xFFFFFFFF

@@ -1,4 +1,4 @@
-"""The index at the end of a zarr 3 shard with one part: eight bytes of offset, eight of length, four of checksum."""
+"""The index at the end of a zarr 3 shard with one inner chunk: 8 bytes of offset, 8 of length, 4 of checksum."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from migrate.formats.zarr.crc32c import crc32c
 
 INDEX_BYTES = 20
 
-_NOWHERE = (1 << 64) - 1
-"""The offset and the length of a part that was never written."""
+_NEVER_WRITTEN = (1 << 64) - 1
+"""The offset and the length of an inner chunk that was never written."""
 
 
-def only_part(index: bytes, shard_bytes: int) -> tuple[int, int] | None:
-    """Returns the offset and the length of a shard's part; None if it was never written.
+def inner_chunk_range(index: bytes, shard_bytes: int) -> tuple[int, int] | None:
+    """Returns offset and length of the inner chunk within the shard; None if it was never written.
 
     Args:
-      index: the last `INDEX_BYTES` bytes of the shard, or all of a shorter one.
-      shard_bytes: the length of the shard, with the index.
+      index: the last `INDEX_BYTES` bytes of the shard, or the whole shard if it is shorter.
+      shard_bytes: the length of the shard, including the index.
 
     Raises:
-      ValueError: the shard is too short, the index does not match its checksum, or the part exceeds the shard.
+      ValueError: the shard is too short, the checksum does not match, or the range is not inside the shard.
     """
     if len(index) < INDEX_BYTES:
-        raise ValueError(f"{shard_bytes} bytes have no room for its index")
+        raise ValueError(f"{shard_bytes} bytes are too few for its index")
     offset, length, checksum = struct.unpack("<QQI", index)
     if checksum != crc32c(index[:-4]):
         raise ValueError("the checksum of its index does not match")
-    if (offset, length) == (_NOWHERE, _NOWHERE):
+    if (offset, length) == (_NEVER_WRITTEN, _NEVER_WRITTEN):
         return None
     if offset + length > shard_bytes - INDEX_BYTES:
-        raise ValueError(f"the index claims {length} bytes at byte {offset}, and the shard has {shard_bytes}")
+        raise ValueError(f"the index records {length} bytes at byte {offset}, but the shard has {shard_bytes} bytes")
     return offset, length

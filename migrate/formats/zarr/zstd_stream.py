@@ -1,8 +1,8 @@
-"""The content of a zstd frame as a file, decompressed block by block.
+"""Reads the content of a zstd frame as a file, decompressed block by block.
 
-The stream reader of `zstandard` does not detect that a frame was cut off before its checksum. Its other decoder does,
-but returns the whole decoded input, of any size. A block decodes to 128 KiB at most, so the decoder gets one block at a
-time.
+The stream reader of `zstandard` accepts a frame that is truncated before its checksum. Its other decoder does not, but
+returns the whole content of its input at once, which may be any number of bytes. A block decodes to at most 128 KiB, so
+that decoder is given one block at a time.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ import zstandard
 _LONGEST_HEADER = 18
 _CHECKSUM_BYTES = 4
 _RLE = 1
-"""The type of a block that is one byte, repeated."""
+"""The type of a block that repeats one byte."""
 
 
 class ZstdStream(io.RawIOBase):
     """The content of a frame.
 
     Args:
-      encoded: the frame, and nothing after it.
-      window_bytes: the most memory that decompressing may take (default: 128 MiB).
+      encoded: the frame, with no bytes after it.
+      window_bytes: the largest window that a frame may need for decompression (default: 128 MiB).
 
     Raises:
-      zstandard.ZstdError: on opening or reading: it is not a frame, damaged or truncated, or bytes follow it.
+      zstandard.ZstdError: when it is opened or read: it is not a frame, is damaged or truncated, or data follows it.
     """
 
     def __init__(self, encoded: io.RawIOBase | io.BytesIO, window_bytes: int = 0) -> None:
@@ -43,7 +43,7 @@ class ZstdStream(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Reads content; 0 bytes once the frame has ended and its checksum, if it has one, matched."""
+        """Reads the next bytes of the content; none once the frame has ended and its checksum, if any, was verified."""
         while not self._ready and not self._decoder.eof:
             self._ready = memoryview(self._block())
         count = min(len(buffer), len(self._ready))
@@ -62,7 +62,7 @@ class ZstdStream(io.RawIOBase):
         if is_last and not self._decoder.eof:
             raise zstandard.ZstdError("the frame does not end with its last block")
         if is_last and (self._ahead or self._encoded.read(1)):
-            raise zstandard.ZstdError("something follows the frame")
+            raise zstandard.ZstdError("data follows the frame")
         return decoded
 
     def _take(self, count: int) -> bytes:

@@ -1,4 +1,4 @@
-"""A second name for a file's bytes: a hard link where it can be, whatever the file system offers else."""
+"""A second name for a file's bytes: a hard link where possible, else a clone or a copy."""
 
 import errno
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from migrate.engine.linking import hard_links as links
+from migrate.engine.linking import hard_links
 from migrate.engine.linking.hard_links import link_file
 
 
@@ -54,19 +54,19 @@ def test_where_links_are_refused_the_bytes_are_copied(source, tmp_path, monkeypa
     assert source.read_bytes() == (tmp_path / "new").read_bytes()
 
 
-def test_other_failures_are_failures(source, tmp_path):
+def test_an_existing_target_is_an_error(source, tmp_path):
     (tmp_path / "new").write_bytes(b"")
     with pytest.raises(FileExistsError):
         link_file(source, tmp_path / "new")
 
 
-def test_a_copy_that_is_cut_short_is_not_there(source, tmp_path, monkeypatch):
+def test_an_interrupted_copy_leaves_no_target(source, tmp_path, monkeypatch):
     def cut(_source, draft):
         Path(draft).write_bytes(b"half")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "link", refuse)
-    monkeypatch.setattr(links, "_fill", lambda *_: "copy")
+    monkeypatch.setattr(hard_links, "_clone", lambda *_: "copy")
     monkeypatch.setattr(shutil, "copyfile", cut)
     with pytest.raises(OSError, match="No space left"):
         link_file(source, tmp_path / "new")
@@ -90,10 +90,10 @@ def test_a_copy_replaces_nothing(source, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("how", ["clone", "copy"])
-def test_a_copied_file_appears_whole_or_not_at_all(source, tmp_path, monkeypatch, how):
+def test_a_copy_appears_complete_or_not_at_all(source, tmp_path, monkeypatch, how):
     target, seen = tmp_path / "new", []
 
-    def fill(_reading, writing):
+    def clone(_reading, writing):
         seen.append(target.exists())
         if how == "clone":
             os.write(writing, source.read_bytes())
@@ -102,7 +102,7 @@ def test_a_copied_file_appears_whole_or_not_at_all(source, tmp_path, monkeypatch
 
     real = shutil.copyfile
     monkeypatch.setattr(os, "link", refuse)
-    monkeypatch.setattr(links, "_fill", fill)
+    monkeypatch.setattr(hard_links, "_clone", clone)
     monkeypatch.setattr(shutil, "copyfile", lambda *places: (real(*places), seen.append(target.exists())))
     assert how == link_file(source, target)
     assert [False] * len(seen) == seen
@@ -122,14 +122,12 @@ def half(source, draft):
     Path(draft).write_bytes(Path(source).read_bytes()[:100])
     os.kill(os.getpid(), signal.SIGKILL)
 
-os.link, shutil.copyfile, hard_links._fill = refuse, half, lambda *_: "copy"
+os.link, shutil.copyfile, hard_links._clone = refuse, half, lambda *_: "copy"
 hard_links.link_file(Path(sys.argv[1]), Path(sys.argv[2]))
 """
 
 
-def test_a_kill_in_the_middle_of_a_copy_leaves_nothing_under_its_name_and_the_next_run_copies_it(
-    source, tmp_path, monkeypatch
-):
+def test_a_kill_during_a_copy_leaves_no_target_and_the_next_run_copies_the_file(source, tmp_path, monkeypatch):
     child = subprocess.run([sys.executable, "-c", KILLED, source, tmp_path / "new"], check=False)
     assert -signal.SIGKILL == child.returncode
     assert not (tmp_path / "new").exists()

@@ -1,4 +1,4 @@
-"""What TensorStore stores is opened by its place; whatever cannot be opened is named."""
+"""Stores and arrays are opened by their location; an array that cannot be opened is named."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def test_a_folder_is_a_store_of_its_files(tmp_path):
     assert b"content" == open_folder(tmp_path, ts.Context()).read("a").result().value
 
 
-def test_a_new_database_has_the_options_of_orbaxs(tmp_path):
+def test_a_new_database_has_the_options_of_orbax(tmp_path):
     open_database(tmp_path / "ours", ts.Context(), config=OPTIONS, assume_config=True).write("a", b"1").result()
     save(tmp_path / "theirs", {"a": np.ones(2)})
     ours, theirs = (
@@ -31,7 +31,7 @@ def test_an_array_is_opened_by_its_location(tmp_path):
     assert np.arange(6.0).tolist() == array.read().result().tolist()
 
 
-def test_an_array_that_is_missing_is_named(tmp_path):
+def test_a_missing_array_is_named(tmp_path):
     save(tmp_path / "old", {"a": np.arange(6.0)})
     with pytest.raises(CheckpointError, match="`nope`"):
         open_array(Location(tmp_path / "old", True, "nope", "zarr2", False), reading_context(0))

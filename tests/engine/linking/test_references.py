@@ -1,4 +1,4 @@
-"""References: every key of a database with the range that holds its value, and when two ranges are one.
+"""References: every key of a database with the range of its value, and the comparison of two ranges.
 
 Covers `linking.ocdbt_index` as well.
 """
@@ -14,7 +14,7 @@ import tensorstore as ts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from migrate.engine.linking.ocdbt_index import Index, Range, parse_location
+from migrate.engine.linking.ocdbt_index import Index, ValueRange, parse_location
 from migrate.engine.linking.references import Reference, _reference, read_value, references, same_reference
 from migrate.errors import CheckpointError
 from migrate.formats.zarr.crc32c import crc32c
@@ -46,8 +46,8 @@ def stored(directory):
     return {key.decode(): store.read(key).result().value for key in store.list().result()}
 
 
-def test_what_dump_prints_is_what_is_parsed_here(tmp_path):
-    """TensorStore calls the form of a dump unstable: when it changes, this says so before anything else does."""
+def test_a_dump_has_the_form_that_is_parsed_here(tmp_path):
+    """TensorStore calls the form of a dump unstable: this test fails first when it changes."""
     fill(database(tmp_path), {"a": b"short", "b": b"long" * 9})
     base = ts.KvStore.open(f"file://{tmp_path}/").result()
     version = ts.ocdbt.dump(base).result()["versions"][-1]
@@ -64,13 +64,13 @@ def test_what_dump_prints_is_what_is_parsed_here(tmp_path):
 
 @settings(max_examples=20, deadline=None)
 @given(st.dictionaries(st.text("ab/%:ü.0", min_size=1, max_size=9), st.binary(max_size=40), max_size=60))
-def test_following_every_reference_gives_what_the_database_gives(tmp_path_factory, values):
+def test_following_every_reference_gives_the_values_of_the_database(tmp_path_factory, values):
     folder = tmp_path_factory.mktemp("store")
     fill(database(folder), {"z": b"", **values})
     assert stored(folder) == values_of(folder)
 
 
-def test_a_tree_of_several_levels_is_walked_whole(tmp_path):
+def test_every_level_of_a_tree_is_read(tmp_path):
     values = {f"layer_{i}.kernel/{j}.0": os.urandom(i) for i in range(40) for j in range(20)}
     fill(database(tmp_path), values)
     base = ts.KvStore.open(f"file://{tmp_path}/").result()
@@ -78,7 +78,7 @@ def test_a_tree_of_several_levels_is_walked_whole(tmp_path):
     assert values == values_of(tmp_path)
 
 
-def test_values_in_a_database_below_have_the_path_from_the_top(tmp_path):
+def test_values_in_a_nested_database_have_paths_from_the_root(tmp_path):
     context, child = ts.Context(), tmp_path / "ocdbt.process_0:%" / "sub"
     values = {f"k{i:03}": os.urandom(i) for i in range(60)}
     fill(database(child, context), values)
@@ -95,7 +95,7 @@ def test_every_chunk_of_an_orbax_checkpoint_is_found(tmp_path):
     assert references(source)["big/0"].file.startswith("ocdbt.process_0/d/")
 
 
-def test_a_database_from_which_all_was_deleted_has_no_references(tmp_path):
+def test_an_emptied_database_has_no_references(tmp_path):
     fill(database(tmp_path), {"a": b"1"})
     database(tmp_path).delete_range(ts.KvStore.KeyRange()).result()
     assert {} == references(tmp_path)
@@ -117,7 +117,7 @@ def test_a_truncated_index_is_an_error(tmp_path):
 
 
 @pytest.mark.parametrize("file", ["..%2Fother/:d/ab", ":..%2Fab", "/etc/:passwd", "a/../../:b"])
-def test_a_reference_out_of_the_checkpoint_is_refused(tmp_path, file):
+def test_a_reference_outside_the_checkpoint_is_refused(tmp_path, file):
     with pytest.raises(CheckpointError, match="outside"):
         _reference({"indirect_value": f"value:{file}:0:9"}, tmp_path)
 
@@ -125,8 +125,7 @@ def test_a_reference_out_of_the_checkpoint_is_refused(tmp_path, file):
 def test_ten_thousand_keys_take_well_under_a_second(tmp_path):
     fill(database(tmp_path), {f"layer_{i}.kernel/0.0": b"v" * (i % 40) for i in range(10_000)})
     start = time.monotonic()
-    found = references(tmp_path)
-    assert 10_000 == len(found)
+    assert 10_000 == len(references(tmp_path))
     assert time.monotonic() - start < 10  # 0.1 s where nothing else runs
 
 
@@ -136,17 +135,17 @@ def written(tmp_path):
     return tmp_path
 
 
-def test_one_range_of_one_file_is_the_same_and_is_not_opened(written):
+def test_the_same_range_of_the_same_file_is_equal_and_is_not_read(written):
     os.link(written / "a", written / "b")
     (written / "elsewhere").mkdir()
     os.rename(written / "b", written / "elsewhere" / "b")
-    many = 10**12  # reading so many would take all day: nothing may be read
+    many = 10**12  # too many bytes to read: the test would not end
     os.truncate(written / "a", 4 + many)
     a, b = Reference("a", 4, many), Reference("b", 4, many)
     assert same_reference(a, written, b, written / "elsewhere")
 
 
-def test_another_range_of_one_file_is_another_value(written):
+def test_another_range_of_the_same_file_differs(written):
     assert not same_reference(Reference("a", 0, 9), written, Reference("a", 1, 9), written)
     assert not same_reference(Reference("a", 0, 9), written, Reference("a", 0, 8), written)
 
@@ -163,13 +162,13 @@ def test_a_copied_file_is_compared_byte_by_byte(written):
     assert not same_reference(one, written, Reference("changed", 0, whole.size), written)
 
 
-def test_a_copy_that_ends_too_early_is_an_error(written):
+def test_a_truncated_copy_is_an_error(written):
     (written / "short").write_bytes(bytes(range(100)))
     with pytest.raises(CheckpointError, match="short"):
         same_reference(Reference("a", 0, 200), written, Reference("short", 0, 200), written)
 
 
-def test_a_range_that_ends_after_its_file_does_is_an_error_even_if_it_is_one_range_of_one_file(written):
+def test_a_range_beyond_the_end_of_its_file_is_an_error_even_if_both_are_the_same_range(written):
     (written / "cut").write_bytes(bytes(100))
     (written / "link").hardlink_to(written / "cut")
     assert same_reference(Reference("cut", 50, 50), written, Reference("link", 50, 50), written)
@@ -177,7 +176,7 @@ def test_a_range_that_ends_after_its_file_does_is_an_error_even_if_it_is_one_ran
         same_reference(Reference("cut", 51, 50), written, Reference("link", 51, 50), written)
 
 
-def test_inline_values_are_compared_themselves(written):
+def test_inline_values_are_compared(written):
     def inline(value):
         return Reference("", 0, len(value), value)
 
@@ -188,27 +187,27 @@ def test_inline_values_are_compared_themselves(written):
 
 
 SMALL_NODES = {"compression": None, "max_inline_value_bytes": 8, "max_decoded_node_bytes": 150}
-"""Nodes that are not compressed, of two or three keys each: a byte that is altered is a field that is altered."""
+"""Uncompressed nodes of two or three keys each, so that an altered byte is an altered field."""
 
 
 def tree_of_small_nodes(folder):
-    """A database with a tree of some levels, its content, and where its nodes lie."""
+    """Writes a database with a tree of several levels; returns its content and the ranges of its nodes."""
     values = {f"layer_{i}/{j}": bytes([i]) * (i + 7 * j) for i in range(4) for j in range(3)}
     fill(database(folder, config=SMALL_NODES), values)
     index = Index(folder)
     nodes = [parse_location(node.location) for node in index.nodes()]
     assert 4 <= len(nodes)
     assert values == stored(folder) == values_of(folder)
-    return values, [Range("manifest.ocdbt", 0, (folder / "manifest.ocdbt").stat().st_size), *nodes]
+    return values, [ValueRange("manifest.ocdbt", 0, (folder / "manifest.ocdbt").stat().st_size), *nodes]
 
 
 def by_tensorstore(folder):
-    """What TensorStore lists and reads; its caches must not know the files from before."""
+    """The keys and values that TensorStore reads, in a new context without cached files."""
     store = database(folder, ts.Context(), config={})
     return {key.decode(errors="surrogateescape"): store.read(key).result().value for key in store.list().result()}
 
 
-def test_whatever_byte_of_an_index_is_altered_it_is_refused(tmp_path):
+def test_every_altered_byte_of_an_index_is_refused(tmp_path):
     _, ranges = tree_of_small_nodes(tmp_path)
     for place in ranges:
         file = tmp_path / place.file
@@ -219,8 +218,8 @@ def test_whatever_byte_of_an_index_is_altered_it_is_refused(tmp_path):
         file.write_bytes(content)
 
 
-def test_an_index_with_right_checksums_is_refused_or_what_tensorstore_reads_and_never_wrong(tmp_path):
-    """A writer with a fault: every field of every node is altered, and its checksum is made anew."""
+def test_an_altered_index_with_matching_checksums_is_refused_or_equals_tensorstore(tmp_path):
+    """A faulty writer: every field of every node is altered, and its checksum is computed again."""
     _, ranges = tree_of_small_nodes(tmp_path)
     wrong = []
     for place in ranges:

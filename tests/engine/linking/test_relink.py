@@ -1,4 +1,4 @@
-"""Relinking and streaming give bit-equal checkpoints; relinking touches no array byte and needs no source later."""
+"""Linked and streamed checkpoints are bit-equal; linking touches no array byte and does not depend on the source."""
 
 import json
 import shutil
@@ -13,7 +13,10 @@ from orbax.checkpoint.experimental import v1
 
 from migrate.engine import run
 from migrate.engine.items import item_of, item_plans
-from migrate.engine.linking.relink import find_links
+from migrate.engine.linking import copy_chunks
+from migrate.engine.linking.link import find_links
+from migrate.engine.linking.references import references
+from migrate.engine.linking.relink import SOURCE, relink
 from migrate.engine.verification.links import check_links
 from migrate.errors import CheckpointError, VerifyError
 from migrate.planning.planner import make_plan
@@ -24,7 +27,7 @@ LAYERS = 3
 
 
 def layer(seed, dtype):
-    """Arrays of one layer; every value differs from every other layer's."""
+    """Arrays of one layer; every value differs from the values of other layers."""
     kernel = (np.arange(24).reshape(4, 6) + 100 * seed).astype(np.float32)
     return {"kernel": jnp.asarray(kernel).astype(dtype), "bias": jnp.full(6, seed, jnp.float32)}
 
@@ -112,7 +115,7 @@ def test_linked_and_streamed_checkpoints_are_bit_equal(source, tmp_path, rules):
     assert_equal(restored(tmp_path / "linked"), v1.load(tmp_path / "linked"))
 
 
-def test_what_was_stacked_is_unstacked_and_split_without_a_byte(source, tmp_path):
+def test_a_stacked_array_is_unstacked_by_links(source, tmp_path):
     stack = '[{from: "layer_{i}/{n}", to: "layers/{n}", ops: [{stack: {axis: 0, over: i}}]}]'
     unstack = '[{from: "layers/{n}", to: "layer_{i}/{n}", ops: [{unstack: {axis: 0, over: i}}]}]'
     applied(source, tmp_path / "stacked", stack)
@@ -159,7 +162,7 @@ def test_no_array_byte_is_read_or_written(tmp_path, zarr3):
 
 
 def traffic():
-    """Bytes that TensorStore has read from and written to files."""
+    """Bytes that TensorStore has read from files and written to files."""
     metrics = ts.experimental_collect_matching_metrics("/tensorstore/kvstore/file/bytes_")
     return sum(value["value"] for metric in metrics for value in metric["values"])
 
@@ -168,9 +171,60 @@ def test_files_of_dropped_arrays_are_not_linked(tmp_path):
     source = save(tmp_path / "old", {"a": jnp.ones(1 << 18), "b": jnp.arange(1 << 18)}, False)
     applied(source, tmp_path / "new", "[drop: b]")
     assert {"a"} == set(restored(tmp_path / "new"))
+    assert linked_files(tmp_path / "new") == {entry.file for entry in chunk_entries(tmp_path / "new").values()}
 
 
-def test_a_missing_chunk_is_found_before_anything_is_published(tmp_path):
+def linked_files(checkpoint):
+    """The files of the source's databases below a new checkpoint, relative to it."""
+    folders = checkpoint.glob(f"{SOURCE}*")
+    return {str(path.relative_to(checkpoint)) for folder in folders for path in folder.rglob("*") if path.is_file()}
+
+
+def chunk_entries(checkpoint):
+    """The references to linked files."""
+    return {key: entry for key, entry in references(checkpoint).items() if entry.file.startswith(SOURCE)}
+
+
+def dead_bytes(source, target, rules):
+    with opened(source) as reader:
+        return run.apply(plan_of(reader, rules), reader, target).dead_bytes
+
+
+def test_dead_bytes_are_the_bytes_of_linked_files_that_no_chunk_needs(tmp_path, zarr3):
+    source = save(tmp_path / "old", {"a": jnp.arange(5000.0), "b": jnp.arange(3000.0)}, zarr3)
+    kept = dead_bytes(source, tmp_path / "kept", "[]")
+    size = sum((tmp_path / "kept" / file).stat().st_size for file in linked_files(tmp_path / "kept"))
+    assert kept == size - sum(entry.length for entry in chunk_entries(tmp_path / "kept").values())
+    assert kept == dead_bytes(source, tmp_path / "tied", "[{from: a, to: [a, tied]}]")
+
+
+def test_a_dropped_array_in_a_file_that_is_needed_is_dead_bytes(tmp_path):
+    source = save(tmp_path / "old", {"a": jnp.arange(5000.0), "b": jnp.arange(3000.0)}, False)
+    database = ts.KvStore.open({"driver": "ocdbt", "base": f"file://{source}/"}).result()
+    transaction = ts.Transaction()
+    for key in ("a/0", "b/0"):
+        database.with_transaction(transaction).write(key, database.read(key).result().value).result()
+    transaction.commit_async().result()
+    a, b = (references(source)[key] for key in ("a/0", "b/0"))
+    assert a.file == b.file
+    size = (source / a.file).stat().st_size
+    assert size - a.length - b.length == dead_bytes(source, tmp_path / "kept", "[]")
+    assert size - a.length == dead_bytes(source, tmp_path / "dropped", "[drop: b]")
+
+
+def test_relinking_twice_into_one_store_gives_the_same_arrays(tmp_path, zarr3):
+    source = save(tmp_path / "old", {"a": jnp.arange(5000.0), "b": jnp.arange(3000.0)}, zarr3)
+    with opened(source) as reader:
+        plan = plan_of(reader, "[drop: b]")
+        links = find_links(plan, reader, item_of(item_plans(plan)))
+    stores = {links[0].item.name: tmp_path / "store"}
+    once = relink(links, stores)
+    assert linked_files(tmp_path / "store")
+    assert once == relink(links, stores)
+    check_links(links, tmp_path / "store")
+
+
+def test_a_missing_chunk_publishes_nothing(tmp_path):
     source = save(tmp_path / "old", {"a": jnp.ones(8)}, False)
     base = {"driver": "file", "path": f"{source}/"}
     database = ts.KvStore.open({"driver": "ocdbt", "base": base}).result()
@@ -180,7 +234,7 @@ def test_a_missing_chunk_is_found_before_anything_is_published(tmp_path):
     assert not (tmp_path / "new").exists()
 
 
-def test_a_link_to_other_bytes_is_found(source, tmp_path):
+def test_a_link_to_other_bytes_fails_verification(source, tmp_path):
     applied(source, tmp_path / "new", '["layer_0/kernel -> layer_1/kernel", "layer_1/kernel -> layer_0/kernel"]')
     with opened(source) as reader:
         plan = plan_of(reader, "[]")
@@ -191,7 +245,7 @@ def test_a_link_to_other_bytes_is_found(source, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["keep", "rename", "tie", "stack 1", "concat", "reshape"])
-def test_encoded_chunks_of_plain_zarr_are_copied_as_they_are(tmp_path, name):
+def test_encoded_chunks_of_plain_zarr_are_copied(tmp_path, name):
     with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(use_ocdbt=False)) as checkpointer:
         checkpointer.save(tmp_path / "old", args=ocp.args.PyTreeSave(tree("bfloat16")))
     plan = applied(tmp_path / "old", tmp_path / "copied", RULES[name])
@@ -200,7 +254,7 @@ def test_encoded_chunks_of_plain_zarr_are_copied_as_they_are(tmp_path, name):
     assert_equal(restored(tmp_path / "streamed"), restored(tmp_path / "copied"))
 
 
-def test_a_lost_chunk_of_plain_zarr_is_found_before_anything_is_published(tmp_path):
+def test_a_missing_chunk_of_plain_zarr_publishes_nothing(tmp_path):
     with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(use_ocdbt=False)) as checkpointer:
         checkpointer.save(tmp_path / "old", args=ocp.args.PyTreeSave({"a": jnp.ones(8), "b": jnp.ones(8)}))
     (tmp_path / "old" / "a" / "0").unlink()
@@ -210,12 +264,41 @@ def test_a_lost_chunk_of_plain_zarr_is_found_before_anything_is_published(tmp_pa
 
 
 @pytest.mark.parametrize("zarr3", [False, True], ids=["zarr2", "zarr3"])
-def test_array_metadata_that_tensorstore_refuses_is_found_before_anything_is_published(tmp_path, zarr3):
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_array_metadata_that_tensorstore_refuses_publishes_nothing(tmp_path, zarr3, name):
     with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(use_ocdbt=False, use_zarr3=zarr3)) as checkpointer:
         checkpointer.save(tmp_path / "old", args=ocp.args.PyTreeSave({"a": jnp.ones(8), "b": jnp.ones((2, 2))}))
-    file = tmp_path / "old" / "b" / ("zarr.json" if zarr3 else ".zarray")
+    file = tmp_path / "old" / name / ("zarr.json" if zarr3 else ".zarray")
     fields = json.loads(file.read_text())
     file.write_text(json.dumps({**fields, "zarr_format": 5 - fields["zarr_format"]}))
-    with pytest.raises(CheckpointError, match="`b`"):
+    with pytest.raises(CheckpointError, match=f"`{name}`"):
         applied(tmp_path / "old", tmp_path / "new", "[b -> c]")
     assert not (tmp_path / "new").exists()
+
+
+def test_every_batch_of_copied_chunks_is_written(tmp_path, monkeypatch):
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(use_ocdbt=False)) as checkpointer:
+        checkpointer.save(tmp_path / "old", args=ocp.args.PyTreeSave(tree("float32")))
+    monkeypatch.setattr(copy_chunks, "COPY_BYTES", 100)
+    applied(tmp_path / "old", tmp_path / "new", RULES["rename"])
+    applied(tmp_path / "old", tmp_path / "streamed", RULES["rename"], link=False)
+    assert_equal(restored(tmp_path / "streamed"), restored(tmp_path / "new"))
+
+
+def test_dimension_names_of_the_source_do_not_restrict_the_rank_of_the_target(tmp_path):
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(use_ocdbt=False, use_zarr3=True)) as checkpointer:
+        checkpointer.save(tmp_path / "old", args=ocp.args.PyTreeSave({"q": jnp.arange(24.0).reshape(4, 6)}))
+    file = tmp_path / "old" / "q" / "zarr.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "dimension_names": ["x", "y"]}))
+    plan = applied(tmp_path / "old", tmp_path / "new", "[{from: q, to: q, ops: [{expand_dims: 1}]}]")
+    assert ["copy"] == [task.mode for task in plan.tasks]
+    assert np.array_equal(np.arange(24.0).reshape(4, 1, 6), restored(tmp_path / "new")["q"])
+
+
+@pytest.mark.parametrize(("ocdbt", "mode"), [(True, "relink"), (False, "copy")])
+def test_an_array_without_dimensions_is_linked(tmp_path, zarr3, ocdbt, mode):
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(use_ocdbt=ocdbt, use_zarr3=zarr3)) as checkpointer:
+        checkpointer.save(tmp_path / "old", args=ocp.args.PyTreeSave({"a": jnp.float32(3)}))
+    plan = applied(tmp_path / "old", tmp_path / "new", "[a -> b]")
+    assert [mode] == [task.mode for task in plan.tasks]
+    assert 3 == restored(tmp_path / "new")["b"]

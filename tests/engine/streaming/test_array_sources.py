@@ -1,4 +1,4 @@
-"""Arrays that lie in files as they are, read part by part."""
+"""Sources: windows of arrays that are stored unencoded in files, and chunk grids."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrate.engine.linking.open_stores import reading_context
-from migrate.engine.streaming.array_sources import Flat, _flat_chunks, open_source
+from migrate.engine.streaming.array_sources import FilledSource, FlatSource, _flat_chunks, open_source
 from migrate.errors import CheckpointError
 from migrate.formats.base import Extent
 from migrate.formats.detect import open_reader
@@ -24,7 +24,7 @@ def windows(draw):
 
 
 @given(windows())
-def test_every_window_of_an_array_in_pieces_is_read_as_it_lies(tmp_path_factory, drawn):
+def test_every_window_of_an_array_in_several_extents_is_read(tmp_path_factory, drawn):
     shape, window, cuts = drawn
     array = np.arange(np.prod(shape, dtype=int), dtype="int16").reshape(shape)
     content = array.tobytes()
@@ -36,7 +36,7 @@ def test_every_window_of_an_array_in_pieces_is_read_as_it_lies(tmp_path_factory,
         extents.append(Extent(path, len(written), end - start))
         written, start = written + content[start:end], end
     path.write_bytes(written)
-    source = Flat(AbstractArray(shape, "int16"), shape, tuple(extents))
+    source = FlatSource(AbstractArray(shape, "int16"), shape, tuple(extents))
     expected = array[tuple(slice(*side) for side in window)]
     assert expected.tolist() == source.read(window).tolist()
 
@@ -51,7 +51,7 @@ def test_every_window_of_an_array_in_pieces_is_read_as_it_lies(tmp_path_factory,
         ((5, 1 << 18), (1, 1 << 18)),
     ],
 )
-def test_chunks_of_a_flat_array_lie_together(shape, chunks):
+def test_chunks_of_a_flat_array_are_contiguous(shape, chunks):
     assert chunks == _flat_chunks(AbstractArray(shape, "float32"))
 
 
@@ -62,3 +62,15 @@ def test_a_file_that_became_shorter_is_damaged(tmp_path):
         (tmp_path / "old.npz").write_bytes(b"PK")
         with pytest.raises(CheckpointError, match="has become shorter"):
             source.read(((0, 1000),))
+
+
+@pytest.mark.parametrize(
+    ("window", "chunks"),
+    [
+        (((0, 3), (0, 12)), ((0, 1), (0, 3))),
+        (((2, 4), (4, 8)), ((0, 2), (1, 2))),
+        (((9, 10), (11, 12)), ((3, 4), (2, 3))),
+    ],
+)
+def test_the_chunks_of_a_window_are_those_that_overlap_it(window, chunks):
+    assert chunks == FilledSource(AbstractArray((10, 12), "float32"), (3, 4), 0).grid(window)

@@ -1,8 +1,9 @@
-"""The byte budget: nothing beyond it is granted, and everybody is served."""
+"""The byte budget: it is never exceeded, and every request is granted."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +16,7 @@ from migrate.tree import AbstractArray
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(0, 150), max_size=40), st.integers(1, 8))
-def test_everybody_is_served_and_the_budget_is_never_exceeded(requests, threads):
+def test_every_request_is_granted_and_the_budget_is_never_exceeded(requests, threads):
     budget = Budget(100)
     seen = []
 
@@ -65,7 +66,7 @@ def test_a_request_beyond_the_budget_waits_until_it_is_alone():
     assert 1000 == budget.reserved
 
 
-def test_who_waits_is_not_overtaken():
+def test_requests_are_granted_in_their_order():
     budget = Budget(10)
     budget.reserve(5)
     order = []
@@ -84,21 +85,21 @@ def test_who_waits_is_not_overtaken():
     assert ["large", "small"] == order
 
 
-def test_what_is_held_back_can_be_let_go_before_waiting():
+def test_finished_work_can_be_released_before_waiting():
     budget = Budget(10)
     budget.reserve(8)
     seen = []
 
-    def let_go():
+    def release():
         seen.append(budget.contended)
         budget.release(8)
 
-    budget.reserve(8, before_waiting=let_go)
+    budget.reserve(8, before_waiting=release)
     assert [True] == seen
     assert 8 == budget.reserved
 
 
-def test_nobody_waits_for_work_that_failed():
+def test_no_request_waits_after_a_failure():
     budget = Budget(10)
     budget.reserve(10)
     thread = threading.Thread(target=lambda: budget.reserve(10))
@@ -108,19 +109,36 @@ def test_nobody_waits_for_work_that_failed():
     assert not thread.is_alive()
 
 
-def test_a_task_costs_its_sources_its_results_and_their_encoded_form():
-    matrix, half = AbstractArray((1024, 1024), "float32"), AbstractArray((1024, 1024), "bfloat16")
-    steps = (Step(Transpose(), ((0,),)), Step(Cast("bfloat16"), ((0,),)))
-    task = Task((("a",),), (("b",),), (0,), steps, (matrix,), (half,))
-    assert 3 * matrix.nbytes <= task_bytes(task) < 4 * matrix.nbytes
-    rename = Task((("a",),), (("b",),), (0,), (), (matrix,), (matrix,))
-    assert 3 * matrix.nbytes <= task_bytes(rename) < 4 * matrix.nbytes
+def test_a_request_that_fails_before_it_waits_leaves_the_queue():
+    budget = Budget(10)
+    budget.reserve(10)
+
+    def fail():
+        raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="full"):
+        budget.reserve(5, before_waiting=fail)
+    assert not budget.contended
+    budget.release(10)
+    budget.reserve(10)
+    assert 10 == budget.reserved
 
 
-def test_while_results_are_written_the_sources_and_two_copies_of_the_results_are_reserved():
-    small, large = AbstractArray((1024, 1024), "bfloat16"), AbstractArray((1024, 1024), "float32")
-    widened = Task((("a",),), (("b",),), (0,), (Step(Cast("float32"), ((0,),)),), (small,), (large,))
-    assert small.nbytes + 2 * large.nbytes + LEAF_BYTES == task_bytes(widened)
+MIB = 1 << 20
+WIDE, NARROW = AbstractArray((1024, 1024), "float32"), AbstractArray((1024, 1024), "bfloat16")
+"""4 MiB and 2 MiB."""
+COSTS = {
+    "a source beside its encoded and decoded chunk": ([Transpose(), Cast("bfloat16")], WIDE, NARROW, 12),
+    "a rename": ([], WIDE, WIDE, 12),
+    "inputs and outputs of a step beside the source": ([Cast("float32"), Cast("bfloat16")], NARROW, NARROW, 8),
+    "results and their encoded copy beside the source": ([Cast("float32")], NARROW, WIDE, 10),
+}
+
+
+@pytest.mark.parametrize(("ops", "source", "result", "mib"), COSTS.values(), ids=COSTS)
+def test_a_task_costs_the_most_that_it_holds_at_once(ops, source, result, mib):
+    task = Task((("a",),), (("b",),), (0,), tuple(Step(op, ((0,),)) for op in ops), (source,), (result,))
+    assert mib * MIB + LEAF_BYTES == task_bytes(task)
 
 
 def test_targets_that_are_tied_are_written_once_each():

@@ -1,6 +1,7 @@
-"""Huge chunks are unpacked piece by piece, and every piece is what TensorStore would have decoded."""
+"""Large chunks are decoded as streams, and every part equals what TensorStore decodes."""
 
 import struct
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +13,8 @@ import zstandard
 
 from migrate import dtypes
 from migrate.engine.linking.open_stores import open_array, reading_context
-from migrate.engine.streaming.array_sources import Chunked, open_source
-from migrate.engine.streaming.chunk_stream import unpackable
+from migrate.engine.streaming.array_sources import ChunkSource, open_source
+from migrate.engine.streaming.chunk_stream import streamable
 from migrate.errors import CheckpointError
 from migrate.formats.base import Location
 from migrate.formats.zarr.crc32c import crc32c
@@ -42,26 +43,26 @@ def source(request, tmp_path_factory):
 
 def stream_of(reader, name):
     aval = reader.abstract().tree.leaves[(name,)].aval
-    return unpackable(open_source(reader, (name,), aval, reading_context(0)), 0)
+    return streamable(open_source(reader, (name,), aval, reading_context(0)), 0)
 
 
 @pytest.mark.parametrize("limit", [1, 100, 700, 1 << 20])
 @pytest.mark.parametrize("name", TREE)
-def test_the_pieces_are_the_array(source, name, limit):
+def test_the_parts_together_are_the_array(source, name, limit):
     with opened(source) as reader:
         whole = reader.read((name,))
-        made = np.zeros_like(whole)
+        decoded = np.zeros_like(whole)
         stream = stream_of(reader, name)
         for window, part in stream.parts(limit):
             assert part.shape[1:] == stream.block(limit)[1:]
-            made[tuple(slice(start, stop) for start, stop in window)] = part
-        assert whole.tobytes() == made.tobytes()
+            decoded[tuple(slice(start, stop) for start, stop in window)] = part
+        assert whole.tobytes() == decoded.tobytes()
 
 
-def test_small_limits_give_small_pieces(source):
+def test_small_limits_give_small_parts(source):
     with opened(source) as reader:
-        pieces = [part for _, part in stream_of(reader, "matrix").parts(700)]
-    assert 5 * 33 * 4 == max(part.nbytes for part in pieces)
+        parts = [part for _, part in stream_of(reader, "matrix").parts(700)]
+    assert 5 * 33 * 4 == max(part.nbytes for part in parts)
 
 
 def test_elements_of_less_than_a_byte_are_left_to_tensorstore(tmp_path):
@@ -71,7 +72,7 @@ def test_elements_of_less_than_a_byte_are_left_to_tensorstore(tmp_path):
         assert stream_of(reader, "a") is None
 
 
-def test_a_truncated_chunk_is_named(tmp_path):
+def test_a_truncated_chunk_is_refused(tmp_path):
     with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(use_ocdbt=False)) as checkpointer:
         checkpointer.save(tmp_path / "old", args=ocp.args.PyTreeSave(TREE))
     chunk = tmp_path / "old" / "matrix" / "0.0"
@@ -84,7 +85,7 @@ BYTES = {"name": "bytes", "configuration": {"endian": "little"}}
 ZSTD = {"name": "zstd", "configuration": {"level": 1}}
 CRC32C = {"name": "crc32c"}
 VALUES = (np.arange(24, dtype=np.int16) * 1001).reshape(6, 4)
-"""Two chunks of four rows, of which the second is half empty."""
+"""Two chunks of four rows; the second reaches two rows beyond the array."""
 
 
 def sharded(*codecs):
@@ -103,7 +104,7 @@ SMALL = {
 
 
 def stored(base, driver, fields, values=VALUES):
-    """Where an array lies that was written in chunks of four rows, and the file of the chunk at an index."""
+    """Writes an array in chunks of four rows and returns its location."""
     chunks = [min(4, size) for size in values.shape]
     if driver == "zarr2":
         fields = {"chunks": chunks, "fill_value": None, **fields}
@@ -133,19 +134,19 @@ def by_tensorstore(location):
 def source_of(location):
     store = open_array(location, reading_context(0))
     aval = AbstractArray(store.shape, dtypes.from_numpy(store.dtype.numpy_dtype))
-    return Chunked(aval, store.chunk_layout.read_chunk.shape, store, location.base, location.name, location)
+    return ChunkSource(aval, store.chunk_layout.read_chunk.shape, store, location.base, location.name, location)
 
 
-def in_pieces(location):
+def in_parts(location):
     source = source_of(location)
-    made = np.zeros(source.aval.shape, dtypes.to_numpy(source.aval.dtype))
-    for window, part in unpackable(source, 0).parts(16):
-        made[tuple(slice(start, stop) for start, stop in window)] = part
-    return made.tobytes()
+    decoded = np.zeros(source.aval.shape, dtypes.to_numpy(source.aval.dtype))
+    for window, part in streamable(source, 0).parts(16):
+        decoded[tuple(slice(start, stop) for start, stop in window)] = part
+    return decoded.tobytes()
 
 
 def both(location):
-    return outcome(lambda: by_tensorstore(location), ValueError), outcome(lambda: in_pieces(location))
+    return outcome(lambda: by_tensorstore(location), ValueError), outcome(lambda: in_parts(location))
 
 
 @pytest.mark.parametrize("row", [0, 1], ids=["full chunk", "chunk at the edge"])
@@ -194,20 +195,20 @@ NEVER = (1 << 64) - 1
         ((NEVER, NEVER), "M403"),  # never written
     ],
 )
-def test_an_index_that_cannot_be_is_refused_and_names_the_file_and_the_leaf(tmp_path, entry, code):
+def test_an_impossible_index_is_refused_and_names_the_file_and_the_leaf(tmp_path, entry, code):
     location = stored(tmp_path, *SMALL["zarr3 shard"])
     file, part = chunk_file(location, 0), VALUES[:4].tobytes()
     file.write_bytes(with_index(part, 0, 32))
-    assert VALUES.tobytes() == in_pieces(location)
+    assert VALUES.tobytes() == in_parts(location)
     file.write_bytes(with_index(part, *entry[:2], checksum=sum(entry[2:])))
     with pytest.raises(CheckpointError) as caught:
-        in_pieces(location)
+        in_parts(location)
     (found,) = caught.value.diagnostics
     assert (code, ("a",)) == (found.code, tuple(found.paths))
     assert f"`{file}`" in found.message
 
 
-def test_a_part_need_not_begin_where_its_shard_does(tmp_path):
+def test_an_inner_chunk_may_begin_after_the_start_of_its_shard(tmp_path):
     location = stored(tmp_path, *SMALL["zarr3 shard"])
     chunk_file(location, 0).write_bytes(with_index(b"gap" + VALUES[:4].tobytes(), 3, 32))
     assert [VALUES.tobytes()] * 2 == [*both(location)]
@@ -258,5 +259,11 @@ def test_a_byte_that_is_neither_false_nor_true_is_refused(tmp_path, driver):
     ],
     ids=str,
 )
-def test_what_is_stored_in_another_way_is_left_to_tensorstore(tmp_path, driver, fields):
-    assert unpackable(source_of(stored(tmp_path, driver, fields)), 0) is None
+def test_other_encodings_are_left_to_tensorstore(tmp_path, driver, fields):
+    assert streamable(source_of(stored(tmp_path, driver, fields)), 0) is None
+
+
+def test_an_array_whose_absent_chunks_are_zeros_is_left_to_tensorstore(tmp_path):
+    location = stored(tmp_path, *SMALL["zarr2"])
+    assert streamable(source_of(location), 0) is not None
+    assert streamable(source_of(replace(location, fill_missing=True)), 0) is None

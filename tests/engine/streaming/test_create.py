@@ -1,4 +1,4 @@
-"""Created leaves: the number that the rule says, or a refusal."""
+"""Created leaves are filled with the rule's number, or refused."""
 
 import pytest
 
@@ -24,5 +24,5 @@ def test_a_constant_beyond_the_dtypes_range_is_refused_and_never_infinite(dtype,
 @pytest.mark.parametrize(
     ("dtype", "constant"), [("float32", 0.1), ("bfloat16", -3.5), ("complex64", 2.0), ("int32", 7)]
 )
-def test_a_constant_that_the_dtype_comes_near_to_is_taken(dtype, constant):
+def test_a_constant_that_the_dtype_rounds_is_accepted(dtype, constant):
     assert constant == fill_value(created(dtype, constant))

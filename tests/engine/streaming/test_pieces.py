@@ -1,4 +1,4 @@
-"""Everything that a plan makes, piece by piece, and the assertions that come before."""
+"""Pieces of a plan, batches of small pieces, and assertions on dropped leaves."""
 
 from dataclasses import replace
 
@@ -21,20 +21,20 @@ def source(tmp_path_factory):
 def test_every_target_is_in_one_piece(source):
     with opened(source) as reader:
         plan = plan_for(reader)
-        made = [path for piece in pieces(plan, reader) for path in piece.targets]
+        every = [path for piece in pieces(plan, reader) for path in piece.targets]
         streamed = [path for piece in pieces(plan, reader, streamed_only=True) for path in piece.targets]
-    assert sorted(plan.target.leaves) == sorted(made)
+    assert sorted(plan.target.leaves) == sorted(every)
     assert [] == streamed
 
 
-def test_only_streamed_tasks_are_left_where_the_rest_is_linked(source):
+def test_linked_tasks_are_omitted_on_request(source):
     with opened(source) as reader:
         plan = plan_for(reader, "rules: [{from: b, to: b, ops: [{flip: {axis: 0}}]}]")
         assert [("b",)] == [path for piece in pieces(plan, reader, streamed_only=True) for path in piece.targets]
 
 
 @pytest.mark.parametrize(("limit", "sizes"), [(1, [1, 1, 1, 1]), (100, [2, 2]), (1 << 20, [4])])
-def test_small_pieces_are_put_together_up_to_the_limit(source, limit, sizes):
+def test_small_pieces_are_combined_up_to_the_limit(source, limit, sizes):
     with opened(source) as reader:
         plan = plan_for(reader)
         found = list(batches(plan, reader, limit))
@@ -44,7 +44,7 @@ def test_small_pieces_are_put_together_up_to_the_limit(source, limit, sizes):
 
 
 @pytest.mark.parametrize("limit", [64, 1 << 20])
-def test_a_leaf_that_is_not_zero_is_refused_whatever_is_looked_at_at_once(source, limit):
+def test_a_leaf_that_is_not_zero_is_refused_for_any_limit(source, limit):
     rules = "rules: [{drop: {from: a, assert: zero}}, {drop: {from: zero, assert: zero}}]"
     with opened(source) as reader:
         plan = plan_for(reader, rules)

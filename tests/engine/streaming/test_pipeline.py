@@ -1,4 +1,4 @@
-"""Staging in threads under a budget: every array once, durable before it is told, whatever fails or stops."""
+"""Staging in threads under a budget: every array is written once and reported once it is durable, despite stops."""
 
 import threading
 from dataclasses import replace
@@ -9,6 +9,7 @@ import pytest
 from migrate.engine.items import item_plans
 from migrate.engine.outputs.orbax_store import Staging
 from migrate.engine.streaming import pipeline
+from migrate.engine.streaming.budget import Budget
 from migrate.engine.streaming.pieces import produce
 from migrate.errors import RefusedError
 from migrate.formats.detect import open_reader
@@ -51,7 +52,7 @@ def as_words(array):
 
 
 def check_values(plan, reader, directory, values):
-    """Arrays and numbers are in the store, other values were returned, all as the rules make them."""
+    """Checks that the store has the arrays and numbers, and that `values` has the rest, as the rules compute them."""
     with open_reader(directory) as result:
         for piece in produce(plan, reader):
             for path, value in piece.items():
@@ -64,16 +65,16 @@ def check_values(plan, reader, directory, values):
 
 @pytest.mark.parametrize("max_ram", [1, 50_000, 1 << 30])
 @pytest.mark.parametrize("jobs", [1, 4])
-def test_everything_is_made_whatever_the_budget_and_the_threads(source, tmp_path, jobs, max_ram):
-    told = []
+def test_every_value_is_written_for_any_budget_and_number_of_threads(source, tmp_path, jobs, max_ram):
+    durable = []
     with opened(source) as reader:
         plan = streamed(reader, RULES.replace("  - create: {to: fresh, init: zeros}\n", ""))
         values = staged(
-            plan, reader, tmp_path / "s", jobs=jobs, max_ram=max_ram, sink=lambda path, _: told.append(path)
+            plan, reader, tmp_path / "s", jobs=jobs, max_ram=max_ram, sink=lambda path, _: durable.append(path)
         )
         check_values(plan, reader, tmp_path / "s", values)
     arrays = [path for path, leaf in plan.target.leaves.items() if leaf.is_numeric]
-    assert sorted(arrays) == sorted(told)
+    assert sorted(arrays) == sorted(durable)
 
 
 def test_digests_do_not_depend_on_the_budget(source, tmp_path):
@@ -98,31 +99,31 @@ def test_the_sink_is_called_by_one_thread_at_a_time(many, tmp_path):
         staged(streamed(reader), reader, tmp_path / "s", jobs=8, max_ram=30_000, sink=sink)
 
 
-def test_what_is_finished_is_not_made_again_but_other_values_are(source, tmp_path):
-    told = []
+def test_finished_arrays_are_not_written_again_but_other_values_are_returned(source, tmp_path):
+    durable = []
     with opened(source) as reader:
         plan = streamed(reader)
         finished = {path for path, leaf in plan.target.leaves.items() if leaf.is_numeric} - {("wide",)}
-        values = staged(plan, reader, tmp_path / "s", finished=finished, sink=lambda path, _: told.append(path))
-    assert [("wide",)] == told
+        values = staged(plan, reader, tmp_path / "s", finished=finished, sink=lambda path, _: durable.append(path))
+    assert [("wide",)] == durable
     assert {("empty",): {}, ("opt", "1"): None} == values
 
 
-def test_relinked_tasks_are_left_out(source, tmp_path):
-    told = []
+def test_linked_tasks_are_omitted(source, tmp_path):
+    durable = []
     with opened(source) as reader:
         plan = streamed(reader)
         tasks = [replace(task, mode="relink" if ("wide",) in task.targets else "stream") for task in plan.tasks]
-        staged(replace(plan, tasks=tuple(tasks)), reader, tmp_path / "s", sink=lambda path, _: told.append(path))
-    assert ("wide",) not in told
-    assert ("flags",) in told
+        staged(replace(plan, tasks=tuple(tasks)), reader, tmp_path / "s", sink=lambda path, _: durable.append(path))
+    assert ("wide",) not in durable
+    assert ("flags",) in durable
 
 
-def test_a_stop_keeps_what_was_begun_and_the_next_run_does_the_rest(many, tmp_path):
-    told = []
+def test_a_stop_finishes_running_pieces_and_the_next_run_writes_the_rest(many, tmp_path):
+    durable = []
 
     def sink(path, array):
-        told.append(path)
+        durable.append(path)
 
     with opened(many) as reader:
         plan = streamed(reader)
@@ -130,14 +131,18 @@ def test_a_stop_keeps_what_was_begun_and_the_next_run_does_the_rest(many, tmp_pa
         with pytest.raises(pipeline.Stopped) as stop:
             staged(plan, reader, tmp_path / "s", stopped=lambda: next(asked), sink=sink)
         assert (10, 30) == (stop.value.staged, stop.value.remaining)
-        assert 10 == len(told)
-        values = staged(plan, reader, tmp_path / "s", finished=set(told), sink=sink)
-        assert 40 == len(set(told)) == len(told)
+        assert 10 == len(durable)
+        asked = iter([False] * 5 + [True] * 100)
+        with pytest.raises(pipeline.Stopped) as stop:
+            staged(plan, reader, tmp_path / "s", finished=set(durable), stopped=lambda: next(asked), sink=sink)
+        assert (15, 25) == (stop.value.staged, stop.value.remaining)
+        values = staged(plan, reader, tmp_path / "s", finished=set(durable), sink=sink)
+        assert 40 == len(set(durable)) == len(durable)
         check_values(plan, reader, tmp_path / "s", values)
 
 
 @pytest.mark.parametrize("max_ram", [1, 3000, 1 << 30])
-def test_a_refused_value_stops_everything_and_nobody_waits(many, tmp_path, max_ram):
+def test_a_refused_value_stops_all_threads(many, tmp_path, max_ram):
     rules = 'rules: [{from: "{i}", to: "{i}", ops: [{scale: {by: 1000}}, {cast: float8_e4m3fn}]}]'
     with opened(many) as reader, pytest.raises(RefusedError) as refusal:
         staged(streamed(reader, rules), reader, tmp_path / "s", jobs=4, max_ram=max_ram)
@@ -145,9 +150,26 @@ def test_a_refused_value_stops_everything_and_nobody_waits(many, tmp_path, max_r
 
 
 @pytest.mark.parametrize("max_ram", [1, 40_000, 1 << 30])
-def test_a_sink_that_fails_stops_everything_and_nobody_waits(many, tmp_path, max_ram):
+def test_a_sink_that_fails_stops_all_threads(many, tmp_path, max_ram):
     def sink(path, array):
         raise OSError("the disk is full")
 
     with opened(many) as reader, pytest.raises(OSError, match="full"):
         staged(streamed(reader), reader, tmp_path / "s", jobs=4, max_ram=max_ram, sink=sink)
+
+
+def test_a_shared_reservation_is_released_with_its_last_array():
+    budget = Budget(100)
+    budget.reserve(60)
+    share = pipeline._SharedReservation(budget, 60, 2)
+    share.done()
+    assert 60 == budget.reserved
+    share.done()
+    assert 0 == budget.reserved
+
+
+def test_a_reservation_without_arrays_is_released_at_once():
+    budget = Budget(100)
+    budget.reserve(60)
+    pipeline._SharedReservation(budget, 60, 0)
+    assert 0 == budget.reserved

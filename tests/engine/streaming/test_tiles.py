@@ -1,4 +1,4 @@
-"""Tile by tile is what it is as a whole, bit for bit, whatever the op, the chunks of the source and the budget.
+"""Arrays computed in tiles equal arrays computed whole, bit for bit, for any op, source chunks and budget.
 
 Covers `streaming.array_graph` and `streaming.tile_choice` as well.
 """
@@ -6,6 +6,7 @@ Covers `streaming.array_graph` and `streaming.tile_choice` as well.
 import math
 from dataclasses import replace
 
+import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
@@ -17,7 +18,7 @@ from migrate.engine import run
 from migrate.engine.options import ApplyOptions
 from migrate.engine.outputs.orbax_store import Staging
 from migrate.engine.streaming.array_bytes import digest, stored_form
-from migrate.engine.streaming.array_graph import nodes
+from migrate.engine.streaming.array_graph import build_graph
 from migrate.engine.streaming.array_sources import blocks
 from migrate.engine.streaming.pieces import Piece, check_assertions
 from migrate.engine.streaming.tile_choice import TiledTarget, choose, scattered, tile_shapes
@@ -54,7 +55,7 @@ def leaf_of(array):
 
 
 def write_sources(directory, arrays, chunks):
-    """A bare database with the arrays `0`, `1`, …, each in chunks of its own shape."""
+    """Writes a bare database with the arrays `0`, `1`, …, each with its own chunk shape."""
     with Staging(directory, zarr3=False) as store:
         for number, (array, chunk) in enumerate(zip(arrays, chunks, strict=True)):
             write = store.tiled((str(number),), leaf_of(array), chunk)
@@ -66,7 +67,7 @@ def write_sources(directory, arrays, chunks):
 
 
 def piece_of(steps, arrays):
-    """A task of these steps from all arrays to all results."""
+    """A piece with one task that runs the steps on all arrays; every result is a target."""
     current = list(avals(*arrays))
     for step in steps:
         current = [out for group in step.groups for out in step.op.infer(*(current[i] for i in group))]
@@ -76,25 +77,28 @@ def piece_of(steps, arrays):
     return Piece(targets, 1 << 40, dict, task)
 
 
-def in_tiles(piece, directory, out, limit):
-    """The results as they lie in the store, and their digests."""
+def in_tiles(piece, directory, out, limit, todo=None):
+    """The written arrays and their digests, by target."""
     target = AbstractTree.build(
-        (path, AbstractLeaf("array", aval)) for path, aval in zip(piece.targets, piece.of.out_avals, strict=True)
+        (path, AbstractLeaf("array", aval)) for path, aval in zip(piece.targets, piece.work.out_avals, strict=True)
     )
-    found = {}
+    written = {}
     with open_reader(directory) as reader, Staging(out, zarr3=False) as store:
 
         def begin(path, tile):
-            return store.tiled(path, target.leaves[path], tile, done=lambda staged: found.update({path: staged}))
+            return store.tiled(path, target.leaves[path], tile, done=lambda staged: written.update({path: staged}))
 
-        make_in_tiles(piece, reader, target, piece.targets, limit, begin, out.parent)
+        make_in_tiles(piece, reader, target, todo or piece.targets, limit, begin, out.parent)
     assert [] == list(out.parent.glob(f"{SCRATCH_PREFIX}*"))
     with open_reader(out) as reader:
-        return [(reader.read(path), found[path].digest) for path in piece.targets]
+        return {path: (reader.read(path), staged.digest) for path, staged in written.items()}
 
 
 def check(piece, expected, directory, out, limit):
-    for array, (found, found_digest) in zip(expected, in_tiles(piece, directory, out, limit), strict=True):
+    results = in_tiles(piece, directory, out, limit)
+    assert set(piece.targets) == set(results)
+    for array, path in zip(expected, piece.targets, strict=True):
+        found, found_digest = results[path]
         assert stored_form(array).dtype == found.dtype
         assert stored_form(array).shape == found.shape
         assert stored_form(array).tobytes() == found.tobytes()
@@ -103,7 +107,7 @@ def check(piece, expected, directory, out, limit):
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @given(st.data())
-def test_one_op_in_tiles_is_what_it_is_as_a_whole(tmp_path_factory, data):
+def test_one_op_in_tiles_equals_the_op_on_whole_arrays(tmp_path_factory, data):
     op, arrays = data.draw(st.sampled_from(PULLED).flatmap(op_cases))
     try:
         expected = op.apply(*arrays)
@@ -139,7 +143,7 @@ CHAINS = {
 @pytest.mark.parametrize("limit", [300, 3000, 20_000])
 @pytest.mark.parametrize("chunk", [(24, 18), (24, 1), (7, 5)])
 @pytest.mark.parametrize("chain", CHAINS)
-def test_chains_in_tiles_are_what_they_are_as_a_whole(tmp_path, chain, chunk, limit):
+def test_chains_of_ops_in_tiles_equal_the_ops_on_whole_arrays(tmp_path, chain, chunk, limit):
     array = np.random.default_rng(0).standard_normal((24, 18)).astype(np.float32)
     write_sources(tmp_path / "source", [array], [chunk])
     expected = carried_out(CHAINS[chain], array)
@@ -167,7 +171,7 @@ BORDERED = {
 
 @pytest.mark.parametrize("limit", [60, 400])
 @pytest.mark.parametrize("chain", BORDERED)
-def test_tiles_that_lie_in_the_border_of_a_pad_are_what_they_are_as_a_whole(tmp_path, chain, limit):
+def test_tiles_in_the_border_of_a_pad_equal_the_op_on_whole_arrays(tmp_path, chain, limit):
     array = np.random.default_rng(0).standard_normal((8, 6)).astype(np.float32)
     write_sources(tmp_path / "source", [array], [(3, 5)])
     (inside,) = carried_out(BORDERED[chain], array)
@@ -182,27 +186,57 @@ def test_tiles_that_lie_in_the_border_of_a_pad_are_what_they_are_as_a_whole(tmp_
 def outputs_of(directory, steps, arrays, limit):
     piece = piece_of(steps, arrays)
     with open_reader(directory) as reader:
-        made = nodes(piece, reader, limit // 4)
-    return [
-        TiledTarget((path,), node, tile_shapes(node.aval, node.aval.shape, limit // 12)) for path, node in made.items()
-    ]
+        graph = build_graph(piece, reader, limit // 4)
+    shapes = {path: tile_shapes(node.aval, node.aval.shape, limit // 12) for path, node in graph.items()}
+    return [TiledTarget((path,), node, shapes[path]) for path, node in graph.items()]
 
 
-def test_a_source_that_is_read_in_its_own_order_is_not_copied_first(tmp_path):
+def test_a_source_that_is_read_in_the_order_of_its_chunks_is_not_copied(tmp_path):
     array = np.zeros((64, 64), np.float32)
     write_sources(tmp_path / "source", [array], [(16, 64)])
     outputs = outputs_of(tmp_path / "source", [Step(Cast("float64"), ((0,),))], [array], 64 << 10)
     assert [] == choose(outputs, 16 << 10)[1]
 
 
-def test_a_source_whose_chunks_every_tile_needs_is_copied_first(tmp_path):
+def test_a_source_whose_chunks_every_tile_needs_is_copied(tmp_path):
     array = np.zeros((64, 64), np.float32)
     write_sources(tmp_path / "source", [array], [(16, 64)])
     outputs = outputs_of(tmp_path / "source", [Step(Transpose(), ((0,),))], [array], 12 << 10)
     assert 1 == len(choose(outputs, 3 << 10)[1])
 
 
-def test_a_row_of_elements_of_which_every_tile_wants_a_few_is_copied_as_a_matrix(tmp_path):
+@pytest.mark.parametrize(("cache", "copied"), [(4096, 2), (6144, 0)], ids=["room for one", "room for two"])
+def test_sources_whose_chunks_the_next_tile_needs_share_the_cache(tmp_path, cache, copied):
+    arrays = [np.zeros((48, 32), np.float32)] * 2
+    write_sources(tmp_path / "source", arrays, [(12, 32)] * 2)
+    piece = piece_of([Step(Concat(1), ((0, 1),))], arrays)
+    with open_reader(tmp_path / "source") as reader:
+        ((path, node),) = build_graph(piece, reader, cache).items()
+    # A tile of 8 rows overlaps at most two chunks of 1536 bytes of each source, and the next tile needs the second.
+    assert copied == len(choose([TiledTarget((path,), node, ((8, 64),))], cache)[1])
+
+
+def test_only_unfinished_targets_are_written_in_tiles(tmp_path):
+    array = np.arange(240, dtype=np.float32).reshape(2, 120)
+    write_sources(tmp_path / "source", [array], [(2, 120)])
+    piece = piece_of([Step(Unstack(0), ((0,),))], [array])
+    results = in_tiles(piece, tmp_path / "source", tmp_path / "out", 600, todo=[("t1",)])
+    assert [("t1",)] == list(results)
+    assert np.array_equal(array[1], results[("t1",)][0])
+
+
+def test_typed_keys_in_tiles_equal_whole_keys(tmp_path):
+    keys = jax.random.split(jax.random.key(3), (6, 40))
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(tmp_path / "old", {"0": keys})
+    with open_reader(tmp_path / "old") as reader:
+        whole = reader.read(("0",))
+    piece = piece_of([Step(Transpose(), ((0,),))], [whole])
+    ((found, _),) = in_tiles(piece, tmp_path / "old", tmp_path / "out", 600).values()
+    assert np.asarray(jax.random.key_data(keys)).transpose(1, 0, 2).tobytes() == found.tobytes()
+
+
+def test_a_reshape_whose_tiles_need_scattered_elements_is_copied(tmp_path):
     array = np.zeros(64 * 64, np.float32)
     write_sources(tmp_path / "source", [array], [(1024,)])
     steps = [Step(Reshape((64, 64)), ((0,),)), Step(Transpose(), ((0,),))]
@@ -227,17 +261,17 @@ def test_tiles_are_slabs_below_the_limit_that_fit_the_shards(shape, limit, data)
         )
 
 
-def test_blocks_are_made_of_whole_chunks(tmp_path):
+def test_blocks_consist_of_whole_chunks(tmp_path):
     array = np.zeros((10, 12), np.float32)
     write_sources(tmp_path / "source", [array], [(3, 4)])
     with open_reader(tmp_path / "source") as reader:
-        (node,) = nodes(piece_of([], [array]), reader, 0).values()
+        (node,) = build_graph(piece_of([], [array]), reader, 0).values()
     sizes = [extent(window) for window in blocks(node, 3 * 8 * 4)]
     assert {(3, 8), (3, 4), (1, 8), (1, 4)} == set(sizes)
     assert array.size == sum(map(math.prod, sizes))
 
 
-def test_a_refused_value_is_told_with_the_tile_it_is_in(tmp_path):
+def test_a_refused_value_is_reported_with_its_tile(tmp_path):
     array = np.arange(400, dtype=np.float32).reshape(20, 20)
     write_sources(tmp_path / "source", [array], [(20, 20)])
     piece = piece_of([Step(Cast("bfloat16"), ((0,),))], [array])
@@ -246,14 +280,14 @@ def test_a_refused_value_is_told_with_the_tile_it_is_in(tmp_path):
     assert ["M503"] == [d.code for d in refusal.value.diagnostics]
 
 
-def test_a_function_of_the_users_needs_its_array_whole():
+def test_a_call_op_needs_whole_arrays():
     piece = piece_of([Step(Scale(2), ((0,),))], [np.zeros(3)])
     assert can_tile(piece)
-    called = replace(piece.of, steps=(Step(Call("numpy:negative"), ((0,),)),))
-    assert not can_tile(replace(piece, of=called))
+    called = replace(piece.work, steps=(Step(Call("numpy:negative"), ((0,),)),))
+    assert not can_tile(replace(piece, work=called))
 
 
-def test_what_a_killed_run_left_behind_is_removed(tmp_path):
+def test_scratch_copies_of_a_killed_run_are_removed(tmp_path):
     (tmp_path / f"{SCRATCH_PREFIX}x" / "0").mkdir(parents=True)
     (tmp_path / "item").mkdir()
     remove_scratch(tmp_path)
@@ -279,7 +313,7 @@ def test_orbax_restores_an_array_that_was_written_in_uneven_tiles(tmp_path, zarr
     assert np.array_equal(matrix.T, v1.load(tmp_path / "new")["w"])
 
 
-def test_a_large_leaf_that_must_be_zero_is_looked_at_in_parts(tmp_path):
+def test_a_large_leaf_with_an_assertion_is_read_in_parts(tmp_path):
     array = np.zeros((40, 30), np.float32)
     array[33, 7] = 1
     write_sources(tmp_path / "source", [array], [(8, 30)])
@@ -289,7 +323,7 @@ def test_a_large_leaf_that_must_be_zero_is_looked_at_in_parts(tmp_path):
             check_assertions(plan, reader, limit=1000)
 
 
-def test_a_created_array_beyond_the_budget_is_made_in_tiles(tmp_path):
+def test_a_created_array_beyond_the_budget_is_written_in_tiles(tmp_path):
     aval = AbstractArray((50, 20), "float32")
     created = Created(("z",), AbstractLeaf("array", aval), Init("constant", 3.5))
     piece = Piece((("z",),), 1 << 40, dict, (created,))

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import pytest
 
 from migrate.engine.items import item_of, item_plans
-from migrate.engine.linking.relink import find_links
+from migrate.engine.linking.link import find_links
 from migrate.engine.verification.links import check_links
 from migrate.errors import VerifyError
 from tests.engine.sources import apply_plan, opened, plan_for, save

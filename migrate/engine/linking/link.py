@@ -1,0 +1,155 @@
+"""The arrays that a plan links: which encoded chunks of the source become an array of the target."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from migrate import dtypes
+from migrate.engine.items import ItemPlan, stored_name
+from migrate.engine.linking.open_stores import open_array, reading_context
+from migrate.engine.staged_array import StagedArray
+from migrate.formats.base import Location, key_prefix
+from migrate.formats.reader import Reader
+from migrate.formats.zarr.metadata import METADATA_KEYS
+from migrate.ops.chunk_grid import ChunkGrid
+from migrate.planning.model import Plan, Task
+from migrate.planning.relink import chunk_moves
+from migrate.tree import AbstractArray, AbstractLeaf, KeyPath
+
+LINKED = "linked"
+"""Stands in place of the digest of an array whose chunks were not decoded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One array of the target that consists of chunks of the source.
+
+    Attributes:
+      path: its key path in the target.
+      item: the item that contains it.
+      leaf: the target's leaf.
+      grid: its chunks, as blocks of the chunks of its sources.
+      locations: the locations of its sources.
+    """
+
+    path: KeyPath
+    item: ItemPlan
+    leaf: AbstractLeaf
+    grid: ChunkGrid
+    locations: tuple[Location, ...]
+
+    @property
+    def name(self) -> str:
+        """Its stored name."""
+        return stored_name(self.item.inner(self.path), self.leaf)
+
+    @property
+    def prefix(self) -> str:
+        """The prefix of its keys."""
+        return key_prefix(self.name)
+
+    @property
+    def metadata_key(self) -> str:
+        """The key of its array metadata, below its prefix."""
+        return METADATA_KEYS[self.locations[0].driver]
+
+    @property
+    def key_words(self) -> tuple[int, ...]:
+        """The trailing stored dimension of a typed key, which the key array itself lacks; empty for other dtypes."""
+        impl = dtypes.key_impl(self.leaf.aval.dtype) if self.leaf.aval else None
+        return (dtypes.KEY_WORDS[impl],) if impl else ()
+
+    def moves(self) -> Iterator[tuple[Location, str, str]]:
+        """Every chunk: the location of its source array, its key there, and its key in the target."""
+        tail = (0,) * len(self.key_words)
+        for block in self.grid.blocks:
+            location = self.locations[block.array]
+            for origin, target in block.moves():
+                key = f"{location.prefix}{chunk_key((*origin, *tail), location.driver)}"
+                yield location, key, f"{self.prefix}{chunk_key((*target, *tail), location.driver)}"
+
+    def metadata(self, content: bytes) -> bytes:
+        """Its array metadata: the metadata of its first source with the shape and chunk shapes of the target."""
+        fields = json.loads(content)
+        fields["shape"] = [*self.grid.shape, *self.key_words]
+        if self.locations[0].driver == "zarr2":
+            return json.dumps({**fields, "chunks": [*self.grid.chunks, *self.key_words]}).encode()
+        fields["chunk_grid"]["configuration"]["chunk_shape"] = [*self.grid.chunks, *self.key_words]
+        if self.grid.inner is not None:
+            fields["codecs"][0]["configuration"]["chunk_shape"] = [*self.grid.inner, *self.key_words]
+        fields.pop("dimension_names", None)
+        return json.dumps(fields).encode()
+
+    def staged_array(self) -> StagedArray:
+        """The record of the linked array that the commit needs."""
+        aval = self.leaf.aval
+        assert isinstance(aval, AbstractArray)
+        impl = dtypes.key_impl(aval.dtype)
+        sharding = self.leaf.sharding if self.leaf.sharding and self.leaf.sharding.placed else None
+        return StagedArray(
+            name=self.name,
+            shape=(*aval.shape, *self.key_words),
+            dtype=np.dtype(np.uint32) if impl else dtypes.to_numpy(aval.dtype),
+            write_shape=(*self.grid.chunks, *self.key_words),
+            chunk_shape=(*(self.grid.inner or self.grid.chunks), *self.key_words),
+            key_impl=dtypes.KEY_IMPLS[impl] if impl else None,
+            digest=LINKED,
+            sharding=sharding,
+        )
+
+
+def chunk_key(index: Sequence[int], driver: str) -> str:
+    """The key of a chunk below its array's prefix."""
+    if driver == "zarr3":
+        return "/".join(("c", *map(str, index)))
+    return ".".join(map(str, index)) or "0"
+
+
+def stream_unlocated(plan: Plan, reader: Reader) -> Plan:
+    """Returns the plan with those linked tasks streamed whose sources the reader does not locate."""
+
+    def located(task: Task) -> Task:
+        is_located = task.mode == "stream" or all(reader.location(path) for path in task.sources)
+        return task if is_located else replace(task, mode="stream")
+
+    return replace(plan, tasks=tuple(map(located, plan.tasks)))
+
+
+def find_links(plan: Plan, reader: Reader, items: Mapping[KeyPath, ItemPlan]) -> tuple[Link, ...]:
+    """Returns every array that the plan links or copies without decoding it.
+
+    Args:
+      plan: a plan from `stream_unlocated`.
+      reader: the source.
+      items: the item of each target key path.
+
+    Raises:
+      CheckpointError: TensorStore cannot read the metadata of one.
+    """
+    links = tuple(link for task in plan.tasks if task.mode != "stream" for link in _links_of(task, plan, reader, items))
+    _refuse_unreadable(plan, reader)
+    return links
+
+
+def _links_of(task: Task, plan: Plan, reader: Reader, items: Mapping[KeyPath, ItemPlan]) -> Iterator[Link]:
+    grids = chunk_moves(task, plan.source.tree, plan.target)
+    locations = tuple(location for path in task.sources if (location := reader.location(path)))
+    assert grids is not None
+    assert len(locations) == len(task.sources)
+    for path, grid in zip(task.targets, grids, strict=True):
+        yield Link(path, items[path], plan.target.leaves[path], grid, locations)
+
+
+def _refuse_unreadable(plan: Plan, reader: Reader) -> None:
+    """Lets TensorStore open one array of each encoding, since linked arrays are otherwise never opened."""
+    paths = [path for task in plan.tasks if task.mode != "stream" for path in task.sources]
+    storages = {path: plan.source.tree.leaves[path].storage for path in paths}
+    context = reading_context(0)
+    for path in {storage.encoding: path for path, storage in storages.items() if storage}.values():
+        location = reader.location(path)
+        assert location is not None
+        open_array(location, context)
