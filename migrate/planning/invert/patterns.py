@@ -17,7 +17,7 @@ _SPECIAL = re.compile(r"([\\/{}*|])")
 
 
 class _Irreversible(Exception):
-    """Nothing on the right says what stood on the left."""
+    """A left-hand side cannot be computed from the right-hand side."""
 
 
 @dataclass(frozen=True, slots=True)
