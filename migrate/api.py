@@ -44,6 +44,7 @@ from migrate.tree import AbstractTree
 if TYPE_CHECKING:
     from migrate.engine.probing.probe import Probed
     from migrate.engine.receipt import Receipt
+    from migrate.planning.invert.model import Inversion
     from migrate.planning.model import Plan, Proof
     from migrate.planning.planner import TemplateLike
     from migrate.planning.suggest.pipeline import Suggestion
@@ -71,6 +72,7 @@ __all__ = [
     "abstract_template",
     "apply",
     "diff",
+    "invert",
     "list_steps",
     "load_rules",
     "open_checkpoint",
@@ -302,6 +304,13 @@ def suggest(checkpoint: Checkpoint, template: Template | str, args: Mapping[str,
 
     built = abstract_template(template, args) if isinstance(template, str) else template
     return make(checkpoint.abstract, built, {"args": args} if args else None)
+
+
+def invert(plan: Plan) -> Inversion:
+    """The rule file that leads from the target of an applicable plan back to its source, and what it cannot restore."""
+    from migrate.planning.invert.pipeline import invert as invert_plan
+
+    return invert_plan(plan)
 
 
 @dataclass(frozen=True, slots=True)

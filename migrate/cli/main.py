@@ -23,7 +23,7 @@ from migrate.errors import Diagnostic, ExitCode, MigrateError
 from migrate.report.view import Report, findings
 from migrate.version import __version__
 
-COMMANDS = ("inspect", "diff", "suggest", "check", "apply", "verify", "explain", "schema")
+COMMANDS = ("inspect", "diff", "suggest", "check", "apply", "verify", "invert", "explain", "schema")
 """The subcommands in the order of a migration; each is a module of this package."""
 
 ISSUES = "https://github.com/migrate-jax/migrate/issues"

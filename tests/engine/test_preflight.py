@@ -78,7 +78,7 @@ def test_a_destination_that_overlaps_the_source_is_refused_even_to_overwrite(pla
 
 
 def test_a_probe_that_the_caller_names_stands_in_for_the_rule_files_and_needs_no_permission(plan, tmp_path):
-    probed = replace(plan, rules=replace(plan.rules, probe="nowhere:probe"), template="tests.template_models:Small")
+    probed = replace(plan, rules=replace(plan.rules, probe="nowhere:probe"), template="tests.template.models:Small")
     job = check(probed, tmp_path / "new", ApplyOptions(probe="math:hypot"))
     assert "math:hypot" == job.probe.spec
     assert [] != refusals(RefusedError, probed, tmp_path / "new")
@@ -89,6 +89,6 @@ def test_leaves_that_have_to_be_proved_are_refused_where_no_probe_can_prove_them
     with opened(source) as reader:
         plan = plan_for(reader, 'rules: ["a -> b"]')
     tasks = tuple(replace(task, proved="none") for task in plan.tasks)
-    unproved = replace(plan, tasks=tasks, template="tests.template_models:Small")
+    unproved = replace(plan, tasks=tasks, template="tests.template.models:Small")
     assert ["M309"] == [code for code, _ in refusals(PlanError, unproved, tmp_path / "new", require_proof=True)]
     check(unproved, tmp_path / "new", ApplyOptions(require_proof=True, probe="math:hypot"))

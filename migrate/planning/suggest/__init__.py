@@ -2,6 +2,6 @@
 
 `layout` classifies the leaves; `tokens` compares names; `scope` finds modules and sequences of similar modules;
 `convert`, `fit` and `fusion` relate shapes to each other; `align` matches arrays (with `assign`), and `doubts` marks
-matches that shapes cannot prove; `rule_drafts`, `indices` and `generalize` turn many matches into few patterns;
-`leftovers` decides about everything but parameters; `text` writes the file; `pipeline` runs all steps.
+matches that shapes cannot prove; `drafts` turns matches into rule drafts, which `planning.rule_text` merges into few
+rules; `leftovers` decides about everything but parameters; `text` writes the file; `pipeline` runs all steps.
 """

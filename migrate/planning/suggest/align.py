@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from migrate.planning.rule_text.numbers import numbers_in, split_number
 from migrate.planning.suggest.assign import assign
 from migrate.planning.suggest.doubts import BlockMatch, doubt_blocks, doubt_orientation, doubt_shape_only
 from migrate.planning.suggest.fit import LayerFit, fit_layer, kinds_agree, names_alike
@@ -24,7 +25,7 @@ from migrate.planning.suggest.scope import (
     placed,
     total,
 )
-from migrate.planning.suggest.tokens import numbers_in, similarity, split_number, usual_rank
+from migrate.planning.suggest.tokens import similarity, usual_rank
 from migrate.planning.suggest.values import Doubt, Endpoint, Match, ModelArray, Scope, Solution
 from migrate.tree import KeyPath, natural_key
 

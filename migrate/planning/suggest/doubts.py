@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 from migrate.knowledge.layers import LAYERS
 from migrate.knowledge.naming import auto_name
+from migrate.planning.rule_text.numbers import numbers_in, split_number
 from migrate.planning.suggest.convert import transposed
 from migrate.planning.suggest.fit import fit_layer, only_shape
 from migrate.planning.suggest.scope import LEAF_NAMES, LayerUnit, SequenceMember
-from migrate.planning.suggest.tokens import agrees, numbers_in, split_number
+from migrate.planning.suggest.tokens import agrees
 from migrate.planning.suggest.values import Alternative, Doubt, Match, ModelArray
 from migrate.tree import KeyPath, format_path
 

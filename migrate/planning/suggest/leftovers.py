@@ -7,14 +7,13 @@ name is moved; one whose name alone decides is dropped or created by a rule; the
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from migrate.knowledge.layers import LAYERS
-from migrate.planning.suggest.indices import by_index
+from migrate.planning.rule_text.cover import patterns_for
+from migrate.planning.rule_text.rule_drafts import RuleDraft, text_of
 from migrate.planning.suggest.layout import ClassifiedLeaf, ClassifiedTree, is_transient
-from migrate.planning.suggest.rule_drafts import RuleDraft, pattern, text_of
-from migrate.rules.pattern import Pattern
 from migrate.tree import AbstractArray, KeyPath
 
 _UNSUPPORTED = tuple(
@@ -93,39 +92,6 @@ def settle_leftovers(
         tuple(leaf.path for leaf in left if leaf.path not in dropped),
         tuple(leaf.path for leaf in open_ if leaf.path not in created),
     )
-
-
-def patterns_for(paths: Sequence[KeyPath], universe: Sequence[KeyPath]) -> list[str]:
-    """Returns the fewest patterns that match these key paths and no others of the universe."""
-    wanted = frozenset(paths)
-
-    def taken(draft: RuleDraft) -> bool:
-        found = Pattern.parse(pattern(draft.sources[0]))
-        return {path for path in universe if found.match(path) is not None} == draft.claims
-
-    anywhere = RuleDraft((("**", "rngs", "**"),), (), (), wanted, frozenset())
-    if wanted and taken(anywhere):
-        return [pattern(anywhere.sources[0])]
-    nodes = dict.fromkeys(_widest(path, wanted, universe) for path in paths)
-    drafts = [
-        RuleDraft(
-            (text_of(node) if node in wanted else (*text_of(node), "**"),), (), (), _below(node, wanted), frozenset()
-        )
-        for node in nodes
-    ]
-    return [pattern(draft.sources[0]) for draft in by_index(drafts, taken)]
-
-
-def _below(node: KeyPath, paths: Iterable[KeyPath]) -> frozenset[KeyPath]:
-    return frozenset(path for path in paths if path[: len(node)] == node)
-
-
-def _widest(path: KeyPath, wanted: Collection[KeyPath], universe: Sequence[KeyPath]) -> KeyPath:
-    """Returns the highest node above a key path below which all key paths are wanted."""
-    for depth in range(1, len(path)):
-        if all(other in wanted for other in universe if other[:depth] == path[:depth]):
-            return path[:depth]
-    return path
 
 
 def _renamed_state(left: Sequence[ClassifiedLeaf], open_: Sequence[ClassifiedLeaf]) -> list[RuleDraft]:

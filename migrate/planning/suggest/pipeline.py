@@ -10,9 +10,11 @@ from typing import Any, Protocol
 from migrate.formats.reader import AbstractCheckpoint
 from migrate.planning.model import Plan, Task
 from migrate.planning.planner import TemplateLike, make_plan
+from migrate.planning.rule_text.generalize import Generalizer
+from migrate.planning.rule_text.rule_drafts import RuleDraft
 from migrate.planning.suggest.align import Aligner
 from migrate.planning.suggest.doubts import doubt_beside_unplaced
-from migrate.planning.suggest.generalize import Generalizer
+from migrate.planning.suggest.drafts import draft_rules
 from migrate.planning.suggest.layout import ClassifiedLeaf, ClassifiedTree, lay_out
 from migrate.planning.suggest.leftovers import (
     LeftoverDecisions,
@@ -21,7 +23,6 @@ from migrate.planning.suggest.leftovers import (
     settle_leftovers,
     unsupported_arrays,
 )
-from migrate.planning.suggest.rule_drafts import RuleDraft, draft_rules
 from migrate.planning.suggest.text import rule_file
 from migrate.planning.suggest.values import Doubt, Endpoint, Match, ModelArray
 from migrate.rules.loader import parse_rules

@@ -13,7 +13,7 @@ from functools import cached_property
 from itertools import combinations
 
 from migrate.knowledge.layers import LAYERS
-from migrate.planning.suggest.tokens import numbers_in
+from migrate.planning.rule_text.numbers import numbers_in
 from migrate.planning.suggest.values import Endpoint, ModelArray, Scope, Shape, StackedPart
 from migrate.tree import KeyPath, natural_key
 

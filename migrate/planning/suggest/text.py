@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from migrate.planning.suggest.generalize import Generalizer
+from migrate.planning.rule_text.generalize import Generalizer
+from migrate.planning.rule_text.numbers import split_number
+from migrate.planning.rule_text.rule_drafts import OVER, RuleDraft, pattern, text_of
+from migrate.planning.rule_text.write import drop_line, flow, move_lines, quoted
 from migrate.planning.suggest.leftovers import LeftoverRule
-from migrate.planning.suggest.rule_drafts import OVER, RuleDraft, pattern, text_of
-from migrate.planning.suggest.tokens import split_number
 from migrate.planning.suggest.values import Doubt
 from migrate.tree import AbstractTree, KeyPath, format_path
 
-_WIDEST = 120
 _MOST_ALTERNATIVES = 8
 """The maximum number of alternatives below one rule; `--json` lists all of them."""
 
@@ -42,7 +41,7 @@ def rule_file(
       template: the template's tree, for shapes.
       comments: whether the file has comments.
     """
-    lines = [*(f"# {line}".rstrip() for line in head), "migrate: 1", f"target: {_flow(target)}"]
+    lines = [*(f"# {line}".rstrip() for line in head), "migrate: 1", f"target: {flow(target)}"]
     generalizer = None if not comments else Generalizer([path for path, leaf in source.leaves.items() if leaf.has_data])
     body = [line for rule in rules for line in _move(rule, generalizer)]
     body += [line for decision in settled for line in _settled(decision)]
@@ -55,28 +54,8 @@ def rule_file(
 def _move(rule: RuleDraft, generalizer: Generalizer | None) -> Iterator[str]:
     if generalizer is not None:
         yield from _doubts(rule, generalizer)
-    sure = "" if rule.doubts else f"  # {_why(rule)}"
     left, right = [pattern(side) for side in rule.sources], [pattern(side) for side in rule.targets]
-    if not rule.ops and len(left) == len(right) == 1:
-        yield f"  - {_quoted(f'{left[0]} -> {right[0]}')}{sure}"
-        return
-    fields = (("from", _value(left)), ("to", _value(right)), ("ops", f"[{', '.join(f'{{{op}}}' for op in rule.ops)}]"))
-    flow = ", ".join(f"{name}: {value}" for name, value in fields)
-    if len(flow) + len(sure) + 6 <= _WIDEST:
-        yield f"  - {{{flow}}}{sure}"
-        return
-    if sure:
-        yield f"  {sure.strip()}"
-    for index, (name, value) in enumerate(fields):
-        yield from _field("    " if index else "  - ", name, value, left if name == "from" else right)
-
-
-def _field(lead: str, name: str, value: str, listed: Sequence[str]) -> Iterator[str]:
-    if name == "ops" or len(lead) + len(name) + len(value) + 2 <= _WIDEST or len(listed) == 1:
-        yield f"{lead}{name}: {value}"
-        return
-    yield f"{lead}{name}:"
-    yield from (f"      - {_quoted(text)}" for text in listed)
+    yield from move_lines(left, right, rule.ops, comment="" if rule.doubts else _why(rule))
 
 
 def _why(rule: RuleDraft) -> str:
@@ -137,30 +116,15 @@ def _settled(decision: LeftoverRule) -> Iterator[str]:
     yield f"  # {decision.why}"
     for text in decision.patterns:
         if decision.verb == "create":
-            yield f"  - create: {{to: {_quoted(text)}, init: {decision.value}}}"
-        elif decision.value:
-            yield f"  - drop: {{from: {_quoted(text)}, assert: {decision.value}}}"
+            yield f"  - create: {{to: {quoted(text)}, init: {decision.value}}}"
         else:
-            yield f"  - drop: {_quoted(text)}"
+            yield drop_line(text, assertion=decision.value)
 
 
 def _unplaced(heading: str, paths: Collection[KeyPath], tree: AbstractTree) -> list[str]:
     if not paths:
         return []
     return ["", f"# not placed: {heading}", *(f"#   {format_path(path)}  {tree.leaves[path]}" for path in paths)]
-
-
-def _value(texts: Sequence[str]) -> str:
-    quoted = [_quoted(text) for text in texts]
-    return quoted[0] if len(quoted) == 1 else f"[{', '.join(quoted)}]"
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
-
-
-def _flow(fields: Mapping[str, Any]) -> str:
-    return "{" + ", ".join(f"{name}: {json.dumps(value)}" for name, value in fields.items()) + "}"
 
 
 def alternatives_of(doubts: Iterable[Doubt]) -> list[dict[str, str]]:

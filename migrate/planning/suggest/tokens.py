@@ -6,11 +6,8 @@ import re
 from functools import lru_cache
 
 from migrate.knowledge.naming import SYNONYMS, auto_name
+from migrate.planning.rule_text.numbers import split_number
 from migrate.tree import KeyPath
-
-_NUMBERED = re.compile(r"(?P<stem>.*?)(?P<number>0|[1-9][0-9]*)")
-NUMBER = re.compile(r"(?<![0-9{])(?:0|[1-9][0-9]*)$|(?<=_)(?:0|[1-9][0-9]*)(?=_)")
-"""Numbers in a segment: `3` in `blocks_3`, `conv3` and `expert_3_1`, but not in `conv3d`."""
 
 _WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
 
@@ -29,19 +26,6 @@ _ORDER = {
     for word in words.split()
 }
 """The usual rank of a layer in its block, by name; a guess."""
-
-
-@lru_cache(maxsize=1 << 14)
-def split_number(segment: str) -> tuple[str, int | None]:
-    """Returns a segment without its final number, and the number: `("Dense_", 3)`, `("", 3)`, `("kernel", None)`."""
-    found = _NUMBERED.fullmatch(segment)
-    return (found["stem"], int(found["number"])) if found else (segment, None)
-
-
-@lru_cache(maxsize=1 << 14)
-def numbers_in(segment: str) -> tuple[str, tuple[int, ...]]:
-    """Returns a segment with a mark for each of its numbers, and the numbers: between underscores and at the end."""
-    return NUMBER.sub("#", segment), tuple(int(found[0]) for found in NUMBER.finditer(segment))
 
 
 @lru_cache(maxsize=1 << 14)

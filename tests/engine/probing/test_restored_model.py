@@ -10,7 +10,7 @@ from migrate.errors import VerifyError
 from tests import template_models
 from tests.engine.sources import save
 
-SPEC = "tests.template_models:Small"
+SPEC = "tests.template.models:Small"
 
 
 @pytest.fixture(scope="module")

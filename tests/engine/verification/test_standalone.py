@@ -33,7 +33,7 @@ def test_a_record_is_that_of_the_tree_or_there_is_none(tmp_path):
 
 
 def test_a_tree_that_is_not_the_templates_is_described_from_both_sides():
-    small, plain = (abstract_template(f"tests.template_models:{name}") for name in ("Small", "Plain"))
+    small, plain = (abstract_template(f"tests.template.models:{name}") for name in ("Small", "Plain"))
     check_template(small.tree, small)
     with pytest.raises(VerifyError) as failure:
         check_template(small.tree, plain)

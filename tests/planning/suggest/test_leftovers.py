@@ -2,8 +2,9 @@
 
 import pytest
 
+from migrate.planning.rule_text.cover import patterns_for
 from migrate.planning.suggest.layout import lay_out
-from migrate.planning.suggest.leftovers import patterns_for, settle_leftovers, unsupported_arrays
+from migrate.planning.suggest.leftovers import settle_leftovers, unsupported_arrays
 from tests.planning.suggest.trees import tree
 
 

@@ -2,8 +2,8 @@
 
 import yaml
 
+from migrate.planning.rule_text.rule_drafts import RuleDraft, text_of
 from migrate.planning.suggest.leftovers import LeftoverRule
-from migrate.planning.suggest.rule_drafts import RuleDraft, text_of
 from migrate.planning.suggest.text import alternatives_of, rule_file
 from migrate.planning.suggest.values import Alternative, Doubt
 from tests.planning.suggest.trees import tree

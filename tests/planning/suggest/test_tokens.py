@@ -2,7 +2,8 @@
 
 import pytest
 
-from migrate.planning.suggest.tokens import agrees, alike, numbers_in, similarity, split_number, usual_rank, words
+from migrate.planning.rule_text.numbers import numbers_in, split_number
+from migrate.planning.suggest.tokens import agrees, alike, similarity, usual_rank, words
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 import pytest
 
-from migrate.planning.suggest.indices import by_index
-from migrate.planning.suggest.rule_drafts import RuleDraft, pattern, text_of
+from migrate.planning.rule_text.indices import by_index
+from migrate.planning.rule_text.rule_drafts import RuleDraft, pattern, text_of
 
 
 def always(_):

@@ -7,72 +7,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from migrate.planning.suggest.tokens import split_number
+from migrate.planning.rule_text.rule_drafts import OVER, RuleDraft, Segments, text_of, with_index
 from migrate.planning.suggest.values import Alternative, Doubt, Endpoint, Match, OpText
-from migrate.tree import KeyPath, format_path
-
-Segments = tuple[str, ...]
-"""The segments of a key path or pattern, as text of a rule file."""
+from migrate.tree import KeyPath
 
 _SWAPPED: OpText = 'rearrange: "a b ... -> b a ..."'
 """Exchanges the first two axes; layers are stacked on one of them."""
-
-OVER = "i"
-"""The name of the index that arrays are stacked over."""
-
-
-@dataclass(frozen=True, slots=True)
-class RuleDraft:
-    """Sources that one rule moves to targets.
-
-    Attributes:
-      sources, targets: patterns; before generalization, each is one key path, apart from a stacked index.
-      ops: all ops of the rule.
-      claims: the source leaves that it matches.
-      fills: the target leaves that it writes.
-      reasons: the evidence, for the comment.
-      doubts: the doubts about it, with the source leaves in question.
-    """
-
-    sources: tuple[Segments, ...]
-    targets: tuple[Segments, ...]
-    ops: tuple[OpText, ...]
-    claims: frozenset[KeyPath]
-    fills: frozenset[KeyPath]
-    reasons: tuple[str, ...] = ()
-    doubts: tuple[tuple[KeyPath, Doubt], ...] = ()
-
-    @property
-    def keeps(self) -> bool:
-        """Whether nothing changes, so that no rule is needed."""
-        return self.sources == self.targets and not self.ops
-
-    def merged(
-        self, others: Iterable[RuleDraft], sources: tuple[Segments, ...], targets: tuple[Segments, ...]
-    ) -> RuleDraft:
-        """Returns one draft for this and the others, with new patterns."""
-        drafts = (self, *others)
-        return RuleDraft(
-            sources,
-            targets,
-            self.ops,
-            frozenset().union(*(draft.claims for draft in drafts)),
-            frozenset().union(*(draft.fills for draft in drafts)),
-            tuple(dict.fromkeys(reason for draft in drafts for reason in draft.reasons)),
-            tuple(doubt for draft in drafts for doubt in draft.doubts),
-        )
-
-
-def text_of(path: KeyPath) -> Segments:
-    """Returns the segments of a key path, escaped so that the pattern matches only this path."""
-    return tuple(format_path((segment,)) for segment in path)
-
-
-def pattern(segments: Segments) -> str:
-    """Returns segments in rule-file syntax."""
-    return "/".join(segments) or "."
 
 
 def draft_rules(
@@ -170,29 +112,10 @@ def _across(members: Sequence[tuple[KeyPath, ...]], *, stacked: bool, exact: boo
     """Returns the patterns of one side of a stack, and whether they name the index; if not, they are all key paths."""
     if stacked:
         return tuple(map(text_of, members[0])), True
-    columns = [_with_index(column, exact=exact) for column in zip(*members, strict=True)]
+    columns = [with_index(column, exact=exact) for column in zip(*members, strict=True)]
     if all(columns):
         return tuple(column for column in columns if column), True
     return tuple(text_of(path) for paths in members for path in paths), False
-
-
-def _with_index(column: Sequence[KeyPath], *, exact: bool) -> Segments | None:
-    """Returns one pattern for key paths that differ in one number, which counts up; for targets from 0."""
-    if len({len(path) for path in column}) > 1:
-        return None
-    varying = [at for at in range(len(column[0])) if len({path[at] for path in column}) > 1]
-    if len(varying) != 1:
-        return None
-    parts = [split_number(path[varying[0]]) for path in column]
-    numbers = [number for _, number in parts]
-    start = numbers[0]
-    if len({stem for stem, _ in parts}) > 1 or start is None or numbers != list(range(start, start + len(column))):
-        return None
-    if start > (0 if exact else 1):
-        return None
-    segments = text_of(column[0])
-    stem = format_path((parts[0][0],)) if parts[0][0] else ""
-    return (*segments[: varying[0]], f"{stem}{{{OVER}}}", *segments[varying[0] + 1 :])
 
 
 def _stacking(doubt: Doubt, match: Match, *, named: bool) -> Doubt:

@@ -1,6 +1,7 @@
 """Drafts of rules from matches: real key paths, stacks as one draft, doubts carried along; also covers `values`."""
 
-from migrate.planning.suggest.rule_drafts import draft_rules, pattern, text_of
+from migrate.planning.rule_text.rule_drafts import pattern, text_of
+from migrate.planning.suggest.drafts import draft_rules
 from migrate.planning.suggest.values import Alternative, Doubt, Endpoint, Match, ModelArray, StackedPart
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
+from typing import Literal
 
-from migrate.planning.suggest.indices import by_index
-from migrate.planning.suggest.rule_drafts import RuleDraft, Segments, pattern, text_of
+from migrate.planning.rule_text.indices import by_index
+from migrate.planning.rule_text.rule_drafts import RuleDraft, Segments, pattern, text_of
 from migrate.rules.pattern import Pattern
 from migrate.tree import KeyPath, natural_key
 
@@ -24,8 +25,15 @@ REST = "**"
 class Generalizer:
     """Merges rule drafts into few rules, for one checkpoint."""
 
-    def __init__(self, leaves: Collection[KeyPath]) -> None:
+    def __init__(self, leaves: Collection[KeyPath], *, lists: bool = False) -> None:
+        """Prepares a generalizer.
+
+        Args:
+          leaves: the key paths that patterns can match.
+          lists: whether rules with several sources or targets are merged by a choice of names as well.
+        """
         self._leaves = tuple(leaves)
+        self._lists = lists
         self._claimed = lru_cache(maxsize=None)(self._match)
         self._below: defaultdict[Segments, set[KeyPath]] = defaultdict(set)
         for path in self._leaves:
@@ -77,7 +85,8 @@ class Generalizer:
         """Merges drafts that differ in one name, which is the same on both sides or only on the left."""
         left = list(rows)
         for row in rows:
-            for at in range(len(row.sources[0]) if len(row.sources) == 1 else 0)[:deepest]:
+            single = len(row.sources) == len(row.targets) == 1
+            for at in range(len(row.sources[0]) if single or self._lists else 0)[:deepest]:
                 alike = [other for other in left if _differ_at(row, other, at)] if row in left else []
                 merged = self._chosen([row, *alike], at) if alike else None
                 if merged is not None:
@@ -87,22 +96,17 @@ class Generalizer:
         return left
 
     def _chosen(self, rows: Sequence[RuleDraft], at: int) -> RuleDraft | None:
-        first = rows[0]
+        first, second = rows[0], rows[1]
         names = [row.sources[0][at] for row in rows]
         if len(names) > _MOST_CHOICES:
             return None
-        used = "".join((*first.sources[0], *first.targets[0]))
+        used = "".join(segment for side in (*first.sources, *first.targets) for segment in side)
         name = next((one for one in _CHOICES if f"{{{one}" not in used), None)
         if name is None:
             return None
         capture = f"{{{name}:{'|'.join(names)}}}"
-        source = (*first.sources[0][:at], capture, *first.sources[0][at + 1 :])
-        targets = {row.targets[0] for row in rows}
-        target = first.targets[0]
-        if len(targets) > 1:
-            where = next(i for i, segment in enumerate(target) if segment != rows[1].targets[0][i])
-            target = (*target[:where], f"{{{name}}}", *target[where + 1 :])
-        merged = first.merged(rows[1:], (source,), (target,))
+        sources = (_replaced(first.sources[0], at, capture), *_with_choice(first, second, capture, "sources")[1:])
+        merged = first.merged(rows[1:], sources, _with_choice(first, second, f"{{{name}}}", "targets"))
         return merged if self.fits(merged) else None
 
 
@@ -118,24 +122,43 @@ def _modules(row: RuleDraft) -> Iterator[tuple[Segments, Segments]]:
 
 
 def _differ_at(row: RuleDraft, other: RuleDraft, at: int) -> bool:
-    """Whether two drafts differ only in one name on the left, and in the same name on the right."""
-    if other is row or len(other.sources) != 1 or len(other.targets) != 1 or row.ops != other.ops:
+    """Whether two drafts are the same but for a name on the left, and for the same name on the right."""
+    if other is row or row.ops != other.ops or bool(row.doubts) != bool(other.doubts):
         return False
-    if len(row.targets) != 1 or bool(row.doubts) != bool(other.doubts):
+    if (len(row.sources), len(row.targets)) != (len(other.sources), len(other.targets)):
         return False
     source, theirs = row.sources[0], other.sources[0]
     if not _same_but(source, theirs, at) or not _plain(source[at]) or not _plain(theirs[at]):
         return False
-    target, their_target = row.targets[0], other.targets[0]
-    if target == their_target:
+    names = (source[at], theirs[at])
+    if len(row.targets) == 1 == len(row.sources) and row.targets == other.targets:
         return True
-    changed = [i for i, pair in enumerate(zip(target, their_target, strict=False)) if pair[0] != pair[1]]
-    return (
-        len(target) == len(their_target)
-        and len(changed) == 1
-        and target[changed[0]] == source[at]
-        and their_target[changed[0]] == theirs[at]
-    )
+    rest = [*zip(row.sources[1:], other.sources[1:], strict=True), *zip(row.targets, other.targets, strict=True)]
+    return all(_differ_in(one, another, names) for one, another in rest)
+
+
+def _differ_in(one: Segments, other: Segments, names: tuple[str, str]) -> bool:
+    """Whether one side has the first name where the other has the second, and nothing else differs."""
+    changed = _changed(one, other)
+    return len(one) == len(other) and len(changed) == 1 and (one[changed[0]], other[changed[0]]) == names
+
+
+def _changed(one: Segments, other: Segments) -> list[int]:
+    return [i for i, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]]
+
+
+def _with_choice(
+    row: RuleDraft, other: RuleDraft, text: str, side: Literal["sources", "targets"]
+) -> tuple[Segments, ...]:
+    """Returns one side of a draft with a capture where another draft has another name."""
+    mine: tuple[Segments, ...] = getattr(row, side)
+    theirs: tuple[Segments, ...] = getattr(other, side)
+    changes = [(one, _changed(one, another)) for one, another in zip(mine, theirs, strict=True)]
+    return tuple(_replaced(one, changed[0], text) if changed else one for one, changed in changes)
+
+
+def _replaced(segments: Segments, at: int, text: str) -> Segments:
+    return (*segments[:at], text, *segments[at + 1 :])
 
 
 def _same_but(one: Segments, other: Segments, at: int) -> bool:

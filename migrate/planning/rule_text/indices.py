@@ -9,8 +9,8 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
-from migrate.planning.suggest.rule_drafts import RuleDraft, Segments
-from migrate.planning.suggest.tokens import NUMBER
+from migrate.planning.rule_text.numbers import NUMBER
+from migrate.planning.rule_text.rule_drafts import RuleDraft, Segments
 
 _NAMES = "ijklmn"
 

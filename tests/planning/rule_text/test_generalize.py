@@ -1,7 +1,7 @@
 """Generalized rules match exactly the leaves that were meant, or stay apart."""
 
-from migrate.planning.suggest.generalize import Generalizer
-from migrate.planning.suggest.rule_drafts import RuleDraft, pattern, text_of
+from migrate.planning.rule_text.generalize import Generalizer
+from migrate.planning.rule_text.rule_drafts import RuleDraft, pattern, text_of
 
 
 def drafts(moves):

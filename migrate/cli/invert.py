@@ -1,0 +1,55 @@
+"""`migrate invert`: the rule file that leads back, and the leaves that it does not restore."""
+
+from __future__ import annotations
+
+import click
+
+from migrate.cli import options, rule_output
+from migrate.cli.console import Console, exit_with
+from migrate.errors import PlanError, RuleFileError, UsageError
+
+
+@click.command(
+    "invert",
+    short_help="Write the rule file that leads back.",
+    epilog=options.BUNDLED,
+    context_settings=options.SETTINGS,
+)
+@click.argument("rules")
+@click.argument("src")
+@options.template
+@rule_output.output
+@rule_output.overwrite
+@options.step
+@options.item
+@options.output
+def command(
+    console: Console,
+    rules: str,
+    src: str,
+    template: str | None,
+    output: str | None,
+    overwrite: bool,
+    step: int | str | None,
+    item: str | None,
+) -> None:
+    """Write the rule file that leads from the target of RULES on SRC back to the structure of SRC.
+
+    Nothing is applied. The file needs no template. Leaves that it does not restore bit for bit are listed by reason;
+    exit code 1 means that there are some, 2 that RULES cannot be applied to SRC.
+    """
+    from migrate import api
+    from migrate.report.of_inversion import inversion_report
+
+    rule_output.refuse_existing(output, overwrite=overwrite)
+    try:
+        rule_set = api.load_rules(rules)
+        with api.open_checkpoint(src, options.chosen_step(step), item, rule_set.source.unbox) as source:
+            inversion = api.invert(api.plan(source, rule_set, template))
+    except (PlanError, RuleFileError) as error:
+        raise UsageError(*error.diagnostics) from error
+    report = inversion_report(
+        inversion, rules, src, output or "back.yaml", verbose=console.complete, text_of=options.text_of
+    )
+    rule_output.show(console, report, inversion.text, output)
+    exit_with(report.exit_code)

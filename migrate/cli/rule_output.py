@@ -1,0 +1,65 @@
+"""Output of commands that write rule files: stdout, or a file that is replaced only on request."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from migrate.codes import DestinationExists, WriteFailed
+from migrate.errors import UsageError
+
+if TYPE_CHECKING:
+    from migrate.cli.console import Console
+    from migrate.report.view import Report
+
+output = click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Write the rule file to FILE (default: stdout).",
+)
+overwrite = click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
+
+
+def refuse_existing(output: str | None, *, overwrite: bool) -> None:
+    """Refuses a file that exists.
+
+    Raises:
+      UsageError: it exists, and `overwrite` is false.
+    """
+    if output is not None and not overwrite and os.path.lexists(output):
+        raise UsageError(
+            DestinationExists.at(f"{output} exists", help="`--overwrite` replaces it, edits made by hand included")
+        )
+
+
+def show(console: Console, report: Report, text: str, output: str | None) -> None:
+    """Writes a rule file and shows the report about it.
+
+    With the rule file on stdout, the report goes to stderr.
+
+    Raises:
+      UsageError: the file cannot be written.
+    """
+    from migrate.report import text as drawing
+
+    if output is not None:
+        _write(output, text)
+    if console.format != "text" or output is not None:
+        console.text(report)
+    else:
+        console.out(text)
+        if not console.quiet:
+            console.error(drawing.draw(report))
+    console.finish([report])
+
+
+def _write(output: str, text: str) -> None:
+    try:
+        Path(output).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(WriteFailed.at(f"cannot write {output}: {error.strerror}")) from error

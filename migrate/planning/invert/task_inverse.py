@@ -1,0 +1,134 @@
+"""The inverse of one task: which target each source is restored from, through which ops, and what is rounded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from migrate.dtypes import kind
+from migrate.ops.base import NotInvertible, Op
+from migrate.ops.cast import Cast
+from migrate.ops.crop import Crop
+from migrate.ops.scale import Scale
+from migrate.ops.slice import Slice
+from migrate.planning.invert.expressions import Avals, Expression, identity, stages
+from migrate.planning.invert.spellings import OpUse
+from migrate.planning.model import Step, Task
+from migrate.tree import AbstractArray, KeyPath
+
+
+@dataclass(frozen=True, slots=True)
+class InverseStep:
+    """The inverse of one step.
+
+    Attributes:
+      uses: the inverse of each call of the op.
+      forward: the step that it inverts.
+    """
+
+    uses: tuple[OpUse, ...]
+    forward: Step
+
+
+@dataclass(frozen=True, slots=True)
+class TaskInverse:
+    """How the sources of a task are restored.
+
+    Attributes:
+      task: the task that is inverted.
+      origins: for each final array of the task, the target from which it is restored.
+      ties: targets that are not used, each with the target that it is assumed to equal.
+      steps: the inverse steps; the first inverts the last step of the task.
+      expected: the expression of each source.
+      rounded: why the task may have changed values; empty if it cannot.
+    """
+
+    task: Task
+    origins: tuple[KeyPath, ...]
+    ties: tuple[tuple[KeyPath, KeyPath], ...]
+    steps: tuple[InverseStep, ...]
+    expected: Mapping[KeyPath, Expression]
+    rounded: str = ""
+
+
+def invert_task(task: Task, names: Mapping[KeyPath, KeyPath]) -> TaskInverse | NotInvertible:
+    """Returns the inverse of a task, or why there is none.
+
+    Args:
+      task: of an applicable plan.
+      names: the key paths of the target as a reader finds them.
+    """
+    origins: dict[int, KeyPath] = {}
+    ties: list[tuple[KeyPath, KeyPath]] = []
+    for path, output in zip(task.targets, task.outputs, strict=True):
+        if output in origins:
+            ties.append((names[path], origins[output]))
+        else:
+            origins[output] = names[path]
+    chosen = tuple(origins[output] for output in sorted(origins))
+    found: list[Expression] = list(chosen)
+    steps: list[InverseStep] = []
+    reasons: list[str] = []
+    for step, arrays in reversed(stages(task)):
+        undone = _undo(step, arrays)
+        if isinstance(undone, NotInvertible):
+            return undone
+        found = _before(step, undone, arrays, found)
+        steps.append(InverseStep(undone, step))
+        if not keeps_bits(step.op, arrays):
+            reasons.append(_why_rounded(step.op))
+    return TaskInverse(
+        task,
+        chosen,
+        tuple(ties),
+        tuple(steps),
+        dict(zip(task.sources, found, strict=True)),
+        "; ".join(dict.fromkeys(reasons)),
+    )
+
+
+def _undo(step: Step, arrays: Avals) -> tuple[OpUse, ...] | NotInvertible:
+    uses: list[OpUse] = []
+    for group in step.groups:
+        given = tuple(arrays[index] for index in group)
+        inverse = step.op.inverse(*given)
+        if isinstance(inverse, NotInvertible):
+            return inverse
+        count = len(group) if inverse.role == "extend" else None
+        uses.append(OpUse(inverse, step.op.infer(*given), count, step.op))
+    return tuple(uses)
+
+
+def _before(step: Step, undone: Sequence[OpUse], arrays: Avals, after: Sequence[Expression]) -> list[Expression]:
+    """Returns the expressions of a step's inputs from those of its results."""
+    before: list[Expression] = [None] * len(arrays)
+    at = 0
+    for group, use in zip(step.groups, undone, strict=True):
+        results = tuple(after[at : at + len(use.inputs)])
+        at += len(use.inputs)
+        for index, source in enumerate(group):
+            before[source] = (identity(use.op, use.inputs), results, index)
+    return before
+
+
+def keeps_bits(op: Op, inputs: Sequence[AbstractArray]) -> bool:
+    """Whether the inverse of an invertible op restores every bit of inputs with these shapes and dtypes."""
+    if isinstance(op, Scale):
+        return all(_scales_exactly(op.by, array) for array in inputs)
+    if isinstance(op, Cast):
+        return op.exact or all(array.dtype == op.to for array in inputs)
+    return op.exact or isinstance(op, Slice | Crop)  # invertible only where they keep everything
+
+
+def _scales_exactly(by: float, array: AbstractArray) -> bool:
+    """Whether a product is exact: for floats, with powers of two of at least 1."""
+    if abs(by) == 1:
+        return True
+    return kind(array.dtype) in ("float", "complex") and abs(by) > 1 and math.frexp(by)[0] in (0.5, -0.5)
+
+
+def _why_rounded(op: Op) -> str:
+    if isinstance(op, Cast):
+        return f"the cast to {op.to} with `lossy: true` may have changed values"
+    return f"`{op.name}` rounds"

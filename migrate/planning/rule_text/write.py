@@ -1,0 +1,78 @@
+"""Lines of a rule file: moves, drops and values as YAML that fits on a screen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from migrate.planning.rule_text.doubt import OpText
+
+_WIDEST = 120
+
+
+def move_lines(
+    left: Sequence[str],
+    right: Sequence[str],
+    ops: Sequence[OpText] = (),
+    *,
+    excepts: Sequence[str] = (),
+    comment: str = "",
+) -> Iterator[str]:
+    """The lines of a move: one where it fits, else one for each field.
+
+    Args:
+      left: the patterns of `from:`.
+      right: the patterns of `to:`.
+      ops: the ops, without braces.
+      excepts: the patterns of `except:`.
+      comment: follows the rule on its line, or precedes a rule of several lines.
+    """
+    note = f"  # {comment}" if comment else ""
+    if not ops and not excepts and len(left) == len(right) == 1:
+        yield f"  - {quoted(f'{left[0]} -> {right[0]}')}{note}"
+        return
+    fields = [("from", value(left), left), ("to", value(right), right)]
+    if excepts:
+        fields.append(("except", f"[{', '.join(map(quoted, excepts))}]", excepts))
+    if ops or len(fields) == 2:
+        fields.append(("ops", f"[{', '.join(f'{{{op}}}' for op in ops)}]", ()))
+    line = ", ".join(f"{name}: {text}" for name, text, _ in fields)
+    if len(line) + len(note) + 6 <= _WIDEST:
+        yield f"  - {{{line}}}{note}"
+        return
+    if note:
+        yield f"  {note.strip()}"
+    for index, (name, text, listed) in enumerate(fields):
+        yield from _field("    " if index else "  - ", name, text, listed)
+
+
+def _field(lead: str, name: str, text: str, listed: Sequence[str]) -> Iterator[str]:
+    if len(listed) < 2 or len(lead) + len(name) + len(text) + 2 <= _WIDEST:
+        yield f"{lead}{name}: {text}"
+        return
+    yield f"{lead}{name}:"
+    yield from (f"      - {quoted(one)}" for one in listed)
+
+
+def drop_line(pattern: str, *, assertion: str = "") -> str:
+    """The line of a drop."""
+    if assertion:
+        return f"  - drop: {{from: {quoted(pattern)}, assert: {assertion}}}"
+    return f"  - drop: {quoted(pattern)}"
+
+
+def value(texts: Sequence[str]) -> str:
+    """One string, or a list of several, as YAML."""
+    listed = [quoted(text) for text in texts]
+    return listed[0] if len(listed) == 1 else f"[{', '.join(listed)}]"
+
+
+def quoted(text: str) -> str:
+    """A string as YAML."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def flow(fields: Mapping[str, Any]) -> str:
+    """A mapping as YAML on one line."""
+    return "{" + ", ".join(f"{name}: {json.dumps(one)}" for name, one in fields.items()) + "}"
