@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -233,22 +233,3 @@ def test_planning_opens_no_file_and_uses_no_arrays(path):
 )
 def test_the_check_of_planning_can_fail(source, expected):
     assert [expected] == impurities(source)
-
-
-TESTS_OF_PLANNING = Path(__file__).parent / "planning"
-
-
-def is_tested(module: Path, tests: Mapping[Path, str]) -> bool:
-    """Whether a module has a test file of its name, or the docstring of one in the same folder names it."""
-    folder = module.relative_to(PLANNING).parent
-    beside = {path.name: doc for path, doc in tests.items() if path.relative_to(TESTS_OF_PLANNING).parent == folder}
-    return f"test_{module.name}" in beside or any(f"`{module.stem}`" in doc for doc in beside.values())
-
-
-def test_every_module_of_planning_has_its_tests_at_the_same_place():
-    tests = {
-        path: ast.get_docstring(ast.parse(path.read_text())) or "" for path in TESTS_OF_PLANNING.rglob("test_*.py")
-    }
-    modules = [path for path in PLANNING_MODULES if path.name != "__init__.py"]
-    assert [] == [str(path) for path in modules if not is_tested(path, tests)]
-    assert not is_tested(PLANNING / "suggest" / "planner.py", tests)

@@ -5,7 +5,8 @@ know about an op is a member of its class. The laws of every op, which `migrate.
 
     avals(apply(xs)) == infer(avals(xs))
     inverse.infer(infer(a)) == a
-    exact          ⇒  inverse.apply(apply(xs)) == xs, bit for bit
+    exact          ⇒  restores(avals(xs))
+    restores       ⇒  inverse.apply(apply(xs)) == xs, bit for bit
     keeps_axes     ⇒  apply(x) is x with its axes in some order, except for axes of size one and the dtype
     has_windows    ⇒  a window made by `window` is that window of apply(xs), bit for bit, and needs no empty window
     structural     ⇒  apply(xs) has no element that xs lacks
@@ -21,7 +22,7 @@ Ops see arrays, never key paths; the planner decides which arrays an op gets. Re
 from __future__ import annotations
 
 import abc
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 from migrate.ops.chunk_grid import ChunkGrid
@@ -29,7 +30,7 @@ from migrate.ops.windows import Pull, Window, empty, extent
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import numpy as np
 
@@ -199,6 +200,34 @@ class Op(abc.ABC):
     @abc.abstractmethod
     def inverse(self, *inputs: AbstractArray) -> Op | NotInvertible:
         """The op that leads from the results back to inputs of these shapes, or why there is none."""
+
+    def restores(self, *inputs: AbstractArray) -> bool:
+        """Whether the inverse, if there is one, restores every bit of inputs of these shapes and dtypes."""
+        del inputs
+        return self.exact
+
+    @property
+    def loss(self) -> str:
+        """Why the inverse may not restore every bit, as a clause."""
+        return f"`{self.name}` rounds"
+
+    def spellings(self, inputs: Sequence[AbstractArray], inverts: Op) -> Iterator[Op]:
+        """Ops that do the same to these inputs and may do it to others too, the plainest first.
+
+        A rule has one op for all of its arrays, while `inverse` returns the axes and sizes of particular ones. The
+        candidates include ops that do not fit; the caller checks each.
+
+        Args:
+          inputs: the arrays that this op is applied to.
+          inverts: the op of which this is the inverse.
+        """
+        del inverts
+        yield self
+        axis = getattr(self, "axis", None)
+        if isinstance(axis, int):
+            rank = len(inputs[0].shape)
+            for from_end in (axis - rank, axis - rank - 1):
+                yield replace(self, axis=from_end)  # type: ignore[type-var]  # every op is a dataclass
 
 
 def wide(shape: Sequence[int]) -> tuple[int, ...]:

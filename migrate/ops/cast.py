@@ -104,6 +104,14 @@ class Cast(Op):
         (array,) = inputs
         return Cast(array.dtype, self.lossy)
 
+    def restores(self, *inputs: AbstractArray) -> bool:
+        (array,) = inputs
+        return self.exact or array.dtype == self.to
+
+    @property
+    def loss(self) -> str:
+        return f"the cast to {self.to} with `lossy: true` may have changed values"
+
 
 @dataclass
 class _Changes:

@@ -12,7 +12,7 @@ from migrate.ops.windows import Pull, Window, as_stored, with_range
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import numpy as np
 
@@ -147,6 +147,10 @@ class Split(Op):
     def inverse(self, *inputs: AbstractArray) -> Concat:
         (array,) = inputs
         return Concat(normalize_axis(self.axis, len(array.shape)))
+
+    def spellings(self, inputs: Sequence[AbstractArray], inverts: Op) -> Iterator[Op]:
+        for op in (replace(self, sizes=None), self):
+            yield from Op.spellings(op, inputs, inverts)
 
 
 def _equal_parts(array: AbstractArray, axis: int, count: int) -> tuple[int, ...]:

@@ -62,3 +62,6 @@ class Crop(Op):
         if self.infer(*inputs) == inputs:
             return self
         return NotInvertible("the elements that `crop` left behind are not in the result")
+
+    def restores(self, *inputs: AbstractArray) -> bool:
+        return self.infer(*inputs) == inputs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import islice, product
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate.ops.axis_pattern import Axes, Group, parse
@@ -15,9 +16,12 @@ from migrate.ops.windows import Pull, Window, chained
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy as np
+
+_MOST_SPELLINGS = 32
+"""The most choices of omitted sizes that `spellings` tries; every further axis that is split multiplies them."""
 
 
 @final
@@ -86,6 +90,16 @@ class Rearrange(Op):
         merged = [name for group in axes.right if len(group) > 1 for name in group]
         return Rearrange(str(axes.reversed()), tuple((name, lengths[name]) for name in merged))
 
+    def spellings(self, inputs: Sequence[AbstractArray], inverts: Op) -> Iterator[Rearrange]:
+        del inputs
+        for pattern in dict.fromkeys((*_exchanged(inverts), self.pattern)):
+            try:
+                split = [group for group in parse(pattern).left if group is not None and len(group) > 1]
+            except OpError:  # `...` in parentheses is not allowed on the left
+                continue
+            for sizes in _sufficient_sizes(split, dict(self.sizes)):
+                yield Rearrange(pattern, sizes)
+
     def _read(self, array: AbstractArray) -> tuple[Axes, Mapping[str, int]]:
         """The pattern for this array and the size of every named axis, in the order of the left side."""
         pattern = parse(self.pattern)
@@ -121,3 +135,21 @@ def _order(axes: Axes, lengths: Mapping[str, int]) -> tuple[int, ...]:
     """For each named axis on the right, its position on the left."""
     names = list(lengths)
     return tuple(names.index(name) for group in axes.right for name in group)
+
+
+def _exchanged(op: Op) -> tuple[str, ...]:
+    """The pattern of a `rearrange` with its sides exchanged, which keeps the names of its author."""
+    if not isinstance(op, Rearrange):
+        return ()
+    left, _, right = op.pattern.partition("->")
+    return (f"{right.strip()} -> {left.strip()}",)
+
+
+def _sufficient_sizes(split: Sequence[Group], lengths: Mapping[str, int]) -> Iterator[tuple[tuple[str, int], ...]]:
+    """Sizes of the axes that are split: for each axis all names but one, which the array determines; then all names."""
+    names = [name for group in split for name in group]
+    if any(name not in lengths for name in names):
+        return
+    for omitted in islice(product(*split), _MOST_SPELLINGS):
+        yield tuple((name, lengths[name]) for name in names if name not in omitted)
+    yield tuple((name, lengths[name]) for name in names)

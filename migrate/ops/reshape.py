@@ -13,7 +13,7 @@ from migrate.ops.windows import Pull, Window
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import numpy as np
 
@@ -75,6 +75,13 @@ class Reshape(Op):
     def inverse(self, *inputs: AbstractArray) -> Reshape:
         (array,) = inputs
         return Reshape(array.shape)
+
+    def spellings(self, inputs: Sequence[AbstractArray], inverts: Op) -> Iterator[Reshape]:
+        del inputs, inverts
+        yield self
+        if isinstance(self.shape, tuple):
+            for axis in range(len(self.shape)):
+                yield Reshape((*self.shape[:axis], -1, *self.shape[axis + 1 :]))
 
 
 def _resolved(shape: tuple[int, ...] | Literal["template"], array: AbstractArray) -> tuple[int, ...]:

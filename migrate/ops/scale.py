@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
@@ -95,6 +96,13 @@ class Scale(Op):
         if self.by == 0 or not abs(1 / self.by) <= sys.float_info.max:
             return NotInvertible(f"1/{self.by} is not a finite number")
         return Scale(1 / self.by)
+
+    def restores(self, *inputs: AbstractArray) -> bool:
+        (array,) = inputs
+        if abs(self.by) == 1:
+            return True
+        is_power_of_two = math.frexp(self.by)[0] in (0.5, -0.5)
+        return kind(array.dtype) in ("float", "complex") and abs(self.by) > 1 and is_power_of_two
 
 
 def _scaled_integers(piece: Array, by: int) -> Array:

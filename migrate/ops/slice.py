@@ -87,6 +87,9 @@ class Slice(Op):
             return self
         return NotInvertible("the elements that `slice` left behind are not in the result")
 
+    def restores(self, *inputs: AbstractArray) -> bool:
+        return self.infer(*inputs) == inputs
+
     @property
     def _slice(self) -> slice:
         return slice(self.start, self.stop, self.step)

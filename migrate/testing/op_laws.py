@@ -44,7 +44,8 @@ def check_op_laws(op: Op, arrays: Sequence[Array]) -> None:
         assert back.reason, f"{op} has no inverse and does not say why"
         return
     assert back.infer(*inferred) == before, f"{op} and its inverse {back} lead to {back.infer(*inferred)}, not {before}"
-    if op.exact:
+    assert op.restores(*before) or not op.exact, f"{op} is exact and does not restore its input"
+    if op.restores(*before):
         restored = back.apply(*results)
         same = _same_bits if {a.dtype for a in before} == {a.dtype for a in inferred} else _same_values
         assert all(map(same, arrays, restored)), f"{back} does not restore the input of {op}"

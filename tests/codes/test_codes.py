@@ -22,34 +22,6 @@ PAGES = [pytest.param(code.__doc__, id=code.__name__) for code in Code.registry.
 ALLOWED = {"migrate.errors": ["M201"]}
 """The example in the docstring of `Code`."""
 
-KNOWN_NUMBERS = (
-    "migrate.api",
-    "migrate.engine.outputs.base",
-    "migrate.engine.outputs.registry",
-    "migrate.engine.probing.probe",
-    "migrate.engine.probing.restored_model",
-    "migrate.engine.run",
-    "migrate.engine.verification.digests",
-    "migrate.engine.verification.links",
-    "migrate.engine.verification.standalone",
-    "migrate.engine.verification.values",
-    "migrate.engine.workspace.directory",
-    "migrate.engine.workspace.lock",
-    "migrate.engine.workspace.publish",
-    "migrate.formats.detect",
-    "migrate.formats.files",
-    "migrate.formats.flax.msgpack_index",
-    "migrate.formats.npz",
-    "migrate.formats.orbax.step",
-    "migrate.formats.safetensors.header",
-    "migrate.formats.safetensors.item",
-    "migrate.formats.steps",
-    "migrate.metadata",
-    "migrate.planning.partition",
-    "migrate.sharding",
-)
-"""Modules from which numbers are still to be removed."""
-
 
 def classes(source: str) -> list[tuple[str, str]]:
     """The name and the number of each diagnostic that a source defines."""
@@ -102,8 +74,7 @@ def numbers_in(sources: dict[str, str]) -> dict[str, list[str]]:
 
 def test_a_number_stands_only_in_its_class():
     found = numbers_in(OTHERS)
-    assert ALLOWED == {name: numbers for name, numbers in found.items() if name not in KNOWN_NUMBERS}
-    assert set(KNOWN_NUMBERS) <= found.keys(), "these modules are clean now: remove them from the list"
+    assert ALLOWED == found
     assert [number for _, _, number in DEFINED] == [
         n for source in FAMILIES.values() for n in numbers_in({"": source})[""]
     ]

@@ -1,4 +1,4 @@
-"""The rooms of `migrate.formats` import one another one way, and every module has a test that names it."""
+"""The rooms of `migrate.formats` import one another one way."""
 
 import ast
 from pathlib import Path
@@ -8,7 +8,6 @@ import pytest
 import migrate.formats
 
 PACKAGE = Path(migrate.formats.__file__).parent
-TESTS = Path(__file__).parent
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
 ROOMS = {"orbax": {"flax", "zarr"}, "flax": {"zarr"}, "zarr": set(), "safetensors": set()}
 """Each room with the other rooms that it may import."""
@@ -46,12 +45,3 @@ def test_every_room_is_in_the_list():
 def test_the_way_is_one():
     for room, below in ROOMS.items():
         assert not any(room in ROOMS[other] for other in below)
-
-
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_every_module_has_a_test_file_of_its_name_or_one_that_names_it(path):
-    place = path.relative_to(PACKAGE)
-    if (TESTS / place.parent / f"test_{place.name}").exists():
-        return
-    docstrings = (ast.get_docstring(ast.parse(test.read_text())) or "" for test in TESTS.rglob("test_*.py"))
-    assert any(f"`migrate.formats.{name_of(path)}`" in docstring for docstring in docstrings)

@@ -1,3 +1,5 @@
+"""`cast` refuses to change a value; covers `values`, which converts, and `piecewise`, which bounds temporaries."""
+
 import math
 import tracemalloc
 from fractions import Fraction

@@ -1,4 +1,4 @@
-"""The law suite is only worth something if it fails for an op that breaks a law."""
+"""The law suite fails for an op that breaks a law; covers `base`, which states the laws."""
 
 from dataclasses import dataclass, replace
 from typing import ClassVar

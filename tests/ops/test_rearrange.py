@@ -1,3 +1,5 @@
+"""`rearrange` does what einops does; covers `axis_pattern` as well, its notation."""
+
 import einops
 import numpy as np
 import pytest

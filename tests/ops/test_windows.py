@@ -1,4 +1,7 @@
-"""Windows: a part of a result, made from parts of the inputs, equals the same part of the whole result."""
+"""Windows: a part of a result, made from parts of the inputs, equals the same part of the whole result.
+
+Covers `reshape_windows` as well.
+"""
 
 from dataclasses import dataclass
 

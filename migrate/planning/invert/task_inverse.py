@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from migrate.dtypes import kind
-from migrate.ops.base import NotInvertible, Op
-from migrate.ops.cast import Cast
-from migrate.ops.crop import Crop
-from migrate.ops.scale import Scale
-from migrate.ops.slice import Slice
+from migrate.ops.base import NotInvertible
 from migrate.planning.invert.expressions import Avals, Expression, identity, stages
 from migrate.planning.invert.spellings import OpUse
 from migrate.planning.model import Step, Task
-from migrate.tree import AbstractArray, KeyPath
+from migrate.tree import KeyPath
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +70,8 @@ def invert_task(task: Task, names: Mapping[KeyPath, KeyPath]) -> TaskInverse | N
             return undone
         found = _before(step, undone, arrays, found)
         steps.append(InverseStep(undone, step))
-        if not keeps_bits(step.op, arrays):
-            reasons.append(_why_rounded(step.op))
+        if not all(step.op.restores(*(arrays[index] for index in group)) for group in step.groups):
+            reasons.append(step.op.loss)
     return TaskInverse(
         task,
         chosen,
@@ -110,25 +104,3 @@ def _before(step: Step, undone: Sequence[OpUse], arrays: Avals, after: Sequence[
         for index, source in enumerate(group):
             before[source] = (identity(use.op, use.inputs), results, index)
     return before
-
-
-def keeps_bits(op: Op, inputs: Sequence[AbstractArray]) -> bool:
-    """Whether the inverse of an invertible op restores every bit of inputs with these shapes and dtypes."""
-    if isinstance(op, Scale):
-        return all(_scales_exactly(op.by, array) for array in inputs)
-    if isinstance(op, Cast):
-        return op.exact or all(array.dtype == op.to for array in inputs)
-    return op.exact or isinstance(op, Slice | Crop)  # invertible only where they keep everything
-
-
-def _scales_exactly(by: float, array: AbstractArray) -> bool:
-    """Whether a product is exact: for floats, with powers of two of at least 1."""
-    if abs(by) == 1:
-        return True
-    return kind(array.dtype) in ("float", "complex") and abs(by) > 1 and math.frexp(by)[0] in (0.5, -0.5)
-
-
-def _why_rounded(op: Op) -> str:
-    if isinstance(op, Cast):
-        return f"the cast to {op.to} with `lossy: true` may have changed values"
-    return f"`{op.name}` rounds"

@@ -1,4 +1,7 @@
-"""Linked and streamed checkpoints are bit-equal; linking touches no array byte and does not depend on the source."""
+"""Linked and streamed checkpoints are bit-equal; linking touches no array byte and does not depend on the source.
+
+Covers `linking.copy_chunks` as well, whose chunks are those of plain zarr.
+"""
 
 import json
 import shutil
@@ -198,15 +201,23 @@ def test_dead_bytes_are_the_bytes_of_linked_files_that_no_chunk_needs(tmp_path, 
     assert kept == dead_bytes(source, tmp_path / "tied", "[{from: a, to: [a, tied]}]")
 
 
+def written_together(source, *keys):
+    """References to values after they are written again into one data file; with bad timing, TensorStore makes two."""
+    database = ts.KvStore.open({"driver": "ocdbt", "base": f"file://{source}/"}).result()
+    for _ in range(50):
+        transaction = ts.Transaction()
+        for key in keys:
+            database.with_transaction(transaction).write(key, database.read(key).result().value).result()
+        transaction.commit_async().result()
+        found = [references(source)[key] for key in keys]
+        if len({reference.file for reference in found}) == 1:
+            return found
+    raise AssertionError(f"{keys} were never written into one file")
+
+
 def test_a_dropped_array_in_a_file_that_is_needed_is_dead_bytes(tmp_path):
     source = save(tmp_path / "old", {"a": jnp.arange(5000.0), "b": jnp.arange(3000.0)}, False)
-    database = ts.KvStore.open({"driver": "ocdbt", "base": f"file://{source}/"}).result()
-    transaction = ts.Transaction()
-    for key in ("a/0", "b/0"):
-        database.with_transaction(transaction).write(key, database.read(key).result().value).result()
-    transaction.commit_async().result()
-    a, b = (references(source)[key] for key in ("a/0", "b/0"))
-    assert a.file == b.file
+    a, b = written_together(source, "a/0", "b/0")
     size = (source / a.file).stat().st_size
     assert size - a.length - b.length == dead_bytes(source, tmp_path / "kept", "[]")
     assert size - a.length == dead_bytes(source, tmp_path / "dropped", "[drop: b]")

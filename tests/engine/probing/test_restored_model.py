@@ -7,8 +7,8 @@ from flax import nnx
 import migrate
 from migrate.engine.probing.restored_model import RestoredModel
 from migrate.errors import VerifyError
-from tests import template_models
 from tests.engine.sources import save
+from tests.template import models as template_models
 
 SPEC = "tests.template.models:Small"
 

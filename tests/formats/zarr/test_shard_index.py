@@ -3,7 +3,7 @@ import struct
 import pytest
 
 from migrate.formats.zarr.crc32c import crc32c
-from migrate.formats.zarr.shard_index import INDEX_BYTES, only_part
+from migrate.formats.zarr.shard_index import INDEX_BYTES, inner_chunk_range
 
 NEVER = (1 << 64) - 1
 SHARD = 100 + INDEX_BYTES
@@ -17,17 +17,17 @@ def index(offset, length):
 
 @pytest.mark.parametrize("part", [(0, 100), (40, 60), (0, 0), (100, 0), (99, 1)])
 def test_a_part_inside_its_shard_is_found(part):
-    assert part == only_part(index(*part), SHARD)
+    assert part == inner_chunk_range(index(*part), SHARD)
 
 
 @pytest.mark.parametrize("part", [(0, 101), (1, 100), (101, 0), (0, SHARD), (SHARD, 1), (NEVER - 1, 2), (0, NEVER)])
 def test_a_part_that_ends_behind_its_shard_or_in_the_index_is_refused(part):
     with pytest.raises(ValueError, match="the shard has 120"):
-        only_part(index(*part), SHARD)
+        inner_chunk_range(index(*part), SHARD)
 
 
 def test_a_part_that_was_never_written_is_none():
-    assert only_part(index(NEVER, NEVER), SHARD) is None
+    assert inner_chunk_range(index(NEVER, NEVER), SHARD) is None
 
 
 @pytest.mark.parametrize("byte", range(INDEX_BYTES))
@@ -35,9 +35,9 @@ def test_any_other_byte_is_refused(byte):
     content = bytearray(index(0, 100))
     content[byte] ^= 1
     with pytest.raises(ValueError, match="checksum"):
-        only_part(bytes(content), SHARD)
+        inner_chunk_range(bytes(content), SHARD)
 
 
 def test_a_shard_without_room_for_its_index_is_refused():
     with pytest.raises(ValueError, match="no room"):
-        only_part(index(0, 0)[1:], INDEX_BYTES - 1)
+        inner_chunk_range(index(0, 0)[1:], INDEX_BYTES - 1)

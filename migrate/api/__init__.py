@@ -1,0 +1,66 @@
+"""The public functions, which do all that the command line does; `migrate` imports each when it is first used.
+
+    import migrate
+
+    rules = migrate.load_rules("rules.yaml")
+    with migrate.open_checkpoint("old/") as checkpoint:
+        plan = migrate.plan(checkpoint, rules)
+        receipt = migrate.apply(plan, checkpoint, "new/")
+
+Heavy packages are imported only when they are needed: opening a msgpack file does not import JAX.
+"""
+
+from __future__ import annotations
+
+from migrate.api.plans import abstract_template, diff, invert, load_rules, plan, structure_hash, suggest, template_of
+from migrate.api.runs import apply, resume
+from migrate.api.verification import Verified, verify
+from migrate.checkpoint import Checkpoint, list_steps, open_checkpoint
+from migrate.errors import (
+    CheckpointError,
+    Diagnostic,
+    ExitCode,
+    MigrateError,
+    PlanError,
+    RefusedError,
+    RuleFileError,
+    Span,
+    StoppedError,
+    UsageError,
+    VerifyError,
+)
+from migrate.metadata import Metadata
+from migrate.planning.diff import Diff
+from migrate.tree import AbstractTree
+
+__all__ = [
+    "AbstractTree",
+    "Checkpoint",
+    "CheckpointError",
+    "Diagnostic",
+    "Diff",
+    "ExitCode",
+    "Metadata",
+    "MigrateError",
+    "PlanError",
+    "RefusedError",
+    "RuleFileError",
+    "Span",
+    "StoppedError",
+    "UsageError",
+    "Verified",
+    "VerifyError",
+    "abstract_template",
+    "apply",
+    "diff",
+    "invert",
+    "list_steps",
+    "load_rules",
+    "open_checkpoint",
+    "plan",
+    "resume",
+    "structure_hash",
+    "suggest",
+    "template_of",
+    "verify",
+]

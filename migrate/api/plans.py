@@ -1,0 +1,162 @@
+"""Public functions that read metadata only: rules, templates, plans, and comparisons of trees."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from migrate.checkpoint import Checkpoint, StrPath
+from migrate.codes import InvalidUsage
+from migrate.errors import UsageError
+from migrate.planning.diff import Diff
+from migrate.planning.diff import diff as diff_trees
+from migrate.tree import AbstractTree
+
+if TYPE_CHECKING:
+    from migrate.planning.invert.model import Inversion
+    from migrate.planning.model import Plan
+    from migrate.planning.planner import TemplateLike
+    from migrate.planning.suggest.pipeline import Suggestion
+    from migrate.rules.model import RuleSet
+    from migrate.rules.partition_file import Partition
+    from migrate.template import Template
+
+Mesh = tuple[tuple[str, int], ...]
+
+
+def load_rules(path: StrPath) -> RuleSet:
+    """Load a rule file, or a bundled one by its name.
+
+    Raises:
+      RuleFileError: with every mistake in the file.
+    """
+    from migrate.rules.loader import load_rules as load
+
+    return load(os.fspath(path))
+
+
+def abstract_template(
+    spec: str, args: Mapping[str, Any] | None = None, layout: Literal["state", "pure_dict", "items"] = "state"
+) -> Template:
+    """Trace the callable that makes a model (`module:callable`) and return the expected tree; no array is allocated.
+
+    Raises:
+      CheckpointError: the callable cannot be found or fails (`InvalidTemplate`).
+    """
+    from migrate.template import abstract_template as build
+
+    return build(spec, args, layout)
+
+
+def template_of(rules: RuleSet | None, spec: str | None = None) -> Template | None:
+    """Return the template that `spec` or else the rule file names, with the arguments and layout of the rule file."""
+    target = rules.target if rules else None
+    chosen = spec or (target.template if target else None)
+    if chosen is None:
+        return None
+    return abstract_template(chosen, target.args if target else None, (target.layout if target else None) or "state")
+
+
+def plan(
+    checkpoint: Checkpoint,
+    rules: RuleSet | StrPath,
+    template: TemplateLike | str | None = None,
+    *,
+    mesh: Mesh | str | None = None,
+    partition: Partition | StrPath | None = None,
+    as_step: bool = False,
+    link: Literal["auto", "never"] = "auto",
+    max_ram: int | None = None,
+    require_proof: bool = False,
+    destination: StrPath | None = None,
+) -> Plan:
+    """Decide what happens to every leaf, without reading or writing an array.
+
+    Args:
+      checkpoint: the source.
+      rules: a rule set, or its file.
+      template: the target's template, or `module:callable` (default: the one that the rule file names).
+      mesh: axes and sizes, as a value or as `data=-1,model=4` (default: the output suits any devices).
+      partition: a partition table or its file, which assigns key paths to axes of the mesh.
+      as_step: whether one pytree is written as a step with one item, for a `CheckpointManager` root.
+      link: whether arrays whose bytes do not change are linked (`auto`), or read and written like all others (`never`).
+      max_ram: the host bytes that `apply` will get, an upper bound of the plan's `peak_host_bytes`.
+      require_proof: whether leaves that only the rule file assigns are errors (`UnprovedLeaves`).
+      destination: DST, if it is known; its suffix may ask for a single file, which cannot hold every kind of leaf.
+
+    Returns:
+      The plan. Mistakes in the rules raise no error here: `plan.applicable` is false, with `plan.diagnostics`.
+    """
+    from migrate.engine.outputs.registry import fitted
+    from migrate.planning.planner import make_plan
+    from migrate.planning.proof import refuse_unproved
+
+    rule_set = load_rules(rules) if isinstance(rules, str | os.PathLike) else rules
+    built = template_of(rule_set, template) if template is None or isinstance(template, str) else template
+    axes, table = _placement(mesh, partition)
+    made = make_plan(checkpoint.abstract, rule_set, built, mesh=axes, partition=table, link=link == "auto")
+    unproved = refuse_unproved(made.tasks) if require_proof else ()
+    diagnostics = (*made.diagnostics, *unproved, *getattr(built, "notes", ()))
+    made = replace(made, as_step=as_step, max_ram=max_ram, diagnostics=diagnostics)
+    return made if destination is None else fitted(made, destination, mesh=axes is not None)
+
+
+def _placement(mesh: Mesh | str | None, partition: Partition | StrPath | None) -> tuple[Mesh | None, Partition | None]:
+    from migrate.rules.partition_file import load_partition
+    from migrate.sharding import parse_mesh
+
+    if mesh is None and partition is not None:
+        message = "a partition needs a mesh"
+        raise UsageError(InvalidUsage.at(message, help="name the axes, for example `--mesh data=-1,model=4`"))
+    axes = parse_mesh(mesh) if isinstance(mesh, str) else mesh
+    return axes, load_partition(partition) if isinstance(partition, str | os.PathLike) else partition
+
+
+def diff(source: Checkpoint | AbstractTree, target: Checkpoint | Template | AbstractTree) -> Diff:
+    """Compare the leaves of two trees by key path, shape and dtype."""
+    sides = [side if isinstance(side, AbstractTree) else side.tree for side in (source, target)]
+    return diff_trees(*sides)
+
+
+def structure_hash(tree: AbstractTree | Checkpoint | Template) -> str:
+    """Return `sha256:` and the hash of all key paths, shapes and dtypes, which is equal for equal structures."""
+    return tree.structure_hash if isinstance(tree, AbstractTree) else tree.tree.structure_hash
+
+
+def suggest(checkpoint: Checkpoint, template: Template | str, args: Mapping[str, Any] | None = None) -> Suggestion:
+    """Draft the rule file from a checkpoint to a model, for review; nothing is applied.
+
+    Args:
+      checkpoint: the source; no array byte is read.
+      template: the target's template, or `module:callable`.
+      args: keyword arguments of the callable, which the rule file records.
+
+    Returns:
+      The text of the rule file, its plan, the unproved assignments with their alternatives, and the unplaced leaves.
+
+    Raises:
+      CheckpointError: the callable cannot be found or fails (`InvalidTemplate`).
+    """
+    from migrate.planning.suggest.pipeline import suggest as make
+
+    built = abstract_template(template, args) if isinstance(template, str) else template
+    return make(checkpoint.abstract, built, {"args": args} if args else None)
+
+
+def invert(plan: Plan) -> Inversion:
+    """Write the rule file that leads from the target of a plan back to its source.
+
+    Args:
+      plan: an applicable plan.
+
+    Returns:
+      The text of the rule file, and the leaves that it cannot restore, with the reasons.
+
+    Raises:
+      PlanError: the plan is not applicable.
+    """
+    from migrate.planning.invert.pipeline import invert as invert_plan
+
+    return invert_plan(plan)

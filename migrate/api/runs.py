@@ -1,0 +1,116 @@
+"""Public functions that run a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from migrate.checkpoint import Checkpoint, StrPath
+from migrate.engine.options import DEFAULT_RAM, DEFAULT_TOLERANCE, ApplyOptions, VerifyMode
+from migrate.engine.stopping import never
+from migrate.events import Listener, ignore
+
+if TYPE_CHECKING:
+    from migrate.engine.receipt import Receipt
+    from migrate.planning.model import Plan
+
+
+def apply(
+    plan: Plan,
+    checkpoint: Checkpoint,
+    destination: StrPath,
+    *,
+    overwrite: bool = False,
+    verify: VerifyMode = "digest",
+    allow_code: bool = False,
+    max_ram: int = DEFAULT_RAM,
+    jobs: int | None = None,
+    compression: str | None = None,
+    probe: str | None = None,
+    tolerance: float = DEFAULT_TOLERANCE,
+    require_proof: bool = False,
+    listener: Listener = ignore,
+    stopped: Callable[[], bool] = never,
+) -> Receipt:
+    """Run a plan: stage, commit, verify, publish; or resume an unfinished run of this plan.
+
+    Args:
+      plan: an applicable plan.
+      checkpoint: the source that the plan was made for.
+      destination: the new checkpoint; it appears at once, when it is complete and verified.
+      overwrite: whether an existing destination is replaced, once the new checkpoint is complete and verified.
+      verify: `digest` compares what is read back with the digests of what was written; `full` restores every leaf
+        through plain Orbax and compares it with the rules applied to the source again; `none` compares nothing.
+      allow_code: whether `call` ops and the rule file's probe may run.
+      max_ram: bytes of array data in memory at once; at least 64 MiB (default: 2 GiB).
+      jobs: number of leaves in work at once (default: the number of CPUs).
+      compression: `zstd:N` or `none` for every array (default: each array keeps its own codec).
+      probe: `module:function` that compares outputs of the old model and the new before anything is published
+        (default: the rule file's probe).
+      tolerance: the largest difference between those outputs that passes (default: 1e-5).
+      require_proof: whether unproved leaves are errors.
+      listener: receives every event of the run.
+      stopped: asked between leaves; once it returns true, the leaves in flight are finished and the run stops.
+
+    Raises:
+      UsageError: an option is invalid, or a probe has no model.
+      PlanError: the plan is not applicable, or `require_proof` finds unproved leaves.
+      RefusedError: the destination exists, code is not allowed, a cast or an assertion fails.
+      CheckpointError: the source cannot be read, or the probe proves nothing.
+      VerifyError: the result differs from the plan; nothing was published.
+      StoppedError: the run was stopped; nothing was published, and the same call resumes it.
+      MigrateError: writing failed; the same call resumes once the cause is gone.
+    """
+    from migrate.engine.run import apply as run
+
+    options = ApplyOptions(
+        overwrite=overwrite,
+        verify=verify,
+        allow_code=allow_code,
+        max_ram=max_ram,
+        jobs=jobs,
+        compression=compression,
+        probe=probe,
+        tolerance=tolerance,
+        require_proof=require_proof,
+    )
+    return run(plan, checkpoint.reader, Path(destination), options, listener=listener, stopped=stopped)
+
+
+def resume(
+    plan: Plan,
+    checkpoint: Checkpoint,
+    destination: StrPath,
+    *,
+    overwrite: bool = False,
+    verify: VerifyMode = "digest",
+    allow_code: bool = False,
+    max_ram: int = DEFAULT_RAM,
+    jobs: int | None = None,
+    compression: str | None = None,
+    probe: str | None = None,
+    tolerance: float = DEFAULT_TOLERANCE,
+    require_proof: bool = False,
+    listener: Listener = ignore,
+    stopped: Callable[[], bool] = never,
+) -> Receipt:
+    """Resume a run of this plan that was killed or stopped; arguments and errors as in `apply`.
+
+    Raises:
+      UsageError: no unfinished run of this plan is beside the destination.
+    """
+    from migrate.engine.run import resume as run
+
+    options = ApplyOptions(
+        overwrite=overwrite,
+        verify=verify,
+        allow_code=allow_code,
+        max_ram=max_ram,
+        jobs=jobs,
+        compression=compression,
+        probe=probe,
+        tolerance=tolerance,
+        require_proof=require_proof,
+    )
+    return run(plan, checkpoint.reader, Path(destination), options, listener=listener, stopped=stopped)

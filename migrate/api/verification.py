@@ -1,0 +1,106 @@
+"""The public function that verifies a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from migrate.checkpoint import Checkpoint, StrPath, open_checkpoint
+from migrate.codes import InvalidUsage
+from migrate.engine.options import DEFAULT_TOLERANCE
+from migrate.errors import UsageError
+from migrate.events import Listener, ignore
+
+if TYPE_CHECKING:
+    from migrate.engine.probing.probe import Probed
+    from migrate.planning.model import Plan, Proof
+    from migrate.template import Template
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """The extent of a verification that passed.
+
+    Attributes:
+      leaves: the number of leaves.
+      compared: the number of leaves that were compared with the rules applied to the source; None without a source.
+      recorded: the structure hash that the checkpoint records, equal to that of its tree; None if it records none.
+      template: the template with an equal tree, if one was given.
+      probe: the findings of the probe, if one was run.
+      proofs: the number of leaves for each kind of proof; empty without a source.
+    """
+
+    leaves: int
+    compared: int | None = None
+    recorded: str | None = None
+    template: str | None = None
+    probe: Probed | None = None
+    proofs: Mapping[Proof, int] = field(default_factory=dict)
+
+
+def verify(
+    destination: StrPath,
+    *,
+    plan: Plan | None = None,
+    source: Checkpoint | None = None,
+    template: Template | None = None,
+    probe: str | None = None,
+    tolerance: float | None = None,
+    listener: Listener = ignore,
+) -> Verified:
+    """Check a checkpoint: the structure that it records, every leaf, and whatever it is to be compared with.
+
+    Args:
+      destination: the checkpoint.
+      plan: with `source`, every leaf is compared, bit for bit, with the result of the plan on the source.
+      source: the checkpoint that the plan was made for.
+      template: the template whose tree the checkpoint must have.
+      probe: with `plan` and `source`: `module:function` that compares outputs of the old model and the new.
+      tolerance: the largest difference between outputs that passes (default: 1e-5).
+      listener: receives an event for every leaf.
+
+    Raises:
+      VerifyError: a check failed; the diagnostics name the leaves.
+      CheckpointError: the checkpoint cannot be read, or the probe cannot be run or proves nothing.
+      UsageError: a probe without source, plan or template.
+    """
+    from migrate.engine.verification import standalone as alone
+
+    if probe is not None and (plan is None or source is None):
+        raise UsageError(InvalidUsage.at("a probe needs the source and the plan", help="give `plan` and `source`"))
+    with open_checkpoint(destination) as checkpoint:
+        recorded = alone.check_record(checkpoint.abstract)
+        if template is not None:
+            alone.check_template(checkpoint.tree, template)
+        if plan is None or source is None:
+            alone.read_all(checkpoint.reader, listener)
+    done = Verified(len(checkpoint.tree.leaves), None, recorded, template.spec if template else None)
+    if plan is None or source is None:
+        return done
+    plan = replace(plan, as_step=any(checkpoint.abstract.items))
+    return _compared(done, plan, source, Path(destination), probe, tolerance, listener)
+
+
+def _compared(
+    done: Verified,
+    plan: Plan,
+    source: Checkpoint,
+    destination: Path,
+    probe: str | None,
+    tolerance: float | None,
+    listener: Listener,
+) -> Verified:
+    """Adds the comparison with the source, and the probe."""
+    from migrate.engine.outputs.registry import output_at
+    from migrate.engine.probing import probe as probing
+    from migrate.planning.proof import count_proofs
+
+    output, chosen = output_at(destination), None
+    plan = output.fit(plan)
+    if probe is not None:
+        chosen = probing.chosen_probe(plan, probe, DEFAULT_TOLERANCE if tolerance is None else tolerance, destination)
+    compared = output.check_values(plan, source.reader, destination, listener)
+    proved, probed = probing.prove(plan, chosen, source.reader, destination, all_of_it=False)
+    return replace(done, compared=compared, probe=probed, proofs=count_proofs(proved.tasks))
