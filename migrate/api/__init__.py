@@ -12,7 +12,7 @@ Heavy packages are imported only when they are needed: opening a msgpack file do
 
 from __future__ import annotations
 
-from migrate.api.plans import abstract_template, diff, invert, load_rules, plan, structure_hash, suggest, template_of
+from migrate.api.plans import abstract_template, diff, invert, load_rules, plan, structure_hash, suggest
 from migrate.api.runs import apply, resume
 from migrate.api.verification import Verified, verify
 from migrate.checkpoint import Checkpoint, list_steps, open_checkpoint
@@ -61,6 +61,5 @@ __all__ = [
     "resume",
     "structure_hash",
     "suggest",
-    "template_of",
     "verify",
 ]

@@ -72,9 +72,10 @@ def _report(
     console: Console, source: Checkpoint, other: Checkpoint | None, template: str | None, rules: RuleSet | None
 ) -> Report:
     from migrate import api
+    from migrate.api.plans import template_of
     from migrate.report.of_diff import SideLabel, diff_report
 
-    target = other or api.template_of(rules, template)
+    target = other or template_of(rules, template)
     if target is None:
         raise click.UsageError("There is nothing to compare with: give DST or --template M:F.")
     plan = _plan(source, rules, target) if rules else None

@@ -48,6 +48,7 @@ def command(
     has exactly the leaves of that model. With --probe: the old and the new model compute the same outputs.
     """
     from migrate import api
+    from migrate.api.plans import template_of
 
     if (source is None) != (rules is None):
         raise click.UsageError("--source and --rules must be given together.")
@@ -55,7 +56,7 @@ def command(
         raise click.UsageError("--probe needs --source and --rules: it compares the new model with the old one.")
     with ExitStack() as stack:
         rule_set = api.load_rules(rules) if rules else None
-        model = api.template_of(rule_set, template)
+        model = template_of(rule_set, template)
         opened = plan = None
         if source is not None and rule_set is not None:
             opened = stack.enter_context(

@@ -5,7 +5,7 @@ import pytest
 
 import migrate
 from migrate.checkpoint import Checkpoint
-from migrate.engine.options import MINIMUM_RAM
+from migrate.engine.options import MINIMUM_RAM, ApplyOptions
 from migrate.engine.run import apply
 from migrate.formats.detect import open_reader
 from migrate.planning.planner import make_plan
@@ -53,7 +53,7 @@ def test_a_plan_links_nothing_that_the_reader_cannot_locate(file, storage):
 def test_a_reader_of_a_third_party_is_applied(file, tmp_path, located, extents):
     reader = TinyReader(file, CHUNKS, located=located, extents=extents)
     plan = planned(reader)
-    receipt = apply(plan, reader, tmp_path / "new", max_ram=MINIMUM_RAM)
+    receipt = apply(plan, reader, tmp_path / "new", options=ApplyOptions(max_ram=MINIMUM_RAM))
     assert 0 == receipt.linked
     with open_reader(tmp_path / "new") as new:
         value = new.read(("params", "v"))
@@ -84,7 +84,7 @@ def test_a_large_array_is_read_in_parts_where_its_bytes_are_located(tmp_path):
     rules = "migrate: 1\nrules: [{from: params/w, to: params/v, ops: [{transpose: [1, 0]}]}]\n"
     for extents, reads in ((True, 0), (False, 1)):
         reader = TinyReader(file, extents=extents)
-        apply(planned(reader, rules), reader, tmp_path / f"new_{extents}", max_ram=MINIMUM_RAM)
+        apply(planned(reader, rules), reader, tmp_path / f"new_{extents}", options=ApplyOptions(max_ram=MINIMUM_RAM))
         assert reads == reader.reads
         with open_reader(tmp_path / f"new_{extents}") as new:
             assert np.array_equal(array.T, new.read(("params", "v")))
