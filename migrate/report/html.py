@@ -27,10 +27,11 @@ def draw(*reports: Report) -> str:
     """Draws one page with a section for each report."""
     title = reports[0].title or f"migrate {reports[0].command}"
     body = "".join(_section(report) for report in reports)
-    return (
+    page = (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
         f"<style>{_STYLE}</style>\n</head>\n<body>\n{body}</body>\n</html>\n"
     )
+    return page.encode(errors="backslashreplace").decode()  # without lone surrogates, which UTF-8 cannot encode
 
 
 def _section(report: Report) -> str:

@@ -15,7 +15,8 @@ FORMAT_VERSION = "1.0"
 
 def draw(report: Report) -> str:
     """Draws the object, indented, with a line break at the end."""
-    return json.dumps(payload(report), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(payload(report), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return text.encode(errors="backslashreplace").decode()  # lone surrogates, which UTF-8 cannot encode, as `\\udcff`
 
 
 def payload(report: Report) -> dict[str, Any]:

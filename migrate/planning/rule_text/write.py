@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from migrate.planning.rule_text.doubt import OpText
+from migrate.printable import UNSAFE
 
 _WIDEST = 120
+_UNSAFE = re.compile(f"[{UNSAFE}\ufffe\uffff]")
 
 
 def move_lines(
@@ -70,9 +73,19 @@ def value(texts: Sequence[str]) -> str:
 
 def quoted(text: str) -> str:
     """A string as YAML."""
-    return json.dumps(text, ensure_ascii=False)
+    return _json(text)
+
+
+def _json(one: Any) -> str:
+    """A value as JSON that is YAML too: YAML has no raw control characters, and no pairs of surrogates."""
+    return _UNSAFE.sub(_escaped, json.dumps(one, ensure_ascii=False))
+
+
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\U{code:08x}" if code > 0xFFFF else f"\\u{code:04x}"
 
 
 def flow(fields: Mapping[str, Any]) -> str:
     """A mapping as YAML on one line."""
-    return "{" + ", ".join(f"{name}: {json.dumps(one)}" for name, one in fields.items()) + "}"
+    return "{" + ", ".join(f"{name}: {_json(one)}" for name, one in fields.items()) + "}"
