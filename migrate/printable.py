@@ -16,8 +16,9 @@ _UNSAFE = re.compile(f"[{UNSAFE}]")
 
 
 def printable(text: str) -> str:
-    """Returns a text with escapes in place of characters that a terminal or an editor would act on."""
-    return text if text.isprintable() else _UNSAFE.sub(_escaped, text)
+    """Returns a text with escapes in place of characters that a terminal or an editor would act on, on one line."""
+    shown = text if text.isprintable() else _UNSAFE.sub(_escaped, text)
+    return shown.replace("##[", r"\x23#[")  # a command to a GitHub workflow, wherever in a line it stands
 
 
 def _escaped(found: re.Match[str]) -> str:

@@ -12,7 +12,6 @@ from migrate.printable import printable
 from migrate.report.view import Excerpt, Finding, Report, Row
 
 _COMMAND = re.compile(r"^(\s*):(?=:)")
-_OLD_COMMAND = re.compile(r"#(?=#\[)")
 
 
 def quote(text: str) -> str:
@@ -20,7 +19,7 @@ def quote(text: str) -> str:
     text = printable(text)
     if "::" in text:
         text = _COMMAND.sub(r"\1\\x3a", text)
-    return _OLD_COMMAND.sub(r"\\x23", text) if "##[" in text else text
+    return text
 
 
 def quote_report(report: Report) -> Report:
