@@ -73,6 +73,8 @@ def open_checkpoint(
     step: int | Literal["latest"] | None = None,
     item: str | None = None,
     unbox: Literal["auto", "never"] = "auto",
+    *,
+    follow_links: bool = False,
 ) -> Checkpoint:
     """Opens a checkpoint of any format and era; reads no array byte and uses no device.
 
@@ -81,13 +83,14 @@ def open_checkpoint(
       step: which step of a root (default: the latest).
       item: which pytree of a step (default: all of them).
       unbox: whether the level that Flax's boxes add on disk is removed from key paths (`auto`) or kept (`never`).
+      follow_links: whether links below `path` may lead out of it, as in storage that is built of links (default: no).
 
     Raises:
       CheckpointError: it cannot be read; the diagnostics name the cause and the remedy.
     """
     from migrate.formats.detect import open_reader
 
-    reader = open_reader(path, step, item, unbox)
+    reader = open_reader(path, step, item, unbox, follow_links=follow_links)
     try:
         return Checkpoint(reader)
     except BaseException:

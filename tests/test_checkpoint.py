@@ -55,7 +55,7 @@ def test_the_context_closes_the_reader(saved):
 
 def test_a_reader_that_cannot_describe_its_checkpoint_is_closed(saved, monkeypatch):
     reader = Broken()
-    monkeypatch.setattr("migrate.formats.detect.open_reader", lambda *_: reader)
+    monkeypatch.setattr("migrate.formats.detect.open_reader", lambda *_, **__: reader)
     with pytest.raises(CheckpointError):
         checkpoint.open_checkpoint(saved)
     assert reader.closed

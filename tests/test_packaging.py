@@ -83,7 +83,7 @@ def test_the_wheel_installs_the_command(wheel):
     assert b"migrate = migrate.cli.main:main" in dist_info(wheel, "entry_points.txt")
 
 
-IMPORT_NAMES = {"orbax-checkpoint": "orbax", "pyyaml": "yaml"}
+IMPORT_NAMES = {"google-re2": "re2", "orbax-checkpoint": "orbax", "pyyaml": "yaml"}
 """Distributions whose import name is not their own."""
 
 

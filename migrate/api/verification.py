@@ -49,6 +49,7 @@ def verify(
     probe: str | None = None,
     tolerance: float | None = None,
     listener: Listener = ignore,
+    follow_links: bool = False,
 ) -> Verified:
     """Check a checkpoint: the structure that it records, every leaf, and whatever it is to be compared with.
 
@@ -60,6 +61,7 @@ def verify(
       probe: with `plan` and `source`: `module:function` that compares outputs of the old model and the new.
       tolerance: the largest difference between outputs that passes (default: 1e-5).
       listener: receives an event for every leaf.
+      follow_links: whether links in the destination may lead out of it; without a source only (default: no).
 
     Raises:
       VerifyError: a check failed; the diagnostics name the leaves.
@@ -70,7 +72,7 @@ def verify(
 
     if probe is not None and (plan is None or source is None):
         raise UsageError(InvalidUsage.at("a probe needs the source and the plan", help="give `plan` and `source`"))
-    with open_checkpoint(destination) as checkpoint:
+    with open_checkpoint(destination, follow_links=follow_links) as checkpoint:
         recorded = alone.check_record(checkpoint.abstract)
         if template is not None:
             alone.check_template(checkpoint.tree, template)

@@ -27,7 +27,7 @@ class Request:
     """The options of the command, beyond RULES, SRC and DST.
 
     Attributes:
-      template, item, mesh, partition: as on the command line.
+      template, item, follow_links, mesh, partition: as on the command line.
       dry_run: whether to stop after the plan.
       as_step: whether DST is one step of a `CheckpointManager` root.
       link: whether arrays whose bytes do not change are linked.
@@ -36,6 +36,7 @@ class Request:
 
     template: str | None
     item: str | None
+    follow_links: bool
     mesh: str | None
     partition: str | None
     dry_run: bool
@@ -62,6 +63,7 @@ class Request:
     help=f"{options.STEP_HELP}; `all` writes DST/N for each step N.",
 )
 @options.item
+@options.follow_links
 @options.mesh
 @options.partition
 @click.option(
@@ -75,7 +77,11 @@ class Request:
 @options.probe
 @options.tolerance
 @options.require_proof
-@click.option("--overwrite", is_flag=True, help="Replace DST once the new checkpoint is complete.")
+@click.option(
+    "--overwrite",
+    is_flag=True,
+    help="Replace DST, if it is one checkpoint of the kind that is written, once the new one is complete.",
+)
 @click.option("--allow-code", is_flag=True, help="Run functions that the rule file names.")
 @click.option(
     "--link",
@@ -111,6 +117,7 @@ def command(
     template: str | None,
     step: int | str | None,
     item: str | None,
+    follow_links: bool,
     mesh: str | None,
     partition: str | None,
     link: Literal["auto", "never"],
@@ -148,7 +155,7 @@ def command(
         tolerance=tolerance,
         require_proof=require_proof,
     )
-    request = Request(template, item, mesh, partition, dry_run, step == "all", linked, chosen)
+    request = Request(template, item, follow_links, mesh, partition, dry_run, step == "all", linked, chosen)
     rule_set = api.load_rules(rules)
     if step == "all" and is_single_file(dst):
         raise UsageError(
@@ -183,18 +190,22 @@ def _every_step(src: str) -> tuple[int, ...]:
 def _run(console: Console, rules: RuleSet, src: str, step: options.StepChoice, dst: str, request: Request) -> Report:
     """Plans and runs one checkpoint; returns plan and receipt as one report."""
     from migrate import api
+    from migrate.engine.preflight import refuse_destination
     from migrate.engine.probing.probe import chosen_probe
     from migrate.report.of_plan import plan_report
 
     chosen = request.options
     probe = chosen.probe or rules.probe
-    with api.open_checkpoint(src, step, request.item, rules.source.unbox) as source:
+    follow = request.follow_links
+    with api.open_checkpoint(src, step, request.item, rules.source.unbox, follow_links=follow) as source:
         plan = _plan(source, rules, dst, request, probed=probe is not None)
         shown = {"dry_run": request.dry_run, "verbose": console.complete}
         planned = plan_report(plan, dst, **shown, probe=probe, text_of=options.text_of)
         console.text(planned)
         if chosen.probe and plan.applicable:
             chosen_probe(plan, chosen.probe, chosen.tolerance, dst)  # a dry run reports its mistakes as well
+        if request.dry_run and plan.applicable:
+            refuse_destination(Path(dst), overwrite=chosen.overwrite)
         if request.dry_run or not plan.applicable:
             return planned
         return _apply(console, plan, source, dst, chosen, planned)

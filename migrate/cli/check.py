@@ -21,6 +21,7 @@ from migrate.report.view import Report, findings
 @options.template
 @options.step
 @options.item
+@options.follow_links
 @options.require_proof
 @options.output
 def command(
@@ -30,6 +31,7 @@ def command(
     template: str | None,
     step: int | str | None,
     item: str | None,
+    follow_links: bool,
     require_proof: bool,
 ) -> None:
     """Report every mistake in a rule file; with SRC, also everything that prevents its plan. Writes nothing."""
@@ -38,7 +40,9 @@ def command(
     if src is None and require_proof:
         raise click.UsageError("--require-proof needs SRC: it concerns the leaves of a checkpoint.")
     try:
-        report = _report(rules, src, template, options.chosen_step(step), item, require_proof=require_proof)
+        report = _report(
+            rules, src, template, options.chosen_step(step), item, follow_links, require_proof=require_proof
+        )
     except RuleFileError as error:
         report = Report("check", ExitCode.NO, findings=findings(error.diagnostics, options.text_of))
     console.text(report, findings_to_stdout=True)
@@ -52,6 +56,7 @@ def _report(
     template: str | None,
     step: options.StepChoice,
     item: str | None,
+    follow_links: bool,
     *,
     require_proof: bool,
 ) -> Report:
@@ -64,7 +69,7 @@ def _report(
     data: dict[str, object] = {"rules": len(rule_set.rules), "name": rule_set.name, "digest": rule_set.digest}
     if src is None:
         return Report("check", summary=(f"{rules} is valid: {plural(len(rule_set.rules), 'rule')}.",), data=data)
-    with api.open_checkpoint(src, step, item, rule_set.source.unbox) as source:
+    with api.open_checkpoint(src, step, item, rule_set.source.unbox, follow_links=follow_links) as source:
         plan = api.plan(source, rule_set, template, require_proof=require_proof and rule_set.probe is None)
         data["proof"] = proof_data(count_proofs(plan.tasks))
     applies = f"{rules} applies to {src}: {plural(len(rule_set.rules), 'rule')}, {plural(len(plan.tasks), 'task')}."

@@ -38,6 +38,7 @@ class Expected:
 @click.option("--rules", metavar="RULES", help="Compare the result of these rules on SRC.")
 @options.step
 @options.item
+@options.follow_links
 @options.output
 def command(
     console: Console,
@@ -47,6 +48,7 @@ def command(
     rules: str | None,
     step: int | str | None,
     item: str | None,
+    follow_links: bool,
 ) -> None:
     """Show the key paths that only one side has, and those that differ in shape or dtype.
 
@@ -60,8 +62,10 @@ def command(
     rule_set = api.load_rules(rules) if rules else None
     with ExitStack() as stack:
         unbox = rule_set.source.unbox if rule_set else "auto"
-        source = stack.enter_context(api.open_checkpoint(src, options.chosen_step(step), item, unbox))
-        other = stack.enter_context(api.open_checkpoint(dst)) if dst is not None else None
+        source = stack.enter_context(
+            api.open_checkpoint(src, options.chosen_step(step), item, unbox, follow_links=follow_links)
+        )
+        other = stack.enter_context(api.open_checkpoint(dst, follow_links=follow_links)) if dst is not None else None
         report = _report(console, source, other, template, rule_set)
     console.text(report)
     console.finish([report])

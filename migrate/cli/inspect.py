@@ -16,11 +16,14 @@ from migrate.cli.console import Console
 @click.argument("ckpt")
 @options.step
 @options.item
+@options.follow_links
 @click.option(
     "--depth", type=click.IntRange(min=1), metavar="N", help="Levels of the tree to show (default: as many as fit)."
 )
 @options.output
-def command(console: Console, ckpt: str, step: int | str | None, item: str | None, depth: int | None) -> None:
+def command(
+    console: Console, ckpt: str, step: int | str | None, item: str | None, follow_links: bool, depth: int | None
+) -> None:
     """Show the format, origin, steps, items, metadata and tree of a checkpoint. No array is read.
 
     Repeated layers share one line. In a tree that does not fit on a screen, collapsed nodes show their totals; --depth
@@ -29,7 +32,7 @@ def command(console: Console, ckpt: str, step: int | str | None, item: str | Non
     from migrate import api
     from migrate.report.of_checkpoint import checkpoint_report
 
-    with api.open_checkpoint(ckpt, options.chosen_step(step), item) as checkpoint:
+    with api.open_checkpoint(ckpt, options.chosen_step(step), item, follow_links=follow_links) as checkpoint:
         report = checkpoint_report(checkpoint.abstract, verbose=console.complete, depth=depth)
     console.text(report, findings_to_stdout=True)
     console.finish([report])

@@ -22,6 +22,7 @@ from migrate.errors import PlanError, RuleFileError, UsageError
 @rule_output.overwrite
 @options.step
 @options.item
+@options.follow_links
 @options.output
 def command(
     console: Console,
@@ -32,6 +33,7 @@ def command(
     overwrite: bool,
     step: int | str | None,
     item: str | None,
+    follow_links: bool,
 ) -> None:
     """Write the rule file that leads from the target of RULES on SRC back to the structure of SRC.
 
@@ -44,7 +46,9 @@ def command(
     rule_output.refuse_existing(output, overwrite=overwrite)
     try:
         rule_set = api.load_rules(rules)
-        with api.open_checkpoint(src, options.chosen_step(step), item, rule_set.source.unbox) as source:
+        with api.open_checkpoint(
+            src, options.chosen_step(step), item, rule_set.source.unbox, follow_links=follow_links
+        ) as source:
             inversion = api.invert(api.plan(source, rule_set, template))
     except (PlanError, RuleFileError) as error:
         raise UsageError(*error.diagnostics) from error

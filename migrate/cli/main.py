@@ -20,6 +20,8 @@ from migrate.cli.console import Console, Format
 from migrate.cli.options import SETTINGS, text_of
 from migrate.codes import InternalError, InvalidUsage
 from migrate.errors import Diagnostic, ExitCode, MigrateError
+from migrate.printable import printable
+from migrate.report.quoting import quote
 from migrate.report.view import Report, findings
 from migrate.version import __version__
 
@@ -78,10 +80,19 @@ class Commands(click.Group):
 def _misused(error: click.ClickException, arguments: Sequence[str]) -> ExitCode:
     """Reports wrong usage with click's own message, which names the option and the help option."""
     if requested_format(arguments) == "text":
-        error.show()
+        _show_usage(error)
         return ExitCode.FAILED
     help_command = " ".join(filter(None, ("migrate", _command_name(arguments), "-h")))
     return _fail([InvalidUsage.at(error.format_message(), help=f"`{help_command}`")], ExitCode.FAILED, arguments)
+
+
+def _show_usage(error: click.ClickException) -> None:
+    """Prints what click prints, with the arguments that it repeats quoted."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if context is not None:
+        click.echo(context.get_usage(), err=True)
+        click.echo(f"Try '{context.command_path} {max(context.help_option_names, key=len)}' for help.\n", err=True)
+    click.echo(f"Error: {quote(error.format_message())}", err=True)
 
 
 def _command_name(arguments: Sequence[str]) -> str:
@@ -119,7 +130,8 @@ def _color(arguments: Sequence[str]) -> Any:
 def _bug(error: Exception) -> Diagnostic:
     """Returns a finding that names the exception and its place; with MIGRATE_DEBUG, prints the traceback too."""
     if os.environ.get("MIGRATE_DEBUG"):
-        traceback.print_exception(error)
+        lines = "".join(traceback.format_exception(error)).splitlines()
+        click.echo("\n".join(map(printable, lines)), err=True)
     frames = traceback.extract_tb(error.__traceback__)
     where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno} ({frames[-1].name})" if frames else ""
     return InternalError.at(

@@ -160,6 +160,11 @@ template = click.option(
 )
 step = click.option("--step", type=StepType(), metavar="N|latest", help=f"{STEP_HELP}.")
 item = click.option("--item", metavar="NAME", help="Item of a step (default: all).")
+follow_links = click.option(
+    "--follow-links",
+    is_flag=True,
+    help="Read links that lead out of a checkpoint, as in storage that is built of links (default: refuse them).",
+)
 probe = click.option(
     "--probe",
     metavar="M:F",

@@ -20,6 +20,7 @@ from migrate.cli.console import Console, exit_with
 @rule_output.overwrite
 @options.step
 @options.item
+@options.follow_links
 @options.output
 def command(
     console: Console,
@@ -29,6 +30,7 @@ def command(
     overwrite: bool,
     step: int | str | None,
     item: str | None,
+    follow_links: bool,
 ) -> None:
     """Draft a rule file that leads from the checkpoint SRC to a model. Nothing is applied.
 
@@ -39,7 +41,7 @@ def command(
     from migrate.report.of_suggestion import suggestion_report
 
     rule_output.refuse_existing(output, overwrite=overwrite)
-    with api.open_checkpoint(src, options.chosen_step(step), item) as source:
+    with api.open_checkpoint(src, options.chosen_step(step), item, follow_links=follow_links) as source:
         suggestion = api.suggest(source, template)
         report = suggestion_report(suggestion, src, output or "rules.yaml")
     rule_output.show(console, report, suggestion.text, output)

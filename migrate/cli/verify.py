@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @options.template
 @options.step
 @options.item
+@options.follow_links
 @options.probe
 @options.tolerance
 @click.option("--allow-code", is_flag=True, help="Run the probe that the rule file names.")
@@ -37,6 +38,7 @@ def command(
     template: str | None,
     step: int | str | None,
     item: str | None,
+    follow_links: bool,
     probe: str | None,
     tolerance: float,
     allow_code: bool,
@@ -60,7 +62,9 @@ def command(
         opened = plan = None
         if source is not None and rule_set is not None:
             opened = stack.enter_context(
-                api.open_checkpoint(source, options.chosen_step(step), item, rule_set.source.unbox)
+                api.open_checkpoint(
+                    source, options.chosen_step(step), item, rule_set.source.unbox, follow_links=follow_links
+                )
             )
             plan = api.plan(opened, rule_set, model)
             if not plan.applicable:
@@ -68,7 +72,14 @@ def command(
         listener = stack.enter_context(console.progress())
         chosen = probe or (rule_set.probe if rule_set and allow_code else None)
         done = api.verify(
-            dst, plan=plan, source=opened, template=model, probe=chosen, tolerance=tolerance, listener=listener
+            dst,
+            plan=plan,
+            source=opened,
+            template=model,
+            probe=chosen,
+            tolerance=tolerance,
+            listener=listener,
+            follow_links=follow_links,
         )
         skipped = rule_set.probe if rule_set and not chosen else None
     report = Report("verify", summary=(*_sentences(dst, done), *_skipped(skipped)), data=_data(done))

@@ -47,6 +47,7 @@ from migrate.codes.m3_shapes import (
 from migrate.codes.m4_formats import (
     AmbiguousItem,
     DamagedFile,
+    ForeignEntry,
     IgnoredFiles,
     InvalidTemplate,
     InvalidUsage,
@@ -90,6 +91,7 @@ __all__ = [
     "DuplicateKey",
     "DuplicateTarget",
     "FailedAssertion",
+    "ForeignEntry",
     "IdlePattern",
     "IgnoredFiles",
     "InconclusiveProbe",

@@ -145,3 +145,15 @@ class UnknownNodeKind(Code):
 
     number = "M414"
     severity = "note"
+
+
+class ForeignEntry(Code):
+    """A checkpoint holds an entry that must not be read.
+
+    Below SRC, a link may point only to files and directories inside SRC: otherwise a checkpoint from elsewhere could
+    bring any file of this machine into the result. Pipes, sockets and devices could block a command for ever, and names
+    that are not UTF-8 cannot be recorded. TensorStore reads a backslash in the path of a directory as a slash. For
+    storage that is built of links, such as a download cache, add `--follow-links`.
+    """
+
+    number = "M415"

@@ -7,7 +7,8 @@ class DestinationExists(Code):
     """DST already exists.
 
     Nothing is overwritten without `--overwrite`. Choose another DST, or add `--overwrite`, which replaces the old
-    checkpoint only after the new one is complete.
+    checkpoint only after the new one is complete. `--overwrite` replaces one checkpoint of the kind that is written
+    (an Orbax item or step, or a file of the same format) and nothing else: a directory with other files is refused.
     """
 
     number = "M501"

@@ -10,9 +10,19 @@ from pathlib import Path
 from migrate.codes import CodeNotAllowed, DestinationExists, InvalidUsage, OverlappingPaths
 from migrate.engine.options import MINIMUM_RAM, ApplyOptions
 from migrate.engine.outputs.base import Output
-from migrate.engine.outputs.registry import output_of
+from migrate.engine.outputs.registry import is_single_file, output_of
 from migrate.engine.probing.probe import Probe, chosen_probe
-from migrate.errors import Diagnostic, MigrateError, PlanError, RefusedError, UsageError
+from migrate.errors import (
+    CheckpointError,
+    Diagnostic,
+    MigrateError,
+    PlanError,
+    RefusedError,
+    StoppedError,
+    UsageError,
+    listed,
+)
+from migrate.formats.boundary import is_utf_8
 from migrate.planning.model import Plan
 from migrate.planning.proof import refuse_unproved
 
@@ -49,6 +59,7 @@ def check(plan: Plan, destination: Path, options: ApplyOptions) -> Job:
       CheckpointError: the probe cannot be imported (`InconclusiveProbe`).
     """
     output = output_of(destination)
+    refuse_path(destination)
     plan = output.fit(plan)
     _raise(UsageError, [*output.objections(options.compression), *_invalid(options)])
     _raise(PlanError, [diagnostic for diagnostic in plan.diagnostics if diagnostic.is_error])
@@ -62,6 +73,20 @@ def check(plan: Plan, destination: Path, options: ApplyOptions) -> Job:
 def absolute(destination: Path) -> Path:
     """Returns DST as an absolute path without `..`, which TensorStore refuses."""
     return Path(os.path.abspath(destination))
+
+
+def refuse_path(destination: Path) -> None:
+    """Refuses a DST whose path cannot be written to.
+
+    Raises:
+      UsageError: it is not UTF-8, or a directory with a backslash in its path (`InvalidUsage`).
+    """
+    place = str(absolute(destination))
+    if not is_utf_8(place):
+        raise UsageError(InvalidUsage.at(f"the bytes of the path `{place}` are not UTF-8", help="choose another DST"))
+    if "\\" in os.path.realpath(place) and not is_single_file(destination):
+        message = f"the path `{place}` contains `\\`, which TensorStore reads as `/`"
+        raise UsageError(InvalidUsage.at(message, help="choose another DST, or write a single file"))
 
 
 def _invalid(options: ApplyOptions) -> Iterator[Diagnostic]:
@@ -87,6 +112,45 @@ def _occupied(plan: Plan, destination: Path, options: ApplyOptions) -> Iterator[
         yield OverlappingPaths.at(f"{destination} and the source {plan.source.path} overlap", help=advice)
     elif os.path.lexists(destination) and not options.overwrite:
         yield DestinationExists.at(f"{destination} exists", help="choose another DST, or add `--overwrite`")
+    elif os.path.lexists(destination):
+        yield from irreplaceable(destination)
+
+
+def irreplaceable(destination: Path) -> Iterator[Diagnostic]:
+    """Finds what `--overwrite` would delete besides one checkpoint of the written kind (`DestinationExists`)."""
+    advice = "choose another DST, or move away what is there"
+    try:
+        foreign = output_of(destination).foreign_entries(destination)
+    except CheckpointError as error:
+        reason = error.diagnostics[0].message
+        message = f"`--overwrite` replaces a checkpoint of the kind that is written and nothing else: {reason}"
+        yield DestinationExists.at(message, help=advice)
+        return
+    if foreign:
+        message = f"`--overwrite` would delete more than a checkpoint in {destination}: {listed(foreign, 5)}"
+        yield DestinationExists.at(message, paths=foreign, help=advice)
+
+
+def refuse_destination(destination: Path, *, overwrite: bool) -> None:
+    """Refuses DST in a dry run as in a run.
+
+    Raises:
+      UsageError: its path cannot be written to (`InvalidUsage`).
+      RefusedError: it must be replaced and is not one checkpoint of the written kind (`DestinationExists`).
+    """
+    refuse_path(destination)
+    if overwrite and os.path.lexists(destination):
+        _raise(RefusedError, irreplaceable(destination))
+
+
+def refuse_replacing(job: Job) -> None:
+    """Checks DST again before it is replaced: it may have changed during the run.
+
+    Raises:
+      StoppedError: it is no longer one checkpoint of the kind that is written (`DestinationExists`).
+    """
+    if job.options.overwrite and os.path.lexists(job.place):
+        _raise(StoppedError, irreplaceable(job.place))
 
 
 def _overlap(source: Path, destination: Path) -> bool:

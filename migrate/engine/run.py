@@ -85,6 +85,7 @@ def apply(
         staged = run.commit(work, streamed, links, resumed=bool(earlier))
         compared = run.verify(work, staged, links)
         proved, probed = run.probe(work)
+        preflight.refuse_replacing(job)
         publish(work, job.place, overwrite=options.overwrite)
     return run.receipt(work, earlier, staged, links, compared, proved, probed)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from migrate.codes import NoCheckpoint, UnfinishedSave, UnknownItem
 from migrate.errors import CheckpointError, did_you_mean
 from migrate.formats.base import Item
+from migrate.formats.boundary import Boundary, refuse_undecodable
 from migrate.formats.files import (
     is_dir,
     is_file,
@@ -20,7 +21,7 @@ from migrate.formats.files import (
     refuse_lfs_pointers_below,
     refuse_lost_zarrays,
 )
-from migrate.formats.flax.item import BESIDE, FlaxItem
+from migrate.formats.flax.item import BESIDE, FlaxItem, arrays_beside
 from migrate.formats.flax.msgpack import looks_like_msgpack
 from migrate.formats.npz import NpzItem, looks_like_npz
 from migrate.formats.orbax.item import ignored_files
@@ -37,7 +38,7 @@ from migrate.formats.orbax.step import (
     root_metadata_file,
 )
 from migrate.formats.reader import CheckpointReader, Surroundings
-from migrate.formats.safetensors.item import SafetensorsItem, is_safetensors
+from migrate.formats.safetensors.item import SafetensorsItem, files_beside, is_safetensors
 from migrate.formats.steps import find_steps, is_root, is_temporary
 
 if TYPE_CHECKING:
@@ -54,10 +55,18 @@ _EARLIER = "take an earlier step, or a copy that was finished"
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The step and the item that the caller asked for; None stands for the latest step and for all items."""
+    """The step and the item that the caller asked for; None stands for the latest step and for all items.
+
+    `boundary` is what the checkpoint must not lead out of (default: the path that is opened).
+    """
 
     step: int | Literal["latest"] | None = None
     item: str | None = None
+    boundary: Boundary | None = None
+
+    def check(self, path: Path, *, deep: bool = True) -> None:
+        """Checks the entries of a path before it is read, as `Boundary.check`."""
+        (self.boundary or Boundary(path)).check(path, deep=deep)
 
 
 Contents = tuple[Mapping[str, Item], Surroundings]
@@ -79,10 +88,23 @@ class Format:
     open: Callable[[Path, Choice], Contents]
 
 
-def one_item(opened: Callable[[Path], Item]) -> Callable[[Path, Choice], Contents]:
-    """Returns the opener of a format whose checkpoints are one pytree; it refuses the choice of a step or an item."""
+def one_item(
+    opened: Callable[[Path], Item],
+    *,
+    deep: bool = True,
+    beside: Callable[[Path], Iterable[Path]] = lambda where: (),  # noqa: ARG005 - the name documents the argument
+) -> Callable[[Path, Choice], Contents]:
+    """Returns the opener of a format whose checkpoints are one pytree; it refuses the choice of a step or an item.
+
+    Args:
+      opened: opens the item.
+      deep: whether the item is also read from subdirectories of its directory.
+      beside: the paths beside a checkpoint that it is read from, too.
+    """
 
     def contents(where: Path, choice: Choice) -> Contents:
+        for path in (where, *beside(where)):
+            choice.check(path, deep=deep)
         _refuse_choice(where, choice, "a single file" if is_file(where) else "one item")
         return {"": opened(where)}, Surroundings()
 
@@ -96,6 +118,7 @@ def open_reader(
     unbox: Unbox = "auto",
     *,
     formats: Sequence[Format] | None = None,
+    follow_links: bool = False,
 ) -> CheckpointReader:
     """Opens a checkpoint file, an item directory, a step directory or a root with steps.
 
@@ -105,11 +128,13 @@ def open_reader(
       item: which pytree of a step (default: all of them).
       unbox: whether key paths are canonical (`auto`) or as stored (`never`).
       formats: the formats to try, in order (default: `FORMATS`).
+      follow_links: whether links below `path` may lead out of it (default: no).
 
     Raises:
       CheckpointError: the checkpoint cannot be read; the diagnostic names the cause and the remedy.
     """
     where = Path(path)
+    refuse_undecodable(os.path.realpath(where))
     table = FORMATS if formats is None else formats
     if is_file(where):
         refuse_lfs_pointer(where)
@@ -118,7 +143,7 @@ def open_reader(
     elif is_temporary(where.name):
         message = f"`{where}` has a temporary name: the save was never finished"
         raise CheckpointError(UnfinishedSave.at(message, help=_EARLIER))
-    items, around = _open(where, Choice(step, item), table)
+    items, around = _open(where, Choice(step, item, Boundary(where, follow_links)), table)
     return CheckpointReader(where, items, around, unbox)
 
 
@@ -151,6 +176,7 @@ def _open(where: Path, choice: Choice, formats: Sequence[Format]) -> Contents:
 
 
 def _open_json(where: Path, choice: Choice) -> Contents:
+    choice.check(where)
     _refuse_choice(where, choice, "one JSON item")
     content = json_file(where)
     assert content is not None, "not a JSON item"
@@ -158,12 +184,14 @@ def _open_json(where: Path, choice: Choice) -> Contents:
 
 
 def _open_root(root: Path, choice: Choice) -> Contents:
+    choice.check(root, deep=False)
+    choice.check(root / "metadata")
     steps = find_steps(root)
     chosen = steps.choose(choice.step)
     known = {"metadata", "descriptor", *(f"{found.path.name}{BESIDE}" for found in steps.steps)}
     others = [path.name for path in steps.others if path.name not in known]
     notes = [*steps.notes(), *([ignored_files(root, others)] if others else [])]
-    items, around = _open_chosen(chosen.path, Choice(item=choice.item))
+    items, around = _open_chosen(chosen.path, replace(choice, step=None))
     metadata = root_metadata_file(root)
     around = replace(
         around,
@@ -186,6 +214,7 @@ def _open_chosen(where: Path, choice: Choice) -> Contents:
 
 
 def _open_step(where: Path, choice: Choice) -> Contents:
+    choice.check(where)
     _refuse_choice(where, Choice(choice.step), "one step")
     contents = read_step(where)
     items = choose_items(where, contents, choice.item)
@@ -200,9 +229,13 @@ FORMATS: tuple[Format, ...] = (
     Format("Orbax JSON items", holds_json, _open_json),
     Format("roots with steps of Orbax or Flax", is_root, _open_root),
     Format("Orbax steps", lambda where: is_marked(where) or is_step(where), _open_step),
-    Format("safetensors files and folders of them", is_safetensors, one_item(SafetensorsItem)),
+    Format(
+        "safetensors files and folders of them",
+        is_safetensors,
+        one_item(SafetensorsItem, deep=False, beside=files_beside),
+    ),
     Format("NumPy `.npz` files", looks_like_npz, one_item(NpzItem)),
-    Format("Flax msgpack files", looks_like_msgpack, one_item(FlaxItem)),
+    Format("Flax msgpack files", looks_like_msgpack, one_item(FlaxItem, beside=arrays_beside)),
 )
 """Every format that can be read. The first that recognizes a path opens it, so the clearest signs come first."""
 

@@ -1,4 +1,4 @@
-"""Reading untrusted files safely: size bounds, git-LFS pointers, links that leave the checkpoint, bad JSON.
+"""Reading untrusted files safely: size bounds, git-LFS pointers, bad JSON; `boundary` has checked links and pipes.
 
 Readers read small files through this module and make their errors here, so that every message about a damaged file
 names the cause and the remedy in the same form.
@@ -76,24 +76,15 @@ def is_dir(path: Path) -> bool:
 
 
 def children(path: Path) -> list[Path]:
-    """Returns the entries of a directory in the order of their names, without links to directories outside of it.
+    """Returns the entries of a directory in the order of their names.
 
     Raises:
       CheckpointError: the directory cannot be listed.
     """
     try:
-        entries = sorted(path.iterdir())
+        return sorted(path.iterdir())
     except OSError as error:
         raise missing(path, f"it cannot be listed ({error.strerror})") from error
-    return [entry for entry in entries if not leads_out(entry, path)]
-
-
-def leads_out(entry: Path, root: Path) -> bool:
-    """Whether an entry is a link to a directory outside `root`.
-
-    Links to files are followed: download caches consist of them, and a file is only parsed.
-    """
-    return entry.is_symlink() and is_dir(entry) and not entry.resolve().is_relative_to(root.resolve())
 
 
 def refuse_lfs_pointer(path: Path) -> None:
@@ -155,8 +146,14 @@ def refuse_lfs_pointers_below(path: Path) -> None:
 
 
 def files_below(path: Path) -> Iterator[Path]:
-    """Yields the files below a directory; links to directories are not followed."""
-    for folder, _, names in os.walk(path):
+    """Yields the files below a directory, each directory once; `Boundary` has checked the links."""
+    seen: set[str] = set()
+    for folder, folders, names in os.walk(path, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
         yield from (Path(folder, name) for name in names)
 
 
@@ -184,12 +181,11 @@ def refuse_lost_zarrays(folder: Path) -> None:
 def bytes_below(path: Path) -> int:
     """Returns the sum of the sizes of all files below a directory, in bytes."""
     total = 0
-    for folder, _, names in os.walk(path):
-        for name in names:
-            try:
-                total += Path(folder, name).stat().st_size
-            except OSError:
-                continue
+    for file in files_below(path):
+        try:
+            total += file.stat().st_size
+        except OSError:
+            continue
     return total
 
 

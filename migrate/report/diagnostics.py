@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from migrate.errors import Severity
 from migrate.report.amounts import plural
 from migrate.report.collapse import collapse_paths
+from migrate.report.quoting import quote, quote_finding
 from migrate.report.view import Finding
 from migrate.tree import parse_path
 
@@ -55,12 +56,13 @@ def _draw(finding: Finding, paint: Paint, *, verbose: bool) -> str:
     gutter = len(str(finding.excerpt.line)) if finding.excerpt else 1
     edge = paint(f"{' ' * gutter} |", "faint")
     listed = _paths([path for path in finding.paths if f"`{path}`" not in finding.message], verbose=verbose)
+    finding = quote_finding(finding)
     lines = [f"{paint(f'{finding.severity}[{finding.code}]', finding.severity)}: {paint(finding.message, 'strong')}"]
     if finding.span is not None:
         lines.append(f"{paint(' ' * gutter + '-->', 'faint')} {finding.span}")
     lines += _excerpt_lines(finding, edge, paint)
     lines += [edge] if listed and not finding.excerpt else []
-    lines += [f"{edge}   {path}" for path in listed]
+    lines += [f"{edge}   {quote(path)}" for path in listed]
     if len(lines) > 1:
         lines.append(edge)
     lines.append(f"{' ' * gutter} {paint('=', 'faint')} help: {finding.help or f'`migrate explain {finding.code}`'}")
@@ -94,5 +96,5 @@ def _closing(findings: Iterable[Finding]) -> str:
     order: tuple[Severity, ...] = ("error", "warning")
     words = " and ".join(plural(counts[severity], severity) for severity in order if counts[severity])
     files = {finding.span.file if finding.span else None for finding in counted}
-    where = f" in {files.pop()}" if len(files) == 1 and None not in files else ""
+    where = f" in {quote(str(files.pop()))}" if len(files) == 1 and None not in files else ""
     return f"Found {words}{where}." if words else ""

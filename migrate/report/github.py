@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from migrate.report.quoting import quote_report
 from migrate.report.view import Finding, Report, Row
 
 _LEVELS = {"error": "error", "warning": "warning", "note": "notice"}
@@ -11,6 +12,7 @@ _LEVELS = {"error": "error", "warning": "warning", "note": "notice"}
 
 def draw(report: Report) -> str:
     """Draws annotations (`::error file=…::…`), then Markdown."""
+    report = quote_report(report)
     blocks = [[_annotation(finding) for finding in report.findings], _markdown(report)]
     return "".join(f"{line}\n" for block in blocks for line in block)
 

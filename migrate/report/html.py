@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from migrate.printable import printable
 from migrate.report.diagnostics import draw_findings
 from migrate.report.view import Report, Row
 
@@ -28,7 +29,7 @@ def draw(*reports: Report) -> str:
     title = reports[0].title or f"migrate {reports[0].command}"
     body = "".join(_section(report) for report in reports)
     return (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{_escape(title)}</title>\n'
         f"<style>{_STYLE}</style>\n</head>\n<body>\n{body}</body>\n</html>\n"
     )
 
@@ -48,9 +49,14 @@ def _section(report: Report) -> str:
     return f"<section>\n{''.join(parts)}</section>\n"
 
 
+def _escape(text: str) -> str:
+    """Returns text for a page: HTML has no control characters, and bidirectional ones would reorder what it shows."""
+    return escape("\n".join(map(printable, text.split("\n"))))
+
+
 def _tag(name: str, text: str, style: str = "") -> str:
     """Returns one element with escaped text; an empty string without text."""
-    return f"{_open(name, style)}{escape(text)}</{name}>\n" if text else ""
+    return f"{_open(name, style)}{_escape(text)}</{name}>\n" if text else ""
 
 
 def _open(name: str, style: str) -> str:
@@ -58,7 +64,7 @@ def _open(name: str, style: str) -> str:
 
 
 def _cell(text: str, style: str = "") -> str:
-    return f"{_open('td', style)}{escape(text)}</td>"
+    return f"{_open('td', style)}{_escape(text)}</td>"
 
 
 def _table(lines: Iterable[tuple[Iterable[str], Iterable[str]]]) -> str:
@@ -89,7 +95,7 @@ def _details(title: str, entries: Sequence[Mapping[str, Any]] | None) -> str:
         return ""
     names = list(entries[0])
     table = _table([(names, ()), *(((), map(_value, entry.values())) for entry in entries)])
-    return f"<details><summary>{escape(title)} ({len(entries):,})</summary>\n{table}</details>\n"
+    return f"<details><summary>{_escape(title)} ({len(entries):,})</summary>\n{table}</details>\n"
 
 
 def _value(value: Any) -> str:

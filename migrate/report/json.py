@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
+from migrate.printable import UNSAFE
 from migrate.report.view import Finding, Report
+
+_UNSAFE = re.compile(f"(?!\n)[{UNSAFE}]")
 
 FORMAT_VERSION = "1.0"
 """The major number changes if a program that reads the object could break, the minor number if fields are added."""
@@ -15,7 +19,8 @@ FORMAT_VERSION = "1.0"
 
 def draw(report: Report) -> str:
     """Draws the object, indented, with a line break at the end."""
-    return json.dumps(payload(report), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(payload(report), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return _UNSAFE.sub(lambda found: json.dumps(found[0])[1:-1], text)  # the same values, as ASCII
 
 
 def payload(report: Report) -> dict[str, Any]:

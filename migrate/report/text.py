@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from migrate.report.diagnostics import Paint, plain
+from migrate.report.quoting import quote_report
 from migrate.report.view import Report, Row
 
 _WIDEST_PATH = 72
@@ -14,6 +15,7 @@ _STYLES = {"-": "gone", "+": "new", "~": "changed", "*": "changed", "&": "faint"
 
 def draw(report: Report, paint: Paint = plain) -> str:
     """Draws title, facts, body and summary; findings are drawn separately, as they may go to another stream."""
+    report = quote_report(report)
     blocks = [
         [paint(report.title, "strong")] if report.title else [],
         _facts(report.facts, paint),

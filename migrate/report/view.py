@@ -6,11 +6,15 @@ Builders (`of_plan`, `of_diff`, `of_checkpoint`, `of_suggestion`, `of_receipt`) 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from migrate.errors import Diagnostic, ExitCode, Severity, Span
+
+_LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
+"""What ends a line in YAML."""
 
 TextOf = Callable[[str], str | None]
 """Returns the text of a rule file by the name that spans use, or None if it is not available."""
@@ -113,7 +117,7 @@ def findings(diagnostics: Iterable[Diagnostic], text_of: TextOf = no_text) -> tu
 
 def _excerpt(span: Span | None, text_of: TextOf) -> Excerpt | None:
     text = text_of(span.file) if span else None
-    lines = text.splitlines() if text else []
+    lines = _LINE_BREAK.split(text.rstrip("\r\n")) if text else []
     if span is None or not 0 < span.line <= len(lines):
         return None
     line = lines[span.line - 1].replace("\t", " ")

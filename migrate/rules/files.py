@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from migrate.codes import UnreadableRuleFile
 from migrate.errors import Diagnostic, RuleFileError, Span, did_you_mean, nearest
+from migrate.formats.boundary import is_utf_8, special_kind
 
 MAX_BYTES = 4 * 2**20
 """The maximum size of a rule file in bytes, enough for more than ten thousand rules."""
 
+_DESCRIPTOR = re.compile(r"/dev/stdin|/dev/fd/\d+|/proc/self/fd/\d+")
 _SUFFIXES = (".yaml", ".yml")
 
 
@@ -54,6 +57,7 @@ def read(file: RuleFile) -> bytes:
     Raises:
       RuleFileError: it cannot be read, or it is too large.
     """
+    refuse_special(file.name, file.place)
     try:
         with file.place.open("rb") as stream:
             content = stream.read(MAX_BYTES + 1)
@@ -64,6 +68,21 @@ def read(file: RuleFile) -> bytes:
         message = f"`{file.name}` is larger than {MAX_BYTES // 2**20} MiB, the limit for rule files"
         raise RuleFileError(UnreadableRuleFile.at(message))
     return content
+
+
+def refuse_special(name: str, place: Path) -> None:
+    """Refuses a pipe or a device, which could block for ever, unless it is an open descriptor such as `/dev/stdin`.
+
+    Raises:
+      RuleFileError: it is one, or the bytes of its path are not UTF-8.
+    """
+    kind = special_kind(place)
+    if kind is not None and not _DESCRIPTOR.fullmatch(name):
+        message = f"`{name}` is {kind}, not a file"
+        advice = "copy it to a file, or pass it as `/dev/stdin`"
+        raise RuleFileError(UnreadableRuleFile.at(message, help=advice))
+    if not is_utf_8(name):
+        raise RuleFileError(UnreadableRuleFile.at(f"the bytes of the path `{name}` are not UTF-8", help="rename it"))
 
 
 def decode(content: bytes, name: str) -> str:
@@ -83,6 +102,8 @@ def text_of(name: str) -> str | None:
     place = Path(name)
     if not os.path.exists(place) and name in bundled_names():
         place = _bundled(name)
+    if special_kind(place) is not None:
+        return None
     try:
         return place.read_text(encoding="utf-8")
     except (OSError, ValueError):

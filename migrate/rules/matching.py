@@ -1,5 +1,8 @@
 """Matches patterns to key paths with one compiled regular expression, after fast checks that reject most key paths.
 
+Key paths of real models are matched by `re`; where a pattern with many wildcards meets a key path so long that `re`
+could try millions of divisions, RE2 matches it in linear time.
+
 A large checkpoint has ten thousand leaves and a long rule file hundreds of patterns, so most comparisons fail. If a
 text can be divided in several ways, an earlier wildcard takes as much as possible.
 """
@@ -10,8 +13,12 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from itertools import takewhile
+from typing import Any
 
+from migrate.codes import InvalidPattern
+from migrate.errors import PlanError
 from migrate.rules.expression import PatternError
+from migrate.rules.linear_regex import compile_re2, compile_regex, escape_re2
 from migrate.rules.syntax import Capture, Computed, LiteralText, Part, Segment, is_rest
 from migrate.tree import KeyPath, format_path, parse_path
 
@@ -20,6 +27,7 @@ Bindings = Mapping[str, str | KeyPath]
 
 Matcher = Callable[[KeyPath], Bindings | None]
 
+_MOST_DIVISIONS = 10_000_000
 _END = "\0"  # ends every segment; no real key contains it, and wildcards match no key that does
 
 
@@ -41,21 +49,44 @@ class _SegmentMatcher:
         self._exact_length = self._length == len(segments)
         self._compiler = _Compiler()
         self._expression = "".join(map(self._compiler.segment, segments))
+        self._segments = segments
+        self._rests = len(segments) - self._length
+        self._extra = sum(max(sum(not isinstance(part, LiteralText) for part in s) - 1, 0) for s in segments)
 
     @cached_property
     def _regex(self) -> re.Pattern[str]:
         """The regular expression, compiled on first use: patterns of targets are filled and never matched."""
         return re.compile(self._expression, re.DOTALL)
 
+    @cached_property
+    def _linear(self) -> Any:
+        """The same expression for RE2, which has no backreferences; None for a pattern that uses a name twice."""
+        return None if self._compiler.repeats else compile_re2("".join(map(_linear_segment, self._segments)))
+
     def __call__(self, path: KeyPath) -> Bindings | None:
         if len(path) != self._length and (self._exact_length or len(path) < self._length):
             return None
         if path[: len(self._prefix)] != self._prefix or path[len(path) - len(self._suffix) :] != self._suffix:
             return None
-        found = self._regex.fullmatch(_END.join((*path, "")))
-        if found is None or any(_END in segment for segment in path):
+        if any(_END in segment for segment in path):
             return None
-        return self._bindings(found.groups())
+        text = _END.join((*path, ""))
+        found = self._regex.fullmatch(text) if self._is_fast(path) else self._match_slowly(text, path)
+        return self._bindings(found.groups()) if found else None
+
+    def _is_fast(self, path: KeyPath) -> bool:
+        """Whether the divisions of a key path among the wildcards, each of which `re` may try, are few enough."""
+        if not self._extra and self._rests <= 1:
+            return True
+        divisions = (len(path) + 1) ** self._rests * max(map(len, path), default=0) ** self._extra
+        return bool(divisions <= _MOST_DIVISIONS)
+
+    def _match_slowly(self, text: str, path: KeyPath) -> Any:
+        if self._linear is None:
+            message = f"a pattern that uses a name twice cannot be compared with a key path of {len(text):,} characters"
+            advice = "use different names in `from`, or name the key path literally"
+            raise PlanError(InvalidPattern.at(message, paths=(format_path(path),), help=advice))
+        return _linear_match(self._linear, text)
 
     def _bindings(self, texts: Sequence[str]) -> Bindings | None:
         bindings: dict[str, str | KeyPath] = {}
@@ -83,6 +114,7 @@ class _Compiler:
 
     def __init__(self) -> None:
         self.groups: list[Capture | Computed] = []
+        self.repeats = False
         self._numbers: dict[str, int] = {}
 
     def segment(self, segment: Segment) -> str:
@@ -95,11 +127,27 @@ class _Compiler:
         if isinstance(part, LiteralText):
             return re.escape(part.text)
         if isinstance(part, Capture) and part.name in self._numbers:
+            self.repeats = True
             return f"(?:\\{self._numbers[part.name]})"
         self.groups.append(part)
         if isinstance(part, Capture):
             self._numbers[part.name] = len(self.groups)
         return f"({_body(part)})"
+
+
+def _linear_segment(segment: Segment) -> str:
+    """Returns a segment in RE2's syntax, which has no lookahead: only a lone `*` could match an empty segment."""
+    if len(segment) == 1 and isinstance(part := segment[0], Capture) and part.kind in ("glob", "rest"):
+        return r"([^\x00]+)\x00" if part.kind == "glob" else r"((?:[^\x00]*\x00)*)"
+    return "".join(map(_linear_part, segment)) + r"\x00"
+
+
+def _linear_part(part: Part) -> str:
+    if isinstance(part, LiteralText):
+        return escape_re2(part.text)
+    if isinstance(part, Capture) and part.kind == "choice":
+        return f"({'|'.join(map(escape_re2, part.choices))})"
+    return f"({_body(part)})".replace(_END, r"\x00")
 
 
 def _body(part: Capture | Computed) -> str:
@@ -133,21 +181,24 @@ def regex_matcher(text: str) -> tuple[Matcher, tuple[str, ...]]:
     A group that spans several segments captures a tuple of them; a group without text captures the empty tuple.
 
     Raises:
-      PatternError: it is not a valid regular expression.
+      PatternError: it is not a valid regular expression, or it cannot be matched in linear time.
     """
-    try:
-        regex = re.compile(text)
-    except (re.error, RecursionError, OverflowError) as error:
-        offset = getattr(error, "pos", None) or 0
-        raise PatternError(f"invalid regular expression: {error}", offset) from None
+    regex = compile_regex(text)
+    names = tuple(sorted(regex.groupindex, key=regex.groupindex.get))
 
     def match(path: KeyPath) -> Bindings | None:
-        found = regex.fullmatch(format_path(path))
-        if found is None:
-            return None
-        return {name: _captured(found[name]) for name in regex.groupindex}
+        found = _linear_match(regex, format_path(path))
+        return {name: _captured(found[name]) for name in names} if found else None
 
-    return match, tuple(regex.groupindex)
+    return match, names
+
+
+def _linear_match(regex: Any, text: str) -> Any:
+    """Returns the match of a whole text, or None; a lone surrogate, which UTF-8 cannot encode, matches nothing."""
+    try:
+        return regex.fullmatch(text)
+    except UnicodeEncodeError:
+        return None
 
 
 def _captured(text: str | None) -> str | KeyPath:

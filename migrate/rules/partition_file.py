@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from migrate.codes import InvalidValue, UnreadableRuleFile, UnsupportedYaml
+from migrate.codes import InvalidValue, UnsupportedYaml
 from migrate.errors import Diagnostic, RuleFileError, Span
 from migrate.rules.field_types import ReadContext
+from migrate.rules.files import RuleFile, decode, read
 from migrate.rules.pattern import Pattern
 from migrate.rules.pattern_types import read_source
 from migrate.rules.source import ListNode, MapNode, Node, ScalarNode, compose
@@ -58,11 +59,7 @@ def load_partition(path: str | os.PathLike[str]) -> Partition:
       RuleFileError: the file has mistakes; carries all of them.
     """
     name = os.fspath(path)
-    try:
-        text = Path(name).read_text(encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise RuleFileError(UnreadableRuleFile.at(f"`{name}` cannot be read: {reason}")) from None
+    text = decode(read(RuleFile(name, Path(name))), name)
     root, findings = compose(text, name)
     entries = [] if findings else list(_entries(root, name, findings))
     if findings:

@@ -8,7 +8,7 @@ def test_annotations_name_file_and_line_and_escape_what_github_would_take_apart(
     found = findings([IdlePattern.at("100% nothing\nat all", span=Span("a,b:c.yaml", 3, 5, 3, 9), help="look")])
     assert (
         "::error file=a%2Cb%3Ac.yaml,line=3,endLine=3,col=5,endColumn=9,title=M201::"
-        "100%25 nothing%0Aat all%0Ahelp: look\n" == draw(Report("check", findings=found))
+        "100%25 nothing\\nat all%0Ahelp: look\n" == draw(Report("check", findings=found))
     )
 
 

@@ -51,6 +51,14 @@ class Output(abc.ABC):
         """Returns whether an existing checkpoint is of this kind."""
 
     @abc.abstractmethod
+    def foreign_entries(self, written: Path) -> Sequence[str]:
+        """Returns the entries of an existing checkpoint that are not part of it; opens it.
+
+        Raises:
+          CheckpointError: there is no checkpoint of this kind, or it cannot be read.
+        """
+
+    @abc.abstractmethod
     def fit(self, plan: Plan) -> Plan:
         """Returns the plan as it is carried out, with errors for leaves that the format cannot hold; idempotent."""
 

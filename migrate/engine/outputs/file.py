@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from migrate import dtypes
-from migrate.codes import InvalidUsage
+from migrate.codes import InvalidUsage, NoCheckpoint
 from migrate.engine.items import SINGLE, ItemPlan, item_plans, stored_name
 from migrate.engine.linking.hard_links import link_file
 from migrate.engine.options import ApplyOptions
@@ -26,7 +26,7 @@ from migrate.engine.streaming.pieces import batches
 from migrate.engine.verification.compare import differences
 from migrate.engine.verification.findings import differs, refuse, report, structure_problems
 from migrate.engine.workspace.directory import Workspace
-from migrate.errors import Diagnostic
+from migrate.errors import CheckpointError, Diagnostic
 from migrate.events import Listener
 from migrate.formats.base import Extent, Value
 from migrate.formats.detect import open_reader
@@ -53,6 +53,12 @@ class FileOutput(Output):
 
     def recognizes(self, written: Path) -> bool:
         return is_file(written) and self.form.recognizes(written)
+
+    def foreign_entries(self, written: Path) -> Sequence[str]:
+        if not self.recognizes(written):
+            raise CheckpointError(NoCheckpoint.at(f"`{written}` is not a {self.form.name} file"))
+        open_reader(written).close()
+        return ()
 
     def fit(self, plan: Plan) -> Plan:
         """Streams everything into one pure dict: chunks cannot be linked into a file, and a file has no items.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from migrate.codes import NoCheckpoint
 from migrate.engine.items import SINGLE, ItemPlan, item_plans
 from migrate.engine.linking.link import Link
 from migrate.engine.linking.orphans import remove_orphans
@@ -18,10 +19,14 @@ from migrate.engine.verification.digests import verify_digests
 from migrate.engine.verification.links import check_links
 from migrate.engine.workspace.directory import Workspace
 from migrate.engine.workspace.resume import database_arrays
-from migrate.errors import Diagnostic
+from migrate.errors import CheckpointError, Diagnostic, listed
 from migrate.events import Listener
-from migrate.formats.files import is_file
+from migrate.formats.detect import open_reader
+from migrate.formats.files import children, is_dir, is_file
+from migrate.formats.orbax.entries import foreign_entries
+from migrate.formats.orbax.step import holds_item, holds_items
 from migrate.formats.reader import Reader
+from migrate.formats.steps import is_root
 from migrate.planning.model import Plan
 from migrate.tree import KeyPath
 
@@ -31,6 +36,14 @@ class OrbaxOutput(Output):
 
     def recognizes(self, written: Path) -> bool:
         return not is_file(written)
+
+    def foreign_entries(self, written: Path) -> Sequence[str]:
+        if not is_dir(written) or is_root(written) or not (holds_item(written) or holds_items(written)):
+            names = [child.name for child in children(written)] if is_dir(written) else []
+            message = f"`{written}` is not one Orbax checkpoint{f': it holds {listed(names, 5)}' if names else ''}"
+            raise CheckpointError(NoCheckpoint.at(message))
+        open_reader(written).close()
+        return list(foreign_entries(written))
 
     def fit(self, plan: Plan) -> Plan:
         return plan

@@ -27,6 +27,11 @@ BESIDE = "_gda"
 """The end of the name of the folder of arrays, which begins with the name of its file."""
 
 
+def arrays_beside(path: Path) -> list[Path]:
+    """Returns the folder beside a file in which its arrays are stored, if there is one."""
+    return [path.with_name(f"{path.name}{BESIDE}")]
+
+
 class FlaxItem(Item):
     """A msgpack file that is a whole checkpoint, with the folder of arrays beside it where there is one."""
 

@@ -67,6 +67,11 @@ def open_item(folder: Path, handler: str | None = None) -> Item:
     return OrbaxItem(folder, handler) if is_item(folder) else RandomKeyItem(folder)
 
 
+def holds_items(folder: Path) -> bool:
+    """Whether a directory is a step: it is marked as one, or it holds items or JSON items."""
+    return is_dir(folder) and (is_marked(folder) or any(holds_item(c) or holds_json(c) for c in children(folder)))
+
+
 def is_marked(folder: Path) -> bool:
     """Whether a directory has a file that Orbax writes into steps and never into roots."""
     return any(is_file(folder / marker) for marker in _MARKERS)

@@ -72,6 +72,11 @@ def is_safetensors(path: Path) -> bool:
     return holds_safetensors(path)
 
 
+def files_beside(path: Path) -> list[Path]:
+    """Returns the files beside an index that can be parts of its checkpoint; none for other paths."""
+    return [child for child in children(path.parent) if child.suffix == SUFFIX] if is_safetensors_index(path) else []
+
+
 def _is_part(path: Path) -> bool:
     return path.suffix == SUFFIX and is_file(path)
 

@@ -135,12 +135,12 @@ class Folder(_StorePlace):
         """Whether a parameter's folder, or the one `up` levels above it, exists inside this one.
 
         Raises:
-          CheckpointError: its name or a link leads out.
+          CheckpointError: its name leads out.
         """
         segments = self.stored_name(name).split("/")
         inside = [segment for segment in segments if segment]
         place = self.path.joinpath(*inside[: len(inside) - up])
-        if ".." in segments or (_passes_link(self.path, place) and not _ends_inside(self.path, place)):
+        if ".." in segments:
             raise damaged(self.path, f"the parameter `{name}` leads out of the checkpoint", paths=(name,))
         return os.path.isdir(place)
 
@@ -268,19 +268,3 @@ class EarlyDatabase(_GatheredPlace):
     def read(self, keys: Sequence[str], context: Any) -> list[bytes | None]:  # noqa: ARG002
         """Returns the values, read one after another."""
         return [value_of(self._entries[key]) if key in self._entries else None for key in keys]
-
-
-def _ends_inside(folder: Path, place: Path) -> bool:
-    """Whether the links in a path lead into the folder; circular links lead nowhere."""
-    try:
-        return place.resolve().is_relative_to(folder)
-    except (OSError, RuntimeError):
-        return False
-
-
-def _passes_link(folder: Path, place: Path) -> bool:
-    while place != folder:
-        if os.path.islink(place):
-            return True
-        place = place.parent
-    return False

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from migrate.codes import ReaderAssumption
 from migrate.errors import Diagnostic
 from migrate.formats.base import Location, key_prefix
+from migrate.formats.boundary import refuse_backslash
 from migrate.formats.files import (
     bytes_below,
     children,
@@ -59,6 +60,7 @@ class ZarrStore:
     def __init__(self, folder: Path) -> None:
         import tensorstore as ts
 
+        refuse_backslash(folder)
         self.folder = folder
         self.notes: list[Diagnostic] = []
         self._context = ts.Context({"cache_pool": {"total_bytes_limit": _CACHE_BYTES}})

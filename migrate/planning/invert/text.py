@@ -12,6 +12,7 @@ from migrate.planning.invert.rule_inverter import InverseRule
 from migrate.planning.model import Plan
 from migrate.planning.rule_text.cover import patterns_for
 from migrate.planning.rule_text.write import drop_line, flow, quoted
+from migrate.printable import printable
 from migrate.rules.model import Layout
 from migrate.tree import AbstractTree, KeyPath
 
@@ -52,7 +53,7 @@ def inverse_file(
     body = [line for rule in rules for line in rule.lines()]
     body += list(_drops(left, list(target.leaves)))
     lines = [*_head(header), *(["rules:", *body] if body else ["rules: []"]), *_lost(lost, list(source.leaves))]
-    return "\n".join(lines) + "\n"
+    return "".join(f"{printable(line)}\n" for line in lines)
 
 
 def _head(header: FileHeader) -> Iterator[str]:

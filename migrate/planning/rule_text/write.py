@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from migrate.planning.rule_text.doubt import OpText
+from migrate.printable import UNSAFE
 
 _WIDEST = 120
+_ARROW = re.compile(r"\s->\s")
+_UNSAFE = re.compile(f"[{UNSAFE}\ufffe\uffff]")
 
 
 def move_lines(
@@ -29,7 +33,7 @@ def move_lines(
       comment: follows the rule on its line, or precedes a rule of several lines.
     """
     note = f"  # {comment}" if comment else ""
-    if not ops and not excepts and len(left) == len(right) == 1:
+    if not ops and not excepts and len(left) == len(right) == 1 and _is_one_line(left[0], right[0]):
         yield f"  - {quoted(f'{left[0]} -> {right[0]}')}{note}"
         return
     fields = [("from", value(left), left), ("to", value(right), right)]
@@ -45,6 +49,11 @@ def move_lines(
         yield f"  {note.strip()}"
     for index, (name, text, listed) in enumerate(fields):
         yield from _field("    " if index else "  - ", name, text, listed)
+
+
+def _is_one_line(left: str, right: str) -> bool:
+    """Whether `left -> right` reads as these two patterns: neither has an arrow, or spaces at its ends."""
+    return len(_ARROW.findall(f"{left} -> {right}")) == 1 and left == left.strip() and right == right.strip()
 
 
 def _field(lead: str, name: str, text: str, listed: Sequence[str]) -> Iterator[str]:
@@ -70,9 +79,19 @@ def value(texts: Sequence[str]) -> str:
 
 def quoted(text: str) -> str:
     """A string as YAML."""
-    return json.dumps(text, ensure_ascii=False)
+    return _json(text)
+
+
+def _json(one: Any) -> str:
+    """A value as JSON that is YAML too: YAML has no raw control characters, and no pairs of surrogates."""
+    return _UNSAFE.sub(_escaped, json.dumps(one, ensure_ascii=False)).replace("##[", r"\x23#[")
+
+
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\U{code:08x}" if code > 0xFFFF else f"\\u{code:04x}"
 
 
 def flow(fields: Mapping[str, Any]) -> str:
     """A mapping as YAML on one line."""
-    return "{" + ", ".join(f"{name}: {json.dumps(one)}" for name, one in fields.items()) + "}"
+    return "{" + ", ".join(f"{name}: {_json(one)}" for name, one in fields.items()) + "}"

@@ -12,6 +12,7 @@ from migrate.planning.rule_text.rule_drafts import OVER, RuleDraft, pattern, tex
 from migrate.planning.rule_text.write import drop_line, flow, move_lines, quoted
 from migrate.planning.suggest.leftovers import LeftoverRule
 from migrate.planning.suggest.values import Doubt
+from migrate.printable import printable
 from migrate.tree import AbstractTree, KeyPath, format_path
 
 _MOST_ALTERNATIVES = 8
@@ -48,7 +49,7 @@ def rule_file(
     lines += ["rules:", *body] if body else ["rules: []"]
     lines += _unplaced("source leaves without a target; move them by a rule, or `drop:` them", unplaced[0], source)
     lines += _unplaced("target leaves without a source; move a leaf there, or `create:` them", unplaced[1], template)
-    return "\n".join(lines) + "\n"
+    return "".join(f"{printable(line)}\n" for line in lines)
 
 
 def _move(rule: RuleDraft, generalizer: Generalizer | None) -> Iterator[str]:

@@ -179,11 +179,13 @@ def test_several_items_become_one_tree(source, tmp_path):
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_an_existing_file_is_replaced_only_when_asked(source, tmp_path, suffix):
     target = tmp_path / f"new.{suffix}"
-    target.write_text("mine")
+    applied(source, target, cure(suffix))
+    before = target.stat().st_ino
     with pytest.raises(RefusedError):
         applied(source, target, cure(suffix))
-    assert "mine" == target.read_text()
+    assert before == target.stat().st_ino
     applied(source, target, cure(suffix), overwrite=True)
+    assert before != target.stat().st_ino
     assert [target] == list(tmp_path.iterdir())
     with open_reader(target) as reader:
         assert 7 == reader.read(("step",))
