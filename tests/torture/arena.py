@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -167,12 +168,12 @@ class Arena:
 def _child(function, log):
     """Runs a function with its output in a file, and ends the process."""
     code = 0
-    with log.open("wb", buffering=0) as file, open(os.devnull) as nothing:  # noqa: PTH123
+    with log.open("wb", buffering=0) as file, open(os.devnull) as nothing:
         os.dup2(nothing.fileno(), 0)
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     for name, descriptor in (("stdout", 1), ("stderr", 2)):
-        stream = io.TextIOWrapper(open(descriptor, "wb", closefd=False), "utf-8", "backslashreplace")  # noqa: PTH123, SIM115
+        stream = io.TextIOWrapper(open(descriptor, "wb", closefd=False), "utf-8", "backslashreplace")  # noqa: SIM115
         setattr(sys, name, stream)
     try:
         value = function()
@@ -184,10 +185,8 @@ def _child(function, log):
         traceback.print_exc()
         code = 99
     for stream in (sys.stdout, sys.stderr):
-        try:
+        with suppress(OSError):
             stream.flush()
-        except OSError:
-            pass
     os._exit(code)
 
 

@@ -50,10 +50,10 @@ def flip(path, place, mask, *, weigh):
     files = [path] if path.is_file() else sorted(f for f in path.rglob("*") if f.is_file() and f.stat().st_size)
     sizes = [file.stat().st_size if weigh else 1 for file in files]
     at = place * sum(sizes)
-    for file, size in zip(files, sizes, strict=True):
-        if at < size:
-            break
-        at -= size
+    number = 0
+    while at >= sizes[number]:
+        at, number = at - sizes[number], number + 1
+    file, size = files[number], sizes[number]
     offset = int(at / size * file.stat().st_size)
     content = bytearray(file.read_bytes())
     content[offset] ^= mask

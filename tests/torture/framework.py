@@ -9,12 +9,14 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from shutil import rmtree
 
 from tests.torture.arena import Arena, Skipped
+
 
 class Outcome(Enum):
     """The end of a trial."""
@@ -160,10 +162,8 @@ class _Running:
         """Waits for the child's result, at most until the deadline; removes its directory."""
         late = time.monotonic() > self.deadline
         content = b"" if late else self._read()
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self.child, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         os.waitpid(self.child, 0)
         os.close(self.pipe)
         rmtree(self.folder, ignore_errors=True)

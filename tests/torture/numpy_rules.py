@@ -44,7 +44,7 @@ def array(rng, shape=None, *, dtype=None, largest=1000):
             shape = tuple(size * rng.randint(2, 5) if i == axis else size for i, size in enumerate(shape))
     dtype = np.dtype(dtype or rng.choice(DTYPES))
     values = np.random.default_rng(rng.randrange(1 << 40)).normal(size=shape) * 20
-    made = (values > 0) if dtype == bool else np.abs(values) if dtype == "uint8" else values
+    made = (values > 0) if dtype.kind == "b" else np.abs(values) if dtype == "uint8" else values
     made = np.asarray(made).astype(dtype)
     if dtype.name.startswith("float") and made.size and rng.random() < 0.2:
         made.flat[0] = -0.0
@@ -182,7 +182,9 @@ def _slice(rng, value, largest):
 def _pad(rng, value, largest):
     if value.size > 4 * largest:
         return None
-    return {"pad": {"widths": [[rng.randint(0, 3), rng.randint(0, 3)] for _ in value.shape], "value": rng.choice((0, 1))}}
+    return {
+        "pad": {"widths": [[rng.randint(0, 3), rng.randint(0, 3)] for _ in value.shape], "value": rng.choice((0, 1))}
+    }
 
 
 def _tile(rng, value, largest):

@@ -105,6 +105,20 @@ def _write_arrays(kind, tree, path, rng):
 CODECS = (None, {"id": "zstd", "level": 1})
 
 
+def flat_msgpack(tree):
+    """Returns a mapping of arrays and strings as Flax encodes it."""
+    import msgpack
+
+    coded = {name: value if isinstance(value, str) else _coded(value) for name, value in tree.items()}
+    return msgpack.packb(coded, use_bin_type=True, strict_types=True)
+
+
+def _coded(value):
+    import msgpack
+
+    return msgpack.ExtType(1, msgpack.packb((value.shape, value.dtype.name, value.tobytes()), use_bin_type=True))
+
+
 def _msgpack(tree):
     """Returns a tree as Flax encodes it."""
     import msgpack
@@ -115,8 +129,7 @@ def _msgpack(tree):
         node = nested
         for level in above:
             node = node.setdefault(level, {})
-        content = msgpack.packb((value.shape, value.dtype.name, value.tobytes()), use_bin_type=True)
-        node[last] = msgpack.ExtType(1, content)
+        node[last] = _coded(value)
     return msgpack.packb(nested, use_bin_type=True, strict_types=True)
 
 

@@ -36,8 +36,8 @@ def write(path, tallies, chosen):
     found = [finding for _, tally in tallies for finding in tally.found]
     parts = [
         "# Reliability",
-        "`make torture` attacks migrate and writes this page; `make test` runs a sample. Each trial runs in processes of "
-        "its own. It is *survived* if the command gives the right result or refuses, without a traceback, a hang, a "
+        "`make torture` attacks migrate and writes this page; `make test` runs a sample. Each trial runs in processes "
+        "of its own. It is *survived* if the command gives the right result or refuses, without a traceback, a hang, a "
         "change of SRC or a file outside DST. Anything else is *found*.",
         f"{datetime.now(UTC):%Y-%m-%d}, seed {chosen.seed}, scale {chosen.scale:g}. {_machine()}.",
         table(tallies),

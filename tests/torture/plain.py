@@ -33,7 +33,7 @@ def stored_arrays(path):
     for item in sorted({file.parent for file in path.rglob("manifest.ocdbt")}):
         if "ocdbt.process_" in item.name:
             continue
-        store = {"driver": "ocdbt", "base": f"file://{item}/"}
+        store = {"driver": "ocdbt", "base": {"driver": "file", "path": f"{item}/"}}
         keys = [key.decode() for key in ts.KvStore.open(store).result().list().result()]
         found |= _read(keys, store, f"{item.relative_to(path)}:")
     keys = [str(file.relative_to(path)) for file in path.rglob("*") if file.name in (".zarray", "zarr.json")]

@@ -138,7 +138,7 @@ def content(arena, path):
 def reference(arena, scenario):
     """Returns the `Reference` of a scenario; the first trial that needs it makes it."""
     place = arena.folder.parent / f"reference-{scenario.name}"
-    with open(f"{place}.lock", "w") as lock:  # noqa: PTH123
+    with open(f"{place}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not place.exists():
             place.write_bytes(pickle.dumps(_undisturbed(arena, scenario)))

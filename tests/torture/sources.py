@@ -1,6 +1,6 @@
 """Small checkpoints for the attacks, written once by Orbax, Flax, safetensors and NumPy.
 
-    python -m tests.torture.sources FOLDER
+python -m tests.torture.sources FOLDER
 """
 
 import fcntl
@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ def prepare(folder):
     """Writes the checkpoints in another process, unless the directory has them; several processes may call it."""
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with open(f"{folder}.lock", "w") as lock:  # noqa: PTH123
+    with open(f"{folder}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.exists():
             scratch = folder.with_name(folder.name + ".part")
@@ -84,6 +83,7 @@ def write_all(folder):
     names = {name.replace(".", "/"): value for name, value in flat(tree()).items()}
     np.savez(folder / "file.npz", **names)
     np.savez_compressed(folder / "small.npz", **names)
+    np.savez(folder / "tiny.npz", a=np.arange(6.0).reshape(2, 3), b=np.ones((), "int32"))
     _copy_fixtures(folder)
 
 
@@ -92,9 +92,7 @@ def _copy_fixtures(folder):
         shutil.copytree(FIXTURES / case / "ckpt", folder / case.replace("/", "_"), symlinks=True)
     for case in ("linen_2024/cnn_standard", "nnx_2024/cnn_pure_dict"):
         shutil.copytree(FIXTURES / case / "ckpt", folder / case.replace("/", "_"), symlinks=True)
-    for era in ("e2a", "e5b"):
-        with tarfile.open(FIXTURES / "eras" / f"{era}.tar.xz") as archive:
-            archive.extractall(folder / f"era_{era}", filter="data")
+    shutil.copytree(ROOT / "tests/formats/zarr/tensorstore_0_1_35/item", folder / "early")
 
 
 if __name__ == "__main__":
