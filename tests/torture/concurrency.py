@@ -21,7 +21,7 @@ def trials(rng, scale):
 
 
 def _trial(name, delays):
-    return Trial(f"{len(delays)} runs of {name}", lambda arena: attack(arena, SCENARIOS[name], delays))
+    return Trial(f"{len(delays)} runs of {name}, {sum(delays) / len(delays):.3f} s", lambda arena: attack(arena, SCENARIOS[name], delays))
 
 
 def attack(arena, scenario, delays):

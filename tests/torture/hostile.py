@@ -11,7 +11,8 @@ from tests.torture.framework import Attack, Trial
 NAMES = (
     "\x1b]0;owned\x07", "\x1b[2J\x1b[31mred", "a\rb", "a\n::set-env name=X::Y", "a\nerror[M999]: forged", "\u202eevil",
     "\u2066x\u2069", "::error::x", "..", ".", "../../outside/canary", "/etc/passwd", "a/../b", "\x00", "\x7f",
-    "\x9b31m", "{i}", "**", "regex", "\\", "a\\/b", "%0A::set-env name=X::Y", "<script>alert(1)</script>", "x" * 5000, "", " ",
+    "\x9b31m", "{i}", "**", "regex", "\\", "a\\/b", "%0A::set-env name=X::Y", "<script>alert(1)</script>",
+    "x" * 5000, "", " ",
 )  # fmt: skip
 COMMANDS = ("inspect", "diff", "apply", "verify", "suggest", "check")
 
