@@ -21,7 +21,8 @@ def trials(rng, scale):
 
 
 def _trial(name, delays):
-    return Trial(f"{len(delays)} runs of {name}, {sum(delays) / len(delays):.3f} s", lambda arena: attack(arena, SCENARIOS[name], delays))
+    shown = f"{len(delays)} runs of {name}, {sum(delays) / len(delays):.3f} s apart"
+    return Trial(shown, lambda arena: attack(arena, SCENARIOS[name], delays))
 
 
 def attack(arena, scenario, delays):
