@@ -69,7 +69,7 @@ def _run(names, chosen, folder, prepared):
         print(f"{attack.name} …", flush=True)
         how = {"seed": chosen.seed, "scale": chosen.scale, "sources": prepared, "folder": folder}
         seconds = max(0.0, end - time.monotonic()) * share
-        tally = run_attack(attack, **how, jobs=chosen.jobs, seconds=seconds, only=chosen.trial, tell=_tell)
+        tally = run_attack(attack, **how, jobs=chosen.jobs, seconds=seconds, end=end, only=chosen.trial, tell=_tell)
         tallies.append((attack, tally))
     return tallies
 

@@ -97,7 +97,7 @@ class Tally:
             self.found.append(result)
 
 
-def run_attack(attack, *, seed, scale, sources, folder, jobs=2, seconds=None, only=None, tell=print):
+def run_attack(attack, *, seed, scale, sources, folder, jobs=2, seconds=None, end=None, only=None, tell=print):
     """Runs the trials of an attack, some at a time; returns a `Tally`.
 
     Args:
@@ -107,6 +107,7 @@ def run_attack(attack, *, seed, scale, sources, folder, jobs=2, seconds=None, on
       folder: a directory for the trials.
       jobs: trials at a time.
       seconds: the time after which no trial is started.
+      end: the time of the monotonic clock at which running trials are ended and count as skipped.
       only: the number of the one trial to run.
       tell: receives each finding as a line.
     """
@@ -126,7 +127,10 @@ def run_attack(attack, *, seed, scale, sources, folder, jobs=2, seconds=None, on
         for pipe in select.select(list(running), [], [], 1)[0] if running else ():
             _finish(running.pop(pipe), tally, tell)
         for pipe, trial in list(running.items()):
-            if time.monotonic() > trial.deadline:
+            if end is not None and time.monotonic() > end:
+                running.pop(pipe).abandon()
+                tally.add(Result(Outcome.SKIPPED, "the time ended before its last trials did"))
+            elif time.monotonic() > trial.deadline:
                 _finish(running.pop(pipe), tally, tell)
     tally.seconds = time.monotonic() - start
     return tally
@@ -162,16 +166,20 @@ class _Running:
         """Waits for the child's result, at most until the deadline; removes its directory."""
         late = time.monotonic() > self.deadline
         content = b"" if late else self._read()
-        with suppress(ProcessLookupError):
-            os.killpg(self.child, signal.SIGKILL)
-        os.waitpid(self.child, 0)
-        os.close(self.pipe)
-        rmtree(self.folder, ignore_errors=True)
+        self.abandon()
         if content:
             outcome, detail = pickle.loads(content)
         else:
             outcome, detail = Outcome.FOUND, f"no end within {self.timeout} s" if late else "the trial's process died"
         return Result(outcome, detail, self.reproduction)
+
+    def abandon(self):
+        """Ends all processes of the trial; removes its directory."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.child, signal.SIGKILL)
+        os.waitpid(self.child, 0)
+        os.close(self.pipe)
+        rmtree(self.folder, ignore_errors=True)
 
     def _read(self):
         parts = []

@@ -100,6 +100,16 @@ def test_a_trial_that_hangs_is_ended_and_found(tmp_path):
     assert "no end within 0.2 s" in printed
 
 
+def test_trials_that_run_at_the_end_of_the_time_are_skipped(tmp_path):
+    import time
+
+    attack = Attack("own", "own", lambda rng, scale: iter([Trial("sleep", lambda arena: time.sleep(60))]))
+    how = {"seed": 3, "scale": 1, "sources": Path(), "folder": tmp_path}
+    tally = run_attack(attack, **how, end=time.monotonic() + 0.1)
+    assert (0, 1, "the time ended before its last trials did") == (tally.tried, tally.skipped, tally.reason)
+    assert [] == list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     "name", ["oracle", "flips", "kills", "concurrency", "changes", "faults", "surroundings", "hostile", "fuzz"]
 )
