@@ -1,0 +1,1 @@
+"""Attacks on migrate: `python -m tests.torture --help`."""

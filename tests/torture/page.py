@@ -1,0 +1,58 @@
+"""The table of the attacks, and the page that `make torture` writes."""
+
+import os
+import platform
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+HEAD = ("attack", "tried", "survived", "found", "skipped", "minutes")
+
+
+def table(tallies):
+    """Returns one row for each attack, in Markdown."""
+    rows = [_row(attack, tally) for attack, tally in tallies]
+    total = [sum(int(row[column].replace(",", "")) for row in rows) for column in range(1, 5)]
+    minutes = sum(tally.seconds for _, tally in tallies) / 60
+    rows.append(("all", *(f"{number:,}" for number in total), f"{minutes:.1f}"))
+    lines = [_line(HEAD), "| --- | ---: | ---: | ---: | ---: | ---: |", *map(_line, rows)]
+    notes = [f"{attack.title}: {tally.reason}." for attack, tally in tallies if tally.skipped]
+    notes += [f"{attack.title}: its share of the time ended first." for attack, tally in tallies if tally.stopped]
+    return "\n".join([*lines, "", *notes]) if notes else "\n".join(lines)
+
+
+def _row(attack, tally):
+    found = len(tally.found)
+    numbers = (tally.tried, tally.tried - found, found, tally.skipped)
+    return (attack.title, *(f"{number:,}" for number in numbers), f"{tally.seconds / 60:.1f}")
+
+
+def _line(cells):
+    return f"| {' | '.join(cells)} |"
+
+
+def write(path, tallies, chosen):
+    """Writes the page: how it was made, the table, and every finding with its reproduction."""
+    found = [finding for _, tally in tallies for finding in tally.found]
+    parts = [
+        "# Reliability",
+        "`make torture` attacks migrate and writes this page; `make test` runs a sample. Each trial runs in processes "
+        "of its own. It is *survived* if the command gives the right result or refuses, without a traceback, a hang, a "
+        "change of SRC or a file outside DST. Anything else is *found*.",
+        f"{datetime.now(UTC):%Y-%m-%d}, seed {chosen.seed}, scale {chosen.scale:g}. {_machine()}.",
+        table(tallies),
+        "## Findings\n\n" + "\n".join(map(_finding, found)) if found else "Nothing was found.",
+    ]
+    path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def _finding(result):
+    detail = " ".join(result.detail.split())[:300].replace("`", "'")
+    return f"- `{result.reproduction}`: {detail}"
+
+
+def _machine():
+    packages = ("migrate-jax", "jax", "flax", "orbax-checkpoint", "tensorstore", "numpy")
+    versions = ", ".join(f"{name} {version(name)}" for name in packages)
+    python = ".".join(map(str, sys.version_info[:3]))
+    return f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {python}, {versions}"

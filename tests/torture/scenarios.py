@@ -1,0 +1,179 @@
+"""Migrations that other attacks disturb, and what each of them gives undisturbed."""
+
+import fcntl
+import pickle
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tests.torture import plain, shim
+from tests.torture.arena import Skipped
+
+RENAME = {"rules": ["flipped/{i} -> turned/{i}", "kept/{i} -> held/{i}"]}
+MIXED = {
+    "rules": [
+        {"from": "flipped/{i}", "to": "turned/{i}", "ops": [{"flip": {"axis": 0}}]},
+        "kept/{i} -> held/{i}",
+    ]
+}
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One migration.
+
+    Attributes:
+      name: its name in reproductions.
+      source: the prepared checkpoint.
+      rules: the content of the rule file.
+      dst: the name of DST.
+      options: further arguments of `apply`.
+      budget: bytes of memory for arrays, where the smallest of the command line is too large to cause tiles.
+      old: the prepared checkpoint that DST is before the run; None for no DST.
+    """
+
+    name: str
+    source: str
+    rules: dict
+    dst: str = "new"
+    options: tuple[str, ...] = ()
+    budget: int | None = None
+    old: str | None = None
+
+    def before(self, *functions):
+        """Returns what a child process calls first."""
+
+        def prepare():
+            if self.budget:
+                small_budget(self.budget)
+            for function in functions:
+                function()
+
+        return prepare
+
+    def set_up(self, arena):
+        """Copies the source, an old DST and the rule file; returns the arguments of the command."""
+        arena.source(self.source)
+        arena.dst = arena.out / self.dst
+        arena.expected = {self.dst}
+        if self.old:
+            shutil.copytree(arena.sources / self.old, arena.dst)
+        return ("apply", arena.rules(self.rules), arena.src, arena.dst, "-q", *self.options)
+
+
+SCENARIOS = {
+    scenario.name: scenario
+    for scenario in (
+        Scenario("relink", "ocdbt", RENAME),
+        Scenario("relink-zarr", "zarr", RENAME),
+        Scenario("mixed", "ocdbt", MIXED),
+        Scenario("tiles", "ocdbt", MIXED, options=("--link", "never"), budget=64 << 10),
+        Scenario("safetensors", "ocdbt", MIXED, dst="new.safetensors"),
+        Scenario("msgpack", "file.safetensors", MIXED, dst="new.msgpack"),
+        Scenario("file-tiles", "file.npz", MIXED, dst="new.safetensors", budget=64 << 10),
+        Scenario("overwrite", "ocdbt", MIXED, options=("--overwrite",), old="other"),
+        Scenario("steps", "manager", MIXED, options=("--step", "all")),
+        Scenario("full", "ocdbt", MIXED, options=("--verify", "full")),
+    )
+}
+
+
+def small_budget(nbytes):
+    """Lets this process run every plan with this budget, below the minimum of the command line."""
+    from migrate.engine import preflight, run
+
+    original = run.apply
+    preflight.MINIMUM_RAM = 1
+
+    def apply(plan, reader, destination, options, **others):
+        return original(plan, reader, destination, replace(options, max_ram=nbytes), **others)
+
+    run.apply = apply
+
+
+def listen(function):
+    """Lets `function` receive every event of the engine in this process."""
+    from migrate.engine import run
+
+    original = run.apply
+
+    def apply(plan, reader, destination, options, *, listener, **others):
+        def both(event):
+            function(event)
+            listener(event)
+
+        return original(plan, reader, destination, options, listener=both, **others)
+
+    run.apply = apply
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The undisturbed run of a scenario.
+
+    Attributes:
+      content: what `state` gives for its DST.
+      calls: the number of calls that change files, or 0 without the shim.
+      events: the number of events.
+      seconds: its duration.
+    """
+
+    content: dict
+    calls: int
+    events: int
+    seconds: float
+
+
+def state(path):
+    """Everything about a checkpoint that is the same for each run of the same command."""
+    return plain.values(path) | plain.sidecars(path)
+
+
+def content(arena, path):
+    """Returns the `state` of a checkpoint, or a sentence that tells why it cannot be read."""
+    read = arena.call(state, path)
+    return read.value if read.code == 0 else f"unreadable: {read.output[-300:]}"
+
+
+def reference(arena, scenario):
+    """Returns the `Reference` of a scenario; the first trial that needs it makes it."""
+    place = arena.folder.parent / f"reference-{scenario.name}"
+    with open(f"{place}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not place.exists():
+            place.write_bytes(pickle.dumps(_undisturbed(arena, scenario)))
+    return pickle.loads(place.read_bytes())
+
+
+def _undisturbed(arena, scenario):
+    from tests.torture.arena import Arena
+
+    folder = Path(arena.folder) / "undisturbed"
+    folder.mkdir()
+    quiet = Arena(folder, arena.sources)
+    for name in ("out", "logs"):
+        (folder / name).mkdir()
+    arguments = scenario.set_up(quiet)
+    run = quiet.call(_counted, scenario, arguments, quiet.out)
+    if run.code != 0:
+        raise Skipped(f"the undisturbed run fails: {run.output[-500:]}")
+    calls, events, seconds = run.value
+    return Reference(content(quiet, quiet.dst), calls, events, seconds)
+
+
+def _counted(scenario, arguments, out):
+    import time
+
+    from migrate.cli.main import migrate as command
+
+    events = []
+    scenario.before(lambda: listen(events.append))()
+    if shim.is_loaded():
+        shim.arm(shim.COUNT, out)
+    start = time.monotonic()
+    try:
+        command.main(list(map(str, arguments)), prog_name="migrate")
+    except SystemExit as stop:
+        if stop.code:
+            raise
+    return shim.count() if shim.is_loaded() else 0, len(events), time.monotonic() - start
