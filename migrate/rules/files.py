@@ -41,9 +41,11 @@ def find(name: str, within: RuleFile | None = None) -> RuleFile:
       within: the including file, whose folder is the base of relative paths (default: the current directory).
 
     Raises:
-      RuleFileError: neither exists.
+      RuleFileError: neither exists, or an included file is a pipe or a device.
     """
     place = within.place.parent / name if within else Path(name)
+    if within:
+        _refuse_special(name, place, descriptors=False)
     if os.path.exists(place):  # unlike `Path.exists`, false for invalid file names
         return RuleFile(os.path.join(os.path.dirname(within.name), name) if within else name, place)
     if name in bundled_names():
@@ -57,7 +59,7 @@ def read(file: RuleFile) -> bytes:
     Raises:
       RuleFileError: it cannot be read, or it is too large.
     """
-    refuse_special(file.name, file.place)
+    _refuse_special(file.name, file.place)
     try:
         with file.place.open("rb") as stream:
             content = stream.read(MAX_BYTES + 1)
@@ -70,14 +72,14 @@ def read(file: RuleFile) -> bytes:
     return content
 
 
-def refuse_special(name: str, place: Path) -> None:
-    """Refuses a pipe or a device, which could block for ever, unless it is an open descriptor such as `/dev/stdin`.
+def _refuse_special(name: str, place: Path, *, descriptors: bool = True) -> None:
+    """Refuses a pipe or a device, which could block for ever; open descriptors such as `/dev/stdin` can be allowed.
 
     Raises:
       RuleFileError: it is one, or the bytes of its path are not UTF-8.
     """
     kind = special_kind(place)
-    if kind is not None and not _DESCRIPTOR.fullmatch(name):
+    if kind is not None and not (descriptors and _DESCRIPTOR.fullmatch(name)):
         message = f"`{name}` is {kind}, not a file"
         advice = "copy it to a file, or pass it as `/dev/stdin`"
         raise RuleFileError(UnreadableRuleFile.at(message, help=advice))

@@ -129,6 +129,16 @@ def test_a_pipe_in_place_of_a_file_does_not_block(here, arguments):
     assert "M901" not in result.stderr
 
 
+def test_an_included_file_cannot_wait_for_standard_input(here):
+    Path("includes.yaml").write_text("migrate: 1\ninclude: [/dev/stdin]\nrules: []\n")
+    reading, writing = os.pipe()
+    try:
+        assert "M004" in command("check", "includes.yaml", stdin=reading).stdout
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
 def test_rules_can_come_from_standard_input(here):
     with open("rules.yaml", encoding="utf-8") as rules:
         assert 0 == command("check", "/dev/stdin", "old.msgpack", stdin=rules).returncode
