@@ -43,7 +43,7 @@ class Run:
             return f"it died of {signal.Signals(-self.code).name}: " + self.output[-300:]
         for sign in ("Traceback (most recent call last)", "error[M901]"):
             if sign in self.output:
-                return f"{sign}: …{self.output[self.output.index(sign) :][:500]}"
+                return f"…{self.output[self.output.index(sign) :][-600:]}"
         if codes and self.code not in codes:
             return f"exit code {self.code} instead of {' or '.join(map(str, codes))}: {self.output[-500:]}"
         return None

@@ -110,12 +110,12 @@ def main(words=None):
 def _fuzz(name, seconds, sources):
     """Runs libFuzzer in a child process, because it ends its process; returns the exit code."""
     sys.stdout.flush()
-    child = os.fork()
-    if not child:
-        with tempfile.TemporaryDirectory(prefix="migrate-fuzz-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="migrate-fuzz-") as scratch:
+        child = os.fork()
+        if not child:
             _run_atheris(name, seconds, sources, Path(scratch))
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            os._exit(0)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def _run_atheris(name, seconds, sources, scratch):

@@ -59,7 +59,7 @@ def _measured(arguments):
 
     result = CliRunner().invoke(command, list(map(str, arguments)))
     if result.exit_code:
-        raise RuntimeError(result.output)
+        raise RuntimeError(f"{result.exception!r} {result.output[-300:]}")
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 

@@ -23,7 +23,7 @@ KNOWN = {
     "changes": "a source that changes during the run is published",
     "faults": "an OSError of the source reaches the user as a bug",
     "surroundings": "paths and terminals that end in the page for bugs",
-    "hostile": "names reach the terminal, links lead out, pipes hang, code runs unasked",
+    "hostile": "the template of a rule file runs unasked",
 }
 """Attacks that find what is being mended."""
 
