@@ -163,10 +163,11 @@ def test_a_single_file_that_changes_publishes_nothing(tmp_path, damage, phase):
 def test_a_source_that_lost_bytes_after_it_was_opened_is_refused_by_name(mixed_source, tmp_path):
     source = tmp_path / "old"
     shutil.copytree(mixed_source, source)
+    lost = data_file(source)
     with open_reader(source) as reader:
         plan = plan_for(reader, MIXED_RULES)
         truncated(source)
-        with pytest.raises(CheckpointError, match=data_file(source).name) as refusal:
+        with pytest.raises(CheckpointError, match=lost.name) as refusal:
             apply_plan(plan, reader, tmp_path / "new")
     assert ["M404"] == [found.code for found in refusal.value.diagnostics]
     assert ["old"] == os.listdir(tmp_path)
