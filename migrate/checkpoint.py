@@ -6,7 +6,7 @@ import os
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal
 
-from migrate.errors import nearest
+from migrate.errors import CheckpointError, nearest
 from migrate.tree import AbstractTree, KeyPath, format_path, parse_path
 
 if TYPE_CHECKING:
@@ -32,6 +32,15 @@ class Checkpoint:
     def tree(self) -> AbstractTree:
         """The abstract tree that rules see; it is read without any array byte."""
         return self.abstract.tree
+
+    def require_complete(self) -> None:
+        """Refuses a checkpoint of which a file lacks bytes in which leaves are stored.
+
+        Raises:
+          CheckpointError: the diagnostics are `abstract.problems`, which name the files and the leaves.
+        """
+        if self.abstract.problems:
+            raise CheckpointError(*self.abstract.problems)
 
     def read(self, path: str | KeyPath) -> Value:
         """Returns one leaf's value, by its key path: `"params/Dense_0/kernel"`, or a tuple of segments.

@@ -88,11 +88,15 @@ def plan(
 
     Returns:
       The plan. Mistakes in the rules raise no error here: `plan.applicable` is false, with `plan.diagnostics`.
+
+    Raises:
+      CheckpointError: a file of the checkpoint lacks bytes in which leaves are stored.
     """
     from migrate.engine.outputs.registry import fitted
     from migrate.planning.planner import make_plan
     from migrate.planning.proof import refuse_unproved
 
+    checkpoint.require_complete()
     rule_set = load_rules(rules) if isinstance(rules, str | os.PathLike) else rules
     built = template_of(rule_set, template) if template is None or isinstance(template, str) else template
     axes, table = _placement(mesh, partition)
@@ -137,10 +141,12 @@ def suggest(checkpoint: Checkpoint, template: Template | str, args: Mapping[str,
       The text of the rule file, its plan, the unproved assignments with their alternatives, and the unplaced leaves.
 
     Raises:
-      CheckpointError: the callable cannot be found or fails (`InvalidTemplate`).
+      CheckpointError: the callable cannot be found or fails (`InvalidTemplate`), or a file of the checkpoint lacks
+        bytes in which leaves are stored.
     """
     from migrate.planning.suggest.pipeline import suggest as make
 
+    checkpoint.require_complete()
     built = abstract_template(template, args) if isinstance(template, str) else template
     return make(checkpoint.abstract, built, {"args": args} if args else None)
 

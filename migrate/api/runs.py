@@ -56,7 +56,8 @@ def apply(
     Raises:
       UsageError: an option is invalid, or a probe has no model.
       PlanError: the plan is not applicable, or `require_proof` finds unproved leaves.
-      RefusedError: the destination exists, code is not allowed, a cast or an assertion fails.
+      RefusedError: the destination exists, code is not allowed, a cast or an assertion fails, or the source changed
+        during the run.
       CheckpointError: the source cannot be read, or the probe proves nothing.
       VerifyError: the result differs from the plan; nothing was published.
       StoppedError: the run was stopped; nothing was published, and the same call resumes it.

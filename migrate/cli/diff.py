@@ -66,6 +66,8 @@ def command(
             api.open_checkpoint(src, options.chosen_step(step), item, unbox, follow_links=follow_links)
         )
         other = stack.enter_context(api.open_checkpoint(dst, follow_links=follow_links)) if dst is not None else None
+        for checkpoint in (source, *([other] if other else [])):
+            checkpoint.require_complete()
         report = _report(console, source, other, template, rule_set)
     console.text(report)
     console.finish([report])

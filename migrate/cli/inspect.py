@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from migrate.cli import options
-from migrate.cli.console import Console
+from migrate.cli.console import Console, exit_with
 
 
 @click.command(
@@ -26,6 +26,8 @@ def command(
 ) -> None:
     """Show the format, origin, steps, items, metadata and tree of a checkpoint. No array is read.
 
+    Files that are missing or too short for their leaves are listed; the exit code is then 2.
+
     Repeated layers share one line. In a tree that does not fit on a screen, collapsed nodes show their totals; --depth
     expands more levels, -v all of them.
     """
@@ -36,3 +38,4 @@ def command(
         report = checkpoint_report(checkpoint.abstract, verbose=console.complete, depth=depth)
     console.text(report, findings_to_stdout=True)
     console.finish([report])
+    exit_with(report.exit_code)

@@ -153,3 +153,15 @@ class InconclusiveProbe(Code):
     """
 
     number = "M514"
+
+
+class SourceChanged(Code):
+    """SRC changed during the run.
+
+    A file of the source has another size, time or content than at the start of the run, is missing or was added. What
+    was read before and after the change may not belong together, so nothing was published, and arrays that were already
+    staged are not reused. Stop the program that writes to SRC, or migrate a step that it has finished, and run the same
+    command again.
+    """
+
+    number = "M515"

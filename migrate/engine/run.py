@@ -31,8 +31,9 @@ from migrate.engine.workspace.directory import Workspace, is_unfinished, open_wo
 from migrate.engine.workspace.journal import Journal
 from migrate.engine.workspace.publish import publish
 from migrate.engine.workspace.resume import finished, origin
-from migrate.engine.workspace.write_failures import explained_write_failures
-from migrate.errors import CheckpointError, StoppedError, UsageError, VerifyError
+from migrate.engine.workspace.source_state import SourceState
+from migrate.engine.workspace.write_failures import explained_failures
+from migrate.errors import CheckpointError, Diagnostic, StoppedError, UsageError, VerifyError
 from migrate.events import Event, LeafDone, Listener, ignore
 from migrate.formats.base import Value
 from migrate.formats.reader import Reader
@@ -67,9 +68,11 @@ def apply(
     Raises:
       UsageError: an option is invalid (`InvalidUsage`), or a probe has no model (`InconclusiveProbe`).
       PlanError: the plan is not applicable, or unproved leaves have to be proved (`UnprovedLeaves`).
-      CheckpointError: the probe cannot be run, or proves nothing (`InconclusiveProbe`); the same call resumes.
+      CheckpointError: the source lacks bytes or cannot be read, or the probe cannot be run or proves nothing
+        (`InconclusiveProbe`); the same call resumes.
       RefusedError: DST exists (`DestinationExists`), another run is writing it (`DestinationLocked`), code is not
-        allowed (`CodeNotAllowed`), an assertion or a cast fails (`FailedAssertion`, `LossyCast`).
+        allowed (`CodeNotAllowed`), an assertion or a cast fails (`FailedAssertion`, `LossyCast`), or the source changed
+        during the run (`SourceChanged`).
       VerifyError: DST differs from the plan (`VerificationFailed`), or computes something else than the old model
         (`OutputMismatch`); nothing was published.
       StoppedError: the run was stopped; nothing was published, and the same call resumes it (`RunStopped`).
@@ -77,8 +80,14 @@ def apply(
     """
     job = preflight.check(plan, destination, options)
     job = replace(job, plan=stream_unlocated(job.plan, reader))
-    run = _Run(job, reader, Clock(listener), listener, stopped)
-    with explained_write_failures(destination), open_workspace(job.place, job.plan.digest) as work:
+    source = SourceState.now(reader)
+    _refuse(reader.problems())
+    run = _Run(job, reader, source, Clock(listener), listener, stopped)
+    with (
+        explained_failures(destination, job.plan.source.path),
+        open_workspace(job.place, job.plan.digest) as work,
+        source.explaining(),
+    ):
         check_assertions(job.plan, reader, limit=options.max_ram // 4)
         earlier, streamed = run.stage(work)
         links = run.find_links()
@@ -86,6 +95,7 @@ def apply(
         compared = run.verify(work, staged, links)
         proved, probed = run.probe(work)
         preflight.refuse_replacing(job)
+        source.refuse_changes()
         publish(work, job.place, overwrite=options.overwrite)
     return run.receipt(work, earlier, staged, links, compared, proved, probed)
 
@@ -111,12 +121,18 @@ def resume(
     return apply(plan, reader, destination, options, listener=listener, stopped=stopped)
 
 
+def _refuse(problems: Sequence[Diagnostic]) -> None:
+    if problems:
+        raise CheckpointError(*problems)
+
+
 @dataclass(frozen=True)
 class _Run:
     """The steps of one run, in the order of `apply`."""
 
     job: preflight.Job
     reader: Reader
+    source: SourceState
     clock: Clock
     listener: Listener
     stopped: Callable[[], bool]
@@ -124,7 +140,7 @@ class _Run:
     def stage(self, work: Workspace) -> tuple[Arrays, Staged]:
         """Streams what no earlier run made durable; returns the earlier run's arrays, and all arrays and values."""
         plan = self.job.plan
-        now = origin(plan, self.reader, self.job.options.compression)
+        now = origin(plan, self.source, self.job.options.compression)
         earlier = finished(plan, work, now, self.job.output.stored_arrays)
         with Journal(work.journal, now) as journal:
             staged = self.clock(stage_phase(plan, earlier), lambda: self._stream(work, earlier, journal))

@@ -57,6 +57,23 @@ class Extent:
     nbytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """A file that lacks bytes in which leaves are stored.
+
+    Attributes:
+      file: the file, or the directory of a database whose index lacks chunks.
+      leaves: the leaves, by their stored key paths.
+      size: its size in bytes; None if it is missing.
+      needed: the least size in bytes that holds all of these leaves; None if it has to have chunks that it lacks.
+    """
+
+    file: Path
+    leaves: tuple[KeyPath, ...]
+    size: int | None = None
+    needed: int | None = None
+
+
 def key_prefix(name: str) -> str:
     """The prefix of a parameter's keys; a tree that is one bare leaf has a parameter without a name."""
     return f"{name}/" if name else ""
@@ -98,6 +115,16 @@ class Item(abc.ABC):
     def extents(self, stored: KeyPath) -> tuple[Extent, ...] | None:  # noqa: ARG002 - as above
         """Where the bytes of an array are stored, in order; None where they are encoded in any way."""
         return None
+
+    def defects(self) -> Iterable[Defect]:
+        """The files that lack bytes in which leaves are stored, by the sizes of files; no value is read.
+
+        Formats whose constructor compares the size of the file with its header have none.
+
+        Raises:
+          CheckpointError: an index of the item is damaged.
+        """
+        return ()
 
     def release(self) -> None:  # noqa: B027 - most formats keep nothing
         """Frees memory whose content can be read again."""

@@ -20,7 +20,10 @@ from migrate.errors import CheckpointError, listed
 from migrate.tree import KeyPath, format_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from migrate.errors import Diagnostic
+    from migrate.formats.base import Defect
 
 _CHUNK = re.compile(r"\d+(\.\d+)*")
 _LFS_HEADER = b"version https://git-lfs"
@@ -41,16 +44,60 @@ def damaged(path: Path, why: str, *, paths: tuple[str, ...] = ()) -> CheckpointE
     return CheckpointError(DamagedFile.at(f"`{path}` is damaged: {why}", paths=paths, help=COPY_AGAIN))
 
 
+def unreadable(path: Path, error: OSError, *, paths: tuple[str, ...] = ()) -> CheckpointError:
+    """Returns the error for a file that the file system does not let us read."""
+    if isinstance(error, FileNotFoundError):
+        return missing(path, "it does not exist", paths=paths)
+    return damaged(path, f"it cannot be read ({error.strerror or error})", paths=paths)
+
+
 def missing(path: Path, why: str, *, paths: tuple[str, ...] = ()) -> CheckpointError:
     """Returns the error for a part of the checkpoint that is missing."""
     return CheckpointError(MissingPart.at(f"`{path}` is incomplete: {why}", paths=paths, help=COPY_WHOLE))
 
 
-def lost_values(folder: Path, paths: Iterable[KeyPath]) -> CheckpointError:
-    """Returns the error for leaves that are declared and whose values are not stored."""
+def lost_values(folder: Path, paths: Iterable[KeyPath], folders: Sequence[str] = ()) -> CheckpointError:
+    """Returns the error for leaves that are declared and whose values are not stored.
+
+    Args:
+      folder: the item's directory.
+      paths: the key paths of the leaves.
+      folders: the directories of arrays that exist without a file that describes the array.
+    """
     names = [format_path(path) for path in paths]
     message = f"`{folder}` names leaves whose values are missing: {listed(names, 5)}"
+    if folders:
+        message += f"; there is neither a `.zarray` nor a `zarr.json` in {listed(folders, 5)}"
     return CheckpointError(MissingPart.at(message, paths=names, help=COPY_WHOLE))
+
+
+def lacking(defect: Defect, leaves: Sequence[KeyPath]) -> Diagnostic:
+    """Returns the finding for a file that lacks bytes; `leaves` are the key paths that it names."""
+    names = tuple(format_path(path) for path in leaves)
+    single = len(names) == 1
+    count = f"`{names[0]}`" if single else f"{len(names):,} leaves"
+    file, needed = defect.file, defect.needed
+    if is_lfs_pointer(file):
+        return _lfs_pointer(file, names)
+    if needed is None:
+        return MissingPart.at(f"`{file}` is incomplete: it lacks chunks of {count}", paths=names, help=COPY_WHOLE)
+    if defect.size is None:
+        return MissingPart.at(
+            f"`{file}` is missing, and {count} {'is' if single else 'are'} stored in it", paths=names, help=COPY_WHOLE
+        )
+    state = f"is truncated: it has {defect.size:,} bytes" if defect.size else "is empty"
+    return DamagedFile.at(
+        f"`{file}` {state}, and {count} {'needs' if single else 'need'} {needed:,}", paths=names, help=COPY_AGAIN
+    )
+
+
+def file_size(path: Path | str) -> int | None:
+    """Returns the size of a regular file in bytes; None if there is none."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
 def unknown_dtype(what: str, dtype: object, *, paths: tuple[str, ...] = ()) -> CheckpointError:
@@ -94,12 +141,12 @@ def refuse_lfs_pointer(path: Path) -> None:
       CheckpointError: it is one (`LfsPointer`).
     """
     if is_lfs_pointer(path):
-        raise CheckpointError(
-            LfsPointer.at(
-                f"`{path}` is a git-LFS pointer: the repository was cloned without its large files",
-                help="run `git lfs pull` where the repository was cloned",
-            )
-        )
+        raise CheckpointError(_lfs_pointer(path))
+
+
+def _lfs_pointer(path: Path, paths: tuple[str, ...] = ()) -> Diagnostic:
+    message = f"`{path}` is a git-LFS pointer: the repository was cloned without its large files"
+    return LfsPointer.at(message, paths=paths, help="run `git lfs pull` where the repository was cloned")
 
 
 def is_lfs_pointer(path: Path) -> bool:
@@ -187,6 +234,17 @@ def bytes_below(path: Path) -> int:
         except OSError:
             continue
     return total
+
+
+def refuse_shorter(path: Path, mapped: mmap.mmap) -> None:
+    """Refuses a mapped file that has become shorter: a read of a page behind its end would kill the process.
+
+    Raises:
+      CheckpointError: it is shorter than the map (`DamagedFile`).
+      OSError: it is gone.
+    """
+    if path.stat().st_size < len(mapped):
+        raise damaged(path, "it has become shorter")
 
 
 def release_pages(mapped: mmap.mmap) -> None:

@@ -19,7 +19,7 @@ from migrate import dtypes
 from migrate.codes import IgnoredFiles, ReaderAssumption, UnsupportedLeaf
 from migrate.errors import CheckpointError, Diagnostic
 from migrate.formats.base import Extent, Item, ItemInfo
-from migrate.formats.files import damaged, is_file, read_head, refuse_lfs_pointer, release_pages
+from migrate.formats.files import damaged, is_file, read_head, refuse_lfs_pointer, refuse_shorter, release_pages
 from migrate.formats.flat_names import collisions, split_names
 from migrate.formats.stored_dtype import UnknownDtypeError, stored_dtype
 from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, KeyPath, Storage, format_path
@@ -184,6 +184,7 @@ class NpzItem(Item):
         return str(array[()]) if member.is_text else array.astype(array.dtype.newbyteorder("="), copy=False)
 
     def _content(self, member: _Member) -> Any:
+        refuse_shorter(self._path, self._data)
         if member.info.compress_type == zipfile.ZIP_STORED:
             begin = self._offset(member.info)
             view = memoryview(self._data)[begin : begin + member.info.file_size]

@@ -12,17 +12,18 @@ A format implements `migrate.formats.base.Item`, which `CheckpointReader` makes 
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from migrate.codes import UnknownNodeKind
-from migrate.errors import Diagnostic
+from migrate.errors import CheckpointError, Diagnostic
 from migrate.formats.base import Value
 from migrate.formats.canonical import Unbox, canonical
-from migrate.formats.files import files_below
+from migrate.formats.files import files_below, lacking, unreadable
 from migrate.metadata import KEY
 from migrate.tree import AbstractTree, KeyPath
 
@@ -50,6 +51,7 @@ class AbstractCheckpoint:
       metadata: the checkpoint's custom metadata.
       zarr3: whether arrays are stored as zarr version 3.
       notes: what was ignored, lost or assumed.
+      problems: errors about files that lack bytes in which leaves are stored; such a checkpoint can be shown, not used.
       locates_chunks: whether the reader's `location` finds every array whose storage has an `encoding`. Only then does
         a plan link or copy chunks; otherwise every array is streamed.
     """
@@ -64,6 +66,7 @@ class AbstractCheckpoint:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     zarr3: bool = False
     notes: tuple[Diagnostic, ...] = ()
+    problems: tuple[Diagnostic, ...] = ()
     locates_chunks: bool = False
 
     @cached_property
@@ -129,6 +132,13 @@ class Reader(abc.ABC):
           KeyError: there is no such leaf.
         """
         return None
+
+    def problems(self) -> tuple[Diagnostic, ...]:
+        """Errors about files that lack bytes in which leaves are stored, as the files are now; no value is read.
+
+        By default none: then a leaf whose bytes are missing fails when it is read.
+        """
+        return ()
 
     def files(self) -> Iterable[Path]:
         """The files from whose content the checkpoint is read; a run is resumed only while none of them changes.
@@ -201,7 +211,7 @@ class CheckpointReader(Reader):
             trees[name], stored = canonical(item.info.tree, unbox)
             prefix = (name,) if len(self._items) > 1 else ()
             self._origin.update({prefix + leaf: (item, place) for leaf, place in stored.items()})
-        self._abstract = _describe(path, self._items, trees, self._around)
+        self._abstract = replace(_describe(path, self._items, trees, self._around), problems=self.problems())
 
     def abstract(self) -> AbstractCheckpoint:
         """Everything but the values."""
@@ -210,7 +220,8 @@ class CheckpointReader(Reader):
     def read(self, path: KeyPath) -> Value:
         """Returns one leaf's value, by its key path in `abstract().tree`."""
         item, stored = self._origin[path]
-        return item.load(stored)
+        with self._explained():
+            return item.load(stored)
 
     def location(self, path: KeyPath) -> Location | None:
         """Where the chunks of an array are stored; None for a leaf that is not a zarr array.
@@ -219,7 +230,8 @@ class CheckpointReader(Reader):
           KeyError: there is no such leaf.
         """
         item, stored = self._origin[path]
-        return item.location(stored)
+        with self._explained():
+            return item.location(stored)
 
     def extents(self, path: KeyPath) -> tuple[Extent, ...] | None:
         """Where the bytes of an array are stored, in order; None where they are encoded in any way.
@@ -230,9 +242,32 @@ class CheckpointReader(Reader):
         item, stored = self._origin[path]
         return item.extents(stored)
 
+    def problems(self) -> tuple[Diagnostic, ...]:
+        """Errors about files of the items that lack bytes in which leaves are stored."""
+        return tuple(problem for item in self._items.values() for problem in self._problems(item))
+
+    def _problems(self, item: Item) -> Iterable[Diagnostic]:
+        try:
+            found = list(item.defects())
+        except CheckpointError as error:
+            return error.diagnostics
+        if not found:
+            return ()
+        names = {stored: path for path, (owner, stored) in self._origin.items() if owner is item}
+        return [lacking(defect, [names[stored] for stored in defect.leaves if stored in names]) for defect in found]
+
     def files(self) -> Iterable[Path]:
         """The files of the items and of their surroundings, each once."""
-        return dict.fromkeys((*self._around.files, *(file for item in self._items.values() for file in item.files())))
+        with self._explained():
+            return dict.fromkeys((*self._around.files, *(f for item in self._items.values() for f in item.files())))
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turns a failure of the file system into an error about the checkpoint."""
+        try:
+            yield
+        except OSError as error:
+            raise unreadable(Path(error.filename or self._abstract.path), error) from error
 
     def release(self) -> None:
         """Frees memory whose content can be read again: pages of mapped files."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from migrate.errors import CheckpointError, Diagnostic
+from migrate.errors import CheckpointError, Diagnostic, ExitCode
 from migrate.formats.reader import AbstractCheckpoint
 from migrate.metadata import KEY, Metadata
 from migrate.report.amounts import plural, size
@@ -26,6 +26,8 @@ def checkpoint_report(
 ) -> Report:
     """Reports format, origin, steps, items, metadata, structure hash and the tree, with repeated layers as one.
 
+    A checkpoint whose files lack bytes is shown all the same, with its problems and the exit code of unreadable input.
+
     Args:
       checkpoint: the checkpoint.
       verbose: whether to omit nothing.
@@ -36,11 +38,12 @@ def checkpoint_report(
     notes = [*grouped((*checkpoint.notes, *storage_notes(checkpoint.tree))), *_record(checkpoint.metadata)[1]]
     return Report(
         command="inspect",
+        exit_code=ExitCode.FAILED if checkpoint.problems else ExitCode.OK,
         title=str(checkpoint.path),
         facts=tuple(_facts(checkpoint, verbose=verbose)),
         rows=drawn.rows,
         omitted=drawn.omitted,
-        findings=findings(notes if verbose else map(_brief, notes), text_of),
+        findings=findings((*(notes if verbose else map(_brief, notes)), *checkpoint.problems), text_of),
         data={**_data(checkpoint), "notes": [_note_data(note) for note in notes]},
     )
 

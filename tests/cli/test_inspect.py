@@ -1,5 +1,9 @@
 import json
 
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+
 
 def test_inspect_shows_the_tree(run, golden):
     result = run("inspect", "old.msgpack")
@@ -60,3 +64,31 @@ def test_a_report_that_cannot_be_written_is_no_bug_of_ours(run):
 def test_the_answer_can_be_kept_as_html(run, here):
     assert 0 == run("inspect", "old.msgpack", "--report", "page.html").exit_code
     assert "Dense_{0..2}" in (here / "page.html").read_text()
+
+
+def damaged(folder):
+    """An Orbax checkpoint whose only large data file is empty; returns the file."""
+    with ocp.PyTreeCheckpointer() as checkpointer:
+        checkpointer.save(folder, {"whole": np.ones(2), "lost": np.random.default_rng(0).standard_normal(5000)})
+    file = max(folder.glob("ocdbt.process_*/d/*"), key=lambda path: path.stat().st_size)
+    file.write_bytes(b"")
+    return file
+
+
+def test_a_damaged_checkpoint_is_shown_with_its_errors(run, here):
+    file = damaged(here / "damaged")
+    result = run("inspect", "damaged")
+    assert 2 == result.exit_code
+    assert "whole  float64[2]" in result.stdout
+    assert f"error[M404]: `{file.resolve()}` is empty" in result.stdout
+    payload = json.loads(run("inspect", "damaged", "--json").stdout)
+    assert (False, ["M404"]) == (payload["ok"], [found["code"] for found in payload["diagnostics"]])
+
+
+@pytest.mark.parametrize("words", [("diff", "damaged", "damaged"), ("check", "keep.yaml", "damaged")])
+def test_every_other_command_refuses_a_damaged_checkpoint(run, here, words):
+    file = damaged(here / "damaged")
+    (here / "keep.yaml").write_text("migrate: 1\nrules: []\n")
+    result = run(*words)
+    assert 2 == result.exit_code
+    assert file.name in result.stderr

@@ -12,10 +12,10 @@ import pytest
 
 import migrate
 from migrate.engine import run
-from migrate.engine.linking.references import references
 from migrate.engine.verification.values import verify
 from migrate.errors import CheckpointError, MigrateError, PlanError, RefusedError, VerifyError
 from migrate.events import LeafDone, PhaseDone
+from migrate.formats.zarr.references import references
 from migrate.formats.zarr.shard_index import INDEX_BYTES
 from migrate.rules.loader import parse_rules
 from tests.engine.sources import apply_plan, every_kind, opened, plan_for, save

@@ -352,7 +352,7 @@ rules: [{from: params/Dense_0/kernel, to: params/Dense_0/kernel, ops: [{transpos
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_the_command_says_what_is_wrong_and_what_to_do(copy_of, name):
-    """One error, with its cure, without a traceback and at once; where only an array is broken, when it is read."""
+    """One error, with its cure, without a traceback and at once; where only a chunk is broken, when it is read."""
     from click.testing import CliRunner
 
     from migrate.cli.main import migrate
@@ -367,9 +367,9 @@ def test_the_command_says_what_is_wrong_and_what_to_do(copy_of, name):
         rules.write_text(READS)
         result = CliRunner().invoke(migrate, ["apply", str(rules), str(folder), str(folder.parent / "new")])
     assert time.monotonic() - start < 10
-    assert (2, 1) == (result.exit_code, result.stderr.count("error[")), result.output
-    assert f"error[{code}]: " in result.stderr
-    assert "= help: " in result.stderr
+    assert (2, 1) == (result.exit_code, result.output.count("error[")), result.output
+    assert f"error[{code}]: " in result.output
+    assert "= help: " in result.output
     assert "Traceback" not in result.output
     assert not (folder.parent / "new").exists()
 

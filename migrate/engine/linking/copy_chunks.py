@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorstore as ts
 
 from migrate.engine.linking.link import Link
 from migrate.engine.linking.open_stores import open_folder
+from migrate.formats.base import Location
+from migrate.formats.files import damaged, explain_store_failure, missing, refuse_lfs_pointer
+from migrate.formats.zarr.encoded_chunk import refuse_incomplete
 
 COPY_BYTES = 32 << 20
 """Encoded chunks are copied in transactions of about this size."""
@@ -21,6 +25,9 @@ def copy_chunks(links: Sequence[Link], target: Any, context: ts.Context) -> None
       links: arrays whose sources are plain zarr. A missing chunk is skipped; the caller checks that all keys exist.
       target: the database.
       context: the context in which the sources are opened.
+
+    Raises:
+      CheckpointError: a file of the source cannot be read, or a chunk is cut off.
     """
     for batch in _batches(_entries(links, context)):
         transaction = ts.Transaction()
@@ -34,13 +41,37 @@ def _entries(links: Sequence[Link], context: ts.Context) -> Iterator[tuple[str, 
     """The new keys and the values of metadata and chunks."""
     for link in links:
         folders = {location.base: open_folder(location.base, context) for location in link.locations}
-        first = link.locations[0]
-        metadata = folders[first.base].read(first.prefix + link.metadata_key).result()
-        yield f"{link.prefix}{link.metadata_key}", link.metadata(metadata.value)
+        metadata = {
+            place: _read(folders[place.base], place, place.prefix + link.metadata_key) for place in link.locations
+        }
+        first = metadata[link.locations[0]]
+        if first is None:
+            raise missing(link.locations[0].base, f"the metadata of `{link.locations[0].name}` is missing")
+        yield f"{link.prefix}{link.metadata_key}", link.metadata(first)
+        fields = {place: json.loads(content) for place, content in metadata.items() if content is not None}
         for location, key, new_key in link.moves():
-            chunk = folders[location.base].read(key).result()
-            if chunk.state == "value":
-                yield new_key, chunk.value
+            chunk = _read(folders[location.base], location, key)
+            if chunk is not None:
+                _refuse_incomplete(chunk, location, key, fields[location])
+                yield new_key, chunk
+
+
+def _read(folder: Any, location: Location, key: str) -> bytes | None:
+    """Returns the content of a file of the source; None if there is none."""
+    try:
+        answer = folder.read(key).result()
+    except (ValueError, OSError) as error:
+        explain_store_failure(error, location.base, f"`{key}`")
+    return answer.value if answer.state == "value" else None
+
+
+def _refuse_incomplete(chunk: bytes, location: Location, key: str, fields: Mapping[str, Any]) -> None:
+    try:
+        refuse_incomplete(chunk, fields, location.driver)
+    except ValueError as error:
+        file = location.base / key
+        refuse_lfs_pointer(file)
+        raise damaged(file, f"this chunk of `{location.name}` {error}", paths=(location.name,)) from error
 
 
 def _batches(entries: Iterable[tuple[str, bytes]]) -> Iterator[list[tuple[str, bytes]]]:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from migrate import dtypes
 from migrate.engine.items import ItemPlan, stored_name
-from migrate.engine.linking.open_stores import open_array, reading_context
+from migrate.engine.linking.open_stores import open_array, open_database, open_folder, reading_context
 from migrate.engine.staged_array import StagedArray
 from migrate.formats.base import Location, key_prefix
+from migrate.formats.files import explain_store_failure
 from migrate.formats.reader import Reader
-from migrate.formats.zarr.metadata import METADATA_KEYS
+from migrate.formats.zarr.metadata import METADATA_KEYS, chunk_key
 from migrate.ops.chunk_grid import ChunkGrid
 from migrate.planning.model import Plan, Task
 from migrate.planning.relink import chunk_moves
@@ -102,13 +104,6 @@ class Link:
         )
 
 
-def chunk_key(index: Sequence[int], driver: str) -> str:
-    """The key of a chunk below its array's prefix."""
-    if driver == "zarr3":
-        return "/".join(("c", *map(str, index)))
-    return ".".join(map(str, index)) or "0"
-
-
 def stream_unlocated(plan: Plan, reader: Reader) -> Plan:
     """Returns the plan with those linked tasks streamed whose sources the reader does not locate."""
 
@@ -145,11 +140,22 @@ def _links_of(task: Task, plan: Plan, reader: Reader, items: Mapping[KeyPath, It
 
 
 def _refuse_unreadable(plan: Plan, reader: Reader) -> None:
-    """Lets TensorStore open one array of each encoding, since linked arrays are otherwise never opened."""
-    paths = [path for task in plan.tasks if task.mode != "stream" for path in task.sources]
-    storages = {path: plan.source.tree.leaves[path].storage for path in paths}
+    """Lets TensorStore open one array of each content of metadata, since linked arrays are otherwise never opened."""
+    paths = dict.fromkeys(path for task in plan.tasks if task.mode != "stream" for path in task.sources)
     context = reading_context(0)
-    for path in {storage.encoding: path for path, storage in storages.items() if storage}.values():
-        location = reader.location(path)
-        assert location is not None
+    alike: dict[tuple[str, bytes], Location] = {}
+    for location, content in _metadata_of([place for path in paths if (place := reader.location(path))], context):
+        alike.setdefault((location.driver, content), location)
+    for location in alike.values():
         open_array(location, context)
+
+
+def _metadata_of(locations: Sequence[Location], context: Any) -> Iterator[tuple[Location, bytes]]:
+    """Yields the array metadata at each location; all requests run at once."""
+    stores = {place.base: (open_database if place.ocdbt else open_folder)(place.base, context) for place in locations}
+    requests = [stores[place.base].read(place.prefix + METADATA_KEYS[place.driver]) for place in locations]
+    for location, request in zip(locations, requests, strict=True):
+        try:
+            yield location, request.result().value
+        except (ValueError, OSError) as error:
+            explain_store_failure(error, location.base, f"the metadata of `{location.name}`")

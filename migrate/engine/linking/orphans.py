@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from migrate.engine.linking.ocdbt_index import Index, parse_location
+from migrate.formats.zarr.ocdbt_index import Index, parse_location
 
 
 def remove_orphans(store: Path) -> None:

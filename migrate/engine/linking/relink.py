@@ -8,7 +8,7 @@ shape may differ.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,11 @@ from migrate.engine.linking.hard_links import link_file
 from migrate.engine.linking.link import Link
 from migrate.engine.linking.open_stores import OPTIONS, open_database
 from migrate.engine.linking.prune import prune_files
-from migrate.engine.linking.references import Reference, references
 from migrate.engine.staged_array import StagedArray
 from migrate.errors import CheckpointError, listed
+from migrate.formats.files import damaged, file_size
 from migrate.formats.zarr.key_places import database_files
+from migrate.formats.zarr.references import Reference, references
 from migrate.tree import KeyPath, format_path
 
 SOURCE = "ocdbt.process_source_"
@@ -85,7 +86,8 @@ def _relink_into(store: Path, links: Sequence[Link]) -> LinkedArrays:
     needed = {entry.file for entry in entries.values() if entry.inline is None}
     nbytes = prune_files(store, folders.values(), needed)
     arrays = {link.path: link.staged_array() for link in links}
-    return LinkedArrays(arrays, nbytes - _bytes_in_linked_files(links, entries))
+    origins = {folder.name: base for base, folder in folders.items()}
+    return LinkedArrays(arrays, nbytes - sum(_used_bytes(store, links, entries, origins)))
 
 
 def _link_database(base: Path, folder: Path) -> None:
@@ -127,7 +129,27 @@ def _refuse_missing(links: Iterable[Link]) -> None:
         )
 
 
-def _bytes_in_linked_files(links: Sequence[Link], entries: Mapping[str, Reference]) -> int:
-    """Bytes of linked files that chunks refer to; a range with several keys counts once."""
-    used = {entries[key] for link in links for _, _, key in link.moves() if entries[key].file.startswith(SOURCE)}
-    return sum(reference.length for reference in used)
+def _used_bytes(
+    store: Path, links: Sequence[Link], entries: Mapping[str, Reference], origins: Mapping[str, Path]
+) -> Iterator[int]:
+    """Yields the bytes of each linked file that chunks refer to; a byte with several keys counts once.
+
+    Raises:
+      CheckpointError: a file of the source ends before a chunk does.
+    """
+    used: dict[str, set[tuple[int, int]]] = {}
+    for link in links:
+        for _, _, key in link.moves():
+            entry = entries[key]
+            if entry.file.startswith(SOURCE):
+                used.setdefault(entry.file, set()).add((entry.offset, entry.offset + entry.length))
+    for name, ranges in used.items():
+        end, total = 0, 0
+        for first, last in sorted(ranges):
+            total += max(last - max(first, end), 0)
+            end = max(end, last)
+        size = file_size(store / name)
+        if size is None or size < end:
+            folder, _, rest = name.partition("/")
+            raise damaged(origins[folder] / rest, f"it ends before byte {end:,}, and linked chunks are stored in it")
+        yield total

@@ -26,7 +26,7 @@ from migrate.engine.streaming.budget import Trimmer
 from migrate.engine.streaming.chunk_shapes import chunk_shape
 from migrate.engine.streaming.evaluate import as_array
 from migrate.formats.base import Extent, Location
-from migrate.formats.files import damaged, explain_store_failure
+from migrate.formats.files import damaged, explain_store_failure, unreadable
 from migrate.formats.reader import Reader
 from migrate.formats.zarr.store_spec import folder_spec
 from migrate.ops.windows import Window, cut, extent, windows
@@ -104,7 +104,7 @@ class FlatSource(ArraySource):
         """Reads a window, with one read for each contiguous run of bytes.
 
         Raises:
-          CheckpointError: the file has become shorter.
+          CheckpointError: the file has become shorter or cannot be read.
         """
         result = np.empty(extent(window), dtypes.to_numpy(self.aval.dtype))
         content, filled = result.reshape(-1).view(np.uint8).data, 0
@@ -118,9 +118,18 @@ class FlatSource(ArraySource):
     def _read(self, opened: Sequence[Any], start: int, into: memoryview) -> None:
         for file, part in zip(opened, self.extents, strict=True):
             wanted = into[: max(part.nbytes - start, 0)]
-            if wanted and start < part.nbytes and os.preadv(file.fileno(), [wanted], part.offset + start) < len(wanted):
-                raise damaged(part.file, "it has become shorter")
+            if wanted and start < part.nbytes:
+                _read_at(file, part.offset + start, wanted, part.file)
             into, start = into[len(wanted) :], max(start - part.nbytes, 0)
+
+
+def _read_at(file: Any, start: int, into: memoryview, path: Path) -> None:
+    try:
+        count = os.preadv(file.fileno(), [into], start)
+    except OSError as error:  # which names no file
+        raise unreadable(path, error) from error
+    if count < len(into):
+        raise damaged(path, "it has become shorter")
 
 
 def _contiguous_runs(shape: Sequence[int], window: Window, itemsize: int) -> Iterator[tuple[int, int]]:

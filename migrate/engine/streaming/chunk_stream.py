@@ -21,14 +21,13 @@ import tensorstore as ts
 import zstandard
 
 from migrate import dtypes
-from migrate.engine.linking.link import chunk_key
 from migrate.engine.linking.open_stores import open_database, open_folder
-from migrate.engine.linking.references import references
 from migrate.engine.streaming.array_sources import ArraySource, ChunkSource
 from migrate.errors import CheckpointError
 from migrate.formats.base import Location
-from migrate.formats.files import damaged, missing
-from migrate.formats.zarr.metadata import CHUNK_KEYS, METADATA_KEYS
+from migrate.formats.files import damaged, missing, unreadable
+from migrate.formats.zarr.metadata import CHUNK_KEYS, METADATA_KEYS, chunk_key
+from migrate.formats.zarr.references import references
 from migrate.formats.zarr.shard_index import INDEX_BYTES, inner_chunk_range
 from migrate.formats.zarr.zstd_stream import ZstdStream
 from migrate.ops.windows import Window
@@ -113,11 +112,8 @@ class StreamableArray:
     def _range(self, path: Path, start: int, length: int | None) -> _RangeReader:
         try:
             return _RangeReader(path.open("rb"), path, start, path.stat().st_size if length is None else length)
-        except FileNotFoundError as error:
-            raise missing(self.location.base, f"`{path}` is missing", paths=(self.location.name,)) from error
         except OSError as error:
-            why = f"it cannot be read ({error.strerror})"
-            raise damaged(path, why, paths=(self.location.name,)) from error
+            raise unreadable(path, error, paths=(self.location.name,)) from error
 
     def _narrow_to_inner_chunk(self, shard: _RangeReader) -> None:
         name = self.location.name
@@ -200,7 +196,10 @@ class _RangeReader(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """Reads the next bytes, at most to the end of the range."""
-        content = self._file.read(min(len(buffer), self._left))
+        try:
+            content = self._file.read(min(len(buffer), self._left))
+        except OSError as error:  # which names no file
+            raise unreadable(self.path, error) from error
         buffer[: len(content)] = content
         self._left -= len(content)
         return len(content)

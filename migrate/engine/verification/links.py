@@ -15,9 +15,9 @@ import tensorstore as ts
 from migrate.codes import VerificationFailed
 from migrate.engine.linking.link import Link
 from migrate.engine.linking.open_stores import open_folder
-from migrate.engine.linking.references import read_value, references, same_reference
 from migrate.errors import Diagnostic, VerifyError
 from migrate.formats.base import Location
+from migrate.formats.zarr.references import read_value, references, same_reference
 from migrate.tree import format_path
 
 SHOWN = 20

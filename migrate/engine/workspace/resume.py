@@ -6,8 +6,6 @@ codec and the version of migrate. Where any of them has changed, everything is s
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,8 +18,8 @@ from migrate.engine.linking.open_stores import open_database
 from migrate.engine.staged_array import StagedArray
 from migrate.engine.workspace.directory import Workspace
 from migrate.engine.workspace.journal import read_journal
+from migrate.engine.workspace.source_state import SourceState
 from migrate.errors import Diagnostic
-from migrate.formats.reader import Reader
 from migrate.formats.zarr.key_places import is_database
 from migrate.formats.zarr.metadata import METADATA_KEYS
 from migrate.planning.model import Plan
@@ -36,17 +34,17 @@ StoredArrays = Callable[[ItemPlan, Path], Collection[str]]
 _METADATA_KEYS = tuple(key.encode() for key in METADATA_KEYS.values())
 
 
-def origin(plan: Plan, reader: Reader, compression: str | None) -> Origin:
+def origin(plan: Plan, source: SourceState, compression: str | None) -> Origin:
     """Returns the origin of staged arrays; arrays of another origin are not reused.
 
     Args:
       plan: the plan.
-      reader: the source.
+      source: the source's files, as they are at the start of the run.
       compression: the compression of all arrays; None for each array's own.
     """
     return {
         "plan": plan.digest,
-        "source": fingerprint(reader),
+        "source": source.digest,
         "compression": compression,
         "migrate": __version__,
     }
@@ -130,15 +128,3 @@ def database_arrays(store: Path) -> set[str]:
         return set()
     parts = (key.rpartition(b"/") for key in keys)
     return {name.decode() for name, _, last in parts if last in _METADATA_KEYS}
-
-
-def fingerprint(reader: Reader) -> str:
-    """`sha256:` over the names, sizes and modification times of the source's files; no content is read."""
-    root = Path(reader.abstract().path)
-    lines = "\n".join(sorted(_identity(Path(file), root) for file in reader.files()))
-    return f"sha256:{hashlib.sha256(os.fsencode(lines)).hexdigest()}"
-
-
-def _identity(file: Path, root: Path) -> str:
-    stat = file.stat()
-    return f"{os.path.relpath(file, root)}\t{stat.st_size}\t{stat.st_mtime_ns}"

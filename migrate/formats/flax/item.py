@@ -13,13 +13,14 @@ from migrate.formats.base import Extent, Item, ItemInfo, Location
 from migrate.formats.files import files_below, is_dir, lost_values, missing
 from migrate.formats.flax.msgpack import OUTSIDE, MappedMsgpack
 from migrate.formats.zarr.store import ZarrStore
+from migrate.formats.zarr.stored_chunks import defects
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, Storage, format_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from migrate.formats.base import Value
+    from migrate.formats.base import Defect, Value
     from migrate.formats.zarr.metadata import ArrayMetadata
 
 
@@ -57,7 +58,8 @@ class FlaxItem(Item):
         arrays = self._store.metadata(list(self._outside.values())) if self._store else {}
         lost = [path for path, name in self._outside.items() if name not in arrays]
         if lost:
-            raise lost_values(beside, lost)
+            folders = [name for path in lost if is_dir(beside / (name := self._outside[path]))]
+            raise lost_values(beside, lost, folders)
         return arrays
 
     def _leaf(self, stored: KeyPath, arrays: Mapping[str, ArrayMetadata]) -> AbstractLeaf:
@@ -81,6 +83,13 @@ class FlaxItem(Item):
         yield self._file.path
         if self._outside:
             yield from files_below(self._beside)
+
+    def defects(self) -> Iterable[Defect]:
+        """The files beside the msgpack file that lack chunks of arrays."""
+        if self._store is None:
+            return ()
+        paths = {name: path for path, name in self._outside.items()}
+        return defects(self._store.shortfalls(dict.fromkeys(paths, False)), paths)
 
     def release(self) -> None:
         """Releases the pages of the mapped file."""

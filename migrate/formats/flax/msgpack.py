@@ -16,7 +16,15 @@ from migrate import dtypes
 from migrate.codes import MissingPart, ReaderAssumption
 from migrate.errors import CheckpointError, Diagnostic
 from migrate.formats.base import Extent
-from migrate.formats.files import damaged, is_file, read_head, refuse_lfs_pointer, release_pages, unknown_dtype
+from migrate.formats.files import (
+    damaged,
+    is_file,
+    read_head,
+    refuse_lfs_pointer,
+    refuse_shorter,
+    release_pages,
+    unknown_dtype,
+)
 from migrate.formats.flax.msgpack_index import ArrayBytes, Node, RawBytes, index
 from migrate.formats.stored_dtype import UnknownDtypeError, stored_dtype
 from migrate.tree import AbstractArray, AbstractLeaf, Container, KeyPath, Storage, format_path
@@ -211,6 +219,7 @@ class MappedMsgpack:
     def _load_array(self, node: ArrayBytes | MsgpackChunks | RawBytes) -> Value:
         import numpy as np
 
+        refuse_shorter(self.path, self._data)
         views = [
             np.frombuffer(
                 self._data,

@@ -19,6 +19,7 @@ from migrate.formats.orbax.tree import Inline, InlineText, Nothing, Records, Sto
 from migrate.formats.zarr.key_places import MANIFEST, is_database
 from migrate.formats.zarr.metadata import METADATA_KEYS, ArrayMetadata
 from migrate.formats.zarr.store import ZarrStore
+from migrate.formats.zarr.stored_chunks import defects
 from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, KeyPath, Kind, Sharding, Storage
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from migrate.errors import Diagnostic
-    from migrate.formats.base import Value
+    from migrate.formats.base import Defect, Value
 
 _PYTHON_NUMBERS = ("bool", "int64", "float64", "complex128")
 _OWN_FILES = (
@@ -100,7 +101,8 @@ class OrbaxItem(Item):
         arrays = self._store.metadata(list(stored.values()))
         lost = [path for path, name in stored.items() if name not in arrays]
         if lost:
-            raise lost_values(self._folder, lost)
+            folders = [stored[path] for path in lost if stored[path] and is_dir(self._folder / stored[path])]
+            raise lost_values(self._folder, lost, folders)
         return arrays
 
     def _find_words(self) -> frozenset[str]:
@@ -219,6 +221,11 @@ class OrbaxItem(Item):
     def _may_fill(self, name: str) -> bool:
         """Whether a missing chunk means zeros; every version stored every chunk of an array without a fill value."""
         return self._fill_missing and self._arrays[name].has_fill_value
+
+    def defects(self) -> Iterator[Defect]:
+        """The files that lack chunks of arrays."""
+        paths = {source.name: path for path, source in self._sources.items() if isinstance(source, StoredArray)}
+        return defects(self._store.shortfalls({name: self._may_fill(name) for name in paths}), paths)
 
     def location(self, stored: KeyPath) -> Location | None:
         """Where the chunks of an array are stored."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from migrate.formats.base import Value
+    from migrate.formats.base import Defect, Value
     from migrate.tree import KeyPath
 
 _METADATA = "_metadata"
@@ -83,6 +83,10 @@ class RandomKeyItem(Item):
         """Where the words are stored."""
         location = self._item.location(stored)
         return replace(location, key_impl=self._impl) if location and self._impl else location
+
+    def defects(self) -> Iterator[Defect]:
+        """The files that lack chunks of the words."""
+        return self._item.defects()
 
     def files(self) -> Iterator[Path]:
         """The files of the words, and the JSON beside them."""

@@ -24,6 +24,7 @@ from migrate.formats.files import (
     read_head,
     read_json_object,
     refuse_lfs_pointer,
+    refuse_shorter,
     release_pages,
 )
 from migrate.formats.flat_names import collisions, separator_of
@@ -204,6 +205,7 @@ class _File:
         dtype = dtypes.to_numpy(tensor.dtype)
         if not tensor.nbytes:
             return np.empty(tensor.shape, dtype)
+        refuse_shorter(self.path, self.data)
         count = tensor.nbytes // dtype.itemsize
         return np.frombuffer(self.data, dtype, count=count, offset=tensor.offset).reshape(tensor.shape)
 

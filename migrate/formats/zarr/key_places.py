@@ -11,15 +11,17 @@ import os
 from bisect import bisect_left
 from functools import cached_property
 from itertools import islice, takewhile
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from migrate.formats.files import children, damaged, explain_store_failure, is_dir, is_file, read_file
-from migrate.formats.zarr.ocdbt_0_1_35 import read_entries, value_of
+from migrate.formats.files import children, damaged, explain_store_failure, file_size, is_dir, is_file, read_file
+from migrate.formats.zarr.ocdbt_0_1_35 import ByteRange, read_entries, value_of
+from migrate.formats.zarr.references import references
 from migrate.formats.zarr.store_spec import database_spec, folder_spec
+from migrate.formats.zarr.stored_chunks import ExpectedArray, Shortfall, StoredRange, in_folder, in_index
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator, Sequence
 
 STORE_ERRORS = (
     ValueError,
@@ -36,6 +38,10 @@ STORE_ERRORS = (
 
 MANIFEST = "manifest.ocdbt"
 """The file that makes a directory an OCDBT database."""
+
+
+PROCESS = "ocdbt.process_"
+"""The beginning of the name of a directory in which one process wrote its own database."""
 
 
 def is_database(folder: Path) -> bool:
@@ -82,6 +88,22 @@ class Place(abc.ABC):
     def kvstore(self, prefix: str, context: Any) -> tuple[dict[str, Any], Any]:
         """Returns a TensorStore specification of the keys below `prefix`, and the context in which to open it."""
 
+    def ranges(self) -> dict[str, StoredRange | None]:
+        """Returns the range of every key in a database; None for a value in its index.
+
+        Raises:
+          CheckpointError: the index is damaged.
+        """
+        raise NotImplementedError
+
+    def shortfalls(self, arrays: Iterable[ExpectedArray]) -> Iterator[Shortfall]:
+        """Returns what the files of this place lack.
+
+        Raises:
+          CheckpointError: an index is damaged.
+        """
+        return in_index(self.ranges(), self.path, arrays)
+
 
 class _StorePlace(Place):
     """A place that TensorStore opens itself."""
@@ -97,7 +119,7 @@ class _StorePlace(Place):
         try:
             return [key.decode(errors="replace") for key in self._open(context).list().result()]
         except STORE_ERRORS as error:
-            explain_store_failure(error, self.path, "the list of arrays")
+            self._explain(error, "the list of arrays")
 
     def read(self, keys: Sequence[str], context: Any) -> list[bytes | None]:
         """Returns the values of many keys, all requested at once."""
@@ -105,12 +127,16 @@ class _StorePlace(Place):
             store = self._open(context)
             answers = [request.result() for request in [store.read(key) for key in keys]]
         except STORE_ERRORS as error:
-            explain_store_failure(error, self.path, "the arrays' metadata")
+            self._explain(error, "the arrays' metadata")
         return [answer.value if answer.state == "value" else None for answer in answers]
 
     def kvstore(self, prefix: str, context: Any) -> tuple[dict[str, Any], Any]:
         """Returns the specification of the place, and the given context."""
         return self.spec(prefix), context
+
+    def _explain(self, error: Exception, what: str) -> NoReturn:
+        """Raises the error that explains a failure of TensorStore."""
+        explain_store_failure(error, self.path, what)
 
     def _open(self, context: Any) -> Any:
         import tensorstore as ts
@@ -130,6 +156,10 @@ class Folder(_StorePlace):
     def spec(self, prefix: str) -> dict[str, Any]:
         """Returns a specification with the file driver."""
         return folder_spec(self.path, prefix)
+
+    def shortfalls(self, arrays: Iterable[ExpectedArray]) -> Iterator[Shortfall]:
+        """Returns what the folders of the arrays lack."""
+        return in_folder(self.path, arrays)
 
     def holds(self, name: str, up: int = 0) -> bool:
         """Whether a parameter's folder, or the one `up` levels above it, exists inside this one.
@@ -153,6 +183,20 @@ class Database(_StorePlace):
     def spec(self, prefix: str) -> dict[str, Any]:
         """Returns a specification with the OCDBT driver."""
         return database_spec(self.path, prefix)
+
+    def _explain(self, error: Exception, what: str) -> NoReturn:
+        """Names the file of the database that is too short, where one is."""
+        for place in self.ranges().values():
+            if place is not None and (file_size(place.file) or 0) < place.end:
+                raise damaged(Path(place.file), f"{what} cannot be read: it has fewer than {place.end:,} bytes")
+        explain_store_failure(error, self.path, what)
+
+    def ranges(self) -> dict[str, StoredRange | None]:
+        """Returns the range of every key, as the B-tree records it."""
+        return {
+            key: StoredRange(f"{self.path}/{entry.file}", entry.offset + entry.length) if entry.inline is None else None
+            for key, entry in references(self.path).items()
+        }
 
 
 class _GatheredPlace(Place):
@@ -196,6 +240,10 @@ class Unmerged(_GatheredPlace):
         """Returns the keys of all parts; an array's metadata may be in one part and its chunks in others."""
         return sorted({key for part in self._parts for key in part.keys(context)})
 
+    def ranges(self) -> dict[str, StoredRange | None]:
+        """Returns the ranges of all parts; equal values of several parts count once."""
+        return {key: place for part in self._parts for key, place in part.ranges().items()}
+
     def read(self, keys: Sequence[str], context: Any) -> list[bytes | None]:
         """Returns the value from the part that has it; contradicting parts are refused."""
         answers = [part.read(keys, context) for part in self._parts]
@@ -229,6 +277,10 @@ class Nested(Place):
         """Returns every key, with the directory."""
         return [f"{self._prefix}{key}" for key in self._database.keys(context)]
 
+    def ranges(self) -> dict[str, StoredRange | None]:
+        """Returns the ranges of the database, under the keys that it uses."""
+        return self._database.ranges()
+
     def read(self, keys: Sequence[str], context: Any) -> list[bytes | None]:
         """Returns the values of keys, given as in the database."""
         return self._database.read(keys, context)
@@ -253,6 +305,10 @@ class LiteralFolder(_GatheredPlace):
         present = set(self.keys(None))
         return [read_file(self.path / key) if key in present else None for key in keys]
 
+    def shortfalls(self, arrays: Iterable[ExpectedArray]) -> Iterator[Shortfall]:
+        """Returns what the folders of the arrays lack."""
+        return in_folder(self.path, arrays)
+
 
 class EarlyDatabase(_GatheredPlace):
     """A database of TensorStore 0.1.35."""
@@ -264,6 +320,13 @@ class EarlyDatabase(_GatheredPlace):
     def keys(self, context: Any) -> list[str]:  # noqa: ARG002 - does not use TensorStore
         """Returns every key of the newest version."""
         return list(self._entries)
+
+    def ranges(self) -> dict[str, StoredRange | None]:
+        """Returns the range of every key of the newest version."""
+        return {
+            key: StoredRange(str(entry.file), entry.offset + entry.nbytes) if isinstance(entry, ByteRange) else None
+            for key, entry in self._entries.items()
+        }
 
     def read(self, keys: Sequence[str], context: Any) -> list[bytes | None]:  # noqa: ARG002
         """Returns the values, read one after another."""

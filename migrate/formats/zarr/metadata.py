@@ -6,6 +6,8 @@ TensorStore parses metadata only by opening arrays one at a time, and a checkpoi
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -40,6 +42,39 @@ class ArrayMetadata:
     has_fill_value: bool
     inner: tuple[int, ...] | None = None
     encoding: str | None = None
+
+    @property
+    def chunk_bytes(self) -> int:
+        """The least bytes of a stored chunk: those of its elements if it has no codec, otherwise one."""
+        raw = self.codec is None and self.inner is None and self.encoding is not None
+        return math.prod(self.chunks) * dtypes.item_bytes(self.aval.dtype) if raw else 1
+
+    def chunk_keys(self) -> Iterator[str] | None:
+        """The keys of all chunks, below the array's prefix; None where the layout of its keys is not the default."""
+        shape, chunks = self.aval.shape, self.chunks
+        if self.encoding is None or len(shape) != len(chunks) or not all(chunks):
+            return None
+        counts = [-(-size // chunk) for size, chunk in zip(shape, chunks, strict=True)]
+        if all(count == 1 for count in counts):
+            return iter((chunk_key((0,) * len(counts), self.driver),))
+        return (chunk_key(index, self.driver) for index in _indices(counts))
+
+
+def _indices(counts: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    """Yields the indices of a grid in C order; `itertools.product` would first store the ranges, which may be huge."""
+    if not counts:
+        yield ()
+        return
+    for first in range(counts[0]):
+        for rest in _indices(counts[1:]):
+            yield (first, *rest)
+
+
+def chunk_key(index: Sequence[int], driver: str) -> str:
+    """The key of a chunk below its array's prefix."""
+    if driver == "zarr3":
+        return "/".join(("c", *map(str, index)))
+    return ".".join(map(str, index)) or "0"
 
 
 @lru_cache(maxsize=4096)  # many arrays of a checkpoint have identical metadata

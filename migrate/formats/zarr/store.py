@@ -28,6 +28,7 @@ from migrate.formats.stored_dtype import UnknownDtypeError
 from migrate.formats.zarr import metadata as zarr_metadata
 from migrate.formats.zarr.key_places import (
     MANIFEST,
+    PROCESS,
     STORE_ERRORS,
     Database,
     EarlyDatabase,
@@ -41,9 +42,10 @@ from migrate.formats.zarr.key_places import (
 from migrate.formats.zarr.metadata import METADATA_KEYS, ArrayMetadata, Driver
 from migrate.formats.zarr.ocdbt_0_1_35 import is_early
 from migrate.formats.zarr.store_spec import array_spec
+from migrate.formats.zarr.stored_chunks import ExpectedArray, Shortfall
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -88,7 +90,11 @@ class ZarrStore:
             return [self._database(self.folder)]
         if _is_database_folder(self.folder / "d"):
             raise missing(self.folder, f"the database's `{MANIFEST}` is missing")
-        parts = [child for child in children(self.folder) if is_database(child)]
+        entries = children(self.folder)
+        parts = [child for child in entries if is_database(child)]
+        for child in entries:
+            if child.name.startswith(PROCESS) and child not in parts and _is_database_folder(child / "d"):
+                raise missing(child, f"the database's `{MANIFEST}` is missing")
         if not parts:
             return []
         names = ", ".join(f"`{part.name}`" for part in parts[:10])
@@ -195,6 +201,21 @@ class ZarrStore:
         except STORE_ERRORS as error:
             explain_store_failure(error, self.folder, f"the array `{name}`")
         return array
+
+    def shortfalls(self, may_fill: Mapping[str, bool]) -> Iterator[Shortfall]:
+        """Yields files that lack bytes of parameters; call `metadata` first.
+
+        Args:
+          may_fill: the names, and whether a chunk that is not stored means zeros.
+
+        Raises:
+          CheckpointError: an index is damaged.
+        """
+        for place in dict.fromkeys(self._found[name][0] for name in may_fill):
+            mine = {place.stored_name(name): name for name in may_fill if self._found[name][0] is place}
+            arrays = [ExpectedArray(stored, self._found[name][1], may_fill[name]) for stored, name in mine.items()]
+            for found in place.shortfalls(arrays):
+                yield found._replace(name=mine[found.name])
 
     def _refuse_empty_claim(self, name: str, found: ArrayMetadata) -> None:
         """Refuses an array that the files of this checkpoint cannot fill."""

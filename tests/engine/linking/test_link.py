@@ -2,7 +2,7 @@
 
 import pytest
 
-from migrate.engine.linking.link import chunk_key
+from migrate.formats.zarr.metadata import chunk_key
 
 
 @pytest.mark.parametrize(

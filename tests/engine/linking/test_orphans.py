@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import tensorstore as ts
 
-from migrate.engine.linking.ocdbt_index import Index, parse_location
 from migrate.engine.linking.orphans import remove_orphans
 from migrate.engine.outputs.orbax_store import Staging
 from migrate.formats.detect import open_reader
+from migrate.formats.zarr.ocdbt_index import Index, parse_location
 from migrate.ops.base import avals
 from migrate.tree import AbstractLeaf
 

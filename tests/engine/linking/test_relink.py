@@ -4,6 +4,8 @@ Covers `linking.copy_chunks` as well, whose chunks are those of plain zarr.
 """
 
 import json
+import os
+import re
 import shutil
 
 import jax
@@ -18,10 +20,10 @@ from migrate.engine import run
 from migrate.engine.items import item_of, item_plans
 from migrate.engine.linking import copy_chunks
 from migrate.engine.linking.link import find_links
-from migrate.engine.linking.references import references
 from migrate.engine.linking.relink import SOURCE, relink
 from migrate.engine.verification.links import check_links
 from migrate.errors import CheckpointError, VerifyError
+from migrate.formats.zarr.references import references
 from migrate.planning.planner import make_plan
 from migrate.rules.loader import parse_rules
 from tests.engine.sources import opened
@@ -269,7 +271,10 @@ def test_a_missing_chunk_of_plain_zarr_publishes_nothing(tmp_path):
     with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(use_ocdbt=False)) as checkpointer:
         checkpointer.save(tmp_path / "old", args=ocp.args.PyTreeSave({"a": jnp.ones(8), "b": jnp.ones(8)}))
     (tmp_path / "old" / "a" / "0").unlink()
-    with opened(tmp_path / "old") as reader, pytest.raises(CheckpointError, match="lacks chunks of `a`"):
+    with (
+        opened(tmp_path / "old") as reader,
+        pytest.raises(CheckpointError, match="0` is missing, and `a` is stored in it"),
+    ):
         run.apply(plan_of(reader, "[]"), reader, tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
@@ -285,6 +290,29 @@ def test_array_metadata_that_tensorstore_refuses_publishes_nothing(tmp_path, zar
     with pytest.raises(CheckpointError, match=f"`{name}`"):
         applied(tmp_path / "old", tmp_path / "new", "[b -> c]")
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_metadata_of_the_same_encoding_is_opened_for_each_content(tmp_path, name):
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(use_ocdbt=False, use_zarr3=True)) as checkpointer:
+        checkpointer.save(tmp_path / "old", args=ocp.args.PyTreeSave({"a": jnp.ones(8), "b": jnp.ones((2, 2))}))
+    file = tmp_path / "old" / name / "zarr.json"
+    file.write_text(file.read_text().replace('"regular"', '"regulas"'))
+    with pytest.raises(CheckpointError, match=f"`{name}`"):
+        applied(tmp_path / "old", tmp_path / "new", "[b -> c]")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_linked_file_that_ends_before_a_chunk_is_refused_by_the_name_that_it_has_in_the_source(tmp_path, zarr3):
+    source = save(tmp_path / "old", {"a": jnp.arange(5000.0), "b": jnp.arange(3000.0)}, zarr3)
+    (key,) = [key for key in references(source) if key.startswith("a/") and not key.endswith(("json", "zarray"))]
+    file = source / references(source)[key].file
+    with opened(source) as reader:
+        plan = plan_of(reader, "[]")
+        links = find_links(plan, reader, item_of(item_plans(plan)))
+        os.truncate(file, references(source)[key].offset + 1)
+        with pytest.raises(CheckpointError, match=f"`{re.escape(str(file))}` is damaged: it ends before byte"):
+            relink(links, {"": tmp_path / "store"})
 
 
 def test_every_batch_of_copied_chunks_is_written(tmp_path, monkeypatch):

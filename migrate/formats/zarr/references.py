@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from migrate.engine.linking.ocdbt_index import Index, parse_location
-from migrate.formats.files import damaged, explain_store_failure
+from migrate.errors import CheckpointError
+from migrate.formats.files import damaged, explain_store_failure, file_size, missing, refuse_lfs_pointer
+from migrate.formats.zarr.ocdbt_index import Index, UnreadableNodeError, parse_location
 
 BLOCK_BYTES = 1 << 20
 """Ranges of two files are compared in blocks of this size."""
@@ -47,8 +48,22 @@ def references(directory: Path) -> Mapping[str, Reference]:
     """
     try:
         return dict(_walk(directory))
+    except UnreadableNodeError as error:
+        raise _unreadable(directory / error.place.file, error) from error
     except (ValueError, OSError, KeyError) as error:
         explain_store_failure(error, directory, "the database's index")
+
+
+def _unreadable(file: Path, error: UnreadableNodeError) -> CheckpointError:
+    """Returns the error for a node of the index, which names its file."""
+    refuse_lfs_pointer(file)
+    size, end = file_size(file), error.place.offset + error.place.length
+    if size is None:
+        return missing(file, "it does not exist, and the database's index is stored in it")
+    if size < end:
+        return damaged(file, f"it has {size:,} bytes, and the database's index needs {end:,}")
+    reason = str(error).split(" [", 1)[0].replace("\n", " ")[:300]
+    return damaged(file, f"the database's index at byte {error.place.offset} cannot be read ({reason})")
 
 
 def read_value(reference: Reference, base: Path) -> bytes:

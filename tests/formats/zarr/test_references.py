@@ -14,10 +14,10 @@ import tensorstore as ts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from migrate.engine.linking.ocdbt_index import Index, ValueRange, parse_location
-from migrate.engine.linking.references import Reference, _reference, read_value, references, same_reference
 from migrate.errors import CheckpointError
 from migrate.formats.zarr.crc32c import crc32c
+from migrate.formats.zarr.ocdbt_index import Index, ValueRange, parse_location
+from migrate.formats.zarr.references import Reference, _reference, read_value, references, same_reference
 from tests.damage import REFUSED, outcome
 from tests.engine.sources import every_kind, save
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-import tensorstore as ts
-
-from migrate.engine.linking.open_stores import open_folder
+from migrate.formats.zarr.store_spec import folder_spec
 
 NODES_IN_FLIGHT = 16
 """Nodes that are read at once. Nodes may be large, so the number bounds the memory that they take."""
@@ -26,6 +25,14 @@ class ValueRange(NamedTuple):
     file: str
     offset: int
     length: int
+
+
+class UnreadableNodeError(ValueError):
+    """A node of the B-tree cannot be read; `place` is where it is stored."""
+
+    def __init__(self, place: ValueRange, reason: str) -> None:
+        super().__init__(reason)
+        self.place = place
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +75,13 @@ class _Child(NamedTuple):
         """Checks that a node is the described one: TensorStore checks this in a lookup, but not in a dump of one node.
 
         Raises:
-          ValueError: its height or its keys differ.
+          UnreadableNodeError: its height or its keys differ.
         """
-        keys = node.keys
+        keys, place = node.keys, parse_location(node.location)
         if node.height != self.height:
-            raise ValueError(f"DATA_LOSS: a node at {node.location} has height {node.height}, not {self.height}")
+            raise UnreadableNodeError(place, f"DATA_LOSS: it has height {node.height}, not {self.height}")
         if keys[0] < self.first or (self.end is not None and keys[-1] >= self.end):
-            raise ValueError(f"DATA_LOSS: a node at {node.location} has keys that belong to another node")
+            raise UnreadableNodeError(place, "DATA_LOSS: it has keys that belong to another node")
 
 
 class Index:
@@ -85,8 +92,11 @@ class Index:
     """
 
     def __init__(self, directory: Path) -> None:
-        self._base = open_folder(directory, ts.Context())
-        self._manifest: Any = ts.ocdbt.dump(self._base).result()
+        import tensorstore as ts
+
+        self._dump = ts.ocdbt.dump
+        self._base = ts.KvStore.open(folder_spec(directory), context=ts.Context()).result()
+        self._manifest: Any = self._dump(self._base).result()
 
     def version_lists(self) -> list[str]:
         """The locations of the lists of earlier versions."""
@@ -96,7 +106,7 @@ class Index:
         """All nodes, level by level.
 
         Raises:
-          ValueError: one is damaged.
+          UnreadableNodeError: one is damaged.
           KeyError: TensorStore prints one in another form.
         """
         newest = self._manifest["versions"][-1]
@@ -111,9 +121,12 @@ class Index:
                     pending += _children(node, child.end)
 
     def _read(self, children: Sequence[_Child]) -> Iterator[IndexNode]:
-        requests = [(child, ts.ocdbt.dump(self._base, node=child.location)) for child in children]
+        requests = [(child, self._dump(self._base, node=child.location)) for child in children]
         for child, request in requests:
-            dump = request.result()
+            try:
+                dump = request.result()
+            except (ValueError, OSError) as error:
+                raise UnreadableNodeError(parse_location(child.location), str(error)) from error
             yield IndexNode(child.location, child.prefix, dump["height"], dump["entries"])
 
 
@@ -126,6 +139,11 @@ def _children(node: IndexNode, end: bytes | None) -> Iterator[_Child]:
 
 def parse_location(text: str) -> ValueRange:
     """Parses a location as TensorStore prints it: `value:ocdbt.process_0/:d/92e6:0:768`."""
-    _, base, file, offset, length = text.split(":")
-    name = unquote(base, errors="surrogateescape") + unquote(file, errors="surrogateescape")
-    return ValueRange(name, int(offset), int(length))
+    place, offset, length = text.rsplit(":", 2)
+    return ValueRange(_file_of(place), int(offset), int(length))
+
+
+@lru_cache(maxsize=1024)  # a file holds many values
+def _file_of(place: str) -> str:
+    _, base, file = place.split(":")
+    return unquote(base, errors="surrogateescape") + unquote(file, errors="surrogateescape")

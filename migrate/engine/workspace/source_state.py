@@ -1,0 +1,106 @@
+"""The source during a run: it must not change, because arrays are linked and read at different times.
+
+Linked files share their bytes with the source, so a file that is overwritten in place would change the result as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from migrate.codes import SourceChanged
+from migrate.errors import CheckpointError, RefusedError, StoppedError, listed
+from migrate.formats.reader import Reader
+
+_METADATA = (
+    ".zarray", "zarr.json", "manifest.ocdbt", "_METADATA", "_sharding", "_CHECKPOINT_METADATA", "_ROOT_METADATA",
+)  # fmt: skip
+"""Small files that describe arrays: their content is compared too. Other such files end in `.json`."""
+
+_METADATA_BYTES = 64 << 20
+"""A larger file is identified by its size and time alone."""
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class SourceState:
+    """The files of a source as they were at one time.
+
+    Attributes:
+      reader: reads the source.
+      files: an identity of each file, by its path relative to the source: size, modification time and, for metadata,
+        a digest of the content.
+    """
+
+    reader: Reader
+    files: Mapping[str, str]
+
+    @classmethod
+    def now(cls, reader: Reader) -> SourceState:
+        """Returns the present state; reads metadata files and no others.
+
+        Raises:
+          CheckpointError: the source's directory cannot be listed.
+        """
+        root = Path(reader.abstract().path)
+        return cls(reader, {os.path.relpath(file, root): _identity(Path(file)) for file in reader.files()})
+
+    @property
+    def digest(self) -> str:
+        """`sha256:` over the names and identities of all files."""
+        lines = "\n".join(sorted(f"{name}\t{identity}" for name, identity in self.files.items()))
+        return f"sha256:{hashlib.sha256(os.fsencode(lines)).hexdigest()}"
+
+    def changes(self) -> list[str]:
+        """Returns the files that differ from this state now, that are gone, or that were added."""
+        try:
+            now = self.now(self.reader).files
+        except CheckpointError:
+            return ["."]
+        return sorted(name for name in {*self.files, *now} if self.files.get(name) != now.get(name))
+
+    def refuse_changes(self) -> None:
+        """Refuses a source that differs from this state.
+
+        Raises:
+          RefusedError: it does (`SourceChanged`).
+        """
+        changed = self.changes()
+        if changed:
+            root = self.reader.abstract().path
+            raise RefusedError(
+                SourceChanged.at(
+                    f"{root} changed during this run: {listed(changed, _SHOWN)}; nothing was published",
+                    help="wait until nothing writes to the source any more, and run the same command again",
+                )
+            )
+
+    @contextmanager
+    def explaining(self) -> Iterator[None]:
+        """Replaces an error of which a change of the source may be the cause by the refusal of the change.
+
+        Raises:
+          RefusedError: the source changed (`SourceChanged`).
+        """
+        try:
+            yield
+        except StoppedError:
+            raise
+        except Exception:
+            self.refuse_changes()
+            raise
+
+
+def _identity(file: Path) -> str:
+    try:
+        stat = file.stat()
+        is_metadata = file.name in _METADATA or file.suffix == ".json"
+        content = file.read_bytes() if is_metadata and stat.st_size <= _METADATA_BYTES else b""
+    except OSError as error:
+        return f"unreadable: {error.strerror}"
+    return f"{stat.st_size}\t{stat.st_mtime_ns}\t{hashlib.sha256(content).hexdigest() if content else ''}"
