@@ -109,6 +109,11 @@ def chunk_key(index: Sequence[int], driver: str) -> str:
     return ".".join(map(str, index)) or "0"
 
 
+def parse_chunk_key(key: str) -> tuple[int, ...]:
+    """Returns the index of the chunk of a key: the inverse of `chunk_key`; `0` is the chunk of a scalar as well."""
+    return tuple(int(part) for part in key.removeprefix("c").replace("/", ".").split(".") if part)
+
+
 def stream_unlocated(plan: Plan, reader: Reader) -> Plan:
     """Returns the plan with those linked tasks streamed whose sources the reader does not locate."""
 
