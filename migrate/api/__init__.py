@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from migrate.api.plans import abstract_template, diff, invert, load_rules, plan, structure_hash, suggest
 from migrate.api.runs import apply, resume
+from migrate.api.stamping import stamp
 from migrate.api.verification import Verified, verify
 from migrate.checkpoint import Checkpoint, list_steps, open_checkpoint
 from migrate.errors import (
@@ -59,6 +60,7 @@ __all__ = [
     "open_checkpoint",
     "plan",
     "resume",
+    "stamp",
     "structure_hash",
     "suggest",
     "verify",

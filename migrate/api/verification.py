@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from migrate.checkpoint import Checkpoint, StrPath, open_checkpoint
 from migrate.codes import InvalidUsage
-from migrate.engine.options import DEFAULT_TOLERANCE
+from migrate.engine.options import DEFAULT_RAM, DEFAULT_TOLERANCE
 from migrate.errors import UsageError
 from migrate.events import Listener, ignore
+from migrate.tree import KeyPath
 
 if TYPE_CHECKING:
     from migrate.engine.probing.probe import Probed
@@ -28,6 +29,8 @@ class Verified:
       compared: the number of leaves that were compared with the rules applied to the source; None without a source.
       recorded: the structure hash that the checkpoint records, equal to that of its tree; None if it records none.
       template: the template with an equal tree, if one was given.
+      digests: the number of leaves whose values have the digests that the checkpoint records; None with a source.
+      undigested: the leaves that were decoded, but for which no digest is recorded; empty with a source.
       probe: the findings of the probe, if one was run.
       proofs: the number of leaves for each kind of proof; empty without a source.
     """
@@ -37,6 +40,8 @@ class Verified:
     recorded: str | None = None
     template: str | None = None
     probe: Probed | None = None
+    digests: int | None = None
+    undigested: tuple[KeyPath, ...] = ()
     proofs: Mapping[Proof, int] = field(default_factory=dict)
 
 
@@ -48,10 +53,12 @@ def verify(
     template: Template | None = None,
     probe: str | None = None,
     tolerance: float | None = None,
+    max_ram: int = DEFAULT_RAM,
+    jobs: int | None = None,
     listener: Listener = ignore,
     follow_links: bool = False,
 ) -> Verified:
-    """Check a checkpoint: the structure that it records, every leaf, and whatever it is to be compared with.
+    """Check a checkpoint against the structure and the digests that it records, and against what is given.
 
     Args:
       destination: the checkpoint.
@@ -60,6 +67,8 @@ def verify(
       template: the template whose tree the checkpoint must have.
       probe: with `plan` and `source`: `module:function` that compares outputs of the old model and the new.
       tolerance: the largest difference between outputs that passes (default: 1e-5).
+      max_ram: without a source: host bytes of arrays in memory at once (default: 2 GiB).
+      jobs: without a source: the number of leaves that are read at once (default: the number of CPUs).
       listener: receives an event for every leaf.
       follow_links: whether links in the destination may lead out of it; without a source only (default: no).
 
@@ -76,11 +85,11 @@ def verify(
         recorded = alone.check_record(checkpoint.abstract)
         if template is not None:
             alone.check_template(checkpoint.tree, template)
-        if plan is None or source is None:
-            alone.read_all(checkpoint.reader, listener)
     done = Verified(len(checkpoint.tree.leaves), None, recorded, template.spec if template else None)
     if plan is None or source is None:
-        return done
+        with open_checkpoint(destination, unbox="never", follow_links=follow_links) as stored:
+            found = alone.check_values(stored.reader, listener, max_ram=max_ram, jobs=jobs)
+        return replace(done, digests=found.compared, undigested=tuple(found.undigested))
     plan = replace(plan, as_step=any(checkpoint.abstract.items))
     return _compared(done, plan, source, Path(destination), probe, tolerance, listener)
 

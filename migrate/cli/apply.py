@@ -11,7 +11,7 @@ import click
 from migrate.cli import options
 from migrate.cli.console import Console, exit_with
 from migrate.codes import AmbiguousItem, InvalidUsage
-from migrate.engine.options import MINIMUM_RAM, ApplyOptions, VerifyMode
+from migrate.engine.options import ApplyOptions, VerifyMode
 from migrate.engine.stopping import Stopping
 from migrate.errors import CheckpointError, ExitCode, UsageError
 
@@ -68,11 +68,12 @@ class Request:
 @options.partition
 @click.option(
     "--verify",
-    type=click.Choice(["full", "digest", "none"]),
+    type=click.Choice(["full", "decode", "digest", "none"]),
     default="digest",
-    help="What to verify before DST is published (default: digest). `digest` compares written leaves by their digests, "
-    "and linked chunks by their index entries or bytes without decoding them. `full` also decodes and compares every "
-    "leaf; only it detects a chunk that is damaged in SRC.",
+    help="What to verify before DST is published (default: digest). `digest` reads written leaves back and compares "
+    "their digests; linked chunks are compared by index entry or bytes, not decoded. `decode` also decodes every "
+    "linked chunk once, so that a damaged chunk of SRC is refused. `full` compares every leaf, restored through "
+    "plain Orbax, with the result of the rules.",
 )
 @options.probe
 @options.tolerance
@@ -92,15 +93,8 @@ class Request:
 @click.option(
     "--compact", is_flag=True, help="Share no files with SRC, so that DST has no unused bytes; implies --link never."
 )
-@click.option(
-    "--max-ram",
-    type=options.SizeType(MINIMUM_RAM),
-    default="2GiB",
-    help="Memory budget for array data (default: 2GiB).",
-)
-@click.option(
-    "--jobs", type=click.IntRange(min=1), metavar="N", help="Leaves to process at a time (default: the number of CPUs)."
-)
+@options.max_ram
+@options.jobs
 @click.option(
     "--compression",
     type=options.CompressionType(),

@@ -12,6 +12,7 @@ from typing import Any, Literal, ParamSpec
 import click
 
 from migrate.cli.console import Console
+from migrate.engine.options import MINIMUM_RAM
 from migrate.rules import files
 
 P = ParamSpec("P")
@@ -190,6 +191,16 @@ partition = click.option(
     type=click.Path(dir_okay=False),
     metavar="FILE.yaml",
     help="File that assigns leaves to mesh axes; needs --mesh.",
+)
+
+max_ram = click.option(
+    "--max-ram",
+    type=SizeType(MINIMUM_RAM),
+    default="2GiB",
+    help="Memory budget for array data (default: 2GiB).",
+)
+jobs = click.option(
+    "--jobs", type=click.IntRange(min=1), metavar="N", help="Leaves to process at a time (default: the number of CPUs)."
 )
 
 text_of = files.text_of

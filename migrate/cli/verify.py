@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from migrate.api import Verified
 
 
+SHOWN = 3
+"""The most lines of key paths in a sentence."""
+
+
 @click.command("verify", short_help="Verify a migrated checkpoint.", context_settings=options.SETTINGS)
 @click.argument("dst")
 @click.option("--source", metavar="SRC", help="The checkpoint that DST was migrated from; needs --rules.")
@@ -29,6 +33,8 @@ if TYPE_CHECKING:
 @options.probe
 @options.tolerance
 @click.option("--allow-code", is_flag=True, help="Run the probe that the rule file names.")
+@options.max_ram
+@options.jobs
 @options.output
 def command(
     console: Console,
@@ -42,10 +48,12 @@ def command(
     probe: str | None,
     tolerance: float,
     allow_code: bool,
+    max_ram: int,
+    jobs: int | None,
 ) -> None:
     """Verify the checkpoint DST, and state what that proves.
 
-    DST alone: its structure matches its own record, and every leaf is readable. With --source and --rules: every leaf
+    DST alone: its structure and the digests of its values match its own record. With --source and --rules: every leaf
     equals the result of the rules on the source, bit for bit (--step and --item apply to SRC). With --template: DST
     has exactly the leaves of that model. With --probe: the old and the new model compute the same outputs.
     """
@@ -78,6 +86,8 @@ def command(
             template=model,
             probe=chosen,
             tolerance=tolerance,
+            max_ram=max_ram,
+            jobs=jobs,
             listener=listener,
             follow_links=follow_links,
         )
@@ -91,12 +101,11 @@ def _sentences(dst: str, done: Verified) -> Iterator[str]:
     from migrate.report.amounts import plural
     from migrate.report.proofs import probe_sentence, proof_counts
 
-    leaves = plural(done.leaves, "leaf")
     if done.compared is not None:
         compared, equal = plural(done.compared, "leaf"), "equals" if done.compared == 1 else "equal"
         yield f"Verified: {compared} of {dst} {equal} the result of the rules on the source, bit for bit."
     else:
-        yield f"Verified: {leaves} of {dst} can be read, with the shapes and dtypes in its metadata."
+        yield from _digest_sentences(dst, done)
     if done.probe:
         yield f"{probe_sentence(done.probe)} {proof_counts(done.proofs)}."
     if done.template:
@@ -109,6 +118,31 @@ def _sentences(dst: str, done: Verified) -> Iterator[str]:
         yield "Values were not compared with a source; --source and --rules do that."
 
 
+def _digest_sentences(dst: str, done: Verified) -> Iterator[str]:
+    """Yields which values were compared with recorded digests, and which were only decoded."""
+    from migrate.report.amounts import plural
+
+    if done.digests:
+        have = (
+            "leaf of {} has the digest that is recorded for it"
+            if done.digests == 1
+            else ("leaves of {} have the digests that are recorded for them")
+        )
+        yield f"Verified: {done.digests:,} {have.format(dst)}: no value has changed."
+    if done.undigested:
+        were = "was" if len(done.undigested) == 1 else "were"
+        yield f"{plural(len(done.undigested), 'leaf')} of {dst} {were} decoded, not compared: {_without_digest(done)}."
+
+
+def _without_digest(done: Verified) -> str:
+    from migrate.report.collapse import collapse_paths
+
+    if not done.digests:
+        return "the checkpoint records no digests"
+    paths = collapse_paths(done.undigested)
+    return f"no digest is recorded for {', '.join(paths[:SHOWN])}{', …' if len(paths) > SHOWN else ''}"
+
+
 def _skipped(probe: str | None) -> Iterator[str]:
     if probe:
         yield f"The rule file's probe `{probe}` was not run; --allow-code runs it."
@@ -116,10 +150,13 @@ def _skipped(probe: str | None) -> Iterator[str]:
 
 def _data(done: Verified) -> dict[str, object]:
     from migrate.report.proofs import probe_data, proof_data
+    from migrate.tree import format_path
 
     return {
         "leaves": done.leaves,
         "compared": done.compared,
+        "digests": done.digests,
+        "undigested": [format_path(path) for path in done.undigested],
         "recorded_structure_hash": done.recorded,
         "template": done.template,
         "proof": proof_data(done.proofs),

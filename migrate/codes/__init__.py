@@ -63,6 +63,7 @@ from migrate.codes.m4_formats import (
 )
 from migrate.codes.m5_execution import (
     AlreadyApplied,
+    ChangedValues,
     CodeNotAllowed,
     DestinationExists,
     DestinationLocked,
@@ -83,6 +84,7 @@ from migrate.codes.m9_bugs import InternalError
 __all__ = [
     "AlreadyApplied",
     "AmbiguousItem",
+    "ChangedValues",
     "CodeNotAllowed",
     "CollidingPaths",
     "DamagedFile",

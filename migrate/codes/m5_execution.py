@@ -165,3 +165,14 @@ class SourceChanged(Code):
     """
 
     number = "M515"
+
+
+class ChangedValues(Code):
+    """Values of the checkpoint differ from the digests that it records.
+
+    migrate records digests of all values when it writes a checkpoint, and later reads found others: a file was changed
+    or damaged. The message names leaves, chunks and files. Copy these files again from an intact copy, or repeat the
+    migration.
+    """
+
+    number = "M516"

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import Literal
 
-VerifyMode = Literal["full", "digest", "none"]
+VerifyMode = Literal["full", "decode", "digest", "none"]
 
 DEFAULT_RAM = 2 << 30
 """The budget of array data in memory, in bytes."""
@@ -24,9 +24,9 @@ class ApplyOptions:
 
     Attributes:
       overwrite: whether an existing DST is replaced, once the new checkpoint is complete and verified.
-      verify: `digest` compares what is read back with the digests of what was written; `full` restores every leaf
-        through plain Orbax (a single file: through its reader) and compares it with the rules applied to the source
-        again; `none` compares nothing.
+      verify: `digest` compares what is read back with the digests of what was written; `decode` also decodes every
+        linked chunk once; `full` restores every leaf through plain Orbax (a single file: through its reader) and
+        compares it with the rules applied to the source again; `none` compares nothing.
       allow_code: whether `call` ops and the rule file's probe may run.
       max_ram: bytes of array data in memory at once; at least 64 MiB.
       jobs: number of leaves in work at once; None takes the number of CPUs.

@@ -34,7 +34,9 @@ class Receipt:
       verified: the mode of the verification; `none` where nothing was verified.
       verified_leaves: the number of compared leaves.
       leaves: the number of leaves of the new checkpoint.
-      linked: the number of arrays that were linked, chunk by chunk, without decoding.
+      linked: the number of arrays that were linked, chunk by chunk.
+      decoded: the number of linked arrays that were decoded once (`--verify decode`).
+      digested: the number of arrays and numbers whose digests the new checkpoint records.
       dead_bytes: bytes in linked files that no leaf needs: they hold arrays that were dropped or rewritten.
       resumed: the number of arrays that an earlier run had staged.
       versions: versions of the packages that took part.
@@ -54,6 +56,8 @@ class Receipt:
     verified_leaves: int
     leaves: int = 0
     linked: int = 0
+    decoded: int = 0
+    digested: int = 0
     dead_bytes: int = 0
     resumed: int = 0
     versions: Mapping[str, str] = field(default_factory=dict)

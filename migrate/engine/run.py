@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from migrate.engine.stopping import never
 from migrate.engine.streaming.pieces import check_assertions
 from migrate.engine.streaming.pipeline import Sink, Stopped, stage
 from migrate.engine.streaming.store import Store
+from migrate.engine.verification.recorded import carried_digests, refuse_changed
 from migrate.engine.workspace.directory import Workspace, is_unfinished, open_workspace
 from migrate.engine.workspace.journal import Journal
 from migrate.engine.workspace.publish import publish
@@ -36,6 +37,7 @@ from migrate.engine.workspace.write_failures import explained_failures
 from migrate.errors import CheckpointError, Diagnostic, StoppedError, UsageError, VerifyError
 from migrate.events import Event, LeafDone, Listener, ignore
 from migrate.formats.base import Value
+from migrate.formats.digest_record import Blocks
 from migrate.formats.reader import Reader
 from migrate.metadata import installed_versions
 from migrate.planning.model import Plan
@@ -82,7 +84,8 @@ def apply(
     job = replace(job, plan=stream_unlocated(job.plan, reader))
     source = SourceState.now(reader)
     _refuse(reader.problems())
-    run = _Run(job, reader, source, Clock(listener), listener, stopped)
+    carried = carried_digests(job.plan, reader.digest_record())
+    run = _Run(job, reader, source, Clock(listener), listener, stopped, carried)
     with (
         explained_failures(destination, job.plan.source.path),
         open_workspace(job.place, job.plan.digest) as work,
@@ -92,12 +95,13 @@ def apply(
         earlier, streamed = run.stage(work)
         links = run.find_links()
         staged = run.commit(work, streamed, links, resumed=bool(earlier))
-        compared = run.verify(work, staged, links)
+        checked = run.verify(work, staged, links)
+        job.output.record_digests(job.plan, work.result, checked.blocks, staged)
         proved, probed = run.probe(work)
         preflight.refuse_replacing(job)
         source.refuse_changes()
         publish(work, job.place, overwrite=options.overwrite)
-    return run.receipt(work, earlier, staged, links, compared, proved, probed)
+    return run.receipt(work, earlier, staged, links, checked, proved, probed)
 
 
 def resume(
@@ -126,6 +130,21 @@ def _refuse(problems: Sequence[Diagnostic]) -> None:
         raise CheckpointError(*problems)
 
 
+@dataclass
+class _Checked:
+    """The result of the verification.
+
+    Attributes:
+      compared: the number of compared leaves.
+      decoded: the number of linked arrays that were decoded.
+      blocks: the digests of the blocks of arrays and numbers, as far as they are known.
+    """
+
+    compared: int = 0
+    decoded: int = 0
+    blocks: dict[KeyPath, Blocks] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class _Run:
     """The steps of one run, in the order of `apply`."""
@@ -136,6 +155,7 @@ class _Run:
     clock: Clock
     listener: Listener
     stopped: Callable[[], bool]
+    carried: Mapping[KeyPath, Blocks]
 
     def stage(self, work: Workspace) -> tuple[Arrays, Staged]:
         """Streams what no earlier run made durable; returns the earlier run's arrays, and all arrays and values."""
@@ -187,32 +207,45 @@ class _Run:
         commit = partial(self.job.output.commit, self.job.plan, streamed, links, work, resumed=resumed)
         return self.clock(phase("commit", ()), commit)
 
-    def verify(self, work: Workspace, staged: Staged, links: Sequence[Link]) -> int:
-        """Compares the result as the options ask; returns the number of compared leaves.
+    def verify(self, work: Workspace, staged: Staged, links: Sequence[Link]) -> _Checked:
+        """Compares the result as the options ask.
 
         Raises:
           VerifyError: leaves differ, or the result cannot be read, so that the staged arrays are not to be trusted.
         """
         leaves, mode = self.job.plan.target.leaves, self.job.options.verify
         digests = {path: digest for path, digest in staged.digests.items() if digest != LINKED}
-        compared = 0
+        done = _Checked(blocks={**self.carried, **staged.blocks})
+        decoded = {link.path for link in links} if mode == "decode" else ()
         try:
             if mode == "full":
-                compared = self.clock(phase("verify", leaves.values()), partial(self._check_values, work))
-            elif mode == "digest":
-                check = partial(self._check_digests, work, digests, links)
-                compared = self.clock(phase("verify", (leaves[path] for path in digests)), check)
+                self.clock(phase("verify", leaves.values()), partial(self._check_values, work, done))
+            elif mode != "none":
+                check = partial(self._check_digests, work, digests, links, done)
+                self.clock(phase("verify", (leaves[path] for path in (*digests, *decoded))), check)
         except CheckpointError as error:
             raise VerifyError(*error.diagnostics) from error
+        refuse_changed(self.carried, done.blocks, self.reader)
         self._stop_if_asked()
-        return compared
+        return done
 
-    def _check_values(self, work: Workspace) -> int:
-        return self.job.output.check_values(self.job.plan, self.reader, work.result, self._listen_or_stop)
+    def _check_values(self, work: Workspace, done: _Checked) -> None:
+        job, heard = self.job, self._listen_or_stop
+        done.compared = job.output.check_values(job.plan, self.reader, work.result, heard, done.blocks)
 
-    def _check_digests(self, work: Workspace, digests: Mapping[KeyPath, str], links: Sequence[Link]) -> int:
-        job = self.job
-        return job.output.check_digests(job.plan, work.result, digests, links, job.options, self._listen_or_stop)
+    def _check_digests(
+        self,
+        work: Workspace,
+        digests: Mapping[KeyPath, str],
+        links: Sequence[Link],
+        done: _Checked,
+    ) -> None:
+        job, heard = self.job, self._listen_or_stop
+        done.compared = job.output.check_digests(job.plan, work.result, digests, links, job.options, heard)
+        if job.options.verify == "decode":
+            decoded = job.output.decode_links(job.plan, work.result, links, job.options, heard)
+            done.decoded = len(decoded)
+            done.blocks.update(decoded)
 
     def _listen_or_stop(self, event: Event) -> None:
         self.listener(event)
@@ -232,7 +265,7 @@ class _Run:
         earlier: Arrays,
         staged: Staged,
         links: Sequence[Link],
-        compared: int,
+        checked: _Checked,
         proved: Plan,
         probed: Probed | None,
     ) -> Receipt:
@@ -247,7 +280,9 @@ class _Run:
             bytes_written=plan.bytes_written,
             seconds=self.clock.seconds,
             verified=self.job.options.verify,
-            verified_leaves=compared,
+            verified_leaves=checked.compared,
+            decoded=checked.decoded,
+            digested=len(checked.blocks),
             leaves=len(plan.target.leaves),
             linked=len(links),
             dead_bytes=staged.dead_bytes,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from migrate import dtypes
+from migrate.formats.digest_record import Blocks
 from migrate.tree import Sharding
 
 
@@ -23,6 +24,7 @@ class StagedArray:
       key_impl: JAX's name of the key implementation, for typed keys.
       digest: `xxh3:` and the hash of its little-endian bytes in C order.
       sharding: its placement on a mesh; None adapts to the devices that restore it.
+      blocks: the digests of its blocks (`migrate.formats.digest_record`); None where no byte was decoded.
     """
 
     name: str
@@ -33,6 +35,7 @@ class StagedArray:
     key_impl: str | None
     digest: str
     sharding: Sharding | None
+    blocks: Blocks | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Returns the record as plain JSON values."""
@@ -46,6 +49,7 @@ class StagedArray:
             "key_impl": self.key_impl,
             "digest": self.digest,
             "sharding": sharding,
+            "blocks": self.blocks,
         }
 
     @classmethod
@@ -64,6 +68,7 @@ class StagedArray:
             key_impl=fields["key_impl"],
             digest=fields["digest"],
             sharding=_sharding(fields["sharding"]),
+            blocks=None if fields["blocks"] is None else tuple(fields["blocks"]),
         )
 
 

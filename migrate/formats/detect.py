@@ -106,7 +106,7 @@ def one_item(
         for path in (where, *beside(where)):
             choice.check(path, deep=deep)
         _refuse_choice(where, choice, "a single file" if is_file(where) else "one item")
-        return {"": opened(where)}, Surroundings()
+        return {"": opened(where)}, Surroundings(folder=where if is_dir(where) else None)
 
     return contents
 
@@ -219,7 +219,7 @@ def _open_step(where: Path, choice: Choice) -> Contents:
     contents = read_step(where)
     items = choose_items(where, contents, choice.item)
     around = Surroundings(
-        extras=contents.extras, metadata=contents.metadata, notes=contents.notes, files=contents.files
+        extras=contents.extras, metadata=contents.metadata, notes=contents.notes, files=contents.files, folder=where
     )
     return {name: open_item(folder, contents.handlers.get(name)) for name, folder in items.items()}, around
 

@@ -287,6 +287,11 @@ def read_json_object(path: Path) -> dict[str, Any]:
     return content
 
 
+def short_reason(error: Exception) -> str:
+    """Returns the message of an exception of TensorStore on one line, without the list of its causes."""
+    return str(error).split(" [", 1)[0].replace("\n", " ")[:300]
+
+
 def explain_store_failure(error: Exception, folder: Path, what: str) -> NoReturn:
     """Raises the error that explains an exception of TensorStore.
 
@@ -294,7 +299,6 @@ def explain_store_failure(error: Exception, folder: Path, what: str) -> NoReturn
       CheckpointError: `LfsPointer`, `MissingPart` or `DamagedFile`, with the remedy.
     """
     refuse_lfs_pointers_below(folder)
-    text = str(error)
-    reason = text.split(" [", 1)[0].replace("\n", " ")[:300]
+    text, reason = str(error), short_reason(error)
     absent = text.startswith("NOT_FOUND") or "is missing" in text or "does not exist" in text
     raise (missing if absent else damaged)(folder, f"{what} cannot be read ({reason})") from error

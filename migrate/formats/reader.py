@@ -23,6 +23,7 @@ from migrate.codes import UnknownNodeKind
 from migrate.errors import CheckpointError, Diagnostic
 from migrate.formats.base import Value
 from migrate.formats.canonical import Unbox, canonical
+from migrate.formats.digest_record import FILE, HEADER_KEY, DigestRecord, read_record, without_digests
 from migrate.formats.files import files_below, lacking, unreadable
 from migrate.metadata import KEY
 from migrate.tree import AbstractTree, KeyPath
@@ -148,6 +149,14 @@ class Reader(abc.ABC):
         path = Path(self.abstract().path)
         return files_below(path) if path.is_dir() else [path] if path.exists() else []
 
+    def digest_record(self) -> DigestRecord | None:
+        """The digests that the checkpoint records of its own values, by stored key path; None where it records none.
+
+        Raises:
+          CheckpointError: the record is damaged (`DamagedFile`).
+        """
+        return None
+
     def read_all(self) -> dict[KeyPath, Value]:
         """Returns every leaf's value by key path; several are read at once, so that all cores decode chunks.
 
@@ -185,6 +194,7 @@ class Surroundings:
       metadata: the custom metadata of the step and the root.
       notes: what was ignored or assumed.
       files: the files that all of this was read from.
+      folder: the directory of the step or item; None for a single file.
     """
 
     step: int | None = None
@@ -193,6 +203,7 @@ class Surroundings:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[Diagnostic, ...] = ()
     files: tuple[Path, ...] = ()
+    folder: Path | None = None
 
 
 class CheckpointReader(Reader):
@@ -269,6 +280,22 @@ class CheckpointReader(Reader):
         except OSError as error:
             raise unreadable(Path(error.filename or self._abstract.path), error) from error
 
+    @property
+    def digest_file(self) -> Path | None:
+        """The file for the digests of a directory; None for a single file, which keeps them in its header."""
+        return self._around.folder / FILE if self._around.folder else None
+
+    def digest_record(self) -> DigestRecord | None:
+        """The digests that the directory or the header of the file records; None where there are none.
+
+        Raises:
+          CheckpointError: the record is damaged (`DamagedFile`).
+        """
+        if self.digest_file:
+            return read_record(self.digest_file)
+        header = next(iter(self._items.values())).info.metadata.get(HEADER_KEY) if self._items else None
+        return DigestRecord.from_text(header, self._abstract.path) if isinstance(header, str) else None
+
     def release(self) -> None:
         """Frees memory whose content can be read again: pages of mapped files."""
         for item in self._items.values():
@@ -291,7 +318,7 @@ def _describe(
     infos = [item.info for item in items.values()]
     metadata = dict(around.metadata)
     for info in infos:
-        metadata.update(info.metadata if len(infos) == 1 else _without_record(info.metadata))
+        metadata.update(without_digests(info.metadata) if len(infos) == 1 else _without_record(info.metadata))
     return AbstractCheckpoint(
         path=path,
         format=", ".join(dict.fromkeys(info.format for info in infos)) or "orbax json",

@@ -22,7 +22,7 @@ def receipt_report(receipt: Receipt) -> Report:
         summary=(
             f"Applied plan {short(receipt.plan_digest)} in {took}: {leaves}, {size(receipt.bytes_written)} written → "
             f"{receipt.destination}",
-            _verified(receipt),
+            *_verified(receipt),
             *_proved(receipt),
             *_dead_bytes(receipt),
         ),
@@ -31,22 +31,28 @@ def receipt_report(receipt: Receipt) -> Report:
     )
 
 
-def _verified(receipt: Receipt) -> str:
-    """Returns what was verified, and what was not."""
+def _verified(receipt: Receipt) -> Iterator[str]:
+    """Yields what was verified, and what was only linked."""
     if receipt.verified == "full":
         count = plural(receipt.verified_leaves, "leaf")
-        return f"Verified: {count} read back from the new checkpoint, equal to the result of the plan, bit for bit."
+        yield f"Verified: {count} read back from the new checkpoint, equal to the result of the plan, bit for bit."
+        return
     if receipt.verified == "none":
-        return "Not verified (--verify none)."
-    parts = []
-    if receipt.written:
-        parts.append(f"{plural(receipt.written, 'leaf')} read back and compared by digest")
-    if receipt.linked:
-        parts.append(
-            f"{plural(receipt.linked, 'linked array')} compared with the source chunk by chunk, without decoding"
-        )
+        yield "Not verified (--verify none)."
+        return
+    parts = [f"{plural(receipt.written, 'leaf')} read back and compared by digest"] if receipt.written else []
+    if receipt.decoded:
+        parts.append(f"{plural(receipt.decoded, 'linked array')} decoded, with every checksum")
     verified = ", ".join(parts) or "key paths, shapes and dtypes"
-    return f"Verified: {verified}. Ops were not run again; --verify full does that."
+    yield f"Verified: {verified}. Ops were not run again; --verify full does that."
+    yield from _linked(receipt)
+
+
+def _linked(receipt: Receipt) -> Iterator[str]:
+    if receipt.linked:
+        decoded = "" if receipt.decoded else "; not decoded, --verify decode does that"
+        arrays = plural(receipt.linked, "array")
+        yield f"{arrays} linked: the same bytes as the source, every extent present{decoded}."
 
 
 def _proved(receipt: Receipt) -> Iterator[str]:
@@ -63,9 +69,12 @@ def _dead_bytes(receipt: Receipt) -> Iterator[str]:
 _PROVES = {
     "full": "every leaf, read back (from a directory: by plain Orbax), equals the result of the rules on the source, "
     "bit for bit",
-    "digest": "every array and number that was written is read back as it was written, every linked array has the "
-    "source's chunks, and key paths, shapes and dtypes are the plan's; strings and the ops themselves were not checked "
-    "again",
+    "decode": "every array and number that was written is read back as it was written, every linked array has the "
+    "source's chunks, each of which can be decoded, and key paths, shapes and dtypes are the plan's; strings and the "
+    "ops themselves were not checked again",
+    "digest": "every array and number that was written is read back as it was written, every linked array refers to "
+    "the source's chunks, which were not decoded, and key paths, shapes and dtypes are the plan's; strings and the ops "
+    "themselves were not checked again",
     "none": "nothing",
 }
 
@@ -87,6 +96,8 @@ def receipt_data(receipt: Receipt) -> dict[str, Any]:
         "probe": probe_data(receipt.probe),
         "leaves": receipt.leaves,
         "linked": receipt.linked,
+        "decoded": receipt.decoded,
+        "digested": receipt.digested,
         "dead_bytes": receipt.dead_bytes,
         "resumed": receipt.resumed,
         "versions": dict(receipt.versions),

@@ -92,6 +92,8 @@ CASES = (
     Case("gd", "(g) migrate: rename, `--link never`", "migrate", "rename", ("--link", "never")),
     Case("gf", "(g) migrate: transpose and cast, `--link never`", "migrate", "transpose", ("--link", "never")),
     Case("dry", "dry-run on 10,000 leaves", "migrate", "rename", ("--dry-run",), "small", 0.001),
+    Case("digest", "rename of 100 leaves, `--verify digest`", "migrate", "rename", (), "equal", 2),
+    Case("decode", "rename of 100 leaves, `--verify decode`", "migrate", "rename", ("--verify", "decode"), "equal", 2),
     Case("full", "rename of 100 leaves, `--verify full`", "migrate", "rename", ("--verify", "full"), "equal", 2),
     Case("leaf", "one leaf transposed, `--max-ram 512MiB`", "migrate", "turn", ("--max-ram", "512MiB"), "one", 3),
     Case("read", "OCDBT into NumPy: migrate", "read", "migrate", (), "states", 1),

@@ -40,7 +40,7 @@ def test_a_receipt_for_programs_has_the_digest_of_every_leaf():
     ("linked", "proved"),
     [
         (0, "Verified: 3 leaves read back and compared by digest. "),
-        (3, "Verified: 3 linked arrays compared with the source chunk by chunk, without decoding. "),
+        (3, "Verified: key paths, shapes and dtypes. "),
     ],
 )
 def test_a_cheap_verification_says_what_it_looked_at_and_what_it_left_open(linked, proved):
@@ -48,7 +48,19 @@ def test_a_cheap_verification_says_what_it_looked_at_and_what_it_left_open(linke
     assert sentence == proved + "Ops were not run again; --verify full does that."
 
 
-@pytest.mark.parametrize(("mode", "proves"), [("full", "every leaf"), ("digest", "every array"), ("none", "nothing")])
+def test_linked_arrays_are_called_verified_only_once_they_are_decoded():
+    linked = "3 arrays linked: the same bytes as the source, every extent present"
+    assert f"{linked}; not decoded, --verify decode does that." == receipt_report(receipt("digest", 3)).summary[2]
+    decoded = receipt_report(replace(receipt("decode", 3), decoded=3))
+    assert decoded.summary[1].startswith("Verified: 3 linked arrays decoded, with every checksum. ")
+    assert f"{linked}." == decoded.summary[2]
+    assert (3, 3) == (decoded.data["receipt"]["linked"], decoded.data["receipt"]["decoded"])
+
+
+@pytest.mark.parametrize(
+    ("mode", "proves"),
+    [("full", "every leaf"), ("decode", "every array"), ("digest", "every array"), ("none", "nothing")],
+)
 def test_programs_are_told_what_a_verification_proves(mode, proves):
     assert receipt_report(receipt(mode)).data["receipt"]["verification_proves"].startswith(proves)
 

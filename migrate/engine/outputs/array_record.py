@@ -10,11 +10,18 @@ from migrate import dtypes
 from migrate.engine.items import stored_name
 from migrate.engine.staged_array import StagedArray
 from migrate.engine.streaming.chunk_shapes import chunk_shape, shard_shape
+from migrate.formats.digest_record import Blocks
 from migrate.tree import AbstractLeaf, KeyPath
 
 
 def describe(
-    path: KeyPath, leaf: AbstractLeaf, dtype: np.dtype[Any], value_digest: str, tile: tuple[int, ...] | None = None
+    path: KeyPath,
+    leaf: AbstractLeaf,
+    dtype: np.dtype[Any],
+    value_digest: str,
+    tile: tuple[int, ...] | None = None,
+    *,
+    blocks: Blocks | None = None,
 ) -> StagedArray:
     """Returns the record of an array.
 
@@ -25,6 +32,7 @@ def describe(
       value_digest: the digest of the value.
       tile: the shape of a tile where the array is written tile by tile; a chunk is a tile, or the part of it that is
         in one shard.
+      blocks: the digests of the value's blocks.
     """
     assert leaf.aval is not None
     impl = dtypes.key_impl(leaf.aval.dtype)
@@ -41,4 +49,5 @@ def describe(
         key_impl=dtypes.KEY_IMPLS[impl] if impl else None,
         digest=value_digest,
         sharding=leaf.sharding if leaf.sharding and leaf.sharding.placed else None,
+        blocks=blocks,
     )

@@ -21,6 +21,7 @@ from migrate.engine.workspace.directory import Workspace
 from migrate.errors import Diagnostic
 from migrate.events import Listener
 from migrate.formats.base import Value
+from migrate.formats.digest_record import Blocks
 from migrate.formats.reader import Reader
 from migrate.planning.model import Plan
 from migrate.tree import KeyPath
@@ -36,6 +37,11 @@ class Staged:
     arrays: dict[KeyPath, StagedArray]
     values: Mapping[KeyPath, Value] = field(default_factory=dict)
     dead_bytes: int = 0
+
+    @property
+    def blocks(self) -> dict[KeyPath, Blocks]:
+        """The digests of the blocks of every array that was written, or whose digests the source records."""
+        return {path: array.blocks for path, array in self.arrays.items() if array.blocks is not None}
 
     @property
     def digests(self) -> Mapping[KeyPath, str]:
@@ -97,9 +103,37 @@ class Output(abc.ABC):
           CheckpointError: the result cannot be read.
         """
 
+    def decode_links(
+        self,
+        plan: Plan,
+        result: Path,
+        links: Sequence[Link],
+        options: ApplyOptions,
+        listener: Listener,
+    ) -> Mapping[KeyPath, Blocks]:
+        """Decodes every linked chunk once; returns the digests of the linked arrays. By default nothing is linked.
+
+        Raises:
+          CheckpointError: a chunk cannot be decoded.
+        """
+        del plan, result, links, options, listener
+        return {}
+
+    def record_digests(self, plan: Plan, result: Path, digests: Mapping[KeyPath, Blocks], staged: Staged) -> None:  # noqa: B027
+        """Writes the digests of all leaves into the result, where the commit could not."""
+
     @abc.abstractmethod
-    def check_values(self, plan: Plan, reader: Reader, result: Path, listener: Listener) -> int:
+    def check_values(
+        self, plan: Plan, reader: Reader, result: Path, listener: Listener, digests: dict[KeyPath, Blocks] | None = None
+    ) -> int:
         """Reads every leaf back and compares it with the rules applied to the source again; returns their number.
+
+        Args:
+          plan: the plan.
+          reader: the source.
+          result: the written checkpoint.
+          listener: receives an event for every leaf.
+          digests: receives the digests of the blocks of every array and number.
 
         Raises:
           VerifyError: leaves differ, are missing or unexpected (`VerificationFailed`).

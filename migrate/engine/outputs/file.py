@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -21,15 +20,18 @@ from migrate.engine.outputs.base import Output, Staged
 from migrate.engine.outputs.file_layout import FileFormat, FileLayout
 from migrate.engine.outputs.file_store import FileStore, file_of, recall, remember
 from migrate.engine.outputs.provenance import new_metadata
-from migrate.engine.streaming.array_bytes import Digest, digest
+from migrate.engine.streaming.array_bytes import digest
 from migrate.engine.streaming.pieces import batches
 from migrate.engine.verification.compare import differences
 from migrate.engine.verification.findings import differs, refuse, report, structure_problems
+from migrate.engine.verification.leaf_digests import READ_BYTES, extent_digest, in_parallel
+from migrate.engine.verification.recorded import new_record
 from migrate.engine.workspace.directory import Workspace
 from migrate.errors import CheckpointError, Diagnostic
 from migrate.events import Listener
-from migrate.formats.base import Extent, Value
+from migrate.formats.base import Value
 from migrate.formats.detect import open_reader
+from migrate.formats.digest_record import BLOCK_DIGITS, HEADER_KEY, Blocks, blocks_of
 from migrate.formats.files import is_file
 from migrate.formats.reader import Reader
 from migrate.planning.model import Plan
@@ -40,9 +42,6 @@ if TYPE_CHECKING:
 
 BATCH_BYTES = 32 << 20
 """Leaves are compared together up to this size."""
-
-READ_BYTES = 16 << 20
-"""Arrays are read back in parts of this size."""
 
 
 class FileOutput(Output):
@@ -93,7 +92,7 @@ class FileOutput(Output):
         del options
         note = recall(store)
         if note is None:
-            note = {"metadata": new_metadata(plan), "texts": _texts(plan, reader)}
+            note = {"metadata": {**new_metadata(plan), **self._record(plan, None)}, "texts": _texts(plan, reader)}
             remember(store, note, self._layout(item.tree, note).size)
         with FileStore(store, self._layout(item.tree, note), self.form.encoded) as opened:
             yield opened
@@ -101,12 +100,27 @@ class FileOutput(Output):
     def _layout(self, tree: AbstractTree, note: Mapping[str, Any]) -> FileLayout:
         return self.form.layout(tree, note["metadata"], {tuple(path): text for path, text in note["texts"]})
 
+    def _record(self, plan: Plan, staged: Staged | None) -> Mapping[str, str]:
+        """Returns the metadata entry with the digests of all leaves; before they are staged, one of the same length."""
+        names = self.form.stored_names(plan.target)
+        if names is None:
+            return {}
+        if staged is not None:
+            return {HEADER_KEY: new_record(plan, staged.blocks, {}, names).to_text()}
+        blank = {
+            path: ("0" * BLOCK_DIGITS,) * len(list(blocks_of(leaf.nbytes)))
+            for path, leaf in plan.target.leaves.items()
+            if leaf.is_numeric
+        }
+        return {HEADER_KEY: new_record(plan, blank, {}, names).to_text()}
+
     def commit(self, plan: Plan, staged: Staged, links: Sequence[Link], work: Workspace, *, resumed: bool) -> Staged:
         """Completes the file and links it as the result: the staged file stays for the next run if this one fails."""
         del links, resumed
         store, (item,) = work.store(SINGLE), item_plans(plan)
         note = recall(store)
         assert note is not None
+        note = {**note, "metadata": {**note["metadata"], **self._record(plan, staged)}}
         layout = self._layout(item.tree, note)
         with FileStore(store, layout, self.form.encoded) as opened:
             opened.finish(layout.fixed)
@@ -136,20 +150,19 @@ class FileOutput(Output):
             }
         problems: list[Diagnostic] = []
         workers = max(1, min(options.workers, options.max_ram // (2 * READ_BYTES)))
-        with ThreadPoolExecutor(workers, "digest") as pool:
-            try:
-                reads = [(path, pool.submit(_digest, place)) for path, place in places.items() if place is not None]
-                arrays = ((path, found.result()) for path, found in reads)
-                for path, found in itertools.chain(numbers.items(), arrays):
-                    if found != digests[path]:
-                        problems.append(differs(path, "its digest is not that of what was written"))
-                    report([path], plan, listener)
-            finally:  # a caller that stops early waits for the arrays in flight, not for all of them
-                pool.shutdown(cancel_futures=True)
+        located = {path: place for path, place in places.items() if place is not None}
+        arrays = in_parallel(lambda path: str(extent_digest(located[path])), located, workers)
+        for path, found in itertools.chain(numbers.items(), arrays):
+            if found != digests[path]:
+                problems.append(differs(path, "its digest is not that of what was written"))
+            report([path], plan, listener)
         refuse(problems)
         return len(digests)
 
-    def check_values(self, plan: Plan, reader: Reader, result: Path, listener: Listener) -> int:
+    def check_values(
+        self, plan: Plan, reader: Reader, result: Path, listener: Listener, digests: dict[KeyPath, Blocks] | None = None
+    ) -> int:
+        del digests  # every array was written, so that all digests are known
         problems: list[Diagnostic] = []
         compared = 0
         with open_reader(result, unbox="never") as written:
@@ -179,15 +192,3 @@ def _number_digest(value: Value, leaf: AbstractLeaf) -> str:
     """Returns the digest of a number that the format encodes in its own way."""
     assert leaf.aval is not None
     return digest(np.asarray(value, dtypes.to_numpy(leaf.aval.dtype)))
-
-
-def _digest(extents: Sequence[Extent]) -> str:
-    found = Digest()
-    for extent in extents:
-        with extent.file.open("rb", buffering=0) as file:
-            file.seek(extent.offset)
-            left = extent.nbytes
-            while left and (part := file.read(min(left, READ_BYTES))):
-                found.update(np.frombuffer(part, np.uint8))
-                left -= len(part)
-    return str(found)

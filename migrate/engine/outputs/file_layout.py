@@ -101,6 +101,10 @@ class FileFormat(abc.ABC):
           texts: the strings of the tree.
         """
 
+    def stored_names(self, tree: AbstractTree) -> Mapping[KeyPath, str] | None:  # noqa: ARG002 - used by overrides
+        """Returns the names of the arrays, if the format's metadata can record digests; None if they cannot."""
+        return None
+
     def encoded(self, leaf: AbstractLeaf, array: np.ndarray[Any, Any]) -> memoryview:  # noqa: ARG002 - used by overrides
         """Returns the bytes of an array or number: little-endian, unless the format encodes numbers in another way."""
         return raw_bytes(array)

@@ -21,8 +21,9 @@ from migrate import dtypes
 from migrate.engine.outputs.array_record import describe
 from migrate.engine.outputs.file_layout import FileLayout, FileRange
 from migrate.engine.staged_array import StagedArray
-from migrate.engine.streaming.array_bytes import contiguous, digest, raw_bytes
+from migrate.engine.streaming.array_bytes import contiguous, digest_of, raw_bytes
 from migrate.engine.streaming.store import Done
+from migrate.formats.digest_record import Blocks
 from migrate.tree import AbstractLeaf, KeyPath
 
 SYNC_BYTES = 64 << 20
@@ -102,7 +103,8 @@ class FileStore:
         """Writes one array; it is durable when `done` is called, at the latest when `flush` has returned."""
         del codec
         whole = contiguous(array)
-        staged = describe(path, leaf, whole.dtype, digest(whole))
+        found = digest_of(whole)
+        staged = describe(path, leaf, whole.dtype, str(found), blocks=found.blocks)
         self.put(self._layout.ranges[path], 0, self._encode(leaf, whole))
         with self._lock:
             self._waiting.append((staged, done))
@@ -165,10 +167,10 @@ class FileTiles:
         self._store.put(self._ranges, self._position, content)
         self._position += len(content)
 
-    def finish(self, value_digest: str) -> StagedArray:
+    def finish(self, value_digest: str, blocks: Blocks | None = None) -> StagedArray:
         """Returns when every tile is durable."""
         self._store.sync()
-        staged = replace(self._staged, digest=value_digest)
+        staged = replace(self._staged, digest=value_digest, blocks=blocks)
         self._done(staged)
         return staged
 

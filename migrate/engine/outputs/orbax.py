@@ -15,13 +15,16 @@ from migrate.engine.outputs.base import Output, Staged
 from migrate.engine.outputs.orbax_commit import CommittedItem, commit_item, commit_step
 from migrate.engine.outputs.orbax_store import Staging
 from migrate.engine.outputs.provenance import new_metadata
-from migrate.engine.verification.digests import verify_digests
+from migrate.engine.verification.digests import decode_links, verify_digests
 from migrate.engine.verification.links import check_links
+from migrate.engine.verification.record_file import write_record
+from migrate.engine.verification.recorded import new_record
 from migrate.engine.workspace.directory import Workspace
 from migrate.engine.workspace.resume import database_arrays
 from migrate.errors import CheckpointError, Diagnostic, listed
 from migrate.events import Listener
 from migrate.formats.detect import open_reader
+from migrate.formats.digest_record import Blocks
 from migrate.formats.files import children, is_dir, is_file
 from migrate.formats.orbax.entries import foreign_entries
 from migrate.formats.orbax.step import holds_item, holds_items
@@ -89,10 +92,27 @@ class OrbaxOutput(Output):
         how = {"max_ram": options.max_ram, "jobs": options.workers}
         return verify_digests(plan, result, digests, listener=listener, **how) + check_links(links, result)
 
-    def check_values(self, plan: Plan, reader: Reader, result: Path, listener: Listener) -> int:
+    def decode_links(
+        self,
+        plan: Plan,
+        result: Path,
+        links: Sequence[Link],
+        options: ApplyOptions,
+        listener: Listener,
+    ) -> Mapping[KeyPath, Blocks]:
+        how = {"max_ram": options.max_ram, "jobs": options.workers}
+        return decode_links(plan, result, links, listener=listener, **how) if links else {}
+
+    def record_digests(self, plan: Plan, result: Path, digests: Mapping[KeyPath, Blocks], staged: Staged) -> None:
+        """Writes the record as a file of its own, which Orbax ignores."""
+        write_record(result, new_record(plan, digests, staged.values, None))
+
+    def check_values(
+        self, plan: Plan, reader: Reader, result: Path, listener: Listener, digests: dict[KeyPath, Blocks] | None = None
+    ) -> int:
         from migrate.engine.verification.values import verify  # imports JAX and Orbax
 
-        return verify(plan, reader, result, listener=listener)
+        return verify(plan, reader, result, listener=listener, digests=digests)
 
 
 OUTPUT = OrbaxOutput()

@@ -21,9 +21,10 @@ from migrate.engine.linking.open_stores import OPTIONS
 from migrate.engine.outputs.array_record import describe
 from migrate.engine.outputs.zarr_metadata import array_metadata
 from migrate.engine.staged_array import StagedArray
-from migrate.engine.streaming.array_bytes import contiguous, digest, stored_form
+from migrate.engine.streaming.array_bytes import contiguous, digest_of, stored_form
 from migrate.engine.streaming.store import Done
 from migrate.formats.base import key_prefix
+from migrate.formats.digest_record import Blocks
 from migrate.formats.zarr.store_spec import INDEX_CACHE, database_spec
 from migrate.tree import AbstractLeaf, KeyPath
 
@@ -124,7 +125,8 @@ class Staging:
           done: called by the thread that commits.
         """
         whole = contiguous(array)
-        staged = describe(path, leaf, whole.dtype, digest(whole))
+        found = digest_of(whole)
+        staged = describe(path, leaf, whole.dtype, str(found), blocks=found.blocks)
         with self._lock:
             batch = self._batch
             store = self._open(staged, codec, batch.transaction)
@@ -206,13 +208,14 @@ class TiledWrite:
             self._writing.result()
             self._writing = None
 
-    def finish(self, value_digest: str) -> StagedArray:
+    def finish(self, value_digest: str, blocks: Blocks | None = None) -> StagedArray:
         """Returns when every tile is durable.
 
         Args:
           value_digest: the digest of the whole array.
+          blocks: the digests of its blocks.
         """
         self._settle()
-        staged = replace(self._staged, digest=value_digest)
+        staged = replace(self._staged, digest=value_digest, blocks=blocks)
         self._done(staged)
         return staged

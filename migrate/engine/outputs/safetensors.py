@@ -57,6 +57,9 @@ class SafetensorsFile(FileFormat):
         del boxes  # only Flax knows them
         return unsharded(tree, boxes=False)
 
+    def stored_names(self, tree: AbstractTree) -> Mapping[KeyPath, str]:
+        return _names(tree)
+
     def layout(self, tree: AbstractTree, metadata: Mapping[str, Any], texts: Texts) -> FileLayout:
         del texts
         names = _names(tree)

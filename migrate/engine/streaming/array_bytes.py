@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Any
 
 import numpy as np
 import xxhash
 
 from migrate import dtypes
+from migrate.formats.digest_record import BLOCK_BYTES, Blocks
 
 Array = np.ndarray[Any, Any]
 
@@ -16,24 +18,68 @@ _PANEL = 64
 
 
 class Digest:
-    """`xxh3:` and the hash of an array's little-endian bytes in C order, from parts in that order."""
+    """`xxh3:` and the hash of an array's little-endian bytes in C order, from parts in that order.
 
-    def __init__(self) -> None:
-        self._state = xxhash.xxh3_128()
+    The digests of its blocks come with it (`migrate.formats.digest_record`). The first block is hashed once for both.
+    """
+
+    def __init__(self, *, crc: bool = True) -> None:
+        """Begins a digest.
+
+        Args:
+          crc: whether the digests of blocks contain the CRC-32 that a record needs, and not only the XXH3-128.
+        """
+        self._whole: Any = None
+        self._blocks: list[str] = []
+        self._block, self._crc, self._filled = xxhash.xxh3_128(), 0, 0
+        self._with_crc = crc
 
     def update(self, part: Array) -> None:
         """Adds the next part."""
-        self._state.update(raw_bytes(part))
+        left = raw_bytes(part)
+        while left:
+            piece, left = left[: BLOCK_BYTES - self._filled], left[BLOCK_BYTES - self._filled :]
+            self._block.update(piece)
+            if self._whole is not None:
+                self._whole.update(piece)
+            if self._with_crc:
+                self._crc = zlib.crc32(piece, self._crc)
+            self._filled += len(piece)
+            if self._filled == BLOCK_BYTES:
+                self._end_block()
+
+    def _end_block(self) -> None:
+        self._blocks.append(self._last_block())
+        self._whole = self._whole or self._block.copy()
+        self._block, self._crc, self._filled = xxhash.xxh3_128(), 0, 0
+
+    def _last_block(self) -> str:
+        return (f"{self._crc:08x}" if self._with_crc else "") + str(self._block.hexdigest())
+
+    @property
+    def blocks(self) -> Blocks:
+        """The digests of the blocks so far; the last block may be smaller than the others."""
+        return (*self._blocks, self._last_block()) if self._filled else tuple(self._blocks)
 
     def __str__(self) -> str:
-        return f"xxh3:{self._state.hexdigest()}"
+        return f"xxh3:{(self._whole or self._block).hexdigest()}"
 
 
 def digest(array: Array) -> str:
     """Returns `xxh3:` and the hash of an array's little-endian bytes in C order."""
+    return str(digest_of(array))
+
+
+def digest_of(array: Array) -> Digest:
+    """Returns the digests of an array and of its blocks."""
     whole = Digest()
     whole.update(array)
-    return str(whole)
+    return whole
+
+
+def text_blocks(text: str) -> Blocks:
+    """Returns the digests of the blocks of a string, in UTF-8."""
+    return digest_of(np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)).blocks
 
 
 def raw_bytes(array: Array) -> memoryview:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from migrate.engine.staged_array import StagedArray
+    from migrate.formats.digest_record import Blocks
     from migrate.tree import AbstractLeaf, KeyPath
 
     Array = np.ndarray[Any, Any]
@@ -28,7 +29,7 @@ class Tiles(Protocol):
     def write(self, start: Sequence[int], tile: Array) -> None:
         """Writes a tile, which must stay unchanged until `finish`."""
 
-    def finish(self, value_digest: str) -> StagedArray:
+    def finish(self, value_digest: str, blocks: Blocks | None = None) -> StagedArray:
         """Returns when every tile is durable."""
 
 

@@ -151,4 +151,4 @@ def _write(target: TiledTarget, choice: int, begin: Begin) -> None:
             write.write([start for start, _ in window], tile)
         trimmer.add(tile.nbytes)
     for write in writes:
-        write.finish(str(digest))
+        write.finish(str(digest), digest.blocks)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from migrate import dtypes
+from migrate.engine.linking.link import Link
+from migrate.engine.verification.chunk_places import ChunkFiles
 from migrate.engine.verification.findings import differs, refuse, report, structure_problems
-from migrate.engine.verification.stored_digests import stored_digests
+from migrate.engine.verification.stored_digests import UndecodableArray, decoded_arrays, stored_digests, undecodable
 from migrate.errors import Diagnostic
 from migrate.events import Listener, ignore
 from migrate.formats.base import Location
 from migrate.formats.detect import open_reader
+from migrate.formats.digest_record import Blocks
+from migrate.formats.zarr.metadata import chunk_key, parse_chunk_key
 from migrate.planning.model import Plan
 from migrate.tree import AbstractLeaf, KeyPath, stored_path
 
@@ -48,11 +53,60 @@ def verify_digests(
     problems: list[Diagnostic] = []
     jobs = jobs or os.cpu_count() or 1
     for path, found in stored_digests(locations, largest_chunk=largest, max_ram=max_ram, jobs=jobs):
-        if found != digests[path]:
+        if str(found) != digests[path]:
             problems.append(differs(path, "its digest is not that of what was written"))
         report([path], plan, listener)
     refuse(problems)
     return len(digests)
+
+
+def decode_links(
+    plan: Plan,
+    destination: Path,
+    links: Sequence[Link],
+    *,
+    max_ram: int = 2 << 30,
+    jobs: int | None = None,
+    listener: Listener = ignore,
+) -> Mapping[KeyPath, Blocks]:
+    """Decodes every chunk of the linked arrays of DST once, so that TensorStore checks every checksum.
+
+    Args:
+      plan: the plan.
+      destination: the written checkpoint.
+      links: its linked arrays.
+      max_ram: host bytes in memory at once.
+      jobs: number of arrays that are decoded at once (default: the number of CPUs).
+      listener: receives an event for every array, one event at a time.
+
+    Returns:
+      The digests of the blocks of each array.
+
+    Raises:
+      CheckpointError: a chunk cannot be decoded; the message names the leaf, the chunk and the file of the source.
+    """
+    of_path = {link.path: link for link in links}
+    locations, largest = _stored_arrays(plan, destination, of_path)
+    jobs = jobs or os.cpu_count() or 1
+    digests: dict[KeyPath, Blocks] = {}
+    files = ChunkFiles()
+    for path, found in decoded_arrays(locations, largest_chunk=largest, max_ram=max_ram, jobs=jobs):
+        if isinstance(found, UndecodableArray):
+            raise undecodable(path, _in_source(of_path[path], found), files)
+        digests[path] = found.blocks
+        report([path], plan, listener)
+    return digests
+
+
+def _in_source(link: Link, found: UndecodableArray) -> UndecodableArray:
+    """Returns the same failure with the location of the chunk in the source, which stays when DST is discarded."""
+    if found.index is None:
+        return replace(found, location=link.locations[0])
+    target = f"{link.prefix}{chunk_key(found.index, found.location.driver)}"
+    for location, key, new in link.moves():
+        if new == target:
+            return replace(found, location=location, index=parse_chunk_key(key.removeprefix(location.prefix)))
+    return found
 
 
 def _stored_arrays(plan: Plan, destination: Path, paths: Iterable[KeyPath]) -> tuple[Mapping[KeyPath, Location], int]:
@@ -68,11 +122,12 @@ def _stored_arrays(plan: Plan, destination: Path, paths: Iterable[KeyPath]) -> t
         places = {path: reader.location(place) for path, place in stored.items()}
         leaves = reader.abstract().tree.leaves
     refuse(differs(path, "it is not stored as chunks") for path, place in places.items() if place is None)
-    largest = max((_part_bytes(leaves[place]) for place in stored.values()), default=0)
+    largest = max((part_bytes(leaves[place]) for place in stored.values()), default=0)
     return {path: place for path, place in places.items() if place}, largest
 
 
-def _part_bytes(leaf: AbstractLeaf) -> int:
+def part_bytes(leaf: AbstractLeaf) -> int:
+    """Returns the host bytes of the part of an array that is decoded whole: a chunk of zarr, or an inner chunk."""
     assert leaf.aval is not None
     part = (leaf.storage and (leaf.storage.inner or leaf.storage.chunks)) or leaf.aval.shape
     return math.prod(part) * dtypes.item_bytes(leaf.aval.dtype)

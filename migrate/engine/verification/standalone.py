@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import time
 
-from migrate import dtypes
 from migrate.codes import RecordedStructureMismatch, VerificationFailed
-from migrate.engine.streaming.evaluate import as_array
+from migrate.engine.options import DEFAULT_RAM
+from migrate.engine.verification.recorded import Comparison, compare_record
 from migrate.errors import Diagnostic, VerifyError
-from migrate.events import LeafDone, Listener, PhaseDone, PhaseStarted
+from migrate.events import Listener, PhaseDone, PhaseStarted, ignore
 from migrate.formats.reader import AbstractCheckpoint, Reader
 from migrate.metadata import Metadata
 from migrate.planning.diff import diff
 from migrate.planning.planner import TemplateLike
-from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, format_path
+from migrate.tree import AbstractTree, KeyPath, format_path
 
 
 def check_record(checkpoint: AbstractCheckpoint) -> str | None:
@@ -55,27 +56,31 @@ def _mismatch(how: str, paths: tuple[KeyPath, ...], spec: str) -> Diagnostic:
     )
 
 
-def read_all(reader: Reader, listener: Listener) -> None:
-    """Reads every leaf and compares its shape and dtype with the metadata.
+def check_values(
+    reader: Reader,
+    listener: Listener = ignore,
+    *,
+    max_ram: int = DEFAULT_RAM,
+    jobs: int | None = None,
+) -> Comparison:
+    """Decodes every leaf, in parallel, and compares it with the digest that the checkpoint records.
+
+    Args:
+      reader: the checkpoint, opened with `unbox="never"`.
+      listener: receives an event for every leaf.
+      max_ram: host bytes of arrays in memory at once.
+      jobs: the most leaves that are read at once (default: the number of CPUs).
 
     Raises:
-      VerifyError: they differ (`RecordedStructureMismatch`).
-      CheckpointError: a leaf cannot be read.
+      VerifyError: leaves differ from their digests (`ChangedValues`), or have another shape or dtype than the metadata
+        (`RecordedStructureMismatch`).
+      CheckpointError: leaves cannot be decoded, or the record itself is damaged (`DamagedFile`).
     """
     start = time.monotonic()
     tree = reader.abstract().tree
+    record = reader.digest_record()
     listener(PhaseStarted("verify", len(tree.leaves), tree.nbytes))
-    for path, leaf in tree.leaves.items():
-        _read_one(reader, path, leaf)
-        listener(LeafDone("verify", path, leaf.nbytes))
+    done = compare_record(reader, record, max_ram=max_ram, jobs=jobs or os.cpu_count() or 1, listener=listener)
+    done.refuse()
     listener(PhaseDone("verify", time.monotonic() - start))
-
-
-def _read_one(reader: Reader, path: KeyPath, leaf: AbstractLeaf) -> None:
-    value = reader.read(path)
-    if leaf.kind != "array" or leaf.aval is None:
-        return
-    array = as_array(value)
-    if array.shape != leaf.aval.shape or dtypes.from_numpy(array.dtype) != leaf.aval.dtype:
-        message = f"`{format_path(path)}` is {leaf}, but its data are {array.dtype}{list(array.shape)}"
-        raise VerifyError(RecordedStructureMismatch.at(message, paths=[format_path(path)]))
+    return done

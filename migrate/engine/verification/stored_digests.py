@@ -11,15 +11,19 @@ import math
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from migrate.engine.linking.open_stores import open_array, reading_context
 from migrate.engine.streaming.array_bytes import Digest
+from migrate.engine.verification.chunk_places import ChunkFiles, first_undecodable
+from migrate.errors import CheckpointError
 from migrate.formats.base import Location
-from migrate.formats.files import explain_store_failure
-from migrate.tree import KeyPath
+from migrate.formats.files import damaged, refuse_lfs_pointers_below, short_reason
+from migrate.formats.zarr.metadata import chunk_key
+from migrate.tree import KeyPath, format_path
 
 Box = tuple[tuple[int, int], ...]
 """A part of an array: its start and stop in each dimension."""
@@ -29,21 +33,60 @@ _COPIES = 4
 """Copies of a chunk in memory while it is read: encoded, decoded, in place, and memory that the allocator retains."""
 
 
+@dataclass(frozen=True, slots=True)
+class UndecodableArray:
+    """An array that cannot be decoded.
+
+    Attributes:
+      location: the location of the array.
+      index: the first chunk that cannot be decoded; None where the whole array cannot be opened.
+      reason: TensorStore's reason.
+    """
+
+    location: Location
+    index: tuple[int, ...] | None
+    reason: str
+
+
 def stored_digests(
     locations: Mapping[KeyPath, Location], *, largest_chunk: int, max_ram: int, jobs: int
-) -> Iterator[tuple[KeyPath, str]]:
-    """Yields the digest of each array (see `array_bytes.digest`), in order; several are computed at once.
+) -> Iterator[tuple[KeyPath, Digest]]:
+    """Yields the digests of each array, in order; several are computed at once.
+
+    Arguments as in `decoded_arrays`.
+
+    Raises:
+      CheckpointError: a chunk is missing or damaged; the message names the leaf, the chunk and the file.
+    """
+    for path, found in decoded_arrays(locations, largest_chunk=largest_chunk, max_ram=max_ram, jobs=jobs):
+        if isinstance(found, UndecodableArray):
+            raise undecodable(path, found, ChunkFiles())
+        yield path, found
+
+
+def undecodable(path: KeyPath, found: UndecodableArray, files: ChunkFiles) -> CheckpointError:
+    """Returns the error for an array that cannot be decoded; it names the leaf, the chunk and its file."""
+    name = format_path(path)
+    if found.index is None:
+        return damaged(found.location.base, f"`{name}` cannot be read ({found.reason})", paths=(name,))
+    key = chunk_key(found.index, found.location.driver)
+    why = f"chunk `{key}` of `{name}` cannot be decoded ({found.reason})"
+    return damaged(files.file(found.location, found.index), why, paths=(name,))
+
+
+def decoded_arrays(
+    locations: Mapping[KeyPath, Location], *, largest_chunk: int, max_ram: int, jobs: int, crc: bool = True
+) -> Iterator[tuple[KeyPath, Digest | UndecodableArray]]:
+    """Yields the digests of each array, or the reason why it cannot be decoded, in order; several are decoded at once.
 
     Args:
       locations: the locations of the arrays.
       largest_chunk: host bytes of the largest chunk of any of them, which is decoded whole.
       max_ram: host bytes in memory at once; one chunk and its encoded form always are.
       jobs: the most arrays that are read at once.
-
-    Raises:
-      CheckpointError: a chunk is missing or damaged.
+      crc: whether the digests of blocks are complete, as a record needs them; XXH3-128 alone takes less time.
     """
-    arrays = _StoredArrays()
+    arrays = _StoredArrays(crc=crc)
     workers = max(1, min(jobs, len(locations), max_ram // (_COPIES * max(largest_chunk, 1))))
     share = max_ram // workers
     with ThreadPoolExecutor(workers, "digest") as pool:
@@ -59,7 +102,8 @@ def stored_digests(
 class _StoredArrays:
     """Opens stored arrays by their location, with one cache for the indexes of their databases; thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, crc: bool = True) -> None:
+        self._crc = crc
         self._context = reading_context(0, _INDEX_CACHE_BYTES)
 
     def open(self, location: Location) -> Any:
@@ -70,24 +114,22 @@ class _StoredArrays:
         """
         return open_array(location, self._context)
 
-    def digest(self, location: Location, max_ram: int) -> str:
-        """Returns the digest of the array.
+    def digest(self, location: Location, max_ram: int) -> Digest | UndecodableArray:
+        """Returns the digests of the array.
 
         Args:
           location: the location of the array.
           max_ram: host bytes in memory at once; one chunk is decoded whole, whatever its size.
-
-        Raises:
-          CheckpointError: a chunk is missing or damaged.
         """
-        array, found = self.open(location), Digest()
+        array, found = self.open(location), Digest(crc=self._crc)
         itemsize = array.dtype.numpy_dtype.itemsize
         try:
             for slab in slabs(array.shape, _chunk(array), itemsize, max(1, max_ram // 2)):
                 found.update(_read(array, slab, max_ram))
         except (ValueError, OSError) as error:
-            explain_store_failure(error, location.base, f"the array `{location.name}`")
-        return str(found)
+            refuse_lfs_pointers_below(location.base)
+            return UndecodableArray(location, first_undecodable(array), short_reason(error))
+        return found
 
 
 def _read(array: Any, slab: Box, max_ram: int) -> np.ndarray[Any, Any]:

@@ -12,10 +12,12 @@ from migrate.engine.items import ItemPlan, item_of, item_plans, stored_name
 from migrate.engine.streaming.pieces import batches
 from migrate.engine.verification.compare import Restored, differences
 from migrate.engine.verification.findings import refuse, report, structure_problems
+from migrate.engine.verification.leaf_digests import add_digests
 from migrate.engine.verification.orbax_restore import ReadBack
 from migrate.errors import Diagnostic
 from migrate.events import Listener, ignore
 from migrate.formats.detect import open_reader
+from migrate.formats.digest_record import Blocks
 from migrate.formats.reader import Reader
 from migrate.planning.model import Plan
 from migrate.tree import KeyPath
@@ -31,7 +33,14 @@ BATCHES = 64
 T = TypeVar("T")
 
 
-def verify(plan: Plan, reader: Reader, destination: Path, *, listener: Listener = ignore) -> int:
+def verify(
+    plan: Plan,
+    reader: Reader,
+    destination: Path,
+    *,
+    listener: Listener = ignore,
+    digests: dict[KeyPath, Blocks] | None = None,
+) -> int:
     """Restores every leaf through plain Orbax and compares it with the rules applied to the source again.
 
     Args:
@@ -39,6 +48,7 @@ def verify(plan: Plan, reader: Reader, destination: Path, *, listener: Listener 
       reader: the source.
       destination: the written checkpoint.
       listener: receives an event for every leaf.
+      digests: receives the digests of the blocks of every array and number.
 
     Returns:
       The number of compared leaves.
@@ -56,6 +66,7 @@ def verify(plan: Plan, reader: Reader, destination: Path, *, listener: Listener 
         for meant in stack.enter_context(one_ahead(batches(plan, reader, _batch_bytes(plan)))):
             problems += differences(plan, meant, _restore(meant, items, backs))
             compared += len(meant)
+            add_digests(digests, meant, plan)
             report(meant, plan, listener)
     refuse(problems)
     return compared

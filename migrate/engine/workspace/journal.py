@@ -23,7 +23,7 @@ SYNC_SECONDS = 1.0
 which survives a power cut: each sync costs milliseconds.
 """
 
-VERSION = 1
+VERSION = 2
 """The version of the file's format; a journal of another version is not resumed."""
 
 

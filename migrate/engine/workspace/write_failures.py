@@ -18,7 +18,7 @@ _OF_READING = (errno.EIO, errno.ENOENT, errno.ESTALE, errno.EACCES)
 
 
 @contextmanager
-def explained_failures(destination: Path, source: Path) -> Iterator[None]:
+def explained_failures(destination: Path, source: Path | None = None) -> Iterator[None]:
     """Turns every failure of the file system into a MigrateError.
 
     A failure that names a file of the source is one of reading, and any other one of writing: readers explain failures
@@ -47,7 +47,7 @@ def explained_failures(destination: Path, source: Path) -> Iterator[None]:
         raise _unwritable(destination, os.strerror(code)) from error
 
 
-def _unread_file(error: OSError, source: Path) -> Path | None:
+def _unread_file(error: OSError, source: Path | None) -> Path | None:
     """Returns the file of the source that could not be read; None for a failure of writing.
 
     An error with two files comes from a link or a copy: a full disk is DST's, a lost file the source's.

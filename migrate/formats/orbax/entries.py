@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from migrate.formats.digest_record import FILE
 from migrate.formats.files import children, is_dir, is_file
 from migrate.formats.orbax.item import is_item
 from migrate.formats.orbax.step import holds_item, json_file
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
 
 _FILES = re.compile(
     r"_METADATA|_sharding|_CHECKPOINT_METADATA|_strings\.json|checkpoint|commit_success\.txt|manifest\.ocdbt"
-    r"|orbax\.checkpoint"
+    rf"|orbax\.checkpoint|{re.escape(FILE)}"
 )
-_MARKERS = re.compile(r"_CHECKPOINT_METADATA|commit_success\.txt|orbax\.checkpoint")
+_MARKERS = re.compile(rf"_CHECKPOINT_METADATA|commit_success\.txt|orbax\.checkpoint|{re.escape(FILE)}")
 _ZARR = re.compile(r"\.zarray|\.zattrs|\.zgroup|zarr\.json|_strings\.json")
 _CHUNK = re.compile(r"c|(c\.)?\d+(\.\d+)*")
 _PROCESS = re.compile(r"process_\d+")

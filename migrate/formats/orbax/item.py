@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from migrate import dtypes
 from migrate.codes import IgnoredFiles, ReaderAssumption
 from migrate.errors import listed
+from migrate.formats import digest_record
 from migrate.formats.ambiguities import losses
 from migrate.formats.base import Item, ItemInfo, Location
 from migrate.formats.files import children, files_at, is_dir, is_file, lost_values
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 _PYTHON_NUMBERS = ("bool", "int64", "float64", "complex128")
 _OWN_FILES = (
     "_METADATA", "_sharding", "_CHECKPOINT_METADATA", "_strings.json", "array_metadatas", "checkpoint",
-    "commit_success.txt", "d", "manifest.ocdbt", "orbax.checkpoint",
+    "commit_success.txt", "d", "manifest.ocdbt", "orbax.checkpoint", digest_record.FILE,
 )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from migrate.codes import NoCheckpoint, UnfinishedSave, UnknownItem
 from migrate.errors import CheckpointError, Diagnostic, did_you_mean
+from migrate.formats import digest_record
 from migrate.formats.files import children, is_dir, is_file, read_json, read_json_object, refuse_lost_zarrays
 from migrate.formats.orbax.item import OrbaxItem, ignored_files, is_item
 from migrate.formats.orbax.metadata import as_metadata, custom_metadata, read_custom_metadata, read_handlers
@@ -94,9 +95,10 @@ def read_step(folder: Path) -> StepContents:
         elif (content := json_file(child)) is not None:
             extras[child.name] = read_json(content)
             files.append(content)
-        elif child.name not in _MARKERS:
+        elif child.name not in (*_MARKERS, digest_record.FILE):
             others.append(child.name)
     notes = (ignored_files(folder, others),) if others else ()
+    files += [folder / digest_record.FILE] if is_file(folder / digest_record.FILE) else []
     return StepContents(items, extras, read_handlers(folder), read_custom_metadata(folder), notes, tuple(files))
 
 

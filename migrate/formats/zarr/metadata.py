@@ -161,3 +161,8 @@ def _shape(sizes: object) -> tuple[int, ...]:
 
 def _dtype_name(text: object) -> str:
     return dtypes.from_numpy(stored_dtype(text))
+
+
+def parse_chunk_key(key: str) -> tuple[int, ...]:
+    """Returns the index of the chunk of a key: the inverse of `chunk_key`; `0` is the chunk of a scalar as well."""
+    return tuple(int(part) for part in key.removeprefix("c").replace("/", ".").split(".") if part)

@@ -66,6 +66,22 @@ def _unreadable(file: Path, error: UnreadableNodeError) -> CheckpointError:
     return damaged(file, f"the database's index at byte {error.place.offset} cannot be read ({reason})")
 
 
+def files_of_keys(directory: Path) -> Mapping[str, str]:
+    """Returns the file of every key, relative to the database's directory; for an inline value, the file of its node.
+
+    Raises:
+      CheckpointError: there is no database, or its index is damaged or refers to files outside `directory`.
+    """
+    try:
+        return {
+            _text(node.prefix + entry["key"]): _reference(entry, directory).file or parse_location(node.location).file
+            for node in Index(directory.absolute()).nodes()
+            for entry in (node.entries if node.is_leaf else ())
+        }
+    except (ValueError, OSError, KeyError) as error:
+        explain_store_failure(error, directory, "the database's index")
+
+
 def read_value(reference: Reference, base: Path) -> bytes:
     """Reads the value of a reference of the database at `base`.
 

@@ -19,6 +19,7 @@ from click.testing import CliRunner
 
 from migrate.cli.main import migrate
 from migrate.engine.outputs.orbax_commit import CommittedItem, commit_item, commit_step
+from migrate.formats import digest_record
 from migrate.tree import AbstractTree
 
 
@@ -65,7 +66,8 @@ def orbax_item(folder, tree, *, zarr3=False):
 def sidecars(folder):
     """The content of every file that holds no array, by its path; what belongs to databases is left out."""
     inside = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    mine = [p for p in inside if not any(part in DATA or part.startswith("ocdbt.process_") for part in p.parts)]
+    others = (p for p in inside if p.name != digest_record.FILE)
+    mine = [p for p in others if not any(part in DATA or part.startswith("ocdbt.process_") for part in p.parts)]
     return {str(path): _content(folder / path) for path in mine}
 
 

@@ -1,7 +1,12 @@
 """The bytes of an array do not depend on its layout in memory."""
 
+import zlib
+
 import numpy as np
 import pytest
+import xxhash
+from hypothesis import given
+from hypothesis import strategies as st
 
 from migrate import dtypes
 from migrate.engine.streaming.array_bytes import Digest, contiguous, digest, raw_bytes, stored_form
@@ -47,3 +52,19 @@ def test_the_stored_form_of_typed_keys_is_their_words():
     keys = words.view(dtypes.to_numpy("key<fry>")).reshape(3)
     assert words.tolist() == stored_form(keys).tolist()
     assert stored_form(words) is words
+
+
+@given(st.lists(st.integers(0, 40), max_size=6), st.booleans())
+def test_blocks_do_not_depend_on_the_parts_and_cover_every_byte(sizes, crc):
+    whole = np.arange(sum(sizes), dtype=np.uint8)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("migrate.engine.streaming.array_bytes.BLOCK_BYTES", 16)
+        found, start = Digest(crc=crc), 0
+        for size in sizes:
+            found.update(whole[start : start + size])
+            start += size
+    assert f"xxh3:{xxhash.xxh3_128_hexdigest(whole)}" == str(found)
+    parts = [whole[at : at + 16].tobytes() for at in range(0, len(whole), 16)]
+    crcs = [f"{zlib.crc32(part):08x}" if crc else "" for part in parts]
+    expected = [f"{sum_}{xxhash.xxh3_128_hexdigest(part)}" for sum_, part in zip(crcs, parts, strict=True)]
+    assert expected == list(found.blocks)

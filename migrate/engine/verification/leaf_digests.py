@@ -1,0 +1,122 @@
+"""The digests of every leaf of a checkpoint, whatever its format: chunks, ranges of files, or values."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import numpy as np
+
+from migrate import dtypes
+from migrate.codes import RecordedStructureMismatch
+from migrate.engine.streaming.array_bytes import Digest, digest_of, stored_form, text_blocks
+from migrate.engine.verification.digests import part_bytes
+from migrate.engine.verification.stored_digests import UndecodableArray, decoded_arrays
+from migrate.errors import VerifyError
+from migrate.formats.base import Extent, Value
+from migrate.formats.digest_record import Blocks
+from migrate.formats.files import damaged
+from migrate.formats.reader import Reader
+from migrate.planning.model import Plan
+from migrate.tree import AbstractLeaf, KeyPath, format_path
+
+READ_BYTES = 16 << 20
+"""Ranges of files are read in parts of this size."""
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def leaf_digests(
+    reader: Reader, *, max_ram: int, jobs: int, crc: bool = True
+) -> Iterator[tuple[KeyPath, Blocks | UndecodableArray]]:
+    """Yields the digests of the blocks of every leaf, or the reason why it cannot be decoded.
+
+    Args:
+      reader: the checkpoint.
+      max_ram: host bytes in memory at once; one chunk always is.
+      jobs: the most arrays that are read at once.
+      crc: whether the digests of arrays are complete, as a record needs them.
+
+    Raises:
+      VerifyError: a value has another shape or dtype than the metadata records (`RecordedStructureMismatch`).
+      CheckpointError: a leaf without chunks cannot be read.
+    """
+    leaves = reader.abstract().tree.leaves
+    numeric = [path for path, leaf in leaves.items() if leaf.is_numeric]
+    chunked = {path: place for path in numeric if (place := reader.location(path)) is not None}
+    others = [path for path in numeric if path not in chunked]
+    ranges = {path: extents for path in others if (extents := reader.extents(path)) is not None}
+    largest = max((part_bytes(leaves[path]) for path in chunked), default=0)
+    for path, array in decoded_arrays(chunked, largest_chunk=largest, max_ram=max_ram, jobs=jobs, crc=crc):
+        yield path, array if isinstance(array, UndecodableArray) else array.blocks
+    workers = max(1, min(jobs, max_ram // (2 * READ_BYTES)))
+    for path, found in in_parallel(lambda path: extent_digest(ranges[path], crc=crc), ranges, workers):
+        yield path, found.blocks
+    for path, leaf in leaves.items():
+        if path not in chunked and path not in ranges:
+            yield path, _value_blocks(path, leaf, reader.read(path))
+
+
+def in_parallel(work: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[tuple[T, R]]:
+    """Yields every item with the result of the work on it, in order; several are in work at once."""
+    with ThreadPoolExecutor(workers, "digest") as pool:
+        coming = deque((item, pool.submit(work, item)) for item in items)
+        try:
+            while coming:
+                item, found = coming.popleft()
+                yield item, found.result()
+        finally:  # a caller that stops early waits for the items in work, not for all of them
+            pool.shutdown(cancel_futures=True)
+
+
+def extent_digest(extents: Sequence[Extent], *, crc: bool = True) -> Digest:
+    """Returns the digests of the bytes in ranges of files.
+
+    Raises:
+      CheckpointError: a file ends before its range does.
+    """
+    found = Digest(crc=crc)
+    for extent in extents:
+        with extent.file.open("rb", buffering=0) as file:
+            file.seek(extent.offset)
+            left = extent.nbytes
+            while left and (part := file.read(min(left, READ_BYTES))):
+                found.update(np.frombuffer(part, np.uint8))
+                left -= len(part)
+        if left:
+            raise damaged(extent.file, f"it ends {left:,} bytes before the end of an array")
+    return found
+
+
+def value_blocks(value: Value, leaf: AbstractLeaf) -> Blocks:
+    """Returns the digests of the blocks of a value in memory; none for a leaf without data."""
+    if leaf.kind == "string":
+        return text_blocks(value)
+    if not leaf.is_numeric or leaf.aval is None:
+        return ()
+    array = np.asarray(value)
+    if leaf.kind == "scalar":
+        array = np.asarray(value, dtypes.to_numpy(leaf.aval.dtype))
+    return digest_of(stored_form(array)).blocks
+
+
+def _value_blocks(path: KeyPath, leaf: AbstractLeaf, value: Value) -> Blocks:
+    """Returns the digests of a value after a comparison of its shape and dtype with the metadata."""
+    if leaf.kind == "array" and leaf.aval is not None:
+        array = np.asarray(value)
+        if array.shape != leaf.aval.shape or dtypes.from_numpy(array.dtype) != leaf.aval.dtype:
+            message = f"`{format_path(path)}` is {leaf}, but its data are {array.dtype}{list(array.shape)}"
+            raise VerifyError(RecordedStructureMismatch.at(message, paths=[format_path(path)]))
+    return value_blocks(value, leaf)
+
+
+def add_digests(digests: dict[KeyPath, Blocks] | None, values: Mapping[KeyPath, Value], plan: Plan) -> None:
+    """Adds the digests of arrays and numbers that are in memory, if they are wanted."""
+    if digests is None:
+        return
+    for path, value in values.items():
+        if plan.target.leaves[path].is_numeric:
+            digests[path] = value_blocks(value, plan.target.leaves[path])

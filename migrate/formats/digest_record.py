@@ -1,0 +1,158 @@
+"""The digests that a checkpoint records of its own values, as a tree: blocks, leaves, and one root over all leaves.
+
+A block is 16 MiB of the little-endian bytes of a leaf in C order, so digests do not depend on chunks or compression,
+and a leaf keeps them when it is renamed. `docs/receipt.md` describes the format; `docs/check_receipt.py` checks it
+without migrate.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from migrate.codes import DamagedFile
+from migrate.errors import CheckpointError
+from migrate.formats.files import is_file, read_file
+from migrate.tree import KeyPath
+
+FILE = "migrate_digests.json"
+"""The name of the file in the directory of a checkpoint."""
+
+HEADER_KEY = "migrate.digests"
+"""The key of the record in the metadata of a safetensors file."""
+
+BLOCK_BYTES = 16 << 20
+"""The size of a block."""
+
+BLOCK_DIGITS = 40
+"""The length of a block's digest: 8 hex digits of its CRC-32, then 32 of its XXH3-128."""
+
+VERSION = 1
+
+Blocks = tuple[str, ...]
+"""The digests of the blocks of one leaf, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeafDigests:
+    """The record of one leaf.
+
+    Attributes:
+      type: shape and dtype, or the kind of a leaf without data, as `str(AbstractLeaf)`.
+      blocks: the digests of its blocks; None where no byte of the leaf was decoded when the record was made.
+      stored: the item and the name under which an array is stored; None for leaves that are not arrays.
+    """
+
+    type: str
+    blocks: Blocks | None
+    stored: tuple[str, str] | None = None
+
+    @property
+    def digest(self) -> str | None:
+        """`sha256:` over type and blocks; equal for equal values under any name. None without blocks."""
+        return None if self.blocks is None else _sha256([self.type, self.blocks])
+
+
+@dataclass(frozen=True)
+class DigestRecord:
+    """The record of a whole checkpoint.
+
+    Attributes:
+      leaves: the record of each leaf, by stored key path.
+      sequences: the nodes that are lists or tuples.
+      items: how the arrays of each item are stored: `{"zarr_format": 3, "ocdbt": true}`.
+    """
+
+    leaves: Mapping[KeyPath, LeafDigests]
+    sequences: Sequence[KeyPath] = ()
+    items: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def undigested(self) -> tuple[KeyPath, ...]:
+        """The leaves without digests."""
+        return tuple(path for path, leaf in self.leaves.items() if leaf.blocks is None)
+
+    @property
+    def root(self) -> str:
+        """`sha256:` over the whole record."""
+        rows = [[path, leaf.digest, leaf.type, leaf.stored] for path, leaf in self.leaves.items()]
+        return _sha256([VERSION, BLOCK_BYTES, self.items, self.sequences, rows])
+
+    def to_text(self) -> str:
+        """Returns the record as JSON, one leaf a line."""
+        head = {"version": VERSION, "block_bytes": BLOCK_BYTES, "root": self.root, "items": self.items}
+        lines = ",\n".join(_text(_row(path, leaf)) for path, leaf in self.leaves.items())
+        return f'{_text(head)[:-1]},"sequences":{_text(self.sequences)},"leaves":[\n{lines}\n]}}\n'
+
+    @classmethod
+    def from_text(cls, text: str | bytes, file: Path) -> DigestRecord:
+        """Returns the record that `to_text` returned.
+
+        Raises:
+          CheckpointError: it is damaged: not every digest is that of its parts (`DamagedFile`).
+        """
+        try:
+            content = json.loads(text)
+            version = content["version"]
+            leaves = {tuple(row["path"]): _leaf(row) for row in content["leaves"]}
+            found = cls(leaves, tuple(map(tuple, content["sequences"])), content["items"])
+            kept = all(
+                leaf.digest == row["digest"] for leaf, row in zip(leaves.values(), content["leaves"], strict=True)
+            )
+            intact = kept and content["block_bytes"] == BLOCK_BYTES and content["root"] == found.root
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise _damaged(file, f"it is not a record of digests ({type(error).__name__}: {error})") from error
+        if version != VERSION or not intact:
+            reason = "its root is not that of its leaves" if version == VERSION else f"its version is {version!r}"
+            raise _damaged(file, reason)
+        return found
+
+
+def read_record(file: Path) -> DigestRecord | None:
+    """Returns the record in a file of a checkpoint; None where there is no such file.
+
+    Raises:
+      CheckpointError: it is damaged (`DamagedFile`).
+    """
+    return DigestRecord.from_text(read_file(file), file) if is_file(file) else None
+
+
+def without_digests(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns custom metadata without the record of digests, which describes one file and no other."""
+    return {key: value for key, value in metadata.items() if key != HEADER_KEY}
+
+
+def blocks_of(nbytes: int) -> Iterable[range]:
+    """Returns the byte ranges of the blocks of a leaf."""
+    return (range(at, min(at + BLOCK_BYTES, nbytes)) for at in range(0, nbytes, BLOCK_BYTES))
+
+
+def _row(path: KeyPath, leaf: LeafDigests) -> dict[str, Any]:
+    row = {"path": path, "type": leaf.type, "digest": leaf.digest, "blocks": leaf.blocks}
+    return row if leaf.stored is None else {**row, "stored": leaf.stored}
+
+
+def _leaf(row: Mapping[str, Any]) -> LeafDigests:
+    blocks, stored = row["blocks"], row.get("stored")
+    return LeafDigests(row["type"], None if blocks is None else tuple(blocks), stored and (stored[0], stored[1]))
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+def _sha256(value: Any) -> str:
+    return f"sha256:{hashlib.sha256(_text(value).encode()).hexdigest()}"
+
+
+def _damaged(file: Path, why: str) -> CheckpointError:
+    return CheckpointError(
+        DamagedFile.at(
+            f"the digests in `{file}` are damaged: {why}",
+            help="copy the checkpoint again; without an intact copy, changes since the migration cannot be found",
+        )
+    )
