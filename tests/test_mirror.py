@@ -5,7 +5,6 @@ in its docstring: "covers `streaming.store`".
 """
 
 import ast
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -45,26 +44,10 @@ def _docstring(path: Path) -> str:
     return ast.get_docstring(_parsed(path)) or ""
 
 
-def imported_modules(path: Path) -> Iterator[str]:
-    """The dotted name of every module that a file may import, at its top or inside its functions."""
-    for node in ast.walk(_parsed(path)):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-
-
 @pytest.mark.parametrize(("room", "module"), [(room, module) for room in ROOMS for module in modules(room)])
 def test_every_module_has_a_test_file(room, module):
     found = covering_files(room, module)
     assert [] != found, f"no tests/{room}/…/test_{module.rpartition('.')[2]}.py, and no docstring names `{module}`"
-
-
-@pytest.mark.parametrize("module", modules("engine"))
-def test_the_test_file_of_a_module_of_the_engine_imports_it(module):
-    found = covering_files("engine", module)
-    assert any(f"migrate.engine.{module}" in imported_modules(path) for path in found), f"{found} do not import it"
 
 
 def test_every_module_at_the_top_has_a_test_file():

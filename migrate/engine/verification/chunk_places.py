@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from migrate.formats.zarr.references import files_of_keys
 from migrate.errors import CheckpointError
 from migrate.formats.base import Location
 from migrate.formats.zarr.key_places import MANIFEST
 from migrate.formats.zarr.metadata import chunk_key
+from migrate.formats.zarr.references import files_of_keys
 
 Index = tuple[int, ...]
 """The position of a chunk in the grid of its array."""

@@ -63,8 +63,10 @@ def _is_readable(file: Path, error: OSError) -> bool:
     return error.errno in (errno.ENOENT, errno.EACCES) and os.access(file, os.R_OK)
 
 
-def _is_inside(file: Path, source: Path) -> bool:
+def _is_inside(file: Path, source: Path | None) -> bool:
     """Returns whether a path is the source or below it, as it is written or with links resolved."""
+    if source is None:
+        return False
     path, root = Path(os.path.abspath(file)), Path(os.path.abspath(source))
     return path.is_relative_to(root) or path.resolve().is_relative_to(root.resolve())
 

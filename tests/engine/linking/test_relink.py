@@ -1,6 +1,6 @@
 """Linked and streamed checkpoints are bit-equal; linking touches no array byte and does not depend on the source.
 
-Covers `linking.copy_chunks` as well, whose chunks are those of plain zarr.
+Covers `linking.link` and `linking.copy_chunks` as well.
 """
 
 import json

@@ -1,4 +1,7 @@
-"""Digests that a checkpoint records: which are carried over, what is computed, and what a later change looks like."""
+"""Digests that a checkpoint records: which are carried over, what is computed, and what a later change looks like.
+
+Covers `verification.leaf_digests`, `verification.record_file` and `verification.stamp` as well.
+"""
 
 import hashlib
 import shutil

@@ -1,6 +1,6 @@
 """References: every key of a database with the range of its value, and the comparison of two ranges.
 
-Covers `linking.ocdbt_index` as well.
+Covers `zarr.ocdbt_index` as well.
 """
 
 import itertools
