@@ -83,7 +83,7 @@ class Request:
     is_flag=True,
     help="Replace DST, if it is one checkpoint of the kind that is written, once the new one is complete.",
 )
-@click.option("--allow-code", is_flag=True, help="Run functions that the rule file names.")
+@options.allow_code
 @click.option(
     "--link",
     type=click.Choice(["auto", "never"]),
@@ -219,6 +219,7 @@ def _plan(source: Checkpoint, rules: RuleSet, dst: str, request: Request, *, pro
         max_ram=request.options.max_ram,
         destination=dst,
         require_proof=request.options.require_proof and not probed,
+        allow_code=request.options.allow_code,
     )
 
 
