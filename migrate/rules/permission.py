@@ -58,7 +58,9 @@ def refusals(references: Iterable[CodeReference], *, allow_code: bool) -> Iterat
 
 def _reason(reference: CodeReference) -> str | None:
     """Returns why code may not run; None if its rule file and its module, if it exists, are below the directory."""
-    if not reference.places or not all(map(is_below_here, reference.places)):
+    if not reference.places:
+        return "it was not read from a file"
+    if not all(map(is_below_here, reference.places)):
         return f"{reference.file} is not below the current directory"
     module = reference.spec.partition(":")[0]
     try:
