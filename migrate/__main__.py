@@ -1,11 +1,14 @@
 """`python -m migrate` is the command `migrate`."""
 
+import os
 import sys
 from pathlib import Path
 
-if __name__ == "__main__" and sys.path[0] and Path(sys.path[0]).resolve() != Path(__file__).resolve().parents[1]:
+if __name__ == "__main__" and not sys.flags.safe_path:
     # `-m` puts the current directory first, where a file `yaml.py` would replace the package that migrate imports.
-    del sys.path[0]
+    package, first = Path(__file__).resolve().parents[1], sys.path[0]
+    if first and os.path.isdir(first) and os.path.samefile(first, os.curdir) and not package.samefile(first):
+        del sys.path[0]
 
 from migrate.cli.main import main
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import migrate
-from migrate.api import template_of
+from migrate.api.plans import template_of
 from migrate.rules.loader import parse_rules
 
 SHELL = """\
@@ -279,6 +279,26 @@ def test_functions_below_the_current_directory_are_called(run, here):
     assert 0 == run("verify", "new", "--source", "old.msgpack", "--rules", "call.yaml").exit_code
     with migrate.open_checkpoint("new") as new:
         assert [2.0] * 4 == new.reader.read(("Dense_1", "b")).tolist()
+
+
+@pytest.mark.parametrize(
+    "name", ["jitted", "nnx_jitted", "bound", "cached", "Model", "instance", "Model.make", "inner"]
+)
+def test_callables_that_are_defined_here_run_however_they_are_wrapped(name, run, here):
+    (here / "train.py").write_text(
+        "import functools, jax\nfrom flax import nnx\nimport numpy as np\n"
+        "def make(): return {'a': np.zeros(3)}\n"
+        "jitted, nnx_jitted, cached = jax.jit(make), nnx.jit(make), functools.cache(make)\n"
+        "bound = functools.partial(functools.partial(make))\n"
+        "class Model(nnx.Module):\n"
+        "    def __init__(self): self.a = nnx.Param(np.zeros(3))\n"
+        "    def __call__(self): return make()\n"
+        "    make = staticmethod(make)\n"
+        "instance = Model()\n"
+        "inner = functools.wraps(make)(lambda: make())\n"
+    )
+    (here / "train.yaml").write_text(names(f"train:{name}"))
+    assert "M506" not in run("check", "train.yaml", "old.msgpack").output
 
 
 def test_a_call_that_cannot_be_found_is_told_before_anything_is_written(run, here):
