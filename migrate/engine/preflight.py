@@ -25,6 +25,7 @@ from migrate.errors import (
 from migrate.formats.boundary import is_utf_8
 from migrate.planning.model import Plan
 from migrate.planning.proof import refuse_unproved
+from migrate.rules.model import CodeReference
 from migrate.rules.permission import refusals, require_permission
 
 
@@ -65,15 +66,28 @@ def check(plan: Plan, destination: Path, options: ApplyOptions) -> Job:
     plan = output.fit(plan)
     _raise(UsageError, [*output.objections(options.compression), *_invalid(options)])
     _raise(PlanError, [diagnostic for diagnostic in plan.diagnostics if diagnostic.is_error])
-    # A probe that the caller names replaces the rule file's.
-    code = (*plan.rules.call_code, *(() if options.probe else plan.rules.probe_code))
-    forbidden = refusals(code, allow_code=options.allow_code)
+    forbidden = refusals(_code(plan, options), allow_code=options.allow_code)
     _raise(RefusedError, [*_occupied(plan, destination, options), *forbidden])
-    require_permission(code, allow_code=options.allow_code)
+    refuse_code(plan, options)
     probe = chosen_probe(plan, options.probe, options.tolerance, destination)
     if options.require_proof and probe is None:
         _raise(PlanError, refuse_unproved(plan.tasks))
     return Job(plan, output, destination, absolute(destination), probe, options)
+
+
+def refuse_code(plan: Plan, options: ApplyOptions) -> None:
+    """Refuses code of the rule file in a dry run as in a run, and imports the rest.
+
+    Raises:
+      RefusedError: code is not allowed (`CodeNotAllowed`).
+      CheckpointError: a function cannot be imported (`InvalidTemplate`, `InconclusiveProbe`).
+    """
+    require_permission(_code(plan, options), allow_code=options.allow_code)
+
+
+def _code(plan: Plan, options: ApplyOptions) -> tuple[CodeReference, ...]:
+    """Returns the code that a run takes from the rule file; a probe that the caller names replaces the file's."""
+    return (*plan.rules.call_code, *(() if options.probe else plan.rules.probe_code))
 
 
 def absolute(destination: Path) -> Path:

@@ -46,16 +46,6 @@ def marker(outside):
     return outside / "marker"
 
 
-@pytest.fixture(autouse=True)
-def fresh_modules():
-    """Forgets modules that a test imported."""
-    before = set(sys.modules)
-    yield
-    for name in set(sys.modules) - before:
-        if name.partition(".")[0] in ("evil", "train", "pkg", "space", "linked", "needs"):
-            del sys.modules[name]
-
-
 def refused(result, marker, words=""):
     assert (1, False) == (result.exit_code, marker.exists()), result.output
     assert "M506" in result.output
@@ -249,6 +239,7 @@ def test_the_code_of_an_included_file_counts_by_its_own_place(run, here, outside
     (here / "link.yaml").symlink_to(outside / "inner.yaml")
     (here / "linking.yaml").write_text("migrate: 1\ninclude: link.yaml\nrules: []\n")
     for rules, named in (("outer.yaml", outside / "inner.yaml"), ("linking.yaml", "link.yaml")):
+        refused(run("apply", rules, "old.msgpack", "new", "-n"), marker, "`call` would run `evil:twice`")
         result = run("apply", rules, "old.msgpack", "new")
         refused(result, marker, f"`call` would run `evil:twice` at {named}:3:")
     assert not (here / "new").exists()
@@ -304,11 +295,23 @@ def test_callables_that_are_defined_here_run_however_they_are_wrapped(name, run,
 def test_a_call_that_cannot_be_found_is_told_before_anything_is_written(run, here):
     (here / "needs.py").write_text("def twise(array):\n    return array\n")
     (here / "call.yaml").write_text(CALL.replace("evil", "needs"))
-    result = run("apply", "call.yaml", "old.msgpack", "new")
-    assert 2 == result.exit_code
-    assert "error[M408]: `needs:twice`: `needs` has no attribute `twice`" in result.output
-    assert "did you mean `twise`?" in result.output
+    for more in ([], ["-n"], ["--allow-code"]):
+        result = run("apply", "call.yaml", "old.msgpack", "new", *more)
+        assert 2 == result.exit_code
+        assert "error[M408]: `needs:twice`: `needs` has no attribute `twice`" in result.output
+        assert "did you mean `twise`?" in result.output
+    (here / "call.yaml").write_text(CALL.replace("evil", "absent"))
+    result = run("apply", "call.yaml", "old.msgpack", "new", "-n")
+    assert "error[M408]: `absent:twice`: the module `absent` does not exist" in result.output
     assert not [name for name in os.listdir(here) if name.startswith(".new") or name == "new"]
+
+
+def test_a_call_that_returns_something_else_is_told_how_to_declare_it(run, here):
+    (here / "needs.py").write_text("def twice(array):\n    return array[:2]\n")
+    (here / "call.yaml").write_text(CALL.replace("evil", "needs"))
+    result = run("apply", "call.yaml", "old.msgpack", "new")
+    assert "`needs:twice` returned float32[2], but float32[4] was promised" in result.output
+    assert "declare what it returns: `{call: {function: 'needs:twice', shape: …, dtype: …}}`" in result.output
 
 
 def test_a_call_that_fails_is_told_with_the_users_line_the_rule_and_the_leaf(run, here):

@@ -1,7 +1,6 @@
 """`source: {unbox: never}`: key paths as they are on disk, in every command that takes a rule file."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -42,9 +41,8 @@ rules: ["params/** -> **"]
 
 
 @pytest.fixture
-def boxed(here, monkeypatch):
+def boxed(here):
     """A checkpoint with a boxed kernel, and a module whose only parameter is called `value`."""
-    monkeypatch.delitem(sys.modules, "gate_model", raising=False)  # that of an earlier test
     (here / "gate_model.py").write_text(MODEL)
     tree = {"gate": {"value": np.arange(3, dtype=np.float32)}, "kernel": {"value": np.ones((2, 3), np.float32)}}
     (here / "boxed.msgpack").write_bytes(serialization.msgpack_serialize({"params": tree}))

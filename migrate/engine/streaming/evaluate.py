@@ -72,7 +72,9 @@ def refusal(task: Task, op: Op, why: str) -> RefusedError:
             f"`{op.name}` on `{format_path(task.sources[0])}`: {why}",
             span=task.rule,
             paths=map(format_path, task.sources),
-            help="add `lossy: true` to the cast if the loss is intended",
+            help=f"declare what it returns: `{{call: {{function: {op.code!r}, shape: …, dtype: …}}}}`"
+            if op.code
+            else "add `lossy: true` to the cast if the loss is intended",
         )
     )
 
