@@ -107,8 +107,8 @@ def plan(
 
     Raises:
       RefusedError: the rule file's template may not run (`CodeNotAllowed`).
-      CheckpointError: the template cannot be found or fails (`InvalidTemplate`), or a file of the checkpoint lacks bytes in
-        which leaves are stored.
+      CheckpointError: the template cannot be found or fails (`InvalidTemplate`), or a file of the checkpoint lacks
+        bytes in which leaves are stored.
     """
     from migrate.engine.outputs.registry import fitted
     from migrate.planning.planner import make_plan
