@@ -8,12 +8,10 @@ refused.
 from __future__ import annotations
 
 import dataclasses
-import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata as distributions
-from pathlib import Path
 from typing import Any
 
 from migrate.codes import DamagedFile
@@ -24,7 +22,6 @@ KEY = "migrate"
 """The key of the record in Orbax's custom metadata."""
 
 _DISTRIBUTIONS = {"jax": "jax", "flax": "flax", "optax": "optax", "orbax": "orbax-checkpoint"}
-_GIT_SECONDS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,21 +137,6 @@ def installed_versions() -> dict[str, str]:
         except distributions.PackageNotFoundError:
             continue
     return found
-
-
-def git_commit(directory: Path | None = None) -> str | None:
-    """Returns the commit of a working tree (default: the current directory's), with `-dirty` if tracked files changed.
-
-    None where there is no commit or no git.
-    """
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        done = subprocess.run(  # noqa: S603  # a fixed command
-            command, cwd=directory, capture_output=True, text=True, timeout=_GIT_SECONDS, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip() or None
 
 
 def now() -> str:

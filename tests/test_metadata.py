@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrate.errors import CheckpointError
-from migrate.metadata import KEY, Metadata, Migration, already_applied, git_commit, installed_versions, merge, now
+from migrate.metadata import KEY, Metadata, Migration, already_applied, installed_versions, merge, now
 
 MIGRATION = Migration("to-nnx", "sha256:aa", "sha256:bb", "sha256:cc", "2026-01-02T03:04:05+00:00")
 FULL = Metadata(
@@ -124,28 +124,6 @@ def test_a_record_is_read_and_written_without_numpy_and_jax():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert "[]\n" == done.stdout
-
-
-def git(folder, *arguments):
-    identity = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
-    subprocess.run(["git", "-C", folder, *identity, *arguments], check=True, capture_output=True)
-
-
-def test_the_commit_says_whether_files_were_changed_since(tmp_path):
-    assert git_commit(tmp_path) is None
-    git(tmp_path, "init")
-    (tmp_path / "a").write_text("1")
-    git(tmp_path, "add", "a")
-    git(tmp_path, "commit", "-m", "one")
-    clean = git_commit(tmp_path)
-    assert re.fullmatch("[0-9a-f]{40}", clean)
-    (tmp_path / "a").write_text("2")
-    assert f"{clean}-dirty" == git_commit(tmp_path)
-
-
-def test_there_is_no_commit_where_there_is_no_git(tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert git_commit() is None
 
 
 def test_dates_are_iso_8601_in_utc():

@@ -50,12 +50,26 @@ def abstract_template(
     return build(spec, args, layout)
 
 
-def template_of(rules: RuleSet | None, spec: str | None = None) -> Template | None:
-    """Return the template that `spec` or else the rule file names, with the arguments and layout of the rule file."""
+def template_of(rules: RuleSet | None, spec: str | None = None, *, allow_code: bool = False) -> Template | None:
+    """Return the template that `spec` or else the rule file names, with the arguments and layout of the rule file.
+
+    Args:
+      rules: the rule set.
+      spec: `module:callable`.
+      allow_code: whether the rule file's template may run if the file or the module is not below the current directory.
+
+    Raises:
+      RefusedError: the rule file's template may not run (`CodeNotAllowed`).
+      CheckpointError: the callable cannot be found or fails (`InvalidTemplate`).
+    """
+    from migrate.rules.permission import require_permission
+
     target = rules.target if rules else None
     chosen = spec or (target.template if target else None)
     if chosen is None:
         return None
+    if rules is not None and not spec:
+        require_permission(rules.template_code, allow_code=allow_code)
     return abstract_template(chosen, target.args if target else None, (target.layout if target else None) or "state")
 
 
@@ -71,6 +85,7 @@ def plan(
     max_ram: int | None = None,
     require_proof: bool = False,
     destination: StrPath | None = None,
+    allow_code: bool = False,
 ) -> Plan:
     """Decide what happens to every leaf, without reading or writing an array.
 
@@ -85,12 +100,15 @@ def plan(
       max_ram: the host bytes that `apply` will get, an upper bound of the plan's `peak_host_bytes`.
       require_proof: whether leaves that only the rule file assigns are errors (`UnprovedLeaves`).
       destination: DST, if it is known; its suffix may ask for a single file, which cannot hold every kind of leaf.
+      allow_code: whether the rule file's template may run if the file or the module is not below the current directory.
 
     Returns:
       The plan. Mistakes in the rules raise no error here: `plan.applicable` is false, with `plan.diagnostics`.
 
     Raises:
-      CheckpointError: a file of the checkpoint lacks bytes in which leaves are stored.
+      RefusedError: the rule file's template may not run (`CodeNotAllowed`).
+      CheckpointError: the template cannot be found or fails (`InvalidTemplate`), or a file of the checkpoint lacks
+        bytes in which leaves are stored.
     """
     from migrate.engine.outputs.registry import fitted
     from migrate.planning.planner import make_plan
@@ -98,7 +116,10 @@ def plan(
 
     checkpoint.require_complete()
     rule_set = load_rules(rules) if isinstance(rules, str | os.PathLike) else rules
-    built = template_of(rule_set, template) if template is None or isinstance(template, str) else template
+    if template is None or isinstance(template, str):
+        built: TemplateLike | None = template_of(rule_set, template, allow_code=allow_code)
+    else:
+        built = template
     axes, table = _placement(mesh, partition)
     made = make_plan(checkpoint.abstract, rule_set, built, mesh=axes, partition=table, link=link == "auto")
     unproved = refuse_unproved(made.tasks) if require_proof else ()

@@ -43,7 +43,8 @@ def apply(
       verify: `digest` compares what is read back with the digests of what was written; `decode` also decodes every
         linked chunk once; `full` restores every leaf through plain Orbax and compares it with the rules applied to the
         source again; `none` compares nothing.
-      allow_code: whether `call` ops and the rule file's probe may run.
+      allow_code: whether `call` ops and the rule file's probe may run if the file or the module is not below the
+        current directory.
       max_ram: bytes of array data in memory at once; at least 64 MiB (default: 2 GiB).
       jobs: number of leaves in work at once (default: the number of CPUs).
       compression: `zstd:N` or `none` for every array (default: each array keeps its own codec).

@@ -53,6 +53,7 @@ def verify(
     template: Template | None = None,
     probe: str | None = None,
     tolerance: float | None = None,
+    allow_code: bool = False,
     max_ram: int = DEFAULT_RAM,
     jobs: int | None = None,
     listener: Listener = ignore,
@@ -67,20 +68,26 @@ def verify(
       template: the template whose tree the checkpoint must have.
       probe: with `plan` and `source`: `module:function` that compares outputs of the old model and the new.
       tolerance: the largest difference between outputs that passes (default: 1e-5).
+      allow_code: whether the plan's `call` ops may run if the rule file or the module is not below the current
+        directory.
       max_ram: without a source: host bytes of arrays in memory at once (default: 2 GiB).
       jobs: without a source: the number of leaves that are read at once (default: the number of CPUs).
       listener: receives an event for every leaf.
       follow_links: whether links in the destination may lead out of it; without a source only (default: no).
 
     Raises:
+      RefusedError: a `call` op may not run (`CodeNotAllowed`).
       VerifyError: a check failed; the diagnostics name the leaves.
       CheckpointError: the checkpoint cannot be read, or the probe cannot be run or proves nothing.
       UsageError: a probe without source, plan or template.
     """
     from migrate.engine.verification import standalone as alone
+    from migrate.rules.permission import require_permission
 
     if probe is not None and (plan is None or source is None):
         raise UsageError(InvalidUsage.at("a probe needs the source and the plan", help="give `plan` and `source`"))
+    if plan is not None and source is not None:
+        require_permission(plan.rules.call_code, allow_code=allow_code)
     with open_checkpoint(destination, follow_links=follow_links) as checkpoint:
         recorded = alone.check_record(checkpoint.abstract)
         if template is not None:

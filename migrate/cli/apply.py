@@ -83,7 +83,7 @@ class Request:
     is_flag=True,
     help="Replace DST, if it is one checkpoint of the kind that is written, once the new one is complete.",
 )
-@click.option("--allow-code", is_flag=True, help="Run functions that the rule file names.")
+@options.allow_code
 @click.option(
     "--link",
     type=click.Choice(["auto", "never"]),
@@ -184,7 +184,7 @@ def _every_step(src: str) -> tuple[int, ...]:
 def _run(console: Console, rules: RuleSet, src: str, step: options.StepChoice, dst: str, request: Request) -> Report:
     """Plans and runs one checkpoint; returns plan and receipt as one report."""
     from migrate import api
-    from migrate.engine.preflight import refuse_destination
+    from migrate.engine.preflight import refuse_code, refuse_destination
     from migrate.engine.probing.probe import chosen_probe
     from migrate.report.of_plan import plan_report
 
@@ -200,6 +200,7 @@ def _run(console: Console, rules: RuleSet, src: str, step: options.StepChoice, d
             chosen_probe(plan, chosen.probe, chosen.tolerance, dst)  # a dry run reports its mistakes as well
         if request.dry_run and plan.applicable:
             refuse_destination(Path(dst), overwrite=chosen.overwrite)
+            refuse_code(plan, chosen)
         if request.dry_run or not plan.applicable:
             return planned
         return _apply(console, plan, source, dst, chosen, planned)
@@ -219,6 +220,7 @@ def _plan(source: Checkpoint, rules: RuleSet, dst: str, request: Request, *, pro
         max_ram=request.options.max_ram,
         destination=dst,
         require_proof=request.options.require_proof and not probed,
+        allow_code=request.options.allow_code,
     )
 
 

@@ -23,6 +23,7 @@ from migrate.report.view import Report, findings
 @options.item
 @options.follow_links
 @options.require_proof
+@options.allow_code
 @options.output
 def command(
     console: Console,
@@ -33,6 +34,7 @@ def command(
     item: str | None,
     follow_links: bool,
     require_proof: bool,
+    allow_code: bool,
 ) -> None:
     """Report every mistake in a rule file; with SRC, also everything that prevents its plan. Writes nothing."""
     if src is None and template is not None:
@@ -40,9 +42,9 @@ def command(
     if src is None and require_proof:
         raise click.UsageError("--require-proof needs SRC: it concerns the leaves of a checkpoint.")
     try:
-        report = _report(
-            rules, src, template, options.chosen_step(step), item, follow_links, require_proof=require_proof
-        )
+        chosen = options.chosen_step(step)
+        flags = {"require_proof": require_proof, "allow_code": allow_code}
+        report = _report(rules, src, template, chosen, item, follow_links, **flags)
     except RuleFileError as error:
         report = Report("check", ExitCode.NO, findings=findings(error.diagnostics, options.text_of))
     console.text(report, findings_to_stdout=True)
@@ -59,6 +61,7 @@ def _report(
     follow_links: bool,
     *,
     require_proof: bool,
+    allow_code: bool,
 ) -> Report:
     from migrate import api
     from migrate.planning.proof import count_proofs
@@ -70,7 +73,8 @@ def _report(
     if src is None:
         return Report("check", summary=(f"{rules} is valid: {plural(len(rule_set.rules), 'rule')}.",), data=data)
     with api.open_checkpoint(src, step, item, rule_set.source.unbox, follow_links=follow_links) as source:
-        plan = api.plan(source, rule_set, template, require_proof=require_proof and rule_set.probe is None)
+        proof = require_proof and rule_set.probe is None
+        plan = api.plan(source, rule_set, template, require_proof=proof, allow_code=allow_code)
         data["proof"] = proof_data(count_proofs(plan.tasks))
     applies = f"{rules} applies to {src}: {plural(len(rule_set.rules), 'rule')}, {plural(len(plan.tasks), 'task')}."
     pending = left_to_probe(plan.tasks, rule_set.probe) if require_proof and rule_set.probe else ()

@@ -39,6 +39,7 @@ class Expected:
 @options.step
 @options.item
 @options.follow_links
+@options.allow_code
 @options.output
 def command(
     console: Console,
@@ -49,6 +50,7 @@ def command(
     step: int | str | None,
     item: str | None,
     follow_links: bool,
+    allow_code: bool,
 ) -> None:
     """Show the key paths that only one side has, and those that differ in shape or dtype.
 
@@ -56,6 +58,7 @@ def command(
     Exit code 1 means that something differs.
     """
     from migrate import api
+    from migrate.api.plans import template_of
 
     if dst is not None and template is not None:
         raise click.UsageError("Give DST or --template, not both.")
@@ -68,20 +71,25 @@ def command(
         other = stack.enter_context(api.open_checkpoint(dst, follow_links=follow_links)) if dst is not None else None
         for checkpoint in (source, *([other] if other else [])):
             checkpoint.require_complete()
-        report = _report(console, source, other, template, rule_set)
+        target = other or template_of(rule_set, template, allow_code=allow_code)
+        report = _report(console, source, target, template, rule_set)
     console.text(report)
     console.finish([report])
     exit_with(report.exit_code)
 
 
 def _report(
-    console: Console, source: Checkpoint, other: Checkpoint | None, template: str | None, rules: RuleSet | None
+    console: Console,
+    source: Checkpoint,
+    target: Checkpoint | Template | None,
+    template: str | None,
+    rules: RuleSet | None,
 ) -> Report:
     from migrate import api
-    from migrate.api.plans import template_of
+    from migrate.checkpoint import Checkpoint
     from migrate.report.of_diff import SideLabel, diff_report
 
-    target = other or template_of(rules, template)
+    other = target if isinstance(target, Checkpoint) else None
     if target is None:
         raise click.UsageError("There is nothing to compare with: give DST or --template M:F.")
     plan = _plan(source, rules, target) if rules else None

@@ -23,6 +23,7 @@ from migrate.errors import PlanError, RuleFileError, UsageError
 @options.step
 @options.item
 @options.follow_links
+@options.allow_code
 @options.output
 def command(
     console: Console,
@@ -34,6 +35,7 @@ def command(
     step: int | str | None,
     item: str | None,
     follow_links: bool,
+    allow_code: bool,
 ) -> None:
     """Write the rule file that leads from the target of RULES on SRC back to the structure of SRC.
 
@@ -49,7 +51,7 @@ def command(
         with api.open_checkpoint(
             src, options.chosen_step(step), item, rule_set.source.unbox, follow_links=follow_links
         ) as source:
-            inversion = api.invert(api.plan(source, rule_set, template))
+            inversion = api.invert(api.plan(source, rule_set, template, allow_code=allow_code))
     except (PlanError, RuleFileError) as error:
         raise UsageError(*error.diagnostics) from error
     report = inversion_report(

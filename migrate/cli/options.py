@@ -183,6 +183,12 @@ require_proof = click.option(
     is_flag=True,
     help="Make unproved leaves errors: those that the rule file alone assigns.",
 )
+allow_code = click.option(
+    "--allow-code",
+    is_flag=True,
+    help="Run code that the rule file names, wherever it is (default: only if the rule file and the code are below "
+    "the current directory).",
+)
 mesh = click.option(
     "--mesh", metavar="AXES", help="Device mesh of the target, such as data=-1,model=4 (default: loads on any devices)."
 )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from migrate.api import Verified
+    from migrate.rules.model import RuleSet
 
 
 SHOWN = 3
@@ -32,7 +33,7 @@ SHOWN = 3
 @options.follow_links
 @options.probe
 @options.tolerance
-@click.option("--allow-code", is_flag=True, help="Run the probe that the rule file names.")
+@options.allow_code
 @options.max_ram
 @options.jobs
 @options.output
@@ -66,7 +67,7 @@ def command(
         raise click.UsageError("--probe needs --source and --rules: it compares the new model with the old one.")
     with ExitStack() as stack:
         rule_set = api.load_rules(rules) if rules else None
-        model = template_of(rule_set, template)
+        model = template_of(rule_set, template, allow_code=allow_code)
         opened = plan = None
         if source is not None and rule_set is not None:
             opened = stack.enter_context(
@@ -78,7 +79,7 @@ def command(
             if not plan.applicable:
                 raise PlanError(*plan.diagnostics)
         listener = stack.enter_context(console.progress())
-        chosen = probe or (rule_set.probe if rule_set and allow_code else None)
+        chosen = probe or _permitted_probe(rule_set, allow_code=allow_code)
         done = api.verify(
             dst,
             plan=plan,
@@ -86,6 +87,7 @@ def command(
             template=model,
             probe=chosen,
             tolerance=tolerance,
+            allow_code=allow_code,
             max_ram=max_ram,
             jobs=jobs,
             listener=listener,
@@ -95,6 +97,16 @@ def command(
     report = Report("verify", summary=(*_sentences(dst, done), *_skipped(skipped)), data=_data(done))
     console.text(report)
     console.finish([report])
+
+
+def _permitted_probe(rules: RuleSet | None, *, allow_code: bool) -> str | None:
+    """Returns the rule file's probe if it may run; a probe that may not is reported, not refused."""
+    from migrate.rules.permission import refusals, require_permission
+
+    if rules is None or any(refusals(rules.probe_code, allow_code=allow_code)):
+        return None
+    require_permission(rules.probe_code, allow_code=allow_code)
+    return rules.probe
 
 
 def _sentences(dst: str, done: Verified) -> Iterator[str]:

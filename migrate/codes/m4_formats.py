@@ -73,9 +73,9 @@ class IgnoredFiles(Code):
 
 
 class InvalidTemplate(Code):
-    """The template cannot be built.
+    """The template cannot be built, or the function of a `call` fails.
 
-    `--template module:callable` is imported, with the current directory on the import path, and run under
+    `module:callable` is imported with the current directory on the import path; a template is then run under
     `nnx.eval_shape`. The message shows the error, and the line of your code that raised it. Correct the name, the
     arguments in `target: {args: …}`, or the callable.
     """

@@ -56,10 +56,11 @@ class VerificationFailed(Code):
 
 
 class CodeNotAllowed(Code):
-    """The rule file runs Python code, which needs permission.
+    """The rule file names Python code that needs permission to run.
 
-    `call` ops and `probe:` name functions that can do anything. Review the rule file and the functions, then add
-    `--allow-code`. A probe that `--probe` names needs no permission and replaces the one in the rule file.
+    `target: {template: …}`, `call` and `probe:` name code that can do anything. It runs without permission only if the
+    rule file and the module are both below the current directory. Review the code, then add `--allow-code`; or change
+    to the directory that contains both. `--template` and `--probe` need no permission and replace the rule file's.
     """
 
     number = "M506"

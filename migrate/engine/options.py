@@ -27,7 +27,8 @@ class ApplyOptions:
       verify: `digest` compares what is read back with the digests of what was written; `decode` also decodes every
         linked chunk once; `full` restores every leaf through plain Orbax (a single file: through its reader) and
         compares it with the rules applied to the source again; `none` compares nothing.
-      allow_code: whether `call` ops and the rule file's probe may run.
+      allow_code: whether `call` ops and the rule file's probe may run if the file or the module is not below the
+        current directory.
       max_ram: bytes of array data in memory at once; at least 64 MiB.
       jobs: number of leaves in work at once; None takes the number of CPUs.
       compression: `zstd:N` or `none` for every array; None keeps each array's own codec.

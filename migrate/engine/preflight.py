@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from migrate.codes import CodeNotAllowed, DestinationExists, InvalidUsage, OverlappingPaths
+from migrate.codes import DestinationExists, InvalidUsage, OverlappingPaths
 from migrate.engine.options import MINIMUM_RAM, ApplyOptions
 from migrate.engine.outputs.base import Output
 from migrate.engine.outputs.registry import is_single_file, output_of
@@ -25,6 +25,8 @@ from migrate.errors import (
 from migrate.formats.boundary import is_utf_8
 from migrate.planning.model import Plan
 from migrate.planning.proof import refuse_unproved
+from migrate.rules.model import CodeReference
+from migrate.rules.permission import refusals, require_permission
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +58,36 @@ def check(plan: Plan, destination: Path, options: ApplyOptions) -> Job:
       PlanError: the plan is not applicable, or `require_proof` finds unproved leaves.
       RefusedError: DST exists (`DestinationExists`) or overlaps the source (`OverlappingPaths`), or code is not
         allowed (`CodeNotAllowed`).
-      CheckpointError: the probe cannot be imported (`InconclusiveProbe`).
+      CheckpointError: the probe cannot be imported (`InconclusiveProbe`), or a function of a `call`
+        (`InvalidTemplate`).
     """
     output = output_of(destination)
     refuse_path(destination)
     plan = output.fit(plan)
     _raise(UsageError, [*output.objections(options.compression), *_invalid(options)])
     _raise(PlanError, [diagnostic for diagnostic in plan.diagnostics if diagnostic.is_error])
-    _raise(RefusedError, [*_occupied(plan, destination, options), *_forbidden_code(plan, options)])
+    forbidden = refusals(_code(plan, options), allow_code=options.allow_code)
+    _raise(RefusedError, [*_occupied(plan, destination, options), *forbidden])
+    refuse_code(plan, options)
     probe = chosen_probe(plan, options.probe, options.tolerance, destination)
     if options.require_proof and probe is None:
         _raise(PlanError, refuse_unproved(plan.tasks))
     return Job(plan, output, destination, absolute(destination), probe, options)
+
+
+def refuse_code(plan: Plan, options: ApplyOptions) -> None:
+    """Refuses code of the rule file in a dry run as in a run, and imports the rest.
+
+    Raises:
+      RefusedError: code is not allowed (`CodeNotAllowed`).
+      CheckpointError: a function cannot be imported (`InvalidTemplate`, `InconclusiveProbe`).
+    """
+    require_permission(_code(plan, options), allow_code=options.allow_code)
+
+
+def _code(plan: Plan, options: ApplyOptions) -> tuple[CodeReference, ...]:
+    """Returns the code that a run takes from the rule file; a probe that the caller names replaces the file's."""
+    return (*plan.rules.call_code, *(() if options.probe else plan.rules.probe_code))
 
 
 def absolute(destination: Path) -> Path:
@@ -157,18 +177,6 @@ def _overlap(source: Path, destination: Path) -> bool:
     """Returns whether one path is the other or is inside it, symbolic links resolved."""
     one, other = source.resolve(), destination.resolve()
     return one == other or one in other.parents or other in one.parents
-
-
-def _forbidden_code(plan: Plan, options: ApplyOptions) -> Iterator[Diagnostic]:
-    """Finds code of the rule file; a probe that the caller names replaces the rule file's and needs no permission."""
-    rules = plan.rules
-    if options.allow_code:
-        return
-    advice = "read it, then add `--allow-code`"
-    if rules.runs_code:
-        yield CodeNotAllowed.at(f"{rules.path} calls Python functions", help=advice)
-    elif rules.probe and not options.probe:
-        yield CodeNotAllowed.at(f"{rules.path} names a probe, `{rules.probe}`", help=advice)
 
 
 def _raise(kind: type[MigrateError], problems: Iterable[Diagnostic]) -> None:

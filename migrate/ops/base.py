@@ -85,7 +85,6 @@ class Op(abc.ABC):
       regroups: whether it merges and divides axes, so that a small window of the result may need elements from all
         over the input.
       prominence: which op of a task names the task in a plan: the most prominent, and the first of equals.
-      runs_code: whether it calls code that the rule file names.
     """
 
     name: ClassVar[str]
@@ -98,7 +97,11 @@ class Op(abc.ABC):
     only_casts: ClassVar[bool] = False
     regroups: ClassVar[bool] = False
     prominence: ClassVar[int] = 0
-    runs_code: ClassVar[bool] = False
+
+    @property
+    def code(self) -> str | None:
+        """The function that it calls, as `module:function`; None for ops that run no code of the user's."""
+        return None
 
     @property
     def exact(self) -> bool:

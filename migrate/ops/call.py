@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import operator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
@@ -12,7 +10,7 @@ from migrate.ops.base import TEMPLATE, NotInvertible, Op, OpError, Param, avals
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     import numpy as np
 
@@ -34,7 +32,6 @@ class Call(Op):
     )
     shorthand: ClassVar[str | None] = "function"
     structural: ClassVar[bool] = False
-    runs_code: ClassVar[bool] = True
 
     function: str
     shape: tuple[int, ...] | Literal["template"] | None = None
@@ -48,6 +45,10 @@ class Call(Op):
             raise OpError(f"{list(self.shape)} cannot be declared: only the function knows the size that -1 stands for")
         if self.dtype not in (None, TEMPLATE) and not dtypes.is_name(str(self.dtype)):
             raise OpError(f"there is no dtype `{self.dtype}`")
+
+    @property
+    def code(self) -> str:
+        return self.function
 
     @property
     def exact(self) -> bool:
@@ -87,23 +88,14 @@ class Call(Op):
     def _run(self, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         import numpy as np
 
-        function = _load(self.function)
+        from migrate.template.user_code import load, running
+
+        function = load(self.function)
         view = array.view()
         view.flags.writeable = False
-        try:
+        with running(self.function):
             return np.asarray(function(view))
-        except Exception as error:
-            raise OpError(f"`{self.function}` raised {type(error).__name__}: {error}") from error
 
     def inverse(self, *inputs: AbstractArray) -> NotInvertible:
         del inputs
         return NotInvertible(f"nothing is known about the inverse of `{self.function}`")
-
-
-def _load(name: str) -> Callable[[Any], Any]:
-    module, _, attribute = name.partition(":")
-    try:
-        function: Callable[[Any], Any] = operator.attrgetter(attribute)(importlib.import_module(module))
-    except Exception as error:
-        raise OpError(f"`{name}` cannot be imported: {type(error).__name__}: {error}") from error
-    return function

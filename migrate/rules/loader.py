@@ -35,24 +35,26 @@ def load_rules(path: str | os.PathLike[str]) -> RuleSet:
     """
     file = find(os.fspath(path))
     content = read(file)
-    return _load(file, decode(content, file.name), content)
+    return _load(file, decode(content, file.name), content, was_read=True)
 
 
 def parse_rules(text: str, path: str) -> RuleSet:
     """Reads the text of a rule file; `path` is its name in diagnostics and the base of relative includes.
 
+    The code that it names runs only where it is allowed, as the text need not be that of the file.
+
     Raises:
       RuleFileError: the text has mistakes; carries all of them.
     """
-    return _load(RuleFile(path, Path(path)), text, text.encode("utf-8", "surrogatepass"))
+    return _load(RuleFile(path, Path(path)), text, text.encode("utf-8", "surrogatepass"), was_read=False)
 
 
-def _load(file: RuleFile, text: str, content: bytes) -> RuleSet:
+def _load(file: RuleFile, text: str, content: bytes, *, was_read: bool) -> RuleSet:
     loader = _Loader()
     part = loader.load(file, text, content)
     if loader.findings or part is None:
         raise RuleFileError(*loader.findings)
-    return _rule_set(part, file.name, text)
+    return _rule_set(part, file.name, text, tuple(loader.files[0 if was_read else 1 :]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +79,12 @@ class _Loader:
     places: list[_Place] = field(default_factory=list)
     """The places of the includes that led to the current file."""
     included: dict[tuple[str | _Place, ...], Include] = field(default_factory=dict)
+    files: list[tuple[str, str]] = field(default_factory=list)
+    """The name and the real path of each file, the first file first."""
 
     def load(self, file: RuleFile, text: str, content: bytes) -> _LoadedFile | None:
         """Returns the loaded file; None after a finding."""
+        self.files.append((file.name, os.path.realpath(file.place)))
         node, findings = compose(text, file.name)
         root = _root(node, file.name, findings)
         record = FILE.read(root, ReadContext("rules", findings)) if root is not None else None
@@ -135,7 +140,7 @@ def _at(diagnostic: Diagnostic, include: Include) -> Diagnostic:
 
 def _forbidden_fields(record: FieldValues, file: RuleFile, include: Include) -> list[Diagnostic]:
     """Returns findings about fields that only the applied file may set."""
-    names = [name for name in ("source", "target", "follow", "unmatched") if record.get(name) is not None]
+    names = [name for name in ("source", "target", "follow", "probe", "unmatched") if record.get(name) is not None]
     fields = ", ".join(f"`{name}`" for name in names)
     cure = "only the rules of an included file are used; move the fields to the including file"
     return (
@@ -176,7 +181,7 @@ def _position(diagnostic: Diagnostic) -> tuple[int, int]:
     return (diagnostic.span.line, diagnostic.span.column) if diagnostic.span else (0, 0)
 
 
-def _rule_set(part: _LoadedFile, path: str, text: str) -> RuleSet:
+def _rule_set(part: _LoadedFile, path: str, text: str, files: tuple[tuple[str, str], ...]) -> RuleSet:
     record = part.record
     spans = {key.text: key.span for key, _ in record.node.entries}
     guard, target, unmatched = (record.get(name) for name in ("source", "target", "unmatched"))
@@ -187,10 +192,22 @@ def _rule_set(part: _LoadedFile, path: str, text: str) -> RuleSet:
         rules=part.rules,
         name=record.get("name", ""),
         source=Guard(**guard.values, span=spans["source"]) if guard else Guard(),
-        target=Target(**target.values, span=spans["target"]) if target else Target(),
+        target=_target(target, spans["target"]) if target else Target(),
         follow=record.get("follow", "auto") == "auto",
         unmatched_source=(unmatched or empty).get("source", "error"),
         unmatched_target=(unmatched or empty).get("target", "error"),
         text=text,
         probe=record.get("probe"),
+        probe_span=_span_of(record.node, "probe"),
+        files=files,
     )
+
+
+def _target(fields: FieldValues, span: Span) -> Target:
+    return Target(**fields.values, span=span, template_span=_span_of(fields.node, "template"))
+
+
+def _span_of(node: MapNode, name: str) -> Span | None:
+    """Returns the location of a field's value; None without the field."""
+    value = node.get(name)
+    return value.span if value is not None else None

@@ -11,6 +11,7 @@ from migrate.ops.base import Op
 from migrate.rules.pattern import Pattern
 
 Layout = Literal["state", "pure_dict", "items"]
+CodeKind = Literal["target.template", "call", "probe"]
 InitKind = Literal["zeros", "ones", "constant", "rng", "template"]
 
 
@@ -112,6 +113,28 @@ class Target:
     structure: str | None = None
     layout: Layout | None = None
     span: Span | None = None
+    template_span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CodeReference:
+    """Code that a rule file names.
+
+    Attributes:
+      kind: the field that names it.
+      spec: `module:attribute`.
+      file: the name of the rule file.
+      places: the real paths of the files with this name that were read; none if its text came from elsewhere.
+      args: the keyword arguments that the rule file passes.
+      span: its location.
+    """
+
+    kind: CodeKind
+    spec: str
+    file: str
+    places: tuple[str, ...]
+    args: Mapping[str, Any] = field(default_factory=dict)
+    span: Span | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +149,8 @@ class RuleSet:
       unmatched_target: the treatment of target leaves that no rule fills.
       text: the source text, for excerpts in diagnostics.
       probe: the function that compares outputs of the old and the new model, as `module:function`.
+      probe_span: the location of its name.
+      files: the name and the real path of each file that was read, includes too.
     """
 
     path: str
@@ -139,8 +164,36 @@ class RuleSet:
     unmatched_target: Literal["error", "template"] = "error"
     text: str = ""
     probe: str | None = None
+    probe_span: Span | None = None
+    files: tuple[tuple[str, str], ...] = ()
 
     @property
-    def runs_code(self) -> bool:
-        """Whether a rule calls a function that the file names; a probe does not count."""
-        return any(rule_op.op.runs_code for rule in self.rules if isinstance(rule, Move) for rule_op in rule.ops)
+    def template_code(self) -> tuple[CodeReference, ...]:
+        """The callable of the template; empty if the file names none."""
+        target = self.target
+        if target.template is None:
+            return ()
+        return (self._reference("target.template", target.template, target.template_span, target.args),)
+
+    @property
+    def call_code(self) -> tuple[CodeReference, ...]:
+        """The functions of `call` ops, each once."""
+        found: dict[tuple[str, str], CodeReference] = {}
+        for rule in self.rules:
+            for rule_op in rule.ops if isinstance(rule, Move) else ():
+                spec = rule_op.op.code
+                if spec is not None:
+                    found.setdefault((spec, rule_op.span.file), self._reference("call", spec, rule_op.span))
+        return tuple(found.values())
+
+    @property
+    def probe_code(self) -> tuple[CodeReference, ...]:
+        """The function of the probe; empty if the file names none."""
+        return (self._reference("probe", self.probe, self.probe_span),) if self.probe else ()
+
+    def _reference(
+        self, kind: CodeKind, spec: str, span: Span | None, args: Mapping[str, Any] | None = None
+    ) -> CodeReference:
+        file = span.file if span else self.path
+        places = tuple(place for name, place in self.files if name == file)
+        return CodeReference(kind, spec, file, places, args or {}, span)

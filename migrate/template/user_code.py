@@ -12,9 +12,10 @@ import linecache
 import pkgutil
 import sys
 import sysconfig
+import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -40,13 +41,15 @@ def load(spec: str, code: type[Code] = InvalidTemplate) -> Any:
     module_name, _, attributes = spec.partition(":")
     if not module_name or not attributes:
         raise CheckpointError(code.at(f"`{spec}` is not of the form `module:callable`", help=_MODULE_HELP))
+    if module_name not in sys.modules:
+        importlib.invalidate_caches()
     with running(spec, code):
         try:
             found = importlib.import_module(module_name)
         except ModuleNotFoundError as error:
             if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
                 raise
-            raise _no_module(spec, error.name, code) from None
+            raise no_module(spec, error.name, code) from None
         for name in attributes.split("."):
             found = _attribute(spec, found, name, code)
     return found
@@ -111,28 +114,80 @@ def _unknown(spec: str, args: Mapping[str, Any], named: Mapping[str, object]) ->
 def running(spec: str, code: type[Code] = InvalidTemplate) -> Iterator[None]:
     """Runs the user's code with the current directory on the import path and its standard output redirected to stderr.
 
+    Several threads may run code at the same time.
+
     Raises:
       CheckpointError: the code raised an error; the diagnostic is a `code` with the error and its line.
     """
-    here = str(Path.cwd())
-    sys.path.insert(0, here)
-    importlib.invalidate_caches()
     try:
-        with redirect_stdout(sys.stderr):
+        with _SURROUNDINGS:
             yield
     except MigrateError:
         raise
     except (Exception, SystemExit) as error:  # noqa: BLE001  # any error of the user's code is reported as such
         raise CheckpointError(code.at(f"`{spec}` failed{_place(error)}: {_describe(error)}")) from None
+
+
+@contextmanager
+def importable_directory() -> Iterator[None]:
+    """Puts the current directory at the front of the import path; a deleted directory has no modules."""
+    here = current_directory()
+    if here is not None:
+        sys.path.insert(0, here)
+    try:
+        yield
     finally:
         if here in sys.path:
             sys.path.remove(here)
 
 
-def _no_module(spec: str, name: str, code: type[Code]) -> CheckpointError:
+def current_directory() -> str | None:
+    """Returns the current directory; None if it was deleted."""
+    try:
+        return str(Path.cwd())
+    except OSError:
+        return None
+
+
+class _Surroundings:
+    """The import path and standard output of the process, changed while at least one thread runs the user's code."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running = 0
+        self._undo = ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._running:
+                self._undo.enter_context(importable_directory())
+                self._undo.enter_context(redirect_stdout(sys.stderr))
+            self._running += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._running -= 1
+            if not self._running:
+                self._undo.close()
+
+
+_SURROUNDINGS = _Surroundings()
+
+
+def no_module(spec: str, name: str, code: type[Code], search: Iterable[str] | None = None) -> CheckpointError:
+    """Returns the error for a module that does not exist.
+
+    Args:
+      spec: the name that the user gave.
+      name: the missing module, or its missing parent.
+      code: the diagnostic.
+      search: the directories that could contain it (default: those of its parent, or the current directory).
+    """
     parent, _, last = name.rpartition(".")
-    search = getattr(sys.modules.get(parent), "__path__", None) if parent else [str(Path.cwd())]
-    hint = did_you_mean(last, (module.name for module in pkgutil.iter_modules(search)))
+    if search is None:
+        search = getattr(sys.modules.get(parent), "__path__", ()) if parent else filter(None, [current_directory()])
+    folders = [str(folder) for folder in search or ()]
+    hint = did_you_mean(last, (module.name for module in pkgutil.iter_modules(folders)))
     return CheckpointError(code.at(f"`{spec}`: the module `{name}` does not exist", help=hint or _MODULE_HELP))
 
 
@@ -163,8 +218,8 @@ def _place(error: BaseException) -> str:
 
 
 def _line(filename: str, number: int) -> str:
-    path = Path(filename)
-    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    path, here = Path(filename), current_directory()
+    shown = path.relative_to(here) if here is not None and path.is_relative_to(here) else path
     text = linecache.getline(filename, number).strip()
     return f" at {shown}:{number}" + (f", `{text}`" if text else "")
 

@@ -42,7 +42,8 @@ def migrated(tmp_path, include, make, between):
     """A state, its checkpoint, and what that becomes."""
     state = filled(make)
     old = save(tmp_path / "old", {name: nnx.state(part) for name, part in state.items()})
-    return state, old, apply(rule_file(tmp_path / "there.yaml", include, between.__name__), old, tmp_path / "new")
+    rules = rule_file(tmp_path / "there.yaml", include, between.__name__)
+    return state, old, apply(rules, old, tmp_path / "new", "--allow-code")
 
 
 @nnx.jit
@@ -82,7 +83,7 @@ WAYS = {
 def test_the_model_computes_the_same_and_everything_comes_back_bit_for_bit(way, tmp_path):
     there, back, make, between = WAYS[way]
     state, old, new = migrated(tmp_path, there, make, between)
-    again = apply(rule_file(tmp_path / "back.yaml", back, make.__name__), new, tmp_path / "back")
+    again = apply(rule_file(tmp_path / "back.yaml", back, make.__name__), new, tmp_path / "back", "--allow-code")
     after = restored(new, f"fixtures.models.transformer:{between.__name__}")
     for one in (state, after):
         one["model"].eval()

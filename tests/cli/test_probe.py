@@ -1,6 +1,7 @@
 """Proof by value, through the command line: what a probe shows, and every way in which it shows nothing."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -181,14 +182,22 @@ def test_a_dry_run_says_which_probe_will_run_and_finds_a_misspelled_one(run, her
     assert [] == leftovers(here)
 
 
-def test_the_rule_files_probe_runs_only_when_code_is_allowed(run, here):
-    refused = run("apply", "with_probe.yaml", "old.msgpack", "new")
+@pytest.fixture
+def elsewhere(here, tmp_path_factory):
+    """A rule file with a probe that is not below the current directory."""
+    return str(shutil.copy("with_probe.yaml", tmp_path_factory.mktemp("elsewhere")))
+
+
+def test_the_probe_of_a_rule_file_from_elsewhere_runs_only_when_code_is_allowed(run, here, elsewhere):
+    command = ("apply", elsewhere, "old.msgpack", "new", "--template", "tiny_model:make")
+    refused = run(*command)
     assert (1, []) == (refused.exit_code, leftovers(here))
-    assert "error[M506]: with_probe.yaml names a probe, `probes:layers`" in refused.stderr
-    assert (
-        "Proved by value: `probes:layers`"
-        in run("apply", "with_probe.yaml", "old.msgpack", "new", "--allow-code").stdout
-    )
+    assert f"error[M506]: `probe` would run `probes:layers` at {elsewhere}:" in refused.stderr
+    assert "Proved by value: `probes:layers`" in run(*command, "--allow-code").stdout
+
+
+def test_the_probe_of_a_rule_file_below_the_current_directory_runs(run):
+    assert "Proved by value: `probes:layers`" in run("apply", "with_probe.yaml", "old.msgpack", "new").stdout
 
 
 def test_a_probe_on_the_command_line_is_allowed_and_stands_in_for_the_rule_files(run):
@@ -264,8 +273,10 @@ def test_verify_finds_what_rules_that_are_wrong_have_made(run):
     assert "error[M513]: `probes:layers`: layer `layers.0`: max |old − new| = " in result.stderr
 
 
-def test_verify_says_when_it_did_not_run_the_rule_files_probe(run, migrated):
-    against = ("verify", migrated, "--source", "old.msgpack", "--rules", "with_probe.yaml")
+def test_verify_says_when_it_did_not_run_the_rule_files_probe(run, migrated, elsewhere):
+    local = run("verify", migrated, "--source", "old.msgpack", "--rules", "with_probe.yaml")
+    assert "Proved by value: `probes:layers`" in local.stdout
+    against = ("verify", migrated, "--source", "old.msgpack", "--rules", elsewhere, "--template", "tiny_model:make")
     assert "The rule file's probe `probes:layers` was not run; --allow-code runs it.\n" in run(*against).stdout
     assert "Proved by value: `probes:layers`" in run(*against, "--allow-code").stdout
 

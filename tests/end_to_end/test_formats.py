@@ -109,9 +109,9 @@ def assert_restores(source, expected, chosen, work):
     content = {"migrate": 1, "target": target, "rules": moves, "unmatched": {"source": "drop"}}
     rules = work / "rules.yaml"
     rules.write_text(yaml.safe_dump(content), encoding="utf-8")
-    run("check", rules, source, *chosen)
-    run("apply", rules, source, work / "new", *chosen)
-    run("verify", work / "new", "--source", source, "--rules", rules, *chosen)
+    run("check", rules, source, *chosen, "--allow-code")
+    run("apply", rules, source, work / "new", *chosen, "--allow-code")
+    run("verify", work / "new", "--source", source, "--rules", rules, *chosen, "--allow-code")
     with ocp.StandardCheckpointer() as checkpointer:
         state = checkpointer.restore(work / "new", restore_target(target["template"], args, "state"))
     assert expected == {path[1:]: digest(value) for path, value in flat(state).items()}

@@ -49,7 +49,9 @@ def test_training_goes_on_as_if_nothing_had_happened(optimizer, tmp_path, monkey
     training.save(tmp_path / "old")
     rules = tmp_path / "rules.yaml"
     rules.write_text(rules_for(optimizer, changes))
-    done = CliRunner().invoke(command, ["apply", str(rules), str(tmp_path / "old"), str(tmp_path / "new")])
+    done = CliRunner().invoke(
+        command, ["apply", "--allow-code", str(rules), str(tmp_path / "old"), str(tmp_path / "new")]
+    )
     assert 0 == done.exit_code, done.output
     after = trained_on(restored(optimizer, changes, tmp_path / "new"), changes, training.seed)
     training.run(STEPS)
@@ -66,7 +68,7 @@ def test_what_has_no_exact_answer_is_refused_with_the_reason(optimizer, op, tmp_
     training = Training(optimizer, [op])
     training.save(tmp_path / "old")
     with migrate.open_checkpoint(tmp_path / "old") as source:
-        plan = migrate.plan(source, parse_rules(rules_for(optimizer, [op]), "rules.yaml"))
+        plan = migrate.plan(source, parse_rules(rules_for(optimizer, [op]), "rules.yaml"), allow_code=True)
     errors = [d for d in plan.diagnostics if d.is_error]
     assert any(REFUSED[optimizer][op] in error.message for error in errors)
     assert {error.code for error in errors} in ({"M210"}, {"M210", "M204"})
@@ -152,7 +154,7 @@ def test_reset_starts_an_accumulator_at_what_the_optimizer_starts_it_with(tmp_pa
     rules = rules_for("adagrad", ["transpose", "rename"]).replace("[transpose]}", "[transpose], moments: reset}")
     (tmp_path / "rules.yaml").write_text(rules)
     places = [str(tmp_path / name) for name in ("rules.yaml", "old", "new")]
-    done = CliRunner().invoke(command, ["apply", *places])
+    done = CliRunner().invoke(command, ["apply", "--allow-code", *places])
     assert 0 == done.exit_code, done.output
     with migrate.open_checkpoint(tmp_path / "new") as checkpoint:
         slot = "optimizer/opt_state/0/sum_of_squares"

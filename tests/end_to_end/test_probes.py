@@ -53,10 +53,11 @@ def test_a_model_of_any_layout_is_probed(layout, run, tmp_path):
     assert layout in text
     (tmp_path / "rules.yaml").write_text(text)
     source, new = ROOT / "fixtures/linen_2022/cnn_flax_msgpack/ckpt", tmp_path / "new"
-    result = run("apply", tmp_path / "rules.yaml", source, new, "--probe", "fixtures.probes:cnn", "--require-proof")
+    probe = ("--allow-code", "--probe", "fixtures.probes:cnn")
+    result = run("apply", tmp_path / "rules.yaml", source, new, *probe, "--require-proof")
     assert 0 == result.exit_code, result.output
     against = ("--source", source, "--rules", tmp_path / "rules.yaml")
-    assert " 24 proved by value." in run("verify", new, *against, "--probe", "fixtures.probes:cnn").stdout
+    assert " 24 proved by value." in run("verify", new, *against, *probe).stdout
 
 
 WRONG = {
@@ -77,7 +78,7 @@ def test_rules_that_pass_every_shape_check_are_found_out_in_the_layer_where_they
     text = (RULES / "lm_to_list.yaml").read_text()
     assert change[0] in text
     (tmp_path / "wrong.yaml").write_text(text.replace(*change))
-    apply = ("apply", tmp_path / "wrong.yaml", source, tmp_path / "new")
+    apply = ("apply", tmp_path / "wrong.yaml", source, tmp_path / "new", "--allow-code")
     assert 0 == run(*apply, "--dry-run").exit_code
     result = run(*apply, "--verify", "full", "--probe", "fixtures.probes:lm")
     assert 1 == result.exit_code

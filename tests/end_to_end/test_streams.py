@@ -38,7 +38,7 @@ def saved(tree, place):
 
 def migrated(rules, source, work):
     (work / "rules.yaml").write_text(HEAD + (f"\n{rules}" if rules else " []"))
-    return CliRunner().invoke(migrate, ["apply", str(work / "rules.yaml"), source, str(work / "new")])
+    return CliRunner().invoke(migrate, ["apply", str(work / "rules.yaml"), source, str(work / "new"), "--allow-code"])
 
 
 def restored(work):

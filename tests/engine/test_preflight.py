@@ -69,7 +69,7 @@ def test_what_dst_is_and_forbidden_code_are_named_at_once(plan, tmp_path):
     probed = replace(plan, rules=replace(plan.rules, probe="math:hypot"))
     found = refusals(RefusedError, probed, tmp_path / "new")
     assert ["M501", "M506"] == [code for code, _ in found]
-    assert found[1][1].endswith("names a probe, `math:hypot`")
+    assert "`probe` would run `math:hypot` in rules.yaml, but it was not read from a file" == found[1][1]
 
 
 def test_a_destination_that_overlaps_the_source_is_refused_even_to_overwrite(plan, source):

@@ -86,7 +86,7 @@ def apply(tmp_path, name, variables):
         "rules": [*rules_for(twin), "params/beside -> beside"],
     }
     (tmp_path / "rules.yaml").write_text(json.dumps(file))
-    arguments = ["apply", str(tmp_path / "rules.yaml"), str(tmp_path / "old"), str(tmp_path / "new")]
+    arguments = ["apply", "--allow-code", *(str(tmp_path / name) for name in ("rules.yaml", "old", "new"))]
     return CliRunner().invoke(migrate, arguments), tmp_path / "new"
 
 

@@ -1,8 +1,10 @@
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
+from migrate.errors import CheckpointError
 from migrate.ops.base import TEMPLATE, NotInvertible, OpError
 from migrate.ops.call import Call
 from migrate.tree import AbstractArray
@@ -18,6 +20,9 @@ def user_code(tmp_path, monkeypatch):
         "def twice(array): return np.concatenate([array, array])\n"
         "def write(array): array[...] = 0\n"
         "def text(array): return 'text'\n"
+        "def chatty(array):\n"
+        "    print('hello')\n"
+        "    return array\n"
         "class Inner:\n"
         "    negate = np.negative\n"
     )
@@ -59,7 +64,7 @@ def test_a_result_of_another_shape_or_dtype_is_an_error_that_names_both(user_cod
 
 
 def test_the_function_cannot_change_the_source(user_code):
-    with pytest.raises(OpError, match="raised ValueError: assignment destination is read-only"):
+    with pytest.raises(CheckpointError, match="ValueError: assignment destination is read-only"):
         Call(f"{user_code}:write").apply(np.zeros(2))
 
 
@@ -71,13 +76,31 @@ def test_a_result_that_no_leaf_can_hold_is_an_error(user_code):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("no_such_module:f", "cannot be imported: ModuleNotFoundError"),
-        ("math:no_such", "cannot be imported: AttributeError"),
+        ("no_such_module:f", "the module `no_such_module` does not exist"),
+        ("math:no_such", "`math` has no attribute `no_such`"),
     ],
 )
 def test_a_function_that_cannot_be_imported_is_an_error(name, message):
-    with pytest.raises(OpError, match=message):
+    with pytest.raises(CheckpointError, match=message):
         Call(name).apply(np.zeros(2))
+
+
+def test_modules_are_found_where_those_of_templates_are(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = "def twice(array):\n    import users_lazy\n    return array * users_lazy.TWO\n"
+    (tmp_path / "users_here.py").write_text(text)
+    (tmp_path / "users_lazy.py").write_text("TWO = 2\n")
+    assert [2, 4] == Call("users_here:twice").apply(np.array([1, 2]))[0].tolist()
+    assert str(tmp_path) not in sys.path
+
+
+def test_what_a_function_prints_in_several_threads_does_not_go_to_stdout(user_code, capsys):
+    op = Call(f"{user_code}:chatty")
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: op.apply(np.zeros(2)), range(40)))
+    print("after")
+    printed = capsys.readouterr()
+    assert ("after\n", "hello\n" * 40) == (printed.out, printed.err)
 
 
 @pytest.mark.parametrize(
@@ -104,5 +127,5 @@ def test_template_without_a_template_leaf_is_an_error():
 
 
 def test_it_runs_code_and_is_neither_exact_nor_invertible():
-    assert (True, False) == (Call.runs_code, Call("m:f").exact)
+    assert ("m:f", False) == (Call("m:f").code, Call("m:f").exact)
     assert isinstance(Call("m:f").inverse(VECTOR), NotInvertible)

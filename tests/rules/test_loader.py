@@ -227,8 +227,8 @@ def test_a_key_path_that_looks_like_a_number_needs_no_quotes():
 
 
 def test_a_rule_that_names_code_shows():
-    assert rules_of("{from: a, to: b, ops: [{call: m:f}]}").runs_code
-    assert not rules_of("a -> b").runs_code
+    assert ["m:f"] == [code.spec for code in rules_of("{from: a, to: b, ops: [{call: m:f}]}").call_code]
+    assert () == rules_of("a -> b").call_code
 
 
 def test_the_digest_is_that_of_the_bytes(tmp_path):

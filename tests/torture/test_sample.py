@@ -23,7 +23,6 @@ KNOWN = {
     "changes": "a source that changes during the run is published",
     "faults": "an OSError of the source reaches the user as a bug",
     "surroundings": "paths and terminals that end in the page for bugs",
-    "hostile": "the template of a rule file runs unasked",
 }
 """Attacks that find what is being mended."""
 

@@ -11,7 +11,12 @@ MODELS = "tests.traps.models"
 
 @pytest.fixture
 def run():
-    return lambda *arguments: CliRunner().invoke(migrate, list(map(str, arguments)))
+    """The command; rule files are not below the current directory, so their templates need permission."""
+
+    def invoke(command, *arguments):
+        return CliRunner().invoke(migrate, [command, "--allow-code", *map(str, arguments)])
+
+    return invoke
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from migrate.engine.items import SINGLE, item_plans, recorded_tree
-from migrate.metadata import KEY, Metadata, Migration, git_commit, installed_versions, merge, now
+from migrate.git_commit import git_commit
+from migrate.metadata import KEY, Metadata, Migration, installed_versions, merge, now
 from migrate.planning.model import Plan
 
 ITEMS = "items"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from migrate.codes import InternalError, LossyCast
 from migrate.engine.streaming.array_bytes import contiguous
-from migrate.errors import MigrateError, RefusedError
+from migrate.errors import CheckpointError, MigrateError, RefusedError
 from migrate.formats.base import Value
 from migrate.formats.reader import Reader
 from migrate.ops.base import Op, OpError, avals
@@ -38,6 +39,7 @@ def evaluate(task: Task, reader: Reader, target: AbstractTree) -> dict[KeyPath, 
 
     Raises:
       RefusedError: a cast would change a value (`LossyCast`).
+      CheckpointError: the function of a `call` fails (`InvalidTemplate`), or the source cannot be read.
       MigrateError: an array differs from the plan's inference, which is a bug (`InternalError`).
     """
     if not task.steps:
@@ -57,6 +59,8 @@ def _carry_out(task: Task, arrays: list[Array]) -> list[Array]:
                 results += step.op.apply(*(_laid_out(step.op, arrays[index]) for index in group))
             except OpError as error:
                 raise refusal(task, step.op, str(error)) from None
+            except CheckpointError as error:
+                raise _located(task, error) from None
         arrays = results
     return arrays
 
@@ -68,9 +72,17 @@ def refusal(task: Task, op: Op, why: str) -> RefusedError:
             f"`{op.name}` on `{format_path(task.sources[0])}`: {why}",
             span=task.rule,
             paths=map(format_path, task.sources),
-            help="add `lossy: true` to the cast if the loss is intended",
+            help=f"declare what it returns: `{{call: {{function: {op.code!r}, shape: …, dtype: …}}}}`"
+            if op.code
+            else "add `lossy: true` to the cast if the loss is intended",
         )
     )
+
+
+def _located(task: Task, error: CheckpointError) -> CheckpointError:
+    """Returns the error of a function that the rule calls, with the rule and the source leaves."""
+    paths = tuple(map(format_path, task.sources))
+    return CheckpointError(*(replace(one, span=task.rule, paths=paths) for one in error.diagnostics))
 
 
 def _laid_out(op: Op, array: Array) -> Array:

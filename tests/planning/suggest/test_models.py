@@ -34,7 +34,7 @@ UNLUCKY = ("gpt_square", "gpt_fused_by_heads")
 def test_a_suggestion_without_any_edit_migrates_the_model(case, opened, sources, tmp_path):
     checkpoint, _, truth, suggestion = opened(case)
     (tmp_path / "rules.yaml").write_text(suggestion.text)
-    plan = migrate.plan(checkpoint, tmp_path / "rules.yaml")
+    plan = migrate.plan(checkpoint, tmp_path / "rules.yaml", allow_code=True)
     migrate.apply(plan, checkpoint, tmp_path / "new")
     with ocp.StandardCheckpointer() as checkpointer:
         state = checkpointer.restore(tmp_path / "new", restore_target(case.template))
