@@ -1,5 +1,7 @@
 """`migrate stamp` records digests, with which `verify` finds a later change."""
 
+import json
+
 import numpy as np
 import orbax.checkpoint as ocp
 
@@ -27,3 +29,20 @@ def test_without_digests_there_is_nothing_to_record(run):
     result = run("stamp", "old.msgpack")
     assert 2 == result.exit_code
     assert "add --digests" in result.stderr
+
+
+def test_a_stamp_counts_what_it_adds(run, here, migrated):
+    record = here / migrated / FILE
+    record.unlink()
+    alone = run("verify", migrated)
+    assert "6 leaves of new were decoded, not compared: the checkpoint records no digests." in alone.stdout
+    stamped = json.loads(run("stamp", migrated, "--digests", "--json").stdout)
+    assert (6, 6) == (stamped["leaves"], stamped["added"])
+    assert record.exists()
+    assert "Recorded: digests of 6 leaves" in run("stamp", migrated, "--digests").stdout
+    assert 6 == json.loads(run("verify", migrated, "--json").stdout)["digests"]
+
+
+def test_a_single_file_cannot_be_stamped(run):
+    refused = run("stamp", "old.msgpack", "--digests")
+    assert (2, True) == (refused.exit_code, "cannot take digests later" in refused.stderr)

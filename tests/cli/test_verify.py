@@ -46,18 +46,9 @@ def test_verify_for_programs(run, migrated):
     assert payload["recorded_structure_hash"].startswith("sha256:")
 
 
-def test_a_change_after_the_migration_is_found_and_a_stamp_names_its_file(run, here, migrated):
-    assert (6, []) == (lambda data: (data["digests"], data["undigested"]))(
-        json.loads(run("verify", migrated, "--json").stdout)
-    )
+def test_a_damaged_record_is_no_answer(run, here, migrated):
+    data = json.loads(run("verify", migrated, "--json").stdout)
+    assert (6, []) == (data["digests"], data["undigested"])
     record = here / migrated / "migrate_digests.json"
-    record.unlink()
-    alone = run("verify", migrated)
-    assert "6 leaves of new were decoded, not compared: the checkpoint records no digests." in alone.stdout
-    stamped = json.loads(run("stamp", migrated, "--digests", "--json").stdout)
-    assert (6, 6) == (stamped["leaves"], stamped["added"])
-    assert "Recorded: digests of 6 leaves" in run("stamp", migrated, "--digests").stdout
-    assert record.exists()
     record.write_text(record.read_text().replace("sha256:", "sha255:", 1))
     assert 2 == run("verify", migrated).exit_code
-    assert 2 == run("stamp", migrated).exit_code

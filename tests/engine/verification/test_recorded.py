@@ -18,6 +18,7 @@ from orbax.checkpoint import v1
 
 import migrate
 from migrate.engine.streaming import array_bytes
+from migrate.engine.verification.recorded import carried_digests
 from migrate.errors import CheckpointError, UsageError, VerifyError
 from migrate.formats.digest_record import FILE, read_record
 from tests.engine.sources import apply_plan, every_kind, opened, plan_for, save
@@ -80,6 +81,11 @@ def test_a_verification_that_decodes_records_the_digests_of_linked_leaves(tmp_pa
     receipt = migrated(tmp_path / mode, source, verify=mode)
     assert record_of(streamed).leaves == record_of(tmp_path / mode).leaves
     assert (5, 5 if mode == "decode" else 0) == (receipt.digested, receipt.decoded)
+
+
+def test_without_a_record_nothing_is_carried_over(source):
+    with opened(source) as reader:
+        assert {} == carried_digests(plan_for(reader), None)
 
 
 def test_digests_survive_a_rename_and_a_tie_but_no_op(tmp_path, streamed):
@@ -148,13 +154,26 @@ def test_a_later_change_is_found_without_a_source_and_named(streamed):
     assert "the first is `w0`, block 0 of 1 (chunk `0`)" in diagnostic.message
 
 
-def test_a_block_names_its_chunks(tmp_path, monkeypatch):
+def test_a_change_in_one_chunk_of_many_names_its_block_and_chunk(tmp_path, monkeypatch):
     monkeypatch.setattr(array_bytes, "BLOCK_BYTES", 1024)
     monkeypatch.setattr("migrate.engine.verification.recorded.BLOCK_BYTES", 1024)
-    _stream(tmp_path / "new", save(tmp_path / "old", {"big": LAYERS["big"]}))
-    with migrate.open_checkpoint(tmp_path / "new") as checkpoint:
-        assert (64, 64) == checkpoint.tree.leaves["big",].storage.chunks
-    assert 16 == len(record_of(tmp_path / "new").leaves["big",].blocks)
+    handler = ocp.PyTreeCheckpointHandler()
+    with ocp.Checkpointer(handler) as checkpointer:
+        chunked = {"big": ocp.SaveArgs(chunk_byte_size=1024)}
+        checkpointer.save(tmp_path / "old", args=ocp.args.PyTreeSave({"big": LAYERS["big"]}, save_args=chunked))
+    migrate.stamp(tmp_path / "old", digests=True)
+    with opened(tmp_path / "old") as reader:
+        rows, columns = reader.abstract().tree.leaves["big",].storage.chunks
+    assert 4 * rows * columns == 1024
+    store = chunks(tmp_path / "old")
+    last = f"big/{64 // rows - 1}.{64 // columns - 1}"
+    store.write(last, store.read("big/0.0").result().value).result()
+    with pytest.raises(VerifyError) as failure:
+        migrate.verify(tmp_path / "old")
+    (message,) = messages(failure)
+    assert "of 16" in message
+    assert last.removeprefix("big/") in message
+    assert "block 0 " not in message
 
 
 def test_a_string_a_number_a_list_and_a_key_are_protected_as_well(tmp_path):
