@@ -53,6 +53,7 @@ class Metadata:
       structure_hash: of the tree that was written.
       leaves: the tree as text (`AbstractTree.signature`), so that a difference can be reported by leaf.
       source_structure_hash: of the tree that it was made from.
+      source_fingerprint: of the files that it was made from: their names, sizes and times.
       code: the git commit of the working directory when it was made, with `-dirty` if files were changed.
       versions: of jax, flax, optax, orbax and migrate; packages that are not installed are omitted.
       step: the training step.
@@ -65,6 +66,7 @@ class Metadata:
     structure_hash: str | None = None
     leaves: Mapping[str, str] = field(default_factory=dict)
     source_structure_hash: str | None = None
+    source_fingerprint: str | None = None
     code: str | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     step: int | None = None
@@ -107,6 +109,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "structure_hash": (str,),
     "leaves": (Mapping,),
     "source_structure_hash": (str,),
+    "source_fingerprint": (str,),
     "code": (str,),
     "versions": (Mapping,),
     "step": (int,),

@@ -82,12 +82,14 @@ def verify(
       UsageError: a probe without source, plan or template.
     """
     from migrate.engine.verification import standalone as alone
+    from migrate.engine.workspace.directory import clear_needless
     from migrate.rules.permission import require_permission
 
     if probe is not None and (plan is None or source is None):
         raise UsageError(InvalidUsage.at("a probe needs the source and the plan", help="give `plan` and `source`"))
     if plan is not None and source is not None:
         require_permission(plan.rules.call_code, allow_code=allow_code)
+    clear_needless(Path(destination))
     with open_checkpoint(destination, follow_links=follow_links) as checkpoint:
         recorded = alone.check_record(checkpoint.abstract)
         if template is not None:

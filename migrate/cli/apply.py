@@ -13,7 +13,7 @@ from migrate.cli.console import Console, exit_with
 from migrate.codes import AmbiguousItem, InvalidUsage
 from migrate.engine.options import ApplyOptions, VerifyMode
 from migrate.engine.stopping import Stopping
-from migrate.errors import CheckpointError, ExitCode, UsageError
+from migrate.errors import CheckpointError, ExitCode, MigrateError, UsageError
 
 if TYPE_CHECKING:
     from migrate.checkpoint import Checkpoint
@@ -132,7 +132,7 @@ def command(
 
     The plan is shown first: `relink` marks arrays whose chunks are linked unread, `stream` those that are read and
     written. DST appears all at once, complete and verified, or not at all; SRC is only read. After Ctrl-C or a kill,
-    the same command resumes.
+    the same command resumes. A DST that is the finished result of the same plan already is left as it is.
     """
     from migrate import api
     from migrate.engine.outputs.registry import is_single_file
@@ -163,11 +163,37 @@ def command(
     reports = []
     for number, where in runs:
         which = options.chosen_step(step) if step != "all" else number
-        reports.append(_run(console, rule_set, src, which, where, request))
+        reports.append(_run_step(console, rule_set, src, which, where, request))
         if not reports[-1].ok:
             break
+    _tell_done(console, reports, len(runs))
     console.finish(_together(console, reports, runs))
     exit_with(reports[-1].exit_code)
+
+
+def _run_step(
+    console: Console, rules: RuleSet, src: str, step: options.StepChoice, dst: str, request: Request
+) -> Report:
+    """Runs one checkpoint; for one of several steps, an error becomes a report, beside those of the other steps."""
+    from migrate.report.view import Report, findings
+
+    if not request.as_step:
+        return _run(console, rules, src, step, dst, request)
+    try:
+        return _run(console, rules, src, step, dst, request)
+    except MigrateError as error:
+        failed = Report("apply", error.exit_code, findings=findings(error.diagnostics, options.text_of))
+        console.text(failed)
+        return failed
+
+
+def _tell_done(console: Console, reports: list[Report], steps: int) -> None:
+    """Prints the number of steps that were done before this run."""
+    from migrate.report.view import Report
+
+    done = sum(bool(report.data.get("already_done")) for report in reports)
+    if done and steps > 1:
+        console.text(Report("apply", summary=(f"{done} of {steps} steps already done.",)))
 
 
 def _every_step(src: str) -> tuple[int, ...]:
@@ -184,8 +210,6 @@ def _every_step(src: str) -> tuple[int, ...]:
 def _run(console: Console, rules: RuleSet, src: str, step: options.StepChoice, dst: str, request: Request) -> Report:
     """Plans and runs one checkpoint; returns plan and receipt as one report."""
     from migrate import api
-    from migrate.engine.preflight import refuse_code, refuse_destination
-    from migrate.engine.probing.probe import chosen_probe
     from migrate.report.of_plan import plan_report
 
     chosen = request.options
@@ -195,15 +219,30 @@ def _run(console: Console, rules: RuleSet, src: str, step: options.StepChoice, d
         plan = _plan(source, rules, dst, request, probed=probe is not None)
         shown = {"dry_run": request.dry_run, "verbose": console.complete}
         planned = plan_report(plan, dst, **shown, probe=probe, text_of=options.text_of)
-        console.text(planned)
-        if chosen.probe and plan.applicable:
-            chosen_probe(plan, chosen.probe, chosen.tolerance, dst)  # a dry run reports its mistakes as well
         if request.dry_run and plan.applicable:
-            refuse_destination(Path(dst), overwrite=chosen.overwrite)
-            refuse_code(plan, chosen)
+            planned = _checked(plan, source, dst, chosen, planned)
+        console.text(planned)
         if request.dry_run or not plan.applicable:
             return planned
         return _apply(console, plan, source, dst, chosen, planned)
+
+
+def _checked(plan: Plan, source: Checkpoint, dst: str, chosen: ApplyOptions, planned: Report) -> Report:
+    """Returns the report of a dry run with everything for which `apply` would refuse the plan before it writes."""
+    from migrate.engine import preflight
+    from migrate.report.of_receipt import done_before
+    from migrate.report.view import findings
+
+    try:
+        done = preflight.check(plan, source.reader, Path(dst), chosen).done
+    except MigrateError as error:
+        found = (*planned.findings, *findings(error.diagnostics, options.text_of))
+        refused = "`apply` would refuse this plan. Nothing was written."
+        return replace(planned, exit_code=error.exit_code, findings=found, summary=(*planned.summary[:-1], refused))
+    if done is None:
+        return planned
+    sentence = done_before(dst, done.history[-1].date)
+    return replace(planned, summary=(*planned.summary[:-1], sentence), data={**planned.data, "already_done": True})
 
 
 def _plan(source: Checkpoint, rules: RuleSet, dst: str, request: Request, *, probed: bool) -> Plan:
@@ -240,7 +279,7 @@ def _apply(console: Console, plan: Plan, source: Checkpoint, dst: str, chosen: A
         planned,
         summary=(*planned.summary, *done.summary),
         findings=(*planned.findings, *done.findings),
-        data={**proved, **done.data},
+        data={**proved, **done.data, "already_done": receipt.already_done},
     )
 
 
@@ -253,4 +292,6 @@ def _together(console: Console, reports: list[Report], runs: list[tuple[int | No
         return reports
     steps = [{"step": step, **payload(report)} for (step, _), report in zip(runs, reports, strict=False)]
     found = tuple(finding for report in reports for finding in report.findings)
-    return [Report("apply", max(ExitCode(r.exit_code) for r in reports), findings=found, data={"steps": steps})]
+    done = sum(bool(report.data.get("already_done")) for report in reports)
+    data = {"steps": steps, "already_done": done}
+    return [Report("apply", max(ExitCode(r.exit_code) for r in reports), findings=found, data=data)]

@@ -18,6 +18,7 @@ from typing import IO, Literal
 
 import click
 
+from migrate.cli.encoding import Escape, fitting
 from migrate.codes import WriteFailed
 from migrate.errors import ExitCode, UsageError
 from migrate.events import Event, LeafDone, Listener, PhaseDone, PhaseStarted, ignore
@@ -64,13 +65,13 @@ class Console:
         """Returns the paint for text on this stream."""
         return _ansi if uses_color(self.color, stream) else plain
 
-    def out(self, message: str) -> None:
-        """Prints a part of the report to stdout."""
-        click.echo(message, nl=False, color=True)
+    def out(self, message: str, escape: Escape = "text") -> None:
+        """Prints a part of the report to stdout; `escape` is the format of the message."""
+        click.echo(fitting(message, sys.stdout, escape), nl=False, color=True)
 
     def error(self, message: str) -> None:
         """Prints to stderr."""
-        click.echo(message, nl=False, err=True, color=True)
+        click.echo(fitting(message, sys.stderr), nl=False, err=True, color=True)
 
     def text(self, report: Report, *, findings_to_stdout: bool = False) -> None:
         """Prints a report immediately if the format is text; findings go to stderr by default."""
@@ -85,11 +86,11 @@ class Console:
     def finish(self, reports: Sequence[Report]) -> None:
         """Prints all reports in a format other than text, and writes the HTML copy."""
         if self.format == "json":
-            self.out(json.draw(reports[0]))
+            self.out(json.draw(reports[0]), "json")
         elif self.format == "github":
             self.out("".join(github.draw(report) for report in reports))
         elif self.format == "html":
-            self.out(html.draw(*reports))
+            self.out(html.draw(*reports), "html")
         if self.report_file is not None:
             _write(self.report_file, html.draw(*reports))
 
@@ -176,6 +177,7 @@ class Progress:
             if self._phase is None:
                 return
             line = self._line(self._phase, max(time.monotonic() - self._started, 1e-9))
+            line = fitting(line, self._stream)
             self._stream.write(f"\r\x1b[2K{line}" if self._live else f"{line}\n")
             self._stream.flush()
 

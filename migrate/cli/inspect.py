@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from migrate.cli import options
@@ -32,8 +34,10 @@ def command(
     expands more levels, -v all of them.
     """
     from migrate import api
+    from migrate.engine.workspace.directory import clear_needless
     from migrate.report.of_checkpoint import checkpoint_report
 
+    clear_needless(Path(ckpt))
     with api.open_checkpoint(ckpt, options.chosen_step(step), item, follow_links=follow_links) as checkpoint:
         report = checkpoint_report(checkpoint.abstract, verbose=console.complete, depth=depth)
     console.text(report, findings_to_stdout=True)

@@ -19,6 +19,7 @@ import click
 from migrate.cli.console import Console, Format
 from migrate.cli.options import SETTINGS, text_of
 from migrate.codes import InternalError, InvalidUsage
+from migrate.engine.streaming.memory import out_of_memory
 from migrate.errors import Diagnostic, ExitCode, MigrateError
 from migrate.printable import printable
 from migrate.report.quoting import quote
@@ -70,9 +71,13 @@ class Commands(click.Group):
             return _misused(error, arguments)
         except MigrateError as error:
             return _fail(error.diagnostics, error.exit_code, arguments)
+        except MemoryError as error:
+            return _fail(out_of_memory("a leaf", str(error), None).diagnostics, ExitCode.FAILED, arguments)
         except SystemExit:  # click exits with 1 if the reader of stdout has gone, but 1 would mean "no"
             return ExitCode.FAILED
         except Exception as error:  # noqa: BLE001 (the last resort: a bug must not look like an answer)
+            if _has_no_directory():
+                return _fail([_no_directory()], ExitCode.FAILED, arguments)
             return _fail([_bug(error)], ExitCode.FAILED, arguments)
         return result if isinstance(result, int) else ExitCode.OK
 
@@ -125,6 +130,20 @@ def requested_format(arguments: Sequence[str]) -> Format:
 def _color(arguments: Sequence[str]) -> Any:
     words = " ".join(arguments).replace("=", " ")
     return next((choice for choice in ("always", "never") if f"--color {choice}" in words), "auto")
+
+
+def _has_no_directory() -> bool:
+    try:
+        os.getcwd()
+    except OSError:
+        return True
+    return False
+
+
+def _no_directory() -> Diagnostic:
+    return InvalidUsage.at(
+        "the current directory was deleted or cannot be read", help="`cd` to another directory and try again"
+    )
 
 
 def _bug(error: Exception) -> Diagnostic:

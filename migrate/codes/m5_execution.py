@@ -9,6 +9,7 @@ class DestinationExists(Code):
     Nothing is overwritten without `--overwrite`. Choose another DST, or add `--overwrite`, which replaces the old
     checkpoint only after the new one is complete. `--overwrite` replaces one checkpoint of the kind that is written
     (an Orbax item or step, or a file of the same format) and nothing else: a directory with other files is refused.
+    A DST that records the same plan and the same source files is no error: it is reported as already done.
     """
 
     number = "M501"
@@ -102,8 +103,9 @@ class LeftoverWorkspace(Code):
     """An earlier run left its workspace beside DST.
 
     A run that was killed or stopped keeps its completed work there so that the same command can resume. The message
-    states whether the work was reused. Workspaces of other plans are never deleted; delete them yourself if you do not
-    need to resume those runs.
+    states whether the work was reused. Workspaces of other plans are kept while they hold staged arrays; delete them
+    yourself if you do not need to resume those runs. A workspace that no run needs, because its run was killed after
+    it had published, is deleted by the next `apply`, `verify` or `inspect` of DST.
     """
 
     number = "M510"
@@ -177,3 +179,34 @@ class ChangedValues(Code):
     """
 
     number = "M516"
+
+
+class UnwritableDestination(Code):
+    """Nothing can be created at DST.
+
+    A directory above DST is a file, is on a read-only file system or may not be written to, or the name is too long:
+    beside DST, a run needs a working directory with a longer name. A dry run reports this as well.
+    """
+
+    number = "M520"
+
+
+class NoRoom(Code):
+    """The file system of DST has too little space or too few inodes.
+
+    The message compares what is free with the least that the plan needs: compressed arrays are estimated from the
+    source, and linked arrays need nothing on the file system of the source. Nothing was written.
+    """
+
+    number = "M521"
+
+
+class OutOfMemory(Code):
+    """An array does not fit into memory.
+
+    `--max-ram` limits the array data that is in memory at once, and larger arrays are computed in tiles; but the
+    machine, a container or a ulimit gave less than that. A single chunk and the arrays of a `call` op are not divided.
+    Nothing was published. Run the same command again with a smaller `--max-ram` or with `--jobs 1`; it resumes.
+    """
+
+    number = "M522"

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from migrate.codes import DestinationExists, InvalidUsage, OverlappingPaths
+from migrate.engine.linking.link import stream_unlocated
 from migrate.engine.options import MINIMUM_RAM, ApplyOptions
 from migrate.engine.outputs.base import Output
 from migrate.engine.outputs.registry import is_single_file, output_of
 from migrate.engine.probing.probe import Probe, chosen_probe
+from migrate.engine.workspace.earlier_result import earlier_result
+from migrate.engine.workspace.free_space import short_of_space, unwritable
 from migrate.errors import (
     CheckpointError,
     Diagnostic,
@@ -23,6 +26,8 @@ from migrate.errors import (
     listed,
 )
 from migrate.formats.boundary import is_utf_8
+from migrate.formats.reader import Reader
+from migrate.metadata import Metadata
 from migrate.planning.model import Plan
 from migrate.planning.proof import refuse_unproved
 from migrate.rules.model import CodeReference
@@ -40,6 +45,7 @@ class Job:
       place: DST, absolute.
       probe: the probe of this run; None without one.
       options: the caller's options.
+      done: the record of DST where it is the finished result of this plan, so that there is nothing to run.
     """
 
     plan: Plan
@@ -48,31 +54,38 @@ class Job:
     place: Path
     probe: Probe | None
     options: ApplyOptions
+    done: Metadata | None = None
 
 
-def check(plan: Plan, destination: Path, options: ApplyOptions) -> Job:
-    """Returns the run of a plan, unless a check refuses it.
+def check(plan: Plan, reader: Reader, destination: Path, options: ApplyOptions) -> Job:
+    """Returns the run of a plan, unless a check refuses it; writes nothing, so that a dry run calls it as well.
 
     Raises:
       UsageError: an option is invalid (`InvalidUsage`), or a probe has no model (`InconclusiveProbe`).
       PlanError: the plan is not applicable, or `require_proof` finds unproved leaves.
       RefusedError: DST exists (`DestinationExists`) or overlaps the source (`OverlappingPaths`), or code is not
-        allowed (`CodeNotAllowed`).
+        allowed (`CodeNotAllowed`); DST cannot be created (`UnwritableDestination`) or has too little space (`NoRoom`).
       CheckpointError: the probe cannot be imported (`InconclusiveProbe`), or a function of a `call`
         (`InvalidTemplate`).
     """
     output = output_of(destination)
     refuse_path(destination)
-    plan = output.fit(plan)
+    plan = stream_unlocated(output.fit(plan), reader)
+    place = absolute(destination)
     _raise(UsageError, [*output.objections(options.compression), *_invalid(options)])
     _raise(PlanError, [diagnostic for diagnostic in plan.diagnostics if diagnostic.is_error])
+    done = None if options.overwrite else earlier_result(plan, reader, place, options.compression)
+    if done is not None:
+        return Job(plan, output, destination, place, None, options, done)
     forbidden = refusals(_code(plan, options), allow_code=options.allow_code)
-    _raise(RefusedError, [*_occupied(plan, destination, options), *forbidden])
+    refused = [*_occupied(plan, destination, options), *forbidden, *unwritable(place)]
+    encoded = not is_single_file(destination) and options.compression != "none"
+    _raise(RefusedError, refused or short_of_space(plan, reader, place, encoded=encoded))
     refuse_code(plan, options)
     probe = chosen_probe(plan, options.probe, options.tolerance, destination)
     if options.require_proof and probe is None:
         _raise(PlanError, refuse_unproved(plan.tasks))
-    return Job(plan, output, destination, absolute(destination), probe, options)
+    return Job(plan, output, destination, place, probe, options)
 
 
 def refuse_code(plan: Plan, options: ApplyOptions) -> None:
@@ -149,18 +162,6 @@ def irreplaceable(destination: Path) -> Iterator[Diagnostic]:
     if foreign:
         message = f"`--overwrite` would delete more than a checkpoint in {destination}: {listed(foreign, 5)}"
         yield DestinationExists.at(message, paths=foreign, help=advice)
-
-
-def refuse_destination(destination: Path, *, overwrite: bool) -> None:
-    """Refuses DST in a dry run as in a run.
-
-    Raises:
-      UsageError: its path cannot be written to (`InvalidUsage`).
-      RefusedError: it must be replaced and is not one checkpoint of the written kind (`DestinationExists`).
-    """
-    refuse_path(destination)
-    if overwrite and os.path.lexists(destination):
-        _raise(RefusedError, irreplaceable(destination))
 
 
 def refuse_replacing(job: Job) -> None:

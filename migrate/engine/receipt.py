@@ -43,6 +43,8 @@ class Receipt:
       notes: findings in the working directory and beside DST.
       proofs: the number of leaves that have a source, by proof: by name, by shape, by value, or none.
       probe: the findings of the probe; None without one.
+      published: where DST was the finished result of this plan before: the date that its record gives. Nothing was
+        written or verified then.
     """
 
     destination: Path
@@ -64,6 +66,12 @@ class Receipt:
     notes: tuple[Diagnostic, ...] = ()
     proofs: Mapping[Proof, int] = field(default_factory=dict)
     probe: Probed | None = None
+    published: str | None = None
+
+    @property
+    def already_done(self) -> bool:
+        """Whether DST was the finished result of this plan before."""
+        return self.published is not None
 
     @property
     def written(self) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -24,11 +24,12 @@ from migrate.engine.probing.probe import Probed, prove
 from migrate.engine.receipt import Clock, Receipt, phase, stage_phase
 from migrate.engine.staged_array import StagedArray
 from migrate.engine.stopping import never
+from migrate.engine.streaming.memory import explained_memory_failures
 from migrate.engine.streaming.pieces import check_assertions
 from migrate.engine.streaming.pipeline import Sink, Stopped, stage
 from migrate.engine.streaming.store import Store
 from migrate.engine.verification.recorded import carried_digests, refuse_changed
-from migrate.engine.workspace.directory import Workspace, is_unfinished, open_workspace
+from migrate.engine.workspace.directory import Workspace, clear_needless, is_unfinished, open_workspace
 from migrate.engine.workspace.journal import Journal
 from migrate.engine.workspace.publish import publish
 from migrate.engine.workspace.resume import finished, origin
@@ -39,7 +40,7 @@ from migrate.events import Event, LeafDone, Listener, ignore
 from migrate.formats.base import Value
 from migrate.formats.digest_record import Blocks
 from migrate.formats.reader import Reader
-from migrate.metadata import installed_versions
+from migrate.metadata import Metadata, installed_versions
 from migrate.planning.model import Plan
 from migrate.planning.proof import count_proofs
 from migrate.tree import KeyPath
@@ -58,6 +59,9 @@ def apply(
 ) -> Receipt:
     """Writes the checkpoint that a plan describes, or resumes an unfinished run of this plan.
 
+    Where DST is the finished result of this plan on this source already, nothing is written, and the receipt states it
+    (`Receipt.published`), unless `options.overwrite`.
+
     Args:
       plan: an applicable plan for this reader's checkpoint.
       reader: the source.
@@ -72,23 +76,27 @@ def apply(
       PlanError: the plan is not applicable, or unproved leaves have to be proved (`UnprovedLeaves`).
       CheckpointError: the source lacks bytes or cannot be read, or the probe cannot be run or proves nothing
         (`InconclusiveProbe`); the same call resumes.
-      RefusedError: DST exists (`DestinationExists`), another run is writing it (`DestinationLocked`), code is not
-        allowed (`CodeNotAllowed`), an assertion or a cast fails (`FailedAssertion`, `LossyCast`), or the source changed
-        during the run (`SourceChanged`).
+      RefusedError: DST exists (`DestinationExists`) or cannot be created (`UnwritableDestination`, `NoRoom`), another
+        run is writing it (`DestinationLocked`), code is not allowed (`CodeNotAllowed`), an assertion or a cast fails
+        (`FailedAssertion`, `LossyCast`), or the source changed during the run (`SourceChanged`).
       VerifyError: DST differs from the plan (`VerificationFailed`), or computes something else than the old model
         (`OutputMismatch`); nothing was published.
       StoppedError: the run was stopped; nothing was published, and the same call resumes it (`RunStopped`).
-      MigrateError: writing failed (`WriteFailed`); the same call resumes once the cause is gone.
+      MigrateError: writing failed (`WriteFailed`) or memory is exhausted (`OutOfMemory`); the same call resumes once
+        the cause is gone.
     """
-    job = preflight.check(plan, destination, options)
-    job = replace(job, plan=stream_unlocated(job.plan, reader))
+    clear_needless(destination)
+    job = preflight.check(plan, reader, destination, options)
+    if job.done is not None:
+        return _done_before(job, job.done)
     source = SourceState.now(reader)
     _refuse(reader.problems())
     carried = carried_digests(job.plan, reader.digest_record())
     run = _Run(job, reader, source, Clock(listener), listener, stopped, carried)
     with (
         explained_failures(destination, job.plan.source.path),
-        open_workspace(job.place, job.plan.digest) as work,
+        explained_memory_failures(f"a leaf of {destination}", options.max_ram),
+        open_workspace(job.place, job.plan.digest, source.digest) as work,
         source.explaining(),
     ):
         check_assertions(job.plan, reader, limit=options.max_ram // 4)
@@ -143,6 +151,25 @@ class _Checked:
     compared: int = 0
     decoded: int = 0
     blocks: dict[KeyPath, Blocks] = field(default_factory=dict)
+
+
+def _done_before(job: preflight.Job, record: Metadata) -> Receipt:
+    """Returns the receipt of a DST that was the finished result of the plan before: what its record states."""
+    return Receipt(
+        destination=job.destination,
+        plan_digest=job.plan.digest,
+        structure_hash=job.plan.target.structure_hash,
+        leaf_digests={},
+        bytes_read=0,
+        bytes_written=0,
+        seconds={},
+        verified="none",
+        verified_leaves=0,
+        leaves=len(job.plan.target.leaves),
+        versions=record.versions,
+        proofs=count_proofs(job.plan.tasks),
+        published=record.history[-1].date,
+    )
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,9 @@ from migrate.tree import format_path
 
 def receipt_report(receipt: Receipt) -> Report:
     """Reports a receipt, as `apply` prints it at the end."""
+    if receipt.published is not None:
+        sentence = done_before(str(receipt.destination), receipt.published)
+        return Report(command="apply", summary=(sentence,), data={"receipt": receipt_data(receipt)})
     took = seconds(sum(receipt.seconds.values()))
     leaves = plural(receipt.leaves, "leaf")
     return Report(
@@ -28,6 +31,14 @@ def receipt_report(receipt: Receipt) -> Report:
         ),
         findings=findings(receipt.notes),
         data={"receipt": receipt_data(receipt)},
+    )
+
+
+def done_before(destination: str, published: str) -> str:
+    """Returns the sentence about a DST that was the finished result of the plan before, since the date it records."""
+    return (
+        f"Already done: {destination} is the result of this plan, written on {published}. Nothing was written or "
+        f"verified; `migrate verify {destination}` verifies it, --overwrite writes it again."
     )
 
 
@@ -100,5 +111,6 @@ def receipt_data(receipt: Receipt) -> dict[str, Any]:
         "digested": receipt.digested,
         "dead_bytes": receipt.dead_bytes,
         "resumed": receipt.resumed,
+        "already_done": receipt.already_done,
         "versions": dict(receipt.versions),
     }

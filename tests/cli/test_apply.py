@@ -74,10 +74,11 @@ def test_without_verification_the_receipt_says_so(run):
 
 
 def test_nothing_is_overwritten_unless_asked(run, migrated):
-    result = run("apply", "rules.yaml", "old.msgpack", migrated)
+    shutil.copy("old.msgpack", "other.msgpack")  # a later copy: not the file that `new` was made from
+    result = run("apply", "rules.yaml", "other.msgpack", migrated)
     assert 1 == result.exit_code
     assert "error[M501]" in result.stderr
-    assert 0 == run("apply", "rules.yaml", "old.msgpack", migrated, "--overwrite").exit_code
+    assert 0 == run("apply", "rules.yaml", "other.msgpack", migrated, "--overwrite").exit_code
 
 
 def test_mistakes_in_the_rule_file_stop_before_anything_is_opened(run):
@@ -125,3 +126,88 @@ def test_a_step_that_does_not_fit_ends_the_run_and_decides_the_exit_code(run, he
     assert [(1, True), (2, False)] == [(step["step"], step["ok"]) for step in payload["steps"]]
     assert {"M201"} == {found["code"] for found in payload["diagnostics"]}
     assert ["1"] == [path.name for path in (here / "out").iterdir()]
+
+
+def test_the_same_command_again_is_already_done(run, here, golden):
+    assert 0 == run("apply", "rules.yaml", "old.msgpack", "new").exit_code
+    result = run("apply", "rules.yaml", "old.msgpack", "new")
+    assert (0, "") == (result.exit_code, result.stderr)
+    assert result.stdout.splitlines()[-1].startswith("Already done: new is the result of this plan, written on 20")
+    assert "Verified" not in result.stdout
+    payload = json.loads(run("apply", "rules.yaml", "old.msgpack", "new", "--json").stdout)
+    assert (0, True, True) == (payload["exit_code"], payload["already_done"], payload["receipt"]["already_done"])
+    assert not json.loads(run("apply", "rules.yaml", "old.msgpack", "new", "--json", "--overwrite").stdout)[
+        "already_done"
+    ]
+
+
+def test_a_dry_run_of_a_finished_plan_is_already_done(run, here):
+    assert 0 == run("apply", "rules.yaml", "old.msgpack", "new").exit_code
+    assert "Already done: new is" in run("apply", "rules.yaml", "old.msgpack", "new", "-n").stdout
+    assert json.loads(run("apply", "rules.yaml", "old.msgpack", "new", "-n", "--json").stdout)["already_done"]
+
+
+PROBED = """
+migrate: 1
+target: {template: "tiny_model:make"}
+rules:
+  - from: "params/Dense_{i}/kernel"
+    to: "layers/{i}/kernel"
+    ops: [{call: "numpy:negative"}]
+  - "params/Dense_{i}/bias -> layers/{i}/bias"
+  - drop: params/old_head
+"""
+
+REFUSED = {
+    "DST exists": (["new"], 1, "M501"),
+    "overlap": (["old.msgpack/below"], 1, "M511"),
+    "code": (["out", "--rules", "call.yaml"], 1, "M506"),
+    "a file above DST": (["rules.yaml/out"], 1, "M520"),
+    "a long name": (["n" * 250], 1, "M520"),
+    "an option": (["out.msgpack", "--compression", "zstd:3"], 2, "M412"),
+    "a misspelled suffix": (["out.safetensor"], 2, "M412"),
+}
+
+
+@pytest.mark.parametrize("why", REFUSED)
+def test_a_dry_run_refuses_what_apply_refuses_with_the_same_diagnostics(run, here, why):
+    (arguments, code, number), rules = REFUSED[why], "rules.yaml"
+    (here / "call.yaml").write_text(PROBED)
+    (here / "new").mkdir()
+    if "--rules" in arguments:
+        arguments, rules = arguments[:1], arguments[2]
+    before = sorted(here.iterdir())
+    command = ("apply", rules, "old.msgpack", *arguments)
+    found = []
+    for dry in ([], ["-n"]):
+        result = run(*command, *dry)
+        assert (code, True) == (result.exit_code, f"error[{number}]" in result.stderr), result.output
+        payload = json.loads(run(*command, *dry, "--json").stdout)
+        assert (code, False) == (payload["exit_code"], payload["ok"])
+        found.append([d for d in payload["diagnostics"] if d["severity"] == "error"])
+    assert found[0] == found[1]
+    assert before == sorted(path for path in here.iterdir() if path.name != "__pycache__")
+
+
+def test_a_dry_run_that_is_refused_still_shows_the_plan(run, here):
+    (here / "new").mkdir()
+    result = run("apply", "rules.yaml", "old.msgpack", "new", "-n")
+    assert result.stdout.startswith("Plan ")
+    assert result.stdout.endswith("`apply` would refuse this plan. Nothing was written.\n")
+    payload = json.loads(run("apply", "rules.yaml", "old.msgpack", "new", "-n", "--json").stdout)
+    assert 6 == len(payload["tasks"])
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("out.safetensor", ".safetensors"), ("OUT.SafeTensor", ".safetensors"), ("m.msgpck", ".msgpack")],
+)
+def test_a_suffix_that_is_almost_that_of_a_single_file_is_a_mistake(run, name, meant):
+    result = run("apply", "rules.yaml", "old.msgpack", name)
+    assert (2, True) == (result.exit_code, f"did you mean `{meant}`?" in result.stderr)
+
+
+@pytest.mark.parametrize("name", ["model.v2", "run.final", "x.safe", "step.10"])
+def test_a_directory_may_have_a_suffix(run, here, name):
+    assert 0 == run("apply", "rules.yaml", "old.msgpack", name).exit_code
+    assert (here / name).is_dir()

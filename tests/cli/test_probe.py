@@ -250,7 +250,7 @@ def test_check_and_a_dry_run_name_the_leaves_that_a_probe_must_prove(run):
     by_file = ("with_probe.yaml", "old.msgpack")
     for result in (
         run("check", *by_file, "--require-proof"),
-        run("apply", *by_file, "new", "-n", "--require-proof"),
+        run("apply", *by_file, "new", "-n", "--require-proof", "--allow-code"),
         run(*APPLY, "-n", "--require-proof", "--probe", "probes:layers"),
     ):
         assert 0 == result.exit_code

@@ -47,8 +47,8 @@ echo "applied"
 
 # 4. A second run of the same script changes nothing and says so.
 before=$(find new -type f -exec sha256sum {} + | sort | sha256sum)
-expect 1 migrate apply rules.yaml old new --json
-echo "again: $(field '["diagnostics"][0]["code"]')"
+expect 0 migrate apply rules.yaml old new --json
+echo "again: $(field '["already_done"]')"
 expect 1 migrate apply rules.yaml new newer --json
 echo "twice: $(field '["diagnostics"][0]["code"]')"
 test ! -e newer

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from migrate.codes import InvalidUsage, UnusedSource
-from migrate.engine.options import ApplyOptions
+from migrate.engine.options import DEFAULTS, ApplyOptions
 from migrate.engine.preflight import absolute, check
 from migrate.errors import CheckpointError, PlanError, RefusedError, UsageError
 from tests.engine.sources import opened, plan_for, save
@@ -23,21 +23,26 @@ def plan(source):
         return plan_for(reader)
 
 
+def checked(plan, destination, options=DEFAULTS):
+    with opened(plan.source.path) as reader:
+        return check(plan, reader, destination, options)
+
+
 def refusals(kind, plan, destination, **options):
     with pytest.raises(kind) as refusal:
-        check(plan, destination, ApplyOptions(**options))
+        checked(plan, destination, ApplyOptions(**options))
     return [(d.code, d.message) for d in refusal.value.diagnostics]
 
 
 def test_a_run_that_nothing_refuses_is_a_job(plan, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    job = check(plan, Path("x/../new"), ApplyOptions(jobs=3))
+    job = checked(plan, Path("x/../new"), ApplyOptions(jobs=3))
     assert (plan, tmp_path / "new", None, 3) == (job.plan, job.place, job.probe, job.options.workers)
     assert tmp_path / "new" == absolute(Path("new"))
 
 
 def test_a_job_has_the_plan_as_its_output_carries_it_out(plan, tmp_path):
-    job = check(plan, tmp_path / "new.msgpack", ApplyOptions())
+    job = checked(plan, tmp_path / "new.msgpack")
     assert {"stream"} == {task.mode for task in job.plan.tasks}
 
 
@@ -55,7 +60,7 @@ def test_all_invalid_options_are_named_at_once(plan, tmp_path):
 def test_a_compression_has_a_level_from_1_to_22(plan, tmp_path, level):
     assert refusals(UsageError, plan, tmp_path / "new", compression=f"zstd:{level}")
     for valid in ("zstd:1", "zstd:22", "none"):
-        check(plan, tmp_path / "new", ApplyOptions(compression=valid))
+        checked(plan, tmp_path / "new", ApplyOptions(compression=valid))
 
 
 def test_errors_of_the_plan_come_before_what_dst_is(plan, tmp_path):
@@ -79,7 +84,7 @@ def test_a_destination_that_overlaps_the_source_is_refused_even_to_overwrite(pla
 
 def test_a_probe_that_the_caller_names_stands_in_for_the_rule_files_and_needs_no_permission(plan, tmp_path):
     probed = replace(plan, rules=replace(plan.rules, probe="nowhere:probe"), template="tests.template.models:Small")
-    job = check(probed, tmp_path / "new", ApplyOptions(probe="math:hypot"))
+    job = checked(probed, tmp_path / "new", ApplyOptions(probe="math:hypot"))
     assert "math:hypot" == job.probe.spec
     assert [] != refusals(RefusedError, probed, tmp_path / "new")
     assert ["M514"] == [code for code, _ in refusals(CheckpointError, probed, tmp_path / "new", allow_code=True)]
@@ -91,4 +96,4 @@ def test_leaves_that_have_to_be_proved_are_refused_where_no_probe_can_prove_them
     tasks = tuple(replace(task, proved="none") for task in plan.tasks)
     unproved = replace(plan, tasks=tasks, template="tests.template.models:Small")
     assert ["M309"] == [code for code, _ in refusals(PlanError, unproved, tmp_path / "new", require_proof=True)]
-    check(unproved, tmp_path / "new", ApplyOptions(require_proof=True, probe="math:hypot"))
+    checked(unproved, tmp_path / "new", ApplyOptions(require_proof=True, probe="math:hypot"))

@@ -55,7 +55,7 @@ def attack(arena, scenario, delays):
 
 def _wrote(runs):
     """Returns the number of runs that wrote, instead of stating that the result is already there."""
-    return sum("already" not in run.output for run in runs)
+    return sum("already done" not in run.output.lower() for run in runs)
 
 
 ATTACK = Attack("concurrency", "two and eight runs at once", trials, weight=2)

@@ -19,7 +19,6 @@ SAMPLE = {
 """The scale of each attack."""
 KNOWN = {
     "flips": "`verify` has no content digests yet",
-    "kills": "a finished DST is not recognized, `--step all` does not resume",
     "changes": "a source that changes during the run is published",
     "faults": "an OSError of the source reaches the user as a bug",
     "surroundings": "paths and terminals that end in the page for bugs",

@@ -8,10 +8,11 @@ shape may differ.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import tensorstore as ts
 
@@ -23,7 +24,7 @@ from migrate.engine.linking.open_stores import OPTIONS, open_database
 from migrate.engine.linking.prune import prune_files
 from migrate.engine.staged_array import StagedArray
 from migrate.errors import CheckpointError, listed
-from migrate.formats.files import damaged, file_size
+from migrate.formats.files import damaged, explain_store_failure, file_size
 from migrate.formats.zarr.key_places import database_files
 from migrate.formats.zarr.references import Reference, references
 from migrate.tree import KeyPath, format_path
@@ -58,15 +59,28 @@ def relink(links: Sequence[Link], stores: Mapping[str, Path]) -> LinkedArrays:
       stores: the directory of each item's staging store; it may be missing.
 
     Raises:
-      CheckpointError: the source lacks a chunk (`MissingPart`).
+      CheckpointError: the source lacks a chunk (`MissingPart`), or its database or array metadata cannot be read, for
+        example because another process replaces them at this moment (`DamagedFile`).
     """
     parts = []
     for name, store in stores.items():
         of_item = [link for link in links if link.item.name == name]
         if of_item:
-            parts.append(_relink_into(store, of_item))
+            try:
+                parts.append(_relink_into(store, of_item))
+            except (ValueError, KeyError, TypeError, IndexError) as error:
+                _explain(error, store, of_item[0].locations[0].base)
     arrays = {path: array for part in parts for path, array in part.arrays.items()}
     return LinkedArrays(arrays, dead_bytes=sum(part.dead_bytes for part in parts))
+
+
+def _explain(error: Exception, store: Path, base: Path) -> NoReturn:
+    """Raises the error about the source; what was linked of it is removed, so that it is linked again."""
+    if "os_error_code" in str(error):
+        raise error
+    for folder in store.glob(f"{SOURCE}*"):
+        shutil.rmtree(folder, ignore_errors=True)
+    explain_store_failure(error, base, "the index or the metadata of its arrays")
 
 
 def _relink_into(store: Path, links: Sequence[Link]) -> LinkedArrays:

@@ -27,6 +27,7 @@ from migrate.engine.verification.findings import differs, refuse, report, struct
 from migrate.engine.verification.leaf_digests import READ_BYTES, extent_digest, in_parallel
 from migrate.engine.verification.recorded import new_record
 from migrate.engine.workspace.directory import Workspace
+from migrate.engine.workspace.source_state import SourceState
 from migrate.errors import CheckpointError, Diagnostic
 from migrate.events import Listener
 from migrate.formats.base import Value
@@ -92,7 +93,10 @@ class FileOutput(Output):
         del options
         note = recall(store)
         if note is None:
-            note = {"metadata": {**new_metadata(plan), **self._record(plan, None)}, "texts": _texts(plan, reader)}
+            note = {
+                "metadata": {**new_metadata(plan, SourceState.now(reader).digest), **self._record(plan, None)},
+                "texts": _texts(plan, reader),
+            }
             remember(store, note, self._layout(item.tree, note).size)
         with FileStore(store, self._layout(item.tree, note), self.form.encoded) as opened:
             yield opened

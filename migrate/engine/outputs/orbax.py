@@ -71,7 +71,7 @@ class OrbaxOutput(Output):
             for store in stores.values():
                 remove_orphans(store)
         everything = Staged({**staged.arrays, **linked.arrays}, staged.values, linked.dead_bytes)
-        metadata = new_metadata(plan)
+        metadata = new_metadata(plan, work.source)
         items = {item.name: _item(item, everything, work) for item in item_plans(plan)}
         if SINGLE in items:
             commit_item(work.result, items[SINGLE], metadata, zarr3=plan.source.zarr3)

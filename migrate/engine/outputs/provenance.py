@@ -14,8 +14,13 @@ ITEMS = "items"
 """The key of the source's JSON items where the new checkpoint is one pytree, which has no items."""
 
 
-def new_metadata(plan: Plan) -> Mapping[str, Any]:
-    """Returns the custom metadata of the new checkpoint."""
+def new_metadata(plan: Plan, source_fingerprint: str | None = None) -> Mapping[str, Any]:
+    """Returns the custom metadata of the new checkpoint.
+
+    Args:
+      plan: the plan that is carried out.
+      source_fingerprint: identifies the source's files (`SourceState.digest`).
+    """
     before = Metadata.from_json(plan.source.metadata) or Metadata()
     rules, target, written = plan.rules, plan.rules.target, recorded_tree(plan.target)
     record = Metadata(
@@ -24,6 +29,7 @@ def new_metadata(plan: Plan) -> Mapping[str, Any]:
         structure_hash=written.structure_hash,
         leaves=written.signature,
         source_structure_hash=plan.source.structure_hash,
+        source_fingerprint=source_fingerprint,
         code=git_commit(),
         versions=installed_versions(),
         step=plan.source.step if plan.source.step is not None else before.step,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from migrate.codes import InvalidUsage
-from migrate.errors import UsageError
+from migrate.errors import UsageError, nearest
 
 if TYPE_CHECKING:
     from migrate.engine.outputs.base import Output
@@ -52,16 +52,26 @@ _NOT_WRITTEN = (".npz", ".npy", ".pt", ".pth", ".h5", ".hdf5", ".pkl", ".pickle"
 """Suffixes of other formats: a directory of such a name would be a mistake."""
 
 
+_MISSPELLED = 0.8
+"""The similarity above which a suffix counts as a misspelled one."""
+
+
 def kind_of(destination: str | os.PathLike[str]) -> OutputKind:
     """Returns the row for a DST of this name.
 
     Raises:
-      UsageError: the suffix belongs to a format that is not written (`InvalidUsage`).
+      UsageError: the suffix belongs to a format that is not written, or is a misspelled one (`InvalidUsage`).
     """
     suffix = Path(destination).suffix.lower()
     rows = {row.suffix: row for row in OUTPUTS}
-    if suffix in rows or suffix not in _NOT_WRITTEN:
-        return rows.get(suffix, rows[""])
+    if suffix in rows:
+        return rows[suffix]
+    meant = nearest(suffix, filter(None, rows), cutoff=_MISSPELLED)
+    if meant and not os.path.isdir(destination):
+        advice = f"did you mean `{meant}`? End DST without a suffix for an Orbax checkpoint"
+        raise UsageError(InvalidUsage.at(f"{destination}: `{suffix}` is not the suffix of a format", help=advice))
+    if suffix not in _NOT_WRITTEN:
+        return rows[""]
     written = " or ".join(f"`{one}`" for one in rows if one)
     advice = f"end DST with {written} for a single file, or without a suffix for an Orbax checkpoint"
     raise UsageError(InvalidUsage.at(f"{destination}: `{suffix}` files are not written", help=advice))

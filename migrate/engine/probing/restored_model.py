@@ -71,8 +71,10 @@ def _restored(plan: Plan, part: Blueprint, item: ItemPlan, checkpoint: Path) -> 
         with ocp.StandardCheckpointer() as checkpointer:
             directory = item.directory(checkpoint).absolute()
             return checkpointer.restore(directory, jax.tree.map(placed, part.abstract))
-    except (ValueError, KeyError, OSError) as error:
-        reason = str(error).splitlines()[0]
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 (on damaged files, Orbax fails with errors of any type)
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise VerifyError(
             VerificationFailed.at(f"Orbax cannot restore {checkpoint} for `{plan.template}`: {reason}")
         ) from None

@@ -16,14 +16,15 @@ from migrate.engine.items import ItemPlan, item_of, item_plans
 from migrate.engine.options import DEFAULT_RAM
 from migrate.engine.staged_array import StagedArray
 from migrate.engine.streaming.budget import Budget, Trimmer
+from migrate.engine.streaming.memory import explained_memory_failures
 from migrate.engine.streaming.pieces import Piece, pieces
 from migrate.engine.streaming.store import CODECS, Store, Tiles
 from migrate.engine.streaming.tiles import can_tile, make_in_tiles, remove_scratch
-from migrate.errors import RefusedError
+from migrate.errors import RefusedError, listed
 from migrate.formats.base import Value
 from migrate.formats.reader import Reader
 from migrate.planning.model import Plan, Task
-from migrate.tree import AbstractLeaf, KeyPath
+from migrate.tree import AbstractLeaf, KeyPath, format_path
 
 Sink = Callable[[KeyPath, StagedArray], None]
 
@@ -77,6 +78,7 @@ def stage(
       Stopped: `stopped` returned true.
       RefusedError: a cast would change a value (`LossyCast`).
       CheckpointError: the source cannot be read.
+      MigrateError: memory is exhausted (`OutOfMemory`).
     """
     for store in stores.values():
         remove_scratch(store.directory.parent)
@@ -175,7 +177,8 @@ class _Work:
             todo = [path for path in piece.targets if self._is_stored(path) and path not in self.finished]
             share = _SharedReservation(self.budget, cost, len(todo))
             write = self._write_tiles if piece.nbytes > self.budget.limit and can_tile(piece) else self._write_whole
-            self.values.update(write(piece, todo, share))
+            with explained_memory_failures(_name(piece), self.budget.limit):
+                self.values.update(write(piece, todo, share))
             if self.budget.contended:
                 self.flush()
         except BaseException:
@@ -245,6 +248,10 @@ class _Work:
         total = sum(map(self._is_stored, arrays))
         durable = self._durable + len(self.finished.intersection(arrays))
         return durable, total - durable
+
+
+def _name(piece: Piece) -> str:
+    return listed([format_path(path) for path in piece.targets], 2)
 
 
 class _SharedReservation:

@@ -68,7 +68,10 @@ class _Comparison:
         found = self._target_value(f"{link.prefix}{link.metadata_key}")
         if wanted is None or found is None:
             return "its array metadata is missing"
-        same = json.loads(found) == json.loads(link.metadata(wanted))
+        try:
+            same = json.loads(found) == json.loads(link.metadata(wanted))
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            return f"its array metadata cannot be read ({error})"
         return None if same else "its array metadata differs from the source"
 
     def _source_value(self, place: Location, key: str) -> bytes | None:

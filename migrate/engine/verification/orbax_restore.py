@@ -17,17 +17,35 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint.metadata import StringMetadata
 
 from migrate.engine.verification.compare import Unrestorable
+from migrate.formats.files import damaged
 
 
 class ReadBack:
     """One pytree item, opened by Orbax; a context manager."""
 
     def __init__(self, directory: Path) -> None:
+        """Opens the item.
+
+        Raises:
+          CheckpointError: Orbax cannot read the metadata (`DamagedFile`).
+        """
         self._directory = directory.absolute()
         self._checkpointer = ocp.Checkpointer(ocp.PyTreeCheckpointHandler())
-        self._tree = self._checkpointer.metadata(self._directory).item_metadata.tree
+        self._tree = self._read_metadata()
         self.names: frozenset[str] = frozenset(_by_name(self._tree))
         """The stored names of all leaves with data that Orbax finds."""
+
+    def _read_metadata(self) -> Any:
+        """Returns Orbax's tree of the leaves' metadata; on damaged files, Orbax fails with errors of any type."""
+        try:
+            return self._checkpointer.metadata(self._directory).item_metadata.tree
+        except MemoryError:
+            raise
+        except Exception as error:
+            self._checkpointer.close()
+            raise damaged(
+                self._directory, f"plain Orbax cannot read the metadata ({type(error).__name__}: {_reason(error)})"
+            ) from error
 
     def __enter__(self) -> ReadBack:
         return self
@@ -46,9 +64,11 @@ class ReadBack:
             return {}
         try:
             return self._restore(set(names))
-        except (ValueError, OSError, RuntimeError, KeyError) as error:
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001
             if len(names) == 1:
-                return dict.fromkeys(names, Unrestorable(str(error).split(" [", 1)[0]))
+                return dict.fromkeys(names, Unrestorable(_reason(error)))
         ordered = sorted(names)
         middle = len(ordered) // 2
         return {**self.restore(ordered[:middle]), **self.restore(ordered[middle:])}
@@ -60,6 +80,10 @@ class ReadBack:
         args = ocp.args.PyTreeRestore(item=item, restore_args=jax.tree.map(_restore_args, item))
         restored = _by_name(self._checkpointer.restore(self._directory, args=args))
         return {name: restored[name] for name in wanted}
+
+
+def _reason(error: Exception) -> str:
+    return str(error).split(" [", 1)[0]
 
 
 def _stand_in(metadata: Any) -> Any:

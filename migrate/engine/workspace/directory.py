@@ -1,12 +1,14 @@
 """The working directory beside DST: who holds it, what survives a failed run, and what is removed.
 
 It is on the file system of DST, so that the result appears there by a rename. Its name contains the plan's digest, so
-that the same command finds it again and no other command does.
+that the same command finds it again and no other command does. A directory that no run needs, because a run was killed
+after it had published or before it had staged an array, is removed by the next command on DST (`clear_needless`).
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +20,9 @@ from migrate.engine.workspace import lock
 from migrate.engine.workspace.journal import names_arrays
 from migrate.errors import Diagnostic, PlanError, RefusedError, VerifyError
 
+_ATTEMPTS = 3
+"""How often a directory is created that another command clears at the same moment."""
+
 INCURABLE = (RefusedError, PlanError, VerifyError)
 """Errors that the same command would raise again: nothing is kept after them."""
 
@@ -28,10 +33,12 @@ class Workspace:
 
     Attributes:
       path: the directory.
+      source: the fingerprint of the source's files, for the record of the new checkpoint; None where it is unknown.
       notes: findings in the directory and beside it.
     """
 
     path: Path
+    source: str | None = None
     notes: list[Diagnostic] = field(default_factory=list)
 
     @property
@@ -53,6 +60,11 @@ class Workspace:
     def replaced(self) -> Path:
         """The old DST, between its replacement and the removal of this directory."""
         return self.path / "replaced"
+
+    @property
+    def publishing(self) -> Path:
+        """The inode of the result, written before it is published; with this file and without the result, it was."""
+        return self.path / "publishing"
 
     def store(self, item: str) -> Path:
         """Returns the staging store of an item."""
@@ -79,20 +91,66 @@ def is_unfinished(destination: Path, plan_digest: str) -> bool:
     return names_arrays(Workspace(workspace_path(destination, plan_digest)).journal)
 
 
+def clear_needless(destination: Path) -> None:
+    """Removes the working directories beside DST that no run needs, unless a live process may hold them.
+
+    A run that was killed after it had published leaves such a directory, and one that was killed before it had staged
+    an array. Directories that cannot be removed stay.
+
+    Args:
+      destination: DST.
+    """
+    with suppress(OSError):
+        destination = Path(os.path.abspath(destination))
+        name = re.compile(re.escape(_prefix(destination)) + "[0-9a-f]{12}")
+        for entry in list(os.scandir(destination.parent)):
+            if name.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
+                _clear(Workspace(Path(entry.path)), destination)
+
+
+def _clear(work: Workspace, destination: Path) -> None:
+    if not _is_needless(work, destination):
+        return
+    with suppress(RefusedError, OSError):
+        lock.take(work.path)
+        if _is_needless(work, destination):  # a run may have begun before the lock was taken
+            _discard(work)
+        else:
+            lock.release(work.path)
+
+
+def _is_needless(work: Workspace, destination: Path) -> bool:
+    if os.path.lexists(destination) and _was_published(work):
+        return True
+    return not names_arrays(work.journal) and not os.path.lexists(work.replaced)
+
+
+def _was_published(work: Workspace) -> bool:
+    try:
+        inode = int(work.publishing.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return False
+    return not os.path.lexists(work.result) or os.lstat(work.result).st_ino != inode
+
+
 @contextmanager
-def open_workspace(destination: Path, plan_digest: str) -> Iterator[Workspace]:
+def open_workspace(destination: Path, plan_digest: str, source: str | None = None) -> Iterator[Workspace]:
     """Creates the working directory, or opens it again, and locks it.
 
     With staged arrays it stays when the run is killed, is stopped, or fails for a cause that can be removed. It is
     removed after success and after an error that would come again.
 
+    Args:
+      destination: DST, absolute.
+      plan_digest: `sha256:` and hex digits.
+      source: the fingerprint of the source's files.
+
     Raises:
       RefusedError: another run holds it (`DestinationLocked`).
       OSError: it cannot be created.
     """
-    work = Workspace(workspace_path(destination, plan_digest))
-    work.path.mkdir(parents=True, exist_ok=True)
-    note = lock.take(work.path)
+    work = Workspace(workspace_path(destination, plan_digest), source)
+    note = _create(work.path)
     work.notes.extend([note] if note else [])
     try:
         _recover(work, destination)
@@ -107,8 +165,19 @@ def open_workspace(destination: Path, plan_digest: str) -> Iterator[Workspace]:
     _discard(work)
 
 
+def _create(folder: Path) -> Diagnostic | None:
+    """Creates the directory and takes its lock; tries again where another command clears it in between."""
+    for _ in range(_ATTEMPTS):
+        folder.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            return lock.take(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    return lock.take(folder)
+
+
 def _recover(work: Workspace, destination: Path) -> None:
     """Restores a DST that a killed run had set aside, and removes what only that run needed."""
+    work.publishing.unlink(missing_ok=True)
     if os.path.lexists(work.replaced) and not os.path.lexists(destination):
         os.rename(work.replaced, destination)
     keep = {lock.NAME, work.journal.name, work.staged.name}
@@ -118,7 +187,10 @@ def _recover(work: Workspace, destination: Path) -> None:
 
 
 def _discard(work: Workspace) -> None:
-    """Removes the directory: the journal first, so that no run resumes from a part of it, and the lock last."""
+    """Removes the directory: the journal first, so that no run resumes from a part of it, and the lock last.
+
+    After a kill in between, the directory names no array, so that the next command on DST removes the rest.
+    """
     work.start_over()
     with suppress(OSError):
         for entry in os.scandir(work.path):

@@ -23,6 +23,7 @@ def publish(work: Workspace, destination: Path, *, overwrite: bool) -> None:
       StoppedError: DST appeared during the run and must not be replaced (`DestinationExists`).
       OSError: the result cannot be moved.
     """
+    work.publishing.write_text(str(os.lstat(work.result).st_ino), encoding="ascii")
     if _appeared(work.result, destination):
         return
     if not overwrite:

@@ -22,11 +22,12 @@ from migrate.engine.linking import copy_chunks
 from migrate.engine.linking.link import find_links
 from migrate.engine.linking.relink import SOURCE, relink
 from migrate.engine.verification.links import check_links
-from migrate.errors import CheckpointError, VerifyError
+from migrate.errors import CheckpointError, MigrateError, VerifyError
+from migrate.events import PhaseStarted
 from migrate.formats.zarr.references import references
 from migrate.planning.planner import make_plan
 from migrate.rules.loader import parse_rules
-from tests.engine.sources import opened
+from tests.engine.sources import apply_plan, opened, plan_for
 
 LAYERS = 3
 
@@ -341,3 +342,28 @@ def test_an_array_without_dimensions_is_linked(tmp_path, zarr3, ocdbt, mode):
     plan = applied(tmp_path / "old", tmp_path / "new", "[a -> b]")
     assert [mode] == [task.mode for task in plan.tasks]
     assert 3 == restored(tmp_path / "new")["b"]
+
+
+def replaced(file):
+    file.write_bytes(b"something else" * 40)
+
+
+@pytest.mark.parametrize("change", [replaced, lambda file: file.write_bytes(b"")], ids=["replaced", "emptied"])
+@pytest.mark.parametrize("ocdbt", [True, False])
+def test_metadata_that_is_replaced_during_a_relink_is_one_sentence_about_the_source(tmp_path, change, ocdbt):
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(use_ocdbt=ocdbt)) as checkpointer:
+        checkpointer.save(tmp_path / "old", args=ocp.args.PyTreeSave({"a": np.ones((4, 4))}))
+    file = tmp_path / "old" / ("manifest.ocdbt" if ocdbt else "a/.zarray")
+    before = file.read_bytes()
+
+    def listener(event):
+        if isinstance(event, PhaseStarted) and event.phase == "commit":
+            change(file)
+
+    with opened(tmp_path / "old") as reader, pytest.raises(MigrateError) as refusal:
+        apply_plan(plan_for(reader), reader, tmp_path / "new", listener=listener)
+    assert str(tmp_path / "old") in refusal.value.diagnostics[0].message
+    assert not (tmp_path / "new").exists()
+    file.write_bytes(before)
+    with opened(tmp_path / "old") as reader:
+        apply_plan(plan_for(reader), reader, tmp_path / "new")

@@ -182,7 +182,8 @@ def test_an_existing_file_is_replaced_only_when_asked(source, tmp_path, suffix):
     applied(source, target, cure(suffix))
     before = target.stat().st_ino
     with pytest.raises(RefusedError):
-        applied(source, target, cure(suffix))
+        applied(source, target, cure(suffix, "{from: nothing, to: nowhere, optional: true}"))
+    assert applied(source, target, cure(suffix)).already_done
     assert before == target.stat().st_ino
     applied(source, target, cure(suffix), overwrite=True)
     assert before != target.stat().st_ino

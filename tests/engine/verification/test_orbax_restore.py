@@ -1,11 +1,14 @@
 """Some leaves at a time through plain Orbax."""
 
+import shutil
+
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
 from migrate.engine.verification.compare import Unrestorable
 from migrate.engine.verification.orbax_restore import ReadBack
+from migrate.errors import CheckpointError
 from tests.engine.sources import every_kind, save
 from tests.engine.verification.conftest import chunks
 
@@ -42,3 +45,17 @@ def test_a_leaf_that_cannot_be_restored_does_not_keep_the_others(tmp_path):
         found = item.restore("abcd")
     assert isinstance(found["c"], Unrestorable)
     assert all(np.array_equal(np.arange(1000.0), found[name]) for name in "abd")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda text: text.replace("sharding_type", "sharding_tipe"), lambda text: text.replace("\\n", "")[:-4]],
+    ids=["another key", "cut off"],
+)
+def test_metadata_that_orbax_cannot_read_is_damage_and_no_bug(checkpoint, tmp_path, damage):
+    copy = shutil.copytree(checkpoint, tmp_path / "copy")
+    (copy / "_sharding").write_text(damage((copy / "_sharding").read_text()))
+    with pytest.raises(CheckpointError) as refusal, ReadBack(copy):
+        pass
+    assert ["M404"] == [d.code for d in refusal.value.diagnostics]
+    assert "plain Orbax cannot read the metadata" in refusal.value.diagnostics[0].message

@@ -10,9 +10,10 @@ import sys
 import numpy as np
 import pytest
 
+import migrate
 from migrate.engine import run
 from migrate.engine.outputs import orbax as orbax_output
-from migrate.engine.workspace.directory import Workspace, workspace_path
+from migrate.engine.workspace.directory import Workspace, clear_needless, workspace_path
 from migrate.errors import RefusedError, StoppedError, UsageError
 from migrate.events import LeafDone, PhaseStarted
 from tests.engine import killed
@@ -20,6 +21,39 @@ from tests.engine.sources import MIXED_RULES, apply_plan, mixed, opened, plan_fo
 
 STREAMED = {("step",), *(("turned", str(number)) for number in range(5))}
 PUBLISHED = {"cleaning"}
+
+KILLED_WHILE_CLEARING = """
+import os, signal, sys
+from pathlib import Path
+from migrate.engine import run
+from migrate.engine.workspace import directory
+from tests.engine.sources import opened, plan_for
+
+after = 0
+publish = run.publish
+
+
+def dying(call):
+    def counted(*args, **kwargs):
+        global after
+        if not after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        after -= 1
+        return call(*args, **kwargs)
+    return counted
+
+
+def published(*args, **kwargs):
+    publish(*args, **kwargs)
+    for name in ("unlink", "rmdir", "remove"):
+        setattr(os, name, dying(getattr(os, name)))
+
+
+run.publish = published
+with opened(sys.argv[1]) as reader:
+    run.apply(plan_for(reader, sys.argv[3]), reader, Path(sys.argv[2]))
+"""
+"""A run that is killed at a removal of its working directory, after it has published."""
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +129,59 @@ def test_a_run_killed_before_the_end_has_published_nothing(remains, moment):
 def test_a_run_killed_after_publication_has_published_everything(remains, source, expected):
     same(expected, values(remains / "cleaning" / "new"))
     with pytest.raises(RefusedError):
-        applied(source, remains / "cleaning" / "new")
+        applied(source, remains / "cleaning" / "new", "rules: []")
+
+
+@pytest.mark.parametrize("name", ["new", "new.safetensors", "new.msgpack"])
+def test_what_a_run_left_that_was_killed_while_clearing_up_is_cleared_by_the_next_command(source, tmp_path, name):
+    rules = MIXED_RULES + "\ntarget: {layout: pure_dict}"
+    subprocess.run([sys.executable, "-c", KILLED_WHILE_CLEARING, source, tmp_path / name, rules], check=False)
+    assert 2 == len(list(tmp_path.iterdir()))
+    migrate.verify(tmp_path / name)
+    assert [name] == [child.name for child in tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("calls", range(1, 9))
+def test_a_kill_at_any_removal_leaves_nothing_that_stays_for_ever(source, tmp_path, calls):
+    script = KILLED_WHILE_CLEARING.replace("after = 0", f"after = {calls}")
+    subprocess.run([sys.executable, "-c", script, source, tmp_path / "new", MIXED_RULES], check=False)
+    receipt = applied(source, tmp_path / "new")
+    assert receipt.already_done
+    assert ["new"] == [child.name for child in tmp_path.iterdir()]
+
+
+def test_a_directory_in_which_nothing_was_staged_is_cleared_and_one_with_staged_arrays_is_kept(half_done, source):
+    other = half_done / ".new.migrate-0123456789ab"
+    other.mkdir()
+    (other / "LOCK").write_text("{}")
+    clear_needless(half_done / "new")
+    assert not other.exists()
+    assert workspace_in(half_done, source).journal.exists()
+
+
+def test_a_directory_that_a_live_process_holds_is_kept(tmp_path, source):
+    def listener(event):
+        clear_needless(tmp_path / "new")
+        assert workspace_in(tmp_path, source).path.exists()
+
+    applied(source, tmp_path / "new", listener=listener)
+
+
+def test_a_destination_that_is_set_aside_is_never_cleared_away(tmp_path, source):
+    work = workspace_in(tmp_path, source)
+    work.replaced.mkdir(parents=True)
+    clear_needless(tmp_path / "new")
+    assert work.replaced.exists()
+
+
+def test_a_result_that_was_not_yet_published_keeps_its_staged_arrays(half_done, source):
+    work = workspace_in(half_done, source)
+    work.result.mkdir()
+    work.publishing.write_text(str(work.result.stat().st_ino))
+    (half_done / "new").mkdir()
+    clear_needless(half_done / "new")
+    assert work.result.exists()
+    assert work.journal.exists()
 
 
 def test_a_full_disk_is_one_sentence_and_can_be_resumed_from(remains):
