@@ -270,3 +270,11 @@ def test_leaves_without_data_never_share_a_place(tmp_path):
     with ocp.PyTreeCheckpointer() as checkpointer:
         restored = checkpointer.restore(tmp_path / "new")
     assert (None, {}, None, None) == (restored["a"]["b"], restored["a"]["c"], restored["a.b"], restored["a.c"])
+
+
+def test_a_large_array_of_zeros_whose_chunks_need_no_bytes_is_migrated(tmp_path):
+    path = save(tmp_path / "old", {"w": np.zeros((80 << 20) // 4, np.float32)})
+    applied(path, tmp_path / "new", 'rules: ["w -> v"]', link=False)
+    with opened(tmp_path / "new") as reader:
+        value = reader.read(("v",))
+    assert (80 << 20, 0) == (value.nbytes, np.count_nonzero(value))

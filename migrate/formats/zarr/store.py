@@ -53,7 +53,8 @@ if TYPE_CHECKING:
 _CACHE_BYTES = 64 << 20
 _BEST_RATIO = 50_000
 """More than the best ratio of any codec in use: a zstd block of 128 KiB takes at least four bytes."""
-_SMALL_BYTES = 64 << 20
+_MOST_ABSENT_BYTES = 1 << 40
+"""An array up to this size may consist of chunks that are not stored, because they equal the fill value."""
 
 
 class ZarrStore:
@@ -220,7 +221,7 @@ class ZarrStore:
     def _refuse_empty_claim(self, name: str, found: ArrayMetadata) -> None:
         """Refuses an array that the files of this checkpoint cannot fill."""
         claimed = found.aval.nbytes
-        if claimed > _SMALL_BYTES and claimed > self._stored_bytes * _BEST_RATIO:
+        if claimed > _MOST_ABSENT_BYTES and claimed > self._stored_bytes * _BEST_RATIO:
             why = f"`{name}` claims {claimed} bytes, and all its files together have {self._stored_bytes}"
             raise damaged(self.folder, why, paths=(name,))
 
