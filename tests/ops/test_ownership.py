@@ -14,6 +14,8 @@ MODULES = sorted(p for p in PACKAGE.rglob("*.py") if p.relative_to(PACKAGE).part
 CLASSES = {op.__module__ for op in OPS.values()}
 
 NAMING = {
+    "rules/model.py": "`call` is a kind of code that a rule file names",
+    "rules/permission.py": "`call` is a kind of code that a rule file names",
     "planning/suggest/": "writes rules, ops included",
     "planning/streams.py": "its help text writes a rule with `key_data`",
     "knowledge/layers.py": "describes layers of Flax with ops, as rules do; `scale` is a param",

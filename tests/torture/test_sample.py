@@ -12,6 +12,9 @@ import pytest
 from tests.torture.framework import Attack, Outcome, Trial, run_attack
 from tests.torture.sources import ROOT
 
+pytestmark = pytest.mark.filterwarnings("ignore:os.fork\\(\\) was called:RuntimeWarning")
+"""The harness forks its trials; in a process in which other tests have loaded JAX, JAX warns about that."""
+
 SAMPLE = {
     "oracle": 0.01, "flips": 0.02, "kills": 0.012, "concurrency": 0.08, "changes": 0.03, "faults": 0.05,
     "surroundings": 0.14, "hostile": 0.1, "process": 0.02, "size": 0.004, "fuzz": 0.03,
