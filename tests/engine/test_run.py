@@ -273,7 +273,7 @@ def test_leaves_without_data_never_share_a_place(tmp_path):
     assert (None, {}, None, None) == (restored["a"]["b"], restored["a"]["c"], restored["a.b"], restored["a.c"])
 
 
-def test_a_large_array_of_zeros_whose_chunks_need_no_bytes_is_migrated(tmp_path, monkeypatch):
+def test_a_large_array_of_zeros_whose_chunks_take_almost_no_bytes_is_migrated(tmp_path, monkeypatch):
     monkeypatch.setattr(zarr_store, "_BEST_RATIO", 100)  # with the real one, only arrays of a gigabyte tell
     path = save(tmp_path / "old", {"w": np.zeros((80 << 20) // 4, np.float32)})
     applied(path, tmp_path / "new", 'rules: ["w -> v"]', link=False)

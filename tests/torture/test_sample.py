@@ -21,12 +21,12 @@ SAMPLE = {
 }  # fmt: skip
 """The scale of each attack."""
 KNOWN = {
-    "flips": "`verify` has no content digests yet",
-    "changes": "a source that changes during the run is published",
-    "faults": "an OSError of the source reaches the user as a bug",
-    "surroundings": "paths and terminals that end in the page for bugs",
+    "flips": "msgpack files and arrays that were only linked record no digests",
+    "changes": "a change that keeps size and time of a data file is not seen",
+    "faults": "a failing read of the source can end in the page for bugs",
+    "surroundings": "a DST named like a temporary save is written, and refused later",
 }
-"""Attacks that find what is being mended."""
+"""Attacks that can still find something, and what."""
 
 
 @pytest.fixture(scope="session")

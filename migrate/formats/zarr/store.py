@@ -53,8 +53,9 @@ if TYPE_CHECKING:
 _CACHE_BYTES = 64 << 20
 _BEST_RATIO = 50_000
 """More than the best ratio of any codec in use: a zstd block of 128 KiB takes at least four bytes."""
-_MOST_ABSENT_BYTES = 1 << 40
-"""An array up to this size may consist of chunks that are not stored, because they equal the fill value."""
+_PLAUSIBLE_BYTES = 1 << 40
+"""Up to this size, an array may take almost no bytes: chunks of one value are compressed in the index once more, and
+others are not stored, because they equal the fill value."""
 
 
 class ZarrStore:
@@ -221,7 +222,7 @@ class ZarrStore:
     def _refuse_empty_claim(self, name: str, found: ArrayMetadata) -> None:
         """Refuses an array that the files of this checkpoint cannot fill."""
         claimed = found.aval.nbytes
-        if claimed > _MOST_ABSENT_BYTES and claimed > self._stored_bytes * _BEST_RATIO:
+        if claimed > _PLAUSIBLE_BYTES and claimed > self._stored_bytes * _BEST_RATIO:
             why = f"`{name}` claims {claimed} bytes, and all its files together have {self._stored_bytes}"
             raise damaged(self.folder, why, paths=(name,))
 
