@@ -1,7 +1,7 @@
 """CRC-32C (RFC 3720), the checksum of zarr shards and of OCDBT; `zlib.crc32` has another polynomial.
 
-A checksum without its initial value is linear over GF(2), and zeros before the content do not change it. So the content
-is cut into lanes of equal length, NumPy computes the checksums of all lanes at once, and they are combined in order.
+A checksum without its initial value is linear over GF(2), and zeros before the content do not change it. So each byte
+contributes a value that depends only on the number of bytes behind it, and NumPy looks up many contributions at once.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ import numpy as np
 _POLYNOMIAL = 0x82F63B78
 """The bit-reversed polynomial."""
 _LANE_BYTES = 256
-_SHORT_BYTES = 4096
+"""Bytes whose contributions are tabulated; the checksums of longer lanes are combined one after another."""
+_BLOCK_BYTES = 1 << 15
+"""Bytes whose contributions are looked up at once."""
+_SHORT_BYTES = 64
 """Up to this length, a loop over the bytes is faster."""
 
 
@@ -29,53 +32,43 @@ _REMAINDERS = tuple(map(_remainder, range(256)))
 
 def crc32c(content: bytes) -> int:
     """Returns the checksum of some bytes."""
+    checksum = 0xFFFFFFFF
     if len(content) <= _SHORT_BYTES:
-        return _append(0xFFFFFFFF, content) ^ 0xFFFFFFFF
-    shift = _lane_shift()
+        for byte in content:
+            checksum = checksum >> 8 ^ _REMAINDERS[(checksum ^ byte) & 0xFF]
+        return checksum ^ 0xFFFFFFFF
+    padded = np.zeros(-(-len(content) // _LANE_BYTES) * _LANE_BYTES, np.uint8)
+    begin = len(padded) - len(content)
+    padded[begin:] = np.frombuffer(content, np.uint8)
+    padded[begin : begin + 4] ^= 0xFF  # the initial value changes the first bytes of the content
     checksum = 0
-    for lane in _lane_checksums(content):
-        a, b, c, d = checksum & 0xFF, checksum >> 8 & 0xFF, checksum >> 16 & 0xFF, checksum >> 24
-        checksum = shift[0][a] ^ shift[1][b] ^ shift[2][c] ^ shift[3][d] ^ lane
+    for start in range(0, len(padded), _BLOCK_BYTES):
+        checksum = _append(checksum, padded[start : start + _BLOCK_BYTES])
     return checksum ^ 0xFFFFFFFF
 
 
-def _append(checksum: int, content: bytes) -> int:
-    for byte in content:
-        checksum = checksum >> 8 ^ _REMAINDERS[(checksum ^ byte) & 0xFF]
+def _append(checksum: int, block: Any) -> int:
+    """Returns the checksum after another block of whole lanes; a checksum contributes like bytes at their beginning."""
+    contributions, first, second, third, fourth = _contributions()
+    lanes = block.reshape(-1, _LANE_BYTES) + np.arange(0, _LANE_BYTES << 8, 256, dtype=np.intp)
+    for lane in np.bitwise_xor.reduce(contributions[lanes], axis=1).tolist():
+        checksum = (
+            lane
+            ^ first[checksum & 0xFF]
+            ^ second[checksum >> 8 & 0xFF]
+            ^ third[checksum >> 16 & 0xFF]
+            ^ fourth[checksum >> 24]
+        )
     return checksum
 
 
-def _lane_checksums(content: bytes) -> list[int]:
-    """Returns the checksum of each lane, without an initial value except that of the whole content."""
-    lanes = -(-len(content) // _LANE_BYTES)
-    padded = np.zeros(lanes * _LANE_BYTES, np.uint8)
-    begin = len(padded) - len(content)
-    padded[begin:] = np.frombuffer(content, np.uint8)
-    padded[begin : begin + 4] ^= 0xFF  # the initial value of a checksum
-    columns = np.ascontiguousarray(padded.view("<u2").reshape(lanes, -1).T)
-    return _advance(np.zeros(lanes, np.uint32), columns).tolist()  # type: ignore[no-any-return]
-
-
-def _advance(checksums: Any, columns: Any) -> Any:
-    """Returns the checksums after the next two bytes of each lane, column by column."""
-    remainders = _wide_remainders()
-    for column in columns:
-        checksums = checksums >> 16 ^ remainders[(checksums ^ column) & 0xFFFF]
-    return checksums
-
-
 @cache
-def _wide_remainders() -> Any:
-    """The remainders of every two bytes."""
+def _contributions() -> tuple[Any, list[int], list[int], list[int], list[int]]:
+    """The contribution of every byte at every place of a lane, and as lists those at the first four places."""
     remainders = np.array(_REMAINDERS, np.uint32)
-    pairs = np.arange(1 << 16, dtype=np.uint32)
-    for _ in range(2):
-        pairs = pairs >> 8 ^ remainders[pairs & 0xFF]
-    return pairs
-
-
-@cache
-def _lane_shift() -> list[list[int]]:
-    """For each byte of a checksum, its contribution to the checksum after another lane of zeros."""
-    checksums = np.arange(256, dtype=np.uint32) << np.array([[0], [8], [16], [24]], np.uint32)
-    return _advance(checksums, np.zeros(_LANE_BYTES // 2, np.uint16)).tolist()  # type: ignore[no-any-return]
+    places = np.zeros((_LANE_BYTES, 256), np.uint32)
+    places[-1] = remainders
+    for place in range(_LANE_BYTES - 2, -1, -1):
+        places[place] = places[place + 1] >> 8 ^ remainders[places[place + 1] & 0xFF]
+    first, second, third, fourth = places[:4].tolist()
+    return places.ravel(), first, second, third, fourth

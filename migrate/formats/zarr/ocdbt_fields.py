@@ -16,7 +16,7 @@ class MalformedError(ValueError):
 
 
 class Fields:
-    """A cursor over the decoded body of a manifest or a node; a malformed field raises MalformedError."""
+    """A cursor over the decoded body of a manifest or a node; a malformed field raises the error of `malformed`."""
 
     def __init__(self, content: bytes) -> None:
         self._content = content
@@ -27,12 +27,17 @@ class Fields:
         """The number of bytes that follow."""
         return len(self._content) - self._position
 
+    def malformed(self, why: str) -> Exception:
+        """Returns the error for a field that contradicts the format."""
+        return MalformedError(why)
+
     def take(self, count: int) -> bytes:
         """Returns the next bytes."""
-        if count > self.remaining:
-            raise MalformedError("it is truncated")
-        start, self._position = self._position, self._position + count
-        return self._content[start : self._position]
+        start = self._position
+        end = self._position = start + count
+        if end > len(self._content):
+            raise self.malformed("it is truncated")
+        return self._content[start:end]
 
     def byte(self) -> int:
         """Returns the next byte."""
@@ -48,10 +53,15 @@ class Fields:
                 if number >> bits:
                     break
                 return number
-        raise MalformedError(f"a number is longer than {bits} bits")
+        raise self.malformed(f"a number is longer than {bits} bits")
 
     def varints(self, count: int, bits: int = 64) -> list[int]:
         """Returns a column of numbers."""
+        start = self._position
+        single = self._content[start : start + count]
+        if len(single) == count and single.isascii():  # each is less than 128, and takes one byte
+            self._position = start + count
+            return list(single)
         return [self.varint(bits) for _ in range(count)] if count <= _FEW else self._column(count, bits)
 
     def _column(self, count: int, bits: int) -> list[int]:
@@ -59,13 +69,13 @@ class Fields:
         window = np.frombuffer(self._content, np.uint8, min(self.remaining, count * longest), self._position)
         ends = np.flatnonzero(window < 0x80)[:count]
         if len(ends) < count:
-            raise MalformedError(f"it is truncated, or a number is longer than {bits} bits")
+            raise self.malformed(f"it is truncated, or a number is longer than {bits} bits")
         self._position += int(ends[-1]) + 1
         starts = np.concatenate([[0], ends[:-1] + 1])
         lengths = ends - starts + 1
         overlong = (lengths == longest) & (window[ends] >> (bits - 7 * (longest - 1)) != 0)
         if lengths.max() > longest or overlong.any():
-            raise MalformedError(f"a number is longer than {bits} bits")
+            raise self.malformed(f"a number is longer than {bits} bits")
         return _joined(window, starts, lengths).tolist()  # type: ignore[no-any-return]
 
     def shared_strings(self, shared: list[int], own: list[int]) -> list[bytes]:
@@ -80,7 +90,7 @@ class Fields:
         last, strings = b"", []
         for prefix, length, end in zip(shared, own, ends, strict=True):
             if prefix > len(last):
-                raise MalformedError("a key shares a longer prefix than the key before it has")
+                raise self.malformed("a key shares a longer prefix than the key before it has")
             last = last[:prefix] + content[end - length : end]
             strings.append(last)
         return strings
@@ -88,7 +98,7 @@ class Fields:
     def expect_end(self) -> None:
         """Refuses bytes after the last field."""
         if self.remaining:
-            raise MalformedError(f"{self.remaining} bytes follow its last field")
+            raise self.malformed(f"{self.remaining} bytes follow its last field")
 
 
 def _joined(window: Any, starts: Any, lengths: Any) -> Any:

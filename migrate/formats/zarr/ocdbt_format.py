@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BufferedReader, BytesIO
+from io import BytesIO
 from itertools import pairwise
 from operator import ge
 from typing import NamedTuple
@@ -23,6 +23,8 @@ _LEAST_BYTES = 16
 _PLAIN, _ZSTD = 0, 1
 _MOST_DECODED = 4 << 30
 """The most bytes of a decoded manifest or node: its limit is a number of 32 bits."""
+_BLOCK_BYTES = 1 << 17
+"""The most bytes of a decoded zstd block."""
 _SINGLE, _NUMBERED = 0, 1
 _MOST_ARITY_LOG2 = 16
 _ZSTD_LEVELS = range(-(1 << 17), 23)
@@ -199,13 +201,16 @@ def _decompressed(content: bytes) -> bytes:
 
     from migrate.formats.zarr.zstd_stream import ZstdStream
 
+    decoded = bytearray()
     try:
-        decoded = BufferedReader(ZstdStream(BytesIO(content))).read(_MOST_DECODED + 1)
+        stream = ZstdStream(BytesIO(content))
+        while block := stream.read(_BLOCK_BYTES):
+            decoded += block
+            if len(decoded) > _MOST_DECODED:
+                raise MalformedError(f"it holds more than {_MOST_DECODED} bytes")
     except zstandard.ZstdError as error:
         raise MalformedError(f"it cannot be decompressed ({error})") from error
-    if len(decoded) > _MOST_DECODED:
-        raise MalformedError(f"it holds more than {_MOST_DECODED} bytes")
-    return decoded
+    return bytes(decoded)
 
 
 def _data_files(fields: Fields, base: bytes) -> list[DataFile]:

@@ -3,8 +3,11 @@
 Covers `zarr.ocdbt_index` as well.
 """
 
+import gc
 import itertools
 import os
+import shutil
+import sys
 import time
 
 import jax.numpy as jnp
@@ -106,6 +109,40 @@ def test_ten_thousand_keys_take_well_under_a_second(tmp_path):
     start = time.monotonic()
     assert 10_000 == len(references(tmp_path))
     assert time.monotonic() - start < 10  # 0.1 s where nothing else runs
+
+
+def test_a_manifest_that_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "manifest.ocdbt").symlink_to("/proc/self/mem")  # a regular file whose first byte cannot be read: EIO
+    with pytest.raises(CheckpointError, match=r"manifest.ocdbt.*Input/output error"):
+        references(tmp_path)
+
+
+def test_numbered_manifests_are_read(tmp_path):
+    store = database(tmp_path, config={"manifest_kind": "numbered"})
+    for number in range(20):
+        fill(store, {f"k{number}": b"v" * number})
+    assert stored(tmp_path) == values_of(tmp_path)
+    assert 20 == len(values_of(tmp_path))
+
+
+def test_a_numbered_manifest_of_another_database_is_refused(tmp_path):
+    for name in "ab":
+        fill(database(tmp_path / name, config={"manifest_kind": "numbered"}), {"key": b"value"})
+    (newest,) = sorted((tmp_path / "b").glob("manifest.0*"))[-1:]
+    shutil.copy(newest, tmp_path / "a" / "manifest.00000000000000ff")
+    with pytest.raises(CheckpointError, match=r"does not belong to `manifest.ocdbt`"):
+        references(tmp_path / "a")
+
+
+def test_reading_an_index_keeps_no_memory(tmp_path):
+    fill(database(tmp_path), {f"layer_{i}.kernel/0.0": b"v" * (i % 40) for i in range(300)})
+    references(tmp_path)
+    gc.collect()
+    before = sys.getallocatedblocks()
+    for _ in range(20):
+        references(tmp_path)
+    gc.collect()
+    assert sys.getallocatedblocks() - before < 2000  # a kept index has at least two blocks for each of its keys
 
 
 @pytest.fixture
