@@ -40,7 +40,6 @@ ALLOWED = {
     ("migrate.engine.streaming.budget", "ctypes"): "`malloc_trim` of the C library",
     ("migrate.engine.workspace.publish", "ctypes"): "`renameat2` of the C library",
     ("migrate.engine.workspace.lock", "socket"): "the name of this host; opens no connection",
-    ("migrate.formats.zarr.ocdbt_index", "urllib"): "decodes `%xx`; opens no connection",
     ("migrate.rules.source", "yaml"): "the events of the parser; nothing is constructed",
 }
 

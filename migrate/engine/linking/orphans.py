@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from migrate.formats.zarr.ocdbt_index import Index, parse_location
+from migrate.formats.zarr.ocdbt_index import Index
 
 
 def remove_orphans(store: Path) -> None:
@@ -20,15 +20,15 @@ def remove_orphans(store: Path) -> None:
     Raises:
       ValueError: its index is damaged.
     """
-    needed = {parse_location(location).file for location in _needed_locations(Index(store))}
+    needed = set(_needed_files(Index(store)))
     for path in (store / "d").glob("*"):
         if path.relative_to(store).as_posix() not in needed:
             path.unlink()
 
 
-def _needed_locations(index: Index) -> Iterator[str]:
-    """The locations of the lists of versions, and of the nodes and values of the newest version."""
-    yield from index.version_lists()
+def _needed_files(index: Index) -> Iterator[str]:
+    """The files of the lists of versions, and of the nodes and values of the newest version."""
+    yield from (place.file for place in index.version_lists())
     for node in index.nodes():
-        yield node.location
-        yield from (entry["indirect_value"] for entry in node.entries if "indirect_value" in entry)
+        yield node.place.file
+        yield from (value.file for value in node.values if value.inline is None)

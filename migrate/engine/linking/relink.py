@@ -26,7 +26,8 @@ from migrate.engine.staged_array import StagedArray
 from migrate.errors import CheckpointError, listed
 from migrate.formats.files import damaged, explain_store_failure, file_size
 from migrate.formats.zarr.key_places import database_files
-from migrate.formats.zarr.references import Reference, references
+from migrate.formats.zarr.ocdbt_format import Reference
+from migrate.formats.zarr.references import references
 from migrate.tree import KeyPath, format_path
 
 SOURCE = "ocdbt.process_source_"

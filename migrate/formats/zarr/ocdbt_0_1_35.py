@@ -13,7 +13,8 @@ from io import BufferedReader, BytesIO
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from migrate.formats.files import damaged, is_file, missing, read_file
+from migrate.formats.files import damaged, file_size, is_file, missing, read_file, read_head, unreadable
+from migrate.formats.zarr.ocdbt_fields import Fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +28,6 @@ _MOST_BYTES = 64 << 20
 """The most bytes of a decoded manifest or node; the version's own limit was 8 MiB."""
 _MOST_ENTRIES = 1 << 24
 _HIGHEST = 32
-_NUMBER_BITS = 64
 _NOWHERE = (1 << 64) - 1
 """The offset of the root of an empty database."""
 
@@ -44,26 +44,32 @@ class ByteRange:
         """Returns the bytes.
 
         Raises:
-          CheckpointError: the file is missing or too short.
+          CheckpointError: the file is missing, too short or unreadable.
         """
         if not is_file(self.file):
             raise missing(self.file.parent.parent, f"the data file `d/{self.file.name}` is missing")
-        with self.file.open("rb") as file:
-            file.seek(self.offset)
-            content = file.read(self.nbytes) if self.nbytes <= self.file.stat().st_size else b""
+        try:
+            with self.file.open("rb") as file:
+                file.seek(self.offset)
+                content = file.read(self.nbytes) if self.nbytes <= self.file.stat().st_size else b""
+        except OSError as error:
+            raise unreadable(self.file, error) from error
         if len(content) != self.nbytes:
             raise damaged(self.file, f"it is truncated: a value ends at byte {self.offset + self.nbytes}")
         return content
 
 
 def is_early(folder: Path) -> bool:
-    """Whether a database's manifest is of this version: in every later one its length follows the magic number."""
+    """Whether a database's manifest is of this version: in every later one its length follows the magic number.
+
+    Raises:
+      CheckpointError: the manifest cannot be read.
+    """
     manifest = folder / "manifest.ocdbt"
     if not is_file(manifest):
         return False
-    with manifest.open("rb") as file:
-        head = file.read(12)
-    if head[:4] != _MANIFEST or int.from_bytes(head[4:12], "little") == manifest.stat().st_size:
+    head = read_head(manifest, 12)
+    if head[:4] != _MANIFEST or int.from_bytes(head[4:12], "little") == file_size(manifest):
         return False
     # The next bytes are random in this version, and the upper bytes of the length in every later one.
     plain = head[4:6] == b"\0\0" and any(head[6:12])
@@ -81,11 +87,11 @@ def read_entries(folder: Path) -> dict[str, bytes | ByteRange]:
     tree = _Tree(folder)
     entries = [] if root is None else list(tree.entries(root, b""))
     if any(one >= other for (one, _), (other, _) in pairwise(entries)):
-        raise manifest.damaged("the keys of its tree are not in order")
+        raise manifest.malformed("the keys of its tree are not in order")
     outside = sum(value.nbytes for _, value in entries if isinstance(value, ByteRange))
     found = _Counted(len(entries), sum(node.nbytes for node in tree.seen), outside)
     if found != counted:
-        raise manifest.damaged(f"its tree has {found}, and {counted} when it was written")
+        raise manifest.malformed(f"its tree has {found}, and {counted} when it was written")
     return dict(entries)
 
 
@@ -124,7 +130,7 @@ def _root(body: _Body, folder: Path) -> tuple[_Child | None, _Counted]:
     if body.varint() == 0:  # no earlier versions, which would be listed elsewhere
         body.expect_end()
     if not count or any(one >= other for one, other in pairwise(generations)):
-        raise body.damaged("its versions are not in order")
+        raise body.malformed("its versions are not in order")
     return (None if places[-1].offset == _NOWHERE else _Child(places[-1], heights[-1])), counted[-1]
 
 
@@ -144,12 +150,12 @@ class _Tree:
         body = _Body(node.place.file, node.place.read(), _NODE)
         height, count = body.take(1)[0], body.count()
         if height != node.height or height > _HIGHEST or not count or node.place in self.seen:
-            raise body.damaged("a node of the tree is misplaced")
+            raise body.malformed("a node of the tree is misplaced")
         self.seen.add(node.place)
         common = body.varints(count) if height else []
         keys = [prefix + key for key in body.keys(count)]
         if keys[0] < node.first:
-            raise body.damaged("a node of the tree has keys that belong to another one")
+            raise body.malformed("a node of the tree has keys that belong to another one")
         if height:
             yield from self._below(body, keys, [len(prefix) + length for length in common], height - 1)
         else:
@@ -163,7 +169,7 @@ class _Tree:
         body.expect_end()
         for key, length, place in zip(keys, common, places, strict=True):
             if length > len(key):
-                raise body.damaged("a key is shorter than its prefix")
+                raise body.malformed("a key is shorter than its prefix")
             yield from self.entries(_Child(place, height, key), key[:length])
 
     def _values(self, body: _Body, keys: list[bytes]) -> Iterator[tuple[str, bytes | ByteRange]]:
@@ -177,15 +183,15 @@ class _Tree:
         body.expect_end()
 
 
-class _Body:
-    """A cursor over the decoded body of a manifest or a node."""
+class _Body(Fields):
+    """A cursor over the decoded body of a manifest or a node; a malformed field raises CheckpointError."""
 
     def __init__(self, file: Path, content: bytes, magic: bytes) -> None:
-        self.file, self.position = file, 0
+        self.file = file
         head, body = content[:_HEADER_BYTES], content[_HEADER_BYTES:]
         if head not in (magic + b"\0\0", magic + b"\0\1"):
-            raise self.damaged("it is not part of an OCDBT database")
-        self._data = self._decompressed(body) if head[5] == _ZSTD else body
+            raise self.malformed("it is not part of an OCDBT database")
+        super().__init__(self._decompressed(body) if head[5] == _ZSTD else body)
 
     def _decompressed(self, content: bytes) -> bytes:
         import zstandard
@@ -195,41 +201,19 @@ class _Body:
         try:
             data = BufferedReader(ZstdStream(BytesIO(content), _MOST_BYTES)).read(_MOST_BYTES + 1)
         except zstandard.ZstdError as error:
-            raise self.damaged(f"it cannot be decompressed ({error})") from error
+            raise self.malformed(f"it cannot be decompressed ({error})") from error
         if len(data) > _MOST_BYTES:
-            raise self.damaged(f"it holds more than {_MOST_BYTES} bytes")
+            raise self.malformed(f"it holds more than {_MOST_BYTES} bytes")
         return data
 
-    def damaged(self, why: str) -> Exception:
+    def malformed(self, why: str) -> Exception:
         return damaged(self.file, f"{why} (OCDBT of TensorStore 0.1.35)")
-
-    def take(self, count: int) -> bytes:
-        """Returns the next bytes."""
-        start, self.position = self.position, self.position + count
-        if self.position > len(self._data):
-            raise self.damaged("it is truncated")
-        return self._data[start : self.position]
-
-    def varint(self) -> int:
-        """Returns the next number: seven bits per byte, lowest first."""
-        number = shift = 0
-        while shift < _NUMBER_BITS:
-            byte = self.take(1)[0]
-            number |= (byte & 0x7F) << shift
-            if byte < 0x80 and number < 1 << _NUMBER_BITS:
-                return number
-            shift += 7
-        raise self.damaged("a number is longer than 64 bits")
-
-    def varints(self, count: int) -> list[int]:
-        """Returns the next numbers."""
-        return [self.varint() for _ in range(count)]
 
     def count(self) -> int:
         """Returns the number of entries that follow; each takes at least one byte."""
         count = self.varint()
-        if count > min(_MOST_ENTRIES, len(self._data) - self.position):
-            raise self.damaged(f"it claims {count} entries")
+        if count > min(_MOST_ENTRIES, self.remaining):
+            raise self.malformed(f"it claims {count} entries")
         return count
 
     def files(self, count: int, folder: Path) -> list[Path]:
@@ -244,27 +228,16 @@ class _Body:
         places = [ByteRange(*place) for place in zip(files, offsets, lengths, strict=True)]
         return places, [_Counted(*numbers) for numbers in zip(*counted, strict=True)]
 
-    def keys(self, count: int) -> Iterator[bytes]:
-        """Yields the next keys, each of which is stored without the prefix that it shares with the one before."""
-        shared, own = [0, *self.varints(count - 1)], self.varints(count)
-        last = b""
-        for begin, length in zip(shared, own, strict=True):
-            if begin > len(last):
-                raise self.damaged("a key shares a longer prefix than the key before it has")
-            last = last[:begin] + self.take(length)
-            yield last
-
-    def expect_end(self) -> None:
-        """Refuses bytes after the last field."""
-        if self.position != len(self._data):
-            raise self.damaged(f"{len(self._data) - self.position} bytes follow its last field")
+    def keys(self, count: int) -> list[bytes]:
+        """Returns the next keys."""
+        return self.shared_strings([0, *self.varints(count - 1)], self.varints(count))
 
     def text(self, key: bytes) -> str:
         """Returns a key as text."""
         try:
             return key.decode()
         except UnicodeDecodeError as error:
-            raise self.damaged("a key is not UTF-8") from error
+            raise self.malformed("a key is not UTF-8") from error
 
 
 def value_of(entry: bytes | ByteRange) -> bytes:

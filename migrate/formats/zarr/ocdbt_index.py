@@ -1,38 +1,37 @@
-"""The index of an OCDBT database, a B-tree, as TensorStore prints it.
-
-`ts.ocdbt.dump` is meant for inspection, and the form of its result is not stable. So only this module calls it, and a
-result of another form raises KeyError or ValueError; no part of the index is skipped.
-"""
+"""The index of an OCDBT database: the B-tree of its newest version."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
-from urllib.parse import unquote
+from typing import NamedTuple, TypeVar
 
-from migrate.formats.zarr.store_spec import folder_spec
+from migrate.formats.files import children
+from migrate.formats.zarr.ocdbt_format import (
+    Manifest,
+    Node,
+    NodePlace,
+    Reference,
+    ValueRange,
+    decode_manifest,
+    decode_node,
+)
 
-NODES_IN_FLIGHT = 16
-"""Nodes that are read at once. Nodes may be large, so the number bounds the memory that they take."""
+_MANIFEST = "manifest.ocdbt"
+_NUMBERED = re.compile(r"manifest\.[0-9a-f]{16}")
 
-
-class ValueRange(NamedTuple):
-    """A byte range of a file; `file` is relative to the database's directory."""
-
-    file: str
-    offset: int
-    length: int
+_T = TypeVar("_T")
 
 
 class UnreadableNodeError(ValueError):
-    """A node of the B-tree cannot be read; `place` is where it is stored."""
+    """The manifest or a node of the B-tree cannot be read; `place` is where it is stored."""
 
     def __init__(self, place: ValueRange, reason: str) -> None:
-        super().__init__(reason)
+        super().__init__(f"{place.file}: {reason}")
         self.place = place
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,110 +39,111 @@ class IndexNode:
     """One node of the B-tree.
 
     Attributes:
-      location: where it is stored, as TensorStore prints it.
-      prefix: the common prefix of all keys below it; the keys of its entries omit it.
-      height: number of levels below it.
-      entries: as TensorStore prints them.
+      place: where it is stored.
+      keys: the full keys of its values, in order; none where the node has children.
+      values: the values of the keys.
     """
 
-    location: str
-    prefix: bytes
-    height: int
-    entries: Sequence[Mapping[str, Any]]
-
-    @property
-    def is_leaf(self) -> bool:
-        """Whether its entries are keys with values rather than child nodes."""
-        return self.height == 0
-
-    @property
-    def keys(self) -> list[bytes]:
-        """The full keys of its entries."""
-        return [self.prefix + entry["key"] for entry in self.entries]
+    place: ValueRange
+    keys: Sequence[bytes]
+    values: Sequence[Reference]
 
 
-class _Child(NamedTuple):
-    """A node as its parent describes it: its keys are at least `first` and less than `end`."""
+class _Expected(NamedTuple):
+    """A node as its parent describes it: its keys have `prefix`, are at least `first` and less than `end`."""
 
-    location: str
+    place: NodePlace
     prefix: bytes
     height: int
     first: bytes = b""
     end: bytes | None = None
 
-    def check(self, node: IndexNode) -> None:
-        """Checks that a node is the described one: TensorStore checks this in a lookup, but not in a dump of one node.
+    def check(self, node: Node, keys: Sequence[bytes]) -> None:
+        """Checks that a node with some full keys is the described one.
 
         Raises:
           UnreadableNodeError: its height or its keys differ.
         """
-        keys, place = node.keys, parse_location(node.location)
         if node.height != self.height:
-            raise UnreadableNodeError(place, f"DATA_LOSS: it has height {node.height}, not {self.height}")
+            raise UnreadableNodeError(self.place.range, f"it has height {node.height}, not {self.height}")
         if keys[0] < self.first or (self.end is not None and keys[-1] >= self.end):
-            raise UnreadableNodeError(place, "DATA_LOSS: it has keys that belong to another node")
+            raise UnreadableNodeError(self.place.range, "it has keys that belong to another node")
 
 
 class Index:
     """The B-tree of the newest version of a database.
 
     Raises:
-      ValueError: there is no database, or it is damaged.
+      UnreadableNodeError: there is no manifest, or it is damaged.
     """
 
     def __init__(self, directory: Path) -> None:
-        import tensorstore as ts
+        self._directory = directory
+        self._manifest = self._read_manifest(_MANIFEST)
+        if self._manifest.is_numbered:
+            config = self._manifest.config
+            numbered = [entry.name for entry in children(directory) if _NUMBERED.fullmatch(entry.name)]
+            name = max(numbered, default=_MANIFEST)
+            self._manifest = self._read_manifest(name)
+            if self._manifest.is_numbered or self._manifest.config != config:
+                raise UnreadableNodeError(self._whole(name), f"it does not belong to `{_MANIFEST}`")
 
-        self._dump = ts.ocdbt.dump
-        self._base = ts.KvStore.open(folder_spec(directory), context=ts.Context()).result()
-        self._manifest: Any = self._dump(self._base).result()
-
-    def version_lists(self) -> list[str]:
-        """The locations of the lists of earlier versions."""
-        return [node["location"] for node in self._manifest["version_tree_nodes"]]
+    def version_lists(self) -> list[ValueRange]:
+        """The places of the lists of earlier versions."""
+        return [place.range for place in self._manifest.version_lists]
 
     def nodes(self) -> Iterator[IndexNode]:
         """All nodes, level by level.
 
         Raises:
           UnreadableNodeError: one is damaged.
-          KeyError: TensorStore prints one in another form.
         """
-        newest = self._manifest["versions"][-1]
-        root = newest["root"].get("location")
-        pending = [_Child(root, b"", newest["root_height"])] if root else []
+        root = self._manifest.root
+        pending = [_Expected(root, b"", self._manifest.root_height)] if root else []
         while pending:
-            batch, pending = pending[:NODES_IN_FLIGHT], pending[NODES_IN_FLIGHT:]
-            for child, node in zip(batch, self._read(batch), strict=True):
-                child.check(node)
-                yield node
-                if not node.is_leaf:
-                    pending += _children(node, child.end)
+            below: list[_Expected] = []
+            for expected in pending:
+                node = self._read_node(expected.place)
+                keys = [expected.prefix + key for key in node.keys] if expected.prefix else node.keys
+                expected.check(node, keys)
+                yield IndexNode(expected.place.range, () if node.height else keys, node.values)
+                below += _children(node, keys, expected)
+            pending = below
 
-    def _read(self, children: Sequence[_Child]) -> Iterator[IndexNode]:
-        requests = [(child, self._dump(self._base, node=child.location)) for child in children]
-        for child, request in requests:
-            try:
-                dump = request.result()
-            except (ValueError, OSError) as error:
-                raise UnreadableNodeError(parse_location(child.location), str(error)) from error
-            yield IndexNode(child.location, child.prefix, dump["height"], dump["entries"])
+    def _read_manifest(self, name: str) -> Manifest:
+        return _decoded(self._whole(name), lambda: decode_manifest((self._directory / name).read_bytes()))
 
+    def _whole(self, name: str) -> ValueRange:
+        return ValueRange(name, 0, 0)
 
-def _children(node: IndexNode, end: bytes | None) -> Iterator[_Child]:
-    """The children of a node; `end` is the upper bound of its own keys."""
-    for entry, first, following in zip(node.entries, node.keys, [*node.keys[1:], end], strict=True):
-        prefix = node.prefix + entry["subtree_common_prefix"]
-        yield _Child(entry["location"], prefix, node.height - 1, first, following)
+    def _read_node(self, place: NodePlace) -> Node:
+        return _decoded(place.range, lambda: decode_node(_bytes_at(self._directory, place.range), place.file.base))
 
 
-def parse_location(text: str) -> ValueRange:
-    """Parses a location as TensorStore prints it: `value:ocdbt.process_0/:d/92e6:0:768`."""
-    place, offset, length = text.rsplit(":", 2)
-    return ValueRange(_file_of(place), int(offset), int(length))
+def _decoded(place: ValueRange, decode: Callable[[], _T]) -> _T:
+    """Returns the result of decoding a manifest or a node; an error names its place."""
+    try:
+        return decode()
+    except OSError as error:
+        raise UnreadableNodeError(place, error.strerror or str(error)) from error
+    except (ValueError, OverflowError, MemoryError) as error:
+        raise UnreadableNodeError(place, str(error) or "it does not fit into memory") from error
 
 
-@lru_cache(maxsize=1024)  # a file holds many values
-def _file_of(place: str) -> str:
-    _, base, file = place.split(":")
-    return unquote(base, errors="surrogateescape") + unquote(file, errors="surrogateescape")
+def _bytes_at(directory: Path, place: ValueRange) -> bytes:
+    path = directory / place.file
+    end = place.offset + place.length
+    with path.open("rb") as file:
+        if path.stat().st_size < end:
+            raise ValueError(f"the file ends before byte {end}")
+        file.seek(place.offset)
+        return file.read(place.length)
+
+
+def _children(node: Node, keys: Sequence[bytes], expected: _Expected) -> Iterator[_Expected]:
+    """The children of a node with some full keys, as it describes them."""
+    if not node.children:
+        return
+    prefix_bytes = len(expected.prefix)
+    for child, first, end in zip(node.children, keys, [*keys[1:], expected.end], strict=True):
+        yield _Expected(child.place, first[: prefix_bytes + child.common], node.height - 1, first, end)

@@ -8,33 +8,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from migrate.errors import CheckpointError
-from migrate.formats.files import damaged, explain_store_failure, file_size, missing, refuse_lfs_pointer
-from migrate.formats.zarr.ocdbt_index import Index, UnreadableNodeError, parse_location
+from migrate.formats.files import damaged, file_size, missing, refuse_lfs_pointer, refuse_lfs_pointers_below
+from migrate.formats.zarr.ocdbt_format import Reference
+from migrate.formats.zarr.ocdbt_index import Index, IndexNode, UnreadableNodeError
 
 BLOCK_BYTES = 1 << 20
 """Ranges of two files are compared in blocks of this size."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """Where one value is stored.
-
-    Attributes:
-      file: the data file, relative to the database's directory; empty for an inline value.
-      offset: first byte of the range in the file.
-      length: bytes of the value.
-      inline: the value itself where the B-tree holds it, otherwise None.
-    """
-
-    file: str
-    offset: int
-    length: int
-    inline: bytes | None = None
 
 
 def references(directory: Path) -> Mapping[str, Reference]:
@@ -46,24 +28,7 @@ def references(directory: Path) -> Mapping[str, Reference]:
     Raises:
       CheckpointError: there is no database, or its index is damaged or refers to files outside `directory`.
     """
-    try:
-        return dict(_walk(directory))
-    except UnreadableNodeError as error:
-        raise _unreadable(directory / error.place.file, error) from error
-    except (ValueError, OSError, KeyError) as error:
-        explain_store_failure(error, directory, "the database's index")
-
-
-def _unreadable(file: Path, error: UnreadableNodeError) -> CheckpointError:
-    """Returns the error for a node of the index, which names its file."""
-    refuse_lfs_pointer(file)
-    size, end = file_size(file), error.place.offset + error.place.length
-    if size is None:
-        return missing(file, "it does not exist, and the database's index is stored in it")
-    if size < end:
-        return damaged(file, f"it has {size:,} bytes, and the database's index needs {end:,}")
-    reason = str(error).split(" [", 1)[0].replace("\n", " ")[:300]
-    return damaged(file, f"the database's index at byte {error.place.offset} cannot be read ({reason})")
+    return {_text(key): value for node in _nodes(directory) for key, value in zip(node.keys, node.values, strict=True)}
 
 
 def files_of_keys(directory: Path) -> Mapping[str, str]:
@@ -72,14 +37,36 @@ def files_of_keys(directory: Path) -> Mapping[str, str]:
     Raises:
       CheckpointError: there is no database, or its index is damaged or refers to files outside `directory`.
     """
+    return {
+        _text(key): value.file or node.place.file
+        for node in _nodes(directory)
+        for key, value in zip(node.keys, node.values, strict=True)
+    }
+
+
+def _nodes(directory: Path) -> Iterator[IndexNode]:
+    """Yields the nodes of an index.
+
+    Raises:
+      CheckpointError: one is missing or damaged.
+    """
     try:
-        return {
-            _text(node.prefix + entry["key"]): _reference(entry, directory).file or parse_location(node.location).file
-            for node in Index(directory.absolute()).nodes()
-            for entry in (node.entries if node.is_leaf else ())
-        }
-    except (ValueError, OSError, KeyError) as error:
-        explain_store_failure(error, directory, "the database's index")
+        yield from Index(directory).nodes()
+    except UnreadableNodeError as error:
+        raise _unreadable(directory, error) from error
+
+
+def _unreadable(directory: Path, error: UnreadableNodeError) -> CheckpointError:
+    """Returns the error for the manifest or a node of the index, which names its file."""
+    refuse_lfs_pointers_below(directory)
+    file = directory / error.place.file
+    refuse_lfs_pointer(file)
+    size, end = file_size(file), error.place.offset + error.place.length
+    if size is None:
+        return missing(file, "it does not exist, and the database's index is stored in it")
+    if size < end:
+        return damaged(file, f"it has {size:,} bytes, and the database's index needs {end:,}")
+    return damaged(file, f"the database's index at byte {error.place.offset} cannot be read ({error.reason})")
 
 
 def read_value(reference: Reference, base: Path) -> bytes:
@@ -143,22 +130,6 @@ def _blocks(reference: Reference, base: Path) -> Iterator[bytes]:
             if len(block) != size:
                 raise damaged(base / reference.file, f"it ends before byte {reference.offset + reference.length}")
             yield block
-
-
-def _walk(directory: Path) -> Iterator[tuple[str, Reference]]:
-    """The entries of all leaf nodes."""
-    for node in Index(directory.absolute()).nodes():
-        for entry in node.entries if node.is_leaf else ():
-            yield _text(node.prefix + entry["key"]), _reference(entry, directory)
-
-
-def _reference(entry: Mapping[str, Any], directory: Path) -> Reference:
-    if "inline_value" in entry:
-        return Reference("", 0, len(entry["inline_value"]), entry["inline_value"])
-    file, offset, length = parse_location(entry["indirect_value"])
-    if file.startswith("/") or ".." in file.split("/"):
-        raise damaged(directory, f"its index refers to `{file}`, which is outside the checkpoint")
-    return Reference(file, offset, length)
 
 
 def _text(key: bytes) -> str:

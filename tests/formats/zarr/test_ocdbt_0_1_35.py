@@ -194,3 +194,11 @@ def test_a_manifest_of_today_whose_length_is_another_one_is_no_early_one(tmp_pat
     manifest = bytes.fromhex("0cdb3a2a") + length.to_bytes(8, "little") + bytes(range(100))
     (tmp_path / "manifest.ocdbt").write_bytes(manifest)
     assert not is_early(tmp_path)
+
+
+def test_a_manifest_that_cannot_be_read_is_named(tmp_path):
+    manifest = tmp_path / "manifest.ocdbt"
+    manifest.symlink_to("/proc/self/mem")  # a regular file whose first byte cannot be read: EIO
+    with pytest.raises(CheckpointError, match=r"manifest.ocdbt.*Input/output error") as caught:
+        is_early(tmp_path)
+    assert ["M404"] == [found.code for found in caught.value.diagnostics]
