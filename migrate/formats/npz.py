@@ -21,6 +21,7 @@ from migrate.errors import CheckpointError, Diagnostic
 from migrate.formats.base import Extent, Item, ItemInfo
 from migrate.formats.files import damaged, is_file, read_head, refuse_lfs_pointer, refuse_shorter, release_pages
 from migrate.formats.flat_names import collisions, split_names
+from migrate.formats.opaque import opaque_leaf
 from migrate.formats.stored_dtype import UnknownDtypeError, stored_dtype
 from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, KeyPath, Storage, format_path
 
@@ -70,6 +71,7 @@ class _Member:
       shape: its shape.
       fortran: whether elements are in Fortran order.
       text: the dtype as the header spells it.
+      opaque: the leaf of text, objects or structures, which are not read; `dtype` is then that of bytes.
     """
 
     info: zipfile.ZipInfo
@@ -78,6 +80,7 @@ class _Member:
     shape: tuple[int, ...]
     fortran: bool
     text: str
+    opaque: AbstractLeaf | None = None
 
     @property
     def nbytes(self) -> int:
@@ -85,7 +88,7 @@ class _Member:
 
     @property
     def is_text(self) -> bool:
-        return bool(self.dtype.kind == "U")
+        return self.opaque is None and bool(self.dtype.kind == "U")
 
 
 class NpzItem(Item):
@@ -95,8 +98,8 @@ class NpzItem(Item):
         """Opens a file.
 
         Raises:
-          CheckpointError: it is damaged (`DamagedFile`), or arrays have dtypes that JAX lacks or are pickled objects
-            (`UnsupportedLeaf`); all such arrays are named.
+          CheckpointError: it is damaged (`DamagedFile`), or arrays have unknown dtypes (`UnsupportedLeaf`); all such
+            arrays are named.
         """
         refuse_lfs_pointer(path)
         self._path = path
@@ -150,7 +153,13 @@ class NpzItem(Item):
         except _ZIP_ERRORS as error:
             raise damaged(self._path, f"`{name}` has no array header ({error})", paths=(name,)) from error
         text, shape, fortran = _fields(header, self._path, name)
-        member = _Member(info, start, _dtype(text, shape), shape, fortran, str(text))
+        try:
+            member = _Member(info, start, _dtype(text, shape), shape, fortran, str(text))
+        except UnknownDtypeError:
+            leaf = opaque_leaf(text, shape, _storage(info))
+            if leaf is None:
+                raise
+            return _Member(info, start, None, shape, fortran, str(text), leaf)
         if start + member.nbytes != info.file_size or info.file_size > info.compress_size * _BEST_RATIO:
             raise damaged(self._path, f"`{name}` has more or fewer bytes than its shape", paths=(name,))
         return member
@@ -231,6 +240,8 @@ class NpzItem(Item):
           CheckpointError: the bytes do not match the archive's checksum.
         """
         member = self._members_by_path[stored]
+        if member.opaque is not None:
+            return None
         plain = member.dtype.isnative and not member.fortran and not member.is_text
         if member.info.compress_type != zipfile.ZIP_STORED or not plain:
             return None
@@ -296,18 +307,19 @@ def _dtype(text: object, shape: tuple[int, ...]) -> np.dtype[Any]:
 
 
 def _refused(name: str, path: Path, dtype: str) -> Diagnostic:
-    if dtype.strip("|<>=") == "O":
-        message = f"`{name}` of `{path}` is an array of pickled Python objects, and nothing is ever unpickled"
-        return UnsupportedLeaf.at(
-            message, paths=(name,), help="save it as numeric arrays with the program that wrote it"
-        )
     message = f"`{name}` of `{path}` has the dtype `{dtype}`, which no array of JAX has"
     return UnsupportedLeaf.at(message, paths=(name,), help="save it with another dtype, or leave it out")
 
 
+def _storage(info: zipfile.ZipInfo) -> Storage:
+    codec = "deflate" if info.compress_type == zipfile.ZIP_DEFLATED else None
+    return Storage("npy", codec=codec, nbytes=info.compress_size)
+
+
 def _leaf(member: _Member) -> AbstractLeaf:
-    codec = "deflate" if member.info.compress_type == zipfile.ZIP_DEFLATED else None
-    storage = Storage("npy", codec=codec, nbytes=member.info.compress_size)
+    storage = _storage(member.info)
+    if member.opaque is not None:
+        return member.opaque
     if member.is_text:
         return AbstractLeaf("string", storage=storage)
     return AbstractLeaf("array", AbstractArray(member.shape, dtypes.from_numpy(member.dtype)), storage=storage)

@@ -49,7 +49,8 @@ class FlaxItem(Item):
         tree = AbstractTree.build(
             ((stored, self._leaf(stored, arrays)) for stored in self._file.nodes), self._file.containers
         )
-        name = "flax msgpack and zarr" if self._outside else "flax msgpack"
+        name = "flax msgpack stream" if self._file.is_stream else "flax msgpack"
+        name += " and zarr" if self._outside else ""
         era = "flax 0.5.3 or later" if self._outside else self._file.era
         notes = (*self._file.notes, *losses(tree))
         self.info = ItemInfo(name, tree, era=era, metadata=self._file.metadata, notes=notes)
