@@ -183,7 +183,8 @@ def test_an_unknown_dtype_is_named(copy_of):
 
 
 @pytest.mark.parametrize(
-    ("dtype", "content"), [("|S7", "byte strings"), ("<U7", "text"), ("|O", "Python objects"), ([["a", "<f4"]], "struct")]
+    ("dtype", "content"),
+    [("|S7", "byte strings"), ("<U7", "text"), ("|O", "Python objects"), ([["a", "<f4"]], "struct")],
 )
 def test_an_array_of_text_does_not_bar_the_others(copy_of, dtype, content):
     folder = copy_of("plain_zarr2")

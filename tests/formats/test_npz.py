@@ -85,7 +85,12 @@ def test_pickled_objects_and_texts_are_leaves_that_cannot_be_read_and_nothing_ru
     check_reader(lambda: open_reader(tmp_path / "old.npz"))
     with open_reader(tmp_path / "old.npz") as reader:
         leaves = {"/".join(path): str(leaf) for path, leaf in reader.abstract().tree.leaves.items()}
-        assert {"good": "float64[1]", "one": "Python objects[1]", "text": "text[1]", "two": "Python objects[]"} == leaves
+        assert {
+            "good": "float64[1]",
+            "one": "Python objects[1]",
+            "text": "text[1]",
+            "two": "Python objects[]",
+        } == leaves
         with pytest.raises(CheckpointError, match="nothing is ever unpickled") as caught:
             reader.read(("one",))
     assert [("M411", ("one",))] == [(d.code, d.paths) for d in caught.value.diagnostics]

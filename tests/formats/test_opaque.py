@@ -22,7 +22,7 @@ def planned(old, rules, head="migrate: 1"):
 
 
 def test_a_dropped_leaf_does_not_keep_the_others_from_being_migrated(old, tmp_path):
-    plan = planned(old, "- w -> v\n- drop: \"it's *\"")
+    plan = planned(old, '- w -> v\n- drop: "it\'s *"')
     assert plan.applicable
     with api.open_checkpoint(old) as checkpoint:
         api.apply(plan, checkpoint, tmp_path / "new")

@@ -12,6 +12,7 @@ from migrate.formats.ambiguities import losses
 from migrate.formats.base import Extent, Item, ItemInfo, Location
 from migrate.formats.files import files_below, is_dir, lost_values, missing
 from migrate.formats.flax.msgpack import OUTSIDE, MappedMsgpack
+from migrate.formats.parts import refuse_lone_part
 from migrate.formats.zarr.store import ZarrStore
 from migrate.formats.zarr.stored_chunks import defects
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, Storage, format_path
@@ -37,6 +38,7 @@ class FlaxItem(Item):
     """A msgpack file that is a whole checkpoint, with the folder of arrays beside it where there is one."""
 
     def __init__(self, path: Path) -> None:
+        refuse_lone_part(path)
         self._file = MappedMsgpack(path)
         beside = path.with_name(f"{path.name}{BESIDE}")
         self._outside = _outside(self._file)

@@ -6,6 +6,7 @@ stream is indexed like a single tree, by the offsets of its arrays. Any other st
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from migrate.codes import NoCheckpoint
@@ -91,7 +92,7 @@ def _holds_object(content: RawBytes, outer: Scanner) -> bool:
 
 def _nested(pairs: list[tuple[KeyPath, Node]], path: Path) -> Node:
     keys = sorted(key for key, _ in pairs)
-    for first, second in zip(keys, keys[1:], strict=False):
+    for first, second in pairwise(keys):
         if second[: len(first)] == first:
             relation = "occurs twice" if first == second else f"is a leaf, and `{format_path(second)}` is below it"
             raise damaged(path, f"the key `{format_path(first)}` {relation}", paths=(format_path(first),))

@@ -184,7 +184,8 @@ class OrbaxItem(Item):
 
     def _find_strays(self) -> list[str]:
         """Returns the entries that are not part of the checkpoint; the chunks of a bare leaf may have any name."""
-        names = [*self._arrays, *self._store.opaque, *map(parameter_name, self._sources)]  # values in other files leave an empty folder
+        # values in other files leave an empty folder
+        names = [*self._arrays, *self._store.opaque, *map(parameter_name, self._sources)]
         parameters = {part for name in names for part in (name.split("/", 1)[0], name.split("\\", 1)[0])}
         own = {*_OWN_FILES, *parameters}
         names = [child.name for child in children(self._folder) if not child.name.startswith("ocdbt.process_")]

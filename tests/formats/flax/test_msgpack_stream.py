@@ -98,7 +98,9 @@ def test_two_trees_in_a_file_are_called_two_trees_and_the_help_splits_them(tmp_p
 
 
 def test_a_pair_followed_by_something_else_is_called_what_it_is(tmp_path):
-    found = refusal(tmp_path / "mixed", msgpack.packb((["a"], serialization.to_bytes(np.ones(1)))) + msgpack.packb({"b": 1}))
+    found = refusal(
+        tmp_path / "mixed", msgpack.packb((["a"], serialization.to_bytes(np.ones(1)))) + msgpack.packb({"b": 1})
+    )
     assert "a pair of the key `a` and bytes ends" in found.message
     assert "then a mapping of 1 entries (`b`) begins" in found.message
 
