@@ -27,6 +27,8 @@ from migrate.formats.flax.item import BESIDE, FlaxItem, arrays_beside
 from migrate.formats.flax.msgpack import looks_like_msgpack
 from migrate.formats.flax.sharded import ShardedFlaxItem, is_sharded_msgpack, msgpack_files_beside
 from migrate.formats.foreign import foreign_file
+from migrate.formats.hdf5 import Hdf5Item, is_hdf5
+from migrate.formats.npy_stream import NpyStreamItem, looks_like_npy
 from migrate.formats.npz import NpzItem, looks_like_npz
 from migrate.formats.orbax.item import ignored_files
 from migrate.formats.orbax.step import (
@@ -262,6 +264,8 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format("NumPy `.npz` files", looks_like_npz, one_item(NpzItem)),
     Format("Flax msgpack files", looks_like_msgpack, one_item(FlaxItem, beside=arrays_beside)),
+    Format("Equinox files and NumPy `.npy` files", looks_like_npy, one_item(NpyStreamItem)),
+    Format("HDF5 files of Keras (with h5py)", is_hdf5, one_item(Hdf5Item)),
     Format("folders with one such file", _holds_one_file, _open_only_file),
 )
 """Every format that can be read. The first that recognizes a path opens it, so the clearest signs come first."""

@@ -7,7 +7,6 @@ views of the mapped file.
 
 from __future__ import annotations
 
-import ast
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from migrate.errors import CheckpointError, Diagnostic
 from migrate.formats.base import Extent, Item, ItemInfo
 from migrate.formats.files import damaged, is_file, read_head, refuse_lfs_pointer, refuse_shorter, release_pages
 from migrate.formats.flat_names import collisions, split_names
+from migrate.formats.npy_header import ANONYMOUS, InvalidHeaderError, header_text, parse_header
 from migrate.formats.opaque import opaque_leaf
 from migrate.formats.stored_dtype import UnknownDtypeError, stored_dtype
 from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, KeyPath, Storage, format_path
@@ -32,19 +32,13 @@ if TYPE_CHECKING:
 
     from migrate.formats.base import Value
 
-_MAGIC = b"\x93NUMPY"
-_VERSIONS = (b"\1\0", b"\2\0", b"\3\0")
 _ENDING = ".npy"
-_HEADER_BYTES = 1 << 16
 _READ_BYTES = 1 << 24
 _BEST_RATIO = 1100
 """The best ratio of deflate is 1032 to 1."""
 
 _LOCAL_BYTES = 30
 _ENCRYPTED = 1
-
-_ANONYMOUS = {"<V2": "bfloat16", "|V2": "bfloat16", "|V1": "uint8"}
-"""NumPy stores extension dtypes as raw bytes. Only one of them has two bytes; several have one."""
 
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError)
 
@@ -149,17 +143,21 @@ class NpzItem(Item):
             raise damaged(self._path, f"`{name}` is encrypted or compressed in a way that NumPy does not use")
         try:
             with self._archive.open(info) as file:
-                header, start = _header(file)
+                text, start = header_text(file)
         except _ZIP_ERRORS as error:
             raise damaged(self._path, f"`{name}` has no array header ({error})", paths=(name,)) from error
-        text, shape, fortran = _fields(header, self._path, name)
         try:
-            member = _Member(info, start, _dtype(text, shape), shape, fortran, str(text))
+            header = parse_header(text)
+        except InvalidHeaderError as error:
+            raise damaged(self._path, f"the header of `{name}` is invalid: {error}", paths=(name,)) from error
+        descr, shape, fortran = header.descr, header.shape, header.fortran
+        try:
+            member = _Member(info, start, _dtype(descr, shape), shape, fortran, header.text)
         except UnknownDtypeError:
-            leaf = opaque_leaf(text, shape, _storage(info))
+            leaf = opaque_leaf(descr, shape, _storage(info))
             if leaf is None:
                 raise
-            return _Member(info, start, None, shape, fortran, str(text), leaf)
+            return _Member(info, start, None, shape, fortran, header.text, leaf)
         if start + member.nbytes != info.file_size or info.file_size > info.compress_size * _BEST_RATIO:
             raise damaged(self._path, f"`{name}` has more or fewer bytes than its shape", paths=(name,))
         return member
@@ -171,10 +169,10 @@ class NpzItem(Item):
 
     def _assumptions(self) -> list[Diagnostic]:
         notes = []
-        for dtype in sorted({m.text for m in self._members_by_path.values()} & _ANONYMOUS.keys()):
+        for dtype in sorted({m.text for m in self._members_by_path.values()} & ANONYMOUS.keys()):
             paths = [format_path(path) for path, member in self._members_by_path.items() if member.text == dtype]
             message = f"`{paths[0]}` and {len(paths) - 1} more" if len(paths) > 1 else f"`{paths[0]}`"
-            what = f"{message}: NumPy keeps no name for the dtype (`{dtype}`); read as {_ANONYMOUS[dtype]}"
+            what = f"{message}: NumPy keeps no name for the dtype (`{dtype}`); read as {ANONYMOUS[dtype]}"
             notes.append(ReaderAssumption.at(what, paths=paths))
         return notes
 
@@ -269,30 +267,6 @@ def _opened(path: Path) -> zipfile.ZipFile:
         raise damaged(path, f"it is not a complete zip archive ({error})") from error
 
 
-def _header(file: Any) -> tuple[str, int]:
-    """Returns an array's header as text, and the number of bytes before the elements."""
-    start = file.read(8)
-    if not start.startswith(_MAGIC) or start[6:] not in _VERSIONS:
-        raise ValueError("it does not begin as one")
-    width = 2 if start[6] == 1 else 4
-    length = int.from_bytes(file.read(width), "little")
-    if length > _HEADER_BYTES:
-        raise ValueError(f"it claims {length} bytes")
-    return file.read(length).decode("utf-8" if start[6] >= 3 else "latin-1"), 8 + width + length
-
-
-def _fields(header: str, path: Path, name: str) -> tuple[Any, tuple[int, ...], bool]:
-    """Returns the dtype, the shape and the order of an array."""
-    try:
-        fields = ast.literal_eval(header.strip())
-        dtype, shape, fortran = fields["descr"], fields["shape"], fields["fortran_order"]
-    except (ValueError, SyntaxError, KeyError, TypeError, RecursionError, MemoryError) as error:
-        raise damaged(path, f"the header of `{name}` cannot be parsed", paths=(name,)) from error
-    if not isinstance(shape, tuple) or len(shape) > 64 or not all(type(n) is int and n >= 0 for n in shape):
-        raise damaged(path, f"the shape of `{name}` is invalid", paths=(name,))
-    return dtype, shape, bool(fortran)
-
-
 def _dtype(text: object, shape: tuple[int, ...]) -> np.dtype[Any]:
     """Returns the dtype of the bytes; text without dimensions is one string leaf.
 
@@ -303,7 +277,7 @@ def _dtype(text: object, shape: tuple[int, ...]) -> np.dtype[Any]:
 
     if isinstance(text, str) and text[:2] in ("<U", ">U") and text[2:].isdecimal() and not shape:
         return np.dtype(text)
-    return stored_dtype(_ANONYMOUS.get(text, text) if isinstance(text, str) else text)
+    return stored_dtype(ANONYMOUS.get(text, text) if isinstance(text, str) else text)
 
 
 def _refused(name: str, path: Path, dtype: str) -> Diagnostic:
