@@ -61,3 +61,55 @@ def test_its_text_has_kind_and_shape():
     leaf = opaque_leaf("|O", (2, 3))
     assert "Python objects[2,3]" == str(leaf)
     assert "nothing is ever unpickled" in unreadable(("a",), leaf, "old.npz").message
+
+
+MODEL = """
+from flax import nnx
+
+class Model(nnx.Module):
+    def __init__(self, rngs):
+        self.w = nnx.Param(nnx.initializers.ones(rngs.params(), (3,)))
+
+def make():
+    return Model(nnx.Rngs(0))
+"""
+
+
+def test_a_suggestion_drops_it_and_passes_its_own_check(tmp_path, monkeypatch):
+    np.savez(
+        tmp_path / "old.npz", **{"params/w": np.ones(3, np.float32), "names": np.array(["a"]), "of/o": np.array({})}
+    )
+    (tmp_path / "opaque_model.py").write_text(MODEL)
+    monkeypatch.syspath_prepend(tmp_path)
+    with api.open_checkpoint(tmp_path / "old.npz") as checkpoint:
+        suggestion = api.suggest(checkpoint, "opaque_model:make")
+        assert "text or objects" in suggestion.text
+        assert api.plan(checkpoint, parse_rules(suggestion.text, "rules.yaml"), "opaque_model:make").applicable
+
+
+def test_a_text_without_a_place_is_listed_by_a_suggestion(tmp_path, monkeypatch):
+    np.savez(tmp_path / "old.npz", **{"params/w": np.ones(3, np.float32), "name": np.array("a model")})
+    (tmp_path / "opaque_model.py").write_text(MODEL)
+    monkeypatch.syspath_prepend(tmp_path)
+    with api.open_checkpoint(tmp_path / "old.npz") as checkpoint:
+        assert (("name",),) == tuple(api.suggest(checkpoint, "opaque_model:make").unplaced_sources)
+
+
+def test_verifying_a_checkpoint_skips_it(tmp_path):
+    import json
+
+    from click.testing import CliRunner
+
+    from migrate.cli.main import migrate
+
+    (tmp_path / "old").mkdir()
+    for name, dtype in (("w", "<f4"), ("names", "|S2")):
+        (tmp_path / "old" / name).mkdir()
+        fields = {"zarr_format": 2, "shape": [2], "chunks": [2], "dtype": dtype, "compressor": None, "order": "C"}
+        text = json.dumps({**fields, "fill_value": None, "filters": None})
+        (tmp_path / "old" / name / ".zarray").write_text(text)
+        (tmp_path / "old" / name / "0").write_bytes(np.ones(2, "<f4").tobytes()[: 4 if name == "names" else 8])
+    with open_reader(tmp_path / "old") as reader:
+        assert ["byte strings[2]", "float32[2]"] == [str(leaf) for leaf in reader.abstract().tree.leaves.values()]
+    result = CliRunner().invoke(migrate, ["verify", str(tmp_path / "old")])
+    assert 0 == result.exit_code, result.output
