@@ -7,7 +7,8 @@ class NoCheckpoint(Code):
     """There is no checkpoint at this path.
 
     The path does not exist, or it contains no format that migrate recognizes. Check the path; a checkpoint is a
-    directory or a file that Orbax, Flax, T5X, safetensors or NumPy wrote.
+    directory or a file that Orbax, Flax, T5X, EasyLM, safetensors, NumPy, Keras or Equinox wrote. A pickle is none: the
+    help has the code with which its owner exports it.
     """
 
     number = "M401"
