@@ -84,6 +84,7 @@ def open_checkpoint(
     unbox: Literal["auto", "never"] = "auto",
     *,
     follow_links: bool = False,
+    template: str | None = None,
 ) -> Checkpoint:
     """Opens a checkpoint of any format and era; reads no array byte and uses no device.
 
@@ -93,18 +94,36 @@ def open_checkpoint(
       item: which pytree of a step (default: all of them).
       unbox: whether the level that Flax's boxes add on disk is removed from key paths (`auto`) or kept (`never`).
       follow_links: whether links below `path` may lead out of it, as in storage that is built of links (default: no).
+      template: the callable, as `module:callable`, of a model that names the arrays of a file without names, as of
+        Equinox, if its leaves have their shapes in order; other checkpoints do not need it, and it is not called.
 
     Raises:
-      CheckpointError: it cannot be read; the diagnostics name the cause and the remedy.
+      CheckpointError: it cannot be read, or the template cannot be called; the diagnostics name the cause and the
+        remedy.
     """
     from migrate.formats.detect import open_reader
 
     reader = open_reader(path, step, item, unbox, follow_links=follow_links)
     try:
-        return Checkpoint(reader)
+        return Checkpoint(_named(reader, template) if template else reader)
     except BaseException:
         reader.close()
         raise
+
+
+def _named(reader: Reader, spec: str) -> Reader:
+    """Returns a reader of a nameless checkpoint under the names of a model; any other reader unchanged."""
+    from migrate.formats.named import is_nameless, mismatch, named, unnamed
+
+    if not is_nameless(reader.abstract()):
+        return reader
+    from migrate.template.leaf_order import leaf_order
+
+    order = leaf_order(spec)
+    why = mismatch(reader.abstract(), order.leaves) if order else "it has NNX modules, whose order is their own"
+    if order is None or why is not None:
+        return unnamed(reader, spec, why or "")
+    return named(reader, spec, order.leaves, order.containers)
 
 
 def list_steps(path: StrPath) -> tuple[int, ...]:

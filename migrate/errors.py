@@ -64,6 +64,7 @@ class Diagnostic:
       label: a short text to print under the caret.
       paths: the key paths concerned, as `format_path` prints them.
       help: the next step for the user.
+      snippet: lines of code that the help refers to, to be pasted.
     """
 
     code: str
@@ -73,6 +74,7 @@ class Diagnostic:
     label: str | None = None
     paths: tuple[str, ...] = ()
     help: str | None = None
+    snippet: tuple[str, ...] = ()
 
     @property
     def is_error(self) -> bool:
@@ -105,10 +107,12 @@ class Code:
         label: str | None = None,
         paths: Iterable[str] = (),
         help: str | None = None,
+        snippet: Iterable[str] = (),
         severity: Severity | None = None,
     ) -> Diagnostic:
         """Returns a diagnostic of this kind."""
-        return Diagnostic(cls.number, severity or cls.severity, message, span, label, tuple(paths), help)
+        chosen = severity or cls.severity
+        return Diagnostic(cls.number, chosen, message, span, label, tuple(paths), help, tuple(snippet))
 
 
 class MigrateError(Exception):

@@ -19,7 +19,7 @@ from typing import Literal
 from migrate import dtypes
 
 KeyPath = tuple[str, ...]
-Kind = Literal["array", "scalar", "string", "none", "empty"]
+Kind = Literal["array", "scalar", "string", "none", "empty", "opaque"]
 Container = Literal["dict", "list", "tuple"]
 
 _SPECIAL = re.compile(r"([\\/{}*])")
@@ -161,12 +161,14 @@ class AbstractLeaf:
     """A leaf without its value.
 
     Attributes:
-      kind: `array` and `scalar` (a Python number) have an `aval`; `string`, `none` and `empty` have none.
+      kind: `array` and `scalar` (a Python number) have an `aval`; `string`, `none`, `empty` and
+        `opaque` (data that no array of JAX can hold, such as an array of text) have none.
       aval: shape and dtype; a Python `int` is `int64[]`, a `float` is `float64[]`, a `bool` is `bool[]`.
       container: the kind of the empty container, for `empty`.
       box: the level that Flax adds on disk below the canonical path (`value` or `raw_value`), or None.
       storage: how the leaf is stored on disk; None in a template.
       sharding: the saved sharding, or the one that the template requests.
+      content: the type of the data of an `opaque` leaf, such as `text[2]`.
     """
 
     kind: Kind
@@ -175,11 +177,17 @@ class AbstractLeaf:
     box: str | None = None
     storage: Storage | None = None
     sharding: Sharding | None = None
+    content: str = ""
 
     @property
     def has_data(self) -> bool:
-        """Whether it has a value that could be lost: true for arrays, scalars and strings."""
-        return self.kind in ("array", "scalar", "string")
+        """Whether it has a value that could be lost: true for arrays, scalars, strings and opaque leaves."""
+        return self.kind in ("array", "scalar", "string", "opaque")
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether its value can be read: false for opaque leaves."""
+        return self.kind != "opaque"
 
     @property
     def is_numeric(self) -> bool:
@@ -194,6 +202,8 @@ class AbstractLeaf:
     def __str__(self) -> str:
         if self.aval is not None:
             return str(self.aval) if self.kind == "array" else f"{self.aval.dtype} scalar"
+        if self.kind == "opaque":
+            return self.content
         return f"empty {self.container}" if self.kind == "empty" else self.kind
 
 

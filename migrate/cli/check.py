@@ -72,7 +72,9 @@ def _report(
     data: dict[str, object] = {"rules": len(rule_set.rules), "name": rule_set.name, "digest": rule_set.digest}
     if src is None:
         return Report("check", summary=(f"{rules} is valid: {plural(len(rule_set.rules), 'rule')}.",), data=data)
-    with api.open_checkpoint(src, step, item, rule_set.source.unbox, follow_links=follow_links) as source:
+    with api.open_checkpoint(
+        src, step, item, rule_set.source.unbox, follow_links=follow_links, template=template
+    ) as source:
         proof = require_proof and rule_set.probe is None
         plan = api.plan(source, rule_set, template, require_proof=proof, allow_code=allow_code)
         data["proof"] = proof_data(count_proofs(plan.tasks))

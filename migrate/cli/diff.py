@@ -66,7 +66,9 @@ def command(
     with ExitStack() as stack:
         unbox = rule_set.source.unbox if rule_set else "auto"
         source = stack.enter_context(
-            api.open_checkpoint(src, options.chosen_step(step), item, unbox, follow_links=follow_links)
+            api.open_checkpoint(
+                src, options.chosen_step(step), item, unbox, follow_links=follow_links, template=template
+            )
         )
         other = stack.enter_context(api.open_checkpoint(dst, follow_links=follow_links)) if dst is not None else None
         for checkpoint in (source, *([other] if other else [])):

@@ -20,11 +20,22 @@ from migrate.cli.console import Console, exit_with
 @options.item
 @options.follow_links
 @click.option(
+    "--template",
+    metavar="M:F",
+    help="The Equinox model that was saved in a file of arrays without names; it gives them its key paths.",
+)
+@click.option(
     "--depth", type=click.IntRange(min=1), metavar="N", help="Levels of the tree to show (default: as many as fit)."
 )
 @options.output
 def command(
-    console: Console, ckpt: str, step: int | str | None, item: str | None, follow_links: bool, depth: int | None
+    console: Console,
+    ckpt: str,
+    step: int | str | None,
+    item: str | None,
+    follow_links: bool,
+    template: str | None,
+    depth: int | None,
 ) -> None:
     """Show the format, origin, steps, items, metadata and tree of a checkpoint. No array is read.
 
@@ -38,7 +49,8 @@ def command(
     from migrate.report.of_checkpoint import checkpoint_report
 
     clear_needless(Path(ckpt))
-    with api.open_checkpoint(ckpt, options.chosen_step(step), item, follow_links=follow_links) as checkpoint:
+    chosen = options.chosen_step(step)
+    with api.open_checkpoint(ckpt, chosen, item, follow_links=follow_links, template=template) as checkpoint:
         report = checkpoint_report(checkpoint.abstract, verbose=console.complete, depth=depth)
     console.text(report, findings_to_stdout=True)
     console.finish([report])

@@ -41,7 +41,8 @@ def command(
     from migrate.report.of_suggestion import suggestion_report
 
     rule_output.refuse_existing(output, overwrite=overwrite)
-    with api.open_checkpoint(src, options.chosen_step(step), item, follow_links=follow_links) as source:
+    chosen = options.chosen_step(step)
+    with api.open_checkpoint(src, chosen, item, follow_links=follow_links, template=template) as source:
         suggestion = api.suggest(source, template)
         report = suggestion_report(suggestion, src, output or "rules.yaml")
     rule_output.show(console, report, suggestion.text, output)

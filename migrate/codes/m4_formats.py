@@ -7,7 +7,8 @@ class NoCheckpoint(Code):
     """There is no checkpoint at this path.
 
     The path does not exist, or it contains no format that migrate recognizes. Check the path; a checkpoint is a
-    directory or a file that Orbax, Flax, T5X, safetensors or NumPy wrote.
+    directory or a file that Orbax, Flax, T5X, EasyLM, safetensors, NumPy, Keras or Equinox wrote. A pickle is none: the
+    help has the code with which its owner exports it.
     """
 
     number = "M401"
@@ -107,8 +108,9 @@ class ReaderAssumption(Code):
 class UnsupportedLeaf(Code):
     """A leaf has an unsupported dtype or type.
 
-    migrate cannot represent it, and refuses the checkpoint so that the leaf is not lost. Save it with another dtype or
-    without this leaf. If JAX supports the dtype, please report it with the output of `migrate inspect`.
+    An array of text, of Python objects or of dates does not bar the rest of its checkpoint: drop it with a rule. A
+    dtype that migrate does not know is refused with its checkpoint: save it with another dtype or without this leaf. If
+    JAX supports the dtype, please report it with the output of `migrate inspect`.
     """
 
     number = "M411"
@@ -157,3 +159,13 @@ class ForeignEntry(Code):
     """
 
     number = "M415"
+
+
+class MissingPackage(Code):
+    """A format needs a package that is not installed.
+
+    migrate itself does not depend on packages that only one format needs. The message names the package; install it
+    into the environment of migrate with the command of the help, then repeat the command.
+    """
+
+    number = "M416"

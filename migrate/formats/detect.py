@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from migrate.codes import NoCheckpoint, UnfinishedSave, UnknownItem
-from migrate.errors import CheckpointError, did_you_mean
+from migrate.codes import AmbiguousItem, NoCheckpoint, UnfinishedSave, UnknownItem
+from migrate.errors import CheckpointError, did_you_mean, listed
 from migrate.formats.base import Item
 from migrate.formats.boundary import Boundary, refuse_undecodable
 from migrate.formats.files import (
+    FILES_SEARCHED,
+    children,
     is_dir,
     is_file,
-    read_head,
     read_json,
     refuse_lfs_pointer,
     refuse_lfs_pointers_below,
@@ -23,6 +25,10 @@ from migrate.formats.files import (
 )
 from migrate.formats.flax.item import BESIDE, FlaxItem, arrays_beside
 from migrate.formats.flax.msgpack import looks_like_msgpack
+from migrate.formats.flax.sharded import ShardedFlaxItem, is_sharded_msgpack, msgpack_files_beside
+from migrate.formats.foreign import foreign_file
+from migrate.formats.hdf5 import Hdf5Item, is_hdf5
+from migrate.formats.npy_stream import NpyStreamItem, looks_like_npy
 from migrate.formats.npz import NpzItem, looks_like_npz
 from migrate.formats.orbax.item import ignored_files
 from migrate.formats.orbax.step import (
@@ -37,6 +43,7 @@ from migrate.formats.orbax.step import (
     read_step,
     root_metadata_file,
 )
+from migrate.formats.parts import stray_notes
 from migrate.formats.reader import CheckpointReader, Surroundings
 from migrate.formats.safetensors.item import SafetensorsItem, files_beside, is_safetensors
 from migrate.formats.steps import find_steps, is_root, is_temporary
@@ -44,12 +51,6 @@ from migrate.formats.steps import find_steps, is_root, is_temporary
 if TYPE_CHECKING:
     from migrate.formats.canonical import Unbox
 
-_MAGIC = {
-    b"PK": "a zip archive without arrays of NumPy (PyTorch or Keras)",
-    b"\x89HDF": "an HDF5 file",
-    b"\x93NUMPY": "a NumPy `.npy` file",
-    b"\x1f\x8b": "a gzip file",
-}
 _EARLIER = "take an earlier step, or a copy that was finished"
 
 
@@ -167,9 +168,7 @@ def _open(where: Path, choice: Choice, formats: Sequence[Format]) -> Contents:
         if found.recognizes(where):
             return found.open(where, choice)
     if is_file(where):
-        raise CheckpointError(
-            NoCheckpoint.at(f"`{where}` is not a checkpoint: it is {_describe(where)}", help=_readable(formats))
-        )
+        raise CheckpointError(foreign_file(where, _readable(formats)))
     refuse_lfs_pointers_below(where)
     refuse_lost_zarrays(where)
     raise _nothing_known(where)
@@ -213,6 +212,30 @@ def _open_chosen(where: Path, choice: Choice) -> Contents:
     return _open(where, choice, FORMATS)
 
 
+def _checkpoints_inside(folder: Path) -> list[Path]:
+    """Returns the entries of a directory that are checkpoints themselves."""
+    found = islice(children(folder), FILES_SEARCHED)
+    return [
+        child for child in found if any(row.recognizes(child) for row in FORMATS if row.open is not _open_only_file)
+    ]
+
+
+def _holds_one_file(where: Path) -> bool:
+    if not is_dir(where):
+        return False
+    found = _checkpoints_inside(where)
+    return len(found) == 1 and is_file(found[0])
+
+
+def _open_only_file(folder: Path, choice: Choice) -> Contents:
+    """Opens the only checkpoint file of a directory; the other entries are ignored with a note."""
+    choice.check(folder, deep=False)
+    (file,) = _checkpoints_inside(folder)
+    refuse_lfs_pointer(file)
+    items, around = _open(file, choice, FORMATS)
+    return items, replace(around, notes=(*stray_notes(folder, [file, *arrays_beside(file)]), *around.notes))
+
+
 def _open_step(where: Path, choice: Choice) -> Contents:
     choice.check(where)
     _refuse_choice(where, Choice(choice.step), "one step")
@@ -234,24 +257,22 @@ FORMATS: tuple[Format, ...] = (
         is_safetensors,
         one_item(SafetensorsItem, deep=False, beside=files_beside),
     ),
+    Format(
+        "Flax msgpack files with an index",
+        is_sharded_msgpack,
+        one_item(ShardedFlaxItem, deep=False, beside=msgpack_files_beside),
+    ),
     Format("NumPy `.npz` files", looks_like_npz, one_item(NpzItem)),
     Format("Flax msgpack files", looks_like_msgpack, one_item(FlaxItem, beside=arrays_beside)),
+    Format("Equinox files and NumPy `.npy` files", looks_like_npy, one_item(NpyStreamItem)),
+    Format("HDF5 files of Keras (with h5py)", is_hdf5, one_item(Hdf5Item)),
+    Format("folders with one such file", _holds_one_file, _open_only_file),
 )
 """Every format that can be read. The first that recognizes a path opens it, so the clearest signs come first."""
 
 
 def _readable(formats: Sequence[Format]) -> str:
     return f"what can be read: {', '.join(row.name for row in formats)}"
-
-
-def _describe(where: Path) -> str:
-    """Returns the apparent kind of a file that is not a checkpoint."""
-    head = read_head(where, 16)
-    if not head:
-        return "empty"
-    if head[0] == 0x80 and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
-        return "a Python pickle, and nothing is ever unpickled"
-    return next((name for magic, name in _MAGIC.items() if head.startswith(magic)), "not msgpack as Flax wrote it")
 
 
 def _refuse_choice(where: Path, choice: Choice, kind: str) -> None:
@@ -279,6 +300,10 @@ def _nothing_known(where: Path) -> CheckpointError:
         return CheckpointError(
             UnfinishedSave.at(f"`{where}` holds only saves that were never finished: {names}", help=_EARLIER)
         )
+    inside = _checkpoints_inside(where)
+    if len(inside) > 1:
+        message = f"`{where}` holds {len(inside)} checkpoints: {listed([path.name for path in inside], 10)}"
+        return CheckpointError(AmbiguousItem.at(message, help=f"name one of them: `{inside[0]}`"))
     names = ", ".join(f"`{path.name}`" for path in steps.others[:10]) or "nothing"
     return CheckpointError(
         NoCheckpoint.at(

@@ -31,7 +31,8 @@ _LFS_POINTER_BYTES = 1024
 MAX_DEPTH = 200
 """The most levels of nesting of a tree; real trees have about a dozen."""
 _JSON_MIB = 64
-_FILES_SEARCHED = 2_000
+FILES_SEARCHED = 2_000
+"""The most files of a directory that a search looks at."""
 
 COPY_AGAIN = "compare its size with the original and copy it again, or take another step"
 COPY_WHOLE = "copy the whole directory again (with the files that begin with a dot), or take another step"
@@ -188,7 +189,7 @@ def refuse_lfs_pointers_below(path: Path) -> None:
     Raises:
       CheckpointError: the first that is one (`LfsPointer`).
     """
-    for found in islice(files_below(path), _FILES_SEARCHED):
+    for found in islice(files_below(path), FILES_SEARCHED):
         refuse_lfs_pointer(found)
 
 
@@ -217,7 +218,7 @@ def refuse_lost_zarrays(folder: Path) -> None:
     Raises:
       CheckpointError: a `.zarray` is missing (`MissingPart`).
     """
-    for child in islice(children(folder), _FILES_SEARCHED):
+    for child in islice(children(folder), FILES_SEARCHED):
         if is_dir(child) and any(_CHUNK.fullmatch(file.name) for file in islice(children(child), 10)):
             name = f"{child.name}/.zarray"
             raise missing(

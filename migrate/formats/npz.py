@@ -7,7 +7,6 @@ views of the mapped file.
 
 from __future__ import annotations
 
-import ast
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -21,6 +20,8 @@ from migrate.errors import CheckpointError, Diagnostic
 from migrate.formats.base import Extent, Item, ItemInfo
 from migrate.formats.files import damaged, is_file, read_head, refuse_lfs_pointer, refuse_shorter, release_pages
 from migrate.formats.flat_names import collisions, split_names
+from migrate.formats.npy_header import ANONYMOUS, InvalidHeaderError, header_text, parse_header
+from migrate.formats.opaque import opaque_leaf
 from migrate.formats.stored_dtype import UnknownDtypeError, stored_dtype
 from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, KeyPath, Storage, format_path
 
@@ -31,19 +32,13 @@ if TYPE_CHECKING:
 
     from migrate.formats.base import Value
 
-_MAGIC = b"\x93NUMPY"
-_VERSIONS = (b"\1\0", b"\2\0", b"\3\0")
 _ENDING = ".npy"
-_HEADER_BYTES = 1 << 16
 _READ_BYTES = 1 << 24
 _BEST_RATIO = 1100
 """The best ratio of deflate is 1032 to 1."""
 
 _LOCAL_BYTES = 30
 _ENCRYPTED = 1
-
-_ANONYMOUS = {"<V2": "bfloat16", "|V2": "bfloat16", "|V1": "uint8"}
-"""NumPy stores extension dtypes as raw bytes. Only one of them has two bytes; several have one."""
 
 _ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, ValueError)
 
@@ -70,6 +65,7 @@ class _Member:
       shape: its shape.
       fortran: whether elements are in Fortran order.
       text: the dtype as the header spells it.
+      opaque: the leaf of text, objects or structures, which are not read; `dtype` is then that of bytes.
     """
 
     info: zipfile.ZipInfo
@@ -78,6 +74,7 @@ class _Member:
     shape: tuple[int, ...]
     fortran: bool
     text: str
+    opaque: AbstractLeaf | None = None
 
     @property
     def nbytes(self) -> int:
@@ -85,7 +82,7 @@ class _Member:
 
     @property
     def is_text(self) -> bool:
-        return bool(self.dtype.kind == "U")
+        return self.opaque is None and bool(self.dtype.kind == "U")
 
 
 class NpzItem(Item):
@@ -95,8 +92,8 @@ class NpzItem(Item):
         """Opens a file.
 
         Raises:
-          CheckpointError: it is damaged (`DamagedFile`), or arrays have dtypes that JAX lacks or are pickled objects
-            (`UnsupportedLeaf`); all such arrays are named.
+          CheckpointError: it is damaged (`DamagedFile`), or arrays have unknown dtypes (`UnsupportedLeaf`); all such
+            arrays are named.
         """
         refuse_lfs_pointer(path)
         self._path = path
@@ -146,11 +143,21 @@ class NpzItem(Item):
             raise damaged(self._path, f"`{name}` is encrypted or compressed in a way that NumPy does not use")
         try:
             with self._archive.open(info) as file:
-                header, start = _header(file)
+                text, start = header_text(file)
         except _ZIP_ERRORS as error:
             raise damaged(self._path, f"`{name}` has no array header ({error})", paths=(name,)) from error
-        text, shape, fortran = _fields(header, self._path, name)
-        member = _Member(info, start, _dtype(text, shape), shape, fortran, str(text))
+        try:
+            header = parse_header(text)
+        except InvalidHeaderError as error:
+            raise damaged(self._path, f"the header of `{name}` is invalid: {error}", paths=(name,)) from error
+        descr, shape, fortran = header.descr, header.shape, header.fortran
+        try:
+            member = _Member(info, start, _dtype(descr, shape), shape, fortran, header.text)
+        except UnknownDtypeError:
+            leaf = opaque_leaf(descr, shape, _storage(info))
+            if leaf is None:
+                raise
+            return _Member(info, start, None, shape, fortran, header.text, leaf)
         if start + member.nbytes != info.file_size or info.file_size > info.compress_size * _BEST_RATIO:
             raise damaged(self._path, f"`{name}` has more or fewer bytes than its shape", paths=(name,))
         return member
@@ -162,10 +169,10 @@ class NpzItem(Item):
 
     def _assumptions(self) -> list[Diagnostic]:
         notes = []
-        for dtype in sorted({m.text for m in self._members_by_path.values()} & _ANONYMOUS.keys()):
+        for dtype in sorted({m.text for m in self._members_by_path.values()} & ANONYMOUS.keys()):
             paths = [format_path(path) for path, member in self._members_by_path.items() if member.text == dtype]
             message = f"`{paths[0]}` and {len(paths) - 1} more" if len(paths) > 1 else f"`{paths[0]}`"
-            what = f"{message}: NumPy keeps no name for the dtype (`{dtype}`); read as {_ANONYMOUS[dtype]}"
+            what = f"{message}: NumPy keeps no name for the dtype (`{dtype}`); read as {ANONYMOUS[dtype]}"
             notes.append(ReaderAssumption.at(what, paths=paths))
         return notes
 
@@ -231,6 +238,8 @@ class NpzItem(Item):
           CheckpointError: the bytes do not match the archive's checksum.
         """
         member = self._members_by_path[stored]
+        if member.opaque is not None:
+            return None
         plain = member.dtype.isnative and not member.fortran and not member.is_text
         if member.info.compress_type != zipfile.ZIP_STORED or not plain:
             return None
@@ -258,30 +267,6 @@ def _opened(path: Path) -> zipfile.ZipFile:
         raise damaged(path, f"it is not a complete zip archive ({error})") from error
 
 
-def _header(file: Any) -> tuple[str, int]:
-    """Returns an array's header as text, and the number of bytes before the elements."""
-    start = file.read(8)
-    if not start.startswith(_MAGIC) or start[6:] not in _VERSIONS:
-        raise ValueError("it does not begin as one")
-    width = 2 if start[6] == 1 else 4
-    length = int.from_bytes(file.read(width), "little")
-    if length > _HEADER_BYTES:
-        raise ValueError(f"it claims {length} bytes")
-    return file.read(length).decode("utf-8" if start[6] >= 3 else "latin-1"), 8 + width + length
-
-
-def _fields(header: str, path: Path, name: str) -> tuple[Any, tuple[int, ...], bool]:
-    """Returns the dtype, the shape and the order of an array."""
-    try:
-        fields = ast.literal_eval(header.strip())
-        dtype, shape, fortran = fields["descr"], fields["shape"], fields["fortran_order"]
-    except (ValueError, SyntaxError, KeyError, TypeError, RecursionError, MemoryError) as error:
-        raise damaged(path, f"the header of `{name}` cannot be parsed", paths=(name,)) from error
-    if not isinstance(shape, tuple) or len(shape) > 64 or not all(type(n) is int and n >= 0 for n in shape):
-        raise damaged(path, f"the shape of `{name}` is invalid", paths=(name,))
-    return dtype, shape, bool(fortran)
-
-
 def _dtype(text: object, shape: tuple[int, ...]) -> np.dtype[Any]:
     """Returns the dtype of the bytes; text without dimensions is one string leaf.
 
@@ -292,22 +277,23 @@ def _dtype(text: object, shape: tuple[int, ...]) -> np.dtype[Any]:
 
     if isinstance(text, str) and text[:2] in ("<U", ">U") and text[2:].isdecimal() and not shape:
         return np.dtype(text)
-    return stored_dtype(_ANONYMOUS.get(text, text) if isinstance(text, str) else text)
+    return stored_dtype(ANONYMOUS.get(text, text) if isinstance(text, str) else text)
 
 
 def _refused(name: str, path: Path, dtype: str) -> Diagnostic:
-    if dtype.strip("|<>=") == "O":
-        message = f"`{name}` of `{path}` is an array of pickled Python objects, and nothing is ever unpickled"
-        return UnsupportedLeaf.at(
-            message, paths=(name,), help="save it as numeric arrays with the program that wrote it"
-        )
     message = f"`{name}` of `{path}` has the dtype `{dtype}`, which no array of JAX has"
     return UnsupportedLeaf.at(message, paths=(name,), help="save it with another dtype, or leave it out")
 
 
+def _storage(info: zipfile.ZipInfo) -> Storage:
+    codec = "deflate" if info.compress_type == zipfile.ZIP_DEFLATED else None
+    return Storage("npy", codec=codec, nbytes=info.compress_size)
+
+
 def _leaf(member: _Member) -> AbstractLeaf:
-    codec = "deflate" if member.info.compress_type == zipfile.ZIP_DEFLATED else None
-    storage = Storage("npy", codec=codec, nbytes=member.info.compress_size)
+    storage = _storage(member.info)
+    if member.opaque is not None:
+        return member.opaque
     if member.is_text:
         return AbstractLeaf("string", storage=storage)
     return AbstractLeaf("array", AbstractArray(member.shape, dtypes.from_numpy(member.dtype)), storage=storage)

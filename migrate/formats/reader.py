@@ -25,6 +25,7 @@ from migrate.formats.base import Value
 from migrate.formats.canonical import Unbox, canonical
 from migrate.formats.digest_record import FILE, HEADER_KEY, DigestRecord, read_record, without_digests
 from migrate.formats.files import files_below, lacking, unreadable
+from migrate.formats.opaque import refuse_opaque
 from migrate.metadata import KEY
 from migrate.tree import AbstractTree, KeyPath
 
@@ -115,7 +116,7 @@ class Reader(abc.ABC):
 
         Raises:
           KeyError: there is no such leaf.
-          CheckpointError: the files contradict their metadata.
+          CheckpointError: the files contradict their metadata, or the leaf is opaque (`UnsupportedLeaf`).
         """
 
     def location(self, path: KeyPath) -> Location | None:  # noqa: ARG002 - a reader without chunks needs no path
@@ -160,12 +161,14 @@ class Reader(abc.ABC):
     def read_all(self) -> dict[KeyPath, Value]:
         """Returns every leaf's value by key path; several are read at once, so that all cores decode chunks.
 
+        Opaque leaves, which cannot be read, are left out.
+
         Raises:
           CheckpointError: the files contradict their metadata.
         """
         from concurrent.futures import ThreadPoolExecutor
 
-        paths = list(self.abstract().tree.leaves)
+        paths = [path for path, leaf in self.abstract().tree.leaves.items() if leaf.is_readable]
         with ThreadPoolExecutor(_AT_A_TIME) as pool:
             return dict(zip(paths, pool.map(self.read, paths), strict=True))
 
@@ -231,6 +234,7 @@ class CheckpointReader(Reader):
     def read(self, path: KeyPath) -> Value:
         """Returns one leaf's value, by its key path in `abstract().tree`."""
         item, stored = self._origin[path]
+        refuse_opaque(path, item.info.tree.leaves[stored], self._abstract.path)
         with self._explained():
             return item.load(stored)
 

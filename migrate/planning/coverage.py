@@ -238,7 +238,7 @@ def _misfits(
 
 def _written(source: AbstractTree, task: Task, index: int) -> AbstractLeaf:
     origin = source.leaves[task.sources[0]]
-    return AbstractLeaf(origin.kind, task.out_avals[index], origin.container)
+    return AbstractLeaf(origin.kind, task.out_avals[index], origin.container, content=origin.content)
 
 
 def _misfit(

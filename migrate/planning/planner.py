@@ -5,11 +5,12 @@ Every problem becomes a diagnostic of the plan; user errors raise nothing.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from migrate.errors import Diagnostic
+from migrate.formats.opaque import unreadable
 from migrate.formats.reader import AbstractCheckpoint
 from migrate.planning.box_levels import restore_levels, template_path
 from migrate.planning.claims import Claims, claim_leaves, dropped_extras
@@ -117,6 +118,7 @@ def make_plan(
         diagnostics=(
             *guard(source, rules, target),
             *results.diagnostics,
+            *_refuse_opaque(results.tasks, source),
             *refuse_duplicates(results.tasks, results.created),
             *covered.diagnostics,
             *(leftover(unexpected, source.tree, target, results.lost, comparable_paths) if target else ()),
@@ -215,6 +217,9 @@ def _add_unnamed(
     for path, leaf in source.leaves.items():
         if path in results.settled:
             continue
+        if not leaf.is_readable and rules.unmatched_source == "drop":
+            dropped.append(Dropped(path, leaf))
+            continue
         place = template_path(path, leaf.box, target) if target else path
         keeps = target is None or (
             place in target.leaves and place not in written and _may_keep_path(leaf, target.leaves[place])
@@ -226,6 +231,15 @@ def _add_unnamed(
         else:
             unexpected.append(path)
     return replace(results, tasks=tuple(tasks), dropped=tuple(dropped)), tuple(unexpected)
+
+
+def _refuse_opaque(tasks: Iterable[Task], source: AbstractCheckpoint) -> Iterator[Diagnostic]:
+    """Yields one `UnsupportedLeaf` for each leaf that a task would have to read and that cannot be read."""
+    for task in tasks:
+        for path in task.sources:
+            leaf = source.tree.leaves[path]
+            if not leaf.is_readable:
+                yield replace(unreadable(path, leaf, source.path), span=task.rule)
 
 
 def _may_keep_path(ours: AbstractLeaf, theirs: AbstractLeaf) -> bool:

@@ -66,6 +66,7 @@ def _draw(finding: Finding, paint: Paint, *, verbose: bool) -> str:
     if len(lines) > 1:
         lines.append(edge)
     lines.append(f"{' ' * gutter} {paint('=', 'faint')} help: {finding.help or f'`migrate explain {finding.code}`'}")
+    lines += [f"{' ' * gutter}     {line}" for line in finding.snippet]
     return "\n".join(lines) + "\n"
 
 

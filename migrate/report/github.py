@@ -31,7 +31,12 @@ def _annotation(finding: Finding) -> str:
         else {}
     )
     fields = ",".join(f"{name}={_property(str(value))}" for name, value in {**place, "title": finding.code}.items())
-    parts = [finding.message, *finding.paths[:20], *([f"help: {finding.help}"] if finding.help else [])]
+    parts = [
+        finding.message,
+        *finding.paths[:20],
+        *([f"help: {finding.help}"] if finding.help else []),
+        *finding.snippet,
+    ]
     return f"::{_LEVELS[finding.severity]} {fields}::{_message(chr(10).join(parts))}"
 
 

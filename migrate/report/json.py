@@ -47,6 +47,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "label": finding.label,
         "paths": list(finding.paths),
         "help": finding.help,
+        **({"snippet": list(finding.snippet)} if finding.snippet else {}),
     }
 
 

@@ -103,7 +103,7 @@ def _contents(tree: AbstractTree) -> str:
     kinds: Counter[str] = Counter(leaf.kind for leaf in tree.leaves.values())
     by_dtype = Counter(leaf.aval.dtype for leaf in tree.leaves.values() if leaf.kind == "array" and leaf.aval)
     dtypes = ", ".join(f"{count:,} {dtype}" for dtype, count in by_dtype.most_common())
-    nouns = {"scalar": "Python number", "string": "string", "empty": "empty container"}
+    nouns = {"scalar": "Python number", "string": "string", "empty": "empty container", "opaque": "unreadable leaf"}
     others = [plural(kinds[kind], noun) for kind, noun in nouns.items() if kinds[kind]]
     others += [f"{kinds['none']:,} None"] if kinds["none"] else []
     parts = [f"{plural(kinds['array'], 'array')} ({dtypes})"] if kinds["array"] else []

@@ -58,6 +58,7 @@ def quote_finding(finding: Finding) -> Finding:
         label=quote(finding.label) if finding.label else finding.label,
         paths=tuple(map(quote, finding.paths)),
         help=quote(finding.help) if finding.help else finding.help,
+        snippet=tuple(map(quote, finding.snippet)),
     )
 
 

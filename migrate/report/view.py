@@ -42,6 +42,7 @@ class Finding:
     label: str | None = None
     paths: tuple[str, ...] = ()
     help: str | None = None
+    snippet: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ def no_text(file: str) -> str | None:
 def findings(diagnostics: Iterable[Diagnostic], text_of: TextOf = no_text) -> tuple[Finding, ...]:
     """Returns diagnostics with their excerpts, without duplicates."""
     return tuple(
-        Finding(d.code, d.severity, d.message, d.span, _excerpt(d.span, text_of), d.label, d.paths, d.help)
+        Finding(d.code, d.severity, d.message, d.span, _excerpt(d.span, text_of), d.label, d.paths, d.help, d.snippet)
         for d in dict.fromkeys(diagnostics)
     )
 

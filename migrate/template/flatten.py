@@ -111,6 +111,11 @@ def _is_empty(node: Any) -> bool:
     return level is not None and not list(level[0])
 
 
+def key_path_of(path: tuple[Any, ...]) -> KeyPath:
+    """Returns the key path of a JAX key path."""
+    return tuple(map(_name, path))
+
+
 def _stored(path: tuple[Any, ...], nodes: _Nodes, *, boxed: bool) -> KeyPath:
     return tuple(_name(key) for depth, key in enumerate(path) if boxed or path[:depth] not in nodes.variables)
 

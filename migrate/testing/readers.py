@@ -25,6 +25,7 @@ from migrate import api, dtypes
 from migrate.checkpoint import Checkpoint
 from migrate.engine.linking.open_stores import open_array, reading_context
 from migrate.engine.options import MINIMUM_RAM
+from migrate.errors import CheckpointError
 from migrate.formats.base import Extent, Location, Value
 from migrate.formats.reader import Reader
 from migrate.rules.loader import parse_rules
@@ -61,9 +62,12 @@ def abstract_is_the_same_twice(opened: Open) -> None:
 
 
 def every_leaf_reads_with_its_aval(opened: Open) -> None:
-    """A value has the kind, shape and dtype that `abstract()` announced."""
+    """A value has the kind, shape and dtype that `abstract()` announced; opaque leaves are refused."""
     with opened() as reader:
         for path, leaf in reader.abstract().tree.leaves.items():
+            if not leaf.is_readable:
+                _assert_refused(reader, path)
+                continue
             why = _mismatch(leaf, reader.read(path))
             assert not why, f"{format_path(path)}: {why}"
 
@@ -100,19 +104,20 @@ def an_unknown_leaf_is_a_key_error(opened: Open) -> None:
 def threads_read_what_one_reads(opened: Open) -> None:
     """Concurrent reads return the values of sequential ones."""
     with opened() as reader:
-        paths = [path for path, leaf in reader.abstract().tree.leaves.items() if leaf.has_data]
+        paths = [path for path, leaf in reader.abstract().tree.leaves.items() if _has_value(leaf)]
         with ThreadPoolExecutor(4) as pool:
             together = list(pool.map(reader.read, paths))
         for path, value in zip(paths, together, strict=True):
             assert same_value(reader.read(path), value), format_path(path)
-        assert list(reader.read_all()) == list(reader.abstract().tree.leaves)
+        readable = [path for path, leaf in reader.abstract().tree.leaves.items() if leaf.is_readable]
+        assert list(reader.read_all()) == readable
         assert all(same_value(reader.read(path), value) for path, value in reader.read_all().items())
 
 
 def closing_twice_is_harmless(opened: Open) -> None:
     """`close` may be called again, and values that were read outlive it."""
     reader = opened()
-    values = {path: reader.read(path) for path, leaf in reader.abstract().tree.leaves.items() if leaf.has_data}
+    values = {path: reader.read(path) for path, leaf in reader.abstract().tree.leaves.items() if _has_value(leaf)}
     copies = {path: np.array(value) for path, value in values.items()}
     reader.close()
     reader.close()
@@ -193,6 +198,18 @@ def same_value(one: Value, other: Value) -> bool:
     return type(one) is type(other) and repr(one) == repr(other)
 
 
+def _has_value(leaf: AbstractLeaf) -> bool:
+    return leaf.has_data and leaf.is_readable
+
+
+def _assert_refused(reader: Reader, path: KeyPath) -> None:
+    try:
+        reader.read(path)
+    except CheckpointError:
+        return
+    raise AssertionError(f"{format_path(path)}: reading an opaque leaf did not raise CheckpointError")
+
+
 def _mismatch(leaf: AbstractLeaf, value: Value) -> str | None:
     if leaf.kind in ("none", "empty"):
         return None if value is None else f"{leaf} reads as {value!r}"
@@ -219,6 +236,8 @@ def _migrated(tree: AbstractTree) -> list[KeyPath]:
     room = _MIGRATED_BYTES
     for path, leaf in tree.leaves.items():
         room -= leaf.nbytes
+        if not leaf.is_readable:
+            continue
         if room < 0 or len(chosen) >= _MIGRATED_LEAVES:
             break
         chosen.append(path)

@@ -4,7 +4,31 @@ import json
 
 import numpy as np
 from flax import serialization
+from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors.numpy import save_file
+
+INDEX = "flax_model.msgpack.index.json"
+SHARDED_TREE = {
+    "lm_head": {"kernel": np.arange(6, dtype="float32").reshape(2, 3)},
+    "model": {
+        "embed": {"embedding": np.arange(8, dtype="float16").reshape(4, 2)},
+        "layers": {str(n): {"mlp": {"kernel": np.full((2, 2), n, "float32")}} for n in range(3)},
+    },
+}
+
+
+def sharded_msgpack(folder):
+    """The folder that `FlaxPreTrainedModel.save_pretrained` makes of a large model."""
+    flat = flatten_dict(SHARDED_TREE, sep="/")
+    names = sorted(flat)
+    weight_map = {}
+    for part, held in enumerate((names[:2], names[2:4], names[4:]), start=1):
+        file = f"flax_model-{part:05d}-of-00003.msgpack"
+        tree = unflatten_dict({name: flat[name] for name in held}, sep="/")
+        (folder / file).write_bytes(serialization.to_bytes(tree))
+        weight_map |= dict.fromkeys(held, file)
+    (folder / INDEX).write_text(json.dumps({"metadata": {"total_size": 0}, "weight_map": weight_map}))
+    return folder
 
 
 def safetensors_index(folder):

@@ -13,8 +13,10 @@ from safetensors.numpy import save_file
 from migrate.formats.detect import open_reader
 from migrate.testing.readers import same_value
 from tests.formats.conftest import WRITERS
-from tests.formats.sources import flax_file_with_arrays_beside, safetensors_index
+from tests.formats.flax.streams import write_stream
+from tests.formats.sources import flax_file_with_arrays_beside, safetensors_index, sharded_msgpack
 
+FIXTURES = Path(__file__).parents[2] / "fixtures"
 STRAYS = ("stray.pkl", "README.md")
 
 
@@ -76,9 +78,25 @@ def unmerged(folder):
     return folder / "item"
 
 
+def easylm_stream(folder):
+    return write_stream(folder / "streaming_params", {("params", "w"): np.ones(2), ("params", "b"): np.zeros(3)})
+
+
+def equinox(folder):
+    return Path(shutil.copy(FIXTURES / "equinox" / "model.eqx", folder))
+
+
+def keras_weights(folder):
+    return Path(shutil.copy(FIXTURES / "keras" / "model.weights.h5", folder))
+
+
+def keras_archive(folder):
+    return Path(shutil.copy(FIXTURES / "keras" / "model.keras", folder))
+
+
 MAKERS = (
     safetensors_index, safetensors_folder, npz, msgpack, flax_file_with_arrays_beside, root_of_flax_steps,
-    managed_root, json_item,
+    managed_root, json_item, sharded_msgpack, easylm_stream, equinox, keras_weights, keras_archive,
 )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import pickle
 import shutil
 from dataclasses import replace
 
+import msgpack
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
@@ -233,9 +234,6 @@ def test_a_path_that_does_not_exist_is_refused_with_the_nearest_name(tmp_path):
     ("content", "words"),
     [
         (pickle.dumps({"a": 1}), "pickle"),
-        (b"PK\x03\x04rest", "zip"),
-        (b"\x89HDF\r\n\x1a\n", "HDF5"),
-        (b"\x93NUMPY\x01\x00", "npy"),
         (b"", "empty"),
         (b"hello", "not msgpack"),
     ],
@@ -246,6 +244,63 @@ def test_a_file_of_another_kind_is_called_by_its_name(tmp_path, content, words):
     diagnostic = refusal(path)
     assert "M401" == diagnostic.code
     assert words in diagnostic.message
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"PK\x03\x04rest", "zip"), (b"\x89HDF\r\n\x1a\n", "HDF5"), (b"\x93NUMPY\x01\x00", "no array begins")],
+)
+def test_a_file_that_only_begins_as_one_that_can_be_read_is_damaged(tmp_path, content, words):
+    (tmp_path / "checkpoint").write_bytes(content)
+    diagnostic = refusal(tmp_path / "checkpoint")
+    assert "M404" == diagnostic.code
+    assert words in diagnostic.message
+
+
+FILES = {
+    "model.msgpack": serialization.msgpack_serialize({"w": np.ones(1)}),
+    "streaming_params": msgpack.packb((["w"], serialization.to_bytes(np.ones(1)))),
+}
+
+
+@pytest.mark.parametrize("name", [*FILES, "model.npz"])
+def test_a_folder_with_one_checkpoint_file_is_that_file(tmp_path, name):
+    if name in FILES:
+        (tmp_path / name).write_bytes(FILES[name])
+    else:
+        np.savez(tmp_path / name, w=np.ones(1))
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "dataset.pkl").write_bytes(pickle.dumps({}))
+    (tmp_path / "logs").mkdir()
+    check_reader(lambda: open_reader(tmp_path))
+    with open_reader(tmp_path) as reader:
+        assert [("w",)] == list(reader.abstract().tree.leaves)
+        (note,) = [note for note in reader.abstract().notes if note.code == "M407"]
+        assert [tmp_path / name] == list(reader.files())
+    assert ("config.json", "dataset.pkl", "logs") == note.paths
+
+
+def test_a_folder_with_two_checkpoint_files_is_not_guessed_between(tmp_path):
+    (tmp_path / "a.msgpack").write_bytes(FILES["model.msgpack"])
+    np.savez(tmp_path / "b.npz", w=np.ones(1))
+    diagnostic = refusal(tmp_path)
+    assert "M405" == diagnostic.code
+    assert "`a.msgpack`, `b.npz`" in diagnostic.message
+    assert f"name one of them: `{tmp_path / 'a.msgpack'}`" == diagnostic.help
+
+
+def test_a_folder_with_a_file_and_a_checkpoint_below_is_not_guessed_between(tmp_path, managed):
+    (tmp_path / "both").mkdir()
+    np.savez(tmp_path / "both" / "b.npz", w=np.ones(1))
+    shutil.copytree(managed, tmp_path / "both" / "run")
+    assert "M405" == refusal(tmp_path / "both").code
+
+
+def test_the_only_file_may_not_lead_out_of_its_folder(tmp_path):
+    (tmp_path / "a.msgpack").write_bytes(FILES["model.msgpack"])
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a.msgpack").symlink_to(tmp_path / "a.msgpack")
+    assert "M415" == refusal(tmp_path / "folder").code
 
 
 def test_a_directory_without_a_checkpoint_says_what_it_holds(tmp_path):

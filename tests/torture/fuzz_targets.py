@@ -144,11 +144,28 @@ def _row(value):
 
 _TABLE = [_row(number) for number in range(256)]
 
+
+def _stream_seeds(sources):
+    import msgpack
+
+    content = (sources / "small.msgpack").read_bytes()
+    return [msgpack.packb((["a", "b"], content)) + msgpack.packb((["a", "c"], content))]
+
+
+def _npy_seeds(sources):
+    import zipfile
+
+    with zipfile.ZipFile(sources / "tiny.npz") as archive:
+        return [b"".join(archive.read(name) for name in archive.namelist())]
+
+
 TARGETS = {
     "rules": Target(_rule_seeds, _rules),
     "patterns": Target(_pattern_seeds, _patterns),
     "msgpack": Target(lambda sources: [(sources / "small.msgpack").read_bytes()], _file(".msgpack")),
     "safetensors": Target(lambda sources: [(sources / "small.safetensors").read_bytes()], _file(".safetensors")),
+    "stream": Target(_stream_seeds, _file("")),
+    "npy": Target(_npy_seeds, _file(".eqx")),
     "npz": Target(lambda sources: [(sources / "tiny.npz").read_bytes()], _file(".npz")),
     "metadata": Target(_content("small", "_METADATA"), _inside("small", "_METADATA")),
     "zarr": Target(_content("small_zarr", "kept.0/.zarray"), _inside("small_zarr", "kept.0/.zarray")),

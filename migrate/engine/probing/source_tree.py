@@ -37,7 +37,7 @@ def whole_tree(reader: Reader) -> Any:
 
 
 def _value(reader: Reader, path: KeyPath, leaf: AbstractLeaf) -> Value:
-    if not leaf.has_data:
+    if not leaf.has_data or not leaf.is_readable:
         return EMPTY[leaf.container] if leaf.kind == "empty" else None
     value = reader.read(path)
     impl = dtypes.key_impl(leaf.aval.dtype) if leaf.aval else None

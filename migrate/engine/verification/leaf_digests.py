@@ -56,7 +56,7 @@ def leaf_digests(
     for path, found in in_parallel(lambda path: extent_digest(ranges[path], crc=crc), ranges, workers):
         yield path, found.blocks
     for path, leaf in leaves.items():
-        if path not in chunked and path not in ranges:
+        if path not in chunked and path not in ranges and leaf.is_readable:
             yield path, _value_blocks(path, leaf, reader.read(path))
 
 

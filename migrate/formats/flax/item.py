@@ -12,6 +12,7 @@ from migrate.formats.ambiguities import losses
 from migrate.formats.base import Extent, Item, ItemInfo, Location
 from migrate.formats.files import files_below, is_dir, lost_values, missing
 from migrate.formats.flax.msgpack import OUTSIDE, MappedMsgpack
+from migrate.formats.parts import refuse_lone_part
 from migrate.formats.zarr.store import ZarrStore
 from migrate.formats.zarr.stored_chunks import defects
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, Storage, format_path
@@ -37,6 +38,7 @@ class FlaxItem(Item):
     """A msgpack file that is a whole checkpoint, with the folder of arrays beside it where there is one."""
 
     def __init__(self, path: Path) -> None:
+        refuse_lone_part(path)
         self._file = MappedMsgpack(path)
         beside = path.with_name(f"{path.name}{BESIDE}")
         self._outside = _outside(self._file)
@@ -49,7 +51,8 @@ class FlaxItem(Item):
         tree = AbstractTree.build(
             ((stored, self._leaf(stored, arrays)) for stored in self._file.nodes), self._file.containers
         )
-        name = "flax msgpack and zarr" if self._outside else "flax msgpack"
+        name = "flax msgpack stream" if self._file.is_stream else "flax msgpack"
+        name += " and zarr" if self._outside else ""
         era = "flax 0.5.3 or later" if self._outside else self._file.era
         notes = (*self._file.notes, *losses(tree))
         self.info = ItemInfo(name, tree, era=era, metadata=self._file.metadata, notes=notes)

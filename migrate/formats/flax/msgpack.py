@@ -25,7 +25,9 @@ from migrate.formats.files import (
     release_pages,
     unknown_dtype,
 )
-from migrate.formats.flax.msgpack_index import ArrayBytes, Node, RawBytes, index
+from migrate.formats.flax.msgpack_index import ArrayBytes, Node, RawBytes
+from migrate.formats.flax.msgpack_stream import index_file
+from migrate.formats.opaque import opaque_leaf
 from migrate.formats.stored_dtype import UnknownDtypeError, stored_dtype
 from migrate.tree import AbstractArray, AbstractLeaf, Container, KeyPath, Storage, format_path
 
@@ -94,7 +96,8 @@ class MappedMsgpack:
         self.metadata: Mapping[str, Any] = {}
         self.notes: list[Diagnostic] = []
         self.named_tuples: list[KeyPath] = []
-        self._flatten((), index(self._data, path))
+        tree, self.is_stream = index_file(self._data, path)
+        self._flatten((), tree)
         self._note_named_tuples()
 
     def _note_named_tuples(self) -> None:
@@ -161,9 +164,16 @@ class MappedMsgpack:
 
     def _array_leaf(self, path: KeyPath, node: ArrayBytes | MsgpackChunks | RawBytes) -> AbstractLeaf:
         pieces = _pieces(node)
-        stored = self._dtype(pieces[0].dtype, path)
-        name = dtypes.from_numpy(stored)
         shape = node.shape if isinstance(node, ArrayBytes | MsgpackChunks) else (node.nbytes,)
+        try:
+            stored = _numpy_dtype(pieces[0].dtype)
+        except UnknownDtypeError as error:
+            leaf = opaque_leaf(error, shape, Storage("msgpack", nbytes=sum(piece.nbytes for piece in pieces)))
+            if leaf is None:
+                name = format_path(path)
+                raise unknown_dtype(f"`{name}`", error, paths=(name,)) from error
+            return leaf
+        name = dtypes.from_numpy(stored)
         for piece in pieces:
             if prod(piece.shape) * stored.itemsize != piece.nbytes or piece.dtype != pieces[0].dtype:
                 raise damaged(self.path, "an array has more or fewer bytes than its shape", paths=(format_path(path),))
@@ -172,12 +182,6 @@ class MappedMsgpack:
             raise damaged(self.path, "a large array's pieces do not make up its shape", paths=(format_path(path),))
         self._note_assumption(path, node, pieces[0].dtype)
         return AbstractLeaf("array", AbstractArray(shape, name), storage=Storage("msgpack", nbytes=nbytes))
-
-    def _dtype(self, text: str, path: KeyPath) -> np.dtype[Any]:
-        try:
-            return _numpy_dtype(text)
-        except UnknownDtypeError as error:
-            raise unknown_dtype(f"`{format_path(path)}`", text, paths=(format_path(path),)) from error
 
     def _note_assumption(self, path: KeyPath, node: Node, text: str) -> None:
         if isinstance(node, RawBytes):
@@ -202,10 +206,7 @@ class MappedMsgpack:
     def extents(self, path: KeyPath) -> tuple[Extent, ...] | None:
         """Where an array's bytes are stored, in order; None for other leaves and for bytes not in native order."""
         node = self.nodes[path]
-        if (
-            not isinstance(node, ArrayBytes | MsgpackChunks | RawBytes)
-            or not _numpy_dtype(_pieces(node)[0].dtype).isnative
-        ):
+        if not isinstance(node, ArrayBytes | MsgpackChunks | RawBytes) or not _is_native(_pieces(node)[0].dtype):
             return None
         return tuple(Extent(self.path, piece.offset, piece.nbytes) for piece in _pieces(node))
 
@@ -253,6 +254,14 @@ _ANONYMOUS = {"<V2": "bfloat16", "|V2": "bfloat16", "V2": "bfloat16", "|V1": "ui
 
 def _numpy_dtype(text: str) -> np.dtype[Any]:
     return stored_dtype(_ANONYMOUS.get(text, text))
+
+
+def _is_native(text: str) -> bool:
+    """Whether elements are stored as JAX holds them in memory."""
+    try:
+        return _numpy_dtype(text).isnative
+    except UnknownDtypeError:
+        return False
 
 
 def _pieces(node: ArrayBytes | MsgpackChunks | RawBytes) -> tuple[ArrayBytes, ...]:

@@ -38,7 +38,7 @@ class ArrayBytes:
 
 
 @dataclass(slots=True)
-class _Size:
+class Size:
     """The size of the tree so far; a bound keeps a small file from producing a tree that fills the memory."""
 
     entries: int = 0
@@ -80,23 +80,10 @@ _FIXED = {
 }
 
 
-def index(data: mmap | bytes, path: Path) -> Node:
-    """Returns the tree of one msgpack object that fills `data`.
-
-    Raises:
-      CheckpointError: it is damaged (`DamagedFile`); the message has the offset.
-    """
-    scanner = _Scanner(data, 0, len(data), path, _Size())
-    node = scanner.node(0)
-    if scanner.position != len(data):
-        raise scanner.damaged("another object follows the first")
-    return node
-
-
-class _Scanner:
+class Scanner:
     """A cursor over `data[position:end]` that never passes `end`."""
 
-    def __init__(self, data: mmap | bytes, position: int, end: int, path: Path, size: _Size) -> None:
+    def __init__(self, data: mmap | bytes, position: int, end: int, path: Path, size: Size) -> None:
         self.data, self.position, self.end, self.path, self.size = data, position, end, path, size
 
     def damaged(self, why: str) -> Exception:
@@ -179,7 +166,7 @@ class _Scanner:
     def read_ext(self, count: int, depth: int) -> Node:
         code = self.data[self.take(1)]
         start = self.take(count)
-        inner = _Scanner(self.data, start, start + count, self.path, self.size)
+        inner = Scanner(self.data, start, start + count, self.path, self.size)
         node = inner.extension(code, depth)
         if inner.position != inner.end:
             raise inner.damaged("an extension type holds more than its value")

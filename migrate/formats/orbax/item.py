@@ -100,7 +100,7 @@ class OrbaxItem(Item):
     def _read_array_metadata(self) -> Mapping[str, ArrayMetadata]:
         stored = {path: source.name for path, source in self._sources.items() if isinstance(source, StoredArray)}
         arrays = self._store.metadata(list(stored.values()))
-        lost = [path for path, name in stored.items() if name not in arrays]
+        lost = [path for path, name in stored.items() if name not in arrays and name not in self._store.opaque]
         if lost:
             folders = [stored[path] for path in lost if stored[path] and is_dir(self._folder / stored[path])]
             raise lost_values(self._folder, lost, folders)
@@ -109,7 +109,7 @@ class OrbaxItem(Item):
     def _find_words(self) -> frozenset[str]:
         """Returns the names of the arrays of bfloat16 that are stored as uint16."""
         named = (source.name for source in self._sources.values() if isinstance(source, StoredArray) and source.words)
-        return frozenset(name for name in named if self._arrays[name].aval.dtype == "uint16")
+        return frozenset(name for name in named if name in self._arrays and self._arrays[name].aval.dtype == "uint16")
 
     def _word_notes(self) -> list[Diagnostic]:
         if not self._words:
@@ -155,6 +155,8 @@ class OrbaxItem(Item):
         return self._stored_leaf(source)
 
     def _stored_leaf(self, source: StoredArray) -> AbstractLeaf:
+        if source.name in self._store.opaque:
+            return self._store.opaque[source.name]
         array = self._arrays[source.name]
         linkable = self._is_movable(source.name) and not self._may_fill(source.name)
         storage = Storage(
@@ -182,7 +184,8 @@ class OrbaxItem(Item):
 
     def _find_strays(self) -> list[str]:
         """Returns the entries that are not part of the checkpoint; the chunks of a bare leaf may have any name."""
-        names = [*self._arrays, *map(parameter_name, self._sources)]  # values in other files leave an empty folder
+        # values in other files leave an empty folder
+        names = [*self._arrays, *self._store.opaque, *map(parameter_name, self._sources)]
         parameters = {part for name in names for part in (name.split("/", 1)[0], name.split("\\", 1)[0])}
         own = {*_OWN_FILES, *parameters}
         names = [child.name for child in children(self._folder) if not child.name.startswith("ocdbt.process_")]
@@ -225,13 +228,14 @@ class OrbaxItem(Item):
 
     def defects(self) -> Iterator[Defect]:
         """The files that lack chunks of arrays."""
-        paths = {source.name: path for path, source in self._sources.items() if isinstance(source, StoredArray)}
+        stored = ((path, source) for path, source in self._sources.items() if isinstance(source, StoredArray))
+        paths = {source.name: path for path, source in stored if source.name in self._arrays}
         return defects(self._store.shortfalls({name: self._may_fill(name) for name in paths}), paths)
 
     def location(self, stored: KeyPath) -> Location | None:
         """Where the chunks of an array are stored."""
         source = self._sources[stored]
-        if not isinstance(source, StoredArray) or not self._is_movable(source.name):
+        if not isinstance(source, StoredArray) or source.name not in self._arrays or not self._is_movable(source.name):
             return None
         name = source.name
         return self._store.location(name, fill_missing=self._may_fill(name), key_impl=self._impls.get(name))

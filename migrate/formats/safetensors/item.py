@@ -7,12 +7,11 @@ records the key paths itself (`migrate.formats.safetensors.tree`).
 from __future__ import annotations
 
 import json
-import re
 from mmap import ACCESS_READ, mmap
 from typing import TYPE_CHECKING, Any
 
 from migrate import dtypes
-from migrate.codes import AmbiguousItem, IgnoredFiles
+from migrate.codes import AmbiguousItem
 from migrate.errors import CheckpointError, Diagnostic, listed
 from migrate.formats.base import Extent, Item, ItemInfo
 from migrate.formats.files import (
@@ -22,12 +21,21 @@ from migrate.formats.files import (
     is_file,
     missing,
     read_head,
-    read_json_object,
     refuse_lfs_pointer,
     refuse_shorter,
     release_pages,
 )
 from migrate.formats.flat_names import collisions, separator_of
+from migrate.formats.parts import (
+    NAMED,
+    find_index,
+    is_index,
+    parts_beside,
+    read_index,
+    refuse_lone_part,
+    refuse_missing_parts,
+    stray_notes,
+)
 from migrate.formats.safetensors.header import HEADER_BYTES, LENGTH_BYTES, Tensor, read_header
 from migrate.formats.safetensors.tree import TREE_KEY, TreeRecord, build_tree, recorded_paths
 from migrate.metadata import KEY
@@ -38,14 +46,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from migrate.formats.base import Value
+    from migrate.formats.parts import PartIndex
 
 SUFFIX = ".safetensors"
-INDEX_SUFFIX = ".safetensors.index.json"
 
-_NAMED = 10
-"""The most names that a message lists."""
-
-_PART = re.compile(r"(.+)-(\d{1,9})-of-(\d{1,9})\.safetensors")
 _WRITERS = {"pt": "PyTorch", "flax": "Flax", "tf": "TensorFlow", "mlx": "MLX", "np": "NumPy"}
 """The meanings of the metadata's `format` in `transformers`."""
 
@@ -58,7 +62,7 @@ def looks_like_safetensors(path: Path) -> bool:
 
 def is_safetensors_index(path: Path) -> bool:
     """Whether a file is an index of the tensors in the files beside it."""
-    return path.name.endswith(INDEX_SUFFIX) and is_file(path)
+    return is_index(path, SUFFIX)
 
 
 def holds_safetensors(folder: Path) -> bool:
@@ -75,7 +79,7 @@ def is_safetensors(path: Path) -> bool:
 
 def files_beside(path: Path) -> list[Path]:
     """Returns the files beside an index that can be parts of its checkpoint; none for other paths."""
-    return [child for child in children(path.parent) if child.suffix == SUFFIX] if is_safetensors_index(path) else []
+    return parts_beside(path, SUFFIX)
 
 
 def _is_part(path: Path) -> bool:
@@ -113,51 +117,29 @@ class SafetensorsItem(Item):
 
     def _files(self, path: Path) -> list[Path]:
         """Returns the files with tensors; sets the index, and notes what is ignored."""
-        self._index: Mapping[str, str] = {}
-        self._index_files: tuple[Path, ...] = ()
+        self._index: PartIndex | None = None
         if is_safetensors_index(path):
-            return self._indexed(path)
+            self._index = read_index(path)
+            return list(self._index.files)
         if not is_dir(path):
+            refuse_lone_part(path)
             return [path]
-        indices = [child for child in children(path) if is_safetensors_index(child)]
-        if len(indices) > 1:
-            listed = ", ".join(f"`{index.name}`" for index in indices)
-            message = f"`{path}` has {len(indices)} indices of safetensors files: {listed}"
-            raise CheckpointError(AmbiguousItem.at(message, help=f"name one of them: `{indices[0]}`"))
-        found = self._indexed(indices[0]) if indices else [child for child in children(path) if _is_part(child)]
-        _refuse_missing_parts(path, found)
-        self._note_strays(path, [*found, *indices])
+        self._index = find_index(path, SUFFIX, "safetensors files")
+        found = list(self._index.files) if self._index else [child for child in children(path) if _is_part(child)]
+        refuse_missing_parts(path, found)
+        self._notes += stray_notes(path, [*found, *([self._index.path] if self._index else [])])
         return found
-
-    def _indexed(self, index: Path) -> list[Path]:
-        names = read_json_object(index).get("weight_map")
-        if not isinstance(names, dict) or not names or not all(isinstance(file, str) for file in names.values()):
-            raise damaged(index, "it has no `weight_map` of tensors and their files")
-        files = [index.parent / name for name in dict.fromkeys(names.values())]
-        if any(file.parent != index.parent or file.name in ("", "..") for file in files):
-            raise damaged(index, "a file of its `weight_map` is in another directory")
-        lost = [file.name for file in files if not is_file(file)]
-        if lost:
-            raise missing(index.parent, f"{listed(lost, _NAMED)} of `{index.name}` are missing")
-        self._index, self._index_files = names, (index,)
-        return sorted(files)
-
-    def _note_strays(self, folder: Path, used: list[Path]) -> None:
-        strays = [child.name for child in children(folder) if child not in used]
-        if strays:
-            message = f"ignored in `{folder}`, not part of the checkpoint: {listed(strays, _NAMED)}"
-            self._notes.append(IgnoredFiles.at(message, paths=strays))
 
     def _refuse_lost(self, path: Path) -> None:
         """Refuses tensors of the index that are not in the file that it names."""
         lost = [
             name
-            for name, file in self._index.items()
+            for name, file in (self._index.names if self._index else {}).items()
             if name not in self._tensors or self._tensors[name][0].path.name != file
         ]
         if lost:
             raise missing(
-                path, f"{listed(lost, _NAMED)} of its index are not in the files that it names", paths=tuple(lost)
+                path, f"{listed(lost, NAMED)} of its index are not in the files that it names", paths=tuple(lost)
             )
 
     def load(self, stored: KeyPath) -> Value:
@@ -177,7 +159,7 @@ class SafetensorsItem(Item):
 
     def files(self) -> tuple[Path, ...]:
         """The index, where there is one, and the files with tensors."""
-        return (*self._index_files, *(file.path for file in self._files_read))
+        return (*([self._index.path] if self._index else []), *(file.path for file in self._files_read))
 
     def release(self) -> None:
         """Releases the pages of the mapped files."""
@@ -216,24 +198,10 @@ def _by_name(files: Iterable[_File]) -> dict[str, tuple[_File, Tensor]]:
         twice = [name for name in file.tensors if name in found]
         if twice:
             other = found[twice[0]][0].path
-            message = f"`{other.name}` and `{file.path.name}` both hold {listed(twice, _NAMED)}"
+            message = f"`{other.name}` and `{file.path.name}` both hold {listed(twice, NAMED)}"
             raise CheckpointError(AmbiguousItem.at(message, paths=twice, help=f"name one of them: `{other}`"))
         found.update({name: (file, tensor) for name, tensor in file.tensors.items()})
     return found
-
-
-def _refuse_missing_parts(folder: Path, files: Iterable[Path]) -> None:
-    """Refuses a folder that lacks parts which the names of others count (`model-00001-of-00003.safetensors`)."""
-    there = {file.name for file in files}
-    lost = []
-    for part in [found for name in there if (found := _PART.fullmatch(name))]:
-        stem, number, count = part.groups()
-        if int(count) > 100_000:
-            continue
-        expected = (f"{stem}-{index:0{len(number)}}-of-{count}{SUFFIX}" for index in range(1, int(count) + 1))
-        lost += [name for name in expected if name not in there]
-    if lost:
-        raise missing(folder, f"{listed(sorted(set(lost)), _NAMED)} are missing")
 
 
 def _refuse_overlap(path: Path, paths: Mapping[str, KeyPath]) -> None:

@@ -13,8 +13,9 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from migrate import dtypes
+from migrate.formats.opaque import opaque_leaf
 from migrate.formats.stored_dtype import stored_dtype
-from migrate.tree import AbstractArray
+from migrate.tree import AbstractArray, AbstractLeaf
 
 Driver = Literal["zarr2", "zarr3"]
 
@@ -90,6 +91,17 @@ def parse(content: bytes, driver: Driver) -> ArrayMetadata:
         return _parse_zarr2(fields) if driver == "zarr2" else _parse_zarr3(fields)
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"it lacks or misuses {error}") from error
+
+
+def parse_opaque(content: bytes, driver: Driver) -> AbstractLeaf | None:
+    """Returns the leaf of an array of text or objects, whose dtype `parse` refuses; None for any other dtype.
+
+    Raises:
+      ValueError: its shape is invalid.
+    """
+    fields = json.loads(content)
+    dtype = fields["dtype" if driver == "zarr2" else "data_type"]
+    return opaque_leaf(dtype.get("name", dtype) if isinstance(dtype, dict) else dtype, _shape(fields["shape"]))
 
 
 def _parse_zarr2(fields: dict[str, Any]) -> ArrayMetadata:

@@ -43,6 +43,7 @@ from migrate.formats.zarr.metadata import METADATA_KEYS, ArrayMetadata, Driver
 from migrate.formats.zarr.ocdbt_0_1_35 import is_early
 from migrate.formats.zarr.store_spec import array_spec
 from migrate.formats.zarr.stored_chunks import ExpectedArray, Shortfall
+from migrate.tree import AbstractLeaf
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -59,7 +60,13 @@ others are not stored, because they equal the fill value."""
 
 
 class ZarrStore:
-    """The arrays of one item directory, by parameter name; safe to use from several threads."""
+    """The arrays of one item directory, by parameter name; safe to use from several threads.
+
+    Attributes:
+      folder: the directory.
+      notes: what was assumed.
+      opaque: the arrays of text or objects among the names that `metadata` was asked for; they are never read.
+    """
 
     def __init__(self, folder: Path) -> None:
         import tensorstore as ts
@@ -69,6 +76,7 @@ class ZarrStore:
         self.notes: list[Diagnostic] = []
         self._context = ts.Context({"cache_pool": {"total_bytes_limit": _CACHE_BYTES}})
         self._found: dict[str, tuple[Place, ArrayMetadata]] = {}
+        self.opaque: dict[str, AbstractLeaf] = {}
         self._folder = Folder(folder)
         self._places: list[Place] = [*self._databases(), self._folder]
 
@@ -110,7 +118,7 @@ class ZarrStore:
         return EarlyDatabase(folder) if is_early(folder) else Database(folder)
 
     def metadata(self, names: Sequence[str]) -> dict[str, ArrayMetadata]:
-        """Returns the metadata of those parameters that exist; no chunk is read.
+        """Returns the metadata of those parameters that exist and are not opaque; no chunk is read.
 
         Raises:
           CheckpointError: a file is damaged or a git-LFS pointer, a name leads out of the checkpoint, a dtype is
@@ -119,12 +127,16 @@ class ZarrStore:
         wanted = [name for name in names if name not in self._found]
         for place in self._places:
             self._look(place, wanted)
-            wanted = [name for name in wanted if name not in self._found]
+            wanted = [name for name in wanted if name not in self._found and name not in self.opaque]
         self._look_further(wanted)
         return {name: self._found[name][1] for name in names if name in self._found}
 
     def _look(self, place: Place, names: list[str]) -> None:
-        self._found.update({name: (place, found) for name, found in self._read_metadata(place, names)})
+        for name, found in self._read_metadata(place, names):
+            if isinstance(found, AbstractLeaf):
+                self.opaque[name] = found
+            else:
+                self._found[name] = (place, found)
 
     def _look_further(self, names: list[str]) -> None:
         """Looks where some versions stored parameters whose names have slashes or backslashes."""
@@ -139,7 +151,7 @@ class ZarrStore:
         if literal:
             self._look(LiteralFolder(self.folder), literal)
 
-    def _read_metadata(self, place: Place, names: list[str]) -> Iterable[tuple[str, ArrayMetadata]]:
+    def _read_metadata(self, place: Place, names: list[str]) -> Iterable[tuple[str, ArrayMetadata | AbstractLeaf]]:
         if place is self._folder:
             names = [name for name in names if self._folder.holds(name)]
         for driver, key in METADATA_KEYS.items():
@@ -150,10 +162,13 @@ class ZarrStore:
                     yield name, self._parse(name, driver, content)
             names = [name for name, content in zip(names, answers, strict=True) if content is None]
 
-    def _parse(self, name: str, driver: Driver, content: bytes) -> ArrayMetadata:
+    def _parse(self, name: str, driver: Driver, content: bytes) -> ArrayMetadata | AbstractLeaf:
         try:
             return zarr_metadata.parse(content, driver)
         except UnknownDtypeError as error:
+            leaf = zarr_metadata.parse_opaque(content, driver)
+            if leaf is not None:
+                return leaf
             raise unknown_dtype(f"`{self.folder / name / METADATA_KEYS[driver]}`", error) from error
         except ValueError as error:
             where = self.folder / name / METADATA_KEYS[driver]

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from migrate.knowledge.layers import LAYERS
 from migrate.planning.rule_text.cover import patterns_for
 from migrate.planning.rule_text.rule_drafts import RuleDraft, text_of
 from migrate.planning.suggest.layout import ClassifiedLeaf, ClassifiedTree, is_transient
-from migrate.tree import AbstractArray, KeyPath
+from migrate.rules.pattern import Pattern
+from migrate.tree import AbstractArray, AbstractTree, KeyPath
 
 _UNSUPPORTED = tuple(
     (loss.source, {leaf.sources[0][0] for leaf in layer.leaves})
@@ -92,6 +93,21 @@ def settle_leftovers(
         tuple(leaf.path for leaf in left if leaf.path not in dropped),
         tuple(leaf.path for leaf in open_ if leaf.path not in created),
     )
+
+
+def with_leaves_without_arrays(
+    rest: LeftoverDecisions, tree: AbstractTree, unexpected: Collection[KeyPath]
+) -> LeftoverDecisions:
+    """Returns the decisions with those about leaves that are no arrays: opaque ones are dropped, texts not placed."""
+    patterns = [Pattern.parse(text) for rule in rest.settled if rule.verb == "drop" for text in rule.patterns]
+    left = [path for path in unexpected if not any(pattern.match(path) is not None for pattern in patterns)]
+    opaque = [path for path in left if not tree.leaves[path].is_readable]
+    texts = tuple(path for path in left if tree.leaves[path].kind == "string")
+    universe = [path for path, leaf in tree.leaves.items() if leaf.has_data]
+    drops = tuple(patterns_for(opaque, universe)) if opaque else ()
+    why = "text or objects, which no array of JAX holds"
+    added = (LeftoverRule("drop", drops, "", why),) if drops else ()
+    return replace(rest, settled=(*rest.settled, *added), sources=(*rest.sources, *texts))
 
 
 def _renamed_state(left: Sequence[ClassifiedLeaf], open_: Sequence[ClassifiedLeaf]) -> list[RuleDraft]:

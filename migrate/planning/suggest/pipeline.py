@@ -22,6 +22,7 @@ from migrate.planning.suggest.leftovers import (
     cast_ops,
     settle_leftovers,
     unsupported_arrays,
+    with_leaves_without_arrays,
 )
 from migrate.planning.suggest.text import rule_file
 from migrate.planning.suggest.values import Doubt, Endpoint, Match, ModelArray
@@ -98,6 +99,7 @@ def suggest(source: AbstractCheckpoint, template: KnownTemplate, target: Mapping
     generalizer = Generalizer(data)
     first = planned(written(generalizer.rules(drafts), LeftoverDecisions((), (), (), ())))
     rest = settle_leftovers(mine, theirs, first.unexpected, first.missing)
+    rest = with_leaves_without_arrays(rest, source.tree, first.unexpected)
     rules = _verified([*drafts, *rest.drafts], generalizer, lambda rules: planned(written(rules, rest)))
     doubts = _doubts_of(rules)
     count = len(rules) + sum(len(one.patterns) for one in rest.settled)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import TensorSpec, serialize
-from safetensors.numpy import load
+from safetensors.numpy import load, save_file
 
 from migrate.errors import CheckpointError
 from migrate.formats.detect import open_reader
@@ -86,6 +86,18 @@ def test_dotted_names_become_segments_in_natural_order(tmp_path):
     with open_reader(save(tmp_path / "m.safetensors", TORCH)) as reader:
         leaves = list(reader.abstract().tree.leaves)
     assert [("model", "layers", number, "q", "weight") for number in ("0", "10")] == leaves[1:3]
+
+
+def test_a_lone_part_is_refused_with_the_index_and_the_others(tmp_path):
+    for part in (1, 2):
+        save_file({f"w{part}": np.ones(2, np.float32)}, tmp_path / f"model-0000{part}-of-00002.safetensors")
+    (tmp_path / "model.safetensors.index.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="is part 1 of 2 of a checkpoint") as caught:
+        open_reader(tmp_path / "model-00001-of-00002.safetensors")
+    (found,) = caught.value.diagnostics
+    assert "M403" == found.code
+    assert "`model.safetensors.index.json`" in found.message
+    assert "`model-00002-of-00002.safetensors`" in found.message
 
 
 def test_names_with_slashes_are_split_there_alone(tmp_path):
