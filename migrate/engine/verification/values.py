@@ -14,6 +14,7 @@ from migrate.engine.verification.compare import Restored, differences
 from migrate.engine.verification.findings import refuse, report, structure_problems
 from migrate.engine.verification.leaf_digests import add_digests
 from migrate.engine.verification.orbax_restore import ReadBack
+from migrate.engine.verification.template_restore import template_problems
 from migrate.errors import Diagnostic
 from migrate.events import Listener, ignore
 from migrate.formats.detect import open_reader
@@ -58,6 +59,7 @@ def verify(
     """
     with open_reader(destination, unbox="never") as written:
         refuse(structure_problems(plan, written.abstract()))
+    refuse(template_problems(plan, destination))
     problems: list[Diagnostic] = []
     compared = 0
     with ExitStack() as stack:
