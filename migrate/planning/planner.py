@@ -12,6 +12,7 @@ from typing import Protocol
 from migrate.errors import Diagnostic
 from migrate.formats.reader import AbstractCheckpoint
 from migrate.planning.box_levels import restore_levels, template_path
+from migrate.planning.carried_items import with_carried_items
 from migrate.planning.claims import Claims, claim_leaves, dropped_extras
 from migrate.planning.coverage import (
     Coverage,
@@ -92,8 +93,8 @@ def make_plan(
       partition: which leaves are split over which axes of the mesh; default: the template's annotations.
       link: whether arrays whose bytes do not change may be linked; if False, every array is streamed.
     """
-    target = template.tree if template else None
-    results = _apply_rules(source.tree, rules, template, source.extras)
+    target = with_carried_items(source, rules, template.tree) if template else None
+    results = _apply_rules(source.tree, rules, target, template.transforms if template else None, source.extras)
     results = replace(results, tasks=restore_levels(results.tasks, source.tree, target))
     results, unexpected = _add_unnamed(results, source.tree, rules, target)
     excused, fresh = results.excused, results.fresh
@@ -111,11 +112,13 @@ def make_plan(
         rules=rules,
         target=tree,
         template=template.spec if template else None,
-        tasks=choose_modes(tasks, source.tree, tree, zarr3=source.zarr3) if linked else tasks,
+        tasks=choose_modes(tasks, source.tree, tree, zarr3=source.zarr3, plain=rules.target.plain_zarr)
+        if linked
+        else tasks,
         dropped=tuple(sorted(results.dropped, key=lambda drop: natural_key(drop.source))),
         created=created,
         diagnostics=(
-            *guard(source, rules, target),
+            *guard(source, rules, template.tree if template else None),
             *results.diagnostics,
             *refuse_duplicates(results.tasks, results.created),
             *covered.diagnostics,
@@ -137,10 +140,13 @@ def _with_slots(tree: AbstractTree) -> TreeWithSlots:
 
 
 def _apply_rules(
-    source: AbstractTree, rules: RuleSet, template: TemplateLike | None, extras: Collection[str]
+    source: AbstractTree,
+    rules: RuleSet,
+    target: AbstractTree | None,
+    transforms: frozenset[str] | None,
+    extras: Collection[str],
 ) -> _RuleResults:
     """Applies the rules to the leaves that they name, and then to the moments that follow."""
-    target, transforms = (template.tree, template.transforms) if template else (None, None)
     claims = claim_leaves(rules.rules, source, extras)
     named = _carry_out(rules, claims, target)
     created, idle = create_leaves(rules, target)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from migrate import dtypes
@@ -72,6 +72,8 @@ def abstract_template(spec: str, args: Mapping[str, Any] | None = None, layout: 
         return _flatten_parts(result, layout), tuple(parts_of(result)), _bare_arrays(result), transforms
 
     flat, parts, bare, transforms = trace(spec, make, look)
+    if layout == "items":
+        flat = replace(flat, lone=tuple(path for path in flat.lone if not _is_key(flat.tree.leaves.get(path))))
     if flat.unsupported or flat.lone:
         raise CheckpointError(*_unusable(spec, flat))
     variables = {
@@ -158,6 +160,14 @@ def _flatten_parts(result: Any, layout: Layout) -> FlattenedPytree:
         return flatten(states_of(result), boxed=layout == "state")
     parts = item_parts(result)
     return FlattenedPytree.joined({name: flatten(states_of(part), boxed=True) for name, part in parts.items()})
+
+
+def _is_key(leaf: AbstractLeaf | None) -> bool:
+    """Returns whether a leaf is a random key or its words: Orbax saves it as an item of its own."""
+    if leaf is None or leaf.aval is None or leaf.kind != "array":
+        return False
+    words = leaf.aval.dtype == "uint32" and leaf.aval.shape[-1:] in {(count,) for count in dtypes.KEY_WORDS.values()}
+    return words or dtypes.key_impl(leaf.aval.dtype) is not None
 
 
 def _as_numpy(value: Any) -> np.ndarray[Any, Any]:

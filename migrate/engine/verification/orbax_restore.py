@@ -18,6 +18,7 @@ from orbax.checkpoint.metadata import StringMetadata
 
 from migrate.engine.verification.compare import Unrestorable
 from migrate.formats.files import damaged
+from migrate.formats.item_kinds import BARE
 
 
 class ReadBack:
@@ -81,6 +82,20 @@ class ReadBack:
         args = ocp.args.PyTreeRestore(item=item, restore_args=jax.tree.map(_restore_args, item))
         restored = _by_name(self._checkpointer.restore(self._directory, args=args))
         return {name: restored[name] for name in wanted}
+
+
+class ReadBackArray(ReadBack):
+    """An item that is one array, opened by Orbax."""
+
+    def __init__(self, directory: Path) -> None:
+        """Opens the item; Orbax reads nothing before it is restored."""
+        self._directory = directory.absolute()
+        self._checkpointer = ocp.Checkpointer(ocp.ArrayCheckpointHandler())
+        self.names = frozenset({BARE})
+
+    def _restore(self, wanted: set[str]) -> Mapping[str, Any]:
+        args = ocp.args.ArrayRestore(restore_args=ocp.RestoreArgs(restore_type=np.ndarray))
+        return dict.fromkeys(wanted, self._checkpointer.restore(self._directory, args=args))
 
 
 def _reason(error: Exception) -> str:

@@ -10,7 +10,7 @@ import jax
 import orbax.checkpoint as ocp
 
 from migrate.codes import VerificationFailed
-from migrate.engine.items import SINGLE, ItemPlan, item_plans, stored_name
+from migrate.engine.items import SINGLE, ItemPlan, item_plans
 from migrate.engine.verification.orbax_restore import name_in_orbax
 from migrate.errors import CheckpointError, Diagnostic
 from migrate.planning.model import Plan
@@ -56,7 +56,7 @@ def _names(target: Any) -> set[str]:
 
 
 def _planned_names(item: ItemPlan) -> set[str]:
-    return {stored_name(path, leaf) for path, leaf in item.tree.leaves.items() if leaf.has_data}
+    return {item.stored_name(path) for path, leaf in item.tree.leaves.items() if leaf.has_data}
 
 
 def _mismatch(directory: Path, target: Any) -> str | None:
