@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from migrate.errors import Diagnostic
+from migrate.formats.item_kinds import KEYS
 from migrate.formats.reader import AbstractCheckpoint
 from migrate.planning.box_levels import restore_levels, template_path
 from migrate.planning.carried_items import with_carried_items
@@ -106,6 +107,7 @@ def make_plan(
     tree, misplaced = assign_shardings(tree, mesh, partition, annotations=target is not None)
     ordered = sorted(results.tasks, key=lambda task: natural_key(task.targets[0]))
     tasks = prove(ordered, _with_slots(source.tree), _with_slots(tree))
+    key_items = [name for name, kind in source.kinds.items() if kind in KEYS and len(source.items) > 1]
     linked = link and source.locates_chunks and not misplaced
     return Plan(
         source=source,
@@ -122,7 +124,7 @@ def make_plan(
             *results.diagnostics,
             *refuse_duplicates(results.tasks, results.created),
             *covered.diagnostics,
-            *(leftover(unexpected, source.tree, target, results.lost, comparable_paths) if target else ()),
+            *(leftover(unexpected, source.tree, target, results.lost, comparable_paths, key_items) if target else ()),
             *shared_keys(tasks),
             *refuse_collisions(tree),
             *misplaced,

@@ -60,6 +60,8 @@ class OrbaxOutput(Output):
         bare = {item.prefix for item in items if item.kind.bare}
         tasks = (replace(task, mode="stream") if bare.intersection(task.targets) else task for task in plan.tasks)
         problems = [problem for item in items if item.plain for problem in unusable_names(item)]
+        if not bare and not problems:
+            return plan
         return replace(plan, tasks=tuple(tasks), diagnostics=tuple(dict.fromkeys((*plan.diagnostics, *problems))))
 
     def objections(self, compression: str | None) -> Iterator[Diagnostic]:
