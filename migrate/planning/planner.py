@@ -100,7 +100,9 @@ def make_plan(
     results, unexpected = _add_unnamed(results, source.tree, rules, target)
     excused, fresh = results.excused, results.fresh
     covered = (
-        cover(rules, source.tree, target, results.tasks, results.created, excused, fresh) if target else Coverage()
+        cover(rules, source.tree, target, results.tasks, results.created, excused, fresh, x64=_has_x64(template))
+        if target
+        else Coverage()
     )
     created = (*results.created, *covered.created)
     tree = target or derive_tree(source.tree, results.tasks, created, boxes=rules.target.layout != "pure_dict")
@@ -135,6 +137,11 @@ def make_plan(
         dtype_mismatch=covered.dtype_mismatch,
         extras=tuple(sorted(source.extras.keys() - dropped_extras(rules.rules, source.extras))),
     )
+
+
+def _has_x64(template: TemplateLike | None) -> bool:
+    """Returns whether a template keeps dtypes of 64 bits; templates of other origins do."""
+    return bool(getattr(template, "x64", True))
 
 
 def _with_slots(tree: AbstractTree) -> TreeWithSlots:

@@ -52,9 +52,8 @@ def _fate_of_json(name: str, plan: Plan, *, whole: bool) -> Fate:
     return "dropped" if name not in plan.extras else "metadata" if whole else "item"
 
 
-def items_data(plan: Plan, destination: str) -> list[dict[str, Any]]:
+def items_data(plan: Plan) -> list[dict[str, Any]]:
     """Returns the fates for programs."""
-    del destination
     return [asdict(fate) for fate in item_fates(plan)]
 
 

@@ -63,7 +63,7 @@ def plan_report(
             *_ending(plan, dry_run=dry_run, probe=probe),
         ),
         findings=findings((*plan.diagnostics, *plan.source.concerns), text_of),
-        data={**plan_data(plan), "items": items_data(plan, destination)},
+        data={**plan_data(plan), "items": items_data(plan)},
     )
 
 

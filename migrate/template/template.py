@@ -42,6 +42,7 @@ class Template:
       variables: the Variable type of each leaf that belongs to a Variable, such as `Param` or `RngKey`.
       notes: notes for the user.
       transforms: the optax names of its optimizers' transforms; None without an `nnx.Optimizer`.
+      x64: whether JAX has dtypes of 64 bits; without them, it narrows what the model asks for.
     """
 
     spec: str
@@ -50,6 +51,7 @@ class Template:
     variables: Mapping[KeyPath, str] = field(default_factory=dict)
     notes: tuple[Diagnostic, ...] = ()
     transforms: frozenset[str] | None = None
+    x64: bool = True
 
 
 def abstract_template(spec: str, args: Mapping[str, Any] | None = None, layout: Layout = "state") -> Template:
@@ -65,6 +67,8 @@ def abstract_template(spec: str, args: Mapping[str, Any] | None = None, layout: 
     Raises:
       CheckpointError: it cannot be imported or called, or no checkpoint can contain its result (`InvalidTemplate`).
     """
+    import jax
+
     make = template_callable(spec, args)
 
     def look(result: Any) -> tuple[FlattenedPytree, tuple[str, ...], list[str], frozenset[str] | None]:
@@ -79,7 +83,7 @@ def abstract_template(spec: str, args: Mapping[str, Any] | None = None, layout: 
     variables = {
         path: type(entry.variable).__name__ for path, entry in flat.entries.items() if entry.variable is not None
     }
-    return Template(spec, flat.tree, parts, variables, tuple(_notes(bare)), transforms)
+    return Template(spec, flat.tree, parts, variables, tuple(_notes(bare)), transforms, jax.config.jax_enable_x64)
 
 
 def restore_target(spec: str, args: Mapping[str, Any] | None = None, layout: Layout = "state") -> Any:
