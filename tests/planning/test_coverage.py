@@ -1,8 +1,15 @@
 """Coverage: targets are written once and fit, and no two leaves share a stored name."""
 
+from pathlib import Path
+
 import pytest
 
+from migrate.formats.reader import AbstractCheckpoint
 from migrate.planning.coverage import refuse_collisions
+from migrate.planning.planner import make_plan
+from migrate.rules.loader import parse_rules
+from migrate.template import Template
+from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree
 from tests.planning.trees import codes, planned, tree
 
 
