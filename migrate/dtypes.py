@@ -155,3 +155,12 @@ def holds(dtype: str, value: float) -> bool:
             return value == value and low <= value <= high and value == int(value)
         case "float" | "complex":
             return True
+
+
+NARROWED = {"float64": "float32", "complex128": "complex64", "int64": "int32", "uint64": "uint32"}
+"""The dtypes that JAX replaces by others unless x64 is on."""
+
+
+def is_narrowed(wide: str, narrow: str) -> bool:
+    """Returns whether `narrow` is what JAX makes of `wide` without x64."""
+    return NARROWED.get(wide) == narrow

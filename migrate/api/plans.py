@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from migrate.checkpoint import Checkpoint, StrPath
 from migrate.codes import InvalidUsage
-from migrate.errors import UsageError
+from migrate.errors import CheckpointError, UsageError
 from migrate.planning.diff import Diff
 from migrate.planning.diff import diff as diff_trees
 from migrate.tree import AbstractTree
 
 if TYPE_CHECKING:
+    from migrate.formats.reader import AbstractCheckpoint
     from migrate.planning.invert.model import Inversion
     from migrate.planning.model import Plan
     from migrate.planning.planner import TemplateLike
@@ -165,11 +166,28 @@ def suggest(checkpoint: Checkpoint, template: Template | str, args: Mapping[str,
       CheckpointError: the callable cannot be found or fails (`InvalidTemplate`), or a file of the checkpoint lacks
         bytes in which leaves are stored.
     """
+    from migrate.planning.rule_text.write import Word
     from migrate.planning.suggest.pipeline import suggest as make
 
     checkpoint.require_complete()
+    fields: dict[str, Any] = {"args": args} if args else {}
+    built = _template_of_items(checkpoint.abstract, template, args) if isinstance(template, str) else None
+    if built is not None:
+        return make(checkpoint.abstract, built, {**fields, "layout": Word("items")})
     built = abstract_template(template, args) if isinstance(template, str) else template
-    return make(checkpoint.abstract, built, {"args": args} if args else None)
+    return make(checkpoint.abstract, built, fields or None)
+
+
+def _template_of_items(source: AbstractCheckpoint, spec: str, args: Mapping[str, Any] | None) -> Template | None:
+    """Return the template with one item per part; None if source or template has no items, or a part cannot be one."""
+    if len(source.items) < 2:
+        return None
+    try:
+        built = abstract_template(spec, args, "items")
+    except CheckpointError:
+        return None
+    names = {path[0] for path in built.tree.leaves}
+    return built if names & set(source.items) else None
 
 
 def invert(plan: Plan) -> Inversion:

@@ -83,6 +83,7 @@ def verify(
     """
     from migrate.engine.verification import standalone as alone
     from migrate.engine.workspace.directory import clear_needless
+    from migrate.planning.carried_items import without_carried_items
     from migrate.rules.permission import require_permission
 
     if probe is not None and (plan is None or source is None):
@@ -93,7 +94,7 @@ def verify(
     with open_checkpoint(destination, follow_links=follow_links) as checkpoint:
         recorded = alone.check_record(checkpoint.abstract)
         if template is not None:
-            alone.check_template(checkpoint.tree, template)
+            alone.check_template(without_carried_items(checkpoint.abstract, template.tree), template)
     done = Verified(len(checkpoint.tree.leaves), None, recorded, template.spec if template else None)
     if plan is None or source is None:
         with open_checkpoint(destination, unbox="never", follow_links=follow_links) as stored:

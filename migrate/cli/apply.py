@@ -280,7 +280,7 @@ def _apply(console: Console, plan: Plan, source: Checkpoint, dst: str, chosen: A
         planned,
         summary=(*planned.summary, *done.summary),
         findings=(*planned.findings, *done.findings),
-        data={**proved, **done.data, "already_done": receipt.already_done},
+        data={**planned.data, **proved, **done.data, "already_done": receipt.already_done},
     )
 
 

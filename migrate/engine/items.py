@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from migrate import dtypes
 from migrate.formats.canonical import canonical
+from migrate.formats.item_kinds import ARRAY, BARE, KEYS, PYTREE, RAW_KEY, TYPED_KEY, ItemKind
 from migrate.planning.model import Plan
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, stored_path
 
@@ -19,15 +21,38 @@ DEFAULT_ITEM = "default"
 
 @dataclass(frozen=True, slots=True)
 class ItemPlan:
-    """One item: its name, the prefix of its key paths in the target's tree, and its own tree."""
+    """One item.
+
+    Attributes:
+      name: its name.
+      prefix: the prefix of its key paths in the target's tree.
+      tree: its own tree.
+      kind: how it is stored.
+      plain: whether its arrays are files of plain zarr rather than in an OCDBT database.
+    """
 
     name: str
     prefix: KeyPath
     tree: AbstractTree
+    kind: ItemKind = PYTREE
+    plain: bool = False
+
+    @property
+    def place(self) -> str:
+        """The directory of its arrays, relative to the checkpoint."""
+        return "/".join(filter(None, (self.name, self.kind.folder)))
 
     def directory(self, checkpoint: Path) -> Path:
-        """Returns the directory of the item in a checkpoint."""
-        return checkpoint / self.name if self.name else checkpoint
+        """Returns the directory of the item's arrays in a checkpoint."""
+        return checkpoint / self.place
+
+    def stored_name(self, inner: KeyPath) -> str:
+        """Returns the name under which a leaf with data is stored, for its key path relative to the item."""
+        return BARE if self.kind.bare else stored_name(inner, self.tree.leaves[inner])
+
+    def is_zarr3(self, plan: Plan) -> bool:
+        """Returns whether its arrays are zarr version 3."""
+        return plan.source.zarr3 and not self.kind.bare
 
     def inner(self, path: KeyPath) -> KeyPath:
         """Returns a target key path relative to the item."""
@@ -44,9 +69,47 @@ def item_plans(plan: Plan) -> tuple[ItemPlan, ...]:
     parts = list(dict.fromkeys(path[0] for path in target.leaves if path))
     several = layout == "items" or (not layout and not plan.template and len(plan.source.items) > 1)
     if several and target.container(()) == "dict" and len(parts) > 1:
-        return tuple(ItemPlan(name, (name,), _below(target, (name,))) for name in parts)
+        return tuple(_item(plan, name, (name,), _below(target, (name,))) for name in parts)
     alone = next(iter(plan.source.items), SINGLE) or DEFAULT_ITEM
-    return (ItemPlan(alone if plan.as_step or layout == "items" else SINGLE, (), target),)
+    if plan.as_step or layout == "items":
+        return (_item(plan, alone, (), target),)
+    return (ItemPlan(SINGLE, (), target, plain=plan.rules.target.plain_zarr),)
+
+
+def _item(plan: Plan, name: str, prefix: KeyPath, tree: AbstractTree) -> ItemPlan:
+    kind = _kind(plan, prefix, tree)
+    return ItemPlan(name, prefix, tree, kind, plan.rules.target.plain_zarr or kind.bare)
+
+
+def _kind(plan: Plan, prefix: KeyPath, tree: AbstractTree) -> ItemKind:
+    """Returns the kind of an item: a typed key is a random key, others have the kind of their source where it fits."""
+    alone = tree.leaves.get(())
+    if alone is not None and alone.aval is not None and dtypes.key_impl(alone.aval.dtype):
+        return TYPED_KEY
+    kind = _source_kind(plan, prefix, tree)
+    if alone is None or alone.kind != "array":
+        return PYTREE if kind.bare else kind
+    if alone.aval is not None and alone.aval.dtype == "uint32" and (plan.template or kind in KEYS):
+        return RAW_KEY
+    return kind if kind == ARRAY else PYTREE
+
+
+def _source_kind(plan: Plan, prefix: KeyPath, tree: AbstractTree) -> ItemKind:
+    """Returns the kind of the source's item that became an item; a tree with another structure is a pytree."""
+    if not plan.source.kinds:
+        return PYTREE
+    origin = _origin(plan, prefix, tree)
+    kind = plan.source.kinds.get(origin, PYTREE)
+    return kind if kind.bare or tree.signature == plan.source.items[origin].signature else PYTREE
+
+
+def _origin(plan: Plan, prefix: KeyPath, tree: AbstractTree) -> str:
+    """Returns the source's item from which an item comes."""
+    if len(plan.source.items) == 1:
+        return next(iter(plan.source.items))
+    first = (*prefix, *next(iter(tree.leaves), ()))
+    names = (task.sources[0][0] for task in plan.tasks if first in task.targets and task.sources[0])
+    return next(names, next(iter(plan.source.items)))
 
 
 def _below(tree: AbstractTree, prefix: KeyPath) -> AbstractTree:

@@ -10,6 +10,8 @@ import abc
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from migrate.formats.item_kinds import PYTREE, ItemKind
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
@@ -89,6 +91,7 @@ class ItemInfo:
     zarr3: bool = False
     metadata: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[Diagnostic, ...] = ()
+    kind: ItemKind = PYTREE
 
 
 class Item(abc.ABC):

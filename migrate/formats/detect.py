@@ -242,7 +242,12 @@ def _open_step(where: Path, choice: Choice) -> Contents:
     contents = read_step(where)
     items = choose_items(where, contents, choice.item)
     around = Surroundings(
-        extras=contents.extras, metadata=contents.metadata, notes=contents.notes, files=contents.files, folder=where
+        extras=contents.extras,
+        metadata=contents.metadata,
+        notes=contents.notes,
+        files=contents.files,
+        folder=where,
+        unread=(*contents.unread, *(name for name in contents.items if name not in items)),
     )
     return {name: open_item(folder, contents.handlers.get(name)) for name, folder in items.items()}, around
 

@@ -25,6 +25,7 @@ from migrate.formats.base import Value
 from migrate.formats.canonical import Unbox, canonical
 from migrate.formats.digest_record import FILE, HEADER_KEY, DigestRecord, read_record, without_digests
 from migrate.formats.files import files_below, lacking, unreadable
+from migrate.formats.item_kinds import PYTREE, ItemKind
 from migrate.formats.opaque import refuse_opaque
 from migrate.metadata import KEY
 from migrate.tree import AbstractTree, KeyPath
@@ -56,6 +57,8 @@ class AbstractCheckpoint:
       problems: errors about files that lack bytes in which leaves are stored; such a checkpoint can be shown, not used.
       locates_chunks: whether the reader's `location` finds every array whose storage has an `encoding`. Only then does
         a plan link or copy chunks; otherwise every array is streamed.
+      kinds: the kinds of the items by name, where they are not pytrees.
+      unread: the items of the step that are not read: those of other kinds, and those that `--item` leaves out.
     """
 
     path: Path
@@ -70,6 +73,8 @@ class AbstractCheckpoint:
     notes: tuple[Diagnostic, ...] = ()
     problems: tuple[Diagnostic, ...] = ()
     locates_chunks: bool = False
+    kinds: Mapping[str, ItemKind] = field(default_factory=dict)
+    unread: tuple[str, ...] = ()
 
     @cached_property
     def tree(self) -> AbstractTree:
@@ -198,6 +203,7 @@ class Surroundings:
       notes: what was ignored or assumed.
       files: the files that all of this was read from.
       folder: the directory of the step or item; None for a single file.
+      unread: the items of the step that are not read.
     """
 
     step: int | None = None
@@ -207,6 +213,7 @@ class Surroundings:
     notes: tuple[Diagnostic, ...] = ()
     files: tuple[Path, ...] = ()
     folder: Path | None = None
+    unread: tuple[str, ...] = ()
 
 
 class CheckpointReader(Reader):
@@ -335,4 +342,6 @@ def _describe(
         zarr3=any(info.zarr3 for info in infos),
         notes=(*around.notes, *(note for info in infos for note in info.notes)),
         locates_chunks=True,
+        kinds={name: item.info.kind for name, item in items.items() if item.info.kind != PYTREE},
+        unread=around.unread,
     )

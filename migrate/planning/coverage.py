@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from migrate.codes import CollidingPaths, DtypeMismatch, DuplicateTarget, IdlePattern, ShapeMismatch, UnknownTarget
-from migrate.dtypes import holds, key_impl
+from migrate.dtypes import holds, is_narrowed, key_impl
 from migrate.errors import Diagnostic, Span, nearest
 from migrate.planning import streams
 from migrate.planning.diff import same_dtype, same_shape
@@ -106,6 +106,8 @@ def cover(
     created: Sequence[Created],
     excused: Collection[KeyPath],
     fresh: Sequence[TransformState] = (),
+    *,
+    x64: bool = True,
 ) -> Coverage:
     """Compares the leaves to write with the template's leaves.
 
@@ -117,6 +119,7 @@ def cover(
       created: the leaves that the rules create.
       excused: target leaves of tasks that could not be made; a diagnostic already covers them.
       fresh: states of the template's optimizers that the source does not have.
+      x64: whether the template was traced with dtypes of 64 bits.
     """
     written = {path for task in tasks for path in task.targets} | {creation.target for creation in created}
     open_leaves = {path: leaf for path, leaf in template.leaves.items() if path not in written}
@@ -125,7 +128,7 @@ def cover(
     if rules.unmatched_target == "template":
         filled = tuple(Created(path, template.leaves[path], Init("template")) for path in missing)
         without_data, missing = (*without_data, *filled), ()
-    misfits = list(_misfits(source, template, tasks))
+    misfits = list(_misfits(source, template, tasks, x64=x64))
     unknown = {path: task for task in tasks for path in task.targets if path not in template.leaves}
     return Coverage(
         created=without_data,
@@ -208,7 +211,7 @@ def comparable_paths(path: KeyPath, template: AbstractTree) -> list[str]:
 
 
 def _misfits(
-    source: AbstractTree, template: AbstractTree, tasks: Iterable[Task]
+    source: AbstractTree, template: AbstractTree, tasks: Iterable[Task], *, x64: bool
 ) -> Iterable[tuple[type[ShapeMismatch] | type[DtypeMismatch], KeyPath, Diagnostic]]:
     for task in tasks:
         for index, path in enumerate(task.targets):
@@ -232,8 +235,18 @@ def _misfits(
                 yield (
                     DtypeMismatch,
                     path,
-                    _misfit(DtypeMismatch, task, path, ours, wanted, "add `ops: [{cast: template}]`"),
+                    _misfit(DtypeMismatch, task, path, ours, wanted, _cast_advice(ours, wanted, x64=x64)),
                 )
+
+
+def _cast_advice(ours: AbstractLeaf, wanted: AbstractLeaf, *, x64: bool) -> str:
+    mine, theirs = (leaf.aval.dtype if leaf.aval else "" for leaf in (ours, wanted))
+    if x64 or not is_narrowed(mine, theirs):
+        return "add `ops: [{cast: template}]`"
+    return (
+        f"x64 is off, and JAX makes {theirs} of a model's {mine}: set `JAX_ENABLE_X64=1` in the environment; for a "
+        f"model that is {theirs} on purpose, add `ops: [{{cast: template}}]`"
+    )
 
 
 def _written(source: AbstractTree, task: Task, index: int) -> AbstractLeaf:

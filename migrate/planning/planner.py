@@ -10,9 +10,11 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from migrate.errors import Diagnostic
+from migrate.formats.item_kinds import KEYS
 from migrate.formats.opaque import unreadable
 from migrate.formats.reader import AbstractCheckpoint
 from migrate.planning.box_levels import restore_levels, template_path
+from migrate.planning.carried_items import with_carried_items
 from migrate.planning.claims import Claims, claim_leaves, dropped_extras
 from migrate.planning.coverage import (
     Coverage,
@@ -93,35 +95,40 @@ def make_plan(
       partition: which leaves are split over which axes of the mesh; default: the template's annotations.
       link: whether arrays whose bytes do not change may be linked; if False, every array is streamed.
     """
-    target = template.tree if template else None
-    results = _apply_rules(source.tree, rules, template, source.extras)
+    target = with_carried_items(source, rules, template.tree) if template else None
+    results = _apply_rules(source.tree, rules, target, template.transforms if template else None, source.extras)
     results = replace(results, tasks=restore_levels(results.tasks, source.tree, target))
     results, unexpected = _add_unnamed(results, source.tree, rules, target)
     excused, fresh = results.excused, results.fresh
     covered = (
-        cover(rules, source.tree, target, results.tasks, results.created, excused, fresh) if target else Coverage()
+        cover(rules, source.tree, target, results.tasks, results.created, excused, fresh, x64=_has_x64(template))
+        if target
+        else Coverage()
     )
     created = (*results.created, *covered.created)
     tree = target or derive_tree(source.tree, results.tasks, created, boxes=rules.target.layout != "pure_dict")
     tree, misplaced = assign_shardings(tree, mesh, partition, annotations=target is not None)
     ordered = sorted(results.tasks, key=lambda task: natural_key(task.targets[0]))
     tasks = prove(ordered, _with_slots(source.tree), _with_slots(tree))
+    key_items = [name for name, kind in source.kinds.items() if kind in KEYS and len(source.items) > 1]
     linked = link and source.locates_chunks and not misplaced
     return Plan(
         source=source,
         rules=rules,
         target=tree,
         template=template.spec if template else None,
-        tasks=choose_modes(tasks, source.tree, tree, zarr3=source.zarr3) if linked else tasks,
+        tasks=choose_modes(tasks, source.tree, tree, zarr3=source.zarr3, plain=rules.target.plain_zarr)
+        if linked
+        else tasks,
         dropped=tuple(sorted(results.dropped, key=lambda drop: natural_key(drop.source))),
         created=created,
         diagnostics=(
-            *guard(source, rules, target),
+            *guard(source, rules, template.tree if template else None),
             *results.diagnostics,
             *_refuse_opaque(results.tasks, source),
             *refuse_duplicates(results.tasks, results.created),
             *covered.diagnostics,
-            *(leftover(unexpected, source.tree, target, results.lost, comparable_paths) if target else ()),
+            *(leftover(unexpected, source.tree, target, results.lost, comparable_paths, key_items) if target else ()),
             *shared_keys(tasks),
             *refuse_collisions(tree),
             *misplaced,
@@ -134,15 +141,23 @@ def make_plan(
     )
 
 
+def _has_x64(template: TemplateLike | None) -> bool:
+    """Returns whether a template keeps dtypes of 64 bits; templates of other origins do."""
+    return bool(getattr(template, "x64", True))
+
+
 def _with_slots(tree: AbstractTree) -> TreeWithSlots:
     return TreeWithSlots(tree, [slot.prefix for slots in source_slots(tree).values() for slot in slots])
 
 
 def _apply_rules(
-    source: AbstractTree, rules: RuleSet, template: TemplateLike | None, extras: Collection[str]
+    source: AbstractTree,
+    rules: RuleSet,
+    target: AbstractTree | None,
+    transforms: frozenset[str] | None,
+    extras: Collection[str],
 ) -> _RuleResults:
     """Applies the rules to the leaves that they name, and then to the moments that follow."""
-    target, transforms = (template.tree, template.transforms) if template else (None, None)
     claims = claim_leaves(rules.rules, source, extras)
     named = _carry_out(rules, claims, target)
     created, idle = create_leaves(rules, target)

@@ -1,13 +1,14 @@
 """Decides which tasks need no decoding, from chunk grids, codecs, fill values and dtypes alone.
 
 A task is relinked when all its arrays are stored in an OCDBT database in one encoding, every op only moves chunks, and
-the target needs no other chunks. Where chunks are files of their own (plain zarr), they are copied in their encoding.
+the target needs no other chunks. Where chunks are files of their own (plain zarr), in the source or in the target, they
+are copied in their encoding.
 All other tasks are streamed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from migrate.ops.chunk_grid import ChunkGrid
@@ -15,7 +16,9 @@ from migrate.planning.model import Mode, Step, Task
 from migrate.tree import AbstractLeaf, AbstractTree
 
 
-def choose_modes(tasks: Iterable[Task], source: AbstractTree, target: AbstractTree, *, zarr3: bool) -> tuple[Task, ...]:
+def choose_modes(
+    tasks: Sequence[Task], source: AbstractTree, target: AbstractTree, *, zarr3: bool, plain: bool = False
+) -> tuple[Task, ...]:
     """Returns the tasks with `mode` filled in.
 
     Args:
@@ -23,9 +26,12 @@ def choose_modes(tasks: Iterable[Task], source: AbstractTree, target: AbstractTr
       source: the source's tree, with the storage of its arrays.
       target: the target's tree, with the shardings of its arrays.
       zarr3: whether the new checkpoint is written in zarr 3; one checkpoint cannot mix versions.
+      plain: whether the new checkpoint is plain zarr, which refers to no chunk of a database: chunks are copied.
     """
     driver = "zarr3" if zarr3 else "zarr2"
-    return tuple(replace(task, mode=_mode(task, source, target, driver)) for task in tasks)
+    modes = (_mode(task, source, target, driver) for task in tasks)
+    copied = ("copy" if plain and mode == "relink" else mode for mode in modes)
+    return tuple(replace(task, mode=mode) for task, mode in zip(tasks, copied, strict=True))
 
 
 def _mode(task: Task, source: AbstractTree, target: AbstractTree, driver: str) -> Mode:

@@ -6,7 +6,8 @@ diagnostic names the group and gives the rule that creates or drops exactly thes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from migrate.codes import UnfilledTarget, UnusedSource
 from migrate.errors import Diagnostic, listed, nearest
@@ -56,6 +57,7 @@ def leftover(
     template: AbstractTree,
     lost: Sequence[TransformState],
     comparable_paths: Callable[[KeyPath, AbstractTree], list[str]],
+    key_items: Collection[str] = (),
 ) -> Iterator[Diagnostic]:
     """Yields diagnostics about source leaves that no rule names and the template does not have.
 
@@ -65,8 +67,18 @@ def leftover(
       template: the target's tree.
       lost: states of the source's optimizers that the target does not have.
       comparable_paths: returns the key paths of a tree to compare with a given one.
+      key_items: the names of the source's items that are random keys.
     """
     rest = list(paths)
+    for name in dict.fromkeys(path[0] for path in rest if path and path[0] in key_items):
+        group = [path for path in rest if path[0] == name]
+        rest = _without(rest, group)
+        whole = format_path((name,)) + ("" if group == [(name,)] else "/**")
+        yield UnusedSource.at(
+            f"`{whole}`, a random key that is an item of the step, is neither used nor dropped",
+            paths=map(format_path, group),
+            help=f"`target: {{layout: items}}` keeps it as an item; `- drop: {json.dumps(whole)}` leaves it behind",
+        )
     for what, group, pattern in _states(rest, source, lost):
         rest = _without(rest, group)
         yield UnusedSource.at(

@@ -14,6 +14,7 @@ from migrate.planning.model import Created, Dropped, Plan, Task
 from migrate.planning.proof import count_proofs
 from migrate.report.amounts import plural, size
 from migrate.report.collapse import Line, column, merge_integers, merge_siblings, segments
+from migrate.report.of_items import item_sentences, items_data
 from migrate.report.proofs import left_to_probe, proof_counts, proof_data, unproved_lines
 from migrate.report.view import Report, Row, TextOf, findings, no_text
 from migrate.tree import AbstractArray, KeyPath, format_path
@@ -56,9 +57,13 @@ def plan_report(
         title=_title(plan, destination),
         rows=tuple(shown),
         omitted=f"… {len(rows) - len(shown)} more lines (-v shows all)" if len(rows) > len(shown) else "",
-        summary=(*_summary(plan, verbose=verbose), *_ending(plan, dry_run=dry_run, probe=probe)),
+        summary=(
+            *_summary(plan, verbose=verbose),
+            *item_sentences(plan, destination),
+            *_ending(plan, dry_run=dry_run, probe=probe),
+        ),
         findings=findings((*plan.diagnostics, *plan.source.concerns), text_of),
-        data=plan_data(plan),
+        data={**plan_data(plan), "items": items_data(plan)},
     )
 
 

@@ -13,6 +13,7 @@ from migrate.errors import Diagnostic, RuleFileError, Span
 from migrate.rules.field_types import FieldValues, ReadContext, describe_node
 from migrate.rules.files import MAX_BYTES, RuleFile, bundled_names, decode, find, read
 from migrate.rules.include import place_rules
+from migrate.rules.layout_type import PLAIN_ZARR
 from migrate.rules.model import Guard, Include, Rule, RuleSet, Target
 from migrate.rules.pattern import Pattern
 from migrate.rules.schema import FILE, VERSION
@@ -204,7 +205,16 @@ def _rule_set(part: _LoadedFile, path: str, text: str, files: tuple[tuple[str, s
 
 
 def _target(fields: FieldValues, span: Span) -> Target:
-    return Target(**fields.values, span=span, template_span=_span_of(fields.node, "template"))
+    values = dict(fields.values)
+    words = values.pop("layout", None) or ()
+    layout = next((word for word in words if word != PLAIN_ZARR), None)
+    return Target(
+        **values,
+        layout=layout,
+        plain_zarr=PLAIN_ZARR in words,
+        span=span,
+        template_span=_span_of(fields.node, "template"),
+    )
 
 
 def _span_of(node: MapNode, name: str) -> Span | None:

@@ -104,7 +104,10 @@ class Guard:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The target of the rules: model, template and layout."""
+    """The target of the rules: model, template and layout.
+
+    `plain_zarr` stores arrays as files of plain zarr rather than in an OCDBT database.
+    """
 
     model: str | None = None
     version: int | str | None = None
@@ -112,6 +115,7 @@ class Target:
     args: Mapping[str, Any] = field(default_factory=dict)
     structure: str | None = None
     layout: Layout | None = None
+    plain_zarr: bool = False
     span: Span | None = None
     template_span: Span | None = None
 

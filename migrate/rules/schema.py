@@ -25,6 +25,7 @@ from migrate.rules.field_types import (
     StringType,
     head_span,
 )
+from migrate.rules.layout_type import LayoutType
 from migrate.rules.model import Include, Rule
 from migrate.rules.op_types import OpList
 from migrate.rules.pattern_types import REGEX, SourcePattern, TargetPattern, read_line
@@ -232,8 +233,9 @@ TARGET = MappingType(
         Field("structure", _HASH, "the required structure hash of the template"),
         Field(
             "layout",
-            ChoiceType(("state", "pure_dict", "items")),
-            "the layout of the new checkpoint: `nnx.state`, a pure dict, or one item per part (default: state)",
+            LayoutType(),
+            "the layout of the new checkpoint: `nnx.state`, a pure dict, or one item per part (default: state); `zarr` "
+            "stores arrays as plain zarr, without an OCDBT database, also beside one of them: `[items, zarr]`",
         ),
     ),
 )

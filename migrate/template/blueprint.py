@@ -10,7 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from migrate.template.parts import Layout, as_abstract, is_module, item_parts, modules_in, saved_pytree
+from migrate.template.parts import (
+    Layout,
+    as_abstract,
+    children_of,
+    holds_module,
+    is_module,
+    item_parts,
+    modules_in,
+    saved_pytree,
+)
 from migrate.template.tracing import template_callable, trace
 
 ONLY = ""
@@ -89,30 +98,36 @@ def _blueprint(result: Any, layout: Layout) -> Blueprint:
 
 
 def _frame(result: Any, keys: Keys, places: dict[int, Keys]) -> Any:
-    """Returns the containers of an object with placeholders for modules, numbered in the order of `modules_in`."""
+    """Returns the containers of modules with placeholders for modules, numbered in the order of `modules_in`; None for
+    parts without modules.
+    """
     if is_module(result):
         places[len(places)] = keys
         return _ModulePlaceholder(len(places) - 1)
-    if type(result) is dict:
-        return {name: _frame(result[name], (*keys, name), places) for name in sorted(result, key=str)}
-    if type(result) in (list, tuple):
-        return type(result)(_frame(part, (*keys, index), places) for index, part in enumerate(result))
-    return None
+    if not holds_module(result):
+        return None
+    return _like(result, {name: _frame(part, (*keys, name), places) for name, part in children_of(result)})
 
 
 def _filled(frame: Any, restored: Any, modules: Mapping[int, Any]) -> Any:
+    if frame is None:
+        return restored
     if isinstance(frame, _ModulePlaceholder):
         return modules[frame.index]
-    if isinstance(frame, dict):
-        return {name: _filled(part, _part(restored, name), modules) for name, part in frame.items()}
-    if isinstance(frame, list | tuple):
-        return type(frame)(_filled(part, _part(restored, index), modules) for index, part in enumerate(frame))
-    return restored
+    return _like(frame, {name: _filled(part, _part(restored, name), modules) for name, part in children_of(frame)})
+
+
+def _like(container: Any, parts: dict[Any, Any]) -> Any:
+    """Returns a container of the same type with other children."""
+    if isinstance(container, dict):
+        return parts
+    kind = type(container)
+    return kind(**parts) if hasattr(container, "_fields") else kind(parts.values())
 
 
 def _part(restored: Any, key: Any) -> Any:
-    """Returns a child; None for a module whose Variables are all saved elsewhere."""
-    return restored.get(key) if isinstance(restored, Mapping) else restored[key]
+    """Returns a child; None for a module or container whose Variables are all saved elsewhere."""
+    return restored.get(key) if isinstance(restored, Mapping) else None
 
 
 def _at(node: Any, keys: Keys) -> Any:

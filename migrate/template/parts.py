@@ -4,7 +4,7 @@ and its saved pytree.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 from migrate.codes import InvalidTemplate
@@ -49,6 +49,8 @@ def states_of(result: Any) -> Any:
     """Returns the object with each module replaced by its state.
 
     All states are taken in one call: a Variable that two parts share is saved once, at its first place in Flax's order.
+    Containers of modules become dicts, as in `nnx.state(result)`: the keys of a list or tuple are 0, 1, …. Parts
+    without modules keep their own containers.
     """
     from flax import nnx
 
@@ -58,31 +60,45 @@ def states_of(result: Any) -> Any:
     return nnx.State({}) if placed is _ELSEWHERE else placed
 
 
+def holds_module(result: Any) -> bool:
+    """Returns whether it is a module or contains one, so that `nnx.state` decides its structure."""
+    return any(True for _ in modules_in(result))
+
+
 def modules_in(result: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
     """Yields modules and Variables with their key paths, in the order in which Flax visits them."""
     if is_module(result):
         yield path, result
-    elif type(result) is dict:
-        for name in sorted(result, key=str):
-            yield from modules_in(result[name], (*path, str(name)))
-    elif type(result) in (list, tuple):
-        for index, part in enumerate(result):
-            yield from modules_in(part, (*path, str(index)))
+    for name, part in children_of(result):
+        yield from modules_in(part, (*path, str(name)))
+
+
+def children_of(result: Any) -> list[tuple[Any, Any]]:
+    """Returns the children of a container by the keys that `nnx.state` gives them, in the order in which Flax visits
+    them; none for other objects.
+    """
+    if type(result) is dict:
+        return [(name, result[name]) for name in _sorted(result)]
+    if isinstance(result, tuple) and hasattr(result, "_fields"):
+        return sorted(zip(result._fields, result, strict=True))
+    return list(enumerate(result)) if type(result) in (list, tuple) else []
+
+
+def _sorted(names: Iterable[Any]) -> list[Any]:
+    try:
+        return sorted(names)
+    except TypeError:  # names of several types
+        return sorted(names, key=str)
 
 
 def _place(result: Any, states: Iterator[Any]) -> Any:
-    """Returns the containers with states for modules; dicts omit parts whose Variables are all saved elsewhere."""
-    from flax import nnx
-
+    """Returns the containers with states for modules, without parts whose Variables are all saved elsewhere."""
     if is_module(result):
         return next(states)
-    if type(result) is dict:
-        placed = {name: _place(result[name], states) for name in sorted(result, key=str)}
-        return {name: placed[name] for name in result if placed[name] is not _ELSEWHERE}
-    if type(result) in (list, tuple):
-        parts = [_place(part, states) for part in result]
-        return type(result)(nnx.State({}) if part is _ELSEWHERE else part for part in parts)
-    return result
+    if not holds_module(result):
+        return result
+    placed = {name: _place(part, states) for name, part in children_of(result)}
+    return {name: part for name, part in placed.items() if part is not _ELSEWHERE} or _ELSEWHERE
 
 
 def is_module(result: Any) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from migrate import dtypes
@@ -42,6 +42,7 @@ class Template:
       variables: the Variable type of each leaf that belongs to a Variable, such as `Param` or `RngKey`.
       notes: notes for the user.
       transforms: the optax names of its optimizers' transforms; None without an `nnx.Optimizer`.
+      x64: whether JAX has dtypes of 64 bits; without them, it narrows what the model asks for.
     """
 
     spec: str
@@ -50,6 +51,7 @@ class Template:
     variables: Mapping[KeyPath, str] = field(default_factory=dict)
     notes: tuple[Diagnostic, ...] = ()
     transforms: frozenset[str] | None = None
+    x64: bool = True
 
 
 def abstract_template(spec: str, args: Mapping[str, Any] | None = None, layout: Layout = "state") -> Template:
@@ -65,6 +67,8 @@ def abstract_template(spec: str, args: Mapping[str, Any] | None = None, layout: 
     Raises:
       CheckpointError: it cannot be imported or called, or no checkpoint can contain its result (`InvalidTemplate`).
     """
+    import jax
+
     make = template_callable(spec, args)
 
     def look(result: Any) -> tuple[FlattenedPytree, tuple[str, ...], list[str], frozenset[str] | None]:
@@ -72,12 +76,14 @@ def abstract_template(spec: str, args: Mapping[str, Any] | None = None, layout: 
         return _flatten_parts(result, layout), tuple(parts_of(result)), _bare_arrays(result), transforms
 
     flat, parts, bare, transforms = trace(spec, make, look)
+    if layout == "items":
+        flat = replace(flat, lone=tuple(path for path in flat.lone if not _is_key(flat.tree.leaves.get(path))))
     if flat.unsupported or flat.lone:
         raise CheckpointError(*_unusable(spec, flat))
     variables = {
         path: type(entry.variable).__name__ for path, entry in flat.entries.items() if entry.variable is not None
     }
-    return Template(spec, flat.tree, parts, variables, tuple(_notes(bare)), transforms)
+    return Template(spec, flat.tree, parts, variables, tuple(_notes(bare)), transforms, jax.config.jax_enable_x64)
 
 
 def restore_target(spec: str, args: Mapping[str, Any] | None = None, layout: Layout = "state") -> Any:
@@ -158,6 +164,14 @@ def _flatten_parts(result: Any, layout: Layout) -> FlattenedPytree:
         return flatten(states_of(result), boxed=layout == "state")
     parts = item_parts(result)
     return FlattenedPytree.joined({name: flatten(states_of(part), boxed=True) for name, part in parts.items()})
+
+
+def _is_key(leaf: AbstractLeaf | None) -> bool:
+    """Returns whether a leaf is a random key or its words: Orbax saves it as an item of its own."""
+    if leaf is None or leaf.aval is None or leaf.kind != "array":
+        return False
+    words = leaf.aval.dtype == "uint32" and leaf.aval.shape[-1:] in {(count,) for count in dtypes.KEY_WORDS.values()}
+    return words or dtypes.key_impl(leaf.aval.dtype) is not None
 
 
 def _as_numpy(value: Any) -> np.ndarray[Any, Any]:

@@ -2,7 +2,8 @@
 
     python killed.py SOURCE FOLDER NAME
 
-Leaves the remains of each child, whose DST is called NAME, in a directory of FOLDER named after the moment.
+Leaves the remains of each child, whose DST is called NAME, in a directory of FOLDER named after the moment. NAME
+chooses the output: `plain` is plain zarr.
 """
 
 import os
@@ -87,10 +88,16 @@ FILE_MOMENTS = {
 """Moments of a run that writes a single file."""
 
 
+PLAIN = "plain"
+"""The name of a DST that is written as plain zarr."""
+
+PLAIN_RULES = f"{MIXED_RULES}\ntarget: {{layout: zarr}}"
+
+
 def apply(source, target, options):
     staging.BATCH_ARRAYS = file_store.SYNC_ARRAYS = 1  # each array is durable before the next
     with opened(source) as reader:
-        plan = plan_for(reader, MIXED_RULES)
+        plan = plan_for(reader, PLAIN_RULES if target.name == PLAIN else MIXED_RULES)
         run.apply(plan, reader, target, ApplyOptions(jobs=1), **options())
 
 

@@ -1,8 +1,15 @@
 """Coverage: targets are written once and fit, and no two leaves share a stored name."""
 
+from pathlib import Path
+
 import pytest
 
+from migrate.formats.reader import AbstractCheckpoint
 from migrate.planning.coverage import refuse_collisions
+from migrate.planning.planner import make_plan
+from migrate.rules.loader import parse_rules
+from migrate.template import Template
+from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree
 from tests.planning.trees import codes, planned, tree
 
 
@@ -60,3 +67,15 @@ def test_except_keeps_a_target_from_being_created():
 def test_rng_creates_keys_and_counts_and_no_other_integers(path, expected):
     rule = f"- create: {{to: {path}, init: {{rng: {{seed: 0}}}}}}"
     assert expected == codes(planned(rule, {"a": "2"}, {"a": "2", path: "uint32:"}))
+
+
+def test_a_template_that_is_narrow_because_x64_is_off_is_not_answered_with_a_cast_first():
+    wide = AbstractTree({("a",): AbstractLeaf("array", AbstractArray((2,), "complex128"))})
+    narrow = AbstractTree({("a",): AbstractLeaf("array", AbstractArray((2,), "complex64"))})
+    source = AbstractCheckpoint(Path("old"), "orbax", {"": wide})
+    rules = parse_rules("migrate: 1\nrules: []", "rules.yaml")
+    (off,) = make_plan(source, rules, Template("m:f", narrow, x64=False)).diagnostics
+    assert "M302" == off.code
+    assert off.help.index("JAX_ENABLE_X64=1") < off.help.index("cast")
+    (on,) = make_plan(source, rules, Template("m:f", narrow)).diagnostics
+    assert "add `ops: [{cast: template}]`" == on.help

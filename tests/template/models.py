@@ -1,5 +1,7 @@
 """Models that tests name as `module:callable`."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -85,6 +87,37 @@ def masked():
     model = plain()
     tx = optax.chain(optax.clip(1.0), optax.masked(optax.adam(1e-3), lambda p: jax.tree.map(lambda x: x.ndim > 1, p)))
     return [model, nnx.Optimizer(model, tx, wrt=nnx.Param), (optax.sgd(0.1).init({"w": jnp.zeros(3)}), None, {})]
+
+
+class Pair(NamedTuple):
+    model: nnx.Module
+    average: nnx.Module
+
+
+def listed():
+    return [nnx.Linear(2, 3, rngs=nnx.Rngs(seed)) for seed in range(11)]
+
+
+def paired():
+    model = plain()
+    return model, nnx.Optimizer(model, optax.adam(1e-3), wrt=nnx.Param)
+
+
+def nested_lists():
+    return {"nets": ([nnx.Linear(2, 3, rngs=nnx.Rngs(0))], nnx.List([plain()])), "scale": [nnx.Param(jnp.ones(2))]}
+
+
+def named():
+    return {"both": Pair(plain(), plain())}
+
+
+def numbered():
+    return {10: plain(), 9: plain()}
+
+
+def shared_list():
+    model = plain()
+    return {"again": [model], "all": [model, nnx.Linear(2, 3, rngs=nnx.Rngs(0))], "drop": [nnx.Dropout(0.1)]}
 
 
 def shared():

@@ -11,6 +11,9 @@ from migrate.template.blueprint import ONLY, blueprints
 from migrate.template.parts import saved_pytree
 from tests.template import models
 
+RECIPES = ["plain", "stacked", "trained", "shared", "masked", "linen_like", "states"]
+SEQUENCES = ["listed", "paired", "nested_lists", "named", "numbered", "shared_list"]
+
 
 def leaves(tree):
     """Values by key path; typed keys as their words."""
@@ -42,7 +45,7 @@ def changed(tree):
 
 
 @pytest.mark.parametrize("layout", ["state", "pure_dict"])
-@pytest.mark.parametrize("name", ["plain", "stacked", "trained", "shared", "masked", "linen_like", "states"])
+@pytest.mark.parametrize("name", [*RECIPES, *SEQUENCES])
 def test_what_orbax_restores_becomes_what_was_saved(name, layout, tmp_path):
     saved = changed(saved_pytree(getattr(models, name)(), layout))
     blueprint = blueprints(f"tests.template.models:{name}", layout=layout)[ONLY]
@@ -68,6 +71,20 @@ def test_what_two_parts_share_stays_shared():
     assert parts["model"] is parts["again"]
     assert parts["both"].model is parts["model"]
     assert parts["kernel"] is parts["model"].first.kernel
+
+
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_containers_of_modules_are_those_that_the_callable_returns(name):
+    made = getattr(models, name)()
+    assembled = blueprints(f"tests.template.models:{name}")[ONLY].assemble(saved_pytree(made, "state"))
+    assert jax.tree.structure(containers(made)) == jax.tree.structure(containers(assembled))
+    same(nnx.state(made), nnx.state(assembled))
+
+
+def containers(result):
+    """The containers of modules, with names of types in place of modules."""
+    modules = nnx.Pytree | nnx.Variable
+    return jax.tree.map(lambda part: type(part).__name__, result, is_leaf=lambda part: isinstance(part, modules))
 
 
 def test_items_are_assembled_one_by_one():

@@ -21,6 +21,7 @@ from tests.template.failing import failure
 
 MODELS = "tests.template.models"
 RECIPES = ["plain", "trained", "masked", "shared", "stacked", "jitted", "bridged", "linen_like", "states", "value_only"]
+SEQUENCES = ["listed", "paired", "nested_lists", "named", "numbered", "shared_list"]
 
 
 def saved_by_hand(made):
@@ -29,7 +30,9 @@ def saved_by_hand(made):
         return nnx.state(made)
     if isinstance(made, dict):
         return {name: saved_by_hand(part) for name, part in made.items()}
-    return type(made)(map(saved_by_hand, made)) if type(made) in (list, tuple) else made
+    if type(made) in (list, tuple) and any(isinstance(part, nnx.Module) for part in made):
+        return {index: saved_by_hand(part) for index, part in enumerate(made)}
+    return made
 
 
 def pure(tree):
@@ -89,6 +92,16 @@ def test_the_tree_is_what_orbax_saves_of_the_real_model(recipe, layout, tmp_path
     assert expected.containers == dict.fromkeys(tree.containers, "list")
 
 
+@pytest.mark.parametrize("recipe", SEQUENCES)
+def test_containers_of_modules_are_the_dicts_that_nnx_state_makes_of_them(recipe, tmp_path):
+    expected, _ = canonical(OrbaxItem(save(nnx.state(getattr(models, recipe)()), tmp_path / "saved")).info.tree)
+    tree = abstract_template(f"{MODELS}:{recipe}").tree
+    assert rows(expected) == rows(tree)
+    assert expected.containers == tree.containers
+    restored = restore(tmp_path / "saved", restore_target(f"{MODELS}:{recipe}"))
+    assert all(map(same, jax.tree.leaves(nnx.state(getattr(models, recipe)())), jax.tree.leaves(restored)))
+
+
 @pytest.mark.parametrize("layout", ["state", "pure_dict"])
 @pytest.mark.parametrize("recipe", [*RECIPES, "Odd"])
 def test_orbax_restores_what_it_saved_with_the_restore_target(recipe, layout, tmp_path):
@@ -101,9 +114,10 @@ def test_orbax_restores_what_it_saved_with_the_restore_target(recipe, layout, tm
     assert all(map(same, jax.tree.leaves(expected), jax.tree.leaves(restored)))
 
 
-def test_the_restore_target_is_the_state_of_nnx_eval_shape():
-    expected = nnx.state(nnx.eval_shape(models.plain))
-    target = restore_target(f"{MODELS}:plain")
+@pytest.mark.parametrize("recipe", ["plain", *SEQUENCES])
+def test_the_restore_target_is_the_state_of_nnx_eval_shape(recipe):
+    expected = nnx.state(nnx.eval_shape(getattr(models, recipe)))
+    target = restore_target(f"{MODELS}:{recipe}")
     assert shapes(expected) == shapes(target)
     assert [jax.tree_util.keystr(path) for path, _ in jax.tree.leaves_with_path(expected)] == [
         jax.tree_util.keystr(path) for path, _ in jax.tree.leaves_with_path(target)

@@ -1,4 +1,4 @@
-"""Copies the encoded chunks of plain zarr arrays, which are files of their own, into an OCDBT database."""
+"""Copies encoded chunks from plain zarr or into plain zarr, where chunks are files and cannot be referred to."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import tensorstore as ts
 
 from migrate.engine.linking.link import Link
-from migrate.engine.linking.open_stores import open_folder
+from migrate.engine.linking.open_stores import open_database, open_folder
 from migrate.formats.base import Location
 from migrate.formats.files import damaged, explain_store_failure, missing, refuse_lfs_pointer
 from migrate.formats.zarr.encoded_chunk import refuse_incomplete
@@ -22,8 +22,8 @@ def copy_chunks(links: Sequence[Link], target: Any, context: ts.Context) -> None
     """Writes the encoded chunks and the array metadata of links, one batch per transaction.
 
     Args:
-      links: arrays whose sources are plain zarr. A missing chunk is skipped; the caller checks that all keys exist.
-      target: the database.
+      links: the arrays. A missing chunk is skipped; the caller checks that all keys exist.
+      target: the database, or the folder of plain zarr.
       context: the context in which the sources are opened.
 
     Raises:
@@ -40,7 +40,8 @@ def copy_chunks(links: Sequence[Link], target: Any, context: ts.Context) -> None
 def _entries(links: Sequence[Link], context: ts.Context) -> Iterator[tuple[str, bytes]]:
     """The new keys and the values of metadata and chunks."""
     for link in links:
-        folders = {location.base: open_folder(location.base, context) for location in link.locations}
+        opened = {(open_database if place.ocdbt else open_folder, place.base) for place in link.locations}
+        folders = {base: opens(base, context) for opens, base in opened}
         metadata = {
             place: _read(folders[place.base], place, place.prefix + link.metadata_key) for place in link.locations
         }
@@ -52,7 +53,8 @@ def _entries(links: Sequence[Link], context: ts.Context) -> Iterator[tuple[str, 
         for location, key, new_key in link.moves():
             chunk = _read(folders[location.base], location, key)
             if chunk is not None:
-                _refuse_incomplete(chunk, location, key, fields[location])
+                if not location.ocdbt:
+                    _refuse_incomplete(chunk, location, key, fields[location])
                 yield new_key, chunk
 
 

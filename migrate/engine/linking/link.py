@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from migrate import dtypes
-from migrate.engine.items import ItemPlan, stored_name
+from migrate.engine.items import ItemPlan
 from migrate.engine.linking.open_stores import open_array, open_database, open_folder, reading_context
 from migrate.engine.staged_array import StagedArray
 from migrate.formats.base import Location, key_prefix
@@ -47,7 +47,7 @@ class Link:
     @property
     def name(self) -> str:
         """Its stored name."""
-        return stored_name(self.item.inner(self.path), self.leaf)
+        return self.item.stored_name(self.item.inner(self.path))
 
     @property
     def prefix(self) -> str:

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from migrate.formats.zarr.ocdbt_index import Index
 
+_TEMPORARY = ".__lock"
+"""The end of the names under which TensorStore writes a file before it renames it."""
+
 
 def remove_orphans(store: Path) -> None:
     """Removes every data file to which the newest version of a database does not refer.
@@ -23,6 +26,17 @@ def remove_orphans(store: Path) -> None:
     needed = set(_needed_files(Index(store)))
     for path in (store / "d").glob("*"):
         if path.relative_to(store).as_posix() not in needed:
+            path.unlink()
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Removes the temporary files of writes into plain zarr that a kill interrupted; no key ends as their names do.
+
+    Args:
+      folder: the staging folder; no other process may write to it.
+    """
+    for path in folder.rglob(f"*{_TEMPORARY}"):
+        if path.is_file():
             path.unlink()
 
 

@@ -2,8 +2,8 @@
 
 The data files of the source's database are linked below the staging store, and one transaction gives their chunks new
 keys: an entry of an OCDBT B-tree records the file and the byte range of a value, and only entries are written. Chunks
-that are files of their own (plain zarr) are copied as they are encoded. Array metadata is written again, since the
-shape may differ.
+that are files of their own (plain zarr), in the source or in the target, are copied as they are encoded. Array metadata
+is written again, since the shape may differ.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from migrate.codes import MissingPart
 from migrate.engine.linking.copy_chunks import copy_chunks
 from migrate.engine.linking.hard_links import link_file
 from migrate.engine.linking.link import Link
-from migrate.engine.linking.open_stores import OPTIONS, open_database
+from migrate.engine.linking.open_stores import OPTIONS, open_database, open_folder
 from migrate.engine.linking.prune import prune_files
 from migrate.engine.staged_array import StagedArray
 from migrate.errors import CheckpointError, listed
@@ -68,7 +68,7 @@ def relink(links: Sequence[Link], stores: Mapping[str, Path]) -> LinkedArrays:
         of_item = [link for link in links if link.item.name == name]
         if of_item:
             try:
-                parts.append(_relink_into(store, of_item))
+                parts.append((_copy_into if of_item[0].item.plain else _relink_into)(store, of_item))
             except (ValueError, KeyError, TypeError, IndexError) as error:
                 _explain(error, store, of_item[0].locations[0].base)
     arrays = {path: array for part in parts for path, array in part.arrays.items()}
@@ -103,6 +103,17 @@ def _relink_into(store: Path, links: Sequence[Link]) -> LinkedArrays:
     arrays = {link.path: link.staged_array() for link in links}
     origins = {folder.name: base for base, folder in folders.items()}
     return LinkedArrays(arrays, nbytes - sum(_used_bytes(store, links, entries, origins)))
+
+
+def _copy_into(folder: Path, links: Sequence[Link]) -> LinkedArrays:
+    """Copies every chunk into a folder of plain zarr, which can refer to no other file."""
+    context = ts.Context({"cache_pool": {"total_bytes_limit": INDEX_CACHE_BYTES}})
+    folder.mkdir(parents=True, exist_ok=True)
+    target = open_folder(folder, context)
+    copy_chunks(links, target, context)
+    found = {key.decode() for key in target.list().result()}
+    _refuse_missing(link for link in links if any(key not in found for _, _, key in link.moves()))
+    return LinkedArrays({link.path: link.staged_array() for link in links})
 
 
 def _link_database(base: Path, folder: Path) -> None:

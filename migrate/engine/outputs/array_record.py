@@ -22,6 +22,7 @@ def describe(
     tile: tuple[int, ...] | None = None,
     *,
     blocks: Blocks | None = None,
+    name: str | None = None,
 ) -> StagedArray:
     """Returns the record of an array.
 
@@ -33,6 +34,7 @@ def describe(
       tile: the shape of a tile where the array is written tile by tile; a chunk is a tile, or the part of it that is
         in one shard.
       blocks: the digests of the value's blocks.
+      name: its stored name (default: that of its key path).
     """
     assert leaf.aval is not None
     impl = dtypes.key_impl(leaf.aval.dtype)
@@ -41,7 +43,7 @@ def describe(
     stored = np.dtype(np.uint32) if impl else dtype
     part = tuple(map(min, (tile or ()) + words, shard))
     return StagedArray(
-        name=stored_name(path, leaf),
+        name=stored_name(path, leaf) if name is None else name,
         shape=(*leaf.aval.shape, *words),
         dtype=stored,
         write_shape=shard if tile is None else part,

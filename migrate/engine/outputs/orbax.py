@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from migrate.codes import NoCheckpoint
 from migrate.engine.items import SINGLE, ItemPlan, item_plans
 from migrate.engine.linking.link import Link
-from migrate.engine.linking.orphans import remove_orphans
+from migrate.engine.linking.orphans import remove_orphans, remove_unfinished
 from migrate.engine.linking.relink import relink
 from migrate.engine.options import ApplyOptions
 from migrate.engine.outputs.base import Output, Staged
 from migrate.engine.outputs.orbax_commit import CommittedItem, commit_item, commit_step
 from migrate.engine.outputs.orbax_store import Staging
+from migrate.engine.outputs.plain_names import unusable_names
 from migrate.engine.outputs.provenance import new_metadata
 from migrate.engine.verification.digests import decode_links, verify_digests
 from migrate.engine.verification.links import check_links
 from migrate.engine.verification.record_file import write_record
 from migrate.engine.verification.recorded import new_record
 from migrate.engine.workspace.directory import Workspace
-from migrate.engine.workspace.resume import database_arrays
+from migrate.engine.workspace.resume import database_arrays, folder_arrays
 from migrate.errors import CheckpointError, Diagnostic, listed
 from migrate.events import Listener
 from migrate.formats.detect import open_reader
 from migrate.formats.digest_record import Blocks
 from migrate.formats.files import children, is_dir, is_file
+from migrate.formats.item_kinds import BARE
 from migrate.formats.orbax.entries import foreign_entries
 from migrate.formats.orbax.step import holds_item, holds_items
 from migrate.formats.reader import Reader
@@ -49,35 +52,52 @@ class OrbaxOutput(Output):
         return list(foreign_entries(written))
 
     def fit(self, plan: Plan) -> Plan:
-        return plan
+        """Streams the items that are one array: their chunks are few, and their array has another name.
+
+        Names that plain zarr cannot store as directories are errors.
+        """
+        items = item_plans(plan)
+        bare = {item.prefix for item in items if item.kind.bare}
+        tasks = (replace(task, mode="stream") if bare.intersection(task.targets) else task for task in plan.tasks)
+        problems = [problem for item in items if item.plain for problem in unusable_names(item)]
+        if not bare and not problems:
+            return plan
+        return replace(plan, tasks=tuple(tasks), diagnostics=tuple(dict.fromkeys((*plan.diagnostics, *problems))))
 
     def objections(self, compression: str | None) -> Iterator[Diagnostic]:
         del compression
         yield from ()
 
     def stored_arrays(self, item: ItemPlan, store: Path) -> Collection[str]:
-        del item
-        return database_arrays(store)
+        return folder_arrays(store) if item.plain else database_arrays(store)
 
     def open_store(self, plan: Plan, reader: Reader, item: ItemPlan, store: Path, options: ApplyOptions) -> Staging:
-        del reader, item
-        return Staging(store, zarr3=plan.source.zarr3, compression=options.compression, jobs=options.workers)
+        del reader
+        return Staging(
+            store,
+            zarr3=item.is_zarr3(plan),
+            compression=options.compression,
+            jobs=options.workers,
+            plain=item.plain,
+            name=item.stored_name(()) if item.kind.bare else None,
+        )
 
     def commit(self, plan: Plan, staged: Staged, links: Sequence[Link], work: Workspace, *, resumed: bool) -> Staged:
         """Links the arrays that were not streamed, and saves both kinds."""
-        stores = {item.name: work.store(item.name) for item in item_plans(plan)}
+        plans = item_plans(plan)
+        stores = {item.name: work.store(item.name) for item in plans}
         linked = relink(links, stores)
         if resumed:
-            for store in stores.values():
-                remove_orphans(store)
+            for item in plans:
+                (remove_unfinished if item.plain else remove_orphans)(stores[item.name])
         everything = Staged({**staged.arrays, **linked.arrays}, staged.values, linked.dead_bytes)
         metadata = new_metadata(plan, work.source)
-        items = {item.name: _item(item, everything, work) for item in item_plans(plan)}
+        items = {item.name: _item(plan, item, everything, work) for item in plans}
         if SINGLE in items:
-            commit_item(work.result, items[SINGLE], metadata, zarr3=plan.source.zarr3)
+            commit_item(work.result, items[SINGLE], metadata)
         else:
             extras = {name: plan.source.extras[name] for name in plan.extras}
-            commit_step(work.result, items, extras, metadata, zarr3=plan.source.zarr3)
+            commit_step(work.result, items, extras, metadata)
         return everything
 
     def check_digests(
@@ -118,8 +138,14 @@ class OrbaxOutput(Output):
 OUTPUT = OrbaxOutput()
 
 
-def _item(item: ItemPlan, staged: Staged, work: Workspace) -> CommittedItem:
+def _item(plan: Plan, item: ItemPlan, staged: Staged, work: Workspace) -> CommittedItem:
     paths = {inner: item.prefix + inner for inner in item.tree.leaves}
     arrays = {inner: staged.arrays[path] for inner, path in paths.items() if path in staged.arrays}
     values = {inner: staged.values[path] for inner, path in paths.items() if path in staged.values}
-    return CommittedItem(item.tree, arrays, work.store(item.name), values)
+    tree = item.tree
+    if item.kind.bare:
+        tree = tree.prefixed((BARE,))
+        (array,) = arrays.values()
+        arrays = {(BARE,): replace(array, key_impl=None)}
+    store = work.store(item.name)
+    return CommittedItem(tree, arrays, store, values, item.kind, zarr3=item.is_zarr3(plan), plain=item.plain)

@@ -20,6 +20,7 @@ from typing import Any
 from migrate.engine.linking.hard_links import link_file
 from migrate.engine.outputs import orbax_files
 from migrate.engine.staged_array import StagedArray
+from migrate.formats.item_kinds import PYTREE, ItemKind
 from migrate.tree import AbstractTree, KeyPath
 
 _MARKER = "commit_success.txt"
@@ -35,28 +36,33 @@ class CommittedItem:
       arrays: the arrays and numbers in the store, by key path.
       store: the directory of the store.
       values: all other values by key path.
+      kind: how it is stored.
+      zarr3: whether the store's arrays are zarr version 3.
+      plain: whether the store is plain zarr rather than an OCDBT database.
     """
 
     tree: AbstractTree
     arrays: Mapping[KeyPath, StagedArray]
     store: Path
     values: Mapping[KeyPath, Any]
+    kind: ItemKind = PYTREE
+    zarr3: bool = False
+    plain: bool = False
 
 
-def commit_item(destination: Path, item: CommittedItem, metadata: Mapping[str, Any], *, zarr3: bool) -> None:
+def commit_item(destination: Path, item: CommittedItem, metadata: Mapping[str, Any]) -> None:
     """Saves one pytree as a checkpoint, as `StandardCheckpointer` does.
 
     Args:
       destination: a new directory.
       item: the pytree.
       metadata: the checkpoint's custom metadata.
-      zarr3: the version of zarr that the store's arrays have.
 
     Raises:
       OSError: a file cannot be written.
     """
-    with _checkpoint(destination, orbax_files.PYTREE_HANDLER, metadata):
-        _write_item(destination, item, metadata, zarr3=zarr3)
+    with _checkpoint(destination, item.kind.handler, metadata):
+        _write_item(destination, item, metadata)
 
 
 def commit_step(
@@ -64,8 +70,6 @@ def commit_step(
     items: Mapping[str, CommittedItem],
     extras: Mapping[str, Any],
     metadata: Mapping[str, Any],
-    *,
-    zarr3: bool,
 ) -> None:
     """Saves several items as one step, as `CheckpointManager` does.
 
@@ -74,16 +78,16 @@ def commit_step(
       items: the pytrees by item name.
       extras: the contents of JSON items by item name.
       metadata: the step's custom metadata.
-      zarr3: the version of zarr that the stores' arrays have.
 
     Raises:
       OSError: a file cannot be written.
     """
-    handlers = dict.fromkeys(items, orbax_files.PYTREE_HANDLER) | dict.fromkeys(extras, orbax_files.JSON_HANDLER)
+    handlers = {name: item.kind.handler for name, item in items.items()}
+    handlers |= dict.fromkeys(extras, orbax_files.JSON_HANDLER)
     with _checkpoint(destination, handlers, metadata):
         for name, item in items.items():
             with _directory(destination / name):
-                _write_item(destination / name, item, None, zarr3=zarr3)
+                _write_named(destination / name, item)
         for name, content in extras.items():
             with _directory(destination / name):
                 _write(destination / name / _json_file(name), json.dumps(content))
@@ -112,18 +116,31 @@ def _directory(place: Path) -> Iterator[None]:
     _write(place / _MARKER, f"Checkpoint commit was successful to {place.name}")
 
 
-def _write_item(place: Path, item: CommittedItem, metadata: Mapping[str, Any] | None, *, zarr3: bool) -> None:
+def _write_named(place: Path, item: CommittedItem) -> None:
+    """Writes an item of a step; the arrays of a random key are in a directory of it, beside JSON about the key."""
+    if not item.kind.folder:
+        _write_item(place, item, None)
+        return
+    with _directory(place / item.kind.folder):
+        _write_item(place / item.kind.folder, item, None)
+    about = place / f"{item.kind.folder}_metadata"
+    with _directory(about):
+        _write(about / "metadata", json.dumps(item.kind.about))
+
+
+def _write_item(place: Path, item: CommittedItem, metadata: Mapping[str, Any] | None) -> None:
     _link_tree(item.store, place)
-    _write(place / "_METADATA", orbax_files.tree_metadata(item.tree, item.arrays, metadata, zarr3=zarr3))
+    how = {"zarr3": item.zarr3, "ocdbt": not item.plain, "numpy": item.kind.numpy}
+    _write(place / "_METADATA", orbax_files.tree_metadata(item.tree, item.arrays, metadata, **how))
     _write_sidecars(place, item)
 
 
 def _write_sidecars(place: Path, item: CommittedItem) -> None:
     """Writes the files beside the tree: shardings and shapes of arrays, and strings, each where there are any."""
     arrays = [array for path, array in item.arrays.items() if item.tree.leaves[path].kind == "array"]
-    if arrays:
+    if arrays and not item.kind.numpy:
         _write(place / "_sharding", orbax_files.shardings(arrays))
-    if devices := [array for array in arrays if orbax_files.is_jax_array(array)]:
+    if devices := [array for array in arrays if orbax_files.is_jax_array(array) and not item.kind.numpy]:
         (place / "array_metadatas").mkdir()
         _write(place / "array_metadatas" / "process_0", orbax_files.array_metadatas(devices))
     if any(isinstance(value, str) for value in item.values.values()):

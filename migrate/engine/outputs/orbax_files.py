@@ -16,9 +16,8 @@ from migrate.sharding import to_orbax_json
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, stored_path
 
 _HANDLERS = "orbax.checkpoint._src.handlers"
-PYTREE_HANDLER = f"{_HANDLERS}.pytree_checkpoint_handler.PyTreeCheckpointHandler"
 JSON_HANDLER = f"{_HANDLERS}.json_checkpoint_handler.JsonCheckpointHandler"
-"""Names of the handlers that restore an item by default, as a step records them."""
+"""The name of the handler that restores a JSON item by default, as a step records it."""
 
 WIDE = ("int64", "uint64", "float64", "complex128")
 """Dtypes that JAX narrows in silence unless x64 is on; Orbax restores them exactly from NumPy arrays."""
@@ -56,7 +55,13 @@ def checkpoint_metadata(handlers: object, metadata: Mapping[str, Any], *, begun:
 
 
 def tree_metadata(
-    tree: AbstractTree, arrays: Mapping[KeyPath, StagedArray], metadata: Mapping[str, Any] | None, *, zarr3: bool
+    tree: AbstractTree,
+    arrays: Mapping[KeyPath, StagedArray],
+    metadata: Mapping[str, Any] | None,
+    *,
+    zarr3: bool,
+    ocdbt: bool = True,
+    numpy: bool = False,
 ) -> str:
     """Returns the text of `_METADATA`: every leaf with its keys and its type.
 
@@ -65,18 +70,20 @@ def tree_metadata(
       arrays: its arrays by key path.
       metadata: the custom metadata; None for an item of a step.
       zarr3: whether arrays are stored as zarr version 3.
+      ocdbt: whether they are stored in an OCDBT database.
+      numpy: whether all of them are NumPy arrays.
     """
     leaves = {
         str(stored_path(path, leaf)): {
             "key_metadata": list(_keys(path, leaf, tree)),
-            "value_metadata": _value_metadata(leaf, arrays.get(path)),
+            "value_metadata": _value_metadata(leaf, arrays.get(path), numpy=numpy),
         }
         for path, leaf in tree.leaves.items()
     }
     return json.dumps(
         {
             "tree_metadata": leaves,
-            "use_ocdbt": True,
+            "use_ocdbt": ocdbt,
             "use_zarr3": zarr3,
             "store_array_data_equal_to_fill_value": True,
             "custom_metadata": None if metadata is None else dict(metadata),
@@ -92,10 +99,10 @@ def _keys(path: KeyPath, leaf: AbstractLeaf, tree: AbstractTree) -> Iterator[dic
         yield {"key": leaf.box, "key_type": _DICT}
 
 
-def _value_metadata(leaf: AbstractLeaf, array: StagedArray | None) -> dict[str, Any]:
+def _value_metadata(leaf: AbstractLeaf, array: StagedArray | None, *, numpy: bool) -> dict[str, Any]:
     if leaf.kind == "array":
         assert array is not None
-        if not is_jax_array(array):
+        if numpy or not is_jax_array(array):
             return {"value_type": "np.ndarray", "skip_deserialize": False}
         return {"value_type": "jax.Array", "skip_deserialize": False, "write_shape": list(array.write_shape)}
     if leaf.kind == "empty":

@@ -1,7 +1,7 @@
-"""The staging store of the Orbax output: an OCDBT database beside DST that the commit links into place.
+"""The staging store of the Orbax output: an OCDBT database or plain zarr beside DST that the commit links into place.
 
 It has the options and the array metadata that Orbax itself uses, and its arrays have their final names. So the commit
-moves no array byte: the store becomes the database of the new checkpoint.
+moves no array byte: the store becomes the database, or the folders of arrays, of the new checkpoint.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from migrate.engine.streaming.array_bytes import contiguous, digest_of, stored_f
 from migrate.engine.streaming.store import Done
 from migrate.formats.base import key_prefix
 from migrate.formats.digest_record import Blocks
-from migrate.formats.zarr.store_spec import INDEX_CACHE, database_spec
+from migrate.formats.zarr.store_spec import INDEX_CACHE, database_spec, folder_spec
 from migrate.tree import AbstractLeaf, KeyPath
 
 BATCH_BYTES = 32 << 20
@@ -70,7 +70,16 @@ class Staging:
     A context manager that commits the last batch on exit, and discards it after an error.
     """
 
-    def __init__(self, directory: Path, *, zarr3: bool, compression: str | None = None, jobs: int = 2) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        zarr3: bool,
+        compression: str | None = None,
+        jobs: int = 2,
+        plain: bool = False,
+        name: str | None = None,
+    ) -> None:
         """Opens or creates a store.
 
         Args:
@@ -78,10 +87,14 @@ class Staging:
           zarr3: the version of zarr: 3 or 2.
           compression: `zstd:N` or `none` for every array; None keeps each array's own codec.
           jobs: number of chunks that are encoded at once.
+          plain: whether chunks are files of their own rather than values of an OCDBT database.
+          name: the name of the only array (default: arrays are named by their key paths).
         """
         self.directory = directory
         self.compression = compression
         self._zarr3 = zarr3
+        self._plain = plain
+        self._name = name
         self._context = ts.Context(
             {
                 "cache_pool": {"total_bytes_limit": 0},
@@ -126,7 +139,7 @@ class Staging:
         """
         whole = contiguous(array)
         found = digest_of(whole)
-        staged = describe(path, leaf, whole.dtype, str(found), blocks=found.blocks)
+        staged = describe(path, leaf, whole.dtype, str(found), blocks=found.blocks, name=self._name)
         with self._lock:
             batch = self._batch
             store = self._open(staged, codec, batch.transaction)
@@ -159,7 +172,7 @@ class Staging:
           done: called when the array is complete and durable.
         """
         assert leaf.aval is not None
-        staged = describe(path, leaf, dtypes.to_numpy(leaf.aval.dtype), "", tile=tuple(tile))
+        staged = describe(path, leaf, dtypes.to_numpy(leaf.aval.dtype), "", tile=tuple(tile), name=self._name)
         return TiledWrite(staged, self._open(staged, codec, None), done)
 
     def _open(self, staged: StagedArray, codec: str | None, transaction: Any) -> Any:
@@ -170,17 +183,20 @@ class Staging:
         return request.result()
 
     def _spec(self, staged: StagedArray, codec: str) -> dict[str, Any]:
-        prefix = key_prefix(staged.name)
-        kvstore = database_spec(self.directory, prefix, config=OPTIONS, assume_config=True, cache_pool=INDEX_CACHE)
         return {
             "driver": "zarr3" if self._zarr3 else "zarr",
             "metadata": array_metadata(staged, codec, zarr3=self._zarr3),
-            "kvstore": kvstore,
+            "kvstore": self._kvstore(key_prefix(staged.name)),
             "dtype": staged.dtype.name,
             "store_data_equal_to_fill_value": True,
             "recheck_cached_data": False,
             "recheck_cached_metadata": False,
         }
+
+    def _kvstore(self, prefix: str) -> dict[str, Any]:
+        if self._plain:
+            return folder_spec(self.directory, prefix)
+        return database_spec(self.directory, prefix, config=OPTIONS, assume_config=True, cache_pool=INDEX_CACHE)
 
 
 class TiledWrite:

@@ -97,9 +97,7 @@ def fitted(plan: Plan, destination: str | os.PathLike[str], *, mesh: bool) -> Pl
     Raises:
       UsageError: DST is a single file although the plan has a mesh, or its format is not written (`InvalidUsage`).
     """
-    if not is_single_file(destination):
-        return plan
-    if mesh:
+    if mesh and is_single_file(destination):
         message = f"{destination} is a single file, which records no mesh"
         raise UsageError(InvalidUsage.at(message, help="remove `--mesh`, or write a directory"))
     return output_of(destination).fit(plan)

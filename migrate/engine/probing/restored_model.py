@@ -68,6 +68,9 @@ def _restored(plan: Plan, part: Blueprint, item: ItemPlan, checkpoint: Path) -> 
         return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here) if struct else leaf
 
     try:
+        if item.kind.bare:
+            with ocp.Checkpointer(ocp.JaxRandomKeyCheckpointHandler()) as checkpointer:
+                return checkpointer.restore((checkpoint / item.name).absolute(), ocp.args.JaxRandomKeyRestore())
         with ocp.StandardCheckpointer() as checkpointer:
             directory = item.directory(checkpoint).absolute()
             return checkpointer.restore(directory, jax.tree.map(placed, part.abstract))

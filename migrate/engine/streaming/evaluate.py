@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from migrate import dtypes
 from migrate.codes import InternalError, LossyCast
 from migrate.engine.streaming.array_bytes import contiguous
 from migrate.errors import CheckpointError, MigrateError, RefusedError
@@ -74,9 +75,17 @@ def refusal(task: Task, op: Op, why: str) -> RefusedError:
             paths=map(format_path, task.sources),
             help=f"declare what it returns: `{{call: {{function: {op.code!r}, shape: …, dtype: …}}}}`"
             if op.code
-            else "add `lossy: true` to the cast if the loss is intended",
+            else f"{_without_cast(task)}add `lossy: true` to the cast if the loss is intended",
         )
     )
+
+
+def _without_cast(task: Task) -> str:
+    """Returns the advice for a target that may be narrow only because x64 is off."""
+    old, new = task.in_avals[0], task.out_avals[0]
+    if old is None or new is None or not dtypes.is_narrowed(old.dtype, new.dtype):
+        return ""
+    return f"if the target is {new.dtype} only because x64 is off, set `JAX_ENABLE_X64=1` and remove the cast; else "
 
 
 def _located(task: Task, error: CheckpointError) -> CheckpointError:

@@ -50,7 +50,9 @@ class _Comparison:
         self._links = links
         self._directory = directory
         self._context = ts.Context()
-        self._found = references(directory)
+        self._plain = links[0].item.plain
+        self._found = {} if self._plain else references(directory)
+        self._written = open_folder(directory, self._context)
         places = {place.base: place for link in links for place in link.locations}
         self._known = {base: references(base) for base, place in places.items() if place.ocdbt}
         self._files = {base: open_folder(base, self._context) for base, place in places.items() if not place.ocdbt}
@@ -82,6 +84,9 @@ class _Comparison:
         return read_value(entry, place.base) if entry is not None else None
 
     def _target_value(self, key: str) -> bytes | None:
+        if self._plain:
+            answer = self._written.read(key).result()
+            return answer.value if answer.state == "value" else None
         entry = self._found.get(key)
         return read_value(entry, self._directory) if entry is not None else None
 
@@ -92,7 +97,7 @@ class _Comparison:
         return None
 
     def _same_chunk(self, place: Location, key: str, new: str) -> bool:
-        if not place.ocdbt:
+        if self._plain or not place.ocdbt:
             copied = self._target_value(new)
             return copied is not None and copied == self._source_value(place, key)
         source, target = self._known[place.base].get(key), self._found.get(new)

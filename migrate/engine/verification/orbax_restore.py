@@ -18,6 +18,7 @@ from orbax.checkpoint.metadata import StringMetadata
 
 from migrate.engine.verification.compare import Unrestorable
 from migrate.formats.files import damaged
+from migrate.formats.item_kinds import BARE
 
 
 class ReadBack:
@@ -75,11 +76,26 @@ class ReadBack:
 
     def _restore(self, wanted: set[str]) -> Mapping[str, Any]:
         item = jax.tree_util.tree_map_with_path(
-            lambda path, leaf: leaf if _name(path) in wanted else ocp.PLACEHOLDER, jax.tree.map(_stand_in, self._tree)
+            lambda path, leaf: leaf if name_in_orbax(path) in wanted else ocp.PLACEHOLDER,
+            jax.tree.map(_stand_in, self._tree),
         )
         args = ocp.args.PyTreeRestore(item=item, restore_args=jax.tree.map(_restore_args, item))
         restored = _by_name(self._checkpointer.restore(self._directory, args=args))
         return {name: restored[name] for name in wanted}
+
+
+class ReadBackArray(ReadBack):
+    """An item that is one array, opened by Orbax."""
+
+    def __init__(self, directory: Path) -> None:
+        """Opens the item; Orbax reads nothing before it is restored."""
+        self._directory = directory.absolute()
+        self._checkpointer = ocp.Checkpointer(ocp.ArrayCheckpointHandler())
+        self.names = frozenset({BARE})
+
+    def _restore(self, wanted: set[str]) -> Mapping[str, Any]:
+        args = ocp.args.ArrayRestore(restore_args=ocp.RestoreArgs(restore_type=np.ndarray))
+        return dict.fromkeys(wanted, self._checkpointer.restore(self._directory, args=args))
 
 
 def _reason(error: Exception) -> str:
@@ -95,8 +111,9 @@ def _restore_args(stand_in: Any) -> ocp.RestoreArgs:
 
 
 def _by_name(tree: Any) -> Mapping[str, Any]:
-    return {_name(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]}
+    return {name_in_orbax(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]}
 
 
-def _name(path: Any) -> str:
+def name_in_orbax(path: Any) -> str:
+    """Returns the stored name of a leaf for its key path in JAX."""
     return ".".join(str(getattr(key, "key", getattr(key, "idx", getattr(key, "name", key)))) for key in path)

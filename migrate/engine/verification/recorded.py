@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from migrate.codes import ChangedValues
-from migrate.engine.items import ItemPlan, item_of, item_plans, stored_name
+from migrate.engine.items import ItemPlan, item_of, item_plans
 from migrate.engine.linking.open_stores import open_array, reading_context
 from migrate.engine.streaming.array_bytes import text_blocks
 from migrate.engine.verification.chunk_places import ChunkFiles, chunk_shape, chunks_of_block
@@ -85,16 +85,20 @@ def new_record(
     owner = item_of(items)
     leaves = {}
     for path, leaf in plan.target.leaves.items():
-        stored = _stored(owner[path], path, leaf, names) if leaf.is_numeric else None
+        stored = _stored(owner[path], path, names) if leaf.is_numeric else None
         known = blocks.get(path) if leaf.is_numeric else _without_array(leaf, values.get(path))
         leaves[stored_path(path, leaf)] = LeafDigests(str(leaf), known, stored)
-    form = {"zarr_format": 3 if plan.source.zarr3 else 2, "ocdbt": True}
-    described = {item.name: form if names is None else {} for item in items}
+    described = {item.place: _form(item, plan) if names is None else {} for item in items}
     return DigestRecord(leaves, sequences_of(plan.target), described)
 
 
-def _stored(item: ItemPlan, path: KeyPath, leaf: AbstractLeaf, names: Mapping[KeyPath, str] | None) -> tuple[str, str]:
-    return item.name, stored_name(item.inner(path), leaf) if names is None else names[path]
+def _stored(item: ItemPlan, path: KeyPath, names: Mapping[KeyPath, str] | None) -> tuple[str, str]:
+    return item.place, item.stored_name(item.inner(path)) if names is None else names[path]
+
+
+def _form(item: ItemPlan, plan: Plan) -> dict[str, Any]:
+    """Returns how the arrays of an item are stored."""
+    return {"zarr_format": 3 if item.is_zarr3(plan) else 2, "ocdbt": not item.plain}
 
 
 def _without_array(leaf: AbstractLeaf, value: Value) -> Blocks:

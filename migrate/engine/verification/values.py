@@ -8,12 +8,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from migrate.engine.items import ItemPlan, item_of, item_plans, stored_name
+from migrate.engine.items import ItemPlan, item_of, item_plans
 from migrate.engine.streaming.pieces import batches
 from migrate.engine.verification.compare import Restored, differences
 from migrate.engine.verification.findings import refuse, report, structure_problems
 from migrate.engine.verification.leaf_digests import add_digests
-from migrate.engine.verification.orbax_restore import ReadBack
+from migrate.engine.verification.orbax_restore import ReadBack, ReadBackArray
+from migrate.engine.verification.template_restore import template_problems
 from migrate.errors import Diagnostic
 from migrate.events import Listener, ignore
 from migrate.formats.detect import open_reader
@@ -58,11 +59,12 @@ def verify(
     """
     with open_reader(destination, unbox="never") as written:
         refuse(structure_problems(plan, written.abstract()))
+    refuse(template_problems(plan, destination))
     problems: list[Diagnostic] = []
     compared = 0
     with ExitStack() as stack:
         items = item_plans(plan)
-        backs = {item.name: stack.enter_context(ReadBack(item.directory(destination))) for item in items}
+        backs = {item.name: stack.enter_context(_open(item, destination)) for item in items}
         for meant in stack.enter_context(one_ahead(batches(plan, reader, _batch_bytes(plan)))):
             problems += differences(plan, meant, _restore(meant, items, backs))
             compared += len(meant)
@@ -70,6 +72,10 @@ def verify(
             report(meant, plan, listener)
     refuse(problems)
     return compared
+
+
+def _open(item: ItemPlan, destination: Path) -> ReadBack:
+    return (ReadBackArray if item.kind.bare else ReadBack)(item.directory(destination))
 
 
 def _batch_bytes(plan: Plan) -> int:
@@ -98,7 +104,7 @@ def _restore(meant: Iterable[KeyPath], items: tuple[ItemPlan, ...], backs: Mappi
     restored: dict[KeyPath, Any] = {}
     for item in items:
         names = {
-            stored_name(inner, item.tree.leaves[inner]): path
+            item.stored_name(inner): path
             for path in meant
             if owner[path] is item and item.tree.leaves[inner := item.inner(path)].has_data
         }

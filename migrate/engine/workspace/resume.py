@@ -14,7 +14,7 @@ import tensorstore as ts
 
 from migrate.codes import LeftoverWorkspace
 from migrate.engine.items import ItemPlan, item_of, item_plans, stored_name
-from migrate.engine.linking.open_stores import open_database
+from migrate.engine.linking.open_stores import open_database, open_folder
 from migrate.engine.staged_array import StagedArray
 from migrate.engine.workspace.directory import Workspace
 from migrate.engine.workspace.journal import read_journal
@@ -100,7 +100,7 @@ def _still_there(
         if leaf is None or not leaf.is_numeric or path in made_by_code:
             continue
         item = owner[path]
-        if staged.name == stored_name(item.inner(path), leaf) and staged.name in stored[item.name]:
+        if staged.name == item.stored_name(item.inner(path)) and staged.name in stored[item.name]:
             kept[path] = staged
     return kept
 
@@ -123,8 +123,16 @@ def database_arrays(store: Path) -> set[str]:
     if not is_database(store):
         return set()
     try:
-        keys = open_database(store, ts.Context()).list().result()
+        return _arrays_of(open_database(store, ts.Context()))
     except ValueError:
         return set()
-    parts = (key.rpartition(b"/") for key in keys)
+
+
+def folder_arrays(store: Path) -> set[str]:
+    """Returns the names of the arrays in a staging folder of plain zarr."""
+    return _arrays_of(open_folder(store, ts.Context())) if store.is_dir() else set()
+
+
+def _arrays_of(store: ts.KvStore) -> set[str]:
+    parts = (key.rpartition(b"/") for key in store.list().result())
     return {name.decode() for name, _, last in parts if last in _METADATA_KEYS}

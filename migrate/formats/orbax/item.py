@@ -13,6 +13,7 @@ from migrate.formats.ambiguities import losses
 from migrate.formats.base import Item, ItemInfo, Location
 from migrate.formats.files import children, files_at, is_dir, is_file, lost_values
 from migrate.formats.flax.msgpack import MappedMsgpack
+from migrate.formats.item_kinds import ARRAY, BARE, PYTREE
 from migrate.formats.orbax import metadata as orbax_metadata
 from migrate.formats.orbax.era import T5X, Evidence, describe_era, is_t5x
 from migrate.formats.orbax.metadata import parameter_name
@@ -85,6 +86,7 @@ class OrbaxItem(Item):
             tree=tree,
             era=era,
             zarr3=any(array.driver == "zarr3" for array in self._arrays.values()),
+            kind=ARRAY if found.sources == {(): StoredArray(BARE)} else PYTREE,
             metadata=orbax_metadata.read_custom_metadata(folder, declared),
             notes=(
                 *self._store.notes,

@@ -15,6 +15,7 @@ from migrate import dtypes
 from migrate.codes import ReaderAssumption
 from migrate.formats.base import Item, Location
 from migrate.formats.files import children, damaged, is_dir, is_file, read_json_object
+from migrate.formats.item_kinds import key_kind
 from migrate.formats.orbax.item import OrbaxItem, as_keys, is_item, key_leaf
 from migrate.formats.orbax.tree import ARRAY_HANDLER
 
@@ -53,7 +54,7 @@ class RandomKeyItem(Item):
         self._about = key.with_name(key.name + _METADATA) / "metadata"
         about = read_json_object(self._about)
         self._item = OrbaxItem(key, handler=ARRAY_HANDLER if _TYPED in about else None)
-        self.info = self._item.info
+        self.info = replace(self._item.info, kind=key_kind(about))
         self._impl: str | None = None
         if about.get(_TYPED) is True:
             self._wrap(key)

@@ -39,6 +39,7 @@ class StepContents:
       metadata: its custom metadata.
       notes: what was ignored.
       files: the files of its own that are read: markers, metadata and JSON items.
+      unread: the directories that hold none of these items.
     """
 
     items: Mapping[str, Path]
@@ -47,6 +48,7 @@ class StepContents:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[Diagnostic, ...] = ()
     files: tuple[Path, ...] = ()
+    unread: tuple[str, ...] = ()
 
 
 def is_step(folder: Path) -> bool:
@@ -98,8 +100,9 @@ def read_step(folder: Path) -> StepContents:
         elif child.name not in (*_MARKERS, digest_record.FILE):
             others.append(child.name)
     notes = (ignored_files(folder, others),) if others else ()
+    unread = tuple(name for name in others if is_dir(folder / name))
     files += [folder / digest_record.FILE] if is_file(folder / digest_record.FILE) else []
-    return StepContents(items, extras, read_handlers(folder), read_custom_metadata(folder), notes, tuple(files))
+    return StepContents(items, extras, read_handlers(folder), read_custom_metadata(folder), notes, tuple(files), unread)
 
 
 def json_file(folder: Path) -> Path | None:

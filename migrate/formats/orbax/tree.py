@@ -15,6 +15,7 @@ from migrate.codes import MissingPart, ReaderAssumption
 from migrate.errors import CheckpointError, Diagnostic
 from migrate.formats.files import COPY_WHOLE, is_dir, is_file, lost_values
 from migrate.formats.flax.msgpack import PLACEHOLDERS, MappedMsgpack, SavedSpec
+from migrate.formats.item_kinds import BARE
 from migrate.formats.orbax.metadata import DeclaredLeaf, TreeMetadata, parameter_name
 from migrate.tree import AbstractLeaf, Container, KeyPath, format_path
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-_BARE = ("checkpoint",)
+_BARE = (BARE,)
 ARRAY_HANDLER = "ArrayCheckpointHandler"
 """The class that saves a single array, under the name `checkpoint`."""
 _EMPTY = {

@@ -94,4 +94,11 @@ def _escaped(found: re.Match[str]) -> str:
 
 def flow(fields: Mapping[str, Any]) -> str:
     """A mapping as YAML on one line."""
-    return "{" + ", ".join(f"{name}: {_json(one)}" for name, one in fields.items()) + "}"
+    texts = {name: one if isinstance(one, Word) else _json(one) for name, one in fields.items()}
+    return "{" + ", ".join(f"{name}: {text}" for name, text in texts.items()) + "}"
+
+
+class Word(str):
+    """A keyword of the rule language, written without quotes."""
+
+    __slots__ = ()

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from migrate.dtypes import is_narrowed
 from migrate.formats.reader import AbstractCheckpoint
 from migrate.planning.model import Plan, Task
 from migrate.planning.planner import TemplateLike, make_plan
@@ -77,7 +78,7 @@ def suggest(source: AbstractCheckpoint, template: KnownTemplate, target: Mapping
       target: additional fields of `target:`, such as `args`.
     """
     mine, theirs = lay_out(source.tree), lay_out(template.tree, template.variables)
-    drafts = _model_drafts(mine, theirs)
+    drafts = _model_drafts(mine, theirs, x64=getattr(template, "x64", True))
     data = [path for path, leaf in source.tree.leaves.items() if leaf.has_data]
     fields = {"template": template.spec, **(target or {})}
 
@@ -108,7 +109,7 @@ def suggest(source: AbstractCheckpoint, template: KnownTemplate, target: Mapping
     return Suggestion(text, planned(text), count, doubts, rest.sources, rest.targets, (mine.name, theirs.name))
 
 
-def _model_drafts(mine: ClassifiedTree, theirs: ClassifiedTree) -> list[RuleDraft]:
+def _model_drafts(mine: ClassifiedTree, theirs: ClassifiedTree, *, x64: bool) -> list[RuleDraft]:
     """Returns the drafts for the model's arrays, and for random streams that keep their place."""
     scope = _scope(mine)
     for path in unsupported_arrays(scope, _scope(theirs)):
@@ -116,7 +117,8 @@ def _model_drafts(mine: ClassifiedTree, theirs: ClassifiedTree) -> list[RuleDraf
     solution = Aligner().solve(scope, _scope(theirs), top=True)
     sources, targets = _by_place(mine.of("model")), _by_place(theirs.of("model"))
     matches = [
-        _cast(match, sources, targets) for match in doubt_beside_unplaced(solution.matches, scope, _scope(theirs))
+        _cast(match, sources, targets, x64=x64)
+        for match in doubt_beside_unplaced(solution.matches, scope, _scope(theirs))
     ]
     streams, wanted = _by_place(mine.of("rng")), _by_place(theirs.of("rng"))
     kept = [
@@ -142,12 +144,21 @@ def _paths(leaves: Mapping[KeyPath, ClassifiedLeaf]) -> dict[KeyPath, KeyPath]:
     return {place: leaf.path for place, leaf in leaves.items()}
 
 
-def _cast(match: Match, sources: Mapping[KeyPath, ClassifiedLeaf], targets: Mapping[KeyPath, ClassifiedLeaf]) -> Match:
+def _cast(
+    match: Match,
+    sources: Mapping[KeyPath, ClassifiedLeaf],
+    targets: Mapping[KeyPath, ClassifiedLeaf],
+    *,
+    x64: bool,
+) -> Match:
     """Returns the match with a cast where dtypes differ."""
-    ops = cast_ops(sources[match.sources[0].path].aval, targets[match.targets[0].path].aval)
+    old, new = sources[match.sources[0].path].aval, targets[match.targets[0].path].aval
+    ops = cast_ops(old, new)
     if not ops:
         return match
     reason = "another dtype: refused where a value would change, unless `cast:` sets `lossy: true`"
+    if not x64 and is_narrowed(old.dtype, new.dtype):
+        reason = f"x64 is off, and JAX makes {new.dtype} of {old.dtype}: with JAX_ENABLE_X64=1 no cast may be needed"
     return replace(match, ops=(*match.ops, *ops), reason=", ".join(filter(None, (match.reason, reason))))
 
 

@@ -65,7 +65,11 @@ def orbax_item(folder, tree, *, zarr3=False):
 
 def sidecars(folder):
     """The content of every file that holds no array, by its path; what belongs to databases is left out."""
-    inside = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return sidecars_of(folder, without=())
+
+
+def sidecars_of(folder, without):
+    inside = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file() and path not in without)
     others = (p for p in inside if p.name != digest_record.FILE)
     mine = [p for p in others if not any(part in DATA or part.startswith("ocdbt.process_") for part in p.parts)]
     return {str(path): _content(folder / path) for path in mine}
@@ -109,6 +113,81 @@ def test_every_file_of_a_pytree_is_the_one_that_orbax_writes(tmp_path, name, zar
     if "wide" in name:
         ours.pop("_sharding")  # so that a typed restore of version 1 takes NumPy arrays, too
     assert theirs == ours
+
+
+def plain_rules(folder):
+    rules = folder / "plain.yaml"
+    rules.write_text("migrate: 1\ntarget: {layout: zarr}\nrules: []\n")
+    return rules
+
+
+def plain_item(folder, tree, *, zarr3=False):
+    handler = ocp.PyTreeCheckpointHandler(use_ocdbt=False, use_zarr3=zarr3)
+    with ocp.Checkpointer(handler) as checkpointer:
+        checkpointer.save(folder, args=ocp.args.PyTreeSave(tree))
+
+
+def arrays_in(folder):
+    """The files of all arrays of plain zarr: array metadata and chunks."""
+    tops = {path.parent for path in folder.rglob("*") if path.name in (".zarray", "zarr.json")}
+    below = {path for top in tops - {folder} for path in top.rglob("*") if path.is_file()}
+    return below | {folder / name for name in (".zarray", "zarr.json", "0", "c/0") if (folder / name).is_file()}
+
+
+def files_of(folder):
+    """The bytes of every file of an array, and the JSON of its metadata, by path."""
+    named = {str(path.relative_to(folder)): path.read_bytes() for path in arrays_in(folder)}
+    return {name: json.loads(data) if name.endswith((".zarray", ".json")) else data for name, data in named.items()}
+
+
+@pytest.mark.parametrize("origin", ["database", "plain zarr"])
+@pytest.mark.parametrize("link", ["auto", "never"])
+@pytest.mark.parametrize(
+    ("name", "zarr3"), [("everything", False), ("everything", True), ("one array", False), ("texts", False)]
+)
+def test_every_file_of_plain_zarr_is_the_one_that_orbax_writes_without_a_database(tmp_path, name, zarr3, link, origin):
+    plain_item(tmp_path / "theirs", TREES[name](), zarr3=zarr3)
+    (orbax_item if origin == "database" else plain_item)(tmp_path / "source", TREES[name](), zarr3=zarr3)
+    how = ("--link", link, "--compression", f"zstd:{3 if zarr3 else 1}") if link == "never" else ()
+    portable(tmp_path / "source", tmp_path / "ours", plain_rules(tmp_path), "--verify", "full", *how)
+    assert files_of(tmp_path / "theirs") == files_of(tmp_path / "ours")
+    folders = (tmp_path / who for who in ("theirs", "ours"))
+    theirs, ours = (without_values(sidecars_of(folder, without=arrays_in(folder))) for folder in folders)
+    assert theirs == ours
+    assert not (tmp_path / "ours" / "manifest.ocdbt").exists()
+
+
+def test_random_keys_arrays_and_numpy_states_of_a_step_are_the_items_that_orbax_writes(tmp_path):
+    items = {
+        "model": ocp.args.PyTreeSave({"w": jnp.ones((3, 2))}),
+        "typed": ocp.args.JaxRandomKeySave(jax.random.key(7)),
+        "several": ocp.args.JaxRandomKeySave(jax.random.split(jax.random.key(1), 3)),
+        "words": ocp.args.JaxRandomKeySave(jax.random.PRNGKey(3)),
+        "numpy": ocp.args.NumpyRandomKeySave(np.random.RandomState(0).get_state()),
+        "state": ocp.args.NumpyRandomKeySave(np.random.RandomState(0).get_state(legacy=False)),
+        "array": ocp.args.ArraySave(jnp.arange(3.0)),
+        "step": ocp.args.JsonSave({"step": 1}),
+    }
+    with ocp.CheckpointManager(tmp_path / "root") as manager:
+        manager.save(1, args=ocp.args.Composite(**items))
+    portable(tmp_path / "root", tmp_path / "new" / "1", "portable", "--verify", "full")
+    folders = (tmp_path / who / "1" for who in ("root", "new"))
+    theirs, ours = (without_values(sidecars_of(folder, without=arrays_in(folder))) for folder in folders)
+    assert theirs == ours
+    assert files_of(tmp_path / "root") == files_of(tmp_path / "new")
+    with ocp.CheckpointManager(tmp_path / "new") as manager:
+        keys = {name: ocp.args.JaxRandomKeyRestore() for name in ("typed", "several", "words")}
+        states = {name: ocp.args.NumpyRandomKeyRestore() for name in ("numpy", "state")}
+        restored = manager.restore(1, args=ocp.args.Composite(**keys, **states, array=ocp.args.ArrayRestore()))
+        assert manager.restore(1).keys() == items.keys()
+    assert jax.random.key(7) == restored["typed"]
+    assert (jax.random.split(jax.random.key(1), 3) == restored["several"]).all()
+    assert jax.random.PRNGKey(3).tolist() == restored["words"].tolist()
+    assert [0.0, 1.0, 2.0] == restored["array"].tolist()
+    for name in states:
+        revived = np.random.RandomState()
+        revived.set_state(restored[name])
+        assert np.random.RandomState(0).rand() == revived.rand()
 
 
 @pytest.mark.parametrize("link", ["auto", "never"])
@@ -199,8 +278,8 @@ def test_a_manager_goes_on_from_a_step_and_judges_and_deletes_it_as_its_own(tmp_
 @pytest.mark.parametrize(
     "commit",
     [
-        lambda place, item: commit_item(place, item, {}, zarr3=False),
-        lambda place, item: commit_step(place, {"state": item}, {}, {}, zarr3=False),
+        lambda place, item: commit_item(place, item, {}),
+        lambda place, item: commit_step(place, {"state": item}, {}, {}),
     ],
     ids=["item", "step"],
 )
@@ -216,7 +295,7 @@ def test_a_checkpoint_is_marked_as_complete_only_at_its_end(tmp_path):
     item = CommittedItem(AbstractTree({}), {}, tmp_path / "store", {})
     (tmp_path / "store").mkdir()
     with pytest.raises(TypeError):  # custom metadata that JSON cannot hold
-        commit_item(tmp_path / "new", item, {"a": object()}, zarr3=False)
+        commit_item(tmp_path / "new", item, {"a": object()})
     assert not (tmp_path / "new" / "commit_success.txt").exists()
-    commit_item(tmp_path / "whole", item, {}, zarr3=False)
+    commit_item(tmp_path / "whole", item, {})
     assert (tmp_path / "whole" / "commit_success.txt").exists()

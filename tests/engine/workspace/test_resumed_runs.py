@@ -120,6 +120,28 @@ def test_the_same_call_completes_what_a_kill_cut_off(remains, source, expected, 
     same(expected, values(folder / "new"))
 
 
+@pytest.fixture(scope="module")
+def plain_remains(source, tmp_path_factory):
+    """The same for runs that write plain zarr."""
+    folder = tmp_path_factory.mktemp("plain")
+    subprocess.run([sys.executable, "-W", "ignore", killed.__file__, source, folder, killed.PLAIN], check=True)
+    return folder
+
+
+@pytest.mark.parametrize("moment", [moment for moment in killed.MOMENTS if moment not in PUBLISHED])
+def test_a_run_that_writes_plain_zarr_is_completed_as_well(plain_remains, source, expected, moment, tmp_path):
+    folder = shutil.copytree(plain_remains / moment, tmp_path / "copy")
+    target, published = folder / killed.PLAIN, (folder / killed.PLAIN).exists()
+    for store in folder.glob(".*/staged/*"):
+        (store / "turned.0").mkdir(exist_ok=True)
+        (store / "turned.0" / "0.__lock").write_bytes(b"half a chunk")
+    receipt = applied(source, target, killed.PLAIN_RULES, overwrite=published)
+    assert moment not in ("leaf-3", "stage-ends", "relink", "verify") or receipt.resumed >= 2
+    same(expected, values(target))
+    assert [] == [path for path in target.rglob("*") if path.name.endswith("__lock") or path.name == "manifest.ocdbt"]
+    assert [killed.PLAIN] == sorted(child.name for child in folder.iterdir() if child.name != "error")
+
+
 @pytest.mark.parametrize("moment", [m for m in killed.MOMENTS if m not in PUBLISHED and not m.startswith("after")])
 def test_a_run_killed_before_the_end_has_published_nothing(remains, moment):
     found = sorted(child.name for child in (remains / moment).iterdir() if child.name != "error")
