@@ -115,6 +115,7 @@ def test_code_of_the_user_is_loaded_in_known_places_only():
         "migrate.engine.probing.probe",  # after `preflight`; `verify` passes a probe that is named or permitted
         "migrate.engine.probing.restored_model",  # the plan's template, which has run
         "migrate.engine.streaming.create",  # the plan's template, which has run
+        "migrate.engine.verification.template_restore",  # the plan's template, which has run
         "migrate.ops.call",  # after `preflight` or `api.verify`
         "migrate.rules.permission",  # the gate
     } == {module for module in found if not module.startswith("migrate.template")}
