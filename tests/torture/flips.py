@@ -57,7 +57,10 @@ def flip(path, place, mask, *, weigh):
     offset = int(at / size * file.stat().st_size)
     content = bytearray(file.read_bytes())
     content[offset] ^= mask
+    mode = file.stat().st_mode
+    file.unlink()  # it may be linked with a file of SRC
     file.write_bytes(content)
+    file.chmod(mode)
     return f"{file.relative_to(path.parent)} at {offset}"
 
 
@@ -97,6 +100,10 @@ def attack_written(arena, name, place, mask, weigh):
     run = arena.migrate(*scenario.set_up(arena), before=scenario.before())
     if problem := run.problem(0):
         return problem
+    if arena.dst.is_dir():  # what was only linked has no digests yet
+        stamped = arena.migrate("stamp", arena.dst, "--digests", "-q")
+        if problem := stamped.problem(0):
+            return f"`stamp`: {problem}"
     wanted = content(arena, arena.dst)
     where = flip(arena.dst, place, mask, weigh=weigh)
     run = arena.migrate("verify", arena.dst, "-q")

@@ -26,7 +26,7 @@ from migrate.engine.workspace.resume import database_arrays, folder_arrays
 from migrate.errors import CheckpointError, Diagnostic, listed
 from migrate.events import Listener
 from migrate.formats.detect import open_reader
-from migrate.formats.digest_record import Blocks
+from migrate.formats.digest_record import FILE, Blocks
 from migrate.formats.files import children, is_dir, is_file
 from migrate.formats.item_kinds import BARE
 from migrate.formats.orbax.entries import foreign_entries
@@ -91,7 +91,7 @@ class OrbaxOutput(Output):
             for item in plans:
                 (remove_unfinished if item.plain else remove_orphans)(stores[item.name])
         everything = Staged({**staged.arrays, **linked.arrays}, staged.values, linked.dead_bytes)
-        metadata = new_metadata(plan, work.source)
+        metadata = new_metadata(plan, work.source, digests=FILE)
         items = {item.name: _item(plan, item, everything, work) for item in plans}
         if SINGLE in items:
             commit_item(work.result, items[SINGLE], metadata)
