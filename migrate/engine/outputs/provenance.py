@@ -14,9 +14,7 @@ ITEMS = "items"
 """The key of the source's JSON items where the new checkpoint is one pytree, which has no items."""
 
 
-def new_metadata(
-    plan: Plan, source_fingerprint: str | None = None, *, digests: str | None = None
-) -> Mapping[str, Any]:
+def new_metadata(plan: Plan, source_fingerprint: str | None = None, *, digests: str | None = None) -> Mapping[str, Any]:
     """Returns the custom metadata of the new checkpoint.
 
     Args:

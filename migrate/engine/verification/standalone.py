@@ -75,7 +75,7 @@ def check_values(
     Raises:
       VerifyError: leaves differ from their digests (`ChangedValues`), or have another shape or dtype than the metadata
         (`RecordedStructureMismatch`).
-      CheckpointError: leaves cannot be decoded, or the record itself is damaged (`DamagedFile`) or lost (`MissingPart`).
+      CheckpointError: leaves cannot be decoded, or the record is damaged (`DamagedFile`) or lost (`MissingPart`).
     """
     start = time.monotonic()
     tree = reader.abstract().tree

@@ -302,7 +302,7 @@ def test_a_msgpack_file_without_arrays_has_no_place_for_digests_and_does_not_cla
 
 def test_a_lost_record_is_not_a_checkpoint_without_digests(tmp_path, source, streamed):
     (streamed / FILE).unlink()
-    with pytest.raises(CheckpointError, match="`migrate_digests.json` is missing") as failure:
+    with pytest.raises(CheckpointError, match=r"`migrate_digests\.json` is missing") as failure:
         migrate.verify(streamed)
     (diagnostic,) = failure.value.diagnostics
     assert f"`migrate stamp {streamed} --digests`" in diagnostic.help
@@ -315,7 +315,7 @@ def test_a_lost_record_is_not_a_checkpoint_without_digests(tmp_path, source, str
         migrate.apply(plan, checkpoint, tmp_path / "new.safetensors")
     file = tmp_path / "new.safetensors"
     file.write_bytes(file.read_bytes().replace(b'"migrate.digests":', b'"migrate.digestz":'))
-    with pytest.raises(CheckpointError, match="`migrate.digests` is missing"):
+    with pytest.raises(CheckpointError, match=r"`migrate\.digests` is missing"):
         migrate.verify(file)
 
 
