@@ -16,9 +16,14 @@ def table(tallies):
     minutes = sum(tally.seconds for _, tally in tallies) / 60
     rows.append(("all", *(f"{number:,}" for number in total), f"{minutes:.1f}"))
     lines = [_line(HEAD), "| --- | ---: | ---: | ---: | ---: | ---: |", *map(_line, rows)]
-    notes = [f"{attack.title}: {tally.reason}." for attack, tally in tallies if tally.skipped]
+    notes = [f"{attack.title}: {_kinds(tally)}." for attack, tally in tallies if tally.kinds]
+    notes += [f"{attack.title}: {tally.reason}." for attack, tally in tallies if tally.skipped]
     notes += [f"{attack.title}: its share of the time ended first." for attack, tally in tallies if tally.stopped]
     return "\n".join([*lines, "", *notes]) if notes else "\n".join(lines)
+
+
+def _kinds(tally):
+    return ", ".join(f"{number:,} {kind}" for kind, number in tally.kinds.most_common())
 
 
 def _row(attack, tally):
