@@ -163,6 +163,11 @@ class Reader(abc.ABC):
         """
         return None
 
+    @property
+    def digest_folder(self) -> Path | None:
+        """The directory in which the digests are recorded; None for a single file."""
+        return None
+
     def read_all(self) -> dict[KeyPath, Value]:
         """Returns every leaf's value by key path; several are read at once, so that all cores decode chunks.
 
@@ -293,8 +298,13 @@ class CheckpointReader(Reader):
             raise unreadable(Path(error.filename or self._abstract.path), error) from error
 
     @property
+    def digest_folder(self) -> Path | None:
+        """The directory of the step or item; None for a single file, which keeps its digests in its header."""
+        return self._around.folder
+
+    @property
     def digest_file(self) -> Path | None:
-        """The file for the digests of a directory; None for a single file, which keeps them in its header."""
+        """The file for the digests of a directory; None for a single file."""
         return self._around.folder / FILE if self._around.folder else None
 
     def digest_record(self) -> DigestRecord | None:

@@ -319,6 +319,21 @@ def test_a_lost_record_is_not_a_checkpoint_without_digests(tmp_path, source, str
         migrate.verify(file)
 
 
+@pytest.mark.parametrize("file", ["_METADATA", "_CHECKPOINT_METADATA", "_sharding", "array_metadatas/process_0"])
+@pytest.mark.parametrize("stamped", [False, True])
+def test_a_change_of_a_small_file_that_no_reader_of_migrate_notices_is_found(source, streamed, file, stamped):
+    checkpoint = source if stamped else streamed
+    if stamped:
+        migrate.stamp(checkpoint, digests=True)
+    assert 6 == migrate.verify(checkpoint).digests
+    (checkpoint / file).write_text((checkpoint / file).read_text() + " ")
+    with pytest.raises(VerifyError) as failure:
+        migrate.verify(checkpoint)
+    assert [f"`{checkpoint}/{file}` has changed since the digests were recorded"] == messages(failure)
+    done = run_script(checkpoint)
+    assert (1, True) == (done.returncode, f"{file} has changed\n" in done.stdout)
+
+
 def test_a_safetensors_file_carries_its_digests_into_a_directory_only_as_values(tmp_path, source):
     with migrate.open_checkpoint(source) as checkpoint:
         rules = tmp_path / "rules.yaml"
