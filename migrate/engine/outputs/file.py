@@ -165,12 +165,19 @@ class FileOutput(Output):
         return len(digests)
 
     def check_values(
-        self, plan: Plan, reader: Reader, result: Path, listener: Listener, digests: dict[KeyPath, Blocks] | None = None
+        self,
+        plan: Plan,
+        reader: Reader,
+        result: Path,
+        listener: Listener,
+        digests: dict[KeyPath, Blocks] | None = None,
+        *,
+        follow_links: bool = False,
     ) -> int:
         del digests  # every array was written, so that all digests are known
         problems: list[Diagnostic] = []
         compared = 0
-        with open_reader(result, unbox="never") as written:
+        with open_reader(result, unbox="never", follow_links=follow_links) as written:
             refuse(structure_problems(plan, written.abstract()))
             for meant in batches(plan, reader, BATCH_BYTES):
                 found = {path: written.read(stored_path(path, plan.target.leaves[path])) for path in meant}
