@@ -54,6 +54,7 @@ class Metadata:
       leaves: the tree as text (`AbstractTree.signature`), so that a difference can be reported by leaf.
       source_structure_hash: of the tree that it was made from.
       source_fingerprint: of the files that it was made from: their names, sizes and times.
+      digests: where it records the digests of its values: the name of a file, or a key of the metadata of its file.
       code: the git commit of the working directory when it was made, with `-dirty` if files were changed.
       versions: of jax, flax, optax, orbax and migrate; packages that are not installed are omitted.
       step: the training step.
@@ -67,6 +68,7 @@ class Metadata:
     leaves: Mapping[str, str] = field(default_factory=dict)
     source_structure_hash: str | None = None
     source_fingerprint: str | None = None
+    digests: str | None = None
     code: str | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     step: int | None = None
@@ -110,6 +112,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "leaves": (Mapping,),
     "source_structure_hash": (str,),
     "source_fingerprint": (str,),
+    "digests": (str,),
     "code": (str,),
     "versions": (Mapping,),
     "step": (int,),

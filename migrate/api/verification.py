@@ -73,7 +73,7 @@ def verify(
       max_ram: without a source: host bytes of arrays in memory at once (default: 2 GiB).
       jobs: without a source: the number of leaves that are read at once (default: the number of CPUs).
       listener: receives an event for every leaf.
-      follow_links: whether links in the destination may lead out of it; without a source only (default: no).
+      follow_links: whether links in the destination may lead out of it (default: no).
 
     Raises:
       RefusedError: a `call` op may not run (`CodeNotAllowed`).
@@ -101,7 +101,7 @@ def verify(
             found = alone.check_values(stored.reader, listener, max_ram=max_ram, jobs=jobs)
         return replace(done, digests=found.compared, undigested=tuple(found.undigested))
     plan = replace(plan, as_step=any(checkpoint.abstract.items))
-    return _compared(done, plan, source, Path(destination), probe, tolerance, listener)
+    return _compared(done, plan, source, Path(destination), probe, tolerance, listener, follow_links=follow_links)
 
 
 def _compared(
@@ -112,6 +112,8 @@ def _compared(
     probe: str | None,
     tolerance: float | None,
     listener: Listener,
+    *,
+    follow_links: bool,
 ) -> Verified:
     """Adds the comparison with the source, and the probe."""
     from migrate.engine.outputs.registry import output_at
@@ -122,6 +124,6 @@ def _compared(
     plan = output.fit(plan)
     if probe is not None:
         chosen = probing.chosen_probe(plan, probe, DEFAULT_TOLERANCE if tolerance is None else tolerance, destination)
-    compared = output.check_values(plan, source.reader, destination, listener)
+    compared = output.check_values(plan, source.reader, destination, listener, follow_links=follow_links)
     proved, probed = probing.prove(plan, chosen, source.reader, destination, all_of_it=False)
     return replace(done, compared=compared, probe=probed, proofs=count_proofs(proved.tasks))

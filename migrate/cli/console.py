@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
@@ -178,8 +178,9 @@ class Progress:
                 return
             line = self._line(self._phase, max(time.monotonic() - self._started, 1e-9))
             line = fitting(line, self._stream)
-            self._stream.write(f"\r\x1b[2K{line}" if self._live else f"{line}\n")
-            self._stream.flush()
+            with suppress(OSError):  # a full disk under stderr stops the progress, not the run
+                self._stream.write(f"\r\x1b[2K{line}" if self._live else f"{line}\n")
+                self._stream.flush()
 
     def _run(self) -> None:
         while not self._over.wait(self._pause):

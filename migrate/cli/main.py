@@ -52,12 +52,12 @@ class Commands(click.Group):
         """Runs the command and exits."""
         gc.set_threshold(200_000, 50, 50)  # a plan of 10,000 leaves is many small objects, all alive to the end
         arguments = list(sys.argv[1:] if args is None else args)
+        _replace_closed_streams()
         extra["standalone_mode"] = False
         try:
             code = self._run(arguments, *rest, **extra)
-        except BrokenPipeError:
-            # The reader of stdout has gone. Python would report the error again at exit, when it flushes.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except OSError:  # stdout or stderr: its reader has gone, or its disk is full
+            _discard_output()
             code = ExitCode.FAILED
         sys.exit(int(code))
 
@@ -75,11 +75,38 @@ class Commands(click.Group):
             return _fail(out_of_memory("a leaf", str(error), None).diagnostics, ExitCode.FAILED, arguments)
         except SystemExit:  # click exits with 1 if the reader of stdout has gone, but 1 would mean "no"
             return ExitCode.FAILED
-        except Exception as error:  # noqa: BLE001 (the last resort: a bug must not look like an answer)
+        except BrokenPipeError:
+            raise
+        except Exception as error:
+            if isinstance(error, OSError) and _is_of_output(error):
+                click.echo(f"Error: the output cannot be written: {error.strerror}", err=True)
+                raise
             if _has_no_directory():
                 return _fail([_no_directory()], ExitCode.FAILED, arguments)
             return _fail([_bug(error)], ExitCode.FAILED, arguments)
         return result if isinstance(result, int) else ExitCode.OK
+
+
+def _replace_closed_streams() -> None:
+    """Lets what a caller closed (`>&-`) lead nowhere: Python has no stream for it."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 (used to the end)
+
+
+def _is_of_output(error: OSError) -> bool:
+    """Whether click could not print."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return error.filename is None and bool(frames) and frames[-1].filename == click.utils.__file__
+
+
+def _discard_output() -> None:
+    """Discards what stdout and stderr cannot take; Python would report the error again at exit, when it flushes."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _misused(error: click.ClickException, arguments: Sequence[str]) -> ExitCode:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from migrate.codes import DestinationExists, InvalidUsage, OverlappingPaths
+from migrate.codes import DestinationExists, InvalidUsage, OverlappingPaths, UnrepresentableLeaf
 from migrate.engine.linking.link import stream_unlocated
 from migrate.engine.options import MINIMUM_RAM, ApplyOptions
 from migrate.engine.outputs.base import Output
@@ -26,12 +26,15 @@ from migrate.errors import (
     listed,
 )
 from migrate.formats.boundary import is_utf_8
+from migrate.formats.files import MAX_DEPTH
 from migrate.formats.reader import Reader
+from migrate.formats.steps import is_temporary
 from migrate.metadata import Metadata
 from migrate.planning.model import Plan
 from migrate.planning.proof import refuse_unproved
 from migrate.rules.model import CodeReference
 from migrate.rules.permission import refusals, require_permission
+from migrate.tree import AbstractTree, format_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +75,8 @@ def check(plan: Plan, reader: Reader, destination: Path, options: ApplyOptions) 
     refuse_path(destination)
     plan = stream_unlocated(output.fit(plan), reader)
     place = absolute(destination)
-    _raise(UsageError, [*output.objections(options.compression), *_invalid(options)])
-    _raise(PlanError, [diagnostic for diagnostic in plan.diagnostics if diagnostic.is_error])
+    _raise(UsageError, [*output.objections(options.compression), *_invalid(options), *_unfinished(plan, destination)])
+    _raise(PlanError, [*(problem for problem in plan.diagnostics if problem.is_error), *_too_deep(plan.target)])
     done = None if options.overwrite else earlier_result(plan, reader, place, options.compression)
     if done is not None:
         return Job(plan, output, destination, place, None, options, done)
@@ -120,6 +123,25 @@ def refuse_path(destination: Path) -> None:
     if "\\" in os.path.realpath(place) and not is_single_file(destination):
         message = f"the path `{place}` contains `\\`, which TensorStore reads as `/`"
         raise UsageError(InvalidUsage.at(message, help="choose another DST, or write a single file"))
+
+
+def _unfinished(plan: Plan, destination: Path) -> Iterator[Diagnostic]:
+    """Finds a directory whose name, or that of the root of its step, is one of an unfinished save."""
+    place = absolute(destination)
+    named = () if is_single_file(destination) else (place, place.parent) if plan.as_step else (place,)
+    for folder in named:
+        if is_temporary(folder.name):
+            message = f"`{folder.name}` is a name that Orbax or Flax gives to unfinished saves, which no reader opens"
+            yield InvalidUsage.at(message, help="choose another DST")
+
+
+def _too_deep(target: AbstractTree) -> Iterator[Diagnostic]:
+    """Finds leaves that no reader would read back because of the number of their levels."""
+    deep = [path for path in target.leaves if len(path) > MAX_DEPTH]
+    if deep:
+        name, levels = f"`{format_path(deep[0])[:40]}…`", len(deep[0])
+        message = f"the target {name} has {levels:,} levels; {MAX_DEPTH} at most are written"
+        yield UnrepresentableLeaf.at(message, paths=map(format_path, deep), help="use fewer levels in `to`")
 
 
 def _invalid(options: ApplyOptions) -> Iterator[Diagnostic]:

@@ -101,6 +101,18 @@ def special_kind(path: str | os.PathLike[str]) -> str | None:
         return None
 
 
+def is_without_size(file: str | os.PathLike[str] | int) -> bool:
+    """Whether a path or descriptor is a regular file of 0 bytes: it is empty, or a file of the kernel.
+
+    Files of the kernel, such as `/proc/kmsg`, have no size, and a reader of them can block for ever.
+
+    Raises:
+      OSError: it does not exist, or cannot be reached.
+    """
+    found = os.stat(file)
+    return stat.S_ISREG(found.st_mode) and not found.st_size
+
+
 def refuse_undecodable(path: str | os.PathLike[str]) -> None:
     """Refuses a path whose bytes are not UTF-8, which TensorStore and JSON cannot name.
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from migrate.codes import DamagedFile
 from migrate.errors import CheckpointError
-from migrate.formats.files import is_file, read_file
+from migrate.formats.files import children, is_dir, is_file, read_file
 from migrate.tree import KeyPath
 
 FILE = "migrate_digests.json"
@@ -65,11 +65,13 @@ class DigestRecord:
       leaves: the record of each leaf, by stored key path.
       sequences: the nodes that are lists or tuples.
       items: how the arrays of each item are stored: `{"zarr_format": 3, "ocdbt": true}`.
+      files: `sha256:` of each small file beside the arrays of a directory, by its path (`small_files`).
     """
 
     leaves: Mapping[KeyPath, LeafDigests]
     sequences: Sequence[KeyPath] = ()
     items: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def undigested(self) -> tuple[KeyPath, ...]:
@@ -80,13 +82,14 @@ class DigestRecord:
     def root(self) -> str:
         """`sha256:` over the whole record."""
         rows = [[path, leaf.digest, leaf.type, leaf.stored] for path, leaf in self.leaves.items()]
-        return _sha256([VERSION, BLOCK_BYTES, self.items, self.sequences, rows])
+        return _sha256([VERSION, BLOCK_BYTES, self.items, self.sequences, rows, *([self.files] if self.files else [])])
 
     def to_text(self) -> str:
         """Returns the record as JSON, one leaf a line."""
         head = {"version": VERSION, "block_bytes": BLOCK_BYTES, "root": self.root, "items": self.items}
         lines = ",\n".join(_text(_row(path, leaf)) for path, leaf in self.leaves.items())
-        return f'{_text(head)[:-1]},"sequences":{_text(self.sequences)},"leaves":[\n{lines}\n]}}\n'
+        nodes, files = _text(self.sequences), _text(self.files)
+        return f'{_text(head)[:-1]},"sequences":{nodes},"files":{files},"leaves":[\n{lines}\n]}}\n'
 
     @classmethod
     def from_text(cls, text: str | bytes, file: Path) -> DigestRecord:
@@ -99,7 +102,8 @@ class DigestRecord:
             content = json.loads(text)
             version = content["version"]
             leaves = {tuple(row["path"]): _leaf(row) for row in content["leaves"]}
-            found = cls(leaves, tuple(map(tuple, content["sequences"])), content["items"])
+            sequences = tuple(map(tuple, content["sequences"]))
+            found = cls(leaves, sequences, content["items"], content.get("files", {}))
             kept = all(
                 leaf.digest == row["digest"] for leaf, row in zip(leaves.values(), content["leaves"], strict=True)
             )
@@ -110,6 +114,27 @@ class DigestRecord:
             reason = "its root is not that of its leaves" if version == VERSION else f"its version is {version!r}"
             raise _damaged(file, reason)
         return found
+
+
+def small_files(folder: Path) -> dict[str, str]:
+    """Returns `sha256:` of each small file beside the arrays of a checkpoint or a step, by its path below it.
+
+    They decide how a library restores the arrays: `_METADATA`, `_sharding`, JSON items and the like.
+
+    Raises:
+      CheckpointError: a file cannot be read.
+    """
+    places = [folder, *(child for child in children(folder) if is_dir(child))]
+    places += [child for place in places[1:] if is_dir(child := place / "array_metadatas")]
+    found = [file for place in places for file in children(place) if is_file(file) and _is_small(file)]
+    return {str(file.relative_to(folder)): f"sha256:{hashlib.sha256(read_file(file)).hexdigest()}" for file in found}
+
+
+def _is_small(file: Path) -> bool:
+    return file.name in _SMALL or (file.parent.name == "array_metadatas" and file.name.startswith("process_"))
+
+
+_SMALL = ("_METADATA", "_sharding", "_strings.json", "_CHECKPOINT_METADATA", "metadata", "metrics", "data.json")
 
 
 def read_record(file: Path) -> DigestRecord | None:

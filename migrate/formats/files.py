@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from migrate.codes import DamagedFile, LfsPointer, MissingPart, UnsupportedLeaf
 from migrate.errors import CheckpointError, listed
+from migrate.formats.boundary import is_without_size
 from migrate.tree import KeyPath, format_path
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ def read_head(path: Path, count: int) -> bytes:
     """
     try:
         with path.open("rb") as file:
-            return file.read(count)
+            return b"" if is_without_size(file.fileno()) else file.read(count)
     except OSError as error:
         raise damaged(path, f"it cannot be read ({error.strerror})") from error
 
@@ -178,7 +179,7 @@ def read_file(path: Path) -> bytes:
     """
     refuse_lfs_pointer(path)
     try:
-        return path.read_bytes()
+        return b"" if is_without_size(path) else path.read_bytes()
     except OSError as error:
         raise damaged(path, f"it cannot be read ({error.strerror})") from error
 

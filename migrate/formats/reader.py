@@ -24,11 +24,11 @@ from migrate.errors import CheckpointError, Diagnostic
 from migrate.formats.base import Value
 from migrate.formats.canonical import Unbox, canonical
 from migrate.formats.digest_record import FILE, HEADER_KEY, DigestRecord, read_record, without_digests
-from migrate.formats.files import files_below, lacking, unreadable
+from migrate.formats.files import MAX_DEPTH, damaged, files_below, lacking, unreadable
 from migrate.formats.item_kinds import PYTREE, ItemKind
 from migrate.formats.opaque import refuse_opaque
 from migrate.metadata import KEY
-from migrate.tree import AbstractTree, KeyPath
+from migrate.tree import AbstractTree, KeyPath, format_path
 
 if TYPE_CHECKING:
     from migrate.formats.base import Extent, Item, Location
@@ -163,6 +163,11 @@ class Reader(abc.ABC):
         """
         return None
 
+    @property
+    def digest_folder(self) -> Path | None:
+        """The directory in which the digests are recorded; None for a single file."""
+        return None
+
     def read_all(self) -> dict[KeyPath, Value]:
         """Returns every leaf's value by key path; several are read at once, so that all cores decode chunks.
 
@@ -229,6 +234,7 @@ class CheckpointReader(Reader):
         trees: dict[str, AbstractTree] = {}
         self._origin: dict[KeyPath, tuple[Item, KeyPath]] = {}
         for name, item in self._items.items():
+            _refuse_deep(path, item.info.tree)
             trees[name], stored = canonical(item.info.tree, unbox)
             prefix = (name,) if len(self._items) > 1 else ()
             self._origin.update({prefix + leaf: (item, place) for leaf, place in stored.items()})
@@ -292,8 +298,13 @@ class CheckpointReader(Reader):
             raise unreadable(Path(error.filename or self._abstract.path), error) from error
 
     @property
+    def digest_folder(self) -> Path | None:
+        """The directory of the step or item; None for a single file, which keeps its digests in its header."""
+        return self._around.folder
+
+    @property
     def digest_file(self) -> Path | None:
-        """The file for the digests of a directory; None for a single file, which keeps them in its header."""
+        """The file for the digests of a directory; None for a single file."""
         return self._around.folder / FILE if self._around.folder else None
 
     def digest_record(self) -> DigestRecord | None:
@@ -316,6 +327,18 @@ class CheckpointReader(Reader):
         """Releases files."""
         for item in self._items.values():
             item.close()
+
+
+def _refuse_deep(path: Path, tree: AbstractTree) -> None:
+    """Refuses a tree that is nested deeper than any model: recursive readers and writers could not handle it.
+
+    Raises:
+      CheckpointError: it is (`DamagedFile`).
+    """
+    deepest = max(tree.leaves, key=len, default=())
+    if len(deepest) > MAX_DEPTH:
+        name = format_path(deepest)
+        raise damaged(path, f"the key path `{name[:40]}…` has {len(deepest):,} levels; {MAX_DEPTH} at most are read")
 
 
 def _without_record(metadata: Mapping[str, Any]) -> Mapping[str, Any]:

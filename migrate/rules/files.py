@@ -10,7 +10,7 @@ from pathlib import Path
 
 from migrate.codes import UnreadableRuleFile
 from migrate.errors import Diagnostic, RuleFileError, Span, did_you_mean, nearest
-from migrate.formats.boundary import is_utf_8, special_kind
+from migrate.formats.boundary import is_utf_8, is_without_size, special_kind
 
 MAX_BYTES = 4 * 2**20
 """The maximum size of a rule file in bytes, enough for more than ten thousand rules."""
@@ -62,7 +62,7 @@ def read(file: RuleFile) -> bytes:
     _refuse_special(file.name, file.place)
     try:
         with file.place.open("rb") as stream:
-            content = stream.read(MAX_BYTES + 1)
+            content = b"" if is_without_size(stream.fileno()) else stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: an invalid file name
         reason = getattr(error, "strerror", None) or str(error)
         raise RuleFileError(UnreadableRuleFile.at(f"`{file.name}` cannot be read: {reason}")) from None
@@ -107,7 +107,7 @@ def text_of(name: str) -> str | None:
     if special_kind(place) is not None:
         return None
     try:
-        return place.read_text(encoding="utf-8")
+        return "" if is_without_size(place) else place.read_text(encoding="utf-8")
     except (OSError, ValueError):
         return None
 

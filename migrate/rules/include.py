@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from migrate.codes import InvalidInclude
+from migrate.codes import InvalidInclude, UnboundCapture
 from migrate.errors import Diagnostic
 from migrate.rules.model import Create, Drop, Include, Move, Rule
 from migrate.rules.pattern import Pattern, PatternError
@@ -22,7 +22,18 @@ def place_rules(include: Include, rules: Iterable[Rule], findings: list[Diagnost
     under, to = include.under or ROOT, include.to or ROOT
     if under == to == ROOT:
         return tuple(rules)
-    return tuple(_placed(include, rules, under, to, findings))
+    before = len(findings)
+    placed = tuple(_placed(include, rules, under, to, findings))
+    if include.under is None and len(findings) == before:
+        findings += _unbound(include, to)
+    return placed
+
+
+def _unbound(include: Include, to: Pattern) -> Iterator[Diagnostic]:
+    """Yields the names in `to` that nothing captures, as there is no `under`."""
+    for name in sorted(to.names):
+        message = f"`to: {to}` uses `{name}`, which nothing captures without `under`"
+        yield UnboundCapture.at(message, span=include.span, help="add an `under` that captures it")
 
 
 def _placed(

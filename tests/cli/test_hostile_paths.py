@@ -144,3 +144,13 @@ def test_rules_can_come_from_standard_input(here):
         assert 0 == command("check", "/dev/stdin", "old.msgpack", stdin=rules).returncode
     assert 0 == command("check", "/dev/stdin", input=Path("rules.yaml").read_text()).returncode
     assert 1 == command("check", "/dev/stdin", input=Path("broken.yaml").read_text()).returncode
+
+
+@pytest.mark.skipif(not os.access("/proc/kmsg", os.R_OK), reason="there is no /proc/kmsg, or it cannot be read")
+@pytest.mark.parametrize("arguments", [["check", "/proc/kmsg"], ["check", "includes.yaml"], ["inspect", "/proc/kmsg"]])
+def test_a_file_of_the_kernel_without_a_size_does_not_block(here, arguments):
+    Path("includes.yaml").write_text("migrate: 1\ninclude: [/proc/kmsg]\nrules: []\n")
+    result = command(*arguments)
+    assert result.returncode in (1, 2)
+    assert "error[M" in result.stderr + result.stdout
+    assert "M901" not in result.stderr

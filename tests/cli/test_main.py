@@ -169,3 +169,22 @@ def test_a_closed_pipe_prints_no_error_and_is_no_answer(here, arguments):
     finally:
         os.close(write)
     assert (ExitCode.FAILED, "") == (done.returncode, done.stderr)
+
+
+def _shell(here, redirections):
+    command = f"{sys.executable} -m migrate inspect old.msgpack {redirections}"
+    return subprocess.run(command, shell=True, cwd=here, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
+def test_a_full_disk_under_stdout_is_one_sentence(here):
+    run = _shell(here, "> /dev/full")
+    assert (2, "Error: the output cannot be written: No space left on device\n") == (run.returncode, run.stderr)
+    run = _shell(here, "> /dev/full 2>&1")
+    assert 2 == run.returncode
+
+
+def test_closed_streams_change_nothing_but_that_nothing_is_printed(here):
+    for redirections in (">&-", ">&- 2>&-"):
+        run = _shell(here, redirections)
+        assert (0, "", "") == (run.returncode, run.stdout, run.stderr)

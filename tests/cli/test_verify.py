@@ -1,4 +1,5 @@
 import json
+import shutil
 
 
 def test_alone_it_says_what_it_did_and_did_not_prove(run, migrated, golden):
@@ -52,3 +53,13 @@ def test_a_damaged_record_is_no_answer(run, here, migrated):
     record = here / migrated / "migrate_digests.json"
     record.write_text(record.read_text().replace("sha256:", "sha255:", 1))
     assert 2 == run("verify", migrated).exit_code
+
+
+def test_links_in_dst_are_followed_beside_a_source_as_well(run, here, migrated):
+    shutil.move(here / migrated / "d", here / "elsewhere")
+    (here / migrated / "d").symlink_to(here / "elsewhere")
+    both = ("--source", "old.msgpack", "--rules", "rules.yaml")
+    for arguments in ((), both):
+        refused = run("verify", migrated, *arguments)
+        assert (2, True) == (refused.exit_code, "error[M415]" in refused.stderr)
+        assert 0 == run("verify", migrated, *arguments, "--follow-links").exit_code

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from migrate.codes import InvalidUsage, UnusedSource
+from migrate.codes import InvalidUsage, UnrepresentableLeaf, UnusedSource
 from migrate.engine.options import DEFAULTS, ApplyOptions
 from migrate.engine.preflight import absolute, check
 from migrate.errors import CheckpointError, PlanError, RefusedError, UsageError
@@ -97,3 +97,23 @@ def test_leaves_that_have_to_be_proved_are_refused_where_no_probe_can_prove_them
     unproved = replace(plan, tasks=tasks, template="tests.template.models:Small")
     assert ["M309"] == [code for code, _ in refusals(PlanError, unproved, tmp_path / "new", require_proof=True)]
     checked(unproved, tmp_path / "new", ApplyOptions(require_proof=True, probe="math:hypot"))
+
+
+@pytest.mark.parametrize("name", ["new.orbax-checkpoint-tmp-0", "checkpoint_tmp", "x.partial_save"])
+def test_a_name_of_an_unfinished_save_is_refused_where_a_reader_would_refuse_it(plan, tmp_path, name):
+    message = f"`{name}` is a name that Orbax or Flax gives to unfinished saves, which no reader opens"
+    assert [(InvalidUsage.number, message)] == refusals(UsageError, plan, tmp_path / name)
+    step = replace(plan, as_step=True)
+    assert [(InvalidUsage.number, message)] == refusals(UsageError, step, tmp_path / name / "5")
+    assert checked(plan, tmp_path / name / "new").destination == tmp_path / name / "new"
+    assert checked(plan, tmp_path / f"{name}.msgpack").destination == tmp_path / f"{name}.msgpack"
+
+
+def test_a_target_with_more_levels_than_a_reader_reads_is_refused(source, tmp_path):
+    with opened(source) as reader:
+        deep = plan_for(reader, f"rules: ['a -> {'x/' * 200}a']")
+        fits = plan_for(reader, f"rules: ['a -> {'x/' * 199}a']")
+    (found,) = refusals(PlanError, deep, tmp_path / "new")
+    assert UnrepresentableLeaf.number == found[0]
+    assert "has 201 levels; 200 at most are written" in found[1]
+    assert checked(fits, tmp_path / "new").plan == fits

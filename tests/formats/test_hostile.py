@@ -478,3 +478,23 @@ def test_a_parameter_whose_link_goes_round_in_a_circle_is_refused(copy_of):
 def test_a_pipe_is_said_to_be_one(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     assert "a pipe, a device" in refusal(tmp_path / "pipe").message
+
+
+@pytest.mark.parametrize("name", ["cut.safetensors", "cut.npz"])
+def test_the_first_byte_of_another_format_is_no_empty_tree(tmp_path, name):
+    (tmp_path / name).write_bytes(b"\x80")
+    assert "M401" == refusal(tmp_path / name).code
+    (tmp_path / "empty").write_bytes(b"\x80")
+    with open_reader(tmp_path / "empty") as reader:
+        assert [()] == list(reader.abstract().tree.leaves)
+
+
+def test_a_tree_with_more_levels_than_any_model_is_refused_whatever_its_format(tmp_path):
+    np.savez(tmp_path / "deep.npz", **{"/".join(["a"] * 201): np.ones(2)})
+    diagnostic = refusal(tmp_path / "deep.npz")
+    assert "M404" == diagnostic.code
+    assert f"`{tmp_path}/deep.npz` is damaged" in diagnostic.message
+    assert "has 201 levels; 200 at most are read" in diagnostic.message
+    np.savez(tmp_path / "fits.npz", **{"/".join(["a"] * 200): np.ones(2)})
+    with open_reader(tmp_path / "fits.npz") as reader:
+        assert 1 == len(reader.read_all())

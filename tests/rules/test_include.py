@@ -181,6 +181,10 @@ def test_a_name_in_the_place_of_the_target_alone_is_refused_as_well(write):
     write(main=["include: {file: cell.yaml, to: 'c/{i}'}", "rules: []"], cell=rules_of("'x_{i} -> y/{i}'"))
     (finding,) = refused()
     assert ("M110", "main.yaml:2:11") == (finding.code, str(finding.span))
+    write(cell=rules_of("'x -> y'"))
+    (finding,) = refused()
+    assert ("M107", "main.yaml:2:11") == (finding.code, str(finding.span))
+    assert "`to: c/{i}` uses `i`, which nothing captures without `under`" == finding.message
 
 
 @pytest.mark.parametrize(

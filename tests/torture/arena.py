@@ -59,12 +59,14 @@ class Arena:
       dst: the usual DST.
       expected: the names that `out` may hold at the end.
       sources: the directory of prepared checkpoints.
+      kind: how the trial survived, where the table counts that.
     """
 
     def __init__(self, folder, sources):
         self.folder, self.sources = Path(folder), Path(sources)
         self.src, self.out, self.dst = self.folder / "src", self.folder / "out", self.folder / "out" / "new"
         self.expected = {"new"}
+        self.kind = ""
         self._before = None
         self._logs = 0
 

@@ -82,13 +82,16 @@ def attack(arena, scenario, fault):
     """Runs a scenario with a fault, and then without."""
     wanted = reference(arena, scenario)
     fault.enter(arena)
-    arguments = scenario.set_up(arena)
+    arguments = fault.set_up(arena, scenario)
     old = content(arena, arena.dst) if scenario.old else None
     run = arena.migrate(*arguments, before=scenario.before(lambda: fault.arm(arena, wanted)))
     if problem := run.problem(0, 1, 2, 3):
         return problem
     if run.code == 0:
         found = content(arena, arena.dst)
+        if arena.leftovers():  # what cannot be deleted stays until the next command on DST
+            fault.leave(arena)
+            arena.migrate("inspect", arena.dst, "-q")
         return None if found == wanted.content else f"exit code 0, but another result: {_shown(found)}"
     if fault.of_source and "error[M507]" in run.output:
         return f"a read of SRC failed, but DST is blamed: {run.output[-300:]}"
@@ -120,6 +123,10 @@ class _Fault:
 
     def enter(self, arena):
         """Prepares the arena, before the scenario is set up."""
+
+    def set_up(self, arena, scenario):
+        """Sets up the scenario; returns the arguments of the command."""
+        return scenario.set_up(arena)
 
     def arm(self, arena, wanted):
         """Causes the fault in the command's process."""
@@ -158,6 +165,12 @@ class _Disk(_Fault):
         if os.geteuid() or library.unshare(new_namespace) or library.mount(b"none", b"/", None, private, None):
             raise Skipped("only root can mount a small file system")
         self._mount(arena, self.options)
+
+    def set_up(self, arena, scenario):
+        try:
+            return super().set_up(arena, scenario)
+        except OSError as error:  # `shutil.Error` is one
+            raise Skipped("the disk is too small for the old DST") from error
 
     def leave(self, arena):
         subprocess.run(["mount", "-o", "remount,size=64m,nr_inodes=10000", str(arena.out)], check=True)

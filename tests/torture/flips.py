@@ -57,7 +57,10 @@ def flip(path, place, mask, *, weigh):
     offset = int(at / size * file.stat().st_size)
     content = bytearray(file.read_bytes())
     content[offset] ^= mask
+    mode = file.stat().st_mode
+    file.unlink()  # it may be linked with a file of SRC
     file.write_bytes(content)
+    file.chmod(mode)
     return f"{file.relative_to(path.parent)} at {offset}"
 
 
@@ -70,22 +73,35 @@ def attack(arena, name, place, mask, link, weigh):
     if problem := run.problem(0, 1, 2):
         return f"{where}: {problem}"
     if run.code:
+        arena.kind = "refused"
         return None
-    return _wrong(arena, where)
+    return _wrong(arena, where, link)
 
 
-def _wrong(arena, where):
+def _wrong(arena, where, link):
     """Compares DST with what the reference libraries read from SRC."""
-    found = arena.call(plain.every_value, arena.dst)
+    found, reference = (arena.call(plain.every_value, path) for path in (arena.dst, arena.src))
+    if found.code and reference.code and link == "auto":
+        return _undecodable(arena, where)
     if found.code:
         return f"wrong, {where}: DST is unreadable: {found.output[-300:]}"
-    reference = arena.call(plain.every_value, arena.src)
     if reference.code:
         return f"wrong, {where}: the reference library refuses SRC: {reference.output[-300:]}"
     (names, forms), (other_names, other_forms) = found.value, reference.value
     differing = sorted(name for name in names.keys() & other_names.keys() if names[name] != other_names[name])
     if differing or forms != other_forms:
         return f"wrong, {where}: {differing or 'some leaves'} differ from what the reference library reads"
+    arena.kind = "equal"
+    return None
+
+
+def _undecodable(arena, where):
+    """Requires that decoding refuses what was linked without it and no library can decode."""
+    arena.kind = "linked without decoding, and refused with `--verify decode`"
+    other = arena.dst.with_name("decoded")
+    run = arena.migrate("apply", arena.rules(KEEP), arena.src, other, "-q", "--verify", "decode")
+    if problem := run.problem(1, 2):
+        return f"wrong, {where}: no library decodes it, and `--verify decode` does not refuse it: {problem}"
     return None
 
 
@@ -97,13 +113,19 @@ def attack_written(arena, name, place, mask, weigh):
     run = arena.migrate(*scenario.set_up(arena), before=scenario.before())
     if problem := run.problem(0):
         return problem
+    if arena.dst.is_dir():  # what was only linked has no digests yet
+        stamped = arena.migrate("stamp", arena.dst, "--digests", "-q")
+        if problem := stamped.problem(0):
+            return f"`stamp`: {problem}"
     wanted = content(arena, arena.dst)
     where = flip(arena.dst, place, mask, weigh=weigh)
     run = arena.migrate("verify", arena.dst, "-q")
     if problem := run.problem(0, 1, 2):
         return f"{where}: {problem}"
     if run.code:
+        arena.kind = "refused by `verify`"
         return None
+    arena.kind = "equal"
     found = content(arena, arena.dst)
     same = found == wanted if isinstance(found, dict) else False
     return None if same else f"`verify` misses {where}: {found if isinstance(found, str) else 'other values'}"

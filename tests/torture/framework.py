@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -78,6 +79,7 @@ class Tally:
       skipped: the number of skipped trials and the reason of the last.
       seconds: its duration.
       stopped: whether its share of the time ended before its trials did.
+      kinds: how trials survived, and how often.
     """
 
     tried: int = 0
@@ -86,6 +88,7 @@ class Tally:
     reason: str = ""
     seconds: float = 0.0
     stopped: bool = False
+    kinds: Counter[str] = field(default_factory=Counter)
 
     def add(self, result):
         """Counts a result."""
@@ -95,6 +98,8 @@ class Tally:
         self.tried += 1
         if result.outcome is Outcome.FOUND:
             self.found.append(result)
+        elif result.detail:
+            self.kinds[result.detail] += 1
 
 
 def run_attack(attack, *, seed, scale, sources, folder, jobs=2, seconds=None, end=None, only=None, tell=print):
@@ -192,7 +197,7 @@ def _run_in_child(trial, arena, writing):
     try:
         arena.enter()
         found = trial.run(arena) or arena.problem()
-        result = (Outcome.FOUND, found) if found else (Outcome.SURVIVED, "")
+        result = (Outcome.FOUND, found) if found else (Outcome.SURVIVED, arena.kind)
     except Skipped as reason:
         result = (Outcome.SKIPPED, str(reason))
     except BaseException:  # noqa: BLE001 (the harness reports its own mistakes as well)

@@ -16,9 +16,14 @@ def table(tallies):
     minutes = sum(tally.seconds for _, tally in tallies) / 60
     rows.append(("all", *(f"{number:,}" for number in total), f"{minutes:.1f}"))
     lines = [_line(HEAD), "| --- | ---: | ---: | ---: | ---: | ---: |", *map(_line, rows)]
-    notes = [f"{attack.title}: {tally.reason}." for attack, tally in tallies if tally.skipped]
+    notes = [f"{attack.title}: {_kinds(tally)}." for attack, tally in tallies if tally.kinds]
+    notes += [f"{attack.title}: {tally.reason}." for attack, tally in tallies if tally.skipped]
     notes += [f"{attack.title}: its share of the time ended first." for attack, tally in tallies if tally.stopped]
     return "\n".join([*lines, "", *notes]) if notes else "\n".join(lines)
+
+
+def _kinds(tally):
+    return ", ".join(f"{number:,} {kind}" for kind, number in tally.kinds.most_common())
 
 
 def _row(attack, tally):
@@ -41,9 +46,22 @@ def write(path, tallies, chosen):
         "change of SRC or a file outside DST. Anything else is *found*.",
         f"{datetime.now(UTC):%Y-%m-%d}, seed {chosen.seed}, scale {chosen.scale:g}. {_machine()}.",
         table(tallies),
+        _PROMISE,
         "## Findings\n\n" + "\n".join(map(_finding, found)) if found else "Nothing was found.",
     ]
     path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+_PROMISE = """\
+*Refused* and *equal* (one flipped byte): the command refuses the checkpoint, or every value is the one that the
+reference library reads from the same bytes. In a checkpoint that migrate wrote, `verify` refuses it, or nothing that
+is read differs.
+
+Not promised: a data file of SRC that is changed in place during a run, keeps its size and gets its old modification
+time back is noticed only if its chunks are decoded and have checksums. The change time of its inode would show it,
+but hard links change that time too, and several runs may link the files of one SRC. After a run, linked files still
+share their bytes with SRC: a change of one in place is a change of both, which `verify` finds once digests are
+recorded."""
 
 
 def _finding(result):

@@ -82,6 +82,7 @@ def not_root(arena, arguments):
     """SRC belongs to another user and can only be read."""
     _as_nobody_can_reach(arena)
     os.chmod(arena.out, 0o777)
+    _chmod(arena, 0o755, 0o644)
     return _nobody(arena, arguments), (0,)
 
 
@@ -96,10 +97,14 @@ def unreadable(arena, arguments):
 
 def read_only_source(arena, arguments):
     """Every file of SRC is read-only."""
-    for path in [arena.src, *arena.src.rglob("*")]:
-        os.chmod(path, 0o555 if path.is_dir() else 0o444)
-    arena.changed()
+    _chmod(arena, 0o555, 0o444)
     return None, (0,)
+
+
+def _chmod(arena, folders, files):
+    for path in [arena.src, *arena.src.rglob("*")]:
+        os.chmod(path, folders if path.is_dir() else files)
+    arena.changed()
 
 
 def latin_1(arena, arguments):

@@ -124,7 +124,14 @@ class Output(abc.ABC):
 
     @abc.abstractmethod
     def check_values(
-        self, plan: Plan, reader: Reader, result: Path, listener: Listener, digests: dict[KeyPath, Blocks] | None = None
+        self,
+        plan: Plan,
+        reader: Reader,
+        result: Path,
+        listener: Listener,
+        digests: dict[KeyPath, Blocks] | None = None,
+        *,
+        follow_links: bool = False,
     ) -> int:
         """Reads every leaf back and compares it with the rules applied to the source again; returns their number.
 
@@ -134,6 +141,7 @@ class Output(abc.ABC):
           result: the written checkpoint.
           listener: receives an event for every leaf.
           digests: receives the digests of the blocks of every array and number.
+          follow_links: whether links in the written checkpoint may lead out of it.
 
         Raises:
           VerifyError: leaves differ, are missing or unexpected (`VerificationFailed`).

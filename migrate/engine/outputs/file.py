@@ -93,30 +93,31 @@ class FileOutput(Output):
         del options
         note = recall(store)
         if note is None:
-            note = {
-                "metadata": {**new_metadata(plan, SourceState.now(reader).digest), **self._record(plan, None)},
-                "texts": _texts(plan, reader),
-            }
+            texts = _texts(plan, reader)
+            record = self._record(plan, texts, None)
+            place = HEADER_KEY if record else None
+            metadata = new_metadata(plan, SourceState.now(reader).digest, digests=place)
+            note = {"metadata": {**metadata, **record}, "texts": texts}
             remember(store, note, self._layout(item.tree, note).size)
         with FileStore(store, self._layout(item.tree, note), self.form.encoded) as opened:
             yield opened
 
     def _layout(self, tree: AbstractTree, note: Mapping[str, Any]) -> FileLayout:
-        return self.form.layout(tree, note["metadata"], {tuple(path): text for path, text in note["texts"]})
+        return self.form.layout(tree, note["metadata"], _by_path(note["texts"]))
 
-    def _record(self, plan: Plan, staged: Staged | None) -> Mapping[str, str]:
+    def _record(self, plan: Plan, texts: _TextRows, staged: Staged | None) -> Mapping[str, str]:
         """Returns the metadata entry with the digests of all leaves; before they are staged, one of the same length."""
-        names = self.form.stored_names(plan.target)
+        names, strings = self.form.stored_names(plan.target), _by_path(texts)
         if names is None:
             return {}
         if staged is not None:
-            return {HEADER_KEY: new_record(plan, staged.blocks, {}, names).to_text()}
+            return {HEADER_KEY: new_record(plan, staged.blocks, strings, names).to_text()}
         blank = {
             path: ("0" * BLOCK_DIGITS,) * len(list(blocks_of(leaf.nbytes)))
             for path, leaf in plan.target.leaves.items()
             if leaf.is_numeric
         }
-        return {HEADER_KEY: new_record(plan, blank, {}, names).to_text()}
+        return {HEADER_KEY: new_record(plan, blank, strings, names).to_text()}
 
     def commit(self, plan: Plan, staged: Staged, links: Sequence[Link], work: Workspace, *, resumed: bool) -> Staged:
         """Completes the file and links it as the result: the staged file stays for the next run if this one fails."""
@@ -124,7 +125,7 @@ class FileOutput(Output):
         store, (item,) = work.store(SINGLE), item_plans(plan)
         note = recall(store)
         assert note is not None
-        note = {**note, "metadata": {**note["metadata"], **self._record(plan, staged)}}
+        note = {**note, "metadata": {**note["metadata"], **self._record(plan, note["texts"], staged)}}
         layout = self._layout(item.tree, note)
         with FileStore(store, layout, self.form.encoded) as opened:
             opened.finish(layout.fixed)
@@ -164,12 +165,19 @@ class FileOutput(Output):
         return len(digests)
 
     def check_values(
-        self, plan: Plan, reader: Reader, result: Path, listener: Listener, digests: dict[KeyPath, Blocks] | None = None
+        self,
+        plan: Plan,
+        reader: Reader,
+        result: Path,
+        listener: Listener,
+        digests: dict[KeyPath, Blocks] | None = None,
+        *,
+        follow_links: bool = False,
     ) -> int:
         del digests  # every array was written, so that all digests are known
         problems: list[Diagnostic] = []
         compared = 0
-        with open_reader(result, unbox="never") as written:
+        with open_reader(result, unbox="never", follow_links=follow_links) as written:
             refuse(structure_problems(plan, written.abstract()))
             for meant in batches(plan, reader, BATCH_BYTES):
                 found = {path: written.read(stored_path(path, plan.target.leaves[path])) for path in meant}
@@ -182,7 +190,15 @@ class FileOutput(Output):
         return compared
 
 
-def _texts(plan: Plan, reader: Reader) -> list[tuple[KeyPath, str]]:
+_TextRows = Sequence[tuple[KeyPath, str]]
+"""The strings of a tree, as JSON can record them."""
+
+
+def _by_path(rows: _TextRows) -> Mapping[KeyPath, str]:
+    return {tuple(path): text for path, text in rows}
+
+
+def _texts(plan: Plan, reader: Reader) -> _TextRows:
     """Returns the strings of the target; no op makes a string, so each is a string of the source."""
     return [
         (path, reader.read(task.sources[0]))

@@ -28,7 +28,7 @@ from migrate.engine.outputs.file_layout import (
 )
 from migrate.errors import Diagnostic
 from migrate.formats.flax.msgpack import CHUNKED, METADATA
-from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, KeyPath
+from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, KeyPath, stored_path
 
 CHUNK_BYTES = 1 << 30
 """The largest array that Flax writes as one msgpack value."""
@@ -61,11 +61,16 @@ class MsgpackFile(FileFormat):
             message = f"{what}; Flax's state dicts have mappings with the keys 0, 1, … in their place"
             yield kept_elsewhere(message, ordered)
         if _carrier(tree) is None:
-            yield kept_elsewhere("the tree has no array, so the file cannot hold metadata", ())
+            yield kept_elsewhere("the tree has no array, so the file cannot hold metadata or digests", ())
 
     def held(self, tree: AbstractTree, *, boxes: bool) -> AbstractTree:
         plain = unsharded(tree, boxes=boxes)
         return AbstractTree({path: _held(leaf) for path, leaf in plain.leaves.items()})
+
+    def stored_names(self, tree: AbstractTree) -> Mapping[KeyPath, str] | None:
+        if _carrier(tree) is None:
+            return None
+        return {path: "/".join(stored_path(path, leaf)) for path, leaf in tree.leaves.items()}
 
     def layout(self, tree: AbstractTree, metadata: Mapping[str, Any], texts: Texts) -> FileLayout:
         root: dict[str, Any] = {}

@@ -26,7 +26,7 @@ from migrate.engine.workspace.resume import database_arrays, folder_arrays
 from migrate.errors import CheckpointError, Diagnostic, listed
 from migrate.events import Listener
 from migrate.formats.detect import open_reader
-from migrate.formats.digest_record import Blocks
+from migrate.formats.digest_record import FILE, Blocks, small_files
 from migrate.formats.files import children, is_dir, is_file
 from migrate.formats.item_kinds import BARE
 from migrate.formats.orbax.entries import foreign_entries
@@ -91,7 +91,7 @@ class OrbaxOutput(Output):
             for item in plans:
                 (remove_unfinished if item.plain else remove_orphans)(stores[item.name])
         everything = Staged({**staged.arrays, **linked.arrays}, staged.values, linked.dead_bytes)
-        metadata = new_metadata(plan, work.source)
+        metadata = new_metadata(plan, work.source, digests=FILE)
         items = {item.name: _item(plan, item, everything, work) for item in plans}
         if SINGLE in items:
             commit_item(work.result, items[SINGLE], metadata)
@@ -125,14 +125,22 @@ class OrbaxOutput(Output):
 
     def record_digests(self, plan: Plan, result: Path, digests: Mapping[KeyPath, Blocks], staged: Staged) -> None:
         """Writes the record as a file of its own, which Orbax ignores."""
-        write_record(result, new_record(plan, digests, staged.values, None))
+        record = new_record(plan, digests, staged.values, None)
+        write_record(result, replace(record, files=small_files(result)))
 
     def check_values(
-        self, plan: Plan, reader: Reader, result: Path, listener: Listener, digests: dict[KeyPath, Blocks] | None = None
+        self,
+        plan: Plan,
+        reader: Reader,
+        result: Path,
+        listener: Listener,
+        digests: dict[KeyPath, Blocks] | None = None,
+        *,
+        follow_links: bool = False,
     ) -> int:
         from migrate.engine.verification.values import verify  # imports JAX and Orbax
 
-        return verify(plan, reader, result, listener=listener, digests=digests)
+        return verify(plan, reader, result, listener=listener, digests=digests, follow_links=follow_links)
 
 
 OUTPUT = OrbaxOutput()

@@ -14,12 +14,13 @@ ITEMS = "items"
 """The key of the source's JSON items where the new checkpoint is one pytree, which has no items."""
 
 
-def new_metadata(plan: Plan, source_fingerprint: str | None = None) -> Mapping[str, Any]:
+def new_metadata(plan: Plan, source_fingerprint: str | None = None, *, digests: str | None = None) -> Mapping[str, Any]:
     """Returns the custom metadata of the new checkpoint.
 
     Args:
       plan: the plan that is carried out.
       source_fingerprint: identifies the source's files (`SourceState.digest`).
+      digests: where the new checkpoint records the digests of its values; None if it records none.
     """
     before = Metadata.from_json(plan.source.metadata) or Metadata()
     rules, target, written = plan.rules, plan.rules.target, recorded_tree(plan.target)
@@ -30,6 +31,7 @@ def new_metadata(plan: Plan, source_fingerprint: str | None = None) -> Mapping[s
         leaves=written.signature,
         source_structure_hash=plan.source.structure_hash,
         source_fingerprint=source_fingerprint,
+        digests=digests,
         code=git_commit(),
         versions=installed_versions(),
         step=plan.source.step if plan.source.step is not None else before.step,

@@ -15,7 +15,7 @@ from migrate.engine.verification.record_file import write_record
 from migrate.engine.verification.recorded import compare_record, sequences_of
 from migrate.errors import UsageError
 from migrate.events import Listener, PhaseDone, PhaseStarted, ignore
-from migrate.formats.digest_record import DigestRecord, LeafDigests
+from migrate.formats.digest_record import DigestRecord, LeafDigests, small_files
 from migrate.formats.reader import CheckpointReader
 from migrate.tree import AbstractLeaf, KeyPath
 
@@ -70,7 +70,7 @@ def stamp_digests(
     rows = {
         path: LeafDigests(str(leaf), done.blocks[path], _stored(reader, path, leaf)) for path, leaf in leaves.items()
     }
-    new = DigestRecord(rows, sequences_of(described.tree), _items(reader))
+    new = DigestRecord(rows, sequences_of(described.tree), _items(reader), small_files(file.parent))
     write_record(file.parent, new)
     return Stamped(file, len(leaves), len(done.undigested), new.root)
 

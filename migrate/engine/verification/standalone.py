@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import time
+from shlex import quote
 
-from migrate.codes import RecordedStructureMismatch, VerificationFailed
+from migrate.codes import MissingPart, RecordedStructureMismatch, VerificationFailed
 from migrate.engine.options import DEFAULT_RAM
 from migrate.engine.verification.recorded import Comparison, compare_record
-from migrate.errors import Diagnostic, VerifyError
+from migrate.errors import CheckpointError, Diagnostic, VerifyError
 from migrate.events import Listener, PhaseDone, PhaseStarted, ignore
 from migrate.formats.reader import AbstractCheckpoint, Reader
 from migrate.metadata import Metadata
@@ -74,13 +75,31 @@ def check_values(
     Raises:
       VerifyError: leaves differ from their digests (`ChangedValues`), or have another shape or dtype than the metadata
         (`RecordedStructureMismatch`).
-      CheckpointError: leaves cannot be decoded, or the record itself is damaged (`DamagedFile`).
+      CheckpointError: leaves cannot be decoded, or the record is damaged (`DamagedFile`) or lost (`MissingPart`).
     """
     start = time.monotonic()
     tree = reader.abstract().tree
     record = reader.digest_record()
+    if record is None:
+        _refuse_lost_record(reader.abstract())
     listener(PhaseStarted("verify", len(tree.leaves), tree.nbytes))
     done = compare_record(reader, record, max_ram=max_ram, jobs=jobs or os.cpu_count() or 1, listener=listener)
     done.refuse()
     listener(PhaseDone("verify", time.monotonic() - start))
     return done
+
+
+def _refuse_lost_record(checkpoint: AbstractCheckpoint) -> None:
+    """Refuses a checkpoint that was written with digests of its values and has none now.
+
+    Raises:
+      CheckpointError: it is one (`MissingPart`).
+    """
+    metadata = Metadata.from_json(checkpoint.metadata)
+    if metadata is None or metadata.digests is None:
+        return
+    advice = "copy the checkpoint again, or repeat the migration"
+    if checkpoint.format.startswith("orbax"):
+        advice += f"; `migrate stamp {quote(str(checkpoint.path))} --digests` records the digests of the present values"
+    message = f"{checkpoint.path} was written with digests of its values, but `{metadata.digests}` is missing"
+    raise CheckpointError(MissingPart.at(message, help=advice))

@@ -41,6 +41,7 @@ def verify(
     *,
     listener: Listener = ignore,
     digests: dict[KeyPath, Blocks] | None = None,
+    follow_links: bool = False,
 ) -> int:
     """Restores every leaf through plain Orbax and compares it with the rules applied to the source again.
 
@@ -50,6 +51,7 @@ def verify(
       destination: the written checkpoint.
       listener: receives an event for every leaf.
       digests: receives the digests of the blocks of every array and number.
+      follow_links: whether links in the written checkpoint may lead out of it.
 
     Returns:
       The number of compared leaves.
@@ -57,7 +59,7 @@ def verify(
     Raises:
       VerifyError: leaves differ, are missing or unexpected (`VerificationFailed`).
     """
-    with open_reader(destination, unbox="never") as written:
+    with open_reader(destination, unbox="never", follow_links=follow_links) as written:
         refuse(structure_problems(plan, written.abstract()))
     refuse(template_problems(plan, destination))
     problems: list[Diagnostic] = []

@@ -50,6 +50,7 @@ _NESTED: dict[type, Container] = {dict: "dict", list: "list", tuple: "tuple"}
 _PYTHON_DTYPES = {bool: "bool", int: "int64", float: "float64", complex: "complex128"}
 _INT64_END = 1 << 63
 _CONTAINERS = (0xC7, 0xC8, 0xC9, 0xD4, 0xD5, 0xD6, 0xD7, 0xD8, 0xDC, 0xDD)
+_OTHER_SUFFIXES = (".safetensors", ".npz", ".json")
 _KEYS = {bytes([tag]) for tag in (*range(0xA0, 0xC0), 0xC4, 0xC5, 0xC6, 0xD9, 0xDA, 0xDB)}
 
 
@@ -73,7 +74,9 @@ def looks_like_msgpack(path: Path) -> bool:
     key_at = 1 if 0x80 <= tag <= 0x8F else {0xDE: 3, 0xDF: 5}.get(tag)
     if key_at is None:
         return (0x90 <= tag <= 0x9F or tag in _CONTAINERS) and not head.startswith(b"\x93NUMPY")
-    return (len(head) == 1 and tag == 0x80) or head[key_at : key_at + 1] in _KEYS
+    if head == b"\x80":  # an empty tree, or all that is left of a file of another format
+        return path.suffix not in _OTHER_SUFFIXES
+    return head[key_at : key_at + 1] in _KEYS
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from migrate.codes import MissingPart, ReaderAssumption
 from migrate.errors import CheckpointError, Diagnostic
-from migrate.formats.files import COPY_WHOLE, is_dir, is_file, lost_values
+from migrate.formats.files import COPY_WHOLE, damaged, is_dir, is_file, lost_values
 from migrate.formats.flax.msgpack import PLACEHOLDERS, MappedMsgpack, SavedSpec
 from migrate.formats.item_kinds import BARE
 from migrate.formats.orbax.metadata import DeclaredLeaf, TreeMetadata, parameter_name
@@ -190,6 +190,9 @@ def _placeholder(path: KeyPath, node: object, folder: Path) -> str | None:
     for prefix in PLACEHOLDERS:
         if node.startswith(prefix):
             return node.removeprefix(prefix)
+        if len(node) == len(prefix) + len(parameter_name(path)) and node.endswith(parameter_name(path)):
+            name = "/".join(path)
+            raise damaged(folder / "checkpoint", f"the placeholder of `{name}` is `{node}`", paths=(name,))
     return node if node == parameter_name(path) and is_file(folder / node / ".zarray") else None
 
 

@@ -76,7 +76,7 @@ def _check_zstd(chunk: bytes, *, exact: bool) -> None:
 
 
 def _check_shard(chunk: bytes, fields: Mapping[str, Any], configuration: Mapping[str, Any]) -> None:
-    """Checks the index of a shard where it is at the end, with its checksum, as Orbax writes it."""
+    """Checks index and inner chunks of a shard whose index is at the end, with its checksum, as Orbax writes it."""
     names = [codec["name"] for codec in configuration.get("index_codecs", [])]
     if configuration.get("index_location", "end") != "end" or names != ["bytes", "crc32c"]:
         return
@@ -86,8 +86,11 @@ def _check_shard(chunk: bytes, fields: Mapping[str, Any], configuration: Mapping
     if len(index) < 16 * parts + 4 or crc32c(index[:-4]) != int.from_bytes(index[-4:], "little"):
         raise ValueError("is cut off: the checksum of its index does not match")
     numbers = struct.unpack(f"<{2 * parts}Q", index[:-4])
-    ends = [offset + size for offset, size in zip(numbers[::2], numbers[1::2], strict=True) if offset + 1 < 1 << 64]
-    _expect(max(ends, default=0), len(chunk) - len(index), exact=False)
+    places = [place for place in zip(numbers[::2], numbers[1::2], strict=True) if place[0] + 1 < 1 << 64]
+    _expect(max((offset + size for offset, size in places), default=0), len(chunk) - len(index), exact=False)
+    inner = {**fields, "codecs": configuration["codecs"], "chunk_grid": {"configuration": configuration}}
+    for offset, size in places:
+        refuse_incomplete(chunk[offset : offset + size], inner, "zarr3")
 
 
 def _check_blosc(chunk: bytes) -> None:

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
+from flax import serialization
 from orbax.checkpoint import v1
 
 import migrate
@@ -248,18 +249,89 @@ def test_a_stamp_refuses_what_does_not_decode_and_never_accepts_a_change(source,
 
 
 @pytest.mark.parametrize("name", ["new.msgpack", "new.safetensors"])
-def test_a_single_file_cannot_be_stamped_and_only_safetensors_records_digests(tmp_path, source, name):
+def test_a_single_file_records_digests_and_cannot_be_stamped_later(tmp_path, source, name):
     with migrate.open_checkpoint(source) as checkpoint:
         rules = tmp_path / "rules.yaml"
         rules.write_text("migrate: 1\nrules: [{drop: text}]\n")
         plan = migrate.plan(checkpoint, rules, destination=tmp_path / name)
         migrate.apply(plan, checkpoint, tmp_path / name)
     found = migrate.verify(tmp_path / name)
-    assert ((5, 0) if name.endswith("safetensors") else (0, 5)) == (found.digests, len(found.undigested))
+    assert (5, ()) == (found.digests, found.undigested)
     with pytest.raises(UsageError, match="cannot take digests later"):
         migrate.stamp(tmp_path / name, digests=True)
     with migrate.open_checkpoint(tmp_path / name) as checkpoint:
         assert "migrate.digests" not in checkpoint.abstract.metadata
+
+
+def test_a_change_of_any_value_of_a_msgpack_file_is_found(tmp_path):
+    tree = {"w": np.arange(9.0), "n": 7, "z": 1 - 2j, "text": "hello", "none": None, "empty": {}}
+    (tmp_path / "old.msgpack").write_bytes(serialization.msgpack_serialize(tree))
+    with migrate.open_checkpoint(tmp_path / "old.msgpack") as checkpoint:
+        rules = tmp_path / "rules.yaml"
+        rules.write_text("migrate: 1\nrules: []\n")
+        plan = migrate.plan(checkpoint, rules, destination=tmp_path / "new.msgpack")
+        migrate.apply(plan, checkpoint, tmp_path / "new.msgpack")
+    content = (tmp_path / "new.msgpack").read_bytes()
+    restored = serialization.msgpack_restore(content)
+    assert np.array_equal(tree["w"], restored.pop("w"))
+    assert {name: tree[name] for name in restored} == restored
+    found = migrate.verify(tmp_path / "new.msgpack")
+    assert (6, ()) == (found.digests, found.undigested)
+    for old, new in (
+        (np.float64(3).tobytes(), np.float64(5).tobytes()),
+        (b"\xa1n\xd3" + (7).to_bytes(8, "big"), b"\xa1n\xd3" + (8).to_bytes(8, "big")),
+        (b"hello", b"hallo"),
+        (b"none\xc0", b"none\xc2"),
+    ):
+        assert 1 == content.count(old)
+        (tmp_path / "new.msgpack").write_bytes(content.replace(old, new))
+        with pytest.raises(VerifyError):
+            migrate.verify(tmp_path / "new.msgpack")
+
+
+def test_a_msgpack_file_without_arrays_has_no_place_for_digests_and_does_not_claim_any(tmp_path):
+    (tmp_path / "old.msgpack").write_bytes(serialization.msgpack_serialize({"n": 7}))
+    with migrate.open_checkpoint(tmp_path / "old.msgpack") as checkpoint:
+        rules = tmp_path / "rules.yaml"
+        rules.write_text("migrate: 1\nrules: []\n")
+        plan = migrate.plan(checkpoint, rules, destination=tmp_path / "new.msgpack")
+        migrate.apply(plan, checkpoint, tmp_path / "new.msgpack")
+    found = migrate.verify(tmp_path / "new.msgpack")
+    assert (0, (("n",),)) == (found.digests, found.undigested)
+
+
+def test_a_lost_record_is_not_a_checkpoint_without_digests(tmp_path, source, streamed):
+    (streamed / FILE).unlink()
+    with pytest.raises(CheckpointError, match=r"`migrate_digests\.json` is missing") as failure:
+        migrate.verify(streamed)
+    (diagnostic,) = failure.value.diagnostics
+    assert f"`migrate stamp {streamed} --digests`" in diagnostic.help
+    migrate.stamp(streamed, digests=True)
+    assert 6 == migrate.verify(streamed).digests
+    with migrate.open_checkpoint(source) as checkpoint:
+        rules = tmp_path / "rules.yaml"
+        rules.write_text("migrate: 1\nrules: [{drop: text}]\n")
+        plan = migrate.plan(checkpoint, rules, destination=tmp_path / "new.safetensors")
+        migrate.apply(plan, checkpoint, tmp_path / "new.safetensors")
+    file = tmp_path / "new.safetensors"
+    file.write_bytes(file.read_bytes().replace(b'"migrate.digests":', b'"migrate.digestz":'))
+    with pytest.raises(CheckpointError, match=r"`migrate\.digests` is missing"):
+        migrate.verify(file)
+
+
+@pytest.mark.parametrize("file", ["_METADATA", "_CHECKPOINT_METADATA", "_sharding", "array_metadatas/process_0"])
+@pytest.mark.parametrize("stamped", [False, True])
+def test_a_change_of_a_small_file_that_no_reader_of_migrate_notices_is_found(source, streamed, file, stamped):
+    checkpoint = source if stamped else streamed
+    if stamped:
+        migrate.stamp(checkpoint, digests=True)
+    assert 6 == migrate.verify(checkpoint).digests
+    (checkpoint / file).write_text((checkpoint / file).read_text() + " ")
+    with pytest.raises(VerifyError) as failure:
+        migrate.verify(checkpoint)
+    assert [f"`{checkpoint}/{file}` has changed since the digests were recorded"] == messages(failure)
+    done = run_script(checkpoint)
+    assert (1, True) == (done.returncode, f"{file} has changed\n" in done.stdout)
 
 
 def test_a_safetensors_file_carries_its_digests_into_a_directory_only_as_values(tmp_path, source):

@@ -5,6 +5,7 @@ Covers `migrate.formats.orbax.tree`, which combines that file with the other rec
 
 import json
 import shutil
+from pathlib import Path
 
 import msgpack
 import numpy as np
@@ -14,6 +15,8 @@ from flax import serialization
 from migrate.errors import CheckpointError
 from migrate.formats.detect import open_reader
 from migrate.testing.readers import check_reader
+
+FIXTURES = Path(__file__).parents[3] / "fixtures"
 
 
 @pytest.fixture
@@ -188,3 +191,11 @@ def test_words_of_others_stay_words(t5x):
     (t5x / "checkpoint").write_bytes(msgpack.packb({"w": {**T5X_SPEC, "dtype": "uint16"}}))
     with open_reader(t5x) as reader:
         assert "uint16[2,3]" == str(reader.abstract().tree.leaves["w",])
+
+
+def test_an_altered_placeholder_is_not_read_as_a_string(tmp_path):
+    shutil.copytree(FIXTURES / "linen_2024/cnn_standard/ckpt", tmp_path / "copy")
+    file = next((tmp_path / "copy").rglob("checkpoint"))
+    file.write_bytes(file.read_bytes().replace(b"PLACEHOLDER://", b"pLACEHOLDER://", 1))
+    with pytest.raises(CheckpointError, match="is damaged: the placeholder of"):
+        open_reader(tmp_path / "copy")

@@ -82,3 +82,11 @@ def test_bytes_behind_the_end_are_refused_where_tensorstore_refuses_them(encodin
 def test_a_codec_of_unknown_framing_is_left_to_tensorstore():
     fields = {"chunks": [2], "dtype": "<f4", "compressor": {"id": "lz4hc"}, "filters": None}
     refuse_incomplete(b"", fields, "zarr2")
+
+
+def test_an_inner_chunk_of_a_shard_without_the_mark_of_its_codec_is_refused():
+    chunk, fields, driver = stored("zarr3 sharded", RANDOM)
+    at = chunk.index(b"\x28\xb5\x2f\xfd")
+    damaged = chunk[: at + 1] + b"\0" + chunk[at + 2 :]
+    with pytest.raises(ValueError, match="does not begin with a zstd frame"):
+        refuse_incomplete(damaged, fields, driver)
