@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from migrate.formats.files import children, damaged, explain_store_failure, file_size, is_dir, is_file, read_file
 from migrate.formats.zarr.ocdbt_0_1_35 import ByteRange, read_entries, value_of
 from migrate.formats.zarr.references import references
+from migrate.formats.zarr.small_arrays import DatabaseValues, FolderValues, SmallArrays
 from migrate.formats.zarr.store_spec import database_spec, folder_spec
 from migrate.formats.zarr.stored_chunks import ExpectedArray, Shortfall, StoredRange, in_folder, in_index
 
@@ -64,10 +65,12 @@ class Place(abc.ABC):
       path: its directory.
       ocdbt: whether it is an OCDBT database.
       movable: whether TensorStore finds the chunks there by their keys, without this reader.
+      small: reads its small arrays, where TensorStore would search the whole place for each.
     """
 
     ocdbt: bool
     movable: bool
+    small: SmallArrays | None = None
 
     def __init__(self, path: Path) -> None:
         self.path = path.resolve()
@@ -149,6 +152,10 @@ class Folder(_StorePlace):
 
     ocdbt = False
 
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.small = SmallArrays(FolderValues(self.path))
+
     def stored_name(self, name: str) -> str:
         """Returns the name with slashes in place of backslashes, as TensorStore does for files."""
         return name.replace("\\", "/")
@@ -179,6 +186,18 @@ class Database(_StorePlace):
     """An OCDBT database."""
 
     ocdbt = True
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._values = DatabaseValues(self.path)
+        self.small = SmallArrays(self._values)
+
+    def read(self, keys: Sequence[str], context: Any) -> list[bytes | None]:
+        """Returns the values of many keys: those in the index from there, all others from TensorStore at once."""
+        found = [self._values.inline(key) for key in keys]
+        others = [key for key, value in zip(keys, found, strict=True) if value is None]
+        rest = iter(super().read(others, context) if others else ())
+        return [value if value is not None else next(rest) for value in found]
 
     def spec(self, prefix: str) -> dict[str, Any]:
         """Returns a specification with the OCDBT driver."""
