@@ -125,13 +125,20 @@ class _StorePlace(Place):
             self._explain(error, "the list of arrays")
 
     def read(self, keys: Sequence[str], context: Any) -> list[bytes | None]:
-        """Returns the values of many keys, all requested at once."""
+        """Returns the values of many keys; those that need TensorStore are requested at once."""
+        found = {key: self._known(key) for key in keys}
         try:
             store = self._open(context)
-            answers = [request.result() for request in [store.read(key) for key in keys]]
+            requests = {key: store.read(key) for key, value in found.items() if value is None}
+            answers = {key: request.result() for key, request in requests.items()}
         except STORE_ERRORS as error:
             self._explain(error, "the arrays' metadata")
-        return [answer.value if answer.state == "value" else None for answer in answers]
+        found.update((key, answer.value) for key, answer in answers.items() if answer.state == "value")
+        return [found[key] for key in keys]
+
+    @abc.abstractmethod
+    def _known(self, key: str) -> bytes | None:
+        """Returns a value that is found without TensorStore; None where TensorStore has to look."""
 
     def kvstore(self, prefix: str, context: Any) -> tuple[dict[str, Any], Any]:
         """Returns the specification of the place, and the given context."""
@@ -154,7 +161,12 @@ class Folder(_StorePlace):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self.small = SmallArrays(FolderValues(self.path))
+        self._files = FolderValues(self.path)
+        self.small = SmallArrays(self._files)
+
+    def _known(self, key: str) -> bytes | None:
+        """Returns the content of a small file."""
+        return self._files.get(key)
 
     def stored_name(self, name: str) -> str:
         """Returns the name with slashes in place of backslashes, as TensorStore does for files."""
@@ -192,12 +204,9 @@ class Database(_StorePlace):
         self._values = DatabaseValues(self.path)
         self.small = SmallArrays(self._values)
 
-    def read(self, keys: Sequence[str], context: Any) -> list[bytes | None]:
-        """Returns the values of many keys: those in the index from there, all others from TensorStore at once."""
-        found = [self._values.inline(key) for key in keys]
-        others = [key for key, value in zip(keys, found, strict=True) if value is None]
-        rest = iter(super().read(others, context) if others else ())
-        return [value if value is not None else next(rest) for value in found]
+    def _known(self, key: str) -> bytes | None:
+        """Returns a value that the index itself holds."""
+        return self._values.inline(key)
 
     def spec(self, prefix: str) -> dict[str, Any]:
         """Returns a specification with the OCDBT driver."""
