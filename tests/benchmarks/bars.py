@@ -11,7 +11,7 @@ SLACK = 300 * MIB
 RELINKED = ("d", "drop", "e")
 PEAKS = {"leaf": 512 * MIB}
 """Budgets that are not the default."""
-LEAVES = {"many": 50_000, "many-cast": 50_000, "many-msgpack": 20_000}
+LEAVES = {"many": 50_000, "many-cast": 50_000, "many-msgpack": 10_000}
 """The number of leaves of the checkpoints that have many."""
 
 
