@@ -2,9 +2,9 @@
 
     python -m tests.benchmarks.marked MARKS.json apply RULES SRC DST ...
 
-MARKS.json gets: `imports` and `work`, seconds; `cpu`, seconds of CPU of the work; `memory`, peak resident bytes after the
-imports; `store_read` and `store_written`, bytes that went through TensorStore's files; `read` and `written`, bytes of
-all system calls.
+MARKS.json gets: `imports` and `work`, seconds; `cpu`, seconds of CPU of the work; `memory`, peak resident bytes after
+imports; `store_read` and `store_written`, bytes that went through TensorStore's files; `read` and `written`, bytes
+of all system calls.
 """
 
 import contextlib

@@ -11,8 +11,8 @@ names the cause.
 from __future__ import annotations
 
 import math
+import os
 import threading
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from migrate.dtypes import item_bytes
@@ -48,17 +48,28 @@ class Values(Protocol):
 
 
 class DatabaseValues:
-    """The values of an OCDBT database, whose index is read once, when the first value is needed."""
+    """The values of an OCDBT database, whose index is read when the first value is needed, and after a change."""
 
     def __init__(self, base: Path) -> None:
         self._base = base
+        self._manifest = f"{base}/manifest.ocdbt"
+        self._index: tuple[tuple[int, ...], Mapping[str, Reference]] | None = None
 
-    @cached_property
+    @property
     def _references(self) -> Mapping[str, Reference]:
         try:
-            return references(self._base)
-        except CheckpointError:
+            found = os.stat(self._manifest)
+        except OSError:
             return {}
+        version = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+        known = self._index
+        if known is None or known[0] != version:
+            try:
+                known = (version, references(self._base))
+            except CheckpointError:
+                known = (version, {})
+            self._index = known
+        return known[1]
 
     def get(self, key: str) -> bytes | None:
         """Returns a value of at most `SMALL_BYTES`; None for others, and for those that cannot be read."""

@@ -72,6 +72,14 @@ def test_the_index_is_read_once_for_all_arrays(tmp_path, monkeypatch):
     assert [tmp_path] == calls
 
 
+def test_a_database_that_changed_is_read_again(tmp_path):
+    write(tmp_path, "a", np.full(3, 1), driver="zarr2", database=True)
+    arrays = SmallArrays(DatabaseValues(tmp_path))
+    assert 1 == arrays.read("a", "zarr2")[0]
+    write(tmp_path, "b", np.full(3, 2), driver="zarr2", database=True)
+    assert 2 == arrays.read("b", "zarr2")[0]
+
+
 def test_one_open_array_serves_all_of_equal_metadata(tmp_path, monkeypatch):
     for i in range(20):
         write(tmp_path, f"a{i}", np.full(3, i), driver="zarr2", database=True)
