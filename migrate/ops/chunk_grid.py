@@ -11,6 +11,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TypeVar
 
 Index = tuple[int, ...]
@@ -78,9 +79,7 @@ class ChunkGrid:
         cls, array: int, shape: Sequence[int], chunks: Sequence[int], inner: Sequence[int] | None = None
     ) -> ChunkGrid:
         """The array at position `array` of the sources, unchanged."""
-        counts = [math.ceil(size / chunk) for size, chunk in zip(shape, chunks, strict=True)]
-        runs = tuple(Run(axis, 0, 0, count) for axis, count in enumerate(counts))
-        return cls(tuple(shape), tuple(chunks), tuple(inner) if inner is not None else None, (Block(array, (), runs),))
+        return _unchanged(array, tuple(shape), tuple(chunks), tuple(inner) if inner is not None else None)
 
     def with_axis(self, axis: int) -> ChunkGrid:
         """The grid with a new axis of size one before `axis`."""
@@ -134,6 +133,13 @@ class ChunkGrid:
         for axis, size in enumerate(shape):
             bare = bare.with_axis(axis) if bare is not None and size == 1 else bare
         return bare
+
+
+@lru_cache(maxsize=4096)  # a checkpoint has many arrays and few shapes
+def _unchanged(array: int, shape: tuple[int, ...], chunks: tuple[int, ...], inner: tuple[int, ...] | None) -> ChunkGrid:
+    counts = [math.ceil(size / chunk) for size, chunk in zip(shape, chunks, strict=True)]
+    runs = tuple(Run(axis, 0, 0, count) for axis, count in enumerate(counts))
+    return ChunkGrid(shape, chunks, inner, (Block(array, (), runs),))
 
 
 def joined(parts: Sequence[ChunkGrid], axis: int) -> ChunkGrid | None:

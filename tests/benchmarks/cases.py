@@ -37,7 +37,14 @@ TURN = """migrate: 1
 rules:
   - {from: "params/block_0/kernel", to: "params/block_0/kernel", ops: [transpose]}
 """
-RULES = {"rename": RENAME, "stack": STACK, "drop": DROP, "transpose": TRANSPOSE, "turn": TURN}
+CAST = """migrate: 1
+rules:
+  - {from: "params/block_{i}/kernel", to: "params/blocks/{i}/kernel", ops: [{cast: {to: bfloat16, lossy: true}}]}
+"""
+RULES = {"rename": RENAME, "stack": STACK, "drop": DROP, "transpose": TRANSPOSE, "turn": TURN, "cast": CAST}
+
+MANY = 0.0128
+"""The gigabytes of 50,000 leaves of 256 bytes."""
 
 GIB = 1 << 30
 BUDGET = 2 * GIB
@@ -96,6 +103,9 @@ CASES = (
     Case("decode", "rename of 100 leaves, `--verify decode`", "migrate", "rename", ("--verify", "decode"), "equal", 2),
     Case("full", "rename of 100 leaves, `--verify full`", "migrate", "rename", ("--verify", "full"), "equal", 2),
     Case("leaf", "one leaf transposed, `--max-ram 512MiB`", "migrate", "turn", ("--max-ram", "512MiB"), "one", 3),
+    Case("many", "rename of 50,000 leaves", "migrate", "rename", (), "many", MANY),
+    Case("many-cast", "cast of 50,000 leaves", "migrate", "cast", (), "many", MANY),
+    Case("many-msgpack", "cast of 10,000 leaves of msgpack", "migrate", "cast", (), "many-msgpack", MANY / 5),
     Case("read", "OCDBT into NumPy: migrate", "read", "migrate", (), "states", 1),
     Case("read-orbax", "OCDBT into NumPy: Orbax", "read", "orbax", (), "states", 1),
     Case("read-msgpack", "msgpack into NumPy: migrate", "read", "migrate", (), "msgpack", 1),

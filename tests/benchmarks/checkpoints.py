@@ -11,6 +11,7 @@ from pathlib import Path
 
 LAYERS = 12
 SMALL_LEAVES = 10_000
+LEAF_BYTES = 8 * 8 * 4
 EQUAL_LEAVES = 100
 LEAF_CHUNK_BYTES = 64 << 20
 
@@ -46,6 +47,16 @@ def small_leaves(gigabytes):
     return {"params": {f"block_{i}": {"kernel": np.full((2, 2), i, np.float32)} for i in range(SMALL_LEAVES)}}
 
 
+def many_leaves(gigabytes):
+    """Matrices of eight rows and columns, as many as the size asks for."""
+    import numpy as np
+
+    random, count = np.random.default_rng(0), round(gigabytes * 1e9 / LEAF_BYTES)
+    return {
+        "params": {f"block_{i}": {"kernel": random.standard_normal((8, 8), dtype=np.float32)} for i in range(count)}
+    }
+
+
 def equal_leaves(gigabytes):
     """A hundred matrices."""
     import numpy as np
@@ -70,6 +81,8 @@ KINDS = {
     "states": transformer,
     "msgpack": transformer,
     "small": small_leaves,
+    "many": many_leaves,
+    "many-msgpack": many_leaves,
     "equal": equal_leaves,
     "one": one_leaf,
 }
@@ -80,7 +93,7 @@ def main():
     import orbax.checkpoint as ocp
 
     kind, path, size = sys.argv[1], sys.argv[2], float(sys.argv[3])
-    if kind == "msgpack":
+    if kind.endswith("msgpack"):
         from flax import serialization
 
         Path(path).write_bytes(serialization.to_bytes(KINDS[kind](size)))

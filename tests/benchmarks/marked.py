@@ -2,8 +2,9 @@
 
     python -m tests.benchmarks.marked MARKS.json apply RULES SRC DST ...
 
-MARKS.json gets: `imports` and `work`, seconds; `memory`, peak resident bytes after the imports; `store_read` and
-`store_written`, bytes that went through TensorStore's files; `read` and `written`, bytes of all system calls.
+MARKS.json gets: `imports` and `work`, seconds; `cpu`, seconds of CPU of the work; `memory`, peak resident bytes after
+imports; `store_read` and `store_written`, bytes that went through TensorStore's files; `read` and `written`, bytes
+of all system calls.
 """
 
 import contextlib
@@ -47,12 +48,13 @@ def main():
     marks = {"imports": time.monotonic() - start}
     marks["memory"] = peak()
     before, answer, begin, code = called(), io.StringIO(), time.monotonic(), 0
+    idle = time.process_time()
     with contextlib.redirect_stdout(answer):
         try:
             migrate.cli.main.migrate.main(sys.argv[2:], prog_name="migrate")
         except SystemExit as end:
             code = end.code
-    marks["work"] = time.monotonic() - begin
+    marks["work"], marks["cpu"] = time.monotonic() - begin, time.process_time() - idle
     marks["read"], marks["written"] = (now - then for now, then in zip(called(), before, strict=True))
     marks["store_read"], marks["store_written"] = stored("bytes_read"), stored("bytes_written")
     receipt = json.loads(answer.getvalue()).get("receipt", {}) if "--json" in sys.argv else {}

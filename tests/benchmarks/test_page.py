@@ -14,6 +14,7 @@ from tests.benchmarks.plot import draw
 
 MARKS = {"imports": 2.0, "work": 0.5, "memory": 200_000_000, "read": 4e6, "written": 1e6}
 MARKS |= {"store_read": 1e6, "store_written": 3e5, "verified": "digest", "phases": {"stage": 0.0, "commit": 0.1}}
+MARKS |= {"cpu": 12.0}
 
 
 def figure(case, size, *, seconds=2.0, peak=400_000_000):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorstore as ts
 
@@ -13,6 +13,7 @@ from migrate.engine.linking.open_stores import open_database, open_folder
 from migrate.formats.base import Location
 from migrate.formats.files import damaged, explain_store_failure, missing, refuse_lfs_pointer
 from migrate.formats.zarr.encoded_chunk import refuse_incomplete
+from migrate.formats.zarr.small_arrays import DatabaseValues, FolderValues, values_of
 
 COPY_BYTES = 32 << 20
 """Encoded chunks are copied in transactions of about this size."""
@@ -39,11 +40,11 @@ def copy_chunks(links: Sequence[Link], target: Any, context: ts.Context) -> None
 
 def _entries(links: Sequence[Link], context: ts.Context) -> Iterator[tuple[str, bytes]]:
     """The new keys and the values of metadata and chunks."""
+    places = {place.base: place for link in links for place in link.locations}
+    sources = {base: _Source.of(place, context) for base, place in places.items()}
     for link in links:
-        opened = {(open_database if place.ocdbt else open_folder, place.base) for place in link.locations}
-        folders = {base: opens(base, context) for opens, base in opened}
         metadata = {
-            place: _read(folders[place.base], place, place.prefix + link.metadata_key) for place in link.locations
+            place: _read(sources[place.base], place, place.prefix + link.metadata_key) for place in link.locations
         }
         first = metadata[link.locations[0]]
         if first is None:
@@ -51,17 +52,31 @@ def _entries(links: Sequence[Link], context: ts.Context) -> Iterator[tuple[str, 
         yield f"{link.prefix}{link.metadata_key}", link.metadata(first)
         fields = {place: json.loads(content) for place, content in metadata.items() if content is not None}
         for location, key, new_key in link.moves():
-            chunk = _read(folders[location.base], location, key)
+            chunk = _read(sources[location.base], location, key)
             if chunk is not None:
                 if not location.ocdbt:
                     _refuse_incomplete(chunk, location, key, fields[location])
                 yield new_key, chunk
 
 
-def _read(folder: Any, location: Location, key: str) -> bytes | None:
-    """Returns the content of a file of the source; None if there is none."""
+class _Source(NamedTuple):
+    """The store of a source: small values are read directly, others by TensorStore."""
+
+    values: DatabaseValues | FolderValues
+    store: Any
+
+    @classmethod
+    def of(cls, place: Location, context: ts.Context) -> _Source:
+        return cls(values_of(place), (open_database if place.ocdbt else open_folder)(place.base, context))
+
+
+def _read(source: _Source, location: Location, key: str) -> bytes | None:
+    """Returns a value of the source; None if there is none."""
+    content = source.values.get(key)
+    if content is not None:
+        return content
     try:
-        answer = folder.read(key).result()
+        answer = source.store.read(key).result()
     except (ValueError, OSError) as error:
         explain_store_failure(error, location.base, f"`{key}`")
     return answer.value if answer.state == "value" else None
@@ -78,9 +93,11 @@ def _refuse_incomplete(chunk: bytes, location: Location, key: str, fields: Mappi
 
 def _batches(entries: Iterable[tuple[str, bytes]]) -> Iterator[list[tuple[str, bytes]]]:
     batch: list[tuple[str, bytes]] = []
+    nbytes = 0
     for entry in entries:
         batch.append(entry)
-        if sum(len(value) for _, value in batch) >= COPY_BYTES:
+        nbytes += len(entry[1])
+        if nbytes >= COPY_BYTES:
             yield batch
-            batch = []
+            batch, nbytes = [], 0
     yield batch

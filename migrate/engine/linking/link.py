@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from migrate.engine.staged_array import StagedArray
 from migrate.formats.base import Location, key_prefix
 from migrate.formats.files import explain_store_failure
 from migrate.formats.reader import Reader
-from migrate.formats.zarr.metadata import METADATA_KEYS, chunk_key
+from migrate.formats.zarr.metadata import METADATA_KEYS, Driver, chunk_key
+from migrate.formats.zarr.small_arrays import values_of
 from migrate.ops.chunk_grid import ChunkGrid
 from migrate.planning.model import Plan, Task
 from migrate.planning.relink import chunk_moves
@@ -67,24 +69,19 @@ class Link:
 
     def moves(self) -> Iterator[tuple[Location, str, str]]:
         """Every chunk: the location of its source array, its key there, and its key in the target."""
-        tail = (0,) * len(self.key_words)
+        tail, prefix = (0,) * len(self.key_words), self.prefix
         for block in self.grid.blocks:
             location = self.locations[block.array]
+            before = location.prefix
             for origin, target in block.moves():
-                key = f"{location.prefix}{chunk_key((*origin, *tail), location.driver)}"
-                yield location, key, f"{self.prefix}{chunk_key((*target, *tail), location.driver)}"
+                key = f"{before}{chunk_key((*origin, *tail), location.driver)}"
+                yield location, key, f"{prefix}{chunk_key((*target, *tail), location.driver)}"
 
     def metadata(self, content: bytes) -> bytes:
         """Its array metadata: the metadata of its first source with the shape and chunk shapes of the target."""
-        fields = json.loads(content)
-        fields["shape"] = [*self.grid.shape, *self.key_words]
-        if self.locations[0].driver == "zarr2":
-            return json.dumps({**fields, "chunks": [*self.grid.chunks, *self.key_words]}).encode()
-        fields["chunk_grid"]["configuration"]["chunk_shape"] = [*self.grid.chunks, *self.key_words]
-        if self.grid.inner is not None:
-            fields["codecs"][0]["configuration"]["chunk_shape"] = [*self.grid.inner, *self.key_words]
-        fields.pop("dimension_names", None)
-        return json.dumps(fields).encode()
+        inner = (*self.grid.inner, *self.key_words) if self.grid.inner is not None else None
+        shape, chunks = (*self.grid.shape, *self.key_words), (*self.grid.chunks, *self.key_words)
+        return _adapted(content, self.locations[0].driver, shape, chunks, inner)
 
     def staged_array(self) -> StagedArray:
         """The record of the linked array that the commit needs."""
@@ -102,6 +99,22 @@ class Link:
             digest=LINKED,
             sharding=sharding,
         )
+
+
+@lru_cache(maxsize=1024)  # many arrays of a checkpoint have equal metadata
+def _adapted(
+    content: bytes, driver: Driver, shape: tuple[int, ...], chunks: tuple[int, ...], inner: tuple[int, ...] | None
+) -> bytes:
+    """Returns array metadata with another shape and other chunk shapes."""
+    fields = json.loads(content)
+    fields["shape"] = shape
+    if driver == "zarr2":
+        return json.dumps({**fields, "chunks": chunks}).encode()
+    fields["chunk_grid"]["configuration"]["chunk_shape"] = chunks
+    if inner is not None:
+        fields["codecs"][0]["configuration"]["chunk_shape"] = inner
+    fields.pop("dimension_names", None)
+    return json.dumps(fields).encode()
 
 
 def stream_unlocated(plan: Plan, reader: Reader) -> Plan:
@@ -126,7 +139,7 @@ def find_links(plan: Plan, reader: Reader, items: Mapping[KeyPath, ItemPlan]) ->
       CheckpointError: TensorStore cannot read the metadata of one.
     """
     links = tuple(link for task in plan.tasks if task.mode != "stream" for link in _links_of(task, plan, reader, items))
-    _refuse_unreadable(plan, reader)
+    _refuse_unreadable(links)
     return links
 
 
@@ -139,23 +152,32 @@ def _links_of(task: Task, plan: Plan, reader: Reader, items: Mapping[KeyPath, It
         yield Link(path, items[path], plan.target.leaves[path], grid, locations)
 
 
-def _refuse_unreadable(plan: Plan, reader: Reader) -> None:
+def _refuse_unreadable(links: Sequence[Link]) -> None:
     """Lets TensorStore open one array of each content of metadata, since linked arrays are otherwise never opened."""
-    paths = dict.fromkeys(path for task in plan.tasks if task.mode != "stream" for path in task.sources)
     context = reading_context(0)
     alike: dict[tuple[str, bytes], Location] = {}
-    for location, content in _metadata_of([place for path in paths if (place := reader.location(path))], context):
+    locations = dict.fromkeys(location for link in links for location in link.locations)
+    for location, content in _metadata_of(list(locations), context):
         alike.setdefault((location.driver, content), location)
     for location in alike.values():
         open_array(location, context)
 
 
 def _metadata_of(locations: Sequence[Location], context: Any) -> Iterator[tuple[Location, bytes]]:
-    """Yields the array metadata at each location; all requests run at once."""
-    stores = {place.base: (open_database if place.ocdbt else open_folder)(place.base, context) for place in locations}
-    requests = [stores[place.base].read(place.prefix + METADATA_KEYS[place.driver]) for place in locations]
-    for location, request in zip(locations, requests, strict=True):
+    """Yields the array metadata at each location; what the store has to look up is requested at once."""
+    values = {place.base: values_of(place) for place in locations}
+    known = {place: values[place.base].get(place.prefix + METADATA_KEYS[place.driver]) for place in locations}
+    stores = {
+        place.base: (open_database if place.ocdbt else open_folder)(place.base, context)
+        for place in {place.base: place for place, content in known.items() if content is None}.values()
+    }
+    requests = {
+        place: stores[place.base].read(place.prefix + METADATA_KEYS[place.driver])
+        for place, content in known.items()
+        if content is None
+    }
+    for place, content in known.items():
         try:
-            yield location, request.result().value
+            yield place, requests[place].result().value if content is None else content
         except (ValueError, OSError) as error:
-            explain_store_failure(error, location.base, f"the metadata of `{location.name}`")
+            explain_store_failure(error, place.base, f"the metadata of `{place.name}`")

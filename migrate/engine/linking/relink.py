@@ -28,6 +28,7 @@ from migrate.formats.files import damaged, explain_store_failure, file_size
 from migrate.formats.zarr.key_places import database_files
 from migrate.formats.zarr.ocdbt_format import Reference
 from migrate.formats.zarr.references import references
+from migrate.formats.zarr.small_arrays import DatabaseValues
 from migrate.tree import KeyPath, format_path
 
 SOURCE = "ocdbt.process_source_"
@@ -93,7 +94,9 @@ def _relink_into(store: Path, links: Sequence[Link]) -> LinkedArrays:
     # would read the index again.
     context = ts.Context({"cache_pool": {"total_bytes_limit": INDEX_CACHE_BYTES}})
     target = open_database(store, context, config=OPTIONS, assume_config=True)
-    sources = {base: open_database(folder, context) for base, folder in folders.items()}
+    sources = {
+        base: _Source(open_database(folder, context), DatabaseValues(folder)) for base, folder in folders.items()
+    }
     _refer([link for link in links if link.locations[0].ocdbt], target, sources)
     copy_chunks([link for link in links if not link.locations[0].ocdbt], target, context)
     entries = references(store)
@@ -125,19 +128,37 @@ def _link_database(base: Path, folder: Path) -> None:
             link_file(path, target)
 
 
-def _refer(links: Sequence[Link], target: Any, sources: Mapping[Path, Any]) -> None:
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """The linked database of a source: as TensorStore opens it, and the values that its index holds."""
+
+    store: Any
+    values: DatabaseValues
+
+    def read(self, key: str) -> bytes:
+        """Returns a small value."""
+        found = self.values.get(key)
+        return found if found is not None else self.store.read(key).result().value
+
+    def copy(self, key: str, target: Any, new_key: str) -> Any:
+        """Begins to give a value a key in another database; a value in the index is written there."""
+        found = self.values.inline(key)
+        if found is not None:
+            return target.write(new_key, found)
+        exact_key = ts.KvStore.KeyRange("", "\0")
+        return (self.store / key).experimental_copy_range_to(target / new_key, source_range=exact_key)
+
+
+def _refer(links: Sequence[Link], target: Any, sources: Mapping[Path, _Source]) -> None:
     """Gives every chunk its new key and every array its metadata, in one transaction."""
     transaction = ts.Transaction(atomic=True)
     writing = target.with_transaction(transaction)
-    exact_key = ts.KvStore.KeyRange("", "\0")
-    metadata = [sources[link.locations[0].base].read(link.locations[0].prefix + link.metadata_key) for link in links]
-    pending: list[Any] = [
-        (sources[location.base] / key).experimental_copy_range_to(writing / new_key, source_range=exact_key)
-        for link in links
-        for location, key, new_key in link.moves()
-    ]
-    for link, content in zip(links, metadata, strict=True):
-        pending.append(writing.write(f"{link.prefix}{link.metadata_key}", link.metadata(content.result().value)))
+    pending: list[Any] = []
+    for link in links:
+        first = link.locations[0]
+        content = sources[first.base].read(first.prefix + link.metadata_key)
+        pending += (sources[place.base].copy(key, writing, new_key) for place, key, new_key in link.moves())
+        pending.append(writing.write(f"{link.prefix}{link.metadata_key}", link.metadata(content)))
     for request in pending:
         request.result()
     transaction.commit_async().result()

@@ -19,12 +19,14 @@ import tensorstore as ts
 from migrate import dtypes
 from migrate.engine.linking.open_stores import OPTIONS
 from migrate.engine.outputs.array_record import describe
+from migrate.engine.outputs.small_chunks import SMALL_BYTES, EncodedArray, SmallChunks
 from migrate.engine.outputs.zarr_metadata import array_metadata
 from migrate.engine.staged_array import StagedArray
 from migrate.engine.streaming.array_bytes import contiguous, digest_of, stored_form
 from migrate.engine.streaming.store import Done
 from migrate.formats.base import key_prefix
 from migrate.formats.digest_record import Blocks
+from migrate.formats.zarr.metadata import TENSORSTORE_DRIVERS
 from migrate.formats.zarr.store_spec import INDEX_CACHE, database_spec, folder_spec
 from migrate.tree import AbstractLeaf, KeyPath
 
@@ -32,7 +34,12 @@ BATCH_BYTES = 32 << 20
 """The approximate size of a transaction: each costs a few files, and keeps its arrays in memory until its commit."""
 
 BATCH_ARRAYS = 512
-"""The most arrays of one transaction: the bookkeeping of an array can outweigh the array."""
+"""The most arrays of one of the first transactions: the bookkeeping of an array can outweigh the array."""
+
+GROWTH = 4
+"""Later transactions may have a quarter of the arrays that are durable: each writes most of the index again, so that
+transactions of one size would take quadratic time.
+"""
 
 _INDEX_CACHE_BYTES = 16 << 20
 """Without an index cache, the database reads its index again for every array that is opened."""
@@ -50,10 +57,11 @@ class _Batch:
     writes: list[Any] = field(default_factory=list)
     arrays: list[tuple[StagedArray, Done]] = field(default_factory=list)
     nbytes: int = 0
+    most: int = BATCH_ARRAYS
 
     @property
     def is_full(self) -> bool:
-        return self.nbytes >= BATCH_BYTES or len(self.arrays) >= BATCH_ARRAYS
+        return self.nbytes >= BATCH_BYTES or len(self.arrays) >= self.most
 
     def commit(self) -> None:
         for write in self.writes:
@@ -103,10 +111,17 @@ class Staging:
             }
         )
         self._lock = threading.Lock()
-        self._batch = _Batch()
+        self._begun = 0
+        self._batch = self._next_batch()
+        self._encoder = SmallChunks("zarr3" if zarr3 else "zarr2")
         # A killed run may have committed arrays that its journal does not name; they are written again.
         self._replaces = directory.exists()
         directory.mkdir(parents=True, exist_ok=True)
+        self._values: Any = ts.KvStore.open(self._kvstore(""), context=self._context).result()
+
+    def _next_batch(self, previous: _Batch | None = None) -> _Batch:
+        self._begun += len(previous.arrays) if previous else 0
+        return _Batch(most=BATCH_ARRAYS * max(1, self._begun // (GROWTH * BATCH_ARRAYS)))
 
     def __enter__(self) -> Staging:
         return self
@@ -140,22 +155,41 @@ class Staging:
         whole = contiguous(array)
         found = digest_of(whole)
         staged = describe(path, leaf, whole.dtype, str(found), blocks=found.blocks, name=self._name)
+        stored = stored_form(whole)
+        encoded = self._encoded(staged, stored, codec)
         with self._lock:
             batch = self._batch
-            store = self._open(staged, codec, batch.transaction)
-            batch.writes.append(store.write(stored_form(whole), can_reference_source_data_indefinitely=True))
+            if encoded is None:
+                store = self._open(staged, codec, batch.transaction)
+                batch.writes.append(store.write(stored, can_reference_source_data_indefinitely=True))
+            else:
+                batch.writes += self._write_values(staged, encoded, batch.transaction)
             batch.arrays.append((staged, done))
             batch.nbytes += array.nbytes
             if not batch.is_full:
                 return staged
-            self._batch = _Batch()
+            self._batch = self._next_batch(batch)
         batch.commit()
         return staged
+
+    def _encoded(self, staged: StagedArray, stored: np.ndarray[Any, Any], codec: str | None) -> EncodedArray | None:
+        """Returns what is stored for an array of one small chunk; None for others."""
+        grid = staged.write_shape if self._zarr3 else staged.chunk_shape
+        if self._plain or not 0 < stored.nbytes <= SMALL_BYTES or tuple(grid) != tuple(staged.shape):
+            return None
+        return self._encoder.encode(stored, self._array_spec(staged, codec))
+
+    def _write_values(self, staged: StagedArray, encoded: EncodedArray, transaction: Any) -> list[Any]:
+        prefix, values = key_prefix(staged.name), self._values.with_transaction(transaction)
+        earlier = ts.KvStore.KeyRange(prefix, f"{staged.name}0")  # `0` follows `/`
+        cleared = [values.delete_range(earlier)] if self._replaces and prefix else []
+        pairs = ((encoded.metadata_key, encoded.metadata), (encoded.chunk_key, encoded.chunk))
+        return [*cleared, *(values.write(f"{prefix}{key}", value) for key, value in pairs)]
 
     def flush(self) -> None:
         """Makes everything durable that was written so far, unless another thread is committing it."""
         with self._lock:
-            batch, self._batch = self._batch, _Batch()
+            batch, self._batch = self._batch, self._next_batch(self._batch)
         if batch.arrays:
             batch.commit()
 
@@ -176,17 +210,21 @@ class Staging:
         return TiledWrite(staged, self._open(staged, codec, None), done)
 
     def _open(self, staged: StagedArray, codec: str | None, transaction: Any) -> Any:
-        spec = ts.Spec(self._spec(staged, self.compression or codec or "zstd:1"))
+        spec = ts.Spec(self._spec(staged, codec))
         request = ts.open(
             spec, create=True, delete_existing=self._replaces, context=self._context, transaction=transaction
         )
         return request.result()
 
-    def _spec(self, staged: StagedArray, codec: str) -> dict[str, Any]:
+    def _spec(self, staged: StagedArray, codec: str | None) -> dict[str, Any]:
+        driver = TENSORSTORE_DRIVERS["zarr3" if self._zarr3 else "zarr2"]
+        kvstore = self._kvstore(key_prefix(staged.name))
+        return {"driver": driver, "kvstore": kvstore, **self._array_spec(staged, codec)}
+
+    def _array_spec(self, staged: StagedArray, codec: str | None) -> dict[str, Any]:
+        """Returns the specification of an array, without driver and store."""
         return {
-            "driver": "zarr3" if self._zarr3 else "zarr",
-            "metadata": array_metadata(staged, codec, zarr3=self._zarr3),
-            "kvstore": self._kvstore(key_prefix(staged.name)),
+            "metadata": array_metadata(staged, self.compression or codec or "zstd:1", zarr3=self._zarr3),
             "dtype": staged.dtype.name,
             "store_data_equal_to_fill_value": True,
             "recheck_cached_data": False,

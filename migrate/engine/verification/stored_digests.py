@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from migrate.errors import CheckpointError
 from migrate.formats.base import Location
 from migrate.formats.files import damaged, refuse_lfs_pointers_below, short_reason
 from migrate.formats.zarr.metadata import chunk_key
+from migrate.formats.zarr.small_arrays import SmallArrays, values_of
 from migrate.tree import KeyPath, format_path
 
 Box = tuple[tuple[int, int], ...]
@@ -105,6 +107,7 @@ class _StoredArrays:
     def __init__(self, *, crc: bool = True) -> None:
         self._crc = crc
         self._context = reading_context(0, _INDEX_CACHE_BYTES)
+        self._small: dict[Path, SmallArrays] = {}
 
     def open(self, location: Location) -> Any:
         """Opens an array as a TensorStore; reads only its metadata.
@@ -121,7 +124,11 @@ class _StoredArrays:
           location: the location of the array.
           max_ram: host bytes in memory at once; one chunk is decoded whole, whatever its size.
         """
-        array, found = self.open(location), Digest(crc=self._crc)
+        found, small = Digest(crc=self._crc), self._read_small(location)
+        if small is not None:
+            found.update(small)
+            return found
+        array = self.open(location)
         itemsize = array.dtype.numpy_dtype.itemsize
         try:
             for slab in slabs(array.shape, _chunk(array), itemsize, max(1, max_ram // 2)):
@@ -130,6 +137,12 @@ class _StoredArrays:
             refuse_lfs_pointers_below(location.base)
             return UndecodableArray(location, first_undecodable(array), short_reason(error))
         return found
+
+    def _read_small(self, location: Location) -> np.ndarray[Any, Any] | None:
+        """Returns an array of one small chunk; None for others, and for those that have to be explained."""
+        if location.base not in self._small:
+            self._small.setdefault(location.base, SmallArrays(values_of(location)))
+        return self._small[location.base].read(location.name, location.driver)
 
 
 def _read(array: Any, slab: Box, max_ram: int) -> np.ndarray[Any, Any]:

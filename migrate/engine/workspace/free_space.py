@@ -94,7 +94,7 @@ def needed_bytes(plan: Plan, reader: Reader, place: Path, *, encoded: bool) -> i
 def compressibility(plan: Plan, reader: Reader) -> float:
     """Returns the bytes of the source's files divided by those of its arrays; at most 1."""
     arrays = sum(leaf.nbytes for leaf in plan.source.tree.leaves.values())
-    stored = sum(_blocks(file) for file in map(Path, reader.files()) if file.exists())
+    stored = sum(map(_blocks, reader.files()))
     return min(1.0, stored / arrays) if arrays else 1.0
 
 
@@ -106,8 +106,11 @@ def staged_bytes(plan: Plan, place: Path) -> int:
 
 
 def _blocks(file: Path) -> int:
-    """Returns the bytes that a file occupies; holes count as nothing."""
-    return file.stat().st_blocks * 512
+    """Returns the bytes that a file occupies; holes and a file that is gone count as nothing."""
+    try:
+        return os.stat(file).st_blocks * 512
+    except FileNotFoundError:
+        return 0
 
 
 def _mib(nbytes: int) -> str:

@@ -48,7 +48,7 @@ class SourceState:
           CheckpointError: the source's directory cannot be listed.
         """
         root = Path(reader.abstract().path)
-        return cls(reader, {os.path.relpath(file, root): _identity(Path(file)) for file in reader.files()})
+        return cls(reader, {_relative(str(file), root): _identity(Path(file)) for file in reader.files()})
 
     @property
     def digest(self) -> str:
@@ -94,6 +94,12 @@ class SourceState:
         except Exception:
             self.refuse_changes()
             raise
+
+
+def _relative(file: str, root: Path) -> str:
+    """Returns the path of a file relative to the source; a source of many arrays may have a file for each."""
+    above = f"{root}{os.sep}"
+    return file.removeprefix(above) if file.startswith(above) and ".." not in file else os.path.relpath(file, root)
 
 
 def _identity(file: Path) -> str:

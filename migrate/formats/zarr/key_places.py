@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from migrate.formats.files import children, damaged, explain_store_failure, file_size, is_dir, is_file, read_file
 from migrate.formats.zarr.ocdbt_0_1_35 import ByteRange, read_entries, value_of
 from migrate.formats.zarr.references import references
+from migrate.formats.zarr.small_arrays import DatabaseValues, FolderValues, SmallArrays
 from migrate.formats.zarr.store_spec import database_spec, folder_spec
 from migrate.formats.zarr.stored_chunks import ExpectedArray, Shortfall, StoredRange, in_folder, in_index
 
@@ -64,10 +65,12 @@ class Place(abc.ABC):
       path: its directory.
       ocdbt: whether it is an OCDBT database.
       movable: whether TensorStore finds the chunks there by their keys, without this reader.
+      small: reads its small arrays, where TensorStore would search the whole place for each.
     """
 
     ocdbt: bool
     movable: bool
+    small: SmallArrays | None = None
 
     def __init__(self, path: Path) -> None:
         self.path = path.resolve()
@@ -122,13 +125,20 @@ class _StorePlace(Place):
             self._explain(error, "the list of arrays")
 
     def read(self, keys: Sequence[str], context: Any) -> list[bytes | None]:
-        """Returns the values of many keys, all requested at once."""
+        """Returns the values of many keys; those that need TensorStore are requested at once."""
+        found = {key: self._known(key) for key in keys}
         try:
             store = self._open(context)
-            answers = [request.result() for request in [store.read(key) for key in keys]]
+            requests = {key: store.read(key) for key, value in found.items() if value is None}
+            answers = {key: request.result() for key, request in requests.items()}
         except STORE_ERRORS as error:
             self._explain(error, "the arrays' metadata")
-        return [answer.value if answer.state == "value" else None for answer in answers]
+        found.update((key, answer.value) for key, answer in answers.items() if answer.state == "value")
+        return [found[key] for key in keys]
+
+    @abc.abstractmethod
+    def _known(self, key: str) -> bytes | None:
+        """Returns a value that is found without TensorStore; None where TensorStore has to look."""
 
     def kvstore(self, prefix: str, context: Any) -> tuple[dict[str, Any], Any]:
         """Returns the specification of the place, and the given context."""
@@ -148,6 +158,15 @@ class Folder(_StorePlace):
     """A directory with a subdirectory for each parameter."""
 
     ocdbt = False
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._files = FolderValues(self.path)
+        self.small = SmallArrays(self._files)
+
+    def _known(self, key: str) -> bytes | None:
+        """Returns the content of a small file."""
+        return self._files.get(key)
 
     def stored_name(self, name: str) -> str:
         """Returns the name with slashes in place of backslashes, as TensorStore does for files."""
@@ -179,6 +198,15 @@ class Database(_StorePlace):
     """An OCDBT database."""
 
     ocdbt = True
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._values = DatabaseValues(self.path)
+        self.small = SmallArrays(self._values)
+
+    def _known(self, key: str) -> bytes | None:
+        """Returns a value that the index itself holds."""
+        return self._values.inline(key)
 
     def spec(self, prefix: str) -> dict[str, Any]:
         """Returns a specification with the OCDBT driver."""

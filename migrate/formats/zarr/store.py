@@ -211,6 +211,9 @@ class ZarrStore:
 
         place, found = self._found[name]
         self._refuse_empty_claim(name, found)
+        small = place.small.read(place.stored_name(name), found.driver) if place.small is not None else None
+        if small is not None:
+            return small
         kvstore, context = place.kvstore(key_prefix(place.stored_name(name)), self._context)
         spec = array_spec(kvstore, found.driver, fill_missing=fill_missing and place.movable)
         try:
