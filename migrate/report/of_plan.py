@@ -162,12 +162,22 @@ def _followers(tasks: Sequence[Task]) -> Iterable[Row]:
 
 
 def _state_leaves(tasks: Iterable[Task]) -> Iterable[Row]:
-    lines = [Line((column(t.sources), column(t.targets)), (t.state, t.mode, str(t.out_avals[0])), (t,)) for t in tasks]
+    lines = [
+        Line((column(t.sources), column(t.targets)), (t.state, t.mode, t.remark, str(t.out_avals[0])), (t,))
+        for t in tasks
+    ]
     for line in _any_shape(merge_integers(lines)):
         first: Task = line.members[0]
         what = first.sources[0][-1] if len(line.members) == 1 else plural(len(line.members), "leaf")
         subject, target = line.texts
-        yield Row("&", "follow", subject, target, f"{what} of {first.state}", first.mode)
+        yield Row(
+            "&",
+            "follow",
+            subject,
+            target,
+            f"{what} of {first.state}{', ' if first.remark else ''}{first.remark}",
+            first.mode,
+        )
 
 
 def _slot(task: Task) -> KeyPath:
@@ -201,7 +211,7 @@ def _drop_detail(dropped: Sequence[Dropped]) -> str:
 
 
 def _creations(created: Iterable[Created]) -> Iterable[Row]:
-    lines = [Line((segments(c.target),), (c.rule, c.init, str(c.leaf)), (c,)) for c in created]
+    lines = [Line((segments(c.target),), (c.rule, c.init, c.remark, str(c.leaf)), (c,)) for c in created]
     for line in _any_shape(merge_integers(lines)):
         first: Created = line.members[0]
         yield Row("+", "create", line.texts[0], "", _creation_detail(line.members), "", place(first.rule))
@@ -213,7 +223,8 @@ def _creation_detail(created: Sequence[Created]) -> str:
     many = f"{len(created)} × " if len(created) > len(shapes) == 1 else ""
     total = f" ({plural(len(created), 'leaf')})" if len(created) > len(shapes) > 1 else ""
     value = initial(created[0])
-    return f"{value}{': ' if value else ''}{many}{what}{total}"
+    remark = f", {created[0].remark}" if created[0].remark else ""
+    return f"{value}{': ' if value else ''}{many}{what}{total}{remark}"
 
 
 def initial(creation: Created) -> str:
