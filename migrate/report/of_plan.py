@@ -155,9 +155,9 @@ def _followers(tasks: Sequence[Task]) -> Iterable[Row]:
     for (slot, mode), members in slots.items():
         target = _shared([path for task in members for path in task.targets])
         leaves = plural(sum(len(task.targets) for task in members), "leaf")
-        moved = "" if target == slot else f"{format_path(target)}/**"
-        whose = f"{slot[-1]} of {members[0].state}: " if members[0].state else ""
-        yield Row("&", "follow", f"{format_path(slot)}/**", moved, f"{whose}{leaves}, like their params", mode)
+        moved = "" if (*target, "**") == slot else f"{format_path(target)}/**"
+        whose = f"{slot[-1] if slot[-1] != '**' else slot[-2]} of {members[0].state}: " if members[0].state else ""
+        yield Row("&", "follow", _text_of(slot), moved, f"{whose}{leaves}, like their params", mode)
     yield from _state_leaves(task for task in tasks if not task.follows)
 
 
@@ -181,12 +181,21 @@ def _state_leaves(tasks: Iterable[Task]) -> Iterable[Row]:
 
 
 def _slot(task: Task) -> KeyPath:
-    """Returns the moment's key path without the end that it shares with its param's."""
+    """Returns the moment's key path with `**` for the part that it shares with its param's: its end, or what precedes
+    its last segment.
+    """
     path, param = task.sources[0], task.follows or ()
+    suffix = path[-1:] if path[-2:-1] == param[-1:] != path[-1:] else ()
+    inner = path[: len(path) - len(suffix)]
     shared = 0
-    while shared < min(len(path), len(param)) - 1 and path[-1 - shared] == param[-1 - shared]:
+    while shared < min(len(inner), len(param)) - 1 and inner[-1 - shared] == param[-1 - shared]:
         shared += 1
-    return path[: len(path) - shared]
+    return (*inner[: len(inner) - shared], "**", *suffix)
+
+
+def _text_of(slot: KeyPath) -> str:
+    at = slot.index("**")
+    return "/".join((format_path(slot[:at]), "**", *slot[at + 1 :]))
 
 
 def _shared(paths: Sequence[KeyPath]) -> KeyPath:

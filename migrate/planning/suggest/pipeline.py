@@ -13,6 +13,7 @@ from migrate.planning.planner import TemplateLike, make_plan
 from migrate.planning.rule_text.generalize import Generalizer
 from migrate.planning.rule_text.rule_drafts import RuleDraft
 from migrate.planning.suggest.align import Aligner
+from migrate.planning.suggest.carried import set_copies_aside, stacked_streams
 from migrate.planning.suggest.doubts import doubt_beside_unplaced
 from migrate.planning.suggest.drafts import draft_rules
 from migrate.planning.suggest.layout import ClassifiedLeaf, ClassifiedTree, lay_out
@@ -75,8 +76,9 @@ def suggest(source: AbstractCheckpoint, template: KnownTemplate, target: Mapping
       template: the target.
       target: additional fields of `target:`, such as `args`.
     """
-    mine, theirs = lay_out(source.tree), lay_out(template.tree, template.variables)
-    drafts = _model_drafts(mine, theirs)
+    mine = lay_out(source.tree)
+    theirs = set_copies_aside(mine, lay_out(template.tree, template.variables))
+    drafts = [*_model_drafts(mine, theirs), *stacked_streams(mine, theirs)]
     data = [path for path, leaf in source.tree.leaves.items() if leaf.has_data]
     fields = {"template": template.spec, **(target or {})}
 
