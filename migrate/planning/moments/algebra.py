@@ -20,6 +20,8 @@ from migrate.tree import AbstractArray, format_path
 
 MUON = "scale_by_muon"
 
+COPIES = "a copy could start with the moments of its original (`moments: follow`) or with fresh ones (`moments: reset`)"
+
 Refusal = tuple[str, Span]
 """A reason, and the place of the op that causes it."""
 
@@ -59,8 +61,7 @@ def _added(rule: Move, ops: Sequence[RuleOp], state: str | None) -> Refusal | No
         return f"`{fresh.op.name}` adds elements whose moments do not start at zero: {reason}", fresh.span
     copies = next((op for op in ops if op.op.adds == "copies"), None)
     if copies and rule.moments != "follow":
-        reason = "makes copies, which `moments: follow` gives the moments of their original"
-        return f"`{copies.op.name}` {reason}", copies.span
+        return COPIES, copies.span
     return None
 
 

@@ -18,6 +18,7 @@ from migrate.planning.moments.slot_group import SlotGroup
 from migrate.rules.model import Create, Drop, Init, Move, RuleSet
 from migrate.tree import AbstractTree, KeyPath, format_path
 
+COPY = "add `moments: follow` or `moments: reset` to this rule"
 RESET = "add `moments: reset` to this rule, or write rules for the slot"
 
 
@@ -173,7 +174,7 @@ def refuse(
         f"the moments in `{format_path(place or move.slot.prefix)}`{named} cannot follow: {message}",
         span=span,
         paths=map(format_path, failed),
-        help=RESET,
+        help=COPY if message == algebra.COPIES else RESET,
     )
     excused = tuple(move.wanted(target for task in tasks for target in task.targets))
     return FollowResult(failed=tuple(failed), excused=excused, diagnostics=(diagnostic,))

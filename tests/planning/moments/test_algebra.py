@@ -124,7 +124,7 @@ def test_copies_get_the_moments_of_their_original_only_where_the_rule_says_so():
 
     refused = tiled(TILE)
     assert {"M210"} == {*codes(refused)}
-    assert "`moments: follow` gives the moments of their original" in refused.diagnostics[0].message
+    assert "with the moments of its original (`moments: follow`)" in refused.diagnostics[0].message
     plan = tiled(TILE.replace("]}]}", "]}], moments: follow}"))
     assert [] == codes(plan)
     assert 3 == sum(step.op.name == "tile" for task in plan.tasks for step in task.steps)

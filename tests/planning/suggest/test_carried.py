@@ -32,10 +32,13 @@ def test_streams_of_layers_that_the_template_stacks_are_stacked(node):
         assert {op} == {task.verb for task in plan.tasks if "rngs" in task.sources[0]}
 
 
-def test_streams_that_could_come_from_two_runs_start_from_a_seed():
+def test_names_decide_between_two_runs_and_else_the_streams_start_from_a_seed():
     old = layers(*(f"enc_{i}" for i in range(3)), *(f"dec_{i}" for i in range(3)))
-    found = suggested(old, stacked("enc") | stacked("dec"))
-    assert 4 == len(found.plan.created)
+    plan = suggested(old, stacked("enc") | stacked("dec")).plan
+    assert [] == [*plan.created]
+    (sources,) = [task.sources for task in plan.tasks if task.targets == (("dec", "drop", "rngs", "key"),)]
+    assert ["dec_0", "dec_1", "dec_2"] == [path[0] for path in sources]
+    assert 4 == len(suggested(old, stacked("x") | stacked("y")).plan.created)
 
 
 def test_a_copy_of_the_model_in_the_template_follows_the_copy_in_the_source():
