@@ -62,9 +62,11 @@ def follow(
     """
     context = FollowContext(rules, claims, named, source, template, transforms)
     slots = source_slots(source)
-    each = {slot: None for group in slots.values() for slot in group}
-    rivals = _by_node(each)
-    states = find_states(source, [*{(slot.prefix, slot.suffix): slot for slot in reversed(each)}.values()])
+    each = [*dict.fromkeys(slot for group in slots.values() for slot in group)]
+    first: dict[tuple[KeyPath, KeyPath], Slot] = {}
+    for slot in each:
+        first.setdefault((slot.prefix, slot.suffix), slot)
+    rivals, states = _by_node(each), find_states(source, [*first.values()])
     flow = places_of(context)
     if template is None:
         parts = [_follow_in_place(context, root, _of_root(states, group), flow) for root, group in slots.items()]
