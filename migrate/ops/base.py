@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+Addition = Literal["fresh", "copies"]
+"""Elements that an op adds to a tensor, as params: `fresh` ones, whose moments are those of a fresh optimizer, or
+`copies` of the tensor's own."""
+
 Role = Literal["map", "reduce", "extend"]
 """`map` takes one array to one; `reduce` takes a list to one; `extend` takes one to a list."""
 
@@ -79,6 +83,8 @@ class Op(abc.ABC):
       shorthand: the field that may be written alone (`reshape: [2, 3]` for `reshape: {shape: [2, 3]}`).
       structural: whether it only moves or drops elements, so that it commutes with the moments of every elementwise
         optimizer.
+      adds: the elements that it adds to a tensor while it keeps all others; None for ops that add none, and for those
+        that compute new numbers.
       recuts: whether a structural op makes other tensors than before: it joins, divides or crops them.
       elementwise: whether each element of the result is computed from the element in the same place.
       only_casts: whether it changes nothing but the dtype.
@@ -92,6 +98,7 @@ class Op(abc.ABC):
     params: ClassVar[tuple[Param, ...]] = ()
     shorthand: ClassVar[str | None] = None
     structural: ClassVar[bool] = True
+    adds: ClassVar[Addition | None] = None
     recuts: ClassVar[bool] = False
     elementwise: ClassVar[bool] = False
     only_casts: ClassVar[bool] = False

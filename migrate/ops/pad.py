@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate import dtypes
 from migrate.dtypes import holds, kind
-from migrate.ops.base import Op, OpError, Param
+from migrate.ops.base import Addition, Op, OpError, Param
 from migrate.ops.crop import Crop
 from migrate.ops.values import convert, only_rounded
 from migrate.ops.windows import Pull, Window, empty, extent, without_inputs
@@ -36,6 +36,7 @@ class Pad(Op):
     )
     shorthand: ClassVar[str | None] = "widths"
     structural: ClassVar[bool] = False
+    adds: ClassVar[Addition | None] = "fresh"
 
     widths: tuple[tuple[int, int], ...]
     value: int | float | bool = 0
@@ -46,6 +47,11 @@ class Pad(Op):
         for before, after in self.widths:
             if min(before, after) < 0:
                 raise OpError(f"[{before}, {after}] is negative; `crop` and `slice` take elements away")
+
+    def for_moments(self, *, templated: bool) -> Pad:
+        """The pad with zeros, the initial moments of new elements."""
+        del templated
+        return Pad(self.widths)
 
     def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
         (array,) = inputs

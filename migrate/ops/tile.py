@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
-from migrate.ops.base import Op, OpError, Param
+from migrate.ops.base import Addition, Op, OpError, Param
 from migrate.ops.crop import Crop
 from migrate.ops.windows import Pull, Window
 from migrate.tree import AbstractArray
@@ -25,6 +25,7 @@ class Tile(Op):
     params: ClassVar[tuple[Param, ...]] = (Param("reps", "ints", "for each axis, the number of copies along it"),)
     shorthand: ClassVar[str | None] = "reps"
     structural: ClassVar[bool] = False
+    adds: ClassVar[Addition | None] = "copies"
 
     reps: tuple[int, ...]
 

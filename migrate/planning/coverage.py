@@ -221,7 +221,7 @@ def _misfits(
             ours = AbstractLeaf("array", task.out_avals[index]) if task.steps else _written(source, task, index)
             if not ours.has_data and not wanted.has_data:
                 continue
-            key = streams.key_conversion(ours.aval, wanted.aval, task.sources[0], path)
+            key = streams.key_conversion(ours.aval, wanted.aval, task.sources[0], path, moved=task.rule is not None)
             if key and not (same_shape(ours, wanted) and same_dtype(ours, wanted)):
                 yield DtypeMismatch, path, _misfit(DtypeMismatch, task, path, ours, wanted, key)
                 continue

@@ -51,6 +51,7 @@ class Task:
       rule: the rule's place in its file; None when no rule names the leaf and it keeps its path.
       follows: for a moment, the key path of the param whose rule it follows.
       state: for a leaf of an optimizer's state, optax's name of the transform, where it is known.
+      remark: for a count, its meaning for the moments beside it.
     """
 
     sources: tuple[KeyPath, ...]
@@ -64,6 +65,7 @@ class Task:
     rule: Span | None = None
     follows: KeyPath | None = None
     state: str | None = None
+    remark: str = ""
 
     @property
     def exact(self) -> bool:
@@ -102,12 +104,18 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """A target leaf without a source; `init` is None for leaves without data."""
+    """A target leaf without a source.
+
+    Attributes:
+      init: its value; None for leaves without data.
+      remark: for a count, the reason why it starts again.
+    """
 
     target: KeyPath
     leaf: AbstractLeaf
     init: Init | None = None
     rule: Span | None = None
+    remark: str = ""
 
 
 @dataclass(frozen=True)

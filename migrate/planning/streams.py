@@ -31,20 +31,32 @@ def in_stream(tree: AbstractTree, path: KeyPath) -> bool:
 
 
 def key_conversion(
-    ours: AbstractArray | None, wanted: AbstractArray | None, origin: KeyPath, target: KeyPath
+    ours: AbstractArray | None, wanted: AbstractArray | None, origin: KeyPath, target: KeyPath, *, moved: bool = False
 ) -> str | None:
-    """Returns the advice with the rule that converts words to a key, or a key to words; None when neither is a key."""
+    """Returns the advice with the rule that converts words to a key, or a key to words; None when neither is a key.
+
+    Args:
+      ours: the source's array.
+      wanted: the template's array.
+      origin: the key path of the source's array.
+      target: the key path of the template's array.
+      moved: whether a rule moves it, which the proposed one replaces.
+    """
+    instead = ", replace the rule" if moved else ""
     impl, other = (key_impl(aval.dtype) if aval else None for aval in (wanted, ours))
     if not ours or not wanted or (impl is None and other is None):
         return None
     if impl and ours.dtype == "uint32" and ours.shape == (*wanted.shape, KEY_WORDS[impl]):
-        return f"if these are the words of a key: {_rule(origin, target, f'wrap_key_data: {KEY_IMPLS[impl]}')}"
+        return f"if these are the words of a key{instead}: {_rule(origin, target, f'wrap_key_data: {KEY_IMPLS[impl]}')}"
     if other and wanted.dtype == "uint32" and wanted.shape == (*ours.shape, KEY_WORDS[other]):
-        return f"to store the words of the key: {_rule(origin, target, 'key_data')}"
+        return f"to store the words of the key{instead}: {_rule(origin, target, 'key_data')}"
     if impl is None:
         return "a key cannot become a number; `drop:` it, or move another leaf there"
     start = f'`- create: {{to: "{format_path(target)}", init: {{rng: {{seed: 0}}}}}}`'
-    return f"neither converts into the other; drop the source's leaf, and {start} starts a new stream"
+    drop = f'`- drop: "{format_path(origin)}"`'
+    return (
+        f"neither converts into the other{instead}: {drop} leaves the source's behind, and {start} starts a new stream"
+    )
 
 
 def _rule(origin: KeyPath, target: KeyPath, op: str) -> str:

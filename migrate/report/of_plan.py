@@ -160,28 +160,47 @@ def _followers(tasks: Sequence[Task]) -> Iterable[Row]:
     for (slot, mode), members in slots.items():
         target = _shared([path for task in members for path in task.targets])
         leaves = plural(sum(len(task.targets) for task in members), "leaf")
-        moved = "" if target == slot else f"{format_path(target)}/**"
-        whose = f"{slot[-1]} of {members[0].state}: " if members[0].state else ""
-        yield Row("&", "follow", f"{format_path(slot)}/**", moved, f"{whose}{leaves}, like their params", mode)
+        moved = "" if (*target, "**") == slot else f"{format_path(target)}/**"
+        whose = f"{slot[-1] if slot[-1] != '**' else slot[-2]} of {members[0].state}: " if members[0].state else ""
+        yield Row("&", "follow", _text_of(slot), moved, f"{whose}{leaves}, like their params", mode)
     yield from _state_leaves(task for task in tasks if not task.follows)
 
 
 def _state_leaves(tasks: Iterable[Task]) -> Iterable[Row]:
-    lines = [Line((column(t.sources), column(t.targets)), (t.state, t.mode, str(t.out_avals[0])), (t,)) for t in tasks]
+    lines = [
+        Line((column(t.sources), column(t.targets)), (t.state, t.mode, t.remark, str(t.out_avals[0])), (t,))
+        for t in tasks
+    ]
     for line in _any_shape(merge_integers(lines)):
         first: Task = line.members[0]
         what = first.sources[0][-1] if len(line.members) == 1 else plural(len(line.members), "leaf")
         subject, target = line.texts
-        yield Row("&", "follow", subject, target, f"{what} of {first.state}", first.mode)
+        yield Row(
+            "&",
+            "follow",
+            subject,
+            target,
+            f"{what} of {first.state}{', ' if first.remark else ''}{first.remark}",
+            first.mode,
+        )
 
 
 def _slot(task: Task) -> KeyPath:
-    """Returns the moment's key path without the end that it shares with its param's."""
+    """Returns the moment's key path with `**` for the part that it shares with its param's: its end, or what precedes
+    its last segment.
+    """
     path, param = task.sources[0], task.follows or ()
+    suffix = path[-1:] if path[-2:-1] == param[-1:] != path[-1:] else ()
+    inner = path[: len(path) - len(suffix)]
     shared = 0
-    while shared < min(len(path), len(param)) - 1 and path[-1 - shared] == param[-1 - shared]:
+    while shared < min(len(inner), len(param)) - 1 and inner[-1 - shared] == param[-1 - shared]:
         shared += 1
-    return path[: len(path) - shared]
+    return (*inner[: len(inner) - shared], "**", *suffix)
+
+
+def _text_of(slot: KeyPath) -> str:
+    at = slot.index("**")
+    return "/".join((format_path(slot[:at]), "**", *slot[at + 1 :]))
 
 
 def _shared(paths: Sequence[KeyPath]) -> KeyPath:
@@ -206,7 +225,7 @@ def _drop_detail(dropped: Sequence[Dropped]) -> str:
 
 
 def _creations(created: Iterable[Created]) -> Iterable[Row]:
-    lines = [Line((segments(c.target),), (c.rule, c.init, str(c.leaf)), (c,)) for c in created]
+    lines = [Line((segments(c.target),), (c.rule, c.init, c.remark, str(c.leaf)), (c,)) for c in created]
     for line in _any_shape(merge_integers(lines)):
         first: Created = line.members[0]
         yield Row("+", "create", line.texts[0], "", _creation_detail(line.members), "", place(first.rule))
@@ -218,7 +237,8 @@ def _creation_detail(created: Sequence[Created]) -> str:
     many = f"{len(created)} × " if len(created) > len(shapes) == 1 else ""
     total = f" ({plural(len(created), 'leaf')})" if len(created) > len(shapes) > 1 else ""
     value = initial(created[0])
-    return f"{value}{': ' if value else ''}{many}{what}{total}"
+    remark = f", {created[0].remark}" if created[0].remark else ""
+    return f"{value}{': ' if value else ''}{many}{what}{total}{remark}"
 
 
 def initial(creation: Created) -> str:

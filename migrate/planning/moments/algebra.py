@@ -1,8 +1,10 @@
 """What a rule's ops mean for moments: an exact equivalent, or the reason why there is none.
 
 Elementwise optimizers treat every element of a tensor by itself, so an op that only moves elements gives the same
-result before and after an optimizer step. This module refuses everything else: ops that compute new numbers, state
-that does not have its param's shape, and optimizers that treat a tensor as a whole.
+result before and after an optimizer step. An op that adds elements and keeps all others (`Op.adds`) has an equivalent
+too: fresh elements have the moments of a fresh optimizer, and a rule may give copies the moments of their original.
+This module refuses everything else: ops that compute new numbers, state that does not have its param's shape, and
+optimizers that treat a tensor as a whole.
 """
 
 from __future__ import annotations
@@ -12,18 +14,25 @@ from dataclasses import replace
 
 from migrate.errors import Span
 from migrate.planning.model import Task
-from migrate.planning.moments.names import PER_TENSOR
+from migrate.planning.moments.names import NONZERO, PER_TENSOR
 from migrate.rules.model import Move, RuleOp
 from migrate.tree import AbstractArray, format_path
 
 MUON = "scale_by_muon"
+
+COPIES = "a copy could start with the moments of its original (`moments: follow`) or with fresh ones (`moments: reset`)"
 
 Refusal = tuple[str, Span]
 """A reason, and the place of the op that causes it."""
 
 
 def refusal(
-    rule: Move, state: str | None, transforms: Collection[str], shapes: Sequence[tuple[AbstractArray, AbstractArray]]
+    rule: Move,
+    state: str | None,
+    transforms: Collection[str],
+    shapes: Sequence[tuple[AbstractArray, AbstractArray]],
+    *,
+    copy: bool = False,
 ) -> Refusal | None:
     """Returns why a rule has no exact meaning for the moments of some params, or None.
 
@@ -32,20 +41,34 @@ def refusal(
       state: optax's name of the state that holds the moments.
       transforms: the names of all known transforms of the optimizer.
       shapes: moments with their params.
+      copy: whether they are copies of the params (an EMA), to which an op adds what it adds to the params.
     """
     ops = [op for op in rule.ops if not op.op.only_casts]
-    return _new_numbers(ops) or _whole_tensors(rule, ops, state, transforms) or _other_shapes(ops, shapes)
+    added = None if copy else _added(rule, ops, state)
+    return _new_numbers(ops) or added or _whole_tensors(rule, ops, state, transforms) or _other_shapes(ops, shapes)
 
 
 def _new_numbers(ops: Sequence[RuleOp]) -> Refusal | None:
-    loose = [op for op in ops if not op.op.structural]
+    loose = [op for op in ops if not op.op.structural and op.op.adds is None]
     return (f"`{loose[0].op.name}` has no exact equivalent for moments", loose[0].span) if loose else None
+
+
+def _added(rule: Move, ops: Sequence[RuleOp], state: str | None) -> Refusal | None:
+    """Refuses fresh elements whose initial moments are not known to be zero, and copies without `moments: follow`."""
+    fresh = next((op for op in ops if op.op.adds == "fresh"), None)
+    if fresh and (state is None or state in NONZERO):
+        reason = NONZERO.get(state or "", "the initial moments of this transform are unknown")
+        return f"`{fresh.op.name}` adds elements whose moments do not start at zero: {reason}", fresh.span
+    copies = next((op for op in ops if op.op.adds == "copies"), None)
+    if copies and rule.moments != "follow":
+        return COPIES, copies.span
+    return None
 
 
 def _whole_tensors(rule: Move, ops: Sequence[RuleOp], state: str | None, transforms: Collection[str]) -> Refusal | None:
     if state == MUON and ops:
         return f"{PER_TENSOR[MUON]}, which `{ops[0].op.name}` changes", ops[0].span
-    recut = [op for op in ops if op.op.recuts]
+    recut = [op for op in ops if op.op.recuts or op.op.adds]
     reasons = [PER_TENSOR[name] for name in sorted(transforms) if name in PER_TENSOR]
     if not recut or not reasons or rule.moments == "follow":
         return None
@@ -84,19 +107,22 @@ def may_treat_tensors_whole(rule: Move, state: str | None, transforms: Collectio
 
     The state of lamb looks like that of adam, and that of lars like that of momentum.
     """
-    recut = any(op.op.recuts for op in rule.ops)
+    recut = any(op.op.recuts or op.op.adds for op in rule.ops)
     return recut and transforms is None and rule.moments is None and state in ("scale_by_adam", "trace")
 
 
-def for_moments(rule: Move, *, templated: bool, one_per_tensor: bool) -> Move:
+def for_moments(rule: Move, *, templated: bool, one_per_tensor: bool, copy: bool = False) -> Move:
     """Returns the rule as it applies to moments.
 
     Moments have a dtype of their own: the template's, or else they keep theirs. One number for a whole tensor goes
-    through no op.
+    through no op. Elements that an op adds to a copy of the params have the values that it adds to the params.
     """
     if one_per_tensor:
         return replace(rule, ops=())
-    ops = [(rule_op, rule_op.op.for_moments(templated=templated)) for rule_op in rule.ops]
+    ops = [
+        (rule_op, rule_op.op if copy and rule_op.op.adds else rule_op.op.for_moments(templated=templated))
+        for rule_op in rule.ops
+    ]
     return replace(rule, ops=tuple(replace(rule_op, op=op) for rule_op, op in ops if op))
 
 

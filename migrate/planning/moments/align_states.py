@@ -14,6 +14,9 @@ from dataclasses import dataclass
 
 from migrate.planning.moments.states import TransformState
 
+Pair = tuple[TransformState, TransformState]
+"""A state of the source and the state of the target that continues it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Alignment:

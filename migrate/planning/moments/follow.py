@@ -7,21 +7,37 @@ equivalent is refused with the reason.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from migrate.codes import PerTensorOptimizer, UntransferableMoments
 from migrate.errors import Diagnostic
 from migrate.planning.claims import Claims
 from migrate.planning.model import Created, Dropped, Task
 from migrate.planning.moments.adafactor import FIELDS, move_factors, settled
-from migrate.planning.moments.align_states import align
+from migrate.planning.moments.counters import move_counters
+from migrate.planning.moments.flow import (
+    crossed,
+    example,
+    move_rule,
+    named_pairs,
+    params_by_root,
+    places_of,
+    refuse_crossed,
+)
 from migrate.planning.moments.names import FACTORED
+from migrate.planning.moments.ownership import Flow, Params, source_units, target_units
+from migrate.planning.moments.pairing import StateGroup, pair_units
 from migrate.planning.moments.result import FollowResult, combine
+from migrate.planning.moments.slot_group import SlotGroup
 from migrate.planning.moments.slot_move import FollowContext, SlotMove, claims_of, move_slot
-from migrate.planning.moments.slots import Slot, common_prefix, nearest_only, source_slots, target_slots
+from migrate.planning.moments.slots import Slot, best_roots, common_prefix, source_slots, target_slots
 from migrate.planning.moments.states import TransformState, find_states
 from migrate.rules.model import Drop, Move, RuleSet
-from migrate.tree import AbstractTree, KeyPath, format_path
+from migrate.tree import AbstractTree, KeyPath, format_path, is_below
+
+Alternatives = Mapping[KeyPath, Sequence[Slot]]
+"""The slots of each node of the template: several where it could mirror several roots of params."""
 
 
 def follow(
@@ -45,103 +61,123 @@ def follow(
       transforms: the names of the transforms of the template's optimizers; None where they are unknown.
     """
     context = FollowContext(rules, claims, named, source, template, transforms)
-    parts: list[FollowResult] = []
-    done: set[KeyPath] = set()
-    roots = source_slots(source)
-    places = {root: _targets(context, root) for root in roots} if template else {}
-    template_slots = (
-        nearest_only({root: target_slots(template, paths) for root, paths in places.items()}) if template else {}
-    )
-    for root, slots in roots.items():
-        states = [state for state in find_states(source, slots) if not done & {*state.paths}]
-        done |= {path for state in states for path in state.paths}
-        parts.append(
-            _follow_root(context, root, states, template_slots.get(root), {creation.target for creation in created})
-        )
+    slots = source_slots(source)
+    each = [*dict.fromkeys(slot for group in slots.values() for slot in group)]
+    first: dict[tuple[KeyPath, KeyPath], Slot] = {}
+    for slot in each:
+        first.setdefault((slot.prefix, slot.suffix), slot)
+    rivals, states = _by_node(each), find_states(source, [*first.values()])
+    flow = places_of(context)
+    if template is None:
+        parts = [_follow_in_place(context, root, _of_root(states, group), flow) for root, group in slots.items()]
+    elif slots:
+        parts = [_follow_into(context, template, params_by_root(source, slots), states, rivals, flow, created)]
+    else:
+        parts = []
     whole = combine(parts)
     return combine([whole, FollowResult(diagnostics=_per_tensor_note(whole.cut))])
 
 
-def _follow_root(
+def _of_root(states: Iterable[TransformState], slots: Collection[Slot]) -> list[TransformState]:
+    return [state for state in states if any(slot in slots for slot in state.slots.values())]
+
+
+def _follow_into(
     context: FollowContext,
-    root: KeyPath,
+    template: AbstractTree,
+    roots: Mapping[KeyPath, Params],
     states: Sequence[TransformState],
-    template_slots: Sequence[Slot] | None,
-    created: Collection[KeyPath],
+    rivals: Alternatives,
+    flow: Flow,
+    created: Collection[Created],
 ) -> FollowResult:
-    """Moves all copies of the params below one root; `template_slots` are the template's slots of these params."""
-    if context.template is None or template_slots is None:
-        return _follow_in_place(context, root, states)
-    wanted = find_states(context.template, template_slots)
-    known = _named_pairs(context.named, states, wanted)
-    taken = {path for task in context.named for path in task.targets} | {*created}
-    ours = [s for s in states if any(s == a for a, _ in known) or not context.claims.claimed >= {*s.paths}]
-    theirs = [t for t in wanted if any(t == b for _, b in known) or not taken >= {*t.paths}]
-    found = align(ours, theirs, known)
-    parts = [_follow_state(context, one, other, states, taken) for one, other in found.pairs]
-    parts += [_ambiguous(context, state, candidates) for state, candidates in found.ambiguous]
-    paired = [state for pair in found.pairs for state in pair] + [s for s, ts in found.ambiguous for s in (s, *ts)]
+    """Moves all states of the source into the template's."""
+    places = [frozenset(place for param in params for place in flow.get(param, ())) for params in roots.values()]
+    found = best_roots(template, [slot for params in places for slot in target_slots(template, params)])
+    alternatives = _by_node(found)
+    changed = {path for task in context.named if task.steps for path in task.sources}
+    wanted = find_states(template, [group[0] for group in alternatives.values()])
+    pairs = named_pairs(context.named, states, wanted)
+    taken = {path for task in context.named for path in task.targets} | {creation.target for creation in created}
+    ours = [s for s in states if any(s == a for a, *_ in pairs) or not context.claims.claimed >= {*s.paths}]
+    theirs = [t for t in wanted if any(t == b for _, b, _ in pairs) or not taken >= {*t.paths}]
+    sources = source_units(ours, rivals, roots, flow, changed)
+    targets = target_units(theirs, alternatives, places, {})
+    wrong = crossed(pairs, sources, targets)
+    images = {state: unit.params for unit in sources for state in unit.states}
+    known = [(one, other) for one, other, task in pairs if (one, other, task) not in wrong]
+    targets = target_units(theirs, alternatives, places, {other: images[one] for one, other in known})
+    refused = [state for one, other, _ in wrong for state in (one, other)]
+    found_pairs = pair_units(sources, targets, known)
+    groups = [group for group in found_pairs.groups if not {*group.sources, *group.targets} & {*refused}]
+    parts = [_set_aside(context, group) for group in found_pairs.groups if group not in groups]
+    unclear = [(one, others) for one, others in found_pairs.ambiguous if one not in refused]
+    parts += [_follow_group(context, group, states, flow, (rivals, alternatives), taken) for group in groups]
+    parts += [_ambiguous(context, one, others, flow, alternatives) for one, others in unclear]
+    parts += [refuse_crossed(pair, targets, flow, alternatives) for pair in wrong]
+    done = [*refused, *found_pairs.settled()]
     rest = FollowResult(
         barred=tuple(path for state in states for path in state.paths),
-        lost=tuple(state for state in ours if state not in paired),
-        fresh=tuple(state for state in theirs if state not in paired),
+        lost=tuple(state for state in ours if state not in done),
+        fresh=tuple(state for state in theirs if state not in done),
     )
     return combine([*parts, rest])
 
 
-def _targets(context: FollowContext, root: KeyPath) -> list[KeyPath]:
-    """Returns the target key paths of the params below a root."""
-    depth = len(root)
-    moved = [path for task in context.named if task.sources[0][:depth] == root for path in task.targets]
-    stay = [path for path in context.source.leaves if path[:depth] == root and path not in context.claims.claimed]
-    if context.template is None:
-        return [*moved, *stay]
-    leaves = context.template.leaves
-    return [path for path in (*moved, *stay, *_intended_targets(context, root)) if path in leaves]
+def _set_aside(context: FollowContext, group: StateGroup) -> FollowResult:
+    """Decides nothing about states of which a rule that is refused names a leaf."""
+    failed = (path for state in group.sources for path in state.paths if path not in context.claims.claimed)
+    return FollowResult(failed=tuple(failed), excused=tuple(path for state in group.targets for path in state.paths))
 
 
-def _intended_targets(context: FollowContext, root: KeyPath) -> Iterator[KeyPath]:
-    """Yields the intended targets of params whose rule failed: all leaves that its right-hand side matches."""
-    made = {path for task in context.named for path in task.sources}
-    for index, claims in context.claims.by_rule.items():
-        rule = context.rules.rules[index]
-        if isinstance(rule, Move) and any(c.path not in made and c.path[: len(root)] == root for c in claims):
-            leaves = context.template.leaves if context.template else ()
-            yield from (path for path in leaves if any(p.match(path) is not None for p in rule.targets))
-
-
-def _named_pairs(
-    named: Iterable[Task], sources: Sequence[TransformState], targets: Sequence[TransformState]
-) -> list[tuple[TransformState, TransformState]]:
-    """Returns the pairs of states between which a rule moves a leaf: that decides about their other leaves."""
-    ours = {path: state for state in sources for path in state.paths}
-    theirs = {path: state for state in targets for path in state.paths}
-    pairs: list[tuple[TransformState, TransformState]] = []
-    for task in named:
-        one, other = ours.get(task.sources[0]), theirs.get(task.targets[0])
-        if one and other and not any(one == a or other == b for a, b in pairs):
-            pairs.append((one, other))
-    return pairs
-
-
-def _follow_state(
+def _follow_group(
     context: FollowContext,
-    one: TransformState,
-    other: TransformState,
+    group: StateGroup,
     states: Iterable[TransformState],
+    flow: Flow,
+    alternatives: tuple[Alternatives, Alternatives],
     taken: Collection[KeyPath],
 ) -> FollowResult:
-    """Moves one transform's state: its slots by their params' rules, its own leaves by name."""
+    """Moves states of one transform: their slots by their params' rules, their own leaves by name."""
+    one = group.sources[0]
     beside = {state.name for state in states if state.optimizer == one.optimizer and state.name}
     transforms = frozenset() if one.is_params_copy else beside | (context.transforms or frozenset())
-    moves = {
-        name: SlotMove(context, slot, other.slots[name].prefix, other.slots[name].root, one.name, transforms)
-        for name, slot in one.slots.items()
-        if name in other.slots
-    }
-    known = other.slots or other.empty_fields
-    gone = [_missing_slot(context, s, other) for name, s in one.slots.items() if known and name not in other.slots]
-    return combine([*_follow_slots(moves, one), *gone, _own_leaves(context, one, other, taken)])
+    moves: dict[str, SlotMove] = {}
+    gone: list[FollowResult] = []
+    for name in dict.fromkeys(name for state in group.sources for name in state.slots):
+        ours, theirs = _corresponding(group, name, flow, *alternatives)
+        if theirs:
+            moves[name] = SlotMove(
+                context, SlotGroup(ours), SlotGroup(theirs), one.name, transforms, copy=one.is_params_copy
+            )
+        elif any(state.slots or state.empty_fields for state in group.targets):
+            gone += [_missing_slot(context, slot, group.targets[0]) for slot in ours]
+    moments = combine([*_follow_slots(moves, one), *gone])
+    return combine([moments, move_counters(context, group, moments, taken)])
+
+
+def _corresponding(
+    group: StateGroup, name: str, flow: Flow, rivals: Alternatives, alternatives: Alternatives
+) -> tuple[tuple[Slot, ...], tuple[Slot, ...]]:
+    """Returns the slots of one field on both sides, with the roots between which the params move."""
+    copy = group.sources[0].is_params_copy
+    fields = [slot for t in group.targets for other, slot in t.slots.items() if other == name or copy]
+    theirs = [slot for field in fields for slot in alternatives[field.prefix]]
+    ours, image = [], set[KeyPath]()
+    for state in (state for state in group.sources if name in state.slots):
+        slots = [slot for slot in rivals[state.slots[name].prefix] if slot.suffix == state.slots[name].suffix]
+        images = [{place for param in slot.params for place in flow.get(param, ())} for slot in slots]
+        chosen = next((i for i, places in enumerate(images) if any(slot.params & places for slot in theirs)), 0)
+        ours.append(slots[chosen])
+        image |= images[chosen]
+    return tuple(ours), tuple(slot for slot in theirs if not image or slot.params & image) or tuple(theirs[:1])
+
+
+def _by_node(slots: Iterable[Slot]) -> dict[KeyPath, list[Slot]]:
+    found: dict[KeyPath, list[Slot]] = {}
+    for slot in slots:
+        found.setdefault(slot.prefix, []).append(slot)
+    return found
 
 
 def _missing_slot(context: FollowContext, slot: Slot, other: TransformState) -> FollowResult:
@@ -149,7 +185,7 @@ def _missing_slot(context: FollowContext, slot: Slot, other: TransformState) -> 
     dropped, failed = [], []
     drops = {index for index, rule in enumerate(context.rules.rules) if isinstance(rule, Drop)}
     left = {claim.path for index in drops for claim in context.claims.by_rule.get(index, ())}
-    for path in (slot.prefix + relative for relative in sorted(slot.paths)):
+    for path in slot.leaves:
         if path not in context.claims.claimed:
             if slot.param(path) in left:
                 dropped.append(Dropped(path, context.source.leaves[path]))
@@ -159,7 +195,7 @@ def _missing_slot(context: FollowContext, slot: Slot, other: TransformState) -> 
         f"the moments in `{format_path(slot.prefix)}` have no place in the target: {other.title} has no "
         f"`{slot.prefix[-1]}`",
         paths=map(format_path, failed),
-        help=f'`- drop: "{format_path(slot.prefix)}/**"` leaves them behind',
+        help=f'`- drop: "{slot.pattern}"` leaves them behind',
     )
     return FollowResult(dropped=tuple(dropped), failed=tuple(failed), diagnostics=(diagnostic,) if failed else ())
 
@@ -173,68 +209,31 @@ def _follow_slots(moves: dict[str, SlotMove], state: TransformState) -> list[Fol
 
 
 def _without(move: SlotMove, decided: frozenset[KeyPath]) -> SlotMove:
-    return SlotMove(move.context, move.slot, move.destination, move.root, move.state, move.transforms, decided)
+    return replace(move, elsewhere=decided)
 
 
-def _own_leaves(
-    context: FollowContext, one: TransformState, other: TransformState, taken: Collection[KeyPath]
+def _ambiguous(
+    context: FollowContext,
+    state: TransformState,
+    candidates: Sequence[TransformState],
+    flow: Flow,
+    alternatives: Alternatives,
 ) -> FollowResult:
-    """Moves counts and hyperparameters, which keep their names within the state."""
-    tasks = []
-    unknown = _unknown_mirrors(context, one)
-    for relative in [path for path in one.leaves if path not in unknown]:
-        source, target = one.prefix + relative, other.prefix + relative
-        free = relative in other.leaves and target not in taken
-        if source != target and free and source not in context.claims.claimed:
-            aval = context.source.leaves[source].aval
-            tasks.append(Task((source,), (target,), (0,), (), (aval,), (aval,), state=one.name))
-    same = one.prefix == other.prefix
-    stay = [one.prefix + r for r in one.leaves if same and r in other.leaves and r not in unknown]
-    done = FollowResult(tasks=tuple(tasks), unbarred=(*stay, *_unmoved(one, other)))
-    return combine([done, _refuse_unknown_mirrors(one, other, list(unknown))]) if unknown else done
-
-
-def _unknown_mirrors(context: FollowContext, state: TransformState) -> dict[KeyPath, KeyPath]:
-    """Returns leaves that belong to a param with ops but do not mirror it in a known way, each with that param."""
-    changed = [i for i, rule in enumerate(context.rules.rules) if isinstance(rule, Move) and rule.ops]
-    params = {claim.path for index in changed for claim in context.claims.by_rule.get(index, ())}
-    ends = {path[depth:]: path for path in params for depth in range(len(path) - 1)}
-    found: dict[KeyPath, KeyPath] = {}
-    for leaf in state.leaves:
-        parts = (leaf[a:b] for a in range(1, len(leaf)) for b in range(a + 2, len(leaf) + 1))
-        param = next((ends[part] for part in parts if part in ends), None)
-        if param and state.prefix + leaf not in context.claims.claimed:
-            found[leaf] = param
-    return found
-
-
-def _refuse_unknown_mirrors(one: TransformState, other: TransformState, leaves: Sequence[KeyPath]) -> FollowResult:
-    paths = [one.prefix + leaf for leaf in leaves]
-    diagnostic = UntransferableMoments.at(
-        f"`{format_path(paths[0])}` belongs to a param that goes through ops, but does not mirror it in a known way",
-        paths=map(format_path, paths),
-        help=f'move it by a rule of its own, or leave it behind: `- drop: "{format_path(paths[0])}"`',
-    )
-    excused = tuple(other.prefix + leaf for leaf in leaves if leaf in other.leaves)
-    return FollowResult(failed=tuple(paths), excused=excused, diagnostics=(diagnostic,))
-
-
-def _unmoved(one: TransformState, other: TransformState) -> list[KeyPath]:
-    """Returns the moments that may keep their key path, since their slot stays in place."""
-    stay = [name for name, slot in one.slots.items() if name in other.slots and other.slots[name].prefix == slot.prefix]
-    return [one.slots[name].prefix + path for name in stay for path in one.slots[name].paths]
-
-
-def _ambiguous(context: FollowContext, state: TransformState, candidates: Sequence[TransformState]) -> FollowResult:
-    example = next((path for path in state.paths if path not in context.claims.claimed), state.paths[0])
-    end = example[len(state.prefix) :]
     places = ", ".join(f"`{format_path(candidate.place)}`" for candidate in candidates[:5])
-    several = f"has several possible places in the target: {places}"
+    if state.is_params_copy:
+        problem = f"is a copy of the params, which the target could continue in {places}"
+    elif len(candidates) > 1:
+        problem = f"has several possible places in the target: {places}"
+    else:
+        problem = f"is not the only state that could continue in {places}"
+    moves = (example(context, state, candidate, flow, alternatives) for candidate in candidates)
+    move = next(filter(None, moves), None)
     diagnostic = UntransferableMoments.at(
-        f"{state.title} {several if len(candidates) > 1 else f'is not the only state that could continue in {places}'}",
+        f"{state.title} {problem}",
         paths=map(format_path, state.paths),
-        help=f'move one of its leaves by a rule, and the others follow: `- "{format_path(example)} -> '
-        f'{format_path(candidates[0].prefix + end)}"`',
+        help=f"move one of its leaves by a rule, and the others follow: `{move_rule(*move)}`"
+        if move
+        else "move its leaves by rules of their own",
     )
     left = tuple(path for path in state.paths if path not in context.claims.claimed)
     return FollowResult(
@@ -255,9 +254,11 @@ def _per_tensor_note(rules: Sequence[Move]) -> tuple[Diagnostic, ...]:
     )
 
 
-def _follow_in_place(context: FollowContext, root: KeyPath, states: Sequence[TransformState]) -> FollowResult:
+def _follow_in_place(
+    context: FollowContext, root: KeyPath, states: Sequence[TransformState], flow: Flow
+) -> FollowResult:
     """Handles a target without a template: states stay in place, and moments follow inside their slots."""
-    shared = common_prefix(_targets(context, root))
+    shared = common_prefix([place for param, found in flow.items() if is_below(param, root) for place in found])
     slots = [(state, slot) for state in states for slot in state.slots.values()]
     if shared[: len(root)] == root or not shared:
         destination = root if shared else ()
@@ -265,12 +266,25 @@ def _follow_in_place(context: FollowContext, root: KeyPath, states: Sequence[Tra
         for state in states:
             transforms = {s.name for s in states if s.optimizer == state.optimizer and s.name}
             moves = {
-                name: SlotMove(context, slot, slot.prefix, destination, state.name, transforms)
+                name: SlotMove(
+                    context,
+                    SlotGroup((slot,)),
+                    _in_place(slot, root, destination),
+                    state.name,
+                    transforms,
+                    copy=state.is_params_copy,
+                )
                 for name, slot in state.slots.items()
             }
             parts += _follow_slots(moves, state)
         return combine(parts)
-    return combine([_refuse_other_root(SlotMove(context, slot, slot.prefix, root)) for _, slot in slots])
+    return combine([_refuse_other_root(SlotMove(context, SlotGroup((slot,)), SlotGroup((slot,)))) for _, slot in slots])
+
+
+def _in_place(slot: Slot, root: KeyPath, destination: KeyPath) -> SlotGroup:
+    """Returns a slot of the source as the slot of a derived target, whose params are below `destination`."""
+    inner = slot.root[len(root) :] if destination == root else ()
+    return SlotGroup((Slot(slot.prefix, destination + inner, frozenset(), slot.suffix),))
 
 
 def _refuse_other_root(move: SlotMove) -> FollowResult:
@@ -286,11 +300,11 @@ def _refuse_other_root(move: SlotMove) -> FollowResult:
             dropped += [Dropped(claim.path, claim.leaf, rule=rule.span) for claim in claims]
         else:
             failed += [claim.path for claim in claims]
-    slot = format_path(move.slot.prefix)
+    slot = move.slot.slots[0]
     diagnostic = UntransferableMoments.at(
-        f"without a template it is not clear where the moments in `{slot}` go",
+        f"without a template it is not clear where the moments in `{format_path(slot.prefix)}` go",
         paths=map(format_path, failed),
         help="give `--template M:F`, or set `follow: off` and write rules for the slot, or leave it behind: "
-        f'`- drop: "{slot}/**"`',
+        f'`- drop: "{slot.pattern}"`',
     )
     return FollowResult(dropped=tuple(dropped), failed=tuple(failed), diagnostics=(diagnostic,) if failed else ())

@@ -39,11 +39,43 @@ NAMES: Mapping[frozenset[str], str] = {
 }
 """Transforms, by those fields of their states that hold data."""
 
+PARAM_STATES = "param_states"
+"""The node of `flax.optim` below which each param has its moments."""
+
+FLAX_OPTIM: Mapping[str, str] = {
+    "grad_ema": "mu",
+    "grad_sq_ema": "nu",
+    "momentum": "trace",
+    "G": "sum_of_squares",
+    "v": "nu",
+    "mg": "mu",
+    "step": "count",
+}
+"""Optax's names for the fields of `flax.optim`."""
+
 NESTED_STATES = frozenset({"inner_state", "inner_states", "inner_opt_state", "base_optimizer_state", "fast_state"})
 """Fields in which wrappers (`masked`, `multi_transform`, `inject_hyperparams`, `MultiSteps`) keep other states."""
 
 MAPPING_FIELDS = frozenset({"hyperparams", "hyperparams_states"})
 """Fields that are mappings; their whole content belongs to the state that has the field."""
+
+NONZERO: Mapping[str, str] = {
+    "scale_by_rss": "adagrad starts at `initial_accumulator_value` (0.1 by default)",
+    "scale_by_rprop": "rprop starts at the learning rate",
+    "schedule_free": "`z` starts at the params",
+}
+"""Transforms whose moments do not all start at zero, with their initial values."""
+
+SCHEDULED = frozenset({"gradient_step"})
+"""Counts beside moments that drive a schedule; they continue where the moments start fresh."""
+
+_ADAM = "the first updates of fresh moments are up to 3.16 × the learning rate"
+CORRECTED: Mapping[str, str] = {
+    "scale_by_adam": _ADAM,
+    "scale_by_amsgrad": _ADAM,
+    "scale_by_adan": "the first updates of fresh moments are not those of a fresh optimizer",
+}
+"""Transforms that correct the bias of their moments by their count, with the effect of an old count on fresh ones."""
 
 FACTORED = "scale_by_factored_rms"
 """The transform behind adafactor, which keeps row and column means instead of a moment."""

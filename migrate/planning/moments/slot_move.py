@@ -14,10 +14,11 @@ from migrate.planning.gather import gather
 from migrate.planning.model import Created, Dropped, Task
 from migrate.planning.moments import algebra
 from migrate.planning.moments.result import FollowResult, combine
-from migrate.planning.moments.slots import Slot
+from migrate.planning.moments.slot_group import SlotGroup
 from migrate.rules.model import Create, Drop, Init, Move, RuleSet
 from migrate.tree import AbstractTree, KeyPath, format_path
 
+COPY = "add `moments: follow` or `moments: reset` to this rule"
 RESET = "add `moments: reset` to this rule, or write rules for the slot"
 
 
@@ -54,27 +55,28 @@ class FollowContext:
 
 @dataclass(frozen=True)
 class SlotMove:
-    """A slot and its counterpart in the target.
+    """The slots of one field and their counterparts in the target.
 
     Attributes:
-      slot: the slot in the source.
-      destination, root: the nodes of the counterpart and of its params in the target.
+      slot: the slots in the source.
+      counterpart: the slots in the target.
       state: optax's name of the transform that the slot belongs to.
       transforms: the names of all known transforms of its optimizer.
+      copy: whether the slot is a copy of the params outside all optimizers.
       elsewhere: moments of the slot that are decided elsewhere.
     """
 
     context: FollowContext
-    slot: Slot
-    destination: KeyPath
-    root: KeyPath
+    slot: SlotGroup
+    counterpart: SlotGroup
     state: str | None = None
     transforms: Collection[str] = ()
     elsewhere: Collection[KeyPath] = ()
+    copy: bool = False
 
     def place(self, param: KeyPath) -> KeyPath:
         """Returns the target's moment of a param of the target."""
-        return self.destination + param[len(self.root) :]
+        return self.counterpart.place(param)
 
     def moment(self, param: KeyPath) -> KeyPath | None:
         """Returns the source's moment of a param, or None if there is none or a rule names it."""
@@ -84,7 +86,7 @@ class SlotMove:
     def wanted(self, targets: Iterable[KeyPath]) -> Iterator[KeyPath]:
         """Yields those moments of these params that the template has."""
         for param in targets:
-            if param[: len(self.root)] == self.root and self.context.in_template(self.place(param)):
+            if self.counterpart.covers(param) and self.context.in_template(self.place(param)):
                 yield self.place(param)
 
 
@@ -130,7 +132,7 @@ def _gathered(move: SlotMove, rule: Move, claims: Sequence[Claim], unmade: tuple
     parts = []
     for single in (False, True):
         ours = [claim for claim in claims if _one_per_tensor(move, claim) == single]
-        meant = algebra.for_moments(rule, templated=template is not None, one_per_tensor=single)
+        meant = algebra.for_moments(rule, templated=template is not None, one_per_tensor=single, copy=move.copy)
         parts.append(gather(meant, ours, template, move.place))
     failed = (*unmade, *(path for made in parts for path in made.failed))
     return FollowResult(
@@ -155,7 +157,7 @@ def _refusal(move: SlotMove, rule: Move, tasks: Sequence[Task]) -> algebra.Refus
     leaves = move.context.source.leaves
     copies = [(leaves[path], leaves[s]) for task in tasks for s in task.sources if (path := move.moment(s)) is not None]
     shapes = [(moment.aval, param.aval) for moment, param in copies if moment.aval and param.aval]
-    return algebra.refusal(rule, move.state, move.transforms, shapes)
+    return algebra.refusal(rule, move.state, move.transforms, shapes, copy=move.copy)
 
 
 def refuse(
@@ -172,7 +174,7 @@ def refuse(
         f"the moments in `{format_path(place or move.slot.prefix)}`{named} cannot follow: {message}",
         span=span,
         paths=map(format_path, failed),
-        help=RESET,
+        help=COPY if message == algebra.COPIES else RESET,
     )
     excused = tuple(move.wanted(target for task in tasks for target in task.targets))
     return FollowResult(failed=tuple(failed), excused=excused, diagnostics=(diagnostic,))
@@ -192,7 +194,7 @@ def _feasible(move: SlotMove, rule: Move, tasks: Sequence[Task]) -> tuple[list[T
             refused.append(refuse(move, [task], there, (_partly(move, task), rule.span)))
         elif algebra.is_tied(task) and rule.moments is None:
             refused.append(refuse(move, [task], there, (algebra.tied(task), rule.span)))
-        elif lacking or any(target[: len(move.root)] != move.root for target in task.targets):
+        elif lacking or not all(map(move.counterpart.covers, task.targets)):
             known = [target for target in lacking or task.targets if move.context.in_template(target)]
             unplaced += [(path, known[0]) for path in there if known]
             reported += there if not known else []
@@ -218,7 +220,7 @@ def _unplaced(move: SlotMove, unplaced: Sequence[tuple[KeyPath, KeyPath]], span:
     many = f" and {more} more have" if more else " has"
     diagnostic = UntransferableMoments.at(
         f"`{format_path(first)}`{many} no place in the target: its optimizer keeps no moment of `{format_path(param)}` "
-        f"in `{format_path(move.destination)}`",
+        f"in `{format_path(move.counterpart.prefix)}`",
         span=span,
         paths=map(format_path, failed),
         help=f'`- drop: "{format_path(first)}"` leaves it behind' + (", and likewise the others" if more else ""),
@@ -233,13 +235,10 @@ def _labelled(move: SlotMove, task: Task) -> Task:
 
 def _right_hand_side(move: SlotMove, rule: Move | Create) -> Iterator[KeyPath]:
     """Yields the template's params that match a rule's right-hand side, found by their moments."""
-    leaves = move.context.template.leaves if move.context.template else {}
-    for path in leaves:
-        if path[: len(move.destination)] == move.destination:
-            param = move.root + path[len(move.destination) :]
-            excepts = rule.excepts if isinstance(rule, Create) else ()
-            if any(p.match(param) is not None for p in rule.targets) and not any(p.match(param) for p in excepts):
-                yield param
+    excepts = rule.excepts if isinstance(rule, Create) else ()
+    for param in move.counterpart.params:
+        if any(p.match(param) is not None for p in rule.targets) and not any(p.match(param) for p in excepts):
+            yield param
 
 
 def _reset(move: SlotMove, rule: Move, claims: Sequence[Claim]) -> FollowResult:
@@ -262,9 +261,9 @@ def kept(move: SlotMove) -> FollowResult:
     """Moves the moments of params that no rule names: the moment keeps its path within the slot."""
     tasks: list[Task] = []
     unplaced: list[tuple[KeyPath, KeyPath]] = []
-    for relative in sorted(move.slot.paths):
-        param, path = move.slot.root + relative, move.slot.prefix + relative
-        stays = param[: len(move.root)] == move.root and move.context.in_template(param)
+    for path in move.slot.leaves:
+        param = move.slot.param(path)
+        stays = move.counterpart.covers(param) and move.context.in_template(param)
         if {param, path} & move.context.claims.claimed or not stays:
             continue
         target = move.place(param)

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from migrate.planning.moments.names import MAPPING_FIELDS, NESTED_STATES, name_of
+from migrate.planning.moments.names import FLAX_OPTIM, MAPPING_FIELDS, NESTED_STATES, PARAM_STATES, name_of
 from migrate.planning.moments.slots import Slot
 from migrate.tree import AbstractTree, KeyPath, format_path, is_below, natural_key
 
@@ -28,6 +28,7 @@ class TransformState:
       prefix: the node of this state.
       slots: its fields that mirror the params, by name.
       leaves: its other leaves with data, relative to `prefix`: counts, hyperparameters.
+      stored: the stored names of those leaves that have another name in optax.
       empty_fields: fields that mirror the params and hold no data, since every param is masked out.
     """
 
@@ -36,6 +37,16 @@ class TransformState:
     slots: Mapping[str, Slot] = field(default_factory=dict)
     leaves: tuple[KeyPath, ...] = ()
     empty_fields: frozenset[str] = frozenset()
+    stored: Mapping[KeyPath, KeyPath] = field(default_factory=dict)
+
+    def leaf(self, relative: KeyPath) -> KeyPath:
+        """Returns the key path of one of its other leaves."""
+        return self.prefix + self.stored.get(relative, relative)
+
+    @property
+    def params(self) -> frozenset[KeyPath]:
+        """The key paths of the params that its slots mirror."""
+        return frozenset(param for slot in self.slots.values() for param in slot.params)
 
     @property
     def fields(self) -> frozenset[str]:
@@ -55,7 +66,8 @@ class TransformState:
     @property
     def is_params_copy(self) -> bool:
         """Whether it is a copy of the params outside any optimizer, such as a field `ema_params`."""
-        return self.prefix == self.optimizer and not self.leaves and len(self.slots) == 1
+        inside = OPT_STATE in self.prefix
+        return self.prefix == self.optimizer and not self.leaves and len(self.slots) == 1 and not inside
 
     @property
     def place(self) -> KeyPath:
@@ -75,8 +87,8 @@ class TransformState:
     @property
     def paths(self) -> tuple[KeyPath, ...]:
         """Every leaf with data."""
-        moments = [slot.prefix + path for slot in self.slots.values() for path in sorted(slot.paths)]
-        return (*moments, *(self.prefix + path for path in self.leaves))
+        moments = [path for slot in self.slots.values() for path in slot.leaves]
+        return (*moments, *map(self.leaf, self.leaves))
 
 
 def find_states(tree: AbstractTree, slots: Sequence[Slot]) -> tuple[TransformState, ...]:
@@ -84,13 +96,17 @@ def find_states(tree: AbstractTree, slots: Sequence[Slot]) -> tuple[TransformSta
 
     Args:
       tree: the slots' tree.
-      slots: copies of one root of params.
+      slots: copies of params, each node once.
     """
+    old = [slot for slot in slots if slot.suffix]
+    slots = [slot for slot in slots if not slot.suffix]
     optimizers = _optimizers(tree, slots)
     lone = [s for s in slots if not any(is_below(s.prefix, node) for node in optimizers)]
     states = [TransformState(s.prefix[:-1], s.prefix[:-1], {s.prefix[-1]: s}) for s in lone]
     for node in optimizers:
         states += _states_of(tree, node, [slot for slot in slots if is_below(slot.prefix, node)])
+    for node in {slot.prefix[:-1] for slot in old}:
+        states.append(_old_state(tree, node, [slot for slot in old if slot.prefix[:-1] == node]))
     return tuple(sorted(states, key=lambda state: natural_key(state.prefix)))
 
 
@@ -108,6 +124,14 @@ def _states_of(tree: AbstractTree, optimizer: KeyPath, slots: Sequence[Slot]) ->
         TransformState(optimizer, node, found.get(node, {}), tuple(leaves.get(node, ())), _empty_fields(tree, node))
         for node in {*found, *leaves}
     ]
+
+
+def _old_state(tree: AbstractTree, node: KeyPath, slots: Sequence[Slot]) -> TransformState:
+    """Returns a state of `flax.optim` under optax's names."""
+    own = [path[len(node) :] for path, leaf in tree.leaves.items() if leaf.has_data and is_below(path, node)]
+    stored = {(FLAX_OPTIM.get(path[0], path[0]), *path[1:]): path for path in own if path[0] != PARAM_STATES}
+    named = {FLAX_OPTIM.get(slot.suffix[0], slot.suffix[0]): slot for slot in slots}
+    return TransformState(node, node, named, tuple(stored), stored=stored)
 
 
 def _own_leaves(tree: AbstractTree, optimizer: KeyPath, slots: Collection[KeyPath]) -> list[KeyPath]:
@@ -158,9 +182,7 @@ def _optimizers(tree: AbstractTree, slots: Iterable[Slot]) -> list[KeyPath]:
     holders = {slot.prefix[: slot.prefix.index(OPT_STATE) + 1] for slot in slots if OPT_STATE in slot.prefix}
     others = [slot.prefix for slot in slots if OPT_STATE not in slot.prefix]
     holders |= {_stem(path[:-1]) for path in others if name_of(_children(tree, path[:-1]))}
-    if not holders:  # an optimizer without moments has counts at most
-        named = (path[: path.index(OPT_STATE) + 1] for path in tree.leaves if OPT_STATE in path[:-1])
-        holders = set(named)
+    holders |= {path[: path.index(OPT_STATE) + 1] for path in tree.leaves if OPT_STATE in path[:-1]}
     tops = [node for node in holders if not any(is_below(node, other) for other in holders if other != node)]
     return sorted(tops, key=natural_key)
 

@@ -102,7 +102,10 @@ def _is_rng(path: KeyPath, leaf: AbstractLeaf, variable: str | None) -> bool:
 
 
 def _is_optimizer(path: KeyPath) -> bool:
-    return any(segment in ("opt_state", "optimizer", "ema_params") for segment in path[: _DEEPEST_ROOT + 1])
+    top = path[: _DEEPEST_ROOT + 1]
+    if "target" in path[1 : len(top)] and top[top.index("target") - 1] == "optimizer":  # flax.optim held the params
+        return False
+    return any(segment in ("opt_state", "optimizer", "ema_params") for segment in top)
 
 
 def _place(path: KeyPath) -> tuple[KeyPath, str | None]:

@@ -14,6 +14,7 @@ from migrate.planning.planner import TemplateLike, make_plan
 from migrate.planning.rule_text.generalize import Generalizer
 from migrate.planning.rule_text.rule_drafts import RuleDraft
 from migrate.planning.suggest.align import Aligner
+from migrate.planning.suggest.carried import set_copies_aside, stacked_streams
 from migrate.planning.suggest.doubts import doubt_beside_unplaced
 from migrate.planning.suggest.drafts import draft_rules
 from migrate.planning.suggest.layout import ClassifiedLeaf, ClassifiedTree, lay_out
@@ -77,8 +78,10 @@ def suggest(source: AbstractCheckpoint, template: KnownTemplate, target: Mapping
       template: the target.
       target: additional fields of `target:`, such as `args`.
     """
-    mine, theirs = lay_out(source.tree), lay_out(template.tree, template.variables)
-    drafts = _model_drafts(mine, theirs, x64=getattr(template, "x64", True))
+    mine = lay_out(source.tree)
+    theirs = set_copies_aside(mine, lay_out(template.tree, template.variables))
+    x64 = getattr(template, "x64", True)
+    drafts = [*_model_drafts(mine, theirs, x64=x64), *stacked_streams(mine, theirs)]
     data = [path for path, leaf in source.tree.leaves.items() if leaf.has_data]
     fields = {"template": template.spec, **(target or {})}
 

@@ -1,5 +1,8 @@
 """A written checkpoint, and ways to damage it."""
 
+import gc
+import time
+
 import jax.numpy as jnp
 import pytest
 import tensorstore as ts
@@ -7,6 +10,14 @@ import tensorstore as ts
 from tests.engine.sources import apply_plan, opened, plan_for, save
 
 LEAVES = {f"w{i}": jnp.arange(100.0) + i for i in range(5)}
+
+
+@pytest.fixture
+def abandoned_reads():
+    """Waits for the reads that a failed restore of Orbax leaves behind, so that they end within the test."""
+    yield
+    time.sleep(0.3)
+    gc.collect()
 
 
 @pytest.fixture

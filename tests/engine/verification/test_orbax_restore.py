@@ -37,6 +37,8 @@ def test_only_what_is_asked_for_is_restored(checkpoint):
     assert (np.dtype("uint32"), (3, 2)) == (found["key"].dtype, found["key"].shape)
 
 
+@pytest.mark.usefixtures("abandoned_reads")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_leaf_that_cannot_be_restored_does_not_keep_the_others(tmp_path):
     checkpoint = save(tmp_path / "old", {name: np.arange(1000.0) for name in "abcd"})
     chunks(checkpoint).write("c/0", b"not zstd").result()

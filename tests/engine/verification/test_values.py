@@ -22,6 +22,8 @@ def test_a_difference_is_shown_with_its_place_and_both_values(written):
     ] == messages(failure)
 
 
+@pytest.mark.usefixtures("abandoned_reads")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_leaves_that_orbax_cannot_restore_are_named_beside_those_that_differ(written):
     source, result = written
     chunks(result).write("w2/0", b"not zstd").result()

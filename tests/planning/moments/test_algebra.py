@@ -71,16 +71,63 @@ def test_a_param_without_a_place_is_not_said_again_for_each_of_its_moments():
     assert "M210" not in codes(plan)
 
 
-@pytest.mark.parametrize("op", ["scale: 2.0", "pad: [[0, 0], [0, 1]]", "tile: [1, 2]", "call: 'a:b'"])
+@pytest.mark.parametrize("op", ["scale: 2.0", "call: 'a:b'"])
 def test_ops_that_make_new_numbers_are_refused_unless_reset(op):
-    shapes = {"w": (2, 6) if "tile" in op else (2, 4) if "pad" in op else (2, 3)}
+    shapes = {"w": (2, 3)}
     rules = f"- {{from: params/w, to: model/w, ops: [{{{op}}}]}}\n"
     refused = planned(rules, state(ADAM, {"w": (2, 3)}), target(ADAM, shapes))
     assert {"M210"} == {*codes(refused)}
     assert "has no exact equivalent for moments" in refused.diagnostics[0].message
     anew = planned(rules.replace("]}\n", "], moments: reset}\n"), state(ADAM, {"w": (2, 3)}), target(ADAM, shapes))
     assert [] == codes(anew)
-    assert ["template", "template"] == [c.init.kind for c in anew.created if c.init]
+    assert ["template"] * 3 == [c.init.kind for c in anew.created if c.init]
+
+
+PAD = "- {from: params/w, to: model/w, ops: [{pad: {widths: [[0, 1], [0, 0]], value: 7}}]}\n"
+TILE = "- {from: params/w, to: model/w, ops: [{tile: [2, 1]}]}\n"
+
+
+def padded(tx, rules=PAD):
+    return planned(rules, state(tx, {"w": (2, 3)}), target(tx, {"w": (3, 3)}))
+
+
+@pytest.mark.parametrize("name", ["adam", "sgd", "lion", "amsgrad", "rmsprop"])
+def test_moments_of_padded_params_are_padded_with_zeros(name):
+    tx = optax.sgd(1e-3, momentum=0.9) if name == "sgd" else getattr(optax, name)(1e-3)
+    plan = padded(tx)
+    assert [] == codes(plan)
+    values = {task.targets[0][0]: task.steps[0].op.value for task in plan.tasks if task.steps}
+    assert {"model": 7, "optimizer": 0} == values
+
+
+@pytest.mark.parametrize(("name", "reason"), [("adagrad", "0.1 by default"), ("lamb", "by the tensor's own norm")])
+def test_a_pad_without_an_exact_equivalent_is_refused_with_the_reason(name, reason):
+    tx = getattr(optax, name)(1e-3)
+    template = Template(target(tx, {"w": (3, 3)}))
+    template.transforms = frozenset({name})
+    text = f"migrate: 1\nrules:\n{PAD}"
+    plan = make_plan(checkpoint(state(tx, {"w": (2, 3)})), parse_rules(text, "rules.yaml"), template)
+    assert {"M210"} == {*codes(plan)}
+    assert reason in plan.diagnostics[0].message
+
+
+def test_an_ema_of_padded_params_is_padded_like_the_params():
+    source = {"params/w": "2,3", "ema_params/w": "2,3"}
+    plan = planned(PAD, source, {"model/w": "3,3", "ema_params/w": "3,3"})
+    assert [] == codes(plan)
+    assert {7} == {task.steps[0].op.value for task in plan.tasks}
+
+
+def test_copies_get_the_moments_of_their_original_only_where_the_rule_says_so():
+    def tiled(rules):
+        return planned(rules, state(ADAM, {"w": (2, 3)}), target(ADAM, {"w": (4, 3)}))
+
+    refused = tiled(TILE)
+    assert {"M210"} == {*codes(refused)}
+    assert "with the moments of its original (`moments: follow`)" in refused.diagnostics[0].message
+    plan = tiled(TILE.replace("]}]}", "]}], moments: follow}"))
+    assert [] == codes(plan)
+    assert 3 == sum(step.op.name == "tile" for task in plan.tasks for step in task.steps)
 
 
 def test_a_slice_of_a_param_is_a_slice_of_its_moments():
@@ -204,7 +251,7 @@ def test_reset_starts_rows_and_columns_anew():
     rules = "- {from: params/w, to: model/w, ops: [{reshape: [2, 2, 6]}], moments: reset}\n"
     plan = planned(rules, state(FACTORED, {"w": (4, 6)}), target(FACTORED, {"w": (2, 2, 6)}))
     assert [] == codes(plan)
-    assert {"v", "v_row", "v_col"} == {c.target[3] for c in plan.created if c.init}
+    assert {"count", "v", "v_row", "v_col"} == {c.target[3] for c in plan.created if c.init}
 
 
 def knowing(transforms, rules, source, wanted):

@@ -1,6 +1,6 @@
 """Slots are found by key paths alone: mirrors of the params, the nearest root, and no schedule."""
 
-from migrate.planning.moments.slots import Slot, common_prefix, mirrors, nearest_only, source_slots, target_slots
+from migrate.planning.moments.slots import Slot, best_roots, common_prefix, mirrors, source_slots, target_slots
 from tests.planning.trees import tree
 
 PARAMS = {"params/dense/kernel": "2,3", "params/dense/bias": "3"}
@@ -57,9 +57,18 @@ def test_the_root_of_a_templates_params_is_not_named():
     assert [] == target_slots(tree(leaves), [])
 
 
-def test_a_slot_found_for_two_roots_stays_with_the_nearest():
-    near, far = (Slot(("a", "opt"), (root, "params"), frozenset()) for root in "ab")
-    assert {"near": (near,), "far": ()} == nearest_only({"near": [near], "far": [far]})
+def test_a_slot_found_for_two_roots_belongs_to_the_one_that_the_evidence_favors():
+    near = tree({"a/opt/w": "2", "a/params/w": "2", "b/params/w": "2"})
+    slots = [Slot(("a", "opt"), (root, "params"), frozenset({("w",)})) for root in "ab"]
+    assert slots[:1] == best_roots(near, slots)
+    shaped = tree({"a/opt/w": "3", "a/params/w": "2", "b/params/w": "3"})
+    assert slots[1:] == best_roots(shaped, slots)
+
+
+def test_a_slot_that_no_evidence_assigns_stays_with_every_root():
+    leaves = tree({"opt/w": "2", "a/w": "2", "b/w": "2"})
+    slots = [Slot(("opt",), (root,), frozenset({("w",)})) for root in "ab"]
+    assert slots == best_roots(leaves, slots)
 
 
 def test_the_common_prefix_is_of_whole_segments():

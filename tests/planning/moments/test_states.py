@@ -114,7 +114,7 @@ def test_one_that_might_be_two_is_refused_with_both_places_and_a_rule():
     (finding,) = plan.diagnostics
     assert "`ema` in `opt_state/0` has several possible places" in finding.message
     assert "`optimizer/opt_state/0`, `optimizer/opt_state/1`" in finding.message
-    assert '`- "opt_state/0/ema/dense/bias -> optimizer/opt_state/0/ema/dense/bias"`' in finding.help
+    assert '`- "opt_state/0/ema/dense/bias -> optimizer/opt_state/0/ema/fc/bias"`' in finding.help
 
 
 def test_a_rule_for_one_leaf_decides_for_the_state():
