@@ -85,6 +85,7 @@ def open_checkpoint(
     *,
     follow_links: bool = False,
     template: str | None = None,
+    separator: str | None = None,
 ) -> Checkpoint:
     """Opens a checkpoint of any format and era; reads no array byte and uses no device.
 
@@ -96,6 +97,8 @@ def open_checkpoint(
       follow_links: whether links below `path` may lead out of it, as in storage that is built of links (default: no).
       template: the callable, as `module:callable`, of a model that names the arrays of a file without names, as of
         Equinox, if its leaves have their shapes in order; other checkpoints do not need it, and it is not called.
+      separator: where flat names (of safetensors, `.npz`, flat msgpack, bare databases) are split into key paths, or ""
+        for nowhere (default: the separator under which they form a tree).
 
     Raises:
       CheckpointError: it cannot be read, or the template cannot be called; the diagnostics name the cause and the
@@ -103,7 +106,7 @@ def open_checkpoint(
     """
     from migrate.formats.detect import open_reader
 
-    reader = open_reader(path, step, item, unbox, follow_links=follow_links)
+    reader = open_reader(path, step, item, unbox, follow_links=follow_links, separator=separator)
     try:
         return Checkpoint(_named(reader, template) if template else reader)
     except BaseException:

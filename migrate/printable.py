@@ -13,12 +13,23 @@ UNSAFE = (
 """The characters that change the display of others or start a new line, for a set of a regular expression."""
 
 _UNSAFE = re.compile(f"[{UNSAFE}]")
+_ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U(00(?:0[0-9a-fA-F]|10)[0-9a-fA-F]{4})|([nrt]))")
+_LETTERS = {"n": "\n", "r": "\r", "t": "\t"}
 
 
 def printable(text: str) -> str:
     """Returns a text with escapes in place of characters that a terminal or an editor would act on, on one line."""
     shown = text if text.isprintable() else _UNSAFE.sub(_escaped, text)
     return shown.replace("##[", r"\x23#[")  # a command to a GitHub workflow, wherever in a line it stands
+
+
+def read_escape(text: str, at: int) -> tuple[str, int] | None:
+    """Returns the character of an escape that `printable` writes, and the offset after it; None for other text."""
+    found = _ESCAPE.match(text, at)
+    if found is None:
+        return None
+    *codes, letter = found.groups()
+    return _LETTERS[letter] if letter else chr(int(next(filter(None, codes)), 16)), found.end()
 
 
 def _escaped(found: re.Match[str]) -> str:

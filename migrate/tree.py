@@ -11,12 +11,13 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Literal
 
 from migrate import dtypes
+from migrate.printable import read_escape
 
 KeyPath = tuple[str, ...]
 Kind = Literal["array", "scalar", "string", "none", "empty", "opaque"]
@@ -24,34 +25,51 @@ Container = Literal["dict", "list", "tuple"]
 
 _SPECIAL = re.compile(r"([\\/{}*])")
 _ESCAPED = re.compile(r"[\\{}*]")
+EMPTY = r"\e"
+"""An empty segment where empty text does not stand for one: a key path that consists of it alone."""
+_ALONE = {"": EMPTY, ".": r"\."}
 _NUMBER = re.compile(r"(\d+)")
 
 
 def format_path(path: KeyPath) -> str:
     r"""Returns a key path as text: segments joined by `/`, with `\` before characters that are special in patterns.
 
-    The text can be pasted into a rule file. The root is `.`.
+    The text can be pasted into a rule file. The root is `.`. An empty segment is empty text (`a//b`, `/a`); the key
+    path of one empty segment is `\e`, and that of one segment `.` is `\.`.
     """
     text = "/".join(path)
-    if text and not _ESCAPED.search(text) and text.count("/") == len(path) - 1:
+    if len(path) > 1 and not _ESCAPED.search(text) and text.count("/") == len(path) - 1:
         return text  # the fast way, right for nearly every path
-    return "/".join(_SPECIAL.sub(r"\\\1", segment) for segment in path) or "."
+    return join_segments([format_segment(segment) for segment in path])
+
+
+def format_segment(segment: str) -> str:
+    r"""Returns one segment as text, with `\` before characters that are special in patterns."""
+    return _SPECIAL.sub(r"\\\1", segment)
+
+
+def join_segments(texts: Sequence[str]) -> str:
+    """Returns the text of a key path or a pattern from the texts of its segments."""
+    return _ALONE.get(texts[0], texts[0]) if len(texts) == 1 else "/".join(texts) or "."
 
 
 def parse_path(text: str) -> KeyPath:
-    """Returns the key path of a text from `format_path`."""
+    r"""Returns the key path of a text from `format_path`; escapes of `migrate.printable`, as `\x1b`, are undone."""
     if text in (".", ""):
         return ()
-    segments, current, escaped = [], "", False
-    for char in text:
-        if escaped or char not in "\\/":
-            current, escaped = current + char, False
-        elif char == "\\":
-            escaped = True
-        else:
-            segments.append(current)
-            current = ""
-    return (*segments, current)
+    segments = [""]
+    at = 0
+    while at < len(text):
+        char, after = text[at], at + 1
+        if char == "\\":
+            char, after = read_escape(text, at) or (text[at + 1 : at + 2], at + 2)
+            char = "" if text[at:after] == EMPTY else char
+        elif char == "/":
+            segments.append("")
+            char = ""
+        segments[-1] += char
+        at = after
+    return tuple(segments)
 
 
 def is_below(path: KeyPath, node: KeyPath) -> bool:

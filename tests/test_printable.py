@@ -1,4 +1,7 @@
-from migrate.printable import printable
+from hypothesis import given
+from hypothesis import strategies as st
+
+from migrate.printable import printable, read_escape
 
 
 def test_text_without_control_characters_is_unchanged():
@@ -11,3 +14,14 @@ def test_controls_bidirectional_marks_and_surrogates_become_escapes_on_one_line(
 
 def test_a_command_to_a_workflow_is_no_command_any_more():
     assert r"a \x23#[endgroup]" == printable("a ##[endgroup]")
+
+
+@given(st.characters())
+def test_an_escape_is_read_back(char):
+    shown = printable(char)
+    assert shown == char or (char, len(shown)) == read_escape(shown, 0)
+
+
+def test_other_text_is_no_escape():
+    for text in ("x1b", r"\x1", r"\e", r"\U00110000", r"\*", ""):
+        assert None is read_escape(text, 0)

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from migrate.printable import printable
 from migrate.tree import (
     AbstractArray,
     AbstractLeaf,
@@ -16,8 +17,8 @@ from migrate.tree import (
     stored_path,
 )
 
-segments = st.text("ab0.*{}\\/é ", min_size=1, max_size=5)
-paths = st.lists(segments, max_size=4).map(tuple).filter(lambda path: path != (".",))  # `.` alone is the root
+segments = st.text("ab0.*{}\\/é ", max_size=5) | st.text(max_size=3) | st.sampled_from(["", ".", "..", "\\e", "\\n"])
+paths = st.lists(segments, max_size=4).map(tuple)
 
 
 def array(*shape, dtype="float32"):
@@ -32,12 +33,29 @@ def tree(*names, **leaves):
 
 @given(paths)
 def test_a_printed_key_path_is_read_back(path):
-    assert path == parse_path(format_path(path))
+    assert path == parse_path(format_path(path)) == parse_path(printable(format_path(path)))
+
+
+@given(paths, paths)
+def test_no_two_key_paths_are_printed_alike(one, other):
+    assert (one == other) == (format_path(one) == format_path(other))
 
 
 @pytest.mark.parametrize(
     ("path", "text"),
-    [((), "."), (("a", "b"), "a/b"), (("a/b", "c"), r"a\/b/c"), (("{x}", "*"), r"\{x\}/\*"), (("\\",), r"\\")],
+    [
+        ((), "."),
+        (("a", "b"), "a/b"),
+        (("a/b", "c"), r"a\/b/c"),
+        (("{x}", "*"), r"\{x\}/\*"),
+        (("\\",), r"\\"),
+        (("a", "", "b"), "a//b"),
+        (("", "a"), "/a"),
+        (("",), r"\e"),
+        (("", ""), "/"),
+        ((".",), r"\."),
+        ((".", "a"), "./a"),
+    ],
 )
 def test_special_characters_are_escaped(path, text):
     assert text == format_path(path)

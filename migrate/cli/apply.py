@@ -215,8 +215,10 @@ def _run(console: Console, rules: RuleSet, src: str, step: options.StepChoice, d
     chosen = request.options
     probe = chosen.probe or rules.probe
     follow = request.follow_links
-    unbox, model = rules.source.unbox, request.template
-    with api.open_checkpoint(src, step, request.item, unbox, follow_links=follow, template=model) as source:
+    unbox, separator, model = rules.source.unbox, rules.source.separator, request.template
+    with api.open_checkpoint(
+        src, step, request.item, unbox, follow_links=follow, separator=separator, template=model
+    ) as source:
         plan = _plan(source, rules, dst, request, probed=probe is not None)
         shown = {"dry_run": request.dry_run, "verbose": console.complete}
         planned = plan_report(plan, dst, **shown, probe=probe, text_of=options.text_of)

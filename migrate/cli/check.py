@@ -73,7 +73,13 @@ def _report(
     if src is None:
         return Report("check", summary=(f"{rules} is valid: {plural(len(rule_set.rules), 'rule')}.",), data=data)
     with api.open_checkpoint(
-        src, step, item, rule_set.source.unbox, follow_links=follow_links, template=template
+        src,
+        step,
+        item,
+        rule_set.source.unbox,
+        follow_links=follow_links,
+        separator=rule_set.source.separator,
+        template=template,
     ) as source:
         proof = require_proof and rule_set.probe is None
         plan = api.plan(source, rule_set, template, require_proof=proof, allow_code=allow_code)

@@ -65,9 +65,16 @@ def command(
     rule_set = api.load_rules(rules) if rules else None
     with ExitStack() as stack:
         unbox = rule_set.source.unbox if rule_set else "auto"
+        separator = rule_set.source.separator if rule_set else None
         source = stack.enter_context(
             api.open_checkpoint(
-                src, options.chosen_step(step), item, unbox, follow_links=follow_links, template=template
+                src,
+                options.chosen_step(step),
+                item,
+                unbox,
+                follow_links=follow_links,
+                separator=separator,
+                template=template,
             )
         )
         other = stack.enter_context(api.open_checkpoint(dst, follow_links=follow_links)) if dst is not None else None

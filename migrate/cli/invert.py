@@ -49,7 +49,12 @@ def command(
     try:
         rule_set = api.load_rules(rules)
         with api.open_checkpoint(
-            src, options.chosen_step(step), item, rule_set.source.unbox, follow_links=follow_links
+            src,
+            options.chosen_step(step),
+            item,
+            rule_set.source.unbox,
+            follow_links=follow_links,
+            separator=rule_set.source.separator,
         ) as source:
             inversion = api.invert(api.plan(source, rule_set, template, allow_code=allow_code))
     except (PlanError, RuleFileError) as error:

@@ -72,7 +72,12 @@ def command(
         if source is not None and rule_set is not None:
             opened = stack.enter_context(
                 api.open_checkpoint(
-                    source, options.chosen_step(step), item, rule_set.source.unbox, follow_links=follow_links
+                    source,
+                    options.chosen_step(step),
+                    item,
+                    rule_set.source.unbox,
+                    follow_links=follow_links,
+                    separator=rule_set.source.separator,
                 )
             )
             plan = api.plan(opened, rule_set, model)

@@ -46,8 +46,8 @@ class DamagedFile(Code):
 class AmbiguousItem(Code):
     """The checkpoint contains several candidates, and the choice is ambiguous.
 
-    Several steps, items or files fit, and migrate does not guess. Choose one with `--step N`, `--step latest` or
-    `--item NAME`, or name a single file.
+    Several steps, items or files fit, or arrays are stored that are not part of the checkpoint, and migrate does not
+    guess. Choose one with `--step N`, `--step latest` or `--item NAME`, or name a single file.
     """
 
     number = "M405"
@@ -65,8 +65,8 @@ class UnknownItem(Code):
 class IgnoredFiles(Code):
     """Files that do not belong to the checkpoint were ignored.
 
-    The message lists them. They were not opened, and migrate never unpickles anything. No action is needed unless one
-    of them should be part of the checkpoint.
+    The message lists them. They were not opened, and migrate never unpickles anything. Arrays in formats that migrate
+    reads are never ignored. No action is needed unless one of them should be part of the checkpoint.
     """
 
     number = "M407"

@@ -83,7 +83,10 @@ def key_prefix(name: str) -> str:
 
 @dataclass(frozen=True)
 class ItemInfo:
-    """Everything about an item but its values; the key paths of `tree` are those on disk."""
+    """Everything about an item but its values; the key paths of `tree` are those on disk.
+
+    `separator` is where flat names were split into key paths; None if the format has nested names.
+    """
 
     format: str
     tree: AbstractTree
@@ -92,6 +95,7 @@ class ItemInfo:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[Diagnostic, ...] = ()
     kind: ItemKind = PYTREE
+    separator: str | None = None
 
 
 class Item(abc.ABC):

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from migrate.codes import AmbiguousItem, NoCheckpoint, UnfinishedSave, UnknownItem
+from migrate.codes import AmbiguousItem, InvalidUsage, NoCheckpoint, UnfinishedSave, UnknownItem
 from migrate.errors import CheckpointError, did_you_mean, listed
 from migrate.formats.base import Item
 from migrate.formats.boundary import Boundary, refuse_undecodable
@@ -31,12 +31,14 @@ from migrate.formats.hdf5 import Hdf5Item, is_hdf5
 from migrate.formats.npy_stream import NpyStreamItem, looks_like_npy
 from migrate.formats.npz import NpzItem, looks_like_npz
 from migrate.formats.orbax.item import ignored_files
+from migrate.formats.orbax.nested_store import is_nested_store
 from migrate.formats.orbax.step import (
     choose_items,
     holds_item,
     holds_json,
     is_marked,
     is_step,
+    is_tree_of_stores,
     json_file,
     open_item,
     read_root_metadata,
@@ -47,6 +49,7 @@ from migrate.formats.parts import stray_notes
 from migrate.formats.reader import CheckpointReader, Surroundings
 from migrate.formats.safetensors.item import SafetensorsItem, files_beside, is_safetensors
 from migrate.formats.steps import find_steps, is_root, is_temporary
+from migrate.formats.unread import refuse_unread
 
 if TYPE_CHECKING:
     from migrate.formats.canonical import Unbox
@@ -58,12 +61,14 @@ _EARLIER = "take an earlier step, or a copy that was finished"
 class Choice:
     """The step and the item that the caller asked for; None stands for the latest step and for all items.
 
-    `boundary` is what the checkpoint must not lead out of (default: the path that is opened).
+    `boundary` is what the checkpoint must not lead out of (default: the path that is opened). `separator` is where flat
+    names are split (default: the one that `migrate.formats.flat_names` finds).
     """
 
     step: int | Literal["latest"] | None = None
     item: str | None = None
     boundary: Boundary | None = None
+    separator: str | None = None
 
     def check(self, path: Path, *, deep: bool = True) -> None:
         """Checks the entries of a path before it is read, as `Boundary.check`."""
@@ -90,15 +95,17 @@ class Format:
 
 
 def one_item(
-    opened: Callable[[Path], Item],
+    opened: Callable[..., Item],
     *,
+    flat: bool = False,
     deep: bool = True,
     beside: Callable[[Path], Iterable[Path]] = lambda where: (),  # noqa: ARG005 - the name documents the argument
 ) -> Callable[[Path, Choice], Contents]:
     """Returns the opener of a format whose checkpoints are one pytree; it refuses the choice of a step or an item.
 
     Args:
-      opened: opens the item.
+      opened: opens the item; gets the path.
+      flat: whether it also gets the separator of flat names, or None to find it.
       deep: whether the item is also read from subdirectories of its directory.
       beside: the paths beside a checkpoint that it is read from, too.
     """
@@ -107,7 +114,9 @@ def one_item(
         for path in (where, *beside(where)):
             choice.check(path, deep=deep)
         _refuse_choice(where, choice, "a single file" if is_file(where) else "one item")
-        return {"": opened(where)}, Surroundings(folder=where if is_dir(where) else None)
+        return {"": opened(where, choice.separator) if flat else opened(where)}, Surroundings(
+            folder=where if is_dir(where) else None
+        )
 
     return contents
 
@@ -120,6 +129,7 @@ def open_reader(
     *,
     formats: Sequence[Format] | None = None,
     follow_links: bool = False,
+    separator: str | None = None,
 ) -> CheckpointReader:
     """Opens a checkpoint file, an item directory, a step directory or a root with steps.
 
@@ -130,6 +140,7 @@ def open_reader(
       unbox: whether key paths are canonical (`auto`) or as stored (`never`).
       formats: the formats to try, in order (default: `FORMATS`).
       follow_links: whether links below `path` may lead out of it (default: no).
+      separator: where flat names are split into key paths; "" for nowhere (default: found by the names).
 
     Raises:
       CheckpointError: the checkpoint cannot be read; the diagnostic names the cause and the remedy.
@@ -144,7 +155,10 @@ def open_reader(
     elif is_temporary(where.name):
         message = f"`{where}` has a temporary name: the save was never finished"
         raise CheckpointError(UnfinishedSave.at(message, help=_EARLIER))
-    items, around = _open(where, Choice(step, item, Boundary(where, follow_links)), table)
+    items, around = _open(where, Choice(step, item, Boundary(where, follow_links), separator), table)
+    if separator and all(found.info.separator is None for found in items.values()):
+        message = f"`source: {{separator}}` is set, and `{where}` has no flat names that could be split"
+        raise CheckpointError(InvalidUsage.at(message, help="leave `separator` out"))
     return CheckpointReader(where, items, around, unbox)
 
 
@@ -174,6 +188,10 @@ def _open(where: Path, choice: Choice, formats: Sequence[Format]) -> Contents:
     raise _nothing_known(where)
 
 
+def _open_orbax(where: Path, separator: str | None) -> Item:
+    return open_item(where, separator=separator)
+
+
 def _open_json(where: Path, choice: Choice) -> Contents:
     choice.check(where)
     _refuse_choice(where, choice, "one JSON item")
@@ -191,6 +209,9 @@ def _open_root(root: Path, choice: Choice) -> Contents:
     others = [path.name for path in steps.others if path.name not in known]
     notes = [*steps.notes(), *([ignored_files(root, others)] if others else [])]
     items, around = _open_chosen(chosen.path, replace(choice, step=None))
+    if choice.step is None:
+        nested = (path for path in steps.others if path.name not in known and is_nested_store(path))
+        refuse_unread(root, nested, f"choose a step: `--step {chosen.number}`")
     metadata = root_metadata_file(root)
     around = replace(
         around,
@@ -207,7 +228,7 @@ def _open_chosen(where: Path, choice: Choice) -> Contents:
     """Opens a step, which may also be one bare item or one file."""
     if is_file(where):
         refuse_lfs_pointer(where)
-    elif not holds_item(where):
+    elif not holds_item(where) and not is_tree_of_stores(where):
         return _open_step(where, choice)
     return _open(where, choice, FORMATS)
 
@@ -233,7 +254,9 @@ def _open_only_file(folder: Path, choice: Choice) -> Contents:
     (file,) = _checkpoints_inside(folder)
     refuse_lfs_pointer(file)
     items, around = _open(file, choice, FORMATS)
-    return items, replace(around, notes=(*stray_notes(folder, [file, *arrays_beside(file)]), *around.notes))
+    used = [file, *arrays_beside(file)]
+    refuse_unread(folder, [path for path in children(folder) if path not in used], f"name the checkpoint: `{file}`")
+    return items, replace(around, notes=(*stray_notes(folder, used), *around.notes))
 
 
 def _open_step(where: Path, choice: Choice) -> Contents:
@@ -241,6 +264,9 @@ def _open_step(where: Path, choice: Choice) -> Contents:
     _refuse_choice(where, Choice(choice.step), "one step")
     contents = read_step(where)
     items = choose_items(where, contents, choice.item)
+    if choice.item is None:
+        first = next(iter(contents.items), None)
+        refuse_unread(where, contents.others, f"choose an item: `--item {first}`" if first else "")
     around = Surroundings(
         extras=contents.extras,
         metadata=contents.metadata,
@@ -249,26 +275,29 @@ def _open_step(where: Path, choice: Choice) -> Contents:
         folder=where,
         unread=(*contents.unread, *(name for name in contents.items if name not in items)),
     )
-    return {name: open_item(folder, contents.handlers.get(name)) for name, folder in items.items()}, around
+    return {
+        name: open_item(folder, contents.handlers.get(name), choice.separator) for name, folder in items.items()
+    }, around
 
 
 FORMATS: tuple[Format, ...] = (
-    Format("Orbax items", holds_item, one_item(open_item)),
+    Format("Orbax items", holds_item, one_item(_open_orbax, flat=True)),
     Format("Orbax JSON items", holds_json, _open_json),
     Format("roots with steps of Orbax or Flax", is_root, _open_root),
+    Format("folders of TensorStore arrays", is_tree_of_stores, one_item(_open_orbax, flat=True)),
     Format("Orbax steps", lambda where: is_marked(where) or is_step(where), _open_step),
     Format(
         "safetensors files and folders of them",
         is_safetensors,
-        one_item(SafetensorsItem, deep=False, beside=files_beside),
+        one_item(SafetensorsItem, flat=True, deep=False, beside=files_beside),
     ),
     Format(
         "Flax msgpack files with an index",
         is_sharded_msgpack,
         one_item(ShardedFlaxItem, deep=False, beside=msgpack_files_beside),
     ),
-    Format("NumPy `.npz` files", looks_like_npz, one_item(NpzItem)),
-    Format("Flax msgpack files", looks_like_msgpack, one_item(FlaxItem, beside=arrays_beside)),
+    Format("NumPy `.npz` files", looks_like_npz, one_item(NpzItem, flat=True)),
+    Format("Flax msgpack files", looks_like_msgpack, one_item(FlaxItem, flat=True, beside=arrays_beside)),
     Format("Equinox files and NumPy `.npy` files", looks_like_npy, one_item(NpyStreamItem)),
     Format("HDF5 files of Keras (with h5py)", is_hdf5, one_item(Hdf5Item)),
     Format("folders with one such file", _holds_one_file, _open_only_file),

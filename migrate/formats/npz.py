@@ -19,7 +19,7 @@ from migrate.codes import IgnoredFiles, ReaderAssumption, UnsupportedLeaf
 from migrate.errors import CheckpointError, Diagnostic
 from migrate.formats.base import Extent, Item, ItemInfo
 from migrate.formats.files import damaged, is_file, read_head, refuse_lfs_pointer, refuse_shorter, release_pages
-from migrate.formats.flat_names import collisions, split_names
+from migrate.formats.flat_names import collisions, separator_of, split_names
 from migrate.formats.npy_header import ANONYMOUS, InvalidHeaderError, header_text, parse_header
 from migrate.formats.opaque import opaque_leaf
 from migrate.formats.stored_dtype import UnknownDtypeError, stored_dtype
@@ -86,10 +86,10 @@ class _Member:
 
 
 class NpzItem(Item):
-    """An `.npz` file that is one pytree; names are split at `/`."""
+    """An `.npz` file that is one pytree."""
 
-    def __init__(self, path: Path) -> None:
-        """Opens a file.
+    def __init__(self, path: Path, separator: str | None = None) -> None:
+        """Opens a file; `separator` is where names are split (default: found by `flat_names`).
 
         Raises:
           CheckpointError: it is damaged (`DamagedFile`), or arrays have unknown dtypes (`UnsupportedLeaf`); all such
@@ -101,14 +101,16 @@ class NpzItem(Item):
         with path.open("rb") as file:
             self._data = mmap(file.fileno(), 0, access=ACCESS_READ)
         found = self._members()
-        paths = split_names(found, "/")
+        separator = separator_of(found) if separator is None else separator
+        paths = split_names(found, separator)
         self._members_by_path = {paths[name]: member for name, member in found.items()}
         leaves = ((key_path, _leaf(member)) for key_path, member in self._members_by_path.items())
         self.info = ItemInfo(
             format="numpy npz",
             tree=AbstractTree.build(leaves),
             era="any NumPy version",
-            notes=(*self._strays(), *collisions(paths, "/"), *self._assumptions()),
+            notes=(*self._strays(), *collisions(paths, separator), *self._assumptions()),
+            separator=separator,
         )
 
     def _members(self) -> dict[str, _Member]:

@@ -55,6 +55,7 @@ class AbstractCheckpoint:
       zarr3: whether arrays are stored as zarr version 3.
       notes: what was ignored, lost or assumed.
       problems: errors about files that lack bytes in which leaves are stored; such a checkpoint can be shown, not used.
+      separator: where flat names were split into key paths; None if the format has nested names.
       locates_chunks: whether the reader's `location` finds every array whose storage has an `encoding`. Only then does
         a plan link or copy chunks; otherwise every array is streamed.
       kinds: the kinds of the items by name, where they are not pytrees.
@@ -72,6 +73,7 @@ class AbstractCheckpoint:
     zarr3: bool = False
     notes: tuple[Diagnostic, ...] = ()
     problems: tuple[Diagnostic, ...] = ()
+    separator: str | None = None
     locates_chunks: bool = False
     kinds: Mapping[str, ItemKind] = field(default_factory=dict)
     unread: tuple[str, ...] = ()
@@ -364,6 +366,7 @@ def _describe(
         metadata=metadata,
         zarr3=any(info.zarr3 for info in infos),
         notes=(*around.notes, *(note for info in infos for note in info.notes)),
+        separator=next((info.separator for info in infos if info.separator is not None), None),
         locates_chunks=True,
         kinds={name: item.info.kind for name, item in items.items() if item.info.kind != PYTREE},
         unread=around.unread,

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Literal
 
 from migrate.codes import AmbiguousItem, UnfinishedSave, UnknownItem
 from migrate.errors import CheckpointError, Diagnostic
-from migrate.formats.files import children, is_dir, is_file
+from migrate.formats.files import children, files_at, is_dir, is_file
 from migrate.formats.flax.msgpack import looks_like_msgpack
+from migrate.formats.orbax.nested_store import are_numbered_nodes, is_nested_store
 from migrate.formats.orbax.step import holds_item, is_marked, is_step
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_STEP = re.compile(r"(?:.*_)?(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)")
+_STEP = re.compile(r"(?:.*_|.*[A-Za-z]-)?(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)")
 _LONGEST_NAME = 255
 _TEMPORARY = (".orbax-checkpoint-tmp", ".partial_save")
 _FLAX_TEMPORARY = "checkpoint_tmp"
@@ -115,7 +116,11 @@ def find_steps(root: Path) -> Steps:
 
 def is_root(path: Path) -> bool:
     """Whether a directory has steps; one with the markers of a step is not one, even if its items look like steps."""
-    return is_dir(path) and not holds_item(path) and not is_marked(path) and bool(find_steps(path).steps)
+    if not is_dir(path) or holds_item(path) or is_marked(path):
+        return False
+    found = find_steps(path)
+    folders, numbers = [step.path for step in found.steps], [step.number for step in found.steps]
+    return bool(folders) and not are_numbered_nodes(folders, numbers, found.others)
 
 
 def is_temporary(name: str) -> bool:
@@ -146,12 +151,12 @@ def _is_unfinished(path: Path) -> bool:
 
 
 def _has_file(entry: Path) -> bool:
-    return is_file(entry) or (is_dir(entry) and any(is_file(child) for child in children(entry)))
+    return next(files_at(entry), None) is not None
 
 
 def _holds_checkpoint(path: Path) -> bool:
     if is_dir(path):
-        return holds_item(path) or is_step(path)
+        return holds_item(path) or is_step(path) or is_nested_store(path)
     return is_file(path) and looks_like_msgpack(path)
 
 

@@ -6,7 +6,15 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from migrate.codes import CollidingPaths, DtypeMismatch, DuplicateTarget, IdlePattern, ShapeMismatch, UnknownTarget
+from migrate.codes import (
+    CollidingPaths,
+    DtypeMismatch,
+    DuplicateTarget,
+    IdlePattern,
+    InvalidPattern,
+    ShapeMismatch,
+    UnknownTarget,
+)
 from migrate.dtypes import holds, is_narrowed, key_impl
 from migrate.errors import Diagnostic, Span, nearest
 from migrate.planning import streams
@@ -183,6 +191,27 @@ def refuse_collisions(target: AbstractTree) -> tuple[Diagnostic, ...]:
         )
         for name, paths in names.items()
         if len(paths) > 1
+    )
+
+
+def new_empty_segments(tasks: Iterable[Task], source: AbstractTree) -> tuple[Diagnostic, ...]:
+    """Returns a warning for each target with an empty segment, where there is no template and no source has any.
+
+    Such a segment may be a `/` too many: with a template, the key path would be unknown.
+    """
+    if any("" in path for path in source.leaves):
+        return ()
+    return tuple(
+        InvalidPattern.at(
+            f"the target `{format_path(path)}` has an empty segment, and no key path of the source has one",
+            span=task.rule,
+            paths=[format_path(path)],
+            help=f"if it is a `/` too many, write `{format_path(tuple(filter(None, path)))}`",
+            severity="warning",
+        )
+        for task in tasks
+        for path in task.targets
+        if "" in path
     )
 
 

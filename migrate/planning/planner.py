@@ -21,6 +21,7 @@ from migrate.planning.coverage import (
     comparable_paths,
     cover,
     create_leaves,
+    new_empty_segments,
     refuse_collisions,
     refuse_duplicates,
 )
@@ -131,6 +132,7 @@ def make_plan(
             *(leftover(unexpected, source.tree, target, results.lost, comparable_paths, key_items) if target else ()),
             *shared_keys(tasks),
             *refuse_collisions(tree),
+            *(() if target else new_empty_segments(tasks, source.tree)),
             *misplaced,
         ),
         missing=covered.missing,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise, product
 from typing import Any
 
-from migrate.tree import KeyPath, format_path
+from migrate.tree import KeyPath, format_segment, join_segments
 
 Column = tuple[str, ...]
 
@@ -39,12 +39,12 @@ class Line:
     @property
     def texts(self) -> tuple[str, ...]:
         """The columns as text."""
-        return tuple("/".join(column) or "." for column in self.columns)
+        return tuple(map(join_segments, self.columns))
 
 
 def segments(path: KeyPath) -> Column:
     """Returns the segments of a key path as `format_path` writes them."""
-    return tuple(format_path((segment,)) for segment in path)
+    return tuple(map(format_segment, path))
 
 
 def collapse_paths(paths: Iterable[KeyPath]) -> tuple[str, ...]:

@@ -67,6 +67,8 @@ def _facts(checkpoint: AbstractCheckpoint, *, verbose: bool) -> Iterable[tuple[s
     if items:
         yield "items", ", ".join(items)
     yield from _metadata(checkpoint.metadata, verbose=verbose)
+    if checkpoint.separator and len(checkpoint.tree.leaves) < sum(map(len, checkpoint.tree.leaves)):
+        yield "names", f"split at `{checkpoint.separator}`"
     yield "structure", checkpoint.structure_hash
     yield "contents", _contents(checkpoint.tree)
 
@@ -119,6 +121,7 @@ def _data(checkpoint: AbstractCheckpoint) -> dict[str, Any]:
         "step": checkpoint.step,
         "steps": list(checkpoint.steps),
         "items": trees | {name: {"kind": "json", "content": content} for name, content in checkpoint.extras.items()},
+        "separator": checkpoint.separator,
         "structure_hash": checkpoint.structure_hash,
         "metadata": checkpoint.metadata,
         "nbytes": checkpoint.tree.nbytes,

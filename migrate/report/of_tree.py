@@ -6,14 +6,14 @@ does not fit, levels are expanded one after another while there is room; collaps
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from migrate.report.amounts import count, plural, size
 from migrate.report.collapse import Line, merge_integers, segments, times
 from migrate.report.view import Row
-from migrate.tree import AbstractLeaf, AbstractTree
+from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, format_path
 
 MOST_ROWS = 60
 """The most lines of a tree without a depth."""
@@ -91,7 +91,7 @@ def draw_tree(tree: AbstractTree, *, depth: int | None = None, verbose: bool = F
     """
     nested: dict[str, Any] = {}
     for path, leaf in tree.leaves.items():
-        *above, last = segments(path) or (".",)
+        *above, last = _names(path)
         node = nested
         for name in above:
             node = node.setdefault(name, {})
@@ -105,6 +105,20 @@ def draw_tree(tree: AbstractTree, *, depth: int | None = None, verbose: bool = F
     cut = len(expanded) < len(_within(root, root.depth))
     how = f"/… is collapsed: --depth N expands N of {root.depth} levels, -v all" if cut else ""
     return Drawn(tuple(rows), how)
+
+
+def _names(path: KeyPath) -> Sequence[str]:
+    """Returns the names of a key path's nodes; joined with `/` they are its text.
+
+    The slash around an empty segment is shown with its neighbor: `a/` and `b` for `a//b`.
+    """
+    names: list[str] = []
+    for text in segments(path):
+        if names and not (text and names[-1].strip("/")):
+            names[-1] += f"/{text}"
+        else:
+            names.append(text)
+    return names if len(path) > 1 else [format_path(path)]
 
 
 def _within(root: TreeNode, depth: int) -> set[int]:
@@ -161,6 +175,6 @@ def top_amounts(tree: AbstractTree) -> dict[str, Amount]:
     """Returns the size below each first segment."""
     found: dict[str, Amount] = {}
     for path, leaf in tree.leaves.items():
-        name = (segments(path) or (".",))[0]
+        name = format_path(path[:1])
         found[name] = found.get(name, Amount()) + signature(leaf).amount
     return found

@@ -121,7 +121,7 @@ class _Compiler:
         if is_rest(segment):
             return self._part(segment[0])
         body = "".join(map(self._part, segment))
-        return f"(?!{_END}){body}{_END}"
+        return f"(?!{_END}){body}{_END}" if body else _END
 
     def _part(self, part: Part) -> str:
         if isinstance(part, LiteralText):

@@ -93,12 +93,16 @@ class Include:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """The requirements for the source, compared with the checkpoint's metadata and tree before planning."""
+    """The requirements for the source, compared with the checkpoint's metadata and tree before planning.
+
+    `unbox` and `separator` decide how its key paths are read.
+    """
 
     model: str | None = None
     version: int | str | None = None
     structure: str | None = None
     unbox: Literal["auto", "never"] = "auto"
+    separator: str | None = None
     span: Span | None = None
 
 

@@ -136,6 +136,8 @@ class Pattern:
 
 def _filled(segment: Segment, bindings: Bindings) -> tuple[object, ...]:
     """Returns the segments that fill one segment of a pattern: usually one, any number for `**`."""
+    if segment == (LiteralText(""),):
+        return ("",)
     if len(segment) == 1 and isinstance(part := segment[0], Capture):
         value = bindings.get(part.name)
         if isinstance(value, tuple):

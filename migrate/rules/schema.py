@@ -220,6 +220,12 @@ SOURCE = MappingType(
             ChoiceType(("auto", "never")),
             "whether key paths omit the `value` level that Flax adds on disk (default: auto)",
         ),
+        Field(
+            "separator",
+            StringType(),
+            "where flat names are split into key paths, as `.`; an empty text for nowhere (default: the separator "
+            "under which they form a tree, as `migrate inspect` prints it)",
+        ),
     ),
 )
 

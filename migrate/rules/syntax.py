@@ -6,7 +6,10 @@ r"""Parses the text of a pattern to segments, which consist of parts.
     *           an unnamed run of zero or more characters inside a segment; a whole segment is never empty
     **          zero or more whole segments; {name:**} if a pattern needs several
     {i+1}       an integer expression, on the right-hand side only
-    \           makes the next character literal, one of `/ { } * \`
+    \           makes the next character literal, one of `/ { } * \`; `\x1b`, `\u202e`, `\n` are those characters
+
+Empty text between slashes is an empty segment (`a//b`), and so is `\e`.
+
 
 Unnamed wildcards are named `*0`, `*1`, … and `**0`, `**1`, … in order, so that they correspond on both sides.
 """
@@ -18,7 +21,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from migrate.printable import read_escape
 from migrate.rules.expression import Expression, PatternError
+from migrate.tree import EMPTY
 
 Kind = Literal["run", "glob", "int", "choice", "rest"]
 
@@ -69,6 +74,8 @@ def parse_segments(text: str) -> tuple[Segment, ...]:
     """
     if text == ".":
         return ()
+    if not text:
+        raise PatternError(f"a segment is empty; write `.` for the root, or `{EMPTY}` for an empty segment", 0)
     return tuple(_Reader(text).segments())
 
 
@@ -83,17 +90,15 @@ class _Reader:
 
     def segments(self) -> Iterator[Segment]:
         while True:
-            start = self.at
-            segment = self._segment()
-            if not segment:
-                raise PatternError("a segment is empty; remove the leading, trailing or double `/`", start)
-            yield segment
+            yield self._segment() or (LiteralText(""),)
             if self.at == len(self.text):
                 return
             self.at += 1
 
     def _segment(self) -> Segment:
         parts: list[Part] = []
+        if self.text[self.at :].partition("/")[0] == EMPTY:
+            self.at += len(EMPTY)
         while self.at < len(self.text) and self.text[self.at] != "/":
             part = self._part()
             if isinstance(part, LiteralText) and parts and isinstance(last := parts[-1], LiteralText):
@@ -116,6 +121,9 @@ class _Reader:
     def _char(self) -> str:
         """Returns one literal character, escaped or not."""
         start, char = self.at, self.text[self.at]
+        if (special := read_escape(self.text, start)) is not None:
+            char, self.at = special
+            return char
         self.at += 1
         if char != "\\":
             return char
@@ -201,10 +209,16 @@ def _choices(text: str, offset: int, length: int) -> tuple[str, ...]:
     if re.search(r"(?<!\\)(\\\\)*[/*{]", text):
         raise PatternError("an alternative contains `/`, `*` or `{`; escape it with `\\`", offset, length)
     choices = [""]
-    for escaped, bar, plain in re.findall(r"\\(.)|(\|)|(.)", text, flags=re.DOTALL):
-        if bar:
+    at = 0
+    while at < len(text):
+        char, after = read_escape(text, at) or (text[at], at + 1)
+        if char == "\\" == text[at] and after == at + 1:
+            char, after = text[after], at + 2
+        elif char == "|" == text[at]:
+            char = ""
             choices.append("")
-        choices[-1] += escaped or plain
+        choices[-1] += char
+        at = after
     if "" in choices:
         raise PatternError("an alternative is empty", offset, length)
     return tuple(choices)

@@ -60,10 +60,11 @@ def test_values_are_those_that_numpy_loads(tmp_path, save):
         assert "a model ü" == reader.read(("name",))
 
 
-def test_dots_are_no_separators(tmp_path):
+@pytest.mark.parametrize(("separator", "path"), [(None, ("a", "b")), ("/", ("a.b",)), ("", ("a.b",))])
+def test_names_are_split_where_they_form_a_tree_or_where_the_rules_say(tmp_path, separator, path):
     np.savez(tmp_path / "old.npz", **{"a.b": np.ones(1)})
-    with open_reader(tmp_path / "old.npz") as reader:
-        assert [("a.b",)] == list(reader.abstract().tree.leaves)
+    with open_reader(tmp_path / "old.npz", separator=separator) as reader:
+        assert [path] == list(reader.abstract().tree.leaves)
 
 
 def test_two_anonymous_bytes_are_bfloat16_and_that_is_said(tmp_path):

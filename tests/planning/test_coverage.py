@@ -79,3 +79,11 @@ def test_a_template_that_is_narrow_because_x64_is_off_is_not_answered_with_a_cas
     assert off.help.index("JAX_ENABLE_X64=1") < off.help.index("cast")
     (on,) = make_plan(source, rules, Template("m:f", narrow)).diagnostics
     assert "add `ops: [{cast: template}]`" == on.help
+
+
+def test_a_slash_too_many_in_a_target_is_a_warning_unless_the_source_or_the_template_has_empty_segments():
+    (finding,) = planned('- "a -> x//y"', {"a": "2"}).diagnostics
+    assert ("M106", "warning", ("x//y",)) == (finding.code, finding.severity, finding.paths)
+    assert "write `x/y`" in finding.help
+    assert [] == codes(planned('- "a -> x//y"', {"a": "2", "b//w": "2"}))
+    assert [] == codes(planned('- "a -> x//y"', {"a": "2"}, {"x//y": "2"}))

@@ -130,3 +130,14 @@ def test_notes_on_many_leaves_are_one_with_their_number():
 def test_a_few_steps_are_listed_and_many_are_counted(steps, text):
     checkpoint = replace(vit.checkpoint(), step=7, steps=tuple(steps))
     assert text == dict(checkpoint_report(checkpoint).facts)["step"]
+
+
+def test_the_separator_of_flat_names_is_a_fact():
+    split = AbstractCheckpoint(
+        Path("old"), "numpy npz", {"": AbstractTree.build([(("a", "w"), vit.leaf(2))])}, separator=","
+    )
+    report = checkpoint_report(split)
+    assert ("names", "split at `,`") in report.facts
+    assert "," == report.data["separator"]
+    whole = replace(split, items={"": AbstractTree.build([(("w",), vit.leaf(2))])})
+    assert "names" not in dict(checkpoint_report(whole).facts)

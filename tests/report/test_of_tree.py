@@ -69,3 +69,11 @@ def test_no_amount_is_lost_when_layers_are_merged():
     tops = [row.detail for row in draw_tree(checkpoint.tree, depth=1).rows if row.subject.endswith("/…")]
     assert [str(amount) for name, amount in top_amounts(checkpoint.tree).items() if name != "step"] == tops
     assert len(checkpoint.tree.leaves) == sum(amount.leaves for amount in top_amounts(checkpoint.tree).values())
+
+
+def test_the_names_of_nodes_with_empty_segments_join_to_the_key_path():
+    drawn = draw_tree(tree("a//w", "a//b", "a/c", "/d", "e/"))
+    subjects = [row.subject for row in drawn.rows]
+    assert ["  /d", "  a/", "    b", "    w", "  a", "    c", "  e/"] == subjects
+    assert ["  \\e"] == [row.subject for row in draw_tree(tree("\\e")).rows]
+    assert {"\\e", "a", "e"} == top_amounts(tree("a//w", "/d", "e/")).keys()

@@ -194,7 +194,7 @@ def test_a_name_in_the_place_of_the_target_alone_is_refused_as_well(write):
         ("under: '**', to: b", "M110", 36),
         ("under: a, to: 'b/{i}'", "M107", 45),
         ("under: 'a_{i+1}', to: b", "M106", 38),
-        ("under: '/a', to: b", "M106", 36),
+        ("under: '{a', to: b", "M106", 36),
         ("over: a", "M101", 28),
     ],
 )

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from migrate.printable import printable
 from migrate.rules.pattern import Pattern, PatternError
 from migrate.tree import format_path, parse_path
 
@@ -133,9 +134,6 @@ def test_what_cannot_be_filled_says_why(right, bindings, message):
     ("text", "offset", "length", "message"),
     [
         ("", 0, 1, "a segment is empty"),
-        ("/a", 0, 1, "a segment is empty"),
-        ("a//b", 2, 1, "a segment is empty"),
-        ("a/", 2, 1, "a segment is empty"),
         ("a/{i", 2, 1, "unclosed `{`"),
         ("a/i}", 3, 1, "unmatched `}`"),
         ("a/{}", 2, 2, "`{}` is neither a name nor an integer expression"),
@@ -316,3 +314,35 @@ def test_ten_thousand_leaves_and_fifty_patterns_match_in_well_under_a_second():
 @pytest.mark.parametrize("pattern", ["{x:**}", "**", "a*", "{x}"])
 def test_a_wildcard_matches_no_key_with_the_character_that_ends_segments(pattern):
     assert Pattern.parse(pattern).match(("a\0b",)) is None
+
+
+def test_an_empty_segment_is_empty_text_or_an_escape():
+    for text in ("a//b", r"a/\e/b"):
+        pattern = Pattern.parse(text)
+        assert {} == pattern.match(("a", "", "b"))
+        assert None is pattern.match(("a", "b"))
+        assert ("a", "", "b") == pattern.fill({})
+    assert {"i": "0"} == Pattern.parse("m_{i}//w").match(("m_0", "", "w"))
+    assert None is Pattern.parse("m_{i}//w").match(("m_0", "w"))
+    assert ("", "n_0", "") == Pattern.parse("/n_{i}/").fill({"i": "0"})
+    assert None is Pattern.parse("a/*/w").match(("a", "", "w"))
+    assert {"**0": ("", "w")} == Pattern.parse("a/**").match(("a", "", "w"))
+
+
+@pytest.mark.parametrize("text", [r"a\x1b/\u202e", r"{p:a\x1b|b}/\u202e"])
+def test_escapes_of_the_output_are_characters(text):
+    assert None is not Pattern.parse(text).match(("a\x1b", "\u202e"))
+
+
+odd = st.text(max_size=4) | st.text("ab0 *{}[]%\\/.:'\"#&!|>-\n\t\x1b\u2028é", max_size=5)
+odd = odd | st.sampled_from(["", ".", "..", "~", "null", "true", "1e3", " a ", "a -> b", "\\e", "{x}", "**"])
+odd_paths = st.lists(odd, min_size=1, max_size=4).map(tuple)
+
+
+@given(odd_paths, odd_paths)
+def test_a_printed_key_path_matches_that_key_path_alone(path, other):
+    for text in (format_path(path), printable(format_path(path))):
+        pattern = Pattern.parse(text)
+        assert {} == pattern.match(path)
+        assert (other == path) == (pattern.match(other) is not None)
+        assert pattern.fill({}) == path

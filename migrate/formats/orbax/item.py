@@ -17,7 +17,9 @@ from migrate.formats.item_kinds import ARRAY, BARE, PYTREE
 from migrate.formats.orbax import metadata as orbax_metadata
 from migrate.formats.orbax.era import T5X, Evidence, describe_era, is_t5x
 from migrate.formats.orbax.metadata import parameter_name
+from migrate.formats.orbax.nested_store import unread_in
 from migrate.formats.orbax.tree import Inline, InlineText, Nothing, Records, StoredArray, ValueSource, outline
+from migrate.formats.unread import refuse_unread
 from migrate.formats.zarr.key_places import MANIFEST, is_database
 from migrate.formats.zarr.metadata import METADATA_KEYS, ArrayMetadata
 from migrate.formats.zarr.store import ZarrStore
@@ -56,7 +58,7 @@ def _is_part(child: Path) -> bool:
 class OrbaxItem(Item):
     """One Orbax item directory; `handler` is the class that saved it, where the step records it."""
 
-    def __init__(self, folder: Path, handler: str | None = None) -> None:
+    def __init__(self, folder: Path, handler: str | None = None, separator: str | None = None) -> None:
         self._folder = folder
         declared = orbax_metadata.read_tree(folder)
         self._values = MappedMsgpack(folder / "checkpoint") if is_file(folder / "checkpoint") else None
@@ -71,6 +73,7 @@ class OrbaxItem(Item):
                 self._store.names,
                 handler=handler,
                 t5x=self._values is not None and is_t5x(self._values),
+                separator=separator,
             )
         )
         self._sources = found.sources
@@ -78,7 +81,7 @@ class OrbaxItem(Item):
         self._words = self._find_words()
         self._fill_missing = declared is None or declared.fill_missing
         self._impls, key_notes = self._find_key_impls()
-        self._strays = self._find_strays()
+        self._strays = self._find_strays(inferred=found.separator is not None)
         tree = AbstractTree.build(self._leaves().items(), found.containers)
         era = describe_era(Evidence(folder, declared, self._values, self._store))
         self.info = ItemInfo(
@@ -97,6 +100,7 @@ class OrbaxItem(Item):
                 *([ignored_files(folder, self._strays)] if self._strays else []),
                 *losses(tree),
             ),
+            separator=found.separator,
         )
 
     def _read_array_metadata(self) -> Mapping[str, ArrayMetadata]:
@@ -184,14 +188,21 @@ class OrbaxItem(Item):
     def _value_notes(self) -> list[Diagnostic]:
         return self._values.notes if self._values else []
 
-    def _find_strays(self) -> list[str]:
-        """Returns the entries that are not part of the checkpoint; the chunks of a bare leaf may have any name."""
+    def _find_strays(self, *, inferred: bool) -> list[str]:
+        """Returns the entries that are not part of the checkpoint; the chunks of a bare leaf may have any name.
+
+        Raises:
+          CheckpointError: one of them could hold arrays (`AmbiguousItem`).
+        """
         # values in other files leave an empty folder
         names = [*self._arrays, *self._store.opaque, *map(parameter_name, self._sources)]
         parameters = {part for name in names for part in (name.split("/", 1)[0], name.split("\\", 1)[0])}
         own = {*_OWN_FILES, *parameters}
         names = [child.name for child in children(self._folder) if not child.name.startswith("ocdbt.process_")]
-        return [name for name in names if name not in own] if "" not in parameters else []
+        strays = [name for name in names if name not in own] if "" not in parameters else []
+        inside = [file for name in parameters if name for file in unread_in(self._folder / name)] if inferred else []
+        refuse_unread(self._folder, [*(self._folder / name for name in strays), *inside])
+        return strays
 
     def files(self) -> Iterator[Path]:
         """Every file of the directory but those that are ignored."""

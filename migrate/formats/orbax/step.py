@@ -15,7 +15,9 @@ from migrate.formats import digest_record
 from migrate.formats.files import children, is_dir, is_file, read_json, read_json_object, refuse_lost_zarrays
 from migrate.formats.orbax.item import OrbaxItem, ignored_files, is_item
 from migrate.formats.orbax.metadata import as_metadata, custom_metadata, read_custom_metadata, read_handlers
+from migrate.formats.orbax.nested_store import is_nested_store, is_plain_store
 from migrate.formats.orbax.random_key import RandomKeyItem, is_random_key
+from migrate.formats.unread import arrays_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,6 +40,7 @@ class StepContents:
       handlers: the classes that saved its items, by name, as far as they are recorded.
       metadata: its custom metadata.
       notes: what was ignored.
+      others: the entries that were ignored.
       files: the files of its own that are read: markers, metadata and JSON items.
       unread: the directories that hold none of these items.
     """
@@ -47,6 +50,7 @@ class StepContents:
     handlers: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[Diagnostic, ...] = ()
+    others: tuple[Path, ...] = ()
     files: tuple[Path, ...] = ()
     unread: tuple[str, ...] = ()
 
@@ -61,13 +65,17 @@ def holds_item(folder: Path) -> bool:
     return is_dir(folder) and (is_item(folder) or is_random_key(folder))
 
 
-def open_item(folder: Path, handler: str | None = None) -> Item:
-    """Opens the item in a directory that holds one.
+def open_item(folder: Path, handler: str | None = None, separator: str | None = None) -> Item:
+    """Opens the item in a directory that holds one; `separator` is where names without a record are split.
 
     Raises:
       CheckpointError: with the cause and the remedy.
     """
-    return OrbaxItem(folder, handler) if is_item(folder) else RandomKeyItem(folder)
+    return (
+        RandomKeyItem(folder)
+        if is_random_key(folder) and not is_item(folder)
+        else OrbaxItem(folder, handler, separator)
+    )
 
 
 def holds_items(folder: Path) -> bool:
@@ -102,7 +110,10 @@ def read_step(folder: Path) -> StepContents:
     notes = (ignored_files(folder, others),) if others else ()
     unread = tuple(name for name in others if is_dir(folder / name))
     files += [folder / digest_record.FILE] if is_file(folder / digest_record.FILE) else []
-    return StepContents(items, extras, read_handlers(folder), read_custom_metadata(folder), notes, tuple(files), unread)
+    ignored = tuple(folder / name for name in others)
+    return StepContents(
+        items, extras, read_handlers(folder), read_custom_metadata(folder), notes, ignored, tuple(files), unread
+    )
 
 
 def json_file(folder: Path) -> Path | None:
@@ -111,6 +122,17 @@ def json_file(folder: Path) -> Path | None:
         return None
     files = [child for child in children(folder) if child.name not in _MARKERS]
     return files[0] if len(files) == 1 and files[0].name in _JSON_FILES and is_file(files[0]) else None
+
+
+def is_tree_of_stores(folder: Path) -> bool:
+    """Whether a directory is one pytree whose arrays are stored below it at any depth, without a record, and no step.
+
+    A step whose items lost their records has arrays one level below it only, whose names Orbax joined with dots.
+    """
+    if is_marked(folder) or not is_nested_store(folder):
+        return False
+    deep = [child for child in arrays_in(children(folder)) if not holds_item(child)]
+    return bool(deep) or is_plain_store(folder)
 
 
 def holds_json(folder: Path) -> bool:

@@ -14,16 +14,20 @@ from typing import TYPE_CHECKING
 from migrate.codes import MissingPart, ReaderAssumption
 from migrate.errors import CheckpointError, Diagnostic
 from migrate.formats.files import COPY_WHOLE, damaged, is_dir, is_file, lost_values
+from migrate.formats.flat_names import collisions, separator_of, split_names
 from migrate.formats.flax.msgpack import PLACEHOLDERS, MappedMsgpack, SavedSpec
 from migrate.formats.item_kinds import BARE
 from migrate.formats.orbax.metadata import DeclaredLeaf, TreeMetadata, parameter_name
+from migrate.formats.zarr.key_places import PROCESS
 from migrate.tree import AbstractLeaf, Container, KeyPath, format_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from pathlib import Path
 
 _BARE = (BARE,)
+TRACES = ("_sharding", "_CHECKPOINT_METADATA", "_strings.json", "array_metadatas", "commit_success.txt")
+"""What Orbax stores beside arrays; its names are joined with dots."""
 ARRAY_HANDLER = "ArrayCheckpointHandler"
 """The class that saves a single array, under the name `checkpoint`."""
 _EMPTY = {
@@ -81,6 +85,7 @@ class Outline:
     sources: Mapping[KeyPath, ValueSource]
     containers: Mapping[KeyPath, Container] = field(default_factory=dict)
     notes: tuple[Diagnostic, ...] = ()
+    separator: str | None = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,7 @@ class Records:
       names: lists the names of the arrays; called only where there is no other record.
       handler: the class that saved the item, where it is recorded.
       t5x: whether T5X's own checkpointer wrote the item.
+      separator: the separator of the names of arrays without another record; None to find it.
     """
 
     folder: Path
@@ -104,6 +110,7 @@ class Records:
     names: Callable[[], list[str]]
     handler: str | None = None
     t5x: bool = False
+    separator: str | None = None
 
 
 def outline(records: Records) -> Outline:
@@ -216,12 +223,30 @@ def _refuse_lost(folder: Path, paths: list[KeyPath]) -> None:
 
 
 def _infer(records: Records) -> Outline:
-    sources: dict[KeyPath, ValueSource] = {tuple(name.split(".")): StoredArray(name) for name in records.names()}
-    sources.update({tuple(name.split(".")): InlineText(value) for name, value in records.strings.items()})
-    if not sources:
+    found: dict[str, ValueSource] = {name: StoredArray(name) for name in records.names()}
+    found.update({name: InlineText(value) for name, value in records.strings.items()})
+    if not found:
         raise CheckpointError(MissingPart.at(f"`{records.folder}` holds no `_METADATA` and no arrays", help=COPY_WHOLE))
+    separator = _separator(records, found)
+    paths = {"": ()} if [*found] == [""] else split_names(found, separator)
+    split = {".": "a key with a dot reads as two keys"}.get(separator, f"they are split at `{separator}`")
     message = (
-        f"`{records.folder}` has no record of its tree; it is inferred from the arrays' names, so a key with a dot "
-        "reads as two keys, and lists, empty containers and Python numbers cannot be told apart"
+        f"`{records.folder}` has no record of its tree; it is inferred from the arrays' names, so {split}, "
+        "and lists, empty containers and Python numbers cannot be told apart"
     )
-    return Outline(sources, notes=(ReaderAssumption.at(message),))
+    return Outline(
+        {paths[name]: source for name, source in found.items()},
+        notes=(ReaderAssumption.at(message), *collisions(paths, separator)),
+        separator=separator,
+    )
+
+
+def _is_by_orbax(folder: Path) -> bool:
+    return any((folder / name).exists() for name in TRACES) or any(folder.glob(f"{PROCESS}*"))
+
+
+def _separator(records: Records, names: Collection[str]) -> str:
+    """Returns the separator of names: `.` where Orbax left other files, unless only `/` occurs."""
+    if records.separator is not None:
+        return records.separator
+    return separator_of(names, first=(".",) if _is_by_orbax(records.folder) else ())

@@ -38,6 +38,7 @@ from migrate.formats.parts import (
 )
 from migrate.formats.safetensors.header import HEADER_BYTES, LENGTH_BYTES, Tensor, read_header
 from migrate.formats.safetensors.tree import TREE_KEY, TreeRecord, build_tree, recorded_paths
+from migrate.formats.unread import refuse_unread
 from migrate.metadata import KEY
 from migrate.tree import AbstractArray, AbstractLeaf, KeyPath, Storage
 
@@ -89,8 +90,8 @@ def _is_part(path: Path) -> bool:
 class SafetensorsItem(Item):
     """Safetensors files that are one pytree."""
 
-    def __init__(self, path: Path) -> None:
-        """Opens a file, an index, or a folder.
+    def __init__(self, path: Path, separator: str | None = None) -> None:
+        """Opens a file, an index, or a folder; `separator` is where names are split (default: found by `flat_names`).
 
         Raises:
           CheckpointError: as `read_header`; files are missing (`MissingPart`), or several hold a tensor of one name
@@ -103,7 +104,8 @@ class SafetensorsItem(Item):
         self._refuse_lost(path)
         metadata = _together(file.metadata for file in files)
         record = TreeRecord.from_text(metadata.pop(TREE_KEY, "{}"), path)
-        paths = recorded_paths(self._tensors, record)
+        separator = separator_of(self._tensors) if separator is None else separator
+        paths = recorded_paths(self._tensors, record, separator)
         _refuse_overlap(path, paths)
         self._names = {key_path: name for name, key_path in paths.items()}
         leaves = {key_path: _leaf(self._tensors[name][1]) for key_path, name in self._names.items()}
@@ -112,7 +114,8 @@ class SafetensorsItem(Item):
             tree=build_tree(leaves, record),
             era=_era(metadata),
             metadata=_parsed(metadata, path),
-            notes=(*self._notes, *([] if record.paths else collisions(paths, separator_of(paths)))),
+            notes=(*self._notes, *([] if record.paths else collisions(paths, separator))),
+            separator=separator,
         )
 
     def _files(self, path: Path) -> list[Path]:
@@ -127,7 +130,10 @@ class SafetensorsItem(Item):
         self._index = find_index(path, SUFFIX, "safetensors files")
         found = list(self._index.files) if self._index else [child for child in children(path) if _is_part(child)]
         refuse_missing_parts(path, found)
-        self._notes += stray_notes(path, [*found, *([self._index.path] if self._index else [])])
+        used = [*found, *([self._index.path] if self._index else [])]
+        advice = f"name the checkpoint: `{used[-1]}`" if len(used) == 1 or self._index else ""
+        refuse_unread(path, [child for child in children(path) if child not in used], advice)
+        self._notes += stray_notes(path, used)
         return found
 
     def _refuse_lost(self, path: Path) -> None:

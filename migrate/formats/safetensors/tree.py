@@ -8,7 +8,7 @@ it; a file without it is read by its names alone.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,7 @@ def names_of(paths: Iterable[KeyPath]) -> dict[KeyPath, str]:
 
 def record_of(tree: AbstractTree, names: Mapping[KeyPath, str]) -> TreeRecord:
     """Returns the record with which these names give back the tree."""
-    split = split_names(names.values(), separator_of(names.values()))
+    split = split_names(names.values(), separator_of({*names.values()}))
     empty = {path: leaf for path, leaf in tree.leaves.items() if path not in names}
     return TreeRecord(
         paths={name: format_path(path) for path, name in names.items() if split[name] != path},
@@ -94,9 +94,9 @@ def record_of(tree: AbstractTree, names: Mapping[KeyPath, str]) -> TreeRecord:
     )
 
 
-def recorded_paths(names: Iterable[str], record: TreeRecord) -> dict[str, KeyPath]:
+def recorded_paths(names: Collection[str], record: TreeRecord, separator: str) -> dict[str, KeyPath]:
     """Returns the key path of each name: the recorded one, or the one that the name splits into."""
-    split = split_names(names, separator_of(names))
+    split = split_names(names, separator)
     return {name: parse_path(record.paths[name]) if name in record.paths else split[name] for name in split}
 
 

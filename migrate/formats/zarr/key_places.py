@@ -50,6 +50,16 @@ def is_database(folder: Path) -> bool:
     return is_file(folder / MANIFEST)
 
 
+def nested_databases(folder: Path) -> Iterator[str]:
+    """Yields the directories of databases below a directory, relative to it; not those that belong to another."""
+    for child in children(folder):
+        if not is_dir(child) or child.name.startswith(PROCESS) or (child.name == "d" and is_database(folder)):
+            continue
+        if is_database(child):
+            yield child.name
+        yield from (f"{child.name}/{below}" for below in nested_databases(child))
+
+
 def database_files(folder: Path) -> Iterator[Path]:
     """The files of the OCDBT database in a directory, those of its processes included, and no others."""
     yield folder / MANIFEST
@@ -287,19 +297,19 @@ class Unmerged(_GatheredPlace):
 class Nested(Place):
     """A database in a subdirectory, for parameters whose names begin with its path.
 
-    Orbax 0.1.7 to 0.3.5 used the part of a parameter's name before the last slash as a directory.
+    Orbax 0.1.7 to 0.3.5 used the part of a parameter's name before the last slash as a directory; JAX's own array
+    serialization makes a database in the directory of each array, or one for each array.
     """
 
     ocdbt = True
-    movable = False
 
     def __init__(self, database: Place, subfolder: str) -> None:
         super().__init__(database.path)
-        self._database, self._prefix = database, f"{subfolder}/"
+        self._database, self._prefix, self.movable = database, f"{subfolder}/", database.movable
 
     def stored_name(self, name: str) -> str:
-        """Returns the name without the directory."""
-        return name.removeprefix(self._prefix)
+        """Returns the name without the directory; "" for the array at the root of the database."""
+        return name[len(self._prefix) :]
 
     def keys(self, context: Any) -> list[str]:
         """Returns every key, with the directory."""

@@ -104,6 +104,15 @@ def parse_opaque(content: bytes, driver: Driver) -> AbstractLeaf | None:
     return opaque_leaf(dtype.get("name", dtype) if isinstance(dtype, dict) else dtype, _shape(fields["shape"]))
 
 
+def is_group(content: bytes | None) -> bool:
+    """Whether a `zarr.json` describes a group, which has no array of its own."""
+    try:
+        fields = json.loads(content or b"{}")
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(fields, dict) and fields.get("node_type") == "group"
+
+
 def _parse_zarr2(fields: dict[str, Any]) -> ArrayMetadata:
     aval = AbstractArray(_shape(fields["shape"]), _dtype_name(fields["dtype"]))
     compressor = fields.get("compressor")

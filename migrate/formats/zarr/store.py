@@ -38,6 +38,7 @@ from migrate.formats.zarr.key_places import (
     Place,
     Unmerged,
     is_database,
+    nested_databases,
 )
 from migrate.formats.zarr.metadata import METADATA_KEYS, ArrayMetadata, Driver
 from migrate.formats.zarr.ocdbt_0_1_35 import is_early
@@ -93,7 +94,7 @@ class ZarrStore:
     @property
     def has_parts(self) -> bool:
         """Whether each process wrote its own database."""
-        return any(is_database(child) for child in children(self.folder))
+        return any(child.name.startswith(PROCESS) and is_database(child) for child in children(self.folder))
 
     def _databases(self) -> list[Place]:
         if is_database(self.folder):
@@ -101,7 +102,7 @@ class ZarrStore:
         if _is_database_folder(self.folder / "d"):
             raise missing(self.folder, f"the database's `{MANIFEST}` is missing")
         entries = children(self.folder)
-        parts = [child for child in entries if is_database(child)]
+        parts = [child for child in entries if child.name.startswith(PROCESS) and is_database(child)]
         for child in entries:
             if child.name.startswith(PROCESS) and child not in parts and _is_database_folder(child / "d"):
                 raise missing(child, f"the database's `{MANIFEST}` is missing")
@@ -139,17 +140,28 @@ class ZarrStore:
                 self._found[name] = (place, found)
 
     def _look_further(self, names: list[str]) -> None:
-        """Looks where some versions stored parameters whose names have slashes or backslashes."""
-        subfolders = sorted(
-            {name.rpartition("/")[0] for name in names if "/" in name and self._folder.holds(name, up=1)}
-        )
-        for subfolder in subfolders:
-            if is_database(self.folder / subfolder):
-                nested = Nested(self._database(self.folder / subfolder), subfolder)
-                self._look(nested, [name for name in names if name.rpartition("/")[0] == subfolder])
+        """Looks in databases below, and where some versions stored parameters whose names have backslashes."""
+        below: dict[str, list[str]] = {}
+        for name in names:
+            subfolder = self._database_of(name)
+            if subfolder:
+                below.setdefault(subfolder, []).append(name)
+        for subfolder in sorted(below):
+            self._look(self._nested(subfolder), below[subfolder])
         literal = [name for name in names if "\\" in name]
         if literal:
             self._look(LiteralFolder(self.folder), literal)
+
+    def _database_of(self, name: str) -> str | None:
+        """Returns the deepest directory of a parameter's name that is a database; None where there is none."""
+        segments = name.split("/")
+        if not all(segments) or not self._folder.holds(name, up=len(segments)):
+            return None
+        folders = ("/".join(segments[:depth]) for depth in range(len(segments), 0, -1))
+        return next((folder for folder in folders if is_database(self.folder / folder)), None)
+
+    def _nested(self, subfolder: str) -> Nested:
+        return Nested(self._database(self.folder / subfolder), subfolder)
 
     def _read_metadata(self, place: Place, names: list[str]) -> Iterable[tuple[str, ArrayMetadata | AbstractLeaf]]:
         if place is self._folder:
@@ -176,9 +188,20 @@ class ZarrStore:
             raise damaged(where, f"it does not describe an array ({error})") from error
 
     def names(self) -> list[str]:
-        """Returns every parameter's name, for checkpoints that have no other record of them."""
-        found = [key.rpartition("/") for place in self._places for key in place.keys(self._context)]
-        return sorted({name for name, _, key in found if key in METADATA_KEYS.values()})
+        """Returns every parameter's name, for checkpoints that have no other record of them.
+
+        Below the directory, the names are paths: of directories, and of the keys of databases.
+        """
+        places = [*self._places, *map(self._nested, nested_databases(self.folder))]
+        return sorted({name for place in places for name in self._names_in(place)})
+
+    def _names_in(self, place: Place) -> Iterator[str]:
+        keys = [key for key in place.keys(self._context) if key.rpartition("/")[2] in METADATA_KEYS.values()]
+        kinds = [key for key in keys if key.endswith(METADATA_KEYS["zarr3"])]
+        contents = dict(zip(kinds, place.read([place.stored_name(key) for key in kinds], self._context), strict=True))
+        for key in keys:
+            if not zarr_metadata.is_group(contents.get(key)):
+                yield key.rpartition("/")[0]
 
     def movable(self, name: str) -> bool:
         """Whether a parameter's chunks can be found without this reader; call `metadata` first."""
@@ -250,5 +273,6 @@ class ZarrStore:
 
 
 def _is_database_folder(folder: Path) -> bool:
-    """Whether `d/` holds data of an OCDBT database and is not a parameter named `d`."""
-    return is_dir(folder) and not any(is_file(folder / key) for key in METADATA_KEYS.values())
+    """Whether `d/` holds data of an OCDBT database and is not a parameter or a node named `d`."""
+    names = {child.name for child in children(folder) if is_file(child)} if is_dir(folder) else set()
+    return bool(names) and names.isdisjoint((*METADATA_KEYS.values(), MANIFEST))

@@ -10,7 +10,7 @@ from migrate.rules.expression import Expression, PatternError
 from migrate.rules.model import Move
 from migrate.rules.pattern import Pattern
 from migrate.rules.syntax import Capture, Computed, LiteralText, Part, parse_segments
-from migrate.tree import KeyPath, format_path
+from migrate.tree import KeyPath, format_segment, join_segments
 
 _KINDS = {"rest": ":**", "int": ":int"}
 _SPECIAL = re.compile(r"([\\/{}*|])")
@@ -74,11 +74,11 @@ class _NewSource:
 
     def text(self, pattern: Pattern) -> str:
         """Returns the pattern as a left-hand side."""
-        return "/".join("".join(map(self._part, segment)) for segment in parse_segments(pattern.text)) or "."
+        return join_segments(["".join(map(self._part, segment)) for segment in parse_segments(pattern.text)])
 
     def _part(self, part: Part) -> str:
         if isinstance(part, LiteralText):
-            return format_path((part.text,))
+            return format_segment(part.text)
         if isinstance(part, Computed):
             return self._computed(part.expression)
         if not part.name.isidentifier():
@@ -145,12 +145,12 @@ def _agreed(sides: Sequence[_NewSource]) -> dict[str, str]:
 
 def _right(pattern: Pattern, fillers: Mapping[str, str]) -> str:
     segments = parse_segments(pattern.text)
-    return "/".join("".join(_filled(part, fillers) for part in segment) for segment in segments) or "."
+    return join_segments(["".join(_filled(part, fillers) for part in segment) for segment in segments])
 
 
 def _filled(part: Part, fillers: Mapping[str, str]) -> str:
     if isinstance(part, LiteralText):
-        return format_path((part.text,))
+        return format_segment(part.text)
     if isinstance(part, Computed) or (part.name.isidentifier() and part.name not in fillers):
         raise _Irreversible
     return fillers[part.name] if part.name.isidentifier() else part.name.rstrip("0123456789")

@@ -98,7 +98,7 @@ class Generalizer:
     def _chosen(self, rows: Sequence[RuleDraft], at: int) -> RuleDraft | None:
         first, second = rows[0], rows[1]
         names = [row.sources[0][at] for row in rows]
-        if len(names) > _MOST_CHOICES:
+        if len(names) > _MOST_CHOICES or "" in names:
             return None
         used = "".join(segment for side in (*first.sources, *first.targets) for segment in side)
         name = next((one for one in _CHOICES if f"{{{one}" not in used), None)

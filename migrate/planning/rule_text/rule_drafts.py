@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from migrate.planning.rule_text.doubt import Doubt, OpText
 from migrate.planning.rule_text.numbers import split_number
-from migrate.tree import KeyPath, format_path
+from migrate.tree import KeyPath, format_segment, join_segments
 
 Segments = tuple[str, ...]
 """The segments of a key path or pattern, as text of a rule file."""
@@ -60,12 +60,12 @@ class RuleDraft:
 
 def text_of(path: KeyPath) -> Segments:
     """Returns the segments of a key path, escaped so that the pattern matches only this path."""
-    return tuple(format_path((segment,)) for segment in path)
+    return tuple(map(format_segment, path))
 
 
 def pattern(segments: Segments) -> str:
     """Returns segments in rule-file syntax."""
-    return "/".join(segments) or "."
+    return join_segments(segments)
 
 
 def with_index(column: Sequence[KeyPath], *, exact: bool) -> Segments | None:
@@ -83,5 +83,5 @@ def with_index(column: Sequence[KeyPath], *, exact: bool) -> Segments | None:
     if start > (0 if exact else 1):
         return None
     segments = text_of(column[0])
-    stem = format_path((parts[0][0],)) if parts[0][0] else ""
+    stem = format_segment(parts[0][0])
     return (*segments[: varying[0]], f"{stem}{{{OVER}}}", *segments[varying[0] + 1 :])

@@ -268,7 +268,7 @@ def test_what_flax_writes_is_what_is_read(tree):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "file")
         path.write_bytes(serialization.msgpack_serialize(tree))
-        with open_reader(path, unbox="never") as reader:
+        with open_reader(path, unbox="never", separator="") as reader:
             found = reader.read_all()
     expected = dict(leaves_of(tree))
     assert expected.keys() == found.keys()

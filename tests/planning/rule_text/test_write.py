@@ -1,12 +1,25 @@
 """Tests of `write` and `ops`; `tests/planning/invert/test_laws.py` reads the text of every op back."""
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from migrate.ops.cast import Cast
 from migrate.ops.concat import Split
 from migrate.ops.rearrange import Rearrange
 from migrate.ops.scale import Scale
 from migrate.ops.transpose import Transpose
 from migrate.planning.rule_text.ops import op_text
+from migrate.planning.rule_text.rule_drafts import pattern, text_of
 from migrate.planning.rule_text.write import drop_line, flow, move_lines
+from migrate.rules.loader import parse_rules
+from migrate.tree import format_path
+
+ODD = (
+    st.text(max_size=4)
+    | st.text("ab0 *{}[]%\\/.:'\"#&!|>-\n\t\x1b\u2028é", max_size=5)
+    | st.sampled_from(["", ".", "..", "~", "null", "true", "1e3", " a ", "a -> b", "\\e", "{x}", "**"])
+)
+PATHS = st.lists(ODD, min_size=1, max_size=4).map(tuple)
 
 
 def test_a_rename_is_one_line():
@@ -45,3 +58,13 @@ def test_ops_are_written_without_defaults():
 def test_a_float_has_a_point():
     assert "scale: {by: 1.0e-05}" == op_text(Scale(1e-05))
     assert "scale: {by: 0.25}" == op_text(Scale(0.25))
+
+
+@given(PATHS, PATHS)
+def test_a_rule_that_is_written_for_a_key_path_matches_it_alone(path, other):
+    assert format_path(path) == pattern(text_of(path))
+    lines = [*move_lines([format_path(path)], ["moved"]), drop_line(format_path(path))]
+    move, drop = parse_rules("\n".join(("migrate: 1", "rules:", *lines, "")), "rules.yaml").rules
+    for source in (*move.sources, *drop.sources):
+        assert {} == source.match(path)
+        assert (other == path) == (source.match(other) is not None)
