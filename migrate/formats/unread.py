@@ -18,7 +18,7 @@ STORES = (".zarray", "zarr.json", "manifest.ocdbt")
 """The files of zarr arrays and databases."""
 RECORDS = ("_METADATA", "checkpoint")
 """The files in which Orbax records a tree."""
-SUFFIXES = (".safetensors", ".npz", ".npy", ".msgpack")
+SUFFIXES = (".safetensors", ".npz", ".npy", ".msgpack", ".h5", ".keras", ".eqx")
 """The usual suffixes of files that hold arrays."""
 _SEARCHED = 20_000
 
