@@ -66,7 +66,7 @@ def test_an_array_of_several_objects_becomes_a_list(tmp_path):
         ("a.joblib", pickle.dumps(TREE), "joblib", "joblib.load"),
         ("a.pt", pickle.dumps(TREE), "PyTorch", "torch.load"),
         ("pytorch_model.bin", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", "PyTorch", "torch.load"),
-        ("a.joblib.gz", gzip.compress(b"x"), "joblib", "joblib.load"),
+        ("a.joblib.gz", gzip.compress(b"x", mtime=0), "joblib", "joblib.load"),
         ("ckpt-1.index", b"\0\0\1\2", "TensorFlow", "tf.train.load_checkpoint"),
     ],
 )
