@@ -7,15 +7,16 @@ modules are matched in the same way. The remaining layers are assigned all at on
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 
 from migrate.planning.rule_text.numbers import numbers_in, split_number
 from migrate.planning.suggest.assign import assign
+from migrate.planning.suggest.candidates import Candidates, partners, sequence_candidates
 from migrate.planning.suggest.doubts import BlockMatch, doubt_blocks, doubt_orientation, doubt_shape_only
 from migrate.planning.suggest.fit import LayerFit, fit_layer, kinds_agree, names_alike
 from migrate.planning.suggest.fusion import fuse
+from migrate.planning.suggest.named import alike_in_size, corresponds, named_modules
 from migrate.planning.suggest.scope import (
     LayerUnit,
     ModuleIndex,
@@ -23,11 +24,10 @@ from migrate.planning.suggest.scope import (
     SequenceMember,
     layer_units,
     placed,
-    total,
 )
 from migrate.planning.suggest.tokens import similarity, usual_rank
 from migrate.planning.suggest.values import Doubt, Endpoint, Match, ModelArray, Scope, Solution
-from migrate.tree import KeyPath, natural_key
+from migrate.tree import KeyPath
 
 _WORTH_A_PLACE = 10.0
 """The value of placing a layer at all: more than any similarity of names."""
@@ -39,19 +39,6 @@ _NUMBERS_COUNT = 0.1
 """The value of two key paths having the same numbers."""
 
 _ROOT: KeyPath = ("",)
-
-_ALIKE_ENOUGH = 0.5
-"""The minimum share of shapes that two unequal sequences of blocks must have in common."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Candidates:
-    """Sequences of both sides that could correspond, by their shapes alone."""
-
-    coverage: int
-    exact: bool
-    mine: tuple[ModuleSequence, ...]
-    theirs: tuple[ModuleSequence, ...]
 
 
 class Aligner:
@@ -85,9 +72,11 @@ class _ScopeSolver:
         self.source, self.target = dict(source), dict(target)
         self.matches: list[Match] = []
         self.blocks: list[BlockMatch] = []
+        self.homes: list[tuple[KeyPath, KeyPath]] = []
 
     def solution(self) -> Solution:
         self._match_same_paths()
+        self._match_named_modules()
         self._match_sequences()
         self._take(fuse(self.source, self.target, lead=self.lead))
         self._match_layers()
@@ -114,15 +103,26 @@ class _ScopeSolver:
                 matches = self._take([Match((Endpoint(path),), (Endpoint(path),), (), reason) for path in paths])
                 self.blocks.append(BlockMatch(unit, unit, matches, None, layer=True))
 
+    def _match_named_modules(self) -> None:
+        """Matches modules of one name, so that their arrays are not sought elsewhere."""
+        mine, theirs = ModuleIndex(dict(self.source)), ModuleIndex(dict(self.target))
+        for node, other in named_modules(mine, theirs):
+            one, two = ModuleSequence((SequenceMember(node),)), ModuleSequence((SequenceMember(other),))
+            if self._open(one, mine, self.source) and self._open(two, theirs, self.target):
+                inner, outer = mine.inside(one.members[0]), theirs.inside(two.members[0])
+                if alike_in_size(inner, outer):
+                    solution = self.aligner.solve(inner, outer, lead=self.lead)
+                    if corresponds(solution, inner, outer):
+                        self.homes.append((node, other))
+                        self._take_block(one.members[0], two.members[0], solution, mine, theirs)
+
     def _match_sequences(self) -> None:
         """Matches modules and sequences of modules, the largest first."""
         mine, theirs = ModuleIndex(dict(self.source)), ModuleIndex(dict(self.target))
-        for candidate in _same_size_candidates(mine, theirs):
-            self._match_candidates(candidate, mine, theirs)
-        for candidate in _similar_candidates(mine, theirs):
+        for candidate in sequence_candidates(mine, theirs):
             self._match_candidates(candidate, mine, theirs)
 
-    def _match_candidates(self, candidate: _Candidates, mine: ModuleIndex, theirs: ModuleIndex) -> None:
+    def _match_candidates(self, candidate: Candidates, mine: ModuleIndex, theirs: ModuleIndex) -> None:
         left = [one for one in candidate.mine if self._open(one, mine, self.source)]
         right = [one for one in candidate.theirs if self._open(one, theirs, self.target)]
         if not left or not right:
@@ -146,26 +146,25 @@ class _ScopeSolver:
         self, one: ModuleSequence, other: ModuleSequence, mine: ModuleIndex, theirs: ModuleIndex, *, exact: bool
     ) -> None:
         """Matches two sequences, unless solving their members shows that they do not correspond."""
-        partners = _partners(one, other, mine, theirs, exact=exact)
+        pairs = partners(one, other, mine, theirs, exact=exact)
         found: list[tuple[SequenceMember, SequenceMember, Solution]] = []
-        for a, b in partners or ():
+        for a, b in pairs or ():
             inner, outer = mine.inside(a), theirs.inside(b)
             solution = self.aligner.solve(inner, outer, lead=self.lead or a.part is not None)
             if not exact and len(one.members) == 1 and not _complete(solution, inner, outer):
                 return
             found.append((a, b, solution))
         for a, b, solution in found:
-            kept = self._take(_lifted(match, a, b) for match in solution.matches)
-            layer = mine.is_layer(a.node) and theirs.is_layer(b.node) and a.part is b.part is None
-            self.blocks.append(
-                BlockMatch(
-                    LayerUnit(a.node, _leaves(mine, a)),
-                    LayerUnit(b.node, _leaves(theirs, b)),
-                    kept,
-                    (a, b),
-                    layer=layer,
-                )
-            )
+            self._take_block(a, b, solution, mine, theirs)
+
+    def _take_block(
+        self, a: SequenceMember, b: SequenceMember, solution: Solution, mine: ModuleIndex, theirs: ModuleIndex
+    ) -> None:
+        """Takes the matches inside two modules, and records the modules as a block."""
+        kept = self._take(_lifted(match, a, b) for match in solution.matches)
+        layer = mine.is_layer(a.node) and theirs.is_layer(b.node) and a.part is b.part is None
+        units = LayerUnit(a.node, _leaves(mine, a)), LayerUnit(b.node, _leaves(theirs, b))
+        self.blocks.append(BlockMatch(*units, kept, (a, b), layer=layer))
 
     def _match_layers(self) -> None:
         """Assigns the remaining layers all at once."""
@@ -194,9 +193,15 @@ class _ScopeSolver:
                 if key not in known:
                     known[key] = fit_layer(one, other, lead=self.lead)
                 found = known[key]
-                if found is not None:
+                if found is not None and self._same_home(one.path, other.path):
                     fits[i, j] = found
         return fits
+
+    def _same_home(self, source: KeyPath, target: KeyPath) -> bool:
+        """Whether two arrays may correspond: those of one named module do not become those of another."""
+        mine = [k for k, (node, _) in enumerate(self.homes) if source[: len(node)] == node]
+        theirs = [k for k, (_, node) in enumerate(self.homes) if target[: len(node)] == node]
+        return not mine or not theirs or mine == theirs
 
     def _layer(self, one: LayerUnit, other: LayerUnit, found: LayerFit) -> None:
         matches = []
@@ -247,88 +252,6 @@ def _lifted(match: Match, one: SequenceMember, other: SequenceMember) -> Match:
 
 def _complete(solution: Solution, source: Scope, target: Scope) -> bool:
     return solution.sources() == source.keys() and solution.targets() == target.keys()
-
-
-def _same_size_candidates(mine: ModuleIndex, theirs: ModuleIndex) -> list[_Candidates]:
-    """Returns the sequences of both sides with the same shapes or the same numbers of elements, member by member."""
-    candidates: list[_Candidates] = []
-    lengths = [{len(sequence.members) for sequence in side.sequences} for side in (mine, theirs)]
-    for exact in (True, False):
-        keys = _by_key(mine, lengths[1], exact=exact), _by_key(theirs, lengths[0], exact=exact)
-        for key in keys[0].keys() & keys[1].keys():
-            left, right = keys[0][key], keys[1][key]
-            coverage = sum(total(mine.shapes(member)) for member in left[0].members)
-            candidates.append(_Candidates(coverage, exact, tuple(left), tuple(right)))
-    return sorted(candidates, key=_priority)
-
-
-def _priority(candidate: _Candidates) -> tuple[object, ...]:
-    first, other = candidate.mine[0], candidate.theirs[0]
-    return (
-        -candidate.coverage,
-        first.virtual or other.virtual,
-        not candidate.exact,
-        len(first.members),
-        natural_key(first.node),
-        natural_key(other.node),
-    )
-
-
-def _by_key(
-    modules: ModuleIndex, counts: Collection[int], *, exact: bool
-) -> dict[tuple[object, ...], list[ModuleSequence]]:
-    """Returns the sequences of one side by shapes (`exact`) or by numbers of elements."""
-    table: defaultdict[tuple[object, ...], list[ModuleSequence]] = defaultdict(list)
-    for sequence in (*modules.sequences, *modules.stacked(counts)):
-        members = sequence.members[:1] if sequence.virtual else sequence.members
-        parts = [modules.shapes(member) for member in members]
-        keys = sorted(parts) if exact else sorted(map(total, parts))
-        if sequence.virtual:
-            keys *= len(sequence.members)
-        table[len(sequence.members), exact, tuple(keys)].append(sequence)
-    return table
-
-
-def _partners(
-    one: ModuleSequence, other: ModuleSequence, mine: ModuleIndex, theirs: ModuleIndex, *, exact: bool
-) -> list[tuple[SequenceMember, SequenceMember]] | None:
-    """Pairs the members of two sequences, or returns None.
-
-    Members are paired by number where their shapes agree in that order, else by shape where all shapes are distinct.
-    """
-    if one.virtual and other.virtual and one.members[0].part == other.members[0].part:
-        return None
-    in_order = list(zip(one.members, other.members, strict=True))
-
-    def sizes(modules: ModuleIndex, member: SequenceMember) -> object:
-        shapes = modules.shapes(member)
-        return shapes if exact else total(shapes)
-
-    left, right = [sizes(mine, m) for m in one.members], [sizes(theirs, m) for m in other.members]
-    if left == right or len(set(left)) < len(left) or set(left) != set(right):
-        return in_order if left == right or set(left) != set(right) else None
-    return [(member, other.members[right.index(size)]) for member, size in zip(one.members, left, strict=True)]
-
-
-def _similar_candidates(mine: ModuleIndex, theirs: ModuleIndex) -> list[_Candidates]:
-    """Returns sequences of equal length whose blocks differ in few shapes: an extra bias, a missing layer."""
-    candidates: list[_Candidates] = []
-    blocks = [[s for s in side.sequences if len(s.members) > 1] for side in (mine, theirs)]
-    for one in blocks[0]:
-        for other in blocks[1]:
-            if len(one.members) == len(other.members) and not mine.is_layer(one.node):
-                shared = [
-                    _shared(mine.shapes(a), theirs.shapes(b)) for a, b in zip(one.members, other.members, strict=True)
-                ]
-                if min(shared) >= _ALIKE_ENOUGH:
-                    coverage = sum(total(mine.shapes(member)) for member in one.members)
-                    candidates.append(_Candidates(coverage, False, (one,), (other,)))
-    return sorted(candidates, key=_priority)
-
-
-def _shared(one: tuple[tuple[int, ...], ...], other: tuple[tuple[int, ...], ...]) -> float:
-    common = (Counter(one) & Counter(other)).total()
-    return common / max(len(one), len(other))
 
 
 def _ranks(paths: Sequence[KeyPath]) -> list[float | None]:

@@ -16,6 +16,7 @@ from migrate.knowledge.naming import auto_name
 from migrate.planning.rule_text.numbers import numbers_in, split_number
 from migrate.planning.suggest.convert import transposed
 from migrate.planning.suggest.fit import fit_layer, only_shape
+from migrate.planning.suggest.named import same_name
 from migrate.planning.suggest.scope import LEAF_NAMES, LayerUnit, SequenceMember
 from migrate.planning.suggest.tokens import agrees
 from migrate.planning.suggest.values import Alternative, Doubt, Match, ModelArray
@@ -127,6 +128,8 @@ def _could_swap(one: BlockMatch, other: BlockMatch, *, lead: bool) -> bool:
     """Whether each source fits the other's target as well; a missing side fits anything."""
     if one.layer != other.layer or _told_apart_by_number(one, other) or _keep_flax_names(one, other):
         return False
+    if _told_apart_by_name(one, other):
+        return False
     return _fits(one.source, other.target, one.layer, lead=lead) and _fits(
         other.source, one.target, one.layer, lead=lead
     )
@@ -139,6 +142,20 @@ def _fits(source: LayerUnit | None, target: LayerUnit | None, layer: bool, *, le
         return sorted(item.shape for _, item in source.leaves) == sorted(item.shape for _, item in target.leaves)
     found = fit_layer(source, target, lead=lead)
     return found is not None and found.whole and not any(leaf.conversion.open for leaf in found.leaf_matches)
+
+
+def _told_apart_by_name(one: BlockMatch, other: BlockMatch) -> bool:
+    """Whether the names of one block agree along the whole path, and those of an exchange would not."""
+    crossed = [
+        (block.source.path, rival.target.path)
+        for block, rival in ((one, other), (other, one))
+        if block.source and rival.target
+    ]
+    if any(same_name(*paths) for paths in crossed):
+        return False
+    return any(
+        block.source and block.target and same_name(block.source.path, block.target.path) for block in (one, other)
+    )
 
 
 def _told_apart_by_number(one: BlockMatch, other: BlockMatch) -> bool:
