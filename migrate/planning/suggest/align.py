@@ -17,6 +17,7 @@ from migrate.planning.suggest.doubts import BlockMatch, doubt_blocks, doubt_orie
 from migrate.planning.suggest.fit import LayerFit, fit_layer, kinds_agree, names_alike
 from migrate.planning.suggest.fusion import fuse
 from migrate.planning.suggest.named import alike_in_size, corresponds, named_modules
+from migrate.planning.suggest.scans import BlockScan, block_scans, other_order
 from migrate.planning.suggest.scope import (
     LayerUnit,
     ModuleIndex,
@@ -77,6 +78,7 @@ class _ScopeSolver:
     def solution(self) -> Solution:
         self._match_same_paths()
         self._match_named_modules()
+        self._match_block_scans()
         self._match_sequences()
         self._take(fuse(self.source, self.target, lead=self.lead))
         self._match_layers()
@@ -115,6 +117,42 @@ class _ScopeSolver:
                     if corresponds(solution, inner, outer):
                         self.homes.append((node, other))
                         self._take_block(one.members[0], two.members[0], solution, mine, theirs)
+
+    def _match_block_scans(self) -> None:
+        """Matches scans over blocks of layers with lists of layers."""
+        mine, theirs = ModuleIndex(dict(self.source)), ModuleIndex(dict(self.target))
+        for scan in block_scans(mine, theirs):
+            self._match_run(scan.scanned, scan.listed, mine, theirs, scan)
+        for scan in block_scans(theirs, mine):
+            self._match_run(scan.listed, scan.scanned, mine, theirs, scan)
+
+    def _match_run(
+        self,
+        left: Sequence[SequenceMember],
+        right: Sequence[SequenceMember],
+        mine: ModuleIndex,
+        theirs: ModuleIndex,
+        scan: BlockScan,
+    ) -> None:
+        """Matches two lists of layers one by one."""
+        one, other = ModuleSequence(tuple(left)), ModuleSequence(tuple(right))
+        if not (self._open(one, mine, self.source) and self._open(other, theirs, self.target)):
+            return
+        order = other_order(scan)
+        for index, (a, b) in enumerate(zip(left, right, strict=True)):
+            solution = self.aligner.solve(mine.inside(a), theirs.inside(b), lead=self.lead or a.part is not None)
+            kept = self._take_block(a, b, solution, mine, theirs, run=id(scan))
+            if order is not None and order[index] != index:
+                at = order[index] if left is scan.scanned else order.index(index)
+                self._doubt_order(kept, b, right[at])
+
+    def _doubt_order(self, kept: range, chosen: SequenceMember, other: SequenceMember) -> None:
+        """Adds the doubt that a layer of a scan over blocks may be another layer of the model."""
+        why = "shapes do not show whether a stack holds consecutive layers or one layer of each block"
+        for index in kept:
+            paths = (end.path[len(chosen.node) :] for end in self.matches[index].targets)
+            others = tuple(other.node + path for path in paths)
+            self.matches[index] = self.matches[index].doubting(Doubt(why, others=others))
 
     def _match_sequences(self) -> None:
         """Matches modules and sequences of modules, the largest first."""
@@ -158,13 +196,20 @@ class _ScopeSolver:
             self._take_block(a, b, solution, mine, theirs)
 
     def _take_block(
-        self, a: SequenceMember, b: SequenceMember, solution: Solution, mine: ModuleIndex, theirs: ModuleIndex
-    ) -> None:
-        """Takes the matches inside two modules, and records the modules as a block."""
+        self,
+        a: SequenceMember,
+        b: SequenceMember,
+        solution: Solution,
+        mine: ModuleIndex,
+        theirs: ModuleIndex,
+        run: int | None = None,
+    ) -> range:
+        """Takes the matches inside two modules, and records the modules as a block; returns the matches' indices."""
         kept = self._take(_lifted(match, a, b) for match in solution.matches)
         layer = mine.is_layer(a.node) and theirs.is_layer(b.node) and a.part is b.part is None
         units = LayerUnit(a.node, _leaves(mine, a)), LayerUnit(b.node, _leaves(theirs, b))
-        self.blocks.append(BlockMatch(*units, kept, (a, b), layer=layer))
+        self.blocks.append(BlockMatch(*units, kept, (a, b), layer=layer, run=run))
+        return kept
 
     def _match_layers(self) -> None:
         """Assigns the remaining layers all at once."""

@@ -43,6 +43,7 @@ class BlockMatch:
       matches: the indices of its arrays' matches in the scope.
       members: the two members of sequences through which it was matched, if any.
       layer: whether it is a single layer (or array) and not a module of several.
+      run: identifies the list of layers in the order of the model that it is part of, if any.
     """
 
     source: LayerUnit | None
@@ -50,6 +51,7 @@ class BlockMatch:
     matches: range
     members: tuple[SequenceMember, SequenceMember] | None
     layer: bool
+    run: int | None = None
 
 
 def doubt_blocks(matches: Sequence[Match], blocks: Sequence[BlockMatch], *, lead: bool, top: bool) -> list[Match]:
@@ -166,6 +168,8 @@ def _told_apart_by_number(one: BlockMatch, other: BlockMatch) -> bool:
     """
     if one.members is None or other.members is None:
         return _keep_numbers(one, other)
+    if one.run is not None and one.run == other.run:
+        return True
     (a, b), (c, d) = one.members, other.members
     if not (a.numbers and c.numbers and _skeleton(a) == _skeleton(c) and _skeleton(b) == _skeleton(d)):
         return False

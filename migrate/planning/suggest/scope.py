@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -142,6 +142,15 @@ class ModuleIndex:
     def is_layer(self, node: KeyPath) -> bool:
         """Whether the node holds arrays and no modules."""
         return all(len(path) == len(node) + 1 for path in self.below.get(node, ()))
+
+
+def stack_axes(modules: ModuleIndex, members: Sequence[SequenceMember]) -> Iterator[tuple[int, int]]:
+    """Yields each axis along which all arrays of all modules have one size above 1, and the size."""
+    shapes = [shape for member in members for shape in modules.shapes(member)]
+    for axis in _STACK_AXES:
+        sizes = {shape[axis] if len(shape) > axis else 0 for shape in shapes}
+        if len(sizes) == 1 and max(sizes) > 1:
+            yield axis, max(sizes)
 
 
 def total(shapes: tuple[Shape, ...]) -> int:
