@@ -7,7 +7,7 @@ fits the other's target, regardless of their names; the doubt records whether th
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ from migrate.planning.suggest.convert import transposed
 from migrate.planning.suggest.fit import fit_layer, only_shape
 from migrate.planning.suggest.named import same_name
 from migrate.planning.suggest.scope import LEAF_NAMES, LayerUnit, SequenceMember
-from migrate.planning.suggest.tokens import agrees
+from migrate.planning.suggest.tokens import agrees, alike, similarity
 from migrate.planning.suggest.values import Alternative, Doubt, Match, ModelArray
 from migrate.tree import KeyPath, format_path
 
@@ -29,6 +29,9 @@ _GATES = frozenset(
     if layer.nnx.endswith("Cell") and len(leaf.sources) == 1
 )
 """Names of the gates of recurrent cells, in Linen and in NNX."""
+
+_SUGGESTIVE = 0.35
+"""The similarity of names below which they do not suggest a match."""
 
 _NAMED = 4
 """The number of layers that a message names."""
@@ -97,9 +100,10 @@ def _keys(block: BlockMatch) -> set[tuple[int, ...]]:
 def doubt_beside_unplaced(
     matches: Sequence[Match], sources: Mapping[KeyPath, ModelArray], targets: Mapping[KeyPath, ModelArray]
 ) -> list[Match]:
-    """Returns the matches, with a doubt on each whose shape is not unique where some array is not placed.
+    """Returns the matches, with a doubt on each that an array without a place makes doubtful.
 
-    A block that was divided to fit leaves an array over; its other arrays may then belong elsewhere, too.
+    An array without a place could be the source or the target of a match of its size. One whose layer or module was
+    divided to fit makes its other arrays doubtful, too. Names that agree along the whole path remove the doubt.
 
     Args:
       matches: the matches of all scopes.
@@ -108,17 +112,54 @@ def doubt_beside_unplaced(
     """
     used = {end.path for match in matches for end in match.sources}
     filled = {end.path for match in matches for end in match.targets}
-    left = [*(path for path in sources if path not in used), *(path for path in targets if path not in filled)]
-    if not left:
-        return list(matches)
-    shapes = Counter(item.shape for item in targets.values())
-    doubt = Doubt(f"`{format_path(left[0])}` is not placed, so this may belong elsewhere, too")
+    causes = (
+        _Unplaced({path: item for path, item in sources.items() if path not in used}),
+        _Unplaced({path: item for path, item in targets.items() if path not in filled}),
+    )
 
-    def alone(match: Match) -> bool:
+    def doubted(match: Match) -> Match:
         (target, *_), (source, *_) = match.targets, match.sources
-        return source.path == target.path or target.path not in targets or shapes[targets[target.path].shape] == 1
+        if match.doubts or same_name(source.path, target.path):
+            return match
+        mine, theirs = sources.get(source.path), targets.get(target.path)
+        found = [causes[0].near(source.path, theirs), causes[1].near(target.path, mine)]
+        if _are_strangers(source.path, target.path):
+            found += [cause.first for cause in causes]
+        cause = next((path for path in found if path), None)
+        if cause is None:
+            return match
+        return match.doubting(Doubt(f"`{format_path(cause)}` is not placed, so this may belong elsewhere, too"))
 
-    return [match if match.doubts or alone(match) else match.doubting(doubt) for match in matches]
+    return [doubted(match) for match in matches]
+
+
+def _are_strangers(source: KeyPath, target: KeyPath) -> bool:
+    """Whether the names of two layers have nothing in common; names that Linen gave have no meaning of their own."""
+    layers = [path[:-1] if len(path) > 1 and path[-1] in LEAF_NAMES else path for path in (source, target)]
+    if any(auto_name(path[-1]) or path[-1].isdecimal() for path in layers):
+        return False
+    return alike(layers[0][-1], layers[1][-1]) < _SUGGESTIVE
+
+
+class _Unplaced:
+    """The arrays of one side without a place, by size and by layer."""
+
+    def __init__(self, items: Mapping[KeyPath, ModelArray]) -> None:
+        self._by_size: dict[int, KeyPath] = {}
+        self._by_layer: dict[KeyPath, KeyPath] = {}
+        for path, item in items.items():
+            self._by_size.setdefault(math.prod(item.shape), path)
+            self._by_layer.setdefault(path[:-1], path)
+
+    @property
+    def first(self) -> KeyPath | None:
+        """The first of all these arrays."""
+        return next(iter(self._by_layer.values()), None)
+
+    def near(self, path: KeyPath, other: ModelArray | None) -> KeyPath | None:
+        """Returns an array that makes a match doubtful: of the same layer, or of the size of the match's other side."""
+        beside = self._by_layer.get(path[:-1]) if len(path) > 1 else None
+        return beside or (self._by_size.get(math.prod(other.shape)) if other else None)
 
 
 def doubt_shape_only(match: Match, source: LayerUnit, target: LayerUnit) -> Match:
@@ -224,6 +265,8 @@ def _reason(block: BlockMatch, rivals: Sequence[BlockMatch]) -> tuple[str, bool]
         return f"{subject}; their names agree", True
     if all(_numbered(one) for one in group if one.source and one.target):
         return f"{subject}; only their order supports this", False
+    if any(similarity(one.source.path, one.target.path) < _SUGGESTIVE for one in group if one.source and one.target):
+        return f"{subject}; nothing else supports this", False
     return f"{subject}; their names only suggest this", False
 
 
