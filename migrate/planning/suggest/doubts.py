@@ -33,6 +33,9 @@ _GATES = frozenset(
 _SUGGESTIVE = 0.35
 """The similarity of names below which they do not suggest a match."""
 
+_RELATED = 0.5
+"""The similarity below which two names have nothing in common; names of unrelated words share some letters."""
+
 _NAMED = 4
 """The number of layers that a message names."""
 
@@ -138,7 +141,7 @@ def _are_strangers(source: KeyPath, target: KeyPath) -> bool:
     layers = [path[:-1] if len(path) > 1 and path[-1] in LEAF_NAMES else path for path in (source, target)]
     if any(auto_name(path[-1]) or path[-1].isdecimal() for path in layers):
         return False
-    return alike(layers[0][-1], layers[1][-1]) < _SUGGESTIVE
+    return alike(layers[0][-1], layers[1][-1]) < _RELATED
 
 
 class _Unplaced:

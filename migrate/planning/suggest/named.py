@@ -34,6 +34,12 @@ def same_name(one: KeyPath, other: KeyPath) -> bool:
     return len(one) == len(other) and all(map(_same_segment, one, other))
 
 
+def names_agree(source: KeyPath, target: KeyPath) -> bool:
+    """Whether the names of two arrays and of their layers agree, apart from indices of lists."""
+    ends = [tuple(segment for segment in path if not segment.isdecimal())[-2:] for path in (source, target)]
+    return bool(ends[0]) and same_name(*ends)
+
+
 def _same_segment(one: str, other: str) -> bool:
     if one == other:
         return True

@@ -26,6 +26,7 @@ from migrate.planning.suggest.leftovers import (
     unsupported_arrays,
     with_leaves_without_arrays,
 )
+from migrate.planning.suggest.named import names_agree
 from migrate.planning.suggest.text import rule_file
 from migrate.planning.suggest.values import Doubt, Endpoint, Match, ModelArray
 from migrate.rules.loader import parse_rules
@@ -120,7 +121,7 @@ def _model_drafts(mine: ClassifiedTree, theirs: ClassifiedTree, *, x64: bool) ->
     solution = Aligner().solve(scope, _scope(theirs), top=True)
     sources, targets = _by_place(mine.of("model")), _by_place(theirs.of("model"))
     matches = [
-        _cast(match, sources, targets, x64=x64)
+        _cast(_named(match), sources, targets, x64=x64)
         for match in doubt_beside_unplaced(solution.matches, scope, _scope(theirs))
     ]
     streams, wanted = _by_place(mine.of("rng")), _by_place(theirs.of("rng"))
@@ -145,6 +146,14 @@ def _by_place(leaves: Sequence[ClassifiedLeaf]) -> dict[KeyPath, ClassifiedLeaf]
 
 def _paths(leaves: Mapping[KeyPath, ClassifiedLeaf]) -> dict[KeyPath, KeyPath]:
     return {place: leaf.path for place, leaf in leaves.items()}
+
+
+def _named(match: Match) -> Match:
+    """Returns the match with the evidence of its names, where the names of the layer agree."""
+    (source, *_), (target, *_) = match.sources, match.targets
+    if match.reason or not names_agree(source.path, target.path):
+        return match
+    return replace(match, reason="names agree")
 
 
 def _cast(
