@@ -27,6 +27,7 @@ from migrate.planning.suggest.scope import (
     placed,
 )
 from migrate.planning.suggest.tokens import similarity, usual_rank
+from migrate.planning.suggest.towers import Tower, find_towers
 from migrate.planning.suggest.values import Doubt, Endpoint, Match, ModelArray, Scope, Solution
 from migrate.tree import KeyPath
 
@@ -76,11 +77,16 @@ class _ScopeSolver:
         self.homes: list[tuple[KeyPath, KeyPath]] = []
 
     def solution(self) -> Solution:
+        whole = ModuleIndex(dict(self.source)), ModuleIndex(dict(self.target))
         self._match_same_paths()
-        self._match_named_modules()
+        self._match_named_modules(whole)
         self._match_block_scans()
         self._match_sequences()
-        self._take(fuse(self.source, self.target, lead=self.lead))
+        self._take(
+            match
+            for match in fuse(self.source, self.target, lead=self.lead)
+            if self._same_home(match.sources[0].path, match.targets[0].path)
+        )
         self._match_layers()
         return Solution(tuple(self._with_doubts()))
 
@@ -105,18 +111,21 @@ class _ScopeSolver:
                 matches = self._take([Match((Endpoint(path),), (Endpoint(path),), (), reason) for path in paths])
                 self.blocks.append(BlockMatch(unit, unit, matches, None, layer=True))
 
-    def _match_named_modules(self) -> None:
+    def _match_named_modules(self, whole: tuple[ModuleIndex, ModuleIndex]) -> None:
         """Matches modules of one name, so that their arrays are not sought elsewhere."""
-        mine, theirs = ModuleIndex(dict(self.source)), ModuleIndex(dict(self.target))
+        mine, theirs = whole
         for node, other in named_modules(mine, theirs):
-            one, two = ModuleSequence((SequenceMember(node),)), ModuleSequence((SequenceMember(other),))
-            if self._open(one, mine, self.source) and self._open(two, theirs, self.target):
-                inner, outer = mine.inside(one.members[0]), theirs.inside(two.members[0])
-                if alike_in_size(inner, outer):
-                    solution = self.aligner.solve(inner, outer, lead=self.lead)
-                    if corresponds(solution, inner, outer):
-                        self.homes.append((node, other))
-                        self._take_block(one.members[0], two.members[0], solution, mine, theirs)
+            one, two = SequenceMember(node), SequenceMember(other)
+            inner, outer = mine.inside(one), theirs.inside(two)
+            if not alike_in_size(inner, outer):
+                continue
+            left = {path: item for path, item in inner.items() if node + path in self.source}
+            right = {path: item for path, item in outer.items() if other + path in self.target}
+            solution = self.aligner.solve(left, right, lead=self.lead)
+            if len(left) < len(inner) or corresponds(solution, inner, outer):
+                self.homes.append((node, other))
+                if solution.matches:
+                    self._take_block(one, two, solution, mine, theirs)
 
     def _match_block_scans(self) -> None:
         """Matches scans over blocks of layers with lists of layers."""
@@ -146,6 +155,14 @@ class _ScopeSolver:
                 at = order[index] if left is scan.scanned else order.index(index)
                 self._doubt_order(kept, b, right[at])
 
+    def _match_tower(self, tower: Tower, mine: ModuleIndex, theirs: ModuleIndex) -> None:
+        """Matches layers that are numbered through on one side with several lists on the other."""
+        one, other = ModuleSequence(tower.mine), ModuleSequence(tower.theirs)
+        if self._open(one, mine, self.source) and self._open(other, theirs, self.target):
+            for a, b in zip(tower.mine, tower.theirs, strict=True):
+                solution = self.aligner.solve(mine.inside(a), theirs.inside(b), lead=self.lead)
+                self._take_block(a, b, solution, mine, theirs)
+
     def _doubt_order(self, kept: range, chosen: SequenceMember, other: SequenceMember) -> None:
         """Adds the doubt that a layer of a scan over blocks may be another layer of the model."""
         why = "shapes do not show whether a stack holds consecutive layers or one layer of each block"
@@ -157,8 +174,13 @@ class _ScopeSolver:
     def _match_sequences(self) -> None:
         """Matches modules and sequences of modules, the largest first."""
         mine, theirs = ModuleIndex(dict(self.source)), ModuleIndex(dict(self.target))
+        towers = find_towers(mine, theirs)
         for candidate in sequence_candidates(mine, theirs):
+            while towers and towers[0].coverage > candidate.coverage:
+                self._match_tower(towers.pop(0), mine, theirs)
             self._match_candidates(candidate, mine, theirs)
+        for tower in towers:
+            self._match_tower(tower, mine, theirs)
 
     def _match_candidates(self, candidate: Candidates, mine: ModuleIndex, theirs: ModuleIndex) -> None:
         left = [one for one in candidate.mine if self._open(one, mine, self.source)]
@@ -168,6 +190,8 @@ class _ScopeSolver:
         ranks = _ranks([one.node or _ROOT for one in left]), _ranks([one.node or _ROOT for one in right])
 
         def worth(i: int, j: int) -> float:
+            if not self._same_homes(left[i].members, right[j].members):
+                return 0.0
             alike = similarity(left[i].node, right[j].node)
             return 1 + alike + _ORDER_COUNTS * _closeness(ranks[0][i], ranks[1][j])
 
@@ -241,6 +265,9 @@ class _ScopeSolver:
                 if found is not None and self._same_home(one.path, other.path):
                     fits[i, j] = found
         return fits
+
+    def _same_homes(self, mine: Sequence[SequenceMember], theirs: Sequence[SequenceMember]) -> bool:
+        return all(self._same_home(a.node, b.node) for a, b in zip(mine, theirs, strict=True))
 
     def _same_home(self, source: KeyPath, target: KeyPath) -> bool:
         """Whether two arrays may correspond: those of one named module do not become those of another."""
