@@ -27,6 +27,13 @@ from migrate.planning.suggest.leftovers import (
     with_leaves_without_arrays,
 )
 from migrate.planning.suggest.named import names_agree
+from migrate.planning.suggest.replicas import (
+    replica_count,
+    replicas_note,
+    unreplicated,
+    unreplicated_state,
+    without_replicas,
+)
 from migrate.planning.suggest.text import rule_file
 from migrate.planning.suggest.values import Doubt, Endpoint, Match, ModelArray
 from migrate.rules.loader import parse_rules
@@ -81,8 +88,11 @@ def suggest(source: AbstractCheckpoint, template: KnownTemplate, target: Mapping
     """
     mine = lay_out(source.tree)
     theirs = set_copies_aside(mine, lay_out(template.tree, template.variables))
+    replicas = replica_count(mine, theirs)
+    mine = without_replicas(mine) if replicas else mine
     x64 = getattr(template, "x64", True)
     drafts = [*_model_drafts(mine, theirs, x64=x64), *stacked_streams(mine, theirs)]
+    drafts = unreplicated(drafts) if replicas else drafts
     data = [path for path, leaf in source.tree.leaves.items() if leaf.has_data]
     fields = {"template": template.spec, **(target or {})}
 
@@ -105,10 +115,13 @@ def suggest(source: AbstractCheckpoint, template: KnownTemplate, target: Mapping
     first = planned(written(generalizer.rules(drafts), LeftoverDecisions((), (), (), ())))
     rest = settle_leftovers(mine, theirs, first.unexpected, first.missing)
     rest = with_leaves_without_arrays(rest, source.tree, first.unexpected)
+    if replicas:
+        rest = replace(rest, drafts=(*unreplicated(rest.drafts), *unreplicated_state(first.tasks)))
     rules = _verified([*drafts, *rest.drafts], generalizer, lambda rules: planned(written(rules, rest)))
     doubts = _doubts_of(rules)
     count = len(rules) + sum(len(one.patterns) for one in rest.settled)
     head = _head(source, template, (mine, theirs), doubts, rest)
+    head += [replicas_note(replicas)] if replicas else []
     text = written(rules, rest, head)
     return Suggestion(text, planned(text), count, doubts, rest.sources, rest.targets, (mine.name, theirs.name))
 
