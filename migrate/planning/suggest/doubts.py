@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from migrate.knowledge.layers import LAYERS
-from migrate.knowledge.naming import auto_name
+from migrate.knowledge.naming import auto_name, is_counted_name
 from migrate.planning.rule_text.numbers import numbers_in, split_number
 from migrate.planning.suggest.convert import transposed
 from migrate.planning.suggest.fit import fit_layer, only_shape
@@ -219,7 +219,7 @@ def _told_apart_by_number(one: BlockMatch, other: BlockMatch) -> bool:
         return False
     if not one.layer:
         return True
-    chosen = auto_name(a.node[-1]) is None
+    chosen = auto_name(a.node[-1]) is None and not is_counted_name(a.node[-1])
     return chosen and a.numbers == b.numbers and c.numbers == d.numbers
 
 

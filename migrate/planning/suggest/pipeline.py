@@ -222,7 +222,8 @@ def _head(
         "Review it before use: it is derived from names and shapes, and not checked against values.",
     ]
     if doubts:
-        lines.append(f"{len(doubts)} source leaves also fit elsewhere by their shapes: see `unproved`.")
+        fit = "1 source leaf also fits" if len(doubts) == 1 else f"{len(doubts)} source leaves also fit"
+        lines.append(f"{fit} elsewhere by their shapes: see `unproved`.")
     left = len(rest.sources) + len(rest.targets)
     if left:
         unplaced = "1 leaf is" if left == 1 else f"{left} leaves are"

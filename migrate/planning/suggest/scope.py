@@ -13,12 +13,15 @@ from functools import cached_property
 from itertools import combinations
 
 from migrate.knowledge.layers import LAYERS
+from migrate.knowledge.naming import FOREIGN_LEAVES
 from migrate.planning.rule_text.numbers import numbers_in
 from migrate.planning.suggest.values import Endpoint, ModelArray, Scope, Shape, StackedPart
 from migrate.tree import KeyPath, natural_key
 
 LEAF_NAMES = frozenset(leaf.target[-1] for layer in LAYERS for leaf in layer.leaves)
 """Names of the arrays of Flax's own layers; arrays of one layer stay together."""
+
+_OF_LAYERS = LEAF_NAMES | FOREIGN_LEAVES
 
 _MOST_NUMBERS = 3
 _STACK_AXES = (0, 1)
@@ -168,7 +171,7 @@ def layer_units(scope: Scope) -> tuple[LayerUnit, ...]:
     layers: defaultdict[KeyPath, list[tuple[str, ModelArray]]] = defaultdict(list)
     loose: list[LayerUnit] = []
     for path, item in scope.items():
-        if len(path) > 1 and path[-1] in LEAF_NAMES:
+        if len(path) > 1 and path[-1] in _OF_LAYERS:
             layers[path[:-1]].append((path[-1], item))
         else:
             loose.append(LayerUnit(path, ((path[-1], item),), loose=True))
