@@ -8,9 +8,9 @@ modules are matched in the same way. The remaining layers are assigned all at on
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from migrate.planning.rule_text.numbers import numbers_in, split_number
+from migrate.planning.rule_text.numbers import numbers_in
 from migrate.planning.suggest.assign import assign
 from migrate.planning.suggest.candidates import Candidates, partners, sequence_candidates
 from migrate.planning.suggest.doubts import BlockMatch, doubt_blocks, doubt_orientation, doubt_shape_only
@@ -288,9 +288,18 @@ class _ScopeSolver:
             )
             if leaf.turnable:
                 match = doubt_orientation(match, lead=self.lead)
-            matches.append(doubt_shape_only(match, one, other))
+            match = doubt_shape_only(match, one, other)
+            matches.append(match.doubting(*self._doubts_apart(one.path, other.path)))
         kept = self._take(matches)
         self.blocks.append(BlockMatch(one, other, kept, None, layer=True))
+
+    def _doubts_apart(self, source: KeyPath, target: KeyPath) -> Iterator[Doubt]:
+        """Yields a doubt about a layer that was left over in a module, and would leave it."""
+        members = [block.members for block in self.blocks if block.members and not block.layer]
+        mine = {(a.node, b.node) for a, b in members if source[: len(a.node)] == a.node}
+        theirs = {(a.node, b.node) for a, b in members if target[: len(b.node)] == b.node}
+        if mine != theirs and not mine & theirs:
+            yield Doubt("the other layers of its module have another place")
 
     def _with_doubts(self) -> list[Match]:
         left = [BlockMatch(unit, None, range(0), None, layer=True) for unit in layer_units(self.source)]
@@ -328,20 +337,22 @@ def _complete(solution: Solution, source: Scope, target: Scope) -> bool:
 
 def _ranks(paths: Sequence[KeyPath]) -> list[float | None]:
     """Returns the usual rank of each layer among similar ones, from 0 to 1, by number or name; None if unknown."""
-    families: defaultdict[tuple[KeyPath, str], list[int]] = defaultdict(list)
+    families: defaultdict[KeyPath, list[tuple[int, ...]]] = defaultdict(list)
     for path in paths:
-        stem, number = split_number(path[-1])
-        families[path[:-1], stem].append(number or 0)
+        families[_skeleton(path)].append(_numbers(path))
     ranks: list[float | None] = []
     for path in paths:
-        stem, number = split_number(path[-1])
-        family = sorted(families[path[:-1], stem])
+        family = sorted(set(families[_skeleton(path)]))
         usual = usual_rank(path[-1])
         if len(family) > 1:
-            ranks.append(family.index(number or 0) / (len(family) - 1))
+            ranks.append(family.index(_numbers(path)) / (len(family) - 1))
         else:
             ranks.append(None if usual is None else usual / 2)
     return ranks
+
+
+def _skeleton(path: KeyPath) -> KeyPath:
+    return tuple(numbers_in(segment)[0] for segment in path)
 
 
 def _numbers(path: KeyPath) -> tuple[int, ...]:

@@ -176,16 +176,26 @@ def _could_swap(one: BlockMatch, other: BlockMatch, *, lead: bool) -> bool:
         return False
     if _told_apart_by_name(one, other):
         return False
-    return _fits(one.source, other.target, one.layer, lead=lead) and _fits(
-        other.source, one.target, one.layer, lead=lead
-    )
+    if not one.layer:
+        return _are_alike(one, other)
+    return _fits(one.source, other.target, lead=lead) and _fits(other.source, one.target, lead=lead)
 
 
-def _fits(source: LayerUnit | None, target: LayerUnit | None, layer: bool, *, lead: bool) -> bool:
+def _are_alike(one: BlockMatch, other: BlockMatch) -> bool:
+    """Whether two modules have the same shapes on one side, so that an exchange would be as good a match."""
+    if _shapes(one.source) == _shapes(other.target) and _shapes(other.source) == _shapes(one.target):
+        return True
+    sides = ((one.source, other.source), (one.target, other.target))
+    return any(mine and theirs and _shapes(mine) == _shapes(theirs) for mine, theirs in sides)
+
+
+def _shapes(unit: LayerUnit | None) -> list[tuple[int, ...]]:
+    return sorted(item.shape for _, item in unit.leaves) if unit else []
+
+
+def _fits(source: LayerUnit | None, target: LayerUnit | None, *, lead: bool) -> bool:
     if source is None or target is None:
         return True
-    if not layer:
-        return sorted(item.shape for _, item in source.leaves) == sorted(item.shape for _, item in target.leaves)
     found = fit_layer(source, target, lead=lead)
     return found is not None and found.whole and not any(leaf.conversion.open for leaf in found.leaf_matches)
 
@@ -217,10 +227,27 @@ def _told_apart_by_number(one: BlockMatch, other: BlockMatch) -> bool:
     (a, b), (c, d) = one.members, other.members
     if not (a.numbers and c.numbers and _skeleton(a) == _skeleton(c) and _skeleton(b) == _skeleton(d)):
         return False
+    if not _in_order((a, c), (b, d)):
+        return False
     if not one.layer:
         return True
     chosen = auto_name(a.node[-1]) is None and not is_counted_name(a.node[-1])
     return chosen and a.numbers == b.numbers and c.numbers == d.numbers
+
+
+def _in_order(mine: tuple[SequenceMember, SequenceMember], theirs: tuple[SequenceMember, SequenceMember]) -> bool:
+    """Whether the numbers of two modules and their parts have the same order on both sides."""
+    orders = []
+    for one, other in (mine, theirs):
+        first, second = (
+            (
+                tuple(n for segment in member.node for n in numbers_in(segment)[1]),
+                member.part.index if member.part else 0,
+            )
+            for member in (one, other)
+        )
+        orders.append(first < second if first != second else None)
+    return None not in orders and orders[0] == orders[1]
 
 
 def _keep_numbers(one: BlockMatch, other: BlockMatch) -> bool:
