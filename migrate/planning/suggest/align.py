@@ -8,7 +8,8 @@ modules are matched in the same way. The remaining layers are assigned all at on
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from migrate.planning.rule_text.numbers import numbers_in
 from migrate.planning.suggest.assign import assign
@@ -72,14 +73,14 @@ class _ScopeSolver:
         self.lead = lead
         self.top = top
         self.source, self.target = dict(source), dict(target)
+        self.whole = ModuleIndex(dict(source)), ModuleIndex(dict(target))
         self.matches: list[Match] = []
         self.blocks: list[BlockMatch] = []
         self.homes: list[tuple[KeyPath, KeyPath]] = []
 
     def solution(self) -> Solution:
-        whole = ModuleIndex(dict(self.source)), ModuleIndex(dict(self.target))
         self._match_same_paths()
-        self._match_named_modules(whole)
+        self._match_named_modules(self.whole)
         self._match_block_scans()
         self._match_sequences()
         self._take(
@@ -193,6 +194,8 @@ class _ScopeSolver:
             if not self._same_homes(left[i].members, right[j].members):
                 return 0.0
             alike = similarity(left[i].node, right[j].node)
+            ends = [numbers_in(side.node[-1])[1] if side.node else () for side in (left[i], right[j])]
+            alike += _NUMBERS_COUNT * (ends[0] == ends[1] != ())
             return 1 + alike + _ORDER_COUNTS * _closeness(ranks[0][i], ranks[1][j])
 
         matched = assign(len(left), len(right), worth)
@@ -304,7 +307,25 @@ class _ScopeSolver:
     def _with_doubts(self) -> list[Match]:
         left = [BlockMatch(unit, None, range(0), None, layer=True) for unit in layer_units(self.source)]
         right = [BlockMatch(None, unit, range(0), None, layer=True) for unit in layer_units(self.target)]
-        return doubt_blocks(self.matches, [*self.blocks, *left, *right], lead=self.lead, top=self.top)
+        parts = [replace(block, layer=False) for block in (*left, *right)]  # layers may be parts of stacked ones, too
+        members = [block.members for block in self.blocks if block.members]
+        mine = _divided(self.whole[0], self.source, {a.node for a, _ in members})
+        theirs = _divided(self.whole[1], self.target, {b.node for _, b in members})
+        parts += [BlockMatch(unit, None, range(0), None, layer=False) for unit in mine]
+        parts += [BlockMatch(None, unit, range(0), None, layer=False) for unit in theirs]
+        return doubt_blocks(self.matches, [*self.blocks, *left, *right, *parts], lead=self.lead, top=self.top)
+
+
+def _divided(modules: ModuleIndex, left: Scope, matched: Collection[KeyPath]) -> list[LayerUnit]:
+    """Returns the modules without a counterpart of which some array has no place."""
+    nodes = [
+        node
+        for node, paths in modules.below.items()
+        if any(path in left for path in paths)
+        and not modules.is_layer(node)
+        and not any(node[:depth] in matched for depth in range(len(node) + 1))
+    ]
+    return [LayerUnit(node, _leaves(modules, SequenceMember(node))) for node in nodes]
 
 
 def _is_same(one: LayerUnit, other: LayerUnit) -> bool:
