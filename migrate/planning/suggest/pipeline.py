@@ -39,6 +39,8 @@ from migrate.planning.suggest.values import Doubt, Endpoint, Match, ModelArray
 from migrate.rules.loader import parse_rules
 from migrate.tree import KeyPath
 
+_UNFIT = Doubt("the key path is the same, but the shape is another")
+
 UNWRITTEN = "the suggestion"
 """The name of the unwritten rule file in diagnostics."""
 
@@ -117,13 +119,27 @@ def suggest(source: AbstractCheckpoint, template: KnownTemplate, target: Mapping
     rest = with_leaves_without_arrays(rest, source.tree, first.unexpected)
     if replicas:
         rest = replace(rest, drafts=(*unreplicated(rest.drafts), *unreplicated_state(first.tasks)))
+    unfit = _unfit(first, mine)
+    rest = replace(rest, sources=(*rest.sources, *unfit), targets=(*rest.targets, *unfit))
     rules = _verified([*drafts, *rest.drafts], generalizer, lambda rules: planned(written(rules, rest)))
-    doubts = _doubts_of(rules)
+    doubts = {**_doubts_of(rules), **dict.fromkeys(unfit, (_UNFIT,))}
     count = len(rules) + sum(len(one.patterns) for one in rest.settled)
-    head = _head(source, template, (mine, theirs), doubts, rest)
+    head = _head(source, template, (mine, theirs), _doubts_of(rules), rest)
     head += [replicas_note(replicas)] if replicas else []
     text = written(rules, rest, head)
     return Suggestion(text, planned(text), count, doubts, rest.sources, rest.targets, (mine.name, theirs.name))
+
+
+def _unfit(plan: Plan, mine: ClassifiedTree) -> list[KeyPath]:
+    """Returns the arrays of the model that keep their key path and have another shape there, so that no rule fits."""
+    model = {leaf.path for leaf in mine.of("model")}
+    kept = [(task.sources[0], task.in_avals[0]) for task in plan.tasks if task.rule is None and not task.follows]
+    wanted = {path: leaf.aval for path, leaf in plan.target.leaves.items()}
+    return [
+        path
+        for path, aval in kept
+        if path in model and aval is not None and (there := wanted.get(path)) and there.shape != aval.shape
+    ]
 
 
 def _model_drafts(mine: ClassifiedTree, theirs: ClassifiedTree, *, x64: bool) -> list[RuleDraft]:
@@ -222,8 +238,9 @@ def _head(
         "Review it before use: it is derived from names and shapes, and not checked against values.",
     ]
     if doubts:
-        fit = "1 source leaf also fits" if len(doubts) == 1 else f"{len(doubts)} source leaves also fit"
-        lines.append(f"{fit} elsewhere by their shapes: see `unproved`.")
+        many = f"{len(doubts)} source leaves also fit elsewhere by their shapes"
+        one = "1 source leaf also fits elsewhere by its shape"
+        lines.append(f"{one if len(doubts) == 1 else many}: see `unproved`.")
     left = len(rest.sources) + len(rest.targets)
     if left:
         unplaced = "1 leaf is" if left == 1 else f"{left} leaves are"
