@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from migrate.planning.rule_text.numbers import numbers_in
 from migrate.planning.suggest.assign import assign
-from migrate.planning.suggest.candidates import Candidates, partners, sequence_candidates
+from migrate.planning.suggest.candidates import SequenceCandidates, partners, sequence_candidates
 from migrate.planning.suggest.doubts import BlockMatch, doubt_blocks, doubt_orientation, doubt_shape_only
 from migrate.planning.suggest.fit import LayerFit, fit_layer, kinds_agree, names_alike
 from migrate.planning.suggest.fusion import fuse
@@ -183,7 +183,7 @@ class _ScopeSolver:
         for tower in towers:
             self._match_tower(tower, mine, theirs)
 
-    def _match_candidates(self, candidate: Candidates, mine: ModuleIndex, theirs: ModuleIndex) -> None:
+    def _match_candidates(self, candidate: SequenceCandidates, mine: ModuleIndex, theirs: ModuleIndex) -> None:
         left = [one for one in candidate.mine if self._open(one, mine, self.source)]
         right = [one for one in candidate.theirs if self._open(one, theirs, self.target)]
         if not left or not right:

@@ -14,7 +14,7 @@ _ALIKE_ENOUGH = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Candidates:
+class SequenceCandidates:
     """Sequences of both sides that could correspond, by their shapes alone."""
 
     coverage: int
@@ -23,7 +23,7 @@ class Candidates:
     theirs: tuple[ModuleSequence, ...]
 
 
-def sequence_candidates(mine: ModuleIndex, theirs: ModuleIndex) -> list[Candidates]:
+def sequence_candidates(mine: ModuleIndex, theirs: ModuleIndex) -> list[SequenceCandidates]:
     """Returns the sequences of both sides that could correspond, the largest first.
 
     Sequences of equal and of unequal blocks are in one order, so that the small layers of a block that gained a leaf
@@ -32,20 +32,20 @@ def sequence_candidates(mine: ModuleIndex, theirs: ModuleIndex) -> list[Candidat
     return sorted((*_same_size_candidates(mine, theirs), *_similar_candidates(mine, theirs)), key=_priority)
 
 
-def _same_size_candidates(mine: ModuleIndex, theirs: ModuleIndex) -> list[Candidates]:
+def _same_size_candidates(mine: ModuleIndex, theirs: ModuleIndex) -> list[SequenceCandidates]:
     """Returns the sequences of both sides with the same shapes or the same numbers of elements, member by member."""
-    candidates: list[Candidates] = []
+    candidates: list[SequenceCandidates] = []
     lengths = [{len(sequence.members) for sequence in side.sequences} for side in (mine, theirs)]
     for exact in (True, False):
         keys = _by_key(mine, lengths[1], exact=exact), _by_key(theirs, lengths[0], exact=exact)
         for key in keys[0].keys() & keys[1].keys():
             left, right = keys[0][key], keys[1][key]
             coverage = sum(total(mine.shapes(member)) for member in left[0].members)
-            candidates.append(Candidates(coverage, exact, tuple(left), tuple(right)))
+            candidates.append(SequenceCandidates(coverage, exact, tuple(left), tuple(right)))
     return candidates
 
 
-def _priority(candidate: Candidates) -> tuple[object, ...]:
+def _priority(candidate: SequenceCandidates) -> tuple[object, ...]:
     first, other = candidate.mine[0], candidate.theirs[0]
     return (
         -candidate.coverage,
@@ -93,9 +93,9 @@ def partners(
     return [(member, other.members[right.index(size)]) for member, size in zip(one.members, left, strict=True)]
 
 
-def _similar_candidates(mine: ModuleIndex, theirs: ModuleIndex) -> list[Candidates]:
+def _similar_candidates(mine: ModuleIndex, theirs: ModuleIndex) -> list[SequenceCandidates]:
     """Returns sequences of equal length whose blocks differ in few shapes: an extra bias, a missing layer."""
-    candidates: list[Candidates] = []
+    candidates: list[SequenceCandidates] = []
     blocks = [[s for s in side.sequences if len(s.members) > 1] for side in (mine, theirs)]
     for one in blocks[0]:
         for other in blocks[1]:
@@ -105,7 +105,7 @@ def _similar_candidates(mine: ModuleIndex, theirs: ModuleIndex) -> list[Candidat
                 ]
                 if min(shared) >= _ALIKE_ENOUGH:
                     coverage = sum(total(mine.shapes(member)) for member in one.members)
-                    candidates.append(Candidates(coverage, False, (one,), (other,)))
+                    candidates.append(SequenceCandidates(coverage, False, (one,), (other,)))
     return candidates
 
 
