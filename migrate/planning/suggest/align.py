@@ -220,7 +220,10 @@ class _ScopeSolver:
                 return
             found.append((a, b, solution))
         for a, b, solution in found:
-            self._take_block(a, b, solution, mine, theirs)
+            kept = self._take_block(a, b, solution, mine, theirs)
+            if len(one.members) == 1 and _renumbered(a.node, b.node):
+                for index in kept:
+                    self.matches[index] = self.matches[index].doubting(Doubt("its number is another one"))
 
     def _take_block(
         self,
@@ -370,6 +373,13 @@ def _ranks(paths: Sequence[KeyPath]) -> list[float | None]:
         else:
             ranks.append(None if usual is None else usual / 2)
     return ranks
+
+
+def _renumbered(source: KeyPath, target: KeyPath) -> bool:
+    """Whether two modules of one list have different numbers."""
+    common = zip(source, target, strict=False)
+    first = next(((one, other) for one, other in common if one != other), None)
+    return first is not None and all(map(str.isdecimal, first))
 
 
 def _skeleton(path: KeyPath) -> KeyPath:

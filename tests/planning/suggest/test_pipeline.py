@@ -289,3 +289,11 @@ def test_numbers_that_haiku_gave_prove_nothing_about_layers_of_one_shape():
     old = {f"net/linear_{i}/{leaf}": shape for i in (1, 2) for leaf, shape in (("w", (4, 5)), ("b", (5,)))}
     new = {f"layers/{i}/{leaf}": shape for i in (1, 2) for leaf, shape in (("kernel", (4, 5)), ("bias", (5,)))}
     assert 4 == len(suggested(old, new).doubts)
+
+
+def test_a_module_that_changes_its_number_in_a_list_is_in_doubt():
+    old = {"layers/0/q/w": (4, 5), "layers/1/q/w": (4, 5), "layers/1/mlp/w": (5, 4)}
+    suggestion = suggested(old, {"layers/0/qq/w": (4, 5), "layers/0/mm/w": (5, 4), "layers/1/qq/w": (4, 5)})
+    assert {"layers/1/mlp/w": "layers/0/mm/w"}.items() <= moves(suggestion).items()
+    assert {*old} == {"/".join(path) for path in suggestion.doubts}
+    assert "unproved: its number is another one" in suggestion.text
