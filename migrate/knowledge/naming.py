@@ -142,6 +142,22 @@ def training_state(names: frozenset[str]) -> TrainingState | None:
     )
 
 
+FOREIGN_LEAVES = frozenset(
+    {"w", "b", "weight", "gamma", "beta", "offset", "moving_mean", "moving_variance", "running_mean", "running_var"}
+)
+"""Names that Haiku, Keras, Equinox and PyTorch give to the arrays of their layers."""
+
+_COUNTED_NAME = re.compile(
+    r"(?:linear|dense|embed|embedding|conv\d?_?d?|conv\d_?d_transpose|layer_norm|rms_norm|group_norm|batch_norm|"
+    r"(?:layer|batch|group)_normalization|multi_head_attention|mlp|lstm|gru)(?:_\d+)?"
+)
+
+
+def is_counted_name(segment: str) -> bool:
+    """Whether Haiku or Keras may have generated a name: both count layers of a class in the order of construction."""
+    return _COUNTED_NAME.fullmatch(segment) is not None
+
+
 SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "LayerNorm": ("norm", "ln", "layer_norm", "layernorm"),
     "RMSNorm": ("norm", "rms_norm", "ln", "rmsnorm"),
@@ -162,7 +178,9 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "value": ("v", "v_proj", "wv"),
     "out": ("o", "o_proj", "wo", "proj", "out_proj"),
     "kernel": ("w", "weight"),
-    "bias": ("b",),
+    "bias": ("b", "beta", "offset"),
+    "mean": ("moving_mean", "running_mean"),
+    "var": ("moving_variance", "running_var"),
     "scale": ("weight", "gamma", "g"),
     "embedding": ("weight", "table"),
     "pos_embedding": ("pos", "positions", "pos_embed", "position_embedding"),

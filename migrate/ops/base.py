@@ -169,7 +169,7 @@ class Op(abc.ABC):
         """The results; views where no element has to move. Never casts, never calls JAX.
 
         Raises:
-          OpError: a value does not allow it (only `cast`, `scale`, `pad` and `call`).
+          OpError: a value does not allow it (only `cast`, `scale`, `pad`, `unreplicate` and `call`).
         """
 
     @final
@@ -220,6 +220,11 @@ class Op(abc.ABC):
     def loss(self) -> str:
         """Why the inverse may not restore every bit, as a clause."""
         return f"`{self.name}` rounds"
+
+    @property
+    def remedy(self) -> str:
+        """What to do where a value does not allow the op, for the help of the error."""
+        return "add `lossy: true` to the cast if the loss is intended"
 
     def spellings(self, inputs: Sequence[AbstractArray], inverts: Op) -> Iterator[Op]:
         """Ops that do the same to these inputs and may do it to others too, the plainest first.

@@ -19,6 +19,7 @@ from migrate.ops.squeeze import ExpandDims, Squeeze
 from migrate.ops.stack import Stack, Unstack
 from migrate.ops.tile import Tile
 from migrate.ops.transpose import Transpose
+from migrate.ops.unreplicate import Unreplicate
 from migrate.ops.wrap_key_data import KeyData, WrapKeyData
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ OPS: dict[str, type[Op]] = {
         Unstack,
         Squeeze,
         ExpandDims,
+        Unreplicate,
         Flip,
         Roll,
         Slice,

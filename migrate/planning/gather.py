@@ -173,14 +173,16 @@ class _TaskBuilder:
             return tuple(part)
         values = {i: str(self.elements[i].captures[rule_op.over]) for i in part}
         ordered = sorted(part, key=lambda i: natural_key((values[i],)))
-        self._refuse_gap([values[i] for i in ordered], rule_op)
+        self._refuse_gap([values[i] for i in ordered], self.elements[part[0]].captures, rule_op)
         return tuple(ordered)
 
-    def _refuse_gap(self, values: Sequence[str], rule_op: RuleOp) -> None:
+    def _refuse_gap(self, values: Sequence[str], captures: Bindings, rule_op: RuleOp) -> None:
+        """Refuses a missing number; numbers that the right-hand side assigns to other targets are not missing."""
         if not all(value.isdecimal() for value in values):
             return
         numbers = [int(value) for value in values]
-        missing = sorted(set(range(min(*numbers, 1), max(numbers) + 1)) - set(numbers))
+        absent = sorted(set(range(min(*numbers, 1), max(numbers) + 1)) - set(numbers))
+        missing = [n for n in absent if self._joins({**captures, str(rule_op.over): str(n)})]
         if missing:
             raise _GatherError(
                 IndexGap.at(
@@ -190,6 +192,13 @@ class _TaskBuilder:
                     help="a missing layer would shift all later ones; restore it, or renumber the others with rules",
                 )
             )
+
+    def _joins(self, captures: Bindings) -> bool:
+        """Whether an array with these captures would belong to this task."""
+        try:
+            return not self.filled or self.filled == tuple(target.key(captures) for target in self.rule.targets)
+        except PatternError:
+            return False
 
     def _extend(self, rule_op: RuleOp) -> None:
         count = len(self.rule.targets) if rule_op.over is None else self._count_in_template(rule_op.over)

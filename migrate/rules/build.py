@@ -119,9 +119,10 @@ def _uncaptured(name: str, placed: LocatedPattern, sources: Sequence[Pattern], c
 def _over(op: RuleOp, over: str, move: Move, captured: set[str], made: set[str]) -> Iterator[Diagnostic]:
     reduces = op.op.role == "reduce"
     on_right = [over in target.names for target in move.targets]
+    spelled_out = any(target.distinguishes(over) for target in move.targets)
     if reduces and over not in captured | made:
         problem, near = f"`from` does not capture `{over}`", captured
-    elif reduces and any(on_right):
+    elif reduces and spelled_out:
         problem, near = f"`{over}` also appears in `to`, so nothing is reduced", set()
     elif not reduces and over in captured:
         problem, near = f"`from` already captures `{over}`; use a new name", set()

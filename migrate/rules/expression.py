@@ -61,6 +61,11 @@ class Expression:
         """The names that it uses, in order of first appearance."""
         return tuple(dict.fromkeys(node.id for node in ast.walk(self._tree) if isinstance(node, ast.Name)))
 
+    @cached_property
+    def groups(self) -> bool:
+        """Whether different values can have one result, because it divides or takes a remainder."""
+        return any(isinstance(node, ast.FloorDiv | ast.Mod) for node in ast.walk(self._tree))
+
     def evaluate(self, values: Mapping[str, object]) -> int:
         """Returns the value, which is at least 0: key paths have no negative indices.
 

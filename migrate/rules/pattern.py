@@ -117,6 +117,13 @@ class Pattern:
             raise PatternError("a regular expression cannot be filled; use it only on the left")
         return tuple(piece for segment in self._segments for piece in _filled(segment, bindings))
 
+    def distinguishes(self, name: str) -> bool:
+        """Whether different values of a name always fill the pattern differently; `{i//2}` and `{i%6}` group them."""
+        parts = [part for segment in self._segments for part in segment if not isinstance(part, LiteralText)]
+        return any(
+            name in _names(part) and not (isinstance(part, Computed) and part.expression.groups) for part in parts
+        )
+
     def find(self, name: str) -> tuple[int, int]:
         """Returns offset and length of the first use of a name in the text; the whole text if it is not found."""
         for part in (part for segment in self._segments for part in segment):

@@ -29,6 +29,7 @@ from migrate.ops.squeeze import ExpandDims, Squeeze
 from migrate.ops.stack import Stack, Unstack
 from migrate.ops.tile import Tile
 from migrate.ops.transpose import Transpose
+from migrate.ops.unreplicate import Unreplicate
 from migrate.ops.wrap_key_data import KeyData, WrapKeyData
 from migrate.testing.arrays import DTYPES, NUMBERS, arrays, filled, shapes, windows_of
 from migrate.testing.op_laws import check_op_laws, check_windows
@@ -208,6 +209,11 @@ def _squeeze(draw: st.DrawFn, array: Array) -> Op:
     return Squeeze(_axis_of(draw, array, range(1, 2)))
 
 
+def _unreplicate(draw: st.DrawFn, array: Array) -> Case:
+    axis = _some_axis(draw, array.ndim + 1)
+    return Unreplicate(axis), (np.stack([array] * draw(st.integers(1, 3)), axis),)
+
+
 def _expand_dims(draw: st.DrawFn, array: Array) -> Op:
     return ExpandDims(_some_axis(draw, array.ndim + 1))
 
@@ -312,6 +318,7 @@ _CASES: dict[str, tuple[st.SearchStrategy[Array], Draw]] = {
     "unstack": (_with_axis_of(1, 4), _unstack),
     "squeeze": (_with_axis_of(1, 1), _squeeze),
     "expand_dims": (_ANY, _expand_dims),
+    "unreplicate": (_ANY, _unreplicate),
     "flip": (_WITH_AXES, _flip),
     "roll": (_WITH_AXES, _roll),
     "slice": (_WITH_AXES, _slice),

@@ -20,6 +20,7 @@ from migrate.ops.squeeze import ExpandDims, Squeeze
 from migrate.ops.stack import Stack, Unstack
 from migrate.ops.tile import Tile
 from migrate.ops.transpose import Transpose
+from migrate.ops.unreplicate import Unreplicate
 
 A = (4, 6)
 CASES = [
@@ -36,6 +37,7 @@ CASES = [
     (Stack(), [(), ()], lambda *xs: jnp.array(xs)),
     (Unstack(1), [A], lambda x: tuple(x.T)),
     (Squeeze(-2), [(4, 1, 6)], lambda x: x[:, 0]),
+    (Unreplicate(1), [(4, 1, 6)], lambda x: x[:, 0]),
     (ExpandDims(-2), [A], lambda x: x[:, None]),
     (Flip(0), [A], lambda x: x[::-1]),
     (Roll(2, -1), [A], lambda x: jnp.hstack([x[:, 4:], x[:, :4]])),

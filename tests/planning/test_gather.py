@@ -76,3 +76,37 @@ def test_an_index_that_is_stacked_away_does_not_keep_later_arrays_apart():
     rule = '- {from: "l_{i}/{n}", to: all, ops: [{stack: {axis: 0, over: i}}, {concat: {axis: 1, over: n}}]}'
     found = gathered(rule, {"l_0/a": "3", "l_1/a": "3", "l_1/b": "3", "l_2/b": "3"})
     assert ((), [(2, 6)]) == (found.diagnostics, [task.out_avals[0].shape for task in found.tasks])
+
+
+SCAN = '- {from: "l_{i}/k", to: "s_{i%3}/k", ops: [{stack: {axis: 1, over: i}}]}'
+"""Blocks of three layers, each layer stacked over the blocks."""
+
+
+def test_a_stack_groups_by_the_remainder_on_the_right():
+    found = gathered(SCAN, {f"l_{i}/k": "2" for i in range(6)})
+    assert ((), [(2, 2)] * 3) == (found.diagnostics, [task.out_avals[0].shape for task in found.tasks])
+    assert ([[f"l_{j}/k", f"l_{j + 3}/k"] for j in range(3)], [["s_0/k"], ["s_1/k"], ["s_2/k"]]) == (
+        [sources for sources, _ in tasks_of(found)],
+        [targets for _, targets in tasks_of(found)],
+    )
+
+
+def test_a_stack_groups_by_the_quotient_on_the_right():
+    rule = '- {from: "l_{i}/k", to: "s_{i//2}/k", ops: [{stack: {axis: 0, over: i}}]}'
+    found = gathered(rule, {f"l_{i}/k": "2" for i in range(4)})
+    assert [(["l_0/k", "l_1/k"], ["s_0/k"]), (["l_2/k", "l_3/k"], ["s_1/k"])] == tasks_of(found)
+
+
+def test_a_layer_that_a_block_lacks_is_a_gap():
+    found = gathered(SCAN, {f"l_{i}/k": "2" for i in (0, 1, 2, 3, 5, 6, 7, 8)})
+    assert [("M208", "`{i}` has a gap: 4 of 0..7 is not in the source")] == [
+        (finding.code, finding.message) for finding in found.diagnostics
+    ]
+    assert [["s_0/k"], ["s_2/k"]] == [targets for _, targets in tasks_of(found)]
+
+
+def test_an_unstack_spreads_by_arithmetic_on_the_right():
+    rule = '- {from: "s_{j}/k", to: "l_{i*3+j}/k", ops: [{unstack: {axis: 1, over: i}}]}'
+    found = gathered(rule, {f"s_{j}/k": "4,2" for j in range(3)}, {f"l_{i}/k": "4" for i in range(7)})
+    assert () == found.diagnostics
+    assert [([f"s_{j}/k"], [f"l_{j}/k", f"l_{j + 3}/k"]) for j in range(3)] == tasks_of(found)

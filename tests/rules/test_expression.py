@@ -61,3 +61,10 @@ def test_a_long_expression_is_refused_before_it_is_parsed():
     assert ("i",) == Expression.parse("i" + "+1" * 49).names
     with pytest.raises(PatternError, match="too long; the limit is 100"):
         Expression.parse("i" + "+1" * 50)
+
+
+@pytest.mark.parametrize(
+    ("source", "groups"), [("i", False), ("i+1", False), ("i*4+j", False), ("i//2", True), ("1+i%6", True)]
+)
+def test_division_and_remainder_group_their_values(source, groups):
+    assert groups == Expression.parse(source).groups

@@ -346,3 +346,11 @@ def test_a_printed_key_path_matches_that_key_path_alone(path, other):
         assert {} == pattern.match(path)
         assert (other == path) == (pattern.match(other) is not None)
         assert pattern.fill({}) == path
+
+
+@pytest.mark.parametrize(
+    ("text", "distinguishes"),
+    [("a/{i}", True), ("a/{i+1}", True), ("a/{i%6}", False), ("{i//2}/{i}", True), ("a/{j}", False)],
+)
+def test_a_pattern_distinguishes_values_unless_it_divides_them(text, distinguishes):
+    assert distinguishes == Pattern.parse(text).distinguishes("i")

@@ -75,7 +75,7 @@ def refusal(task: Task, op: Op, why: str) -> RefusedError:
             paths=map(format_path, task.sources),
             help=f"declare what it returns: `{{call: {{function: {op.code!r}, shape: …, dtype: …}}}}`"
             if op.code
-            else f"{_without_cast(task)}add `lossy: true` to the cast if the loss is intended",
+            else f"{_without_cast(task) if not op.structural else ''}{op.remedy}",
         )
     )
 

@@ -65,7 +65,7 @@ def _whole(drafts: Sequence[RuleDraft], fits: Fits) -> RuleDraft | None:
     left = list(zip(*(_numbers(draft.sources) for draft in drafts), strict=True))
     right = list(zip(*(_numbers(draft.targets) for draft in drafts), strict=True))
     names = _named(left, first)
-    if names is None:
+    if names is None or not _captured_by_all(drafts, names):
         return None
     filled = [_expression(column, names) for column in right]
     if not all(filled):
@@ -77,6 +77,12 @@ def _whole(drafts: Sequence[RuleDraft], fits: Fits) -> RuleDraft | None:
         if fits(made):
             return made
     return None
+
+
+def _captured_by_all(drafts: Sequence[RuleDraft], names: dict[Column, str]) -> bool:
+    """Whether each source pattern captures every name: a target can use only such names."""
+    sides = zip(*(draft.sources for draft in drafts), strict=True)
+    return all(set(names) <= set(zip(*(_numbers([side]) for side in column), strict=True)) for column in sides)
 
 
 def _named(columns: Sequence[Column], draft: RuleDraft) -> dict[Column, str] | None:
@@ -132,4 +138,9 @@ def _of_two(column: Column, one: tuple[Column, str], other: tuple[Column, str]) 
 
 def _written(sides: tuple[Segments, ...], texts: Sequence[str]) -> tuple[Segments, ...]:
     given = iter(texts)
-    return tuple(tuple(NUMBER.sub(lambda _: next(given), segment) for segment in side) for side in sides)
+
+    def text(found: re.Match[str]) -> str:
+        inside = found.string[: found.start()].endswith("+")
+        return next(given).strip("{}") if inside else next(given)
+
+    return tuple(tuple(NUMBER.sub(text, segment) for segment in side) for side in sides)

@@ -6,8 +6,8 @@ import re
 from functools import lru_cache
 
 _NUMBERED = re.compile(r"(?P<stem>.*?)(?P<number>0|[1-9][0-9]*)")
-NUMBER = re.compile(r"(?<![0-9{])(?:0|[1-9][0-9]*)$|(?<=_)(?:0|[1-9][0-9]*)(?=_)")
-"""Numbers in a segment: `3` in `blocks_3`, `conv3` and `expert_3_1`, but not in `conv3d`."""
+NUMBER = re.compile(r"(?<![0-9{])(?:0|[1-9][0-9]*)$|(?<=_)(?:0|[1-9][0-9]*)(?=_)|(?<=\+)(?:0|[1-9][0-9]*)(?=\}$)")
+"""Numbers in a segment: `3` in `blocks_3`, `conv3`, `expert_3_1` and the pattern `l_{i*6+3}`, but not in `conv3d`."""
 
 
 @lru_cache(maxsize=1 << 14)

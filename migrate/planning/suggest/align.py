@@ -7,15 +7,18 @@ modules are matched in the same way. The remaining layers are assigned all at on
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 
-from migrate.planning.rule_text.numbers import numbers_in, split_number
+from migrate.planning.rule_text.numbers import numbers_in
 from migrate.planning.suggest.assign import assign
+from migrate.planning.suggest.candidates import SequenceCandidates, partners, sequence_candidates
 from migrate.planning.suggest.doubts import BlockMatch, doubt_blocks, doubt_orientation, doubt_shape_only
 from migrate.planning.suggest.fit import LayerFit, fit_layer, kinds_agree, names_alike
 from migrate.planning.suggest.fusion import fuse
+from migrate.planning.suggest.named import alike_in_size, corresponds, named_modules
+from migrate.planning.suggest.scans import BlockScan, block_scans, other_order
 from migrate.planning.suggest.scope import (
     LayerUnit,
     ModuleIndex,
@@ -23,11 +26,11 @@ from migrate.planning.suggest.scope import (
     SequenceMember,
     layer_units,
     placed,
-    total,
 )
 from migrate.planning.suggest.tokens import similarity, usual_rank
+from migrate.planning.suggest.towers import Tower, find_towers
 from migrate.planning.suggest.values import Doubt, Endpoint, Match, ModelArray, Scope, Solution
-from migrate.tree import KeyPath, natural_key
+from migrate.tree import KeyPath
 
 _WORTH_A_PLACE = 10.0
 """The value of placing a layer at all: more than any similarity of names."""
@@ -39,19 +42,6 @@ _NUMBERS_COUNT = 0.1
 """The value of two key paths having the same numbers."""
 
 _ROOT: KeyPath = ("",)
-
-_ALIKE_ENOUGH = 0.5
-"""The minimum share of shapes that two unequal sequences of blocks must have in common."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Candidates:
-    """Sequences of both sides that could correspond, by their shapes alone."""
-
-    coverage: int
-    exact: bool
-    mine: tuple[ModuleSequence, ...]
-    theirs: tuple[ModuleSequence, ...]
 
 
 class Aligner:
@@ -83,13 +73,21 @@ class _ScopeSolver:
         self.lead = lead
         self.top = top
         self.source, self.target = dict(source), dict(target)
+        self.whole = ModuleIndex(dict(source)), ModuleIndex(dict(target))
         self.matches: list[Match] = []
         self.blocks: list[BlockMatch] = []
+        self.homes: list[tuple[KeyPath, KeyPath]] = []
 
     def solution(self) -> Solution:
         self._match_same_paths()
+        self._match_named_modules(self.whole)
+        self._match_block_scans()
         self._match_sequences()
-        self._take(fuse(self.source, self.target, lead=self.lead))
+        self._take(
+            match
+            for match in fuse(self.source, self.target, lead=self.lead)
+            if self._same_home(match.sources[0].path, match.targets[0].path)
+        )
         self._match_layers()
         return Solution(tuple(self._with_doubts()))
 
@@ -114,15 +112,78 @@ class _ScopeSolver:
                 matches = self._take([Match((Endpoint(path),), (Endpoint(path),), (), reason) for path in paths])
                 self.blocks.append(BlockMatch(unit, unit, matches, None, layer=True))
 
+    def _match_named_modules(self, whole: tuple[ModuleIndex, ModuleIndex]) -> None:
+        """Matches modules of one name, so that their arrays are not sought elsewhere."""
+        mine, theirs = whole
+        for node, other in named_modules(mine, theirs):
+            one, two = SequenceMember(node), SequenceMember(other)
+            inner, outer = mine.inside(one), theirs.inside(two)
+            if not alike_in_size(inner, outer):
+                continue
+            left = {path: item for path, item in inner.items() if node + path in self.source}
+            right = {path: item for path, item in outer.items() if other + path in self.target}
+            solution = self.aligner.solve(left, right, lead=self.lead)
+            if len(left) < len(inner) or corresponds(solution, inner, outer):
+                self.homes.append((node, other))
+                if solution.matches:
+                    self._take_block(one, two, solution, mine, theirs)
+
+    def _match_block_scans(self) -> None:
+        """Matches scans over blocks of layers with lists of layers."""
+        mine, theirs = ModuleIndex(dict(self.source)), ModuleIndex(dict(self.target))
+        for scan in block_scans(mine, theirs):
+            self._match_run(scan.scanned, scan.listed, mine, theirs, scan)
+        for scan in block_scans(theirs, mine):
+            self._match_run(scan.listed, scan.scanned, mine, theirs, scan)
+
+    def _match_run(
+        self,
+        left: Sequence[SequenceMember],
+        right: Sequence[SequenceMember],
+        mine: ModuleIndex,
+        theirs: ModuleIndex,
+        scan: BlockScan,
+    ) -> None:
+        """Matches two lists of layers one by one."""
+        one, other = ModuleSequence(tuple(left)), ModuleSequence(tuple(right))
+        if not (self._open(one, mine, self.source) and self._open(other, theirs, self.target)):
+            return
+        order = other_order(scan)
+        for index, (a, b) in enumerate(zip(left, right, strict=True)):
+            solution = self.aligner.solve(mine.inside(a), theirs.inside(b), lead=self.lead or a.part is not None)
+            kept = self._take_block(a, b, solution, mine, theirs, run=id(scan))
+            if order is not None and order[index] != index:
+                at = order[index] if left is scan.scanned else order.index(index)
+                self._doubt_order(kept, b, right[at])
+
+    def _match_tower(self, tower: Tower, mine: ModuleIndex, theirs: ModuleIndex) -> None:
+        """Matches layers that are numbered through on one side with several lists on the other."""
+        one, other = ModuleSequence(tower.mine), ModuleSequence(tower.theirs)
+        if self._open(one, mine, self.source) and self._open(other, theirs, self.target):
+            for a, b in zip(tower.mine, tower.theirs, strict=True):
+                solution = self.aligner.solve(mine.inside(a), theirs.inside(b), lead=self.lead)
+                self._take_block(a, b, solution, mine, theirs)
+
+    def _doubt_order(self, kept: range, chosen: SequenceMember, other: SequenceMember) -> None:
+        """Adds the doubt that a layer of a scan over blocks may be another layer of the model."""
+        why = "shapes do not show whether a stack holds consecutive layers or one layer of each block"
+        for index in kept:
+            paths = (end.path[len(chosen.node) :] for end in self.matches[index].targets)
+            others = tuple(other.node + path for path in paths)
+            self.matches[index] = self.matches[index].doubting(Doubt(why, others=others))
+
     def _match_sequences(self) -> None:
         """Matches modules and sequences of modules, the largest first."""
         mine, theirs = ModuleIndex(dict(self.source)), ModuleIndex(dict(self.target))
-        for candidate in _same_size_candidates(mine, theirs):
+        towers = find_towers(mine, theirs)
+        for candidate in sequence_candidates(mine, theirs):
+            while towers and towers[0].coverage > candidate.coverage:
+                self._match_tower(towers.pop(0), mine, theirs)
             self._match_candidates(candidate, mine, theirs)
-        for candidate in _similar_candidates(mine, theirs):
-            self._match_candidates(candidate, mine, theirs)
+        for tower in towers:
+            self._match_tower(tower, mine, theirs)
 
-    def _match_candidates(self, candidate: _Candidates, mine: ModuleIndex, theirs: ModuleIndex) -> None:
+    def _match_candidates(self, candidate: SequenceCandidates, mine: ModuleIndex, theirs: ModuleIndex) -> None:
         left = [one for one in candidate.mine if self._open(one, mine, self.source)]
         right = [one for one in candidate.theirs if self._open(one, theirs, self.target)]
         if not left or not right:
@@ -130,7 +191,11 @@ class _ScopeSolver:
         ranks = _ranks([one.node or _ROOT for one in left]), _ranks([one.node or _ROOT for one in right])
 
         def worth(i: int, j: int) -> float:
+            if not self._same_homes(left[i].members, right[j].members):
+                return 0.0
             alike = similarity(left[i].node, right[j].node)
+            ends = [numbers_in(side.node[-1])[1] if side.node else () for side in (left[i], right[j])]
+            alike += _NUMBERS_COUNT * (ends[0] == ends[1] != ())
             return 1 + alike + _ORDER_COUNTS * _closeness(ranks[0][i], ranks[1][j])
 
         matched = assign(len(left), len(right), worth)
@@ -146,26 +211,35 @@ class _ScopeSolver:
         self, one: ModuleSequence, other: ModuleSequence, mine: ModuleIndex, theirs: ModuleIndex, *, exact: bool
     ) -> None:
         """Matches two sequences, unless solving their members shows that they do not correspond."""
-        partners = _partners(one, other, mine, theirs, exact=exact)
+        pairs = partners(one, other, mine, theirs, exact=exact)
         found: list[tuple[SequenceMember, SequenceMember, Solution]] = []
-        for a, b in partners or ():
+        for a, b in pairs or ():
             inner, outer = mine.inside(a), theirs.inside(b)
             solution = self.aligner.solve(inner, outer, lead=self.lead or a.part is not None)
             if not exact and len(one.members) == 1 and not _complete(solution, inner, outer):
                 return
             found.append((a, b, solution))
         for a, b, solution in found:
-            kept = self._take(_lifted(match, a, b) for match in solution.matches)
-            layer = mine.is_layer(a.node) and theirs.is_layer(b.node) and a.part is b.part is None
-            self.blocks.append(
-                BlockMatch(
-                    LayerUnit(a.node, _leaves(mine, a)),
-                    LayerUnit(b.node, _leaves(theirs, b)),
-                    kept,
-                    (a, b),
-                    layer=layer,
-                )
-            )
+            kept = self._take_block(a, b, solution, mine, theirs)
+            if len(one.members) == 1 and _renumbered(a.node, b.node):
+                for index in kept:
+                    self.matches[index] = self.matches[index].doubting(Doubt("its number is another one"))
+
+    def _take_block(
+        self,
+        a: SequenceMember,
+        b: SequenceMember,
+        solution: Solution,
+        mine: ModuleIndex,
+        theirs: ModuleIndex,
+        run: int | None = None,
+    ) -> range:
+        """Takes the matches inside two modules, and records the modules as a block; returns the matches' indices."""
+        kept = self._take(_lifted(match, a, b) for match in solution.matches)
+        layer = mine.is_layer(a.node) and theirs.is_layer(b.node) and a.part is b.part is None
+        units = LayerUnit(a.node, _leaves(mine, a)), LayerUnit(b.node, _leaves(theirs, b))
+        self.blocks.append(BlockMatch(*units, kept, (a, b), layer=layer, run=run))
+        return kept
 
     def _match_layers(self) -> None:
         """Assigns the remaining layers all at once."""
@@ -194,9 +268,18 @@ class _ScopeSolver:
                 if key not in known:
                     known[key] = fit_layer(one, other, lead=self.lead)
                 found = known[key]
-                if found is not None:
+                if found is not None and self._same_home(one.path, other.path):
                     fits[i, j] = found
         return fits
+
+    def _same_homes(self, mine: Sequence[SequenceMember], theirs: Sequence[SequenceMember]) -> bool:
+        return all(self._same_home(a.node, b.node) for a, b in zip(mine, theirs, strict=True))
+
+    def _same_home(self, source: KeyPath, target: KeyPath) -> bool:
+        """Whether two arrays may correspond: those of one named module do not become those of another."""
+        mine = [k for k, (node, _) in enumerate(self.homes) if source[: len(node)] == node]
+        theirs = [k for k, (_, node) in enumerate(self.homes) if target[: len(node)] == node]
+        return not mine or not theirs or mine == theirs
 
     def _layer(self, one: LayerUnit, other: LayerUnit, found: LayerFit) -> None:
         matches = []
@@ -211,14 +294,41 @@ class _ScopeSolver:
             )
             if leaf.turnable:
                 match = doubt_orientation(match, lead=self.lead)
-            matches.append(doubt_shape_only(match, one, other))
+            match = doubt_shape_only(match, one, other)
+            matches.append(match.doubting(*self._doubts_apart(one.path, other.path)))
         kept = self._take(matches)
         self.blocks.append(BlockMatch(one, other, kept, None, layer=True))
+
+    def _doubts_apart(self, source: KeyPath, target: KeyPath) -> Iterator[Doubt]:
+        """Yields a doubt about a layer that was left over in a module, and would leave it."""
+        members = [block.members for block in self.blocks if block.members and not block.layer]
+        mine = {(a.node, b.node) for a, b in members if source[: len(a.node)] == a.node}
+        theirs = {(a.node, b.node) for a, b in members if target[: len(b.node)] == b.node}
+        if mine != theirs and not mine & theirs:
+            yield Doubt("the other layers of its module have another place")
 
     def _with_doubts(self) -> list[Match]:
         left = [BlockMatch(unit, None, range(0), None, layer=True) for unit in layer_units(self.source)]
         right = [BlockMatch(None, unit, range(0), None, layer=True) for unit in layer_units(self.target)]
-        return doubt_blocks(self.matches, [*self.blocks, *left, *right], lead=self.lead, top=self.top)
+        parts = [replace(block, layer=False) for block in (*left, *right)]  # layers may be parts of stacked ones, too
+        members = [block.members for block in self.blocks if block.members]
+        mine = _divided(self.whole[0], self.source, {a.node for a, _ in members})
+        theirs = _divided(self.whole[1], self.target, {b.node for _, b in members})
+        parts += [BlockMatch(unit, None, range(0), None, layer=False) for unit in mine]
+        parts += [BlockMatch(None, unit, range(0), None, layer=False) for unit in theirs]
+        return doubt_blocks(self.matches, [*self.blocks, *left, *right, *parts], lead=self.lead, top=self.top)
+
+
+def _divided(modules: ModuleIndex, left: Scope, matched: Collection[KeyPath]) -> list[LayerUnit]:
+    """Returns the modules without a counterpart of which some array has no place."""
+    nodes = [
+        node
+        for node, paths in modules.below.items()
+        if any(path in left for path in paths)
+        and not modules.is_layer(node)
+        and not any(node[:depth] in matched for depth in range(len(node) + 1))
+    ]
+    return [LayerUnit(node, _leaves(modules, SequenceMember(node))) for node in nodes]
 
 
 def _is_same(one: LayerUnit, other: LayerUnit) -> bool:
@@ -249,104 +359,31 @@ def _complete(solution: Solution, source: Scope, target: Scope) -> bool:
     return solution.sources() == source.keys() and solution.targets() == target.keys()
 
 
-def _same_size_candidates(mine: ModuleIndex, theirs: ModuleIndex) -> list[_Candidates]:
-    """Returns the sequences of both sides with the same shapes or the same numbers of elements, member by member."""
-    candidates: list[_Candidates] = []
-    lengths = [{len(sequence.members) for sequence in side.sequences} for side in (mine, theirs)]
-    for exact in (True, False):
-        keys = _by_key(mine, lengths[1], exact=exact), _by_key(theirs, lengths[0], exact=exact)
-        for key in keys[0].keys() & keys[1].keys():
-            left, right = keys[0][key], keys[1][key]
-            coverage = sum(total(mine.shapes(member)) for member in left[0].members)
-            candidates.append(_Candidates(coverage, exact, tuple(left), tuple(right)))
-    return sorted(candidates, key=_priority)
-
-
-def _priority(candidate: _Candidates) -> tuple[object, ...]:
-    first, other = candidate.mine[0], candidate.theirs[0]
-    return (
-        -candidate.coverage,
-        first.virtual or other.virtual,
-        not candidate.exact,
-        len(first.members),
-        natural_key(first.node),
-        natural_key(other.node),
-    )
-
-
-def _by_key(
-    modules: ModuleIndex, counts: Collection[int], *, exact: bool
-) -> dict[tuple[object, ...], list[ModuleSequence]]:
-    """Returns the sequences of one side by shapes (`exact`) or by numbers of elements."""
-    table: defaultdict[tuple[object, ...], list[ModuleSequence]] = defaultdict(list)
-    for sequence in (*modules.sequences, *modules.stacked(counts)):
-        members = sequence.members[:1] if sequence.virtual else sequence.members
-        parts = [modules.shapes(member) for member in members]
-        keys = sorted(parts) if exact else sorted(map(total, parts))
-        if sequence.virtual:
-            keys *= len(sequence.members)
-        table[len(sequence.members), exact, tuple(keys)].append(sequence)
-    return table
-
-
-def _partners(
-    one: ModuleSequence, other: ModuleSequence, mine: ModuleIndex, theirs: ModuleIndex, *, exact: bool
-) -> list[tuple[SequenceMember, SequenceMember]] | None:
-    """Pairs the members of two sequences, or returns None.
-
-    Members are paired by number where their shapes agree in that order, else by shape where all shapes are distinct.
-    """
-    if one.virtual and other.virtual and one.members[0].part == other.members[0].part:
-        return None
-    in_order = list(zip(one.members, other.members, strict=True))
-
-    def sizes(modules: ModuleIndex, member: SequenceMember) -> object:
-        shapes = modules.shapes(member)
-        return shapes if exact else total(shapes)
-
-    left, right = [sizes(mine, m) for m in one.members], [sizes(theirs, m) for m in other.members]
-    if left == right or len(set(left)) < len(left) or set(left) != set(right):
-        return in_order if left == right or set(left) != set(right) else None
-    return [(member, other.members[right.index(size)]) for member, size in zip(one.members, left, strict=True)]
-
-
-def _similar_candidates(mine: ModuleIndex, theirs: ModuleIndex) -> list[_Candidates]:
-    """Returns sequences of equal length whose blocks differ in few shapes: an extra bias, a missing layer."""
-    candidates: list[_Candidates] = []
-    blocks = [[s for s in side.sequences if len(s.members) > 1] for side in (mine, theirs)]
-    for one in blocks[0]:
-        for other in blocks[1]:
-            if len(one.members) == len(other.members) and not mine.is_layer(one.node):
-                shared = [
-                    _shared(mine.shapes(a), theirs.shapes(b)) for a, b in zip(one.members, other.members, strict=True)
-                ]
-                if min(shared) >= _ALIKE_ENOUGH:
-                    coverage = sum(total(mine.shapes(member)) for member in one.members)
-                    candidates.append(_Candidates(coverage, False, (one,), (other,)))
-    return sorted(candidates, key=_priority)
-
-
-def _shared(one: tuple[tuple[int, ...], ...], other: tuple[tuple[int, ...], ...]) -> float:
-    common = (Counter(one) & Counter(other)).total()
-    return common / max(len(one), len(other))
-
-
 def _ranks(paths: Sequence[KeyPath]) -> list[float | None]:
     """Returns the usual rank of each layer among similar ones, from 0 to 1, by number or name; None if unknown."""
-    families: defaultdict[tuple[KeyPath, str], list[int]] = defaultdict(list)
+    families: defaultdict[KeyPath, list[tuple[int, ...]]] = defaultdict(list)
     for path in paths:
-        stem, number = split_number(path[-1])
-        families[path[:-1], stem].append(number or 0)
+        families[_skeleton(path)].append(_numbers(path))
     ranks: list[float | None] = []
     for path in paths:
-        stem, number = split_number(path[-1])
-        family = sorted(families[path[:-1], stem])
+        family = sorted(set(families[_skeleton(path)]))
         usual = usual_rank(path[-1])
         if len(family) > 1:
-            ranks.append(family.index(number or 0) / (len(family) - 1))
+            ranks.append(family.index(_numbers(path)) / (len(family) - 1))
         else:
             ranks.append(None if usual is None else usual / 2)
     return ranks
+
+
+def _renumbered(source: KeyPath, target: KeyPath) -> bool:
+    """Whether two modules of one list have different numbers."""
+    common = zip(source, target, strict=False)
+    first = next(((one, other) for one, other in common if one != other), None)
+    return first is not None and all(map(str.isdecimal, first))
+
+
+def _skeleton(path: KeyPath) -> KeyPath:
+    return tuple(numbers_in(segment)[0] for segment in path)
 
 
 def _numbers(path: KeyPath) -> tuple[int, ...]:

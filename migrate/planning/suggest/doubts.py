@@ -7,17 +7,18 @@ fits the other's target, regardless of their names; the doubt records whether th
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from migrate.knowledge.layers import LAYERS
-from migrate.knowledge.naming import auto_name
+from migrate.knowledge.naming import auto_name, is_counted_name
 from migrate.planning.rule_text.numbers import numbers_in, split_number
 from migrate.planning.suggest.convert import transposed
 from migrate.planning.suggest.fit import fit_layer, only_shape
+from migrate.planning.suggest.named import same_name
 from migrate.planning.suggest.scope import LEAF_NAMES, LayerUnit, SequenceMember
-from migrate.planning.suggest.tokens import agrees
+from migrate.planning.suggest.tokens import agrees, alike, similarity
 from migrate.planning.suggest.values import Alternative, Doubt, Match, ModelArray
 from migrate.tree import KeyPath, format_path
 
@@ -28,6 +29,12 @@ _GATES = frozenset(
     if layer.nnx.endswith("Cell") and len(leaf.sources) == 1
 )
 """Names of the gates of recurrent cells, in Linen and in NNX."""
+
+_SUGGESTIVE = 0.35
+"""The similarity of names below which they do not suggest a match."""
+
+_RELATED = 0.5
+"""The similarity below which two names have nothing in common; names of unrelated words share some letters."""
 
 _NAMED = 4
 """The number of layers that a message names."""
@@ -42,6 +49,7 @@ class BlockMatch:
       matches: the indices of its arrays' matches in the scope.
       members: the two members of sequences through which it was matched, if any.
       layer: whether it is a single layer (or array) and not a module of several.
+      run: identifies the list of layers in the order of the model that it is part of, if any.
     """
 
     source: LayerUnit | None
@@ -49,6 +57,7 @@ class BlockMatch:
     matches: range
     members: tuple[SequenceMember, SequenceMember] | None
     layer: bool
+    run: int | None = None
 
 
 def doubt_blocks(matches: Sequence[Match], blocks: Sequence[BlockMatch], *, lead: bool, top: bool) -> list[Match]:
@@ -94,9 +103,10 @@ def _keys(block: BlockMatch) -> set[tuple[int, ...]]:
 def doubt_beside_unplaced(
     matches: Sequence[Match], sources: Mapping[KeyPath, ModelArray], targets: Mapping[KeyPath, ModelArray]
 ) -> list[Match]:
-    """Returns the matches, with a doubt on each whose shape is not unique where some array is not placed.
+    """Returns the matches, with a doubt on each that an array without a place makes doubtful.
 
-    A block that was divided to fit leaves an array over; its other arrays may then belong elsewhere, too.
+    An array without a place could be the source or the target of a match of its size. One whose layer or module was
+    divided to fit makes its other arrays doubtful, too. Names that agree along the whole path remove the doubt.
 
     Args:
       matches: the matches of all scopes.
@@ -105,17 +115,54 @@ def doubt_beside_unplaced(
     """
     used = {end.path for match in matches for end in match.sources}
     filled = {end.path for match in matches for end in match.targets}
-    left = [*(path for path in sources if path not in used), *(path for path in targets if path not in filled)]
-    if not left:
-        return list(matches)
-    shapes = Counter(item.shape for item in targets.values())
-    doubt = Doubt(f"`{format_path(left[0])}` is not placed, so this may belong elsewhere, too")
+    causes = (
+        _Unplaced({path: item for path, item in sources.items() if path not in used}),
+        _Unplaced({path: item for path, item in targets.items() if path not in filled}),
+    )
 
-    def alone(match: Match) -> bool:
+    def doubted(match: Match) -> Match:
         (target, *_), (source, *_) = match.targets, match.sources
-        return source.path == target.path or target.path not in targets or shapes[targets[target.path].shape] == 1
+        if match.doubts or same_name(source.path, target.path):
+            return match
+        mine, theirs = sources.get(source.path), targets.get(target.path)
+        found = [causes[0].near(source.path, theirs), causes[1].near(target.path, mine)]
+        if _are_strangers(source.path, target.path):
+            found += [cause.first for cause in causes]
+        cause = next((path for path in found if path), None)
+        if cause is None:
+            return match
+        return match.doubting(Doubt(f"`{format_path(cause)}` is not placed, so this may belong elsewhere, too"))
 
-    return [match if match.doubts or alone(match) else match.doubting(doubt) for match in matches]
+    return [doubted(match) for match in matches]
+
+
+def _are_strangers(source: KeyPath, target: KeyPath) -> bool:
+    """Whether the names of two layers have nothing in common; names that Linen gave have no meaning of their own."""
+    layers = [path[:-1] if len(path) > 1 and path[-1] in LEAF_NAMES else path for path in (source, target)]
+    if any(auto_name(path[-1]) or path[-1].isdecimal() for path in layers):
+        return False
+    return alike(layers[0][-1], layers[1][-1]) < _RELATED
+
+
+class _Unplaced:
+    """The arrays of one side without a place, by size and by layer."""
+
+    def __init__(self, items: Mapping[KeyPath, ModelArray]) -> None:
+        self._by_size: dict[int, KeyPath] = {}
+        self._by_layer: dict[KeyPath, KeyPath] = {}
+        for path, item in items.items():
+            self._by_size.setdefault(math.prod(item.shape), path)
+            self._by_layer.setdefault(path[:-1], path)
+
+    @property
+    def first(self) -> KeyPath | None:
+        """The first of all these arrays."""
+        return next(iter(self._by_layer.values()), None)
+
+    def near(self, path: KeyPath, other: ModelArray | None) -> KeyPath | None:
+        """Returns an array that makes a match doubtful: of the same layer, or of the size of the match's other side."""
+        beside = self._by_layer.get(path[:-1]) if len(path) > 1 else None
+        return beside or (self._by_size.get(math.prod(other.shape)) if other else None)
 
 
 def doubt_shape_only(match: Match, source: LayerUnit, target: LayerUnit) -> Match:
@@ -127,18 +174,44 @@ def _could_swap(one: BlockMatch, other: BlockMatch, *, lead: bool) -> bool:
     """Whether each source fits the other's target as well; a missing side fits anything."""
     if one.layer != other.layer or _told_apart_by_number(one, other) or _keep_flax_names(one, other):
         return False
-    return _fits(one.source, other.target, one.layer, lead=lead) and _fits(
-        other.source, one.target, one.layer, lead=lead
-    )
+    if _told_apart_by_name(one, other):
+        return False
+    if not one.layer:
+        return _are_alike(one, other)
+    return _fits(one.source, other.target, lead=lead) and _fits(other.source, one.target, lead=lead)
 
 
-def _fits(source: LayerUnit | None, target: LayerUnit | None, layer: bool, *, lead: bool) -> bool:
+def _are_alike(one: BlockMatch, other: BlockMatch) -> bool:
+    """Whether two modules have the same shapes on one side, so that an exchange would be as good a match."""
+    if _shapes(one.source) == _shapes(other.target) and _shapes(other.source) == _shapes(one.target):
+        return True
+    sides = ((one.source, other.source), (one.target, other.target))
+    return any(mine and theirs and _shapes(mine) == _shapes(theirs) for mine, theirs in sides)
+
+
+def _shapes(unit: LayerUnit | None) -> list[tuple[int, ...]]:
+    return sorted(item.shape for _, item in unit.leaves) if unit else []
+
+
+def _fits(source: LayerUnit | None, target: LayerUnit | None, *, lead: bool) -> bool:
     if source is None or target is None:
         return True
-    if not layer:
-        return sorted(item.shape for _, item in source.leaves) == sorted(item.shape for _, item in target.leaves)
     found = fit_layer(source, target, lead=lead)
     return found is not None and found.whole and not any(leaf.conversion.open for leaf in found.leaf_matches)
+
+
+def _told_apart_by_name(one: BlockMatch, other: BlockMatch) -> bool:
+    """Whether the names of one block agree along the whole path, and those of an exchange would not."""
+    crossed = [
+        (block.source.path, rival.target.path)
+        for block, rival in ((one, other), (other, one))
+        if block.source and rival.target
+    ]
+    if any(same_name(*paths) for paths in crossed):
+        return False
+    return any(
+        block.source and block.target and same_name(block.source.path, block.target.path) for block in (one, other)
+    )
 
 
 def _told_apart_by_number(one: BlockMatch, other: BlockMatch) -> bool:
@@ -149,13 +222,32 @@ def _told_apart_by_number(one: BlockMatch, other: BlockMatch) -> bool:
     """
     if one.members is None or other.members is None:
         return _keep_numbers(one, other)
+    if one.run is not None and one.run == other.run:
+        return True
     (a, b), (c, d) = one.members, other.members
     if not (a.numbers and c.numbers and _skeleton(a) == _skeleton(c) and _skeleton(b) == _skeleton(d)):
         return False
+    if not _in_order((a, c), (b, d)):
+        return False
     if not one.layer:
         return True
-    chosen = auto_name(a.node[-1]) is None
+    chosen = auto_name(a.node[-1]) is None and not is_counted_name(a.node[-1])
     return chosen and a.numbers == b.numbers and c.numbers == d.numbers
+
+
+def _in_order(mine: tuple[SequenceMember, SequenceMember], theirs: tuple[SequenceMember, SequenceMember]) -> bool:
+    """Whether the numbers of two modules and their parts have the same order on both sides."""
+    orders = []
+    for one, other in (mine, theirs):
+        first, second = (
+            (
+                tuple(n for segment in member.node for n in numbers_in(segment)[1]),
+                member.part.index if member.part else 0,
+            )
+            for member in (one, other)
+        )
+        orders.append(first < second if first != second else None)
+    return None not in orders and orders[0] == orders[1]
 
 
 def _keep_numbers(one: BlockMatch, other: BlockMatch) -> bool:
@@ -203,6 +295,8 @@ def _reason(block: BlockMatch, rivals: Sequence[BlockMatch]) -> tuple[str, bool]
         return f"{subject}; their names agree", True
     if all(_numbered(one) for one in group if one.source and one.target):
         return f"{subject}; only their order supports this", False
+    if any(similarity(one.source.path, one.target.path) < _SUGGESTIVE for one in group if one.source and one.target):
+        return f"{subject}; nothing else supports this", False
     return f"{subject}; their names only suggest this", False
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from migrate.planning.rule_text.rule_drafts import OVER, RuleDraft, Segments, text_of, with_index
+from migrate.planning.suggest.strides import StridedStack, merged_stacks, spread, stride
 from migrate.planning.suggest.values import Alternative, Doubt, Endpoint, Match, OpText
 from migrate.tree import KeyPath
 
@@ -36,10 +37,14 @@ def draft_rules(
         else:
             whole = tuple(end.path for end in (match.sources if match.sources[0].part else match.targets))
             stacks[bool(match.sources[0].part), whole, match.ops].append(match)
+    strided: list[StridedStack] = []
     for members in stacks.values():
         draft = _stacked(sorted(members, key=_index), sources, targets)
-        drafts += [draft] if draft else []
-    return tuple(drafts)
+        if isinstance(draft, StridedStack):
+            strided.append(draft)
+        elif draft is not None:
+            drafts.append(draft)
+    return (*drafts, *merged_stacks(strided, sources.values()))
 
 
 def _plain(match: Match, sources: Mapping[KeyPath, KeyPath], targets: Mapping[KeyPath, KeyPath]) -> RuleDraft:
@@ -84,7 +89,7 @@ def _index(match: Match) -> int:
 
 def _stacked(
     members: Sequence[Match], sources: Mapping[KeyPath, KeyPath], targets: Mapping[KeyPath, KeyPath]
-) -> RuleDraft | None:
+) -> RuleDraft | StridedStack | None:
     """Returns the draft of all parts of one stacked array (or of several that are joined)."""
     first = members[0]
     mine, theirs = first.sources[0].part, first.targets[0].part
@@ -93,26 +98,32 @@ def _stacked(
         return None
     left = _across([_real(match.sources, sources) for match in members], stacked=mine is not None, exact=False)
     right = _across([_real(match.targets, targets) for match in members], stacked=theirs is not None, exact=True)
-    ops = _ops(first, first.ops, named=left[1] and right[1])
-    if ops is None or (not (left[1] and right[1]) and len(first.sources) + len(first.targets) > 2):
+    steps = stride([sources[match.sources[0].path] for match in members]) if mine is None else None
+    strided = steps is not None and len(first.sources) == len(first.targets) == 1
+    named = (left[1] or strided) and right[1]
+    ops = _ops(first, first.ops, named=named)
+    if ops is None or (not named and len(first.sources) + len(first.targets) > 2):
         return None
     doubts = _doubts(members, sources, targets)
-    return RuleDraft(
+    draft = RuleDraft(
         left[0],
         right[0],
         ops,
         frozenset(path for match in members for path in _real(match.sources, sources)),
         frozenset(path for match in members for path in _real(match.targets, targets)),
         (first.reason,) if first.reason else (),
-        tuple((path, _stacking(doubt, first, named=left[1] and right[1])) for path, doubt in doubts),
+        tuple((path, _stacking(doubt, first, named=named)) for path, doubt in doubts),
     )
+    return StridedStack(draft, steps) if strided and steps else draft
 
 
 def _across(members: Sequence[tuple[KeyPath, ...]], *, stacked: bool, exact: bool) -> tuple[tuple[Segments, ...], bool]:
     """Returns the patterns of one side of a stack, and whether they name the index; if not, they are all key paths."""
     if stacked:
         return tuple(map(text_of, members[0])), True
-    columns = [with_index(column, exact=exact) for column in zip(*members, strict=True)]
+    columns = [
+        with_index(column, exact=exact) or (spread(column) if exact else None) for column in zip(*members, strict=True)
+    ]
     if all(columns):
         return tuple(column for column in columns if column), True
     return tuple(text_of(path) for paths in members for path in paths), False

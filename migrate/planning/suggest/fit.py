@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from migrate.knowledge.naming import COLLECTIONS
@@ -59,7 +60,17 @@ def fit_layer(source: LayerUnit, target: LayerUnit, *, lead: bool = False) -> La
             best = max(found, key=lambda match: (match.source == name, -match.conversion.cost))
             leaf_matches.append(best)
             del ours[best.source]
+    if not _main_fits(source, {match.source for match in leaf_matches}):
+        return None
+    if not _main_fits(target, {match.target for match in leaf_matches}):
+        return None
     return _fit(leaf_matches, len(source.leaves), len(target.leaves))
+
+
+def _main_fits(unit: LayerUnit, matched: set[str]) -> bool:
+    """Whether the largest array of a layer has a counterpart: a bias does not move without its kernel."""
+    sizes = sorted(((math.prod(item.shape), name) for name, item in unit.leaves), reverse=True)
+    return len(sizes) == 1 or sizes[0][0] == sizes[1][0] or sizes[0][1] in matched
 
 
 def names_alike(source: LayerUnit, target: LayerUnit) -> float:

@@ -11,7 +11,8 @@ from migrate.knowledge.layers import LAYERS
 from migrate.planning.suggest.assign import assign
 from migrate.planning.suggest.convert import convert
 from migrate.planning.suggest.fit import kinds_agree
-from migrate.planning.suggest.tokens import forms, similarity
+from migrate.planning.suggest.scope import LEAF_NAMES
+from migrate.planning.suggest.tokens import alike, forms, similarity
 from migrate.planning.suggest.values import Alternative, Doubt, Endpoint, Match, ModelArray, OpText, Scope
 from migrate.tree import KeyPath
 
@@ -27,6 +28,17 @@ class FusedLayers:
 
     names: tuple[str, ...]
     whole: str | None = None
+
+
+_BIASES = frozenset({"bias", "b"})
+_OF_LAYERS = LEAF_NAMES | _BIASES | {"w", "weight", "weights"}
+"""Names of arrays that say nothing about their layer."""
+
+_ONE_NAME = 0.9
+"""The similarity of names of arrays that are synonyms."""
+
+_SUFFIXES = ("", "proj", "einsum", "linear", "weight", "kernel", "bias", "layer")
+"""Endings of the names of separate layers and arrays."""
 
 
 def _gates() -> Iterator[FusedLayers]:
@@ -66,16 +78,13 @@ def fuse(source: Scope, target: Scope, *, lead: bool) -> tuple[Match, ...]:
 
 def _joins(parts: FusedLayers, many: Scope, one: Scope, *, lead: bool) -> Iterator[Match]:
     """Yields matches of several arrays of scope `many` with one of scope `one`."""
-    groups: list[list[KeyPath]] = []
-    for parent, members in _siblings(parts, many).items():
-        names = set.intersection(*({path[-1] for path in many if path[:-1] == (*parent, m)} for m in members))
-        groups += [[(*parent, member, name) for member in members] for name in sorted(names)]
+    groups = [*_groups(parts, many), *_bare_groups(parts, many)]
     wholes = [path for path in one if path not in many and parts.whole in (None, path[-2] if len(path) > 1 else None)]
     ways = {
         (i, j): ops
         for i, group in enumerate(groups)
         for j, whole in enumerate(wholes)
-        if whole[-1] == group[0][-1]
+        if _is_whole(whole, group[0])
         and (ops := _joined(parts, [many[path] for path in group], one[whole], lead=lead)) is not None
     }
 
@@ -88,6 +97,39 @@ def _joins(parts: FusedLayers, many: Scope, one: Scope, *, lead: bool) -> Iterat
         if others:
             doubts = (*doubts, Doubt(f"{', '.join(parts.names)} also fit elsewhere", others=others))
         yield Match(tuple(map(Endpoint, groups[i])), (Endpoint(wholes[j]),), ways[i, j], reason, doubts)
+
+
+def _groups(parts: FusedLayers, scope: Scope) -> list[list[KeyPath]]:
+    """Returns the arrays of one name in all separate layers: their kernels, their biases."""
+    groups: list[list[KeyPath]] = []
+    for parent, members in _siblings(parts, scope).items():
+        names = set.intersection(*({path[-1] for path in scope if path[:-1] == (*parent, m)} for m in members))
+        groups += [[(*parent, member, name) for member in members] for name in sorted(names)]
+    return groups
+
+
+def _bare_groups(parts: FusedLayers, scope: Scope) -> list[list[KeyPath]]:
+    """Returns the separate arrays that are no layers: the arrays themselves have the names of the parts."""
+    if parts.whole is not None:
+        return []
+    children: defaultdict[KeyPath, set[str]] = defaultdict(set)
+    for path in scope:
+        children[path[:-1]].add(path[-1])
+    named = {parent: [_named(part, names, strict=False) for part in parts.names] for parent, names in children.items()}
+    return [
+        [(*parent, str(member)) for member in members]
+        for parent, members in named.items()
+        if all(members) and len(set(members)) == len(members)
+    ]
+
+
+def _is_whole(whole: KeyPath, part: KeyPath) -> bool:
+    """Whether a joined array may hold such parts: arrays of one name, or an array outside a layer and no bias."""
+    if whole[-1] == part[-1]:
+        return True
+    if {whole[-1], part[-1]} <= _OF_LAYERS:
+        return alike(whole[-1], part[-1]) >= _ONE_NAME
+    return any("bias" in segment for segment in whole[-1:]) == (part[-1] in _BIASES or "bias" in part[-1])
 
 
 def _siblings(parts: FusedLayers, scope: Scope) -> dict[KeyPath, tuple[str, ...]]:
@@ -113,7 +155,8 @@ def _named(part: str, names: set[str], *, strict: bool) -> str | None:
 
 def _is_synonym(part: str, name: str) -> bool:
     written = name.replace("_", "").lower()
-    return written in forms(part) - {"proj", "out"} or written.removesuffix("proj") == part
+    stems = {written.removesuffix(suffix) for suffix in _SUFFIXES}
+    return bool(stems & (forms(part) - {"proj", "out"})) or part in stems
 
 
 def _joined(parts: FusedLayers, items: list[ModelArray], whole: ModelArray, *, lead: bool) -> tuple[OpText, ...] | None:
@@ -152,7 +195,7 @@ def _reason_and_doubts(parts: FusedLayers, path: KeyPath, ops: tuple[OpText, ...
         return f"NNX's own cell joins {listed} in this order", ()
     name = path[-2] if len(path) > 1 else path[-1]
     order = ", ".join(reversed(parts.names))
-    ways = (Alternative(f"the same in another order, such as {order}"), *_interleaved(parts, ops))
+    ways = (Alternative(f"the same in another order, such as {order}", _flipped(ops)), *_interleaved(parts, ops))
     return "", (Doubt(f"shapes do not show the order of {listed} in `{name}`", alternatives=ways),)
 
 
@@ -172,9 +215,8 @@ def _interleaved(parts: FusedLayers, ops: tuple[OpText, ...]) -> tuple[Alternati
 def _backwards(match: Match, source: Scope, target: Scope, *, lead: bool) -> Match | None:
     """Returns the match from the fused array to the separate ones, or None."""
     whole, wanted = source[match.targets[0].path], [target[end.path] for end in match.sources]
-    last = match.ops[-1]
-    if last.startswith("stack"):
-        return None
+    if match.ops[-1].startswith("stack"):
+        return _unstacked(match, whole, wanted, lead=lead)
     rows = math.prod(whole.shape[:-1])
     sizes = [math.prod(item.shape) // rows for item in wanted]
     ways = {
@@ -187,3 +229,28 @@ def _backwards(match: Match, source: Scope, target: Scope, *, lead: bool) -> Mat
     cut = f"split: {{axis: -1, sizes: [{', '.join(map(str, sizes))}]}}"
     doubts = tuple(replace(doubt, alternatives=doubt.alternatives[:1]) for doubt in match.doubts)
     return Match(match.targets, match.sources, (cut, *first), match.reason, doubts)
+
+
+def _unstacked(match: Match, whole: ModelArray, wanted: list[ModelArray], *, lead: bool) -> Match | None:
+    """Returns the match from a stack of layers to the separate ones, or None."""
+    axis = int(match.ops[-1].partition("axis: ")[2].rstrip("}"))
+    at = axis + len(whole.shape)
+    ways = {
+        found.ops if (found := convert(whole.without(at).shape, item.shape, lead=lead)) else None for item in wanted
+    }
+    first = next(iter(ways))
+    if len(ways) > 1 or first is None:
+        return None
+    cut = f"unstack: {{axis: {axis}}}"
+    doubts = tuple(
+        replace(doubt, alternatives=tuple(replace(way, ops=_flipped((cut, *first))) for way in doubt.alternatives))
+        for doubt in match.doubts
+    )
+    return Match(match.targets, match.sources, (cut, *first), match.reason, doubts)
+
+
+def _flipped(ops: tuple[OpText, ...]) -> tuple[OpText, ...]:
+    """Returns the ops that join or divide a stack in the reverse order; none for arrays that are concatenated."""
+    if ops[-1].startswith("stack"):
+        return (*ops, ops[-1].replace("stack", "flip"))
+    return (ops[0].replace("unstack", "flip"), *ops) if ops[0].startswith("unstack") else ()

@@ -90,8 +90,8 @@ def settle_leftovers(
     return LeftoverDecisions(
         tuple(drafts),
         tuple(settled),
-        tuple(leaf.path for leaf in left if leaf.path not in dropped),
-        tuple(leaf.path for leaf in open_ if leaf.path not in created),
+        _unplaced([leaf for leaf in left if leaf.path not in dropped]),
+        _unplaced([leaf for leaf in open_ if leaf.path not in created]),
     )
 
 
@@ -108,6 +108,17 @@ def with_leaves_without_arrays(
     why = "text or objects, which no array of JAX holds"
     added = (LeftoverRule("drop", drops, "", why),) if drops else ()
     return replace(rest, settled=(*rest.settled, *added), sources=(*rest.sources, *texts))
+
+
+def _unplaced(leaves: Sequence[ClassifiedLeaf]) -> tuple[KeyPath, ...]:
+    """Returns the key paths without the moments of params that are among the leaves: they follow their params."""
+    params = {(leaf.place, leaf.aval.shape) for leaf in leaves if leaf.role == "model"}
+
+    def follows(leaf: ClassifiedLeaf) -> bool:
+        ends = (leaf.path[depth:] for depth in range(1, len(leaf.path)))
+        return leaf.role == "optimizer" and any((end, leaf.aval.shape) in params for end in ends)
+
+    return tuple(leaf.path for leaf in leaves if not follows(leaf))
 
 
 def _renamed_state(left: Sequence[ClassifiedLeaf], open_: Sequence[ClassifiedLeaf]) -> list[RuleDraft]:

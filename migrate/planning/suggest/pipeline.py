@@ -26,10 +26,20 @@ from migrate.planning.suggest.leftovers import (
     unsupported_arrays,
     with_leaves_without_arrays,
 )
+from migrate.planning.suggest.named import names_agree
+from migrate.planning.suggest.replicas import (
+    replica_count,
+    replicas_note,
+    unreplicated,
+    unreplicated_state,
+    without_replicas,
+)
 from migrate.planning.suggest.text import rule_file
 from migrate.planning.suggest.values import Doubt, Endpoint, Match, ModelArray
 from migrate.rules.loader import parse_rules
 from migrate.tree import KeyPath
+
+_UNFIT = Doubt("the key path is the same, but the shape is another")
 
 UNWRITTEN = "the suggestion"
 """The name of the unwritten rule file in diagnostics."""
@@ -80,8 +90,11 @@ def suggest(source: AbstractCheckpoint, template: KnownTemplate, target: Mapping
     """
     mine = lay_out(source.tree)
     theirs = set_copies_aside(mine, lay_out(template.tree, template.variables))
+    replicas = replica_count(mine, theirs)
+    mine = without_replicas(mine) if replicas else mine
     x64 = getattr(template, "x64", True)
     drafts = [*_model_drafts(mine, theirs, x64=x64), *stacked_streams(mine, theirs)]
+    drafts = unreplicated(drafts) if replicas else drafts
     data = [path for path, leaf in source.tree.leaves.items() if leaf.has_data]
     fields = {"template": template.spec, **(target or {})}
 
@@ -104,12 +117,29 @@ def suggest(source: AbstractCheckpoint, template: KnownTemplate, target: Mapping
     first = planned(written(generalizer.rules(drafts), LeftoverDecisions((), (), (), ())))
     rest = settle_leftovers(mine, theirs, first.unexpected, first.missing)
     rest = with_leaves_without_arrays(rest, source.tree, first.unexpected)
+    if replicas:
+        rest = replace(rest, drafts=(*unreplicated(rest.drafts), *unreplicated_state(first.tasks)))
+    unfit = _unfit(first, mine)
+    rest = replace(rest, sources=(*rest.sources, *unfit), targets=(*rest.targets, *unfit))
     rules = _verified([*drafts, *rest.drafts], generalizer, lambda rules: planned(written(rules, rest)))
-    doubts = _doubts_of(rules)
+    doubts = {**_doubts_of(rules), **dict.fromkeys(unfit, (_UNFIT,))}
     count = len(rules) + sum(len(one.patterns) for one in rest.settled)
-    head = _head(source, template, (mine, theirs), doubts, rest)
+    head = _head(source, template, (mine, theirs), _doubts_of(rules), rest)
+    head += [replicas_note(replicas)] if replicas else []
     text = written(rules, rest, head)
     return Suggestion(text, planned(text), count, doubts, rest.sources, rest.targets, (mine.name, theirs.name))
+
+
+def _unfit(plan: Plan, mine: ClassifiedTree) -> list[KeyPath]:
+    """Returns the arrays of the model that keep their key path and have another shape there, so that no rule fits."""
+    model = {leaf.path for leaf in mine.of("model")}
+    kept = [(task.sources[0], task.in_avals[0]) for task in plan.tasks if task.rule is None and not task.follows]
+    wanted = {path: leaf.aval for path, leaf in plan.target.leaves.items()}
+    return [
+        path
+        for path, aval in kept
+        if path in model and aval is not None and (there := wanted.get(path)) and there.shape != aval.shape
+    ]
 
 
 def _model_drafts(mine: ClassifiedTree, theirs: ClassifiedTree, *, x64: bool) -> list[RuleDraft]:
@@ -120,7 +150,7 @@ def _model_drafts(mine: ClassifiedTree, theirs: ClassifiedTree, *, x64: bool) ->
     solution = Aligner().solve(scope, _scope(theirs), top=True)
     sources, targets = _by_place(mine.of("model")), _by_place(theirs.of("model"))
     matches = [
-        _cast(match, sources, targets, x64=x64)
+        _cast(_named(match), sources, targets, x64=x64)
         for match in doubt_beside_unplaced(solution.matches, scope, _scope(theirs))
     ]
     streams, wanted = _by_place(mine.of("rng")), _by_place(theirs.of("rng"))
@@ -145,6 +175,14 @@ def _by_place(leaves: Sequence[ClassifiedLeaf]) -> dict[KeyPath, ClassifiedLeaf]
 
 def _paths(leaves: Mapping[KeyPath, ClassifiedLeaf]) -> dict[KeyPath, KeyPath]:
     return {place: leaf.path for place, leaf in leaves.items()}
+
+
+def _named(match: Match) -> Match:
+    """Returns the match with the evidence of its names, where the names of the layer agree."""
+    (source, *_), (target, *_) = match.sources, match.targets
+    if match.reason or not names_agree(source.path, target.path):
+        return match
+    return replace(match, reason="names agree")
 
 
 def _cast(
@@ -200,7 +238,9 @@ def _head(
         "Review it before use: it is derived from names and shapes, and not checked against values.",
     ]
     if doubts:
-        lines.append(f"{len(doubts)} source leaves also fit elsewhere by their shapes: see `unproved`.")
+        many = f"{len(doubts)} source leaves also fit elsewhere by their shapes"
+        one = "1 source leaf also fits elsewhere by its shape"
+        lines.append(f"{one if len(doubts) == 1 else many}: see `unproved`.")
     left = len(rest.sources) + len(rest.targets)
     if left:
         unplaced = "1 leaf is" if left == 1 else f"{left} leaves are"

@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
 
 from migrate.knowledge.layers import LAYERS
+from migrate.knowledge.naming import FOREIGN_LEAVES
 from migrate.planning.rule_text.numbers import numbers_in
 from migrate.planning.suggest.values import Endpoint, ModelArray, Scope, Shape, StackedPart
 from migrate.tree import KeyPath, natural_key
 
 LEAF_NAMES = frozenset(leaf.target[-1] for layer in LAYERS for leaf in layer.leaves)
 """Names of the arrays of Flax's own layers; arrays of one layer stay together."""
+
+_OF_LAYERS = LEAF_NAMES | FOREIGN_LEAVES
 
 _MOST_NUMBERS = 3
 _STACK_AXES = (0, 1)
@@ -144,6 +147,15 @@ class ModuleIndex:
         return all(len(path) == len(node) + 1 for path in self.below.get(node, ()))
 
 
+def stack_axes(modules: ModuleIndex, members: Sequence[SequenceMember]) -> Iterator[tuple[int, int]]:
+    """Yields each axis along which all arrays of all modules have one size above 1, and the size."""
+    shapes = [shape for member in members for shape in modules.shapes(member)]
+    for axis in _STACK_AXES:
+        sizes = {shape[axis] if len(shape) > axis else 0 for shape in shapes}
+        if len(sizes) == 1 and max(sizes) > 1:
+            yield axis, max(sizes)
+
+
 def total(shapes: tuple[Shape, ...]) -> int:
     """Returns the number of elements of all shapes."""
     return sum(map(math.prod, shapes))
@@ -159,7 +171,7 @@ def layer_units(scope: Scope) -> tuple[LayerUnit, ...]:
     layers: defaultdict[KeyPath, list[tuple[str, ModelArray]]] = defaultdict(list)
     loose: list[LayerUnit] = []
     for path, item in scope.items():
-        if len(path) > 1 and path[-1] in LEAF_NAMES:
+        if len(path) > 1 and path[-1] in _OF_LAYERS:
             layers[path[:-1]].append((path[-1], item))
         else:
             loose.append(LayerUnit(path, ((path[-1], item),), loose=True))

@@ -15,8 +15,11 @@ from migrate.planning.suggest.values import Doubt
 from migrate.printable import printable
 from migrate.tree import AbstractTree, KeyPath, format_path
 
-_MOST_ALTERNATIVES = 8
+_MOST_ALTERNATIVES = 3
 """The maximum number of alternatives below one rule; `--json` lists all of them."""
+
+_ABOVE = "as for the rule above"
+"""The reason of a rule with the same doubts as the rule before."""
 
 
 def rule_file(
@@ -44,7 +47,12 @@ def rule_file(
     """
     lines = [*(f"# {line}".rstrip() for line in head), "migrate: 1", f"target: {flow(target)}"]
     generalizer = None if not comments else Generalizer([path for path, leaf in source.leaves.items() if leaf.has_data])
-    body = [line for rule in rules for line in _move(rule, generalizer)]
+    before: tuple[str, ...] = ()
+    body: list[str] = []
+    for rule in rules:
+        why = tuple(dict.fromkeys(doubt.why for _, doubt in rule.doubts))
+        body += _move(rule, generalizer, why if why != before else (_ABOVE,))
+        before = why
     body += [line for decision in settled for line in _settled(decision)]
     lines += ["rules:", *body] if body else ["rules: []"]
     lines += _unplaced("source leaves without a target; move them by a rule, or `drop:` them", unplaced[0], source)
@@ -52,9 +60,9 @@ def rule_file(
     return "".join(f"{printable(line)}\n" for line in lines)
 
 
-def _move(rule: RuleDraft, generalizer: Generalizer | None) -> Iterator[str]:
+def _move(rule: RuleDraft, generalizer: Generalizer | None, why: Sequence[str]) -> Iterator[str]:
     if generalizer is not None:
-        yield from _doubts(rule, generalizer)
+        yield from _doubts(rule, generalizer, why)
     left, right = [pattern(side) for side in rule.sources], [pattern(side) for side in rule.targets]
     yield from move_lines(left, right, rule.ops, comment="" if rule.doubts else _why(rule))
 
@@ -65,15 +73,20 @@ def _why(rule: RuleDraft) -> str:
     return f"{reasons}; layers by number" if numbered else reasons
 
 
-def _doubts(rule: RuleDraft, generalizer: Generalizer) -> Iterator[str]:
+def _doubts(rule: RuleDraft, generalizer: Generalizer, reasons: Sequence[str]) -> Iterator[str]:
     if not rule.doubts:
         return
-    for why in dict.fromkeys(doubt.why for _, doubt in rule.doubts):
-        yield f"  # unproved: {why}"
+    yield from (f"  # unproved: {why}" for why in reasons)
     lines = list(dict.fromkeys(_alternatives(rule, generalizer)))
-    yield from (f"  #   or: {line}" for line in lines[:_MOST_ALTERNATIVES])
-    if len(lines) > _MOST_ALTERNATIVES:
-        yield f"  #   … {len(lines) - _MOST_ALTERNATIVES} more (`--json` lists all)"
+    left = _MOST_ALTERNATIVES
+    for line in lines:
+        targets = line.split(" | ")
+        if left:
+            yield f"  #   or: {' | '.join(targets[:left])}"
+        left -= min(left, len(targets))
+    count = sum(len(line.split(" | ")) for line in lines)
+    if count > _MOST_ALTERNATIVES:
+        yield f"  #   … {count - _MOST_ALTERNATIVES} more (`--json` lists all)"
 
 
 def _alternatives(rule: RuleDraft, generalizer: Generalizer) -> Iterator[str]:

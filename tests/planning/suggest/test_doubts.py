@@ -56,11 +56,66 @@ def renamed(source, target):
     return Match((Endpoint((source,)),), (Endpoint((target,)),))
 
 
-def test_where_an_array_is_not_placed_others_are_in_doubt_unless_their_shape_is_unique():
-    matches = [renamed("a", "x"), renamed("b", "y"), renamed("same", "same")]
-    sources = {(name,): ModelArray((4,)) for name in ("a", "b", "same", "left")}
-    targets = {("x",): ModelArray((4,)), ("y",): ModelArray((5,)), ("same",): ModelArray((4,))}
-    doubts = [[doubt.why for doubt in match.doubts] for match in doubt_beside_unplaced(matches, sources, targets)]
-    assert [["`left` is not placed, so this may belong elsewhere, too"], [], []] == doubts
-    del sources["left",]
-    assert matches == doubt_beside_unplaced(matches, sources, targets)
+def doubts_beside(names, left, *, side=0, shape=(5,)):
+    """Returns the doubts about two matched arrays of shapes (4,) and `shape`, beside one without a place."""
+    matches = [renamed(source, target) for source, target in names]
+    shapes = [(4,), shape]
+    sources = {(source,): ModelArray(one) for (source, _), one in zip(names, shapes, strict=True)}
+    targets = {(target,): ModelArray(one) for (_, target), one in zip(names, shapes, strict=True)}
+    (sources, targets)[side]["left",] = ModelArray(left)
+    return [[doubt.why for doubt in match.doubts] for match in doubt_beside_unplaced(matches, sources, targets)]
+
+
+BESIDE = ["`left` is not placed, so this may belong elsewhere, too"]
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_an_array_without_a_place_makes_those_of_its_size_doubtful(side):
+    names = [("head", "head_x"), ("tail", "tail_y")]
+    assert [BESIDE, []] == doubts_beside(names, (4,), side=side)
+    assert [[], BESIDE] == doubts_beside(names, (5,), side=side)
+    assert [[], []] == doubts_beside(names, (6,), side=side)
+
+
+def test_an_array_without_a_place_does_not_concern_names_that_agree():
+    assert [[], BESIDE] == doubts_beside([("query", "q_proj"), ("a", "b")], (4,), shape=(4,))
+
+
+def test_where_an_array_is_not_placed_names_without_anything_in_common_are_doubtful():
+    assert [BESIDE, []] == doubts_beside([("memo", "high"), ("tail", "tail_y")], (6,))
+
+
+def test_an_array_without_a_place_makes_the_rest_of_its_layer_doubtful():
+    suggestion = suggested(
+        {"params/one_norm/scale": (4,), "params/one_norm/bias": (4,), "params/one_norm/extra": (3,)},
+        {"my_norm/scale": (4,), "my_norm/bias": (4,)},
+    )
+    assert "`one_norm/extra` is not placed" in suggestion.text
+
+
+def test_a_bias_does_not_move_without_its_kernel():
+    suggestion = suggested(
+        {"params/time_in/kernel": (8, 4), "params/time_in/bias": (4,)},
+        {"my_time_in/kernel": (4, 4), "my_time_in/bias": (4,)},
+    )
+    assert 2 == len(suggestion.unplaced_sources) == len(suggestion.unplaced_targets)
+
+
+def test_names_that_disagree_do_not_suggest_a_match():
+    old = {f"params/{name}/kernel": (3, 4) for name in ("alpha", "beta")}
+    text = suggested(old, {f"{name}/kernel": (3, 4) for name in ("rho", "sigma")}).text
+    assert "alpha and beta have the same shape; nothing else supports this" in text
+
+
+def test_names_that_agree_along_the_whole_path_are_evidence():
+    names = {"query": "q_proj", "key": "k_proj", "value": "v_proj"}
+    old = {f"params/attn/{name}/kernel": (4, 4) for name in names}
+    suggestion = suggested(old, {f"attention/{name}/kernel": (4, 4) for name in names.values()})
+    assert {} == suggestion.doubts
+    assert "unproved" not in suggestion.text
+
+
+def test_numbers_that_linen_gave_do_not_agree_with_other_numbers():
+    """Dense_1 may be the outer layer, that is, the first one."""
+    old = {f"params/Dense_{i}/kernel": (4, 4) for i in range(2)}
+    assert {*old} == doubted(old, {f"fc{i}/kernel": (4, 4) for i in range(2)})

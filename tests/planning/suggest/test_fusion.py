@@ -49,3 +49,33 @@ def test_several_places_are_alternatives():
     (match,) = fuse(scope(PARTS), scope(targets), lead=False)
     others = [doubt.others for doubt in match.doubts if doubt.others]
     assert [tuple({("x", "qkv", "kernel"), ("y", "qkv", "kernel")} - {match.targets[0].path})] == others
+
+
+GATED = {f"mlp/{name}/kernel": (4, 6) for name in ("gate_proj", "up_proj")}
+
+
+def test_a_joined_param_outside_a_layer_is_unstacked_and_back():
+    ((sources, targets, ops),) = fused({"mlp/gating_einsum": (2, 4, 6)}, GATED)
+    assert (["mlp/gating_einsum"], [*GATED], ("unstack: {axis: -3}",)) == (sources, targets, ops)
+    ((sources, targets, ops),) = fused(GATED, {"mlp/gating_einsum": (2, 4, 6)})
+    assert ([*GATED], ["mlp/gating_einsum"], ("stack: {axis: -3}",)) == (sources, targets, ops)
+
+
+def test_a_joined_param_and_parts_that_are_no_layers_are_found():
+    ((sources, targets, ops),) = fused({"attn/qkv": (3, 8, 8)}, {f"attn/w{part}": (8, 2, 4) for part in "qkv"})
+    assert (["attn/qkv"], ["attn/wq", "attn/wk", "attn/wv"]) == (sources, targets)
+    assert "unstack: {axis: -3}" == ops[0]
+
+
+def test_a_joined_bias_holds_biases():
+    parts = {f"attn/{name}/{leaf}": (3,) for name in ("q_proj", "k_proj", "v_proj") for leaf in ("bias", "scale")}
+    ((sources, _, _),) = fused({"attn/qkv_bias": (3, 3)}, parts)
+    assert ["attn/qkv_bias"] == sources
+    ((_, targets, _),) = fused({"attn/qkv_bias": (3, 3)}, parts)
+    assert {"bias"} == {target.rpartition("/")[2] for target in targets}
+
+
+def test_the_other_order_of_two_parts_is_an_alternative_with_its_ops():
+    (match,) = fuse(scope({"mlp/gating_einsum": (2, 4, 6)}), scope(GATED), lead=False)
+    (doubt,) = match.doubts
+    assert [("flip: {axis: -3}", "unstack: {axis: -3}")] == [way.ops for way in doubt.alternatives]

@@ -5,7 +5,7 @@ import pytest
 from migrate.planning.rule_text.cover import patterns_for
 from migrate.planning.suggest.layout import lay_out
 from migrate.planning.suggest.leftovers import settle_leftovers, unsupported_arrays
-from tests.planning.suggest.trees import tree
+from tests.planning.suggest.trees import suggested, tree
 
 
 def paths(*texts):
@@ -70,3 +70,25 @@ def test_adapters_and_random_streams_are_created():
     found, rules = settled({"w": (4,)}, new, [], [*new])
     assert {"**/rngs/**": "{rng: {seed: 0}}"}.items() <= {p[0]: value for _, p, value in rules}.items()
     assert ("a", "kernel") in found.targets
+
+
+def test_moments_of_params_that_are_not_placed_are_not_listed_again():
+    def state(model):
+        slots = {f"optimizer/opt_state/0/mu/{path}": shape for path, shape in model.items()}
+        return {f"model/{path}": shape for path, shape in model.items()} | slots
+
+    suggestion = suggested(state({"a/kernel": (3, 4), "gone/kernel": (7,)}), state({"a/kernel": (3, 4), "new/w": (8,)}))
+    assert ((("model", "gone", "kernel"),), (("model", "new", "w"),)) == (
+        suggestion.unplaced_sources,
+        suggestion.unplaced_targets,
+    )
+
+
+def test_an_array_that_keeps_its_key_path_but_not_its_shape_is_listed():
+    suggestion = suggested(
+        {"params/a/kernel": (3, 4), "params/b/kernel": (4,)}, {"params/a/kernel": (5, 6), "params/b/kernel": (4,)}
+    )
+    path = ("params", "a", "kernel")
+    assert ((path,), (path,)) == (suggestion.unplaced_sources, suggestion.unplaced_targets)
+    assert {path} == set(suggestion.doubts)
+    assert "#   params/a/kernel  float32[5,6]" in suggestion.text

@@ -260,3 +260,40 @@ def test_rules_that_the_planner_refuses_as_one_stay_apart(places):
     suggestion = suggested(old, new)
     assert suggestion.plan.applicable
     assert 2 == suggestion.rules
+
+
+HAIKU = {"linear/w": (3, 5), "linear/b": (5,), "ln/scale": (3,), "ln/offset": (3,)}
+KERAS = {"dense/kernel": (3, 5), "dense/bias": (5,), "bn/gamma": (3,), "bn/beta": (3,)}
+KERAS |= {"bn/moving_mean": (3,), "bn/moving_variance": (3,)}
+EQUINOX = {"linear/weight": (5, 3), "linear/bias": (5,), "ln/weight": (3,), "ln/bias": (3,)}
+NAMES = {"w": "kernel", "b": "bias", "gamma": "scale", "beta": "bias", "offset": "bias", "weight": "scale"}
+NAMES |= {"moving_mean": "mean", "moving_variance": "var"}
+
+
+@pytest.mark.parametrize("old", [HAIKU, KERAS, EQUINOX], ids=["haiku", "keras", "equinox"])
+def test_the_names_of_other_libraries_are_those_of_flax(old):
+    layers = {"linear": "head", "dense": "head", "ln": "norm", "bn": "norm"}
+    truth = {}
+    for path in old:
+        layer, leaf = path.split("/")
+        kernel = path == "linear/weight"
+        truth[path] = f"{layers[layer]}/{'kernel' if kernel else NAMES.get(leaf, leaf)}"
+    new = {truth[path]: shape[::-1] for path, shape in old.items()} if old is EQUINOX else None
+    suggestion = suggested(old, new or {truth[path]: shape for path, shape in old.items()})
+    assert truth == moves(suggestion)
+    turned = {("linear", "weight")} if old is EQUINOX else set()
+    assert turned == set(suggestion.doubts)
+
+
+def test_numbers_that_haiku_gave_prove_nothing_about_layers_of_one_shape():
+    old = {f"net/linear_{i}/{leaf}": shape for i in (1, 2) for leaf, shape in (("w", (4, 5)), ("b", (5,)))}
+    new = {f"layers/{i}/{leaf}": shape for i in (1, 2) for leaf, shape in (("kernel", (4, 5)), ("bias", (5,)))}
+    assert 4 == len(suggested(old, new).doubts)
+
+
+def test_a_module_that_changes_its_number_in_a_list_is_in_doubt():
+    old = {"layers/0/q/w": (4, 5), "layers/1/q/w": (4, 5), "layers/1/mlp/w": (5, 4)}
+    suggestion = suggested(old, {"layers/0/qq/w": (4, 5), "layers/0/mm/w": (5, 4), "layers/1/qq/w": (4, 5)})
+    assert {"layers/1/mlp/w": "layers/0/mm/w"}.items() <= moves(suggestion).items()
+    assert {*old} == {"/".join(path) for path in suggestion.doubts}
+    assert "unproved: its number is another one" in suggestion.text

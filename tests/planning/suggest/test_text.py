@@ -52,9 +52,9 @@ def test_a_doubt_is_a_comment_with_its_alternatives():
     ]
 
 
-def test_more_than_eight_alternatives_are_counted():
+def test_more_than_three_alternatives_are_counted():
     doubt = Doubt("why", alternatives=tuple(Alternative(f"way {i}") for i in range(11)))
-    assert "  #   … 3 more (`--json` lists all)" in text([draft("a", "x", doubts=((("a",), doubt),))])
+    assert "  #   … 8 more (`--json` lists all)" in text([draft("a", "x", doubts=((("a",), doubt),))])
 
 
 def test_drops_and_creations_have_their_reason_above():
