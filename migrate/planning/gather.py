@@ -128,17 +128,28 @@ class _TaskBuilder:
     def _step(self, position: int, rule_op: RuleOp) -> None:
         match rule_op.op.role:
             case "map":
-                self._map(rule_op)
+                self._map(position, rule_op)
             case "reduce":
                 self._reduce(position, rule_op)
             case "extend":
                 self._extend(rule_op)
 
-    def _map(self, rule_op: RuleOp) -> None:
-        bound = [rule_op.op.bind((_aval(e),), self._target_aval(e), None) for e in self.elements]
-        results = [op.infer(_aval(e))[0] for op, e in zip(bound, self.elements, strict=True)]
-        self._record(bound, [(i,) for i in range(len(bound))], rule_op)
-        self.elements = [replace(e, aval=aval) for e, aval in zip(self.elements, results, strict=True)]
+    def _map(self, position: int, rule_op: RuleOp) -> None:
+        calls = [
+            (i, *call) for i, element in enumerate(self.elements) for call in self._bound(position, rule_op, element)
+        ]
+        self._record([op for _, op, _ in calls], [(i,) for i, _, _ in calls], rule_op)
+        self.elements = [replace(e, aval=op.infer(_aval(e))[0]) for _, op, e in calls]
+
+    def _bound(self, position: int, rule_op: RuleOp, element: _Element) -> list[tuple[Op, _Element]]:
+        """Returns the op for an array: one for each target where the template's leaves bind it differently."""
+        later = any(op.op.role == "extend" and op.over is None for op in self.rule.ops[position + 1 :])
+        fixed = later or element.destination is not None
+        places = [element] if fixed else [replace(element, destination=at) for at in range(len(self.rule.targets))]
+        wanted = [self._target_aval(place) for place in places]
+        ops = [rule_op.op.bind((_aval(element),), aval or wanted[0], None) for aval in wanted]
+        alike = all(op == ops[0] for op in ops)
+        return [(ops[0], element)] if alike else list(zip(ops, places, strict=True))
 
     def _reduce(self, position: int, rule_op: RuleOp) -> None:
         kept = self._kept(position)
@@ -226,11 +237,9 @@ class _TaskBuilder:
         return sum(value.isdecimal() for value in found) or None
 
     def _record(self, ops: Sequence[Op], groups: Sequence[tuple[int, ...]], rule_op: RuleOp) -> None:
-        """Adds a step, which is one op: `template` and open counts must resolve to the same op for all arrays."""
-        if all(op == ops[0] for op in ops):
-            self.steps.append(Step(ops[0], tuple(groups), rule_op.over))
-            return
-        raise OpError("it would treat the arrays of one task differently; write one rule for each kind of array")
+        """Adds a step, with the op of each group where `template` or an open count resolves to different ones."""
+        alike = all(op == ops[0] for op in ops)
+        self.steps.append(Step(ops[0], tuple(groups), rule_op.over, () if alike else tuple(ops)))
 
     def _target_aval(self, element: _Element) -> AbstractArray | None:
         """Returns the template's leaf for this array; the first one, where a later op still spreads the array."""

@@ -211,17 +211,17 @@ def _repeated(task: Task) -> Iterable[KeyPath]:
 
 
 def _casts(task: Task) -> bool:
-    return any(step.op.only_casts for step in task.steps)
+    return any(op.only_casts for step in task.steps for op in step.ops)
 
 
 def _keeps_axes(task: Task) -> bool:
     """Whether every op on the way keeps the axes of every array."""
     avals = [aval or _STRING for aval in task.in_avals]
     for step in task.steps:
-        groups = [[avals[index] for index in group] for group in step.groups]
-        if not all(len(group) == 1 and step.op.keeps_axes(*group) for group in groups):
+        calls = [(op, [avals[index] for index in group]) for op, group in step.calls]
+        if not all(len(group) == 1 and op.keeps_axes(*group) for op, group in calls):
             return False
-        avals = [result for group in groups for result in step.op.infer(*group)]
+        avals = [result for op, group in calls for result in op.infer(*group)]
     return True
 
 

@@ -55,11 +55,11 @@ def evaluate(task: Task, reader: Reader, target: AbstractTree) -> dict[KeyPath, 
 def _carry_out(task: Task, arrays: list[Array]) -> list[Array]:
     for step in task.steps:
         results: list[Array] = []
-        for group in step.groups:
+        for op, group in step.calls:
             try:
-                results += step.op.apply(*(_laid_out(step.op, arrays[index]) for index in group))
+                results += op.apply(*(_laid_out(op, arrays[index]) for index in group))
             except OpError as error:
-                raise refusal(task, step.op, str(error)) from None
+                raise refusal(task, op, str(error)) from None
             except CheckpointError as error:
                 raise _located(task, error) from None
         arrays = results

@@ -113,7 +113,7 @@ def _has_nested_names(item: ItemPlan) -> bool:
 
 def _made_by_code(plan: Plan) -> Iterator[KeyPath]:
     for task in plan.tasks:
-        if any(step.op.code for step in task.steps):
+        if any(op.code for step in task.steps for op in step.ops):
             yield from task.targets
     yield from (c.target for c in plan.created if c.init is not None and c.init.kind == "template")
 
