@@ -229,6 +229,25 @@ class AnyMappingType(FieldType):
         return {"type": "object"}
 
 
+@final
+@dataclass(frozen=True)
+class ArgumentsType(FieldType):
+    """A mapping of names to text or integers."""
+
+    def phrase(self) -> str:
+        return "a mapping of names to text or integers"
+
+    def read(self, node: Node, context: ReadContext) -> dict[str, str | int] | None:
+        if not isinstance(node, MapNode):
+            self.reject(node, context)
+            return None
+        value = ScalarType((int, str), "text or an integer")
+        return {key.text: value.read(one, context.inside(key.text)) for key, one in node.entries}
+
+    def json(self) -> JsonSchema:
+        return {"type": "object", "additionalProperties": {"type": ["string", "integer"]}}
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
     """A field of a mapping."""

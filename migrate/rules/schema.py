@@ -12,6 +12,7 @@ from migrate.rules.field_types import (
     FLAG,
     INT,
     AnyMappingType,
+    ArgumentsType,
     ChoiceType,
     Field,
     FieldType,
@@ -268,6 +269,8 @@ INCLUDE = MappingType(
         Field("file", StringType(), "the name of a bundled rule file, or a path relative to this file", required=True),
         Field("under", TargetPattern(), "the place in the source that its rules apply to (default: `.`, the root)"),
         Field("to", TargetPattern(), "the place in the target that its rules write to (default: `under`)"),
+        Field("except", _SOURCES, "patterns of leaves that its rules do not apply to"),
+        Field("args", ArgumentsType(), "values of the file's arguments, by name (default: those of the file)"),
     ),
 )
 
@@ -278,7 +281,7 @@ class _Included(FieldType):
     """The name of a file, or a mapping that also gives the places for its rules."""
 
     def phrase(self) -> str:
-        return "the name of a rule file, or a mapping of `file`, `under` and `to`"
+        return "the name of a rule file, or a mapping of `file`, `under`, `to`, `except` and `args`"
 
     def read(self, node: Node, context: ReadContext) -> Include | None:
         if isinstance(node, MapNode):
@@ -294,7 +297,9 @@ class _Included(FieldType):
         if record is None or len(context.findings) > before:
             return None
         under, to = record.get("under"), record.get("to") or record.get("under")
-        include = Include(record.get("file"), head_span(node), under and under.pattern, to and to.pattern)
+        excepts = tuple(placed.pattern for placed in record.get("except", ()))
+        places = (under and under.pattern, to and to.pattern)
+        include = Include(record.get("file"), head_span(node), *places, excepts, record.get("args", {}))
         context.findings.extend(include_problems(include, [placed for placed in (under, record.get("to")) if placed]))
         return include
 
@@ -309,6 +314,9 @@ FILE = MappingType(
         Field("name", StringType(), "the name of this migration"),
         Field("source", SOURCE, "requirements for the source; checked before planning"),
         Field("target", TARGET, "the target of the rules"),
+        Field(
+            "args", ArgumentsType(), "names that `${name}` stands for, with their values unless an include gives others"
+        ),
         Field("include", OneOrManyType(_Included()), "rule files whose rules precede these rules"),
         Field(
             "rules",
