@@ -106,5 +106,8 @@ class Pad(Op):
         value = np.asarray(float(self.value))
         fill = convert(value, dtype)
         if not only_rounded(value, fill.real):
-            raise OpError(f"{dtype} cannot hold a value near {self.value}")
+            raise OpError(
+                f"{dtype} cannot hold a value near {self.value}",
+                "put a `cast` to a wider dtype before `pad`, or use another value",
+            )
         return fill

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 
+_WIDER = "put a `cast` to a wider dtype before `scale`, or use a smaller factor"
+
+
 @final
 @dataclass(frozen=True)
 class Scale(Op):
@@ -80,7 +83,7 @@ class Scale(Op):
             held = convert(wanted, dtypes.from_numpy(piece.dtype))
             lost = np.isfinite(before) & ~(np.isfinite(wanted) & only_rounded(wanted, held))
         if lost.any():
-            raise OpError(f"{piece[lost.argmax()]} times {self.by} is beyond {dtypes.from_numpy(piece.dtype)}")
+            raise OpError(f"{piece[lost.argmax()]} times {self.by} is beyond {dtypes.from_numpy(piece.dtype)}", _WIDER)
         return held
 
     def _window(self, inputs: Sequence[AbstractArray], output: int, window: Window) -> Pull:
@@ -113,7 +116,7 @@ def _scaled_integers(piece: Array, by: int) -> Array:
     wide = piece.astype(np.uint64 if low == 0 else np.int64)
     for value in (int(wide.min(initial=0)), int(wide.max(initial=0))):
         if not low <= value * by <= high:
-            raise OpError(f"{value} times {by} is beyond {dtype}")
+            raise OpError(f"{value} times {by} is beyond {dtype}", _WIDER)
     # Modulo 2**64 is exact here: every product was just seen to be in range.
     product = (wide.view(np.uint64) * np.uint64(by % 2**64)).view(np.int64)
     return product.astype(piece.dtype)

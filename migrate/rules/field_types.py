@@ -17,6 +17,7 @@ from typing import Any, final
 from migrate.codes import InvalidValue, MissingField, UnknownField
 from migrate.errors import Code, Diagnostic, Span, did_you_mean, nearest
 from migrate.rules.source import ListNode, MapNode, Node, ScalarNode, plain
+from migrate.template.spec_advice import meant_spec
 
 JsonSchema = dict[str, Any]
 
@@ -140,6 +141,27 @@ class ScalarType(FieldType):
         names = {int: "integer", float: "number", bool: "boolean", str: "string"}
         found = [names[kind] for kind in self.kinds if not (kind is int and float in self.kinds)]
         return {"type": found[0] if len(found) == 1 else found}
+
+
+@final
+@dataclass(frozen=True)
+class CallableType(FieldType):
+    """The name of a Python object, `module:callable`."""
+
+    _text = StringType(r"[\w.]+:[\w.]+", "`module:callable`")
+
+    def phrase(self) -> str:
+        return self._text.phrase()
+
+    def read(self, node: Node, context: ReadContext) -> str | None:
+        meant = meant_spec(node.text) if isinstance(node, ScalarNode) else None
+        if meant is None:
+            return self._text.read(node, context)
+        self.reject(node, context, f"did you mean `{meant}`?")
+        return None
+
+    def json(self) -> JsonSchema:
+        return self._text.json()
 
 
 INT = ScalarType((int,), "an integer")

@@ -13,6 +13,7 @@ from migrate.rules.field_types import (
     INT,
     AnyMappingType,
     ArgumentsType,
+    CallableType,
     ChoiceType,
     Field,
     FieldType,
@@ -39,7 +40,7 @@ _SOURCES = OneOrManyType(SourcePattern())
 _EXCEPT = Field("except", _SOURCES, "patterns of leaves that the rule does not apply to")
 _OPTIONAL = Field("optional", FLAG, "whether the rule may match nothing (default: false)")
 _HASH = StringType(r"sha256:[0-9a-f]{64}", "`sha256:` and 64 hexadecimal digits")
-_CALLABLE = StringType(r"[\w.]+:[\w.]+", "`module:callable`")
+_CALLABLE = CallableType()
 _VERSION = ScalarType((int, str), "an integer or text")
 
 MOVE = MappingType(

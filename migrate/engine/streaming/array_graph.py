@@ -57,7 +57,7 @@ class OpResult:
             return pull.make(parts)
         except OpError as error:
             start = [low for low, _ in window]
-            raise refusal(self.task, self.op, f"in the part that begins at {start}: {error}") from None
+            raise refusal(self.task, self.op, error, f"in the part that begins at {start}: ") from None
 
     def _pull(self, window: Window) -> Pull:
         return self.op.window([node.aval for node in self.inputs], self.output, window)

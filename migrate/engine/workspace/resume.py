@@ -75,7 +75,7 @@ def _note(plan: Plan, work: Workspace, kept: Mapping[KeyPath, StagedArray], *, c
     if changed:
         why = "the source, the options or the version of migrate have changed"
         return LeftoverWorkspace.at(
-            f"no array of an earlier run in {work.path} can be reused: {why}", help="no action is needed"
+            f"no array of an earlier run in `{work.path}` can be reused: {why}", help="no action is needed"
         )
     of = sum(leaf.is_numeric for leaf in plan.target.leaves.values())
     return LeftoverWorkspace.at(
