@@ -23,6 +23,7 @@ from migrate.planning.model import Created, Task
 from migrate.planning.moments import TransformState
 from migrate.planning.narrowing import own_file
 from migrate.planning.near_patterns import NearPatterns
+from migrate.planning.shape_advice import advise_on_shape
 from migrate.planning.unmatched import missing_leaves, names
 from migrate.rules.model import Create, Init, RuleSet
 from migrate.rules.pattern import Pattern
@@ -140,7 +141,7 @@ def cover(
     if rules.unmatched_target == "template":
         filled = tuple(Created(path, template.leaves[path], Init("template")) for path in missing)
         without_data, missing = (*without_data, *filled), ()
-    misfits = list(_misfits(source, template, tasks, x64=x64))
+    misfits = list(_misfits(rules, source, template, tasks, x64=x64))
     unknown = {path: task for task in tasks for path in task.targets if path not in template.leaves}
     return Coverage(
         created=without_data,
@@ -246,8 +247,9 @@ def comparable_paths(path: KeyPath, template: AbstractTree) -> list[str]:
 
 
 def _misfits(
-    source: AbstractTree, template: AbstractTree, tasks: Iterable[Task], *, x64: bool
+    rules: RuleSet, source: AbstractTree, template: AbstractTree, tasks: Iterable[Task], *, x64: bool
 ) -> Iterable[tuple[type[ShapeMismatch] | type[DtypeMismatch], KeyPath, Diagnostic]]:
+    advised: dict[Span | None, str] = {}
     for task in tasks:
         for index, path in enumerate(task.targets):
             if path not in template.leaves:
@@ -261,10 +263,12 @@ def _misfits(
                 yield DtypeMismatch, path, _misfit(DtypeMismatch, task, path, ours, wanted, key)
                 continue
             if not wanted.has_data or not same_shape(ours, wanted):
+                if task.rule not in advised:  # the first finding of a rule stands for all
+                    advised[task.rule] = advise_on_shape(task, ours, wanted, rules, source, template)
                 yield (
                     ShapeMismatch,
                     path,
-                    _misfit(ShapeMismatch, task, path, ours, wanted, "reshape or transpose it with `ops:`"),
+                    _misfit(ShapeMismatch, task, path, ours, wanted, advised[task.rule]),
                 )
             if wanted.has_data and not same_dtype(ours, wanted):
                 yield (

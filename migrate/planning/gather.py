@@ -20,6 +20,9 @@ from migrate.rules.model import Move, RuleOp
 from migrate.rules.pattern import Bindings, PatternError
 from migrate.tree import AbstractArray, AbstractTree, KeyPath, format_path, natural_key
 
+_MOST_AXES = 3
+"""The number of axes that a help offers; where more fit, the axis is not the mistake."""
+
 Place = Callable[[KeyPath], KeyPath]
 """Maps a rule's filled right-hand side to its key path in the target: itself, or for a moment the slot's copy of it."""
 
@@ -74,8 +77,56 @@ def gather(
             tasks.append(_TaskBuilder(rule, group, template, place, filled).task())
         except _GatherError as error:
             failed += [claim.path for claim in group]
-            diagnostics.append(error.diagnostic)
+            diagnostics.append(_advised(error.diagnostic, rule, group, template, place))
     return Gathered(tuple(tasks), tuple(failed), tuple(diagnostics))
+
+
+def _advised(
+    diagnostic: Diagnostic, rule: Move, group: Sequence[Claim], template: AbstractTree | None, place: Place
+) -> Diagnostic:
+    """Returns the diagnostic with the axis that fits, where an op fails because of its axis."""
+    if diagnostic.code != OpMismatch.number or diagnostic.help is not None:
+        return diagnostic
+    return replace(diagnostic, help=fitting_axis(rule, group, template, place))
+
+
+def fitting_axis(
+    rule: Move, claims: Sequence[Claim], template: AbstractTree | None, place: Place = lambda path: path
+) -> str | None:
+    """Returns the edit of one op's `axis` with which a rule fits the template, or None.
+
+    Args:
+      rule: the rule.
+      claims: the leaves of one task.
+      template: the target's tree; without one, an axis fits with which the ops can be carried out.
+      place: as for `gather`.
+    """
+    rank = max((len(claim.leaf.aval.shape) for claim in claims if claim.leaf.aval), default=0) + len(rule.ops)
+    for at, rule_op in enumerate(rule.ops):
+        written = getattr(rule_op.op, "axis", None)
+        if not isinstance(written, int):
+            continue
+        others = [replace(rule_op, op=replace(rule_op.op, axis=axis)) for axis in range(rank) if axis != written]  # type: ignore[type-var]
+        rules = [replace(rule, ops=(*rule.ops[:at], other, *rule.ops[at + 1 :])) for other in others]
+        fitting = [f"`axis: {one.ops[at].op.axis}`" for one in rules if _fits(one, claims, template, place)]  # type: ignore[attr-defined]
+        if 0 < len(fitting) <= _MOST_AXES:
+            return f"write {' or '.join(fitting)} in `{rule_op.op.name}`, which fits" + (
+                " the template" if template else ""
+            )
+    return None
+
+
+def _fits(rule: Move, claims: Sequence[Claim], template: AbstractTree | None, place: Place) -> bool:
+    """Whether the claims are one task, whose targets have the shapes of the template."""
+    try:
+        (task,) = [_TaskBuilder(rule, group, template, place, filled).task() for filled, group in _groups(rule, claims)]
+    except (_GatherError, ValueError):
+        return False
+    if template is None:
+        return True
+    wanted = [template.leaves.get(path) for path in task.targets]
+    pairs = zip(wanted, task.out_avals, strict=True)
+    return all(leaf and leaf.aval and aval and leaf.aval.shape == aval.shape for leaf, aval in pairs)
 
 
 _Filled = tuple[tuple[object, ...], ...]
@@ -299,6 +350,7 @@ class _TaskBuilder:
                 f"`{rule_op.op.name}` does not fit {shapes}: {error}",
                 span=rule_op.span,
                 paths=[format_path(claim.path) for claim in self.group],
+                help=error.help,
             )
         )
 
