@@ -88,6 +88,8 @@ def _is_rest(segment: str) -> bool:
 
 
 def _fitting(segment: str, names: Iterable[str]) -> list[str]:
+    if not segment:
+        return [name for name in names if not name]
     try:
         pattern = Pattern.parse(segment)
     except PatternError:

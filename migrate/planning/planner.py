@@ -137,7 +137,7 @@ def make_plan(
                 else ()
             ),
             *shared_keys(tasks),
-            *unscaled_weights(tasks, unscaled),
+            *unscaled_weights(tasks, unscaled, rules.rules),
             *refuse_collisions(tree),
             *(() if target else new_empty_segments(tasks, source.tree)),
             *misplaced,

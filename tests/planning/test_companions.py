@@ -73,8 +73,9 @@ def test_layers_are_one_warning():
 
 
 def test_the_proposed_rule_removes_the_warning():
-    source, target = {"l/k": FP8, "l/k_scale": "1,4"}, {"m/k": "bfloat16:8,4"}
-    rules = '- {from: "l/k", to: "m/k", ops: [{cast: template}]}\n- drop: "l/k_scale"'
+    source = {f"l_{i}/{name}": text for i in range(2) for name, text in {"k": FP8, "k_scale": "1,4"}.items()}
+    target = {f"m/{i}/k": "bfloat16:8,4" for i in range(2)}
+    rules = '- {from: "l_{i}/k", to: "m/{i}/k", ops: [{cast: template}]}\n- drop: "l_{i}/k_scale"'
     _, (warning,) = proof_and_warnings(rules, source, target)
     (proposed,) = re.findall("`(- .*)`", warning.help)
     assert [] == list(planned(proposed, source, target).diagnostics)

@@ -12,6 +12,7 @@ TREE = {
     "params/old_head/out/bias": "4",
     "model/odd{name}/w": "5",
     "step": "int32:",
+    "hk//weights": "6",
 }
 
 
@@ -29,6 +30,8 @@ TREE = {
         ("state/params/old_head/**", "params/old_head/**"),
         ("model/odd_name/{w}", r"model/odd\{name\}/{w}"),
         ("stepp", "step"),
+        ("hk//weight", "hk//weights"),
+        ("kh//weights", "hk//weights"),
     ],
 )
 def test_the_subtree_of_the_nearest_name_is_proposed(written, meant):
