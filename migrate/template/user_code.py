@@ -40,7 +40,7 @@ def load(spec: str, code: type[Code] = InvalidTemplate) -> Any:
       CheckpointError: the module or attribute does not exist, or importing it fails (`code`).
     """
     module_name, _, attributes = spec.partition(":")
-    if not attributes or not all(name.isidentifier() for name in module_name.split(".")):
+    if not attributes or "" in module_name.split(".") or "/" in module_name:
         raise CheckpointError(
             code.at(f"`{spec}` is not of the form `module:callable`", help=advise_on_spec(spec) or _MODULE_HELP)
         )

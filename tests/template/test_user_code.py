@@ -26,6 +26,11 @@ def project(tmp_path, monkeypatch):
     return write
 
 
+def test_a_module_may_have_a_name_that_is_no_identifier(project):
+    project("odd-model", "def make(): return 1\n")
+    assert 1 == load("odd-model:make")()
+
+
 def test_a_dotted_attribute_is_found():
     assert abstract_template(f"{MODELS}:plain").tree == abstract_template(f"{MODELS}:Outer.Inner.make").tree
 
