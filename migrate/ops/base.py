@@ -54,7 +54,7 @@ class OpError(ValueError):
     """An op does not fit its input or its fields; the message is a sentence that names both.
 
     Attributes:
-      help: the edit of the rule that cures it, where the op knows one.
+      help: the edit that cures it, where the op's `remedy` is too general.
     """
 
     def __init__(self, message: str, help: str | None = None) -> None:

@@ -93,7 +93,7 @@ class Cast(Op):
 
         result = map_chunks(change, array)
         if found.count:
-            raise OpError(found.sentence(array, self.to), "add `lossy: true` to the cast if the loss is intended")
+            raise OpError(found.sentence(array, self.to))
         return result
 
     def _window(self, inputs: Sequence[AbstractArray], output: int, window: Window) -> Pull:

@@ -53,6 +53,10 @@ class Pad(Op):
         del templated
         return Pad(self.widths)
 
+    @property
+    def remedy(self) -> str:
+        return "put a `cast` to a wider dtype before `pad`, or use another value"
+
     def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
         (array,) = inputs
         if len(self.widths) != len(array.shape):
@@ -106,8 +110,5 @@ class Pad(Op):
         value = np.asarray(float(self.value))
         fill = convert(value, dtype)
         if not only_rounded(value, fill.real):
-            raise OpError(
-                f"{dtype} cannot hold a value near {self.value}",
-                "put a `cast` to a wider dtype before `pad`, or use another value",
-            )
+            raise OpError(f"{dtype} cannot hold a value near {self.value}")
         return fill

@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 
-_WIDER = "put a `cast` to a wider dtype before `scale`, or use a smaller factor"
-
-
 @final
 @dataclass(frozen=True)
 class Scale(Op):
@@ -52,6 +49,10 @@ class Scale(Op):
     @property
     def exact(self) -> bool:
         return False
+
+    @property
+    def remedy(self) -> str:
+        return "put a `cast` to a wider dtype before `scale`, or use a smaller factor"
 
     def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
         (array,) = inputs
@@ -83,7 +84,7 @@ class Scale(Op):
             held = convert(wanted, dtypes.from_numpy(piece.dtype))
             lost = np.isfinite(before) & ~(np.isfinite(wanted) & only_rounded(wanted, held))
         if lost.any():
-            raise OpError(f"{piece[lost.argmax()]} times {self.by} is beyond {dtypes.from_numpy(piece.dtype)}", _WIDER)
+            raise OpError(f"{piece[lost.argmax()]} times {self.by} is beyond {dtypes.from_numpy(piece.dtype)}")
         return held
 
     def _window(self, inputs: Sequence[AbstractArray], output: int, window: Window) -> Pull:
@@ -116,7 +117,7 @@ def _scaled_integers(piece: Array, by: int) -> Array:
     wide = piece.astype(np.uint64 if low == 0 else np.int64)
     for value in (int(wide.min(initial=0)), int(wide.max(initial=0))):
         if not low <= value * by <= high:
-            raise OpError(f"{value} times {by} is beyond {dtype}", _WIDER)
+            raise OpError(f"{value} times {by} is beyond {dtype}")
     # Modulo 2**64 is exact here: every product was just seen to be in range.
     product = (wide.view(np.uint64) * np.uint64(by % 2**64)).view(np.int64)
     return product.astype(piece.dtype)
