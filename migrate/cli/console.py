@@ -111,7 +111,7 @@ def _write(file: str, page: str) -> None:
     try:
         Path(file).write_text(page, encoding="utf-8")
     except OSError as error:
-        raise UsageError(WriteFailed.at(f"cannot write the report {file}: {error.strerror}")) from error
+        raise UsageError(WriteFailed.at(f"cannot write the report `{file}`: {error.strerror}")) from error
 
 
 def uses_color(choice: Color, stream: IO[str]) -> bool:

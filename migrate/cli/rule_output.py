@@ -33,7 +33,7 @@ def refuse_existing(output: str | None, *, overwrite: bool) -> None:
     """
     if output is not None and not overwrite and os.path.lexists(output):
         raise UsageError(
-            DestinationExists.at(f"{output} exists", help="`--overwrite` replaces it, edits made by hand included")
+            DestinationExists.at(f"`{output}` exists", help="`--overwrite` replaces it, edits made by hand included")
         )
 
 
@@ -62,4 +62,4 @@ def _write(output: str, text: str) -> None:
     try:
         Path(output).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise UsageError(WriteFailed.at(f"cannot write {output}: {error.strerror}")) from error
+        raise UsageError(WriteFailed.at(f"cannot write `{output}`: {error.strerror}")) from error

@@ -30,6 +30,7 @@ from migrate.codes.m2_matching import (
     UnfilledTarget,
     UnknownTarget,
     UnreducedArrays,
+    UnscaledWeight,
     UntransferableMoments,
     UnusedSource,
 )
@@ -149,6 +150,7 @@ __all__ = [
     "UnreadableRuleFile",
     "UnreducedArrays",
     "UnrepresentableLeaf",
+    "UnscaledWeight",
     "UnsupportedLeaf",
     "UnsupportedRuleVersion",
     "UnsupportedYaml",

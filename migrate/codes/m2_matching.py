@@ -135,3 +135,16 @@ class SharedRngKey(Code):
 
     number = "M213"
     severity = "note"
+
+
+class UnscaledWeight(Code):
+    """A quantized weight is used without its scale.
+
+    A weight of 8 bits is stored beside a scale, and perhaps a zero point, and only their product is the weight that the
+    model multiplies with. A rule moves or keeps the weight while the other is dropped or left, so the new model would
+    compute with other weights. Such a leaf is never proved by name or shape. Join both in one rule and multiply them in
+    a function that `call` names, move both if the new model has both, or use a probe.
+    """
+
+    number = "M214"
+    severity = "note"

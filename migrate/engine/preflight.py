@@ -164,9 +164,9 @@ def _is_compression(text: str) -> bool:
 def _occupied(plan: Plan, destination: Path, options: ApplyOptions) -> Iterator[Diagnostic]:
     if _overlap(plan.source.path, destination):
         advice = "choose a DST elsewhere; the source is never written to"
-        yield OverlappingPaths.at(f"{destination} and the source {plan.source.path} overlap", help=advice)
+        yield OverlappingPaths.at(f"`{destination}` and the source `{plan.source.path}` overlap", help=advice)
     elif os.path.lexists(destination) and not options.overwrite:
-        yield DestinationExists.at(f"{destination} exists", help="choose another DST, or add `--overwrite`")
+        yield DestinationExists.at(f"`{destination}` exists", help="choose another DST, or add `--overwrite`")
     elif os.path.lexists(destination):
         yield from irreplaceable(destination)
 
@@ -182,7 +182,7 @@ def irreplaceable(destination: Path) -> Iterator[Diagnostic]:
         yield DestinationExists.at(message, help=advice)
         return
     if foreign:
-        message = f"`--overwrite` would delete more than a checkpoint in {destination}: {listed(foreign, 5)}"
+        message = f"`--overwrite` would delete more than a checkpoint in `{destination}`: {listed(foreign, 5)}"
         yield DestinationExists.at(message, paths=foreign, help=advice)
 
 

@@ -128,7 +128,7 @@ def resume(
     """
     digest = stream_unlocated(output_of(destination).fit(plan), reader).digest
     if not is_unfinished(preflight.absolute(destination), digest):
-        message = f"no unfinished run of this plan is beside {destination}"
+        message = f"no unfinished run of this plan is beside `{destination}`"
         raise UsageError(InvalidUsage.at(message, help="call `apply`, which starts a new run"))
     return apply(plan, reader, destination, options, listener=listener, stopped=stopped)
 

@@ -51,7 +51,15 @@ TEMPLATE: Literal["template"] = "template"
 
 
 class OpError(ValueError):
-    """An op does not fit its input or its fields; the message is a sentence that names both."""
+    """An op does not fit its input or its fields; the message is a sentence that names both.
+
+    Attributes:
+      help: the edit that cures it, where the op's `remedy` is too general.
+    """
+
+    def __init__(self, message: str, help: str | None = None) -> None:
+        super().__init__(message)
+        self.help = help
 
 
 @final

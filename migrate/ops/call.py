@@ -80,9 +80,14 @@ class Call(Op):
         try:
             (returned,) = avals(result)
         except KeyError as error:
-            raise OpError(f"`{self.function}` returned {error.args[0]}, a dtype that no leaf can have") from None
+            raise OpError(
+                f"`{self.function}` returned {error.args[0]}, a dtype that no leaf can have", f"return {promised}"
+            ) from None
         if returned != promised:
-            raise OpError(f"`{self.function}` returned {returned}, but {promised} was promised")
+            shape, dtype = list(returned.shape), returned.dtype
+            declared = f'{{call: {{function: "{self.function}", shape: {shape}, dtype: {dtype}}}}}'
+            advice = f"return {promised}, or declare what it returns: `{declared}`"
+            raise OpError(f"`{self.function}` returned {returned}, but {promised} was promised", advice)
         return (result,)
 
     def _run(self, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -53,6 +53,10 @@ class Pad(Op):
         del templated
         return Pad(self.widths)
 
+    @property
+    def remedy(self) -> str:
+        return "put a `cast` to a wider dtype before `pad`, or use another value"
+
     def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
         (array,) = inputs
         if len(self.widths) != len(array.shape):

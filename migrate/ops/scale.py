@@ -50,6 +50,10 @@ class Scale(Op):
     def exact(self) -> bool:
         return False
 
+    @property
+    def remedy(self) -> str:
+        return "put a `cast` to a wider dtype before `scale`, or use a smaller factor"
+
     def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
         (array,) = inputs
         match kind(array.dtype):

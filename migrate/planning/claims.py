@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from migrate.codes import IdlePattern, OverlappingRules
-from migrate.errors import Diagnostic, did_you_mean
+from migrate.errors import Diagnostic
+from migrate.planning.narrowing import advise_overlap
+from migrate.planning.near_patterns import NearPatterns
 from migrate.rules.model import Drop, Move, Rule
 from migrate.rules.pattern import Bindings, Pattern
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, format_path, natural_key
@@ -58,10 +60,11 @@ def claim_leaves(rules: Sequence[Rule], tree: AbstractTree, extras: Collection[s
     """
     by_rule: dict[int, Sequence[Claim]] = {}
     diagnostics: list[Diagnostic] = []
+    near = NearPatterns(tree)
     for index, rule in enumerate(rules):
         if isinstance(rule, (Move, Drop)):
             by_rule[index] = _claims_of(rule, tree)
-            diagnostics += _idle_patterns(rule, by_rule[index], tree, extras)
+            diagnostics += _idle_patterns(rule, by_rule[index], near, extras)
     return Claims(by_rule, (*diagnostics, *_conflicts(rules, by_rule)))
 
 
@@ -70,7 +73,7 @@ def _claims_of(rule: Move | Drop, tree: AbstractTree) -> list[Claim]:
         Claim(path, leaf, origin, bindings)
         for origin, pattern in enumerate(rule.sources)
         for path, leaf in tree.leaves.items()
-        if (bindings := pattern.match(path)) is not None and not _excepted(rule.excepts, path)
+        if (bindings := pattern.match(path)) is not None and not _excepted((*rule.excepts, *rule.left_out), path)
     ]
     return sorted(claims, key=lambda c: (c.origin, natural_key(_captured(c.bindings)), natural_key(c.path)))
 
@@ -90,7 +93,7 @@ def dropped_extras(rules: Sequence[Rule], extras: Collection[str]) -> frozenset[
 
 
 def _idle_patterns(
-    rule: Move | Drop, claims: Sequence[Claim], tree: AbstractTree, extras: Collection[str]
+    rule: Move | Drop, claims: Sequence[Claim], near: NearPatterns, extras: Collection[str]
 ) -> list[Diagnostic]:
     """Returns one `IdlePattern` for each `from:` pattern that matches nothing, unless the rule is optional."""
     if rule.optional:
@@ -100,26 +103,25 @@ def _idle_patterns(
         IdlePattern.at(
             f"`{pattern}` matches nothing in the source",
             span=rule.span,
-            label=did_you_mean(str(pattern), _near_names(pattern, tree)),
+            label=near.did_you_mean(pattern),
             help="`migrate inspect SRC` lists the key paths; `optional: true` allows a rule to match nothing",
         )
         for origin, pattern in enumerate(rule.sources)
-        if origin not in busy and not (isinstance(rule, Drop) and _drops_extra(pattern, extras))
+        if origin not in busy
+        and not (isinstance(rule, Drop) and _drops_extra(pattern, extras))
+        and not _is_left_out(rule, pattern, near.tree)
     ]
+
+
+def _is_left_out(rule: Move | Drop, pattern: Pattern, tree: AbstractTree) -> bool:
+    """Whether a pattern matches nothing because an include takes its leaves out of the rule."""
+    return any(
+        pattern.match(path) is not None and _excepted(rule.left_out, path) for path in tree.leaves if rule.left_out
+    )
 
 
 def _drops_extra(pattern: Pattern, extras: Collection[str]) -> bool:
     return any(pattern.match((name,)) is not None for name in extras)
-
-
-def _near_names(pattern: Pattern, tree: AbstractTree) -> list[str]:
-    """Returns the key paths to compare with a pattern: those of its length, else all.
-
-    The list is bounded, since comparing is slow.
-    """
-    depth = str(pattern).count("/") + 1
-    same_depth = [format_path(path) for path in tree.leaves if len(path) == depth]
-    return (same_depth or [format_path(path) for path in tree.leaves])[:2000]
 
 
 def _conflicts(rules: Sequence[Rule], by_rule: Mapping[int, Sequence[Claim]]) -> list[Diagnostic]:
@@ -143,5 +145,5 @@ def _conflict(rivals: Sequence[Rule], paths: Sequence[KeyPath]) -> Diagnostic:
         f"`{format_path(paths[0])}`{more} is claimed by {others}",
         span=last.span,
         paths=map(format_path, paths),
-        help="narrow one of the two with `except: [pattern, …]`",
+        help=advise_overlap(rivals, paths),
     )

@@ -21,6 +21,9 @@ from migrate.planning import streams
 from migrate.planning.diff import same_dtype, same_shape
 from migrate.planning.model import Created, Task
 from migrate.planning.moments import TransformState
+from migrate.planning.narrowing import own_file
+from migrate.planning.near_patterns import NearPatterns
+from migrate.planning.shape_advice import advise_on_shape
 from migrate.planning.unmatched import missing_leaves, names
 from migrate.rules.model import Create, Init, RuleSet
 from migrate.rules.pattern import Pattern
@@ -52,7 +55,8 @@ def create_leaves(rules: RuleSet, template: AbstractTree | None) -> tuple[tuple[
             found = [Created(path, leaf, rule.init, rule.span) for path, leaf in leaves.items() if _creates(rule, path)]
             created += found
             diagnostics += _unfit(rule, found)
-            if not found and not rule.optional:
+            left_out = any(_any(rule.targets, path) and _any(rule.left_out, path) for path in leaves)
+            if not found and not rule.optional and not left_out:
                 diagnostics.append(_idle_create(rule, template))
     return tuple(created), tuple(diagnostics)
 
@@ -88,7 +92,7 @@ def _can_create(creation: Created, init: Init) -> bool:
 
 
 def _creates(rule: Create, path: KeyPath) -> bool:
-    return _any(rule.targets, path) and not _any(rule.excepts, path)
+    return _any(rule.targets, path) and not _any((*rule.excepts, *rule.left_out), path)
 
 
 def _any(patterns: Iterable[Pattern], path: KeyPath) -> bool:
@@ -102,6 +106,7 @@ def _idle_create(rule: Create, template: AbstractTree | None) -> Diagnostic:
     return IdlePattern.at(
         f"{names} matches nothing in the template",
         span=rule.span,
+        label=NearPatterns(template).did_you_mean(rule.targets[0]),
         help="`optional: true` allows a rule to match nothing",
     )
 
@@ -136,7 +141,7 @@ def cover(
     if rules.unmatched_target == "template":
         filled = tuple(Created(path, template.leaves[path], Init("template")) for path in missing)
         without_data, missing = (*without_data, *filled), ()
-    misfits = list(_misfits(source, template, tasks, x64=x64))
+    misfits = list(_misfits(rules, source, template, tasks, x64=x64))
     unknown = {path: task for task in tasks for path in task.targets if path not in template.leaves}
     return Coverage(
         created=without_data,
@@ -146,7 +151,7 @@ def cover(
         dtype_mismatch=tuple(path for code, path, _ in misfits if code is DtypeMismatch),
         diagnostics=(
             *missing_leaves(missing, template, fresh),
-            *_unknown(unknown, template),
+            *_unknown(unknown, template, rules.path),
             *_merge(diagnostic for _, _, diagnostic in misfits),
         ),
     )
@@ -215,18 +220,20 @@ def new_empty_segments(tasks: Iterable[Task], source: AbstractTree) -> tuple[Dia
     )
 
 
-def _unknown(unknown: dict[KeyPath, Task], template: AbstractTree) -> Iterable[Diagnostic]:
+def _unknown(unknown: dict[KeyPath, Task], template: AbstractTree, applied: str) -> Iterable[Diagnostic]:
     by_rule: defaultdict[Span | None, list[KeyPath]] = defaultdict(list)
     for path, task in unknown.items():
         by_rule[task.rule].append(path)
     for span, paths in list(by_rule.items())[:SUGGESTIONS]:
         hint = nearest(format_path(paths[0]), comparable_paths(paths[0], template))
+        more, snippet = own_file(span, applied, list(dict.fromkeys(s for path in paths for s in unknown[path].sources)))
         yield UnknownTarget.at(
             f"{names(paths)} {'is' if len(paths) == 1 else 'are'} not in the template",
             span=span,
             label=f"did you mean `{hint}`?" if hint else None,
             paths=map(format_path, paths),
-            help="`migrate diff SRC --template M:F` lists the template's key paths",
+            help=f"`migrate diff SRC --template M:F` lists the template's key paths{more}",
+            snippet=snippet,
         )
 
 
@@ -240,8 +247,9 @@ def comparable_paths(path: KeyPath, template: AbstractTree) -> list[str]:
 
 
 def _misfits(
-    source: AbstractTree, template: AbstractTree, tasks: Iterable[Task], *, x64: bool
+    rules: RuleSet, source: AbstractTree, template: AbstractTree, tasks: Iterable[Task], *, x64: bool
 ) -> Iterable[tuple[type[ShapeMismatch] | type[DtypeMismatch], KeyPath, Diagnostic]]:
+    advised: dict[Span | None, str] = {}
     for task in tasks:
         for index, path in enumerate(task.targets):
             if path not in template.leaves:
@@ -255,10 +263,12 @@ def _misfits(
                 yield DtypeMismatch, path, _misfit(DtypeMismatch, task, path, ours, wanted, key)
                 continue
             if not wanted.has_data or not same_shape(ours, wanted):
+                if task.rule not in advised:  # the first finding of a rule stands for all
+                    advised[task.rule] = advise_on_shape(task, ours, wanted, rules, source, template)
                 yield (
                     ShapeMismatch,
                     path,
-                    _misfit(ShapeMismatch, task, path, ours, wanted, "reshape or transpose it with `ops:`"),
+                    _misfit(ShapeMismatch, task, path, ours, wanted, advised[task.rule]),
                 )
             if wanted.has_data and not same_dtype(ours, wanted):
                 yield (

@@ -20,6 +20,9 @@ from migrate.rules.model import Move, RuleOp
 from migrate.rules.pattern import Bindings, PatternError
 from migrate.tree import AbstractArray, AbstractTree, KeyPath, format_path, natural_key
 
+_MOST_AXES = 3
+"""The number of axes that a help offers; where more fit, the axis is not the mistake."""
+
 Place = Callable[[KeyPath], KeyPath]
 """Maps a rule's filled right-hand side to its key path in the target: itself, or for a moment the slot's copy of it."""
 
@@ -74,8 +77,56 @@ def gather(
             tasks.append(_TaskBuilder(rule, group, template, place, filled).task())
         except _GatherError as error:
             failed += [claim.path for claim in group]
-            diagnostics.append(error.diagnostic)
+            diagnostics.append(_advised(error.diagnostic, rule, group, template, place))
     return Gathered(tuple(tasks), tuple(failed), tuple(diagnostics))
+
+
+def _advised(
+    diagnostic: Diagnostic, rule: Move, group: Sequence[Claim], template: AbstractTree | None, place: Place
+) -> Diagnostic:
+    """Returns the diagnostic with the axis that fits, where an op fails because of its axis."""
+    if diagnostic.code != OpMismatch.number or diagnostic.help is not None:
+        return diagnostic
+    return replace(diagnostic, help=fitting_axis(rule, group, template, place))
+
+
+def fitting_axis(
+    rule: Move, claims: Sequence[Claim], template: AbstractTree | None, place: Place = lambda path: path
+) -> str | None:
+    """Returns the edit of one op's `axis` with which a rule fits the template, or None.
+
+    Args:
+      rule: the rule.
+      claims: the leaves of one task.
+      template: the target's tree; without one, an axis fits with which the ops can be carried out.
+      place: as for `gather`.
+    """
+    rank = max((len(claim.leaf.aval.shape) for claim in claims if claim.leaf.aval), default=0) + len(rule.ops)
+    for at, rule_op in enumerate(rule.ops):
+        written = getattr(rule_op.op, "axis", None)
+        if not isinstance(written, int):
+            continue
+        others = [replace(rule_op, op=replace(rule_op.op, axis=axis)) for axis in range(rank) if axis != written]  # type: ignore[type-var]
+        rules = [replace(rule, ops=(*rule.ops[:at], other, *rule.ops[at + 1 :])) for other in others]
+        fitting = [f"`axis: {one.ops[at].op.axis}`" for one in rules if _fits(one, claims, template, place)]  # type: ignore[attr-defined]
+        if 0 < len(fitting) <= _MOST_AXES:
+            return f"write {' or '.join(fitting)} in `{rule_op.op.name}`, which fits" + (
+                " the template" if template else ""
+            )
+    return None
+
+
+def _fits(rule: Move, claims: Sequence[Claim], template: AbstractTree | None, place: Place) -> bool:
+    """Whether the claims are one task, whose targets have the shapes of the template."""
+    try:
+        (task,) = [_TaskBuilder(rule, group, template, place, filled).task() for filled, group in _groups(rule, claims)]
+    except (_GatherError, ValueError):
+        return False
+    if template is None:
+        return True
+    wanted = [template.leaves.get(path) for path in task.targets]
+    pairs = zip(wanted, task.out_avals, strict=True)
+    return all(leaf and leaf.aval and aval and leaf.aval.shape == aval.shape for leaf, aval in pairs)
 
 
 _Filled = tuple[tuple[object, ...], ...]
@@ -128,17 +179,28 @@ class _TaskBuilder:
     def _step(self, position: int, rule_op: RuleOp) -> None:
         match rule_op.op.role:
             case "map":
-                self._map(rule_op)
+                self._map(position, rule_op)
             case "reduce":
                 self._reduce(position, rule_op)
             case "extend":
                 self._extend(rule_op)
 
-    def _map(self, rule_op: RuleOp) -> None:
-        bound = [rule_op.op.bind((_aval(e),), self._target_aval(e), None) for e in self.elements]
-        results = [op.infer(_aval(e))[0] for op, e in zip(bound, self.elements, strict=True)]
-        self._record(bound, [(i,) for i in range(len(bound))], rule_op)
-        self.elements = [replace(e, aval=aval) for e, aval in zip(self.elements, results, strict=True)]
+    def _map(self, position: int, rule_op: RuleOp) -> None:
+        calls = [
+            (i, *call) for i, element in enumerate(self.elements) for call in self._bound(position, rule_op, element)
+        ]
+        self._record([op for _, op, _ in calls], [(i,) for i, _, _ in calls], rule_op)
+        self.elements = [replace(e, aval=op.infer(_aval(e))[0]) for _, op, e in calls]
+
+    def _bound(self, position: int, rule_op: RuleOp, element: _Element) -> list[tuple[Op, _Element]]:
+        """Returns the op for an array: one for each target where the template's leaves bind it differently."""
+        later = any(op.op.role == "extend" and op.over is None for op in self.rule.ops[position + 1 :])
+        fixed = later or element.destination is not None
+        places = [element] if fixed else [replace(element, destination=at) for at in range(len(self.rule.targets))]
+        wanted = [self._target_aval(place) for place in places]
+        ops = [rule_op.op.bind((_aval(element),), aval or wanted[0], None) for aval in wanted]
+        alike = all(op == ops[0] for op in ops)
+        return [(ops[0], element)] if alike else list(zip(ops, places, strict=True))
 
     def _reduce(self, position: int, rule_op: RuleOp) -> None:
         kept = self._kept(position)
@@ -226,11 +288,9 @@ class _TaskBuilder:
         return sum(value.isdecimal() for value in found) or None
 
     def _record(self, ops: Sequence[Op], groups: Sequence[tuple[int, ...]], rule_op: RuleOp) -> None:
-        """Adds a step, which is one op: `template` and open counts must resolve to the same op for all arrays."""
-        if all(op == ops[0] for op in ops):
-            self.steps.append(Step(ops[0], tuple(groups), rule_op.over))
-            return
-        raise OpError("it would treat the arrays of one task differently; write one rule for each kind of array")
+        """Adds a step, with the op of each group where `template` or an open count resolves to different ones."""
+        alike = all(op == ops[0] for op in ops)
+        self.steps.append(Step(ops[0], tuple(groups), rule_op.over, () if alike else tuple(ops)))
 
     def _target_aval(self, element: _Element) -> AbstractArray | None:
         """Returns the template's leaf for this array; the first one, where a later op still spreads the array."""
@@ -290,6 +350,7 @@ class _TaskBuilder:
                 f"`{rule_op.op.name}` does not fit {shapes}: {error}",
                 span=rule_op.span,
                 paths=[format_path(claim.path) for claim in self.group],
+                help=error.help,
             )
         )
 

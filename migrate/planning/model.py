@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import repeat
 from typing import Any, Literal
 
 from migrate.errors import Diagnostic, Span
@@ -30,12 +31,28 @@ class Step:
     """One op over a list of arrays.
 
     `groups` gives the indices of the arrays that each call receives; the results are concatenated in order. An op of
-    one array has one group per array; a reduction has one group per result.
+    one array has one group per array, or one per target where the template's leaves differ; a reduction has one group
+    per result.
+
+    Attributes:
+      op: the op, or the first of `bound`.
+      bound: the op of each group where not all are equal; otherwise empty.
     """
 
     op: Op
     groups: tuple[tuple[int, ...], ...]
     over: str | None = None
+    bound: tuple[Op, ...] = ()
+
+    @property
+    def ops(self) -> tuple[Op, ...]:
+        """The different ops of its calls."""
+        return tuple(dict.fromkeys(self.bound)) or (self.op,)
+
+    @property
+    def calls(self) -> Iterable[tuple[Op, tuple[int, ...]]]:
+        """The op of each group, with the group."""
+        return zip(self.bound or repeat(self.op), self.groups, strict=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +87,7 @@ class Task:
     @property
     def exact(self) -> bool:
         """Whether the inverse ops restore every bit of the sources."""
-        return all(step.op.exact for step in self.steps)
+        return all(op.exact for step in self.steps for op in step.ops)
 
     @property
     def verb(self) -> str:
@@ -190,7 +207,7 @@ class Plan:
                     [format_path(p) for p in task.sources],
                     [format_path(p) for p in task.targets],
                     task.outputs,
-                    [[step.op.name, repr(step.op), step.groups] for step in task.steps],
+                    [[step.op.name, *map(repr, step.ops), step.groups] for step in task.steps],
                     task.mode,
                 ]
                 for task in self.tasks

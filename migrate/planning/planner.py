@@ -16,6 +16,7 @@ from migrate.formats.reader import AbstractCheckpoint
 from migrate.planning.box_levels import restore_levels, template_path
 from migrate.planning.carried_items import with_carried_items
 from migrate.planning.claims import Claims, claim_leaves, dropped_extras
+from migrate.planning.companions import left_companions, unscaled_weights
 from migrate.planning.coverage import (
     Coverage,
     comparable_paths,
@@ -110,7 +111,8 @@ def make_plan(
     tree = target or derive_tree(source.tree, results.tasks, created, boxes=rules.target.layout != "pure_dict")
     tree, misplaced = assign_shardings(tree, mesh, partition, annotations=target is not None)
     ordered = sorted(results.tasks, key=lambda task: natural_key(task.targets[0]))
-    tasks = prove(ordered, _with_slots(source.tree), _with_slots(tree))
+    unscaled = left_companions(ordered, source.tree)
+    tasks = prove(ordered, _with_slots(source.tree), _with_slots(tree), unscaled)
     key_items = [name for name, kind in source.kinds.items() if kind in KEYS and len(source.items) > 1]
     linked = link and source.locates_chunks and not misplaced
     return Plan(
@@ -129,8 +131,13 @@ def make_plan(
             *_refuse_opaque(results.tasks, source),
             *refuse_duplicates(results.tasks, results.created),
             *covered.diagnostics,
-            *(leftover(unexpected, source.tree, target, results.lost, comparable_paths, key_items) if target else ()),
+            *(
+                leftover(unexpected, source.tree, target, results.lost, comparable_paths, key_items, rules.path)
+                if target
+                else ()
+            ),
             *shared_keys(tasks),
+            *unscaled_weights(tasks, unscaled, rules.rules),
             *refuse_collisions(tree),
             *(() if target else new_empty_segments(tasks, source.tree)),
             *misplaced,

@@ -15,6 +15,8 @@ axes to axes. Three conditions must hold:
 A square matrix is therefore never proved by shape, renamed or transposed. Neither is the order of stacked, joined or
 split arrays, nor that of layers with equal shapes: only the rule file determines it.
 
+A quantized weight whose scale is left behind is never proved by name or shape.
+
 Moments that follow a param have its proof. Slots of moments are not interchangeable with the params that they mirror,
 but where rules name a slot's leaves themselves, all leaves count. Leaves without data need no proof.
 
@@ -87,11 +89,27 @@ class TreeWithSlots:
     slots: Collection[KeyPath] = ()
 
 
-def prove(tasks: Iterable[Task], source: TreeWithSlots, target: TreeWithSlots) -> tuple[Task, ...]:
-    """Returns all tasks of the plan with `proved` filled in."""
+def prove(
+    tasks: Iterable[Task], source: TreeWithSlots, target: TreeWithSlots, unscaled: Collection[KeyPath] = ()
+) -> tuple[Task, ...]:
+    """Returns all tasks of the plan with `proved` filled in.
+
+    Args:
+      tasks: the tasks.
+      source: the source's tree.
+      target: the target's tree.
+      unscaled: quantized weights of the source whose scales are left behind; only a probe can prove them.
+    """
     tasks = tuple(tasks)
     prover = _Prover.of([task for task in tasks if not task.follows], source, target)
-    return _inherited([task if task.follows else replace(task, proved=prover(task)) for task in tasks], given={})
+    unproved = [bool(task.follows) or any(path in unscaled for path in task.sources) for task in tasks]
+    return _inherited(
+        [
+            task if skipped else replace(task, proved=prover(task))
+            for task, skipped in zip(tasks, unproved, strict=True)
+        ],
+        given={},
+    )
 
 
 def after_probe(plan: Plan, seen: Collection[KeyPath]) -> Plan:
@@ -211,17 +229,17 @@ def _repeated(task: Task) -> Iterable[KeyPath]:
 
 
 def _casts(task: Task) -> bool:
-    return any(step.op.only_casts for step in task.steps)
+    return any(op.only_casts for step in task.steps for op in step.ops)
 
 
 def _keeps_axes(task: Task) -> bool:
     """Whether every op on the way keeps the axes of every array."""
     avals = [aval or _STRING for aval in task.in_avals]
     for step in task.steps:
-        groups = [[avals[index] for index in group] for group in step.groups]
-        if not all(len(group) == 1 and step.op.keeps_axes(*group) for group in groups):
+        calls = [(op, [avals[index] for index in group]) for op, group in step.calls]
+        if not all(len(group) == 1 and op.keeps_axes(*group) for op, group in calls):
             return False
-        avals = [result for group in groups for result in step.op.infer(*group)]
+        avals = [result for op, group in calls for result in op.infer(*group)]
     return True
 
 

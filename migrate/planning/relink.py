@@ -62,8 +62,8 @@ def chunk_moves(task: Task, source: AbstractTree, target: AbstractTree) -> tuple
 
 def _moved(step: Step, arrays: Sequence[ChunkGrid]) -> list[ChunkGrid] | None:
     results: list[ChunkGrid] = []
-    for group in step.groups:
-        moved = step.op.relink(*(arrays[index] for index in group))
+    for op, group in step.calls:
+        moved = op.relink(*(arrays[index] for index in group))
         if moved is None:
             return None
         results += moved

@@ -13,6 +13,7 @@ from migrate.codes import UnfilledTarget, UnusedSource
 from migrate.errors import Diagnostic, listed, nearest
 from migrate.planning import streams
 from migrate.planning.moments import TransformState
+from migrate.planning.narrowing import own_file
 from migrate.tree import AbstractTree, KeyPath, format_path, is_below
 
 
@@ -58,6 +59,7 @@ def leftover(
     lost: Sequence[TransformState],
     comparable_paths: Callable[[KeyPath, AbstractTree], list[str]],
     key_items: Collection[str] = (),
+    applied: str = "",
 ) -> Iterator[Diagnostic]:
     """Yields diagnostics about source leaves that no rule names and the template does not have.
 
@@ -67,6 +69,7 @@ def leftover(
       template: the target's tree.
       lost: states of the source's optimizers that the target does not have.
       comparable_paths: returns the key paths of a tree to compare with a given one.
+      applied: the name of the rule file.
       key_items: the names of the source's items that are random keys.
     """
     rest = list(paths)
@@ -96,12 +99,14 @@ def leftover(
             help=f"move it to a stream of the target, or leave it behind: `- drop: {streams.patterns(keys, source)}`",
         )
     if rest:
+        more, snippet = own_file(None, applied, rest)
         hint = nearest(format_path(rest[0]), comparable_paths(rest[0], template))
         yield UnusedSource.at(
             f"{count(rest, 'source leaf is', 'source leaves are')} neither used nor dropped: {names(rest)}",
             paths=map(format_path, rest),
             help=(f"`{format_path(rest[0])}` is most similar to the template's `{hint}`; " if hint else "")
-            + "move it, or `drop:` it, or set `unmatched: {source: drop}`",
+            + f"move it, or `drop:` it, or set `unmatched: {{source: drop}}`{more}",
+            snippet=snippet,
         )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from migrate.engine.outputs.registry import kind_of
 from migrate.errors import ExitCode, Span
 from migrate.ops.base import Op
-from migrate.planning.model import Created, Dropped, Plan, Task
+from migrate.planning.model import Created, Dropped, Plan, Step, Task
 from migrate.planning.proof import count_proofs
 from migrate.report.amounts import plural, size
 from migrate.report.collapse import Line, column, merge_integers, merge_siblings, segments
@@ -102,7 +102,7 @@ def _any_shape(lines: Iterable[Line]) -> list[Line]:
 
 def _task_line(task: Task) -> Line:
     sides = (task.sources,) if task.verb == "keep" else (task.sources, task.targets)
-    ops = tuple(repr(step.op) for step in task.steps)
+    ops = tuple(repr(step.ops) for step in task.steps)
     key = (task.verb, ops, task.mode, task.rule, task.follows is None, (task.in_avals, task.out_avals))
     return Line(tuple(map(column, sides)), key, (task,))
 
@@ -346,7 +346,7 @@ def _task_data(task: Task) -> dict[str, Any]:
         "rule": _line(task.rule),
         "sources": [format_path(path) for path in task.sources],
         "targets": [format_path(path) for path in task.targets],
-        "ops": [_op_data(step.op, step.over) for step in task.steps],
+        "ops": [_step_data(step) for step in task.steps],
         "mode": task.mode,
         "exact": task.exact,
         "proved": task.proved,
@@ -355,10 +355,16 @@ def _task_data(task: Task) -> dict[str, Any]:
     }
 
 
-def _op_data(op: Op, over: str | None) -> dict[str, Any]:
-    """Returns an op as a rule file writes it."""
-    fields = {param.name: getattr(op, param.name) for param in op.params}
-    return {op.name: {**fields, "over": over} if over else fields}
+def _step_data(step: Step) -> dict[str, Any]:
+    """Returns an op as a rule file writes it; `bound` has the fields of each result where they differ."""
+    fields = _fields(step.op)
+    over = {"over": step.over} if step.over else {}
+    bound = {"bound": [_fields(op) for op in step.bound]} if step.bound else {}
+    return {step.op.name: {**fields, **over, **bound}}
+
+
+def _fields(op: Op) -> dict[str, Any]:
+    return {param.name: getattr(op, param.name) for param in op.params}
 
 
 def _line(span: Span | None) -> int | None:

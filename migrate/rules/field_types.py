@@ -17,6 +17,7 @@ from typing import Any, final
 from migrate.codes import InvalidValue, MissingField, UnknownField
 from migrate.errors import Code, Diagnostic, Span, did_you_mean, nearest
 from migrate.rules.source import ListNode, MapNode, Node, ScalarNode, plain
+from migrate.template.spec_advice import meant_spec
 
 JsonSchema = dict[str, Any]
 
@@ -142,6 +143,27 @@ class ScalarType(FieldType):
         return {"type": found[0] if len(found) == 1 else found}
 
 
+@final
+@dataclass(frozen=True)
+class CallableType(FieldType):
+    """The name of a Python object, `module:callable`."""
+
+    _text = StringType(r"[\w.]+:[\w.]+", "`module:callable`")
+
+    def phrase(self) -> str:
+        return self._text.phrase()
+
+    def read(self, node: Node, context: ReadContext) -> str | None:
+        meant = meant_spec(node.text) if isinstance(node, ScalarNode) else None
+        if meant is None:
+            return self._text.read(node, context)
+        self.reject(node, context, f"did you mean `{meant}`?")
+        return None
+
+    def json(self) -> JsonSchema:
+        return self._text.json()
+
+
 INT = ScalarType((int,), "an integer")
 NUMBER = ScalarType((int, float), "a number")
 FLAG = ScalarType((bool,), "`true` or `false`")
@@ -227,6 +249,25 @@ class AnyMappingType(FieldType):
 
     def json(self) -> JsonSchema:
         return {"type": "object"}
+
+
+@final
+@dataclass(frozen=True)
+class ArgumentsType(FieldType):
+    """A mapping of names to text or integers."""
+
+    def phrase(self) -> str:
+        return "a mapping of names to text or integers"
+
+    def read(self, node: Node, context: ReadContext) -> dict[str, str | int] | None:
+        if not isinstance(node, MapNode):
+            self.reject(node, context)
+            return None
+        value = ScalarType((int, str), "text or an integer")
+        return {key.text: value.read(one, context.inside(key.text)) for key, one in node.entries}
+
+    def json(self) -> JsonSchema:
+        return {"type": "object", "additionalProperties": {"type": ["string", "integer"]}}
 
 
 @dataclass(frozen=True, slots=True)

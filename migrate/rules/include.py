@@ -1,4 +1,4 @@
-"""Moves the rules of an included file below a place in the source and a place in the target.
+"""Moves the rules of an included file below a place in the source and a place in the target, and narrows them.
 
 Patterns are joined as text, so that a rule means the same wherever its file is included; a rule keeps its location in
 its own file. Names in the two places apply to every pattern, so the included file must not use them.
@@ -18,7 +18,16 @@ ROOT = Pattern.parse(".")
 
 
 def place_rules(include: Include, rules: Iterable[Rule], findings: list[Diagnostic]) -> tuple[Rule, ...]:
-    """Returns the rules with their patterns below the places of the include; problems are added to `findings`."""
+    """Returns the rules with their patterns below the places of the include, without the leaves that it excepts.
+
+    Problems are added to `findings`.
+    """
+    return tuple(
+        replace(rule, left_out=(*rule.left_out, *include.excepts)) for rule in _below(include, rules, findings)
+    )
+
+
+def _below(include: Include, rules: Iterable[Rule], findings: list[Diagnostic]) -> tuple[Rule, ...]:
     under, to = include.under or ROOT, include.to or ROOT
     if under == to == ROOT:
         return tuple(rules)
@@ -57,6 +66,7 @@ def _placed(
 
 def _patterns(rule: Rule) -> Iterator[Pattern]:
     yield from rule.excepts
+    yield from rule.left_out
     if not isinstance(rule, Create):
         yield from rule.sources
     if not isinstance(rule, Drop):
@@ -69,13 +79,16 @@ def _clash(rule: Rule, taken: frozenset[str]) -> str | None:
 
 
 def _rule(rule: Rule, under: Pattern, to: Pattern) -> Rule:
+    place = to if isinstance(rule, Create) else under
+    excepts = _sources_below(rule.excepts, place)
+    rule = replace(rule, excepts=excepts, left_out=_sources_below(rule.left_out, place))
     if isinstance(rule, Create):
-        return replace(rule, targets=_sources_below(rule.targets, to), excepts=_sources_below(rule.excepts, to))
-    sources, excepts = _sources_below(rule.sources, under), _sources_below(rule.excepts, under)
+        return replace(rule, targets=_sources_below(rule.targets, to))
+    sources = _sources_below(rule.sources, under)
     if isinstance(rule, Move):
         targets = tuple(pattern.below(to) for pattern in rule.targets)
-        return replace(rule, sources=sources, targets=targets, excepts=excepts)
-    return replace(rule, sources=sources, excepts=excepts)
+        return replace(rule, sources=sources, targets=targets)
+    return replace(rule, sources=sources)
 
 
 def _sources_below(patterns: Iterable[Pattern], place: Pattern) -> tuple[Pattern, ...]:

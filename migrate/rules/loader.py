@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from migrate.codes import InvalidInclude, MissingField, UnsupportedRuleVersion
 from migrate.errors import Diagnostic, RuleFileError, Span
+from migrate.rules.arguments import fill_arguments, unknown_arguments
 from migrate.rules.field_types import FieldValues, ReadContext, describe_node
 from migrate.rules.files import MAX_BYTES, RuleFile, bundled_names, decode, find, read
 from migrate.rules.include import place_rules
 from migrate.rules.layout_type import PLAIN_ZARR
 from migrate.rules.model import Guard, Include, Rule, RuleSet, Target
-from migrate.rules.pattern import Pattern
 from migrate.rules.schema import FILE, VERSION
 from migrate.rules.source import MapNode, Node, ScalarNode, compose
 
@@ -67,7 +67,8 @@ class _LoadedFile:
     digest: str
 
 
-_Place = tuple[Pattern | None, Pattern | None]
+_Place = tuple[Hashable, ...]
+"""The places, exceptions and arguments of an include."""
 
 
 @dataclass
@@ -83,14 +84,18 @@ class _Loader:
     files: list[tuple[str, str]] = field(default_factory=list)
     """The name and the real path of each file, the first file first."""
 
-    def load(self, file: RuleFile, text: str, content: bytes) -> _LoadedFile | None:
-        """Returns the loaded file; None after a finding."""
+    def load(self, file: RuleFile, text: str, content: bytes, by: Include | None = None) -> _LoadedFile | None:
+        """Returns the loaded file, with the arguments of the include that names it; None after a finding."""
         self.files.append((file.name, os.path.realpath(file.place)))
         node, findings = compose(text, file.name)
         root = _root(node, file.name, findings)
+        unknown = list(unknown_arguments(by, root)) if root is not None and by else []
+        self.findings += unknown
+        if root is not None:
+            root = fill_arguments(root, by.args if by else {}, findings)
         record = FILE.read(root, ReadContext("rules", findings)) if root is not None else None
         self.findings += sorted(findings, key=_position)
-        if findings or record is None:
+        if findings or unknown or record is None:
             return None
         self.open.append(os.path.realpath(file.place))
         parts = [self._include(include, file) for include in record.get("include", ())]
@@ -109,8 +114,8 @@ class _Loader:
         except RuleFileError as error:
             self.findings += [_at(one, include) for one in error.diagnostics]
             return None
-        self.places.append((include.under, include.to))
-        part = self.load(file, text, content)
+        self.places.append(_place(include))
+        part = self.load(file, text, content, include)
         self.places.pop()
         if part is None:
             return None
@@ -122,7 +127,7 @@ class _Loader:
         if place in self.open:
             circle = " → ".join(f"`{Path(one).stem}`" for one in [*self.open[self.open.index(place) :], place])
             raise RuleFileError(InvalidInclude.at(f"`{include.file}` includes itself: {circle}", span=include.span))
-        key: tuple[str | _Place, ...] = (place, *self.places, (include.under, include.to))
+        key: tuple[str | _Place, ...] = (place, *self.places, _place(include))
         first = self.included.setdefault(key, include)
         if first is not include:
             message = f"`{include.file}` is included twice at the same place"
@@ -132,6 +137,10 @@ class _Loader:
             )
         if len(self.included) > MAX_INCLUDES:
             raise RuleFileError(InvalidInclude.at(f"more than {MAX_INCLUDES} files are included", span=include.span))
+
+
+def _place(include: Include) -> _Place:
+    return include.under, include.to, include.excepts, tuple(include.args.items())
 
 
 def _at(diagnostic: Diagnostic, include: Include) -> Diagnostic:

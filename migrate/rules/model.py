@@ -40,6 +40,7 @@ class Move:
     Attributes:
       moments: the treatment of these params' optimizer moments. None moves them unless the optimizer depends on the
         division into tensors; an explicit `follow` moves them in that case too; `reset` initializes them again.
+      left_out: the leaves that the `except` of an include takes out of the rule, which may then match nothing.
     """
 
     sources: tuple[Pattern, ...]
@@ -49,6 +50,7 @@ class Move:
     excepts: tuple[Pattern, ...] = ()
     optional: bool = False
     moments: Literal["follow", "reset"] | None = None
+    left_out: tuple[Pattern, ...] = ()
 
     @property
     def reset_moments(self) -> bool:
@@ -58,24 +60,26 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """A rule that drops sources; with `assert_zero` only if all their values are zero."""
+    """A rule that drops sources; with `assert_zero` only if all their values are zero; `left_out` as in `Move`."""
 
     sources: tuple[Pattern, ...]
     span: Span
     excepts: tuple[Pattern, ...] = ()
     optional: bool = False
     assert_zero: bool = False
+    left_out: tuple[Pattern, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """A rule that creates target leaves without a source."""
+    """A rule that creates target leaves without a source; `left_out` as in `Move`, for target leaves."""
 
     targets: tuple[Pattern, ...]
     init: Init
     span: Span
     excepts: tuple[Pattern, ...] = ()
     optional: bool = False
+    left_out: tuple[Pattern, ...] = ()
 
 
 Rule = Move | Drop | Create
@@ -83,12 +87,19 @@ Rule = Move | Drop | Create
 
 @dataclass(frozen=True, slots=True)
 class Include:
-    """A reference to another rule file whose rules are used below a place in the source and a place in the target."""
+    """A reference to another rule file whose rules are used below a place in the source and a place in the target.
+
+    Attributes:
+      excepts: patterns of leaves that its rules do not apply to, in the coordinates of the including file.
+      args: values of its arguments, by name.
+    """
 
     file: str
     span: Span
     under: Pattern | None = None
     to: Pattern | None = None
+    excepts: tuple[Pattern, ...] = ()
+    args: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

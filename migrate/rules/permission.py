@@ -23,7 +23,7 @@ from migrate.template.module_files import (
     is_loaded_from_below_here,
     is_module_below_here,
 )
-from migrate.template.user_code import load, no_module, running
+from migrate.template.user_code import load, no_module, refuse_uncallable, running
 
 _SHOWN = 200
 """The maximum number of characters of arguments in a message."""
@@ -35,17 +35,17 @@ def require_permission(references: Iterable[CodeReference], *, allow_code: bool)
     Raises:
       RefusedError: code is not allowed (`CodeNotAllowed`); all of it is named, and nothing was imported if a file or
         module is the reason.
-      CheckpointError: a module or attribute does not exist, or importing it fails.
+      CheckpointError: a module or attribute does not exist, importing it fails, or a `call` names an object that cannot
+        be called with one array.
     """
     named = tuple(references)
     refused = tuple(refusals(named, allow_code=allow_code))
     if refused:
         raise RefusedError(*refused)
     for reference in named:
-        if allow_code:
-            load(reference.spec, _code(reference))
-        else:
-            _load_from_here(reference)
+        found = load(reference.spec, _code(reference)) if allow_code else _load_from_here(reference)
+        if reference.kind == "call":
+            refuse_uncallable(reference.spec, found)
 
 
 def refusals(references: Iterable[CodeReference], *, allow_code: bool) -> Iterator[Diagnostic]:
@@ -71,8 +71,8 @@ def _reason(reference: CodeReference) -> str | None:
     return f"the module `{module}` is not below the current directory"
 
 
-def _load_from_here(reference: CodeReference) -> None:
-    """Imports code below the current directory, and refuses objects from elsewhere, such as `m:os.system`.
+def _load_from_here(reference: CodeReference) -> Any:
+    """Returns code below the current directory; refuses objects from elsewhere, such as `m:os.system`.
 
     Raises:
       RefusedError: the object is defined elsewhere (`CodeNotAllowed`).
@@ -85,10 +85,12 @@ def _load_from_here(reference: CodeReference) -> None:
     except NoSuchModuleError as error:
         raise no_module(spec, error.name, code, error.search) from None
     with running(spec, code):
-        home = _home(load(spec, code))
+        found = load(spec, code)
+        home = _home(found)
     if home is not None and not is_loaded_from_below_here(home):
         reason = f"it is defined in `{home}`, which is not below the current directory"
         raise RefusedError(_refusal(reference, reason))
+    return found
 
 
 def _home(found: Any) -> str | None:

@@ -12,6 +12,8 @@ from migrate.rules.field_types import (
     FLAG,
     INT,
     AnyMappingType,
+    ArgumentsType,
+    CallableType,
     ChoiceType,
     Field,
     FieldType,
@@ -38,7 +40,7 @@ _SOURCES = OneOrManyType(SourcePattern())
 _EXCEPT = Field("except", _SOURCES, "patterns of leaves that the rule does not apply to")
 _OPTIONAL = Field("optional", FLAG, "whether the rule may match nothing (default: false)")
 _HASH = StringType(r"sha256:[0-9a-f]{64}", "`sha256:` and 64 hexadecimal digits")
-_CALLABLE = StringType(r"[\w.]+:[\w.]+", "`module:callable`")
+_CALLABLE = CallableType()
 _VERSION = ScalarType((int, str), "an integer or text")
 
 MOVE = MappingType(
@@ -268,6 +270,8 @@ INCLUDE = MappingType(
         Field("file", StringType(), "the name of a bundled rule file, or a path relative to this file", required=True),
         Field("under", TargetPattern(), "the place in the source that its rules apply to (default: `.`, the root)"),
         Field("to", TargetPattern(), "the place in the target that its rules write to (default: `under`)"),
+        Field("except", _SOURCES, "patterns of leaves that its rules do not apply to"),
+        Field("args", ArgumentsType(), "values of the file's arguments, by name (default: those of the file)"),
     ),
 )
 
@@ -278,7 +282,7 @@ class _Included(FieldType):
     """The name of a file, or a mapping that also gives the places for its rules."""
 
     def phrase(self) -> str:
-        return "the name of a rule file, or a mapping of `file`, `under` and `to`"
+        return "the name of a rule file, or a mapping of `file`, `under`, `to`, `except` and `args`"
 
     def read(self, node: Node, context: ReadContext) -> Include | None:
         if isinstance(node, MapNode):
@@ -294,7 +298,9 @@ class _Included(FieldType):
         if record is None or len(context.findings) > before:
             return None
         under, to = record.get("under"), record.get("to") or record.get("under")
-        include = Include(record.get("file"), head_span(node), under and under.pattern, to and to.pattern)
+        excepts = tuple(placed.pattern for placed in record.get("except", ()))
+        places = (under and under.pattern, to and to.pattern)
+        include = Include(record.get("file"), head_span(node), *places, excepts, record.get("args", {}))
         context.findings.extend(include_problems(include, [placed for placed in (under, record.get("to")) if placed]))
         return include
 
@@ -309,6 +315,9 @@ FILE = MappingType(
         Field("name", StringType(), "the name of this migration"),
         Field("source", SOURCE, "requirements for the source; checked before planning"),
         Field("target", TARGET, "the target of the rules"),
+        Field(
+            "args", ArgumentsType(), "names that `${name}` stands for, with their values unless an include gives others"
+        ),
         Field("include", OneOrManyType(_Included()), "rule files whose rules precede these rules"),
         Field(
             "rules",

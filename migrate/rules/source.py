@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from migrate.codes import DuplicateKey, InvalidValue, InvalidYaml, UnsupportedYaml
 from migrate.errors import Diagnostic, Span
+from migrate.rules.indentation import misplaced_line
 
 if TYPE_CHECKING:
     from yaml import events as ev
@@ -91,7 +92,7 @@ def compose(text: str, path: str) -> tuple[Node | None, list[Diagnostic]]:
     except Exception as error:
         if not hasattr(error, "problem_mark"):
             raise
-        composer.refuse_syntax(error)
+        composer.refuse_syntax(error, text)
         return None, composer.findings
     return composer.root, composer.findings
 
@@ -247,10 +248,15 @@ class _Composer:
             InvalidYaml.at(f"the character U+{ord(text[index]):04X} is not allowed in YAML", span=span)
         )
 
-    def refuse_syntax(self, error: Any) -> None:
-        """Reports the syntax error at which the parser stopped."""
+    def refuse_syntax(self, error: Any, text: str) -> None:
+        """Reports the syntax error at which the parser stopped; a line with a wrong indentation is named as that."""
         mark = error.problem_mark or error.context_mark
         span = Span(self.path, mark.line + 1, mark.column + 1, mark.line + 1, mark.column + 2) if mark else None
+        shift = misplaced_line(text, mark.line) if mark else None
+        if shift is not None:
+            place = Span(self.path, mark.line + 1, shift.column, mark.line + 1, shift.column + 1)
+            self.findings.append(InvalidYaml.at(f"invalid YAML: {shift.message}", span=place, help=shift.help))
+            return
         reason = ", ".join(part for part in (error.context, error.problem) if part)
         advice = "put patterns that begin with `*`, `{` or `[` in quotes, and indent with spaces only"
         self.findings.append(InvalidYaml.at(f"invalid YAML: {reason}", span=span, help=advice))

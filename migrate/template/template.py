@@ -18,7 +18,7 @@ from migrate.errors import CheckpointError, Diagnostic
 from migrate.template.flatten import FlattenedPytree, flatten
 from migrate.template.optimizers import transforms_in
 from migrate.template.parts import Layout, as_abstract, item_parts, modules_in, parts_of, saved_pytree, states_of
-from migrate.template.tracing import faithful_tracing, template_callable, trace
+from migrate.template.tracing import faithful_tracing, template_callable, trace, tracing_advice
 from migrate.template.user_code import running
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, format_path
 
@@ -130,7 +130,7 @@ def initial_values(
         constants.update((path, value) for path, value in values.items() if path not in traced)
         return [values[path] for path in traced]
 
-    with running(spec):
+    with running(spec, advise=tracing_advice):
         results = jax.jit(compute)()
     unknown = [format_path(path) for path in paths if path not in constants and path not in traced]
     if unknown:

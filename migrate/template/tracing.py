@@ -41,9 +41,34 @@ def trace(spec: str, make: Callable[[], Any], look: Callable[[Any], T]) -> T:
         with faithful_tracing():
             seen.append(look(make()))
 
-    with running(spec):
+    with running(spec, advise=tracing_advice):
         jax.eval_shape(run)
     return seen[0]
+
+
+_ADVICE = {
+    "TracerArrayConversionError": "use `jnp` in place of `np` for the arrays of this line",
+    "ConcretizationTypeError": "compute this number from shapes or arguments, or move the line out of the callable",
+    "TracerBoolConversionError": "decide by shapes or arguments, or move the line out of the callable",
+    "TracerIntegerConversionError": "compute this index from shapes or arguments, or move the line out of the callable",
+    "NonConcreteBooleanIndexError": "use `jnp.where` in place of the mask, or move the line out of the callable",
+    "UnexpectedTracerError": "make all modules and arrays inside the callable",
+    "TraceContextError": "make the module inside the callable, not when its file is imported",
+    "MemoryError": "NumPy allocates its arrays there: make them with `jnp`, which does not",
+    "XlaRuntimeError": "make the arrays of this line inside the callable with `jnp`, which allocates nothing there",
+}
+"""Advice by the class of an error, so that JAX and Flax need not be imported."""
+
+
+def tracing_advice(error: BaseException) -> str | None:
+    """Returns the help for an error that abstract evaluation causes in a callable; None for others."""
+    names = [kind.__name__ for kind in type(error).__mro__]
+    advice = next((_ADVICE[name] for name in names if name in _ADVICE), None)
+    if advice is None and "traced array" in str(error):
+        advice = "move the line out of the callable"
+    return (
+        f"a template runs under `nnx.eval_shape`, where arrays have shapes and no values: {advice}" if advice else None
+    )
 
 
 @contextmanager

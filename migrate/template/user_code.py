@@ -22,6 +22,7 @@ from typing import Any
 
 from migrate.codes import InvalidTemplate
 from migrate.errors import CheckpointError, Code, MigrateError, did_you_mean
+from migrate.template.spec_advice import advise_on_spec
 
 _MODULE_HELP = "write it as `module:callable`; the current directory is on the import path"
 
@@ -39,8 +40,10 @@ def load(spec: str, code: type[Code] = InvalidTemplate) -> Any:
       CheckpointError: the module or attribute does not exist, or importing it fails (`code`).
     """
     module_name, _, attributes = spec.partition(":")
-    if not module_name or not attributes:
-        raise CheckpointError(code.at(f"`{spec}` is not of the form `module:callable`", help=_MODULE_HELP))
+    if not attributes or "" in module_name.split(".") or "/" in module_name:
+        raise CheckpointError(
+            code.at(f"`{spec}` is not of the form `module:callable`", help=advise_on_spec(spec) or _MODULE_HELP)
+        )
     if module_name not in sys.modules:
         importlib.invalidate_caches()
     with running(spec, code):
@@ -110,11 +113,43 @@ def _unknown(spec: str, args: Mapping[str, Any], named: Mapping[str, object]) ->
     ]
 
 
+def refuse_uncallable(spec: str, function: Any) -> None:
+    """Refuses an object that cannot be called with one array, before any array is read.
+
+    Raises:
+      CheckpointError: it is not a callable, or its signature does not accept one argument (`InvalidTemplate`).
+    """
+    if not callable(function):
+        raise CheckpointError(
+            InvalidTemplate.at(f"`{spec}` is a {type(function).__name__}, not a callable", help=_MODULE_HELP)
+        )
+    try:
+        inspect.signature(function).bind(None)
+    except ValueError:  # built-in callables may have no signature
+        return
+    except TypeError as error:
+        name = spec.rpartition(":")[2].rpartition(".")[2]
+        message = f"`{spec}` cannot be called with one array: {error}"
+        raise CheckpointError(InvalidTemplate.at(message, help=f"define it as `def {name}(array):`")) from None
+
+
+def _no_advice(error: BaseException) -> None:
+    """Knows no help for an error."""
+    del error
+
+
 @contextmanager
-def running(spec: str, code: type[Code] = InvalidTemplate) -> Iterator[None]:
+def running(
+    spec: str, code: type[Code] = InvalidTemplate, advise: Callable[[BaseException], str | None] = _no_advice
+) -> Iterator[None]:
     """Runs the user's code with the current directory on the import path and its standard output redirected to stderr.
 
     Several threads may run code at the same time.
+
+    Args:
+      spec: the name of the code.
+      code: the diagnostic for errors.
+      advise: returns the help for an error of the code.
 
     Raises:
       CheckpointError: the code raised an error; the diagnostic is a `code` with the error and its line.
@@ -125,7 +160,8 @@ def running(spec: str, code: type[Code] = InvalidTemplate) -> Iterator[None]:
     except MigrateError:
         raise
     except (Exception, SystemExit) as error:  # noqa: BLE001  # any error of the user's code is reported as such
-        raise CheckpointError(code.at(f"`{spec}` failed{_place(error)}: {_describe(error)}")) from None
+        message = f"`{spec}` failed{_place(error)}: {_describe(error)}"
+        raise CheckpointError(code.at(message, help=advise(error))) from None
 
 
 @contextmanager
@@ -188,7 +224,8 @@ def no_module(spec: str, name: str, code: type[Code], search: Iterable[str] | No
         search = getattr(sys.modules.get(parent), "__path__", ()) if parent else filter(None, [current_directory()])
     folders = [str(folder) for folder in search or ()]
     hint = did_you_mean(last, (module.name for module in pkgutil.iter_modules(folders)))
-    return CheckpointError(code.at(f"`{spec}`: the module `{name}` does not exist", help=hint or _MODULE_HELP))
+    advice = advise_on_spec(spec) or hint or _MODULE_HELP
+    return CheckpointError(code.at(f"`{spec}`: the module `{name}` does not exist", help=advice))
 
 
 def _attribute(spec: str, owner: Any, name: str, code: type[Code]) -> Any:

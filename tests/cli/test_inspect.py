@@ -58,7 +58,7 @@ def test_color_changes_no_character(run):
 def test_a_report_that_cannot_be_written_is_no_bug_of_ours(run):
     result = run("inspect", "old.msgpack", "--report", "no/such/folder/page.html")
     assert 2 == result.exit_code
-    assert "error[M507]: cannot write the report no/such/folder/page.html: No such file or directory" in result.stderr
+    assert "error[M507]: cannot write the report `no/such/folder/page.html`: No such file or directory" in result.stderr
 
 
 def test_the_answer_can_be_kept_as_html(run, here):

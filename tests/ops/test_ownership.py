@@ -17,6 +17,7 @@ NAMING = {
     "rules/model.py": "`call` is a kind of code that a rule file names",
     "rules/permission.py": "`call` is a kind of code that a rule file names",
     "planning/suggest/": "writes rules, ops included",
+    "planning/companions.py": "names leaves such as `kernel/scale`, and its help text writes a rule with ops",
     "planning/streams.py": "its help text writes a rule with `key_data`",
     "knowledge/layers.py": "describes layers of Flax with ops, as rules do; `scale` is a param",
     "knowledge/naming.py": "`scale` is a param",

@@ -18,6 +18,10 @@ def tasks_of(found):
     return [(["/".join(p) for p in task.sources], ["/".join(p) for p in task.targets]) for task in found.tasks]
 
 
+def results(found):
+    return [[str(aval) for aval in task.out_avals] for task in found.tasks]
+
+
 def test_arrays_whose_right_hand_sides_agree_are_one_task():
     rule = '- {from: "l_{i}/{n}", to: "all/{n}", ops: [{stack: {axis: 0, over: i}}]}'
     found = gathered(rule, {f"l_{i}/{n}": "2" for i in range(2) for n in "ab"})
@@ -57,12 +61,42 @@ def test_a_stacked_index_starts_at_0_or_1(numbers, complete):
     ]
 
 
-def test_one_op_means_the_same_for_every_array_of_a_task():
-    rule = '- {from: ["a", "b"], to: c, ops: [{reshape: template}, {concat: {axis: 0}}]}'
-    assert () == gathered(rule, {"a": "4", "b": "4"}, {"c": "2,2"}).diagnostics[1:]
+def test_template_binds_an_op_for_each_part_of_a_split():
     rule = '- {from: "{n}", to: ["x/{n}", "y/{n}"], ops: [{split: {axis: 0}}, {reshape: template}]}'
-    (finding,) = gathered(rule, {"a": "8"}, {"x/a": "2,2", "y/a": "4,1"}).diagnostics
-    assert "write one rule for each kind of array" in finding.message
+    assert [["float32[2,2]", "float32[4,1]"]] == results(gathered(rule, {"a": "8"}, {"x/a": "2,2", "y/a": "4,1"}))
+
+
+@pytest.mark.parametrize(
+    ("ops", "wanted"),
+    [
+        ("[{cast: template}]", {"x": "uint32:6", "y": "int8:6"}),
+        ("[{reshape: template}]", {"x": "int32:2,3", "y": "int32:6,1"}),
+        ("[{reshape: template}, {cast: template}]", {"x": "uint32:2,3", "y": "int8:6,1"}),
+        ("[{cast: template}, {reshape: [3, 2]}, transpose]", {"x": "uint32:2,3", "y": "int8:2,3"}),
+        ("[{call: {function: 'm:f', shape: template, dtype: template}}]", {"x": "uint32:2", "y": "int8:7"}),
+    ],
+)
+def test_template_binds_an_op_for_each_target_of_one_source(ops, wanted):
+    found = gathered(f"- {{from: a, to: [x, y], ops: {ops}}}", {"a": "int32:6"}, wanted)
+    assert ((), [[str(tree(wanted).leaves[(name,)].aval) for name in "xy"]]) == (found.diagnostics, results(found))
+
+
+def test_a_joined_array_goes_to_targets_of_two_dtypes():
+    rule = "- {from: [a, b], to: [x, y], ops: [{cast: template}, {concat: {axis: 0}}]}"
+    found = gathered(rule, {"a": "2", "b": "3"}, {"x": "float64:5", "y": "5"})
+    assert ((), [["float64[5]", "float32[5]"]]) == (found.diagnostics, results(found))
+
+
+def test_targets_that_bind_an_op_alike_stay_one_array():
+    (task,) = gathered(
+        "- {from: a, to: [x, y], ops: [{cast: template}]}", {"a": "2"}, {"x": "int8:2", "y": "int8:2"}
+    ).tasks
+    assert (0, 0) == task.outputs
+
+
+def test_a_cast_before_a_split_is_one_cast():
+    rule = "- {from: a, to: [x, y], ops: [{cast: template}, {split: {axis: 0}}]}"
+    assert [["int8[2]", "int8[2]"]] == results(gathered(rule, {"a": "4"}, {"x": "int8:2", "y": "2"}))
 
 
 def test_unstack_takes_its_count_from_the_template_for_each_value_of_the_other_captures():

@@ -82,6 +82,7 @@ CASES = {
     "a key as words": ("", {"rng": "key<fry>:"}, {"rng": "uint32:2"}),
     "a stream that is new": ("", {"w": "2"}, {"w": "2", "rngs/key": "key<fry>:", "rngs/count": "uint32:"}),
     "a stream that is gone": ("", {"w": "2", "rngs/key": "key<fry>:", "rngs/count": "uint32:"}, {"w": "2"}),
+    "a transposed leaf": ("", {"a": "3,4"}, {"a": "4,3"}),
     "an odd name": (
         "",
         {"w": "2", "a b/[x]/{c}": "2"} | {"rngs/{k}": "key<fry>:"},

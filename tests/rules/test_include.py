@@ -10,17 +10,6 @@ from migrate.rules.loader import load_rules, parse_rules
 from migrate.rules.pattern import Pattern
 
 
-@pytest.fixture
-def write(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-    def write(**files):
-        for name, lines in files.items():
-            (tmp_path / f"{name}.yaml").write_text("migrate: 1\n" + "".join(f"{line}\n" for line in lines))
-
-    return write
-
-
 def rules_of(*lines):
     return ["rules:", *(f"  - {line}" for line in lines)]
 
@@ -250,3 +239,28 @@ def test_a_pattern_below_a_place_matches_there_what_it_matches_alone(place, patt
         assert (*at, *path) == below.fill(bindings)
     elif there is not None:
         assert below.match((*at, *path)) is None
+
+
+def test_an_include_is_narrowed_by_key_paths_of_the_including_file(write):
+    write(
+        main=['include: {file: cell.yaml, under: "params/rnn", except: ["params/rnn/if/*", c/w]}', "rules: []"],
+        cell=rules_of("if/kernel -> i/kernel", "{drop: hn/bias}", "{create: {to: w, init: zeros}}"),
+    )
+    rules = load_rules("main.yaml").rules
+    assert [("params/rnn/if/*", "c/w")] * 3 == [tuple(map(str, rule.left_out)) for rule in rules]
+
+
+def test_a_file_between_narrows_in_its_own_coordinates(write):
+    write(
+        main=["include: {file: between.yaml, under: a, except: a/x}", "rules: []"],
+        between=["include: {file: cell.yaml, under: b, except: b/y}", "rules: []"],
+        cell=rules_of('"** -> **"'),
+    )
+    (rule,) = load_rules("main.yaml").rules
+    assert ("a/b/y", "a/x") == tuple(map(str, rule.left_out))
+
+
+def test_one_file_is_included_twice_at_one_place_if_its_rules_differ(write):
+    cell = ["args: {n: kernel}", *rules_of('"${n} -> x/${n}"')]
+    write(main=["include: [cell.yaml, {file: cell.yaml, args: {n: bias}}]", "rules: []"], cell=cell)
+    assert [("kernel", "x/kernel"), ("bias", "x/bias")] == sides(load_rules("main.yaml").rules)

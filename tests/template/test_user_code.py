@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from migrate.errors import CheckpointError
 from migrate.template import abstract_template
+from migrate.template.user_code import load, refuse_uncallable
 from migrate.tree import AbstractArray
 from tests.template.failing import failure
 
@@ -22,6 +24,11 @@ def project(tmp_path, monkeypatch):
         Path(f"{name}.py").write_text(text)
 
     return write
+
+
+def test_a_module_may_have_a_name_that_is_no_identifier(project):
+    project("odd-model", "def make(): return 1\n")
+    assert 1 == load("odd-model:make")()
 
 
 def test_a_dotted_attribute_is_found():
@@ -104,3 +111,50 @@ def test_what_the_model_prints_does_not_go_to_stdout(capsys):
 def test_arguments_go_to_the_callable():
     tree = abstract_template(f"{MODELS}:Plain", {"width": 7}).tree
     assert AbstractArray((2, 7), "float32") == tree.leaves["first", "kernel"].aval
+
+
+@pytest.mark.parametrize(
+    ("body", "advice"),
+    [
+        ("np.asarray(kernel)", "use `jnp` in place of `np`"),
+        ("float(kernel.sum())", "compute this number from shapes"),
+        ("1 if kernel.sum() > 0 else 2", "decide by shapes"),
+        ("range(kernel.sum().astype(int))", "compute this index"),
+        ("kernel[kernel > 0]", "`jnp.where`"),
+        ("kernel.block_until_ready()", "move the line out of the callable"),
+        ("np.zeros(10**15)", "make them with `jnp`"),
+        ("setattr(OUTSIDE, 'kernel', nnx.Param(kernel))", "make the module inside the callable"),
+    ],
+)
+def test_a_template_that_needs_values_names_the_line_and_what_works_there(project, body, advice):
+    project(
+        "value_model",
+        "import jax, numpy as np\nfrom flax import nnx\nOUTSIDE = nnx.Linear(2, 3, rngs=nnx.Rngs(0))\ndef make():\n"
+        f"    kernel = jax.random.normal(jax.random.key(0), (2, 3))\n    {body}\n"
+        "    return nnx.Dict(k=nnx.Param(kernel))\n",
+    )
+    (diagnostic,) = failure("value_model:make")
+    assert f"value_model.py:6, `{body}`" in diagnostic.message
+    assert advice in diagnostic.help
+    assert "`nnx.eval_shape`" in diagnostic.help
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("fold = 3", "is a int, not a callable"),
+        ("def fold(): ...", "cannot be called with one array: too many positional arguments"),
+        ("def fold(a, b): ...", "cannot be called with one array: missing a required argument: 'b'"),
+        ("def fold(*, array): ...", "cannot be called with one array: too many positional arguments"),
+    ],
+)
+def test_a_function_that_takes_no_single_array_is_refused_before_it_runs(project, text, message):
+    project("folding", text)
+    with pytest.raises(CheckpointError, match=message.replace("(", r"\(")):
+        refuse_uncallable("folding:fold", load("folding:fold"))
+
+
+def test_a_function_with_further_defaults_is_accepted(project):
+    project("folding", "import numpy as np\ndef fold(array, rank=2): ...\nsquare = np.square\n")
+    refuse_uncallable("folding:fold", load("folding:fold"))
+    refuse_uncallable("folding:square", load("folding:square"))

@@ -98,7 +98,7 @@ def fitted(plan: Plan, destination: str | os.PathLike[str], *, mesh: bool) -> Pl
       UsageError: DST is a single file although the plan has a mesh, or its format is not written (`InvalidUsage`).
     """
     if mesh and is_single_file(destination):
-        message = f"{destination} is a single file, which records no mesh"
+        message = f"`{destination}` is a single file, which records no mesh"
         raise UsageError(InvalidUsage.at(message, help="remove `--mesh`, or write a directory"))
     return output_of(destination).fit(plan)
 

@@ -102,7 +102,7 @@ def chosen_probe(plan: Plan, spec: str | None, tolerance: float, destination: St
     if is_single_file(destination) or Path(destination).is_file():
         advice = "write a directory and probe it, then write the file with the same rules"
         raise UsageError(
-            InconclusiveProbe.at(f"{destination} is a single file, from which Orbax restores no model", help=advice)
+            InconclusiveProbe.at(f"`{destination}` is a single file, from which Orbax restores no model", help=advice)
         )
     probe = Probe(spec, tolerance)
     _function(spec)

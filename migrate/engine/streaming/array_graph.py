@@ -57,7 +57,7 @@ class OpResult:
             return pull.make(parts)
         except OpError as error:
             start = [low for low, _ in window]
-            raise refusal(self.task, self.op, f"in the part that begins at {start}: {error}") from None
+            raise refusal(self.task, self.op, error, f"in the part that begins at {start}: ") from None
 
     def _pull(self, window: Window) -> Pull:
         return self.op.window([node.aval for node in self.inputs], self.output, window)
@@ -101,7 +101,7 @@ def build_graph(piece: Piece, reader: Reader, cache_bytes: int) -> Mapping[KeyPa
     context = reading_context(cache_bytes)
     arrays: list[ArrayNode] = [open_source(reader, path, aval, context) for path, aval in pairs]
     for step in task.steps:
-        arrays = [out for group in step.groups for out in results(task, step.op, tuple(arrays[i] for i in group))]
+        arrays = [out for op, group in step.calls for out in results(task, op, tuple(arrays[i] for i in group))]
     outputs = task.outputs if task.steps else (0,) * len(task.targets)
     return {path: arrays[index] for path, index in zip(task.targets, outputs, strict=True)}
 

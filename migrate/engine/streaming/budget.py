@@ -129,7 +129,7 @@ def _steps_bytes(task: Task) -> int:
     arrays = [aval for aval in task.in_avals if aval]
     most = 0
     for step in task.steps:
-        results = [out for group in step.groups for out in step.op.infer(*(arrays[index] for index in group))]
+        results = [out for op, group in step.calls for out in op.infer(*(arrays[index] for index in group))]
         most = max(most, sum(aval.nbytes for aval in (*arrays, *results)))
         arrays = results
     return most

@@ -55,27 +55,25 @@ def evaluate(task: Task, reader: Reader, target: AbstractTree) -> dict[KeyPath, 
 def _carry_out(task: Task, arrays: list[Array]) -> list[Array]:
     for step in task.steps:
         results: list[Array] = []
-        for group in step.groups:
+        for op, group in step.calls:
             try:
-                results += step.op.apply(*(_laid_out(step.op, arrays[index]) for index in group))
+                results += op.apply(*(_laid_out(op, arrays[index]) for index in group))
             except OpError as error:
-                raise refusal(task, step.op, str(error)) from None
+                raise refusal(task, op, error) from None
             except CheckpointError as error:
                 raise _located(task, error) from None
         arrays = results
     return arrays
 
 
-def refusal(task: Task, op: Op, why: str) -> RefusedError:
-    """Returns the error for a value that does not allow an op."""
+def refusal(task: Task, op: Op, error: OpError, where: str = "") -> RefusedError:
+    """Returns the error for a value that does not allow an op; `where` locates it in a larger array."""
     return RefusedError(
         LossyCast.at(
-            f"`{op.name}` on `{format_path(task.sources[0])}`: {why}",
+            f"`{op.name}` on `{format_path(task.sources[0])}`: {where}{error}",
             span=task.rule,
             paths=map(format_path, task.sources),
-            help=f"declare what it returns: `{{call: {{function: {op.code!r}, shape: …, dtype: …}}}}`"
-            if op.code
-            else f"{_without_cast(task) if not op.structural else ''}{op.remedy}",
+            help=f"{_without_cast(task) if op.only_casts else ''}{error.help or op.remedy}",
         )
     )
 

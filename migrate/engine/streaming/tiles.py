@@ -53,7 +53,9 @@ def can_tile(piece: Piece) -> bool:
     if not isinstance(piece.work, Task):
         return len(piece.work) == 1 and piece.work[0].leaf.kind == "array" and fill_value(piece.work[0]) is not None
     avals = (*piece.work.in_avals, *piece.work.out_avals)
-    return all(aval and aval.size for aval in avals) and all(step.op.has_windows for step in piece.work.steps)
+    return all(aval and aval.size for aval in avals) and all(
+        op.has_windows for step in piece.work.steps for op in step.ops
+    )
 
 
 def make_in_tiles(

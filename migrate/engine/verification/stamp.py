@@ -57,7 +57,7 @@ def stamp_digests(
     described = reader.abstract()
     file, leaves = reader.digest_file, described.tree.leaves
     if file is None or not described.format.startswith("orbax"):
-        message = f"{described.path} is {described.format}, which cannot take digests later"
+        message = f"`{described.path}` is {described.format}, which cannot take digests later"
         raise UsageError(InvalidUsage.at(message, help="`migrate apply` writes an Orbax checkpoint with digests"))
     start = time.monotonic()
     record = reader.digest_record()

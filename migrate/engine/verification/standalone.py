@@ -28,7 +28,7 @@ def check_record(checkpoint: AbstractCheckpoint) -> str | None:
     recorded = metadata.structure_hash if metadata else None
     found = checkpoint.structure_hash
     if recorded is not None and recorded != found:
-        message = f"{checkpoint.path} records structure {recorded[:19]}… but has {found[:19]}…"
+        message = f"`{checkpoint.path}` records structure {recorded[:19]}… but has {found[:19]}…"
         raise VerifyError(RecordedStructureMismatch.at(message))
     return recorded
 
@@ -101,5 +101,5 @@ def _refuse_lost_record(checkpoint: AbstractCheckpoint) -> None:
     advice = "copy the checkpoint again, or repeat the migration"
     if checkpoint.format.startswith("orbax"):
         advice += f"; `migrate stamp {quote(str(checkpoint.path))} --digests` records the digests of the present values"
-    message = f"{checkpoint.path} was written with digests of its values, but `{metadata.digests}` is missing"
+    message = f"`{checkpoint.path}` was written with digests of its values, but `{metadata.digests}` is missing"
     raise CheckpointError(MissingPart.at(message, help=advice))

@@ -216,7 +216,7 @@ def _leftovers(mine: Path, destination: Path) -> Iterator[Diagnostic]:
     for entry in os.scandir(destination.parent):
         if entry.name.startswith(_prefix(destination)) and entry.name != mine.name:
             yield LeftoverWorkspace.at(
-                f"{entry.path} was left by a run of another plan: {_nbytes(Path(entry.path)) / 2**20:,.1f} MiB",
+                f"`{entry.path}` was left by a run of another plan: {_nbytes(Path(entry.path)) / 2**20:,.1f} MiB",
                 help="run that command again to resume it, or delete the directory",
             )
 

@@ -32,13 +32,13 @@ def unwritable(place: Path) -> Iterator[Diagnostic]:
     parent = existing_parent(place)
     other = "choose another DST"
     if not parent.is_dir():
-        yield UnwritableDestination.at(f"cannot write {place}: {parent} is not a directory", help=other)
+        yield UnwritableDestination.at(f"cannot write `{place}`: `{parent}` is not a directory", help=other)
         return
     if os.statvfs(parent).f_flag & os.ST_RDONLY:
-        yield UnwritableDestination.at(f"cannot write {place}: {parent} is on a read-only file system", help=other)
+        yield UnwritableDestination.at(f"cannot write `{place}`: `{parent}` is on a read-only file system", help=other)
     elif not os.access(parent, os.W_OK | os.X_OK):
         yield UnwritableDestination.at(
-            f"cannot write {place}: no permission to create files in {parent}",
+            f"cannot write `{place}`: no permission to create files in `{parent}`",
             help="choose a DST below a directory that you may write to",
         )
     longest = os.pathconf(parent, "PC_NAME_MAX")
@@ -46,7 +46,7 @@ def unwritable(place: Path) -> Iterator[Diagnostic]:
     if 0 < longest < name:
         spare = longest - (name - len(os.fsencode(place.name)))
         yield UnwritableDestination.at(
-            f"cannot write {place}: the name is too long for the working directory beside it",
+            f"cannot write `{place}`: the name is too long for the working directory beside it",
             help=f"choose a name of at most {spare} bytes",
         )
 
@@ -66,12 +66,12 @@ def short_of_space(plan: Plan, reader: Reader, place: Path, *, encoded: bool) ->
     needed = needed_bytes(plan, reader, place, encoded=encoded) - staged_bytes(plan, place)
     if device.f_blocks and needed > free:
         yield NoRoom.at(
-            f"{place} needs at least {_mib(needed)}, and its file system has {_mib(free)} free",
+            f"`{place}` needs at least {_mib(needed)}, and its file system has {_mib(free)} free",
             help=f"free some space on the file system of {parent}, or choose a DST on another one",
         )
     elif device.f_files and device.f_favail < FILES:
         yield NoRoom.at(
-            f"{place} needs at least {FILES} inodes, and its file system has {device.f_favail} free",
+            f"`{place}` needs at least {FILES} inodes, and its file system has {device.f_favail} free",
             help=f"delete files on the file system of {parent}, or choose a DST on another one",
         )
 

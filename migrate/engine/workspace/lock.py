@@ -51,7 +51,7 @@ def take(folder: Path) -> Diagnostic | None:
     if not left_over:
         return None
     owner = f"process {holder.pid}, which has ended" if holder else "a process that ended while it took the lock"
-    return LeftoverWorkspace.at(f"the lock {path} was held by {owner}; this run replaced it")
+    return LeftoverWorkspace.at(f"the lock `{path}` was held by {owner}; this run replaced it")
 
 
 def release(folder: Path) -> None:
@@ -116,10 +116,10 @@ def _started(pid: int) -> str:
 def _held(path: Path, holder: Holder) -> Diagnostic:
     if holder.host == socket.gethostname():
         return DestinationLocked.at(
-            f"another run, process {holder.pid}, is writing this: {path}",
+            f"another run, process {holder.pid}, is writing this: `{path}`",
             help=f"wait for it, or stop it with `kill -INT {holder.pid}`",
         )
     return DestinationLocked.at(
-        f"process {holder.pid} on host {holder.host} holds {path}",
+        f"process {holder.pid} on host {holder.host} holds `{path}`",
         help=f"wait for it; if it has ended, `rm {path}` and run the command again",
     )

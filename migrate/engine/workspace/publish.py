@@ -29,7 +29,7 @@ def publish(work: Workspace, destination: Path, *, overwrite: bool) -> None:
     if not overwrite:
         raise StoppedError(
             DestinationExists.at(
-                f"{destination} appeared while this run was writing; nothing was published",
+                f"`{destination}` appeared while this run was writing; nothing was published",
                 help="move it away, or add `--overwrite`, and run the command again to resume",
             )
         )

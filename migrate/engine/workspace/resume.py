@@ -75,7 +75,7 @@ def _note(plan: Plan, work: Workspace, kept: Mapping[KeyPath, StagedArray], *, c
     if changed:
         why = "the source, the options or the version of migrate have changed"
         return LeftoverWorkspace.at(
-            f"no array of an earlier run in {work.path} can be reused: {why}", help="no action is needed"
+            f"no array of an earlier run in `{work.path}` can be reused: {why}", help="no action is needed"
         )
     of = sum(leaf.is_numeric for leaf in plan.target.leaves.values())
     return LeftoverWorkspace.at(
@@ -113,7 +113,7 @@ def _has_nested_names(item: ItemPlan) -> bool:
 
 def _made_by_code(plan: Plan) -> Iterator[KeyPath]:
     for task in plan.tasks:
-        if any(step.op.code for step in task.steps):
+        if any(op.code for step in task.steps for op in step.ops):
             yield from task.targets
     yield from (c.target for c in plan.created if c.init is not None and c.init.kind == "template")
 

@@ -73,4 +73,4 @@ def _is_inside(file: Path, source: Path | None) -> bool:
 
 def _unwritable(destination: Path, reason: str) -> MigrateError:
     advice = "free some space, or choose a directory that you may write to, and run the same command again"
-    return MigrateError(WriteFailed.at(f"cannot write {destination}: {reason}", help=advice))
+    return MigrateError(WriteFailed.at(f"cannot write `{destination}`: {reason}", help=advice))

@@ -36,7 +36,7 @@ def stages(task: Task) -> list[tuple[Step, Avals]]:
     found: list[tuple[Step, Avals]] = []
     for step in task.steps:
         found.append((step, arrays))
-        arrays = tuple(aval for group in step.groups for aval in step.op.infer(*(arrays[index] for index in group)))
+        arrays = tuple(aval for op, group in step.calls for aval in op.infer(*(arrays[i] for i in group)))
     return found
 
 
@@ -49,9 +49,9 @@ def _of_task(task: Task) -> Iterable[tuple[KeyPath, Expression]]:
     found: list[Expression] = list(task.sources)
     for step, arrays in stages(task):
         results: list[Expression] = []
-        for group in step.groups:
+        for op, group in step.calls:
             given = tuple(arrays[index] for index in group)
-            op, inputs = identity(step.op, given), tuple(found[index] for index in group)
-            results += [(op, inputs, index) for index in range(len(step.op.infer(*given)))]
+            effect, inputs = identity(op, given), tuple(found[index] for index in group)
+            results += [(effect, inputs, index) for index in range(len(op.infer(*given)))]
         found = results
     return ((path, found[index]) for path, index in zip(task.targets, task.outputs, strict=True))

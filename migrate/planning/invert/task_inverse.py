@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from migrate.ops.base import NotInvertible
 from migrate.planning.invert.expressions import Avals, Expression, identity, stages
+from migrate.planning.invert.forks import without_forks
 from migrate.planning.invert.spellings import OpUse
 from migrate.planning.model import Step, Task
 from migrate.tree import KeyPath
@@ -55,23 +56,24 @@ def invert_task(task: Task, names: Mapping[KeyPath, KeyPath]) -> TaskInverse | N
     """
     origins: dict[int, KeyPath] = {}
     ties: list[tuple[KeyPath, KeyPath]] = []
-    for path, output in zip(task.targets, task.outputs, strict=True):
+    plain, others = without_forks(task)
+    for path, output in zip(plain.targets, plain.outputs, strict=True):
         if output in origins:
             ties.append((names[path], origins[output]))
         else:
             origins[output] = names[path]
+    ties += [(names[path], names[twin]) for path, twin in others.items()]
     chosen = tuple(origins[output] for output in sorted(origins))
     found: list[Expression] = list(chosen)
     steps: list[InverseStep] = []
     reasons: list[str] = []
-    for step, arrays in reversed(stages(task)):
+    for step, arrays in reversed(stages(plain)):
         undone = _undo(step, arrays)
         if isinstance(undone, NotInvertible):
             return undone
         found = _before(step, undone, arrays, found)
         steps.append(InverseStep(undone, step))
-        if not all(step.op.restores(*(arrays[index] for index in group)) for group in step.groups):
-            reasons.append(step.op.loss)
+        reasons += [op.loss for op, group in step.calls if not op.restores(*(arrays[index] for index in group))]
     return TaskInverse(
         task,
         chosen,
@@ -84,13 +86,13 @@ def invert_task(task: Task, names: Mapping[KeyPath, KeyPath]) -> TaskInverse | N
 
 def _undo(step: Step, arrays: Avals) -> tuple[OpUse, ...] | NotInvertible:
     uses: list[OpUse] = []
-    for group in step.groups:
+    for op, group in step.calls:
         given = tuple(arrays[index] for index in group)
-        inverse = step.op.inverse(*given)
+        inverse = op.inverse(*given)
         if isinstance(inverse, NotInvertible):
             return inverse
         count = len(group) if inverse.role == "extend" else None
-        uses.append(OpUse(inverse, step.op.infer(*given), count, step.op))
+        uses.append(OpUse(inverse, op.infer(*given), count, op))
     return tuple(uses)
 
 

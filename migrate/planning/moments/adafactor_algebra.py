@@ -85,7 +85,7 @@ def _permutation(param: AbstractArray, steps: Sequence[Step]) -> tuple[int, ...]
     marked, made = AbstractArray(_PRIMES[:ndim], "bool"), param
     for step in steps:
         try:
-            if not (step.op.only_permutes and step.op.keeps_axes(marked) and step.op.keeps_axes(made)):
+            if step.bound or not (step.op.only_permutes and step.op.keeps_axes(marked) and step.op.keeps_axes(made)):
                 return None
             (marked,), (made,) = step.op.infer(marked), step.op.infer(made)
         except OpError:

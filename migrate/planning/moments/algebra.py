@@ -131,4 +131,4 @@ def without_idle_casts(task: Task) -> Task:
     types = {aval.dtype for aval in (*task.in_avals, *task.out_avals) if aval}
     if len(types) > 1:
         return task
-    return replace(task, steps=tuple(step for step in task.steps if not step.op.only_casts))
+    return replace(task, steps=tuple(step for step in task.steps if step.bound or not step.op.only_casts))

@@ -128,7 +128,7 @@ def _unmoved(one: TransformState, other: TransformState, unknown: Collection[Key
 
 def _remark(group: StateGroup, moments: FollowResult) -> str:
     """Returns the meaning of a count that continues, for the plan."""
-    padded = any(step.op.adds == "fresh" for task in moments.tasks for step in task.steps)
+    padded = any(op.adds == "fresh" for task in moments.tasks for step in task.steps for op in step.ops)
     effect = CORRECTED.get(group.sources[0].name or "", "")
     return f"continues: {effect}" if effect and (moments.created or padded) else "continues"
 

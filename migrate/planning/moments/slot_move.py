@@ -235,7 +235,7 @@ def _labelled(move: SlotMove, task: Task) -> Task:
 
 def _right_hand_side(move: SlotMove, rule: Move | Create) -> Iterator[KeyPath]:
     """Yields the template's params that match a rule's right-hand side, found by their moments."""
-    excepts = rule.excepts if isinstance(rule, Create) else ()
+    excepts = (*rule.excepts, *rule.left_out) if isinstance(rule, Create) else ()
     for param in move.counterpart.params:
         if any(p.match(param) is not None for p in rule.targets) and not any(p.match(param) for p in excepts):
             yield param

@@ -5,8 +5,11 @@ import pytest
 
 from migrate.engine.streaming.evaluate import as_kind, evaluate
 from migrate.errors import MigrateError, RefusedError
+from migrate.ops.call import Call
 from migrate.ops.cast import Cast
 from migrate.ops.concat import Concat
+from migrate.ops.pad import Pad
+from migrate.ops.scale import Scale
 from migrate.ops.transpose import Transpose
 from migrate.planning.model import Step, Task
 from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree
@@ -68,3 +71,25 @@ def test_values_have_the_kind_of_their_leaf():
     assert () == as_kind(7, AbstractLeaf("scalar", AbstractArray((), "int64"))).shape
     assert "text" == as_kind("text", AbstractLeaf("string"))
     assert [] == as_kind({}, AbstractLeaf("empty", container="list"))
+
+
+@pytest.mark.parametrize(
+    ("op", "dtype", "advice"),
+    [
+        (Cast("int8"), "int8", "add `lossy: true` to the cast"),
+        (Scale(1e300), "float32", "put a `cast` to a wider dtype before `scale`"),
+        (Pad(((0, 0), (0, 1)), 1e300), "float32", "put a `cast` to a wider dtype before `pad`"),
+        (Call("tests.engine.streaming.test_evaluate:halved"), "float32", "shape: [1, 3], dtype: float32}}`"),
+    ],
+)
+def test_the_help_fits_the_op(op, dtype, advice):
+    planned = AbstractArray((2, 3), dtype)
+    task = Task((("a",),), (("x",),), (0,), (Step(op, ((0,),)),), (MATRIX,), (planned,))
+    with pytest.raises(RefusedError) as refusal:
+        evaluate(task, Values(a=matrix(1) + 0.5), target(planned))
+    (finding,) = refusal.value.diagnostics
+    assert ("M503", True) == (finding.code, advice in finding.help)
+
+
+def halved(array):
+    return array[:1]

@@ -91,7 +91,7 @@ def test_what_other_plans_left_is_mentioned_and_kept(tmp_path):
     (tmp_path / ".other.migrate-ffffffffffff").mkdir()
     with open_workspace(tmp_path / "new", PLAN) as work:
         (note,) = work.notes
-    assert f"{other} was left by a run of another plan: 3.0 MiB" == note.message
+    assert f"`{other}` was left by a run of another plan: 3.0 MiB" == note.message
     assert (other / "data").exists()
 
 

@@ -20,13 +20,13 @@ def raised(error):
 
 def test_an_error_of_python_is_named():
     found = raised(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
-    assert ("M507", "cannot write new: No space left on device") == (found.code, found.message)
+    assert ("M507", "cannot write `new`: No space left on device") == (found.code, found.message)
 
 
 def test_an_error_of_tensorstore_is_the_same_sentence():
     with pytest.raises(ValueError, match="os_error_code") as real:
         ts.KvStore.open("file:///proc/nowhere/").result().write("a", b"x").result()
-    assert raised(real.value).message in {f"cannot write new: {os.strerror(n)}" for n in (errno.ENOENT, errno.EACCES)}
+    assert raised(real.value).message in {f"cannot write `new`: {os.strerror(n)}" for n in (errno.ENOENT, errno.EACCES)}
 
 
 def test_other_errors_stay_what_they_are():

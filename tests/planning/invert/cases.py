@@ -48,7 +48,7 @@ def carried_out(plan, values):
     for task in plan.tasks:
         arrays = [values[path] for path in task.sources]
         for step in task.steps:
-            arrays = [result for group in step.groups for result in step.op.apply(*(arrays[index] for index in group))]
+            arrays = [result for op, group in step.calls for result in op.apply(*(arrays[index] for index in group))]
         made |= {path: arrays[index] for path, index in zip(task.targets, task.outputs, strict=True)}
     return made
 
