@@ -133,8 +133,5 @@ class Item(abc.ABC):
         """
         return ()
 
-    def release(self) -> None:  # noqa: B027 - most formats keep nothing
-        """Frees memory whose content can be read again."""
-
     def close(self) -> None:  # noqa: B027 - most formats hold nothing open
         """Releases files."""

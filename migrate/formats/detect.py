@@ -23,7 +23,7 @@ from migrate.formats.files import (
     refuse_lfs_pointers_below,
     refuse_lost_zarrays,
 )
-from migrate.formats.flax.item import BESIDE, FlaxItem, arrays_beside
+from migrate.formats.flax.item import BESIDE, FlaxItem, arrays_beside, refuse_lost_file
 from migrate.formats.flax.msgpack import looks_like_msgpack
 from migrate.formats.flax.sharded import ShardedFlaxItem, is_sharded_msgpack, msgpack_files_beside
 from migrate.formats.foreign import foreign_file
@@ -192,6 +192,11 @@ def _open_orbax(where: Path, separator: str | None) -> Item:
     return open_item(where, separator=separator)
 
 
+def _open_stores(where: Path, separator: str | None) -> Item:
+    refuse_lost_file(where)
+    return open_item(where, separator=separator)
+
+
 def _open_json(where: Path, choice: Choice) -> Contents:
     choice.check(where)
     _refuse_choice(where, choice, "one JSON item")
@@ -284,7 +289,7 @@ FORMATS: tuple[Format, ...] = (
     Format("Orbax items", holds_item, one_item(_open_orbax, flat=True)),
     Format("Orbax JSON items", holds_json, _open_json),
     Format("roots with steps of Orbax or Flax", is_root, _open_root),
-    Format("folders of TensorStore arrays", is_tree_of_stores, one_item(_open_orbax, flat=True)),
+    Format("folders of TensorStore arrays", is_tree_of_stores, one_item(_open_stores, flat=True)),
     Format("Orbax steps", lambda where: is_marked(where) or is_step(where), _open_step),
     Format(
         "safetensors files and folders of them",

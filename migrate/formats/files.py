@@ -7,7 +7,6 @@ names the cause and the remedy in the same form.
 from __future__ import annotations
 
 import json
-import mmap
 import os
 import re
 import stat
@@ -236,23 +235,6 @@ def bytes_below(path: Path) -> int:
         except OSError:
             continue
     return total
-
-
-def refuse_shorter(path: Path, mapped: mmap.mmap) -> None:
-    """Refuses a mapped file that has become shorter: a read of a page behind its end would kill the process.
-
-    Raises:
-      CheckpointError: it is shorter than the map (`DamagedFile`).
-      OSError: it is gone.
-    """
-    if path.stat().st_size < len(mapped):
-        raise damaged(path, "it has become shorter")
-
-
-def release_pages(mapped: mmap.mmap) -> None:
-    """Releases the pages of a mapped file from this process's memory; an access loads them again."""
-    if hasattr(mmap, "MADV_DONTNEED"):
-        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def read_json(path: Path) -> Any:

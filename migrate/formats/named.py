@@ -89,10 +89,6 @@ class NamedReader(Reader):
         """The files of the checkpoint."""
         return self._reader.files()
 
-    def release(self) -> None:
-        """Frees memory whose content can be read again."""
-        self._reader.release()
-
     def close(self) -> None:
         """Releases files."""
         self._reader.close()

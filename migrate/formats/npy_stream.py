@@ -6,20 +6,18 @@ without a separator. The key paths are the positions; `migrate.formats.named` re
 
 from __future__ import annotations
 
-from mmap import ACCESS_READ, mmap
 from typing import TYPE_CHECKING, Any
 
 from migrate import dtypes
 from migrate.codes import ReaderAssumption
 from migrate.errors import Diagnostic
 from migrate.formats.base import Extent, Item, ItemInfo
+from migrate.formats.file_view import FileView
 from migrate.formats.files import (
     damaged,
     is_file,
     read_head,
     refuse_lfs_pointer,
-    refuse_shorter,
-    release_pages,
     unknown_dtype,
 )
 from migrate.formats.foreign import refuse_pickled_array
@@ -56,8 +54,7 @@ class NpyStreamItem(Item):
         """
         refuse_lfs_pointer(path)
         self._path = path
-        with path.open("rb") as file:
-            self._data = mmap(file.fileno(), 0, access=ACCESS_READ)
+        self._data = FileView(path)
         self._arrays: dict[KeyPath, tuple[ArrayHeader, np.dtype[Any], int]] = {}
         position = 0
         while position < len(self._data):
@@ -107,12 +104,9 @@ class NpyStreamItem(Item):
         return notes
 
     def load(self, stored: KeyPath) -> Value:
-        """Returns one array; in native byte order it is a view of the file."""
-        import numpy as np
-
+        """Returns one array."""
         header, dtype, begin = self._arrays[stored]
-        refuse_shorter(self._path, self._data)
-        flat = np.frombuffer(self._data, dtype, header.size, begin) if header.size else np.empty(0, dtype)
+        flat = self._data.array(dtype, header.size, begin)
         array = flat.reshape(header.shape, order="F" if header.fortran else "C")
         return array.astype(array.dtype.newbyteorder("="), copy=False)
 
@@ -126,10 +120,6 @@ class NpyStreamItem(Item):
     def files(self) -> tuple[Path, ...]:
         """The file."""
         return (self._path,)
-
-    def release(self) -> None:
-        """Releases the pages of the mapped file."""
-        release_pages(self._data)
 
 
 def _leaf(header: ArrayHeader, dtype: np.dtype[Any]) -> AbstractLeaf:

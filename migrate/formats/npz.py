@@ -11,14 +11,14 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from math import prod
-from mmap import ACCESS_READ, mmap
 from typing import TYPE_CHECKING, Any
 
 from migrate import dtypes
 from migrate.codes import IgnoredFiles, ReaderAssumption, UnsupportedLeaf
 from migrate.errors import CheckpointError, Diagnostic
 from migrate.formats.base import Extent, Item, ItemInfo
-from migrate.formats.files import damaged, is_file, read_head, refuse_lfs_pointer, refuse_shorter, release_pages
+from migrate.formats.file_view import FileView
+from migrate.formats.files import damaged, is_file, read_head, refuse_lfs_pointer
 from migrate.formats.flat_names import collisions, separator_of, split_names
 from migrate.formats.npy_header import ANONYMOUS, InvalidHeaderError, header_text, parse_header
 from migrate.formats.opaque import opaque_leaf
@@ -26,6 +26,7 @@ from migrate.formats.stored_dtype import UnknownDtypeError, stored_dtype
 from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, KeyPath, Storage, format_path
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     import numpy as np
@@ -98,8 +99,7 @@ class NpzItem(Item):
         refuse_lfs_pointer(path)
         self._path = path
         self._archive = _opened(path)
-        with path.open("rb") as file:
-            self._data = mmap(file.fileno(), 0, access=ACCESS_READ)
+        self._data = FileView(path)
         found = self._members()
         separator = separator_of(found) if separator is None else separator
         paths = split_names(found, separator)
@@ -193,23 +193,20 @@ class NpzItem(Item):
         return str(array[()]) if member.is_text else array.astype(array.dtype.newbyteorder("="), copy=False)
 
     def _content(self, member: _Member) -> Any:
-        refuse_shorter(self._path, self._data)
         if member.info.compress_type == zipfile.ZIP_STORED:
             begin = self._offset(member.info)
-            view = memoryview(self._data)[begin : begin + member.info.file_size]
-            self._check(view, member.info)
-            return view[member.start :]
+            content = self._data[begin : begin + member.info.file_size]
+            self._check([content], member.info)
+            return memoryview(content)[member.start :]
         try:
             return self._inflated(member)
         except _ZIP_ERRORS as error:
             raise damaged(self._path, f"`{member.info.filename}` cannot be decompressed ({error})") from error
 
-    def _check(self, view: memoryview, info: zipfile.ZipInfo) -> None:
+    def _check(self, parts: Iterable[bytes], info: zipfile.ZipInfo) -> None:
         found = 0
-        for start in range(0, len(view), _READ_BYTES):
-            found = zlib.crc32(view[start : start + _READ_BYTES], found)
-            if len(view) > _READ_BYTES:
-                release_pages(self._data)
+        for part in parts:
+            found = zlib.crc32(part, found)
         if found != info.CRC:
             raise damaged(self._path, f"the checksum of `{info.filename}` does not match")
 
@@ -246,16 +243,14 @@ class NpzItem(Item):
         if member.info.compress_type != zipfile.ZIP_STORED or not plain:
             return None
         begin = self._offset(member.info)
-        self._check(memoryview(self._data)[begin : begin + member.info.file_size], member.info)
+        end = begin + member.info.file_size
+        parts = (self._data[start : min(start + _READ_BYTES, end)] for start in range(begin, end, _READ_BYTES))
+        self._check(parts, member.info)
         return (Extent(self._path, begin + member.start, member.nbytes),)
 
     def files(self) -> tuple[Path, ...]:
         """The archive."""
         return (self._path,)
-
-    def release(self) -> None:
-        """Releases the pages of the mapped file."""
-        release_pages(self._data)
 
     def close(self) -> None:
         """Releases the archive; values that were read stay valid."""

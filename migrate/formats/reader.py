@@ -184,9 +184,6 @@ class Reader(abc.ABC):
         with ThreadPoolExecutor(_AT_A_TIME) as pool:
             return dict(zip(paths, pool.map(self.read, paths), strict=True))
 
-    def release(self) -> None:  # noqa: B027 - most readers keep nothing
-        """Frees memory whose content can be read again; values that were read stay valid."""
-
     @abc.abstractmethod
     def close(self) -> None:
         """Releases files; nothing is read afterwards."""
@@ -319,11 +316,6 @@ class CheckpointReader(Reader):
             return read_record(self.digest_file)
         header = next(iter(self._items.values())).info.metadata.get(HEADER_KEY) if self._items else None
         return DigestRecord.from_text(header, self._abstract.path) if isinstance(header, str) else None
-
-    def release(self) -> None:
-        """Frees memory whose content can be read again: pages of mapped files."""
-        for item in self._items.values():
-            item.release()
 
     def close(self) -> None:
         """Releases files."""

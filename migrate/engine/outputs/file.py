@@ -184,8 +184,6 @@ class FileOutput(Output):
                 problems += differences(plan, meant, found)
                 compared += len(meant)
                 report(meant, plan, listener)
-                written.release()
-                reader.release()
         refuse(problems)
         return compared
 

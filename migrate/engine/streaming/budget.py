@@ -142,15 +142,14 @@ class Trimmer:
         self._since = 0
         self._lock = threading.Lock()
 
-    def add(self, nbytes: int) -> bool:
-        """Counts bytes of arrays that were processed and freed; returns whether freed memory was returned."""
+    def add(self, nbytes: int) -> None:
+        """Counts bytes of arrays that were processed and freed."""
         with self._lock:
             self._since += nbytes
             due = self._since >= TRIM_BYTES
             self._since = 0 if due else self._since
         if due:
             return_freed_memory()
-        return due
 
 
 def return_freed_memory() -> None:

@@ -234,8 +234,7 @@ class _Work:
         with self._lock:
             self._durable += 1
             self.sink(path, staged)
-        if self._trimmer.add(self.plan.target.leaves[path].nbytes):
-            self.reader.release()
+        self._trimmer.add(self.plan.target.leaves[path].nbytes)
 
     def flush(self) -> None:
         """Makes all written arrays durable."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from migrate.formats.ambiguities import losses
 from migrate.formats.base import Extent, Item, ItemInfo, Location
-from migrate.formats.files import files_below, is_dir, lost_values, missing
+from migrate.formats.files import children, file_size, files_below, is_dir, lost_values, missing
 from migrate.formats.flat_names import collisions, forms_tree, separator_of, split_names
 from migrate.formats.flax.msgpack import OUTSIDE, MappedMsgpack
 from migrate.formats.flax.msgpack_index import ArrayBytes
@@ -35,6 +35,20 @@ BESIDE = "_gda"
 def arrays_beside(path: Path) -> list[Path]:
     """Returns the folder beside a file in which its arrays are stored, if there is one."""
     return [path.with_name(f"{path.name}{BESIDE}")]
+
+
+def refuse_lost_file(folder: Path) -> None:
+    """Refuses a directory with the arrays of a file that is not there.
+
+    Raises:
+      CheckpointError: the file is missing or empty (`MissingPart`).
+    """
+    for child in children(folder):
+        file = child.with_name(child.name.removesuffix(BESIDE))
+        if child.name.endswith(BESIDE) and is_dir(child) and not file_size(file):
+            raise missing(
+                folder, f"`{child.name}` has arrays of the Flax file `{file.name}`, which is missing or empty"
+            )
 
 
 class FlaxItem(Item):
@@ -106,10 +120,6 @@ class FlaxItem(Item):
             return ()
         paths = {self._outside[node]: path for path, node in self._nodes.items() if node in self._outside}
         return defects(self._store.shortfalls(dict.fromkeys(paths, False)), paths)
-
-    def release(self) -> None:
-        """Releases the pages of the mapped file."""
-        self._file.release()
 
     def location(self, stored: KeyPath) -> Location | None:
         """Where the chunks of an array beside the file are stored."""

@@ -7,7 +7,6 @@ lists, tuples and named tuples into dicts when it wrote a file, and they are rea
 from __future__ import annotations
 
 import json
-import mmap
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -16,13 +15,12 @@ from migrate import dtypes
 from migrate.codes import MissingPart, ReaderAssumption
 from migrate.errors import CheckpointError, Diagnostic
 from migrate.formats.base import Extent
+from migrate.formats.file_view import FileView
 from migrate.formats.files import (
     damaged,
     is_file,
     read_head,
     refuse_lfs_pointer,
-    refuse_shorter,
-    release_pages,
     unknown_dtype,
 )
 from migrate.formats.flax.msgpack_index import ArrayBytes, Node, RawBytes
@@ -93,7 +91,7 @@ class MappedMsgpack:
     def __init__(self, path: Path) -> None:
         refuse_lfs_pointer(path)
         self.path = path
-        self._data = _map(path)
+        self._data = FileView(path)
         self.nodes: dict[KeyPath, Node] = {}
         self.containers: dict[KeyPath, Container] = {}
         self.metadata: Mapping[str, Any] = {}
@@ -214,7 +212,7 @@ class MappedMsgpack:
         return tuple(Extent(self.path, piece.offset, piece.nbytes) for piece in _pieces(node))
 
     def load(self, path: KeyPath) -> Value:
-        """Returns the value at a stored path; arrays are read-only views of the file where possible."""
+        """Returns the value at a stored path."""
         node = self.nodes[path]
         if isinstance(node, ArrayBytes | MsgpackChunks | RawBytes):
             return self._load_array(node)
@@ -223,22 +221,12 @@ class MappedMsgpack:
     def _load_array(self, node: ArrayBytes | MsgpackChunks | RawBytes) -> Value:
         import numpy as np
 
-        refuse_shorter(self.path, self._data)
-        views = [
-            np.frombuffer(
-                self._data,
-                _numpy_dtype(piece.dtype),
-                count=prod(piece.shape),
-                offset=piece.offset if piece.nbytes else 0,
-            ).reshape(piece.shape)
+        parts = [
+            self._data.array(_numpy_dtype(piece.dtype), prod(piece.shape), piece.offset).reshape(piece.shape)
             for piece in _pieces(node)
         ]
-        array = views[0] if isinstance(node, ArrayBytes | RawBytes) else np.concatenate(views).reshape(node.shape)
+        array = parts[0] if isinstance(node, ArrayBytes | RawBytes) else np.concatenate(parts).reshape(node.shape)
         return array.astype(array.dtype.newbyteorder("="), copy=False)
-
-    def release(self) -> None:
-        """Releases the pages of the mapped file."""
-        release_pages(self._data)
 
     @property
     def era(self) -> str:
@@ -299,10 +287,3 @@ def _saved_spec(node: dict[str, Node]) -> SavedSpec | None:
     if not isinstance(place, str):
         return None
     return SavedSpec(place.rstrip("/").rpartition("/")[2], dtype if isinstance(dtype, str) else None)
-
-
-def _map(path: Path) -> mmap.mmap:
-    if path.stat().st_size == 0:
-        raise damaged(path, "it is empty")
-    with path.open("rb") as file:
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from migrate.formats.files import MAX_DEPTH, damaged
 
 if TYPE_CHECKING:
-    from mmap import mmap
     from pathlib import Path
+
+    from migrate.formats.file_view import FileView
 
 MAX_ENTRIES = 250_000
 """The most entries of all mappings and lists; a large model and its optimizer have about ten thousand."""
@@ -83,7 +84,7 @@ _FIXED = {
 class Scanner:
     """A cursor over `data[position:end]` that never passes `end`."""
 
-    def __init__(self, data: mmap | bytes, position: int, end: int, path: Path, size: Size) -> None:
+    def __init__(self, data: FileView | bytes, position: int, end: int, path: Path, size: Size) -> None:
         self.data, self.position, self.end, self.path, self.size = data, position, end, path, size
 
     def damaged(self, why: str) -> Exception:
@@ -107,7 +108,9 @@ class Scanner:
             return _CONSTANTS[tag]
         if tag in _NUMBERS:
             form = _NUMBERS[tag]
-            return struct.unpack_from(form, self.data, self.take(struct.calcsize(form)))[0]
+            size = struct.calcsize(form)
+            start = self.take(size)
+            return struct.unpack(form, self.data[start : start + size])[0]
         kind, count = self.head(tag)
         return getattr(self, f"read_{kind}")(count, depth)
 

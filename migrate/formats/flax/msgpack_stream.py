@@ -16,8 +16,9 @@ from migrate.formats.flax.msgpack_index import ArrayBytes, Node, RawBytes, Scann
 from migrate.tree import KeyPath, format_path
 
 if TYPE_CHECKING:
-    from mmap import mmap
     from pathlib import Path
+
+    from migrate.formats.file_view import FileView
 
 _DESCRIBED = 100
 """The most objects of a stream that are counted for a message."""
@@ -37,7 +38,7 @@ class IndexedFile(NamedTuple):
     is_stream: bool
 
 
-def index_file(data: mmap | bytes, path: Path) -> IndexedFile:
+def index_file(data: FileView | bytes, path: Path) -> IndexedFile:
     """Returns the tree of a file that is one msgpack object or a stream of pairs of a key path and bytes.
 
     Raises:

@@ -110,11 +110,6 @@ class ShardedFlaxItem(Item):
         """The index, where there is one, and the msgpack files."""
         return (*([self._index.path] if self._index else []), *(part.path for part in self._parts))
 
-    def release(self) -> None:
-        """Releases the pages of the mapped files."""
-        for part in self._parts:
-            part.release()
-
 
 def _find_files(path: Path) -> tuple[PartIndex | None, tuple[Path, ...], list[Diagnostic]]:
     """Returns the index of an index file or a directory, the parts, and a note about what is ignored."""

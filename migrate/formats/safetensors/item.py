@@ -7,13 +7,13 @@ records the key paths itself (`migrate.formats.safetensors.tree`).
 from __future__ import annotations
 
 import json
-from mmap import ACCESS_READ, mmap
 from typing import TYPE_CHECKING, Any
 
 from migrate import dtypes
 from migrate.codes import AmbiguousItem
 from migrate.errors import CheckpointError, Diagnostic, listed
 from migrate.formats.base import Extent, Item, ItemInfo
+from migrate.formats.file_view import FileView
 from migrate.formats.files import (
     children,
     damaged,
@@ -22,8 +22,6 @@ from migrate.formats.files import (
     missing,
     read_head,
     refuse_lfs_pointer,
-    refuse_shorter,
-    release_pages,
 )
 from migrate.formats.flat_names import collisions, separator_of
 from migrate.formats.parts import (
@@ -149,7 +147,7 @@ class SafetensorsItem(Item):
             )
 
     def load(self, stored: KeyPath) -> Value:
-        """Returns one leaf's value; arrays are read-only views of the file."""
+        """Returns one leaf's value."""
         if stored not in self._names:
             return None
         file, tensor = self._tensors[self._names[stored]]
@@ -167,35 +165,21 @@ class SafetensorsItem(Item):
         """The index, where there is one, and the files with tensors."""
         return (*([self._index.path] if self._index else []), *(file.path for file in self._files_read))
 
-    def release(self) -> None:
-        """Releases the pages of the mapped files."""
-        for file in self._files_read:
-            release_pages(file.data)
-
 
 class _File:
-    """One mapped file."""
+    """One file."""
 
     def __init__(self, path: Path) -> None:
         refuse_lfs_pointer(path)
-        if path.stat().st_size == 0:
-            raise damaged(path, "it is empty")
         self.path = path
-        with path.open("rb") as file:
-            self.data = mmap(file.fileno(), 0, access=ACCESS_READ)
+        self.data = FileView(path)
         header = read_header(self.data, path)
         self.tensors, self.metadata = header.tensors, header.metadata
 
     def array(self, tensor: Tensor) -> Any:
-        """Returns a tensor as a view of the file."""
-        import numpy as np
-
+        """Returns a tensor."""
         dtype = dtypes.to_numpy(tensor.dtype)
-        if not tensor.nbytes:
-            return np.empty(tensor.shape, dtype)
-        refuse_shorter(self.path, self.data)
-        count = tensor.nbytes // dtype.itemsize
-        return np.frombuffer(self.data, dtype, count=count, offset=tensor.offset).reshape(tensor.shape)
+        return self.data.array(dtype, tensor.nbytes // dtype.itemsize, tensor.offset).reshape(tensor.shape)
 
 
 def _by_name(files: Iterable[_File]) -> dict[str, tuple[_File, Tensor]]:

@@ -137,7 +137,7 @@ def test_bare_bytes_read_as_uint8_and_a_note_says_so(file):
         assert ["M410"] == [note.code for note in reader.abstract().notes]
 
 
-def test_values_are_views_of_the_file_that_cannot_be_written(file):
+def test_values_cannot_be_written(file):
     with open_reader(file({"w": np.ones(3)})) as reader:
         assert not reader.read(("w",)).flags.writeable
 

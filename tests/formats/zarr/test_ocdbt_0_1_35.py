@@ -1,7 +1,9 @@
 """OCDBT of TensorStore 0.1.35, which no later version reads; it wrote the files (`tensorstore_0_1_35/write.py`)."""
 
+import errno
 import itertools
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -196,9 +198,13 @@ def test_a_manifest_of_today_whose_length_is_another_one_is_no_early_one(tmp_pat
     assert not is_early(tmp_path)
 
 
-def test_a_manifest_that_cannot_be_read_is_named(tmp_path):
-    manifest = tmp_path / "manifest.ocdbt"
-    manifest.symlink_to("/proc/self/mem")  # a regular file whose first byte cannot be read: EIO
+def test_a_manifest_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    (tmp_path / "manifest.ocdbt").write_bytes(b"0" * 100)
+
+    def failing(*_):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(Path, "open", failing)
     with pytest.raises(CheckpointError, match=r"manifest.ocdbt.*Input/output error") as caught:
         is_early(tmp_path)
     assert ["M404"] == [found.code for found in caught.value.diagnostics]

@@ -1,0 +1,92 @@
+"""The bytes of a file, read where they are asked for.
+
+A memory map would be shorter, but an access to one of its pages kills the process (SIGBUS) if another program has
+truncated the file in the meantime.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from typing import TYPE_CHECKING, Any, overload
+
+from migrate.formats.files import damaged
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+
+_WINDOW_BYTES = 8 << 10
+"""The bytes that are read at once where few are asked for."""
+_READ_BYTES = 1 << 30
+"""The most bytes of one system call; Linux reads at most 2 GiB."""
+
+
+class FileView:
+    """Reads a file by offsets, like `bytes`; thread-safe. It keeps the file open as long as it exists."""
+
+    def __init__(self, path: Path) -> None:
+        """Opens a file.
+
+        Raises:
+          CheckpointError: it is empty (`DamagedFile`).
+          OSError: it cannot be opened.
+        """
+        self.path = path
+        self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        weakref.finalize(self, os.close, self._file)
+        self._size = os.fstat(self._file).st_size
+        self._window = (0, b"")
+        if not self._size:
+            raise damaged(path, "it is empty")
+
+    def __len__(self) -> int:
+        return self._size
+
+    @overload
+    def __getitem__(self, where: int) -> int: ...
+    @overload
+    def __getitem__(self, where: slice) -> bytes: ...
+    def __getitem__(self, where: int | slice) -> int | bytes:
+        if isinstance(where, int):
+            begin, window = self._window
+            if not begin <= where < begin + len(window):
+                begin, window = self._moved(where)
+            return window[where - begin]
+        start, stop, _ = where.indices(self._size)
+        begin, window = self._window
+        if stop - start <= _WINDOW_BYTES and not begin <= start <= stop <= begin + len(window):
+            begin, window = self._moved(start)
+        if begin <= start and stop <= begin + len(window):
+            return window[start - begin : max(stop, start) - begin]
+        return bytes(self._read(start, stop - start))
+
+    def array(self, dtype: np.dtype[Any], count: int, offset: int) -> np.ndarray[Any, Any]:
+        """Returns elements as an array of one axis, which is read-only.
+
+        Raises:
+          CheckpointError: the file has become shorter (`DamagedFile`).
+          OSError: it cannot be read.
+        """
+        import numpy as np
+
+        if not count:
+            return np.empty(0, dtype)
+        array = np.frombuffer(self._read(offset, count * dtype.itemsize), dtype)
+        array.flags.writeable = False
+        return array
+
+    def _moved(self, start: int) -> tuple[int, bytes]:
+        self._window = (start, bytes(self._read(start, min(_WINDOW_BYTES, self._size - start))))
+        return self._window
+
+    def _read(self, start: int, count: int) -> bytearray:
+        content = bytearray(count)
+        view, done = memoryview(content), 0
+        while done < count:
+            part = os.preadv(self._file, [view[done : done + _READ_BYTES]], start + done)
+            if not part:
+                raise damaged(self.path, "it has become shorter")
+            done += part
+        return content
