@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from migrate.checkpoint import Checkpoint, StrPath, open_checkpoint
 from migrate.codes import InvalidUsage
-from migrate.engine.options import DEFAULT_RAM, DEFAULT_TOLERANCE
+from migrate.engine.options import DEFAULT_RAM
 from migrate.errors import UsageError
 from migrate.events import Listener, ignore
 from migrate.tree import KeyPath
@@ -53,6 +53,7 @@ def verify(
     template: Template | None = None,
     probe: str | None = None,
     tolerance: float | None = None,
+    rtol: float | None = None,
     allow_code: bool = False,
     max_ram: int = DEFAULT_RAM,
     jobs: int | None = None,
@@ -67,7 +68,9 @@ def verify(
       source: the checkpoint that the plan was made for.
       template: the template whose tree the checkpoint must have.
       probe: with `plan` and `source`: `module:function` that compares outputs of the old model and the new.
-      tolerance: the largest difference between outputs that passes (default: 1e-5).
+      tolerance: outputs pass if |old − new| ≤ tolerance + rtol · |old| everywhere, as in `numpy.allclose` (default:
+        that of the rule file's probe, or 1e-5).
+      rtol: the relative part of that bound, for floats and complex numbers (default: as for `tolerance`).
       allow_code: whether the plan's `call` ops may run if the rule file or the module is not below the current
         directory.
       max_ram: without a source: host bytes of arrays in memory at once (default: 2 GiB).
@@ -101,7 +104,9 @@ def verify(
             found = alone.check_values(stored.reader, listener, max_ram=max_ram, jobs=jobs)
         return replace(done, digests=found.compared, undigested=tuple(found.undigested))
     plan = replace(plan, as_step=any(checkpoint.abstract.items))
-    return _compared(done, plan, source, Path(destination), probe, tolerance, listener, follow_links=follow_links)
+    return _compared(
+        done, plan, source, Path(destination), probe, (tolerance, rtol), listener, follow_links=follow_links
+    )
 
 
 def _compared(
@@ -110,7 +115,7 @@ def _compared(
     source: Checkpoint,
     destination: Path,
     probe: str | None,
-    tolerance: float | None,
+    tolerances: tuple[float | None, float | None],
     listener: Listener,
     *,
     follow_links: bool,
@@ -123,7 +128,7 @@ def _compared(
     output, chosen = output_at(destination), None
     plan = output.fit(plan)
     if probe is not None:
-        chosen = probing.chosen_probe(plan, probe, DEFAULT_TOLERANCE if tolerance is None else tolerance, destination)
+        chosen = probing.chosen_probe(plan, probe, *tolerances, destination)
     compared = output.check_values(plan, source.reader, destination, listener, follow_links=follow_links)
     proved, probed = probing.prove(plan, chosen, source.reader, destination, all_of_it=False)
     return replace(done, compared=compared, probe=probed, proofs=count_proofs(proved.tasks))

@@ -77,6 +77,7 @@ class Request:
 )
 @options.probe
 @options.tolerance
+@options.rtol
 @options.require_proof
 @click.option(
     "--overwrite",
@@ -118,7 +119,8 @@ def command(
     compact: bool,
     verify: VerifyMode,
     probe: str | None,
-    tolerance: float,
+    tolerance: float | None,
+    rtol: float | None,
     require_proof: bool,
     overwrite: bool,
     allow_code: bool,
@@ -147,6 +149,7 @@ def command(
         compression=compression,
         probe=probe,
         tolerance=tolerance,
+        rtol=rtol,
         require_proof=require_proof,
     )
     request = Request(template, item, follow_links, mesh, partition, dry_run, step == "all", linked, chosen)

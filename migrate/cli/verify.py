@@ -33,6 +33,7 @@ SHOWN = 3
 @options.follow_links
 @options.probe
 @options.tolerance
+@options.rtol
 @options.allow_code
 @options.max_ram
 @options.jobs
@@ -47,7 +48,8 @@ def command(
     item: str | None,
     follow_links: bool,
     probe: str | None,
-    tolerance: float,
+    tolerance: float | None,
+    rtol: float | None,
     allow_code: bool,
     max_ram: int,
     jobs: int | None,
@@ -92,6 +94,7 @@ def command(
             template=model,
             probe=chosen,
             tolerance=tolerance,
+            rtol=rtol,
             allow_code=allow_code,
             max_ram=max_ram,
             jobs=jobs,
@@ -116,7 +119,7 @@ def _permitted_probe(rules: RuleSet | None, *, allow_code: bool) -> str | None:
 
 def _sentences(dst: str, done: Verified) -> Iterator[str]:
     from migrate.report.amounts import plural
-    from migrate.report.proofs import probe_sentence, proof_counts
+    from migrate.report.proofs import pair_lines, probe_sentence, proof_counts
 
     if done.compared is not None:
         compared, equal = plural(done.compared, "leaf"), "equals" if done.compared == 1 else "equal"
@@ -125,6 +128,7 @@ def _sentences(dst: str, done: Verified) -> Iterator[str]:
         yield from _digest_sentences(dst, done)
     if done.probe:
         yield f"{probe_sentence(done.probe)} {proof_counts(done.proofs)}."
+        yield from pair_lines(done.probe)
     if done.template:
         yield f"Its key paths, shapes and dtypes match `{done.template}`."
     if done.recorded:

@@ -9,9 +9,39 @@ import numpy as np
 
 from migrate import dtypes
 from migrate.dtypes import kind
+from migrate.engine.options import DEFAULT_TOLERANCE
 from migrate.ops.base import avals
 
 Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """Outputs agree if |old − new| ≤ absolute + relative · |old| everywhere, as in `numpy.allclose`."""
+
+    absolute: float = DEFAULT_TOLERANCE
+    relative: float = DEFAULT_TOLERANCE
+
+    def __str__(self) -> str:
+        return f"{self.absolute:g} + {self.relative:g}·|old|"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The difference of two arrays.
+
+    Attributes:
+      absolute: the largest |old − new|.
+      relative: the largest |old − new| / |old|.
+      beyond: the number of elements that exceed the tolerance.
+    """
+
+    absolute: float
+    relative: float
+    beyond: int
+
+    def __str__(self) -> str:
+        return f"max |old − new| = {self.absolute:.3g} (relative {self.relative:.3g})" if self.absolute else "equal"
 
 
 class PairError(ValueError):
@@ -60,17 +90,27 @@ class OutputPair:
             return None
         return f"{self.place}: the old output is {old}, the new one {new}"
 
-    def distance(self) -> float:
-        """Returns the largest |old − new|; NaN and infinities equal themselves and differ infinitely from all else."""
+    def difference(self, tolerance: Tolerance) -> Difference:
+        """Returns how far the arrays are apart, and how many elements exceed a tolerance.
+
+        NaN and infinities equal themselves and differ infinitely from all else. The relative tolerance applies to
+        floats and complex numbers.
+        """
         old, new = _widened(self.old), _widened(self.new)
         floats = _family(dtypes.from_numpy(self.old.dtype)) in ("float", "complex")
         differs = (old != new) & ~(_is_nan(old) & _is_nan(new)) if floats else self.old != self.new
         if not differs.any():
-            return 0.0
-        with np.errstate(invalid="ignore", over="ignore"):
-            apart = np.abs(old[differs] - new[differs])
-        largest = float(np.where(np.isnan(apart), np.inf, apart).max())
-        return largest if floats else max(largest, 1.0)  # different integers may round to the same float
+            return Difference(0.0, 0.0, 0)
+        with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+            apart, base = np.abs(old[differs] - new[differs]), np.abs(old[differs])
+            apart = np.where(np.isfinite(base) & np.isfinite(apart), apart, np.inf)
+            if not floats:
+                apart = np.maximum(apart, 1.0)  # different integers may round to the same float
+            relative = np.where(np.isfinite(apart), apart / base, np.inf)
+            allowed = tolerance.absolute + tolerance.relative * (
+                np.where(np.isfinite(base), base, 0.0) if floats else 0
+            )
+        return Difference(float(apart.max()), float(relative.max()), int((apart > allowed).sum()))
 
     def count_nan(self) -> int:
         """Returns the number of elements that are NaN on one side only."""
