@@ -16,6 +16,8 @@ from migrate.tree import KeyPath
 
 if TYPE_CHECKING:
     from migrate.engine.probing.probe import Probed
+    from migrate.engine.verification.value_diff import ValueDiff
+    from migrate.planning.diff import Diff
     from migrate.planning.model import Plan, Proof
     from migrate.template import Template
 
@@ -107,6 +109,45 @@ def verify(
     return _compared(
         done, plan, source, Path(destination), probe, (tolerance, rtol), listener, follow_links=follow_links
     )
+
+
+def diff_values(
+    source: Checkpoint,
+    target: Checkpoint,
+    found: Diff,
+    *,
+    plan: Plan | None = None,
+    max_ram: int = DEFAULT_RAM,
+    allow_code: bool = False,
+    listener: Listener = ignore,
+) -> ValueDiff:
+    """Compare the values of the leaves that two checkpoints have in common, bit for bit.
+
+    Args:
+      source: the side of the expected values.
+      target: the other side.
+      found: their difference by key path, from `diff`; with a plan, that of its result.
+      plan: the plan whose result on the source is compared instead of the source itself.
+      max_ram: host bytes of arrays in memory at once (default: 2 GiB); larger leaves are compared in parts.
+      allow_code: whether the plan's `call` ops may run if the rule file or the module is not below the current
+        directory.
+      listener: receives an event for every leaf.
+
+    Raises:
+      RefusedError: a `call` op may not run (`CodeNotAllowed`), or a cast would change a value.
+      CheckpointError: a leaf cannot be read.
+    """
+    from migrate.engine.verification.value_diff import diff_checkpoints, diff_result
+    from migrate.planning.box_levels import template_path
+    from migrate.rules.permission import require_permission
+
+    both = (*found.same, *dict.fromkeys((*found.shape_mismatch, *found.dtype_mismatch)))
+    if plan is not None:
+        require_permission(plan.rules.call_code, allow_code=allow_code)
+        return diff_result(plan, source.reader, target.reader, both, max_ram=max_ram, listener=listener)
+    origins = {template_path(path, leaf.box, target.tree): path for path, leaf in source.tree.leaves.items()}
+    pairs = {path: origins[path] for path in both}
+    return diff_checkpoints(source.reader, target.reader, pairs, max_ram=max_ram, listener=listener)
 
 
 def _compared(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from migrate.cli import options
-from migrate.cli.console import Console
+from migrate.cli.console import Console, exit_with
 from migrate.errors import PlanError
 from migrate.report.view import Report
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from migrate.api import Verified
+    from migrate.engine.verification.findings import ValuesDiffer
+    from migrate.planning.model import Plan
     from migrate.rules.model import RuleSet
 
 
@@ -62,6 +64,7 @@ def command(
     """
     from migrate import api
     from migrate.api.plans import template_of
+    from migrate.engine.verification.findings import ValuesDiffer
 
     if (source is None) != (rules is None):
         raise click.UsageError("--source and --rules must be given together.")
@@ -87,24 +90,47 @@ def command(
                 raise PlanError(*plan.diagnostics)
         listener = stack.enter_context(console.progress())
         chosen = probe or _permitted_probe(rule_set, allow_code=allow_code)
-        done = api.verify(
-            dst,
-            plan=plan,
-            source=opened,
-            template=model,
-            probe=chosen,
-            tolerance=tolerance,
-            rtol=rtol,
-            allow_code=allow_code,
-            max_ram=max_ram,
-            jobs=jobs,
-            listener=listener,
-            follow_links=follow_links,
-        )
-        skipped = rule_set.probe if rule_set and not chosen else None
-    report = Report("verify", summary=(*_sentences(dst, done), *_skipped(skipped)), data=_data(done))
+        try:
+            done = api.verify(
+                dst,
+                plan=plan,
+                source=opened,
+                template=model,
+                probe=chosen,
+                tolerance=tolerance,
+                rtol=rtol,
+                allow_code=allow_code,
+                max_ram=max_ram,
+                jobs=jobs,
+                listener=listener,
+                follow_links=follow_links,
+            )
+        except ValuesDiffer as error:
+            if plan is None or not error.changes:
+                raise
+            report = _difference(dst, error, plan)
+        else:
+            skipped = rule_set.probe if rule_set and not chosen else None
+            report = Report("verify", summary=(*_sentences(dst, done), *_skipped(skipped)), data=_data(done))
     console.text(report)
     console.finish([report])
+    exit_with(report.exit_code)
+
+
+def _difference(dst: str, error: ValuesDiffer, plan: Plan) -> Report:
+    """Returns the report on leaves that differ from the result of the rules, with a row for each group of them."""
+    from migrate.report.amounts import plural
+    from migrate.report.of_values import value_rows, values_data
+    from migrate.report.view import findings
+
+    return Report(
+        "verify",
+        error.exit_code,
+        rows=tuple(value_rows(error.changes, plan.target)),
+        summary=(f"{plural(len(error.changes), 'leaf')} of {dst}: not the result of the rules on the source.",),
+        findings=findings(error.diagnostics, options.text_of),
+        data={"values": {"differ": values_data(error.changes)}},
+    )
 
 
 def _permitted_probe(rules: RuleSet | None, *, allow_code: bool) -> str | None:
