@@ -227,8 +227,10 @@ def _run(console: Console, rules: RuleSet, src: str, step: options.StepChoice, d
         planned = plan_report(plan, dst, **shown, probe=probe, text_of=options.text_of)
         if request.dry_run and plan.applicable:
             planned = _checked(plan, source, dst, chosen, planned)
-        console.text(planned)
-        if request.dry_run or not plan.applicable:
+        stops = request.dry_run or not plan.applicable
+        if stops or not console.quiet:
+            console.text(planned)
+        if stops:
             return planned
         return _apply(console, plan, source, dst, chosen, planned)
 

@@ -144,7 +144,7 @@ _OUTPUT_OPTIONS = (
     click.option(
         "--report", type=click.Path(dir_okay=False), metavar="FILE.html", help="Also write the report as HTML."
     ),
-    click.option("-q", "--quiet", is_flag=True, help="Hide progress and notes."),
+    click.option("-q", "--quiet", is_flag=True, help="Print one line, without progress and notes."),
     click.option("-v", "--verbose", is_flag=True, help="Show complete lists."),
     click.option(
         "--color",

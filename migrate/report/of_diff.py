@@ -67,7 +67,7 @@ def diff_report(
         rows=tuple(shown),
         omitted=more,
         summary=(
-            _counts(diff),
+            _counts(diff, values=values is not None),
             *(value_sentences(values) if values else ()),
             *([f"Next: {advice}"] if advice and not same and not diff.equal else []),
         ),
@@ -112,10 +112,11 @@ def _drawn(lines: Iterable[Line], symbol: str) -> list[Row]:
     ]
 
 
-def _counts(diff: Diff) -> str:
+def _counts(diff: Diff, *, values: bool) -> str:
     differ = len({*diff.shape_mismatch, *diff.dtype_mismatch})
     if diff.equal:
-        return f"No differences: {plural(len(diff.same), 'leaf')} with the same key paths, shapes and dtypes."
+        same = "Same structure" if values else "No differences"
+        return f"{same}: {plural(len(diff.same), 'leaf')} with the same key paths, shapes and dtypes."
     return (
         f"{len(diff.unexpected):,} only in the source, {len(diff.missing):,} only in the target, "
         f"{differ:,} {'differs' if differ == 1 else 'differ'}, {len(diff.same):,} the same."

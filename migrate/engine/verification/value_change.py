@@ -121,8 +121,7 @@ def _differs(expected: Array, found: Array, one: Array, other: Array) -> Array:
     """Returns which elements differ: in any bit for one dtype, else in their value."""
     if expected.dtype == found.dtype and expected.size:
         bits = (np.ascontiguousarray(side).view(np.uint8).reshape(side.size, -1) for side in (expected, found))
-        unequal: Array = np.not_equal(*bits).any(axis=1)
-        return unequal
+        return np.asarray(np.not_equal(*bits).any(axis=1))
     return np.asarray((one != other) & ~(np.isnan(one) & np.isnan(other)))
 
 
@@ -144,4 +143,5 @@ def family(dtype: str) -> str:
 def widened(array: Array) -> Array:
     """Returns the array in a dtype that holds differences exactly enough: `longdouble`, except floats and complex."""
     wide: dict[str, Any] = {"float": np.float64, "complex": np.complex128}
-    return array.astype(wide.get(family(dtypes.from_numpy(array.dtype)), np.longdouble))
+    with np.errstate(invalid="ignore"):  # signaling NaN
+        return array.astype(wide.get(family(dtypes.from_numpy(array.dtype)), np.longdouble))
