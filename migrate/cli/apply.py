@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from migrate.cli import options
+from migrate.cli.arguments import require_order
 from migrate.cli.console import Console, exit_with
 from migrate.codes import AmbiguousItem, InvalidUsage
 from migrate.engine.options import ApplyOptions, VerifyMode
@@ -139,6 +140,7 @@ def command(
     from migrate import api
     from migrate.engine.outputs.registry import is_single_file
 
+    require_order(rules, src, dst)
     linked: Literal["auto", "never"] = "never" if compact or compression is not None else link
     chosen = ApplyOptions(
         overwrite=overwrite,

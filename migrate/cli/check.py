@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from migrate.cli import options
+from migrate.cli.arguments import require_order
 from migrate.cli.console import Console, exit_with
 from migrate.errors import ExitCode, RuleFileError
 from migrate.report.view import Report, findings
@@ -41,6 +42,8 @@ def command(
         raise click.UsageError("--template needs SRC: the rules lead from a checkpoint to the template.")
     if src is None and require_proof:
         raise click.UsageError("--require-proof needs SRC: it concerns the leaves of a checkpoint.")
+    if src is not None:
+        require_order(rules, src)
     try:
         chosen = options.chosen_step(step)
         flags = {"require_proof": require_proof, "allow_code": allow_code}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from migrate.cli import options
+from migrate.cli.arguments import refuse_rule_file
 from migrate.cli.console import Console, exit_with
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ def command(
     from migrate import api
     from migrate.api.plans import template_of
 
+    for ckpt in (src, dst):
+        refuse_rule_file(ckpt or "")
     if dst is not None and template is not None:
         raise click.UsageError("Give DST or --template, not both.")
     rule_set = api.load_rules(rules) if rules else None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from migrate.cli import options
+from migrate.cli.arguments import refuse_rule_file
 from migrate.cli.console import Console, exit_with
 from migrate.errors import PlanError
 from migrate.report.view import Report
@@ -66,6 +67,8 @@ def command(
     from migrate.api.plans import template_of
     from migrate.engine.verification.findings import ValuesDiffer
 
+    for ckpt in (dst, source):
+        refuse_rule_file(ckpt or "")
     if (source is None) != (rules is None):
         raise click.UsageError("--source and --rules must be given together.")
     if probe is not None and source is None:
