@@ -99,7 +99,8 @@ def verify(
     with open_checkpoint(destination, follow_links=follow_links) as checkpoint:
         recorded = alone.check_record(checkpoint.abstract)
         if template is not None:
-            alone.check_template(without_carried_items(checkpoint.abstract, template.tree), template)
+            tree = without_carried_items(checkpoint.abstract, template.tree)
+            alone.check_template(tree, template, str(destination))
     done = Verified(len(checkpoint.tree.leaves), None, recorded, template.spec if template else None)
     if plan is None or source is None:
         with open_checkpoint(destination, unbox="never", follow_links=follow_links) as stored:

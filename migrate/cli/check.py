@@ -69,6 +69,7 @@ def _report(
     from migrate import api
     from migrate.planning.proof import count_proofs
     from migrate.report.amounts import plural
+    from migrate.report.of_plan import plan_diagnostics
     from migrate.report.proofs import left_to_probe, proof_data
 
     rule_set = api.load_rules(rules)
@@ -93,6 +94,6 @@ def _report(
         "check",
         ExitCode.OK if plan.applicable else ExitCode.NO,
         summary=(applies, *pending) if plan.applicable else (),
-        findings=findings((*plan.diagnostics, *plan.source.concerns), options.text_of),
+        findings=findings(plan_diagnostics(plan), options.text_of),
         data=data,
     )

@@ -116,6 +116,7 @@ def _report(
     from migrate import api
     from migrate.checkpoint import Checkpoint
     from migrate.report.of_diff import SideLabel, diff_report
+    from migrate.report.of_plan import plan_diagnostics
 
     other = target if isinstance(target, Checkpoint) else None
     if target is None:
@@ -134,7 +135,7 @@ def _report(
         SideLabel(str(other.abstract.path), other.abstract.format) if other else SideLabel(_name(target), "template"),
         advice=_advice(source, template, rules, other),
         verbose=console.complete,
-        diagnostics=plan.diagnostics if plan else (),
+        diagnostics=plan_diagnostics(plan) if plan else (),
         values=values,
         text_of=options.text_of,
     )

@@ -66,6 +66,7 @@ def command(
     from migrate import api
     from migrate.api.plans import template_of
     from migrate.engine.verification.findings import ValuesDiffer
+    from migrate.report.of_plan import plan_diagnostics
 
     for ckpt in (dst, source):
         refuse_rule_file(ckpt or "")
@@ -90,7 +91,7 @@ def command(
             )
             plan = api.plan(opened, rule_set, model)
             if not plan.applicable:
-                raise PlanError(*plan.diagnostics)
+                raise PlanError(*plan_diagnostics(plan, dst))
         listener = stack.enter_context(console.progress())
         chosen = probe or _permitted_probe(rule_set, allow_code=allow_code)
         try:

@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Any
 
 from migrate.engine.outputs.registry import kind_of
-from migrate.errors import ExitCode, Span
+from migrate.errors import Diagnostic, ExitCode, Span
 from migrate.ops.base import Op
 from migrate.planning.model import Plan, Step, Task
 from migrate.planning.proof import count_proofs
@@ -16,6 +16,7 @@ from migrate.report.amounts import plural, size
 from migrate.report.collapse import Line, any_shape, column, merge_integers, merge_siblings
 from migrate.report.of_coverage import creation_rows, drop_rows, initial, place
 from migrate.report.of_items import item_sentences, items_data
+from migrate.report.placeholders import filled
 from migrate.report.proofs import left_to_probe, proof_counts, proof_data, unproved_lines
 from migrate.report.view import Report, Row, TextOf, findings, no_text
 from migrate.tree import AbstractArray, KeyPath, format_path
@@ -68,9 +69,15 @@ def plan_report(
             *ending,
         ),
         brief=_brief(plan) if plan.applicable else ending[-1],
-        findings=findings((*plan.diagnostics, *plan.source.concerns), text_of),
+        findings=findings(plan_diagnostics(plan, destination), text_of),
         data={**plan_data(plan), "items": items_data(plan)},
     )
+
+
+def plan_diagnostics(plan: Plan, destination: str | None = None) -> tuple[Diagnostic, ...]:
+    """Returns the diagnostics of a plan and of its source, with commands that can be pasted."""
+    found = (*plan.diagnostics, *plan.source.concerns)
+    return tuple(filled(found, src=str(plan.source.path), dst=destination, template=plan.template))
 
 
 def _title(plan: Plan, destination: str) -> str:
