@@ -15,7 +15,7 @@ from __future__ import annotations
 from migrate.api.plans import abstract_template, diff, invert, load_rules, plan, structure_hash, suggest
 from migrate.api.runs import apply, resume
 from migrate.api.stamping import stamp
-from migrate.api.verification import Verified, verify
+from migrate.api.verification import Verified, diff_values, verify
 from migrate.checkpoint import Checkpoint, list_steps, open_checkpoint
 from migrate.errors import (
     CheckpointError,
@@ -54,6 +54,7 @@ __all__ = [
     "abstract_template",
     "apply",
     "diff",
+    "diff_values",
     "invert",
     "list_steps",
     "load_rules",

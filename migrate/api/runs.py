@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from migrate.checkpoint import Checkpoint, StrPath
-from migrate.engine.options import DEFAULT_RAM, DEFAULT_TOLERANCE, ApplyOptions, VerifyMode
+from migrate.engine.options import DEFAULT_RAM, ApplyOptions, VerifyMode
 from migrate.engine.stopping import never
 from migrate.events import Listener, ignore
 
@@ -28,7 +28,8 @@ def apply(
     jobs: int | None = None,
     compression: str | None = None,
     probe: str | None = None,
-    tolerance: float = DEFAULT_TOLERANCE,
+    tolerance: float | None = None,
+    rtol: float | None = None,
     require_proof: bool = False,
     listener: Listener = ignore,
     stopped: Callable[[], bool] = never,
@@ -50,7 +51,9 @@ def apply(
       compression: `zstd:N` or `none` for every array (default: each array keeps its own codec).
       probe: `module:function` that compares outputs of the old model and the new before anything is published
         (default: the rule file's probe).
-      tolerance: the largest difference between those outputs that passes (default: 1e-5).
+      tolerance: outputs pass if |old − new| ≤ tolerance + rtol · |old| everywhere, as in `numpy.allclose` (default:
+        that of the rule file's probe, or 1e-5).
+      rtol: the relative part of that bound, for floats and complex numbers (default: as for `tolerance`).
       require_proof: whether unproved leaves are errors.
       listener: receives every event of the run.
       stopped: asked between leaves; once it returns true, the leaves in flight are finished and the run stops.
@@ -76,6 +79,7 @@ def apply(
         compression=compression,
         probe=probe,
         tolerance=tolerance,
+        rtol=rtol,
         require_proof=require_proof,
     )
     return run(plan, checkpoint.reader, Path(destination), options, listener=listener, stopped=stopped)
@@ -93,7 +97,8 @@ def resume(
     jobs: int | None = None,
     compression: str | None = None,
     probe: str | None = None,
-    tolerance: float = DEFAULT_TOLERANCE,
+    tolerance: float | None = None,
+    rtol: float | None = None,
     require_proof: bool = False,
     listener: Listener = ignore,
     stopped: Callable[[], bool] = never,
@@ -114,6 +119,7 @@ def resume(
         compression=compression,
         probe=probe,
         tolerance=tolerance,
+        rtol=rtol,
         require_proof=require_proof,
     )
     return run(plan, checkpoint.reader, Path(destination), options, listener=listener, stopped=stopped)

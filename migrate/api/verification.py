@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 
 from migrate.checkpoint import Checkpoint, StrPath, open_checkpoint
 from migrate.codes import InvalidUsage
-from migrate.engine.options import DEFAULT_RAM, DEFAULT_TOLERANCE
+from migrate.engine.options import DEFAULT_RAM
 from migrate.errors import UsageError
 from migrate.events import Listener, ignore
 from migrate.tree import KeyPath
 
 if TYPE_CHECKING:
     from migrate.engine.probing.probe import Probed
+    from migrate.engine.verification.value_diff import ValueDiff
+    from migrate.planning.diff import Diff
     from migrate.planning.model import Plan, Proof
     from migrate.template import Template
 
@@ -53,6 +55,7 @@ def verify(
     template: Template | None = None,
     probe: str | None = None,
     tolerance: float | None = None,
+    rtol: float | None = None,
     allow_code: bool = False,
     max_ram: int = DEFAULT_RAM,
     jobs: int | None = None,
@@ -67,7 +70,9 @@ def verify(
       source: the checkpoint that the plan was made for.
       template: the template whose tree the checkpoint must have.
       probe: with `plan` and `source`: `module:function` that compares outputs of the old model and the new.
-      tolerance: the largest difference between outputs that passes (default: 1e-5).
+      tolerance: outputs pass if |old − new| ≤ tolerance + rtol · |old| everywhere, as in `numpy.allclose` (default:
+        that of the rule file's probe, or 1e-5).
+      rtol: the relative part of that bound, for floats and complex numbers (default: as for `tolerance`).
       allow_code: whether the plan's `call` ops may run if the rule file or the module is not below the current
         directory.
       max_ram: without a source: host bytes of arrays in memory at once (default: 2 GiB).
@@ -94,14 +99,56 @@ def verify(
     with open_checkpoint(destination, follow_links=follow_links) as checkpoint:
         recorded = alone.check_record(checkpoint.abstract)
         if template is not None:
-            alone.check_template(without_carried_items(checkpoint.abstract, template.tree), template)
+            tree = without_carried_items(checkpoint.abstract, template.tree)
+            alone.check_template(tree, template, str(destination))
     done = Verified(len(checkpoint.tree.leaves), None, recorded, template.spec if template else None)
     if plan is None or source is None:
         with open_checkpoint(destination, unbox="never", follow_links=follow_links) as stored:
             found = alone.check_values(stored.reader, listener, max_ram=max_ram, jobs=jobs)
         return replace(done, digests=found.compared, undigested=tuple(found.undigested))
     plan = replace(plan, as_step=any(checkpoint.abstract.items))
-    return _compared(done, plan, source, Path(destination), probe, tolerance, listener, follow_links=follow_links)
+    return _compared(
+        done, plan, source, Path(destination), probe, (tolerance, rtol), listener, follow_links=follow_links
+    )
+
+
+def diff_values(
+    source: Checkpoint,
+    target: Checkpoint,
+    found: Diff,
+    *,
+    plan: Plan | None = None,
+    max_ram: int = DEFAULT_RAM,
+    allow_code: bool = False,
+    listener: Listener = ignore,
+) -> ValueDiff:
+    """Compare the values of the leaves that two checkpoints have in common, bit for bit.
+
+    Args:
+      source: the side of the expected values.
+      target: the other side.
+      found: their difference by key path, from `diff`; with a plan, that of its result.
+      plan: the plan whose result on the source is compared instead of the source itself.
+      max_ram: host bytes of arrays in memory at once (default: 2 GiB); larger leaves are compared in parts.
+      allow_code: whether the plan's `call` ops may run if the rule file or the module is not below the current
+        directory.
+      listener: receives an event for every leaf.
+
+    Raises:
+      RefusedError: a `call` op may not run (`CodeNotAllowed`), or a cast would change a value.
+      CheckpointError: a leaf cannot be read.
+    """
+    from migrate.engine.verification.value_diff import diff_checkpoints, diff_result
+    from migrate.planning.box_levels import template_path
+    from migrate.rules.permission import require_permission
+
+    both = (*found.same, *dict.fromkeys((*found.shape_mismatch, *found.dtype_mismatch)))
+    if plan is not None:
+        require_permission(plan.rules.call_code, allow_code=allow_code)
+        return diff_result(plan, source.reader, target.reader, both, max_ram=max_ram, listener=listener)
+    origins = {template_path(path, leaf.box, target.tree): path for path, leaf in source.tree.leaves.items()}
+    pairs = {path: origins[path] for path in both}
+    return diff_checkpoints(source.reader, target.reader, pairs, max_ram=max_ram, listener=listener)
 
 
 def _compared(
@@ -110,7 +157,7 @@ def _compared(
     source: Checkpoint,
     destination: Path,
     probe: str | None,
-    tolerance: float | None,
+    tolerances: tuple[float | None, float | None],
     listener: Listener,
     *,
     follow_links: bool,
@@ -123,7 +170,7 @@ def _compared(
     output, chosen = output_at(destination), None
     plan = output.fit(plan)
     if probe is not None:
-        chosen = probing.chosen_probe(plan, probe, DEFAULT_TOLERANCE if tolerance is None else tolerance, destination)
+        chosen = probing.chosen_probe(plan, probe, *tolerances, destination)
     compared = output.check_values(plan, source.reader, destination, listener, follow_links=follow_links)
     proved, probed = probing.prove(plan, chosen, source.reader, destination, all_of_it=False)
     return replace(done, compared=compared, probe=probed, proofs=count_proofs(proved.tasks))

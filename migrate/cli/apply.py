@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from migrate.cli import options
+from migrate.cli.arguments import require_order
 from migrate.cli.console import Console, exit_with
 from migrate.codes import AmbiguousItem, InvalidUsage
 from migrate.engine.options import ApplyOptions, VerifyMode
@@ -77,6 +78,7 @@ class Request:
 )
 @options.probe
 @options.tolerance
+@options.rtol
 @options.require_proof
 @click.option(
     "--overwrite",
@@ -118,7 +120,8 @@ def command(
     compact: bool,
     verify: VerifyMode,
     probe: str | None,
-    tolerance: float,
+    tolerance: float | None,
+    rtol: float | None,
     require_proof: bool,
     overwrite: bool,
     allow_code: bool,
@@ -137,6 +140,7 @@ def command(
     from migrate import api
     from migrate.engine.outputs.registry import is_single_file
 
+    require_order(rules, src, dst)
     linked: Literal["auto", "never"] = "never" if compact or compression is not None else link
     chosen = ApplyOptions(
         overwrite=overwrite,
@@ -147,6 +151,7 @@ def command(
         compression=compression,
         probe=probe,
         tolerance=tolerance,
+        rtol=rtol,
         require_proof=require_proof,
     )
     request = Request(template, item, follow_links, mesh, partition, dry_run, step == "all", linked, chosen)
@@ -224,8 +229,10 @@ def _run(console: Console, rules: RuleSet, src: str, step: options.StepChoice, d
         planned = plan_report(plan, dst, **shown, probe=probe, text_of=options.text_of)
         if request.dry_run and plan.applicable:
             planned = _checked(plan, source, dst, chosen, planned)
-        console.text(planned)
-        if request.dry_run or not plan.applicable:
+        stops = request.dry_run or not plan.applicable
+        if stops or not console.quiet:
+            console.text(planned)
+        if stops:
             return planned
         return _apply(console, plan, source, dst, chosen, planned)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from migrate.cli import options
+from migrate.cli.arguments import require_order
 from migrate.cli.console import Console, exit_with
 from migrate.errors import ExitCode, RuleFileError
 from migrate.report.view import Report, findings
@@ -41,6 +42,8 @@ def command(
         raise click.UsageError("--template needs SRC: the rules lead from a checkpoint to the template.")
     if src is None and require_proof:
         raise click.UsageError("--require-proof needs SRC: it concerns the leaves of a checkpoint.")
+    if src is not None:
+        require_order(rules, src)
     try:
         chosen = options.chosen_step(step)
         flags = {"require_proof": require_proof, "allow_code": allow_code}
@@ -66,6 +69,7 @@ def _report(
     from migrate import api
     from migrate.planning.proof import count_proofs
     from migrate.report.amounts import plural
+    from migrate.report.of_plan import plan_diagnostics
     from migrate.report.proofs import left_to_probe, proof_data
 
     rule_set = api.load_rules(rules)
@@ -90,6 +94,6 @@ def _report(
         "check",
         ExitCode.OK if plan.applicable else ExitCode.NO,
         summary=(applies, *pending) if plan.applicable else (),
-        findings=findings((*plan.diagnostics, *plan.source.concerns), options.text_of),
+        findings=findings(plan_diagnostics(plan), options.text_of),
         data=data,
     )

@@ -7,6 +7,7 @@ only carrier of information. Progress is a live line on a terminal and an occasi
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import threading
 import time
@@ -25,6 +26,7 @@ from migrate.events import Event, LeafDone, Listener, PhaseDone, PhaseStarted, i
 from migrate.report import github, html, json, text
 from migrate.report.amounts import seconds, size
 from migrate.report.diagnostics import Paint, draw_findings, plain
+from migrate.report.layout import NARROWEST, UNBOUNDED, WIDE, WIDEST, Layout
 from migrate.report.view import Report
 
 Format = Literal["text", "json", "github", "html"]
@@ -50,7 +52,7 @@ class Console:
     Attributes:
       format: the output format.
       color: the value of `--color`.
-      quiet: whether notes and progress are omitted.
+      quiet: whether a report is one line, and notes and progress are omitted.
       verbose: whether lists are complete.
       report_file: the file for an HTML copy of the report.
     """
@@ -78,10 +80,13 @@ class Console:
         if self.format != "text":
             return
         out, err = sys.stdout, sys.stderr
-        self.out(text.draw(report, self.paint(out)))
+        self.out(text.draw_briefly(report) if self.quiet else text.draw(report, self.paint(out), layout_of(out)))
         shown = [f for f in report.findings if f.severity != "note" or not self.quiet]
         paint = self.paint(out if findings_to_stdout else err)
-        (self.out if findings_to_stdout else self.error)(draw_findings(shown, paint, verbose=self.verbose))
+        stream = out if findings_to_stdout else err
+        layout = layout_of(stream) if stream.isatty() else UNBOUNDED  # logs are searched for whole messages
+        drawn = draw_findings(shown, paint, verbose=self.verbose, layout=layout)
+        (self.out if findings_to_stdout else self.error)(drawn)
 
     def finish(self, reports: Sequence[Report]) -> None:
         """Prints all reports in a format other than text, and writes the HTML copy."""
@@ -121,6 +126,13 @@ def uses_color(choice: Color, stream: IO[str]) -> bool:
     if os.environ.get("NO_COLOR"):
         return False
     return bool(os.environ.get("FORCE_COLOR")) or stream.isatty()
+
+
+def layout_of(stream: IO[str]) -> Layout:
+    """Returns the layout for a stream: the width of a terminal, within limits, or that of a pipe."""
+    if not stream.isatty():
+        return WIDE
+    return Layout(min(max(shutil.get_terminal_size().columns, NARROWEST), WIDEST), continued=True)
 
 
 def _ansi(message: str, style: str) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from migrate.cli import options
+from migrate.cli.arguments import refuse_rule_file
 from migrate.cli.console import Console, exit_with
 
 if TYPE_CHECKING:
@@ -39,6 +40,13 @@ class Expected:
 @options.step
 @options.item
 @options.follow_links
+@click.option(
+    "--values",
+    is_flag=True,
+    help="Compare values too: the leaves that differ, with the largest absolute and relative difference, the norm of "
+    "the change and the numbers of NaN.",
+)
+@options.max_ram
 @options.allow_code
 @options.output
 def command(
@@ -50,9 +58,11 @@ def command(
     step: int | str | None,
     item: str | None,
     follow_links: bool,
+    values: bool,
+    max_ram: int,
     allow_code: bool,
 ) -> None:
-    """Show the key paths that only one side has, and those that differ in shape or dtype.
+    """Show the key paths that only one side has, and those that differ in shape, dtype or, with --values, in value.
 
     The other side is the checkpoint DST, the model of --template, or by default the model that the rule file names.
     Exit code 1 means that something differs.
@@ -60,6 +70,8 @@ def command(
     from migrate import api
     from migrate.api.plans import template_of
 
+    for ckpt in (src, dst):
+        refuse_rule_file(ckpt or "")
     if dst is not None and template is not None:
         raise click.UsageError("Give DST or --template, not both.")
     rule_set = api.load_rules(rules) if rules else None
@@ -81,7 +93,10 @@ def command(
         for checkpoint in (source, *([other] if other else [])):
             checkpoint.require_complete()
         target = other or template_of(rule_set, template, allow_code=allow_code)
-        report = _report(console, source, target, template, rule_set)
+        if values and other is None:
+            raise click.UsageError("--values needs DST: a model has no values to compare with.")
+        budget = max_ram if values else None
+        report = _report(console, source, target, template, rule_set, max_ram=budget, allow_code=allow_code)
     console.text(report)
     console.finish([report])
     exit_with(report.exit_code)
@@ -93,22 +108,35 @@ def _report(
     target: Checkpoint | Template | None,
     template: str | None,
     rules: RuleSet | None,
+    *,
+    max_ram: int | None,
+    allow_code: bool,
 ) -> Report:
+    """Returns the report; values are compared if there is a budget for them."""
     from migrate import api
     from migrate.checkpoint import Checkpoint
     from migrate.report.of_diff import SideLabel, diff_report
+    from migrate.report.of_plan import plan_diagnostics
 
     other = target if isinstance(target, Checkpoint) else None
     if target is None:
         raise click.UsageError("There is nothing to compare with: give DST or --template M:F.")
     plan = _plan(source, rules, target) if rules else None
+    found = _diff_of_result(plan, target) if plan else api.diff(source, target)
+    values = None
+    if other is not None and max_ram is not None:
+        with console.progress() as listener:
+            values = api.diff_values(
+                source, other, found, plan=plan, max_ram=max_ram, allow_code=allow_code, listener=listener
+            )
     return diff_report(
-        _diff_of_result(plan, target) if plan else api.diff(source, target),
+        found,
         SideLabel(str(source.abstract.path), source.abstract.format + (f" under {rules.path}" if rules else "")),
         SideLabel(str(other.abstract.path), other.abstract.format) if other else SideLabel(_name(target), "template"),
         advice=_advice(source, template, rules, other),
         verbose=console.complete,
-        diagnostics=plan.diagnostics if plan else (),
+        diagnostics=plan_diagnostics(plan) if plan else (),
+        values=values,
         text_of=options.text_of,
     )
 

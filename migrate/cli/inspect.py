@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from migrate.cli import options
+from migrate.cli.arguments import refuse_rule_file
 from migrate.cli.console import Console, exit_with
 
 
@@ -48,6 +49,7 @@ def command(
     from migrate.engine.workspace.directory import clear_needless
     from migrate.report.of_checkpoint import checkpoint_report
 
+    refuse_rule_file(ckpt)
     clear_needless(Path(ckpt))
     chosen = options.chosen_step(step)
     with api.open_checkpoint(ckpt, chosen, item, follow_links=follow_links, template=template) as checkpoint:

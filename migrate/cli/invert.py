@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from migrate.cli import options, rule_output
+from migrate.cli.arguments import require_order
 from migrate.cli.console import Console, exit_with
 from migrate.errors import PlanError, RuleFileError, UsageError
 
@@ -45,6 +46,7 @@ def command(
     from migrate import api
     from migrate.report.of_inversion import inversion_report
 
+    require_order(rules, src)
     rule_output.refuse_existing(output, overwrite=overwrite)
     try:
         rule_set = api.load_rules(rules)

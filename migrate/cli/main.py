@@ -63,7 +63,7 @@ class Commands(click.Group):
 
     def _run(self, arguments: list[str], *rest: Any, **extra: Any) -> int:
         try:
-            result = super().main(arguments, *rest, **extra)
+            result = super().main(arguments, *rest, obj=tuple(arguments), **extra)
         except click.Abort:
             click.echo("\nAborted.", err=True)
             return ExitCode.INTERRUPTED

@@ -144,7 +144,7 @@ _OUTPUT_OPTIONS = (
     click.option(
         "--report", type=click.Path(dir_okay=False), metavar="FILE.html", help="Also write the report as HTML."
     ),
-    click.option("-q", "--quiet", is_flag=True, help="Hide progress and notes."),
+    click.option("-q", "--quiet", is_flag=True, help="Print one line, without progress and notes."),
     click.option("-v", "--verbose", is_flag=True, help="Show complete lists."),
     click.option(
         "--color",
@@ -173,10 +173,16 @@ probe = click.option(
 )
 tolerance = click.option(
     "--tolerance",
+    "--atol",
     type=click.FloatRange(min=0),
     metavar="X",
-    default=1e-5,
-    help="Largest allowed difference between the outputs of a --probe (default: 1e-5).",
+    help="Largest allowed difference between the outputs of a --probe, beyond --rtol (default: 1e-5).",
+)
+rtol = click.option(
+    "--rtol",
+    type=click.FloatRange(min=0),
+    metavar="X",
+    help="Allowed difference relative to the old output, added to --tolerance as in `numpy.allclose` (default: 1e-5).",
 )
 require_proof = click.option(
     "--require-proof",

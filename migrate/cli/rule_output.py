@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,7 @@ def show(console: Console, report: Report, text: str, output: str | None) -> Non
     Raises:
       UsageError: the file cannot be written.
     """
+    from migrate.cli.console import layout_of
     from migrate.report import text as drawing
 
     if output is not None:
@@ -54,7 +56,7 @@ def show(console: Console, report: Report, text: str, output: str | None) -> Non
     else:
         console.out(text)
         if not console.quiet:
-            console.error(drawing.draw(report))
+            console.error(drawing.draw(report, layout=layout_of(sys.stderr)))
     console.finish([report])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from migrate.cli import options, rule_output
+from migrate.cli.arguments import refuse_rule_file
 from migrate.cli.console import Console, exit_with
 
 
@@ -40,6 +41,7 @@ def command(
     from migrate import api
     from migrate.report.of_suggestion import suggestion_report
 
+    refuse_rule_file(src)
     rule_output.refuse_existing(output, overwrite=overwrite)
     chosen = options.chosen_step(step)
     with api.open_checkpoint(src, chosen, item, follow_links=follow_links, template=template) as source:

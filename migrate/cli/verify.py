@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from migrate.cli import options
-from migrate.cli.console import Console
+from migrate.cli.arguments import refuse_rule_file
+from migrate.cli.console import Console, exit_with
 from migrate.errors import PlanError
 from migrate.report.view import Report
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from migrate.api import Verified
+    from migrate.engine.verification.findings import ValuesDiffer
+    from migrate.planning.model import Plan
     from migrate.rules.model import RuleSet
 
 
@@ -33,6 +36,7 @@ SHOWN = 3
 @options.follow_links
 @options.probe
 @options.tolerance
+@options.rtol
 @options.allow_code
 @options.max_ram
 @options.jobs
@@ -47,7 +51,8 @@ def command(
     item: str | None,
     follow_links: bool,
     probe: str | None,
-    tolerance: float,
+    tolerance: float | None,
+    rtol: float | None,
     allow_code: bool,
     max_ram: int,
     jobs: int | None,
@@ -60,7 +65,11 @@ def command(
     """
     from migrate import api
     from migrate.api.plans import template_of
+    from migrate.engine.verification.findings import ValuesDiffer
+    from migrate.report.of_plan import plan_diagnostics
 
+    for ckpt in (dst, source):
+        refuse_rule_file(ckpt or "")
     if (source is None) != (rules is None):
         raise click.UsageError("--source and --rules must be given together.")
     if probe is not None and source is None:
@@ -82,26 +91,50 @@ def command(
             )
             plan = api.plan(opened, rule_set, model)
             if not plan.applicable:
-                raise PlanError(*plan.diagnostics)
+                raise PlanError(*plan_diagnostics(plan, dst))
         listener = stack.enter_context(console.progress())
         chosen = probe or _permitted_probe(rule_set, allow_code=allow_code)
-        done = api.verify(
-            dst,
-            plan=plan,
-            source=opened,
-            template=model,
-            probe=chosen,
-            tolerance=tolerance,
-            allow_code=allow_code,
-            max_ram=max_ram,
-            jobs=jobs,
-            listener=listener,
-            follow_links=follow_links,
-        )
-        skipped = rule_set.probe if rule_set and not chosen else None
-    report = Report("verify", summary=(*_sentences(dst, done), *_skipped(skipped)), data=_data(done))
+        try:
+            done = api.verify(
+                dst,
+                plan=plan,
+                source=opened,
+                template=model,
+                probe=chosen,
+                tolerance=tolerance,
+                rtol=rtol,
+                allow_code=allow_code,
+                max_ram=max_ram,
+                jobs=jobs,
+                listener=listener,
+                follow_links=follow_links,
+            )
+        except ValuesDiffer as error:
+            if plan is None or not error.changes:
+                raise
+            report = _difference(dst, error, plan)
+        else:
+            skipped = rule_set.probe if rule_set and not chosen else None
+            report = Report("verify", summary=(*_sentences(dst, done), *_skipped(skipped)), data=_data(done))
     console.text(report)
     console.finish([report])
+    exit_with(report.exit_code)
+
+
+def _difference(dst: str, error: ValuesDiffer, plan: Plan) -> Report:
+    """Returns the report on leaves that differ from the result of the rules, with a row for each group of them."""
+    from migrate.report.amounts import plural
+    from migrate.report.of_values import value_rows, values_data
+    from migrate.report.view import findings
+
+    return Report(
+        "verify",
+        error.exit_code,
+        rows=tuple(value_rows(error.changes, plan.target)),
+        summary=(f"{plural(len(error.changes), 'leaf')} of {dst}: not the result of the rules on the source.",),
+        findings=findings(error.diagnostics, options.text_of),
+        data={"values": {"differ": values_data(error.changes)}},
+    )
 
 
 def _permitted_probe(rules: RuleSet | None, *, allow_code: bool) -> str | None:
@@ -116,7 +149,7 @@ def _permitted_probe(rules: RuleSet | None, *, allow_code: bool) -> str | None:
 
 def _sentences(dst: str, done: Verified) -> Iterator[str]:
     from migrate.report.amounts import plural
-    from migrate.report.proofs import probe_sentence, proof_counts
+    from migrate.report.proofs import pair_lines, probe_sentence, proof_counts
 
     if done.compared is not None:
         compared, equal = plural(done.compared, "leaf"), "equals" if done.compared == 1 else "equal"
@@ -125,6 +158,7 @@ def _sentences(dst: str, done: Verified) -> Iterator[str]:
         yield from _digest_sentences(dst, done)
     if done.probe:
         yield f"{probe_sentence(done.probe)} {proof_counts(done.proofs)}."
+        yield from pair_lines(done.probe)
     if done.template:
         yield f"Its key paths, shapes and dtypes match `{done.template}`."
     if done.recorded:

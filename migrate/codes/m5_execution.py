@@ -139,7 +139,8 @@ class OutputMismatch(Code):
 
     The probe compares pairs of outputs by shape, kind of dtype and largest difference. The first pair that differs
     indicates the layer: check the rules for the leaves below it, which may assign the wrong leaves or axes. If only the
-    device or the precision differs, set `--tolerance`, or compute with `jax.default_matmul_precision("highest")`.
+    device or the precision differs, set `--tolerance` and `--rtol`, or compute with
+    `jax.default_matmul_precision("highest")`.
     `apply` publishes nothing when outputs differ.
     """
 

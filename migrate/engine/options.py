@@ -15,7 +15,7 @@ MINIMUM_RAM = 64 << 20
 """The smallest budget: below it, buffers of the libraries weigh more than the arrays."""
 
 DEFAULT_TOLERANCE = 1e-5
-"""The rounding of float32 when some layers compute in another order of operations."""
+"""The rounding of float32 when layers compute in another order of operations: absolute, and relative to a value."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,9 @@ class ApplyOptions:
       compression: `zstd:N` or `none` for every array; None keeps each array's own codec.
       probe: `module:function` that compares outputs of the old model and the new before DST is published; None takes
         the rule file's probe.
-      tolerance: the largest difference between those outputs that passes.
+      tolerance: outputs pass if |old − new| ≤ tolerance + rtol · |old| everywhere, as in `numpy.allclose`; None takes
+        the value of the rule file's probe, or 1e-5.
+      rtol: the relative part of that bound; None as for `tolerance`.
       require_proof: whether unproved leaves are errors.
     """
 
@@ -45,7 +47,8 @@ class ApplyOptions:
     jobs: int | None = None
     compression: str | None = None
     probe: str | None = None
-    tolerance: float = DEFAULT_TOLERANCE
+    tolerance: float | None = None
+    rtol: float | None = None
     require_proof: bool = False
 
     @property

@@ -85,7 +85,7 @@ def check(plan: Plan, reader: Reader, destination: Path, options: ApplyOptions) 
     encoded = not is_single_file(destination) and options.compression != "none"
     _raise(RefusedError, refused or short_of_space(plan, reader, place, encoded=encoded))
     refuse_code(plan, options)
-    probe = chosen_probe(plan, options.probe, options.tolerance, destination)
+    probe = chosen_probe(plan, options.probe, options.tolerance, options.rtol, destination)
     if options.require_proof and probe is None:
         _raise(PlanError, refuse_unproved(plan.tasks))
     return Job(plan, output, destination, place, probe, options)

@@ -215,3 +215,8 @@ def times(segment: str) -> int:
         first, last, listed = found.groups()
         count *= len(listed.split(",")) if listed else abs(int(last) - int(first)) + 1
     return count
+
+
+def any_shape(lines: Iterable[Line]) -> list[Line]:
+    """Merges siblings regardless of shape, the last part of their keys; the same happens to all of them."""
+    return merge_siblings(Line(line.columns, line.key[:-1], line.members) for line in lines)

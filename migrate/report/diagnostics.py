@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from migrate.errors import Severity
 from migrate.report.amounts import plural
 from migrate.report.collapse import collapse_paths
+from migrate.report.layout import UNBOUNDED, Layout
 from migrate.report.quoting import quote, quote_finding
-from migrate.report.view import Finding
+from migrate.report.view import Excerpt, Finding
 from migrate.tree import parse_path
 
 Paint = Callable[[str, str], str]
@@ -31,15 +32,18 @@ def plain(text: str, style: str) -> str:
     return text
 
 
-def draw_findings(findings: Sequence[Finding], paint: Paint = plain, *, verbose: bool = False) -> str:
+def draw_findings(
+    findings: Sequence[Finding], paint: Paint = plain, *, verbose: bool = False, layout: Layout = UNBOUNDED
+) -> str:
     """Draws all findings and a last line that counts them; an empty string if there are none."""
     if not findings:
         return ""
     shown, hidden = (list(findings), []) if verbose else _crop(findings)
-    blocks = [_draw(finding, paint, verbose=verbose) for finding in shown]
+    blocks = [_draw(finding, paint, layout, verbose=verbose) for finding in shown]
     blocks += [f"… {count} more {code} (-v lists them)\n" for code, count in Counter(f.code for f in hidden).items()]
     closing = _closing(findings)
-    return "\n".join([*blocks, f"{closing}\n"] if closing else blocks)
+    lines = "\n".join(layout.wrap(closing))
+    return "\n".join([*blocks, f"{lines}\n"] if closing else blocks)
 
 
 def _crop(findings: Iterable[Finding]) -> tuple[list[Finding], list[Finding]]:
@@ -52,34 +56,56 @@ def _crop(findings: Iterable[Finding]) -> tuple[list[Finding], list[Finding]]:
     return shown, hidden
 
 
-def _draw(finding: Finding, paint: Paint, *, verbose: bool) -> str:
+def _draw(finding: Finding, paint: Paint, layout: Layout, *, verbose: bool) -> str:
     gutter = len(str(finding.excerpt.line)) if finding.excerpt else 1
     edge = paint(f"{' ' * gutter} |", "faint")
     listed = _paths([path for path in finding.paths if f"`{path}`" not in finding.message], verbose=verbose)
     finding = quote_finding(finding)
-    lines = [f"{paint(f'{finding.severity}[{finding.code}]', finding.severity)}: {paint(finding.message, 'strong')}"]
+    head = f"{finding.severity}[{finding.code}]"
+    message = layout.wrap(finding.message, first=len(head) + 2)
+    lines = [f"{paint(head, finding.severity)}: {paint(message[0], 'strong')}"]
+    lines += [paint(line, "strong") for line in message[1:]]
     if finding.span is not None:
         lines.append(f"{paint(' ' * gutter + '-->', 'faint')} {finding.span}")
-    lines += _excerpt_lines(finding, edge, paint)
+    lines += _excerpt_lines(finding, edge, paint, layout)
     lines += [edge] if listed and not finding.excerpt else []
     lines += [f"{edge}   {quote(path)}" for path in listed]
     if len(lines) > 1:
         lines.append(edge)
-    lines.append(f"{' ' * gutter} {paint('=', 'faint')} help: {finding.help or f'`migrate explain {finding.code}`'}")
+    help_lines = layout.wrap(
+        f"help: {finding.help or f'`migrate explain {finding.code}`'}", hang=gutter + 3, first=gutter + 3
+    )
+    lines.append(f"{' ' * gutter} {paint('=', 'faint')} {help_lines[0]}")
+    lines += help_lines[1:]
     lines += [f"{' ' * gutter}     {line}" for line in finding.snippet]
     return "\n".join(lines) + "\n"
 
 
-def _excerpt_lines(finding: Finding, edge: str, paint: Paint) -> list[str]:
-    excerpt = finding.excerpt
-    if excerpt is None:
+def _excerpt_lines(finding: Finding, edge: str, paint: Paint, layout: Layout) -> list[str]:
+    if finding.excerpt is None:
         return []
-    caret = "^" * excerpt.width + (f" {finding.label}" if finding.label else "")
+    gutter = len(str(finding.excerpt.line)) + 3
+    excerpt = _cropped(finding.excerpt, layout.width - gutter)
+    before, caret, label = excerpt.column - 1, "^" * excerpt.width, finding.label or ""
+    beside = gutter + before + len(caret) + 1 + len(label) <= layout.width
+    below = [] if beside else Layout(layout.width - gutter).wrap(label)
     return [
         edge,
         f"{paint(f'{excerpt.line} |', 'faint')} {excerpt.text}".rstrip(),
-        f"{edge} {' ' * (excerpt.column - 1)}{paint(caret, finding.severity)}",
+        f"{edge} {' ' * before}{paint(f'{caret} {label}'.rstrip() if beside else caret, finding.severity)}",
+        *(f"{edge} {paint(line, finding.severity)}" for line in below),
     ]
+
+
+def _cropped(excerpt: Excerpt, width: int) -> Excerpt:
+    """Returns an excerpt of at most that many columns, which contains the start of the marked part."""
+    if len(excerpt.text) <= width:
+        return excerpt
+    start = max(min(excerpt.column - 1 - width // 3, len(excerpt.text) - width), 0)
+    text = excerpt.text[start : start + width]
+    text = f"{'…' if start else text[:1]}{text[1:-1]}{'…' if start + width < len(excerpt.text) else text[-1:]}"
+    column = excerpt.column - start
+    return Excerpt(excerpt.line, text, column, max(min(excerpt.width, width - column + 1), 1))
 
 
 def _paths(paths: Sequence[str], *, verbose: bool) -> list[str]:

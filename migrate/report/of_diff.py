@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from migrate.errors import Diagnostic, ExitCode
 from migrate.planning.diff import Diff
 from migrate.report.amounts import plural, size
 from migrate.report.collapse import Line, merge_integers, merge_siblings, segments
 from migrate.report.of_plan import MISMATCHES
+from migrate.report.of_values import value_rows, value_sentences, values_data
 from migrate.report.view import Report, Row, TextOf, findings, no_text
 from migrate.tree import AbstractTree, format_path
+
+if TYPE_CHECKING:
+    from migrate.engine.verification.value_diff import ValueDiff
 
 MOST_ROWS = 60
 """The most lines of a diff without `-v`."""
@@ -34,6 +38,7 @@ def diff_report(
     advice: str = "",
     verbose: bool = False,
     diagnostics: Sequence[Diagnostic] = (),
+    values: ValueDiff | None = None,
     text_of: TextOf = no_text,
 ) -> Report:
     """Reports the differences.
@@ -45,10 +50,13 @@ def diff_report(
       advice: the next step, shown if something differs.
       verbose: whether every line is shown.
       diagnostics: findings beyond the lists of key paths; an error among them makes the answer no.
+      values: the comparison of values, if one was made.
       text_of: returns the text of a rule file, for excerpts.
     """
-    same = diff.equal and not any(d.is_error for d in diagnostics)
+    changed = values.differing if values else {}
+    same = diff.equal and not changed and not any(d.is_error for d in diagnostics)
     rows = [*_only(diff.source, diff.unexpected, "-"), *_only(diff.target, diff.missing, "+"), *_changed(diff)]
+    rows += value_rows(changed, diff.target)
     shown = rows if verbose else rows[:MOST_ROWS]
     more = f"… {len(rows) - len(shown)} more lines (-v shows all)" if len(rows) > len(shown) else ""
     return Report(
@@ -58,9 +66,13 @@ def diff_report(
         legend=_legend(rows),
         rows=tuple(shown),
         omitted=more,
-        summary=(_counts(diff), *([f"Next: {advice}"] if advice and not same else [])),
+        summary=(
+            _counts(diff, values=values is not None),
+            *(value_sentences(values) if values else ()),
+            *([f"Next: {advice}"] if advice and not same and not diff.equal else []),
+        ),
         findings=findings(diagnostics, text_of),
-        data=_data(diff),
+        data={**_data(diff), **({"values": _values(values)} if values else {})},
     )
 
 
@@ -100,14 +112,23 @@ def _drawn(lines: Iterable[Line], symbol: str) -> list[Row]:
     ]
 
 
-def _counts(diff: Diff) -> str:
+def _counts(diff: Diff, *, values: bool) -> str:
     differ = len({*diff.shape_mismatch, *diff.dtype_mismatch})
     if diff.equal:
-        return f"No differences: {plural(len(diff.same), 'leaf')} with the same key paths, shapes and dtypes."
+        same = "Same structure" if values else "No differences"
+        return f"{same}: {plural(len(diff.same), 'leaf')} with the same key paths, shapes and dtypes."
     return (
         f"{len(diff.unexpected):,} only in the source, {len(diff.missing):,} only in the target, "
         f"{differ:,} {'differs' if differ == 1 else 'differ'}, {len(diff.same):,} the same."
     )
+
+
+def _values(values: ValueDiff) -> dict[str, Any]:
+    return {
+        "compared": len(values.changes),
+        "differ": values_data(values.differing),
+        "skipped": [format_path(path) for path in values.skipped],
+    }
 
 
 def _data(diff: Diff) -> dict[str, Any]:

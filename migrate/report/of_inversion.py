@@ -10,7 +10,7 @@ from migrate.errors import ExitCode, Span
 from migrate.planning.invert.model import Inversion, LeftBehind, Lost
 from migrate.report.amounts import plural
 from migrate.report.collapse import Line, collapse_paths, merge_integers, merge_siblings, segments
-from migrate.report.of_plan import place
+from migrate.report.of_coverage import place
 from migrate.report.view import Report, Row, TextOf, findings, no_text
 from migrate.tree import KeyPath, format_path
 

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
 from migrate.engine.outputs.registry import kind_of
-from migrate.errors import ExitCode, Span
+from migrate.errors import Diagnostic, ExitCode, Span
 from migrate.ops.base import Op
-from migrate.planning.model import Created, Dropped, Plan, Step, Task
+from migrate.planning.model import Plan, Step, Task
 from migrate.planning.proof import count_proofs
 from migrate.report.amounts import plural, size
-from migrate.report.collapse import Line, column, merge_integers, merge_siblings, segments
+from migrate.report.collapse import Line, any_shape, column, merge_integers, merge_siblings
+from migrate.report.of_coverage import creation_rows, drop_rows, initial, place
 from migrate.report.of_items import item_sentences, items_data
+from migrate.report.placeholders import filled
 from migrate.report.proofs import left_to_probe, proof_counts, proof_data, unproved_lines
 from migrate.report.view import Report, Row, TextOf, findings, no_text
 from migrate.tree import AbstractArray, KeyPath, format_path
 
 MOST_ROWS = 40
 """The most lines of a plan without `-v`."""
+
+LEAST_ROWS = 10
+"""The lines of a plan without `-v` beside drops, creates and lossy casts, however many of those there are."""
 
 MOST_KEPT = 6
 """The most lines of kept leaves without `-v`; more are merged into one line for each top-level name."""
@@ -49,22 +54,30 @@ def plan_report(
       probe: the probe that runs before DST is published.
       text_of: returns the text of a rule file, for excerpts.
     """
-    rows = _rows(plan, verbose=verbose)
-    shown = rows if verbose else rows[:MOST_ROWS]
+    changes, rows = list(_changes(plan)), _rows(plan, verbose=verbose)
+    shown = rows if verbose else rows[: max(MOST_ROWS - len(changes), LEAST_ROWS)]
+    ending = tuple(_ending(plan, dry_run=dry_run, probe=probe))
     return Report(
         command="apply",
         exit_code=ExitCode.OK if plan.applicable else ExitCode.NO,
         title=_title(plan, destination),
-        rows=tuple(shown),
+        rows=(*changes, *shown, *_empty_nodes(plan)),
         omitted=f"… {len(rows) - len(shown)} more lines (-v shows all)" if len(rows) > len(shown) else "",
         summary=(
             *_summary(plan, verbose=verbose),
             *item_sentences(plan, destination),
-            *_ending(plan, dry_run=dry_run, probe=probe),
+            *ending,
         ),
-        findings=findings((*plan.diagnostics, *plan.source.concerns), text_of),
+        brief=_brief(plan) if plan.applicable else ending[-1],
+        findings=findings(plan_diagnostics(plan, destination), text_of),
         data={**plan_data(plan), "items": items_data(plan)},
     )
+
+
+def plan_diagnostics(plan: Plan, destination: str | None = None) -> tuple[Diagnostic, ...]:
+    """Returns the diagnostics of a plan and of its source, with commands that can be pasted."""
+    found = (*plan.diagnostics, *plan.source.concerns)
+    return tuple(filled(found, src=str(plan.source.path), dst=destination, template=plan.template))
 
 
 def _title(plan: Plan, destination: str) -> str:
@@ -78,26 +91,41 @@ def short(digest: str) -> str:
     return digest.removeprefix("sha256:")[:12]
 
 
+def _changes(plan: Plan) -> Iterator[Row]:
+    """Yields the lines that are never omitted: what is lost, what is new, and what is rounded."""
+    yield from drop_rows(drop for drop in plan.dropped if drop.leaf.has_data)
+    yield from creation_rows(creation for creation in plan.created if creation.leaf.has_data)
+    lossy = [task for task in plan.tasks if _is_lossy(task)]
+    for verb in dict.fromkeys(task.verb for task in lossy):
+        yield from _moves([task for task in lossy if task.verb == verb], verb, verbose=True)
+
+
+def _empty_nodes(plan: Plan) -> Iterator[Row]:
+    """Yields the lines of dropped and created leaves without data, which end the list."""
+    yield from drop_rows(drop for drop in plan.dropped if not drop.leaf.has_data)
+    yield from creation_rows(creation for creation in plan.created if not creation.leaf.has_data)
+
+
+def _is_lossy(task: Task) -> bool:
+    """Returns whether a cast may change values; moments are rounded as their params are, and are listed with them."""
+    return not _follows(task) and any(op.name == "cast" and not op.exact for step in task.steps for op in step.ops)
+
+
 def _rows(plan: Plan, *, verbose: bool) -> list[Row]:
     followers = [] if verbose else [task for task in plan.tasks if _follows(task)]
-    named = [task for task in plan.tasks if verbose or not _follows(task)]
+    named = [task for task in plan.tasks if not _is_lossy(task) and (verbose or not _follows(task))]
     verbs = dict.fromkeys((*_FIRST, *(task.verb for task in named)))
     moves = chain.from_iterable(_moves([t for t in named if t.verb == v], v, verbose=verbose) for v in verbs)
-    return [*moves, *_followers(followers), *_drops(plan.dropped), *_creations(plan.created)]
+    return [*moves, *_followers(followers)]
 
 
 def _moves(tasks: Sequence[Task], verb: str, *, verbose: bool) -> Iterable[Row]:
     lines = merge_integers(_task_line(task) for task in tasks)
     strict = merge_siblings((line for line in lines if line.members[0].steps), nested=False)
-    loose = _any_shape(line for line in lines if not line.members[0].steps)
+    loose = any_shape(line for line in lines if not line.members[0].steps)
     if verb == "keep" and len(loose) > MOST_KEPT and not verbose:
         loose = _by_top(loose)
     return [_task_row(line, verb) for line in sorted((*loose, *strict), key=_rule_line)]
-
-
-def _any_shape(lines: Iterable[Line]) -> list[Line]:
-    """Merges siblings regardless of shape, the last part of their keys; the same happens to all of them."""
-    return merge_siblings(Line(line.columns, line.key[:-1], line.members) for line in lines)
 
 
 def _task_line(task: Task) -> Line:
@@ -135,7 +163,7 @@ def _task_detail(tasks: Sequence[Task]) -> str:
     chain_of_ops = [step.op.name for step in task.steps]
     via = f"  ({', '.join(chain_of_ops)})" if len(chain_of_ops) > 1 else ""
     count = f"{len(tasks)} × " if len(tasks) > 1 else ""
-    change = f"{_avals(task.in_avals)} → {_avals(task.out_avals)}"
+    change = f"{_avals(task.in_avals)} → {_avals(task.out_avals)}{', lossy' if _is_lossy(task) else ''}"
     return (f"{count}({change})" if count else change) + via
 
 
@@ -171,7 +199,7 @@ def _state_leaves(tasks: Iterable[Task]) -> Iterable[Row]:
         Line((column(t.sources), column(t.targets)), (t.state, t.mode, t.remark, str(t.out_avals[0])), (t,))
         for t in tasks
     ]
-    for line in _any_shape(merge_integers(lines)):
+    for line in any_shape(merge_integers(lines)):
         first: Task = line.members[0]
         what = first.sources[0][-1] if len(line.members) == 1 else plural(len(line.members), "leaf")
         subject, target = line.texts
@@ -209,65 +237,23 @@ def _shared(paths: Sequence[KeyPath]) -> KeyPath:
     return first[: next(same, len(first) - 1)]
 
 
-def _drops(dropped: Iterable[Dropped]) -> Iterable[Row]:
-    lines = [Line((segments(d.source),), (d.rule, d.assert_zero, d.leaf.has_data, str(d.leaf)), (d,)) for d in dropped]
-    for line in _any_shape(merge_integers(lines)):
-        first: Dropped = line.members[0]
-        yield Row("-", "drop", line.texts[0], "", _drop_detail(line.members), "", place(first.rule))
-
-
-def _drop_detail(dropped: Sequence[Dropped]) -> str:
-    if not dropped[0].leaf.has_data:
-        return f"{plural(len(dropped), 'leaf')} without data"
-    nbytes = size(sum(drop.leaf.nbytes for drop in dropped))
-    many = f"{plural(len(dropped), 'leaf')}, " if len(dropped) > 1 else ""
-    return f"{many}{nbytes}, " + ("only if all zero" if dropped[0].assert_zero else "not recoverable")
-
-
-def _creations(created: Iterable[Created]) -> Iterable[Row]:
-    lines = [Line((segments(c.target),), (c.rule, c.init, c.remark, str(c.leaf)), (c,)) for c in created]
-    for line in _any_shape(merge_integers(lines)):
-        first: Created = line.members[0]
-        yield Row("+", "create", line.texts[0], "", _creation_detail(line.members), "", place(first.rule))
-
-
-def _creation_detail(created: Sequence[Created]) -> str:
-    shapes = list(dict.fromkeys(str(creation.leaf) for creation in created))
-    what = ", ".join(shapes) if len(shapes) <= 3 else f"{len(shapes)} shapes"
-    many = f"{len(created)} × " if len(created) > len(shapes) == 1 else ""
-    total = f" ({plural(len(created), 'leaf')})" if len(created) > len(shapes) > 1 else ""
-    value = initial(created[0])
-    remark = f", {created[0].remark}" if created[0].remark else ""
-    return f"{value}{': ' if value else ''}{many}{what}{total}{remark}"
-
-
-def initial(creation: Created) -> str:
-    """Returns how a created leaf gets its value; an empty string for a leaf without data."""
-    init = creation.init
-    if init is None:
-        return ""
-    texts = {"constant": f"constant {init.value}", "rng": f"rng seed {init.value}"}
-    return texts.get(init.kind, init.kind)
-
-
-def place(span: Span | None) -> str:
-    """Returns file and line of a rule."""
-    return f"{span.file}:{span.line}" if span else ""
-
-
 def _rule_line(line: Line) -> int:
     span: Span | None = line.members[0].rule
     return span.line if span else 0
 
 
 def _summary(plan: Plan, *, verbose: bool) -> Iterable[str]:
-    yield f"Plan: {_counts(plan) or 'nothing to do'}. {_coverage(plan)}"
+    yield _brief(plan)
     yield (
         f"{_proved(plan, verbose=verbose)}Reads {size(plan.bytes_read)}, writes {size(plan.bytes_written)}, "
         f"peak host memory {size(plan.peak_host_bytes)}."
     )
     if verbose:
         yield from unproved_lines(plan.tasks)
+
+
+def _brief(plan: Plan) -> str:
+    return f"Plan: {_counts(plan) or 'nothing to do'}. {_coverage(plan)}"
 
 
 def _proved(plan: Plan, *, verbose: bool) -> str:

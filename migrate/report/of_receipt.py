@@ -8,7 +8,7 @@ from typing import Any
 from migrate.engine.receipt import Receipt
 from migrate.report.amounts import plural, seconds, size
 from migrate.report.of_plan import short
-from migrate.report.proofs import probe_data, probe_sentence, proof_counts, proof_data
+from migrate.report.proofs import pair_lines, probe_data, probe_sentence, proof_counts, proof_data
 from migrate.report.view import Report, findings
 from migrate.tree import format_path
 
@@ -69,6 +69,7 @@ def _linked(receipt: Receipt) -> Iterator[str]:
 def _proved(receipt: Receipt) -> Iterator[str]:
     if receipt.probe:
         yield f"{probe_sentence(receipt.probe)} {proof_counts(receipt.proofs)}."
+        yield from pair_lines(receipt.probe)
 
 
 def _dead_bytes(receipt: Receipt) -> Iterator[str]:

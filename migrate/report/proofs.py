@@ -13,6 +13,9 @@ from migrate.tree import format_path
 if TYPE_CHECKING:
     from migrate.engine.probing.probe import Probed
 
+MOST_PAIRS = 12
+"""The most pairs of outputs whose figures are listed."""
+
 _PROVED: tuple[Proof, ...] = ("name", "shape", "value")
 
 
@@ -54,8 +57,17 @@ def probe_sentence(probed: Probed) -> str:
     """Returns a sentence on the comparisons of a probe that passed."""
     return (
         f"Proved by value: `{probed.spec}` compared {plural(probed.pairs, 'pair')} of outputs; the largest "
-        f"difference is {probed.largest:.2g} (tolerance {probed.tolerance:g})."
+        f"difference is {probed.largest:.2g} (tolerance {probed.tolerance})."
     )
+
+
+def pair_lines(probed: Probed) -> Iterable[str]:
+    """Yields the figures of each pair; of many pairs, of those that differ most, in the order of the probe."""
+    ranked = sorted(probed.figures, key=lambda pair: pair.difference.absolute, reverse=True)
+    shown = set(map(id, ranked[:MOST_PAIRS]))
+    yield from (f"  {pair}" for pair in probed.figures if id(pair) in shown)
+    if len(ranked) > MOST_PAIRS:
+        yield f"  … {len(ranked) - MOST_PAIRS:,} pairs that differ no more (--json lists all)"
 
 
 def probe_data(probed: Probed | None) -> dict[str, Any] | None:
@@ -64,7 +76,17 @@ def probe_data(probed: Probed | None) -> dict[str, Any] | None:
         return None
     return {
         "function": probed.spec,
-        "tolerance": probed.tolerance,
+        "tolerance": probed.tolerance.absolute,
+        "rtol": probed.tolerance.relative,
         "pairs": probed.pairs,
         "largest_difference": probed.largest,
+        "figures": [
+            {
+                "name": pair.name,
+                "elements": pair.elements,
+                "largest_difference": pair.difference.absolute,
+                "largest_relative_difference": pair.difference.relative,
+            }
+            for pair in probed.figures
+        ],
     }

@@ -32,6 +32,7 @@ def quote_report(report: Report) -> Report:
         rows=tuple(map(_quote_row, report.rows)),
         omitted=quote(report.omitted),
         summary=tuple(map(quote, report.summary)),
+        brief=quote(report.brief),
         findings=tuple(map(quote_finding, report.findings)),
     )
 

@@ -81,6 +81,7 @@ class Report:
       rows: the body.
       omitted: a sentence on lines that the body omits, and how to see them.
       summary: sentences below the body.
+      brief: the one line of `--quiet` (default: the first sentence of the summary).
       findings: diagnostics.
       data: values for programs, of types that JSON has.
     """
@@ -93,6 +94,7 @@ class Report:
     rows: tuple[Row, ...] = ()
     omitted: str = ""
     summary: tuple[str, ...] = ()
+    brief: str = ""
     findings: tuple[Finding, ...] = ()
     data: Mapping[str, Any] = field(default_factory=dict)
 

@@ -167,6 +167,7 @@ class CallableType(FieldType):
 INT = ScalarType((int,), "an integer")
 NUMBER = ScalarType((int, float), "a number")
 FLAG = ScalarType((bool,), "`true` or `false`")
+CALLABLE = CallableType()
 
 
 @final

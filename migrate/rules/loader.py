@@ -7,6 +7,7 @@ import os
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from migrate.codes import InvalidInclude, MissingField, UnsupportedRuleVersion
 from migrate.errors import Diagnostic, RuleFileError, Span
@@ -16,6 +17,7 @@ from migrate.rules.files import MAX_BYTES, RuleFile, bundled_names, decode, find
 from migrate.rules.include import place_rules
 from migrate.rules.layout_type import PLAIN_ZARR
 from migrate.rules.model import Guard, Include, Rule, RuleSet, Target
+from migrate.rules.probe_type import ProbeFields
 from migrate.rules.schema import FILE, VERSION
 from migrate.rules.source import MapNode, Node, ScalarNode, compose
 
@@ -207,10 +209,22 @@ def _rule_set(part: _LoadedFile, path: str, text: str, files: tuple[tuple[str, s
         unmatched_source=(unmatched or empty).get("source", "error"),
         unmatched_target=(unmatched or empty).get("target", "error"),
         text=text,
-        probe=record.get("probe"),
-        probe_span=_span_of(record.node, "probe"),
+        **_probe(record),
         files=files,
     )
+
+
+def _probe(record: FieldValues) -> dict[str, Any]:
+    """Returns the fields of a rule set that concern the probe."""
+    probe: ProbeFields | None = record.get("probe")
+    if probe is None:
+        return {}
+    return {
+        "probe": probe.function,
+        "probe_span": probe.span,
+        "probe_atol": probe.atol,
+        "probe_rtol": probe.rtol,
+    }
 
 
 def _target(fields: FieldValues, span: Span) -> Target:

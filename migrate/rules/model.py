@@ -169,6 +169,7 @@ class RuleSet:
       text: the source text, for excerpts in diagnostics.
       probe: the function that compares outputs of the old and the new model, as `module:function`.
       probe_span: the location of its name.
+      probe_atol, probe_rtol: the absolute and the relative tolerance of that comparison; None is the default.
       files: the name and the real path of each file that was read, includes too.
     """
 
@@ -184,6 +185,8 @@ class RuleSet:
     text: str = ""
     probe: str | None = None
     probe_span: Span | None = None
+    probe_atol: float | None = None
+    probe_rtol: float | None = None
     files: tuple[tuple[str, str], ...] = ()
 
     @property

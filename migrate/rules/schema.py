@@ -9,11 +9,11 @@ from migrate.codes import MissingField
 from migrate.errors import nearest
 from migrate.rules.build import build_create, build_drop, build_move, include_problems, move_problems
 from migrate.rules.field_types import (
+    CALLABLE,
     FLAG,
     INT,
     AnyMappingType,
     ArgumentsType,
-    CallableType,
     ChoiceType,
     Field,
     FieldType,
@@ -31,6 +31,7 @@ from migrate.rules.layout_type import LayoutType
 from migrate.rules.model import Include, Rule
 from migrate.rules.op_types import OpList
 from migrate.rules.pattern_types import REGEX, SourcePattern, TargetPattern, read_line
+from migrate.rules.probe_type import ProbeType
 from migrate.rules.source import MapNode, Node, ScalarNode
 
 VERSION = 1
@@ -40,7 +41,6 @@ _SOURCES = OneOrManyType(SourcePattern())
 _EXCEPT = Field("except", _SOURCES, "patterns of leaves that the rule does not apply to")
 _OPTIONAL = Field("optional", FLAG, "whether the rule may match nothing (default: false)")
 _HASH = StringType(r"sha256:[0-9a-f]{64}", "`sha256:` and 64 hexadecimal digits")
-_CALLABLE = CallableType()
 _VERSION = ScalarType((int, str), "an integer or text")
 
 MOVE = MappingType(
@@ -236,7 +236,7 @@ TARGET = MappingType(
     (
         Field("model", StringType(), "the model's name; recorded in the new checkpoint's metadata"),
         Field("version", _VERSION, "the model's version; recorded in the new checkpoint's metadata"),
-        Field("template", _CALLABLE, "a callable that returns the model, as `module:callable`"),
+        Field("template", CALLABLE, "a callable that returns the model, as `module:callable`"),
         Field("args", AnyMappingType(), "keyword arguments for the template's callable"),
         Field("structure", _HASH, "the required structure hash of the template"),
         Field(
@@ -326,9 +326,7 @@ FILE = MappingType(
             required=True,
         ),
         Field("follow", ChoiceType(("auto", "off")), "whether optimizer moments follow their params (default: auto)"),
-        Field(
-            "probe", _CALLABLE, "a function that compares outputs of the old and the new model, as `module:function`"
-        ),
+        Field("probe", ProbeType(), "a function that compares outputs of the old and the new model"),
         Field("unmatched", UNMATCHED, "what to do with leaves that no rule covers (default: errors)"),
     ),
 )

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 
 import numpy as np
@@ -132,13 +133,30 @@ def test_the_same_command_again_is_already_done(run, here, golden):
     assert 0 == run("apply", "rules.yaml", "old.msgpack", "new").exit_code
     result = run("apply", "rules.yaml", "old.msgpack", "new")
     assert (0, "") == (result.exit_code, result.stderr)
-    assert result.stdout.splitlines()[-1].startswith("Already done: new is the result of this plan, written on 20")
+    assert "\nAlready done: new is the result of this plan, written on 20" in result.stdout
     assert "Verified" not in result.stdout
     payload = json.loads(run("apply", "rules.yaml", "old.msgpack", "new", "--json").stdout)
     assert (0, True, True) == (payload["exit_code"], payload["already_done"], payload["receipt"]["already_done"])
     assert not json.loads(run("apply", "rules.yaml", "old.msgpack", "new", "--json", "--overwrite").stdout)[
         "already_done"
     ]
+
+
+def test_quiet_is_one_line(run, here):
+    (dry,) = run("apply", "rules.yaml", "old.msgpack", "new", "-n", "-q").stdout.splitlines()
+    assert "Plan: 6 rename, 1 drop. 6/6 target leaves covered, 7/7 source leaves accounted for." == dry
+    result = run("apply", "rules.yaml", "old.msgpack", "new", "-q")
+    (line,) = result.stdout.splitlines()
+    assert (0, "") == (result.exit_code, result.stderr)
+    assert re.fullmatch(r"Applied plan [0-9a-f]{12} in .*: 6 leaves, 240 B written → new", line)
+    for command in (("inspect", "new"), ("verify", "new"), ("check", "rules.yaml"), ("diff", "new", "new")):
+        assert 1 == len(run(*command, "-q").stdout.splitlines()), command
+
+
+def test_quiet_says_why_a_plan_is_refused(run):
+    result = run("apply", "rules.yaml", "old.msgpack", "new", "--template", "tiny_model:wider", "-q")
+    assert (1, "This plan cannot be applied: 1 error. Nothing was written.\n") == (result.exit_code, result.stdout)
+    assert "error[" in result.stderr
 
 
 def test_a_dry_run_of_a_finished_plan_is_already_done(run, here):

@@ -1,10 +1,19 @@
+import fcntl
 import io
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
 import time
+from contextlib import suppress
 
 import pytest
 
-from migrate.cli.console import Console, Progress, uses_color
+from migrate.cli.console import Console, Progress, layout_of, uses_color
 from migrate.events import LeafDone, PhaseDone, PhaseStarted, ignore
+from migrate.report.layout import Layout
 
 
 class Terminal(io.StringIO):
@@ -32,6 +41,50 @@ def test_color_follows_the_option_then_the_environment_then_the_stream(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert expected == uses_color(choice, stream)
+
+
+@pytest.mark.parametrize(
+    ("columns", "stream", "expected"),
+    [
+        (60, Terminal(), Layout(80, continued=True)),
+        (100, Terminal(), Layout(100, continued=True)),
+        (500, Terminal(), Layout(200, continued=True)),
+        (60, io.StringIO(), Layout(120)),
+    ],
+)
+def test_the_width_is_that_of_the_terminal_within_limits_and_120_in_a_pipe(columns, stream, expected, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert expected == layout_of(stream)
+
+
+@pytest.mark.parametrize("columns", [80, 137])
+def test_every_line_fits_a_terminal(columns, here):
+    """Of the plan with its findings, on a terminal of its own."""
+    command = ("apply", "-n", "broken_leaf.yaml", "old.msgpack", "new", "--color", "never")
+    (here / "broken_leaf.yaml").write_text(
+        (here / "rules.yaml").read_text().replace("params/old_head", "params/olb_head")
+    )
+    shown = on_terminal(columns, *command)
+    assert "error[" in shown
+    assert "olb_head" in shown
+    assert max(map(len, shown.splitlines())) <= columns
+
+
+def on_terminal(columns, *arguments):
+    """What a command prints on a terminal of that width."""
+    control, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    command = [sys.executable, "-m", "migrate", *arguments]
+    process = subprocess.Popen(command, stdout=terminal, stderr=terminal, stdin=terminal, env=environment)
+    os.close(terminal)
+    shown = b""
+    with suppress(OSError):  # the end of a terminal
+        while part := os.read(control, 1 << 16):
+            shown += part
+    process.wait()
+    os.close(control)
+    return shown.decode().replace("\r\n", "\n").rpartition("\r\x1b[2K")[2]
 
 
 def watch(stream, *, live, done=(0, 0)):

@@ -1,6 +1,7 @@
 """Proof by value, through the command line: what a probe shows, and every way in which it shows nothing."""
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -86,9 +87,10 @@ def test_a_probe_that_passes_proves_by_value_and_the_receipt_says_so(run):
     result = run(*APPLY, "--probe", "probes:layers")
     assert 0 == result.exit_code, result.output
     assert (
-        "Proved by value: `probes:layers` compared 3 pairs of outputs; the largest difference is 0 (tolerance 1e-05). "
-        "Leaves: 6 proved by value.\n" in result.stdout
+        "Proved by value: `probes:layers` compared 3 pairs of outputs; the largest difference is 0 "
+        "(tolerance 1e-05 + 1e-05·|old|). Leaves: 6 proved by value." in " ".join(result.stdout.split())
     )
+    assert 3 == len(re.findall(r"^  (?:layer|pair) .* values, equal$", result.stdout, re.M))
 
 
 def test_for_programs_the_plan_and_the_receipt_say_what_is_proved_by_value(run):
@@ -96,9 +98,14 @@ def test_for_programs_the_plan_and_the_receipt_say_what_is_proved_by_value(run):
     counts = {"name": 0, "shape": 0, "value": 6, "none": 0}
     assert (counts, counts) == (payload["proof"], payload["receipt"]["proof"])
     assert {"value"} == {task["proved"] for task in payload["tasks"]}
-    assert {"function": "probes:one_pair", "tolerance": 1e-5, "pairs": 1, "largest_difference": 0.0} == payload[
-        "receipt"
-    ]["probe"]
+    probe = payload["receipt"]["probe"]
+    assert ("probes:one_pair", 1e-5, 1e-5, 1, 0.0) == (
+        probe["function"],
+        probe["tolerance"],
+        probe["rtol"],
+        probe["pairs"],
+        probe["largest_difference"],
+    )
 
 
 def test_layers_that_changed_places_pass_every_other_check_and_the_probe_names_the_first(run, here, golden):
@@ -127,6 +134,22 @@ def test_a_difference_within_the_tolerance_is_none(run):
         0
         == run("apply", "swapped.yaml", "old.msgpack", "new", "--probe", "probes:layers", "--tolerance", "99").exit_code
     )
+
+
+def test_a_rule_file_sets_the_tolerances_of_its_probe_and_options_replace_them(run, here):
+    loose = (here / "swapped.yaml").read_text() + "probe: {function: 'probes:layers', atol: 99, rtol: 1e-5}\n"
+    (here / "loose.yaml").write_text(loose)
+    command = ("apply", "loose.yaml", "old.msgpack", "new", "--json")
+    assert 1 == run(*command, "--atol", "1e-5").exit_code
+    assert 99 == json.loads(run(*command).stdout)["receipt"]["probe"]["tolerance"]
+
+
+def test_the_tolerance_of_a_rule_file_is_a_number_that_is_not_negative(run, here):
+    wrong = (here / "swapped.yaml").read_text() + "probe: {function: 'probes:layers', atol: -1}\n"
+    (here / "wrong.yaml").write_text(wrong)
+    result = run("check", "wrong.yaml")
+    assert 1 == result.exit_code
+    assert "`atol` must be a number such as `1e-5` that is not negative, not `-1`" in result.output
 
 
 def test_outputs_of_other_shapes_differ_whatever_the_tolerance(run):

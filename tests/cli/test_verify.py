@@ -63,3 +63,17 @@ def test_links_in_dst_are_followed_beside_a_source_as_well(run, here, migrated):
         refused = run("verify", migrated, *arguments)
         assert (2, True) == (refused.exit_code, "error[M415]" in refused.stderr)
         assert 0 == run("verify", migrated, *arguments, "--follow-links").exit_code
+
+
+def test_values_that_differ_are_drawn_as_diff_draws_them(run, here, migrated):
+    (here / "scaled.yaml").write_text(
+        'migrate: 1\ntarget: {template: "tiny_model:make"}\nrules:\n'
+        '  - {from: "params/Dense_{i}/bias", to: "layers/{i}/bias", ops: [{scale: {by: 2}}]}\n'
+        '  - "params/Dense_{i}/kernel -> layers/{i}/kernel"\n  - drop: params/old_head\n'
+    )
+    result = run("verify", migrated, "--source", "old.msgpack", "--rules", "scaled.yaml")
+    assert 1 == result.exit_code
+    assert (
+        "~ layers/{1..2}/bias  float32[4]  ×2  8 of 8 values differ, max |Δ| 2 (relative 0.5), ‖Δ‖ 4.47\n"
+        in result.stdout
+    )

@@ -42,7 +42,7 @@ def expected(root, tmp_path_factory):
 
 def run(*args):
     result = CliRunner().invoke(migrate, [*map(str, args)])
-    return result.exit_code, result.output
+    return result.exit_code, " ".join(result.output.split())
 
 
 def rules_of(folder, template, layout="items", more=""):

@@ -24,6 +24,7 @@ CHANGED = {
     "compression": (["--compression", "zstd:5"], "zstd:5"),
     "probe": (["--probe", "tests.engine.test_options:probe"], "tests.engine.test_options:probe"),
     "tolerance": (["--tolerance", "0.5"], 0.5),
+    "rtol": (["--rtol", "0.5"], 0.5),
     "require_proof": (["--require-proof"], True),
 }
 """Arguments on the command line, and the value that each gives its option."""

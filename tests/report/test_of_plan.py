@@ -2,12 +2,14 @@ import re
 from dataclasses import replace
 
 import optax
+import pytest
 
 from migrate.errors import ExitCode
 from migrate.planning.model import Task
 from migrate.report import html, json, text
 from migrate.report.diagnostics import draw_findings
 from migrate.report.github import draw as github
+from migrate.report.layout import Layout
 from migrate.report.of_plan import MOST_ROWS, plan_report
 from migrate.rules.model import Init
 from migrate.tree import AbstractArray, parse_path
@@ -111,7 +113,7 @@ def test_a_few_kept_leaves_are_listed():
 def test_a_leaf_that_the_model_initializes_is_called_template_as_in_rule_files():
     created = replace(vit.plan().created[0], init=Init("template"))
     report = plan_report(replace(vit.plan(), created=(created,)), "out")
-    assert "template: float32[768,10]" == report.rows[-1].detail
+    assert ["template: float32[768,10]"] == [row.detail for row in report.rows if row.verb == "create"]
     assert ["template"] == [entry["init"] for entry in report.data["created"]]
 
 
@@ -149,3 +151,29 @@ def test_what_cannot_follow_is_named_by_its_transform_with_the_reason(golden):
         "- {from: params/dense/bias, to: model/fc/bias}"
     )
     golden("report/plan_optimizer_refused.txt", drawn(rules, training(old, "dense"), training(new, "fc", target=True)))
+
+
+def test_drops_creates_and_lossy_casts_come_first_and_are_never_cut():
+    words = [f"{a}{b}" for a in "abcdefghij" for b in "abcdefghij"]
+    renames = "\n".join(f'- "p/{word} -> q/{word}x"' for word in words)
+    drops = "\n".join(f"- drop: old/{word}" for word in words)
+    cast = "- {from: weights, to: half, ops: [{cast: {to: bfloat16, lossy: true}}]}"
+    shapes = {f"p/{word}": "2" for word in words} | {f"old/{word}": str(i + 2) for i, word in enumerate(words)}
+    plan = planned(f"{renames}\n{cast}\n{drops}", {**shapes, "weights": "3"})
+    report = plan_report(plan, "out")
+    verbs = [row.verb for row in report.rows]
+    lost = verbs.count("drop")
+    assert ["drop"] * lost + ["cast"] == verbs[: lost + 1]
+    assert lost == sum(row.verb == "drop" for row in plan_report(plan, "out", verbose=True).rows)
+    assert "float32[3] → bfloat16[3], lossy" == report.rows[lost].detail
+    assert {"rename"} == set(verbs[lost + 1 :])
+    assert report.omitted.endswith(" more lines (-v shows all)")
+
+
+@pytest.mark.parametrize("width", [80, 100, 120, 200])
+def test_every_line_fits(width):
+    report = plan_report(vit.plan(), "out", verbose=True)
+    lines = text.draw(report, layout=Layout(width)).splitlines()
+    assert max(map(len, lines)) <= width
+    flat = "".join(line.strip() for line in lines)
+    assert all(row.subject in flat and row.detail.replace(" ", "") in flat.replace(" ", "") for row in report.rows)

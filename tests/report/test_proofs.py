@@ -2,8 +2,17 @@ from dataclasses import replace
 
 import pytest
 
-from migrate.engine.probing.probe import Probed
-from migrate.report.proofs import left_to_probe, probe_data, probe_sentence, proof_counts, proof_data, unproved_lines
+from migrate.engine.probing.output_pair import Difference, Tolerance
+from migrate.engine.probing.probe import PairFigures, Probed
+from migrate.report.proofs import (
+    left_to_probe,
+    pair_lines,
+    probe_data,
+    probe_sentence,
+    proof_counts,
+    proof_data,
+    unproved_lines,
+)
 from migrate.tree import parse_path
 from tests.report import vit
 
@@ -54,13 +63,45 @@ def test_what_a_probe_must_prove_names_the_first_three_leaves():
     assert sentence.endswith("must prove 4 unproved leaves: `new/a`, `new/b`, `new/c` and 1 more.")
 
 
-PROBED = Probed("p:f", 1e-5, 2, 1.2e-6, frozenset())
+FIGURES = (
+    PairFigures("layer `a`", "a", 3, Difference(0.0, 0.0, 0)),
+    PairFigures("pair 2", "", 4096, Difference(1.2e-6, 3e-7, 0)),
+)
+PROBED = Probed("p:f", Tolerance(1e-5, 1e-4), FIGURES, frozenset())
 
 
 def test_a_probe_that_passed_as_text_and_for_programs():
     assert (
-        "Proved by value: `p:f` compared 2 pairs of outputs; the largest difference is 1.2e-06 (tolerance 1e-05)."
-        == probe_sentence(PROBED)
+        "Proved by value: `p:f` compared 2 pairs of outputs; the largest difference is 1.2e-06 "
+        "(tolerance 1e-05 + 0.0001·|old|)." == probe_sentence(PROBED)
     )
-    assert {"function": "p:f", "tolerance": 1e-5, "pairs": 2, "largest_difference": 1.2e-6} == probe_data(PROBED)
+    data = probe_data(PROBED)
+    figures = data.pop("figures")
+    assert {
+        "function": "p:f",
+        "tolerance": 1e-5,
+        "rtol": 1e-4,
+        "pairs": 2,
+        "largest_difference": 1.2e-6,
+    } == data
+    assert {
+        "name": "",
+        "elements": 4096,
+        "largest_difference": 1.2e-6,
+        "largest_relative_difference": 3e-7,
+    } == figures[1]
+
+
+def test_the_figures_of_every_pair_are_listed_in_the_order_of_the_probe():
+    assert [
+        "  layer `a`: 3 values, equal",
+        "  pair 2: 4,096 values, max |old − new| = 1.2e-06 (relative 3e-07)",
+    ] == list(pair_lines(PROBED))
+
+
+def test_of_many_pairs_those_that_differ_most_are_listed():
+    figures = tuple(PairFigures(f"pair {i}", "", 1, Difference(float(i), 1.0, 0)) for i in range(20))
+    lines = list(pair_lines(replace(PROBED, figures=figures)))
+    assert "  pair 8: 1 value, max |old − new| = 8 (relative 1)" == lines[0]
+    assert "  … 8 pairs that differ no more (--json lists all)" == lines[-1]
     assert probe_data(None) is None

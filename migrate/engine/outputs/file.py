@@ -26,6 +26,7 @@ from migrate.engine.verification.compare import differences
 from migrate.engine.verification.findings import differs, refuse, report, structure_problems
 from migrate.engine.verification.leaf_digests import READ_BYTES, extent_digest, in_parallel
 from migrate.engine.verification.recorded import new_record
+from migrate.engine.verification.value_change import ValueChange
 from migrate.engine.workspace.directory import Workspace
 from migrate.engine.workspace.source_state import SourceState
 from migrate.errors import CheckpointError, Diagnostic
@@ -176,15 +177,16 @@ class FileOutput(Output):
     ) -> int:
         del digests  # every array was written, so that all digests are known
         problems: list[Diagnostic] = []
+        changes: dict[KeyPath, ValueChange] = {}
         compared = 0
         with open_reader(result, unbox="never", follow_links=follow_links) as written:
             refuse(structure_problems(plan, written.abstract()))
             for meant in batches(plan, reader, BATCH_BYTES):
                 found = {path: written.read(stored_path(path, plan.target.leaves[path])) for path in meant}
-                problems += differences(plan, meant, found)
+                problems += differences(plan, meant, found, changes)
                 compared += len(meant)
                 report(meant, plan, listener)
-        refuse(problems)
+        refuse(problems, changes)
         return compared
 
 

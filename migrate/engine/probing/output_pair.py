@@ -8,10 +8,40 @@ from typing import Any
 import numpy as np
 
 from migrate import dtypes
-from migrate.dtypes import kind
+from migrate.engine.options import DEFAULT_TOLERANCE
+from migrate.engine.verification.value_change import family, widened
 from migrate.ops.base import avals
 
 Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """Outputs agree if |old − new| ≤ absolute + relative · |old| everywhere, as in `numpy.allclose`."""
+
+    absolute: float = DEFAULT_TOLERANCE
+    relative: float = DEFAULT_TOLERANCE
+
+    def __str__(self) -> str:
+        return f"{self.absolute:g} + {self.relative:g}·|old|"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The difference of two arrays.
+
+    Attributes:
+      absolute: the largest |old − new|.
+      relative: the largest |old − new| / |old|, where the old output is not 0.
+      beyond: the number of elements that exceed the tolerance.
+    """
+
+    absolute: float
+    relative: float
+    beyond: int
+
+    def __str__(self) -> str:
+        return f"max |old − new| = {self.absolute:.3g} (relative {self.relative:.3g})" if self.absolute else "equal"
 
 
 class PairError(ValueError):
@@ -56,25 +86,35 @@ class OutputPair:
     def misfit(self) -> str | None:
         """Returns how shapes or kinds of dtypes differ; None where they match."""
         (old,), (new,) = avals(self.old), avals(self.new)
-        if old.shape == new.shape and _family(old.dtype) == _family(new.dtype):
+        if old.shape == new.shape and family(old.dtype) == family(new.dtype):
             return None
         return f"{self.place}: the old output is {old}, the new one {new}"
 
-    def distance(self) -> float:
-        """Returns the largest |old − new|; NaN and infinities equal themselves and differ infinitely from all else."""
-        old, new = _widened(self.old), _widened(self.new)
-        floats = _family(dtypes.from_numpy(self.old.dtype)) in ("float", "complex")
+    def difference(self, tolerance: Tolerance) -> Difference:
+        """Returns how far the arrays are apart, and how many elements exceed a tolerance.
+
+        NaN and infinities equal themselves and differ infinitely from all else. The relative tolerance applies to
+        floats and complex numbers.
+        """
+        old, new = widened(self.old), widened(self.new)
+        floats = family(dtypes.from_numpy(self.old.dtype)) in ("float", "complex")
         differs = (old != new) & ~(_is_nan(old) & _is_nan(new)) if floats else self.old != self.new
         if not differs.any():
-            return 0.0
-        with np.errstate(invalid="ignore", over="ignore"):
-            apart = np.abs(old[differs] - new[differs])
-        largest = float(np.where(np.isnan(apart), np.inf, apart).max())
-        return largest if floats else max(largest, 1.0)  # different integers may round to the same float
+            return Difference(0.0, 0.0, 0)
+        with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+            apart, base = np.abs(old[differs] - new[differs]), np.abs(old[differs])
+            apart = np.where(np.isfinite(base) & np.isfinite(apart), apart, np.inf)
+            if not floats:
+                apart = np.maximum(apart, 1.0)  # different integers may round to the same float
+            relative = np.where(np.isfinite(apart), np.where(base > 0, apart / base, 0.0), np.inf)
+            allowed = tolerance.absolute + tolerance.relative * (
+                np.where(np.isfinite(base), base, 0.0) if floats else 0
+            )
+        return Difference(float(apart.max()), float(relative.max()), int((apart > allowed).sum()))
 
     def count_nan(self) -> int:
         """Returns the number of elements that are NaN on one side only."""
-        return int((_is_nan(_widened(self.old)) != _is_nan(_widened(self.new))).sum())
+        return int((_is_nan(widened(self.old)) != _is_nan(widened(self.new))).sum())
 
 
 _SIDES = ("old", "new")
@@ -103,18 +143,6 @@ def _words(value: Any) -> Any:
 def _describe(value: Any) -> str:
     text = repr(value)
     return f"{text if len(text) <= 40 else 'a value'} of type `{type(value).__name__}`"
-
-
-def _family(dtype: str) -> str:
-    """Returns the kind of a dtype for comparison: precision does not matter, nor whether integers are signed."""
-    return {"uint": "int"}.get(kind(dtype), kind(dtype))
-
-
-def _widened(array: Array) -> Array:
-    """Returns the array in a dtype that holds differences exactly enough: `longdouble`, except floats and complex."""
-    family = _family(dtypes.from_numpy(array.dtype))
-    wide: dict[str, Any] = {"float": np.float64, "complex": np.complex128}
-    return array.astype(wide.get(family, np.longdouble))
 
 
 def _is_nan(array: Array) -> Array:

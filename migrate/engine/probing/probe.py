@@ -28,7 +28,7 @@ from typing import Any
 from migrate.codes import InconclusiveProbe, InvalidUsage, OutputMismatch
 from migrate.engine.options import DEFAULT_TOLERANCE
 from migrate.engine.outputs.registry import is_single_file
-from migrate.engine.probing.output_pair import OutputPair, PairError
+from migrate.engine.probing.output_pair import Difference, OutputPair, PairError, Tolerance
 from migrate.engine.probing.restored_model import RestoredModel
 from migrate.engine.probing.source_tree import whole_tree
 from migrate.errors import CheckpointError, Diagnostic, PlanError, UsageError, VerifyError
@@ -44,6 +44,9 @@ TRAINING = frozenset({"OptState", "OptArray", "OptVariable", "RngState", "RngKey
 
 StrPath = str | os.PathLike[str]
 
+MOST_PAIRS = 12
+"""The most pairs whose figures a message lists."""
+
 _END = object()
 
 _CONTRACT = "`def probe(old, model)` returns or yields pairs `(old, new)` or `(name, old, new)`"
@@ -55,15 +58,32 @@ class Probe:
 
     Attributes:
       spec: `module:function`.
-      tolerance: the largest difference that passes.
+      tolerance: the differences that pass.
     """
 
     spec: str
-    tolerance: float = DEFAULT_TOLERANCE
+    tolerance: Tolerance
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.tolerance) and self.tolerance >= 0):
-            raise UsageError(InvalidUsage.at(f"{self.tolerance} is not a tolerance", help="give a number such as 1e-5"))
+        for value in (self.tolerance.absolute, self.tolerance.relative):
+            if not (math.isfinite(value) and value >= 0):
+                raise UsageError(InvalidUsage.at(f"{value} is not a tolerance", help="give a number such as 1e-5"))
+
+
+@dataclass(frozen=True, slots=True)
+class PairFigures:
+    """The figures of one compared pair: its place in messages, its name or "", its elements and their difference."""
+
+    place: str
+    name: str
+    elements: int
+    difference: Difference
+
+    def __str__(self) -> str:
+        beyond = f", {self.difference.beyond:,} beyond the tolerance" if self.difference.beyond else ""
+        return (
+            f"{self.place}: {self.elements:,} {'value' if self.elements == 1 else 'values'}, {self.difference}{beyond}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,28 +92,42 @@ class Probed:
 
     Attributes:
       spec, tolerance: as in `Probe`.
-      pairs: the number of compared pairs.
-      largest: the largest difference among all pairs.
+      figures: the compared pairs, in the order of the probe.
       seen: the target leaves that it proves.
     """
 
     spec: str
-    tolerance: float
-    pairs: int
-    largest: float
+    tolerance: Tolerance
+    figures: tuple[PairFigures, ...]
     seen: frozenset[KeyPath]
 
+    @property
+    def pairs(self) -> int:
+        """The number of compared pairs."""
+        return len(self.figures)
 
-def chosen_probe(plan: Plan, spec: str | None, tolerance: float, destination: StrPath) -> Probe | None:
+    @property
+    def largest(self) -> float:
+        """The largest absolute difference among all pairs."""
+        return max(pair.difference.absolute for pair in self.figures)
+
+
+def chosen_probe(
+    plan: Plan, spec: str | None, atol: float | None, rtol: float | None, destination: StrPath
+) -> Probe | None:
     """Imports and returns the probe that the caller names, or else the rule file; None where neither names one.
+
+    Tolerances that the caller does not give are those of the rule file, if the probe is its own, or the default.
 
     Raises:
       UsageError: the tolerance is invalid (`InvalidUsage`), or Orbax can restore no model (`InconclusiveProbe`).
       CheckpointError: the probe cannot be imported or called (`InconclusiveProbe`).
     """
-    spec = spec or plan.rules.probe
+    rules = plan.rules
+    spec = spec or rules.probe
     if not spec:
         return None
+    own = (rules.probe_atol, rules.probe_rtol) if spec == rules.probe else (None, None)
     if plan.template is None:
         advice = "give `--template module:callable`, or `target: {template: …}` in the rule file"
         raise UsageError(
@@ -104,9 +138,13 @@ def chosen_probe(plan: Plan, spec: str | None, tolerance: float, destination: St
         raise UsageError(
             InconclusiveProbe.at(f"`{destination}` is a single file, from which Orbax restores no model", help=advice)
         )
-    probe = Probe(spec, tolerance)
+    probe = Probe(spec, Tolerance(*map(_first_given, (atol, rtol), own)))
     _function(spec)
     return probe
+
+
+def _first_given(*values: float | None) -> float:
+    return next((value for value in values if value is not None), DEFAULT_TOLERANCE)
 
 
 def run_probe(probe: Probe, reader: Reader, plan: Plan, checkpoint: Path) -> Probed:
@@ -135,8 +173,8 @@ def run_probe(probe: Probe, reader: Reader, plan: Plan, checkpoint: Path) -> Pro
             InconclusiveProbe.at(message, help="compare outputs of `model` with outputs of the old model")
         )
     names = {pair.name for pair in compared}
-    largest = max(pair.distance for pair in compared)
-    return Probed(probe.spec, probe.tolerance, len(compared), largest, seen_by_probe(template, names))
+    figures = tuple(pair.figures for pair in compared if pair.figures)
+    return Probed(probe.spec, probe.tolerance, figures, seen_by_probe(template, names))
 
 
 def prove(
@@ -255,24 +293,31 @@ def _is_one_pair(given: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _ComparedPair:
-    """A pair after its comparison, without its arrays."""
+    """A pair after its comparison, without its arrays; `figures` is None where shapes or kinds differ."""
 
-    place: str
     name: str
-    distance: float
+    figures: PairFigures | None
     problem: str | None
     suspects: tuple[Task, ...]
 
+    def __str__(self) -> str:
+        return str(self.figures or self.problem)
+
 
 def _compare(pair: OutputPair, probe: Probe, plan: Plan) -> _ComparedPair:
-    problem = pair.misfit()
-    distance = math.inf if problem else pair.distance()
-    if problem is None and distance > probe.tolerance:
-        nan = pair.count_nan()
-        beside = f" ({nan:,} of {pair.old.size:,} are NaN on one side only)" if nan else ""
-        problem = f"{pair.place}: max |old − new| = {distance:.3g} > {probe.tolerance:g}{beside}"
+    problem, figures = pair.misfit(), None
+    if problem is None:
+        found = pair.difference(probe.tolerance)
+        figures = PairFigures(pair.place, pair.name, pair.old.size, found)
+        problem = _excess(pair, found, probe.tolerance) if found.beyond else None
     suspects = tuple(_suspects(pair.name, plan)) if problem else ()
-    return _ComparedPair(pair.place, pair.name, distance, problem, suspects)
+    return _ComparedPair(pair.name, figures, problem, suspects)
+
+
+def _excess(pair: OutputPair, found: Difference, tolerance: Tolerance) -> str:
+    nan = pair.count_nan()
+    beside = f" ({nan:,} of {pair.old.size:,} are NaN on one side only)" if nan else ""
+    return f"{pair.place}: {found}; {found.beyond:,} of {pair.old.size:,} values exceed {tolerance}{beside}"
 
 
 def _suspects(name: str, plan: Plan) -> Iterator[Task]:
@@ -298,11 +343,14 @@ def _difference(wrong: list[_ComparedPair], compared: list[_ComparedPair], probe
     first = wrong[0]
     before = compared.index(first)
     agree = f"; the {before} before it agree" if before else ""
+    shown = compared[max(before - MOST_PAIRS // 2, 0) :][:MOST_PAIRS]
     rules = {task.rule for task in first.suspects}
     return OutputMismatch.at(
         f"`{probe.spec}`: {first.problem} (the first of {len(wrong)} that differ, of {len(compared)} pairs{agree})",
         span=rules.pop() if len(rules) == 1 else None,
         paths=[format_path(path) for task in first.suspects for path in task.targets],
         help="look at the rules that fill this layer"
-        + ("; these of its leaves are unproved" if first.suspects else "; `apply -n -v` lists what is unproved"),
+        + ("; these of its leaves are unproved" if first.suspects else "; `apply -n -v` lists what is unproved")
+        + (f"; the {len(shown)} pairs around it:" if len(compared) > 1 else ""),
+        snippet=map(str, shown) if len(compared) > 1 else (),
     )

@@ -10,6 +10,7 @@ import numpy as np
 
 from migrate.engine.streaming.array_bytes import stored_form
 from migrate.engine.verification.findings import differs
+from migrate.engine.verification.value_change import ValueChange, measure
 from migrate.errors import Diagnostic
 from migrate.formats.base import Value
 from migrate.planning.model import Plan
@@ -25,8 +26,17 @@ class Unrestorable:
     reason: str
 
 
-def differences(plan: Plan, meant: Mapping[KeyPath, Value], restored: Restored) -> Iterator[Diagnostic]:
-    """Finds every leaf with data whose restored value differs from the expected value in any bit."""
+def differences(
+    plan: Plan, meant: Mapping[KeyPath, Value], restored: Restored, changes: dict[KeyPath, ValueChange] | None = None
+) -> Iterator[Diagnostic]:
+    """Finds every leaf with data whose restored value differs from the expected value in any bit.
+
+    Args:
+      plan: the plan.
+      meant: the expected values.
+      restored: the restored values.
+      changes: receives the figures of values of the expected shape and dtype that differ.
+    """
     for path, value in meant.items():
         if not plan.target.leaves[path].has_data:
             continue
@@ -35,7 +45,10 @@ def differences(plan: Plan, meant: Mapping[KeyPath, Value], restored: Restored) 
         elif isinstance(found := restored[path], Unrestorable):
             yield differs(path, f"Orbax cannot restore it: {found.reason}")
         elif not _same(value, restored[path]):
-            yield differs(path, _first_difference(value, restored[path]))
+            change = _change(value, restored[path])
+            if change is not None and changes is not None:
+                changes[path] = change
+            yield differs(path, _describe(value, restored[path], change))
 
 
 def _same(meant: Value, found: Any) -> bool:
@@ -50,13 +63,20 @@ def _bits(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
 
 
-def _first_difference(meant: Value, found: Any) -> str:
+def _change(meant: Value, found: Any) -> ValueChange | None:
+    """Returns the figures of a change; None where shapes, dtypes or kinds differ."""
+    if isinstance(meant, str) or isinstance(found, str):
+        return None
+    ours, theirs = stored_form(np.asarray(meant)), np.asarray(found)
+    return measure(ours, theirs) if ours.dtype == theirs.dtype and ours.shape == theirs.shape else None
+
+
+def _describe(meant: Value, found: Any, change: ValueChange | None) -> str:
     if isinstance(meant, str) or isinstance(found, str):
         return f"it is read back as {found!r}, not {meant!r}"
     ours, theirs = stored_form(np.asarray(meant)), np.asarray(found)
-    if ours.dtype != theirs.dtype or ours.shape != theirs.shape:
+    if change is None:
         return f"it is read back as {theirs.dtype}{list(theirs.shape)}, not {ours.dtype}{list(ours.shape)}"
     unequal = (_bits(ours) != _bits(theirs)).reshape(ours.size, -1).any(axis=1)
     first = int(np.argmax(unequal))
-    count, wrong, right = int(unequal.sum()), theirs.flat[first], ours.flat[first]
-    return f"{count} of {ours.size} values differ, the first at {first}: {wrong}, not {right}"
+    return f"{change}; the first at {first}: {theirs.flat[first]}, not {ours.flat[first]}"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from migrate.codes import VerificationFailed
 from migrate.engine.items import ItemPlan, item_plans
+from migrate.engine.verification.value_change import ValueChange
 from migrate.errors import Diagnostic, VerifyError
 from migrate.events import LeafDone, Listener
 from migrate.formats.reader import AbstractCheckpoint
@@ -16,8 +17,12 @@ SHOWN = 20
 """The most findings that are described; the rest are counted."""
 
 
-def refuse(problems: Iterable[Diagnostic]) -> None:
+def refuse(problems: Iterable[Diagnostic], changes: Mapping[KeyPath, ValueChange] | None = None) -> None:
     """Ends a verification that has findings.
+
+    Args:
+      problems: the findings.
+      changes: the figures of the leaves whose values differ.
 
     Raises:
       VerifyError: the first findings, and the number of the others.
@@ -25,7 +30,15 @@ def refuse(problems: Iterable[Diagnostic]) -> None:
     found = list(problems)
     if found:
         more = [VerificationFailed.at(f"{len(found) - SHOWN} more leaves differ")] if len(found) > SHOWN else []
-        raise VerifyError(*found[:SHOWN], *more)
+        raise ValuesDiffer(changes or {}, *found[:SHOWN], *more)
+
+
+class ValuesDiffer(VerifyError):
+    """Leaves of the written checkpoint differ from the plan; `changes` has the figures of those that were compared."""
+
+    def __init__(self, changes: Mapping[KeyPath, ValueChange], *diagnostics: Diagnostic) -> None:
+        super().__init__(*diagnostics)
+        self.changes = changes
 
 
 def report(paths: Iterable[KeyPath], plan: Plan, listener: Listener) -> None:

@@ -33,8 +33,8 @@ def check_record(checkpoint: AbstractCheckpoint) -> str | None:
     return recorded
 
 
-def check_template(tree: AbstractTree, template: TemplateLike) -> None:
-    """Compares the tree with the template's.
+def check_template(tree: AbstractTree, template: TemplateLike, path: str = "DST") -> None:
+    """Compares the tree of the checkpoint at `path` with the template's.
 
     Raises:
       VerifyError: key paths, shapes or dtypes differ (`VerificationFailed`).
@@ -45,15 +45,17 @@ def check_template(tree: AbstractTree, template: TemplateLike) -> None:
         "is not in the template": found.unexpected,
         "has another shape or dtype": tuple(dict.fromkeys((*found.shape_mismatch, *found.dtype_mismatch))),
     }
-    problems = [_mismatch(how, paths, template.spec) for how, paths in sides.items() if paths]
+    problems = [_mismatch(how, paths, template.spec, path) for how, paths in sides.items() if paths]
     if problems:
         raise VerifyError(*problems)
 
 
-def _mismatch(how: str, paths: tuple[KeyPath, ...], spec: str) -> Diagnostic:
+def _mismatch(how: str, paths: tuple[KeyPath, ...], spec: str, checkpoint: str) -> Diagnostic:
     message = f"{len(paths)} of the leaves that `{spec}` and the checkpoint have: each {how}"
     return VerificationFailed.at(
-        message, paths=map(format_path, paths), help="`migrate diff DST --template M:F` shows both sides"
+        message,
+        paths=map(format_path, paths),
+        help=f"`migrate diff {quote(checkpoint)} --template {quote(spec)}` shows both sides",
     )
 
 

@@ -15,6 +15,7 @@ from migrate.engine.verification.findings import refuse, report, structure_probl
 from migrate.engine.verification.leaf_digests import add_digests
 from migrate.engine.verification.orbax_restore import ReadBack, ReadBackArray
 from migrate.engine.verification.template_restore import template_problems
+from migrate.engine.verification.value_change import ValueChange
 from migrate.errors import Diagnostic
 from migrate.events import Listener, ignore
 from migrate.formats.detect import open_reader
@@ -63,16 +64,17 @@ def verify(
         refuse(structure_problems(plan, written.abstract()))
     refuse(template_problems(plan, destination))
     problems: list[Diagnostic] = []
+    changes: dict[KeyPath, ValueChange] = {}
     compared = 0
     with ExitStack() as stack:
         items = item_plans(plan)
         backs = {item.name: stack.enter_context(_open(item, destination)) for item in items}
         for meant in stack.enter_context(one_ahead(batches(plan, reader, _batch_bytes(plan)))):
-            problems += differences(plan, meant, _restore(meant, items, backs))
+            problems += differences(plan, meant, _restore(meant, items, backs), changes)
             compared += len(meant)
             add_digests(digests, meant, plan)
             report(meant, plan, listener)
-    refuse(problems)
+    refuse(problems, changes)
     return compared
 
 

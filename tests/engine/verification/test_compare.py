@@ -30,7 +30,9 @@ def test_equal_bits_are_no_difference(plan, value):
 
 def test_the_first_difference_is_shown_with_both_values(plan):
     one, other = np.array([1, 2, 3, 4], np.float32), np.array([1, 5, 3, 6], np.float32)
-    assert ["`a`: 2 of 4 values differ, the first at 1: 5.0, not 2.0"] == found(plan, one, other)
+    assert ["`a`: 2 of 4 values differ, max |Δ| 3 (relative 1.5), ‖Δ‖ 3.61; the first at 1: 5.0, not 2.0"] == found(
+        plan, one, other
+    )
 
 
 def test_zeros_of_two_signs_differ(plan):

@@ -17,8 +17,8 @@ def test_a_difference_is_shown_with_its_place_and_both_values(written):
     with opened(source) as reader, pytest.raises(VerifyError) as failure:
         verify(plan_for(reader), reader, result)
     assert [
-        "`w1`: 100 of 100 values differ, the first at 0: 3.0, not 1.0",
-        "`w3`: 100 of 100 values differ, the first at 0: 1.0, not 3.0",
+        "`w1`: 100 of 100 values differ, max |Δ| 2 (relative 2), ‖Δ‖ 20; the first at 0: 3.0, not 1.0",
+        "`w3`: 100 of 100 values differ, max |Δ| 2 (relative 0.667), ‖Δ‖ 20; the first at 0: 1.0, not 3.0",
     ] == messages(failure)
 
 
