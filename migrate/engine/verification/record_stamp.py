@@ -100,19 +100,21 @@ def _place(reader: CheckpointReader) -> Path:
     source, folder = reader.abstract(), reader.digest_folder
     convert = f"`migrate apply portable {quote(str(source.path))} NEW` writes an Orbax checkpoint, which has one"
     if folder is None:
-        message = f"{source.path} is a single file ({source.format}); a record cannot be added without writing it again"
+        message = (
+            f"`{source.path}` is a single file ({source.format}); a record cannot be added without writing it again"
+        )
         raise UsageError(InvalidUsage.at(message, help=convert))
     if not source.format.startswith("orbax"):
-        message = f"{source.path} is {source.format}, which has no place for a record"
+        message = f"`{source.path}` is {source.format}, which has no place for a record"
         raise UsageError(InvalidUsage.at(message, help=convert))
     if source.kinds.get("") in KEYS:
-        message = f"{source.path} is a single random key; a record is that of a pytree or a step"
+        message = f"`{source.path}` is a single random key; a record is that of a pytree or a step"
         raise UsageError(InvalidUsage.at(message))
     if source.separator is not None:
-        message = f"{source.path} is a bare database without the files of Orbax, which has no place for a record"
+        message = f"`{source.path}` is a bare database without the files of Orbax, which has no place for a record"
         raise UsageError(InvalidUsage.at(message, help=convert))
     if folder.name in read_handlers(folder.parent) or (is_file(folder.parent / CHECKPOINT_FILE)):
-        message = f"{folder} is an item of a step; the record is that of the step"
+        message = f"`{folder}` is an item of a step; the record is that of the step"
         raise UsageError(InvalidUsage.at(message, help=f"`migrate stamp {quote(str(folder.parent))}`"))
     return folder / CHECKPOINT_FILE
 
@@ -148,7 +150,7 @@ def _refuse_other_model(source: AbstractCheckpoint, template: Template) -> None:
     changes = leaf_changes(part_like(wanted, source.tree.signature), wanted)
     if changes:
         found = listed_changes(changes, "is", f"in `{template.spec}`")
-        message = f"{source.path} is not a checkpoint of `{template.spec}`: {found}"
+        message = f"`{source.path}` is not a checkpoint of `{template.spec}`: {found}"
         command = f"migrate diff {quote(str(source.path))} --template {quote(template.spec)}"
         paths = [change.path for change in changes]
         raise PlanError(TemplateStructureMismatch.at(message, paths=paths, help=f"`{command}` shows all differences"))
@@ -167,7 +169,7 @@ def _completed(
     if name is None or number is None:
         missing = "model" if name is None else "version"
         command = f"migrate stamp {quote(str(source.path))} --model {quote(name or 'NAME')} --version {number or 'V'}"
-        raise UsageError(InvalidUsage.at(f"{source.path} records no {missing}", help=f"`{command}`"))
+        raise UsageError(InvalidUsage.at(f"`{source.path}` records no {missing}", help=f"`{command}`"))
     facts: dict[str, Any] = template.facts.recorded if template else {}
     if facts:
         facts |= {"hyperparameters": {**facts["hyperparameters"], **before.hyperparameters}}
