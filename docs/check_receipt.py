@@ -99,6 +99,10 @@ def check(path: Path, record: Any, row: Any, header: Any, start: int) -> str | N
     return f"has changed: block {wrong[0]} of {len(known)}" if wrong else None if known == found else "has another size"
 
 
+def digest_of(file: Path) -> str:
+    return sha256(file.read_bytes()) if file.is_file() else "absent"
+
+
 def main(path: Path, threads: int = 8) -> int:
     header, start, text, file = {}, 0, None, path / "migrate_digests.json"
     if path.is_file():
@@ -114,7 +118,7 @@ def main(path: Path, threads: int = 8) -> int:
     if not is_intact(record):
         return print(f"{path}: the record itself is damaged") or 1
     small = record.get("files", {}).items()
-    lost = [name for name, known in small if not (path / name).is_file() or sha256((path / name).read_bytes()) != known]
+    lost = [name for name, known in small if digest_of(path / name) not in known.split()]
     rows = [row for row in record["leaves"] if row["blocks"] is not None and row.get("stored")]
     with ThreadPoolExecutor(threads) as pool:
         answers = list(pool.map(lambda row: check(path, record, row, header, start), rows))

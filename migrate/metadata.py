@@ -2,7 +2,7 @@
 
 The record is stored in Orbax's custom metadata under the key `migrate`, beside other entries. Fields of newer versions
 are kept but not read. A field of the wrong type means that the record was altered and cannot be trusted, so it is
-refused.
+refused. Only `Metadata.of` needs a model and JAX; `migrate.template.facts` reads the model.
 """
 
 from __future__ import annotations
@@ -11,14 +11,18 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata as distributions
+from pathlib import Path
 from typing import Any
 
-from migrate.codes import DamagedFile
-from migrate.errors import CheckpointError, Diagnostic
+from migrate.codes import DamagedFile, InvalidUsage
+from migrate.errors import CheckpointError, Diagnostic, UsageError
+from migrate.formats.digest_record import RECORD_KEY
+from migrate.git_commit import git_commit
 from migrate.version import __version__
 
-KEY = "migrate"
+KEY = RECORD_KEY
 """The key of the record in Orbax's custom metadata."""
 
 _DISTRIBUTIONS = {"jax": "jax", "flax": "flax", "optax": "optax", "orbax": "orbax-checkpoint"}
@@ -58,7 +62,11 @@ class Metadata:
       code: the git commit of the working directory when it was made, with `-dirty` if files were changed.
       versions: of jax, flax, optax, orbax and migrate; packages that are not installed are omitted.
       step: the training step.
-      hyperparameters: the template's arguments, which decide the shapes.
+      hyperparameters: the model's plain attributes and the template's arguments, which decide the shapes.
+      graph_digest: of the model's graph definition: types, static attributes and shared parts.
+      code_digests: of the model's classes and of what they use of their package, by module.
+      transforms: the optax names of the transforms of its optimizers.
+      checkpointer: the kind of checkpointer that saved it, such as `CheckpointManager`.
       history: every migration, the oldest first.
     """
 
@@ -73,7 +81,55 @@ class Metadata:
     versions: Mapping[str, str] = field(default_factory=dict)
     step: int | None = None
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    graph_digest: str | None = None
+    code_digests: Mapping[str, str] = field(default_factory=dict)
+    transforms: tuple[str, ...] = ()
+    checkpointer: str | None = None
     history: tuple[Migration, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        model: Any,
+        *,
+        name: str,
+        version: int | str,
+        hyperparameters: Mapping[str, Any] | None = None,
+        step: int | None = None,
+        checkpointer: object = None,
+    ) -> dict[str, Any]:
+        """Returns the record of a model as custom metadata: `{"migrate": {…}}`, plain JSON that every Orbax save takes.
+
+        Args:
+          model: what is saved: an NNX module, a pytree, or a dict or list of them. Its arrays are not read.
+          name: the model's name, as `source: {model: …}` and `target: {model: …}` of rule files have it.
+          version: the model's version, as `version:` of rule files has it.
+          hyperparameters: what decides its shapes (default: the plain attributes that are equal in all its modules).
+          step: the training step.
+          checkpointer: the checkpointer that saves it, or the name of its kind.
+
+        Raises:
+          UsageError: a hyperparameter has no form in JSON (`InvalidUsage`); Orbax would not finish the save.
+        """
+        from migrate.template.facts import facts_of, tree_of
+
+        facts, tree = facts_of(model), tree_of(model)
+        given = facts.hyperparameters if hyperparameters is None else plain_hyperparameters(hyperparameters)
+        record = cls(
+            model=name,
+            version=version,
+            structure_hash=tree.structure_hash,
+            leaves=tree.signature,
+            code=_commit(Path.cwd()),
+            versions=installed_versions(),
+            step=None if step is None else int(step),
+            hyperparameters=given,
+            graph_digest=facts.graph_digest,
+            code_digests=facts.code_digests,
+            transforms=facts.transforms,
+            checkpointer=_kind_of_checkpointer(checkpointer),
+        )
+        return merge({}, record)
 
     @classmethod
     def from_json(cls, custom: Mapping[str, Any]) -> Metadata | None:
@@ -89,8 +145,12 @@ class Metadata:
         if problems:
             raise CheckpointError(*problems)
         known = {name: blob[name] for name in _TYPES if blob.get(name) is not None}
-        migrations = known.pop("history", ())
-        return cls(**known, history=tuple(Migration(**{name: row[name] for name in _ROW}) for row in migrations))
+        migrations, transforms = known.pop("history", ()), tuple(known.pop("transforms", ()))
+        return cls(
+            **known,
+            transforms=transforms,
+            history=tuple(Migration(**{name: row[name] for name in _ROW}) for row in migrations),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Returns the record as JSON, for `merge`."""
@@ -101,6 +161,8 @@ class Metadata:
             "leaves": dict(self.leaves),
             "versions": dict(self.versions),
             "hyperparameters": dict(self.hyperparameters),
+            "code_digests": dict(self.code_digests),
+            "transforms": list(self.transforms),
             "history": history,
         }
 
@@ -117,6 +179,10 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "versions": (Mapping,),
     "step": (int,),
     "hyperparameters": (Mapping,),
+    "graph_digest": (str,),
+    "code_digests": (Mapping,),
+    "transforms": (list, tuple),
+    "checkpointer": (str,),
     "history": (list, tuple),
 }
 _ROW = tuple(f.name for f in dataclasses.fields(Migration))
@@ -127,6 +193,25 @@ def merge(custom: Mapping[str, Any], metadata: Metadata) -> dict[str, Any]:
     before = custom.get(KEY)
     kept = before if isinstance(before, Mapping) else {}
     return {**custom, KEY: {**kept, **metadata.to_json()}}
+
+
+def plain_hyperparameters(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns hyperparameters as plain JSON.
+
+    Raises:
+      UsageError: one of them has no form in JSON (`InvalidUsage`).
+    """
+    from migrate.template.facts import plain
+
+    found = {}
+    for name, value in given.items():
+        try:
+            found[str(name)] = plain(value)
+        except TypeError as error:
+            message = f"the hyperparameter `{name}` cannot be recorded: {error}"
+            advice = "pass numbers, strings, booleans, and lists or dicts of them"
+            raise UsageError(InvalidUsage.at(message, help=advice)) from None
+    return found
 
 
 def already_applied(metadata: Metadata, rules_digest: str) -> bool:
@@ -150,6 +235,25 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+@cache
+def _commit(directory: Path) -> str | None:
+    """Returns the commit of a directory; the first answer stays, as the code that runs stays too."""
+    return git_commit(directory)
+
+
+def _kind_of_checkpointer(given: object) -> str | None:
+    if given is None or isinstance(given, str):
+        return given
+    kind = given if isinstance(given, type) else type(given)
+    return short_kind(f"{kind.__module__}.{kind.__qualname__}")
+
+
+def short_kind(name: str) -> str:
+    """Returns the kind of a checkpointer or handler by its qualified name: the class, with `v1.` for Orbax's v1 API."""
+    parts = name.split(".")
+    return f"v1.{parts[-1]}" if "v1" in parts[:-1] else parts[-1]
+
+
 def _problems(blob: object) -> Iterator[Diagnostic]:
     if not isinstance(blob, Mapping):
         yield _damaged(f"is {_kind(blob)}, not a mapping")
@@ -158,14 +262,22 @@ def _problems(blob: object) -> Iterator[Diagnostic]:
         value = blob.get(name)
         if value is not None and (not isinstance(value, types) or isinstance(value, bool)):
             yield _damaged(f"has {_kind(value)} for `{name}`")
-    yield from _mapping_problems(blob.get("versions"))
+    for name in ("versions", "leaves", "code_digests"):
+        yield from _mapping_problems(name, blob.get(name))
+    yield from _transform_problems(blob.get("transforms"))
     yield from _row_problems(blob.get("history"))
 
 
-def _mapping_problems(versions: object) -> Iterator[Diagnostic]:
-    for name, value in versions.items() if isinstance(versions, Mapping) else ():
+def _mapping_problems(name: str, texts: object) -> Iterator[Diagnostic]:
+    for key, value in texts.items() if isinstance(texts, Mapping) else ():
         if not isinstance(value, str):
-            yield _damaged(f"has {_kind(value)} for `versions/{name}`")
+            yield _damaged(f"has {_kind(value)} for `{name}/{key}`")
+
+
+def _transform_problems(transforms: object) -> Iterator[Diagnostic]:
+    for index, value in enumerate(transforms if isinstance(transforms, list | tuple) else ()):
+        if not isinstance(value, str):
+            yield _damaged(f"has {_kind(value)} for `transforms/{index}`")
 
 
 def _row_problems(history: object) -> Iterator[Diagnostic]:

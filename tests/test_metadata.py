@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrate.errors import CheckpointError
+from migrate.errors import CheckpointError, UsageError
 from migrate.metadata import KEY, Metadata, Migration, already_applied, installed_versions, merge, now
 
 MIGRATION = Migration("to-nnx", "sha256:aa", "sha256:bb", "sha256:cc", "2026-01-02T03:04:05+00:00")
@@ -20,6 +20,10 @@ FULL = Metadata(
     versions={"jax": "0.10.2"},
     step=7,
     hyperparameters={"width": 3, "names": ["a", None], "rate": 0.5},
+    graph_digest="sha256:ee",
+    code_digests={"net.model": "sha256:ff"},
+    transforms=("scale", "scale_by_adam"),
+    checkpointer="CheckpointManager",
     history=(MIGRATION,),
 )
 
@@ -34,6 +38,10 @@ records = st.builds(
     versions=st.dictionaries(texts, texts, max_size=3),
     step=st.none() | st.integers(),
     hyperparameters=st.dictionaries(texts, st.none() | st.booleans() | st.integers() | texts, max_size=3),
+    graph_digest=st.none() | texts,
+    code_digests=st.dictionaries(texts, texts, max_size=3),
+    transforms=st.lists(texts, max_size=3).map(tuple),
+    checkpointer=st.none() | texts,
     history=st.lists(st.builds(Migration, texts, texts, texts, texts, texts), max_size=3).map(tuple),
 )
 
@@ -84,6 +92,8 @@ def test_what_a_new_record_says_replaces_what_the_old_one_said():
         ({"step": True}, ["a boolean for `step`"]),
         ({"step": 1.5, "version": []}, ["a list for `version`", "a number for `step`"]),
         ({"versions": {"jax": 1}}, ["an integer for `versions/jax`"]),
+        ({"code_digests": {"net": None}, "leaves": {"a": 1}}, ["for `leaves/a`", "null for `code_digests/net`"]),
+        ({"transforms": ["scale", 1]}, ["an integer for `transforms/1`"]),
         ({"history": {}}, ["a mapping for `history`"]),
         (
             {"history": [{"rules": "x"}]},
@@ -128,3 +138,55 @@ def test_a_record_is_read_and_written_without_numpy_and_jax():
 
 def test_dates_are_iso_8601_in_utc():
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", now())
+
+
+class Net:
+    """A name for the record; the model itself is a pytree."""
+
+
+def test_the_record_of_a_model_is_plain_json_and_describes_what_is_saved():
+    import numpy as np
+    from flax import nnx
+
+    model = {"model": nnx.Linear(2, 3, rngs=nnx.Rngs(0)), "step": np.zeros((), "int32")}
+    custom = Metadata.of(
+        model, name="net", version=3, hyperparameters={"shape": (2, np.int64(3))}, step=np.int64(7), checkpointer=Net
+    )
+    assert [KEY] == list(custom)
+    assert custom == through_json(custom)
+    record = Metadata.from_json(custom)
+    assert ("net", 3, 7, "Net") == (record.model, record.version, record.step, record.checkpointer)
+    assert {"shape": [2, 3]} == record.hyperparameters
+    assert {"model/kernel": "float32[2,3]", "model/bias": "float32[3]", "step": "int32[]"} == record.leaves
+    assert record.structure_hash.startswith("sha256:")
+    assert installed_versions() == record.versions
+    assert () == record.history
+
+
+def test_hyperparameters_are_read_from_the_model_unless_they_are_given():
+    from flax import nnx
+
+    model = nnx.MultiHeadAttention(2, 8, rngs=nnx.Rngs(0), decode=False)
+    found = Metadata.from_json(Metadata.of(model, name="net", version="b"))
+    assert {"num_heads": 2, "num_kv_heads": 2, "head_dim": 4} == found.hyperparameters
+    assert {} == Metadata.from_json(Metadata.of(model, name="net", version="b", hyperparameters={})).hyperparameters
+
+
+def test_a_hyperparameter_that_json_cannot_hold_is_refused_by_name():
+    with pytest.raises(UsageError, match="`init` cannot be recorded"):
+        Metadata.of({"a": 1.0}, name="net", version=1, hyperparameters={"width": 3, "init": object()})
+
+
+def test_the_kind_of_a_checkpointer_is_its_class():
+    import orbax.checkpoint as ocp
+    from orbax.checkpoint import v1
+
+    kinds = {
+        "StandardCheckpointer": ocp.StandardCheckpointer,
+        "v1.Checkpointer": v1.training.Checkpointer,
+        "mine": "mine",
+        None: None,
+    }
+    for kind, checkpointer in kinds.items():
+        record = Metadata.from_json(Metadata.of({"a": 1.0}, name="net", version=1, checkpointer=checkpointer))
+        assert kind == record.checkpointer

@@ -35,7 +35,9 @@ from migrate.codes.m2_matching import (
     UnusedSource,
 )
 from migrate.codes.m3_shapes import (
+    CodeMismatch,
     DtypeMismatch,
+    HyperparameterMismatch,
     InvalidSharding,
     ModelMismatch,
     OpMismatch,
@@ -90,6 +92,7 @@ __all__ = [
     "AlreadyApplied",
     "AmbiguousItem",
     "ChangedValues",
+    "CodeMismatch",
     "CodeNotAllowed",
     "CollidingPaths",
     "DamagedFile",
@@ -100,6 +103,7 @@ __all__ = [
     "DuplicateTarget",
     "FailedAssertion",
     "ForeignEntry",
+    "HyperparameterMismatch",
     "IdlePattern",
     "IgnoredFiles",
     "InconclusiveProbe",

@@ -95,3 +95,28 @@ class UnprovedLeaves(Code):
     """
 
     number = "M309"
+
+
+class HyperparameterMismatch(Code):
+    """The template has other hyperparameters than the model that was saved.
+
+    The checkpoint records the hyperparameters of its model, such as `num_heads`, and the template's arguments or the
+    attributes of its modules have other values. Where shapes stay equal, no other check notices: 8 heads of 16 channels
+    and 16 heads of 8 are the same arrays. Choose the right arguments (`target: {args: …}`), or check that the rules
+    convert the leaves concerned; `--probe` compares the outputs of both models.
+    """
+
+    number = "M310"
+    severity = "warning"
+
+
+class CodeMismatch(Code):
+    """The code of the model has changed since the checkpoint was saved.
+
+    The checkpoint records digests of the model's classes and of what they use of their package; comments, docstrings
+    and formatting do not matter. A new version of a model has other code, so this is no error. If the model is meant to
+    be the same, look at what changed since the recorded commit.
+    """
+
+    number = "M311"
+    severity = "note"

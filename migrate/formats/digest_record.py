@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,9 @@ from migrate.tree import KeyPath
 
 FILE = "migrate_digests.json"
 """The name of the file in the directory of a checkpoint."""
+
+RECORD_KEY = "migrate"
+"""The key of a checkpoint's record of itself (`migrate.metadata`) in its custom metadata."""
 
 HEADER_KEY = "migrate.digests"
 """The key of the record in the metadata of a safetensors file."""
@@ -65,7 +68,8 @@ class DigestRecord:
       leaves: the record of each leaf, by stored key path.
       sequences: the nodes that are lists or tuples.
       items: how the arrays of each item are stored: `{"zarr_format": 3, "ocdbt": true}`.
-      files: `sha256:` of each small file beside the arrays of a directory, by its path (`small_files`).
+      files: `sha256:` of each small file beside the arrays of a directory, by its path (`small_files`). While a file is
+        replaced, there are two, of which one is right; `absent` stands for no file.
     """
 
     leaves: Mapping[KeyPath, LeafDigests]
@@ -127,7 +131,33 @@ def small_files(folder: Path) -> dict[str, str]:
     places = [folder, *(child for child in children(folder) if is_dir(child))]
     places += [child for place in places[1:] if is_dir(child := place / "array_metadatas")]
     found = [file for place in places for file in children(place) if is_file(file) and _is_small(file)]
-    return {str(file.relative_to(folder)): f"sha256:{hashlib.sha256(read_file(file)).hexdigest()}" for file in found}
+    return {str(file.relative_to(folder)): _of_bytes(read_file(file)) for file in found}
+
+
+def changed_files(record: DigestRecord, folder: Path | None) -> list[str]:
+    """Returns the small files of a directory that are not as its record has them; none where it has no files.
+
+    Raises:
+      CheckpointError: a file cannot be read.
+    """
+    if not record.files:
+        return []
+    found = small_files(folder) if folder else {}
+    names = sorted({*record.files, *found})
+    return [name for name in names if found.get(name, _ABSENT) not in record.files.get(name, _ABSENT).split()]
+
+
+def either_file(record: DigestRecord, name: str, text: str) -> DigestRecord:
+    """Returns a record with which a small file agrees before and after it is replaced by a text."""
+    known = record.files.get(name, _ABSENT)
+    return replace(record, files={**record.files, name: f"{known} {_of_bytes(text.encode())}"})
+
+
+_ABSENT = "absent"
+
+
+def _of_bytes(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 def _is_small(file: Path) -> bool:
@@ -171,7 +201,7 @@ def _text(value: Any) -> str:
 
 
 def _sha256(value: Any) -> str:
-    return f"sha256:{hashlib.sha256(_text(value).encode()).hexdigest()}"
+    return _of_bytes(_text(value).encode())
 
 
 def _damaged(file: Path, why: str) -> CheckpointError:

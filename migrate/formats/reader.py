@@ -23,11 +23,10 @@ from migrate.codes import UnknownNodeKind
 from migrate.errors import CheckpointError, Diagnostic
 from migrate.formats.base import Value
 from migrate.formats.canonical import Unbox, canonical
-from migrate.formats.digest_record import FILE, HEADER_KEY, DigestRecord, read_record, without_digests
+from migrate.formats.digest_record import FILE, HEADER_KEY, RECORD_KEY, DigestRecord, read_record, without_digests
 from migrate.formats.files import MAX_DEPTH, damaged, files_below, lacking, unreadable
 from migrate.formats.item_kinds import PYTREE, ItemKind
 from migrate.formats.opaque import refuse_opaque
-from migrate.metadata import KEY
 from migrate.tree import AbstractTree, KeyPath, format_path
 
 if TYPE_CHECKING:
@@ -337,7 +336,7 @@ def _refuse_deep(path: Path, tree: AbstractTree) -> None:
 
 def _without_record(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
     """An item's metadata without migrate's record, which describes the item and not the step that it is a part of."""
-    return {key: value for key, value in metadata.items() if key != KEY}
+    return {key: value for key, value in metadata.items() if key != RECORD_KEY}
 
 
 def _describe(
@@ -346,7 +345,8 @@ def _describe(
     infos = [item.info for item in items.values()]
     metadata = dict(around.metadata)
     for info in infos:
-        metadata.update(without_digests(info.metadata) if len(infos) == 1 else _without_record(info.metadata))
+        is_whole = len(infos) == 1 and RECORD_KEY not in around.metadata
+        metadata.update(without_digests(info.metadata) if is_whole else _without_record(info.metadata))
     return AbstractCheckpoint(
         path=path,
         format=", ".join(dict.fromkeys(info.format for info in infos)) or "orbax json",

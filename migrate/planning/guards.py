@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from shlex import quote
+from typing import Any, Protocol
 
 from migrate.codes import (
     AlreadyApplied,
+    CodeMismatch,
+    HyperparameterMismatch,
     ModelMismatch,
     NoCheckpoint,
     RecordedStructureMismatch,
@@ -15,21 +20,51 @@ from migrate.codes import (
 from migrate.errors import Diagnostic
 from migrate.formats.reader import AbstractCheckpoint
 from migrate.metadata import Metadata, already_applied
+from migrate.planning.recorded_leaves import SHOWN, changes_since_record, leaf_changes, listed_changes
 from migrate.rules.model import RuleSet
 from migrate.tree import AbstractTree
 
-SHOWN = 5
-"""The number of differing leaves that a message names; its paths list all of them."""
+LONGEST_VALUE = 60
+"""The most characters of a hyperparameter that a message shows."""
 
 
-def guard(source: AbstractCheckpoint, rules: RuleSet, template: AbstractTree | None) -> Iterator[Diagnostic]:
-    """Yields diagnostics about the source, its recorded structure, and the template."""
+class ModelFactsLike(Protocol):
+    """What the checks need to know about the template's model; `migrate.template.facts` reads it."""
+
+    @property
+    def attributes(self) -> Mapping[str, tuple[Any, ...]]:
+        """Every value that a plain attribute has in the model."""
+
+    @property
+    def code_digests(self) -> Mapping[str, str]:
+        """The digests of the model's code, by module."""
+
+
+def guard(
+    source: AbstractCheckpoint,
+    rules: RuleSet,
+    template: AbstractTree | None,
+    *,
+    facts: ModelFactsLike | None = None,
+    expected: AbstractTree | None = None,
+) -> Iterator[Diagnostic]:
+    """Yields diagnostics about the source, its recorded structure and model, and the template.
+
+    Args:
+      source: the source.
+      rules: the rule file.
+      template: the tree of the template.
+      facts: what is known about the template's model.
+      expected: the tree that the rules alone make of the source, where the template is not the one that they pin.
+    """
     metadata = Metadata.from_json(source.metadata) or Metadata()
     yield from _has_pytree(source)
-    yield from _source_structure(source, rules)
-    yield from _target_structure(rules, template)
+    yield from _source_structure(source, metadata, rules)
+    yield from _target_structure(rules, template, expected) if template is not None else ()
     yield from recorded_structure(source)
-    yield from _model(metadata, rules)
+    yield from _model(source, metadata, rules)
+    yield from _hyperparameters(metadata, rules, facts)
+    yield from _code(metadata, facts)
     yield from _already_applied(source, metadata, rules)
 
 
@@ -47,56 +82,125 @@ def recorded_structure(source: AbstractCheckpoint) -> Iterator[Diagnostic]:
     metadata = Metadata.from_json(source.metadata)
     if metadata is None or metadata.structure_hash in (None, source.structure_hash):
         return
-    recorded, found = _recorded_leaves(source, metadata), source.tree.signature
-    if recorded == found:
+    changes = changes_since_record(source, metadata)
+    if changes:
+        yield RecordedStructureMismatch.at(
+            f"the checkpoint's structure is not the one that its metadata records: {listed_changes(changes)}",
+            paths=[change.path for change in changes],
+            help="a file was changed, lost or mixed with another checkpoint; copy the checkpoint again from its origin",
+        )
+
+
+def _source_structure(source: AbstractCheckpoint, metadata: Metadata, rules: RuleSet) -> Iterator[Diagnostic]:
+    pinned = rules.source.structure
+    if pinned in (None, source.structure_hash):
         return
-    differ = sorted(path for path in {*recorded, *found} if recorded.get(path) != found.get(path))
-    named = "; ".join(f"`{p}` was {recorded.get(p, 'absent')}, is {found.get(p, 'absent')}" for p in differ[:SHOWN])
-    more = f"; and {len(differ) - SHOWN} more" if len(differ) > SHOWN else ""
-    yield RecordedStructureMismatch.at(
-        f"the checkpoint's structure is not the one that its metadata records: {named}{more}",
-        paths=differ,
-        help="a file was changed, lost or mixed with another checkpoint; copy the checkpoint again from its origin",
+    changes = changes_since_record(source, metadata) if pinned == metadata.structure_hash else []
+    named = f": {listed_changes(changes)}" if changes else _recorded_version(metadata)
+    yield SourceStructureMismatch.at(
+        f"the source's structure is {source.structure_hash}, not {pinned}{named}",
+        span=rules.source.span,
+        label="the rule file was written for another structure",
+        paths=[change.path for change in changes],
+        help="`migrate diff SRC OTHER` compares two checkpoints; if the difference is intended, pin the new hash",
     )
 
 
-def _recorded_leaves(source: AbstractCheckpoint, metadata: Metadata) -> Mapping[str, str]:
-    """Returns the recorded leaves; where one item of several was chosen, only those of that item."""
-    names = [name for name in source.items if name]
-    if len(names) != 1 or not all(path.startswith(f"{names[0]}/") for path in metadata.leaves):
-        return metadata.leaves
-    prefix = f"{names[0]}/"
-    return {path.removeprefix(prefix): leaf for path, leaf in metadata.leaves.items() if path.startswith(prefix)}
+def _recorded_version(metadata: Metadata) -> str:
+    if metadata.model is None:
+        return ""
+    version = "" if metadata.version is None else f", version {metadata.version}"
+    return f"; the checkpoint records that it is of {metadata.model}{version}"
 
 
-def _source_structure(source: AbstractCheckpoint, rules: RuleSet) -> Iterator[Diagnostic]:
-    if rules.source.structure not in (None, source.structure_hash):
-        yield SourceStructureMismatch.at(
-            f"the source's structure is {source.structure_hash}, not {rules.source.structure}",
-            span=rules.source.span,
-            label="the rule file was written for another structure",
-            help="`migrate diff SRC OTHER` compares two checkpoints; if the difference is intended, pin the new hash",
-        )
+def _target_structure(rules: RuleSet, template: AbstractTree, expected: AbstractTree | None) -> Iterator[Diagnostic]:
+    """Compares the structure that the rule file pins for its target with the template.
+
+    Args:
+      rules: the rule file.
+      template: the tree of the template.
+      expected: the tree that the rules alone make of the source; its leaves are named if it is the pinned one.
+    """
+    pinned = rules.target.structure
+    if pinned in (None, template.structure_hash):
+        return
+    is_known = expected is not None and expected.structure_hash == pinned
+    changes = leaf_changes(expected.signature, template.signature) if expected is not None and is_known else []
+    named = f": {listed_changes(changes)}" if changes else ""
+    yield TemplateStructureMismatch.at(
+        f"the template's structure is {template.structure_hash}, not {pinned}{named}",
+        span=rules.target.span,
+        label="the rule file was written for another structure",
+        paths=[change.path for change in changes],
+        help="`migrate diff SRC --template M:F` shows the model's changes; if they are intended, pin the new hash",
+    )
 
 
-def _target_structure(rules: RuleSet, template: AbstractTree | None) -> Iterator[Diagnostic]:
-    if template is not None and rules.target.structure not in (None, template.structure_hash):
-        yield TemplateStructureMismatch.at(
-            f"the template's structure is {template.structure_hash}, not {rules.target.structure}",
-            span=rules.target.span,
-            label="the rule file was written for another structure",
-            help="`migrate diff SRC --template M:F` shows the model's changes; if they are intended, pin the new hash",
-        )
-
-
-def _model(metadata: Metadata, rules: RuleSet) -> Iterator[Diagnostic]:
+def _model(source: AbstractCheckpoint, metadata: Metadata, rules: RuleSet) -> Iterator[Diagnostic]:
     for name in ("model", "version"):
         wanted, found = getattr(rules.source, name), getattr(metadata, name)
         if wanted is not None and found is not None and str(wanted) != str(found):
             yield ModelMismatch.at(
                 f"the rule file is for {name} {wanted}, but the checkpoint's metadata records {name} {found}",
                 span=rules.source.span,
+                help=_model_help(source, metadata, rules),
             )
+
+
+def _model_help(source: AbstractCheckpoint, metadata: Metadata, rules: RuleSet) -> str:
+    target = rules.target
+    if (target.model or rules.source.model or metadata.model) == metadata.model and (
+        target.version is not None and str(target.version) == str(metadata.version)
+    ):
+        return "the checkpoint is at the version that the rule file leads to; use it without this migration"
+    model, version = rules.source.model or metadata.model, rules.source.version
+    stamp = f"migrate stamp {quote(str(source.path))} --model {quote(str(model))}"
+    stamp += "" if version is None else f" --version {quote(str(version))}"
+    return f"choose the rule file of the recorded version; if the record is wrong, correct it: `{stamp}`"
+
+
+def _hyperparameters(metadata: Metadata, rules: RuleSet, facts: ModelFactsLike | None) -> Iterator[Diagnostic]:
+    """Names the recorded hyperparameters that have another value in the template."""
+    known = {name: (value,) for name, value in rules.target.args.items()}
+    values: Mapping[str, Sequence[Any]] = {**(facts.attributes if facts else {}), **known}
+    saved = metadata.hyperparameters
+    differ = [name for name in saved if name in values and saved[name] not in values[name]]
+    named = [
+        f"saved with {name} {_shown(saved[name])}, the template has {' or '.join(map(_shown, values[name]))}"
+        for name in differ[:SHOWN]
+    ]
+    if named:
+        more = f"; and {len(differ) - SHOWN} more" if len(differ) > SHOWN else ""
+        yield HyperparameterMismatch.at(
+            "; ".join(named) + more,
+            help="arrays of equal shapes may mean something else; check their rules, or compare outputs with `--probe`",
+        )
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = value if isinstance(value, str) else json.dumps(value, default=str)
+    except RecursionError:
+        return "a nested value"
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"
+
+
+def _code(metadata: Metadata, facts: ModelFactsLike | None) -> Iterator[Diagnostic]:
+    """Names the modules whose code is not the code that the checkpoint was saved with."""
+    saved, now = metadata.code_digests, facts.code_digests if facts else {}
+    if not saved or not now or saved == now:
+        return
+    changed = sorted(name for name in {*saved, *now} if saved.get(name) != now.get(name))
+    named = ", ".join(f"`{name}` ({_fate(name, saved, now)})" for name in changed[:SHOWN])
+    more = f" and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
+    since = f" at commit {metadata.code}" if metadata.code else ""
+    yield CodeMismatch.at(
+        f"the code of the template is not the code that the checkpoint was saved with{since}: {named}{more}"
+    )
+
+
+def _fate(name: str, saved: Mapping[str, str], now: Mapping[str, str]) -> str:
+    return "new" if name not in saved else "no longer used" if name not in now else "changed"
 
 
 def _already_applied(source: AbstractCheckpoint, metadata: Metadata, rules: RuleSet) -> Iterator[Diagnostic]:

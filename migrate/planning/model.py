@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import repeat
 from typing import Any, Literal
@@ -145,6 +145,7 @@ class Plan:
       extras: names of the source's items that are not pytrees and are carried over.
       as_step: whether a checkpoint of one pytree is written as a step with one item, for a `CheckpointManager` root.
       max_ram: the limit on host bytes of arrays while the plan runs, where it is known.
+      model_facts: the fields of the new checkpoint's record that the template's model fills, by name, as plain JSON.
       missing, unexpected, shape_mismatch, dtype_mismatch: the key paths that make the plan inapplicable; empty in an
         applicable plan.
     """
@@ -164,6 +165,7 @@ class Plan:
     extras: tuple[str, ...] = ()
     as_step: bool = False
     max_ram: int | None = None
+    model_facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def applicable(self) -> bool:

@@ -114,6 +114,7 @@ def make_plan(
     unscaled = left_companions(ordered, source.tree)
     tasks = prove(ordered, _with_slots(source.tree), _with_slots(tree), unscaled)
     key_items = [name for name, kind in source.kinds.items() if kind in KEYS and len(source.items) > 1]
+    facts = getattr(template, "facts", None)
     linked = link and source.locates_chunks and not misplaced
     return Plan(
         source=source,
@@ -126,7 +127,13 @@ def make_plan(
         dropped=tuple(sorted(results.dropped, key=lambda drop: natural_key(drop.source))),
         created=created,
         diagnostics=(
-            *guard(source, rules, template.tree if template else None),
+            *guard(
+                source,
+                rules,
+                template.tree if template else None,
+                facts=facts,
+                expected=_expected_target(source, rules, template),
+            ),
             *results.diagnostics,
             *_refuse_opaque(results.tasks, source),
             *refuse_duplicates(results.tasks, results.created),
@@ -147,7 +154,16 @@ def make_plan(
         shape_mismatch=covered.shape_mismatch,
         dtype_mismatch=covered.dtype_mismatch,
         extras=tuple(sorted(source.extras.keys() - dropped_extras(rules.rules, source.extras))),
+        model_facts=facts.recorded if facts else {},
     )
+
+
+def _expected_target(source: AbstractCheckpoint, rules: RuleSet, template: TemplateLike | None) -> AbstractTree | None:
+    """Returns the tree that the rules alone make, where the template is not the one that the rule file pins."""
+    pinned = rules.target.structure
+    if template is None or pinned in (None, template.tree.structure_hash):
+        return None
+    return make_plan(source, rules, None, link=False).target
 
 
 def _has_x64(template: TemplateLike | None) -> bool:

@@ -19,7 +19,12 @@ def transforms_in(modules: Iterable[Any]) -> frozenset[str] | None:
     from flax import nnx
 
     optimizers = [module.tx for module in modules if isinstance(module, nnx.Optimizer)]
-    return frozenset(_names(optimizers)) if optimizers else None
+    return transforms_of(optimizers) if optimizers else None
+
+
+def transforms_of(optimizers: Iterable[Any]) -> frozenset[str]:
+    """Returns the optax names of all transforms of optimizers as optax makes them."""
+    return frozenset(_names(optimizers))
 
 
 def _names(optimizers: Iterable[Any]) -> Iterator[str]:

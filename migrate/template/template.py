@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from migrate import dtypes
 from migrate.codes import InvalidTemplate, UntracedArrays
 from migrate.errors import CheckpointError, Diagnostic
+from migrate.template.facts import ModelFacts, facts_of
 from migrate.template.flatten import FlattenedPytree, flatten
 from migrate.template.optimizers import transforms_in
 from migrate.template.parts import Layout, as_abstract, item_parts, modules_in, parts_of, saved_pytree, states_of
@@ -43,6 +44,7 @@ class Template:
       notes: notes for the user.
       transforms: the optax names of its optimizers' transforms; None without an `nnx.Optimizer`.
       x64: whether JAX has dtypes of 64 bits; without them, it narrows what the model asks for.
+      facts: what a checkpoint of the model records beside its tree.
     """
 
     spec: str
@@ -52,6 +54,7 @@ class Template:
     notes: tuple[Diagnostic, ...] = ()
     transforms: frozenset[str] | None = None
     x64: bool = True
+    facts: ModelFacts = field(default_factory=ModelFacts)
 
 
 def abstract_template(spec: str, args: Mapping[str, Any] | None = None, layout: Layout = "state") -> Template:
@@ -71,11 +74,12 @@ def abstract_template(spec: str, args: Mapping[str, Any] | None = None, layout: 
 
     make = template_callable(spec, args)
 
-    def look(result: Any) -> tuple[FlattenedPytree, tuple[str, ...], list[str], frozenset[str] | None]:
+    def look(result: Any) -> tuple[FlattenedPytree, tuple[str, ...], list[str], frozenset[str] | None, ModelFacts]:
         transforms = transforms_in(module for _, module in modules_in(result))
-        return _flatten_parts(result, layout), tuple(parts_of(result)), _bare_arrays(result), transforms
+        flat = _flatten_parts(result, layout)
+        return flat, tuple(parts_of(result)), _bare_arrays(result), transforms, facts_of(result)
 
-    flat, parts, bare, transforms = trace(spec, make, look)
+    flat, parts, bare, transforms, facts = trace(spec, make, look)
     if layout == "items":
         flat = replace(flat, lone=tuple(path for path in flat.lone if not _is_key(flat.tree.leaves.get(path))))
     if flat.unsupported or flat.lone:
@@ -83,7 +87,9 @@ def abstract_template(spec: str, args: Mapping[str, Any] | None = None, layout: 
     variables = {
         path: type(entry.variable).__name__ for path, entry in flat.entries.items() if entry.variable is not None
     }
-    return Template(spec, flat.tree, parts, variables, tuple(_notes(bare)), transforms, jax.config.jax_enable_x64)
+    return Template(
+        spec, flat.tree, parts, variables, tuple(_notes(bare)), transforms, jax.config.jax_enable_x64, facts
+    )
 
 
 def restore_target(spec: str, args: Mapping[str, Any] | None = None, layout: Layout = "state") -> Any:

@@ -265,11 +265,12 @@ def _is_users(filename: str) -> bool:
     return (
         not filename.startswith("<")
         and not Path(filename).is_relative_to(Path(__file__).parents[1])
-        and not _installed(filename)
+        and not is_installed(filename)
     )
 
 
-def _installed(filename: str) -> bool:
+def is_installed(filename: str | Path) -> bool:
+    """Whether a file belongs to the standard library or an installed package."""
     return any(Path(filename).is_relative_to(folder) for folder in _installation())
 
 

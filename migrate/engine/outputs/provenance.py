@@ -10,6 +10,9 @@ from migrate.git_commit import git_commit
 from migrate.metadata import KEY, Metadata, Migration, installed_versions, merge, now
 from migrate.planning.model import Plan
 
+CHECKPOINTER = "migrate"
+"""What the record of a new checkpoint names as its checkpointer."""
+
 ITEMS = "items"
 """The key of the source's JSON items where the new checkpoint is one pytree, which has no items."""
 
@@ -35,13 +38,25 @@ def new_metadata(plan: Plan, source_fingerprint: str | None = None, *, digests: 
         code=git_commit(),
         versions=installed_versions(),
         step=plan.source.step if plan.source.step is not None else before.step,
-        hyperparameters=target.args or before.hyperparameters,
+        checkpointer=CHECKPOINTER,
+        **_model_fields(plan, before, target.args),
         history=(
             *before.history,
             Migration(rules.name or rules.path, rules.digest, plan.source.structure_hash, plan.digest, now()),
         ),
     )
     return merge(_with_items(plan), record)
+
+
+def _model_fields(plan: Plan, before: Metadata, args: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the fields that describe the model: those of the template; without one, what the rules do not change."""
+    facts = plan.model_facts
+    kept = {"graph_digest": before.graph_digest, "code_digests": before.code_digests} if not plan.rules.rules else {}
+    return {
+        **(facts or kept),
+        "hyperparameters": {**facts.get("hyperparameters", {}), **args} or before.hyperparameters,
+        "transforms": facts.get("transforms") or before.transforms,
+    }
 
 
 def _with_items(plan: Plan) -> Mapping[str, Any]:

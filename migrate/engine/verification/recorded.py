@@ -18,7 +18,7 @@ from migrate.engine.verification.stored_digests import UndecodableArray, undecod
 from migrate.errors import CheckpointError, Diagnostic, VerifyError
 from migrate.events import LeafDone, Listener, ignore
 from migrate.formats.base import Value
-from migrate.formats.digest_record import BLOCK_BYTES, Blocks, DigestRecord, LeafDigests, small_files
+from migrate.formats.digest_record import BLOCK_BYTES, Blocks, DigestRecord, LeafDigests, changed_files
 from migrate.formats.reader import AbstractCheckpoint, Reader
 from migrate.formats.zarr.metadata import chunk_key
 from migrate.planning.model import Plan
@@ -211,14 +211,10 @@ def _structure_problems(tree: AbstractTree, record: DigestRecord) -> Iterator[Di
 
 def _file_problems(reader: Reader, record: DigestRecord) -> Iterator[Diagnostic]:
     """Finds small files beside the arrays that differ from the record."""
-    if not record.files:
-        return
     folder = reader.digest_folder
-    found = small_files(folder) if folder else {}
-    for name in sorted({*record.files, *found}):
-        if record.files.get(name) != found.get(name):
-            message = f"`{folder}/{name}` has changed since the digests were recorded"
-            yield ChangedValues.at(message, help=_HELP)
+    for name in changed_files(record, folder):
+        message = f"`{folder}/{name}` has changed since the digests were recorded"
+        yield ChangedValues.at(message, help=_HELP)
 
 
 def _changed(path: KeyPath, how: str) -> Diagnostic:

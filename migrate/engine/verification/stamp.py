@@ -12,6 +12,7 @@ from typing import Any
 from migrate.codes import InvalidUsage
 from migrate.engine.options import DEFAULT_RAM
 from migrate.engine.verification.record_file import write_record
+from migrate.engine.verification.record_stamp import RecordStamped
 from migrate.engine.verification.recorded import compare_record, sequences_of
 from migrate.errors import UsageError
 from migrate.events import Listener, PhaseDone, PhaseStarted, ignore
@@ -22,19 +23,21 @@ from migrate.tree import AbstractLeaf, KeyPath
 
 @dataclass(frozen=True, slots=True)
 class Stamped:
-    """The digests that were added.
+    """What was added to a checkpoint: digests, the record of its model, or both.
 
     Attributes:
-      file: the file that records them.
+      file: the file that records digests; None where none were recorded.
       leaves: the number of leaves.
       added: the number of leaves that had no digest before.
-      root: the digest of the whole record.
+      root: the digest of the whole record of digests.
+      record: the record of the model; None where none was added.
     """
 
-    file: Path
+    file: Path | None
     leaves: int
     added: int
-    root: str
+    root: str | None
+    record: RecordStamped | None = None
 
 
 def stamp_digests(

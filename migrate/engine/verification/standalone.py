@@ -15,6 +15,7 @@ from migrate.formats.reader import AbstractCheckpoint, Reader
 from migrate.metadata import Metadata
 from migrate.planning.diff import diff
 from migrate.planning.planner import TemplateLike
+from migrate.planning.recorded_leaves import changes_since_record
 from migrate.tree import AbstractTree, KeyPath, format_path
 
 
@@ -22,15 +23,22 @@ def check_record(checkpoint: AbstractCheckpoint) -> str | None:
     """Returns the structure hash that a checkpoint records of itself; None without a record.
 
     Raises:
-      VerifyError: its tree has another structure hash (`RecordedStructureMismatch`).
+      VerifyError: its tree has another structure hash (`RecordedStructureMismatch`), and the record is not that of a
+        part, as `Metadata.of` makes it of a model that is saved beside other state.
     """
     metadata = Metadata.from_json(checkpoint.metadata)
     recorded = metadata.structure_hash if metadata else None
     found = checkpoint.structure_hash
-    if recorded is not None and recorded != found:
+    if metadata is not None and recorded not in (None, found) and not _is_of_part(checkpoint, metadata):
+        assert recorded is not None
         message = f"`{checkpoint.path}` records structure {recorded[:19]}… but has {found[:19]}…"
         raise VerifyError(RecordedStructureMismatch.at(message))
     return recorded
+
+
+def _is_of_part(checkpoint: AbstractCheckpoint, metadata: Metadata) -> bool:
+    is_partial = metadata.leaves and metadata.source_structure_hash is None
+    return bool(is_partial) and not changes_since_record(checkpoint, metadata)
 
 
 def check_template(tree: AbstractTree, template: TemplateLike, path: str = "DST") -> None:

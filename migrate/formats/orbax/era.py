@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from migrate.formats.files import is_dir, is_file, read_json_object
 from migrate.formats.flax.msgpack import SavedSpec
-from migrate.formats.orbax.metadata import parameter_name
+from migrate.formats.orbax.metadata import CHECKPOINT_FILE, parameter_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,11 +61,16 @@ def _with_both(evidence: Evidence, declared: TreeMetadata) -> str:
     These are 0.4.3 to 0.5.20, and for `StandardCheckpointer` 0.3.4 to 0.5.20.
     """
     folder, store = evidence.folder, evidence.store
-    if is_file(folder / "_CHECKPOINT_METADATA"):
+    if _is_by_orbax(folder / CHECKPOINT_FILE):
         return "orbax-checkpoint 0.5.11 to 0.5.20"
     if store.is_ocdbt and not store.has_parts and (old := _old_sharding(folder, declared)) is not None:
         return f"orbax-checkpoint {old}"
     return f"orbax-checkpoint {'0.4.4' if store.has_parts else '0.4.3'} to 0.5.20"
+
+
+def _is_by_orbax(file: Path) -> bool:
+    """Whether Orbax wrote the file of a checkpoint's metadata; `migrate stamp` creates it with custom metadata only."""
+    return is_file(file) and (not file.stat().st_size or read_json_object(file).keys() != {"custom_metadata"})
 
 
 def _old_sharding(folder: Path, declared: TreeMetadata) -> str | None:

@@ -9,6 +9,7 @@ import base64
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from migrate.formats.digest_record import RECORD_KEY
 from migrate.formats.files import MAX_DEPTH, children, damaged, is_dir, is_file, read_json_object
 from migrate.sharding import from_orbax_json
 from migrate.tree import Container, KeyPath, Sharding
@@ -16,6 +17,9 @@ from migrate.tree import Container, KeyPath, Sharding
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
+
+CHECKPOINT_FILE = "_CHECKPOINT_METADATA"
+"""The file of a step, or of an item saved alone, with its handlers, times and custom metadata."""
 
 _SEQUENCE = 1
 _STRINGS = "_strings.json"
@@ -146,16 +150,19 @@ def read_strings(folder: Path) -> dict[str, str]:
 
 
 def read_custom_metadata(folder: Path, tree: TreeMetadata | None = None) -> dict[str, Any]:
-    """Returns the custom metadata of a step or item; `_METADATA` takes precedence over `_CHECKPOINT_METADATA`."""
-    file = folder / "_CHECKPOINT_METADATA"
-    outer = custom_metadata(read_json_object(file)) if is_file(file) else None
-    inner = tree.flags.get("custom_metadata") if tree else None
-    return {**as_metadata(outer), **as_metadata(inner)}
+    """Returns the custom metadata of a step or item; `_METADATA` takes precedence over `_CHECKPOINT_METADATA`.
+
+    The reverse is true of migrate's own record, which `migrate stamp` completes in `_CHECKPOINT_METADATA` only.
+    """
+    file = folder / CHECKPOINT_FILE
+    outer = as_metadata(custom_metadata(read_json_object(file)) if is_file(file) else None)
+    inner = as_metadata(tree.flags.get("custom_metadata") if tree else None)
+    return {**outer, **inner, **{key: outer[key] for key in (RECORD_KEY,) if key in outer}}
 
 
 def read_handlers(folder: Path) -> dict[str, str]:
     """Returns the classes that saved a step's items, by item name; "" is the directory itself (since Orbax 0.11.1)."""
-    file = folder / "_CHECKPOINT_METADATA"
+    file = folder / CHECKPOINT_FILE
     handlers = read_json_object(file).get("item_handlers") if is_file(file) else None
     named = handlers if isinstance(handlers, dict) else {"": handlers}
     return {name: handler for name, handler in named.items() if isinstance(handler, str)}

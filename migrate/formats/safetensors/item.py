@@ -13,6 +13,7 @@ from migrate import dtypes
 from migrate.codes import AmbiguousItem
 from migrate.errors import CheckpointError, Diagnostic, listed
 from migrate.formats.base import Extent, Item, ItemInfo
+from migrate.formats.digest_record import RECORD_KEY
 from migrate.formats.file_view import FileView
 from migrate.formats.files import (
     children,
@@ -37,7 +38,6 @@ from migrate.formats.parts import (
 from migrate.formats.safetensors.header import HEADER_BYTES, LENGTH_BYTES, Tensor, read_header
 from migrate.formats.safetensors.tree import TREE_KEY, TreeRecord, build_tree, recorded_paths
 from migrate.formats.unread import refuse_unread
-from migrate.metadata import KEY
 from migrate.tree import AbstractArray, AbstractLeaf, KeyPath, Storage
 
 if TYPE_CHECKING:
@@ -219,16 +219,16 @@ def _together(parts: Iterable[Mapping[str, str]]) -> dict[str, str]:
 
 def _parsed(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
     """Returns the metadata with migrate's own record parsed."""
-    if KEY not in metadata:
+    if RECORD_KEY not in metadata:
         return dict(metadata)
     try:
-        return {**metadata, KEY: json.loads(metadata[KEY])}
+        return {**metadata, RECORD_KEY: json.loads(metadata[RECORD_KEY])}
     except (ValueError, RecursionError) as error:
-        raise damaged(path, f"its record `{KEY}` is not JSON ({error})") from error
+        raise damaged(path, f"its record `{RECORD_KEY}` is not JSON ({error})") from error
 
 
 def _era(metadata: Mapping[str, str]) -> str:
-    if KEY in metadata:
+    if RECORD_KEY in metadata:
         return "written by migrate"
     tag = metadata.get("format", "")
     return f"written for {_WRITERS[tag]}" if tag in _WRITERS else "any safetensors version"

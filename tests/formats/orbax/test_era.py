@@ -102,3 +102,14 @@ def test_without_any_record_nothing_is_claimed(written, tmp_path):
 def test_what_the_installed_version_writes_is_of_the_latest_era(written, writer):
     with open_reader(written(writer, "typical")) as reader:
         assert "orbax-checkpoint 0.12.3 or later" == reader.abstract().era
+
+
+def test_a_file_that_a_stamp_created_is_no_trace_of_a_version(tmp_path):
+    describe(tmp_path, {})
+    (tmp_path / "checkpoint").write_bytes(msgpack.packb({"a": "PLACEHOLDER://a"}))
+    before = era(tmp_path)
+    file = tmp_path / "_CHECKPOINT_METADATA"
+    file.write_text(json.dumps({"custom_metadata": {"migrate": {}}}))
+    assert before == era(tmp_path)
+    file.write_text(json.dumps({"init_timestamp_nsecs": 1, "custom_metadata": {}}))
+    assert before != era(tmp_path)
