@@ -35,8 +35,8 @@ def explained_failures(destination: Path, source: Path | None = None) -> Iterato
         if file is not None:
             raise unreadable(file, error) from error
         raise _unwritable(destination, error.strerror or str(error)) from error
-    except ValueError as error:
-        number = re.search(r"os_error_code='(\d+)'", str(error))  # TensorStore's form
+    except (ValueError, NotImplementedError, IndexError, RuntimeError) as error:  # TensorStore's, by the error code
+        number = re.search(r"os_error_code='(\d+)'", str(error))
         if number is None:
             raise
         code = int(number[1])

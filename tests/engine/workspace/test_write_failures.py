@@ -29,6 +29,11 @@ def test_an_error_of_tensorstore_is_the_same_sentence():
     assert raised(real.value).message in {f"cannot write `new`: {os.strerror(n)}" for n in (errno.ENOENT, errno.EACCES)}
 
 
+def test_an_error_of_tensorstore_without_a_python_class_of_its_own_is_the_same_sentence():
+    exdev = NotImplementedError("Failed to rename fd: 7 ...: Invalid cross-device link [os_error_code='18']")
+    assert "cannot write `new`: Invalid cross-device link" == raised(exdev).message
+
+
 def test_other_errors_stay_what_they_are():
     with pytest.raises(ValueError, match="else"), explained_failures(Path("new"), Path("old")):
         raise ValueError("something else")
