@@ -204,7 +204,7 @@ def _fate(name: str, saved: Mapping[str, str], now: Mapping[str, str]) -> str:
 
 
 def _already_applied(source: AbstractCheckpoint, metadata: Metadata, rules: RuleSet) -> Iterator[Diagnostic]:
-    if rules.rules and already_applied(metadata, rules.digest):
+    if rules.count and already_applied(metadata, rules.digest):
         yield AlreadyApplied.at(
             f"`{rules.path}` was already applied to `{source.path}`: its metadata records the migration",
             help="apply the rules to the original checkpoint; this one is already migrated",
