@@ -27,7 +27,7 @@ def init_line(init: Init) -> str:
     """Returns an initial value as `init:` has it."""
     if init.kind == "rng":
         return f"{{rng: {{seed: {init.value}}}}}"
-    return f"{{constant: {number_text(init.value or 0)}}}" if init.kind == "constant" else init.kind
+    return f"{{constant: {number_text(0 if init.value is None else init.value)}}}" if init.kind == "constant" else init.kind
 
 
 def default_groups(op_role: str, count: int) -> tuple[tuple[int, ...], ...]:
