@@ -126,7 +126,7 @@ def read_plan_file(path: StrPath) -> Plan:
     from migrate.rules.files import RuleFile, decode, read
 
     file = RuleFile(os.fspath(path), Path(path))
-    return read_plan(decode(read(file, MAX_BYTES), file.name), file.name, os.path.realpath(path))
+    return read_plan(decode(read(file, MAX_BYTES), file.name), file, os.path.realpath(path))
 
 
 def open_plan(path: StrPath) -> Plan:

@@ -276,3 +276,27 @@ def test_no_line_of_another_file_is_shown_for_a_plan_file(run, here):
 def test_a_rule_file_in_json_is_still_a_rule_file(run):
     Path("rules.json").write_text(json.dumps({"migrate": 1, "rules": ["params/** -> p/**"]}))
     assert 0 == run("apply", "rules.json", "old.msgpack", "new").exit_code
+
+
+def test_a_result_is_verified_against_the_plan_file(run, here, planned, migrated):
+    Path("tiny_model.py").unlink()
+    arguments = ("verify", migrated, "--source", "old.msgpack", "--rules", planned)
+    result = run(*arguments)
+    assert 0 == result.exit_code, result.output
+    assert "6 leaves of new equal the result of the rules on the source" in result.stdout
+    Path("rules.yaml").write_text(f"{RULES}# changed\n")
+    assert "M322" in run(*arguments).stderr
+
+
+def test_a_probe_runs_the_model_of_a_plan_file_only_with_permission(
+    run, here, planned, migrated, monkeypatch, tmp_path_factory
+):
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    Path("a_probe.py").write_text("def probe(old, model):\n    yield old, model\n")
+    places = (str(here / migrated), "--source", str(here / "old.msgpack"), "--rules", str(here / planned))
+    result = run("verify", *places, "--probe", "a_probe:probe")
+    assert 1 == result.exit_code, result.output
+    assert "`target.template` would run `tiny_model:make`" in result.stderr
+    result = run("apply", places[-1], places[2], "new", "--probe", "a_probe:probe")
+    assert 1 == result.exit_code, result.output
+    assert "`target.template` would run `tiny_model:make`" in result.stderr

@@ -25,9 +25,9 @@ def step_line(step: Step) -> str:
 
 def init_line(init: Init) -> str:
     """Returns an initial value as `init:` has it."""
-    if init.kind == "rng":
-        return f"{{rng: {{seed: {init.value}}}}}"
-    return f"{{constant: {number_text(0 if init.value is None else init.value)}}}" if init.kind == "constant" else init.kind
+    if init.kind == "constant" and init.value is not None:
+        return f"{{constant: {number_text(init.value)}}}"
+    return f"{{rng: {{seed: {init.value}}}}}" if init.kind == "rng" else init.kind
 
 
 def default_groups(op_role: str, count: int) -> tuple[tuple[int, ...], ...]:

@@ -6,10 +6,8 @@ it the plan for the checkpoint at hand.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path
 
 from migrate.codes import InvalidPlanFile, MissingField, UnsupportedPlanVersion
 from migrate.errors import Code, Diagnostic, PlanError, Span
@@ -23,8 +21,10 @@ from migrate.planning.plan_file.syntax import parse
 from migrate.planning.planner import with_slots
 from migrate.planning.proof import prove
 from migrate.rules.field_types import FieldValues, ReadContext, describe_node, head_span
+from migrate.rules.files import RuleFile
 from migrate.rules.layout_type import PLAIN_ZARR
 from migrate.rules.model import Guard, RuleSet, Target
+from migrate.rules.portable_names import is_portable
 from migrate.rules.source import MapNode, Node, ScalarNode
 from migrate.tree import AbstractLeaf, AbstractTree, Container, KeyPath, Sharding, format_path, parse_path
 
@@ -34,19 +34,19 @@ FORMAT = "plan file"
 _AGAIN = "the file was edited; `migrate plan RULES SRC -o FILE` writes it again"
 
 
-def read_plan(text: str, name: str, place: str) -> Plan:
+def read_plan(text: str, file: RuleFile, place: str) -> Plan:
     """Returns the plan of a text; all its arrays are streamed, because no checkpoint is known yet.
 
     Args:
       text: the whole file.
-      name: the file's name in diagnostics.
+      file: the file, with its name in diagnostics.
       place: its real path, by which the permission to run the code that it names is decided.
 
     Raises:
       PlanError: the text is not JSON or contradicts itself (`InvalidPlanFile`), its version is unknown
         (`UnsupportedPlanVersion`), or fields are unknown, missing or of another type; carries all findings.
     """
-    root = _root(parse(text, name))
+    root = _root(parse(text, file.name))
     findings: list[Diagnostic] = []
     record = PLAN.read(root, ReadContext("plan", findings))
     if findings or record is None:
@@ -60,7 +60,7 @@ def read_plan(text: str, name: str, place: str) -> Plan:
     target_tree = _placed(_tree(entries.targets, target), target, entries.findings)
     rules = _rule_set(record, entries.calls, place, entries.findings)
     plan = Plan(
-        source=AbstractCheckpoint(Path(name), FORMAT, {"": source_tree}, extras=source.get("json", {})),
+        source=AbstractCheckpoint(file.place, FORMAT, {"": source_tree}, extras=source.get("json", {})),
         rules=rules,
         target=target_tree,
         template=target.get("template"),
@@ -126,7 +126,7 @@ def _rule_set(record: FieldValues, calls: Mapping[str, Span], place: str, findin
     """Returns what a run takes from the rule file but its rules; code has its place in the plan file."""
     rules, source = record.get("rules"), record.get("source")
     file = record.node.span.file
-    if os.path.isabs(rules.get("file")):
+    if not is_portable(rules.get("file")):
         findings.append(_at("the name of the rule file is an absolute path", rules, "file"))
     probe = record.node.get("probe")
     return RuleSet(

@@ -7,7 +7,6 @@ linked or streamed is decided again where the plan is applied.
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -22,6 +21,7 @@ from migrate.planning.plan_file.schema import VERSION, VERSION_FIELD
 from migrate.printable import UNSAFE
 from migrate.rules.layout_type import PLAIN_ZARR
 from migrate.rules.model import RuleSet
+from migrate.rules.portable_names import PortableNames, last_name
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, format_path, natural_key
 
 _UNSAFE = re.compile(f"[{UNSAFE}]")
@@ -41,7 +41,7 @@ def plan_text(plan: Plan) -> str:
     errors = [diagnostic for diagnostic in plan.diagnostics if diagnostic.is_error]
     if errors:
         raise PlanError(*errors)
-    names = _FileNames(plan.rules)
+    names = PortableNames(plan.rules.path)
     head: Entry = {
         VERSION_FIELD: VERSION,
         "rules": _rules(plan.rules, names),
@@ -60,19 +60,8 @@ def plan_text(plan: Plan) -> str:
     return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
-class _FileNames:
-    """The names of rule files in a plan file: as given, but relative to the first one where that is absolute."""
-
-    def __init__(self, rules: RuleSet) -> None:
-        self._folder = os.path.dirname(rules.path) if os.path.isabs(rules.path) else None
-
-    def name(self, file: str) -> str:
-        """Returns the name of a rule file."""
-        return file if self._folder is None or not os.path.isabs(file) else os.path.relpath(file, self._folder)
-
-    def place(self, span: Span | None) -> str | None:
-        """Returns the place of a rule."""
-        return f"{self.name(span.file)}:{span.line}:{span.column}" if span else None
+def _place(span: Span | None, names: PortableNames) -> str | None:
+    return f"{names.name(span.file)}:{span.line}:{span.column}" if span else None
 
 
 def _given(**fields: Any) -> Entry:
@@ -80,7 +69,7 @@ def _given(**fields: Any) -> Entry:
     return {name: value for name, value in fields.items() if value not in (None, "", (), [], {})}
 
 
-def _rules(rules: RuleSet, names: _FileNames) -> Entry:
+def _rules(rules: RuleSet, names: PortableNames) -> Entry:
     return {
         "file": names.name(rules.path),
         "digest": rules.digest,
@@ -106,13 +95,12 @@ def _source(plan: Plan) -> Entry:
 def _target(plan: Plan) -> Entry:
     target = plan.rules.target
     words = [*filter(None, (target.layout, PLAIN_ZARR if target.plain_zarr else None))]
-    template = plan.template and (os.path.basename(plan.template) if os.path.isabs(plan.template) else plan.template)
     return {
         "structure": plan.target.structure_hash,
         **_given(
             model=target.model,
             version=target.version,
-            template=template,
+            template=last_name(plan.template) if plan.template else None,
             args=dict(target.args),
             layout=words[0] if len(words) == 1 else words,
             containers=_containers(plan.target),
@@ -137,7 +125,7 @@ def _placement(target: AbstractTree) -> Entry:
     }
 
 
-def _task(task: Task, target: AbstractTree, source: AbstractTree, names: _FileNames) -> Entry:
+def _task(task: Task, target: AbstractTree, source: AbstractTree, names: PortableNames) -> Entry:
     groups, count = [], len(task.sources)
     for step in task.steps:
         usual = step.groups == default_groups(step.op.role, count)
@@ -154,7 +142,7 @@ def _task(task: Task, target: AbstractTree, source: AbstractTree, names: _FileNa
             follows=format_path(task.follows) if task.follows is not None else None,
             state=task.state,
             remark=task.remark,
-            rule=names.place(task.rule),
+            rule=_place(task.rule, names),
         ),
     }
 
@@ -180,20 +168,20 @@ def _one_leaf(path: KeyPath, leaf: AbstractLeaf) -> Mapping[str, str]:
     return {format_path(path): leaf_text(leaf)}
 
 
-def _dropped(drop: Dropped, names: _FileNames) -> Entry:
+def _dropped(drop: Dropped, names: PortableNames) -> Entry:
     return {
         "from": _one_leaf(drop.source, drop.leaf),
-        **_given(**{"assert": "zero" if drop.assert_zero else None}, rule=names.place(drop.rule)),
+        **_given(**{"assert": "zero" if drop.assert_zero else None}, rule=_place(drop.rule, names)),
     }
 
 
-def _created(creation: Created, target: AbstractTree, names: _FileNames) -> Entry:
+def _created(creation: Created, target: AbstractTree, names: PortableNames) -> Entry:
     return {
         "to": _leaves((creation.target,), target),
         **_given(
             init=init_line(creation.init) if creation.init else None,
             remark=creation.remark,
-            rule=names.place(creation.rule),
+            rule=_place(creation.rule, names),
         ),
     }
 

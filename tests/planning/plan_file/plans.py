@@ -1,10 +1,12 @@
 """Plan files in tests: their plans, and the text of small ones."""
 
 import json
+from pathlib import Path
 
 from migrate.planning.plan_file.bind import bound
 from migrate.planning.plan_file.read import read_plan
 from migrate.planning.plan_file.write import plan_text
+from migrate.rules.files import RuleFile
 from tests.planning.trees import planned
 
 RULES = """
@@ -22,7 +24,7 @@ def small(rules=RULES, source=SOURCE, target=None, **fields):
 
 
 def read(text, name="plan.json", place="/work/plan.json"):
-    return read_plan(text, name, place)
+    return read_plan(text, RuleFile(name, Path(name)), place)
 
 
 def again(plan, source=None):
