@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import final, get_args
 
 from migrate import dtypes
@@ -24,6 +25,7 @@ def leaf_text(leaf: AbstractLeaf) -> str:
     return f"{leaf} ({leaf.box})" if leaf.box else str(leaf)
 
 
+@lru_cache(maxsize=1 << 12)  # a plan has many leaves and few different texts
 def parse_leaf(text: str) -> AbstractLeaf:
     """Returns the leaf of a text; text of no other form describes an opaque leaf."""
     boxed = _BOX.fullmatch(text)

@@ -133,6 +133,8 @@ class _Parser:
         return False
 
     def _skip(self) -> None:
+        if self.text[self.at : self.at + 1] > " ":  # the fast way, right for most calls
+            return
         self.at = _BLANK.match(self.text, self.at).end()  # type: ignore[union-attr]  # matches nothing at least
 
     def _span(self, start: int) -> Span:
