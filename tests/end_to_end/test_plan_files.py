@@ -16,11 +16,17 @@ from hypothesis import HealthCheck, assume, given, settings
 
 import migrate
 from migrate.cli.main import migrate as command
+from migrate.planning.plan_file.bind import bound
+from migrate.planning.plan_file.read import read_plan
+from migrate.planning.plan_file.write import plan_text
+from migrate.rules.files import RuleFile
 from migrate.tree import format_path
 from tests.cli.conftest import pack
 from tests.engine.sources import every_kind
+from tests.oracle.cases import CASES
 from tests.planning.invert.test_laws import plans
 
+ROOT = Path(__file__).parents[2]
 RULES = """
 migrate: 1
 rules:
@@ -149,6 +155,22 @@ def test_for_random_rules_the_plan_file_does_what_the_rules_do(case):
         _compare(folder, stored, plan.rules.text)
     finally:
         shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_plans_of_real_models_are_read_as_they_were(case, monkeypatch):
+    if case.real and not case.checkpoint.exists():
+        pytest.skip("the real checkpoints are not on this machine")
+    monkeypatch.chdir(ROOT)
+    rules = migrate.load_rules(case.rules)
+    with migrate.open_checkpoint(case.checkpoint, unbox=rules.source.unbox) as source:
+        plan = migrate.plan(source, rules)
+        text = plan_text(plan)
+        again = bound(read_plan(text, RuleFile("plan.json", Path("plan.json")), str(ROOT)), source.abstract)
+    assert plan.digest == again.digest
+    assert plan.target.leaves == again.target.leaves
+    assert [task.proved for task in plan.tasks] == [task.proved for task in again.tasks]
+    assert text == plan_text(again)
 
 
 def _compare(folder, stored, rules):

@@ -6,6 +6,7 @@ which arrays are linked, copied or streamed.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
@@ -63,7 +64,10 @@ def _structure(plan: Plan, source: AbstractCheckpoint) -> Iterator[Diagnostic]:
     recorded, found = _described(plan.source.tree, exact=exact), _described(source.tree, exact=exact)
     if recorded != found:
         subject = f"the structure of {source.path} is not the one that the plan {plan.source.path} is for"
-        yield _stale(subject, recorded, found)
+        items = source.items if len(source.items) > 1 else {}
+        meant = next((name for name, tree in items.items() if _described(tree, exact=exact) == recorded), None)
+        advice = f"`--item {shlex.quote(meant)}` chooses the item that the plan is for" if meant else _AGAIN
+        yield _stale(subject, recorded, found, advice)
 
 
 def _model(plan: Plan, template: TemplateLike) -> Iterator[Diagnostic]:
@@ -87,8 +91,8 @@ def _described(tree: AbstractTree, *, exact: bool) -> Mapping[str, str]:
     return nodes | {format_path(path): leaf_text(leaf) for path, leaf in tree.leaves.items()}
 
 
-def _stale(subject: str, recorded: Mapping[str, str], found: Mapping[str, str]) -> Diagnostic:
+def _stale(subject: str, recorded: Mapping[str, str], found: Mapping[str, str], advice: str = _AGAIN) -> Diagnostic:
     differ = [path for path in dict.fromkeys((*recorded, *found)) if recorded.get(path) != found.get(path)]
     named = "; ".join(f"`{p}` was {recorded.get(p, 'absent')}, is {found.get(p, 'absent')}" for p in differ[:SHOWN])
     more = f"; and {len(differ) - SHOWN} more" if len(differ) > SHOWN else ""
-    return StalePlan.at(f"{subject}: {named}{more}", paths=differ, help=_AGAIN)
+    return StalePlan.at(f"{subject}: {named}{more}", paths=differ, help=advice)

@@ -39,6 +39,12 @@ def test_a_changed_structure_is_refused_leaf_by_leaf():
     assert "migrate plan RULES SRC" in found.help
 
 
+def test_a_plan_for_one_item_of_a_step_names_the_option():
+    params, state = checkpoint({"a": "2"}), checkpoint({"s": "3"})
+    step = replace(params, items={"params": params.tree, "state": state.tree})
+    assert "`--item params` chooses the item that the plan is for" == stale(small("- 'a -> b'", {"a": "2"}), step).help
+
+
 def test_many_changed_leaves_are_counted():
     source = {f"l{i}": "2" for i in range(9)}
     found = stale(small("rules: []", source), checkpoint(dict.fromkeys(source, "3")))
