@@ -300,3 +300,21 @@ def test_a_probe_runs_the_model_of_a_plan_file_only_with_permission(
     result = run("apply", places[-1], places[2], "new", "--probe", "a_probe:probe")
     assert 1 == result.exit_code, result.output
     assert "`target.template` would run `tiny_model:make`" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "command", [("check",), ("invert", "old.msgpack"), ("plan", "old.msgpack"), ("diff", "old.msgpack", "--rules")]
+)
+def test_where_a_rule_file_is_needed_a_plan_file_is_named_as_such(command, run, planned):
+    words = [*command, planned] if "--rules" in command else [command[0], planned, *command[1:]]
+    result = run(*words)
+    assert result.exit_code in (1, 2)
+    assert "this is a plan file, not a rule file" in result.output
+    assert "`migrate apply plan.json SRC DST` carries it out" in result.output
+
+
+def test_other_processes_write_the_same_bytes(run, here, planned):
+    for seed in ("1", "2"):
+        arguments = [sys.executable, "-m", "migrate", "plan", "rules.yaml", "old.msgpack", "-q"]
+        written = subprocess.run(arguments, capture_output=True, check=True, env={**os.environ, "PYTHONHASHSEED": seed})
+        assert Path(planned).read_bytes() == written.stdout

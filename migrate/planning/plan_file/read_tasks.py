@@ -138,8 +138,8 @@ class EntryReader:
         if any(getattr(op, param.name) == TEMPLATE for param in op.params if param.type in ("dtype", "shape")):
             self._refuse(f"`{op.name}` has the field `template`; a plan has the shape or dtype itself", node)
         groups = groups or default_groups(op.role, count)
-        alone = op.role != "reduce"
-        if not all(g and all(0 <= i < count for i in g) and (len(g) == 1 or not alone) for g in groups):
+        sizes_fit = all(len(group) == 1 or (group and op.role == "reduce") for group in groups)
+        if not sizes_fit or {index for group in groups for index in group} != {*range(count)}:
             self._refuse(f"`groups` of `{op.name}` do not fit {count} arrays", node)
         if op.code is not None:
             self.calls.setdefault(op.code, node.span)
@@ -164,7 +164,7 @@ class EntryReader:
 
     def _outputs(self, entry: FieldValues, arrays: int, targets: int) -> tuple[int, ...]:
         found: tuple[int, ...] = entry.get("outputs") or usual_outputs(arrays, targets)
-        if len(found) != targets or not all(0 <= index < arrays for index in found):
+        if len(found) != targets or {*found} != {*range(arrays)}:
             self._refuse(f"{arrays} arrays do not fit {targets} targets", entry.node)
         return found
 

@@ -128,6 +128,16 @@ EDITS = {
         "`groups` of `stack` do not fit 2 arrays",
         "M320",
     ),
+    "an array that no group has": (
+        lambda c: stacked(c).update(groups=[[[0]], []]),
+        "`groups` of `stack` do not fit 2 arrays",
+        "M320",
+    ),
+    "a source that no target has": (
+        lambda c: task(c)["from"].update({"a/1/w": c["tasks"].pop(1)["from"]["a/1/w"]}),
+        "2 arrays do not fit 1 targets",
+        "M320",
+    ),
     "too few groups": (lambda c: stacked(c).update(groups=[[]]), "`groups` has 1 entries for 2 ops", "M320"),
     "outputs beyond the arrays": (lambda c: stacked(c).update(outputs=[1]), "1 arrays do not fit 1 targets", "M320"),
     "a false proof": (lambda c: task(c).update(proof="name"), "`proof` is `name`, but nothing proves `b/0/w`", "M320"),
