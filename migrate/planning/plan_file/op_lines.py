@@ -18,9 +18,10 @@ from migrate.rules.schema import INIT
 from migrate.rules.source import ScalarNode, compose
 
 
-def step_line(step: Step) -> str:
-    """Returns the op of a step as an item of `ops:`."""
-    return op_text(step.op, step.over)
+def step_lines(step: Step) -> str | list[str]:
+    """Returns the op of a step as an item of `ops:`; a list with the op of each group where they differ."""
+    bound = [op_text(op, step.over) for op in step.bound]
+    return bound or op_text(step.op, step.over)
 
 
 def init_line(init: Init) -> str:

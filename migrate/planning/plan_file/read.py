@@ -12,6 +12,7 @@ from dataclasses import replace
 from migrate.codes import InvalidPlanFile, MissingField, UnsupportedPlanVersion
 from migrate.errors import Code, Diagnostic, PlanError, Span
 from migrate.formats.reader import AbstractCheckpoint
+from migrate.planning.companions import left_companions
 from migrate.planning.coverage import refuse_collisions
 from migrate.planning.model import Plan, Task
 from migrate.planning.partition import assign_shardings
@@ -184,7 +185,8 @@ def _proved(plan: Plan, entries: Iterable[FieldValues]) -> tuple[Task, ...]:
     Raises:
       PlanError: the file claims a proof where none holds (`InvalidPlanFile`).
     """
-    tasks = prove(plan.tasks, with_slots(plan.source.tree), with_slots(plan.target))
+    unscaled = left_companions(plan.tasks, plan.source.tree)
+    tasks = prove(plan.tasks, with_slots(plan.source.tree), with_slots(plan.target), unscaled)
     findings = [
         _at(f"`proof` is `{claimed}`, but nothing proves `{format_path(task.targets[0])}`", entry, "proof")
         for task, entry in zip(tasks, entries, strict=True)

@@ -131,28 +131,38 @@ class EntryReader:
         return tuple(steps), arrays
 
     def _step(self, node: Node, groups: Groups, count: int) -> Step:
+        ops = [self._op(one) for one in (_items(node) or (node,))]
+        op, over = ops[0]
+        if any((type(other), name) != (type(op), over) for other, name in ops):
+            self._refuse("a list of ops has one op with the fields of each group", node)
+        groups = groups or default_groups(op.role, count)
+        sizes_fit = all(len(group) == 1 or (group and op.role == "reduce") for group in groups)
+        if not sizes_fit or {index for group in groups for index in group} != {*range(count)}:
+            self._refuse(f"`groups` of `{op.name}` do not fit {count} arrays", node)
+        bound = tuple(other for other, _ in ops) if isinstance(node, ListNode) else ()
+        if bound and len(bound) != len(groups):
+            self._refuse(f"`{op.name}` has {len(bound)} ops for {len(groups)} groups", node)
+        return Step(op, groups, over, bound)
+
+    def _op(self, node: Node) -> tuple[Op, str | None]:
         found = self._lines.op(node, self.findings) if isinstance(node, ScalarNode) else None
         if found is None:
             raise _Unfit
         op = found.op
         if any(getattr(op, param.name) == TEMPLATE for param in op.params if param.type in ("dtype", "shape")):
             self._refuse(f"`{op.name}` has the field `template`; a plan has the shape or dtype itself", node)
-        groups = groups or default_groups(op.role, count)
-        sizes_fit = all(len(group) == 1 or (group and op.role == "reduce") for group in groups)
-        if not sizes_fit or {index for group in groups for index in group} != {*range(count)}:
-            self._refuse(f"`groups` of `{op.name}` do not fit {count} arrays", node)
         if op.code is not None:
             self.calls.setdefault(op.code, node.span)
-        return Step(op, groups, found.over)
+        return op, found.over
 
     def _inferred(self, step: Step, arrays: Avals, node: Node) -> Avals:
         results: list[AbstractArray] = []
-        for group in step.groups:
+        for op, group in step.calls:
             inputs = [arrays[index] for index in group]
             known = [aval for aval in inputs if aval is not None]
             if len(known) < len(inputs):
-                self._refuse(f"`{step.op.name}` needs arrays; a leaf without shape goes through no op", node)
-            results += self._results(step.op, known, node)
+                self._refuse(f"`{op.name}` needs arrays; a leaf without shape goes through no op", node)
+            results += self._results(op, known, node)
         return tuple(results)
 
     def _results(self, op: Op, inputs: Sequence[AbstractArray], node: Node) -> Sequence[AbstractArray]:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from migrate.codes import InvalidPlanFile
 from migrate.planning.plan_file.leaf_text import LeavesType
-from migrate.rules.field_types import INT, ChoiceType, Field, ListType, MapOfType, MappingType, StringType
+from migrate.rules.field_types import (
+    INT,
+    ChoiceType,
+    Field,
+    ListType,
+    MapOfType,
+    MappingType,
+    OneOrManyType,
+    StringType,
+)
 from migrate.rules.schema import HASH, SOURCE, TARGET
 
 VERSION = 1
@@ -52,7 +61,11 @@ TASK = MappingType(
     (
         Field("from", LeavesType(), "the source leaves, in order", required=True),
         Field("to", LeavesType(), "the target leaves", required=True),
-        Field("ops", ListType(_TEXT, "a list of ops"), "ops applied to the arrays, in order"),
+        Field(
+            "ops",
+            ListType(OneOrManyType(_TEXT), "a list of ops"),
+            "ops applied to the arrays, in order; a list has the op of each group where the template's leaves differ",
+        ),
         Field(
             "groups",
             ListType(ListType(_INDICES, "a list of groups"), "a list with the groups of each op"),

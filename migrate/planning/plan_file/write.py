@@ -16,7 +16,7 @@ from migrate.errors import Diagnostic, PlanError, Span
 from migrate.planning.guards import guard
 from migrate.planning.model import Created, Dropped, Plan, Task
 from migrate.planning.plan_file.leaf_text import leaf_text
-from migrate.planning.plan_file.op_lines import default_groups, init_line, step_line
+from migrate.planning.plan_file.op_lines import default_groups, init_line, step_lines
 from migrate.planning.plan_file.schema import VERSION, VERSION_FIELD
 from migrate.printable import UNSAFE
 from migrate.rules.layout_type import PLAIN_ZARR
@@ -135,7 +135,7 @@ def _task(task: Task, target: AbstractTree, source: AbstractTree, names: Portabl
         "from": _leaves(task.sources, source),
         "to": _leaves(task.targets, target),
         **_given(
-            ops=[step_line(step) for step in task.steps],
+            ops=[step_lines(step) for step in task.steps],
             groups=groups if any(groups) else None,
             outputs=None if task.outputs == usual_outputs(count, len(task.targets)) else list(task.outputs),
             proof=task.proved if task.proved != "none" else None,
@@ -151,7 +151,7 @@ def _results(task: Task, steps: int) -> int:
     """Returns the number of arrays after the first steps of a task."""
     arrays: Sequence[Any] = task.in_avals
     for step in task.steps[:steps]:
-        arrays = [result for group in step.groups for result in step.op.infer(*(arrays[index] for index in group))]
+        arrays = [result for op, group in step.calls for result in op.infer(*(arrays[index] for index in group))]
     return len(arrays)
 
 

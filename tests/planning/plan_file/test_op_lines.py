@@ -11,7 +11,7 @@ from migrate.ops.pad import Pad
 from migrate.ops.registry import OPS
 from migrate.ops.scale import Scale
 from migrate.planning.model import Step
-from migrate.planning.plan_file.op_lines import LineReader, init_line, step_line
+from migrate.planning.plan_file.op_lines import LineReader, init_line, step_lines
 from migrate.rules.model import Init
 from migrate.rules.source import ScalarNode
 from migrate.testing.ops import op_cases
@@ -35,14 +35,14 @@ def test_an_op_is_read_as_it_was(name, data):
     op, _ = data.draw(op_cases(name))
     assume(not isinstance(getattr(op, "value", 0), bool))  # rule files have numbers there
     over = data.draw(st.sampled_from([None, "i"])) if op.role != "map" else None
-    found, findings = read_op(step_line(Step(op, (), over)))
+    found, findings = read_op(step_lines(Step(op, (), over)))
     assert ([], repr(op), over) == (findings, repr(found.op), found.over)
 
 
 @pytest.mark.parametrize("value", [0, 7, -1, 1.0, 1e-05, 1e300, math.inf, -math.inf, math.nan])
 def test_numbers_keep_their_type_and_value(value):
     for op in (Pad(((1, 0),), value), Scale(value)) if value and math.isfinite(value) else (Pad(((1, 0),), value),):
-        found, findings = read_op(step_line(Step(op, ())))
+        found, findings = read_op(step_lines(Step(op, ())))
         assert ([], repr(op)) == (findings, repr(found.op))
 
 

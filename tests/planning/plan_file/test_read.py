@@ -52,6 +52,36 @@ def test_a_plan_with_drops_and_creations():
     assert again(plan).calls_model
 
 
+def test_an_op_that_binds_to_each_target():
+    plan = small(
+        "- {from: a, to: [x, y], ops: [{cast: template}, {flip: 0}]}", {"a": "3"}, {"x": "bfloat16:3", "y": "int8:3"}
+    )
+    assert plan.tasks[0].steps[0].bound
+    assert [["cast: {to: bfloat16}", "cast: {to: int8}"], "flip: {axis: 0}"] == json.loads(plan_text(plan))["tasks"][0][
+        "ops"
+    ]
+    assert plan.tasks[0].steps == again(plan).tasks[0].steps
+    same(plan, again(plan))
+
+
+def bind(content, ops, groups):
+    content["tasks"][0].update(ops=[ops], groups=[groups])
+
+
+@pytest.mark.parametrize(
+    ("ops", "groups", "message"),
+    [
+        (["cast: {to: int8}", "flip: {axis: 0}"], [[0], [0]], "a list of ops has one op with the fields of each group"),
+        (["cast: {to: int8}", "cast: {to: int4}"], [[0]], "`cast` has 2 ops for 1 groups"),
+        (["cast: {to: int8}", "cast: {to: template}"], [[0], [0]], "has the field `template`"),
+    ],
+)
+def test_ops_of_groups_that_contradict_each_other(ops, groups, message):
+    with pytest.raises(PlanError) as caught:
+        read(edited(small(), lambda content: bind(content, ops, groups)))
+    assert message in caught.value.diagnostics[0].message
+
+
 def test_moments_with_their_params_and_states():
     params = {"l/0/w": "2,3", "l/1/w": "2,3"}
     moments = {f"opt_state/0/{slot}/{path}": leaf for slot in ("mu", "nu") for path, leaf in params.items()}
