@@ -36,9 +36,9 @@ def save_plan(plan: Plan, path: StrPath, *, overwrite: bool = False) -> None:
       PlanError: the plan is not applicable.
       UsageError: the file exists (`DestinationExists`) or cannot be written (`WriteFailed`).
     """
-    from migrate.planning.plan_file.write import plan_text
+    from migrate.planning.plan_file.save import saved_text
 
-    text = plan_text(plan)
+    text = saved_text(plan)
     if os.path.lexists(path) and not overwrite:
         raise UsageError(DestinationExists.at(f"{os.fspath(path)} exists", help="choose another file, or overwrite it"))
     try:

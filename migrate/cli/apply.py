@@ -252,10 +252,10 @@ def _checked(plan: Plan, source: Checkpoint, dst: str, chosen: ApplyOptions, pla
 
 def _saved(plan: Plan, planned: Report, output: str) -> Report:
     """Writes the plan file of a dry run; returns the report with what a reviewer needs to know about it."""
-    from migrate.planning.plan_file.write import plan_text
+    from migrate.planning.plan_file.save import saved_text
     from migrate.report.of_plan_file import plan_file_sentences
 
-    rule_output.write(output, plan_text(plan))
+    rule_output.write(output, saved_text(plan))
     return replace(planned, summary=(*planned.summary, *plan_file_sentences(plan, output)))
 
 

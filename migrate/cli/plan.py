@@ -92,10 +92,10 @@ def _report(plan: Plan, *, verbose: bool) -> Report:
 
 
 def _write(console: Console, plan: Plan, report: Report, output: str | None) -> None:
-    from migrate.planning.plan_file.write import plan_text
+    from migrate.planning.plan_file.save import saved_text
     from migrate.report.of_plan_file import plan_file_sentences
 
-    text = plan_text(plan)
+    text = saved_text(plan)
     summary = (*report.summary, *plan_file_sentences(plan, output))
     rule_output.show(
         console, replace(report, summary=summary, data={**report.data, "plan_file": json.loads(text)}), text, output

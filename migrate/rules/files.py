@@ -54,7 +54,7 @@ def find(name: str, within: RuleFile | None = None) -> RuleFile:
 
 
 def read(file: RuleFile, most: int = MAX_BYTES) -> bytes:
-    """Returns the content of a rule file, or of another file of at most `most` bytes that people write.
+    """Returns the content of a rule file or a plan file; `most` is its maximum size in bytes.
 
     Raises:
       RuleFileError: it cannot be read, or it is too large.
