@@ -24,6 +24,15 @@ from migrate.planning.recorded_leaves import SHOWN, changes_since_record, leaf_c
 from migrate.rules.model import RuleSet
 from migrate.tree import AbstractTree
 
+ABOUT_SOURCE = frozenset(
+    code.number
+    for code in (
+        *(AlreadyApplied, CodeMismatch, HyperparameterMismatch, ModelMismatch, NoCheckpoint),
+        *(RecordedStructureMismatch, SourceStructureMismatch, TemplateStructureMismatch),
+    )
+)
+"""The numbers of the diagnostics of `guard`, which concern one checkpoint and not only its structure."""
+
 LONGEST_VALUE = 60
 """The most characters of a hyperparameter that a message shows."""
 

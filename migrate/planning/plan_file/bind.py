@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 from migrate.codes import StalePlan
 from migrate.errors import Diagnostic, PlanError
 from migrate.formats.reader import AbstractCheckpoint
-from migrate.planning.guards import SHOWN, guard
+from migrate.planning.guards import guard
 from migrate.planning.model import Plan
 from migrate.planning.plan_file.leaf_text import leaf_text
 from migrate.planning.planner import TemplateLike
+from migrate.planning.recorded_leaves import leaf_changes, listed_changes
 from migrate.planning.relink import choose_modes
 from migrate.tree import AbstractTree, format_path
 
@@ -46,7 +48,7 @@ def bound(plan: Plan, source: AbstractCheckpoint, template: TemplateLike | None 
         plan,
         source=source,
         tasks=choose_modes(plan.tasks, source.tree, plan.target, **modes) if linked else plan.tasks,
-        diagnostics=(*guard(source, plan.rules, None), *plan.diagnostics),
+        diagnostics=(*guard(source, plan.rules, None, facts=_facts(plan)), *plan.diagnostics),
         extras=tuple(sorted(source.extras.keys() - gone)),
     )
     return _given(made, template) if template else made
@@ -55,7 +57,9 @@ def bound(plan: Plan, source: AbstractCheckpoint, template: TemplateLike | None 
 def _given(plan: Plan, template: TemplateLike) -> Plan:
     """Returns the plan with the template of the caller, which needs no permission, in place of the file's."""
     target = replace(plan.rules.target, template=None, template_span=None)
-    return replace(plan, template=template.spec, rules=replace(plan.rules, target=target))
+    facts = getattr(template, "facts", None)
+    known = facts.recorded if facts else plan.model_facts
+    return replace(plan, template=template.spec, rules=replace(plan.rules, target=target), model_facts=known)
 
 
 def _structure(plan: Plan, source: AbstractCheckpoint) -> Iterator[Diagnostic]:
@@ -92,7 +96,18 @@ def _described(tree: AbstractTree, *, exact: bool) -> Mapping[str, str]:
 
 
 def _stale(subject: str, recorded: Mapping[str, str], found: Mapping[str, str], advice: str = _AGAIN) -> Diagnostic:
-    differ = [path for path in dict.fromkeys((*recorded, *found)) if recorded.get(path) != found.get(path)]
-    named = "; ".join(f"`{p}` was {recorded.get(p, 'absent')}, is {found.get(p, 'absent')}" for p in differ[:SHOWN])
-    more = f"; and {len(differ) - SHOWN} more" if len(differ) > SHOWN else ""
-    return StalePlan.at(f"{subject}: {named}{more}", paths=differ, help=advice)
+    changes = leaf_changes(recorded, found)
+    return StalePlan.at(f"{subject}: {listed_changes(changes)}", paths=[one.path for one in changes], help=advice)
+
+
+@dataclass(frozen=True, slots=True)
+class _RecordedFacts:
+    """What a plan file records of its model, as the guards need it."""
+
+    attributes: Mapping[str, tuple[Any, ...]]
+    code_digests: Mapping[str, str]
+
+
+def _facts(plan: Plan) -> _RecordedFacts:
+    values = plan.model_facts.get("hyperparameters", {})
+    return _RecordedFacts({name: (value,) for name, value in values.items()}, plan.model_facts.get("code_digests", {}))

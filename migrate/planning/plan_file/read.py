@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from migrate.codes import InvalidPlanFile, MissingField, UnsupportedPlanVersion
 from migrate.errors import Code, Diagnostic, PlanError, Span
@@ -69,6 +70,7 @@ def read_plan(text: str, file: RuleFile, place: str) -> Plan:
         dropped=dropped,
         created=created,
         diagnostics=tuple(_notes(record.get("notes"), entries.findings)),
+        model_facts=_facts(record.get("model")),
         extras=tuple(sorted(name for name, fate in source.get("json", {}).items() if fate == "kept")),
     )
     _check_whole(plan, record, entries.findings)
@@ -159,6 +161,18 @@ def _target(fields: FieldValues) -> Target:
         plain_zarr=PLAIN_ZARR in words,
         template_span=template.span if template else None,
     )
+
+
+def _facts(model: FieldValues | None) -> Mapping[str, Any]:
+    """Returns the fields of the record that the model fills."""
+    if model is None:
+        return {}
+    return {
+        "graph_digest": model.get("graph_digest"),
+        "code_digests": model.get("code_digests", {}),
+        "hyperparameters": model.get("hyperparameters", {}),
+        "transforms": model.get("transforms", ()),
+    }
 
 
 def _notes(notes: Iterable[FieldValues], findings: list[Diagnostic]) -> Iterable[Diagnostic]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from migrate.codes import InvalidPlanFile
 from migrate.errors import PlanError
@@ -23,11 +25,15 @@ def saved_text(plan: Plan) -> str:
     text = plan_text(plan)
     file = RuleFile(plan.rules.path, plan.source.path)
     again = bound(read_plan(text, file, ""), plan.source, link=False)
-    if again.digest != _streamed(plan).digest:
+    if again.digest != _streamed(plan).digest or _given(again.model_facts) != _given(plan.model_facts):
         message = f"the plan of {plan.rules.path} has something that a plan file cannot express"
         advice = f"apply the rule file itself: `migrate apply {shlex.quote(plan.rules.path)} SRC DST`"
         raise PlanError(InvalidPlanFile.at(message, help=advice))
     return text
+
+
+def _given(facts: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name: value for name, value in facts.items() if value not in (None, {}, ())}
 
 
 def _streamed(plan: Plan) -> Plan:

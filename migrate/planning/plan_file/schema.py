@@ -6,6 +6,7 @@ from migrate.codes import InvalidPlanFile
 from migrate.planning.plan_file.leaf_text import LeavesType
 from migrate.rules.field_types import (
     INT,
+    AnyMappingType,
     ChoiceType,
     Field,
     ListType,
@@ -53,6 +54,16 @@ PLANNED_TARGET = MappingType(
         _SEQUENCES,
         Field("mesh", MapOfType(INT), "the axes of the device mesh"),
         Field("specs", MapOfType(_SPEC), "the axes over which each dimension of a leaf is split"),
+    ),
+)
+
+MODEL = MappingType(
+    "`model`",
+    (
+        Field("graph_digest", _TEXT, "the digest of its graph definition"),
+        Field("code_digests", MapOfType(_TEXT), "the digests of its code, by module"),
+        Field("hyperparameters", AnyMappingType(), "its plain attributes"),
+        Field("transforms", ListType(_TEXT, "a list of names"), "optax's names of the transforms of its optimizers"),
     ),
 )
 
@@ -120,6 +131,7 @@ PLAN = MappingType(
         Field("source", PLANNED_SOURCE, "the structure that the plan is for", required=True),
         Field("target", PLANNED_TARGET, "the tree that the plan writes", required=True),
         Field("probe", _TEXT, "the function that compares outputs"),
+        Field("model", MODEL, "what the record of the new checkpoint states about the template's model"),
         Field("tasks", ListType(TASK, "a list of tasks"), "what is moved", required=True),
         Field("dropped", ListType(DROPPED, "a list of leaves"), "what is left behind", required=True),
         Field("created", ListType(CREATED, "a list of leaves"), "what has no source", required=True),

@@ -13,7 +13,7 @@ from typing import Any
 
 from migrate.codes import InvalidPlanFile
 from migrate.errors import Diagnostic, PlanError, Span
-from migrate.planning.guards import guard
+from migrate.planning.guards import ABOUT_SOURCE
 from migrate.planning.model import Created, Dropped, Plan, Task
 from migrate.planning.plan_file.leaf_text import leaf_text
 from migrate.planning.plan_file.op_lines import default_groups, init_line, step_lines
@@ -47,7 +47,7 @@ def plan_text(plan: Plan) -> str:
         "rules": _rules(plan.rules, names),
         "source": _source(plan),
         "target": _target(plan),
-        **_given(probe=plan.rules.probe),
+        **_given(probe=plan.rules.probe, model=_given(**plan.model_facts)),
     }
     lists = {
         "tasks": [_task(task, plan.target, plan.source.tree, names) for task in plan.tasks],
@@ -188,8 +188,7 @@ def _created(creation: Created, target: AbstractTree, names: PortableNames) -> E
 
 def _own_notes(plan: Plan) -> Iterator[Diagnostic]:
     """Yields the notes that do not concern the particular checkpoint; those are found again where it is applied."""
-    about_source = frozenset(guard(plan.source, plan.rules, None))
-    yield from (note for note in dict.fromkeys(plan.diagnostics) if note not in about_source)
+    yield from (note for note in dict.fromkeys(plan.diagnostics) if note.code not in ABOUT_SOURCE)
 
 
 def _note(note: Diagnostic) -> Entry:
