@@ -12,6 +12,7 @@ Heavy packages are imported only when they are needed: opening a msgpack file do
 
 from __future__ import annotations
 
+from migrate.api.plan_files import load_plan, save_plan
 from migrate.api.plans import abstract_template, diff, invert, load_rules, plan, structure_hash, suggest
 from migrate.api.runs import apply, resume
 from migrate.api.stamping import stamp
@@ -57,10 +58,12 @@ __all__ = [
     "diff_values",
     "invert",
     "list_steps",
+    "load_plan",
     "load_rules",
     "open_checkpoint",
     "plan",
     "resume",
+    "save_plan",
     "stamp",
     "structure_hash",
     "suggest",

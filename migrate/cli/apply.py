@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 
-from migrate.cli import options
+from migrate.cli import options, rule_output
 from migrate.cli.arguments import require_order
 from migrate.cli.console import Console, exit_with
+from migrate.cli.plan_origin import PlanOrigin, Request, plan_origin
 from migrate.codes import AmbiguousItem, InvalidUsage
 from migrate.engine.options import ApplyOptions, VerifyMode
 from migrate.engine.stopping import Stopping
@@ -20,30 +21,6 @@ if TYPE_CHECKING:
     from migrate.checkpoint import Checkpoint
     from migrate.planning.model import Plan
     from migrate.report.view import Report
-    from migrate.rules.model import RuleSet
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """The options of the command, beyond RULES, SRC and DST.
-
-    Attributes:
-      template, item, follow_links, mesh, partition: as on the command line.
-      dry_run: whether to stop after the plan.
-      as_step: whether DST is one step of a `CheckpointManager` root.
-      link: whether arrays whose bytes do not change are linked.
-      options: the options of the engine.
-    """
-
-    template: str | None
-    item: str | None
-    follow_links: bool
-    mesh: str | None
-    partition: str | None
-    dry_run: bool
-    as_step: bool
-    link: Literal["auto", "never"]
-    options: ApplyOptions
 
 
 @click.command(
@@ -56,6 +33,7 @@ class Request:
 @click.argument("src")
 @click.argument("dst")
 @click.option("-n", "--dry-run", is_flag=True, help="Show the plan and stop; exit with 1 if it cannot be applied.")
+@rule_output.dry_run_output
 @options.template
 @click.option(
     "--step",
@@ -110,6 +88,7 @@ def command(
     src: str,
     dst: str,
     dry_run: bool,
+    output: str | None,
     template: str | None,
     step: int | str | None,
     item: str | None,
@@ -131,13 +110,14 @@ def command(
 ) -> None:
     """Apply RULES to the checkpoint SRC and write the result to DST.
 
+    RULES may also be a plan file of `migrate plan`, whose plan is carried out exactly, or not at all.
+
     DST becomes an Orbax checkpoint, or a single file if its name ends in .safetensors or .msgpack (Flax's format).
 
     The plan is shown first: `relink` marks arrays whose chunks are linked unread, `stream` those that are read and
     written. DST appears all at once, complete and verified, or not at all; SRC is only read. After Ctrl-C or a kill,
     the same command resumes. A DST that is the finished result of the same plan already is left as it is.
     """
-    from migrate import api
     from migrate.engine.outputs.registry import is_single_file
 
     require_order(rules, src, dst)
@@ -154,8 +134,9 @@ def command(
         rtol=rtol,
         require_proof=require_proof,
     )
-    request = Request(template, item, follow_links, mesh, partition, dry_run, step == "all", linked, chosen)
-    rule_set = api.load_rules(rules)
+    _refuse_output(output, dry_run=dry_run, every=step == "all", overwrite=overwrite)
+    request = Request(template, item, follow_links, mesh, partition, dry_run, output, step == "all", linked, chosen)
+    origin = plan_origin(rules, request)
     if step == "all" and is_single_file(dst):
         raise UsageError(
             InvalidUsage.at(
@@ -168,7 +149,7 @@ def command(
     reports = []
     for number, where in runs:
         which = options.chosen_step(step) if step != "all" else number
-        reports.append(_run_step(console, rule_set, src, which, where, request))
+        reports.append(_run_step(console, origin, src, which, where, request))
         if not reports[-1].ok:
             break
     _tell_done(console, reports, len(runs))
@@ -176,16 +157,24 @@ def command(
     exit_with(reports[-1].exit_code)
 
 
+def _refuse_output(output: str | None, *, dry_run: bool, every: bool, overwrite: bool) -> None:
+    """Refuses `-o` where there is not exactly one plan that is not applied."""
+    if output is not None and (not dry_run or every):
+        advice = "add `--dry-run`, and choose a step; the plan serves every step"
+        raise UsageError(InvalidUsage.at("`-o` writes the plan file of a dry run of one checkpoint", help=advice))
+    rule_output.refuse_existing(output, overwrite=overwrite)
+
+
 def _run_step(
-    console: Console, rules: RuleSet, src: str, step: options.StepChoice, dst: str, request: Request
+    console: Console, origin: PlanOrigin, src: str, step: options.StepChoice, dst: str, request: Request
 ) -> Report:
     """Runs one checkpoint; for one of several steps, an error becomes a report, beside those of the other steps."""
     from migrate.report.view import Report, findings
 
     if not request.as_step:
-        return _run(console, rules, src, step, dst, request)
+        return _run(console, origin, src, step, dst, request)
     try:
-        return _run(console, rules, src, step, dst, request)
+        return _run(console, origin, src, step, dst, request)
     except MigrateError as error:
         failed = Report("apply", error.exit_code, findings=findings(error.diagnostics, options.text_of))
         console.text(failed)
@@ -212,23 +201,29 @@ def _every_step(src: str) -> tuple[int, ...]:
     return steps
 
 
-def _run(console: Console, rules: RuleSet, src: str, step: options.StepChoice, dst: str, request: Request) -> Report:
+def _run(
+    console: Console, origin: PlanOrigin, src: str, step: options.StepChoice, dst: str, request: Request
+) -> Report:
     """Plans and runs one checkpoint; returns plan and receipt as one report."""
     from migrate import api
+    from migrate.engine.outputs.registry import fitted
     from migrate.report.of_plan import plan_report
 
-    chosen = request.options
+    chosen, rules = request.options, origin.rules
     probe = chosen.probe or rules.probe
     follow = request.follow_links
     unbox, separator, model = rules.source.unbox, rules.source.separator, request.template
     with api.open_checkpoint(
         src, step, request.item, unbox, follow_links=follow, separator=separator, template=model
     ) as source:
-        plan = _plan(source, rules, dst, request, probed=probe is not None)
+        made = origin.plan(source, probed=probe is not None)
+        plan = fitted(made, dst, mesh=request.mesh is not None or made.has_mesh)
         shown = {"dry_run": request.dry_run, "verbose": console.complete}
         planned = plan_report(plan, dst, **shown, probe=probe, text_of=options.text_of)
         if request.dry_run and plan.applicable:
             planned = _checked(plan, source, dst, chosen, planned)
+        if request.output is not None and plan.applicable:
+            planned = _saved(made, planned, request.output)
         stops = request.dry_run or not plan.applicable
         if stops or not console.quiet:
             console.text(planned)
@@ -255,22 +250,13 @@ def _checked(plan: Plan, source: Checkpoint, dst: str, chosen: ApplyOptions, pla
     return replace(planned, summary=(*planned.summary[:-1], sentence), data={**planned.data, "already_done": True})
 
 
-def _plan(source: Checkpoint, rules: RuleSet, dst: str, request: Request, *, probed: bool) -> Plan:
-    from migrate import api
+def _saved(plan: Plan, planned: Report, output: str) -> Report:
+    """Writes the plan file of a dry run; returns the report with what a reviewer needs to know about it."""
+    from migrate.planning.plan_file.save import saved_text
+    from migrate.report.of_plan_file import plan_file_sentences
 
-    return api.plan(
-        source,
-        rules,
-        request.template,
-        mesh=request.mesh,
-        partition=request.partition,
-        as_step=request.as_step,
-        link=request.link,
-        max_ram=request.options.max_ram,
-        destination=dst,
-        require_proof=request.options.require_proof and not probed,
-        allow_code=request.options.allow_code,
-    )
+    rule_output.write(output, saved_text(plan))
+    return replace(planned, summary=(*planned.summary, *plan_file_sentences(plan, output)))
 
 
 def _apply(console: Console, plan: Plan, source: Checkpoint, dst: str, chosen: ApplyOptions, planned: Report) -> Report:

@@ -17,6 +17,7 @@ from migrate.errors import Diagnostic, Span
 from migrate.formats.reader import AbstractCheckpoint
 from migrate.ops.base import Op
 from migrate.rules.model import Init, RuleSet
+from migrate.sharding import PORTABLE
 from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, KeyPath, format_path
 
 Mode = Literal["relink", "copy", "stream"]
@@ -166,6 +167,21 @@ class Plan:
     as_step: bool = False
     max_ram: int | None = None
     model_facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def has_mesh(self) -> bool:
+        """Whether its target is for a mesh."""
+        return any(leaf.sharding not in (None, PORTABLE) for leaf in self.target.leaves.values())
+
+    @property
+    def calls_model(self) -> bool:
+        """Whether values of created leaves are those of the model, so that its code has to run."""
+        return any(creation.init is not None and creation.init.kind == "template" for creation in self.created)
+
+    @property
+    def has_callable_model(self) -> bool:
+        """Whether the code of its template may be called without a need: false if only a plan file names it."""
+        return self.template is not None and (self.rules.planned is None or self.rules.target.template is None)
 
     @property
     def applicable(self) -> bool:

@@ -51,7 +51,7 @@ def new_metadata(plan: Plan, source_fingerprint: str | None = None, *, digests: 
 def _model_fields(plan: Plan, before: Metadata, args: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the fields that describe the model: those of the template; without one, what the rules do not change."""
     facts = plan.model_facts
-    kept = {"graph_digest": before.graph_digest, "code_digests": before.code_digests} if not plan.rules.rules else {}
+    kept = {"graph_digest": before.graph_digest, "code_digests": before.code_digests} if not plan.rules.count else {}
     return {
         **(facts or kept),
         "hyperparameters": {**facts.get("hyperparameters", {}), **args} or before.hyperparameters,
