@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from migrate.knowledge.layers import LAYERS
@@ -163,6 +163,38 @@ class _Unplaced:
         """Returns an array that makes a match doubtful: of the same layer, or of the size of the match's other side."""
         beside = self._by_layer.get(path[:-1]) if len(path) > 1 else None
         return beside or (self._by_size.get(math.prod(other.shape)) if other else None)
+
+
+def doubt_remainders(
+    matches: list[Match],
+    blocks: Sequence[BlockMatch],
+    divided: tuple[Sequence[LayerUnit], Sequence[LayerUnit]],
+    matched: tuple[Collection[KeyPath], Collection[KeyPath]],
+) -> None:
+    """Adds a doubt to each layer that is left of a block of a list, because the other blocks took all other places.
+
+    Args:
+      matches: the matches of the scope.
+      blocks: the matched layers and modules.
+      divided: the modules of each side that have no counterpart, and of which an array has no place.
+      matched: the modules of each side that have a counterpart.
+    """
+    lists = [{_numberless(node) for node in side if _numberless(node) != node} for side in matched]
+    parts = [{unit.path for unit in side if _numberless(unit.path) in lists[at]} for at, side in enumerate(divided)]
+    for block in blocks:
+        if block.source is None or block.target is None or _keeps_path(block):
+            continue
+        for at, path in enumerate((block.source.path, block.target.path)):
+            node = next((path[:depth] for depth in range(1, len(path)) if path[:depth] in parts[at]), None)
+            if node is not None:
+                doubt = Doubt(f"`{format_path(node)}` has no counterpart as a whole, so this may belong elsewhere, too")
+                for index in block.matches:
+                    matches[index] = matches[index].doubting(doubt)
+                break
+
+
+def _numberless(path: KeyPath) -> KeyPath:
+    return tuple(numbers_in(segment)[0] for segment in path)
 
 
 def doubt_shape_only(match: Match, source: LayerUnit, target: LayerUnit) -> Match:

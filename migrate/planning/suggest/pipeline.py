@@ -11,7 +11,7 @@ from migrate.formats.reader import AbstractCheckpoint
 from migrate.planning.model import Plan
 from migrate.planning.rule_text.rule_drafts import RuleDraft
 from migrate.planning.suggest.align import Aligner
-from migrate.planning.suggest.carried import set_copies_aside, stacked_streams
+from migrate.planning.suggest.carried import set_copies_aside, stacked_counts, stacked_streams
 from migrate.planning.suggest.composition import Composition, KnownTemplate, Suggestion
 from migrate.planning.suggest.doubts import doubt_beside_unplaced
 from migrate.planning.suggest.drafts import draft_rules
@@ -51,6 +51,7 @@ def suggest(source: AbstractCheckpoint, template: KnownTemplate, target: Mapping
     mine = without_replicas(mine) if replicas else mine
     x64 = getattr(template, "x64", True)
     drafts = [*_model_drafts(mine, theirs, x64=x64), *stacked_streams(mine, theirs)]
+    drafts += stacked_counts(mine, theirs) if _unstacks(drafts) else []
     drafts = unreplicated(drafts) if replicas else drafts
     composition = Composition(
         source,
@@ -69,6 +70,11 @@ def suggest(source: AbstractCheckpoint, template: KnownTemplate, target: Mapping
     rest = replace(rest, sources=(*rest.sources, *unfit), targets=(*rest.targets, *unfit))
     complete = replace(composition, rest=rest, doubts=dict.fromkeys(unfit, (_UNFIT,)))
     return complete.suggestion([*drafts, *rest.drafts])
+
+
+def _unstacks(drafts: Sequence[RuleDraft]) -> bool:
+    """Whether arrays of the model are stacked or unstacked, as those of several models are."""
+    return any(op.startswith(("stack", "unstack")) for draft in drafts for op in draft.ops)
 
 
 def _unfit(plan: Plan, mine: ClassifiedTree) -> list[KeyPath]:
