@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
-from migrate.codes import UnusedSource
+from migrate.codes import DuplicateTarget, IdlePattern, OverlappingRules, UnknownTarget, UnusedSource
 from migrate.formats.reader import AbstractCheckpoint
 from migrate.planning.model import Plan, Task
 from migrate.planning.planner import TemplateLike, make_plan
 from migrate.planning.rule_text.generalize import Generalizer
-from migrate.planning.rule_text.rule_drafts import RuleDraft
+from migrate.planning.rule_text.rule_drafts import RuleDraft, text_of
 from migrate.planning.suggest.leftovers import LeftoverDecisions
+from migrate.planning.suggest.prefixes import with_prefix_rules
 from migrate.planning.suggest.text import rule_file
 from migrate.planning.suggest.values import Doubt
 from migrate.rules.loader import parse_rules
@@ -22,6 +23,9 @@ from migrate.tree import KeyPath
 
 UNWRITTEN = "the suggestion"
 """The name of the unwritten rule file in diagnostics."""
+
+_CONFLICTS = frozenset({OverlappingRules.number, DuplicateTarget.number, UnknownTarget.number, IdlePattern.number})
+"""Errors of rules that match more or fewer leaves than they should."""
 
 _NOTHING = LeftoverDecisions((), (), (), ())
 
@@ -169,10 +173,18 @@ class Composition:
 
     def _verified(self, drafts: Sequence[RuleDraft]) -> list[RuleDraft]:
         """Returns the fewest rules from which the planner makes exactly the intended tasks."""
-        for rules in (self._generalizer.rules(drafts), [draft for draft in drafts if not draft.keeps]):
-            if _is_exact(self._planned(self._text(rules)), drafts):
+        general = self._generalizer.rules(drafts)
+        dropped = [
+            tuple(text.split("/")) for rule in self.rest.settled if rule.verb == "drop" for text in rule.patterns
+        ]
+        kept = [side for draft in drafts if draft.keeps for side in draft.sources]
+        prefixed = with_prefix_rules(general, [*dropped, *kept, *map(text_of, self.rest.sources)])
+        choices = [general, [draft for draft in drafts if not draft.keeps]]
+        for rules in choices if len(prefixed) == len(general) else [prefixed, *choices]:
+            plan = self._planned(self._text(rules))
+            if _is_exact(plan, drafts):
                 return list(rules)
-        return list(rules)
+        return choices[-1]
 
     def _head(self, doubts: Mapping[KeyPath, tuple[Doubt, ...]], findings: ProbeFindings | None) -> list[str]:
         """Returns the lines of the comment at the top of the file."""
@@ -223,8 +235,9 @@ def _leaves(paths: frozenset[KeyPath]) -> str:
 def _is_exact(plan: Plan, drafts: Sequence[RuleDraft]) -> bool:
     """Whether the planner makes exactly the intended tasks."""
     wanted = {path: draft for draft in drafts for path in draft.fills}
+    strict = not any(found.is_error and found.code in _CONFLICTS for found in plan.diagnostics)
     made = {path: frozenset(task.sources) for task in plan.tasks if not task.follows for path in task.targets}
-    return all(path in made and made[path] <= draft.claims for path, draft in wanted.items())
+    return strict and all(path in made and made[path] <= draft.claims for path, draft in wanted.items())
 
 
 def _doubts_of(rules: Sequence[RuleDraft]) -> dict[KeyPath, tuple[Doubt, ...]]:

@@ -284,7 +284,7 @@ def _in_order(mine: tuple[SequenceMember, SequenceMember], theirs: tuple[Sequenc
 
 def _keep_numbers(one: BlockMatch, other: BlockMatch) -> bool:
     """Whether both blocks keep their key paths, which differ only in numbers of the modules around them."""
-    paths = [block.source.path for block in (one, other) if block.source and block.target and _keeps_path(block)]
+    paths = [block.source.path for block in (one, other) if block.source and block.source.path and _keeps_path(block)]
     around = {(*(numbers_in(segment)[0] for segment in path[:-1]), path[-1]) for path in paths}
     return len(paths) == 2 and len(around) == 1
 
@@ -298,6 +298,7 @@ def _keep_flax_names(one: BlockMatch, other: BlockMatch) -> bool:
     return all(
         block.source is not None
         and block.target is not None
+        and bool(block.source.path and block.target.path)  # the whole model has no name
         and (
             (block.source.path[-1], block.target.path[-1]) in _GATES
             or (block.source.loose and block.source.path[-1] == block.target.path[-1] in LEAF_NAMES)
@@ -335,17 +336,21 @@ def _reason(block: BlockMatch, rivals: Sequence[BlockMatch]) -> tuple[str, bool]
 def _agrees(block: BlockMatch) -> bool:
     assert block.source is not None
     assert block.target is not None
+    if not block.source.path or not block.target.path:  # the whole model has no name
+        return False
     return agrees(block.source.path[-1], block.target.path[-1]) and len(block.source.path[-1]) > 0
 
 
 def _numbered(block: BlockMatch) -> bool:
     """Whether only a number distinguishes its name from similar names."""
     assert block.source is not None
-    return split_number(block.source.path[-1])[1] is not None
+    return bool(block.source.path) and split_number(block.source.path[-1])[1] is not None
 
 
 def _name(path: KeyPath) -> str:
     """Returns the last name; a number with the name of its list."""
+    if not path:
+        return "the whole model"
     return "/".join(path[-2:]) if path[-1].isdecimal() else path[-1]
 
 

@@ -59,21 +59,21 @@ def mutated(refactor: Refactor, seed: int) -> Refactor:
 
 
 def _without_source(refactor: Refactor, rng: random.Random) -> Refactor:
-    names = _names_without_node(refactor.old, rng)
+    names = names_without_node(refactor.old, rng)
     old = {names[path]: shape for path, shape in refactor.old.items() if path in names}
     truth = {target: names[source] for target, source in refactor.truth.items() if source in names}
     return Refactor(old, refactor.new, truth, refactor.kinds)
 
 
 def _without_target(refactor: Refactor, rng: random.Random) -> Refactor:
-    names = _names_without_node(refactor.new, rng)
+    names = names_without_node(refactor.new, rng)
     new = {names[path]: shape for path, shape in refactor.new.items() if path in names}
     truth = {names[target]: source for target, source in refactor.truth.items() if target in names}
     kinds = {names[path]: kind for path, kind in refactor.kinds.items() if path in names}
     return Refactor(refactor.old, new, truth, kinds)
 
 
-def _names_without_node(shapes: Shapes, rng: random.Random) -> dict[str, str]:
+def names_without_node(shapes: Shapes, rng: random.Random) -> dict[str, str]:
     """Returns the new name of each leaf that is not below a random node, the same in every collection."""
     nodes = sorted({tuple(path.split("/")[1:depth]) for path in shapes for depth in range(2, path.count("/") + 1)})
     nodes = [node for node in nodes if any(not _below(path, node) for path in shapes)]
