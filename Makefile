@@ -3,7 +3,7 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 
-.PHONY: demo test torture fuzz lint format bench lock fixtures clean
+.PHONY: demo test matrix torture fuzz lint format bench lock fixtures clean
 .DEFAULT_GOAL := test
 
 .venv/installed: requirements.lock pyproject.toml
@@ -18,6 +18,9 @@ demo: .venv/installed  ## migrate a bundled old Linen checkpoint into an NNX mod
 
 test: .venv/installed  ## everything that proves that it works, in under ten minutes
 	$(PY) -m pytest -n 2
+
+matrix: .venv/installed  ## the long lists of cases, of which `make test` runs a sample
+	$(PY) -m pytest -n 2 -m matrix
 
 torture: .venv/installed  ## attack it for up to 40 minutes; writes docs/reliability.md
 	$(PY) -m tests.torture --write docs/reliability.md

@@ -21,6 +21,7 @@ from migrate.knowledge.model import Layer
 from migrate.knowledge.rules import rules_of
 from migrate.template import restore_target
 from tests.knowledge.twins import TWINS, Twin, make
+from tests.matrix import sampled
 
 NAMES = list(TWINS)
 
@@ -96,7 +97,7 @@ def restored(place, name) -> nnx.Module:
     return nnx.merge(nnx.graphdef(make(name)["layer"]), state["layer"])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", sampled(NAMES, 3))
 def test_both_layers_compute_the_same(name, tmp_path):
     twin, variables = TWINS[name], initialised(TWINS[name])
     result, place = apply(tmp_path, name, variables)

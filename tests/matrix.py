@@ -1,0 +1,17 @@
+"""Long lists of cases: `make test` runs a sample of them, and `make matrix` the others."""
+
+import pytest
+
+
+def sampled(cases, every, name=None):
+    """Returns all cases as parameters, all but each `every`-th of them marked for `make matrix`.
+
+    Args:
+      cases: the cases.
+      every: 1 of this number stays in the sample.
+      name: returns the name of a case (default: pytest's own).
+    """
+    return [
+        pytest.param(case, marks=() if number % every == 0 else pytest.mark.matrix, id=name(case) if name else None)
+        for number, case in enumerate(cases)
+    ]
