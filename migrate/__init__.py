@@ -35,12 +35,15 @@ if TYPE_CHECKING:
         invert,
         list_steps,
         load_rules,
+        load_versions,
         open_checkpoint,
         plan,
+        plan_upgrade,
         resume,
         stamp,
         structure_hash,
         suggest,
+        upgrade_path,
         verify,
     )
 
@@ -69,12 +72,15 @@ __all__ = [
     "invert",
     "list_steps",
     "load_rules",
+    "load_versions",
     "open_checkpoint",
     "plan",
+    "plan_upgrade",
     "resume",
     "stamp",
     "structure_hash",
     "suggest",
+    "upgrade_path",
     "verify",
 ]
 

@@ -16,6 +16,7 @@ from migrate.api.plans import abstract_template, diff, invert, load_rules, plan,
 from migrate.api.runs import apply, resume
 from migrate.api.stamping import stamp
 from migrate.api.verification import Verified, diff_values, verify
+from migrate.api.versions import load_versions, plan_upgrade, upgrade_path
 from migrate.checkpoint import Checkpoint, list_steps, open_checkpoint
 from migrate.errors import (
     CheckpointError,
@@ -58,11 +59,14 @@ __all__ = [
     "invert",
     "list_steps",
     "load_rules",
+    "load_versions",
     "open_checkpoint",
     "plan",
+    "plan_upgrade",
     "resume",
     "stamp",
     "structure_hash",
     "suggest",
+    "upgrade_path",
     "verify",
 ]

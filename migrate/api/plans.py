@@ -111,9 +111,7 @@ def plan(
       CheckpointError: the template cannot be found or fails (`InvalidTemplate`), or a file of the checkpoint lacks
         bytes in which leaves are stored.
     """
-    from migrate.engine.outputs.registry import fitted
     from migrate.planning.planner import make_plan
-    from migrate.planning.proof import refuse_unproved
 
     checkpoint.require_complete()
     rule_set = load_rules(rules) if isinstance(rules, str | os.PathLike) else rules
@@ -121,15 +119,30 @@ def plan(
         built: TemplateLike | None = template_of(rule_set, template, allow_code=allow_code)
     else:
         built = template
-    axes, table = _placement(mesh, partition)
+    axes, table = placement(mesh, partition)
     made = make_plan(checkpoint.abstract, rule_set, built, mesh=axes, partition=table, link=link == "auto")
-    unproved = refuse_unproved(made.tasks) if require_proof else ()
-    diagnostics = (*made.diagnostics, *unproved, *getattr(built, "notes", ()))
-    made = replace(made, as_step=as_step, max_ram=max_ram, diagnostics=diagnostics)
-    return made if destination is None else fitted(made, destination, mesh=axes is not None)
+    made = replace(
+        made, as_step=as_step, max_ram=max_ram, diagnostics=(*made.diagnostics, *getattr(built, "notes", ()))
+    )
+    return finished(made, destination, require_proof=require_proof, mesh=axes is not None)
 
 
-def _placement(mesh: Mesh | str | None, partition: Partition | StrPath | None) -> tuple[Mesh | None, Partition | None]:
+def finished(made: Plan, destination: StrPath | None, *, require_proof: bool, mesh: bool) -> Plan:
+    """Returns a plan as the output can hold it, with errors for unproved leaves if they have to be proved."""
+    from migrate.engine.outputs.registry import fitted
+    from migrate.planning.proof import refuse_unproved
+
+    if require_proof:
+        made = replace(made, diagnostics=(*made.diagnostics, *refuse_unproved(made.tasks)))
+    return made if destination is None else fitted(made, destination, mesh=mesh)
+
+
+def placement(mesh: Mesh | str | None, partition: Partition | StrPath | None) -> tuple[Mesh | None, Partition | None]:
+    """Return the mesh and the partition as values.
+
+    Raises:
+      UsageError: a partition has no mesh, or the mesh cannot be read.
+    """
     from migrate.rules.partition_file import load_partition
     from migrate.sharding import parse_mesh
 

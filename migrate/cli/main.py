@@ -26,7 +26,23 @@ from migrate.report.quoting import quote
 from migrate.report.view import Report, findings
 from migrate.version import __version__
 
-COMMANDS = ("inspect", "diff", "suggest", "check", "apply", "verify", "stamp", "invert", "explain", "schema")
+COMMANDS = (
+    "inspect",
+    "diff",
+    "suggest",
+    "check",
+    "apply",
+    "upgrade",
+    "heads",
+    "history",
+    "new",
+    "squash",
+    "verify",
+    "stamp",
+    "invert",
+    "explain",
+    "schema",
+)
 """The subcommands in the order of a migration; each is a module of this package."""
 
 ISSUES = "https://github.com/migrate-jax/migrate/issues"

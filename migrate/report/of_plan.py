@@ -243,6 +243,9 @@ def _rule_line(line: Line) -> int:
 
 
 def _summary(plan: Plan, *, verbose: bool) -> Iterable[str]:
+    if plan.chain:
+        names = ", ".join(one.rules.path for one in plan.chain)
+        yield f"One plan for {plural(len(plan.chain), 'rule file')}: {names}."
     yield _brief(plan)
     yield (
         f"{_proved(plan, verbose=verbose)}Reads {size(plan.bytes_read)}, writes {size(plan.bytes_written)}, "
@@ -310,6 +313,7 @@ def plan_data(plan: Plan) -> dict[str, Any]:
         "source_structure_hash": plan.source.structure_hash,
         "target_structure_hash": plan.target.structure_hash,
         "template": plan.template,
+        **({"chain": [one.rules.path for one in plan.chain]} if plan.chain else {}),
         **{name: [format_path(p) for p in getattr(plan, name)] for name in MISMATCHES},
         "proof": proof_data(count_proofs(plan.tasks)),
         "tasks": [_task_data(task) for task in plan.tasks],

@@ -62,12 +62,18 @@ def plan_steps(
     for number, step in enumerate(steps, start=1):
         placement = {"mesh": mesh, "partition": partition} if number == len(steps) else {}
         linked = link and len(steps) == 1
-        plan = make_plan(source, step.rules, step.template, link=linked, **placement)  # type: ignore[arg-type]
+        rules = _with_layout(step.rules) if step.is_recorded else step.rules
+        plan = make_plan(source, rules, step.template, link=linked, **placement)  # type: ignore[arg-type]
         plans.append(replace(plan, template=None) if step.is_recorded else plan)
         if not plan.applicable:
             break
         source = result_of(plans[-1])
     return plans
+
+
+def _with_layout(rules: RuleSet) -> RuleSet:
+    """Returns the rules with the layout that a template has by default, because the plan will name no template."""
+    return replace(rules, target=replace(rules.target, layout=rules.target.layout or "state"))
 
 
 def result_of(plan: Plan) -> AbstractCheckpoint:

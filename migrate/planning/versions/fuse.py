@@ -210,6 +210,8 @@ def _joined_rules(plans: Sequence[Plan]) -> RuleSet:
         source=first.source,
         target=replace(last.target, layout=layout),
         files=tuple(dict.fromkeys(file for one in sets for file in one.files)),
+        probe=None,  # that of the last file compares with the version before
+        probe_span=None,
     )
 
 

@@ -1,0 +1,194 @@
+"""Public functions for versions of a model: paths through a folder of rule files, and the plan of an upgrade."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+from migrate.api.plans import Mesh, finished, placement, template_of
+from migrate.checkpoint import Checkpoint, StrPath
+from migrate.codes import InvalidUsage, UnknownVersion
+from migrate.errors import CheckpointError, MigrateError, UsageError
+from migrate.metadata import Metadata
+
+if TYPE_CHECKING:
+    from migrate.planning.model import Plan
+    from migrate.planning.versions.chain import ChainStep
+    from migrate.planning.versions.graph import VersionStep
+    from migrate.rules.folder import RuleFolder
+    from migrate.rules.partition_file import Partition
+
+
+def load_versions(folder: StrPath) -> RuleFolder:
+    """Load the rule files and the recorded trees of a folder.
+
+    Raises:
+      RuleFileError: with every mistake in its files.
+    """
+    from migrate.rules.folder import load_folder
+
+    return load_folder(folder)
+
+
+def upgrade_path(
+    checkpoint: Checkpoint,
+    folder: RuleFolder | StrPath,
+    *,
+    to: int | str | None = None,
+    start: int | str | None = None,
+) -> tuple[VersionStep, ...]:
+    """Return the rule files that lead from the version of a checkpoint to another version, in order.
+
+    Args:
+      checkpoint: the source; its record names model and version.
+      folder: the rule files.
+      to: the version (default: the newest).
+      start: the version of the checkpoint (default: that of its record).
+
+    Raises:
+      UsageError: a version is unknown (`UnknownVersion`).
+      PlanError: there is no path, or more than one, or a circle.
+    """
+    from migrate.planning.versions.graph import VersionGraph
+
+    graph = VersionGraph(load_versions(folder) if isinstance(folder, str | os.PathLike) else folder)
+    record = Metadata.from_json(checkpoint.abstract.metadata) or Metadata()
+    version = record.version if start is None else start
+    if version is None:
+        path = checkpoint.abstract.path
+        raise UsageError(
+            UnknownVersion.at(
+                f"{path} does not record the version of its model",
+                help=f"name it with `--from V`; `migrate heads {graph.folder}` draws the versions",
+            )
+        )
+    first = graph.find(record.model, version)
+    return graph.path(first, None if to is None else graph.find(first.model, to))
+
+
+def plan_upgrade(
+    checkpoint: Checkpoint,
+    folder: RuleFolder | StrPath,
+    template: str | None = None,
+    *,
+    to: int | str | None = None,
+    start: int | str | None = None,
+    mesh: Mesh | str | None = None,
+    partition: Partition | StrPath | None = None,
+    as_step: bool = False,
+    link: Literal["auto", "never"] = "auto",
+    max_ram: int | None = None,
+    require_proof: bool = False,
+    destination: StrPath | None = None,
+    allow_code: bool = False,
+) -> Plan:
+    """Plan all steps from the version of a checkpoint to another version as one; no array is read or written.
+
+    Args:
+      checkpoint: the source; its record names model and version.
+      folder: the rule files.
+      template: the template of the last version, as `module:callable` (default: the one that its rule file names).
+      to: the version (default: the newest).
+      start: the version of the checkpoint (default: that of its record).
+      mesh: as in `plan`, for the last version.
+      partition: as in `plan`, for the last version.
+      as_step: as in `plan`.
+      link: as in `plan`.
+      max_ram: as in `plan`.
+      require_proof: as in `plan`.
+      destination: as in `plan`.
+      allow_code: whether the templates of rule files may run if they are not below the current directory.
+
+    Returns:
+      The plan; where a step is not applicable, the plan of that step with its diagnostics.
+
+    Raises:
+      UsageError: a version is unknown (`UnknownVersion`).
+      PlanError: there is no path, or more than one, or a circle.
+      RefusedError: the template of a rule file may not run (`CodeNotAllowed`).
+      CheckpointError: a template fails and its tree is not recorded (`InvalidTemplate`), or a file of the checkpoint
+        lacks bytes in which leaves are stored.
+    """
+    from migrate.planning.versions.chain import plan_chain
+
+    checkpoint.require_complete()
+    known = load_versions(folder) if isinstance(folder, str | os.PathLike) else folder
+    path = upgrade_path(checkpoint, known, to=to, start=start)
+    _refuse_other_reading(checkpoint, path[0])
+    steps = chain_steps(known, path, template, allow_code=allow_code)
+    axes, table = placement(mesh, partition)
+    made = plan_chain(checkpoint.abstract, steps, mesh=axes, partition=table, link=link == "auto")
+    notes = getattr(steps[-1].template, "notes", ())
+    made = replace(made, as_step=as_step, max_ram=max_ram, diagnostics=(*made.diagnostics, *notes))
+    return finished(made, destination, require_proof=require_proof, mesh=axes is not None)
+
+
+def chain_steps(
+    folder: RuleFolder, path: tuple[VersionStep, ...], template: str | None = None, *, allow_code: bool = False
+) -> list[ChainStep]:
+    """Return the steps of a path with their targets.
+
+    The target of a step is the recorded tree of its version, where the rule file names a template: the code has moved
+    on since. Only the newest version is built from its template, and from its recorded tree if that fails.
+
+    Raises:
+      RefusedError: the template of a rule file may not run (`CodeNotAllowed`).
+      CheckpointError: a template fails and its tree is not recorded (`InvalidTemplate`).
+    """
+    from migrate.planning.versions.graph import VersionGraph
+
+    newest = VersionGraph(folder).heads
+    last = path[-1]
+    return [
+        _chain_step(
+            folder,
+            step,
+            template if step is last else None,
+            from_code=step is last and (template is not None or step.target in newest),
+            allow_code=allow_code,
+        )
+        for step in path
+    ]
+
+
+def _chain_step(
+    folder: RuleFolder, step: VersionStep, template: str | None, *, from_code: bool, allow_code: bool
+) -> ChainStep:
+    from migrate.planning.versions.chain import ChainStep
+
+    rules = step.rules
+    if template is None and rules.target.template is None:
+        return ChainStep(rules)
+    alike = (one for one in folder.trees if str(one.version) == step.target.version)
+    recorded = next((one for one in alike if one.model in (step.target.model, None)), None)
+    if recorded is not None and not from_code:
+        return ChainStep(rules, recorded, is_recorded=True)
+    try:
+        return ChainStep(rules, template_of(rules, template, allow_code=allow_code))
+    except CheckpointError as error:
+        if recorded is not None and template is None:
+            return ChainStep(rules, recorded, is_recorded=True)
+        raise _unrecorded(step, folder, error) if template is None else error from None
+
+
+def _unrecorded(step: VersionStep, folder: RuleFolder, error: MigrateError) -> CheckpointError:
+    """Returns the error of a template with advice: its tree could have been recorded."""
+    advice = (
+        f"restore {folder.path}/{step.target.version}.tree.json, the recorded tree of version {step.target.version}"
+    )
+    return CheckpointError(
+        *(replace(one, span=one.span or step.rules.target.span, help=advice) for one in error.diagnostics)
+    )
+
+
+def _refuse_other_reading(checkpoint: Checkpoint, first: VersionStep) -> None:
+    guard = first.rules.source
+    if guard.unbox == "never" or guard.separator not in (None, checkpoint.abstract.separator):
+        raise UsageError(
+            InvalidUsage.at(
+                f"{first.rules.path} reads key paths in its own way (`unbox`, `separator`), which a chain does not do",
+                span=guard.span,
+                help=f"apply that file alone first: `migrate apply {first.rules.path} SRC DST`",
+            )
+        )
