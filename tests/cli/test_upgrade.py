@@ -12,7 +12,10 @@ import migrate
 STEP = "migrate: 1\nsource: {{model: tiny, version: {0}}}\ntarget: {{model: tiny, version: {1}{2}}}\nrules:\n{3}\n"
 RULES = {
     1: '  - "params/Dense_{i}/** -> dense/{i}/**"\n  - drop: params/old_head',
-    2: '  - {from: "dense/{i}/kernel", to: "layers/{i}/kernel", ops: [transpose]}\n  - "dense/{i}/bias -> layers/{i}/b"',
+    2: (
+        '  - {from: "dense/{i}/kernel", to: "layers/{i}/kernel", ops: [transpose]}\n'
+        '  - "dense/{i}/bias -> layers/{i}/b"'
+    ),
     3: '  - {from: "layers/{i}/kernel", to: "layers/{i}/w", ops: [transpose]}',
     4: '  - {from: "layers/{i}/w", to: "stack/w", ops: [{stack: {over: i}}]}',
 }

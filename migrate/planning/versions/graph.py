@@ -234,7 +234,9 @@ def _children(
 ) -> list[tuple[VersionStep, str, str]]:
     """Returns the steps from a version, the first last, each with what precedes its line and those below it."""
     steps = following.get(version, ())
-    last = [(step, f"{margin}└─", margin if len(steps) == 1 else f"{margin}   ") for step in steps[-1:]]
+    if len(steps) == 1:
+        return [(steps[0], f"{margin}↓ ", margin)]
+    last = [(step, f"{margin}└─", f"{margin}   ") for step in steps[-1:]]
     return [*last, *((step, f"{margin}├─", f"{margin}│  ") for step in reversed(steps[:-1]))]
 
 

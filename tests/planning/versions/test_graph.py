@@ -53,7 +53,7 @@ def test_a_missing_step_is_drawn():
     problem = refused(graph("1>2", "3>4"), 1, 4)
 
     assert (NoUpgradePath.number, "no rule files of rules lead from m 1 to m 4") == (problem.code, problem.message)
-    assert ("m 1", "└─ m 2   rules/2.yaml", "m 3", "└─ m 4   rules/4.yaml") == problem.snippet
+    assert ("m 1", "↓  m 2   rules/2.yaml", "m 3", "↓  m 4   rules/4.yaml") == problem.snippet
     assert "write the rule file from m 2 on" in problem.help
 
 
@@ -63,7 +63,7 @@ def test_two_heads_are_named():
     assert AmbiguousUpgradePath.number == problem.code
     assert "from m 1, the rule files of rules lead to 2 newest versions: m 3, m 4" == problem.message
     assert "name one: `--to 3`; the rule files:" == problem.help
-    assert ("m 1", "└─ m 2   rules/2.yaml", "├─ m 3   rules/a.yaml", "└─ m 4   rules/b.yaml") == problem.snippet
+    assert ("m 1", "↓  m 2   rules/2.yaml", "├─ m 3   rules/a.yaml", "└─ m 4   rules/b.yaml") == problem.snippet
 
 
 def test_two_files_for_one_step_are_ambiguous():
@@ -73,7 +73,7 @@ def test_two_files_for_one_step_are_ambiguous():
         problem.code,
         problem.message,
     )
-    assert ("m 1", "├─ m 2   rules/a.yaml", "│  └─ m 3   rules/3.yaml", "└─ m 2   rules/b.yaml (drawn above)") == (
+    assert ("m 1", "├─ m 2   rules/a.yaml", "│  ↓  m 3   rules/3.yaml", "└─ m 2   rules/b.yaml (drawn above)") == (
         problem.snippet[0], *problem.snippet[1:],
     )  # fmt: skip
 
@@ -85,7 +85,7 @@ def test_a_circle_is_drawn():
         problem.code,
         problem.message,
     )
-    assert ("m 2", "└─ m 3   rules/3.yaml", "└─ m 2   rules/back.yaml (drawn above)") == problem.snippet
+    assert ("m 2", "↓  m 3   rules/3.yaml", "↓  m 2   rules/back.yaml (drawn above)") == problem.snippet
 
 
 def test_a_circle_elsewhere_does_not_matter():
@@ -127,4 +127,4 @@ def test_a_long_chain_is_not_indented():
     lines = draw(graph(*(f"{n}>{n + 1}" for n in range(1, 51))).steps)
 
     assert 51 == len(lines)
-    assert "└─ m 51   rules/51.yaml" == lines[-1]
+    assert "↓  m 51   rules/51.yaml" == lines[-1]
