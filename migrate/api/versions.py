@@ -13,11 +13,14 @@ from migrate.errors import CheckpointError, MigrateError, UsageError
 from migrate.metadata import Metadata
 
 if TYPE_CHECKING:
+    from migrate.formats.reader import AbstractCheckpoint
     from migrate.planning.model import Plan
     from migrate.planning.versions.chain import ChainStep
-    from migrate.planning.versions.graph import VersionStep
+    from migrate.planning.versions.graph import ModelVersion, VersionStep
+    from migrate.planning.versions.squash import Squashed
     from migrate.rules.folder import RuleFolder
     from migrate.rules.partition_file import Partition
+    from migrate.rules.recorded_tree import RecordedTree
 
 
 def load_versions(folder: StrPath) -> RuleFolder:
@@ -124,6 +127,64 @@ def plan_upgrade(
     return finished(made, destination, require_proof=require_proof, mesh=axes is not None)
 
 
+def squash(
+    folder: RuleFolder | StrPath,
+    start: int | str,
+    to: int | str | None = None,
+    *,
+    checkpoint: Checkpoint | None = None,
+    allow_code: bool = False,
+) -> Squashed:
+    """Write one rule file with the effect of the chain from one version to another; nothing is applied.
+
+    Args:
+      folder: the rule files.
+      start: the version from which the file leads.
+      to: the version to which it leads (default: the newest).
+      checkpoint: a checkpoint of the first version (default: the recorded tree of that version).
+      allow_code: whether the templates of rule files may run if they are not below the current directory.
+
+    Returns:
+      The text of the rule file, its plan, and the names of the files that it replaces. The file is planned, and its
+      plan is compared with that of the chain.
+
+    Raises:
+      UsageError: a version or the tree of the first version is unknown (`UnknownVersion`).
+      PlanError: there is no single path, a step is not applicable, or the chain cannot be written as one rule file
+        (`InexpressibleRules`).
+    """
+    from migrate.planning.versions.graph import VersionGraph
+    from migrate.planning.versions.squash import squash as write
+
+    known = load_versions(folder) if isinstance(folder, str | os.PathLike) else folder
+    graph = VersionGraph(known)
+    first = graph.find(None, start)
+    path = graph.path(first, None if to is None else graph.find(first.model, to))
+    source = checkpoint.abstract if checkpoint else _recorded_source(known, path[0])
+    return write(source, chain_steps(known, path, allow_code=allow_code))
+
+
+def _recorded_source(folder: RuleFolder, first: VersionStep) -> AbstractCheckpoint:
+    from migrate.planning.versions.chain import recorded_source
+
+    recorded = recorded_tree(folder, first.source)
+    if recorded is None:
+        raise UsageError(
+            UnknownVersion.at(
+                f"the tree of version {first.source} is not recorded in {folder.path}",
+                help=f"name a checkpoint of that version with `--source SRC`, or restore "
+                f"{folder.path}/{first.source.version}.tree.json",
+            )
+        )
+    return recorded_source(recorded)
+
+
+def recorded_tree(folder: RuleFolder, version: ModelVersion) -> RecordedTree | None:
+    """Return the recorded tree of a version, or None."""
+    alike = (one for one in folder.trees if str(one.version) == version.version)
+    return next((one for one in alike if one.model in (version.model, None)), None)
+
+
 def chain_steps(
     folder: RuleFolder, path: tuple[VersionStep, ...], template: str | None = None, *, allow_code: bool = False
 ) -> list[ChainStep]:
@@ -160,8 +221,7 @@ def _chain_step(
     rules = step.rules
     if template is None and rules.target.template is None:
         return ChainStep(rules)
-    alike = (one for one in folder.trees if str(one.version) == step.target.version)
-    recorded = next((one for one in alike if one.model in (step.target.model, None)), None)
+    recorded = recorded_tree(folder, step.target)
     if recorded is not None and not from_code:
         return ChainStep(rules, recorded, is_recorded=True)
     try:

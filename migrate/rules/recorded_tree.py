@@ -44,6 +44,11 @@ class RecordedTree:
     transforms: frozenset[str] | None = None
     x64: bool = True
 
+    @property
+    def file(self) -> Path:
+        """Its path, where `spec` is a file."""
+        return Path(self.spec)
+
 
 def tree_text(recorded: RecordedTree) -> str:
     """Returns the content of the file: JSON with one line for each leaf, the same bytes for equal trees."""

@@ -13,6 +13,7 @@ from migrate.planning.planner import TemplateLike, make_plan
 from migrate.planning.versions.fuse import fuse
 from migrate.rules.model import RuleSet
 from migrate.rules.partition_file import Partition
+from migrate.rules.recorded_tree import RecordedTree
 from migrate.sharding import Mesh
 
 
@@ -99,3 +100,10 @@ def result_of(plan: Plan) -> AbstractCheckpoint:
         zarr3=source.zarr3,
         kinds={name: kind for name, kind in source.kinds.items() if name in items},
     )
+
+
+def recorded_source(recorded: RecordedTree) -> AbstractCheckpoint:
+    """Returns a recorded tree as the abstract checkpoint that a reader would return for a checkpoint of that version."""
+    tree = as_read(recorded.tree)[0]
+    record = Metadata(model=recorded.model, version=recorded.version)
+    return AbstractCheckpoint(recorded.file, "recorded tree", {"": tree}, metadata=merge({}, record))
