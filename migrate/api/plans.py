@@ -179,16 +179,31 @@ def suggest(checkpoint: Checkpoint, template: Template | str, args: Mapping[str,
       CheckpointError: the callable cannot be found or fails (`InvalidTemplate`), or a file of the checkpoint lacks
         bytes in which leaves are stored.
     """
-    from migrate.planning.rule_text.write import Word
     from migrate.planning.suggest.pipeline import suggest as make
 
     checkpoint.require_complete()
-    fields: dict[str, Any] = {"args": args} if args else {}
-    built = _template_of_items(checkpoint.abstract, template, args) if isinstance(template, str) else None
-    if built is not None:
-        return make(checkpoint.abstract, built, {**fields, "layout": Word("items")})
-    built = abstract_template(template, args) if isinstance(template, str) else template
+    if isinstance(template, str):
+        built, fields = template_for(checkpoint.abstract, template, args)
+    else:
+        built, fields = template, {"args": args} if args else {}
     return make(checkpoint.abstract, built, fields or None)
+
+
+def template_for(
+    source: AbstractCheckpoint, spec: str, args: Mapping[str, Any] | None = None
+) -> tuple[Template, dict[str, Any]]:
+    """Return the template for a suggestion, and the fields of `target:` that it needs.
+
+    Raises:
+      CheckpointError: the callable cannot be found or fails (`InvalidTemplate`).
+    """
+    from migrate.planning.rule_text.write import Word
+
+    fields: dict[str, Any] = {"args": args} if args else {}
+    built = _template_of_items(source, spec, args)
+    if built is not None:
+        return built, {**fields, "layout": Word("items")}
+    return abstract_template(spec, args), fields
 
 
 def _template_of_items(source: AbstractCheckpoint, spec: str, args: Mapping[str, Any] | None) -> Template | None:

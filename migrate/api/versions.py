@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from migrate.api.plans import Mesh, finished, placement, template_of
 from migrate.checkpoint import Checkpoint, StrPath
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from migrate.planning.model import Plan
     from migrate.planning.versions.chain import ChainStep
     from migrate.planning.versions.graph import ModelVersion, VersionStep
+    from migrate.planning.versions.new_version import NewVersion, Release
     from migrate.planning.versions.squash import Squashed
     from migrate.rules.folder import RuleFolder
     from migrate.rules.partition_file import Partition
@@ -164,18 +166,82 @@ def squash(
     return write(source, chain_steps(known, path, allow_code=allow_code))
 
 
+def new_version(
+    folder: StrPath,
+    template: str,
+    checkpoint: Checkpoint | None = None,
+    *,
+    message: str = "",
+    model: str | None = None,
+    to: int | str | None = None,
+    args: Mapping[str, Any] | None = None,
+) -> NewVersion:
+    """Draft the next rule file of a folder, and record the tree of the new version; nothing is written or applied.
+
+    Args:
+      folder: the folder; it need not exist.
+      template: the model of the new version, as `module:callable`.
+      checkpoint: a checkpoint of the newest version (default: the recorded tree of that version).
+      message: what changes, in a few words; a part of the file's name.
+      model: the model's name (default: from the record of the checkpoint, or from the rule files).
+      to: the new version (default: the number after the newest).
+      args: keyword arguments of the callable, which the rule file records.
+
+    Raises:
+      UsageError: the checkpoint is not of the newest version (`AmbiguousUpgradePath`), there is neither a checkpoint
+        nor a recorded tree (`UnknownVersion`), or the model has the structure of the newest version (`InvalidUsage`).
+      CheckpointError: the callable cannot be found or fails (`InvalidTemplate`).
+    """
+    from migrate.api.plans import template_for
+    from migrate.planning.suggest.pipeline import suggest
+    from migrate.planning.versions import new_version as new
+    from migrate.planning.versions.chain import recorded_source
+    from migrate.rules.folder import RuleFolder
+    from migrate.rules.recorded_tree import SUFFIX, RecordedTree, tree_text
+
+    known = load_versions(folder) if os.path.lexists(folder) else RuleFolder(os.fspath(folder), ())
+    record = (Metadata.from_json(checkpoint.abstract.metadata) if checkpoint else None) or Metadata()
+    release = new.next_release(known, model or record.model, record.version, to)
+    tree = _tree_before(known, release)
+    if checkpoint is None and tree is None:
+        raise _no_source(known, str(release.before), "--from")
+    source = checkpoint.abstract if checkpoint else recorded_source(tree)  # type: ignore[arg-type]
+    built, fields = template_for(source, template, args)
+    if built.tree.structure_hash == source.structure_hash:
+        message = f"`{template}` has the structure of version {release.before}: there is nothing to migrate"
+        raise UsageError(InvalidUsage.at(message, help="no rule file is needed"))
+    made = suggest(source, built, {**fields, **new.target_fields(release, built.tree.structure_hash)})
+    after = RecordedTree(template, release.model, release.after, built.tree, built.transforms, built.x64)
+    trees = {f"{release.after}{SUFFIX}": tree_text(after)}
+    if tree is None:
+        spec = str(source.path)
+        trees[f"{release.before}{SUFFIX}"] = tree_text(RecordedTree(spec, release.model, release.before, source.tree))
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    text = new.with_source(made.text, release, source.structure_hash)
+    return new.NewVersion(release, new.file_name(names, release, message), text, trees, made)
+
+
+def _tree_before(folder: RuleFolder, release: Release) -> RecordedTree | None:
+    from migrate.planning.versions.graph import ModelVersion
+
+    return recorded_tree(folder, ModelVersion(release.model, str(release.before)))
+
+
+def _no_source(folder: RuleFolder, version: str, option: str) -> UsageError:
+    return UsageError(
+        UnknownVersion.at(
+            f"the tree of version {version} is not recorded in {folder.path}",
+            help=f"name a checkpoint of that version with `{option} SRC`, or restore {folder.path}/{version}.tree.json",
+        )
+    )
+
+
 def _recorded_source(folder: RuleFolder, first: VersionStep) -> AbstractCheckpoint:
     from migrate.planning.versions.chain import recorded_source
 
     recorded = recorded_tree(folder, first.source)
     if recorded is None:
-        raise UsageError(
-            UnknownVersion.at(
-                f"the tree of version {first.source} is not recorded in {folder.path}",
-                help=f"name a checkpoint of that version with `--source SRC`, or restore "
-                f"{folder.path}/{first.source.version}.tree.json",
-            )
-        )
+        raise _no_source(folder, first.source.version, "--source")
     return recorded_source(recorded)
 
 

@@ -50,7 +50,7 @@ def show(console: Console, report: Report, text: str, output: str | None) -> Non
     from migrate.report import text as drawing
 
     if output is not None:
-        _write(output, text)
+        write(output, text)
     if console.format != "text" or output is not None:
         console.text(report)
     else:
@@ -60,7 +60,12 @@ def show(console: Console, report: Report, text: str, output: str | None) -> Non
     console.finish([report])
 
 
-def _write(output: str, text: str) -> None:
+def write(output: str, text: str) -> None:
+    """Writes a file.
+
+    Raises:
+      UsageError: it cannot be written.
+    """
     try:
         Path(output).write_text(text, encoding="utf-8")
     except OSError as error:

@@ -31,7 +31,7 @@ def test_a_version_whose_tree_is_unknown_is_refused(run, steps):  # noqa: F811
     result = run("squash", steps, "--from", "1", "--to", "3")
 
     assert 2 == result.exit_code
-    assert "error[M601]: the tree of version tiny 1 is not recorded in steps" in result.stderr
+    assert "error[M601]: the tree of version 1 is not recorded in steps" in result.stderr
     assert "`--source SRC`, or restore steps/1.tree.json" in result.stderr
 
 

@@ -103,7 +103,7 @@ def result_of(plan: Plan) -> AbstractCheckpoint:
 
 
 def recorded_source(recorded: RecordedTree) -> AbstractCheckpoint:
-    """Returns a recorded tree as the abstract checkpoint that a reader would return for a checkpoint of that version."""
+    """Returns a recorded tree as a reader would describe a checkpoint of that version."""
     tree = as_read(recorded.tree)[0]
     record = Metadata(model=recorded.model, version=recorded.version)
     return AbstractCheckpoint(recorded.file, "recorded tree", {"": tree}, metadata=merge({}, record))
