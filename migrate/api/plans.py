@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from migrate.checkpoint import Checkpoint, StrPath
 from migrate.codes import InvalidUsage
-from migrate.errors import CheckpointError, UsageError
+from migrate.errors import CheckpointError, Diagnostic, UsageError
 from migrate.planning.diff import Diff
 from migrate.planning.diff import diff as diff_trees
 from migrate.tree import AbstractTree
@@ -121,20 +121,26 @@ def plan(
         built = template
     axes, table = placement(mesh, partition)
     made = make_plan(checkpoint.abstract, rule_set, built, mesh=axes, partition=table, link=link == "auto")
-    made = replace(
-        made, as_step=as_step, max_ram=max_ram, diagnostics=(*made.diagnostics, *getattr(built, "notes", ()))
-    )
-    return finished(made, destination, require_proof=require_proof, mesh=axes is not None)
+    made = replace(made, as_step=as_step, max_ram=max_ram)
+    notes = getattr(built, "notes", ())
+    return finished(made, notes, require_proof=require_proof, destination=destination, mesh=axes is not None)
 
 
-def finished(made: Plan, destination: StrPath | None, *, require_proof: bool, mesh: bool) -> Plan:
-    """Returns a plan as the output can hold it, with errors for unproved leaves if they have to be proved."""
+def finished(
+    plan: Plan,
+    notes: Iterable[Diagnostic] = (),
+    *,
+    require_proof: bool = False,
+    destination: StrPath | None = None,
+    mesh: bool = False,
+) -> Plan:
+    """Return a plan with the errors of `require_proof` and notes, as the output for a destination carries it out."""
     from migrate.engine.outputs.registry import fitted
     from migrate.planning.proof import refuse_unproved
 
-    if require_proof:
-        made = replace(made, diagnostics=(*made.diagnostics, *refuse_unproved(made.tasks)))
-    return made if destination is None else fitted(made, destination, mesh=mesh)
+    unproved = refuse_unproved(plan.tasks) if require_proof else ()
+    plan = replace(plan, diagnostics=(*plan.diagnostics, *unproved, *notes))
+    return plan if destination is None else fitted(plan, destination, mesh=mesh)
 
 
 def placement(mesh: Mesh | str | None, partition: Partition | StrPath | None) -> tuple[Mesh | None, Partition | None]:

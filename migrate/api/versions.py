@@ -124,9 +124,9 @@ def plan_upgrade(
     steps = chain_steps(known, path, template, allow_code=allow_code)
     axes, table = placement(mesh, partition)
     made = plan_chain(checkpoint.abstract, steps, mesh=axes, partition=table, link=link == "auto")
+    made = replace(made, as_step=as_step, max_ram=max_ram)
     notes = getattr(steps[-1].template, "notes", ())
-    made = replace(made, as_step=as_step, max_ram=max_ram, diagnostics=(*made.diagnostics, *notes))
-    return finished(made, destination, require_proof=require_proof, mesh=axes is not None)
+    return finished(made, notes, require_proof=require_proof, destination=destination, mesh=axes is not None)
 
 
 def squash(

@@ -13,7 +13,7 @@ from migrate.cli.console import Console
 if TYPE_CHECKING:
     from migrate.checkpoint import Checkpoint
     from migrate.planning.model import Plan
-    from migrate.rules.model import Guard, RuleSet
+    from migrate.rules.model import RuleSet
 
 
 @click.command(
@@ -38,26 +38,21 @@ def command(console: Console, rules: str, src: str, dst: str, *, request: runnin
     """
     from migrate import api
 
-    running.run(console, _OfRules(api.load_rules(rules)), src, dst, request)
+    running.run(console, _RuleFile(api.load_rules(rules), request), src, dst, request)
 
 
 @dataclass(frozen=True, slots=True)
-class _OfRules:
-    """Plans of one rule file."""
+class _RuleFile:
+    """Makes plans from a rule file."""
 
     rules: RuleSet
+    request: running.Request
 
-    @property
-    def source(self) -> Guard:
-        return self.rules.source
-
-    @property
-    def probe(self) -> str | None:
-        return self.rules.probe
-
-    def plan(self, source: Checkpoint, destination: str, request: running.Request, *, probed: bool) -> Plan:
+    def plan(self, source: Checkpoint, *, probed: bool) -> Plan:
+        """Returns the plan for a checkpoint and any DST."""
         from migrate import api
 
+        request = self.request
         return api.plan(
             source,
             self.rules,
@@ -67,7 +62,6 @@ class _OfRules:
             as_step=request.as_step,
             link=request.link,
             max_ram=request.options.max_ram,
-            destination=destination,
             require_proof=request.options.require_proof and not probed,
             allow_code=request.options.allow_code,
         )

@@ -64,9 +64,9 @@ def write(output: str, text: str) -> None:
     """Writes a file.
 
     Raises:
-      UsageError: it cannot be written.
+      UsageError: it cannot be written (`WriteFailed`).
     """
     try:
-        Path(output).write_text(text, encoding="utf-8")
+        Path(output).write_text(text, encoding="utf-8", newline="\n")
     except OSError as error:
         raise UsageError(WriteFailed.at(f"cannot write `{output}`: {error.strerror}")) from error

@@ -1,6 +1,6 @@
 """Runs of plans from the command line: the options that such commands share, and what happens to each step.
 
-`apply` and `upgrade` differ in the origin of their plans (`PlanMaker`) and in nothing else.
+`apply` and `upgrade` differ in the origin of their plans (`PlanOrigin`) and in nothing else.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from migrate.checkpoint import Checkpoint
     from migrate.planning.model import Plan
     from migrate.report.view import Report
-    from migrate.rules.model import Guard
+    from migrate.rules.model import RuleSet
 
 Command = Callable[..., None]
 
@@ -61,19 +61,15 @@ class Request:
         return self.step == "all"
 
 
-class PlanMaker(Protocol):
-    """The origin of the plans of a run."""
+class PlanOrigin(Protocol):
+    """Where a command takes its plans from."""
 
     @property
-    def source(self) -> Guard:
-        """How key paths of the source are read."""
+    def rules(self) -> RuleSet:
+        """The rules, as far as they are known before a checkpoint is read: how it is read, and the probe."""
 
-    @property
-    def probe(self) -> str | None:
-        """The probe that the rules name."""
-
-    def plan(self, source: Checkpoint, destination: str, request: Request, *, probed: bool) -> Plan:
-        """Returns the plan of one checkpoint."""
+    def plan(self, source: Checkpoint, *, probed: bool) -> Plan:
+        """Returns the plan for a checkpoint and any DST."""
 
 
 _OPTIONS: tuple[Callable[[Command], Command], ...] = (
@@ -160,7 +156,7 @@ def run_options(function: Command) -> Command:
     return decorated
 
 
-def run(console: Console, maker: PlanMaker, src: str, dst: str, request: Request) -> None:
+def run(console: Console, origin: PlanOrigin, src: str, dst: str, request: Request) -> None:
     """Plans and runs the chosen step, or every step; exits with the code of the last report."""
     from migrate.engine.outputs.registry import is_single_file
 
@@ -176,7 +172,7 @@ def run(console: Console, maker: PlanMaker, src: str, dst: str, request: Request
     reports = []
     for number, where in runs:
         which = number if request.as_step else options.chosen_step(request.step)
-        reports.append(_run_step(console, maker, src, which, where, request))
+        reports.append(_run_step(console, origin, src, which, where, request))
         if not reports[-1].ok:
             break
     _tell_done(console, reports, len(runs))
@@ -185,15 +181,15 @@ def run(console: Console, maker: PlanMaker, src: str, dst: str, request: Request
 
 
 def _run_step(
-    console: Console, maker: PlanMaker, src: str, step: options.StepChoice, dst: str, request: Request
+    console: Console, origin: PlanOrigin, src: str, step: options.StepChoice, dst: str, request: Request
 ) -> Report:
     """Runs one checkpoint; for one of several steps, an error becomes a report, beside those of the other steps."""
     from migrate.report.view import Report, findings
 
     if not request.as_step:
-        return _run(console, maker, src, step, dst, request)
+        return _run(console, origin, src, step, dst, request)
     try:
-        return _run(console, maker, src, step, dst, request)
+        return _run(console, origin, src, step, dst, request)
     except MigrateError as error:
         failed = Report("apply", error.exit_code, findings=findings(error.diagnostics, options.text_of))
         console.text(failed)
@@ -220,19 +216,22 @@ def _every_step(src: str) -> tuple[int, ...]:
     return steps
 
 
-def _run(console: Console, maker: PlanMaker, src: str, step: options.StepChoice, dst: str, request: Request) -> Report:
+def _run(
+    console: Console, origin: PlanOrigin, src: str, step: options.StepChoice, dst: str, request: Request
+) -> Report:
     """Plans and runs one checkpoint; returns plan and receipt as one report."""
     from migrate import api
+    from migrate.engine.outputs.registry import fitted
     from migrate.report.of_plan import plan_report
 
-    chosen = request.options
-    probe = chosen.probe or maker.probe
+    chosen, rules = request.options, origin.rules
+    probe = chosen.probe or rules.probe
     follow = request.follow_links
-    unbox, separator, model = maker.source.unbox, maker.source.separator, request.template
+    unbox, separator, model = rules.source.unbox, rules.source.separator, request.template
     with api.open_checkpoint(
         src, step, request.item, unbox, follow_links=follow, separator=separator, template=model
     ) as source:
-        plan = maker.plan(source, dst, request, probed=probe is not None)
+        plan = fitted(origin.plan(source, probed=probe is not None), dst, mesh=request.mesh is not None)
         shown = {"dry_run": request.dry_run, "verbose": console.complete}
         planned = plan_report(plan, dst, **shown, probe=probe, text_of=options.text_of)
         if request.dry_run and plan.applicable:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from migrate.checkpoint import Checkpoint
     from migrate.planning.model import Plan
     from migrate.rules.folder import RuleFolder
-    from migrate.rules.model import Guard
+    from migrate.rules.model import RuleSet
 
 
 @click.command(
@@ -41,30 +41,30 @@ def command(
     """
     from migrate import api
 
-    running.run(console, _OfFolder(api.load_versions(folder), to, start), src, dst, request)
+    running.run(console, _Folder(api.load_versions(folder), to, start, request), src, dst, request)
 
 
 @dataclass(frozen=True, slots=True)
-class _OfFolder:
-    """Plans of the chain that leads from the version of a checkpoint to another."""
+class _Folder:
+    """Makes plans from the chain that leads from the version of a checkpoint to another."""
 
     folder: RuleFolder
     to: str | None
     start: str | None
+    request: running.Request
 
     @property
-    def source(self) -> Guard:
-        from migrate.rules.model import Guard
+    def rules(self) -> RuleSet:
+        """No rules: which files are used depends on the record of the checkpoint."""
+        from migrate.rules.model import RuleSet
 
-        return Guard()
+        return RuleSet(self.folder.path, "", ())
 
-    @property
-    def probe(self) -> str | None:
-        return None
-
-    def plan(self, source: Checkpoint, destination: str, request: running.Request, *, probed: bool) -> Plan:
+    def plan(self, source: Checkpoint, *, probed: bool) -> Plan:
+        """Returns the plan for a checkpoint and any DST."""
         from migrate import api
 
+        request = self.request
         return api.plan_upgrade(
             source,
             self.folder,
@@ -76,7 +76,6 @@ class _OfFolder:
             as_step=request.as_step,
             link=request.link,
             max_ram=request.options.max_ram,
-            destination=destination,
             require_proof=request.options.require_proof and not probed,
             allow_code=request.options.allow_code,
         )
