@@ -239,7 +239,7 @@ class Plan:
                     [format_path(p) for p in task.sources],
                     [format_path(p) for p in task.targets],
                     task.outputs,
-                    [[step.op.name, *map(repr, step.ops), step.groups] for step in task.steps],
+                    [[step.op.name, *map(repr, step.bound or step.ops), step.groups] for step in task.steps],
                     task.mode,
                 ]
                 for task in self.tasks

@@ -346,10 +346,14 @@ def _task_data(task: Task) -> dict[str, Any]:
 
 
 def _step_data(step: Step) -> dict[str, Any]:
-    """Returns an op as a rule file writes it; `bound` has the fields of each result where they differ."""
+    """Returns an op as a rule file writes it; `bound` has the fields of each result where they differ.
+
+    In a fused plan, the ops themselves may differ; then `bound` names them.
+    """
     fields = _fields(step.op)
     over = {"over": step.over} if step.over else {}
-    bound = {"bound": [_fields(op) for op in step.bound]} if step.bound else {}
+    alike = len({op.name for op in step.bound}) < 2
+    bound = {"bound": [_fields(op) if alike else {op.name: _fields(op)} for op in step.bound]} if step.bound else {}
     return {step.op.name: {**fields, **over, **bound}}
 
 

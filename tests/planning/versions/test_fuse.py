@@ -4,7 +4,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from migrate.codes import UnfusableSteps
+from migrate.planning.invert.pipeline import invert
 from migrate.planning.versions.fuse import fuse
+from migrate.report.of_plan import plan_data
 from tests.planning.invert.cases import same_bits, values_for
 from tests.planning.versions.chains import both, files, made_by, random_chains, step_by_step, summary
 
@@ -95,6 +97,10 @@ def test_arrays_of_one_result_may_need_different_ops():
     )
 
     assert {("a b", "d"): ["transpose", "keep", "concat"]} == summary(fused)
+    (task,) = plan_data(fused)["tasks"]
+    assert {"transpose": {"perm": None, "bound": [{"transpose": {"perm": None}}, {"keep": {}}]}} == task["ops"][0]
+    (lost,) = {one.kind for one in invert(fused).lost}
+    assert "not expressible" == lost
 
 
 def test_a_leaf_that_is_created_and_dropped_vanishes():
