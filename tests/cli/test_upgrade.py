@@ -187,3 +187,12 @@ def test_a_template_that_is_gone_and_not_recorded_is_an_error(run, templated):
 
     assert 2 == result.exit_code
     assert "restore steps/2.tree.json, the recorded tree of version 2" in result.stderr
+
+
+def test_a_file_that_reads_key_paths_in_its_own_way_begins_no_chain(run, steps):
+    text = Path(steps, "0002.yaml").read_text().replace("version: 1}", "version: 1, unbox: never}", 1)
+    Path(steps, "0002.yaml").write_text(text)
+    result = run("upgrade", steps, "old.msgpack", "new", "--from", "1")
+
+    assert 2 == result.exit_code
+    assert "apply that file alone first: `migrate apply steps/0002.yaml SRC DST`" in result.stderr

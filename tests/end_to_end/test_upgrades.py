@@ -1,13 +1,19 @@
 """Upgrades of Orbax checkpoints in one pass and step by step: equal bits, and no more work than one step."""
 
+import importlib
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import orbax.checkpoint as ocp
 import pytest
+from click.testing import CliRunner
+from flax import nnx
 
 import migrate
+from migrate.cli.main import migrate as migrate_command
 
 HEAD = "migrate: 1\nsource: {{model: m, version: {0}}}\ntarget: {{model: m, version: {1}}}\nrules:\n{2}\n"
 CHAIN = (
@@ -110,3 +116,88 @@ def test_an_upgrade_that_was_killed_is_resumed(old, tmp_path):
 
     assert plan.digest == again.digest
     assert (tmp_path / "new").exists()
+
+
+MODELS = """
+import optax
+from flax import nnx
+
+
+class Old(nnx.Module):
+    def __init__(self, rngs):
+        self.dense_in = nnx.Linear(3, 5, rngs=rngs)
+        self.dense_out = nnx.Linear(5, 2, rngs=rngs)
+        self.drop = nnx.Dropout(0.5, rngs=rngs)
+
+
+class Renamed(nnx.Module):
+    def __init__(self, rngs):
+        self.first = nnx.Linear(3, 5, rngs=rngs)
+        self.second = nnx.Linear(5, 2, rngs=rngs)
+        self.drop = nnx.Dropout(0.5, rngs=rngs)
+
+
+class Listed(nnx.Module):
+    def __init__(self, rngs):
+        self.layers = nnx.List([nnx.Linear(3, 5, rngs=rngs), nnx.Linear(5, 2, rngs=rngs)])
+        self.drop = nnx.Dropout(0.5, rngs=rngs)
+
+
+def trained(model):
+    return {"model": model, "optimizer": nnx.Optimizer(model, optax.adam(1e-3), wrt=nnx.Param)}
+
+
+def v1():
+    return trained(Old(nnx.Rngs(0)))
+
+
+def v2():
+    return trained(Renamed(nnx.Rngs(0)))
+
+
+def v3():
+    return trained(Listed(nnx.Rngs(0)))
+"""
+
+
+@pytest.fixture
+def models(tmp_path, monkeypatch):
+    """`chain_models.py` in the current directory, and a checkpoint of its first version."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "chain_models.py").write_text(MODELS)
+    importlib.invalidate_caches()
+    sys.modules.pop("chain_models", None)
+    parts = importlib.import_module("chain_models").v1()
+    state = {name: nnx.state(part) for name, part in parts.items()}
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(tmp_path / "v1", state)
+    yield tmp_path
+    sys.modules.pop("chain_models", None)
+
+
+def run(*arguments):
+    result = CliRunner().invoke(migrate_command, list(arguments))
+    assert result.exit_code in (0, 1), (arguments, result.output, result.stderr)
+    return result
+
+
+def test_versions_of_an_nnx_model_whose_code_is_gone(models):
+    run("new", "rules", "--from", "v1", "--template", "chain_models:v2", "--model", "lm", "-m", "rename")
+    run("new", "rules", "--template", "chain_models:v3", "-m", "list")
+    assert 0 == run("apply", "rules/0002_rename.yaml", "v1", "v2").exit_code
+    assert 0 == run("apply", "rules/0003_list.yaml", "v2", "v3").exit_code
+    (models / "chain_models.py").write_text(MODELS.replace("def v2()", "def gone()"))
+    sys.modules.pop("chain_models")
+    importlib.invalidate_caches()
+    upgrade = run("upgrade", "rules", "v1", "new", "--from", "1", "--verify", "full")
+
+    assert 0 == upgrade.exit_code, upgrade.stderr
+    expected, actual = values("v3"), values("new")
+    assert expected.keys() == actual.keys()
+    assert all(value.tobytes() == actual[path].tobytes() for path, value in expected.items())
+    assert any("mu" in path for path in actual)
+    squashed = run("squash", "rules", "--from", "1", "-o", "one.yaml")
+    assert 0 == squashed.exit_code, squashed.stderr
+    assert 0 == run("apply", "one.yaml", "v1", "again").exit_code
+    assert all(value.tobytes() == actual[path].tobytes() for path, value in values("again").items())
