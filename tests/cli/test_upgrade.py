@@ -68,6 +68,15 @@ def test_an_upgrade_writes_the_same_bits_as_its_steps(run, steps):
     ]
     assert rows[0] == rows[1]
     assert 1 == len({row.plan_digest for row in upgraded.history})
+    assert (stepwise.structure_hash, stepwise.leaves) == (upgraded.structure_hash, upgraded.leaves)
+
+
+def test_hyperparameters_of_an_earlier_step_are_recorded(run, steps):
+    text = Path(steps, "0002.yaml").read_text().replace("version: 2}", "version: 2, args: {n: 3}}")
+    Path(steps, "0002.yaml").write_text(text)
+    assert 0 == run("upgrade", steps, "old.msgpack", "new", "--from", "1").exit_code
+
+    assert {"n": 3} == record("new").hyperparameters
 
 
 def test_the_version_comes_from_the_record(run, steps):

@@ -89,6 +89,7 @@ def result_of(plan: Plan) -> AbstractCheckpoint:
         version=target.version if target.version is not None else before.version,
         structure_hash=tree.structure_hash,
         leaves=tree.signature,
+        hyperparameters=target.args or before.hyperparameters,
     )
     return AbstractCheckpoint(
         source.path,

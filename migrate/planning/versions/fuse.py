@@ -42,7 +42,7 @@ def fuse(plans: Sequence[Plan], *, link: bool = True) -> Plan:
     tasks = tuple(fusion.noted(tasks_of({} if problems else wanted)))
     return replace(
         last,
-        source=first.source,
+        source=replace(first.source, metadata=last.source.metadata),  # the record as the steps before the last leave it
         rules=_joined_rules(plans),
         tasks=_placed(tasks, wanted, plans, link=link),
         dropped=tuple(sorted(fusion.dropped(tasks), key=lambda drop: natural_key(drop.source))),
