@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from migrate.cli import options, running
+from migrate.cli.arguments import require_order
 from migrate.cli.console import Console
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def command(console: Console, rules: str, src: str, dst: str, *, request: runnin
     """
     from migrate import api
 
+    require_order(rules, src, dst)
     running.run(console, _RuleFile(api.load_rules(rules), request), src, dst, request)
 
 

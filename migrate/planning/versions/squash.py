@@ -64,7 +64,7 @@ def squash(source: AbstractCheckpoint, steps: Sequence[ChainStep]) -> Squashed:
     fused = fuse(plans, link=False) if plans[-1].applicable else plans[-1]
     if not fused.applicable:
         raise PlanError(*(one for one in fused.diagnostics if one.is_error))
-    writer = _Writer(fused, steps)
+    writer = _Writer(source, fused, steps)
     for follow in (True, False):
         found = writer.finished(follow=follow)
         if found is not None:
@@ -75,7 +75,8 @@ def squash(source: AbstractCheckpoint, steps: Sequence[ChainStep]) -> Squashed:
 class _Writer:
     """Writes rule files with the effect of one fused plan."""
 
-    def __init__(self, fused: Plan, steps: Sequence[ChainStep]) -> None:
+    def __init__(self, source: AbstractCheckpoint, fused: Plan, steps: Sequence[ChainStep]) -> None:
+        self.source = source
         self.fused = fused
         self.steps = steps
         self.inverter = RuleInverter(fused.source.tree)
@@ -91,7 +92,7 @@ class _Writer:
             rules = parse_rules(text, UNWRITTEN)
         except RuleFileError:
             return None
-        plan = make_plan(self.fused.source, rules, last.template, link=False)
+        plan = make_plan(self.source, rules, last.template, link=False)
         if not plan.applicable or not _same(plan, self.fused):
             return None
         return Squashed(text, plan, tuple(step.rules.path for step in self.steps), len(rules.rules))
