@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from migrate.formats.reader import AbstractCheckpoint
 from migrate.metadata import Metadata, merge
 from migrate.planning.invert.readback import as_read
 from migrate.planning.model import Plan
+from migrate.planning.model_fields import model_fields
 from migrate.planning.planner import TemplateLike, make_plan
 from migrate.planning.versions.fuse import fuse
 from migrate.rules.model import RuleSet
@@ -82,15 +84,9 @@ def result_of(plan: Plan) -> AbstractCheckpoint:
     source, tree = plan.source, as_read(plan.target)[0]
     items = {name: tree.below((name,)) for name in plan.parts} or {"": tree}
     before = Metadata.from_json(source.metadata) or Metadata()
-    target = plan.rules.target
-    record = replace(
-        before,
-        model=target.model or before.model,
-        version=target.version if target.version is not None else before.version,
-        structure_hash=tree.structure_hash,
-        leaves=tree.signature,
-        hyperparameters=target.args or before.hyperparameters,
-    )
+    code: dict[str, Any] = {"graph_digest": None, "code_digests": {}}
+    fields = {**code, **model_fields(plan, before), "structure_hash": tree.structure_hash, "leaves": tree.signature}
+    record = replace(before, **fields)
     return AbstractCheckpoint(
         source.path,
         source.format,
