@@ -12,6 +12,7 @@ Heavy packages are imported only when they are needed: opening a msgpack file do
 
 from __future__ import annotations
 
+from migrate.api.plan_files import load_plan, save_plan
 from migrate.api.plans import abstract_template, diff, invert, load_rules, plan, structure_hash, suggest
 from migrate.api.runs import apply, resume
 from migrate.api.stamping import stamp
@@ -58,6 +59,7 @@ __all__ = [
     "diff_values",
     "invert",
     "list_steps",
+    "load_plan",
     "load_rules",
     "load_versions",
     "new_version",
@@ -65,6 +67,7 @@ __all__ = [
     "plan",
     "plan_upgrade",
     "resume",
+    "save_plan",
     "squash",
     "stamp",
     "structure_hash",

@@ -94,7 +94,8 @@ def verify(
     if probe is not None and (plan is None or source is None):
         raise UsageError(InvalidUsage.at("a probe needs the source and the plan", help="give `plan` and `source`"))
     if plan is not None and source is not None:
-        require_permission(plan.rules.call_code, allow_code=allow_code)
+        model = plan.rules.template_code if probe is not None and plan.rules.planned is not None else ()
+        require_permission((*model, *plan.rules.call_code), allow_code=allow_code)
     clear_needless(Path(destination))
     with open_checkpoint(destination, follow_links=follow_links) as checkpoint:
         recorded = alone.check_record(checkpoint.abstract)

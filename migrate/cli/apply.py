@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 import click
 
-from migrate.cli import options, running
+from migrate.cli import options, rule_output, running
 from migrate.cli.arguments import require_order
 from migrate.cli.console import Console
-
-if TYPE_CHECKING:
-    from migrate.checkpoint import Checkpoint
-    from migrate.planning.model import Plan
-    from migrate.rules.model import RuleSet
+from migrate.cli.plan_origin import plan_origin
+from migrate.codes import InvalidUsage
+from migrate.errors import UsageError
 
 
 @click.command(
@@ -27,9 +24,12 @@ if TYPE_CHECKING:
 @click.argument("src")
 @click.argument("dst")
 @running.run_options
+@rule_output.dry_run_output
 @options.output
-def command(console: Console, rules: str, src: str, dst: str, *, request: running.Request) -> None:
+def command(console: Console, rules: str, src: str, dst: str, *, output: str | None, request: running.Request) -> None:
     """Apply RULES to the checkpoint SRC and write the result to DST.
+
+    RULES may also be a plan file of `migrate plan`, whose plan is carried out exactly, or not at all.
 
     DST becomes an Orbax checkpoint, or a single file if its name ends in .safetensors or .msgpack (Flax's format).
 
@@ -37,33 +37,15 @@ def command(console: Console, rules: str, src: str, dst: str, *, request: runnin
     written. DST appears all at once, complete and verified, or not at all; SRC is only read. After Ctrl-C or a kill,
     the same command resumes. A DST that is the finished result of the same plan already is left as it is.
     """
-    from migrate import api
-
     require_order(rules, src, dst)
-    running.run(console, _RuleFile(api.load_rules(rules), request), src, dst, request)
+    request = replace(request, output=output)
+    _refuse_output(request)
+    running.run(console, plan_origin(rules, request), src, dst, request)
 
 
-@dataclass(frozen=True, slots=True)
-class _RuleFile:
-    """Makes plans from a rule file."""
-
-    rules: RuleSet
-    request: running.Request
-
-    def plan(self, source: Checkpoint, *, probed: bool) -> Plan:
-        """Returns the plan for a checkpoint and any DST."""
-        from migrate import api
-
-        request = self.request
-        return api.plan(
-            source,
-            self.rules,
-            request.template,
-            mesh=request.mesh,
-            partition=request.partition,
-            as_step=request.as_step,
-            link=request.link,
-            max_ram=request.options.max_ram,
-            require_proof=request.options.require_proof and not probed,
-            allow_code=request.options.allow_code,
-        )
+def _refuse_output(request: running.Request) -> None:
+    """Refuses `-o` where there is not exactly one plan that is not applied."""
+    if request.output is not None and (not request.dry_run or request.as_step):
+        advice = "add `--dry-run`, and choose a step; the plan serves every step"
+        raise UsageError(InvalidUsage.at("`-o` writes the plan file of a dry run of one checkpoint", help=advice))
+    rule_output.refuse_existing(request.output, overwrite=request.options.overwrite)

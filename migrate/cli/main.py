@@ -31,6 +31,8 @@ COMMANDS = (
     "diff",
     "suggest",
     "check",
+    "plan",
+    "show",
     "apply",
     "upgrade",
     "heads",
@@ -236,7 +238,8 @@ def migrate() -> None:
     """Migrate a JAX/Flax checkpoint to a new version of its model, and verify the result.
 
     `inspect` and `diff` show what there is, `suggest` drafts a rule file, `check` reports its mistakes,
-    `apply --dry-run` shows the plan, `apply` migrates, `verify` checks the result again later.
+    `apply --dry-run` shows the plan, `plan` saves it for review, `apply` migrates, `verify` checks the result again
+    later.
 
     Exit codes: 0 yes or done; 1 no, such as a difference, a mistake in the rules or a failed verification; 2 no answer
     because of wrong usage or unreadable input; 3 stopped, rerun to resume; 130 aborted.

@@ -1,4 +1,4 @@
-"""Output of commands that write rule files: stdout, or a file that is replaced only on request."""
+"""Output of commands that write rule files or plan files: stdout, or a file that is replaced only on request."""
 
 from __future__ import annotations
 
@@ -16,12 +16,16 @@ if TYPE_CHECKING:
     from migrate.cli.console import Console
     from migrate.report.view import Report
 
+FILE = click.Path(dir_okay=False)
+
 output = click.option(
-    "-o",
-    "--output",
-    type=click.Path(dir_okay=False),
-    metavar="FILE",
-    help="Write the rule file to FILE (default: stdout).",
+    "-o", "--output", type=FILE, metavar="FILE", help="Write the rule file to FILE (default: stdout)."
+)
+dry_run_output = click.option(
+    "-o", "--output", type=FILE, metavar="FILE", help="With --dry-run: write the plan file to FILE."
+)
+plan_output = click.option(
+    "-o", "--output", type=FILE, metavar="FILE", help="Write the plan file to FILE (default: stdout)."
 )
 overwrite = click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
 
@@ -39,9 +43,9 @@ def refuse_existing(output: str | None, *, overwrite: bool) -> None:
 
 
 def show(console: Console, report: Report, text: str, output: str | None) -> None:
-    """Writes a rule file and shows the report about it.
+    """Writes a rule file or a plan file and shows the report about it.
 
-    With the rule file on stdout, the report goes to stderr.
+    With the file on stdout, the report goes to stderr.
 
     Raises:
       UsageError: the file cannot be written.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import click
 
-from migrate.cli import options
+from migrate.cli import options, rule_output
 from migrate.cli.console import Console, exit_with
 from migrate.codes import AmbiguousItem, InvalidUsage
 from migrate.engine.options import ApplyOptions
@@ -43,6 +43,7 @@ class Request:
       dry_run: whether to stop after the plan.
       link: whether arrays whose bytes do not change are linked.
       options: the options of the engine.
+      output: the plan file that a dry run writes; None for none.
     """
 
     template: str | None
@@ -54,6 +55,7 @@ class Request:
     dry_run: bool
     link: Literal["auto", "never"]
     options: ApplyOptions
+    output: str | None = None
 
     @property
     def as_step(self) -> bool:
@@ -231,11 +233,14 @@ def _run(
     with api.open_checkpoint(
         src, step, request.item, unbox, follow_links=follow, separator=separator, template=model
     ) as source:
-        plan = fitted(origin.plan(source, probed=probe is not None), dst, mesh=request.mesh is not None)
+        made = origin.plan(source, probed=probe is not None)
+        plan = fitted(made, dst, mesh=request.mesh is not None or made.has_mesh)
         shown = {"dry_run": request.dry_run, "verbose": console.complete}
         planned = plan_report(plan, dst, **shown, probe=probe, text_of=options.text_of)
         if request.dry_run and plan.applicable:
             planned = _checked(plan, source, dst, chosen, planned)
+        if request.output is not None and plan.applicable:
+            planned = _saved(made, planned, request.output)
         stops = request.dry_run or not plan.applicable
         if stops or not console.quiet:
             console.text(planned)
@@ -260,6 +265,15 @@ def _checked(plan: Plan, source: Checkpoint, dst: str, chosen: ApplyOptions, pla
         return planned
     sentence = done_before(dst, done.history[-1].date)
     return replace(planned, summary=(*planned.summary[:-1], sentence), data={**planned.data, "already_done": True})
+
+
+def _saved(plan: Plan, planned: Report, output: str) -> Report:
+    """Writes the plan file of a dry run; returns the report with what a reviewer needs to know about it."""
+    from migrate.planning.plan_file.write import plan_text
+    from migrate.report.of_plan_file import plan_file_sentences
+
+    rule_output.write(output, plan_text(plan))
+    return replace(planned, summary=(*planned.summary, *plan_file_sentences(plan, output)))
 
 
 def _apply(console: Console, plan: Plan, source: Checkpoint, dst: str, chosen: ApplyOptions, planned: Report) -> Report:

@@ -64,6 +64,7 @@ def command(
     has exactly the leaves of that model. With --probe: the old and the new model compute the same outputs.
     """
     from migrate import api
+    from migrate.api.plan_files import bind_plan, is_plan_file, open_plan
     from migrate.api.plans import template_of
     from migrate.engine.verification.findings import ValuesDiffer
     from migrate.report.of_plan import plan_diagnostics
@@ -75,8 +76,9 @@ def command(
     if probe is not None and source is None:
         raise click.UsageError("--probe needs --source and --rules: it compares the new model with the old one.")
     with ExitStack() as stack:
-        rule_set = api.load_rules(rules) if rules else None
-        model = template_of(rule_set, template, allow_code=allow_code)
+        saved = open_plan(rules) if rules and is_plan_file(rules) else None
+        rule_set = saved.rules if saved else api.load_rules(rules) if rules else None
+        model = None if saved and not template else template_of(rule_set, template, allow_code=allow_code)
         opened = plan = None
         if source is not None and rule_set is not None:
             opened = stack.enter_context(
@@ -89,7 +91,7 @@ def command(
                     separator=rule_set.source.separator,
                 )
             )
-            plan = api.plan(opened, rule_set, model)
+            plan = bind_plan(saved, opened, model) if saved else api.plan(opened, rule_set, model)
             if not plan.applicable:
                 raise PlanError(*plan_diagnostics(plan, dst))
         listener = stack.enter_context(console.progress())

@@ -120,3 +120,36 @@ class CodeMismatch(Code):
 
     number = "M311"
     severity = "note"
+
+
+class InvalidPlanFile(Code):
+    """A plan file contradicts itself or is not strict JSON.
+
+    A plan file is written by `migrate plan` and is read strictly: each task is inferred again from its ops and shapes,
+    and both structure hashes are computed again, so that a file that was edited by hand, cut off or merged wrongly is
+    not carried out. Write it again with `migrate plan RULES SRC -o FILE`.
+    """
+
+    number = "M320"
+
+
+class UnsupportedPlanVersion(Code):
+    """The plan file has another version of the format.
+
+    The first field of a plan file, `migrate_plan`, is the version of its format. This version of migrate reads one
+    version only. Write the plan again with `migrate plan RULES SRC -o FILE` and review it, or install the version of
+    migrate that wrote it.
+    """
+
+    number = "M321"
+
+
+class StalePlan(Code):
+    """What the plan file was made from has changed.
+
+    A plan file is bound to the structure of its source (key paths, shapes and dtypes) and to its rule file, if that
+    still exists. The message names the leaves or the file that differ. Write the plan again with
+    `migrate plan RULES SRC -o FILE`, and review the difference.
+    """
+
+    number = "M322"

@@ -102,8 +102,14 @@ def refuse_code(plan: Plan, options: ApplyOptions) -> None:
 
 
 def _code(plan: Plan, options: ApplyOptions) -> tuple[CodeReference, ...]:
-    """Returns the code that a run takes from the rule file; a probe that the caller names replaces the file's."""
-    return (*plan.rules.call_code, *(() if options.probe else plan.rules.probe_code))
+    """Returns the code that a run takes from the rule file; a probe that the caller names replaces the file's.
+
+    The template of a rule file passed the gate before the plan was made, unlike the one that a plan file names.
+    """
+    rules = plan.rules
+    needed = plan.calls_model or options.probe or rules.probe
+    template = rules.template_code if rules.planned is not None and needed else ()
+    return (*template, *rules.call_code, *(() if options.probe else rules.probe_code))
 
 
 def absolute(destination: Path) -> Path:

@@ -63,7 +63,7 @@ def create_leaves(rules: RuleSet, template: AbstractTree | None) -> tuple[tuple[
 
 def _unfit(rule: Create, found: Sequence[Created]) -> list[Diagnostic]:
     """Returns the diagnostic about leaves that the rule's `init` cannot create, if any."""
-    wrong = [creation for creation in found if creation.leaf.has_data and not _can_create(creation, rule.init)]
+    wrong = [creation for creation in found if creation.leaf.has_data and not can_create(creation, rule.init)]
     if not wrong:
         return []
     init = rule.init.kind if rule.init.value is None else f"{rule.init.kind} {rule.init.value}"
@@ -80,7 +80,8 @@ def _unfit(rule: Create, found: Sequence[Created]) -> list[Diagnostic]:
     ]
 
 
-def _can_create(creation: Created, init: Init) -> bool:
+def can_create(creation: Created, init: Init) -> bool:
+    """Whether an initial value fits the leaf that it creates."""
     aval = creation.leaf.aval
     if aval is None:
         return False

@@ -24,6 +24,15 @@ from migrate.planning.recorded_leaves import SHOWN, changes_since_record, leaf_c
 from migrate.rules.model import RuleSet
 from migrate.tree import AbstractTree
 
+ABOUT_SOURCE = frozenset(
+    code.number
+    for code in (
+        *(AlreadyApplied, CodeMismatch, HyperparameterMismatch, ModelMismatch, NoCheckpoint),
+        *(RecordedStructureMismatch, SourceStructureMismatch, TemplateStructureMismatch),
+    )
+)
+"""The numbers of the diagnostics of `guard`, which concern one checkpoint and not only its structure."""
+
 LONGEST_VALUE = 60
 """The most characters of a hyperparameter that a message shows."""
 
@@ -204,7 +213,7 @@ def _fate(name: str, saved: Mapping[str, str], now: Mapping[str, str]) -> str:
 
 
 def _already_applied(source: AbstractCheckpoint, metadata: Metadata, rules: RuleSet) -> Iterator[Diagnostic]:
-    if rules.rules and already_applied(metadata, rules.digest):
+    if rules.count and already_applied(metadata, rules.digest):
         yield AlreadyApplied.at(
             f"`{rules.path}` was already applied to `{source.path}`: its metadata records the migration",
             help="apply the rules to the original checkpoint; this one is already migrated",

@@ -17,6 +17,7 @@ from migrate.errors import Diagnostic, Span
 from migrate.formats.reader import AbstractCheckpoint
 from migrate.ops.base import Op
 from migrate.rules.model import Init, RuleSet
+from migrate.sharding import PORTABLE
 from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, KeyPath, format_path
 
 Mode = Literal["relink", "copy", "stream"]
@@ -196,6 +197,21 @@ class Plan:
         several = layout == "items" or (not layout and not self.template and len(self.source.items) > 1)
         names = tuple(dict.fromkeys(path[0] for path in self.target.leaves if path))
         return names if several and self.target.container(()) == "dict" and len(names) > 1 else ()
+
+    @property
+    def has_mesh(self) -> bool:
+        """Whether its target is for a mesh."""
+        return any(leaf.sharding not in (None, PORTABLE) for leaf in self.target.leaves.values())
+
+    @property
+    def calls_model(self) -> bool:
+        """Whether values of created leaves are those of the model, so that its code has to run."""
+        return any(creation.init is not None and creation.init.kind == "template" for creation in self.created)
+
+    @property
+    def has_callable_model(self) -> bool:
+        """Whether the code of its template may be called without a need: false if only a plan file names it."""
+        return self.template is not None and (self.rules.planned is None or self.rules.target.template is None)
 
     @property
     def applicable(self) -> bool:

@@ -16,7 +16,7 @@ def model_fields(plan: Plan, before: Metadata) -> dict[str, Any]:
       before: the record of its source.
     """
     target, facts = plan.rules.target, plan.model_facts
-    kept = {"graph_digest": before.graph_digest, "code_digests": before.code_digests} if not plan.rules.rules else {}
+    kept = {"graph_digest": before.graph_digest, "code_digests": before.code_digests} if not plan.rules.count else {}
     return {
         "model": target.model or before.model,
         "version": target.version if target.version is not None else before.version,

@@ -112,7 +112,7 @@ def make_plan(
     tree, misplaced = assign_shardings(tree, mesh, partition, annotations=target is not None)
     ordered = sorted(results.tasks, key=lambda task: natural_key(task.targets[0]))
     unscaled = left_companions(ordered, source.tree)
-    tasks = prove(ordered, _with_slots(source.tree), _with_slots(tree), unscaled)
+    tasks = prove(ordered, with_slots(source.tree), with_slots(tree), unscaled)
     key_items = [name for name, kind in source.kinds.items() if kind in KEYS and len(source.items) > 1]
     facts = getattr(template, "facts", None)
     linked = link and source.locates_chunks and not misplaced
@@ -171,7 +171,8 @@ def _has_x64(template: TemplateLike | None) -> bool:
     return bool(getattr(template, "x64", True))
 
 
-def _with_slots(tree: AbstractTree) -> TreeWithSlots:
+def with_slots(tree: AbstractTree) -> TreeWithSlots:
+    """Returns a tree with its slots of moments, as proofs need it."""
     return TreeWithSlots(tree, [slot.prefix for slots in source_slots(tree).values() for slot in slots])
 
 

@@ -236,6 +236,26 @@ class SizesType(FieldType):
 
 @final
 @dataclass(frozen=True)
+class MapOfType(FieldType):
+    """A mapping of any names to values of one type, read as a dict."""
+
+    value: FieldType
+
+    def phrase(self) -> str:
+        return f"a mapping, with {self.value.phrase()} for each name"
+
+    def read(self, node: Node, context: ReadContext) -> dict[str, Any] | None:
+        if isinstance(node, MapNode):
+            return {key.text: self.value.read(value, context.inside(key.text)) for key, value in node.entries}
+        self.reject(node, context)
+        return None
+
+    def json(self) -> JsonSchema:
+        return {"type": "object", "additionalProperties": self.value.json()}
+
+
+@final
+@dataclass(frozen=True)
 class AnyMappingType(FieldType):
     """A mapping with arbitrary content."""
 

@@ -53,8 +53,8 @@ def find(name: str, within: RuleFile | None = None) -> RuleFile:
     raise RuleFileError(_unknown(name, place))
 
 
-def read(file: RuleFile) -> bytes:
-    """Returns the content of a rule file.
+def read(file: RuleFile, most: int = MAX_BYTES) -> bytes:
+    """Returns the content of a rule file or a plan file; `most` is its maximum size in bytes.
 
     Raises:
       RuleFileError: it cannot be read, or it is too large.
@@ -62,12 +62,12 @@ def read(file: RuleFile) -> bytes:
     _refuse_special(file.name, file.place)
     try:
         with file.place.open("rb") as stream:
-            content = b"" if is_without_size(stream.fileno()) else stream.read(MAX_BYTES + 1)
+            content = b"" if is_without_size(stream.fileno()) else stream.read(most + 1)
     except (OSError, ValueError) as error:  # ValueError: an invalid file name
         reason = getattr(error, "strerror", None) or str(error)
         raise RuleFileError(UnreadableRuleFile.at(f"`{file.name}` cannot be read: {reason}")) from None
-    if len(content) > MAX_BYTES:
-        message = f"`{file.name}` is larger than {MAX_BYTES // 2**20} MiB, the limit for rule files"
+    if len(content) > most:
+        message = f"`{file.name}` is larger than {most // 2**20} MiB, the limit for such files"
         raise RuleFileError(UnreadableRuleFile.at(message))
     return content
 

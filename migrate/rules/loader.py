@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -180,6 +181,13 @@ def _root(node: Node | None, path: str, findings: list[Diagnostic]) -> MapNode |
     if not isinstance(node, MapNode):
         message = f"a rule file must be a mapping that begins with `migrate: 1`, not {describe_node(node)}"
         findings.append(MissingField.at(message, span=node.span))
+        return None
+    plan = node.get("migrate_plan")
+    if plan is not None:
+        advice = (
+            f"`migrate show {shlex.quote(path)}` draws it, `migrate apply {shlex.quote(path)} SRC DST` carries it out"
+        )
+        findings.append(MissingField.at("this is a plan file, not a rule file", span=plan.span, help=advice))
         return None
     version = node.get("migrate")
     if version is None or (isinstance(version, ScalarNode) and version.value == VERSION):

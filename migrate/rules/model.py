@@ -171,6 +171,8 @@ class RuleSet:
       probe_span: the location of its name.
       probe_atol, probe_rtol: the absolute and the relative tolerance of that comparison; None is the default.
       files: the name and the real path of each file that was read, includes too.
+      planned: the number of rules, where the tasks of a plan file stand for them; then `rules` is empty.
+      calls: functions of `call` ops with their places, where the ops are those of a plan file.
     """
 
     path: str
@@ -188,6 +190,13 @@ class RuleSet:
     probe_atol: float | None = None
     probe_rtol: float | None = None
     files: tuple[tuple[str, str], ...] = ()
+    planned: int | None = None
+    calls: tuple[tuple[str, Span], ...] = ()
+
+    @property
+    def count(self) -> int:
+        """The number of rules, those that a plan file has carried out included."""
+        return len(self.rules) if self.planned is None else self.planned
 
     @property
     def template_code(self) -> tuple[CodeReference, ...]:
@@ -200,7 +209,7 @@ class RuleSet:
     @property
     def call_code(self) -> tuple[CodeReference, ...]:
         """The functions of `call` ops, each once."""
-        found: dict[tuple[str, str], CodeReference] = {}
+        found = {(spec, span.file): self._reference("call", spec, span) for spec, span in self.calls}
         for rule in self.rules:
             for rule_op in rule.ops if isinstance(rule, Move) else ():
                 spec = rule_op.op.code

@@ -40,7 +40,7 @@ VERSION = 1
 _SOURCES = OneOrManyType(SourcePattern())
 _EXCEPT = Field("except", _SOURCES, "patterns of leaves that the rule does not apply to")
 _OPTIONAL = Field("optional", FLAG, "whether the rule may match nothing (default: false)")
-_HASH = StringType(r"sha256:[0-9a-f]{64}", "`sha256:` and 64 hexadecimal digits")
+HASH = StringType(r"sha256:[0-9a-f]{64}", "`sha256:` and 64 hexadecimal digits")
 _VERSION = ScalarType((int, str), "an integer or text")
 
 MOVE = MappingType(
@@ -107,11 +107,13 @@ class _Init(FieldType):
         return {"anyOf": [_WORDS.json(), {**_VALUES.json(), "minProperties": 1, "maxProperties": 1}]}
 
 
+INIT = _Init()
+
 CREATE = MappingType(
     "a `create` rule",
     (
         Field("to", _SOURCES, "the target leaves: a pattern, or a list of patterns", required=True),
-        Field("init", _Init(), "their initial value", required=True),
+        Field("init", INIT, "their initial value", required=True),
         _EXCEPT,
         _OPTIONAL,
     ),
@@ -216,7 +218,7 @@ SOURCE = MappingType(
     (
         Field("model", StringType(), "the model's name; compared with the checkpoint's metadata"),
         Field("version", _VERSION, "the model's version; compared with the checkpoint's metadata"),
-        Field("structure", _HASH, "the structure hash of the source, as printed by `migrate inspect`"),
+        Field("structure", HASH, "the structure hash of the source, as printed by `migrate inspect`"),
         Field(
             "unbox",
             ChoiceType(("auto", "never")),
@@ -238,7 +240,7 @@ TARGET = MappingType(
         Field("version", _VERSION, "the model's version; recorded in the new checkpoint's metadata"),
         Field("template", CALLABLE, "a callable that returns the model, as `module:callable`"),
         Field("args", AnyMappingType(), "keyword arguments for the template's callable"),
-        Field("structure", _HASH, "the required structure hash of the template"),
+        Field("structure", HASH, "the required structure hash of the template"),
         Field(
             "layout",
             LayoutType(),

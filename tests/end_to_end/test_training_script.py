@@ -62,6 +62,32 @@ def test_the_loss_of_the_refactored_script_continues_exactly(root, expected, tem
     assert expected == train(new, START, STEPS, "renamed")
 
 
+REFACTORINGS = {
+    "renamed": RULES,
+    "stacked": """
+  - {from: "model/blocks/{i}/{leaf}", to: "model/blocks/{leaf}", ops: [{stack: {axis: 0, over: i}}]}
+""",
+    "squeezed": """
+  - {from: "model/head/kernel", to: "model/direction", ops: [{squeeze: {axis: 1}}]}
+  - "model/head/bias -> model/offset"
+""",
+    "clipped": " []\n",
+}
+
+
+def test_the_loss_continues_exactly_through_four_refactorings(root, tmp_path):
+    """The optimizer's state, random streams, the key and the step come along each time, without a rule of their own."""
+    start, old, expected = START, root, shutil.copytree(root, tmp_path / "unchanged")
+    for variant, rules in REFACTORINGS.items():
+        file, new = tmp_path / f"{variant}.yaml", tmp_path / variant
+        target = f'{{template: "{SPEC}:template", args: {{variant: {variant}}}, layout: items}}'
+        file.write_text(f"migrate: 1\ntarget: {target}\nrules:{rules}")
+        code, output = run("apply", file, old, new / str(start), "--allow-code", "--step", start)
+        assert 0 == code, output
+        assert train(expected, start, 2, "first") == train(new, start, 2, variant), variant
+        start, old = start + 2, new
+
+
 def test_every_step_becomes_a_root_that_a_manager_opens(root, expected, tmp_path):
     rules = rules_of(tmp_path, "renamed")
     code, output = run("apply", rules, root, tmp_path / "new", "--step", "all", "--allow-code")

@@ -3,7 +3,8 @@
     python training.py ROOT START STEPS VARIANT
 
 Trains from step START of ROOT (0: from scratch), prints the loss of each step, and saves the last one. VARIANT is the
-code: `first`, or `renamed`, the same model with other names and its blocks in a list.
+code, which was refactored again and again: `first`; `renamed`, with other names and the blocks in a list; `stacked`,
+with the blocks in one stack; `squeezed`, whose head is a vector; `clipped`, with another chain of the optimizer.
 """
 
 import sys
@@ -38,15 +39,53 @@ class Renamed(nnx.Module):
         return self.head(self.drop(nnx.relu(self.blocks[0](x))))
 
 
+class Stack(nnx.Module):
+    def __init__(self, *, rngs):
+        self.kernel = nnx.Param(jax.random.normal(rngs.params(), (1, WIDTH, WIDTH)))
+        self.bias = nnx.Param(jax.numpy.zeros((1, WIDTH)))
+
+
+class Stacked(nnx.Module):
+    def __init__(self, *, rngs):
+        self.blocks = Stack(rngs=rngs)
+        self.head = nnx.Linear(WIDTH, 1, rngs=rngs)
+        self.drop = nnx.Dropout(0.1, rngs=rngs)
+
+    def __call__(self, x):
+        return self.head(self.drop(nnx.relu(x @ self.blocks.kernel[0] + self.blocks.bias[0])))
+
+
+class Squeezed(nnx.Module):
+    def __init__(self, *, rngs):
+        self.blocks = Stack(rngs=rngs)
+        self.direction = nnx.Param(jax.random.normal(rngs.params(), (WIDTH,)))
+        self.offset = nnx.Param(jax.numpy.zeros(1))
+        self.drop = nnx.Dropout(0.1, rngs=rngs)
+
+    def __call__(self, x):
+        hidden = self.drop(nnx.relu(x @ self.blocks.kernel[0] + self.blocks.bias[0]))
+        return hidden @ self.direction[:, None] + self.offset[...]
+
+
+MODELS = {"first": First, "renamed": Renamed, "stacked": Stacked, "squeezed": Squeezed, "clipped": Squeezed}
+ADAMW = optax.adamw(1e-2)
+CLIPPED = optax.chain(optax.clip_by_global_norm(1e6), ADAMW)
+
+
 def build(variant):
-    model = {"first": First, "renamed": Renamed}[variant](rngs=nnx.Rngs(params=0, dropout=1))
-    return model, nnx.Optimizer(model, optax.adamw(1e-2), wrt=nnx.Param)
+    model = MODELS[variant](rngs=nnx.Rngs(params=0, dropout=1))
+    return model, nnx.Optimizer(model, CLIPPED if variant == "clipped" else ADAMW, wrt=nnx.Param)
+
+
+def template(variant):
+    """The template of the new code."""
+    model, optimizer = build(variant)
+    return {"model": model, "optimizer": optimizer}
 
 
 def renamed():
-    """The template of the new code."""
-    model, optimizer = build("renamed")
-    return {"model": model, "optimizer": optimizer}
+    """The template of the first refactoring."""
+    return template("renamed")
 
 
 def renamed_with_key():

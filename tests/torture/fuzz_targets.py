@@ -52,6 +52,23 @@ def _rule_seeds(sources):
     return [file.read_bytes() for file in sorted(files)]
 
 
+def _plan_file(folder, content, sources):
+    from migrate.planning.plan_file.read import read_plan
+    from migrate.planning.plan_file.write import plan_text
+    from migrate.report.of_plan_file import plan_file_report
+    from migrate.rules.files import RuleFile
+
+    file = folder / "plan.json"
+    plan = read_plan(content.decode("utf-8", "replace"), RuleFile(str(file), file), str(file))
+    plan_file_report(plan, verbose=True)
+    plan_text(plan)
+
+
+def _plan_seeds(sources):
+    golden = ROOT / "tests" / "golden"
+    return [(golden / "planning" / "plan_file.json").read_bytes()]
+
+
 def _patterns(folder, content, sources):
     """The first line is a pattern, the second a target pattern, the others are key paths."""
     from migrate.errors import MigrateError
@@ -161,6 +178,7 @@ def _npy_seeds(sources):
 
 TARGETS = {
     "rules": Target(_rule_seeds, _rules),
+    "plan file": Target(_plan_seeds, _plan_file),
     "patterns": Target(_pattern_seeds, _patterns),
     "msgpack": Target(lambda sources: [(sources / "small.msgpack").read_bytes()], _file(".msgpack")),
     "safetensors": Target(lambda sources: [(sources / "small.safetensors").read_bytes()], _file(".safetensors")),

@@ -20,7 +20,8 @@ from migrate.template import restore_target
 def template_problems(plan: Plan, destination: Path) -> Iterator[Diagnostic]:
     """Lets Orbax compare the structure of each item with the template's, without reading an array.
 
-    A template that is not `module:callable`, or that was built with arguments other than the rule file's, is skipped.
+    A template that is not `module:callable`, that was built with arguments other than the rule file's, or that only a
+    plan file names is skipped.
 
     Args:
       plan: the plan.
@@ -41,7 +42,7 @@ def template_problems(plan: Plan, destination: Path) -> Iterator[Diagnostic]:
 
 def _targets(plan: Plan) -> Mapping[str, Any]:
     """Returns the abstract pytree of each item by name; that of the whole template by `SINGLE`."""
-    if plan.template is None:
+    if plan.template is None or not plan.has_callable_model:
         return {}
     target = plan.rules.target
     try:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import math
 import re
 from dataclasses import MISSING, fields
 from typing import Any
 
 from migrate.ops.base import Op
 from migrate.planning.rule_text.doubt import OpText
+from migrate.planning.rule_text.write import quoted
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -32,13 +33,19 @@ def _value(kind: str, value: Any) -> str:
     if isinstance(value, tuple):
         return "[" + ", ".join(_value("", item) for item in value) + "]"
     if kind == "number":
-        return _float(value) if isinstance(value, float) else str(int(value))
+        return number_text(int(value) if isinstance(value, bool) else value)
     if kind == "dtype" and _PLAIN.fullmatch(value):
         return str(value)
-    return json.dumps(value, ensure_ascii=False)
+    return quoted(value)
 
 
-def _float(value: float) -> str:
-    """YAML reads `1e-05` as text: a float has a point."""
+def number_text(value: float) -> str:
+    """A number, or a boolean, as YAML. YAML reads `1e-05` and `inf` as text: a float has a point."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return str(value)
+    if not math.isfinite(value):
+        return ".nan" if math.isnan(value) else ".inf" if value > 0 else "-.inf"
     mantissa, exponent, power = repr(value).partition("e")
     return f"{mantissa if '.' in mantissa else f'{mantissa}.0'}{exponent}{power}"

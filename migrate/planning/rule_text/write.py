@@ -77,8 +77,8 @@ def value(texts: Sequence[str]) -> str:
     return listed[0] if len(listed) == 1 else f"[{', '.join(listed)}]"
 
 
-def quoted(text: str) -> str:
-    """A string as YAML."""
+def quoted(text: Any) -> str:
+    """A string, or another scalar or a list, as YAML."""
     return _json(text)
 
 

@@ -1,0 +1,102 @@
+"""`migrate plan`: the plan as a file, which is reviewed and applied later."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import click
+
+from migrate.cli import options, rule_output
+from migrate.cli.console import Console, exit_with
+
+if TYPE_CHECKING:
+    from migrate.planning.model import Plan
+    from migrate.report.view import Report
+
+
+@click.command(
+    "plan",
+    short_help="Save the plan for review.",
+    epilog=options.BUNDLED,
+    context_settings=options.SETTINGS,
+)
+@click.argument("rules")
+@click.argument("src")
+@options.template
+@rule_output.plan_output
+@rule_output.overwrite
+@options.step
+@options.item
+@options.follow_links
+@options.mesh
+@options.partition
+@options.require_proof
+@options.allow_code
+@options.output
+def command(
+    console: Console,
+    rules: str,
+    src: str,
+    template: str | None,
+    output: str | None,
+    overwrite: bool,
+    step: int | str | None,
+    item: str | None,
+    follow_links: bool,
+    mesh: str | None,
+    partition: str | None,
+    require_proof: bool,
+    allow_code: bool,
+) -> None:
+    """Write the plan of RULES on SRC as a file that `migrate apply FILE SRC DST` carries out exactly.
+
+    The file is bound to the structure of SRC: it serves every checkpoint with the same key paths, shapes and dtypes. To
+    apply it, neither the model's code nor JAX is needed, except for leaves that the model initializes. Exit code 1
+    means that RULES cannot be applied to SRC; then no file is written.
+    """
+    from migrate import api
+
+    rule_output.refuse_existing(output, overwrite=overwrite)
+    rule_set = api.load_rules(rules)
+    unbox, separator = rule_set.source.unbox, rule_set.source.separator
+    chosen = options.chosen_step(step)
+    with api.open_checkpoint(
+        src, chosen, item, unbox, follow_links=follow_links, separator=separator, template=template
+    ) as source:
+        plan = api.plan(
+            source,
+            rule_set,
+            template,
+            mesh=mesh,
+            partition=partition,
+            require_proof=require_proof and rule_set.probe is None,
+            allow_code=allow_code,
+        )
+        report = _report(plan, verbose=console.complete)
+    if plan.applicable:
+        _write(console, plan, report, output)
+    else:
+        console.text(report)
+        console.finish([report])
+    exit_with(report.exit_code)
+
+
+def _report(plan: Plan, *, verbose: bool) -> Report:
+    from migrate.report.of_plan import plan_report
+
+    probe = plan.rules.probe
+    report = plan_report(plan, "DST", dry_run=False, verbose=verbose, probe=probe, text_of=options.text_of)
+    return replace(report, command="plan")
+
+
+def _write(console: Console, plan: Plan, report: Report, output: str | None) -> None:
+    from migrate.planning.plan_file.save import saved_text
+    from migrate.report.of_plan_file import plan_file_sentences
+
+    text = saved_text(plan)
+    summary = (*report.summary, *plan_file_sentences(plan, output))
+    rule_output.show(
+        console, replace(report, summary=summary, data={**report.data, "plan_file": json.loads(text)}), text, output
+    )

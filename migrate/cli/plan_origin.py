@@ -1,0 +1,91 @@
+"""Where `migrate apply` takes its plans from: a rule file, or a plan file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from migrate.cli.running import PlanOrigin, Request
+from migrate.codes import InvalidUsage
+from migrate.errors import UsageError
+
+if TYPE_CHECKING:
+    from migrate.checkpoint import Checkpoint
+    from migrate.planning.model import Plan
+    from migrate.rules.model import RuleSet
+
+
+def plan_origin(rules: str, request: Request) -> PlanOrigin:
+    """Returns the origin of the plans.
+
+    Args:
+      rules: a rule file or a plan file.
+      request: the options.
+
+    Raises:
+      UsageError: an option belongs to `migrate plan` (`InvalidUsage`).
+      RuleFileError, PlanError: the file is invalid, or it is a plan file whose rule file has changed.
+    """
+    from migrate import api
+    from migrate.api.plan_files import is_plan_file, open_plan
+
+    if not is_plan_file(rules):
+        return _RuleFile(api.load_rules(rules), request)
+    if request.mesh is not None or request.partition is not None:
+        message = f"{rules} is a plan file, which has decided on the shardings"
+        raise UsageError(InvalidUsage.at(message, help="give `--mesh` and `--partition` to `migrate plan`"))
+    return _PlanFile(open_plan(rules), request)
+
+
+@dataclass(frozen=True, slots=True)
+class _RuleFile:
+    """Makes plans from a rule file."""
+
+    rules: RuleSet
+    request: Request
+
+    def plan(self, source: Checkpoint, *, probed: bool) -> Plan:
+        """Returns the plan for a checkpoint and any DST."""
+        from migrate import api
+
+        request = self.request
+        return api.plan(
+            source,
+            self.rules,
+            request.template,
+            mesh=request.mesh,
+            partition=request.partition,
+            as_step=request.as_step,
+            link=request.link,
+            max_ram=request.options.max_ram,
+            require_proof=request.options.require_proof and not probed,
+            allow_code=request.options.allow_code,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _PlanFile:
+    """Takes the plan of a plan file."""
+
+    saved: Plan
+    request: Request
+
+    @property
+    def rules(self) -> RuleSet:
+        """The part of the rule file that the plan file has."""
+        return self.saved.rules
+
+    def plan(self, source: Checkpoint, *, probed: bool) -> Plan:
+        """Returns the plan for a checkpoint and any DST."""
+        from migrate.api.plan_files import bind_plan
+
+        request = self.request
+        return bind_plan(
+            self.saved,
+            source,
+            request.template,
+            as_step=request.as_step,
+            link=request.link,
+            max_ram=request.options.max_ram,
+            require_proof=request.options.require_proof and not probed,
+        )

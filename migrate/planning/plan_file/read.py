@@ -1,0 +1,210 @@
+"""Reads a plan file to a plan, strictly: what the file claims is computed again, and nothing that it names is run.
+
+The plan that results is for a checkpoint of which only the structure is known; `migrate.planning.plan_file.bind` makes
+it the plan for the checkpoint at hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from migrate.codes import InvalidPlanFile, MissingField, UnsupportedPlanVersion
+from migrate.errors import Code, Diagnostic, PlanError, Span
+from migrate.formats.reader import AbstractCheckpoint
+from migrate.planning.companions import left_companions
+from migrate.planning.coverage import refuse_collisions
+from migrate.planning.model import Plan, Task
+from migrate.planning.partition import assign_shardings
+from migrate.planning.plan_file.read_tasks import EntryReader
+from migrate.planning.plan_file.schema import PLAN, VERSION, VERSION_FIELD
+from migrate.planning.plan_file.syntax import parse
+from migrate.planning.planner import with_slots
+from migrate.planning.proof import prove
+from migrate.rules.field_types import FieldValues, ReadContext, describe_node, head_span
+from migrate.rules.files import RuleFile
+from migrate.rules.layout_type import PLAIN_ZARR
+from migrate.rules.model import Guard, RuleSet, Target
+from migrate.rules.portable_names import is_portable
+from migrate.rules.source import MapNode, Node, ScalarNode
+from migrate.tree import AbstractLeaf, AbstractTree, Container, KeyPath, Sharding, format_path, parse_path
+
+FORMAT = "plan file"
+"""The format of the checkpoint of a plan that is bound to none."""
+
+_AGAIN = "the file was edited; `migrate plan RULES SRC -o FILE` writes it again"
+
+
+def read_plan(text: str, file: RuleFile, place: str) -> Plan:
+    """Returns the plan of a text; all its arrays are streamed, because no checkpoint is known yet.
+
+    Args:
+      text: the whole file.
+      file: the file, with its name in diagnostics.
+      place: its real path, by which the permission to run the code that it names is decided.
+
+    Raises:
+      PlanError: the text is not JSON or contradicts itself (`InvalidPlanFile`), its version is unknown
+        (`UnsupportedPlanVersion`), or fields are unknown, missing or of another type; carries all findings.
+    """
+    root = _root(parse(text, file.name))
+    findings: list[Diagnostic] = []
+    record = PLAN.read(root, ReadContext("plan", findings))
+    if findings or record is None:
+        raise PlanError(*findings)
+    entries = EntryReader()
+    tasks = entries.tasks(record.get("tasks"))
+    dropped, created = entries.dropped(record.get("dropped")), entries.created(record.get("created"))
+    _raise(entries.findings)
+    source, target = record.get("source"), record.get("target")
+    source_tree = _tree(entries.sources, source)
+    target_tree = _placed(_tree(entries.targets, target), target, entries.findings)
+    rules = _rule_set(record, entries.calls, place, entries.findings)
+    plan = Plan(
+        source=AbstractCheckpoint(file.place, FORMAT, {"": source_tree}, extras=source.get("json", {})),
+        rules=rules,
+        target=target_tree,
+        template=target.get("template"),
+        tasks=tasks,
+        dropped=dropped,
+        created=created,
+        diagnostics=tuple(_notes(record.get("notes"), entries.findings)),
+        model_facts=_facts(record.get("model")),
+        extras=tuple(sorted(name for name, fate in source.get("json", {}).items() if fate == "kept")),
+    )
+    _check_whole(plan, record, entries.findings)
+    _raise(entries.findings)
+    return replace(plan, tasks=_proved(plan, record.get("tasks")))
+
+
+def _raise(findings: Iterable[Diagnostic]) -> None:
+    found = list(findings)
+    if found:
+        raise PlanError(*found)
+
+
+def _root(node: Node) -> MapNode:
+    """Returns the root mapping of a plan file of a known version."""
+    if not isinstance(node, MapNode):
+        raise PlanError(InvalidPlanFile.at(f"a plan file is a mapping, not {describe_node(node)}", span=node.span))
+    version = node.get(VERSION_FIELD)
+    if version is None:
+        message = f"a plan file needs the field `{VERSION_FIELD}`"
+        raise PlanError(MissingField.at(message, span=head_span(node), help="is it a plan file?"))
+    if not isinstance(version, ScalarNode) or version.value != VERSION or isinstance(version.value, bool):
+        message = f"the version of the plan file is {describe_node(version)}; this version of migrate reads {VERSION}"
+        advice = "write the plan again with `migrate plan RULES SRC -o FILE`, or use the migrate that wrote it"
+        raise PlanError(UnsupportedPlanVersion.at(message, span=version.span, help=advice))
+    return node
+
+
+def _tree(leaves: Mapping[KeyPath, AbstractLeaf], side: FieldValues) -> AbstractTree:
+    kinds: Mapping[str, Container] = side.get("containers", {})
+    return AbstractTree.build(leaves.items(), {parse_path(path): kind for path, kind in kinds.items()})
+
+
+def _placed(tree: AbstractTree, side: FieldValues, findings: list[Diagnostic]) -> AbstractTree:
+    """Returns the target with its shardings."""
+    mesh = tuple(side.get("mesh", {}).items()) or None
+    leaves = dict(tree.leaves)
+    for text, entries in side.get("specs", {}).items():
+        path = parse_path(text)
+        if path not in leaves or leaves[path].kind != "array":
+            findings.append(_at(f"`specs` names `{text}`, which is no array of the target", side, "specs"))
+            continue
+        spec = tuple(tuple(axes) or None for axes in entries)
+        leaves[path] = replace(leaves[path], sharding=Sharding((), spec))
+    placed, problems = assign_shardings(AbstractTree(leaves, tree.containers), mesh, annotations=True)
+    findings += [replace(problem, span=side.node.span) for problem in problems]
+    return placed
+
+
+def _at(message: str, side: FieldValues, name: str) -> Diagnostic:
+    node = side.node.get(name)
+    return InvalidPlanFile.at(message, span=(node or side.node).span, help=_AGAIN)
+
+
+def _rule_set(record: FieldValues, calls: Mapping[str, Span], place: str, findings: list[Diagnostic]) -> RuleSet:
+    """Returns what a run takes from the rule file but its rules; code has its place in the plan file."""
+    rules, source = record.get("rules"), record.get("source")
+    file = record.node.span.file
+    if not is_portable(rules.get("file")):
+        findings.append(_at("the name of the rule file is an absolute path", rules, "file"))
+    probe = record.node.get("probe")
+    return RuleSet(
+        path=rules.get("file"),
+        digest=rules.get("digest"),
+        rules=(),
+        name=rules.get("name", ""),
+        source=Guard(
+            source.get("model"), source.get("version"), None, source.get("unbox", "auto"), source.get("separator")
+        ),
+        target=_target(record.get("target")),
+        probe=record.get("probe"),
+        probe_span=probe.span if probe else None,
+        files=((file, place),),
+        planned=rules.get("count"),
+        calls=tuple(calls.items()),
+    )
+
+
+def _target(fields: FieldValues) -> Target:
+    words = fields.get("layout", ())
+    template = fields.node.get("template")
+    return Target(
+        fields.get("model"),
+        fields.get("version"),
+        fields.get("template"),
+        fields.get("args", {}),
+        layout=next((word for word in words if word != PLAIN_ZARR), None),
+        plain_zarr=PLAIN_ZARR in words,
+        template_span=template.span if template else None,
+    )
+
+
+def _facts(model: FieldValues | None) -> Mapping[str, Any]:
+    """Returns the fields of the record that the model fills."""
+    if model is None:
+        return {}
+    return {
+        "graph_digest": model.get("graph_digest"),
+        "code_digests": model.get("code_digests", {}),
+        "hyperparameters": model.get("hyperparameters", {}),
+        "transforms": model.get("transforms", ()),
+    }
+
+
+def _notes(notes: Iterable[FieldValues], findings: list[Diagnostic]) -> Iterable[Diagnostic]:
+    for note in notes:
+        if note.get("code") not in Code.registry:
+            findings.append(_at(f"`{note.get('code')}` is not the number of a diagnostic", note, "code"))
+        texts = {name: note.get(name) for name in ("code", "severity", "message", "label", "help")}
+        yield Diagnostic(**texts, paths=note.get("paths", ()), snippet=note.get("snippet", ()))
+
+
+def _check_whole(plan: Plan, record: FieldValues, findings: list[Diagnostic]) -> None:
+    """Checks what concerns the whole plan: both structure hashes, and names that two leaves would share."""
+    for name, tree in (("source", plan.source.tree), ("target", plan.target)):
+        side = record.get(name)
+        if side.get("structure") != tree.structure_hash:
+            found = f"the leaves of the plan have the {name} structure {tree.structure_hash}, not the recorded one"
+            findings.append(_at(found, side, "structure"))
+    findings += [replace(problem, span=record.get("target").node.span) for problem in refuse_collisions(plan.target)]
+
+
+def _proved(plan: Plan, entries: Iterable[FieldValues]) -> tuple[Task, ...]:
+    """Returns the tasks with the proofs that hold.
+
+    Raises:
+      PlanError: the file claims a proof where none holds (`InvalidPlanFile`).
+    """
+    unscaled = left_companions(plan.tasks, plan.source.tree)
+    tasks = prove(plan.tasks, with_slots(plan.source.tree), with_slots(plan.target), unscaled)
+    findings = [
+        _at(f"`proof` is `{claimed}`, but nothing proves `{format_path(task.targets[0])}`", entry, "proof")
+        for task, entry in zip(tasks, entries, strict=True)
+        if task.proved == "none" and (claimed := entry.get("proof", "none")) != "none"
+    ]
+    _raise(findings)
+    return tasks
