@@ -10,11 +10,12 @@ from migrate.tree import KeyPath
 
 @dataclass(frozen=True, slots=True)
 class PhaseStarted:
-    """A phase started: `stage`, `commit` or `verify`.
+    """A phase started: `stage`, `commit` or `verify`; `probe` while a suggestion is settled by value.
 
     Attributes:
       phase: the name of the phase.
-      leaves, nbytes: the number of leaves in the phase and their size; 0 in `commit`, which is a single step.
+      leaves, nbytes: the number of leaves in the phase and their size; 0 in `commit`, which is a single step,
+        and in `probe`.
       done_leaves, done_nbytes: the part of them that an earlier run completed.
     """
 
@@ -42,7 +43,23 @@ class PhaseDone:
     seconds: float
 
 
-Event = PhaseStarted | LeafDone | PhaseDone
+@dataclass(frozen=True, slots=True)
+class ProbeRun:
+    """A run of the probe on a suggestion or one of its variants ended.
+
+    Attributes:
+      run, budget: its number, from 1, and the most that there can be.
+      agreeing: the number of pairs of outputs that agree before the first difference.
+      agrees: whether all of them agree.
+    """
+
+    run: int
+    budget: int
+    agreeing: int
+    agrees: bool
+
+
+Event = PhaseStarted | LeafDone | PhaseDone | ProbeRun
 Listener = Callable[[Event], None]
 
 

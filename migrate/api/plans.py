@@ -1,4 +1,4 @@
-"""Public functions that read metadata only: rules, templates, plans, and comparisons of trees."""
+"""Public functions that read metadata only (but for a probe): rules, templates, plans, comparisons of trees."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from migrate.checkpoint import Checkpoint, StrPath
 from migrate.codes import InvalidUsage
 from migrate.errors import CheckpointError, Diagnostic, UsageError
+from migrate.events import Listener, ignore
 from migrate.planning.diff import Diff
 from migrate.planning.diff import diff as diff_trees
 from migrate.tree import AbstractTree
@@ -170,21 +171,50 @@ def structure_hash(tree: AbstractTree | Checkpoint | Template) -> str:
     return tree.structure_hash if isinstance(tree, AbstractTree) else tree.tree.structure_hash
 
 
-def suggest(checkpoint: Checkpoint, template: Template | str, args: Mapping[str, Any] | None = None) -> Suggestion:
+def suggest(
+    checkpoint: Checkpoint,
+    template: Template | str,
+    args: Mapping[str, Any] | None = None,
+    *,
+    probe: str | None = None,
+    probe_budget: int | None = None,
+    tolerance: float | None = None,
+    rtol: float | None = None,
+    listener: Listener = ignore,
+) -> Suggestion:
     """Draft the rule file from a checkpoint to a model, for review; nothing is applied.
 
     Args:
-      checkpoint: the source; no array byte is read.
+      checkpoint: the source; no array byte is read without a probe.
       template: the target's template, or `module:callable`.
       args: keyword arguments of the callable, which the rule file records.
+      probe: `module:function` that compares outputs of the old model and the new. It runs on the suggestion and on its
+        alternatives, in memory, until all outputs agree; `Suggestion.findings` has the result.
+      probe_budget: the maximum number of runs of the probe (default: 64).
+      tolerance: the largest difference between outputs that passes, beyond `rtol` (default: 1e-5).
+      rtol: the difference relative to the old output that is allowed in addition (default: 1e-5).
+      listener: receives an event for every run of the probe.
 
     Returns:
       The text of the rule file, its plan, the unproved assignments with their alternatives, and the unplaced leaves.
 
     Raises:
-      CheckpointError: the callable cannot be found or fails (`InvalidTemplate`), or a file of the checkpoint lacks
-        bytes in which leaves are stored.
+      CheckpointError: the callable cannot be found or fails (`InvalidTemplate`), a file of the checkpoint lacks bytes
+        in which leaves are stored, or the probe fails on the suggestion or proves nothing (`InconclusiveProbe`).
+      UsageError: a tolerance or the budget is invalid (`InvalidUsage`).
     """
+    if probe is None:
+        return _suggested(checkpoint, template, args)
+    from migrate.engine.probing.settle import DEFAULT_BUDGET, settle, suggestion_probe
+
+    chosen = suggestion_probe(probe, tolerance, rtol)
+    budget = DEFAULT_BUDGET if probe_budget is None else probe_budget
+    if budget < 1:
+        raise UsageError(InvalidUsage.at(f"{budget} is not a number of runs", help="give a number of at least 1"))
+    return settle(_suggested(checkpoint, template, args), chosen, checkpoint.reader, budget, listener)
+
+
+def _suggested(checkpoint: Checkpoint, template: Template | str, args: Mapping[str, Any] | None) -> Suggestion:
     from migrate.planning.suggest.pipeline import suggest as make
 
     checkpoint.require_complete()

@@ -22,7 +22,7 @@ import click
 from migrate.cli.encoding import Escape, fitting
 from migrate.codes import WriteFailed
 from migrate.errors import ExitCode, UsageError
-from migrate.events import Event, LeafDone, Listener, PhaseDone, PhaseStarted, ignore
+from migrate.events import Event, LeafDone, Listener, PhaseDone, PhaseStarted, ProbeRun, ignore
 from migrate.report import github, html, json, text
 from migrate.report.amounts import seconds, size
 from migrate.report.diagnostics import Paint, draw_findings, plain
@@ -158,6 +158,7 @@ class Progress:
         self._phase: PhaseStarted | None = None
         self._started = 0.0
         self._leaves = self._nbytes = 0
+        self._run_of_probe: ProbeRun | None = None
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
 
@@ -179,6 +180,8 @@ class Progress:
             elif isinstance(event, LeafDone):
                 self._leaves += 1
                 self._nbytes += event.nbytes
+            elif isinstance(event, ProbeRun):
+                self._run_of_probe = event
             elif isinstance(event, PhaseDone):
                 self._phase = None
                 self._clear()
@@ -205,6 +208,8 @@ class Progress:
 
     def _line(self, phase: PhaseStarted, elapsed: float) -> str:
         """Returns the line; its rate and remaining time leave out leaves that an earlier run staged."""
+        if phase.phase == "probe" and self._run_of_probe:
+            return f"  probe   {self._run_of_probe.run:,} of at most {self._run_of_probe.budget:,} runs"
         if not phase.leaves:
             return f"  {phase.phase} …"
         leaves, nbytes = phase.done_leaves + self._leaves, phase.done_nbytes + self._nbytes

@@ -17,6 +17,15 @@ from migrate.cli.console import Console, exit_with
     required=True,
     help="The target: a callable that returns the model, as `module:callable`.",
 )
+@options.probe
+@click.option(
+    "--probe-budget",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Most runs of the --probe (default: 64).",
+)
+@options.tolerance
+@options.rtol
 @rule_output.output
 @rule_output.overwrite
 @options.step
@@ -27,6 +36,10 @@ def command(
     console: Console,
     src: str,
     template: str,
+    probe: str | None,
+    probe_budget: int | None,
+    tolerance: float | None,
+    rtol: float | None,
     output: str | None,
     overwrite: bool,
     step: int | str | None,
@@ -36,7 +49,9 @@ def command(
     """Draft a rule file that leads from the checkpoint SRC to a model. Nothing is applied.
 
     Assignments that names and shapes do not prove are marked `unproved:` and list the alternatives; leaves without a
-    counterpart are listed, not guessed. Exit code 1 means that the draft needs edits before its plan can be applied.
+    counterpart are listed, not guessed. With --probe, the outputs of both models settle what names and shapes leave
+    open: the probe runs on the suggestion, then on alternatives, until all outputs agree. Exit code 1 means that the
+    draft needs edits: its plan cannot be applied, or outputs differ.
     """
     from migrate import api
     from migrate.report.of_suggestion import suggestion_report
@@ -45,7 +60,16 @@ def command(
     rule_output.refuse_existing(output, overwrite=overwrite)
     chosen = options.chosen_step(step)
     with api.open_checkpoint(src, chosen, item, follow_links=follow_links, template=template) as source:
-        suggestion = api.suggest(source, template)
+        with console.progress() as listener:
+            suggestion = api.suggest(
+                source,
+                template,
+                probe=probe,
+                probe_budget=probe_budget,
+                tolerance=tolerance,
+                rtol=rtol,
+                listener=listener,
+            )
         report = suggestion_report(suggestion, src, output or "rules.yaml")
     rule_output.show(console, report, suggestion.text, output)
     exit_with(report.exit_code)

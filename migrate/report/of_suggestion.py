@@ -10,13 +10,13 @@ from typing import Any
 
 from migrate.errors import ExitCode
 from migrate.planning.model import Task
-from migrate.planning.suggest.pipeline import Suggestion
+from migrate.planning.suggest.composition import ProbeFindings, Suggestion, probe_sentence
 from migrate.planning.suggest.text import alternatives_of
 from migrate.report.amounts import plural
 from migrate.report.collapse import Line, merge_integers, merge_siblings, segments
 from migrate.report.of_plan import plan_data
 from migrate.report.view import Report, Row, findings
-from migrate.tree import AbstractTree, KeyPath, format_path
+from migrate.tree import AbstractTree, KeyPath, format_path, natural_key
 
 _MOST = 20
 """The most alternatives listed for a task that only its names and numbers support."""
@@ -35,7 +35,7 @@ def suggestion_report(suggestion: Suggestion, source: str, output: str) -> Repor
     source_layout, target_layout = suggestion.layouts
     return Report(
         command="suggest",
-        exit_code=ExitCode.OK if plan.applicable else ExitCode.NO,
+        exit_code=ExitCode.OK if plan.applicable and _agrees(suggestion) else ExitCode.NO,
         title=f"Suggestion   {source} → {plan.template}",
         facts=(
             ("source", f"{source_layout}, {plural(len(plan.source.tree.leaves), 'leaf')}"),
@@ -50,6 +50,10 @@ def suggestion_report(suggestion: Suggestion, source: str, output: str) -> Repor
         findings=() if not placed else findings(plan.diagnostics),
         data=_data(suggestion),
     )
+
+
+def _agrees(suggestion: Suggestion) -> bool:
+    return suggestion.findings is None or suggestion.findings.agrees
 
 
 def _rows(tree: AbstractTree, paths: tuple[KeyPath, ...], symbol: str) -> list[Row]:
@@ -67,6 +71,8 @@ def _summary(suggestion: Suggestion, source: str, output: str) -> Iterator[str]:
         sentences.append(f"Unproved: {plural(doubts, 'source leaf')}.")
     sentences.append(f"Not placed: {plural(left, 'leaf')}." if left else "Every leaf is placed.")
     yield " ".join(sentences)
+    if suggestion.findings:
+        yield probe_sentence(suggestion.findings)
     review = "review the rules marked `unproved`, then run " if doubts else ""
     yield f"Next: {review}`migrate check {quote(output)} {quote(source)}`"
 
@@ -99,5 +105,21 @@ def _data(suggestion: Suggestion) -> dict[str, Any]:
             "source": [format_path(path) for path in suggestion.unplaced_sources],
             "target": [format_path(path) for path in suggestion.unplaced_targets],
         },
+        "probe": _probe_data(suggestion.findings),
         **data,
+    }
+
+
+def _probe_data(findings: ProbeFindings | None) -> dict[str, Any] | None:
+    if findings is None:
+        return None
+    leaves = {"proved": findings.proved, "alike": findings.alike, "untried": findings.untried}
+    return {
+        "function": findings.spec,
+        "runs": findings.runs,
+        "budget": findings.budget,
+        "agrees": findings.agrees,
+        "changed": findings.changed,
+        "reason": findings.reason,
+        **{name: [format_path(path) for path in sorted(paths, key=natural_key)] for name, paths in leaves.items()},
     }

@@ -12,7 +12,7 @@ from contextlib import suppress
 import pytest
 
 from migrate.cli.console import Console, Progress, layout_of, uses_color
-from migrate.events import LeafDone, PhaseDone, PhaseStarted, ignore
+from migrate.events import LeafDone, PhaseDone, PhaseStarted, ProbeRun, ignore
 from migrate.report.layout import Layout
 
 
@@ -104,6 +104,16 @@ def test_progress_on_a_terminal_is_one_line_that_is_gone_at_the_end():
     assert "\n" not in written
     assert "  stage   2/3 leaves  2 KiB/3 KiB  " in written
     assert written.endswith("\r\x1b[2K")
+
+
+def test_progress_of_a_probe_counts_its_runs():
+    stream = io.StringIO()
+    progress = Progress(stream, live=False)
+    progress(PhaseStarted("probe", 0, 0))
+    progress.tick()
+    progress(ProbeRun(7, 64, 2, False))
+    progress.tick()
+    assert "  probe …\n  probe   7 of at most 64 runs\n" == stream.getvalue()
 
 
 def test_progress_elsewhere_is_plain_lines():

@@ -139,7 +139,7 @@ def chosen_probe(
             InconclusiveProbe.at(f"`{destination}` is a single file, from which Orbax restores no model", help=advice)
         )
     probe = Probe(spec, Tolerance(*map(_first_given, (atol, rtol), own)))
-    _function(spec)
+    probe_function(spec)
     return probe
 
 
@@ -161,20 +161,25 @@ def run_probe(probe: Probe, reader: Reader, plan: Plan, checkpoint: Path) -> Pro
       VerifyError: outputs differ (`OutputMismatch`), or the model cannot be restored (`VerificationFailed`).
     """
     assert plan.template is not None
-    function = _function(probe.spec)
     target = plan.rules.target
     template = abstract_template(plan.template, target.args, target.layout or "state")
     old, new = whole_tree(reader), RestoredModel(plan, checkpoint)
-    compared = [_compare(pair, probe, plan) for pair in _pairs(probe.spec, function, old, new.model())]
+    compared = list(compare_models(probe, plan, old, new.model()))
     _refuse(compared, probe)
-    if new.has_floats and not _notices(probe, plan, _pairs(probe.spec, function, old, new.model_of_nan())):
-        message = f"`{probe.spec}` also passes on a model of NaN, so it proves nothing"
-        raise CheckpointError(
-            InconclusiveProbe.at(message, help="compare outputs of `model` with outputs of the old model")
-        )
+    if new.has_floats:
+        refuse_blind(probe, plan, old, new.model_of_nan())
     names = {pair.name for pair in compared}
     figures = tuple(pair.figures for pair in compared if pair.figures)
     return Probed(probe.spec, probe.tolerance, figures, seen_by_probe(template, names))
+
+
+def compare_models(probe: Probe, plan: Plan, old: Any, model: Any) -> Iterator[ComparedPair]:
+    """Yields the pairs of a probe one by one after their comparison, so that the caller can stop at a difference.
+
+    Raises:
+      CheckpointError: as `run_probe`.
+    """
+    return (_compare(pair, probe, plan) for pair in _pairs(probe.spec, probe_function(probe.spec), old, model))
 
 
 def prove(
@@ -230,7 +235,12 @@ def _part(template: Template, path: KeyPath) -> str:
     return path[0] if template.parts else ""
 
 
-def _function(spec: str) -> Callable[[Any, Any], Any]:
+def probe_function(spec: str) -> Callable[[Any, Any], Any]:
+    """Imports and returns the function of a probe.
+
+    Raises:
+      CheckpointError: it cannot be imported, or called with two arguments (`InconclusiveProbe`).
+    """
     found = load(spec, InconclusiveProbe)
     if not callable(found):
         raise CheckpointError(
@@ -248,12 +258,25 @@ def _function(spec: str) -> Callable[[Any, Any], Any]:
     return function
 
 
-def _notices(probe: Probe, plan: Plan, pairs: Iterator[OutputPair]) -> bool:
+def refuse_blind(probe: Probe, plan: Plan, old: Any, model_of_nan: Any) -> None:
+    """Refuses a probe that passes on a model of NaN.
+
+    Raises:
+      CheckpointError: it passes (`InconclusiveProbe`).
+    """
+    if not notices(probe, plan, old, model_of_nan):
+        message = f"`{probe.spec}` also passes on a model of NaN, so it proves nothing"
+        raise CheckpointError(
+            InconclusiveProbe.at(message, help="compare outputs of `model` with outputs of the old model")
+        )
+
+
+def notices(probe: Probe, plan: Plan, old: Any, model: Any) -> bool:
     """Returns whether a pair differs, or the probe fails."""
     try:
         with redirect_stderr(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return any(_compare(pair, probe, plan).problem for pair in pairs)
+            return any(pair.problem for pair in compare_models(probe, plan, old, model))
     except CheckpointError:
         return True
 
@@ -292,8 +315,15 @@ def _is_one_pair(given: Any) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _ComparedPair:
-    """A pair after its comparison, without its arrays; `figures` is None where shapes or kinds differ."""
+class ComparedPair:
+    """A pair after its comparison, without its arrays.
+
+    Attributes:
+      name: the name that the probe gives it, or "".
+      figures: the figures of the comparison; None where shapes or kinds differ.
+      problem: the difference, if there is one.
+      suspects: unproved tasks that fill the layer of this name.
+    """
 
     name: str
     figures: PairFigures | None
@@ -304,14 +334,14 @@ class _ComparedPair:
         return str(self.figures or self.problem)
 
 
-def _compare(pair: OutputPair, probe: Probe, plan: Plan) -> _ComparedPair:
+def _compare(pair: OutputPair, probe: Probe, plan: Plan) -> ComparedPair:
     problem, figures = pair.misfit(), None
     if problem is None:
         found = pair.difference(probe.tolerance)
         figures = PairFigures(pair.place, pair.name, pair.old.size, found)
         problem = _excess(pair, found, probe.tolerance) if found.beyond else None
     suspects = tuple(_suspects(pair.name, plan)) if problem else ()
-    return _ComparedPair(pair.name, figures, problem, suspects)
+    return ComparedPair(pair.name, figures, problem, suspects)
 
 
 def _excess(pair: OutputPair, found: Difference, tolerance: Tolerance) -> str:
@@ -322,24 +352,26 @@ def _excess(pair: OutputPair, found: Difference, tolerance: Tolerance) -> str:
 
 def _suspects(name: str, plan: Plan) -> Iterator[Task]:
     """Yields unproved tasks into leaves whose key path contains the consecutive segments of a pair's name."""
-    wanted = tuple(segment for segment in name.replace(".", "/").split("/") if segment)
-    for task in plan.tasks if wanted else ():
-        if task.proved == "none" and not task.follows and any(_contains(path, wanted) for path in task.targets):
+    for task in plan.tasks if name else ():
+        if task.proved == "none" and not task.follows and any(contains_layer(path, name) for path in task.targets):
             yield task
 
 
-def _contains(path: KeyPath, wanted: KeyPath) -> bool:
-    return any(path[start : start + len(wanted)] == wanted for start in range(len(path) - len(wanted) + 1))
+def contains_layer(path: KeyPath, name: str) -> bool:
+    """Returns whether a key path contains the consecutive segments of a pair's name."""
+    wanted = tuple(segment for segment in name.replace(".", "/").split("/") if segment)
+    starts = range(len(path) - len(wanted) + 1) if wanted else ()
+    return any(path[start : start + len(wanted)] == wanted for start in starts)
 
 
-def _refuse(compared: list[_ComparedPair], probe: Probe) -> None:
+def _refuse(compared: list[ComparedPair], probe: Probe) -> None:
     """Raises for the first pair that differs; later pairs may differ only because of it."""
     wrong = [pair for pair in compared if pair.problem]
     if wrong:
         raise VerifyError(_difference(wrong, compared, probe))
 
 
-def _difference(wrong: list[_ComparedPair], compared: list[_ComparedPair], probe: Probe) -> Diagnostic:
+def _difference(wrong: list[ComparedPair], compared: list[ComparedPair], probe: Probe) -> Diagnostic:
     first = wrong[0]
     before = compared.index(first)
     agree = f"; the {before} before it agree" if before else ""

@@ -1,19 +1,19 @@
-"""The new model in memory, as its users will have it: restored by plain Orbax, assembled by `nnx.merge`."""
+"""The new model as its users will have it: restored by plain Orbax, assembled by `nnx.merge`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from migrate.codes import VerificationFailed
 from migrate.engine.items import ItemPlan, item_plans
+from migrate.engine.probing.assembled_model import AssembledModel
 from migrate.errors import VerifyError
 from migrate.planning.model import Plan
 from migrate.template.blueprint import ONLY, Blueprint, blueprints
 
 
-class RestoredModel:
+class RestoredModel(AssembledModel):
     """The return value of the template's callable, with the values of the new checkpoint."""
 
     def __init__(self, plan: Plan, checkpoint: Path) -> None:
@@ -32,29 +32,8 @@ class RestoredModel:
         parts = blueprints(plan.template, target.args, target.layout or "state")
         items = item_plans(plan)
         places = {ONLY: items[0]} if ONLY in parts else {item.name: item for item in items}
-        self._parts = {name: part for name, part in parts.items() if name in places}
-        self._saved = {name: _restored(plan, part, places[name], checkpoint) for name, part in self._parts.items()}
-
-    def model(self) -> Any:
-        """Returns the model, or the dict or list of parts that the callable returns."""
-        return self._assembled(lambda saved: saved)
-
-    @property
-    def has_floats(self) -> bool:
-        """Whether any of its numbers can be NaN."""
-        import jax
-
-        return any(map(_can_be_nan, jax.tree.leaves(self._saved)))
-
-    def model_of_nan(self) -> Any:
-        """Returns the model with NaN in place of every number that can be NaN."""
-        import jax
-
-        return self._assembled(lambda saved: jax.tree.map(_to_nan, saved))
-
-    def _assembled(self, change: Callable[[Any], Any]) -> Any:
-        made = {name: part.assemble(change(self._saved[name])) for name, part in self._parts.items()}
-        return made.get(ONLY, made)
+        kept = {name: part for name, part in parts.items() if name in places}
+        super().__init__(kept, {name: _restored(plan, part, places[name], checkpoint) for name, part in kept.items()})
 
 
 def _restored(plan: Plan, part: Blueprint, item: ItemPlan, checkpoint: Path) -> Any:
@@ -81,15 +60,3 @@ def _restored(plan: Plan, part: Blueprint, item: ItemPlan, checkpoint: Path) -> 
         raise VerifyError(
             VerificationFailed.at(f"Orbax cannot restore {checkpoint} for `{plan.template}`: {reason}")
         ) from None
-
-
-def _to_nan(leaf: Any) -> Any:
-    import jax.numpy as jnp
-
-    return jnp.full_like(leaf, jnp.nan) if _can_be_nan(leaf) else leaf
-
-
-def _can_be_nan(leaf: Any) -> bool:
-    import jax.numpy as jnp
-
-    return not isinstance(leaf, str) and bool(jnp.issubdtype(jnp.result_type(leaf), jnp.inexact))

@@ -27,6 +27,7 @@ class RuleDraft:
       fills: the target leaves that it writes.
       reasons: the evidence, for the comment.
       doubts: the doubts about it, with the source leaves in question.
+      excepts: patterns of leaves that the rule does not apply to.
     """
 
     sources: tuple[Segments, ...]
@@ -36,6 +37,7 @@ class RuleDraft:
     fills: frozenset[KeyPath]
     reasons: tuple[str, ...] = ()
     doubts: tuple[tuple[KeyPath, Doubt], ...] = ()
+    excepts: tuple[Segments, ...] = ()
 
     @property
     def keeps(self) -> bool:

@@ -8,13 +8,19 @@ modules are matched in the same way. The remaining layers are assigned all at on
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from migrate.planning.rule_text.numbers import numbers_in
 from migrate.planning.suggest.assign import assign
 from migrate.planning.suggest.candidates import SequenceCandidates, partners, sequence_candidates
-from migrate.planning.suggest.doubts import BlockMatch, doubt_blocks, doubt_orientation, doubt_shape_only
+from migrate.planning.suggest.doubts import (
+    BlockMatch,
+    doubt_blocks,
+    doubt_orientation,
+    doubt_remainders,
+    doubt_shape_only,
+)
 from migrate.planning.suggest.fit import LayerFit, fit_layer, kinds_agree, names_alike
 from migrate.planning.suggest.fusion import fuse
 from migrate.planning.suggest.named import alike_in_size, corresponds, named_modules
@@ -24,12 +30,14 @@ from migrate.planning.suggest.scope import (
     ModuleIndex,
     ModuleSequence,
     SequenceMember,
+    divided_modules,
     layer_units,
+    leaves_of,
     placed,
 )
 from migrate.planning.suggest.tokens import similarity, usual_rank
 from migrate.planning.suggest.towers import Tower, find_towers
-from migrate.planning.suggest.values import Doubt, Endpoint, Match, ModelArray, Scope, Solution
+from migrate.planning.suggest.values import Doubt, Endpoint, Match, Scope, Solution
 from migrate.tree import KeyPath
 
 _WORTH_A_PLACE = 10.0
@@ -237,7 +245,7 @@ class _ScopeSolver:
         """Takes the matches inside two modules, and records the modules as a block; returns the matches' indices."""
         kept = self._take(_lifted(match, a, b) for match in solution.matches)
         layer = mine.is_layer(a.node) and theirs.is_layer(b.node) and a.part is b.part is None
-        units = LayerUnit(a.node, _leaves(mine, a)), LayerUnit(b.node, _leaves(theirs, b))
+        units = LayerUnit(a.node, leaves_of(mine, a)), LayerUnit(b.node, leaves_of(theirs, b))
         self.blocks.append(BlockMatch(*units, kept, (a, b), layer=layer, run=run))
         return kept
 
@@ -311,24 +319,14 @@ class _ScopeSolver:
         left = [BlockMatch(unit, None, range(0), None, layer=True) for unit in layer_units(self.source)]
         right = [BlockMatch(None, unit, range(0), None, layer=True) for unit in layer_units(self.target)]
         parts = [replace(block, layer=False) for block in (*left, *right)]  # layers may be parts of stacked ones, too
-        members = [block.members for block in self.blocks if block.members]
-        mine = _divided(self.whole[0], self.source, {a.node for a, _ in members})
-        theirs = _divided(self.whole[1], self.target, {b.node for _, b in members})
+        members = [block.members for block in self.blocks if block.members and block.matches]
+        matched = ({a.node for a, _ in members}, {b.node for _, b in members})
+        mine = divided_modules(self.whole[0], self.source, matched[0])
+        theirs = divided_modules(self.whole[1], self.target, matched[1])
+        doubt_remainders(self.matches, self.blocks, (mine, theirs), matched)
         parts += [BlockMatch(unit, None, range(0), None, layer=False) for unit in mine]
         parts += [BlockMatch(None, unit, range(0), None, layer=False) for unit in theirs]
         return doubt_blocks(self.matches, [*self.blocks, *left, *right, *parts], lead=self.lead, top=self.top)
-
-
-def _divided(modules: ModuleIndex, left: Scope, matched: Collection[KeyPath]) -> list[LayerUnit]:
-    """Returns the modules without a counterpart of which some array has no place."""
-    nodes = [
-        node
-        for node, paths in modules.below.items()
-        if any(path in left for path in paths)
-        and not modules.is_layer(node)
-        and not any(node[:depth] in matched for depth in range(len(node) + 1))
-    ]
-    return [LayerUnit(node, _leaves(modules, SequenceMember(node))) for node in nodes]
 
 
 def _is_same(one: LayerUnit, other: LayerUnit) -> bool:
@@ -337,10 +335,6 @@ def _is_same(one: LayerUnit, other: LayerUnit) -> bool:
         mine == theirs and item.shape == wanted.shape and kinds_agree(item.kind, wanted.kind)
         for (mine, item), (theirs, wanted) in zip(one.leaves, other.leaves, strict=True)
     )
-
-
-def _leaves(modules: ModuleIndex, member: SequenceMember) -> tuple[tuple[str, ModelArray], ...]:
-    return tuple(("/".join(path), item) for path, item in sorted(modules.inside(member).items()))
 
 
 def _lifted(match: Match, one: SequenceMember, other: SequenceMember) -> Match:

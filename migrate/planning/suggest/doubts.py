@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from migrate.knowledge.layers import LAYERS
@@ -165,6 +165,38 @@ class _Unplaced:
         return beside or (self._by_size.get(math.prod(other.shape)) if other else None)
 
 
+def doubt_remainders(
+    matches: list[Match],
+    blocks: Sequence[BlockMatch],
+    divided: tuple[Sequence[LayerUnit], Sequence[LayerUnit]],
+    matched: tuple[Collection[KeyPath], Collection[KeyPath]],
+) -> None:
+    """Adds a doubt to each layer that is left of a block of a list, because the other blocks took all other places.
+
+    Args:
+      matches: the matches of the scope.
+      blocks: the matched layers and modules.
+      divided: the modules of each side that have no counterpart, and of which an array has no place.
+      matched: the modules of each side that have a counterpart.
+    """
+    lists = [{_numberless(node) for node in side if _numberless(node) != node} for side in matched]
+    parts = [{unit.path for unit in side if _numberless(unit.path) in lists[at]} for at, side in enumerate(divided)]
+    for block in blocks:
+        if block.source is None or block.target is None or _keeps_path(block):
+            continue
+        for at, path in enumerate((block.source.path, block.target.path)):
+            node = next((path[:depth] for depth in range(1, len(path)) if path[:depth] in parts[at]), None)
+            if node is not None:
+                doubt = Doubt(f"`{format_path(node)}` has no counterpart as a whole, so this may belong elsewhere, too")
+                for index in block.matches:
+                    matches[index] = matches[index].doubting(doubt)
+                break
+
+
+def _numberless(path: KeyPath) -> KeyPath:
+    return tuple(numbers_in(segment)[0] for segment in path)
+
+
 def doubt_shape_only(match: Match, source: LayerUnit, target: LayerUnit) -> Match:
     """Returns the match, with a doubt if only its shape supports it."""
     return match.doubting(Doubt("only the shape supports this")) if only_shape(source, target) else match
@@ -252,7 +284,7 @@ def _in_order(mine: tuple[SequenceMember, SequenceMember], theirs: tuple[Sequenc
 
 def _keep_numbers(one: BlockMatch, other: BlockMatch) -> bool:
     """Whether both blocks keep their key paths, which differ only in numbers of the modules around them."""
-    paths = [block.source.path for block in (one, other) if block.source and block.target and _keeps_path(block)]
+    paths = [block.source.path for block in (one, other) if block.source and block.source.path and _keeps_path(block)]
     around = {(*(numbers_in(segment)[0] for segment in path[:-1]), path[-1]) for path in paths}
     return len(paths) == 2 and len(around) == 1
 
@@ -266,6 +298,7 @@ def _keep_flax_names(one: BlockMatch, other: BlockMatch) -> bool:
     return all(
         block.source is not None
         and block.target is not None
+        and bool(block.source.path and block.target.path)  # the whole model has no name
         and (
             (block.source.path[-1], block.target.path[-1]) in _GATES
             or (block.source.loose and block.source.path[-1] == block.target.path[-1] in LEAF_NAMES)
@@ -303,17 +336,21 @@ def _reason(block: BlockMatch, rivals: Sequence[BlockMatch]) -> tuple[str, bool]
 def _agrees(block: BlockMatch) -> bool:
     assert block.source is not None
     assert block.target is not None
+    if not block.source.path or not block.target.path:  # the whole model has no name
+        return False
     return agrees(block.source.path[-1], block.target.path[-1]) and len(block.source.path[-1]) > 0
 
 
 def _numbered(block: BlockMatch) -> bool:
     """Whether only a number distinguishes its name from similar names."""
     assert block.source is not None
-    return split_number(block.source.path[-1])[1] is not None
+    return bool(block.source.path) and split_number(block.source.path[-1])[1] is not None
 
 
 def _name(path: KeyPath) -> str:
     """Returns the last name; a number with the name of its list."""
+    if not path:
+        return "the whole model"
     return "/".join(path[-2:]) if path[-1].isdecimal() else path[-1]
 
 

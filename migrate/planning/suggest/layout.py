@@ -82,13 +82,18 @@ def is_transient(leaf: ClassifiedLeaf) -> bool:
 def _role(path: KeyPath, leaf: AbstractLeaf, variable: str | None) -> Role:
     if _is_rng(path, leaf, variable):
         return "rng"
-    if path[-1] == "step" and leaf.aval is not None and leaf.aval.shape == () and variable in (None, "OptState"):
+    if path[-1] == "step" and variable in (None, "OptState") and _counts(leaf):
         return "step"
     if variable is not None:
         return "optimizer" if variable.startswith("Opt") else "model"
     if any(segment in _METRICS for segment in path[:2]):
         return "metrics"
     return "optimizer" if _is_optimizer(path) else "model"
+
+
+def _counts(leaf: AbstractLeaf) -> bool:
+    """Whether it is a number, or an integer for each of several models."""
+    return leaf.aval is not None and (leaf.aval.shape == () or (len(leaf.aval.shape) == 1 and "int" in leaf.aval.dtype))
 
 
 def _is_rng(path: KeyPath, leaf: AbstractLeaf, variable: str | None) -> bool:

@@ -128,7 +128,7 @@ def _renamed_state(left: Sequence[ClassifiedLeaf], open_: Sequence[ClassifiedLea
     """
     drafts: list[RuleDraft] = []
     keys: tuple[Callable[[ClassifiedLeaf], object], ...] = (
-        _tail,
+        state_tail,
         lambda leaf: (leaf.role, leaf.path[-1], leaf.aval.shape),
     )
     for key in keys:
@@ -145,7 +145,8 @@ def _renamed_state(left: Sequence[ClassifiedLeaf], open_: Sequence[ClassifiedLea
     return drafts
 
 
-def _tail(leaf: ClassifiedLeaf) -> object:
+def state_tail(leaf: ClassifiedLeaf) -> object:
+    """Returns the part of the training state that a leaf is: `step`, or its key path inside the optimizer's state."""
     if leaf.role == "step":
         return "step"
     at = next((index for index, segment in enumerate(leaf.path) if segment == "opt_state"), -1)

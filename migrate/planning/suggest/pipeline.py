@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any
 
 from migrate.dtypes import is_narrowed
 from migrate.formats.reader import AbstractCheckpoint
-from migrate.planning.model import Plan, Task
-from migrate.planning.planner import TemplateLike, make_plan
-from migrate.planning.rule_text.generalize import Generalizer
+from migrate.planning.model import Plan
 from migrate.planning.rule_text.rule_drafts import RuleDraft
 from migrate.planning.suggest.align import Aligner
-from migrate.planning.suggest.carried import set_copies_aside, stacked_streams
+from migrate.planning.suggest.carried import set_copies_aside, stacked_counts, stacked_streams
+from migrate.planning.suggest.composition import Composition, KnownTemplate, Suggestion
 from migrate.planning.suggest.doubts import doubt_beside_unplaced
 from migrate.planning.suggest.drafts import draft_rules
 from migrate.planning.suggest.layout import ClassifiedLeaf, ClassifiedTree, lay_out
 from migrate.planning.suggest.leftovers import (
-    LeftoverDecisions,
     LeftoverRule,
     cast_ops,
     settle_leftovers,
@@ -34,50 +31,10 @@ from migrate.planning.suggest.replicas import (
     unreplicated_state,
     without_replicas,
 )
-from migrate.planning.suggest.text import rule_file
 from migrate.planning.suggest.values import Doubt, Endpoint, Match, ModelArray
-from migrate.rules.loader import parse_rules
 from migrate.tree import KeyPath
 
 _UNFIT = Doubt("the key path is the same, but the shape is another")
-
-UNWRITTEN = "the suggestion"
-"""The name of the unwritten rule file in diagnostics."""
-
-
-class KnownTemplate(TemplateLike, Protocol):
-    """A template that also provides the types of its Variables."""
-
-    @property
-    def variables(self) -> Mapping[KeyPath, str]:
-        """The name of the Variable type of each leaf that belongs to a Variable."""
-
-
-@dataclass(frozen=True)
-class Suggestion:
-    """A rule file for review.
-
-    Attributes:
-      text: the text of the file.
-      plan: the plan of these rules; applicable when every leaf is placed.
-      rules: the number of rules.
-      doubts: by source leaf, the doubts about its target.
-      unplaced_sources, unplaced_targets: leaves that are listed without a guess.
-      layouts: short descriptions of source and target.
-    """
-
-    text: str
-    plan: Plan
-    rules: int
-    doubts: Mapping[KeyPath, tuple[Doubt, ...]]
-    unplaced_sources: tuple[KeyPath, ...]
-    unplaced_targets: tuple[KeyPath, ...]
-    layouts: tuple[str, str]
-
-    def doubts_of(self, task: Task) -> tuple[Doubt, ...]:
-        """Returns the doubts about a task; for a moment, those about its param."""
-        sources = (task.follows,) if task.follows else task.sources
-        return tuple(dict.fromkeys(doubt for path in sources for doubt in self.doubts.get(path, ())))
 
 
 def suggest(source: AbstractCheckpoint, template: KnownTemplate, target: Mapping[str, Any] | None = None) -> Suggestion:
@@ -94,40 +51,30 @@ def suggest(source: AbstractCheckpoint, template: KnownTemplate, target: Mapping
     mine = without_replicas(mine) if replicas else mine
     x64 = getattr(template, "x64", True)
     drafts = [*_model_drafts(mine, theirs, x64=x64), *stacked_streams(mine, theirs)]
+    drafts += stacked_counts(mine, theirs) if _unstacks(drafts) else []
     drafts = unreplicated(drafts) if replicas else drafts
-    data = [path for path, leaf in source.tree.leaves.items() if leaf.has_data]
-    fields = {"template": template.spec, **(target or {})}
-
-    def written(rules: Sequence[RuleDraft], rest: LeftoverDecisions, head: Sequence[str] = ()) -> str:
-        return rule_file(
-            head=head,
-            target=fields,
-            rules=rules,
-            settled=rest.settled,
-            unplaced=(rest.sources, rest.targets),
-            source=source.tree,
-            template=template.tree,
-            comments=bool(head),
-        )
-
-    def planned(text: str) -> Plan:
-        return make_plan(source, parse_rules(text, UNWRITTEN), template)
-
-    generalizer = Generalizer(data)
-    first = planned(written(generalizer.rules(drafts), LeftoverDecisions((), (), (), ())))
+    composition = Composition(
+        source,
+        template,
+        target or {},
+        (mine.name, theirs.name),
+        (len(mine.leaves), len(theirs.leaves)),
+        notes=(replicas_note(replicas),) if replicas else (),
+    )
+    first = composition.general_plan(drafts)
     rest = settle_leftovers(mine, theirs, first.unexpected, first.missing)
     rest = with_leaves_without_arrays(rest, source.tree, first.unexpected)
     if replicas:
         rest = replace(rest, drafts=(*unreplicated(rest.drafts), *unreplicated_state(first.tasks)))
     unfit = _unfit(first, mine)
     rest = replace(rest, sources=(*rest.sources, *unfit), targets=(*rest.targets, *unfit))
-    rules = _verified([*drafts, *rest.drafts], generalizer, lambda rules: planned(written(rules, rest)))
-    doubts = {**_doubts_of(rules), **dict.fromkeys(unfit, (_UNFIT,))}
-    count = len(rules) + sum(len(one.patterns) for one in rest.settled)
-    head = _head(source, template, (mine, theirs), _doubts_of(rules), rest)
-    head += [replicas_note(replicas)] if replicas else []
-    text = written(rules, rest, head)
-    return Suggestion(text, planned(text), count, doubts, rest.sources, rest.targets, (mine.name, theirs.name))
+    complete = replace(composition, rest=rest, doubts=dict.fromkeys(unfit, (_UNFIT,)))
+    return complete.suggestion([*drafts, *rest.drafts])
+
+
+def _unstacks(drafts: Sequence[RuleDraft]) -> bool:
+    """Whether arrays of the model are stacked or unstacked, as those of several models are."""
+    return any(op.startswith(("stack", "unstack")) for draft in drafts for op in draft.ops)
 
 
 def _unfit(plan: Plan, mine: ClassifiedTree) -> list[KeyPath]:
@@ -201,51 +148,6 @@ def _cast(
     if not x64 and is_narrowed(old.dtype, new.dtype):
         reason = f"x64 is off, and JAX makes {new.dtype} of {old.dtype}: with JAX_ENABLE_X64=1 no cast may be needed"
     return replace(match, ops=(*match.ops, *ops), reason=", ".join(filter(None, (match.reason, reason))))
-
-
-def _verified(drafts: Sequence[RuleDraft], generalizer: Generalizer, planned: Any) -> list[RuleDraft]:
-    """Returns the fewest rules from which the planner makes exactly the intended tasks."""
-    wanted = {path: draft for draft in drafts for path in draft.fills}
-    for rules in (generalizer.rules(drafts), [draft for draft in drafts if not draft.keeps]):
-        plan: Plan = planned(rules)
-        made = {path: frozenset(task.sources) for task in plan.tasks if not task.follows for path in task.targets}
-        if all(path in made and made[path] <= draft.claims for path, draft in wanted.items()):
-            return list(rules)
-    return list(rules)
-
-
-def _doubts_of(rules: Sequence[RuleDraft]) -> dict[KeyPath, tuple[Doubt, ...]]:
-    found: defaultdict[KeyPath, list[Doubt]] = defaultdict(list)
-    for rule in rules:
-        for path, doubt in rule.doubts:
-            for claimed in rule.claims if len(rule.sources) > 1 else (path,):
-                found[claimed].append(doubt)
-    return {path: tuple(dict.fromkeys(doubts)) for path, doubts in found.items()}
-
-
-def _head(
-    source: AbstractCheckpoint,
-    template: KnownTemplate,
-    sides: tuple[ClassifiedTree, ClassifiedTree],
-    doubts: Mapping[KeyPath, tuple[Doubt, ...]],
-    rest: LeftoverDecisions,
-) -> list[str]:
-    """Returns the lines of the comment at the top of the file."""
-    mine, theirs = sides
-    lines = [
-        f"Suggested for {source.path.name} ({mine.name}, {len(mine.leaves)} leaves) "
-        f"and {template.spec} ({len(theirs.leaves)} leaves).",
-        "Review it before use: it is derived from names and shapes, and not checked against values.",
-    ]
-    if doubts:
-        many = f"{len(doubts)} source leaves also fit elsewhere by their shapes"
-        one = "1 source leaf also fits elsewhere by its shape"
-        lines.append(f"{one if len(doubts) == 1 else many}: see `unproved`.")
-    left = len(rest.sources) + len(rest.targets)
-    if left:
-        unplaced = "1 leaf is" if left == 1 else f"{left} leaves are"
-        lines.append(f"{unplaced} not placed: see the end; the plan does not apply until rules cover all leaves.")
-    return lines
 
 
 __all__ = ["LeftoverRule", "Suggestion", "suggest"]

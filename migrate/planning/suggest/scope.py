@@ -166,6 +166,23 @@ def placed(end: Endpoint, member: SequenceMember) -> Endpoint:
     return Endpoint(member.node + end.path, end.part or member.part)
 
 
+def leaves_of(modules: ModuleIndex, member: SequenceMember) -> tuple[tuple[str, ModelArray], ...]:
+    """Returns the arrays of a member by name, sorted."""
+    return tuple(("/".join(path), item) for path, item in sorted(modules.inside(member).items()))
+
+
+def divided_modules(modules: ModuleIndex, left: Scope, matched: Collection[KeyPath]) -> list[LayerUnit]:
+    """Returns the modules without a counterpart of which some array has no place."""
+    nodes = [
+        node
+        for node, paths in modules.below.items()
+        if any(path in left for path in paths)
+        and not modules.is_layer(node)
+        and not any(node[:depth] in matched for depth in range(len(node) + 1))
+    ]
+    return [LayerUnit(node, leaves_of(modules, SequenceMember(node))) for node in nodes]
+
+
 def layer_units(scope: Scope) -> tuple[LayerUnit, ...]:
     """Returns the arrays of a scope, grouped by layer, in natural order."""
     layers: defaultdict[KeyPath, list[tuple[str, ModelArray]]] = defaultdict(list)

@@ -64,7 +64,8 @@ def _move(rule: RuleDraft, generalizer: Generalizer | None, why: Sequence[str]) 
     if generalizer is not None:
         yield from _doubts(rule, generalizer, why)
     left, right = [pattern(side) for side in rule.sources], [pattern(side) for side in rule.targets]
-    yield from move_lines(left, right, rule.ops, comment="" if rule.doubts else _why(rule))
+    excepts = [pattern(side) for side in rule.excepts]
+    yield from move_lines(left, right, rule.ops, excepts=excepts, comment="" if rule.doubts else _why(rule))
 
 
 def _why(rule: RuleDraft) -> str:

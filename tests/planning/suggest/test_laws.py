@@ -1,9 +1,17 @@
 """Whatever the names of the model: wrong suggestions are in doubt, and suggestions without unplaced leaves apply."""
 
-from hypothesis import example, given
+import random
+
+import pytest
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from tests.planning.suggest.trees import suggested
+from migrate.planning.suggest.pipeline import suggest
+from migrate.tree import AbstractTree
+from tests.planning.suggest.laws import faults
+from tests.planning.suggest.mutations import Refactor, mutated, names_without_node
+from tests.planning.suggest.score import CASES
+from tests.planning.suggest.trees import Template, suggested
 
 OLD = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta")
 NEW = ("rho", "sigma", "tau", "phi", "chi", "psi")
@@ -57,3 +65,31 @@ def test_what_is_wrong_is_in_doubt_and_what_is_placed_can_be_applied(model):
         assert truth.get(source, "last/kernel") == target or suggestion.doubts_of(task)
     left = suggestion.unplaced_sources or suggestion.unplaced_targets
     assert bool(left) != suggestion.plan.applicable
+    assert [] == list(faults(suggestion))
+
+
+@settings(max_examples=40)
+@given(models(), st.integers(0, 1 << 16))
+def test_a_rule_file_passes_its_own_check_whatever_a_model_loses(model, seed):
+    """In random models without names, layers of one shape stand for each other, so that only the file can be tested."""
+    old, new, _ = model
+    changed = mutated(Refactor(old, new, {}, {}), seed)
+    assume(changed.old and changed.new)
+    assert [] == list(faults(changed.suggestion()))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_the_rule_file_for_a_model_passes_its_own_check(case, opened):
+    _, _, _, suggestion = opened(case)
+    assert [] == list(faults(suggestion))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_so_does_one_for_a_model_that_lost_leaves(case, opened):
+    checkpoint, template, _, _ = opened(case)
+    for seed in range(4):
+        names = names_without_node(dict.fromkeys(map("/".join, template.tree.leaves), ()), random.Random(seed))
+        kept = {tuple(path.split("/")) for path in names}
+        tree = AbstractTree({path: leaf for path, leaf in template.tree.leaves.items() if path in kept}, {})
+        smaller = Template(tree, variables={p: v for p, v in template.variables.items() if p in kept})
+        assert [] == list(faults(suggest(checkpoint.abstract, smaller)))
