@@ -261,6 +261,14 @@ class AbstractTree:
             {prefix + path: kind for path, kind in self.containers.items()},
         )
 
+    def below(self, prefix: KeyPath) -> AbstractTree:
+        """Returns the tree below `prefix`."""
+        depth = len(prefix)
+        return AbstractTree(
+            {path[depth:]: leaf for path, leaf in self.leaves.items() if path[:depth] == prefix},
+            {path[depth:]: kind for path, kind in self.containers.items() if path[:depth] == prefix},
+        )
+
     @cached_property
     def nbytes(self) -> int:
         """The size of all arrays in host memory, in bytes."""

@@ -17,6 +17,7 @@ from migrate.api.plans import abstract_template, diff, invert, load_rules, plan,
 from migrate.api.runs import apply, resume
 from migrate.api.stamping import stamp
 from migrate.api.verification import Verified, diff_values, verify
+from migrate.api.versions import load_versions, new_version, plan_upgrade, squash, upgrade_path
 from migrate.checkpoint import Checkpoint, list_steps, open_checkpoint
 from migrate.errors import (
     CheckpointError,
@@ -60,12 +61,17 @@ __all__ = [
     "list_steps",
     "load_plan",
     "load_rules",
+    "load_versions",
+    "new_version",
     "open_checkpoint",
     "plan",
+    "plan_upgrade",
     "resume",
     "save_plan",
+    "squash",
     "stamp",
     "structure_hash",
     "suggest",
+    "upgrade_path",
     "verify",
 ]

@@ -120,7 +120,7 @@ def plan(
         built: TemplateLike | None = template_of(rule_set, template, allow_code=allow_code)
     else:
         built = template
-    axes, table = _placement(mesh, partition)
+    axes, table = placement(mesh, partition)
     made = make_plan(checkpoint.abstract, rule_set, built, mesh=axes, partition=table, link=link == "auto")
     made = replace(made, as_step=as_step, max_ram=max_ram)
     notes = getattr(built, "notes", ())
@@ -144,7 +144,12 @@ def finished(
     return plan if destination is None else fitted(plan, destination, mesh=mesh)
 
 
-def _placement(mesh: Mesh | str | None, partition: Partition | StrPath | None) -> tuple[Mesh | None, Partition | None]:
+def placement(mesh: Mesh | str | None, partition: Partition | StrPath | None) -> tuple[Mesh | None, Partition | None]:
+    """Return the mesh and the partition as values.
+
+    Raises:
+      UsageError: a partition has no mesh, or the mesh cannot be read.
+    """
     from migrate.rules.partition_file import load_partition
     from migrate.sharding import parse_mesh
 
@@ -210,16 +215,31 @@ def suggest(
 
 
 def _suggested(checkpoint: Checkpoint, template: Template | str, args: Mapping[str, Any] | None) -> Suggestion:
-    from migrate.planning.rule_text.write import Word
     from migrate.planning.suggest.pipeline import suggest as make
 
     checkpoint.require_complete()
-    fields: dict[str, Any] = {"args": args} if args else {}
-    built = _template_of_items(checkpoint.abstract, template, args) if isinstance(template, str) else None
-    if built is not None:
-        return make(checkpoint.abstract, built, {**fields, "layout": Word("items")})
-    built = abstract_template(template, args) if isinstance(template, str) else template
+    if isinstance(template, str):
+        built, fields = template_for(checkpoint.abstract, template, args)
+    else:
+        built, fields = template, {"args": args} if args else {}
     return make(checkpoint.abstract, built, fields or None)
+
+
+def template_for(
+    source: AbstractCheckpoint, spec: str, args: Mapping[str, Any] | None = None
+) -> tuple[Template, dict[str, Any]]:
+    """Return the template for a suggestion, and the fields of `target:` that it needs.
+
+    Raises:
+      CheckpointError: the callable cannot be found or fails (`InvalidTemplate`).
+    """
+    from migrate.planning.rule_text.write import Word
+
+    fields: dict[str, Any] = {"args": args} if args else {}
+    built = _template_of_items(source, spec, args)
+    if built is not None:
+        return built, {**fields, "layout": Word("items")}
+    return abstract_template(spec, args), fields
 
 
 def _template_of_items(source: AbstractCheckpoint, spec: str, args: Mapping[str, Any] | None) -> Template | None:

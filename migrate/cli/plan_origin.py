@@ -3,40 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
+from migrate.cli.running import PlanOrigin, Request
 from migrate.codes import InvalidUsage
-from migrate.engine.options import ApplyOptions
 from migrate.errors import UsageError
 
 if TYPE_CHECKING:
     from migrate.checkpoint import Checkpoint
     from migrate.planning.model import Plan
     from migrate.rules.model import RuleSet
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """The options of the command, beyond RULES, SRC and DST.
-
-    Attributes:
-      template, item, follow_links, mesh, partition, output: as on the command line.
-      dry_run: whether to stop after the plan.
-      as_step: whether DST is one step of a `CheckpointManager` root.
-      link: whether arrays whose bytes do not change are linked.
-      options: the options of the engine.
-    """
-
-    template: str | None
-    item: str | None
-    follow_links: bool
-    mesh: str | None
-    partition: str | None
-    dry_run: bool
-    output: str | None
-    as_step: bool
-    link: Literal["auto", "never"]
-    options: ApplyOptions
 
 
 def plan_origin(rules: str, request: Request) -> PlanOrigin:
@@ -113,6 +89,3 @@ class _PlanFile:
             max_ram=request.options.max_ram,
             require_proof=request.options.require_proof and not probed,
         )
-
-
-PlanOrigin = _RuleFile | _PlanFile

@@ -1,5 +1,5 @@
 """All diagnostics, one module per family: M0xx YAML, M1xx rule fields, M2xx matching and coverage, M3xx shapes, dtypes
-and hashes, M4xx formats and I/O, M5xx execution and verification, M9xx bugs in migrate.
+and hashes, M4xx formats and I/O, M5xx execution and verification, M6xx versions of models, M9xx bugs in migrate.
 
 A diagnostic is a class; its docstring is the page that `migrate explain CODE` prints. These modules import only the
 standard library, so that `explain` starts fast.
@@ -89,12 +89,23 @@ from migrate.codes.m5_execution import (
     VerificationFailed,
     WriteFailed,
 )
+from migrate.codes.m6_versions import (
+    AmbiguousUpgradePath,
+    CircularVersions,
+    InexpressibleRules,
+    InvalidRecordedTree,
+    NoUpgradePath,
+    UnfusableSteps,
+    UnknownVersion,
+)
 from migrate.codes.m9_bugs import InternalError
 
 __all__ = [
     "AlreadyApplied",
     "AmbiguousItem",
+    "AmbiguousUpgradePath",
     "ChangedValues",
+    "CircularVersions",
     "CodeMismatch",
     "CodeNotAllowed",
     "CollidingPaths",
@@ -111,12 +122,14 @@ __all__ = [
     "IgnoredFiles",
     "InconclusiveProbe",
     "IndexGap",
+    "InexpressibleRules",
     "InternalError",
     "InvalidInclude",
     "InvalidOpField",
     "InvalidOver",
     "InvalidPattern",
     "InvalidPlanFile",
+    "InvalidRecordedTree",
     "InvalidSharding",
     "InvalidTemplate",
     "InvalidUsage",
@@ -131,6 +144,7 @@ __all__ = [
     "ModelMismatch",
     "NoCheckpoint",
     "NoRoom",
+    "NoUpgradePath",
     "OpMismatch",
     "OutOfMemory",
     "OutputMismatch",
@@ -150,11 +164,13 @@ __all__ = [
     "UncomputableIndex",
     "UnfilledTarget",
     "UnfinishedSave",
+    "UnfusableSteps",
     "UnknownField",
     "UnknownItem",
     "UnknownNodeKind",
     "UnknownOp",
     "UnknownTarget",
+    "UnknownVersion",
     "UnprovedLeaves",
     "UnreadableRuleFile",
     "UnreducedArrays",

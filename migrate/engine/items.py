@@ -60,16 +60,10 @@ class ItemPlan:
 
 
 def item_plans(plan: Plan) -> tuple[ItemPlan, ...]:
-    """Returns the items that store a plan's target.
-
-    There are several items where the rule file has `layout: items`, and where the source is a step of several items and
-    no template sets another layout.
-    """
+    """Returns the items that store a plan's target: one for each of its parts, or one pytree."""
     target, layout = plan.target, plan.rules.target.layout
-    parts = list(dict.fromkeys(path[0] for path in target.leaves if path))
-    several = layout == "items" or (not layout and not plan.template and len(plan.source.items) > 1)
-    if several and target.container(()) == "dict" and len(parts) > 1:
-        return tuple(_item(plan, name, (name,), _below(target, (name,))) for name in parts)
+    if plan.parts:
+        return tuple(_item(plan, name, (name,), target.below((name,))) for name in plan.parts)
     alone = next(iter(plan.source.items), SINGLE) or DEFAULT_ITEM
     if plan.as_step or layout == "items":
         return (_item(plan, alone, (), target),)
@@ -110,14 +104,6 @@ def _origin(plan: Plan, prefix: KeyPath, tree: AbstractTree) -> str:
     first = (*prefix, *next(iter(tree.leaves), ()))
     names = (task.sources[0][0] for task in plan.tasks if first in task.targets and task.sources[0])
     return next(names, next(iter(plan.source.items)))
-
-
-def _below(tree: AbstractTree, prefix: KeyPath) -> AbstractTree:
-    depth = len(prefix)
-    return AbstractTree(
-        {path[depth:]: leaf for path, leaf in tree.leaves.items() if path[:depth] == prefix},
-        {path[depth:]: kind for path, kind in tree.containers.items() if path[:depth] == prefix},
-    )
 
 
 def item_of(items: tuple[ItemPlan, ...]) -> Mapping[KeyPath, ItemPlan]:

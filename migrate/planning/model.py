@@ -127,6 +127,8 @@ class Created:
     Attributes:
       init: its value; None for leaves without data.
       remark: for a count, the reason why it starts again.
+      named: the key path on which the value of an RNG stream depends, where it is not `target`: a later rule file of a
+        chain renamed the leaf.
     """
 
     target: KeyPath
@@ -134,6 +136,15 @@ class Created:
     init: Init | None = None
     rule: Span | None = None
     remark: str = ""
+    named: KeyPath | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedRules:
+    """One rule file of a chain, with the structure hash of the tree to which it is applied."""
+
+    rules: RuleSet
+    source_structure_hash: str
 
 
 @dataclass(frozen=True)
@@ -147,6 +158,7 @@ class Plan:
       as_step: whether a checkpoint of one pytree is written as a step with one item, for a `CheckpointManager` root.
       max_ram: the limit on host bytes of arrays while the plan runs, where it is known.
       model_facts: the fields of the new checkpoint's record that the template's model fills, by name, as plain JSON.
+      chain: the rule files of a fused plan in order; empty for the plan of one rule file.
       missing, unexpected, shape_mismatch, dtype_mismatch: the key paths that make the plan inapplicable; empty in an
         applicable plan.
     """
@@ -167,6 +179,24 @@ class Plan:
     as_step: bool = False
     max_ram: int | None = None
     model_facts: Mapping[str, Any] = field(default_factory=dict)
+    chain: tuple[AppliedRules, ...] = ()
+
+    @property
+    def applied(self) -> tuple[AppliedRules, ...]:
+        """The rule files that the plan carries out, in order."""
+        return self.chain or (AppliedRules(self.rules, self.source.structure_hash),)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The names of the items that store its target; empty where it is one pytree.
+
+        There are items where the rule file has `layout: items`, and where the source is a step of several items and no
+        template sets another layout.
+        """
+        layout = self.rules.target.layout
+        several = layout == "items" or (not layout and not self.template and len(self.source.items) > 1)
+        names = tuple(dict.fromkeys(path[0] for path in self.target.leaves if path))
+        return names if several and self.target.container(()) == "dict" and len(names) > 1 else ()
 
     @property
     def has_mesh(self) -> bool:
@@ -225,11 +255,19 @@ class Plan:
                     [format_path(p) for p in task.sources],
                     [format_path(p) for p in task.targets],
                     task.outputs,
-                    [[step.op.name, *map(repr, step.ops), step.groups] for step in task.steps],
+                    [[step.op.name, *map(repr, step.bound or step.ops), step.groups] for step in task.steps],
                     task.mode,
                 ]
                 for task in self.tasks
             ],
             "dropped": [format_path(d.source) for d in self.dropped],
-            "created": [[format_path(c.target), asdict(c.init) if c.init else None] for c in self.created],
+            "created": [
+                [
+                    format_path(c.target),
+                    asdict(c.init) if c.init else None,
+                    *([format_path(c.named)] if c.named else []),
+                ]
+                for c in self.created
+            ],
+            **({"chain": [one.rules.digest for one in self.chain]} if self.chain else {}),
         }

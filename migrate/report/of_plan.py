@@ -243,6 +243,9 @@ def _rule_line(line: Line) -> int:
 
 
 def _summary(plan: Plan, *, verbose: bool) -> Iterable[str]:
+    if plan.chain:
+        names = ", ".join(one.rules.path for one in plan.chain)
+        yield f"One plan for {plural(len(plan.chain), 'rule file')}: {names}."
     yield _brief(plan)
     yield (
         f"{_proved(plan, verbose=verbose)}Reads {size(plan.bytes_read)}, writes {size(plan.bytes_written)}, "
@@ -310,6 +313,7 @@ def plan_data(plan: Plan) -> dict[str, Any]:
         "source_structure_hash": plan.source.structure_hash,
         "target_structure_hash": plan.target.structure_hash,
         "template": plan.template,
+        **({"chain": [one.rules.path for one in plan.chain]} if plan.chain else {}),
         **{name: [format_path(p) for p in getattr(plan, name)] for name in MISMATCHES},
         "proof": proof_data(count_proofs(plan.tasks)),
         "tasks": [_task_data(task) for task in plan.tasks],
@@ -342,10 +346,14 @@ def _task_data(task: Task) -> dict[str, Any]:
 
 
 def _step_data(step: Step) -> dict[str, Any]:
-    """Returns an op as a rule file writes it; `bound` has the fields of each result where they differ."""
+    """Returns an op as a rule file writes it; `bound` has the fields of each result where they differ.
+
+    In a fused plan, the ops themselves may differ; then `bound` names them.
+    """
     fields = _fields(step.op)
     over = {"over": step.over} if step.over else {}
-    bound = {"bound": [_fields(op) for op in step.bound]} if step.bound else {}
+    alike = len({op.name for op in step.bound}) < 2
+    bound = {"bound": [_fields(op) if alike else {op.name: _fields(op)} for op in step.bound]} if step.bound else {}
     return {step.op.name: {**fields, **over, **bound}}
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from migrate.engine.items import SINGLE, item_plans, recorded_tree
 from migrate.git_commit import git_commit
 from migrate.metadata import KEY, Metadata, Migration, installed_versions, merge, now
 from migrate.planning.model import Plan
+from migrate.planning.model_fields import model_fields
 
 CHECKPOINTER = "migrate"
 """What the record of a new checkpoint names as its checkpointer."""
@@ -26,10 +27,8 @@ def new_metadata(plan: Plan, source_fingerprint: str | None = None, *, digests: 
       digests: where the new checkpoint records the digests of its values; None if it records none.
     """
     before = Metadata.from_json(plan.source.metadata) or Metadata()
-    rules, target, written = plan.rules, plan.rules.target, recorded_tree(plan.target)
+    written = recorded_tree(plan.target)
     record = Metadata(
-        model=target.model or before.model,
-        version=target.version if target.version is not None else before.version,
         structure_hash=written.structure_hash,
         leaves=written.signature,
         source_structure_hash=plan.source.structure_hash,
@@ -39,24 +38,18 @@ def new_metadata(plan: Plan, source_fingerprint: str | None = None, *, digests: 
         versions=installed_versions(),
         step=plan.source.step if plan.source.step is not None else before.step,
         checkpointer=CHECKPOINTER,
-        **_model_fields(plan, before, target.args),
-        history=(
-            *before.history,
-            Migration(rules.name or rules.path, rules.digest, plan.source.structure_hash, plan.digest, now()),
-        ),
+        history=(*before.history, *_migrations(plan)),
+        **model_fields(plan, before),
     )
     return merge(_with_items(plan), record)
 
 
-def _model_fields(plan: Plan, before: Metadata, args: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the fields that describe the model: those of the template; without one, what the rules do not change."""
-    facts = plan.model_facts
-    kept = {"graph_digest": before.graph_digest, "code_digests": before.code_digests} if not plan.rules.count else {}
-    return {
-        **(facts or kept),
-        "hyperparameters": {**facts.get("hyperparameters", {}), **args} or before.hyperparameters,
-        "transforms": facts.get("transforms") or before.transforms,
-    }
+def _migrations(plan: Plan) -> Iterator[Migration]:
+    """Yields a row for each rule file; all rows have the digest of the plan that carries them out."""
+    date = now()
+    for one in plan.applied:
+        name = one.rules.name or one.rules.path
+        yield Migration(name, one.rules.digest, one.source_structure_hash, plan.digest, date)
 
 
 def _with_items(plan: Plan) -> Mapping[str, Any]:

@@ -68,7 +68,7 @@ def _value(creation: Created) -> Value:
     if creation.init.kind == "rng":
         from migrate.template import rng_value
 
-        return rng_value(leaf, creation.target, int(creation.init.value or 0))
+        return rng_value(leaf, creation.named or creation.target, int(creation.init.value or 0))
     return _filled(leaf.aval, fill_value(creation))
 
 

@@ -42,6 +42,8 @@ def common(uses: Sequence[OpUse]) -> Op | None:
 
 def _fits(op: Op, use: OpUse) -> bool:
     """Whether an op has the intended effect."""
+    if op.role != use.op.role:
+        return False
     try:
         return identity(op.bind(use.inputs, None, use.count), use.inputs) == identity(use.op, use.inputs)
     except OpError:

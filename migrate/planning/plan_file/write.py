@@ -41,6 +41,10 @@ def plan_text(plan: Plan) -> str:
     errors = [diagnostic for diagnostic in plan.diagnostics if diagnostic.is_error]
     if errors:
         raise PlanError(*errors)
+    if plan.chain:
+        files = ", ".join(one.rules.path for one in plan.chain)
+        message = f"the plan of several rule files ({files}) cannot be saved: a plan file is of one rule file"
+        raise PlanError(InvalidPlanFile.at(message, help="`migrate squash` writes one rule file; plan that file"))
     names = PortableNames(plan.rules.path)
     head: Entry = {
         VERSION_FIELD: VERSION,

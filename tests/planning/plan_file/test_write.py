@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from migrate.codes import InvalidPlanFile
 from migrate.errors import PlanError, Span
 from migrate.planning.guards import guard
 from migrate.planning.plan_file.schema import PLAN
@@ -17,6 +18,7 @@ from migrate.sharding import parse_mesh
 from migrate.tree import AbstractTree
 from tests.planning.plan_file.plans import small
 from tests.planning.trees import Template, checkpoint, planned
+from tests.planning.versions.chains import both
 
 
 def test_the_text_is_for_people(golden):
@@ -117,3 +119,12 @@ def test_places_of_rules_have_line_and_column():
     moved = next(task for task in plan.tasks if task.rule)
     assert isinstance(moved.rule, Span)
     assert f'"rule": "{moved.rule}"' in plan_text(plan)
+
+
+def test_a_fused_plan_is_refused():
+    fused = both({"a": "2"}, '- "a -> b"', '- "b -> c"')[1]
+    with pytest.raises(PlanError) as caught:
+        plan_text(fused)
+
+    assert [InvalidPlanFile.number] == [problem.code for problem in caught.value.diagnostics]
+    assert "the plan of several rule files (2.yaml, 3.yaml) cannot be saved" in caught.value.diagnostics[0].message

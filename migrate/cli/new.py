@@ -1,0 +1,86 @@
+"""`migrate new`: the next rule file of a folder, as a draft, with the recorded tree of the new version."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from migrate.cli import options, rule_output
+from migrate.cli.console import Console, exit_with
+from migrate.codes import WriteFailed
+from migrate.errors import UsageError
+
+
+@click.command("new", short_help="Draft the rule file of the next version.", context_settings=options.SETTINGS)
+@click.argument("folder", metavar="RULES")
+@click.option(
+    "--from",
+    "src",
+    metavar="SRC",
+    help="Checkpoint of the newest version (default: its recorded tree, V.tree.json).",
+)
+@click.option(
+    "--template",
+    metavar="M:F",
+    required=True,
+    help="The new version: a callable that returns the model, as `module:callable`.",
+)
+@click.option("-m", "--message", metavar="TEXT", default="", help="What changes; a part of the file's name.")
+@click.option("--model", metavar="NAME", help="Name of the model (default: from the record of SRC, or the rule files).")
+@click.option("--to", metavar="V", help="The new version (default: the number after the newest).")
+@options.step
+@options.item
+@options.follow_links
+@options.output
+def command(
+    console: Console,
+    folder: str,
+    src: str | None,
+    template: str,
+    message: str,
+    model: str | None,
+    to: str | None,
+    step: int | str | None,
+    item: str | None,
+    follow_links: bool,
+) -> None:
+    """Draft the rule file from the newest version to a model, and add it to the folder RULES. Nothing is applied.
+
+    The file is numbered, and its `source:` and `target:` name model, version and structure. The trees of both versions
+    are recorded beside it, unless they are already. Exit code 1 means that the draft needs edits before its plan can be
+    applied.
+    """
+    from migrate import api
+    from migrate.report.of_suggestion import suggestion_report
+
+    with ExitStack() as stack:
+        chosen = options.chosen_step(step)
+        opened = src and api.open_checkpoint(src, chosen, item, follow_links=follow_links, template=template)
+        checkpoint = stack.enter_context(opened) if opened else None
+        made = api.new_version(folder, template, checkpoint, message=message, model=model, to=to)
+    files = {str(Path(folder, made.name)): made.text}
+    files |= {str(Path(folder, name)): text for name, text in made.trees.items()}
+    for name in files:
+        rule_output.refuse_existing(name, overwrite=False)
+    _make_folder(folder)
+    for name, text in files.items():
+        rule_output.write(name, text)
+    path, *trees = files
+    report = suggestion_report(made.suggestion, src or trees[0], path)
+    wrote = f"Wrote {path} (version {made.release.before} to {made.release.after}) and {', '.join(trees)}."
+    report = replace(
+        report, command="new", summary=(wrote, *report.summary), data={**report.data, "files": list(files)}
+    )
+    console.text(report)
+    console.finish([report])
+    exit_with(report.exit_code)
+
+
+def _make_folder(folder: str) -> None:
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(WriteFailed.at(f"cannot create {folder}: {error.strerror}")) from error

@@ -1,0 +1,310 @@
+"""Runs of plans from the command line: the options that such commands share, and what happens to each step.
+
+`apply` and `upgrade` differ in the origin of their plans (`PlanOrigin`) and in nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import click
+
+from migrate.cli import options, rule_output
+from migrate.cli.console import Console, exit_with
+from migrate.codes import AmbiguousItem, InvalidUsage
+from migrate.engine.options import ApplyOptions
+from migrate.engine.stopping import Stopping
+from migrate.errors import CheckpointError, ExitCode, MigrateError, UsageError
+
+if TYPE_CHECKING:
+    from migrate.checkpoint import Checkpoint
+    from migrate.planning.model import Plan
+    from migrate.report.view import Report
+    from migrate.rules.model import RuleSet
+
+Command = Callable[..., None]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The options of a run, beyond the origin of its plan, SRC and DST.
+
+    Attributes:
+      template: as on the command line.
+      step: one step, all steps, or None.
+      item: as on the command line.
+      follow_links: as on the command line.
+      mesh: as on the command line.
+      partition: as on the command line.
+      dry_run: whether to stop after the plan.
+      link: whether arrays whose bytes do not change are linked.
+      options: the options of the engine.
+      output: the plan file that a dry run writes; None for none.
+    """
+
+    template: str | None
+    step: int | str | None
+    item: str | None
+    follow_links: bool
+    mesh: str | None
+    partition: str | None
+    dry_run: bool
+    link: Literal["auto", "never"]
+    options: ApplyOptions
+    output: str | None = None
+
+    @property
+    def as_step(self) -> bool:
+        """Whether DST is one step of a `CheckpointManager` root."""
+        return self.step == "all"
+
+
+class PlanOrigin(Protocol):
+    """Where a command takes its plans from."""
+
+    @property
+    def rules(self) -> RuleSet:
+        """The rules, as far as they are known before a checkpoint is read: how it is read, and the probe."""
+
+    def plan(self, source: Checkpoint, *, probed: bool) -> Plan:
+        """Returns the plan for a checkpoint and any DST."""
+
+
+_OPTIONS: tuple[Callable[[Command], Command], ...] = (
+    click.option("-n", "--dry-run", is_flag=True, help="Show the plan and stop; exit with 1 if it cannot be applied."),
+    options.template,
+    click.option(
+        "--step",
+        type=options.StepType(every=True),
+        metavar="N|latest|all",
+        help=f"{options.STEP_HELP}; `all` writes DST/N for each step N.",
+    ),
+    options.item,
+    options.follow_links,
+    options.mesh,
+    options.partition,
+    click.option(
+        "--verify",
+        type=click.Choice(["full", "decode", "digest", "none"]),
+        default="digest",
+        help="What to verify before DST is published (default: digest). `digest` reads written leaves back and "
+        "compares their digests; linked chunks are compared by index entry or bytes, not decoded. `decode` also "
+        "decodes every linked chunk once, so that a damaged chunk of SRC is refused. `full` compares every leaf, "
+        "restored through plain Orbax, with the result of the rules.",
+    ),
+    options.probe,
+    options.tolerance,
+    options.rtol,
+    options.require_proof,
+    click.option(
+        "--overwrite",
+        is_flag=True,
+        help="Replace DST, if it is one checkpoint of the kind that is written, once the new one is complete.",
+    ),
+    options.allow_code,
+    click.option(
+        "--link",
+        type=click.Choice(["auto", "never"]),
+        default="auto",
+        help="`auto` links arrays that do not change, `never` copies them (default: auto).",
+    ),
+    click.option(
+        "--compact",
+        is_flag=True,
+        help="Share no files with SRC, so that DST has no unused bytes; implies --link never.",
+    ),
+    options.max_ram,
+    options.jobs,
+    click.option(
+        "--compression",
+        type=options.CompressionType(),
+        metavar="zstd:N|none",
+        help="Compression of every array (default: that of SRC).",
+    ),
+)
+
+
+def run_options(function: Command) -> Command:
+    """Adds the options of a run to a command, which gets them as one argument, `request`."""
+
+    @wraps(function)
+    def command(
+        *args: Any,
+        dry_run: bool,
+        template: str | None,
+        step: int | str | None,
+        item: str | None,
+        follow_links: bool,
+        mesh: str | None,
+        partition: str | None,
+        link: Literal["auto", "never"],
+        compact: bool,
+        compression: str | None,
+        **others: Any,
+    ) -> None:
+        names = ApplyOptions.__dataclass_fields__
+        chosen = ApplyOptions(compression=compression, **{name: others.pop(name) for name in names if name in others})
+        linked: Literal["auto", "never"] = "never" if compact or compression is not None else link
+        request = Request(template, step, item, follow_links, mesh, partition, dry_run, linked, chosen)
+        function(*args, request=request, **others)
+
+    decorated: Command = command
+    for option in reversed(_OPTIONS):
+        decorated = option(decorated)
+    return decorated
+
+
+def run(console: Console, origin: PlanOrigin, src: str, dst: str, request: Request) -> None:
+    """Plans and runs the chosen step, or every step; exits with the code of the last report."""
+    from migrate.engine.outputs.registry import is_single_file
+
+    if request.as_step and is_single_file(dst):
+        raise UsageError(
+            InvalidUsage.at(
+                f"{dst} is a single file, which holds one step", help="`--step N` chooses one; or make DST a directory"
+            )
+        )
+    runs: list[tuple[int | None, str]] = (
+        [(number, f"{dst}/{number}") for number in _every_step(src)] if request.as_step else [(None, dst)]
+    )
+    reports = []
+    for number, where in runs:
+        which = number if request.as_step else options.chosen_step(request.step)
+        reports.append(_run_step(console, origin, src, which, where, request))
+        if not reports[-1].ok:
+            break
+    _tell_done(console, reports, len(runs))
+    console.finish(_together(console, reports, runs))
+    exit_with(reports[-1].exit_code)
+
+
+def _run_step(
+    console: Console, origin: PlanOrigin, src: str, step: options.StepChoice, dst: str, request: Request
+) -> Report:
+    """Runs one checkpoint; for one of several steps, an error becomes a report, beside those of the other steps."""
+    from migrate.report.view import Report, findings
+
+    if not request.as_step:
+        return _run(console, origin, src, step, dst, request)
+    try:
+        return _run(console, origin, src, step, dst, request)
+    except MigrateError as error:
+        failed = Report("apply", error.exit_code, findings=findings(error.diagnostics, options.text_of))
+        console.text(failed)
+        return failed
+
+
+def _tell_done(console: Console, reports: list[Report], steps: int) -> None:
+    """Prints the number of steps that were done before this run."""
+    from migrate.report.view import Report
+
+    done = sum(bool(report.data.get("already_done")) for report in reports)
+    if done and steps > 1:
+        console.text(Report("apply", summary=(f"{done} of {steps} steps already done.",)))
+
+
+def _every_step(src: str) -> tuple[int, ...]:
+    from migrate import api
+
+    steps = api.list_steps(src)
+    if not steps:
+        raise CheckpointError(
+            AmbiguousItem.at(f"{src} has no steps, so `--step all` does not apply", help="omit `--step`")
+        )
+    return steps
+
+
+def _run(
+    console: Console, origin: PlanOrigin, src: str, step: options.StepChoice, dst: str, request: Request
+) -> Report:
+    """Plans and runs one checkpoint; returns plan and receipt as one report."""
+    from migrate import api
+    from migrate.engine.outputs.registry import fitted
+    from migrate.report.of_plan import plan_report
+
+    chosen, rules = request.options, origin.rules
+    probe = chosen.probe or rules.probe
+    follow = request.follow_links
+    unbox, separator, model = rules.source.unbox, rules.source.separator, request.template
+    with api.open_checkpoint(
+        src, step, request.item, unbox, follow_links=follow, separator=separator, template=model
+    ) as source:
+        made = origin.plan(source, probed=probe is not None)
+        plan = fitted(made, dst, mesh=request.mesh is not None or made.has_mesh)
+        shown = {"dry_run": request.dry_run, "verbose": console.complete}
+        planned = plan_report(plan, dst, **shown, probe=probe, text_of=options.text_of)
+        if request.dry_run and plan.applicable:
+            planned = _checked(plan, source, dst, chosen, planned)
+        if request.output is not None and plan.applicable:
+            planned = _saved(made, planned, request.output)
+        stops = request.dry_run or not plan.applicable
+        if stops or not console.quiet:
+            console.text(planned)
+        if stops:
+            return planned
+        return _apply(console, plan, source, dst, chosen, planned)
+
+
+def _checked(plan: Plan, source: Checkpoint, dst: str, chosen: ApplyOptions, planned: Report) -> Report:
+    """Returns the report of a dry run with everything for which `apply` would refuse the plan before it writes."""
+    from migrate.engine import preflight
+    from migrate.report.of_receipt import done_before
+    from migrate.report.view import findings
+
+    try:
+        done = preflight.check(plan, source.reader, Path(dst), chosen).done
+    except MigrateError as error:
+        found = (*planned.findings, *findings(error.diagnostics, options.text_of))
+        refused = "`apply` would refuse this plan. Nothing was written."
+        return replace(planned, exit_code=error.exit_code, findings=found, summary=(*planned.summary[:-1], refused))
+    if done is None:
+        return planned
+    sentence = done_before(dst, done.history[-1].date)
+    return replace(planned, summary=(*planned.summary[:-1], sentence), data={**planned.data, "already_done": True})
+
+
+def _saved(plan: Plan, planned: Report, output: str) -> Report:
+    """Writes the plan file of a dry run; returns the report with what a reviewer needs to know about it."""
+    from migrate.planning.plan_file.write import plan_text
+    from migrate.report.of_plan_file import plan_file_sentences
+
+    rule_output.write(output, plan_text(plan))
+    return replace(planned, summary=(*planned.summary, *plan_file_sentences(plan, output)))
+
+
+def _apply(console: Console, plan: Plan, source: Checkpoint, dst: str, chosen: ApplyOptions, planned: Report) -> Report:
+    """Runs a plan; returns its report with the receipt."""
+    from migrate.engine.run import apply
+    from migrate.planning.proof import after_probe
+    from migrate.report.of_plan import plan_data
+    from migrate.report.of_receipt import receipt_report
+
+    with Stopping() as stopped, console.progress() as listener:
+        receipt = apply(plan, source.reader, Path(dst), chosen, listener=listener, stopped=stopped)
+    done = receipt_report(receipt)
+    console.text(done)
+    proved = plan_data(after_probe(plan, receipt.probe.seen)) if receipt.probe else planned.data
+    return replace(
+        planned,
+        summary=(*planned.summary, *done.summary),
+        findings=(*planned.findings, *done.findings),
+        data={**planned.data, **proved, **done.data, "already_done": receipt.already_done},
+    )
+
+
+def _together(console: Console, reports: list[Report], runs: list[tuple[int | None, str]]) -> list[Report]:
+    """Returns the reports of all steps; in JSON, one report with the worst exit code and a list of steps."""
+    from migrate.report.json import payload
+    from migrate.report.view import Report
+
+    if console.format != "json" or len(runs) == 1:
+        return reports
+    steps = [{"step": step, **payload(report)} for (step, _), report in zip(runs, reports, strict=False)]
+    found = tuple(finding for report in reports for finding in report.findings)
+    done = sum(bool(report.data.get("already_done")) for report in reports)
+    data = {"steps": steps, "already_done": done}
+    return [Report("apply", max(ExitCode(r.exit_code) for r in reports), findings=found, data=data)]

@@ -1,0 +1,254 @@
+"""Fuses the plans of a chain into one: every leaf of the last target is computed from leaves of the first source.
+
+Leaves that exist only between two steps are never written. Fused and step-by-step plans compute the same bits, because
+`values` simplifies only what moves elements.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from migrate.codes import UnfusableSteps
+from migrate.errors import Diagnostic, Span
+from migrate.planning.invert.readback import as_read
+from migrate.planning.model import AppliedRules, Created, Dropped, Plan, Task
+from migrate.planning.moments import source_slots
+from migrate.planning.proof import TreeWithSlots, prove
+from migrate.planning.relink import choose_modes
+from migrate.planning.versions.schedule import task_of, tasks_of
+from migrate.planning.versions.values import CallResult, CreatedValue, Expressions, SourceValue, Value, below
+from migrate.rules.model import RuleSet
+from migrate.tree import AbstractTree, KeyPath, format_path, natural_key
+
+Moded = Callable[[Iterable[Task]], tuple[Task, ...]]
+"""Returns tasks with their modes."""
+
+
+def fuse(plans: Sequence[Plan], *, link: bool = True) -> Plan:
+    """Returns one plan from the source of the first plan to the target of the last.
+
+    Args:
+      plans: applicable plans; each but the first is made for the target of the one before (see `chain`).
+      link: whether arrays whose bytes do not change may be linked.
+    """
+    if len(plans) == 1:
+        return plans[0]
+    fusion = _Fusion(plans)
+    first, last = plans[0], plans[-1]
+    problems = tuple(fusion.problems())
+    wanted = {path: value for path, value in fusion.now.items() if not isinstance(value, CreatedValue)}
+    tasks = tuple(fusion.noted(tasks_of({} if problems else wanted)))
+    return replace(
+        last,
+        source=replace(first.source, metadata=last.source.metadata),  # the record as the steps before the last leave it
+        rules=_joined_rules(plans),
+        tasks=_placed(tasks, wanted, plans, link=link),
+        dropped=tuple(sorted(fusion.dropped(tasks), key=lambda drop: natural_key(drop.source))),
+        created=tuple(fusion.created()),
+        diagnostics=(*(one for plan in plans for one in plan.diagnostics), *problems),
+        extras=tuple(name for name in last.extras if all(name in plan.extras for plan in plans)),
+        chain=tuple(AppliedRules(plan.rules, plan.source.structure_hash) for plan in plans),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Note:
+    """What a plan tells about a leaf; see `Task`."""
+
+    rule: Span | None = None
+    follows: KeyPath | None = None
+    state: str | None = None
+    remark: str = ""
+
+
+class _Fusion:
+    """The value of each leaf after the last plan, with the drops and assertions on the way."""
+
+    def __init__(self, plans: Sequence[Plan]) -> None:
+        self.plans = plans
+        self.source = plans[0].source.tree
+        self.target = plans[-1].target
+        self.values = Expressions()
+        self.now: dict[KeyPath, Value] = {
+            path: self.values.source(path, leaf.aval) for path, leaf in self.source.leaves.items()
+        }
+        self.notes: dict[KeyPath, _Note] = {}
+        self.drops: dict[KeyPath, Dropped] = {}
+        self.failed: list[Diagnostic] = []
+        for step, plan in enumerate(plans):
+            self._advance(plan, step)
+
+    def _advance(self, plan: Plan, step: int) -> None:
+        for drop in plan.dropped:
+            self._drop(drop)
+        named = {path: path for path in plan.target.leaves} if step == len(self.plans) - 1 else as_read(plan.target)[1]
+        now: dict[KeyPath, Value] = {}
+        notes: dict[KeyPath, _Note] = {}
+        for task in plan.tasks:
+            note = self._note(task)
+            for path, value in self._results(task):
+                now[named[path]], notes[named[path]] = value, note
+        for creation in plan.created:
+            now[named[creation.target]] = CreatedValue(creation, step)
+            notes[named[creation.target]] = _Note(creation.rule)
+        self.now = {name: now[name] for path in plan.target.leaves if (name := named[path]) in now}
+        self.notes = notes
+
+    def _results(self, task: Task) -> Iterator[tuple[KeyPath, Value]]:
+        arrays = [self.now[path] for path in task.sources]
+        for one in task.steps:
+            arrays = [
+                result for op, group in one.calls for result in self.values.call(op, tuple(arrays[i] for i in group))
+            ]
+        outputs = task.outputs if task.steps else (0,) * len(task.targets)
+        yield from ((path, arrays[index]) for path, index in zip(task.targets, outputs, strict=True))
+
+    def _note(self, task: Task) -> _Note:
+        before = self.notes.get(task.sources[0], _Note()) if task.sources else _Note()
+        param = self.now.get(task.follows) if task.follows else None
+        leaf = next((one.path for one in below(param) if isinstance(one, SourceValue)), None) if param else None
+        return _Note(
+            task.rule or before.rule, leaf or before.follows, task.state or before.state, task.remark or before.remark
+        )
+
+    def _drop(self, drop: Dropped) -> None:
+        value = self.now[drop.source]
+        leaves = [one.path for one in below(value) if isinstance(one, SourceValue)]
+        if drop.assert_zero and not _zero_with_its_leaves(value):
+            name = format_path(drop.source)
+            self.failed.append(
+                _unfusable(f"`{name}` is dropped with `assert: zero`, and it exists only between two steps", drop.rule)
+            )
+        for path in leaves:
+            asserted = drop.assert_zero or (path in self.drops and self.drops[path].assert_zero)
+            self.drops[path] = Dropped(path, self.source.leaves[path], asserted, drop.rule)
+
+    def problems(self) -> Iterator[Diagnostic]:
+        """Yields a diagnostic for each leaf that one plan cannot compute."""
+        yield from self.failed
+        last = len(self.plans) - 1
+        for path, value in self.now.items():
+            found = list(below(value))
+            made = [one for one in found if isinstance(one, CreatedValue)]
+            drawn = [one for one in made if one.number is None and isinstance(value, CallResult)]
+            early = [one for one in made if _is_of_template(one.creation) and one.step != last]
+            alone = isinstance(value, CallResult) and not any(isinstance(one, SourceValue) for one in found)
+            for one in (drawn or early or (made if alone else []))[:1]:
+                yield self._unfusable(path, one)
+
+    def _unfusable(self, path: KeyPath, value: CreatedValue) -> Diagnostic:
+        creation = value.creation
+        kind = creation.init.kind if creation.init else "no value"
+        rules = self.plans[value.step].rules.path
+        message = f"`{format_path(path)}` needs `{format_path(creation.target)}`, which {rules} creates ({kind})"
+        version = self.plans[value.step].rules.target.version
+        return _unfusable(message, creation.rule, version)
+
+    def noted(self, tasks: Iterable[Task]) -> Iterator[Task]:
+        """Yields the tasks with their rule, and for moments with their param."""
+        for task in tasks:
+            note = self.notes[task.targets[0]]
+            yield replace(task, rule=note.rule, follows=note.follows, state=note.state, remark=note.remark)
+
+    def dropped(self, tasks: Iterable[Task]) -> Iterator[Dropped]:
+        """Yields the leaves of the source that no target needs, and those that are asserted to be zero."""
+        used = {path for task in tasks for path in task.sources}
+        for path, leaf in self.source.leaves.items():
+            drop = self.drops.get(path, Dropped(path, leaf))
+            if path not in used or drop.assert_zero:
+                yield drop
+
+    def created(self) -> Iterator[Created]:
+        """Yields the leaves of the last target that have no source."""
+        for path, value in self.now.items():
+            if isinstance(value, CreatedValue):
+                first = value.creation
+                named = first.named or (first.target if first.init and first.init.kind == "rng" else None)
+                leaf = self.target.leaves[path]
+                yield replace(first, target=path, leaf=leaf, named=None if named == path else named)
+
+
+def _is_of_template(creation: Created) -> bool:
+    return creation.init is not None and creation.init.kind == "template"
+
+
+def _zero_with_its_leaves(value: Value) -> bool:
+    """Whether the value is zero exactly if all leaves that it is computed from are zero."""
+    for one in below(value):
+        if isinstance(one, CreatedValue) and one.number != 0:
+            return False
+        if isinstance(one, CallResult):
+            op = one.call.op
+            if not (op.only_permutes or (op.structural and op.role == "reduce")):
+                return False
+    return True
+
+
+def _unfusable(message: str, rule: Span | None, version: int | str | None = None) -> Diagnostic:
+    stop = "the version before" if version is None else f"version {version} (`--to {version}`)"
+    return UnfusableSteps.at(
+        f"the steps cannot be carried out as one plan: {message}",
+        span=rule,
+        help=f"upgrade to {stop} first, and upgrade the result",
+    )
+
+
+def _joined_rules(plans: Sequence[Plan]) -> RuleSet:
+    """Returns the rules of all plans as one rule set, with the guard of the first and the target of the last."""
+    sets = [plan.rules for plan in plans]
+    first, last = sets[0], sets[-1]
+    several = len(plans[0].source.items) > 1
+    layout = last.target.layout or (("items" if plans[-1].parts else "state") if several or plans[-1].parts else None)
+    return replace(
+        last,
+        path=f"{first.path} … {last.path}",
+        digest=f"sha256:{hashlib.sha256(''.join(one.digest for one in sets).encode()).hexdigest()}",
+        rules=tuple(rule for one in sets for rule in one.rules),
+        name="",
+        source=first.source,
+        target=replace(last.target, layout=layout),
+        files=tuple(dict.fromkeys(file for one in sets for file in one.files)),
+        probe=None,  # that of the last file compares with the version before
+        probe_span=None,
+    )
+
+
+def _placed(
+    tasks: Iterable[Task], values: Mapping[KeyPath, Value], plans: Sequence[Plan], *, link: bool
+) -> tuple[Task, ...]:
+    """Returns the tasks with proofs and modes."""
+    source, target, plain = plans[0].source, plans[-1].target, plans[-1].rules.target.plain_zarr
+
+    def moded(some: Iterable[Task]) -> tuple[Task, ...]:
+        if not link or not source.locates_chunks:
+            return tuple(some)
+        return choose_modes(tuple(some), source.tree, target, zarr3=source.zarr3, plain=plain)
+
+    split = [part for task in moded(tasks) for part in (_linked_apart(task, values, moded) if link else [task])]
+    ordered = sorted(split, key=lambda task: natural_key(task.targets[0]))
+    return prove(ordered, _with_slots(source.tree), _with_slots(target))
+
+
+def _with_slots(tree: AbstractTree) -> TreeWithSlots:
+    return TreeWithSlots(tree, [slot.prefix for slots in source_slots(tree).values() for slot in slots])
+
+
+def _linked_apart(task: Task, values: Mapping[KeyPath, Value], moded: Moded) -> Iterator[Task]:
+    """Yields a streamed task as a smaller one and those of its targets that can be linked: they are not read."""
+    if task.mode != "stream" or len(task.targets) == 1:
+        yield task
+        return
+    alone = [part for path in task.targets for part in moded([_like(task, task_of({path: values[path]}))])]
+    linked = [part for part in alone if part.mode != "stream"]
+    rest = {path: values[path] for part in alone if part.mode == "stream" for path in part.targets}
+    if not linked:
+        yield task
+        return
+    yield from linked
+    yield from (_like(task, part) for part in tasks_of(rest))
+
+
+def _like(task: Task, other: Task) -> Task:
+    return replace(other, rule=task.rule, follows=task.follows, state=task.state, remark=task.remark)

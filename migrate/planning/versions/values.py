@@ -1,0 +1,195 @@
+"""The values of leaves as expressions over the leaves of the first source, simplified while they are built.
+
+Two values are the same object exactly when they have the same expression, so that a shared part is computed once. Ops
+cancel or merge only where every bit stays the same: a cast, a scaling or a call of a function is never merged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from migrate.dtypes import key_impl
+from migrate.ops.base import NotInvertible, Op
+from migrate.ops.reshape import Reshape
+from migrate.ops.squeeze import ExpandDims, Squeeze
+from migrate.ops.transpose import Transpose
+from migrate.planning.invert.expressions import identity
+from migrate.planning.model import Created
+from migrate.tree import AbstractArray, KeyPath
+
+Avals = tuple[AbstractArray, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SourceValue:
+    """A leaf of the first source; `aval` is None for strings, `None` and empty containers."""
+
+    path: KeyPath
+    aval: AbstractArray | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CreatedValue:
+    """A leaf that a rule file creates; `step` is the number of the rule file, from 0."""
+
+    creation: Created
+    step: int
+
+    @property
+    def aval(self) -> AbstractArray | None:
+        """Its shape and dtype; None for leaves without data."""
+        return self.creation.leaf.aval
+
+    @property
+    def number(self) -> int | float | bool | None:
+        """The number that fills it; None where its elements differ."""
+        init = self.creation.init
+        return None if init is None else {"zeros": 0, "ones": 1, "constant": init.value}.get(init.kind)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpCall:
+    """An op with its inputs and the abstract arrays of its results."""
+
+    op: Op
+    inputs: tuple[Value, ...]
+    results: Avals
+
+    @property
+    def avals(self) -> Avals:
+        """The abstract arrays of its inputs."""
+        return tuple(one.aval for one in self.inputs if one.aval is not None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CallResult:
+    """One result of an op."""
+
+    call: OpCall
+    index: int
+
+    @property
+    def aval(self) -> AbstractArray:
+        """Its shape and dtype."""
+        return self.call.results[self.index]
+
+
+Value = SourceValue | CreatedValue | CallResult
+
+
+def below(value: Value) -> Iterator[Value]:
+    """Yields a value and all values that it is computed from, each once, inputs first."""
+    seen: set[Value] = set()
+    open_values: list[tuple[Value, bool]] = [(value, False)]
+    while open_values:
+        one, done = open_values.pop()
+        if done:
+            yield one
+        elif one not in seen:
+            seen.add(one)
+            open_values.append((one, True))
+            inputs = one.call.inputs if isinstance(one, CallResult) else ()
+            open_values += [(each, False) for each in reversed(inputs) if each not in seen]
+
+
+class Expressions:
+    """Makes values; equal expressions are one object."""
+
+    def __init__(self) -> None:
+        self._sources: dict[KeyPath, SourceValue] = {}
+        self._results: dict[Hashable, tuple[Value, ...]] = {}
+
+    def source(self, path: KeyPath, aval: AbstractArray | None) -> SourceValue:
+        """Returns the value of a leaf of the source."""
+        return self._sources.setdefault(path, SourceValue(path, aval))
+
+    def call(self, op: Op, inputs: tuple[Value, ...]) -> tuple[Value, ...]:
+        """Returns the results of an op, simplified.
+
+        Raises:
+          OpError: the op does not fit the inputs.
+        """
+        key = (op, inputs)
+        if key not in self._results:
+            self._results[key] = self._made(op, inputs)
+        return self._results[key]
+
+    def _made(self, op: Op, inputs: tuple[Value, ...]) -> tuple[Value, ...]:
+        call = OpCall(op, inputs, op.infer(*(one.aval for one in inputs if one.aval is not None)))
+        before = _only_call(inputs)
+        if _does_nothing(call):
+            return inputs
+        if all(isinstance(one, CreatedValue) for one in inputs):
+            constants = _constants(call)
+            if constants:
+                return constants
+        if before is not None and _undoes(call, before):
+            return before.inputs
+        merged = _merged(call, before) if before is not None else None
+        if merged is not None and before is not None:
+            return self.call(merged, before.inputs)
+        return tuple(CallResult(call, index) for index in range(len(call.results)))
+
+
+_VIEWS = (Reshape, Squeeze, ExpandDims)
+
+
+def _only_call(inputs: Sequence[Value]) -> OpCall | None:
+    """Returns the call whose results, all of them and in order, are the inputs."""
+    first = inputs[0] if inputs else None
+    if not isinstance(first, CallResult) or len(inputs) != len(first.call.results):
+        return None
+    same = all(
+        isinstance(one, CallResult) and one.call is first.call and one.index == n for n, one in enumerate(inputs)
+    )
+    return first.call if same else None
+
+
+def _does_nothing(call: OpCall) -> bool:
+    if call.avals != call.results or len(call.results) != 1:
+        return False
+    if isinstance(call.op, Transpose):
+        return _order(call) == tuple(range(len(call.avals[0].shape)))
+    return isinstance(call.op, _VIEWS) or call.op.only_casts or call.op.name == "concat"
+
+
+def _undoes(call: OpCall, before: OpCall) -> bool:
+    """Whether the call restores every bit of the inputs of the call before it."""
+    if not before.op.structural or not before.op.restores(*before.avals):
+        return False
+    inverse = before.op.inverse(*before.avals)
+    return not isinstance(inverse, NotInvertible) and identity(call.op, call.avals) == identity(inverse, call.avals)
+
+
+def _merged(call: OpCall, before: OpCall) -> Op | None:
+    """Returns one op with the effect of both, or None."""
+    if isinstance(call.op, _VIEWS) and isinstance(before.op, _VIEWS):
+        return Reshape(call.results[0].shape)
+    if isinstance(call.op, Transpose) and isinstance(before.op, Transpose):
+        first = _order(before)
+        return Transpose(tuple(first[axis] for axis in _order(call)))
+    return None
+
+
+def _order(call: OpCall) -> tuple[int, ...]:
+    """Returns the order of a transposition's axes, counted from the front."""
+    assert isinstance(call.op, Transpose)
+    rank = len(call.avals[0].shape)
+    return tuple(reversed(range(rank))) if call.op.perm is None else tuple(axis % rank for axis in call.op.perm)
+
+
+def _constants(call: OpCall) -> tuple[Value, ...]:
+    """Returns the results of an op on arrays of one number as such arrays; empty where they are none."""
+    values = [one for one in call.inputs if isinstance(one, CreatedValue)]
+    numbers = {(type(one.number), one.number) for one in values}
+    first = values[0] if values else None
+    if first is None or first.number is None or len(numbers) > 1:
+        return ()
+    dtypes = {aval.dtype for aval in (*call.avals, *call.results)}
+    moves = call.op.structural and len(dtypes) == 1
+    casts = call.op.only_casts and first.number in (0, 1) and not any(map(key_impl, dtypes))
+    if not moves and not casts:
+        return ()
+    leaves = (replace(first.creation.leaf, kind="array", aval=aval) for aval in call.results)
+    return tuple(CreatedValue(replace(first.creation, leaf=leaf), first.step) for leaf in leaves)

@@ -1,0 +1,79 @@
+"""A folder of rule files, one for each version of a model, with the recorded trees of the versions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from migrate.codes import InvalidRecordedTree, UnreadableRuleFile
+from migrate.errors import Diagnostic, RuleFileError
+from migrate.rules.loader import load_rules
+from migrate.rules.model import RuleSet
+from migrate.rules.recorded_tree import SUFFIX, RecordedTree, read_tree
+from migrate.tree import natural_key
+
+_RULES = (".yaml", ".yml")
+
+
+@dataclass(frozen=True, slots=True)
+class RuleFolder:
+    """The content of a folder.
+
+    Attributes:
+      path: the folder as the user named it.
+      files: the rule files that lead to a version, by name.
+      others: the names of rule files without a version in `source:` or `target:`, such as those to be included.
+      trees: the recorded trees.
+    """
+
+    path: str
+    files: tuple[RuleSet, ...]
+    others: tuple[str, ...] = ()
+    trees: tuple[RecordedTree, ...] = ()
+
+
+def load_folder(path: str | os.PathLike[str]) -> RuleFolder:
+    """Returns the rule files and recorded trees of a folder; folders below it are not searched.
+
+    Raises:
+      RuleFileError: it is no folder (`UnreadableRuleFile`), or a file in it is invalid; all mistakes are named.
+    """
+    folder = Path(path)
+    try:
+        names = sorted((one.name for one in folder.iterdir()), key=lambda name: natural_key((name,)))
+    except OSError as error:
+        message = f"the folder of rule files `{folder}` cannot be read: {error.strerror}"
+        raise RuleFileError(UnreadableRuleFile.at(message, help="name a folder with one rule file per step")) from None
+    problems: list[Diagnostic] = []
+    files, trees = list[RuleSet](), list[RecordedTree]()
+    for name in names:
+        try:
+            if name.endswith(_RULES):
+                rules = load_rules(str(folder / name))
+                files.append(rules)
+            elif name.endswith(SUFFIX):
+                trees.append(read_tree(folder / name))
+        except RuleFileError as error:
+            problems += error.diagnostics
+    problems += _doubles(trees)
+    if problems:
+        raise RuleFileError(*problems)
+    others = tuple(Path(rules.path).name for rules in files if not is_step(rules))
+    return RuleFolder(os.fspath(path), tuple(filter(is_step, files)), others, tuple(trees))
+
+
+def is_step(rules: RuleSet) -> bool:
+    """Whether a rule file leads from one version to another."""
+    return rules.source.version is not None and rules.target.version is not None
+
+
+def _doubles(trees: Iterable[RecordedTree]) -> Iterable[Diagnostic]:
+    seen: dict[tuple[str | None, str], str] = {}
+    for one in trees:
+        first = seen.setdefault((one.model, str(one.version)), one.spec)
+        if first != one.spec:
+            yield InvalidRecordedTree.at(
+                f"{first} and {one.spec} both record version {one.version}", help="remove one of the two"
+            )

@@ -1,0 +1,25 @@
+from dataclasses import replace
+
+from migrate.metadata import Metadata
+from migrate.planning.model_fields import model_fields
+from tests.planning.trees import planned
+
+BEFORE = Metadata(model="lm", version=1, hyperparameters={"n": 2}, graph_digest="sha256:0")
+
+
+def test_rules_without_a_model_keep_the_name_and_forget_the_code():
+    fields = model_fields(planned('- "a -> b"', {"a": "2"}), BEFORE)
+
+    assert ("lm", 1, {"n": 2}) == (fields["model"], fields["version"], fields["hyperparameters"])
+    assert "graph_digest" not in fields
+
+
+def test_without_rules_the_code_stays_recorded():
+    assert "sha256:0" == model_fields(planned("", {"a": "2"}), BEFORE)["graph_digest"]
+
+
+def test_the_template_describes_the_model():
+    plan = replace(planned('- "a -> b"', {"a": "2"}), model_facts={"hyperparameters": {"n": 3}, "graph_digest": "x"})
+    fields = model_fields(plan, BEFORE)
+
+    assert ({"n": 3}, "x") == (fields["hyperparameters"], fields["graph_digest"])
