@@ -7,6 +7,7 @@ import click
 from migrate.cli import options
 from migrate.cli.arguments import require_order
 from migrate.cli.console import Console, exit_with
+from migrate.cli.sources import open_source
 from migrate.errors import ExitCode, RuleFileError
 from migrate.report.view import Report, findings
 
@@ -76,15 +77,7 @@ def _report(
     data: dict[str, object] = {"rules": len(rule_set.rules), "name": rule_set.name, "digest": rule_set.digest}
     if src is None:
         return Report("check", summary=(f"{rules} is valid: {plural(len(rule_set.rules), 'rule')}.",), data=data)
-    with api.open_checkpoint(
-        src,
-        step,
-        item,
-        rule_set.source.unbox,
-        follow_links=follow_links,
-        separator=rule_set.source.separator,
-        template=template,
-    ) as source:
+    with open_source(src, rule_set, step=step, item=item, follow_links=follow_links, template=template) as source:
         proof = require_proof and rule_set.probe is None
         plan = api.plan(source, rule_set, template, require_proof=proof, allow_code=allow_code)
         data["proof"] = proof_data(count_proofs(plan.tasks))

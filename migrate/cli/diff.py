@@ -12,6 +12,7 @@ import click
 from migrate.cli import options
 from migrate.cli.arguments import refuse_rule_file
 from migrate.cli.console import Console, exit_with
+from migrate.cli.sources import open_source
 
 if TYPE_CHECKING:
     from migrate.api import Checkpoint
@@ -76,16 +77,13 @@ def command(
         raise click.UsageError("Give DST or --template, not both.")
     rule_set = api.load_rules(rules) if rules else None
     with ExitStack() as stack:
-        unbox = rule_set.source.unbox if rule_set else "auto"
-        separator = rule_set.source.separator if rule_set else None
         source = stack.enter_context(
-            api.open_checkpoint(
+            open_source(
                 src,
-                options.chosen_step(step),
-                item,
-                unbox,
+                rule_set,
+                step=options.chosen_step(step),
+                item=item,
                 follow_links=follow_links,
-                separator=separator,
                 template=template,
             )
         )

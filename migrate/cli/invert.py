@@ -7,6 +7,7 @@ import click
 from migrate.cli import options, rule_output
 from migrate.cli.arguments import require_order
 from migrate.cli.console import Console, exit_with
+from migrate.cli.sources import open_source
 from migrate.errors import PlanError, RuleFileError, UsageError
 
 
@@ -50,14 +51,8 @@ def command(
     rule_output.refuse_existing(output, overwrite=overwrite)
     try:
         rule_set = api.load_rules(rules)
-        with api.open_checkpoint(
-            src,
-            options.chosen_step(step),
-            item,
-            rule_set.source.unbox,
-            follow_links=follow_links,
-            separator=rule_set.source.separator,
-        ) as source:
+        chosen = options.chosen_step(step)
+        with open_source(src, rule_set, step=chosen, item=item, follow_links=follow_links) as source:
             inversion = api.invert(api.plan(source, rule_set, template, allow_code=allow_code))
     except (PlanError, RuleFileError) as error:
         raise UsageError(*error.diagnostics) from error

@@ -10,6 +10,7 @@ import click
 
 from migrate.cli import options, rule_output
 from migrate.cli.console import Console, exit_with
+from migrate.cli.sources import open_source
 
 if TYPE_CHECKING:
     from migrate.planning.model import Plan
@@ -60,11 +61,8 @@ def command(
 
     rule_output.refuse_existing(output, overwrite=overwrite)
     rule_set = api.load_rules(rules)
-    unbox, separator = rule_set.source.unbox, rule_set.source.separator
     chosen = options.chosen_step(step)
-    with api.open_checkpoint(
-        src, chosen, item, unbox, follow_links=follow_links, separator=separator, template=template
-    ) as source:
+    with open_source(src, rule_set, step=chosen, item=item, follow_links=follow_links, template=template) as source:
         plan = api.plan(
             source,
             rule_set,

@@ -15,6 +15,7 @@ import click
 
 from migrate.cli import options, rule_output
 from migrate.cli.console import Console, exit_with
+from migrate.cli.sources import open_source
 from migrate.codes import AmbiguousItem, InvalidUsage
 from migrate.engine.options import ApplyOptions
 from migrate.engine.stopping import Stopping
@@ -222,16 +223,14 @@ def _run(
     console: Console, origin: PlanOrigin, src: str, step: options.StepChoice, dst: str, request: Request
 ) -> Report:
     """Plans and runs one checkpoint; returns plan and receipt as one report."""
-    from migrate import api
     from migrate.engine.outputs.registry import fitted
     from migrate.report.of_plan import plan_report
 
     chosen, rules = request.options, origin.rules
     probe = chosen.probe or rules.probe
     follow = request.follow_links
-    unbox, separator, model = rules.source.unbox, rules.source.separator, request.template
-    with api.open_checkpoint(
-        src, step, request.item, unbox, follow_links=follow, separator=separator, template=model
+    with open_source(
+        src, rules, step=step, item=request.item, follow_links=follow, template=request.template
     ) as source:
         made = origin.plan(source, probed=probe is not None)
         plan = fitted(made, dst, mesh=request.mesh is not None or made.has_mesh)

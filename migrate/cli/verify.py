@@ -10,6 +10,7 @@ import click
 from migrate.cli import options
 from migrate.cli.arguments import refuse_rule_file
 from migrate.cli.console import Console, exit_with
+from migrate.cli.sources import open_source
 from migrate.errors import PlanError
 from migrate.report.view import Report
 
@@ -82,14 +83,7 @@ def command(
         opened = plan = None
         if source is not None and rule_set is not None:
             opened = stack.enter_context(
-                api.open_checkpoint(
-                    source,
-                    options.chosen_step(step),
-                    item,
-                    rule_set.source.unbox,
-                    follow_links=follow_links,
-                    separator=rule_set.source.separator,
-                )
+                open_source(source, rule_set, step=options.chosen_step(step), item=item, follow_links=follow_links)
             )
             plan = bind_plan(saved, opened, model) if saved else api.plan(opened, rule_set, model)
             if not plan.applicable:

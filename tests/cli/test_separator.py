@@ -1,4 +1,7 @@
-"""Flat names: `inspect` prints where they are split, and `source: {separator: …}` decides it for every command."""
+"""Flat names: `inspect` prints where they are split, and `source: {separator: …}` decides it for every command.
+
+Covers `sources`, the one place in which commands open SRC for a rule file.
+"""
 
 import json
 
