@@ -73,7 +73,8 @@ def _summary(suggestion: Suggestion, source: str, output: str) -> Iterator[str]:
     yield " ".join(sentences)
     if suggestion.findings:
         yield probe_sentence(suggestion.findings)
-    review = "review the rules marked `unproved`, then run " if doubts else ""
+    settle = "" if suggestion.findings else ", or settle them with `--probe M:F`"
+    review = f"review the rules marked `unproved`{settle}; then run " if doubts else ""
     yield f"Next: {review}`migrate check {quote(output)} {quote(source)}`"
 
 

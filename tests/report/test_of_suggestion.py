@@ -41,8 +41,8 @@ def test_doubts_are_counted_and_their_alternatives_listed():
     found = report(LAYERS, TARGET, "my rules.yaml")
     assert "Unproved: 3 source leaves." in found.summary[0]
     assert (
-        "Next: review the rules marked `unproved`, then run `migrate check 'my rules.yaml' 'my old'`"
-        == found.summary[1]
+        "Next: review the rules marked `unproved`, or settle them with `--probe M:F`; "
+        "then run `migrate check 'my rules.yaml' 'my old'`" == found.summary[1]
     )
     task = next(task for task in found.data["tasks"] if task["targets"] == ["layers/0/kernel"])
     assert {"layers/1/kernel", "layers/2/kernel"} == {other["target"] for other in task["alternatives"]}
