@@ -74,8 +74,9 @@ def _summary(suggestion: Suggestion, source: str, output: str) -> Iterator[str]:
     if suggestion.findings:
         yield probe_sentence(suggestion.findings)
     settle = "" if suggestion.findings else ", or settle them with `--probe M:F`"
-    review = f"review the rules marked `unproved`{settle}; then run " if doubts else ""
-    yield f"Next: {review}`migrate check {quote(output)} {quote(source)}`"
+    todo = ["write rules for the leaves that are not placed"] if left else []
+    todo += [f"review the rules marked `unproved`{settle}"] if doubts else []
+    yield f"Next: {' and '.join(todo)}{'; then run ' if todo else ''}`migrate check {quote(output)} {quote(source)}`"
 
 
 def _by_shapes(tasks: Iterable[Task]) -> dict[object, list[Task]]:
