@@ -21,7 +21,7 @@ def test_a_leaf_that_is_not_placed_is_a_row_and_makes_the_answer_no():
     assert [("-", "params/b/odd", "float32[9]")] == [(row.symbol, row.subject, row.detail) for row in found.rows]
     assert "(not placed: - in the source, + in the target)" == found.legend
     assert "Not placed: 1 leaf." in found.summary[0]
-    assert found.summary[-1].startswith("Next: write rules for the leaves that are not placed; then run `")
+    assert found.summary[-1].startswith("Next: write rules for the leaves that are not placed, then run `")
     assert {"source": ["params/b/odd"], "target": []} == found.data["unplaced"]
 
 
