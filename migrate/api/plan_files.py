@@ -6,11 +6,12 @@ import os
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
+from shlex import join
 from typing import TYPE_CHECKING, Literal
 
 from migrate.api.plans import finished, load_rules, template_of
 from migrate.checkpoint import Checkpoint, StrPath
-from migrate.codes import DestinationExists, StalePlan, WriteFailed
+from migrate.codes import DestinationExists, InvalidPlanFile, StalePlan, WriteFailed
 from migrate.errors import PlanError, RuleFileError, Span, UsageError
 
 if TYPE_CHECKING:
@@ -123,9 +124,13 @@ def read_plan_file(path: StrPath) -> Plan:
       PlanError: the file is invalid.
     """
     from migrate.planning.plan_file.read import read_plan
-    from migrate.rules.files import RuleFile, decode, read
+    from migrate.rules.files import SUFFIXES, RuleFile, decode, read
 
     file = RuleFile(os.fspath(path), Path(path))
+    if file.place.suffix in SUFFIXES and file.place.is_file():
+        command = join(["migrate", "plan", file.name, "SRC", "-o", "plan.json"])
+        message = f"`{file.name}` is a rule file, not a plan file"
+        raise PlanError(InvalidPlanFile.at(message, help=f"`{command}` writes its plan"))
     return read_plan(decode(read(file, MAX_BYTES), file.name), file, os.path.realpath(path))
 
 

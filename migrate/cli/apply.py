@@ -33,9 +33,10 @@ def command(console: Console, rules: str, src: str, dst: str, *, output: str | N
 
     DST becomes an Orbax checkpoint, or a single file if its name ends in .safetensors or .msgpack (Flax's format).
 
-    The plan is shown first: `relink` marks arrays whose chunks are linked unread, `stream` those that are read and
-    written. DST appears all at once, complete and verified, or not at all; SRC is only read. After Ctrl-C or a kill,
-    the same command resumes. A DST that is the finished result of the same plan already is left as it is.
+    The plan is shown first: `relink` marks arrays whose chunks are linked unread, `copy` those that are copied as
+    they are encoded, `stream` those that are read and written. DST appears all at once, complete and verified, or
+    not at all; SRC is only read. After Ctrl-C or a kill, the same command resumes. A DST that is the finished
+    result of the same plan already is left as it is.
     """
     require_order(rules, src, dst)
     request = replace(request, output=output)

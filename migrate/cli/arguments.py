@@ -10,10 +10,7 @@ import click
 
 from migrate.codes import InvalidUsage
 from migrate.errors import UsageError, nearest
-from migrate.rules.files import bundled_names
-
-SUFFIXES = (".yaml", ".yml")
-"""The suffixes of rule files."""
+from migrate.rules.files import SUFFIXES, bundled_names
 
 
 def require_order(*given: str) -> None:

@@ -69,7 +69,7 @@ def command(
     for name, text in files.items():
         rule_output.write(name, text)
     path, *trees = files
-    report = suggestion_report(made.suggestion, src or trees[0], path)
+    report = suggestion_report(made.suggestion, src or trees[0], path, takes_probe=False)
     wrote = f"Wrote {path} (version {made.release.before} to {made.release.after}) and {', '.join(trees)}."
     report = replace(
         report, command="new", summary=(wrote, *report.summary), data={**report.data, "files": list(files)}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
+from shlex import join
 from typing import TYPE_CHECKING
 
 import click
@@ -179,6 +181,8 @@ def _digest_sentences(dst: str, done: Verified) -> Iterator[str]:
     if done.undigested:
         were = "was" if len(done.undigested) == 1 else "were"
         yield f"{plural(len(done.undigested), 'leaf')} of {dst} {were} decoded, not compared: {_without_digest(done)}."
+        if os.path.isdir(dst):
+            yield f"`{join(['migrate', 'stamp', dst, '--digests'])}` records digests of all leaves."
 
 
 def _without_digest(done: Verified) -> str:

@@ -25,11 +25,12 @@ def losses(tree: AbstractTree) -> Iterator[Diagnostic]:
     """Yields a note for each kind of assumption."""
     sequences = {path for path, kind in tree.containers.items() if kind == "list"}
     if sequences:
-        yield _note(sorted(sequences), "may have been lists or tuples when they were saved; read as lists")
+        kinds = "a list or a tuple; it is read as a list" if len(sequences) == 1 else "lists or tuples; read as lists"
+        yield _note(sorted(sequences), f"may have been saved as {kinds}")
     rows = sequences.union(_counted(tree))
     holes = [path for path, leaf in tree.leaves.items() if leaf.kind == "none" and path[:-1] in rows]
     if holes:
-        yield _note(holes, "may have been None, () or an empty state when they were saved; read as None")
+        yield _note(holes, "may have been saved as None, () or an empty state; read as None")
 
 
 def _counted(tree: AbstractTree) -> list[KeyPath]:

@@ -99,7 +99,8 @@ class NpyStreamItem(Item):
         if raw:
             texts = {header.text for header, _, _ in self._arrays.values()}
             kinds = ", ".join(sorted({ANONYMOUS[text] for text in texts & ANONYMOUS.keys()}))
-            message = f"NumPy keeps no name for the dtype of the arrays {', '.join(raw[:10])}; read as {kinds}"
+            arrays = f"array {raw[0]}" if len(raw) == 1 else f"arrays {', '.join(raw[:10])}"
+            message = f"NumPy keeps no name for the dtype of {arrays}; read as {kinds}"
             notes.append(ReaderAssumption.at(message))
         return notes
 

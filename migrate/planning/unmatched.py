@@ -28,13 +28,14 @@ def missing_leaves(
       fresh: states of its optimizers that the source does not have.
     """
     rest = list(paths)
-    for what, group, pattern in _states(rest, template, fresh):
+    for what, group, pattern, is_state in _states(rest, template, fresh):
         rest = _without(rest, group)
         yield UnfilledTarget.at(
             f"{count(group, 'target leaf is', 'target leaves are')} never written: "
             f"the source has no counterpart of {what}",
             paths=map(format_path, group),
-            help=f"`- create: {{to: {pattern}, init: template}}` starts it as the optimizer does",
+            help=f"`- create: {{to: {pattern}, init: template}}` "
+            + ("starts it as the optimizer does" if is_state else "initializes it as the template does"),
         )
     keys, rest = streams.split_streams(rest, template)
     if keys:
@@ -82,7 +83,7 @@ def leftover(
             paths=map(format_path, group),
             help=f"`target: {{layout: items}}` keeps it as an item; `- drop: {json.dumps(whole)}` leaves it behind",
         )
-    for what, group, pattern in _states(rest, source, lost):
+    for what, group, pattern, _ in _states(rest, source, lost):
         rest = _without(rest, group)
         yield UnusedSource.at(
             f"{count(group, 'source leaf is', 'source leaves are')} neither used nor dropped: "
@@ -112,10 +113,10 @@ def leftover(
 
 def _states(
     paths: Sequence[KeyPath], tree: AbstractTree, states: Sequence[TransformState]
-) -> Iterator[tuple[str, list[KeyPath], str]]:
-    """Yields the states that own some of these leaves: a title, the leaves, and patterns for exactly these leaves.
+) -> Iterator[tuple[str, list[KeyPath], str, bool]]:
+    """Yields the states that own some of these leaves: a title, the leaves, patterns for exactly these leaves.
 
-    An optimizer without any matched leaf is one group.
+    An optimizer without any matched leaf is one group. The last value is false for a copy of the params outside it.
     """
     chosen, done = {*paths}, set[KeyPath]()
     for state in states:
@@ -126,7 +127,8 @@ def _states(
             group, what, pattern = [p for p in state.paths if p in chosen], state.title, []
         if group and not done & {*group}:
             done |= {*group}
-            yield what, group, _patterns(pattern, state, tree)
+            copy = state.is_params_copy
+            yield f"`{format_path(state.place)}`" if copy else what, group, _patterns(pattern, state, tree), not copy
 
 
 def _without(paths: Sequence[KeyPath], group: Sequence[KeyPath]) -> list[KeyPath]:

@@ -47,7 +47,10 @@ def storage_notes(tree: AbstractTree) -> Iterator[Diagnostic]:
     numbered = _numbered(tree)
     if numbered:
         message = (
-            f"{plural(len(numbered), 'mapping')} with the keys 0, 1, …, stored as text: lists, tuples or integer keys"
+            "1 mapping has the keys 0, 1, … as text; it may have been a list, a tuple or a mapping with integer keys"
+            if len(numbered) == 1
+            else f"{plural(len(numbered), 'mapping')} have the keys 0, 1, … as text; they may have been lists, tuples "
+            "or mappings with integer keys"
         )
         yield ReaderAssumption.at(message, paths=map(format_path, numbered))
 

@@ -44,6 +44,7 @@ def checkpoint_report(
         rows=drawn.rows,
         omitted=drawn.omitted,
         findings=findings((*(notes if verbose else map(_brief, notes)), *checkpoint.problems), text_of),
+        brief=f"{checkpoint.path}: {checkpoint.format}, {_contents(checkpoint.tree)}",
         data={**_data(checkpoint), "notes": [_note_data(note) for note in notes]},
     )
 

@@ -63,7 +63,7 @@ def _linked(receipt: Receipt) -> Iterator[str]:
     if receipt.linked:
         decoded = "" if receipt.decoded else "; not decoded, --verify decode does that"
         arrays = plural(receipt.linked, "array")
-        yield f"{arrays} linked: the same bytes as the source, every extent present{decoded}."
+        yield f"{arrays} linked or copied: the same bytes as the source, every extent present{decoded}."
 
 
 def _proved(receipt: Receipt) -> Iterator[str]:

@@ -22,13 +22,14 @@ _MOST = 20
 """The most alternatives listed for a task that only its names and numbers support."""
 
 
-def suggestion_report(suggestion: Suggestion, source: str, output: str) -> Report:
+def suggestion_report(suggestion: Suggestion, source: str, output: str, *, takes_probe: bool = True) -> Report:
     """Reports a suggestion, for `suggest` to print beside the rule file.
 
     Args:
       suggestion: the suggestion.
       source: the checkpoint as the user wrote it.
       output: the name of the rule file, for the command to run next.
+      takes_probe: whether the command has `--probe`.
     """
     plan = suggestion.plan
     placed = not suggestion.unplaced_sources and not suggestion.unplaced_targets
@@ -46,7 +47,7 @@ def suggestion_report(suggestion: Suggestion, source: str, output: str) -> Repor
             *_rows(plan.source.tree, suggestion.unplaced_sources, "-"),
             *_rows(plan.target, suggestion.unplaced_targets, "+"),
         ),
-        summary=tuple(_summary(suggestion, source, output)),
+        summary=tuple(_summary(suggestion, source, output, takes_probe=takes_probe)),
         findings=() if not placed else findings(plan.diagnostics),
         data=_data(suggestion),
     )
@@ -64,7 +65,7 @@ def _rows(tree: AbstractTree, paths: tuple[KeyPath, ...], symbol: str) -> list[R
     ]
 
 
-def _summary(suggestion: Suggestion, source: str, output: str) -> Iterator[str]:
+def _summary(suggestion: Suggestion, source: str, output: str, *, takes_probe: bool) -> Iterator[str]:
     doubts, left = len(suggestion.doubts), len(suggestion.unplaced_sources) + len(suggestion.unplaced_targets)
     sentences = [f"{plural(suggestion.rules, 'rule')}."]
     if doubts:
@@ -73,8 +74,11 @@ def _summary(suggestion: Suggestion, source: str, output: str) -> Iterator[str]:
     yield " ".join(sentences)
     if suggestion.findings:
         yield probe_sentence(suggestion.findings)
-    review = "review the rules marked `unproved`, then run " if doubts else ""
-    yield f"Next: {review}`migrate check {quote(output)} {quote(source)}`"
+    settle = ", or settle them with `--probe M:F`" if takes_probe and not suggestion.findings else ""
+    todo = ["write rules for the leaves that are not placed"] if left else []
+    todo += [f"review the rules marked `unproved`{settle}"] if doubts else []
+    first = f"{' and '.join(todo)}{';' if settle and doubts else ','} then run " if todo else ""
+    yield f"Next: {first}`migrate check {quote(output)} {quote(source)}`"
 
 
 def _by_shapes(tasks: Iterable[Task]) -> dict[object, list[Task]]:

@@ -41,7 +41,9 @@ def _detail(line: Line, changes: Mapping[KeyPath, ValueChange]) -> str:
 def value_sentences(done: ValueDiff) -> Iterator[str]:
     """Yields which values were compared and how many differ."""
     differing, compared = done.differing, plural(len(done.changes), "leaf")
-    if not differing:
+    if not done.changes:
+        yield "Values: none compared, because no leaf has the same key path, shape and dtype on both sides."
+    elif not differing:
         yield f"Values: no differences in {compared}, bit for bit."
     else:
         total = reduce(add, differing.values())

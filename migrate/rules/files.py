@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import join
 
 from migrate.codes import UnreadableRuleFile
 from migrate.errors import Diagnostic, RuleFileError, Span, did_you_mean, nearest
@@ -16,7 +17,10 @@ MAX_BYTES = 4 * 2**20
 """The maximum size of a rule file in bytes, enough for more than ten thousand rules."""
 
 _DESCRIPTOR = re.compile(r"/dev/stdin|/dev/fd/\d+|/proc/self/fd/\d+")
-_SUFFIXES = (".yaml", ".yml")
+SUFFIXES = (".yaml", ".yml")
+"""The suffixes of rule files."""
+
+_PLAN_SUFFIX = ".json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,8 @@ def read(file: RuleFile, most: int = MAX_BYTES) -> bytes:
         with file.place.open("rb") as stream:
             content = b"" if is_without_size(stream.fileno()) else stream.read(most + 1)
     except (OSError, ValueError) as error:  # ValueError: an invalid file name
+        if isinstance(error, FileNotFoundError) and file.place.suffix == _PLAN_SUFFIX:
+            raise RuleFileError(_unknown(file.name, file.place)) from None
         reason = getattr(error, "strerror", None) or str(error)
         raise RuleFileError(UnreadableRuleFile.at(f"`{file.name}` cannot be read: {reason}")) from None
     if len(content) > most:
@@ -124,10 +130,16 @@ def _bundled(name: str) -> Path:
 
 
 def _unknown(name: str, place: Path) -> Diagnostic:
-    if place.suffix in _SUFFIXES:
-        return UnreadableRuleFile.at(
-            f"the rule file `{name}` does not exist", help=did_you_mean(place.name, _siblings(place))
+    if place.suffix == _PLAN_SUFFIX:
+        advice = did_you_mean(place.name, _siblings(place, (_PLAN_SUFFIX,))) or (
+            f"`{join(['migrate', 'plan', 'RULES', 'SRC', '-o', name])}` writes it"
         )
+        return UnreadableRuleFile.at(f"the plan file `{name}` does not exist", help=advice)
+    if place.suffix in SUFFIXES:
+        advice = did_you_mean(place.name, _siblings(place)) or (
+            f"`{join(['migrate', 'suggest', 'SRC', '--template', 'M:F', '-o', name])}` drafts it"
+        )
+        return UnreadableRuleFile.at(f"the rule file `{name}` does not exist", help=advice)
     names = bundled_names()
     near = did_you_mean(name, [*names, *_siblings(place)]) or _bundled_elsewhere(name, names)
     known = ", ".join(f"`{one}`" for one in names) or "none"
@@ -142,10 +154,10 @@ def _bundled_elsewhere(name: str, names: Iterable[str]) -> str | None:
     return f"did you mean `{meant[found]}`?" if found else None
 
 
-def _siblings(place: Path) -> list[str]:
-    """Returns the rule files in the same folder, as candidates for a misspelled name."""
+def _siblings(place: Path, suffixes: tuple[str, ...] = SUFFIXES) -> list[str]:
+    """Returns the files with these suffixes in the same folder, as candidates for a misspelled name."""
     try:
-        return sorted(one.name for one in place.parent.iterdir() if one.suffix in _SUFFIXES)
+        return sorted(one.name for one in place.parent.iterdir() if one.suffix in suffixes)
     except (OSError, ValueError):
         return []
 

@@ -63,3 +63,10 @@ def test_a_bundled_file_that_does_not_fit_is_shown_with_the_line_that_does_not(r
 def test_the_bundled_files_are_listed_below_the_help_and_no_name_is_broken(run, command):
     listed = run(command, "--help").stdout.partition("bundled rule file:")[2]
     assert bundled_names() == [name.strip() for name in listed.replace("\n", ",").split(",") if name.strip(" ,")]
+
+
+def test_a_rule_file_that_does_not_exist_is_named_with_the_command_that_drafts_it(run):
+    result = run("check", "absent_here.yaml")
+    assert 1 == result.exit_code
+    assert "error[M004]: the rule file `absent_here.yaml` does not exist" in result.output
+    assert "`migrate suggest SRC --template M:F -o absent_here.yaml` drafts it" in result.output

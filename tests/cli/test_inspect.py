@@ -92,3 +92,9 @@ def test_every_other_command_refuses_a_damaged_checkpoint(run, here, words):
     result = run(*words)
     assert 2 == result.exit_code
     assert file.name in result.stderr
+
+
+def test_quiet_is_one_line_with_the_format_and_the_contents(run):
+    (line,) = run("inspect", "old.msgpack", "-q").stdout.splitlines()
+    assert line.startswith("old.msgpack: flax msgpack, ")
+    assert "float32" in line

@@ -40,5 +40,13 @@ def test_it_is_drawn_as_html_and_for_github(run, planned):
 def test_a_file_that_is_no_plan_file_is_refused(run):
     result = run("show", "rules.yaml")
     assert 1 == result.exit_code
-    assert "error[M320]" in result.stderr
-    assert 1 == run("show", "missing.json").exit_code
+    assert "error[M320]: `rules.yaml` is a rule file, not a plan file" in result.stderr
+    assert "`migrate plan rules.yaml SRC -o plan.json` writes its plan" in result.stderr
+
+
+@pytest.mark.parametrize("command", [("show", "missing.json"), ("apply", "missing.json", "old.msgpack", "new")])
+def test_a_plan_file_that_does_not_exist_is_named_with_the_command_that_writes_it(run, command):
+    result = run(*command)
+    assert 1 == result.exit_code
+    assert "error[M004]: the plan file `missing.json` does not exist" in result.stderr
+    assert "`migrate plan RULES SRC -o missing.json` writes it" in result.stderr

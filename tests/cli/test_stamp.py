@@ -51,6 +51,7 @@ def test_a_stamp_counts_what_it_adds(run, here, migrated):
 def test_a_single_file_cannot_be_stamped(run):
     refused = run("stamp", "old.msgpack", "--digests")
     assert (2, True) == (refused.exit_code, "cannot take digests later" in refused.stderr)
+    assert "`migrate apply portable old.msgpack NEW` writes an Orbax checkpoint with digests" in refused.stderr
 
 
 ATTENTION = """

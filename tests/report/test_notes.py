@@ -49,5 +49,5 @@ def test_mappings_with_the_keys_of_a_list_are_noted_and_others_are_not():
     (note,) = storage_notes(
         tree(("list/0", vit.leaf(2)), ("list/1", vit.leaf(2)), ("gap/0", vit.leaf(2)), ("gap/2", vit.leaf(2)))
     )
-    assert note.message.startswith("1 mapping with the keys 0, 1, …")
+    assert note.message.startswith("1 mapping has the keys 0, 1, … as text; it ")
     assert ("list",) == note.paths

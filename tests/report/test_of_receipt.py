@@ -49,7 +49,7 @@ def test_a_cheap_verification_says_what_it_looked_at_and_what_it_left_open(linke
 
 
 def test_linked_arrays_are_called_verified_only_once_they_are_decoded():
-    linked = "3 arrays linked: the same bytes as the source, every extent present"
+    linked = "3 arrays linked or copied: the same bytes as the source, every extent present"
     assert f"{linked}; not decoded, --verify decode does that." == receipt_report(receipt("digest", 3)).summary[2]
     decoded = receipt_report(replace(receipt("decode", 3), decoded=3))
     assert decoded.summary[1].startswith("Verified: 3 linked arrays decoded, with every checksum. ")

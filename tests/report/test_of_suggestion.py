@@ -21,6 +21,7 @@ def test_a_leaf_that_is_not_placed_is_a_row_and_makes_the_answer_no():
     assert [("-", "params/b/odd", "float32[9]")] == [(row.symbol, row.subject, row.detail) for row in found.rows]
     assert "(not placed: - in the source, + in the target)" == found.legend
     assert "Not placed: 1 leaf." in found.summary[0]
+    assert found.summary[-1].startswith("Next: write rules for the leaves that are not placed, then run `")
     assert {"source": ["params/b/odd"], "target": []} == found.data["unplaced"]
 
 
@@ -41,8 +42,8 @@ def test_doubts_are_counted_and_their_alternatives_listed():
     found = report(LAYERS, TARGET, "my rules.yaml")
     assert "Unproved: 3 source leaves." in found.summary[0]
     assert (
-        "Next: review the rules marked `unproved`, then run `migrate check 'my rules.yaml' 'my old'`"
-        == found.summary[1]
+        "Next: review the rules marked `unproved`, or settle them with `--probe M:F`; "
+        "then run `migrate check 'my rules.yaml' 'my old'`" == found.summary[1]
     )
     task = next(task for task in found.data["tasks"] if task["targets"] == ["layers/0/kernel"])
     assert {"layers/1/kernel", "layers/2/kernel"} == {other["target"] for other in task["alternatives"]}

@@ -22,6 +22,8 @@ def test_sentences_count_the_leaves():
         "Values: 4 of 5 leaves differ; 4 of 32 values differ, max |Δ| 3 (relative 0.5), ‖Δ‖ 6.",
         "Not compared, as shapes or kinds differ: 1 leaf.",
     ] == list(value_sentences(done))
+    (none,) = value_sentences(ValueDiff({}))
+    assert none.startswith("Values: none compared, because no leaf ")
     assert ["Values: no differences in 1 leaf, bit for bit."] == list(value_sentences(ValueDiff({("a",): EQUAL})))
 
 

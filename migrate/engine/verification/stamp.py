@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from migrate.codes import InvalidUsage
@@ -61,7 +62,8 @@ def stamp_digests(
     file, leaves = reader.digest_file, described.tree.leaves
     if file is None or not described.format.startswith("orbax"):
         message = f"`{described.path}` is {described.format}, which cannot take digests later"
-        raise UsageError(InvalidUsage.at(message, help="`migrate apply` writes an Orbax checkpoint with digests"))
+        advice = f"`migrate apply portable {quote(str(described.path))} NEW` writes an Orbax checkpoint with digests"
+        raise UsageError(InvalidUsage.at(message, help=advice))
     start = time.monotonic()
     record = reader.digest_record()
     listener(PhaseStarted("verify", len(leaves), described.tree.nbytes))

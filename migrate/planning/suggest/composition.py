@@ -104,7 +104,6 @@ class Composition:
       source, template: the checkpoint and the target.
       fields: the fields of `target:`.
       layouts: short descriptions of source and target.
-      sizes: the number of leaves of source and target.
       rest: the rules that drop and create leaves, and the leaves that are not placed.
       doubts: doubts about leaves that no rule moves.
       notes: comments at the top of the file, after those about doubts and unplaced leaves.
@@ -114,7 +113,6 @@ class Composition:
     template: KnownTemplate
     fields: Mapping[str, Any]
     layouts: tuple[str, str] = ("", "")
-    sizes: tuple[int, int] = (0, 0)
     rest: LeftoverDecisions = _NOTHING
     doubts: Mapping[KeyPath, tuple[Doubt, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -190,8 +188,8 @@ class Composition:
         """Returns the lines of the comment at the top of the file."""
         checked = "a probe compared its outputs" if findings and findings.agrees else "not checked against values"
         lines = [
-            f"Suggested for {self.source.path.name} ({self.layouts[0]}, {self.sizes[0]} leaves) "
-            f"and {self.template.spec} ({self.sizes[1]} leaves).",
+            f"Suggested for {self.source.path.name} ({self.layouts[0]}, {len(self.source.tree.leaves)} leaves) "
+            f"and {self.template.spec} ({len(self.template.tree.leaves)} leaves).",
             f"Review it before use: it is derived from names and shapes, and {checked}.",
         ]
         if doubts:

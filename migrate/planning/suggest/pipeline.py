@@ -58,7 +58,6 @@ def suggest(source: AbstractCheckpoint, template: KnownTemplate, target: Mapping
         template,
         target or {},
         (mine.name, theirs.name),
-        (len(mine.leaves), len(theirs.leaves)),
         notes=(replicas_note(replicas),) if replicas else (),
     )
     first = composition.general_plan(drafts)

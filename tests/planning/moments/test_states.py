@@ -321,3 +321,12 @@ def test_a_bare_transform_with_a_count_is_no_copy_of_the_params():
     assert [("the state in `ema_params`", True), ("`scale_by_lion` in `opt_state`", False)] == [
         (each.title, each.is_params_copy) for each in states
     ]
+
+
+def test_a_part_of_the_model_that_nothing_fills_is_not_called_state_of_an_optimizer():
+    shapes = {"a/kernel": (4, 4), "b/kernel": (4, 4)}
+    plan = planned(
+        '- "model/a/** -> model/c/**"', state(ADAMW, shapes, params="model"), state(ADAMW, shapes, params="model")
+    )
+    (finding,) = (one for one in plan.diagnostics if one.code == "M204" and "model/a/kernel" in one.paths)
+    assert "the optimizer" not in f"{finding.message} {finding.help}"
