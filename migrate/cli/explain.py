@@ -35,10 +35,11 @@ def _list() -> Report:
 
 def _page(number: str) -> Report:
     if number not in Code.registry:
+        digits = number.upper().replace("O", "0").replace("I", "1")
         raise UsageError(
             codes.InvalidUsage.at(
                 f"there is no error code `{number}`",
-                help=did_you_mean(number, Code.registry) or "`migrate explain` lists all codes",
+                help=did_you_mean(digits, Code.registry) or "`migrate explain` lists all codes",
             )
         )
     text = page(Code.registry[number])

@@ -98,6 +98,7 @@ class Op(abc.ABC):
       only_casts: whether it changes nothing but the dtype.
       regroups: whether it merges and divides axes, so that a small window of the result may need elements from all
         over the input.
+      only_reshapes: whether the elements keep their order, and only the shape changes.
       prominence: which op of a task names the task in a plan: the most prominent, and the first of equals.
     """
 
@@ -111,6 +112,7 @@ class Op(abc.ABC):
     elementwise: ClassVar[bool] = False
     only_casts: ClassVar[bool] = False
     regroups: ClassVar[bool] = False
+    only_reshapes: ClassVar[bool] = False
     prominence: ClassVar[int] = 0
 
     @property
@@ -223,6 +225,15 @@ class Op(abc.ABC):
         """Whether the inverse, if there is one, restores every bit of inputs of these shapes and dtypes."""
         del inputs
         return self.exact
+
+    def does_nothing(self, *inputs: AbstractArray) -> bool:
+        """Whether the only result is the only input, bit for bit."""
+        return (self.only_reshapes or self.only_casts) and self.infer(*inputs) == inputs
+
+    def after(self, before: Op, *inputs: AbstractArray) -> Op | None:
+        """One op that does to these inputs what `before` and then this op do; None where there is none."""
+        del before, inputs
+        return None
 
     @property
     def loss(self) -> str:

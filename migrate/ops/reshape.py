@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+def one_reshape(before: Op, then: Op, *inputs: AbstractArray) -> Reshape | None:
+    """Returns the reshape that does what both ops do; None if one of them does more."""
+    if not (before.only_reshapes and then.only_reshapes):
+        return None
+    (result,) = then.infer(*before.infer(*inputs))
+    return Reshape(result.shape)
+
+
 @final
 @dataclass(frozen=True)
 class Reshape(Op):
@@ -29,6 +37,7 @@ class Reshape(Op):
     )
     shorthand: ClassVar[str | None] = "shape"
     regroups: ClassVar[bool] = True
+    only_reshapes: ClassVar[bool] = True
 
     shape: tuple[int, ...] | Literal["template"]
 
@@ -71,6 +80,9 @@ class Reshape(Op):
         (result,) = self.infer(AbstractArray(array.shape, "bool"))
         reshaped = array.reshaped(result.shape)
         return None if reshaped is None else (reshaped,)
+
+    def after(self, before: Op, *inputs: AbstractArray) -> Op | None:
+        return one_reshape(before, self, *inputs)
 
     def inverse(self, *inputs: AbstractArray) -> Reshape:
         (array,) = inputs

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate.ops.base import Op, OpError, Param, normalize_axis
 from migrate.ops.chunk_grid import ChunkGrid
+from migrate.ops.reshape import one_reshape
 from migrate.ops.windows import Pull, Window, with_axis, without_axis
 from migrate.tree import AbstractArray
 
@@ -24,6 +25,7 @@ class Squeeze(Op):
     name: ClassVar[str] = "squeeze"
     params: ClassVar[tuple[Param, ...]] = (Param("axis", "int", "the axis of size 1 that is removed"),)
     shorthand: ClassVar[str | None] = "axis"
+    only_reshapes: ClassVar[bool] = True
 
     axis: int
 
@@ -52,6 +54,9 @@ class Squeeze(Op):
         bare = array.without_axis(normalize_axis(self.axis, len(array.shape)))
         return None if bare is None else (bare,)
 
+    def after(self, before: Op, *inputs: AbstractArray) -> Op | None:
+        return one_reshape(before, self, *inputs)
+
     def inverse(self, *inputs: AbstractArray) -> ExpandDims:
         (array,) = inputs
         return ExpandDims(normalize_axis(self.axis, len(array.shape)))
@@ -65,6 +70,7 @@ class ExpandDims(Op):
     name: ClassVar[str] = "expand_dims"
     params: ClassVar[tuple[Param, ...]] = (Param("axis", "int", "the position of the new axis in the result"),)
     shorthand: ClassVar[str | None] = "axis"
+    only_reshapes: ClassVar[bool] = True
 
     axis: int
 
@@ -90,6 +96,9 @@ class ExpandDims(Op):
     def relink(self, *inputs: ChunkGrid) -> tuple[ChunkGrid, ...] | None:
         (array,) = inputs
         return (array.with_axis(normalize_axis(self.axis, len(array.shape) + 1)),)
+
+    def after(self, before: Op, *inputs: AbstractArray) -> Op | None:
+        return one_reshape(before, self, *inputs)
 
     def inverse(self, *inputs: AbstractArray) -> Squeeze:
         (array,) = inputs

@@ -54,6 +54,16 @@ class Transpose(Op):
         reshaped = array.reshaped([array.shape[axis] for axis in order])
         return None if reshaped is None else (reshaped,)
 
+    def does_nothing(self, *inputs: AbstractArray) -> bool:
+        (array,) = inputs
+        return tuple(self._order(array)) == tuple(range(len(array.shape)))
+
+    def after(self, before: Op, *inputs: AbstractArray) -> Op | None:
+        if not isinstance(before, Transpose):
+            return None
+        first, (between,) = before._order(*inputs), before.infer(*inputs)  # noqa: SLF001 - its own class
+        return Transpose(tuple(first[axis] for axis in self._order(between)))
+
     def inverse(self, *inputs: AbstractArray) -> Transpose:
         (array,) = inputs
         if self.perm is None:

@@ -34,7 +34,7 @@ def left_companions(tasks: Iterable[Task], tree: AbstractTree) -> Mapping[KeyPat
 
 def _is_quantized(path: KeyPath, leaf: AbstractLeaf) -> bool:
     """Whether a leaf has elements of at most 8 bits, or the name of a weight that packs them into words."""
-    if leaf.aval is None or not leaf.aval.shape:
+    if not path or leaf.aval is None or not leaf.aval.shape:
         return False
     small = kind(leaf.aval.dtype) in ("int", "uint", "float") and item_bytes(leaf.aval.dtype) == 1
     return small or path[-1] == "qweight"

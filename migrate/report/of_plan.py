@@ -108,7 +108,7 @@ def _empty_nodes(plan: Plan) -> Iterator[Row]:
 
 def _is_lossy(task: Task) -> bool:
     """Returns whether a cast may change values; moments are rounded as their params are, and are listed with them."""
-    return not _follows(task) and any(op.name == "cast" and not op.exact for step in task.steps for op in step.ops)
+    return not _follows(task) and any(op.only_casts and not op.exact for step in task.steps for op in step.ops)
 
 
 def _rows(plan: Plan, *, verbose: bool) -> list[Row]:

@@ -107,7 +107,8 @@ def _next(draw: st.DrawFn, array: Array, names: Sequence[str]) -> Case | None:
             op.infer(*avals(*fitting))
         except OpError:
             continue
-        return op, fitting
+        if fitting[0] is array:
+            return op, fitting
     return None
 
 

@@ -11,9 +11,6 @@ from dataclasses import dataclass, replace
 
 from migrate.dtypes import key_impl
 from migrate.ops.base import NotInvertible, Op
-from migrate.ops.reshape import Reshape
-from migrate.ops.squeeze import ExpandDims, Squeeze
-from migrate.ops.transpose import Transpose
 from migrate.planning.invert.expressions import identity
 from migrate.planning.model import Created
 from migrate.tree import AbstractArray, KeyPath
@@ -118,7 +115,7 @@ class Expressions:
     def _made(self, op: Op, inputs: tuple[Value, ...]) -> tuple[Value, ...]:
         call = OpCall(op, inputs, op.infer(*(one.aval for one in inputs if one.aval is not None)))
         before = _only_call(inputs)
-        if _does_nothing(call):
+        if call.avals == call.results and op.does_nothing(*call.avals):
             return inputs
         if all(isinstance(one, CreatedValue) for one in inputs):
             constants = _constants(call)
@@ -126,13 +123,10 @@ class Expressions:
                 return constants
         if before is not None and _undoes(call, before):
             return before.inputs
-        merged = _merged(call, before) if before is not None else None
+        merged = op.after(before.op, *before.avals) if before is not None else None
         if merged is not None and before is not None:
             return self.call(merged, before.inputs)
         return tuple(CallResult(call, index) for index in range(len(call.results)))
-
-
-_VIEWS = (Reshape, Squeeze, ExpandDims)
 
 
 def _only_call(inputs: Sequence[Value]) -> OpCall | None:
@@ -146,37 +140,12 @@ def _only_call(inputs: Sequence[Value]) -> OpCall | None:
     return first.call if same else None
 
 
-def _does_nothing(call: OpCall) -> bool:
-    if call.avals != call.results or len(call.results) != 1:
-        return False
-    if isinstance(call.op, Transpose):
-        return _order(call) == tuple(range(len(call.avals[0].shape)))
-    return isinstance(call.op, _VIEWS) or call.op.only_casts or call.op.name == "concat"
-
-
 def _undoes(call: OpCall, before: OpCall) -> bool:
     """Whether the call restores every bit of the inputs of the call before it."""
     if not before.op.structural or not before.op.restores(*before.avals):
         return False
     inverse = before.op.inverse(*before.avals)
     return not isinstance(inverse, NotInvertible) and identity(call.op, call.avals) == identity(inverse, call.avals)
-
-
-def _merged(call: OpCall, before: OpCall) -> Op | None:
-    """Returns one op with the effect of both, or None."""
-    if isinstance(call.op, _VIEWS) and isinstance(before.op, _VIEWS):
-        return Reshape(call.results[0].shape)
-    if isinstance(call.op, Transpose) and isinstance(before.op, Transpose):
-        first = _order(before)
-        return Transpose(tuple(first[axis] for axis in _order(call)))
-    return None
-
-
-def _order(call: OpCall) -> tuple[int, ...]:
-    """Returns the order of a transposition's axes, counted from the front."""
-    assert isinstance(call.op, Transpose)
-    rank = len(call.avals[0].shape)
-    return tuple(reversed(range(rank))) if call.op.perm is None else tuple(axis % rank for axis in call.op.perm)
 
 
 def _constants(call: OpCall) -> tuple[Value, ...]:

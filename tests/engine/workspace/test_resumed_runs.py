@@ -207,7 +207,7 @@ def test_a_result_that_was_not_yet_published_keeps_its_staged_arrays(half_done, 
 
 
 def test_a_full_disk_is_one_sentence_and_can_be_resumed_from(remains):
-    assert (remains / "disk-full" / "error").read_text().endswith("new: File too large")
+    assert (remains / "disk-full" / "error").read_text().endswith("new`: File too large")
 
 
 def test_progress_of_a_resumed_run_begins_where_the_killed_one_was(half_done, source):
