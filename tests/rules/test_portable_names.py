@@ -8,9 +8,9 @@ from migrate.rules.portable_names import PortableNames, is_portable, last_name
     [
         ("rules.yaml", "rules.yaml", "rules.yaml"),
         ("a/rules.yaml", "a/../b/part.yaml", "a/../b/part.yaml"),
-        ("/work/rules.yaml", "/work/rules.yaml", "rules.yaml"),
-        ("/work/rules.yaml", "/work/parts/one.yaml", "parts/one.yaml"),
-        ("/work/rules.yaml", "linen/lstm-to-nnx", "linen/lstm-to-nnx"),
+        ("/project/rules.yaml", "/project/rules.yaml", "rules.yaml"),
+        ("/project/rules.yaml", "/project/parts/one.yaml", "parts/one.yaml"),
+        ("/project/rules.yaml", "linen/lstm-to-nnx", "linen/lstm-to-nnx"),
         ("rules.yaml", "/elsewhere/part.yaml", "/elsewhere/part.yaml"),
     ],
 )

@@ -23,7 +23,7 @@ def small(rules=RULES, source=SOURCE, target=None, **fields):
     return plan
 
 
-def read(text, name="plan.json", place="/work/plan.json"):
+def read(text, name="plan.json", place="/project/plan.json"):
     return read_plan(text, RuleFile(name, Path(name)), place)
 
 

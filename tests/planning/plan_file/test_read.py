@@ -113,7 +113,7 @@ def test_code_has_its_place_in_the_plan_file():
     references = (*rules.template_code, *rules.call_code, *rules.probe_code)
     assert ["tests:template", "f:g", "p:f"] == [one.spec for one in references]
     assert {"plan.json"} == {one.file for one in references}
-    assert {("/work/plan.json",)} == {one.places for one in references}
+    assert {("/project/plan.json",)} == {one.places for one in references}
 
 
 def task(content, number=0):
