@@ -30,7 +30,10 @@ def remove_orphans(store: Path) -> None:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Removes the temporary files of writes into plain zarr that a kill interrupted; no key ends as their names do.
+    """Removes the temporary files of writes that a kill interrupted; no key ends as their names do.
+
+    TensorStore would write into such a file again and not cut it off, so that a longer one would leave its end in a
+    manifest, which cannot be read then.
 
     Args:
       folder: the staging folder; no other process may write to it.

@@ -15,6 +15,7 @@ import tensorstore as ts
 from migrate.codes import LeftoverWorkspace
 from migrate.engine.items import ItemPlan, item_of, item_plans, stored_name
 from migrate.engine.linking.open_stores import open_database, open_folder
+from migrate.engine.linking.orphans import remove_unfinished
 from migrate.engine.staged_array import StagedArray
 from migrate.engine.workspace.directory import Workspace
 from migrate.engine.workspace.journal import read_journal
@@ -92,6 +93,8 @@ def _still_there(
     items = item_plans(plan)
     if any(_has_nested_names(item) for item in items):
         return {}
+    for item in items:
+        remove_unfinished(work.store(item.name))
     owner, made_by_code = item_of(items), set(_made_by_code(plan))
     stored = {item.name: stored_arrays(item, work.store(item.name)) for item in items}
     kept = {}

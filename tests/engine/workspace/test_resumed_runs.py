@@ -210,6 +210,21 @@ def test_a_full_disk_is_one_sentence_and_can_be_resumed_from(remains):
     assert (remains / "disk-full" / "error").read_text().endswith("new`: File too large")
 
 
+def test_what_a_killed_write_left_is_removed_before_anything_is_written(half_done, source, expected):
+    """TensorStore would write into the same file again without cutting it off, and a manifest would end in its rest."""
+    work, left = workspace_in(half_done, source), []
+    (manifest,) = work.path.rglob("manifest.ocdbt")
+    manifest.with_name("manifest.ocdbt.__lock").write_bytes(bytes(5000))
+
+    def listener(event):
+        if isinstance(event, PhaseStarted) and event.phase == "stage":
+            left.extend(work.path.rglob("*.__lock"))
+
+    assert 3 == applied(source, half_done / "new", listener=listener).resumed
+    assert [] == left
+    same(expected, values(half_done / "new"))
+
+
 def test_progress_of_a_resumed_run_begins_where_the_killed_one_was(half_done, source):
     heard = []
     applied(source, half_done / "new", listener=heard.append)
