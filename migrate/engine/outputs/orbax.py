@@ -9,7 +9,7 @@ from pathlib import Path
 from migrate.codes import NoCheckpoint
 from migrate.engine.items import SINGLE, ItemPlan, item_plans
 from migrate.engine.linking.link import Link
-from migrate.engine.linking.orphans import remove_orphans, remove_unfinished
+from migrate.engine.linking.orphans import remove_orphans
 from migrate.engine.linking.relink import relink
 from migrate.engine.options import ApplyOptions
 from migrate.engine.outputs.base import Output, Staged
@@ -89,7 +89,8 @@ class OrbaxOutput(Output):
         linked = relink(links, stores)
         if resumed:
             for item in plans:
-                (remove_unfinished if item.plain else remove_orphans)(stores[item.name])
+                if not item.plain:
+                    remove_orphans(stores[item.name])
         everything = Staged({**staged.arrays, **linked.arrays}, staged.values, linked.dead_bytes)
         metadata = new_metadata(plan, work.source, digests=FILE)
         items = {item.name: _item(plan, item, everything, work) for item in plans}
