@@ -16,7 +16,7 @@ PY := .venv/bin/python
 demo: .venv/installed  ## migrate a bundled old Linen checkpoint into an NNX model and compare their outputs
 	$(PY) docs/demo.py
 
-test: .venv/installed  ## everything that proves that it works, in under ten minutes
+test: .venv/installed  ## the suite, in about ten minutes, with a sample of the longest lists of cases
 	$(PY) -m pytest -n 2
 
 matrix: .venv/installed  ## the long lists of cases, of which `make test` runs a sample

@@ -78,9 +78,16 @@ def load_plan(
         rule file changed since (`StalePlan`).
       CheckpointError: the template cannot be found or fails, or a file of the checkpoint lacks bytes.
     """
-    saved = open_plan(path)
-    flags = {"as_step": as_step, "max_ram": max_ram, "require_proof": require_proof, "destination": destination}
-    return bind_plan(saved, checkpoint, template, link=link, **flags)  # type: ignore[arg-type]  # mypy joins the types
+    return bind_plan(
+        open_plan(path),
+        checkpoint,
+        template,
+        as_step=as_step,
+        link=link,
+        max_ram=max_ram,
+        require_proof=require_proof,
+        destination=destination,
+    )
 
 
 def bind_plan(
