@@ -1,8 +1,8 @@
 """Reads arrays of one small chunk: the chunk is found in an index that is read once, and TensorStore decodes it.
 
 Opening an array in a database costs TensorStore more the larger the index is, so that a checkpoint of many small arrays
-would take quadratic time. Here the chunk of each array is put into a store in memory that has the array's own metadata,
-and one open array in memory serves all arrays of equal metadata.
+would take quadratic time. Here the chunk of each array is put into a store in memory, and one open array in memory, of
+which each is a chunk, serves all arrays of equal metadata.
 
 Nothing is decided here about damage: an array that cannot be read this way is read through its own store, whose error
 names the cause.
@@ -10,17 +10,18 @@ names the cause.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import threading
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from migrate.dtypes import item_bytes
 from migrate.errors import CheckpointError
 from migrate.formats.base import key_prefix
 from migrate.formats.files import file_size
 from migrate.formats.stored_dtype import UnknownDtypeError
-from migrate.formats.zarr.metadata import METADATA_KEYS, Driver, parse
+from migrate.formats.zarr.metadata import METADATA_KEYS, Driver, chunk_key, parse
 from migrate.formats.zarr.references import read_value, references
 from migrate.formats.zarr.store_spec import array_spec
 
@@ -38,6 +39,9 @@ SMALL_BYTES = 256 << 10
 
 _MOST_OPEN = 256
 """The most arrays in memory that a thread keeps open."""
+
+_CAPACITY = 4096
+"""The chunks of an array in memory; the next one has a new array."""
 
 
 class Values(Protocol):
@@ -129,27 +133,28 @@ class SmallArrays:
         """
         prefix = key_prefix(name)
         content = self._values.get(f"{prefix}{METADATA_KEYS[driver]}")
-        key = _only_chunk(content, driver) if content is not None else None
-        chunk = self._values.get(f"{prefix}{key}") if key is not None else None
-        if content is None or key is None or chunk is None:
+        small = _small_chunk(content, driver) if content is not None else None
+        chunk = self._values.get(f"{prefix}{small.key}") if small is not None else None
+        if content is None or small is None or chunk is None:
             return None
         try:
-            array: np.ndarray[Any, Any] = self._opened(content, driver).decode(key, chunk)
+            array: np.ndarray[Any, Any] = self._opened(content, driver, small).decode(chunk)
         except (ValueError, OSError):
             return None
         return array
 
-    def _opened(self, content: bytes, driver: Driver) -> _MemoryArray:
+    def _opened(self, content: bytes, driver: Driver, small: _SmallChunk) -> _MemoryArray:
         opened: dict[tuple[bytes, Driver], _MemoryArray] = self._thread.__dict__.setdefault("opened", {})
-        if (content, driver) not in opened:
+        key = (content, driver)
+        if key not in opened or opened[key].is_used_up:
             if len(opened) >= _MOST_OPEN:
                 opened.clear()
-            opened[content, driver] = _MemoryArray(content, driver)
-        return opened[content, driver]
+            opened[key] = _MemoryArray(content, driver, small)
+        return opened[key]
 
 
-def _only_chunk(content: bytes, driver: Driver) -> str | None:
-    """Returns the key of the only chunk; None where there are several, or the array is not small."""
+def _small_chunk(content: bytes, driver: Driver) -> _SmallChunk | None:
+    """Returns the only chunk of an array; None where there are several, or the array is not small."""
     try:
         metadata = parse(content, driver)
     except (ValueError, UnknownDtypeError):
@@ -159,22 +164,56 @@ def _only_chunk(content: bytes, driver: Driver) -> str | None:
     if decoded > SMALL_BYTES or not all(0 < size <= chunk for size, chunk in sides):
         return None
     keys = metadata.chunk_keys()
-    return next(keys) if keys is not None else None
+    return _SmallChunk(next(keys), metadata.aval.shape, metadata.chunks) if keys is not None else None
+
+
+class _SmallChunk(NamedTuple):
+    """The only chunk of an array: its key, the shape of the array, and its own shape."""
+
+    key: str
+    shape: tuple[int, ...]
+    chunk: tuple[int, ...]
 
 
 class _MemoryArray:
-    """An array in memory, whose only chunk is replaced for each array that is read; for one thread."""
+    """An array in memory whose chunks are the arrays that are read, one after the other; for one thread.
 
-    def __init__(self, content: bytes, driver: Driver) -> None:
+    No chunk is read twice. TensorStore compares the time of a cached chunk with the time of the request, and the clock
+    is not strictly monotonic: a chunk that were replaced could be answered from the cache.
+    """
+
+    def __init__(self, content: bytes, driver: Driver, small: _SmallChunk) -> None:
         import tensorstore as ts
 
+        self._driver, self._small = driver, small
+        self._used, self._capacity = 0, _CAPACITY if small.shape else 1
         context = ts.Context({"cache_pool": {"total_bytes_limit": 0}})
         self._store: Any = ts.KvStore.open({"driver": "memory"}, context=context).result()
-        self._store.write(METADATA_KEYS[driver], content).result()
+        self._store.write(METADATA_KEYS[driver], _with_capacity(content, small)).result()
         spec = array_spec({"driver": "memory"}, driver, fill_missing=False)
         self._array: Any = ts.open(spec, open=True, read=True, context=context).result()
 
-    def decode(self, key: str, chunk: bytes) -> Any:
+    @property
+    def is_used_up(self) -> bool:
+        """Whether each of its chunks was read."""
+        return self._used == self._capacity
+
+    def decode(self, chunk: bytes) -> Any:
         """Returns the array whose only chunk has these bytes."""
+        at, self._used = self._used, self._used + 1
+        shape, sides = self._small.shape, self._small.chunk
+        key = chunk_key((at, *[0] * (len(shape) - 1)) if shape else (), self._driver)
         self._store.write(key, chunk).result()
-        return self._array.read().result()
+        try:
+            box = slice(at * sides[0], at * sides[0] + shape[0]) if shape else ...
+            return self._array[box].read().result()
+        finally:
+            self._store.write(key, None).result()
+
+
+def _with_capacity(content: bytes, small: _SmallChunk) -> bytes:
+    """Returns the metadata of an array with `_CAPACITY` such chunks along its first axis; a scalar keeps its own."""
+    fields = json.loads(content)
+    if small.shape:
+        fields["shape"][0] = _CAPACITY * small.chunk[0]
+    return json.dumps(fields).encode()

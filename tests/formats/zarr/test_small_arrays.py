@@ -90,6 +90,43 @@ def test_one_open_array_serves_all_of_equal_metadata(tmp_path, monkeypatch):
     assert 1 == len(opened)
 
 
+@pytest.mark.parametrize("driver", ["zarr2", "zarr3"])
+@pytest.mark.parametrize(("shape", "chunk"), [((), ()), ((5,), (8,)), ((3, 4), (3, 7)), ((1, 1, 6), (2, 1, 6))])
+def test_no_chunk_in_memory_is_read_twice(tmp_path, monkeypatch, driver, shape, chunk):
+    """A replaced chunk could be answered from TensorStore's cache, because the clock is not strictly monotonic."""
+    monkeypatch.setattr(small_arrays, "_CAPACITY", 4)
+    meant = [np.random.default_rng(i).standard_normal(shape) for i in range(11)]
+    for i, value in enumerate(meant):
+        write(tmp_path, f"a{i}", value, driver=driver, database=False, chunks=chunk)
+    arrays, opened, written = SmallArrays(FolderValues(tmp_path)), [], []
+    known_open, known_store = ts.open, ts.KvStore.open
+    monkeypatch.setattr(ts, "open", lambda *spec, **options: opened.append(spec) or known_open(*spec, **options))
+
+    class Watched:
+        def __init__(self, store):
+            self._store = store
+
+        def write(self, key, value):
+            if value is not None:
+                written.append((id(self), key))
+            return self._store.write(key, value)
+
+    class Opened:
+        def __init__(self, request):
+            self._request = request
+
+        def result(self):
+            kept.append(Watched(self._request.result()))
+            return kept[-1]
+
+    kept = []
+    monkeypatch.setattr(ts.KvStore, "open", lambda *spec, **options: Opened(known_store(*spec, **options)))
+    for i, value in enumerate(meant):
+        np.testing.assert_array_equal(value, arrays.read(f"a{i}", driver), strict=True)
+    assert (3 if shape else 11) == len(opened) == len(kept)
+    assert len(written) == len(set(written)) == len(meant) + len(opened)
+
+
 def test_a_chunk_that_vanished_is_refused_by_the_reader_that_names_it(tmp_path):
     source = save(tmp_path / "old", {"w": np.random.default_rng(0).standard_normal((64, 64))})
     with open_reader(source) as reader:
