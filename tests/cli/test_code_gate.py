@@ -357,7 +357,7 @@ def migrate_in(folder, *arguments, **options):
     command = [sys.executable, "-m", "migrate", *arguments]
     path = str(Path(__file__).parents[2])
     environment = {**os.environ, "PYTHONPATH": path}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, **options)
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, **options)
 
 
 def test_nothing_is_trusted_where_the_current_directory_is_the_root(here, outside, marker):
@@ -376,7 +376,7 @@ def test_nothing_is_trusted_where_the_current_directory_was_deleted(here, outsid
     command = f"rmdir ../gone; {sys.executable} -m migrate check {outside}/rules.yaml {here}/old.msgpack"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     where = {"cwd": outside / "gone", "env": environment}
-    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=120, **where)
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=300, **where)
     assert (1, False) == (done.returncode, marker.exists()), done.stderr
     assert "M506" in done.stdout + done.stderr
 

@@ -92,7 +92,7 @@ def command(*arguments, **options):
         [sys.executable, "-m", "migrate", *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
         **options,
     )

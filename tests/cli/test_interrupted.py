@@ -42,7 +42,7 @@ APPLY = ("apply", "rules.yaml", "old.msgpack", "new", "--jobs", "1")
 def interrupted(times, *arguments):
     """`apply` in a process that gets Ctrl-C so often after its second leaf."""
     command = [sys.executable, "-c", SCRIPT, str(times), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=ENVIRONMENT, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=ENVIRONMENT, timeout=300)
 
 
 def left_behind(here):

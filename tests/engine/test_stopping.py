@@ -33,12 +33,12 @@ def test_the_second_ctrl_c_aborts_at_once_whatever_threads_are_doing():
     code = (
         "import os, signal, threading, time\n"
         "from migrate.engine.stopping import Stopping\n"
-        "threading.Thread(target=time.sleep, args=(60,)).start()\n"
+        "threading.Thread(target=time.sleep, args=(600,)).start()\n"
         "with Stopping():\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    print('still here')\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
     assert (130, "") == (done.returncode, done.stdout)
     assert "Aborted. Run the same command to resume." == done.stderr.splitlines()[-1]

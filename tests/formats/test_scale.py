@@ -35,7 +35,7 @@ def test_thousands_of_leaves_open_in_a_moment(tmp_path):
     leaf = np.zeros(2, np.float32)
     with ocp.PyTreeCheckpointer() as checkpointer:
         checkpointer.save(tmp_path / "item", {f"layer_{index}": {"w": leaf} for index in range(3000)})
-    start = time.monotonic()
+    start = time.process_time()
     with open_reader(tmp_path / "item") as reader:
         assert 3000 == len(reader.abstract().tree.leaves)
-    assert time.monotonic() - start < 15  # half a second where nothing else runs
+    assert time.process_time() - start < 15  # half a second where nothing else runs

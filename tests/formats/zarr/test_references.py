@@ -106,9 +106,9 @@ def test_a_truncated_index_is_an_error(tmp_path):
 
 def test_ten_thousand_keys_take_well_under_a_second(tmp_path):
     fill(database(tmp_path), {f"layer_{i}.kernel/0.0": b"v" * (i % 40) for i in range(10_000)})
-    start = time.monotonic()
+    start = time.process_time()
     assert 10_000 == len(references(tmp_path))
-    assert time.monotonic() - start < 10  # 0.1 s where nothing else runs
+    assert time.process_time() - start < 10  # 0.1 s where nothing else runs
 
 
 def test_a_manifest_that_cannot_be_read_is_named(tmp_path):

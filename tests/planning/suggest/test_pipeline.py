@@ -204,20 +204,20 @@ def test_a_transformer_of_48_layers_needs_few_rules_and_little_time():
     target = {f"model/{path}": shape for path, shape in model.items()} | slots
     target |= {"optimizer/opt_state/0/count": "int32[]", "optimizer/step": "uint32[]"}
     suggested({"a": (1,)}, {"b": (1,)})  # so that the timing excludes imports
-    start = time.monotonic()
+    start = time.process_time()
     suggestion = suggested(source, target)
     assert suggestion.plan.applicable
     assert suggestion.rules <= 25
-    assert time.monotonic() - start < 30  # 2,300 leaves on each side; machines may be busy
+    assert time.process_time() - start < 30  # 2,300 leaves on each side; machines may be busy
 
 
 def test_many_layers_without_any_structure_are_not_quadratic_in_seconds():
     words = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta"]
     names = [f"{a}{b}{c}" for a in words for b in words for c in words[:4]]
-    start = time.monotonic()
+    start = time.process_time()
     suggestion = suggested({f"params/{n}/kernel": (3, 4) for n in names}, {f"{n}_new/kernel": (3, 4) for n in names})
     assert len(names) == len(suggestion.plan.tasks)
-    assert time.monotonic() - start < 60
+    assert time.process_time() - start < 60
 
 
 @pytest.mark.parametrize("axis", [0, 1])
