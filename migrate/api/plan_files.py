@@ -13,6 +13,7 @@ from migrate.api.plans import finished, load_rules, template_of
 from migrate.checkpoint import Checkpoint, StrPath
 from migrate.codes import DestinationExists, InvalidPlanFile, StalePlan, WriteFailed
 from migrate.errors import PlanError, RuleFileError, Span, UsageError
+from migrate.formats.places import local_path
 
 if TYPE_CHECKING:
     from migrate.planning.model import Plan
@@ -43,7 +44,7 @@ def save_plan(plan: Plan, path: StrPath, *, overwrite: bool = False) -> None:
     if os.path.lexists(path) and not overwrite:
         raise UsageError(DestinationExists.at(f"{os.fspath(path)} exists", help="choose another file, or overwrite it"))
     try:
-        Path(path).write_text(text, encoding="utf-8", newline="\n")
+        local_path(path).write_text(text, encoding="utf-8", newline="\n")
     except OSError as error:
         raise UsageError(WriteFailed.at(f"cannot write {os.fspath(path)}: {error.strerror}")) from error
 

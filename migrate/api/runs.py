@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from migrate.checkpoint import Checkpoint, StrPath
 from migrate.engine.options import DEFAULT_RAM, ApplyOptions, VerifyMode
 from migrate.engine.stopping import never
 from migrate.events import Listener, ignore
+from migrate.formats.places import local_path
 
 if TYPE_CHECKING:
     from migrate.engine.receipt import Receipt
@@ -82,7 +82,7 @@ def apply(
         rtol=rtol,
         require_proof=require_proof,
     )
-    return run(plan, checkpoint.reader, Path(destination), options, listener=listener, stopped=stopped)
+    return run(plan, checkpoint.reader, local_path(destination), options, listener=listener, stopped=stopped)
 
 
 def resume(
@@ -122,4 +122,4 @@ def resume(
         rtol=rtol,
         require_proof=require_proof,
     )
-    return run(plan, checkpoint.reader, Path(destination), options, listener=listener, stopped=stopped)
+    return run(plan, checkpoint.reader, local_path(destination), options, listener=listener, stopped=stopped)

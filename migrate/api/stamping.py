@@ -10,6 +10,7 @@ from migrate.codes import InvalidUsage
 from migrate.engine.options import DEFAULT_RAM
 from migrate.errors import UsageError
 from migrate.events import Listener, ignore
+from migrate.formats.places import local_path
 
 if TYPE_CHECKING:
     from migrate.engine.verification.stamp import Stamped
@@ -52,7 +53,6 @@ def stamp(
       MigrateError: the file cannot be written.
     """
     from contextlib import closing
-    from pathlib import Path
 
     from migrate.engine.verification.record_stamp import stamp_record
     from migrate.engine.verification.stamp import Stamped, stamp_digests
@@ -66,7 +66,7 @@ def stamp(
         raise UsageError(InvalidUsage.at("there is nothing to record", help=advice))
     built = abstract_template(template) if isinstance(template, str) else template
     done: Stamped | None = None
-    with explained_failures(Path(path)):
+    with explained_failures(local_path(path)):
         if digests:
             with closing(open_reader(path, step, unbox="never", follow_links=follow_links)) as reader:
                 done = stamp_digests(reader, max_ram=max_ram, jobs=jobs, listener=listener)

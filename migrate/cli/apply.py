@@ -9,6 +9,7 @@ import click
 from migrate.cli import options, rule_output, running
 from migrate.cli.arguments import require_order
 from migrate.cli.console import Console
+from migrate.cli.places import PLACE
 from migrate.cli.plan_origin import plan_origin
 from migrate.codes import InvalidUsage
 from migrate.errors import UsageError
@@ -20,9 +21,9 @@ from migrate.errors import UsageError
     epilog=options.BUNDLED,
     context_settings=options.SETTINGS,
 )
-@click.argument("rules")
-@click.argument("src")
-@click.argument("dst")
+@click.argument("rules", type=PLACE)
+@click.argument("src", type=PLACE)
+@click.argument("dst", type=PLACE)
 @running.run_options
 @rule_output.dry_run_output
 @options.output

@@ -7,6 +7,7 @@ import click
 from migrate.cli import options
 from migrate.cli.arguments import require_order
 from migrate.cli.console import Console, exit_with
+from migrate.cli.places import PLACE
 from migrate.cli.sources import open_source
 from migrate.errors import ExitCode, RuleFileError
 from migrate.report.view import Report, findings
@@ -18,8 +19,8 @@ from migrate.report.view import Report, findings
     epilog=options.BUNDLED,
     context_settings=options.SETTINGS,
 )
-@click.argument("rules")
-@click.argument("src", required=False)
+@click.argument("rules", type=PLACE)
+@click.argument("src", type=PLACE, required=False)
 @options.template
 @options.step
 @options.item

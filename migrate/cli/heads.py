@@ -6,10 +6,11 @@ import click
 
 from migrate.cli import options
 from migrate.cli.console import Console, exit_with
+from migrate.cli.places import PLACE
 
 
 @click.command("heads", short_help="Draw the versions of a folder of rule files.", context_settings=options.SETTINGS)
-@click.argument("folder", metavar="RULES")
+@click.argument("folder", type=PLACE, metavar="RULES")
 @options.output
 def command(console: Console, folder: str) -> None:
     """Draw the versions between which the rule files of the folder RULES lead, and name the newest.

@@ -9,6 +9,7 @@ import click
 from migrate.cli import options
 from migrate.cli.arguments import refuse_rule_file
 from migrate.cli.console import Console, exit_with
+from migrate.cli.places import PLACE
 
 
 @click.command(
@@ -16,7 +17,7 @@ from migrate.cli.console import Console, exit_with
     short_help="Show the format, steps, tree and metadata of a checkpoint.",
     context_settings=options.SETTINGS,
 )
-@click.argument("ckpt")
+@click.argument("ckpt", type=PLACE)
 @options.step
 @options.item
 @options.follow_links

@@ -7,6 +7,7 @@ import click
 from migrate.cli import options, rule_output
 from migrate.cli.arguments import require_order
 from migrate.cli.console import Console, exit_with
+from migrate.cli.places import PLACE
 from migrate.cli.sources import open_source
 from migrate.errors import PlanError, RuleFileError, UsageError
 
@@ -17,8 +18,8 @@ from migrate.errors import PlanError, RuleFileError, UsageError
     epilog=options.BUNDLED,
     context_settings=options.SETTINGS,
 )
-@click.argument("rules")
-@click.argument("src")
+@click.argument("rules", type=PLACE)
+@click.argument("src", type=PLACE)
 @options.template
 @rule_output.output
 @rule_output.overwrite

@@ -10,15 +10,17 @@ import click
 
 from migrate.cli import options, rule_output
 from migrate.cli.console import Console, exit_with
+from migrate.cli.places import PLACE
 from migrate.codes import WriteFailed
 from migrate.errors import UsageError
 
 
 @click.command("new", short_help="Draft the rule file of the next version.", context_settings=options.SETTINGS)
-@click.argument("folder", metavar="RULES")
+@click.argument("folder", type=PLACE, metavar="RULES")
 @click.option(
     "--from",
     "src",
+    type=PLACE,
     metavar="SRC",
     help="Checkpoint of the newest version (default: its recorded tree, V.tree.json).",
 )

@@ -12,6 +12,7 @@ from typing import Any, Literal, ParamSpec
 import click
 
 from migrate.cli.console import Console
+from migrate.cli.places import FILE
 from migrate.engine.options import MINIMUM_RAM
 from migrate.rules import files
 
@@ -141,9 +142,7 @@ _OUTPUT_OPTIONS = (
         default="text",
         help="Output format (default: text).",
     ),
-    click.option(
-        "--report", type=click.Path(dir_okay=False), metavar="FILE.html", help="Also write the report as HTML."
-    ),
+    click.option("--report", type=FILE, metavar="FILE.html", help="Also write the report as HTML."),
     click.option("-q", "--quiet", is_flag=True, help="Print one line, without progress and notes."),
     click.option("-v", "--verbose", is_flag=True, help="Show complete lists."),
     click.option(
@@ -200,7 +199,7 @@ mesh = click.option(
 )
 partition = click.option(
     "--partition",
-    type=click.Path(dir_okay=False),
+    type=FILE,
     metavar="FILE.yaml",
     help="File that assigns leaves to mesh axes; needs --mesh.",
 )

@@ -10,6 +10,7 @@ import click
 
 from migrate.cli import options, rule_output
 from migrate.cli.console import Console, exit_with
+from migrate.cli.places import PLACE
 from migrate.cli.sources import open_source
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     epilog=options.BUNDLED,
     context_settings=options.SETTINGS,
 )
-@click.argument("rules")
-@click.argument("src")
+@click.argument("rules", type=PLACE)
+@click.argument("src", type=PLACE)
 @options.template
 @rule_output.plan_output
 @rule_output.overwrite

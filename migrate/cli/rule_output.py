@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from migrate.cli.places import FILE
 from migrate.codes import DestinationExists, WriteFailed
 from migrate.errors import UsageError
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from migrate.cli.console import Console
     from migrate.report.view import Report
 
-FILE = click.Path(dir_okay=False)
 
 output = click.option(
     "-o", "--output", type=FILE, metavar="FILE", help="Write the rule file to FILE (default: stdout)."

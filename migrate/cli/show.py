@@ -6,10 +6,11 @@ import click
 
 from migrate.cli import options
 from migrate.cli.console import Console, exit_with
+from migrate.cli.places import PLACE
 
 
 @click.command("show", short_help="Draw a plan file.", context_settings=options.SETTINGS)
-@click.argument("plan")
+@click.argument("plan", type=PLACE)
 @options.output
 def command(console: Console, plan: str) -> None:
     """Draw the plan file PLAN as `apply` draws a plan; reads no checkpoint and runs no code."""

@@ -8,14 +8,18 @@ import click
 
 from migrate.cli import options, rule_output
 from migrate.cli.console import Console, exit_with
+from migrate.cli.places import PLACE
 
 
 @click.command("squash", short_help="Write one rule file for a chain.", context_settings=options.SETTINGS)
-@click.argument("folder", metavar="RULES")
+@click.argument("folder", type=PLACE, metavar="RULES")
 @click.option("--from", "start", metavar="V", required=True, help="Version from which the file leads.")
 @click.option("--to", metavar="V", help="Version to which it leads (default: the newest).")
 @click.option(
-    "--source", metavar="SRC", help="Checkpoint of the first version (default: the recorded tree, V.tree.json)."
+    "--source",
+    type=PLACE,
+    metavar="SRC",
+    help="Checkpoint of the first version (default: the recorded tree, V.tree.json).",
 )
 @rule_output.output
 @rule_output.overwrite

@@ -9,6 +9,7 @@ import click
 
 from migrate.cli import options
 from migrate.cli.console import Console
+from migrate.cli.places import PLACE
 
 if TYPE_CHECKING:
     from migrate.engine.verification.record_stamp import RecordStamped
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 @click.command(
     "stamp", short_help="Record the model or digests of an existing checkpoint.", context_settings=options.SETTINGS
 )
-@click.argument("ckpt")
+@click.argument("ckpt", type=PLACE)
 @click.option("--model", metavar="NAME", help="The name of the model (default: the recorded one).")
 @click.option("--version", metavar="V", help="The version of the model (default: the recorded one).")
 @click.option(

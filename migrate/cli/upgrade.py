@@ -9,6 +9,7 @@ import click
 
 from migrate.cli import options, running
 from migrate.cli.console import Console
+from migrate.cli.places import PLACE
 
 if TYPE_CHECKING:
     from migrate.checkpoint import Checkpoint
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
     short_help="Upgrade a checkpoint to a newer version of its model.",
     context_settings=options.SETTINGS,
 )
-@click.argument("folder", metavar="RULES")
-@click.argument("src")
-@click.argument("dst")
+@click.argument("folder", type=PLACE, metavar="RULES")
+@click.argument("src", type=PLACE)
+@click.argument("dst", type=PLACE)
 @click.option("--to", metavar="V", help="Version to upgrade to (default: the newest).")
 @click.option("--from", "start", metavar="V", help="Version of SRC (default: from the record of SRC).")
 @running.run_options

@@ -66,6 +66,7 @@ from migrate.codes.m4_formats import (
     UnknownItem,
     UnknownNodeKind,
     UnsupportedLeaf,
+    UnsupportedPlace,
     UntracedArrays,
 )
 from migrate.codes.m5_execution import (
@@ -177,6 +178,7 @@ __all__ = [
     "UnrepresentableLeaf",
     "UnscaledWeight",
     "UnsupportedLeaf",
+    "UnsupportedPlace",
     "UnsupportedPlanVersion",
     "UnsupportedRuleVersion",
     "UnsupportedYaml",

@@ -169,3 +169,13 @@ class MissingPackage(Code):
     """
 
     number = "M416"
+
+
+class UnsupportedPlace(Code):
+    """A place is a URL, and migrate reads and writes local files only.
+
+    Without this error, `gs://bucket/new` would name a local directory `gs:`. Copy a checkpoint from a bucket to a local
+    disk, migrate it there, and copy the result to the bucket. Write `./gs:/name` for a local directory of such a name.
+    """
+
+    number = "M417"

@@ -46,6 +46,7 @@ from migrate.formats.orbax.step import (
     root_metadata_file,
 )
 from migrate.formats.parts import stray_notes
+from migrate.formats.places import local_path
 from migrate.formats.reader import CheckpointReader, Surroundings
 from migrate.formats.safetensors.item import SafetensorsItem, files_beside, is_safetensors
 from migrate.formats.steps import find_steps, is_root, is_temporary
@@ -143,9 +144,10 @@ def open_reader(
       separator: where flat names are split into key paths; "" for nowhere (default: found by the names).
 
     Raises:
+      UsageError: the path is a URL (`UnsupportedPlace`).
       CheckpointError: the checkpoint cannot be read; the diagnostic names the cause and the remedy.
     """
-    where = Path(path)
+    where = local_path(path)
     refuse_undecodable(os.path.realpath(where))
     table = FORMATS if formats is None else formats
     if is_file(where):
@@ -166,9 +168,10 @@ def list_steps(path: str | os.PathLike[str]) -> tuple[int, ...]:
     """Returns the finished steps below a root in rising order; none where the path is one checkpoint.
 
     Raises:
+      UsageError: the path is a URL (`UnsupportedPlace`).
       CheckpointError: there is nothing at this path.
     """
-    where = Path(path)
+    where = local_path(path)
     if is_file(where):
         return ()
     if not is_dir(where):

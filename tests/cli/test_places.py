@@ -1,0 +1,32 @@
+"""Every command refuses a URL for each of its files and directories, before it does anything else."""
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from migrate.cli.main import COMMANDS, migrate
+from migrate.cli.places import FILE, PLACE
+
+NOT_PLACES = {("explain", "code")}
+
+
+def parameters():
+    """Every argument, and every option that names a file or a checkpoint, with the words that give it a URL."""
+    for name in COMMANDS:
+        command = migrate.get_command(None, name)
+        arguments = [p for p in command.params if isinstance(p, click.Argument) and (name, p.name) not in NOT_PLACES]
+        for given in arguments:
+            yield name, given.name, [name, *("gs://bucket/x" if p is given else "absent" for p in arguments)]
+        for option in command.params:
+            if isinstance(option, click.Option) and (option.type in (FILE, PLACE) or "FILE" in str(option.metavar)):
+                words = [name, *["absent"] * len(arguments), option.opts[-1], "gs://bucket/x"]
+                yield name, option.name, words
+
+
+@pytest.mark.parametrize("words", [pytest.param(words, id=f"{name}-{given}") for name, given, words in parameters()])
+def test_a_url_is_refused_and_nothing_is_written(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(migrate, words)
+    assert 2 == result.exit_code
+    assert "error[M417]: `gs://bucket/x` is not a local path" in result.output, result.output
+    assert [] == list(tmp_path.iterdir())
