@@ -192,6 +192,24 @@ def irreplaceable(destination: Path) -> Iterator[Diagnostic]:
         yield DestinationExists.at(message, paths=foreign, help=advice)
 
 
+def published_meanwhile(job: Job, reader: Reader) -> Metadata | None:
+    """Looks at DST once more, by the run that holds the lock: another one may have published after `check`.
+
+    Returns:
+      The record of DST where it is the finished result of this plan now; None where there is no DST, or where it may be
+      replaced.
+
+    Raises:
+      RefusedError: DST exists (`DestinationExists`).
+    """
+    if job.options.overwrite or not os.path.lexists(job.place):
+        return None
+    done = earlier_result(job.plan, reader, job.place, job.options.compression)
+    if done is None:
+        _raise(RefusedError, _occupied(job.plan, job.destination, job.options))
+    return done
+
+
 def refuse_replacing(job: Job) -> None:
     """Checks DST again before it is replaced: it may have changed during the run.
 

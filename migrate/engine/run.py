@@ -99,6 +99,8 @@ def apply(
         open_workspace(job.place, job.plan.digest, source.digest) as work,
         source.explaining(),
     ):
+        if (done := preflight.published_meanwhile(job, reader)) is not None:
+            return _done_before(job, done)
         check_assertions(job.plan, reader, limit=options.max_ram // 4)
         earlier, streamed = run.stage(work)
         links = run.find_links()

@@ -280,3 +280,21 @@ def test_a_large_array_of_zeros_whose_chunks_take_almost_no_bytes_is_migrated(tm
     with opened(tmp_path / "new") as reader:
         value = reader.read(("v",))
     assert (80 << 20, 0) == (value.nbytes, np.count_nonzero(value))
+
+
+@pytest.mark.parametrize("same", [True, False], ids=["the same command", "another command"])
+def test_a_run_that_gets_the_lock_after_another_published_leaves_nothing(source, tmp_path, monkeypatch, same):
+    target, known = tmp_path / "new", run.open_workspace
+
+    def late(*arguments):
+        monkeypatch.setattr(run, "open_workspace", known)
+        applied(source, target, "rules: []" if same else "rules: ['step -> steps']")
+        return known(*arguments)
+
+    monkeypatch.setattr(run, "open_workspace", late)
+    if same:
+        assert applied(source, target).already_done
+    else:
+        with pytest.raises(RefusedError, match="exists"):
+            applied(source, target)
+    assert ["new"] == os.listdir(tmp_path)
