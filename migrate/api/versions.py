@@ -247,8 +247,7 @@ def _recorded_source(folder: RuleFolder, first: VersionStep) -> AbstractCheckpoi
 
 def recorded_tree(folder: RuleFolder, version: ModelVersion) -> RecordedTree | None:
     """Return the recorded tree of a version, or None."""
-    alike = (one for one in folder.trees if str(one.version) == version.version)
-    return next((one for one in alike if one.model in (version.model, None)), None)
+    return folder.recorded_tree(version.model, version.version)
 
 
 def chain_steps(

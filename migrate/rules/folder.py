@@ -33,6 +33,11 @@ class RuleFolder:
     others: tuple[str, ...] = ()
     trees: tuple[RecordedTree, ...] = ()
 
+    def recorded_tree(self, model: str | None, version: str) -> RecordedTree | None:
+        """Returns the recorded tree of a version; None where there is none."""
+        alike = (one for one in self.trees if str(one.version) == version)
+        return next((one for one in alike if one.model in (model, None)), None)
+
 
 def load_folder(path: str | os.PathLike[str]) -> RuleFolder:
     """Returns the rule files and recorded trees of a folder; folders below it are not searched.

@@ -6,7 +6,7 @@ files; it is used only if it is the only one.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -122,6 +122,17 @@ class VersionGraph:
             raise self._error(AmbiguousUpgradePath, message, steps, advice)
         return found[0]
 
+    def heads_from(self, start: ModelVersion) -> tuple[ModelVersion, ...]:
+        """Returns the heads to which rule files lead from a version; empty for a head."""
+        ahead = self._ahead(start)
+        return tuple(head for head in self.heads if head in ahead and head != start)
+
+    @cached_property
+    def from_old_to_new(self) -> tuple[VersionStep, ...]:
+        """The rule files, each after those that lead to its source; those in circles and behind them last."""
+        ordered = [step for version in self._ordered(self.versions) for step in self._next[version]]
+        return tuple(dict.fromkeys((*ordered, *self.steps)))
+
     def circle(self, among: Iterable[ModelVersion] | None = None) -> tuple[VersionStep, ...]:
         """Returns rule files that lead in a circle; empty where there are none."""
         done: set[ModelVersion] = set()
@@ -156,7 +167,7 @@ class VersionGraph:
     def _paths(self, start: ModelVersion, goal: ModelVersion, most: int = 2) -> Iterator[tuple[VersionStep, ...]]:
         """Yields at most `most` paths in a graph without circles."""
         behind = {goal}
-        for one in reversed(list(self._ordered(start))):
+        for one in reversed(list(self._ordered(self._ahead(start)))):
             if any(step.target in behind for step in self._next[one]):
                 behind.add(one)
         ways: list[tuple[VersionStep, ...]] = [()]
@@ -169,11 +180,11 @@ class VersionGraph:
                 continue
             ways += [(*way, step) for step in reversed(self._next[last]) if step.target in behind]
 
-    def _ordered(self, start: ModelVersion) -> Iterator[ModelVersion]:
-        """Yields the versions ahead, each before those to which its rule files lead."""
-        ahead = self._ahead(start)
-        missing = {one: sum(step.target == one and step.source in ahead for step in self.steps) for one in ahead}
-        ready = [one for one in ahead if not missing[one]]
+    def _ordered(self, among: Iterable[ModelVersion]) -> Iterator[ModelVersion]:
+        """Yields versions, each before those to which its rule files lead; all that follow must be among them."""
+        known = tuple(among)
+        missing = Counter(step.target for version in known for step in self._next[version])
+        ready = [one for one in known if not missing[one]]
         while ready:
             one = ready.pop()
             yield one

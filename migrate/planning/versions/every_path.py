@@ -1,0 +1,147 @@
+"""The plans of every step and every path of a folder of rule files, made from the recorded trees of its versions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from migrate.errors import Diagnostic, PlanError
+from migrate.formats.reader import AbstractCheckpoint
+from migrate.planning.model import Plan
+from migrate.planning.versions.chain import ChainStep, plan_steps, recorded_source, result_of
+from migrate.planning.versions.fuse import fuse
+from migrate.planning.versions.graph import ModelVersion, VersionGraph, VersionStep
+from migrate.rules.folder import RuleFolder
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """A rule file with its plan.
+
+    Attributes:
+      step: the rule file with its versions.
+      plan: the plan, applicable or not; None where a tree is missing.
+      missing: the versions, of the two that the step connects, whose trees are needed and not recorded.
+    """
+
+    step: VersionStep
+    plan: Plan | None
+    missing: tuple[ModelVersion, ...] = ()
+
+    @property
+    def applicable(self) -> bool:
+        """Whether there is a plan and it can run."""
+        return self.plan is not None and self.plan.applicable
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedPath:
+    """The path from an older version to a newest one, with its fused plan or the reason why there is none.
+
+    Attributes:
+      source: the older version.
+      target: the newest version.
+      steps: the rule files in order; empty where the graph has no single path.
+      plan: the fused plan; None unless it can run. For a path of one step it is the plan of that step.
+      blocked: the steps that are not applicable or not planned; the diagnostics of `PlannedStep` give the reasons.
+      diagnostics: the errors of the path itself: there is no single path, or its steps cannot be fused.
+    """
+
+    source: ModelVersion
+    target: ModelVersion
+    steps: tuple[VersionStep, ...]
+    plan: Plan | None
+    blocked: tuple[VersionStep, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EveryPath:
+    """All plans of a folder.
+
+    Attributes:
+      graph: the versions of the folder.
+      steps: each rule file with its plan, in the order of `graph.steps`.
+      paths: each path from an older version to a newest version that rule files lead to from it; versions in natural
+        order.
+      unrecorded: the versions that no recorded tree and no rule file describes, in natural order; the first versions of
+        chains included.
+    """
+
+    graph: VersionGraph
+    steps: tuple[PlannedStep, ...]
+    paths: tuple[PlannedPath, ...]
+    unrecorded: tuple[ModelVersion, ...]
+
+    def of_step(self, step: VersionStep) -> PlannedStep:
+        """Returns a step of the graph with its plan."""
+        return next(one for one in self.steps if one.step is step)
+
+
+def plan_every_path(folder: RuleFolder) -> EveryPath:
+    """Returns the plan of every step and the fused plan of every path; no checkpoint, template or array is needed.
+
+    Each step is planned once, from the recorded tree of its source version to that of its target version. Where the
+    target is not recorded and the rule file names no template, its rules derive the target, as `upgrade` does. The plan
+    of a path is that of its first step fused with the plan of the path after it.
+
+    Args:
+      folder: the rule files and recorded trees. Every problem becomes a part of the result; nothing is raised.
+    """
+    graph = VersionGraph(folder)
+    planner = _Planner(folder)
+    planned = {step: planner.step(step) for step in graph.from_old_to_new}
+    paths = tuple(_paths(graph, planned))
+    unrecorded = tuple(version for version in graph.versions if planner.source_of(version) is None)
+    return EveryPath(graph, tuple(planned[step] for step in graph.steps), paths, unrecorded)
+
+
+class _Planner:
+    """Plans the steps of a folder, those of older versions first."""
+
+    def __init__(self, folder: RuleFolder) -> None:
+        self._folder = folder
+        self._sources: dict[ModelVersion, AbstractCheckpoint | None] = {}
+
+    def step(self, step: VersionStep) -> PlannedStep:
+        """Returns a step with its plan."""
+        source = self.source_of(step.source)
+        recorded = self._folder.recorded_tree(step.target.model, step.target.version)
+        derives = recorded is None and step.rules.target.template is None
+        known = {step.source: source is not None, step.target: recorded is not None or derives}
+        missing = tuple(version for version, is_known in known.items() if not is_known)
+        if source is None or missing:
+            return PlannedStep(step, None, missing)
+        (plan,) = plan_steps(source, [ChainStep(step.rules, recorded, is_recorded=recorded is not None)], link=False)
+        if derives and plan.applicable and self.source_of(step.target) is None:
+            self._sources[step.target] = result_of(plan)
+        return PlannedStep(step, plan)
+
+    def source_of(self, version: ModelVersion) -> AbstractCheckpoint | None:
+        """Returns a version as a checkpoint, recorded or derived; None where its tree is unknown."""
+        if version not in self._sources:
+            recorded = self._folder.recorded_tree(version.model, version.version)
+            self._sources[version] = None if recorded is None else recorded_source(recorded)
+        return self._sources[version]
+
+
+def _paths(graph: VersionGraph, planned: Mapping[VersionStep, PlannedStep]) -> Iterator[PlannedPath]:
+    for source in graph.versions:
+        for target in graph.heads_from(source):
+            yield _path(graph, source, target, planned)
+
+
+def _path(
+    graph: VersionGraph, source: ModelVersion, target: ModelVersion, planned: Mapping[VersionStep, PlannedStep]
+) -> PlannedPath:
+    try:
+        steps = graph.path(source, target)
+    except PlanError as error:
+        return PlannedPath(source, target, (), None, diagnostics=tuple(error.diagnostics))
+    blocked = tuple(step for step in steps if not planned[step].applicable)
+    if blocked:
+        return PlannedPath(source, target, steps, None, blocked)
+    fused = fuse([plan for step in steps if (plan := planned[step].plan) is not None], link=False)
+    if fused.applicable:
+        return PlannedPath(source, target, steps, fused)
+    return PlannedPath(source, target, steps, None, diagnostics=tuple(one for one in fused.diagnostics if one.is_error))
