@@ -88,12 +88,14 @@ class Code:
     Attributes:
       number: the stable number, such as `M201`, by which users look it up.
       severity: the default severity; `at` can override it.
+      is_lint: whether it is a matter of taste, which a policy can allow, also for some of its leaves.
     """
 
     registry: ClassVar[dict[str, type[Code]]] = {}
     """All subclasses by number."""
     number: ClassVar[str]
     severity: ClassVar[Severity] = "error"
+    is_lint: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:
         Code.registry[cls.number] = cls

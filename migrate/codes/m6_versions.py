@@ -47,10 +47,12 @@ class UnfusableSteps(Code):
     """A chain of rule files cannot be carried out as one plan.
 
     A later rule file needs an array that exists only between two steps, such as initial values of a model of that
-    version. Upgrade to the version before with `--to V`, and upgrade the result.
+    version. Upgrade to the version before with `--to V`, and upgrade the result. In `migrate check RULES/` it is a
+    warning.
     """
 
     number = "M605"
+    is_lint = True
 
 
 class InexpressibleRules(Code):
@@ -71,3 +73,116 @@ class InvalidRecordedTree(Code):
     """
 
     number = "M607"
+
+
+class UnrecoverableDrop(Code):
+    """A rule file drops leaves whose values nothing restores.
+
+    This is a lint of `migrate check RULES/`. If the values are all zero, state it with `assert: zero`, which `apply`
+    verifies. If the loss is intended, allow this code for the file or the leaves in `[tool.migrate]` of
+    `pyproject.toml`.
+    """
+
+    number = "M608"
+    severity = "warning"
+    is_lint = True
+
+
+class RoundedLeaves(Code):
+    """A rule file casts leaves with `lossy: true`, so that values may change.
+
+    This is a lint of `migrate check RULES/`. Without `lossy: true`, `apply` refuses a cast that would change a value.
+    If rounding is intended, allow this code for the file or the leaves in `[tool.migrate]` of `pyproject.toml`.
+    """
+
+    number = "M609"
+    severity = "warning"
+    is_lint = True
+
+
+class UnprobedLeaves(Code):
+    """A rule file moves leaves that only it proves, and names no probe.
+
+    Shapes and names do not tell whether the rule is right: other leaves would fit as well. Name a function in `probe:`
+    that compares the outputs of both models; `apply` calls it before the new checkpoint appears. This is a lint of
+    `migrate check RULES/`, and `[tool.migrate]` of `pyproject.toml` can allow it.
+    """
+
+    number = "M610"
+    severity = "warning"
+    is_lint = True
+
+
+class StepWithoutInverse(Code):
+    """A rule file uses an op that has no inverse, so that no rule file leads back to these leaves.
+
+    `migrate invert` leaves them out. This is a lint of `migrate check RULES/`; if there is no need to go back, allow this
+    code for the file or the leaves in `[tool.migrate]` of `pyproject.toml`.
+    """
+
+    number = "M611"
+    severity = "warning"
+    is_lint = True
+
+
+class EditedRelease(Code):
+    """A released file was edited: its digest is not the one that `migrate.lock` records.
+
+    Checkpoints that were migrated with the file before have another content now. Restore it with `git checkout`, and
+    make the change in a new rule file. If no checkpoint was migrated with it yet, delete its line in the lock file and
+    run `migrate check RULES/ --write`.
+    """
+
+    number = "M612"
+
+
+class MissingRelease(Code):
+    """A released file is missing: `migrate.lock` lists it, and it does not exist.
+
+    Checkpoints of older versions need it. Restore it from version control; if it was never used, delete its line in the
+    lock file.
+    """
+
+    number = "M613"
+
+
+class UnlockedFile(Code):
+    """A rule file or a recorded tree is not listed in `migrate.lock`.
+
+    `migrate check RULES/ --write` adds the digests of new files. Commit the lock file with them, so that a later edit is
+    noticed, and two branches that add a version conflict when they are merged.
+    """
+
+    number = "M614"
+
+
+class InvalidLock(Code):
+    """A line of `migrate.lock` cannot be read.
+
+    Each line is a SHA-256 in 64 hexadecimal digits, two spaces and the name of a file; lines that begin with `#` are
+    comments. After a merge with a conflict, renumber the version of one branch, keep the lines of both branches without
+    the markers, and run `migrate check RULES/ --write`.
+    """
+
+    number = "M615"
+
+
+class InvalidPolicy(Code):
+    """`[tool.migrate]` of `pyproject.toml` has a mistake.
+
+    `error`, `warn` and `allow` are lists of codes; the tables `per-file` and `per-leaf` have the same fields for files and
+    key paths that match a pattern. Only lints, warnings and notes can be lowered; an error of a rule file cannot be
+    allowed. A pattern that matches nothing is refused, because it is usually a typing error.
+    """
+
+    number = "M616"
+
+
+class UnreleasedModel(Code):
+    """The model is not the newest version: its leaves differ from those that are recorded.
+
+    A checkpoint of the newest version does not load into the model. `migrate check RULES/ --template M:F --write -m TEXT`
+    writes the draft of the missing rule file and the recorded tree of the new version.
+    """
+
+    number = "M617"

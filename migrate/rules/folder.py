@@ -9,6 +9,7 @@ from pathlib import Path
 
 from migrate.codes import InvalidRecordedTree, UnreadableRuleFile
 from migrate.errors import Diagnostic, RuleFileError
+from migrate.rules.files import bundled_names
 from migrate.rules.loader import load_rules
 from migrate.rules.model import RuleSet
 from migrate.rules.recorded_tree import SUFFIX, RecordedTree, read_tree
@@ -45,6 +46,18 @@ def load_folder(path: str | os.PathLike[str]) -> RuleFolder:
     Raises:
       RuleFileError: it is no folder (`UnreadableRuleFile`), or a file in it is invalid; all mistakes are named.
     """
+    found, problems = read_folder(path)
+    if problems:
+        raise RuleFileError(*problems)
+    return found
+
+
+def read_folder(path: str | os.PathLike[str]) -> tuple[RuleFolder, list[Diagnostic]]:
+    """Returns the valid files of a folder, and every mistake in the others.
+
+    Raises:
+      RuleFileError: it is no folder (`UnreadableRuleFile`).
+    """
     folder = Path(path)
     try:
         names = sorted((one.name for one in folder.iterdir()), key=lambda name: natural_key((name,)))
@@ -63,10 +76,16 @@ def load_folder(path: str | os.PathLike[str]) -> RuleFolder:
         except RuleFileError as error:
             problems += error.diagnostics
     problems += _doubles(trees)
-    if problems:
-        raise RuleFileError(*problems)
     others = tuple(Path(rules.path).name for rules in files if not is_step(rules))
-    return RuleFolder(os.fspath(path), tuple(filter(is_step, files)), others, tuple(trees))
+    return RuleFolder(os.fspath(path), tuple(filter(is_step, files)), others, tuple(trees)), problems
+
+
+def released_names(folder: RuleFolder) -> list[str]:
+    """Returns the files that decide what an upgrade does, relative to the folder: steps, included files and trees."""
+    bundled = bundled_names()
+    read = [name for rules in folder.files for name, _ in rules.files if name not in bundled]
+    names = [*read, *(tree.spec for tree in folder.trees)]
+    return sorted({Path(os.path.relpath(name, folder.path)).as_posix() for name in names})
 
 
 def is_step(rules: RuleSet) -> bool:

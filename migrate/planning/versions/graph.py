@@ -70,6 +70,10 @@ class VersionGraph:
             found[step.source].append(step)
         return found
 
+    def steps_from(self, version: ModelVersion) -> tuple[VersionStep, ...]:
+        """Returns the rule files that lead from a version."""
+        return tuple(self._next.get(version, ()))
+
     def find(self, model: str | None, version: int | str) -> ModelVersion:
         """Returns the version of the graph that a record or the user names.
 
