@@ -12,6 +12,7 @@ Heavy packages are imported only when they are needed: opening a msgpack file do
 
 from __future__ import annotations
 
+from migrate.api.folder_check import check_versions
 from migrate.api.plan_files import load_plan, save_plan
 from migrate.api.plans import abstract_template, diff, invert, load_rules, plan, structure_hash, suggest
 from migrate.api.runs import apply, resume
@@ -55,6 +56,7 @@ __all__ = [
     "VerifyError",
     "abstract_template",
     "apply",
+    "check_versions",
     "diff",
     "diff_values",
     "invert",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from migrate.rules.folder import RuleFolder
     from migrate.rules.partition_file import Partition
     from migrate.rules.recorded_tree import RecordedTree
+    from migrate.template.template import Template
 
 
 def load_versions(folder: StrPath) -> RuleFolder:
@@ -193,7 +194,6 @@ def new_version(
       CheckpointError: the callable cannot be found or fails (`InvalidTemplate`).
     """
     from migrate.api.plans import template_for
-    from migrate.planning.suggest.pipeline import suggest
     from migrate.planning.versions import new_version as new
     from migrate.planning.versions.chain import recorded_source
     from migrate.rules.folder import RuleFolder
@@ -210,14 +210,40 @@ def new_version(
     if built.tree.structure_hash == source.structure_hash:
         message = f"`{template}` has the structure of version {release.before}: there is nothing to migrate"
         raise UsageError(InvalidUsage.at(message, help="no rule file is needed"))
+    made = draft_version(known, release, source, built, fields, message)
+    if tree is not None:
+        return made
+    before = RecordedTree(str(source.path), release.model, release.before, source.tree)
+    return replace(made, trees={**made.trees, f"{release.before}{SUFFIX}": tree_text(before)})
+
+
+def draft_version(
+    folder: RuleFolder,
+    release: Release,
+    source: AbstractCheckpoint,
+    built: Template,
+    fields: Mapping[str, Any],
+    message: str = "",
+) -> NewVersion:
+    """Return the draft of the next rule file of a folder, with the recorded tree of the new version.
+
+    Args:
+      folder: the rule files that exist.
+      release: the versions of the new file.
+      source: the tree of the version before.
+      built: the model of the new version.
+      fields: arguments and layout of the template, for `target:`.
+      message: what changes, in a few words; a part of the file's name.
+    """
+    from migrate.planning.suggest.pipeline import suggest
+    from migrate.planning.versions import new_version as new
+    from migrate.rules.recorded_tree import SUFFIX, RecordedTree, tree_text
+
     made = suggest(source, built, {**fields, **new.target_fields(release, built.tree.structure_hash)})
-    after = RecordedTree(template, release.model, release.after, built.tree, built.transforms, built.x64)
-    trees = {f"{release.after}{SUFFIX}": tree_text(after)}
-    if tree is None:
-        spec = str(source.path)
-        trees[f"{release.before}{SUFFIX}"] = tree_text(RecordedTree(spec, release.model, release.before, source.tree))
-    names = os.listdir(folder) if os.path.isdir(folder) else []
+    after = RecordedTree(built.spec, release.model, release.after, built.tree, built.transforms, built.x64)
+    names = os.listdir(folder.path) if os.path.isdir(folder.path) else []
     text = new.with_source(made.text, release, source.structure_hash)
+    trees = {f"{release.after}{SUFFIX}": tree_text(after)}
     return new.NewVersion(release, new.file_name(names, release, message), text, trees, made)
 
 

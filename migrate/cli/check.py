@@ -1,11 +1,15 @@
-"""`migrate check`: reports the mistakes of a rule file, alone or against a checkpoint and a model."""
+"""`migrate check`: reports the mistakes of a rule file, alone or against a checkpoint and a model, or of a folder."""
 
 from __future__ import annotations
+
+import os
+from shlex import quote
 
 import click
 
 from migrate.cli import options
-from migrate.cli.arguments import require_order
+from migrate.cli.arguments import is_rule_file, require_order
+from migrate.cli.check_folder import check_folder
 from migrate.cli.console import Console, exit_with
 from migrate.cli.places import PLACE
 from migrate.cli.sources import open_source
@@ -15,7 +19,7 @@ from migrate.report.view import Report, findings
 
 @click.command(
     "check",
-    short_help="Report every mistake in a rule file.",
+    short_help="Report every mistake in a rule file or a folder of them.",
     epilog=options.BUNDLED,
     context_settings=options.SETTINGS,
 )
@@ -27,6 +31,8 @@ from migrate.report.view import Report, findings
 @options.follow_links
 @options.require_proof
 @options.allow_code
+@click.option("--write", is_flag=True, help="Of a folder: add new files to migrate.lock; with --template, the draft.")
+@click.option("-m", "--message", metavar="TEXT", help="What changes; a part of the name of the drafted rule file.")
 @options.output
 def command(
     console: Console,
@@ -38,8 +44,23 @@ def command(
     follow_links: bool,
     require_proof: bool,
     allow_code: bool,
+    write: bool,
+    message: str | None,
 ) -> None:
-    """Report every mistake in a rule file; with SRC, also everything that prevents its plan. Writes nothing."""
+    """Report every mistake in a rule file; with SRC, also everything that prevents its plan.
+
+    If RULES is a folder with the rule files of all versions of a model, check them without a checkpoint: plan every
+    step and every path with the recorded trees, compare the files with migrate.lock, and report gaps, a second newest
+    version, and what the rule files lose. With --template, also check that the model is the newest version, or draft
+    the missing rule file.
+
+    `[tool.migrate]` of pyproject.toml decides which findings are errors. Nothing is written without --write.
+    """
+    if os.path.isdir(rules) and not (src is not None and is_rule_file(src)):
+        _require_no_source(rules, src, step, item, follow_links=follow_links, require_proof=require_proof)
+        check_folder(console, rules, template, message or "", write=write)
+    if write or message is not None:
+        raise click.UsageError(f"{'--write' if write else '--message'} is for a folder of rule files.")
     if src is None and template is not None:
         raise click.UsageError("--template needs SRC: the rules lead from a checkpoint to the template.")
     if src is None and require_proof:
@@ -55,6 +76,21 @@ def command(
     console.text(report, findings_to_stdout=True)
     console.finish([report])
     exit_with(report.exit_code)
+
+
+def _require_no_source(
+    folder: str, src: str | None, step: int | str | None, item: str | None, *, follow_links: bool, require_proof: bool
+) -> None:
+    """Refuses what concerns a checkpoint, where a folder is checked."""
+    if src is not None:
+        raise click.UsageError(
+            f"`{folder}` is a folder of rule files, which is checked without SRC; "
+            f"`migrate upgrade {quote(folder)} {quote(src)} DST --dry-run` plans the upgrade of a checkpoint."
+        )
+    given = {"--step": step, "--item": item, "--follow-links": follow_links, "--require-proof": require_proof}
+    for name, value in given.items():
+        if value not in (None, False):
+            raise click.UsageError(f"{name} concerns a checkpoint; `{folder}` is a folder of rule files.")
 
 
 def _report(
@@ -73,21 +109,27 @@ def _report(
     from migrate.report.amounts import plural
     from migrate.report.of_plan import plan_diagnostics
     from migrate.report.proofs import left_to_probe, proof_data
+    from migrate.rules.policy_file import load_policy
 
     rule_set = api.load_rules(rules)
     data: dict[str, object] = {"rules": len(rule_set.rules), "name": rule_set.name, "digest": rule_set.digest}
+    policy, invalid = load_policy(rules if os.path.exists(rules) else ".")
     if src is None:
-        return Report("check", summary=(f"{rules} is valid: {plural(len(rule_set.rules), 'rule')}.",), data=data)
+        valid = f"{rules} is valid: {plural(len(rule_set.rules), 'rule')}."
+        code = ExitCode.NO if invalid else ExitCode.OK
+        return Report("check", code, summary=(valid,), findings=findings(invalid, options.text_of), data=data)
     with open_source(src, rule_set, step=step, item=item, follow_links=follow_links, template=template) as source:
         proof = require_proof and rule_set.probe is None
         plan = api.plan(source, rule_set, template, require_proof=proof, allow_code=allow_code)
         data["proof"] = proof_data(count_proofs(plan.tasks))
     applies = f"{rules} applies to {src}: {plural(len(rule_set.rules), 'rule')}, {plural(len(plan.tasks), 'task')}."
+    found = (*policy.applied(plan_diagnostics(plan)), *invalid)
+    is_good = not any(one.is_error for one in found)
     pending = left_to_probe(plan.tasks, rule_set.probe) if require_proof and rule_set.probe else ()
     return Report(
         "check",
-        ExitCode.OK if plan.applicable else ExitCode.NO,
-        summary=(applies, *pending) if plan.applicable else (),
-        findings=findings(plan_diagnostics(plan), options.text_of),
+        ExitCode.OK if is_good else ExitCode.NO,
+        summary=(applies, *pending) if is_good else (),
+        findings=findings(found, options.text_of),
         data=data,
     )

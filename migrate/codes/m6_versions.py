@@ -116,8 +116,8 @@ class UnprobedLeaves(Code):
 class StepWithoutInverse(Code):
     """A rule file uses an op that has no inverse, so that no rule file leads back to these leaves.
 
-    `migrate invert` leaves them out. This is a lint of `migrate check RULES/`; if there is no need to go back, allow this
-    code for the file or the leaves in `[tool.migrate]` of `pyproject.toml`.
+    `migrate invert` leaves them out. This is a lint of `migrate check RULES/`; if there is no need to go back, allow
+    this code for the file or the leaves in `[tool.migrate]` of `pyproject.toml`.
     """
 
     number = "M611"
@@ -149,8 +149,8 @@ class MissingRelease(Code):
 class UnlockedFile(Code):
     """A rule file or a recorded tree is not listed in `migrate.lock`.
 
-    `migrate check RULES/ --write` adds the digests of new files. Commit the lock file with them, so that a later edit is
-    noticed, and two branches that add a version conflict when they are merged.
+    `migrate check RULES/ --write` adds the digests of new files. Commit the lock file with them, so that a later edit
+    is noticed, and two branches that add a version conflict when they are merged.
     """
 
     number = "M614"
@@ -170,8 +170,8 @@ class InvalidLock(Code):
 class InvalidPolicy(Code):
     """`[tool.migrate]` of `pyproject.toml` has a mistake.
 
-    `error`, `warn` and `allow` are lists of codes; the tables `per-file` and `per-leaf` have the same fields for files and
-    key paths that match a pattern. Only lints, warnings and notes can be lowered; an error of a rule file cannot be
+    `error`, `warn` and `allow` are lists of codes; the tables `per-file` and `per-leaf` have the same fields for files
+    and key paths that match a pattern. Only lints, warnings and notes can be lowered; an error of a rule file cannot be
     allowed. A pattern that matches nothing is refused, because it is usually a typing error.
     """
 
@@ -181,8 +181,8 @@ class InvalidPolicy(Code):
 class UnreleasedModel(Code):
     """The model is not the newest version: its leaves differ from those that are recorded.
 
-    A checkpoint of the newest version does not load into the model. `migrate check RULES/ --template M:F --write -m TEXT`
-    writes the draft of the missing rule file and the recorded tree of the new version.
+    A checkpoint of the newest version does not load into the model. With `--write -m TEXT`, the command writes the
+    draft of the missing rule file and the recorded tree of the new version.
     """
 
     number = "M617"

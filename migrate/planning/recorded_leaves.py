@@ -12,13 +12,16 @@ from migrate.metadata import Metadata
 SHOWN = 5
 """The number of differing leaves that a message names; its paths list all of them."""
 
+ABSENT = "absent"
+"""The description of a leaf that only the other side has."""
+
 Leaves = Mapping[str, str]
 """The description of each leaf by key path (`AbstractTree.signature`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeafChange:
-    """A leaf that differs; `absent` stands for a leaf that only the other side has."""
+    """A leaf that differs; `ABSENT` stands for a leaf that only the other side has."""
 
     path: str
     before: str
@@ -28,7 +31,7 @@ class LeafChange:
 def leaf_changes(before: Leaves, after: Leaves) -> list[LeafChange]:
     """Returns the leaves that differ, sorted by key path."""
     differ = sorted(path for path in {*before, *after} if before.get(path) != after.get(path))
-    return [LeafChange(path, before.get(path, "absent"), after.get(path, "absent")) for path in differ]
+    return [LeafChange(path, before.get(path, ABSENT), after.get(path, ABSENT)) for path in differ]
 
 
 def listed_changes(changes: Sequence[LeafChange], was: str = "was", now: str = "is") -> str:

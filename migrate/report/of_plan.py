@@ -256,7 +256,7 @@ def _summary(plan: Plan, *, verbose: bool) -> Iterable[str]:
 
 
 def _brief(plan: Plan) -> str:
-    return f"Plan: {_counts(plan) or 'nothing to do'}. {_coverage(plan)}"
+    return f"Plan: {task_counts(plan) or 'nothing to do'}. {_coverage(plan)}"
 
 
 def _proved(plan: Plan, *, verbose: bool) -> str:
@@ -265,7 +265,8 @@ def _proved(plan: Plan, *, verbose: bool) -> str:
     return f"{text}{' (-v lists them)' if counts['none'] and not verbose else ''}. " if text else ""
 
 
-def _counts(plan: Plan) -> str:
+def task_counts(plan: Plan) -> str:
+    """Returns how many tasks of each kind, drops and creations a plan has; an empty string for an empty plan."""
     verbs = Counter(task.verb for task in plan.tasks)
     ordered = dict.fromkeys((*_FIRST, *verbs))
     parts = [f"{verbs[verb]:,} {verb}{_arity(plan, verb)}" for verb in ordered if verbs[verb]]

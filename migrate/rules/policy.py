@@ -1,6 +1,6 @@
 """Policies for findings: which codes are errors, warnings or allowed, everywhere, in some files or for some leaves.
 
-`policy_file` reads them from `pyproject.toml`. Errors that are defects cannot be lowered; lints, warnings and notes can.
+`policy_file` reads them from `pyproject.toml`. Errors that are defects cannot be lowered; other findings can.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Literal
 from migrate.codes import InvalidPolicy
 from migrate.errors import Code, Diagnostic, Severity, Span, did_you_mean
 from migrate.rules.pattern import Pattern
-from migrate.tree import format_path, parse_path
+from migrate.tree import parse_path
 
 Level = Literal["error", "warn", "allow"]
 LEVELS: tuple[Level, ...] = ("error", "warn", "allow")
@@ -67,7 +67,10 @@ class Policy:
     file: str = "pyproject.toml"
 
     def applied(self, diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
-        """Returns the diagnostics with their severities, without those that are allowed; lints tell how to allow them."""
+        """Returns the diagnostics with their severities and without those that are allowed.
+
+        The help of a lint states how to allow it.
+        """
         return tuple(self._advised(one) for diagnostic in diagnostics for one in self._judged(diagnostic))
 
     def idle(self, files: Collection[str], leaves: Iterable[str]) -> Iterator[Diagnostic]:
@@ -78,9 +81,11 @@ class Policy:
           leaves: the key paths of all versions as text.
         """
         names = [name for name in map(self._relative, files) if name is not None]
-        paths = list(dict.fromkeys(leaves))
+        paths = list(dict.fromkeys(leaves)) if any(entry.pattern for entry in self.entries) else []
         for entry in self.entries:
-            if entry.scope == "per-file" and not (any(fnmatchcase(n, entry.text) for n in names) or self._exists(entry)):
+            if entry.scope == "per-file" and not (
+                any(fnmatchcase(n, entry.text) for n in names) or self._exists(entry)
+            ):
                 yield _idle(entry, "no file", names)
             elif entry.scope == "per-leaf" and not any(entry.covers(None, path) for path in paths):
                 yield _idle(entry, "no leaf of any version", paths)

@@ -31,7 +31,8 @@ def load_policy(place: str) -> tuple[Policy, list[Diagnostic]]:
     folders = [start, *start.parents] if start.is_dir() else start.parents
     root = next((folder for folder in folders if (folder / NAME).is_file()), None)
     if root is None:
-        return Policy(root=start), []
+        here = Path(os.path.realpath("."))
+        return Policy(root=here if start.is_relative_to(here) else start), []
     name = os.path.relpath(root / NAME)
     try:
         text = decode(read(RuleFile(name, root / NAME)), name)
@@ -87,9 +88,9 @@ class _Reader:
             advice = f'write `"{text}" = {{allow = ["CODE"]}}`'
             self._refuse(f"`{text}` is not a table with the fields {_fields()}", text, advice)
             return
-        for name in levels.keys() - set(LEVELS):
-            advice = did_you_mean(name, LEVELS)
-            self._refuse(f"`{text}` has no field `{name}`", name, advice or f"fields: {_fields()}")
+        for name in (name for name in levels if name not in LEVELS):
+            near = did_you_mean(name, LEVELS)
+            self._refuse(f"`{text}` has no field `{name}`", name, near or f"fields: {_fields()}")
         try:
             pattern = Pattern.parse(text) if scope == "per-leaf" else None
             for error in pattern.left_side_errors() if pattern else ():

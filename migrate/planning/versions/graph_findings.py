@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from itertools import pairwise
+from typing import Any
 
 from migrate.codes import AmbiguousUpgradePath, CircularVersions, NoUpgradePath
 from migrate.errors import Diagnostic, PlanError
@@ -61,7 +62,7 @@ def _versions(graph: VersionGraph, trees: Sequence[RecordedTree]) -> Collection[
     return found
 
 
-def _order(version: ModelVersion) -> object:
+def _order(version: ModelVersion) -> Any:
     return natural_key((version.model or "", version.version))
 
 
