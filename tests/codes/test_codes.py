@@ -64,7 +64,7 @@ def test_severities_are_stable():
     notes = {number for number, code in Code.registry.items() if code.severity == "note"}
     assert {"M212", "M213", "M214", "M311", "M407", "M410", "M413", "M414", "M508", "M510"} == notes
     others = {number: code.severity for number, code in Code.registry.items() if number not in notes}
-    assert {"M310"} == {number for number, severity in others.items() if severity == "warning"}
+    assert {"M310", "M608", "M609", "M610", "M611"} == {number for number, severity in others.items() if severity == "warning"}
     assert {"error", "warning"} == set(others.values())
 
 
@@ -112,3 +112,7 @@ def test_a_page_is_a_title_and_at_most_five_sentences(page):
     assert re.fullmatch(r"[^.]+\.", title)
     text = re.sub(r"`[^`]*`", "x", " ".join(rest))
     assert 1 <= len(re.findall(r"\.(?= [A-Z`x(]|$)", text)) <= 5
+
+
+def test_lints_are_those_of_a_folder_of_rule_files():
+    assert {"M605", "M608", "M609", "M610", "M611"} == {n for n, code in Code.registry.items() if code.is_lint}

@@ -1,8 +1,10 @@
+from pathlib import Path
+
 import pytest
 
 from migrate.codes import InvalidRecordedTree, UnknownField, UnreadableRuleFile
 from migrate.errors import RuleFileError
-from migrate.rules.folder import load_folder
+from migrate.rules.folder import load_folder, read_folder
 from migrate.rules.recorded_tree import RecordedTree, tree_text
 from migrate.tree import AbstractTree
 
@@ -45,3 +47,13 @@ def test_a_path_that_is_no_folder_is_refused(tmp_path):
         load_folder(tmp_path / "absent")
 
     assert [UnreadableRuleFile.number] == [problem.code for problem in caught.value.diagnostics]
+
+
+def test_the_valid_files_are_returned_with_the_mistakes_of_the_others(tmp_path):
+    (tmp_path / "2.yaml").write_text("migrate: 1\nsource: {version: 1}\ntarget: {version: 2}\nrules: []\n")
+    (tmp_path / "3.yaml").write_text("migrate: 1\nrulse: []\n")
+    (tmp_path / "3.tree.json").write_text("{}")
+    found, mistakes = read_folder(tmp_path)
+
+    assert ["2.yaml"] == [Path(rules.path).name for rules in found.files]
+    assert {"M607", "M101"} <= {one.code for one in mistakes}
