@@ -57,14 +57,18 @@ def _rows(checked: FolderCheck, versions: Sequence[ModelVersion]) -> Iterator[Ro
     """Yields a line for each rule file below its version, and for versions that no rule file leads to."""
     incoming = {version: [one for one in checked.every.steps if one.step.target == version] for version in versions}
     lines = [(version, one) for version in versions for one in (incoming[version] or (None,))]
-    widths = [
-        max((len(str(version)) for version, _ in lines), default=0),
-        max((len(one.step.rules.path) for _, one in lines if one), default=0),
+    cells = [
+        (str(version), one.step.rules.path if one else "", _amount(checked, version), _done(one) if one else "")
+        for version, one in lines
     ]
-    for version, one in lines:
-        name, file = str(version).ljust(widths[0]), (one.step.rules.path if one else "").ljust(widths[1])
-        details = [plural(leaves, "leaf")] if (leaves := _leaves(checked, version)) is not None else []
-        yield Row(subject=f"  {name}  {file}", detail="  ".join([*details, *([_done(one)] if one else [])]))
+    names, files, amounts, _ = (max(map(len, column)) for column in zip(*cells, strict=True)) if cells else (0,) * 4
+    for name, file, amount, done in cells:
+        yield Row(subject=f"  {name:{names}}  {file:{files}}", detail=f"{amount:{amounts}}  {done}".rstrip())
+
+
+def _amount(checked: FolderCheck, version: ModelVersion) -> str:
+    leaves = _leaves(checked, version)
+    return "" if leaves is None else plural(leaves, "leaf")
 
 
 def _leaves(checked: FolderCheck, version: ModelVersion) -> int | None:

@@ -126,11 +126,13 @@ def _digests(folder: str, names: Iterable[str]) -> dict[str, str]:
 
 def _parsed(text: str, path: str, problems: list[Diagnostic]) -> dict[str, LockEntry]:
     entries: dict[str, LockEntry] = {}
+    within = False  # a conflict, which is one problem
     for number, line in enumerate(text.splitlines(), start=1):
         span = Span(path, number, 1, number, max(len(line), 1) + 1)
         found = _LINE.fullmatch(line)
         if line.startswith(_MARKERS):
-            problems.append(_conflict(line, span))
+            problems += [] if within else [_conflict(line, span)]
+            within = line.startswith(_MARKERS[:-1])
         elif found is None:
             problems += [_unreadable(span)] if line.strip() and not line.startswith("#") else []
         elif entries.setdefault(found[2], LockEntry(found[2], found[1], span)).digest != found[1]:

@@ -299,7 +299,7 @@ def test_neither_jax_nor_a_checkpoint_is_needed(locked):
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
 
-    assert (0, "") == (done.returncode, done.stderr)
+    assert (0, "") == (done.returncode, done.stderr), done.stdout
 
 
 LM = """

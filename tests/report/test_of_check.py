@@ -24,7 +24,7 @@ def test_each_version_is_a_line_with_its_rule_file_leaves_and_tasks():
         "  m 1                1 leaf",
         "  m 2  rules/2.yaml  1 leaf  1 rename",
         "  m 3  rules/3.yaml  1 leaf  does not apply",
-        "  m 4  rules/4.yaml  not planned",
+        "  m 4  rules/4.yaml          not planned",
     ] == draw(report).splitlines()[:5]
     assert "Check: 4 errors. 1 of 3 rule files and 0 of 3 paths to the newest version can be planned." == report.brief
 
