@@ -95,25 +95,22 @@ class Policy:
         if diagnostic.is_error and code.severity == "error":
             yield diagnostic
             return
+        file = self._relative(diagnostic.span.file) if diagnostic.span else None
+        entries = [
+            entry
+            for entry in self.entries
+            if diagnostic.code in entry.levels and (entry.pattern is not None or entry.covers(file, None))
+        ]
+        if not any(entry.pattern for entry in entries):
+            yield from _with_severity(diagnostic, _severity(diagnostic, entries, None))
+            return
         groups: defaultdict[Severity | None, list[str]] = defaultdict(list)
-        for path in diagnostic.paths:
-            groups[self._severity(diagnostic, path)].append(path)
-        if not diagnostic.paths:
-            groups[self._severity(diagnostic, None)] = []
+        for path in diagnostic.paths or [None]:
+            groups[_severity(diagnostic, entries, path)] += [path] if path is not None else []
         if not code.is_lint:  # its message may count the leaves, so it is not divided
             groups = defaultdict(list, {_strictest(groups): list(diagnostic.paths)})
         for severity, paths in groups.items():
-            if severity is not None:
-                yield replace(diagnostic, severity=severity, paths=tuple(paths))
-
-    def _severity(self, diagnostic: Diagnostic, path: str | None) -> Severity | None:
-        """Returns the severity of a finding for one leaf; None if it is allowed."""
-        file = self._relative(diagnostic.span.file) if diagnostic.span else None
-        found: Severity | None = diagnostic.severity
-        for entry in self.entries:
-            if diagnostic.code in entry.levels and entry.covers(file, path):
-                found = _SEVERITIES.get(entry.levels[diagnostic.code])
-        return found
+            yield from _with_severity(replace(diagnostic, paths=tuple(paths)), severity)
 
     def _advised(self, diagnostic: Diagnostic) -> Diagnostic:
         file = self._relative(diagnostic.span.file) if diagnostic.span else None
@@ -132,6 +129,20 @@ class Policy:
             return any(True for _ in self.root.glob(entry.text))
         except (ValueError, NotImplementedError, OSError):
             return False
+
+
+def _severity(diagnostic: Diagnostic, entries: Iterable[PolicyEntry], path: str | None) -> Severity | None:
+    """Returns the severity of a finding for one leaf by the entries that cover its file; None if it is allowed."""
+    found: Severity | None = diagnostic.severity
+    for entry in entries:
+        if entry.pattern is None or entry.covers(None, path):
+            found = _SEVERITIES.get(entry.levels[diagnostic.code])
+    return found
+
+
+def _with_severity(diagnostic: Diagnostic, severity: Severity | None) -> Iterator[Diagnostic]:
+    if severity is not None:
+        yield diagnostic if severity == diagnostic.severity else replace(diagnostic, severity=severity)
 
 
 def may_be_lowered(code: type[Code]) -> bool:

@@ -147,7 +147,10 @@ def test_a_rule_file_that_no_longer_applies(run, locked, shown):
 
 
 def test_a_path_that_takes_two_upgrades_passes_with_a_warning(run, rules, shown):
-    trees = {4: {"layers/0/kernel": "4,4", "head": "4,2", "n": "3"}, 5: {"layers/0/kernel": "4,4", "head": "4,2", "w": "3"}}
+    trees = {
+        4: {"layers/0/kernel": "4,4", "head": "4,2", "n": "3"},
+        5: {"layers/0/kernel": "4,4", "head": "4,2", "w": "3"},
+    }
     for version, leaves in trees.items():
         write_tree(version, leaves)
     write_step(4, "rules:\n  - create: {to: n, init: template}\n")

@@ -107,9 +107,9 @@ def test_a_pattern_that_matches_nothing_is_found():
     assert [("M616", "the per-file pattern `rule/2.yaml` matches no file", "did you mean `rules/2.yaml`?")] == idle(
         of_file("rule/2.yaml", M608="allow")
     )
-    assert [("M616", "the per-leaf pattern `head/bais` matches no leaf of any version", "did you mean `head/bias`?")] == (
-        idle(of_leaf("head/bais", M608="allow"))
-    )
+    assert [
+        ("M616", "the per-leaf pattern `head/bais` matches no leaf of any version", "did you mean `head/bias`?")
+    ] == (idle(of_leaf("head/bais", M608="allow")))
 
 
 def test_a_file_of_another_folder_is_found_on_disk():

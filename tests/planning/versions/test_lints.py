@@ -20,7 +20,10 @@ def found(rules, source=SOURCE, target=None):
         ("- drop: '{x:a|b}'", [("M608", "warning", "rules.yaml:3:10", "a b")]),
         ("- drop: {from: a, assert: zero}", []),
         ("- drop: n", []),
-        ("- {from: c, to: c, ops: [{cast: {to: bfloat16, lossy: true}}]}", [("M609", "warning", "rules.yaml:3:10", "c")]),
+        (
+            "- {from: c, to: c, ops: [{cast: {to: bfloat16, lossy: true}}]}",
+            [("M609", "warning", "rules.yaml:3:10", "c")],
+        ),
         ("- {from: c, to: c, ops: [{cast: {to: float32, lossy: true}}]}", []),
         ("- {from: c, to: c, ops: [{cast: float16}]}", []),
         ("- '{x:a|b} -> {x}/w'", [("M610", "warning", "rules.yaml:3:4", "a/w b/w")]),
