@@ -113,7 +113,8 @@ def _report(
 
     rule_set = api.load_rules(rules)
     data: dict[str, object] = {"rules": len(rule_set.rules), "name": rule_set.name, "digest": rule_set.digest}
-    policy, invalid = load_policy(rules if os.path.exists(rules) else ".")
+    policy, mistakes = load_policy(rules if os.path.exists(rules) else ".")
+    invalid = (*mistakes, *policy.idle([rules], None))
     if src is None:
         valid = f"{rules} is valid: {plural(len(rule_set.rules), 'rule')}."
         code = ExitCode.NO if invalid else ExitCode.OK

@@ -73,21 +73,21 @@ class Policy:
         """
         return tuple(self._advised(one) for diagnostic in diagnostics for one in self._judged(diagnostic))
 
-    def idle(self, files: Collection[str], leaves: Iterable[str]) -> Iterator[Diagnostic]:
+    def idle(self, files: Collection[str], leaves: Iterable[str] | None) -> Iterator[Diagnostic]:
         """Yields a diagnostic for each pattern that matches nothing.
 
         Args:
           files: the files that findings can name; for others the file system is searched.
-          leaves: the key paths of all versions as text.
+          leaves: the key paths of all versions as text; None where they are unknown: then patterns of key paths pass.
         """
         names = [name for name in map(self._relative, files) if name is not None]
-        paths = list(dict.fromkeys(leaves)) if any(entry.pattern for entry in self.entries) else []
+        paths = list(dict.fromkeys(leaves or ())) if any(entry.pattern for entry in self.entries) else []
         for entry in self.entries:
             if entry.scope == "per-file" and not (
                 any(fnmatchcase(n, entry.text) for n in names) or self._exists(entry)
             ):
                 yield _idle(entry, "no file", names)
-            elif entry.scope == "per-leaf" and not any(entry.covers(None, path) for path in paths):
+            elif entry.pattern and leaves is not None and not any(entry.covers(None, path) for path in paths):
                 yield _idle(entry, "no leaf of any version", paths)
 
     def _judged(self, diagnostic: Diagnostic) -> Iterator[Diagnostic]:
@@ -122,7 +122,7 @@ class Policy:
 
     def _relative(self, file: str) -> str | None:
         """Returns the name of a file relative to `pyproject.toml`; None for one that does not exist (a bundled one)."""
-        return Path(os.path.relpath(file, self.root)).as_posix() if os.path.lexists(file) else None
+        return Path(os.path.relpath(os.path.realpath(file), self.root)).as_posix() if os.path.lexists(file) else None
 
     def _exists(self, entry: PolicyEntry) -> bool:
         try:

@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgpack
+import numpy as np
 import pytest
 
 from migrate.rules.recorded_tree import RecordedTree, tree_text
+from tests.cli.conftest import pack
 from tests.planning.trees import tree
 
 STEP = "migrate: 1\nsource: {{model: lm, version: {0}}}\ntarget: {{model: lm, version: {1}, template: 'lm:make'}}\n{2}"
@@ -181,7 +184,6 @@ def test_a_lint_is_a_warning_an_error_or_allowed_by_policy(run, locked, shown, n
     others = [other for other in ("M608", "M609", "M610", "M611") if other != code]
     write_step(4, text)
     write_tree(4, leaves)
-    Path("pyproject.toml").write_text(f"[tool.migrate]\nallow = {json.dumps(others)}\n")
     Path("pyproject.toml").write_text(f"[tool.migrate]\nallow = {json.dumps(others)}\n{_allowed_before(code)}")
     run("check", "rules/", "--write")
     payload = shown(f"lint_{name}", code, exit_code=0)
@@ -228,8 +230,24 @@ def test_the_policy_counts_for_a_single_file_too(run, here):
     assert 1 == result.exit_code
     assert "error[M616]: `[tool.migrate]` has no field `alow`" in result.stdout
     assert 1 == run("check", "rules.yaml", "old.msgpack").exit_code
-    Path("pyproject.toml").write_text('[tool.migrate]\nwarn = ["M212"]\n')
+    Path("pyproject.toml").write_text('[tool.migrate.per-file]\n"rule.yaml" = {allow = ["M310"]}\n')
+    assert "the per-file pattern `rule.yaml` matches no file" in run("check", "rules.yaml").stdout
+    Path("pyproject.toml").write_text('[tool.migrate.per-leaf]\nnone = {allow = ["M310"]}\n')
     assert 0 == run("check", "rules.yaml", "old.msgpack").exit_code
+
+
+def test_the_policy_raises_or_allows_a_warning_of_a_plan(run, here):
+    weight = {"kernel": np.ones((4, 2), "int8"), "kernel_scale_inv": np.ones((1, 2), "float32")}
+    Path("quantized.msgpack").write_bytes(msgpack.packb(pack({"l": weight}), use_bin_type=True, strict_types=True))
+    rules = "  - {from: l/kernel, to: m/kernel, ops: [{cast: float32}]}\n  - drop: l/kernel_scale_inv\n"
+    Path("rules.yaml").write_text(f"migrate: 1\nrules:\n{rules}")
+
+    def checked(level):
+        Path("pyproject.toml").write_text(f'[tool.migrate]\n{level} = ["M214"]\n')
+        result = run("check", "rules.yaml", "quantized.msgpack")
+        return result.exit_code, "M214" in result.stdout
+
+    assert [(0, True), (1, True), (0, False)] == [checked(level) for level in ("warn", "error", "allow")]
 
 
 def test_all_mistakes_in_files_are_shown(run, locked):
@@ -328,7 +346,7 @@ def make():
 
 @pytest.fixture
 def package(run, here):
-    """`lm_package.model`, of which versions 1 and 2 are released."""
+    """`lm_package.model` with the recorded tree of its first version in `rules/`."""
     Path("lm_package").mkdir()
     Path("lm_package/__init__.py").touch()
     _model("attention")
@@ -340,9 +358,10 @@ def package(run, here):
     return here
 
 
-def _model(name):
+def _model(name, width=4):
+    """Writes the model, as a branch that changes it has it; the module is imported again."""
     shutil.rmtree("lm_package/__pycache__", ignore_errors=True)
-    Path("lm_package/model.py").write_text(LM.replace("{name}", name))
+    Path("lm_package/model.py").write_text(LM.replace("{name}", name).replace("(16, 4", f"(16, {width}"))
     for module in [module for module in sys.modules if module.startswith("lm_package")]:
         del sys.modules[module]
 
@@ -377,20 +396,13 @@ def test_a_draft_that_needs_edits_is_written_but_not_locked(run, package):
     check = ("check", "rules/", "--template", "lm_package.model:make")
     run(*check, "--write")
     locked = Path("rules/migrate.lock").read_text()
-    Path("lm_package/model.py").write_text(LM.replace("{name}", "attention").replace("(16, 4", "(17, 5"))
-    _reload()
+    _model("attention", width=5)
     result = run(*check, "--write", "-m", "grow")
 
     assert 1 == result.exit_code
     assert "Wrote rules/0002_grow.yaml, rules/2.tree.json." in result.stdout
     assert "rules/0002_grow.yaml:" in result.stdout  # the edits that it needs
     assert locked == Path("rules/migrate.lock").read_text()
-
-
-def _reload():
-    shutil.rmtree("lm_package/__pycache__", ignore_errors=True)
-    for module in [module for module in sys.modules if module.startswith("lm_package")]:
-        del sys.modules[module]
 
 
 def test_with_two_newest_versions_the_model_is_not_compared(run, locked):

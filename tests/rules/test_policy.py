@@ -112,5 +112,9 @@ def test_a_pattern_that_matches_nothing_is_found():
     ] == (idle(of_leaf("head/bais", M608="allow")))
 
 
+def test_leaves_that_are_unknown_may_match_nothing():
+    assert [] == idle(of_leaf("head/bais", M608="allow"), leaves=None)
+
+
 def test_a_file_of_another_folder_is_found_on_disk():
     assert [] == idle(of_file("rules/3.*", M608="allow"))
