@@ -167,17 +167,16 @@ def _unreadable(span: Span) -> Diagnostic:
 def _changed(folder: str, entries: Mapping[str, LockEntry], found: Mapping[str, str]) -> Iterator[Diagnostic]:
     for name, entry in entries.items():
         file = os.path.join(folder, name)
-        restore = f"`{join(['git', 'checkout', '--', file])}`"
-        unused = "if no checkpoint was migrated with it yet, delete this line"
+        restore = f"restore it with `{join(['git', 'checkout', '--', file])}`"
+        unused = "if no checkpoint was migrated with it yet, delete"
         if name not in found:
             yield MissingRelease.at(
-                f"{file} is released and does not exist", span=entry.span, help=f"restore it with {restore}; {unused}"
+                f"{file} is released and does not exist", span=entry.span, help=f"{restore}; {unused} this line"
             )
         elif found[name] != entry.digest:
             write = f"`{join(['migrate', 'check', folder, '--write'])}`"
             yield EditedRelease.at(
-                f"{file} was edited after its release",
-                span=entry.span,
-                label=f"the file has {found[name][:12]}…",
-                help=f"restore it with {restore}; {unused} and run {write}",
+                f"{file} was edited after its release: line {entry.span.line} of {entry.span.file} has another digest",
+                span=Span(file, 1, 1, 1, 2),
+                help=f"{restore}; {unused} that line and run {write}",
             )

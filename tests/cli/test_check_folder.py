@@ -144,7 +144,7 @@ def test_a_rule_file_that_no_longer_applies(run, locked, shown):
     payload = shown("does_not_apply", "M204")
 
     places = {one["span"]["file"] for one in payload["diagnostics"] if one["span"]}
-    assert {"rules/0002.yaml", "rules/0003.yaml", "rules/migrate.lock"} == places
+    assert {"rules/0002.yaml", "rules/0003.yaml", "rules/2.tree.json"} == places
     annotated = run("check", "rules/", "--format", "github").stdout
     assert "::error file=rules/0002.yaml,line=" in annotated
 

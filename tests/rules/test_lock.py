@@ -68,7 +68,7 @@ def test_an_edited_missing_or_new_file_is_found(rules):
     found = lock()
 
     assert ["M612", "M612", "M613", "M614"] == codes(found)
-    assert ["rules/migrate.lock:2:1", "rules/migrate.lock:3:1", "rules/migrate.lock:4:1", "rules/4.yaml:1:1"] == [
+    assert ["rules/2.yaml:1:1", "rules/3.yaml:1:1", "rules/migrate.lock:4:1", "rules/4.yaml:1:1"] == [
         str(one.span) for one in (*found.problems, *found.unlisted())
     ]
 
@@ -108,6 +108,15 @@ def test_a_lock_file_that_is_not_text_is_named(rules):
     Path("rules/migrate.lock").write_bytes(b"\xff")
 
     assert ["M004"] == [one.code for one in lock().problems]
+
+
+def test_an_included_file_beside_the_folder_is_released(rules):
+    Path("common.yaml").write_text("migrate: 1\nrules: []\n")
+    Path("rules/2.yaml").write_text(STEP.format(1, 2, "include: ../common.yaml\n"))
+    assert "../common.yaml" in written().entries
+    Path("common.yaml").write_text("migrate: 1\nname: edited\nrules: []\n")
+
+    assert ["M612"] == codes(lock())
 
 
 def git(*words):

@@ -2,6 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from migrate.codes import UnrecoverableDrop
+from migrate.errors import Span
 from migrate.rules.policy_file import load_policy
 
 
@@ -85,3 +87,14 @@ def test_a_file_that_is_not_text_is_named(project):
     Path("pyproject.toml").write_bytes(b"\xff")
 
     assert ["M004"] == [one.code for one in load_policy("rules")[1]]
+
+
+def test_files_behind_a_link_are_those_of_the_project_that_has_them(project, tmp_path):
+    project('[tool.migrate.per-file]\n"rules/2.yaml" = {allow = ["M608"]}\n')
+    Path("elsewhere").mkdir()
+    Path("elsewhere/link").symlink_to(tmp_path / "rules")
+    policy, _ = load_policy("elsewhere/link")
+    found = UnrecoverableDrop.at("dropped", span=Span("elsewhere/link/2.yaml", 1, 1, 1, 2))
+
+    assert () == policy.applied([found])
+    assert [] == list(policy.idle(["elsewhere/link/2.yaml"], None))
