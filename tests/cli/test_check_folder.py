@@ -96,6 +96,7 @@ def test_a_new_file_is_added_to_the_lock_file_and_nothing_else_changes(run, lock
     assert set(before) < set(after)
     assert ["0004.yaml", "4.tree.json"] == sorted(line.split()[1] for line in set(after) - set(before))
     assert [] == [path.name for path in Path("rules").iterdir() if path.name.startswith(".")]
+    assert Path("rules/0004.yaml").stat().st_mode == Path("rules/migrate.lock").stat().st_mode
     assert 0 == run("check", "rules/").exit_code
 
 
@@ -403,6 +404,35 @@ def test_a_draft_that_needs_edits_is_written_but_not_locked(run, package):
     assert "Wrote rules/0002_grow.yaml, rules/2.tree.json." in result.stdout
     assert "rules/0002_grow.yaml:" in result.stdout  # the edits that it needs
     assert locked == Path("rules/migrate.lock").read_text()
+
+
+def test_a_draft_is_not_written_while_there_are_errors(run, package):
+    check = ("check", "rules/", "--template", "lm_package.model:make")
+    run(*check, "--write")
+    Path("rules/migrate.lock").write_text("broken\n")
+    _model("attn")
+    result = run(*check, "--write")
+
+    assert 1 == result.exit_code
+    assert "Nothing was written: correct the errors first." in result.stdout
+    assert ["1.tree.json", "migrate.lock"] == sorted(path.name for path in Path("rules").iterdir())
+
+
+def test_a_model_is_compared_with_the_arguments_of_the_newest_rule_file(run, here):
+    Path("args_model.py").write_text("import numpy as np\ndef make(n=1): return {'w': np.zeros(n, 'float32')}\n")
+    Path("rules").mkdir()
+    write_tree(1, {"v": "7"})
+    write_tree(2, {"w": "7"})
+    target = "{model: lm, version: 2, template: 'args_model:make', args: {n: 7}}"
+    Path("rules/2.yaml").write_text(
+        f"migrate: 1\nsource: {{model: lm, version: 1}}\ntarget: {target}\nrules: ['v -> w']\n"
+    )
+    assert 0 == run("check", "rules/", "--template", "args_model:make", "--write").exit_code
+
+    Path("rules/2.yaml").write_text("migrate: 1\nrulse: []\n")
+    result = run("check", "rules/", "--template", "args_model:make")
+    assert 1 == result.exit_code
+    assert "`args_model:make` was not compared" in result.stdout
 
 
 def test_with_two_newest_versions_the_model_is_not_compared(run, locked):

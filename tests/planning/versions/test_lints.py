@@ -62,7 +62,12 @@ def test_the_message_names_the_op_and_the_dtype():
 
 
 def test_moments_are_judged_with_their_params():
-    source = {"p/a": "2,3", "p/b": "2,3", "opt/mu/a": "2,3", "opt/mu/b": "2,3", "opt/nu/a": "2,3", "opt/nu/b": "2,3"}
-    plan = planned("- 'p/a -> p/d'", source)
-    followers = [task for task in plan.tasks if task.follows]
-    assert all(not set(one.paths) & {"/".join(p) for t in followers for p in t.targets} for one in lint(plan))
+    state = {f"opt/0/{slot}/{name}": "2,3" for slot in ("mu", "nu") for name in ("a", "b")}
+    rules = "rules:\n  - {from: 'p/{x}', to: 'q/{x}', ops: [{cast: {to: float16, lossy: true}}]}"
+    source = {"p/a": "2,3", "p/b": "2,3", "opt/0/count": "int32:", **state}
+    target = {path.replace("p/", "q/") if path[0] == "p" else path: text for path, text in source.items()}
+    target = {path: "float16:2,3" if text == "2,3" else text for path, text in target.items()}
+    plan = planned(rules, source, target)
+
+    assert any(task.follows for task in plan.tasks)
+    assert {"M609": ("p/a", "p/b"), "M610": ("q/a", "q/b")} == {one.code: one.paths for one in lint(plan)}
