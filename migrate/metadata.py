@@ -25,6 +25,9 @@ from migrate.version import __version__
 KEY = RECORD_KEY
 """The key of the record in Orbax's custom metadata."""
 
+ITEMS = "items"
+"""The key, beside the record's own, of JSON items that a checkpoint which is one pytree cannot have as items."""
+
 _DISTRIBUTIONS = {"jax": "jax", "flax": "flax", "optax": "optax", "orbax": "orbax-checkpoint"}
 
 
@@ -193,6 +196,18 @@ def merge(custom: Mapping[str, Any], metadata: Metadata) -> dict[str, Any]:
     before = custom.get(KEY)
     kept = before if isinstance(before, Mapping) else {}
     return {**custom, KEY: {**kept, **metadata.to_json()}}
+
+
+def kept_items(custom: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns the JSON items that custom metadata hold, by name."""
+    record = custom.get(KEY)
+    items = record.get(ITEMS) if isinstance(record, Mapping) else None
+    return items if isinstance(items, Mapping) else {}
+
+
+def with_items(custom: Mapping[str, Any], items: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns custom metadata that hold these JSON items; unchanged without items."""
+    return {**custom, KEY: {**custom.get(KEY, {}), ITEMS: dict(items)}} if items else dict(custom)
 
 
 def plain_hyperparameters(given: Mapping[str, Any]) -> dict[str, Any]:

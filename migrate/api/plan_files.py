@@ -194,8 +194,12 @@ def _with_known_places(plan: Plan, known: Collection[str]) -> Plan:
     def place(span: Span | None) -> Span | None:
         return span if span and span.file in known else None
 
+    config = tuple(replace(rule, span=place(rule.span)) for rule in plan.rules.config)
+    changes = tuple(replace(change, rule=place(change.rule)) for change in plan.config.changes)
     return replace(
         plan,
+        rules=replace(plan.rules, config=config),
+        config=replace(plan.config, changes=changes),
         tasks=tuple(replace(task, rule=place(task.rule)) for task in plan.tasks),
         dropped=tuple(replace(drop, rule=place(drop.rule)) for drop in plan.dropped),
         created=tuple(replace(creation, rule=place(creation.rule)) for creation in plan.created),

@@ -186,3 +186,46 @@ class UnreleasedModel(Code):
     """
 
     number = "M617"
+
+
+class UnknownConfigName(Code):
+    """A `config:` rule names something that the config does not have.
+
+    The config is the hyperparameters of the checkpoint's record, or with `in: NAME` the content of a JSON item. A name
+    is a key path to a value; `model/**` names all values of the mapping `model`. Correct the name, or add
+    `optional: true` if the rule may match nothing. `migrate stamp SRC --template M:F` records the hyperparameters of
+    a checkpoint that has none.
+    """
+
+    number = "M620"
+
+
+class ConfigConflict(Code):
+    """Two `config:` rules contradict each other, or a rule writes a name that exists.
+
+    Each name is moved, dropped or replaced by one rule, and written by one rule. A rule that writes a name which exists
+    already names it in `from:` to replace it: `{from: heads, to: heads, value: 16}`. A name cannot be both a value and
+    a mapping.
+    """
+
+    number = "M621"
+
+
+class UncomputableConfig(Code):
+    """The value or the name that a `config:` rule writes cannot be computed.
+
+    Formulas are integer arithmetic, and `//` has to be exact: there is no head dimension of 65 // 8. To round up to a
+    multiple of 128, write `{vocab} + (-{vocab}) % 128`.
+    """
+
+    number = "M622"
+
+
+class UnknownConfigItem(Code):
+    """A `config:` rule names a JSON item that it cannot change.
+
+    `in: NAME` names an item of the step that was saved as JSON, such as `config`, and whose content is a mapping.
+    `migrate inspect SRC` lists the items. An item that another rule drops cannot be changed.
+    """
+
+    number = "M623"

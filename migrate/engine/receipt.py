@@ -43,6 +43,7 @@ class Receipt:
       notes: findings in the working directory and beside DST.
       proofs: the number of leaves that have a source, by proof: by name, by shape, by value, or none.
       probe: the findings of the probe; None without one.
+      config: the number of changes to hyperparameters and JSON items.
       published: where DST was the finished result of this plan before: the date that its record gives. Nothing was
         written or verified then.
     """
@@ -67,6 +68,7 @@ class Receipt:
     proofs: Mapping[Proof, int] = field(default_factory=dict)
     probe: Probed | None = None
     published: str | None = None
+    config: int = 0
 
     @property
     def already_done(self) -> bool:

@@ -320,6 +320,7 @@ class _Run:
             notes=tuple(work.notes),
             proofs=count_proofs(proved.tasks),
             probe=probed,
+            config=len(plan.config.changes),
         )
 
     def _stop_if_asked(self) -> None:

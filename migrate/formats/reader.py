@@ -59,6 +59,7 @@ class AbstractCheckpoint:
         a plan link or copy chunks; otherwise every array is streamed.
       kinds: the kinds of the items by name, where they are not pytrees.
       unread: the items of the step that are not read: those of other kinds, and those that `--item` leaves out.
+      knows_config: whether the values of the record and of JSON items are known; false for the tree of a file.
     """
 
     path: Path
@@ -76,6 +77,7 @@ class AbstractCheckpoint:
     locates_chunks: bool = False
     kinds: Mapping[str, ItemKind] = field(default_factory=dict)
     unread: tuple[str, ...] = ()
+    knows_config: bool = True
 
     @cached_property
     def tree(self) -> AbstractTree:

@@ -20,6 +20,7 @@ from migrate.codes import (
 from migrate.errors import Diagnostic
 from migrate.formats.reader import AbstractCheckpoint
 from migrate.metadata import Metadata, already_applied
+from migrate.planning.config import RECORD, PlannedConfig, config_name
 from migrate.planning.recorded_leaves import SHOWN, changes_since_record, leaf_changes, listed_changes
 from migrate.rules.model import RuleSet
 from migrate.tree import AbstractTree
@@ -32,6 +33,8 @@ ABOUT_SOURCE = frozenset(
     )
 )
 """The numbers of the diagnostics of `guard`, which concern one checkpoint and not only its structure."""
+
+UNCHANGED = PlannedConfig()
 
 LONGEST_VALUE = 60
 """The most characters of a hyperparameter that a message shows."""
@@ -56,6 +59,7 @@ def guard(
     *,
     facts: ModelFactsLike | None = None,
     expected: AbstractTree | None = None,
+    config: PlannedConfig = UNCHANGED,
 ) -> Iterator[Diagnostic]:
     """Yields diagnostics about the source, its recorded structure and model, and the template.
 
@@ -65,6 +69,7 @@ def guard(
       template: the tree of the template.
       facts: what is known about the template's model.
       expected: the tree that the rules alone make of the source, where the template is not the one that they pin.
+      config: the hyperparameters and JSON items that the rules change.
     """
     metadata = Metadata.from_json(source.metadata) or Metadata()
     yield from _has_pytree(source)
@@ -72,7 +77,7 @@ def guard(
     yield from _target_structure(rules, template, expected) if template is not None else ()
     yield from recorded_structure(source)
     yield from _model(source, metadata, rules)
-    yield from _hyperparameters(metadata, rules, facts)
+    yield from _hyperparameters(metadata, rules, facts, config)
     yield from _code(metadata, facts)
     yield from _already_applied(source, metadata, rules)
 
@@ -168,15 +173,23 @@ def _model_help(source: AbstractCheckpoint, metadata: Metadata, rules: RuleSet) 
     return f"choose the rule file of the recorded version; if the record is wrong, correct it: `{stamp}`"
 
 
-def _hyperparameters(metadata: Metadata, rules: RuleSet, facts: ModelFactsLike | None) -> Iterator[Diagnostic]:
-    """Names the recorded hyperparameters that have another value in the template."""
+def _hyperparameters(
+    metadata: Metadata, rules: RuleSet, facts: ModelFactsLike | None, config: PlannedConfig
+) -> Iterator[Diagnostic]:
+    """Names the hyperparameters, and names of JSON items that rules change, with another value in the template."""
     known = {name: (value,) for name, value in rules.target.args.items()}
     values: Mapping[str, Sequence[Any]] = {**(facts.attributes if facts else {}), **known}
-    saved = metadata.hyperparameters
-    differ = [name for name in saved if name in values and saved[name] not in values[name]]
+    origins = {RECORD: "saved with"} | {item: f"{config_name(item)} has" for item in config.contents}
+    contents = {RECORD: metadata.hyperparameters, **config.contents}
+    differ = [
+        (origins[item], name, saved[name])
+        for item, saved in contents.items()
+        for name in saved
+        if name in values and saved[name] not in values[name]
+    ]
     named = [
-        f"saved with {name} {_shown(saved[name])}, the template has {' or '.join(map(_shown, values[name]))}"
-        for name in differ[:SHOWN]
+        f"{origin} {name} {_shown(value)}, the template has {' or '.join(map(_shown, values[name]))}"
+        for origin, name, value in differ[:SHOWN]
     ]
     if named:
         more = f"; and {len(differ) - SHOWN} more" if len(differ) > SHOWN else ""

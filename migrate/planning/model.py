@@ -16,6 +16,8 @@ from typing import Any, Literal
 from migrate.errors import Diagnostic, Span
 from migrate.formats.reader import AbstractCheckpoint
 from migrate.ops.base import Op
+from migrate.planning.config import PlannedConfig
+from migrate.planning.rule_text.config import config_fields
 from migrate.rules.model import Init, RuleSet
 from migrate.sharding import PORTABLE
 from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, KeyPath, format_path
@@ -159,6 +161,7 @@ class Plan:
       max_ram: the limit on host bytes of arrays while the plan runs, where it is known.
       model_facts: the fields of the new checkpoint's record that the template's model fills, by name, as plain JSON.
       chain: the rule files of a fused plan in order; empty for the plan of one rule file.
+      config: the hyperparameters and JSON items that rules change.
       missing, unexpected, shape_mismatch, dtype_mismatch: the key paths that make the plan inapplicable; empty in an
         applicable plan.
     """
@@ -180,6 +183,12 @@ class Plan:
     max_ram: int | None = None
     model_facts: Mapping[str, Any] = field(default_factory=dict)
     chain: tuple[AppliedRules, ...] = ()
+    config: PlannedConfig = PlannedConfig()
+
+    @property
+    def json_items(self) -> Mapping[str, Any]:
+        """The content of the JSON items that are carried over, as the new checkpoint has it."""
+        return {name: self.config.contents.get(name, self.source.extras[name]) for name in self.extras}
 
     @property
     def applied(self) -> tuple[AppliedRules, ...]:
@@ -270,4 +279,5 @@ class Plan:
                 for c in self.created
             ],
             **({"chain": [one.rules.digest for one in self.chain]} if self.chain else {}),
+            **({"config": [config_fields(rule) for rule in self.rules.config]} if self.rules.config else {}),
         }

@@ -16,6 +16,7 @@ from migrate.formats.reader import AbstractCheckpoint
 from migrate.planning.box_levels import restore_levels, template_path
 from migrate.planning.carried_items import with_carried_items
 from migrate.planning.claims import Claims, claim_leaves, dropped_extras
+from migrate.planning.config import plan_config
 from migrate.planning.companions import left_companions, unscaled_weights
 from migrate.planning.coverage import (
     Coverage,
@@ -115,6 +116,8 @@ def make_plan(
     tasks = prove(ordered, with_slots(source.tree), with_slots(tree), unscaled)
     key_items = [name for name, kind in source.kinds.items() if kind in KEYS and len(source.items) > 1]
     facts = getattr(template, "facts", None)
+    gone = dropped_extras(rules.rules, source.extras)
+    config, config_findings = plan_config(rules.config, source, gone)
     linked = link and source.locates_chunks and not misplaced
     return Plan(
         source=source,
@@ -133,6 +136,7 @@ def make_plan(
                 template.tree if template else None,
                 facts=facts,
                 expected=_expected_target(source, rules, template),
+                config=config,
             ),
             *results.diagnostics,
             *_refuse_opaque(results.tasks, source),
@@ -148,13 +152,15 @@ def make_plan(
             *refuse_collisions(tree),
             *(() if target else new_empty_segments(tasks, source.tree)),
             *misplaced,
+            *config_findings,
         ),
         missing=covered.missing,
         unexpected=(*unexpected, *covered.unexpected),
         shape_mismatch=covered.shape_mismatch,
         dtype_mismatch=covered.dtype_mismatch,
-        extras=tuple(sorted(source.extras.keys() - dropped_extras(rules.rules, source.extras))),
+        extras=tuple(sorted(source.extras.keys() - gone)),
         model_facts=facts.recorded if facts else {},
+        config=config,
     )
 
 

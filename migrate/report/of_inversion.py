@@ -7,6 +7,7 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
 from migrate.errors import ExitCode, Span
+from migrate.planning.config import config_name
 from migrate.planning.invert.model import Inversion, LeftBehind, Lost
 from migrate.report.amounts import plural
 from migrate.report.collapse import Line, collapse_paths, merge_integers, merge_siblings, segments
@@ -43,7 +44,7 @@ def inversion_report(
         legend=_legend(inversion),
         rows=tuple(shown),
         omitted=f"… {len(rows) - len(shown)} more lines (-v shows all)" if len(rows) > len(shown) else "",
-        summary=(*_notes(inversion), *_summary(inversion, output)),
+        summary=(*_notes(inversion), *_config(inversion), *_summary(inversion, output)),
         findings=findings(inversion.plan.diagnostics, text_of),
         data=_data(inversion),
     )
@@ -86,6 +87,13 @@ def _notes(inversion: Inversion) -> Iterator[str]:
         yield f"Note: {note.message}: {named}{more}"
 
 
+def _config(inversion: Inversion) -> Iterator[str]:
+    for one in inversion.lost_config:
+        names = ", ".join(f"`{format_path(path)}`" for path in one.paths)
+        where = f" ({place(one.rule)})" if one.rule else ""
+        yield f"Not restored: {names} of {config_name(one.item)}: {one.reason}{where}."
+
+
 def _summary(inversion: Inversion, output: str) -> Iterator[str]:
     lost = len(inversion.lost)
     back = inversion.leaves - len({one.path for one in inversion.lost})
@@ -114,6 +122,15 @@ def _data(inversion: Inversion) -> dict[str, Any]:
             for note in inversion.notes
         ],
         "leaves": inversion.leaves,
+        "lost_config": [
+            {
+                "item": one.item or None,
+                "paths": [format_path(path) for path in one.paths],
+                "reason": one.reason,
+                "rule": one.rule.line if one.rule else None,
+            }
+            for one in inversion.lost_config
+        ],
     }
 
 

@@ -14,6 +14,7 @@ from migrate.planning.model import Plan, Step, Task
 from migrate.planning.proof import count_proofs
 from migrate.report.amounts import plural, size
 from migrate.report.collapse import Line, any_shape, column, merge_integers, merge_siblings
+from migrate.report.of_config import config_data, config_rows
 from migrate.report.of_coverage import creation_rows, drop_rows, initial, place
 from migrate.report.of_items import item_sentences, items_data
 from migrate.report.placeholders import filled
@@ -61,7 +62,7 @@ def plan_report(
         command="apply",
         exit_code=ExitCode.OK if plan.applicable else ExitCode.NO,
         title=_title(plan, destination),
-        rows=(*changes, *shown, *_empty_nodes(plan)),
+        rows=(*changes, *shown, *_empty_nodes(plan), *config_rows(plan.config)),
         omitted=f"… {len(rows) - len(shown)} more lines (-v shows all)" if len(rows) > len(shown) else "",
         summary=(
             *_summary(plan, verbose=verbose),
@@ -271,7 +272,13 @@ def task_counts(plan: Plan) -> str:
     ordered = dict.fromkeys((*_FIRST, *verbs))
     parts = [f"{verbs[verb]:,} {verb}{_arity(plan, verb)}" for verb in ordered if verbs[verb]]
     parts += [
-        f"{len(things):,} {verb}" for things, verb in ((plan.dropped, "drop"), (plan.created, "create")) if things
+        f"{len(things):,} {verb}"
+        for things, verb in (
+            (plan.dropped, "drop"),
+            (plan.created, "create"),
+            ((*plan.config.changes, *plan.config.patterns), "config"),
+        )
+        if things
     ]
     return ", ".join(parts)
 
@@ -322,6 +329,7 @@ def plan_data(plan: Plan) -> dict[str, Any]:
             {"path": format_path(d.source), "rule": _line(d.rule), "nbytes": d.leaf.nbytes} for d in plan.dropped
         ],
         "created": [{"path": format_path(c.target), "rule": _line(c.rule), "init": initial(c)} for c in plan.created],
+        "config": config_data(plan.config),
         "bytes_read": plan.bytes_read,
         "bytes_written": plan.bytes_written,
         "peak_host_bytes": plan.peak_host_bytes,

@@ -25,6 +25,7 @@ def receipt_report(receipt: Receipt) -> Report:
         summary=(
             f"Applied plan {short(receipt.plan_digest)} in {took}: {leaves}, {size(receipt.bytes_written)} written → "
             f"{receipt.destination}",
+            *_config(receipt),
             *_verified(receipt),
             *_proved(receipt),
             *_dead_bytes(receipt),
@@ -40,6 +41,11 @@ def done_before(destination: str, published: str) -> str:
         f"Already done: {destination} is the result of this plan, written on {published}. Nothing was written or "
         f"verified; `migrate verify {destination}` verifies it, --overwrite writes it again."
     )
+
+
+def _config(receipt: Receipt) -> Iterator[str]:
+    if receipt.config:
+        yield f"Config: {plural(receipt.config, 'change')} written."
 
 
 def _verified(receipt: Receipt) -> Iterator[str]:
@@ -112,6 +118,7 @@ def receipt_data(receipt: Receipt) -> dict[str, Any]:
         "digested": receipt.digested,
         "dead_bytes": receipt.dead_bytes,
         "resumed": receipt.resumed,
+        "config": receipt.config,
         "already_done": receipt.already_done,
         "versions": dict(receipt.versions),
     }

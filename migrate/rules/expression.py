@@ -1,4 +1,4 @@
-"""Integer arithmetic inside a pattern's braces: `{i+1}`, `{k//2}`, `{i*4+j}`.
+"""Integer arithmetic: inside a pattern's braces, `{i+1}`, `{k//2}`, `{i*4+j}`, and in the formulas of `config:` rules.
 
 Expressions renumber layers that are fused, grouped or shifted. That needs only integers, so the language is limited to
 `+ - * // %` over captured names.
@@ -75,7 +75,7 @@ class Expression:
         """
         numbers = {name: self._number(name, values[name]) for name in self.names}
         try:
-            result = _value(self._tree, numbers)
+            result = compute(self._tree, numbers)
         except ZeroDivisionError:
             raise PatternError(f"`{{{self.source}}}` divides by zero for {_shown(numbers)}") from None
         if result < 0:
@@ -84,16 +84,7 @@ class Expression:
 
     @cached_property
     def _tree(self) -> ast.expr:
-        if len(self.source) > _MAX_LENGTH:
-            raise PatternError(
-                f"an expression of {len(self.source)} characters is too long; the limit is {_MAX_LENGTH}"
-            )
-        try:
-            tree = ast.parse(self.source.strip(), mode="eval").body
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            raise PatternError(f"`{{{self.source}}}` is neither a name nor an integer expression") from None
-        _check(tree, self.source)
-        return tree
+        return parse_arithmetic(self.source, f"{{{self.source}}}")
 
     def _number(self, name: str, text: object) -> int:
         if not isinstance(text, str) or not _DIGITS.fullmatch(text):
@@ -102,27 +93,61 @@ class Expression:
         return int(text)
 
 
-def _check(node: ast.expr, source: str) -> None:
+def parse_arithmetic(source: str, shown: str) -> ast.expr:
+    """Returns the syntax tree of an integer expression, for `compute`.
+
+    Args:
+      source: its text.
+      shown: the text that messages quote.
+
+    Raises:
+      PatternError: it contains anything besides integers, names and `+ - * // %`.
+    """
+    if len(source) > _MAX_LENGTH:
+        raise PatternError(f"an expression of {len(source)} characters is too long; the limit is {_MAX_LENGTH}")
+    try:
+        tree = ast.parse(source.strip(), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        raise PatternError(f"`{shown}` is neither a name nor an integer expression") from None
+    _check(tree, shown)
+    return tree
+
+
+def _check(node: ast.expr, shown: str) -> None:
     match node:
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
-            _check(left, source)
-            _check(right, source)
+            _check(left, shown)
+            _check(right, shown)
         case ast.UnaryOp(op=ast.USub(), operand=operand):
-            _check(operand, source)
+            _check(operand, shown)
         case ast.Name():
             pass
         case ast.Constant(value=int() as value) if not isinstance(value, bool):
             pass
         case _:
-            raise PatternError(f"`{{{source}}}` may contain only names, integers and `+ - * // %`")
+            raise PatternError(f"`{shown}` may contain only names, integers and `+ - * // %`")
 
 
-def _value(node: ast.expr, numbers: Mapping[str, int]) -> int:
+def compute(node: ast.expr, numbers: Mapping[str, int], *, exact: bool = False) -> int:
+    """Returns the value of an expression.
+
+    Args:
+      node: its syntax tree, from `parse_arithmetic`.
+      numbers: the value of each name.
+      exact: whether a division that leaves a remainder is refused.
+
+    Raises:
+      PatternError: a division leaves a remainder.
+      ZeroDivisionError: a divisor is zero.
+    """
     match node:
         case ast.BinOp(left=left, op=op, right=right):
-            return _OPERATORS[type(op)](_value(left, numbers), _value(right, numbers))
+            a, b = compute(left, numbers, exact=exact), compute(right, numbers, exact=exact)
+            if exact and isinstance(op, ast.FloorDiv) and a % b:
+                raise PatternError(f"{a} // {b} leaves the remainder {a % b}")
+            return _OPERATORS[type(op)](a, b)
         case ast.UnaryOp(operand=operand):
-            return -_value(operand, numbers)
+            return -compute(operand, numbers, exact=exact)
         case ast.Name(id=name):
             return numbers[name]
         case ast.Constant(value=int() as value):

@@ -17,7 +17,7 @@ from migrate.rules.field_types import FieldValues, ReadContext, describe_node
 from migrate.rules.files import MAX_BYTES, RuleFile, bundled_names, decode, find, read
 from migrate.rules.include import place_rules
 from migrate.rules.layout_type import PLAIN_ZARR
-from migrate.rules.model import Guard, Include, Rule, RuleSet, Target
+from migrate.rules.model import ConfigRule, Guard, Include, Rule, RuleSet, Target
 from migrate.rules.probe_type import ProbeFields
 from migrate.rules.schema import FILE, VERSION
 from migrate.rules.source import MapNode, Node, ScalarNode, compose
@@ -63,10 +63,13 @@ def _load(file: RuleFile, text: str, content: bytes, *, was_read: bool) -> RuleS
 
 @dataclass(frozen=True, slots=True)
 class _LoadedFile:
-    """A file that was read: its fields, the included rules followed by its own, and the digest of all these files."""
+    """A file that was read: its fields, the included rules of both kinds followed by its own, and the digest of all
+    these files.
+    """
 
     record: FieldValues
     rules: tuple[Rule, ...]
+    config: tuple[ConfigRule, ...]
     digest: str
 
 
@@ -105,7 +108,8 @@ class _Loader:
         self.open.pop()
         above = [part for part in parts if part is not None]
         rules = (*(rule for part in above for rule in part.rules), *record.get("rules"))
-        return _LoadedFile(record, rules, _digest(content, [part.digest for part in above]))
+        config = dict.fromkeys((*(rule for part in above for rule in part.config), *record.get("config", ())))
+        return _LoadedFile(record, rules, tuple(config), _digest(content, [part.digest for part in above]))
 
     def _include(self, include: Include, within: RuleFile) -> _LoadedFile | None:
         """Returns an included file with its rules moved below their places; None after a finding."""
@@ -123,7 +127,7 @@ class _Loader:
         if part is None:
             return None
         self.findings += _forbidden_fields(part.record, file, include)
-        return _LoadedFile(part.record, place_rules(include, part.rules, self.findings), part.digest)
+        return replace(part, rules=place_rules(include, part.rules, self.findings))
 
     def _refuse_repeated(self, include: Include, place: str) -> None:
         """Refuses a file that includes itself, a second include at the same place, and too many files."""
@@ -219,6 +223,7 @@ def _rule_set(part: _LoadedFile, path: str, text: str, files: tuple[tuple[str, s
         text=text,
         **_probe(record),
         files=files,
+        config=part.config,
     )
 
 

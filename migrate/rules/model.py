@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from migrate.errors import Span
 from migrate.ops.base import Op
+from migrate.rules.formula import Term
 from migrate.rules.pattern import Pattern
 
 Layout = Literal["state", "pure_dict", "items"]
@@ -83,6 +84,28 @@ class Create:
 
 
 Rule = Move | Drop | Create
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigRule:
+    """A rule for the hyperparameters of the record, or for the content of a JSON item.
+
+    It moves names (`target` and no `value`), drops them (no `target`), or gives the target a value.
+
+    Attributes:
+      item: the name of the JSON item; empty for the record.
+      span: its location; None if a plan file names no known one.
+      sources: the names that it moves, drops or replaces by the value.
+      value: a constant, or a formula over names that the config has before the rules.
+    """
+
+    span: Span | None
+    item: str = ""
+    sources: tuple[Pattern, ...] = ()
+    target: Pattern | None = None
+    value: Term | None = None
+    excepts: tuple[Pattern, ...] = ()
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +194,9 @@ class RuleSet:
       probe_span: the location of its name.
       probe_atol, probe_rtol: the absolute and the relative tolerance of that comparison; None is the default.
       files: the name and the real path of each file that was read, includes too.
-      planned: the number of rules, where the tasks of a plan file stand for them; then `rules` is empty.
+      planned: the number of rules for leaves, where the tasks of a plan file stand for them; then `rules` is empty.
       calls: functions of `call` ops with their places, where the ops are those of a plan file.
+      config: the rules for hyperparameters and JSON items, those of a plan file included.
     """
 
     path: str
@@ -192,11 +216,12 @@ class RuleSet:
     files: tuple[tuple[str, str], ...] = ()
     planned: int | None = None
     calls: tuple[tuple[str, Span], ...] = ()
+    config: tuple[ConfigRule, ...] = ()
 
     @property
     def count(self) -> int:
-        """The number of rules, those that a plan file has carried out included."""
-        return len(self.rules) if self.planned is None else self.planned
+        """The number of rules, those for the config and those that a plan file has carried out included."""
+        return (len(self.rules) if self.planned is None else self.planned) + len(self.config)
 
     @property
     def template_code(self) -> tuple[CodeReference, ...]:

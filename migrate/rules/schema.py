@@ -8,6 +8,7 @@ from typing import Any, final
 from migrate.codes import MissingField
 from migrate.errors import nearest
 from migrate.rules.build import build_create, build_drop, build_move, include_problems, move_problems
+from migrate.rules.config_type import ConfigRuleType
 from migrate.rules.field_types import (
     CALLABLE,
     FLAG,
@@ -326,6 +327,11 @@ FILE = MappingType(
             ListType(RuleType(), "a list of rules (`[]` for none)"),
             "the rules; leaves that no rule names keep their key paths",
             required=True,
+        ),
+        Field(
+            "config",
+            ListType(ConfigRuleType(), "a list of rules"),
+            "rules for the hyperparameters of the record and for JSON items; names without a rule stay",
         ),
         Field("follow", ChoiceType(("auto", "off")), "whether optimizer moments follow their params (default: auto)"),
         Field("probe", ProbeType(), "a function that compares outputs of the old and the new model"),

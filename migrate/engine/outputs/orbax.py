@@ -97,8 +97,7 @@ class OrbaxOutput(Output):
         if SINGLE in items:
             commit_item(work.result, items[SINGLE], metadata)
         else:
-            extras = {name: plan.source.extras[name] for name in plan.extras}
-            commit_step(work.result, items, extras, metadata)
+            commit_step(work.result, items, plan.json_items, metadata)
         return everything
 
     def check_digests(

@@ -7,15 +7,12 @@ from typing import Any
 
 from migrate.engine.items import SINGLE, item_plans, recorded_tree
 from migrate.git_commit import git_commit
-from migrate.metadata import KEY, Metadata, Migration, installed_versions, merge, now
+from migrate.metadata import Metadata, Migration, installed_versions, merge, now, with_items
 from migrate.planning.model import Plan
-from migrate.planning.model_fields import model_fields
+from migrate.planning.model_fields import custom_metadata, model_fields
 
 CHECKPOINTER = "migrate"
 """What the record of a new checkpoint names as its checkpointer."""
-
-ITEMS = "items"
-"""The key of the source's JSON items where the new checkpoint is one pytree, which has no items."""
 
 
 def new_metadata(plan: Plan, source_fingerprint: str | None = None, *, digests: str | None = None) -> Mapping[str, Any]:
@@ -54,8 +51,6 @@ def _migrations(plan: Plan) -> Iterator[Migration]:
 
 def _with_items(plan: Plan) -> Mapping[str, Any]:
     """Returns the source's custom metadata, with its JSON items where the new checkpoint has no items."""
-    custom = plan.source.metadata
-    if not plan.extras or item_plans(plan)[0].name != SINGLE:
-        return custom
-    kept = {name: plan.source.extras[name] for name in plan.extras}
-    return {**custom, KEY: {**custom.get(KEY, {}), ITEMS: kept}}
+    custom = custom_metadata(plan)
+    is_single = item_plans(plan)[0].name == SINGLE
+    return with_items(custom, plan.json_items) if plan.extras and is_single else custom

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 
 from migrate.codes import VerificationFailed
@@ -10,6 +11,8 @@ from migrate.engine.verification.value_change import ValueChange
 from migrate.errors import Diagnostic, VerifyError
 from migrate.events import LeafDone, Listener
 from migrate.formats.reader import AbstractCheckpoint
+from migrate.metadata import KEY
+from migrate.planning.config import config_name, configs_of, flatten
 from migrate.planning.model import Plan
 from migrate.tree import AbstractTree, KeyPath, format_path, stored_path
 
@@ -48,13 +51,31 @@ def report(paths: Iterable[KeyPath], plan: Plan, listener: Listener) -> None:
 
 
 def structure_problems(plan: Plan, found: AbstractCheckpoint) -> Iterator[Diagnostic]:
-    """Compares key paths, kinds, shapes and dtypes of DST with the plan's target."""
+    """Compares key paths, kinds, shapes and dtypes of DST with the plan's target, and its config with the plan's."""
+    yield from _config_problems(plan, found)
     for item in item_plans(plan):
         tree = found.items.get(item.name) if item.name else found.tree
         if tree is None:
             yield VerificationFailed.at(f"item `{item.name}` is missing", paths=[item.name])
         else:
             yield from _tree_problems(item, tree)
+
+
+def _config_problems(plan: Plan, found: AbstractCheckpoint) -> Iterator[Diagnostic]:
+    """Compares the hyperparameters and JSON items that rules change, name by name."""
+    configs = configs_of(found)
+    for item, content in plan.config.contents.items():
+        meant, written = flatten(content), flatten(configs.get(item, {}))
+        for path in dict.fromkeys((*meant, *written)):
+            sides = [json.dumps(side[path]) if path in side else "absent" for side in (written, meant)]
+            if sides[0] != sides[1] and _keeps_config(plan, found):
+                message = f"`{format_path(path)}` of {config_name(item)} is {sides[0]}, not {sides[1]}"
+                yield VerificationFailed.at(message, paths=[format_path(path)])
+
+
+def _keeps_config(plan: Plan, found: AbstractCheckpoint) -> bool:
+    """Whether DST has a place for metadata: a msgpack file without arrays has none."""
+    return KEY in found.metadata or any(leaf.kind == "array" for leaf in plan.target.leaves.values())
 
 
 def _tree_problems(item: ItemPlan, found: AbstractTree) -> Iterator[Diagnostic]:

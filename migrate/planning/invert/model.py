@@ -30,6 +30,16 @@ class Lost:
 
 
 @dataclass(frozen=True, slots=True)
+class LostConfig:
+    """Names of one config that are not restored; `item` is a JSON item, or empty for the record's hyperparameters."""
+
+    item: str
+    paths: tuple[KeyPath, ...]
+    reason: str
+    rule: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class LeftBehind:
     """A target leaf that the inverse file drops; `rule` is the place of the rule that wrote it."""
 
@@ -60,6 +70,7 @@ class Inversion:
       notes: structure that is restored in another form.
       rules: the number of rules in the file.
       leaves: the number of source leaves with data.
+      lost_config: hyperparameters and names of JSON items that are not restored.
     """
 
     text: str
@@ -69,8 +80,9 @@ class Inversion:
     notes: tuple[Note, ...]
     rules: int
     leaves: int
+    lost_config: tuple[LostConfig, ...] = ()
 
     @property
     def exact(self) -> bool:
-        """Whether every source leaf with data is restored bit for bit."""
-        return not self.lost
+        """Whether every source leaf with data is restored bit for bit, and the config with it."""
+        return not self.lost and not self.lost_config

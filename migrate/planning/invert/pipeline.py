@@ -10,7 +10,9 @@ from functools import cached_property
 from migrate.codes import InternalError
 from migrate.errors import MigrateError, PlanError, Span
 from migrate.formats.reader import AbstractCheckpoint
+from migrate.metadata import Metadata, kept_items, merge, with_items
 from migrate.ops.base import NotInvertible
+from migrate.planning.invert.config import invert_config, restores_config
 from migrate.planning.invert.expressions import Expression, expressions
 from migrate.planning.invert.model import Inversion, LeftBehind, Lost
 from migrate.planning.invert.notes import structure_notes
@@ -19,6 +21,7 @@ from migrate.planning.invert.rule_inverter import InverseRule, RuleInverter
 from migrate.planning.invert.task_inverse import TaskInverse, invert_task
 from migrate.planning.invert.text import FileHeader, inverse_file
 from migrate.planning.model import Dropped, Plan, Task
+from migrate.planning.model_fields import custom_metadata, model_fields
 from migrate.planning.planner import make_plan
 from migrate.rules.loader import parse_rules
 from migrate.rules.model import Layout, Move
@@ -71,6 +74,7 @@ class _Inverter:
         self.plan = plan
         self.tree, self.names = as_read(plan.target)
         self.inverter = RuleInverter(self.tree)
+        self.config = invert_config(plan)
         self.inverses: list[TaskInverse] = []
         self.blocked: list[tuple[Task, str]] = []
         for task in plan.tasks:
@@ -85,21 +89,33 @@ class _Inverter:
         made = self._rules(attempt)
         lost, left = tuple(self._lost(made.failed)), tuple(self._left(made.failed))
         header = FileHeader(self.plan, _layout(self.plan, self.tree.leaves.values()), attempt.follow)
-        text = inverse_file(header, made.rules, lost, left, self.tree, self.plan.source.tree)
+        text = inverse_file(header, made.rules, lost, left, self.tree, self.plan.source.tree, self.config)
         rules = parse_rules(text, UNWRITTEN)
         back = make_plan(self.target, rules, None, link=False)
         failed = {id(inverse) for inverse in made.failed}
         expected = {p: e for inverse in self.inverses if id(inverse) not in failed for p, e in inverse.expected.items()}
         if not back.applicable or not _does(back, expected, self.plan):
             return None
+        if not restores_config(back, self.target, self.plan, self.config):
+            return None
         leaves = sum(leaf.has_data for leaf in self.plan.source.tree.leaves.values())
-        return Inversion(text, back, lost, left, structure_notes(self.plan, back, lost), len(rules.rules), leaves)
+        notes = structure_notes(self.plan, back, lost)
+        return Inversion(text, back, lost, left, notes, rules.count, leaves, self.config.lost)
 
     @cached_property
     def target(self) -> AbstractCheckpoint:
         """The plan's target as an abstract checkpoint."""
-        extras = {name: self.plan.source.extras[name] for name in self.plan.extras}
-        return AbstractCheckpoint(self.plan.source.path, "orbax", {"": self.tree}, extras=extras)
+        source = self.plan.source
+        fields = model_fields(self.plan, Metadata.from_json(source.metadata) or Metadata())
+        record = Metadata(hyperparameters=fields["hyperparameters"])
+        return AbstractCheckpoint(
+            source.path,
+            "orbax",
+            {"": self.tree},
+            extras=self.plan.json_items,
+            metadata=merge(with_items({}, kept_items(custom_metadata(self.plan))), record),
+            knows_config=source.knows_config,
+        )
 
     def _rules(self, attempt: _Attempt) -> _Rules:
         named, silent = self._by_rule(follow=attempt.follow)

@@ -7,14 +7,17 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from migrate.errors import Span
-from migrate.planning.invert.model import LeftBehind, LeftKind, Lost
+from migrate.planning.config import config_name
+from migrate.planning.invert.config import InverseConfig
+from migrate.planning.invert.model import LeftBehind, LeftKind, Lost, LostConfig
 from migrate.planning.invert.rule_inverter import InverseRule
 from migrate.planning.model import Plan
+from migrate.planning.rule_text.config import config_lines
 from migrate.planning.rule_text.cover import patterns_for
 from migrate.planning.rule_text.write import drop_line, flow, quoted
 from migrate.printable import printable
 from migrate.rules.model import Layout
-from migrate.tree import AbstractTree, KeyPath
+from migrate.tree import AbstractTree, KeyPath, format_path
 
 _WHY_LEFT: Mapping[LeftKind, str] = {
     "created": "created by the rules",
@@ -39,6 +42,7 @@ def inverse_file(
     left: Sequence[LeftBehind],
     target: AbstractTree,
     source: AbstractTree,
+    config: InverseConfig,
 ) -> str:
     """Returns the text of the file.
 
@@ -49,10 +53,12 @@ def inverse_file(
       left: target leaves that are dropped.
       target: the tree that the file is for.
       source: the tree that it leads to.
+      config: the inverse of the changes to configs.
     """
     body = [line for rule in rules for line in rule.lines()]
     body += list(_drops(left, list(target.leaves)))
-    lines = [*_head(header), *(["rules:", *body] if body else ["rules: []"]), *_lost(lost, list(source.leaves))]
+    lines = [*_head(header), *(["rules:", *body] if body else ["rules: []"]), *config_lines(config.rules)]
+    lines += [*_lost(lost, list(source.leaves)), *_lost_config(config.lost)]
     return "".join(f"{printable(line)}\n" for line in lines)
 
 
@@ -99,6 +105,14 @@ def _lost(lost: Iterable[Lost], universe: Sequence[KeyPath]) -> Iterator[str]:
     if gone:
         yield "# With a template of the old model, this creates the leaves that are gone as the model initializes them:"
         yield from (f"#   - create: {{to: {quoted(text)}, init: template}}" for text in patterns_for(gone, universe))
+
+
+def _lost_config(lost: Sequence[LostConfig]) -> Iterator[str]:
+    if lost:
+        yield ""
+    for one in lost:
+        names = ", ".join(map(format_path, one.paths))
+        yield f"# lost: {names} of {config_name(one.item)} ({one.reason}{_at(one.rule)})"
 
 
 def _at(span: Span | None) -> str:

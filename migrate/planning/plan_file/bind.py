@@ -14,6 +14,7 @@ from typing import Any
 from migrate.codes import StalePlan
 from migrate.errors import Diagnostic, PlanError
 from migrate.formats.reader import AbstractCheckpoint
+from migrate.planning.config import plan_config
 from migrate.planning.guards import guard
 from migrate.planning.model import Plan
 from migrate.planning.plan_file.leaf_text import leaf_text
@@ -42,13 +43,19 @@ def bound(plan: Plan, source: AbstractCheckpoint, template: TemplateLike | None 
     if problems:
         raise PlanError(*problems)
     gone = plan.source.extras.keys() - {*plan.extras}
+    config, findings = plan_config(plan.rules.config, source, gone)
     modes = {"zarr3": source.zarr3, "plain": plan.rules.target.plain_zarr}
     linked = link and source.locates_chunks
     made = replace(
         plan,
         source=source,
         tasks=choose_modes(plan.tasks, source.tree, plan.target, **modes) if linked else plan.tasks,
-        diagnostics=(*guard(source, plan.rules, None, facts=_facts(plan)), *plan.diagnostics),
+        diagnostics=(
+            *guard(source, plan.rules, None, facts=_facts(plan), config=config),
+            *plan.diagnostics,
+            *findings,
+        ),
+        config=config,
         extras=tuple(sorted(source.extras.keys() - gone)),
     )
     return _given(made, template) if template else made

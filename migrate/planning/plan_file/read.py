@@ -14,10 +14,11 @@ from migrate.codes import InvalidPlanFile, MissingField, UnsupportedPlanVersion
 from migrate.errors import Code, Diagnostic, PlanError, Span
 from migrate.formats.reader import AbstractCheckpoint
 from migrate.planning.companions import left_companions
+from migrate.planning.config import plan_config
 from migrate.planning.coverage import refuse_collisions
 from migrate.planning.model import Plan, Task
 from migrate.planning.partition import assign_shardings
-from migrate.planning.plan_file.read_tasks import EntryReader
+from migrate.planning.plan_file.read_tasks import EntryReader, parse_place
 from migrate.planning.plan_file.schema import PLAN, VERSION, VERSION_FIELD
 from migrate.planning.plan_file.syntax import parse
 from migrate.planning.planner import with_slots
@@ -25,9 +26,9 @@ from migrate.planning.proof import prove
 from migrate.rules.field_types import FieldValues, ReadContext, describe_node, head_span
 from migrate.rules.files import RuleFile
 from migrate.rules.layout_type import PLAIN_ZARR
-from migrate.rules.model import Guard, RuleSet, Target
+from migrate.rules.model import ConfigRule, Guard, RuleSet, Target
 from migrate.rules.portable_names import is_portable
-from migrate.rules.source import MapNode, Node, ScalarNode
+from migrate.rules.source import ListNode, MapNode, Node, ScalarNode
 from migrate.tree import AbstractLeaf, AbstractTree, Container, KeyPath, Sharding, format_path, parse_path
 
 FORMAT = "plan file"
@@ -61,8 +62,13 @@ def read_plan(text: str, file: RuleFile, place: str) -> Plan:
     source_tree = _tree(entries.sources, source)
     target_tree = _placed(_tree(entries.targets, target), target, entries.findings)
     rules = _rule_set(record, entries.calls, place, entries.findings)
+    checkpoint = AbstractCheckpoint(
+        file.place, FORMAT, {"": source_tree}, extras=source.get("json", {}), knows_config=False
+    )
+    config, problems = plan_config(rules.config, checkpoint)
+    entries.findings.extend(problems)
     plan = Plan(
-        source=AbstractCheckpoint(file.place, FORMAT, {"": source_tree}, extras=source.get("json", {})),
+        source=checkpoint,
         rules=rules,
         target=target_tree,
         template=target.get("template"),
@@ -72,6 +78,7 @@ def read_plan(text: str, file: RuleFile, place: str) -> Plan:
         diagnostics=tuple(_notes(record.get("notes"), entries.findings)),
         model_facts=_facts(record.get("model")),
         extras=tuple(sorted(name for name, fate in source.get("json", {}).items() if fate == "kept")),
+        config=config,
     )
     _check_whole(plan, record, entries.findings)
     _raise(entries.findings)
@@ -146,7 +153,16 @@ def _rule_set(record: FieldValues, calls: Mapping[str, Span], place: str, findin
         files=((file, place),),
         planned=rules.get("count"),
         calls=tuple(calls.items()),
+        config=tuple(_config(record)),
     )
+
+
+def _config(record: FieldValues) -> Iterable[ConfigRule]:
+    """Yields the rules for the config, with their places in the rule file."""
+    nodes = record.node.get("config")
+    for rule, node in zip(record.get("config", ()), nodes.items if isinstance(nodes, ListNode) else (), strict=True):
+        place = node.get("rule") if isinstance(node, MapNode) else None
+        yield replace(rule, span=parse_place(place.text) if isinstance(place, ScalarNode) else None)
 
 
 def _target(fields: FieldValues) -> Target:

@@ -200,7 +200,10 @@ def _items(node: Node | None) -> tuple[Node, ...]:
 def rule_span(entry: FieldValues) -> Span | None:
     """Returns the place of an entry's rule."""
     text = entry.get("rule")
-    if text is None:
-        return None
+    return None if text is None else parse_place(text)
+
+
+def parse_place(text: str) -> Span:
+    """Returns the place that a text `file:line:column` names."""
     file, line, column = text.rsplit(":", 2)
     return Span(file, int(line), int(column), int(line), int(column) + 1)

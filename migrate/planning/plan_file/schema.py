@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from migrate.codes import InvalidPlanFile
 from migrate.planning.plan_file.leaf_text import LeavesType
+from migrate.rules.config_type import ConfigRuleType
 from migrate.rules.field_types import (
     INT,
     AnyMappingType,
@@ -110,6 +111,8 @@ CREATED = MappingType(
     ),
 )
 
+CONFIG = ConfigRuleType((_RULE,))
+
 NOTE = MappingType(
     "a note",
     (
@@ -135,6 +138,7 @@ PLAN = MappingType(
         Field("tasks", ListType(TASK, "a list of tasks"), "what is moved", required=True),
         Field("dropped", ListType(DROPPED, "a list of leaves"), "what is left behind", required=True),
         Field("created", ListType(CREATED, "a list of leaves"), "what has no source", required=True),
+        Field("config", ListType(CONFIG, "a list of rules"), "rules for hyperparameters and JSON items"),
         Field("notes", ListType(NOTE, "a list of notes"), "notes and warnings of the plan", required=True),
     ),
     missing=InvalidPlanFile,

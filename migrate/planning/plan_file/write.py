@@ -18,9 +18,10 @@ from migrate.planning.model import Created, Dropped, Plan, Task
 from migrate.planning.plan_file.leaf_text import leaf_text
 from migrate.planning.plan_file.op_lines import default_groups, init_line, step_lines
 from migrate.planning.plan_file.schema import VERSION, VERSION_FIELD
+from migrate.planning.rule_text.config import config_fields
 from migrate.printable import UNSAFE
 from migrate.rules.layout_type import PLAIN_ZARR
-from migrate.rules.model import RuleSet
+from migrate.rules.model import ConfigRule, RuleSet
 from migrate.rules.portable_names import PortableNames, last_name
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, format_path, natural_key
 
@@ -53,10 +54,12 @@ def plan_text(plan: Plan) -> str:
         "target": _target(plan),
         **_given(probe=plan.rules.probe, model=_given(**plan.model_facts)),
     }
+    config = [_config(rule, names) for rule in plan.rules.config]
     lists = {
         "tasks": [_task(task, plan.target, plan.source.tree, names) for task in plan.tasks],
         "dropped": [_dropped(drop, names) for drop in plan.dropped],
         "created": [_created(creation, plan.target, names) for creation in plan.created],
+        **_given(config=config),
         "notes": [_note(note) for note in _own_notes(plan)],
     }
     parts = [f"{_json(name)}: {_json(value)}" for name, value in head.items()]
@@ -77,7 +80,7 @@ def _rules(rules: RuleSet, names: PortableNames) -> Entry:
     return {
         "file": names.name(rules.path),
         "digest": rules.digest,
-        "count": rules.count,
+        "count": rules.count - len(rules.config),
         **_given(name=rules.name),
     }
 
@@ -188,6 +191,10 @@ def _created(creation: Created, target: AbstractTree, names: PortableNames) -> E
             rule=_place(creation.rule, names),
         ),
     }
+
+
+def _config(rule: ConfigRule, names: PortableNames) -> Entry:
+    return {**config_fields(rule), "rule": _place(rule.span, names)}
 
 
 def _own_notes(plan: Plan) -> Iterator[Diagnostic]:

@@ -10,7 +10,7 @@ from migrate.formats.reader import AbstractCheckpoint
 from migrate.metadata import Metadata, merge
 from migrate.planning.invert.readback import as_read
 from migrate.planning.model import Plan
-from migrate.planning.model_fields import model_fields
+from migrate.planning.model_fields import custom_metadata, model_fields
 from migrate.planning.planner import TemplateLike, make_plan
 from migrate.planning.versions.fuse import fuse
 from migrate.rules.model import RuleSet
@@ -92,10 +92,11 @@ def result_of(plan: Plan) -> AbstractCheckpoint:
         source.format,
         items,
         step=source.step,
-        extras={name: source.extras[name] for name in plan.extras},
-        metadata=merge(source.metadata, record),
+        extras=plan.json_items,
+        metadata=merge(custom_metadata(plan), record),
         zarr3=source.zarr3,
         kinds={name: kind for name, kind in source.kinds.items() if name in items},
+        knows_config=source.knows_config,
     )
 
 
@@ -103,4 +104,4 @@ def recorded_source(recorded: RecordedTree) -> AbstractCheckpoint:
     """Returns a recorded tree as a reader would describe a checkpoint of that version."""
     tree = as_read(recorded.tree)[0]
     record = Metadata(model=recorded.model, version=recorded.version)
-    return AbstractCheckpoint(recorded.file, "recorded tree", {"": tree}, metadata=merge({}, record))
+    return AbstractCheckpoint(recorded.file, "recorded tree", {"": tree}, metadata=merge({}, record), knows_config=False)

@@ -17,6 +17,7 @@ from migrate.planning.model import AppliedRules, Created, Dropped, Plan, Task
 from migrate.planning.moments import source_slots
 from migrate.planning.proof import TreeWithSlots, prove
 from migrate.planning.relink import choose_modes
+from migrate.planning.versions.config_chain import join_configs
 from migrate.planning.versions.schedule import task_of, tasks_of
 from migrate.planning.versions.values import CallResult, CreatedValue, Expressions, SourceValue, Value, below
 from migrate.rules.model import RuleSet
@@ -37,7 +38,8 @@ def fuse(plans: Sequence[Plan], *, link: bool = True) -> Plan:
         return plans[0]
     fusion = _Fusion(plans)
     first, last = plans[0], plans[-1]
-    problems = tuple(fusion.problems())
+    config, findings = join_configs(plans)
+    problems = (*fusion.problems(), *findings)
     wanted = {path: value for path, value in fusion.now.items() if not isinstance(value, CreatedValue)}
     tasks = tuple(fusion.noted(tasks_of({} if problems else wanted)))
     return replace(
@@ -50,6 +52,7 @@ def fuse(plans: Sequence[Plan], *, link: bool = True) -> Plan:
         diagnostics=(*(one for plan in plans for one in plan.diagnostics), *problems),
         extras=tuple(name for name in last.extras if all(name in plan.extras for plan in plans)),
         chain=tuple(AppliedRules(plan.rules, plan.source.structure_hash) for plan in plans),
+        config=config,
     )
 
 
@@ -206,6 +209,7 @@ def _joined_rules(plans: Sequence[Plan]) -> RuleSet:
         path=f"{first.path} … {last.path}",
         digest=f"sha256:{hashlib.sha256(''.join(one.digest for one in sets).encode()).hexdigest()}",
         rules=tuple(rule for one in sets for rule in one.rules),
+        config=tuple(rule for one in sets for rule in one.config),
         name="",
         source=first.source,
         target=replace(last.target, layout=layout),

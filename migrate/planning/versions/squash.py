@@ -6,6 +6,7 @@ the same expression for every leaf.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,6 +21,7 @@ from migrate.planning.invert.task_inverse import InverseStep, TaskInverse
 from migrate.planning.model import Created, Plan, Step, Task
 from migrate.planning.moments import source_slots
 from migrate.planning.planner import make_plan
+from migrate.planning.rule_text.config import change_fields, config_lines
 from migrate.planning.rule_text.cover import patterns_for
 from migrate.planning.rule_text.ops import op_text
 from migrate.planning.rule_text.write import Word, drop_line, flow, quoted
@@ -95,11 +97,17 @@ class _Writer:
         plan = make_plan(self.source, rules, last.template, link=False)
         if not plan.applicable or not _same(plan, self.fused):
             return None
-        return Squashed(text, plan, tuple(step.rules.path for step in self.steps), len(rules.rules))
+        return Squashed(text, plan, tuple(step.rules.path for step in self.steps), rules.count)
 
     def refusal(self) -> Diagnostic:
         """Returns the diagnostic of a chain that no rule file expresses."""
         files = f"{self.steps[0].rules.path} to {self.steps[-1].rules.path}"
+        if (open_rules := self.fused.config.patterns):
+            return InexpressibleRules.at(
+                f"the chain from {files} has `config` rules whose names depend on the checkpoint",
+                span=open_rules[0].span,
+                help="name a checkpoint of the first version with `--source SRC`",
+            )
         where = f": {', '.join(f'`{format_path(path)}`' for path in self.failed[:5])}" if self.failed else ""
         return InexpressibleRules.at(
             f"the chain from {files} cannot be written as one rule file{where}",
@@ -111,6 +119,7 @@ class _Writer:
         body = [line for rule in self._moves(follow=follow) for line in rule.lines()]
         body += [*self._drops(follow=follow), *self._creations()]
         lines = [*self._head(follow=follow), *(["rules:", *body] if body else ["rules: []"])]
+        lines += config_lines([change_fields(change) for change in self.fused.config.changes])
         return "".join(f"{printable(line)}\n" for line in lines)
 
     def _head(self, *, follow: bool) -> Iterator[str]:
@@ -216,9 +225,17 @@ def _same(plan: Plan, fused: Plan) -> bool:
         and _created(plan) == _created(fused)
         and {drop.source for drop in plan.dropped if drop.assert_zero}
         == {drop.source for drop in fused.dropped if drop.assert_zero}
+        and _config(plan) == _config(fused)
         and plan.target.leaves == fused.target.leaves
         and plan.target.containers == fused.target.containers
     )
+
+
+def _config(plan: Plan) -> tuple[Any, ...]:
+    """Returns the changes of a plan's configs and their result, in a form in which equal ones are equal."""
+    changes = plan.config.changes
+    texts = sorted(str((change.item, sorted(change.sources), change.target, change.term)) for change in changes)
+    return texts, json.dumps(plan.config.contents, sort_keys=True), plan.config.patterns
 
 
 def _created(plan: Plan) -> dict[KeyPath, Any]:
