@@ -112,18 +112,18 @@ def _report(
     from migrate.rules.policy_file import load_policy
 
     rule_set = api.load_rules(rules)
-    data: dict[str, object] = {"rules": len(rule_set.rules), "name": rule_set.name, "digest": rule_set.digest}
+    data: dict[str, object] = {"rules": rule_set.count, "name": rule_set.name, "digest": rule_set.digest}
     policy, mistakes = load_policy(rules if os.path.exists(rules) else ".")
     invalid = (*mistakes, *policy.idle([rules], None))
     if src is None:
-        valid = f"{rules} is valid: {plural(len(rule_set.rules), 'rule')}."
+        valid = f"{rules} is valid: {plural(rule_set.count, 'rule')}."
         code = ExitCode.NO if invalid else ExitCode.OK
         return Report("check", code, summary=(valid,), findings=findings(invalid, options.text_of), data=data)
     with open_source(src, rule_set, step=step, item=item, follow_links=follow_links, template=template) as source:
         proof = require_proof and rule_set.probe is None
         plan = api.plan(source, rule_set, template, require_proof=proof, allow_code=allow_code)
         data["proof"] = proof_data(count_proofs(plan.tasks))
-    applies = f"{rules} applies to {src}: {plural(len(rule_set.rules), 'rule')}, {plural(len(plan.tasks), 'task')}."
+    applies = f"{rules} applies to {src}: {plural(rule_set.count, 'rule')}, {plural(len(plan.tasks), 'task')}."
     found = (*policy.applied(plan_diagnostics(plan)), *invalid)
     is_good = not any(one.is_error for one in found)
     pending = left_to_probe(plan.tasks, rule_set.probe) if require_proof and rule_set.probe else ()

@@ -15,7 +15,7 @@ from migrate.errors import Diagnostic, Span, listed, nearest
 from migrate.formats.reader import AbstractCheckpoint
 from migrate.metadata import Metadata, kept_items
 from migrate.planning.near_patterns import NearPatterns
-from migrate.rules.formula import Formula, Term
+from migrate.rules.formula import Constant, Formula, Term
 from migrate.rules.model import ConfigRule
 from migrate.rules.pattern import Bindings, Pattern, PatternError
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, format_path
@@ -38,7 +38,8 @@ class ConfigChange:
       sources: the names that it takes away; the target is among them if its value is replaced.
       target: the name that it writes; None for a drop.
       term: what the target is given; None for a drop.
-      value: the value of the target, or the dropped value; None where it is not known.
+      value: the value of the target; None where it is not known.
+      was: the value of its only source; None where there are several, or it is not known.
       rule: the place of the rule.
     """
 
@@ -47,6 +48,7 @@ class ConfigChange:
     target: KeyPath | None
     term: Term | None
     value: Any = None
+    was: Any = None
     rule: Span | None = None
 
     @property
@@ -83,6 +85,10 @@ class PlannedConfig:
     contents: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     patterns: tuple[ConfigRule, ...] = ()
     known: bool = True
+
+
+UNCHANGED = PlannedConfig()
+"""Configs without rules."""
 
 
 def plan_config(
@@ -136,9 +142,16 @@ def configs_of(source: AbstractCheckpoint) -> Mapping[str, Mapping[str, Any]]:
 def flatten(content: Mapping[str, Any], prefix: KeyPath = ()) -> dict[KeyPath, Any]:
     """Returns the values of nested mappings by key path; lists and empty mappings are values."""
     found: dict[KeyPath, Any] = {}
-    for name, value in content.items():
-        path = (*prefix, name)
-        found |= flatten(value, path) if isinstance(value, Mapping) and value else {path: value}
+    open_nodes = [(prefix, iter(content.items()))]  # no recursion: JSON may be nested deeply
+    while open_nodes:
+        above, rest = open_nodes[-1]
+        name, value = next(rest, (None, None))
+        if name is None:
+            open_nodes.pop()
+        elif isinstance(value, Mapping) and value:
+            open_nodes.append(((*above, name), iter(value.items())))
+        else:
+            found[(*above, name)] = value
     return found
 
 
@@ -155,7 +168,7 @@ def nest(leaves: Iterable[tuple[KeyPath, Any]]) -> dict[str, Any]:
 
 def config_name(item: str) -> str:
     """Returns a config's name for messages."""
-    return f"the JSON item `{item}`" if item else "the record's hyperparameters"
+    return f"the JSON item `{item}`" if item else "the record"
 
 
 def _is_literal(rule: ConfigRule) -> bool:
@@ -180,7 +193,9 @@ def _unusable(
             known = [one for one in configs if one]
             near = nearest(name, known)
             problem = f"the source has no JSON item `{name}`"
-            advice = f"did you mean `in: {near}`?" if near else f"its JSON items: {listed(known, _MOST_NAMES) or 'none'}"
+            advice = (
+                f"did you mean `in: {near}`?" if near else f"its JSON items: {listed(known, _MOST_NAMES) or 'none'}"
+            )
         yield UnknownConfigItem.at(problem, span=rule.span, paths=[name], help=advice)
 
 
@@ -202,7 +217,7 @@ class _Config:
             except PatternError as error:
                 name = f"`{rule.target}`" if rule.target else "the name"
                 message = f"{name} cannot be computed: {error}"
-                advice = "correct the formula, or the value in the source's config"
+                advice = "correct the rule, or the value in the source's config"
                 findings.append(UncomputableConfig.at(message, span=rule.span, help=advice))
         findings += _conflicts(made, self.leaves or {}, self.item)
         return made
@@ -234,7 +249,8 @@ class _Config:
                 if target == ():
                     raise PatternError(f"`{format_path(path)}` would become the whole config")
                 term = Formula.of(path) if rule.target else None
-                yield ConfigChange(self.item, (path,), target, term, (self.leaves or {}).get(path), rule.span)
+                was = (self.leaves or {}).get(path)
+                yield ConfigChange(self.item, (path,), target, term, was if rule.target else None, was, rule.span)
 
     def _matches(self, pattern: Pattern, excepts: Sequence[Pattern]) -> list[tuple[KeyPath, Bindings]]:
         if self.leaves is None:
@@ -243,8 +259,9 @@ class _Config:
         return [one for one in matches if not any(other.match(one[0]) is not None for other in excepts)]
 
     def _given(self, rule: ConfigRule, findings: list[Diagnostic]) -> Iterator[ConfigChange]:
-        """Yields the change of a rule that writes a value."""
-        assert rule.target is not None and rule.value is not None
+        """Yields the change of a rule that writes a value; for a mapping, a change for each value in it."""
+        assert rule.target is not None
+        assert rule.value is not None
         sources = {pattern: pattern.fill({}) for pattern in rule.sources}
         read = rule.value.names if isinstance(rule.value, Formula) else ()
         patterns = [*sources, *(Pattern.parse(format_path(path)) for path in read if path not in sources.values())]
@@ -252,14 +269,20 @@ class _Config:
         if unknown:
             findings += [] if rule.optional else [self._unknown(one, rule) for one in unknown]
             return
-        yield ConfigChange(
-            self.item, tuple(sources.values()), rule.target.fill({}), rule.value, self._value(rule.value), rule.span
-        )
+        taken = tuple(sources.values())
+        for path, term, value in self._written(rule.target.fill({}), rule.value):
+            was = (self.leaves or {}).get(taken[0]) if len(taken) == 1 else None
+            yield ConfigChange(self.item, taken, path, term, value, was, rule.span)
+            taken = ()
 
-    def _value(self, term: Term) -> Any:
-        if not isinstance(term, Formula):
-            return term.value
-        return None if self.leaves is None else term.compute(self.leaves)
+    def _written(self, target: KeyPath, term: Term) -> Iterator[tuple[KeyPath, Term, Any]]:
+        """Yields the names that a term writes, each with its own term and value."""
+        if isinstance(term, Formula):
+            yield target, term, None if self.leaves is None else term.compute(self.leaves)
+        elif isinstance(term.value, dict) and term.value:
+            yield from ((path, Constant.of(value), value) for path, value in flatten(term.value, target).items())
+        else:
+            yield target, term, term.value
 
     def _unknown(self, pattern: Pattern, rule: ConfigRule) -> Diagnostic:
         """Returns the finding about a pattern that matches nothing, with the nearest name."""
@@ -306,12 +329,14 @@ def _conflicts(changes: Sequence[ConfigChange], leaves: Leaves, item: str) -> It
             advice = f"`drop: {name}` makes room for it" if change.verb == "rename" else f"`from: {name}` replaces it"
             yield _conflict(message, path, change, advice)
     everything = stays | dict.fromkeys(writers)
+    found: set[tuple[KeyPath, Span | None]] = set()
     for path in everything:
-        above = next((path[:size] for size in range(1, len(path)) if path[:size] in everything), None)
-        culprit = writers.get(path) or (writers.get(above) if above else None)
-        if above is not None and culprit is not None:
+        above = next((path[:size] for size in range(1, len(path)) if path[:size] in everything), ())
+        culprit = writers.get(path) or writers.get(above)
+        if above and culprit is not None and (above, culprit.rule) not in found:
+            found.add((above, culprit.rule))
             message = f"`{format_path(above)}` would be a value and, because of `{format_path(path)}`, a mapping"
-            yield _conflict(message, above, culprit)
+            yield _conflict(message, above, culprit, "choose another name, or move or drop one of the two")
 
 
 def _rule(first: ConfigChange, second: ConfigChange) -> str:
@@ -321,5 +346,7 @@ def _rule(first: ConfigChange, second: ConfigChange) -> str:
 
 
 def _conflict(message: str, path: KeyPath, change: ConfigChange, advice: str | None = None) -> Diagnostic:
-    advice = advice or "each name is moved or dropped by one rule, and written by one rule; remove or narrow one of them"
+    advice = (
+        advice or "each name is moved or dropped by one rule, and written by one rule; remove or narrow one of them"
+    )
     return ConfigConflict.at(message, span=change.rule, paths=[format_path(path)], help=advice)

@@ -20,7 +20,7 @@ from migrate.codes import (
 from migrate.errors import Diagnostic
 from migrate.formats.reader import AbstractCheckpoint
 from migrate.metadata import Metadata, already_applied
-from migrate.planning.config import RECORD, PlannedConfig, config_name
+from migrate.planning.config import RECORD, UNCHANGED, PlannedConfig, config_name
 from migrate.planning.recorded_leaves import SHOWN, changes_since_record, leaf_changes, listed_changes
 from migrate.rules.model import RuleSet
 from migrate.tree import AbstractTree
@@ -33,8 +33,6 @@ ABOUT_SOURCE = frozenset(
     )
 )
 """The numbers of the diagnostics of `guard`, which concern one checkpoint and not only its structure."""
-
-UNCHANGED = PlannedConfig()
 
 LONGEST_VALUE = 60
 """The most characters of a hyperparameter that a message shows."""
@@ -179,23 +177,25 @@ def _hyperparameters(
     """Names the hyperparameters, and names of JSON items that rules change, with another value in the template."""
     known = {name: (value,) for name, value in rules.target.args.items()}
     values: Mapping[str, Sequence[Any]] = {**(facts.attributes if facts else {}), **known}
-    origins = {RECORD: "saved with"} | {item: f"{config_name(item)} has" for item in config.contents}
+    origins = {RECORD: "saved with", **{item: f"{config_name(item)} has" for item in config.contents}}
     contents = {RECORD: metadata.hyperparameters, **config.contents}
     differ = [
-        (origins[item], name, saved[name])
+        (item, name, saved[name])
         for item, saved in contents.items()
         for name in saved
         if name in values and saved[name] not in values[name]
     ]
+    planned = [name for item, name, _ in differ if item in config.contents]
     named = [
-        f"{origin} {name} {_shown(value)}, the template has {' or '.join(map(_shown, values[name]))}"
-        for origin, name, value in differ[:SHOWN]
+        f"{origins[item]} {name} {_shown(value)}, the template has {' or '.join(map(_shown, values[name]))}"
+        for item, name, value in differ[:SHOWN]
     ]
     if named:
         more = f"; and {len(differ) - SHOWN} more" if len(differ) > SHOWN else ""
         yield HyperparameterMismatch.at(
             "; ".join(named) + more,
-            help="arrays of equal shapes may mean something else; check their rules, or compare outputs with `--probe`",
+            help="arrays of equal shapes may mean something else; check their rules, or compare outputs with `--probe`"
+            + (f"; or correct the `config:` rules: give `{planned[0]}` its `value:`" if planned else ""),
         )
 
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from migrate.errors import Diagnostic, Span
 from migrate.formats.reader import AbstractCheckpoint
 from migrate.ops.base import Op
-from migrate.planning.config import PlannedConfig
+from migrate.planning.config import UNCHANGED, PlannedConfig
 from migrate.planning.rule_text.config import config_fields
 from migrate.rules.model import Init, RuleSet
 from migrate.sharding import PORTABLE
@@ -183,7 +183,7 @@ class Plan:
     max_ram: int | None = None
     model_facts: Mapping[str, Any] = field(default_factory=dict)
     chain: tuple[AppliedRules, ...] = ()
-    config: PlannedConfig = PlannedConfig()
+    config: PlannedConfig = UNCHANGED
 
     @property
     def json_items(self) -> Mapping[str, Any]:

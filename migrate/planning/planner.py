@@ -16,8 +16,8 @@ from migrate.formats.reader import AbstractCheckpoint
 from migrate.planning.box_levels import restore_levels, template_path
 from migrate.planning.carried_items import with_carried_items
 from migrate.planning.claims import Claims, claim_leaves, dropped_extras
-from migrate.planning.config import plan_config
 from migrate.planning.companions import left_companions, unscaled_weights
+from migrate.planning.config import plan_config
 from migrate.planning.coverage import (
     Coverage,
     comparable_paths,

@@ -32,15 +32,20 @@ def _change_row(change: ConfigChange, *, known: bool) -> Row:
         names = tuple(path for path in names if path != change.target) or (change.target,)
     subject = ", ".join(map(format_path, names))
     target = format_path(change.target) if change.target is not None and change.target not in names else ""
-    detail = _drop_detail(change, known=known) if change.target is None else _value_detail(change, known=known)
-    return Row(_SYMBOLS[change.verb], "config", subject, target, _in(detail, change.item), "", place(change.rule))
+    detail = ", ".join(filter(None, (_value(change, known=known), _was(change, known=known))))
+    symbol = "~" if change.target in change.sources else _SYMBOLS[change.verb]
+    return Row(symbol, "config", subject, target, _in(detail, change.item), "", place(change.rule))
 
 
-def _drop_detail(change: ConfigChange, *, known: bool) -> str:
-    return f"dropped, was {_shown(change.value)}" if known and len(change.sources) == 1 else "dropped"
+def _was(change: ConfigChange, *, known: bool) -> str:
+    """Returns the value that a name had which is dropped or gets another one."""
+    is_lost = change.target is None or change.target in change.sources
+    return f"was {_shown(change.was)}" if is_lost and known and len(change.sources) == 1 else ""
 
 
-def _value_detail(change: ConfigChange, *, known: bool) -> str:
+def _value(change: ConfigChange, *, known: bool) -> str:
+    if change.target is None:
+        return "dropped"
     value = _shown(change.value) if known or change.verb == "set" else ""
     formula = change.term.text if isinstance(change.term, Formula) and change.verb != "rename" else ""
     return f"{value} = {formula}" if value and formula else value or formula
@@ -70,7 +75,8 @@ def config_data(config: PlannedConfig) -> list[dict[str, Any]]:
 
 
 def _data(change: ConfigChange, *, known: bool) -> dict[str, Any]:
-    value = {"value": change.value} if known or change.verb == "set" else {}
+    value = {"value": change.value} if change.target is not None and (known or change.verb == "set") else {}
+    was = {"was": change.was} if known and len(change.sources) == 1 and change.verb != "rename" else {}
     formula = {"formula": change.term.text} if isinstance(change.term, Formula) and change.verb != "rename" else {}
     return {
         "item": change.item or None,
@@ -78,6 +84,7 @@ def _data(change: ConfigChange, *, known: bool) -> dict[str, Any]:
         "from": _texts(change.sources),
         "to": format_path(change.target) if change.target is not None else None,
         **value,
+        **was,
         **formula,
         "rule": change.rule.line if change.rule else None,
     }

@@ -43,19 +43,24 @@ class _ValueType(FieldType):
         try:
             value = plain(node)
             term = read_term(value) if isinstance(value, str) else Constant.of(value)
-            for name in term.texts if isinstance(term, Formula) else ():
-                if not Pattern.parse(name).is_literal:
-                    raise PatternError(f"`{{{name}}}` is no name: a formula has no wildcards")
+            wildcards = [one for one in _names(term) if not Pattern.parse(one).is_literal]
         except PatternError as error:
             context.refuse(InvalidPattern, f"invalid formula: {error}", node.span)
             return None
         except ValueError:
             self.reject(node, context)
             return None
+        for name in wildcards:
+            message = f"invalid formula: `{{{name}}}` is no name: a formula has no wildcards"
+            context.refuse(InvalidPattern, message, node.span)
         return term
 
     def json(self) -> JsonSchema:
         return {}
+
+
+def _names(term: Term) -> Sequence[str]:
+    return term.texts if isinstance(term, Formula) else ()
 
 
 @final
@@ -69,6 +74,9 @@ class _DropType(FieldType):
     def read(self, node: Node, context: ReadContext) -> tuple[LocatedPattern | None, ...] | None:
         if isinstance(node, ScalarNode) and node.value is True:
             return ()
+        if isinstance(node, ScalarNode) and isinstance(node.value, bool):
+            self.reject(node, context)
+            return None
         return _SOURCES.read(node, context)
 
     def json(self) -> JsonSchema:
@@ -161,13 +169,17 @@ def _problem(record: FieldValues) -> str | None:
             return "a rule with `drop` has neither `to` nor `value`"
         if drop == () and "from" not in given:
             return "`drop: true` drops the names of `from`, which is missing"
-        return "`drop` has the names already: remove `from`, or write `drop: true`" if drop and "from" in given else None
+        return (
+            "`drop` has the names already: remove `from`, or write `drop: true`" if drop and "from" in given else None
+        )
     if "to" not in given:
         return "this `config` rule has neither `to` nor `drop`"
     return None if given & {"from", "value"} else "this `config` rule has neither `from` nor `value`"
 
 
-def _target_problems(sources: Sequence[LocatedPattern], target: LocatedPattern, value: Term | None) -> Iterator[Diagnostic]:
+def _target_problems(
+    sources: Sequence[LocatedPattern], target: LocatedPattern, value: Term | None
+) -> Iterator[Diagnostic]:
     """Yields what is wrong with a rule that writes: names that are not captured, and wildcards beside a value."""
     if value is None:
         move = Move(tuple(one.pattern for one in sources), (target.pattern,), target.span)

@@ -13,6 +13,9 @@ from typing import Any
 from migrate.rules.expression import PatternError, compute, parse_arithmetic
 from migrate.tree import KeyPath, format_path, parse_path
 
+MOST_BITS = 4096
+"""The size of the largest integer that a formula computes; JSON readers refuse much larger ones."""
+
 _NAME = re.compile(r"(?<!\\)\{((?:[^{}\\]|\\.)*)\}")
 _FOREIGN = re.compile(r"[^\d\s+\-*/%()]")
 
@@ -57,9 +60,8 @@ class Formula:
         formula = cls(text)
         outside = _NAME.sub(lambda name: " " * len(name[0]), text)
         if (foreign := _FOREIGN.search(outside)) is not None:
-            message = (
-                f"`{text}` may contain only names in braces, integers and `+ - * // % ( )`; `\\` before `{{` makes it text"
-            )
+            allowed = "only names in braces, integers and `+ - * // % ( )`"
+            message = f"`{text}` may contain {allowed}; `\\` before `{{` makes it text"
             raise PatternError(message, foreign.start())
         if formula.copied is None:
             _ = formula._tree
@@ -97,21 +99,28 @@ class Formula:
         numbers = {f"n{at}": _integer(name, values[name]) for at, name in enumerate(self.names)}
         shown = ", ".join(f"{format_path(name)} = {values[name]}" for name in self.names)
         try:
-            return compute(self._tree, numbers, exact=True)
+            result = compute(self._tree, numbers, exact=True)
         except ZeroDivisionError:
             raise PatternError(f"it divides by zero for {shown}") from None
         except PatternError as error:
             raise PatternError(f"{error} for {shown}; the value must be an integer") from None
+        if result.bit_length() > MOST_BITS:
+            raise PatternError(f"the result has more than {MOST_BITS:,} bits")
+        return result
 
     def filled(self, values: Mapping[KeyPath, str]) -> str:
         """Returns the text with these texts in place of the names; other names keep their braces."""
         return _NAME.sub(lambda name: values.get(parse_path(name[1]), name[0]), self.text)
 
     def substituted(self, terms: Mapping[KeyPath, Constant | Formula]) -> Constant | Formula:
-        """Returns the formula with other terms in place of names."""
+        """Returns the formula with other terms in place of names; a constant if no name is left."""
         if self.copied is not None:
             return terms.get(self.copied, self)
-        return Formula(self.filled({name: _operand(term) for name, term in terms.items()}))
+        made = Formula(self.filled({name: _operand(term) for name, term in terms.items()}))
+        try:
+            return made if made.names else Constant.of(made.compute({}))
+        except PatternError:
+            return made
 
     @cached_property
     def _tree(self) -> ast.expr:

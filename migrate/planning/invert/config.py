@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,6 @@ from migrate.formats.reader import AbstractCheckpoint
 from migrate.planning.config import ConfigChange, configs_of, flatten
 from migrate.planning.invert.model import LostConfig
 from migrate.planning.model import Plan
-from migrate.rules.formula import Constant
 from migrate.tree import format_path
 
 
@@ -35,7 +35,9 @@ def restores_config(back: Plan, target: AbstractCheckpoint, plan: Plan, inverse:
         before = flatten(configs_of(plan.source)[item])
         after = flatten(back.config.contents.get(item, configs_of(target)[item]))
         lost = {path for one in inverse.lost if one.item == item for path in one.paths}
-        kept, found = ({path: Constant.of(v) for path, v in side.items() if path not in lost} for side in (before, after))
+        kept, found = (
+            {path: json.dumps(value) for path, value in side.items() if path not in lost} for side in (before, after)
+        )
         if kept != found:
             return False
     return True

@@ -17,7 +17,9 @@ def config_fields(rule: ConfigRule) -> dict[str, Any]:
     """Returns a rule as the fields of a mapping that is read as this rule."""
     sources = [_pattern(one) for one in rule.sources]
     fields: dict[str, Any] = {"in": rule.item} if rule.item else {}
-    fields |= {} if not sources else {"drop" if rule.target is None else "from": sources[0] if len(sources) == 1 else sources}
+    fields |= (
+        {} if not sources else {"drop" if rule.target is None else "from": sources[0] if len(sources) == 1 else sources}
+    )
     fields |= {"to": rule.target.text} if rule.target else {}
     fields |= {"value": term_value(rule.value)} if rule.value is not None else {}
     fields |= {"except": [_pattern(one) for one in rule.excepts]} if rule.excepts else {}

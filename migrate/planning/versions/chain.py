@@ -104,4 +104,6 @@ def recorded_source(recorded: RecordedTree) -> AbstractCheckpoint:
     """Returns a recorded tree as a reader would describe a checkpoint of that version."""
     tree = as_read(recorded.tree)[0]
     record = Metadata(model=recorded.model, version=recorded.version)
-    return AbstractCheckpoint(recorded.file, "recorded tree", {"": tree}, metadata=merge({}, record), knows_config=False)
+    return AbstractCheckpoint(
+        recorded.file, "recorded tree", {"": tree}, metadata=merge({}, record), knows_config=False
+    )

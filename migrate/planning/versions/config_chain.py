@@ -55,8 +55,10 @@ def _replaced(first: Plan, plan: Plan) -> Iterator[ConfigChange]:
     given = {**plan.model_facts.get("hyperparameters", {}), **plan.rules.target.args}
     after = flatten(given)
     for path, value in after.items():
-        yield ConfigChange(RECORD, (path,) if path in before else (), path, Constant.of(value), value)
-    yield from (ConfigChange(RECORD, (path,), None, None, value) for path, value in before.items() if path not in after)
+        sources = (path,) if path in before else ()
+        yield ConfigChange(RECORD, sources, path, Constant.of(value), value, before.get(path))
+    gone = [path for path in before if path not in after]
+    yield from (ConfigChange(RECORD, (path,), None, None, None, before[path]) for path in gone)
 
 
 @dataclass(frozen=True)
@@ -77,9 +79,8 @@ class _Before:
             findings += _lost(change, taken - made.keys())
             sources = [path for name in change.sources for path in (made[name].sources if name in made else (name,))]
             term = change.term.substituted(terms) if isinstance(change.term, Formula) else change.term
-            joined = replace(change, sources=tuple(dict.fromkeys(sources)), term=term)
-            if joined.target is None:
-                joined = replace(joined, value=self.leaves.get(sources[0]) if len(sources) == 1 else None)
+            was = self.leaves.get(sources[0]) if len(sources) == 1 else None
+            joined = replace(change, sources=tuple(dict.fromkeys(sources)), term=term, was=was)
             if not joined.is_idle:
                 yield joined
 

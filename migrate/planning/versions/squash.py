@@ -14,6 +14,7 @@ from typing import Any
 from migrate.codes import InexpressibleRules
 from migrate.errors import Diagnostic, PlanError, RuleFileError
 from migrate.formats.reader import AbstractCheckpoint
+from migrate.planning.config import configs_of
 from migrate.planning.invert.expressions import expressions, stages
 from migrate.planning.invert.rule_inverter import InverseRule, RuleInverter
 from migrate.planning.invert.spellings import OpUse
@@ -25,7 +26,7 @@ from migrate.planning.rule_text.config import change_fields, config_lines
 from migrate.planning.rule_text.cover import patterns_for
 from migrate.planning.rule_text.ops import op_text
 from migrate.planning.rule_text.write import Word, drop_line, flow, quoted
-from migrate.planning.versions.chain import ChainStep, plan_steps
+from migrate.planning.versions.chain import ChainStep, plan_steps, result_of
 from migrate.planning.versions.fuse import fuse
 from migrate.printable import printable
 from migrate.rules.loader import parse_rules
@@ -102,7 +103,7 @@ class _Writer:
     def refusal(self) -> Diagnostic:
         """Returns the diagnostic of a chain that no rule file expresses."""
         files = f"{self.steps[0].rules.path} to {self.steps[-1].rules.path}"
-        if (open_rules := self.fused.config.patterns):
+        if open_rules := self.fused.config.patterns:
             return InexpressibleRules.at(
                 f"the chain from {files} has `config` rules whose names depend on the checkpoint",
                 span=open_rules[0].span,
@@ -232,10 +233,10 @@ def _same(plan: Plan, fused: Plan) -> bool:
 
 
 def _config(plan: Plan) -> tuple[Any, ...]:
-    """Returns the changes of a plan's configs and their result, in a form in which equal ones are equal."""
+    """Returns the changes of a plan's configs, and the configs of its target, as values that can be compared."""
     changes = plan.config.changes
     texts = sorted(str((change.item, sorted(change.sources), change.target, change.term)) for change in changes)
-    return texts, json.dumps(plan.config.contents, sort_keys=True), plan.config.patterns
+    return texts, json.dumps(configs_of(result_of(plan)), sort_keys=True), plan.config.patterns
 
 
 def _created(plan: Plan) -> dict[KeyPath, Any]:
