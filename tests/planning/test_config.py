@@ -2,12 +2,14 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from migrate.planning.config import flatten, nest, plan_config
+from migrate.planning.planner import make_plan
 from migrate.report.diagnostics import draw_findings
 from migrate.report.view import findings
 from migrate.rules.loader import parse_rules
@@ -182,3 +184,13 @@ def test_random_rules_account_for_every_name(data):
     gone = {path for change in plan.config.changes for path in change.sources}
     written = {change.target: change.value for change in plan.config.changes if change.target is not None}
     assert found == {path: value for path, value in leaves.items() if path not in gone} | written
+
+
+def test_the_example_of_the_documentation_plans():
+    page = (Path(__file__).parents[2] / "docs" / "rules.md").read_text(encoding="utf-8").partition("## Config")[2]
+    text = f"migrate: 1\n{page.split('```')[1].removeprefix('yaml')}"
+    record = {"num_layers": 4, "act": "relu", "width": 64, "heads": 8, "dim": 64, "dropout_rate": 0.1}
+    checkpoint = source({**record, "model": {"old": {"x": 1}}}, config={"n_embd": 64})
+    found = contents(make_plan(checkpoint, parse_rules(text, "rules.md"), None))
+    expected = {"layers": 4, "act": "gelu", "head_dim": 8, "dim": 64, "model": {"x": 1}, "scan_layers": True}
+    assert {"": {**expected, "mlp_dim": 256}, "config": {"width": 64}} == found

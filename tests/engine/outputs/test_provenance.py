@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from migrate.engine.items import recorded_tree
-from migrate.engine.outputs.provenance import ITEMS, new_metadata
-from migrate.metadata import KEY, Metadata
+from migrate.engine.outputs.provenance import new_metadata
+from migrate.metadata import ITEMS, KEY, Metadata
 from tests.engine.sources import opened, plan_for, save
 
 
