@@ -8,7 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrate.errors import CheckpointError, UsageError
-from migrate.metadata import KEY, Metadata, Migration, already_applied, installed_versions, merge, now
+from migrate.metadata import (
+    KEY,
+    Metadata,
+    Migration,
+    already_applied,
+    installed_versions,
+    kept_items,
+    merge,
+    now,
+    with_items,
+)
 
 MIGRATION = Migration("to-nnx", "sha256:aa", "sha256:bb", "sha256:cc", "2026-01-02T03:04:05+00:00")
 FULL = Metadata(
@@ -190,3 +200,12 @@ def test_the_kind_of_a_checkpointer_is_its_class():
     for kind, checkpointer in kinds.items():
         record = Metadata.from_json(Metadata.of({"a": 1.0}, name="net", version=1, checkpointer=checkpointer))
         assert kind == record.checkpointer
+
+
+def test_json_items_in_custom_metadata_are_found_and_replaced():
+    custom = with_items({"mine": 1}, {"config": {"n": 2}})
+    assert {"mine": 1, "migrate": {"items": {"config": {"n": 2}}}} == custom
+    assert {"config": {"n": 2}} == kept_items(custom)
+    assert {"mine": 1} == with_items({"mine": 1}, {})
+    for damaged in ({}, {"migrate": 3}, {"migrate": {"items": [1]}}):
+        assert {} == kept_items(damaged)

@@ -189,6 +189,8 @@ def _unusable(
             problem, advice = f"the JSON item `{name}` is not a mapping", "its content cannot be changed; drop the rule"
         elif name in source.items:
             problem, advice = f"the item `{name}` is a pytree, not JSON", "name its leaves in `rules:`"
+        elif name in source.unread:
+            problem, advice = f"the item `{name}` is not read", "it is neither a pytree nor JSON, or `--item` omits it"
         else:
             known = [one for one in configs if one]
             near = nearest(name, known)

@@ -120,6 +120,12 @@ def test_an_item_that_rules_drop_cannot_be_changed():
     assert ["M623"] == [one.code for one in found]
 
 
+def test_an_item_that_is_not_read_or_is_a_pytree_is_called_that():
+    checkpoint = replace(source(), unread=("data",), items={"state": source().tree})
+    found = planned_config("  - {in: data, to: x, value: 1}\n  - {in: state, to: x, value: 1}", checkpoint).diagnostics
+    assert ["the item `data` is not read", "the item `state` is a pytree, not JSON"] == [one.message for one in found]
+
+
 def test_a_checkpoint_without_a_record_names_the_command_that_adds_one():
     (found,) = planned_config("  - a -> b", source()).diagnostics
     assert "migrate stamp SRC" in found.help

@@ -8,8 +8,12 @@ import pytest
 from migrate.engine.verification.findings import SHOWN, differs, refuse, report, structure_problems
 from migrate.errors import VerifyError
 from migrate.events import LeafDone
+from migrate.metadata import Metadata, merge
+from migrate.planning.versions.chain import result_of
 from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree
 from tests.engine.sources import opened, plan_for, save
+from tests.planning.configs import planned_config
+from tests.planning.configs import source as config_source
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +63,26 @@ def test_an_item_that_is_missing_is_named(source, plan):
         found = reader.abstract()
     items = replace(plan, rules=replace(plan.rules, target=replace(plan.rules.target, layout="items")))
     assert ["item `a` is missing", "item `b` is missing"] == [d.message for d in structure_problems(items, found)]
+
+
+def test_a_config_that_is_not_the_one_of_the_plan_is_a_finding_for_each_name():
+    rules = '  - a -> b\n  - {in: config, to: x, value: 1}\n  - {in: config, to: "odd name", value: 2}'
+    plan = planned_config(rules, config_source({"a": True}, config={}))
+    written = result_of(plan)
+    assert [] == list(structure_problems(plan, written))
+    metadata = merge({}, Metadata(hyperparameters={"b": 1}))
+    found = structure_problems(plan, replace(written, extras={"config": {"x": 1, "y": None}}, metadata=metadata))
+    assert [
+        "`b` of the record is 1, not true",
+        "`odd name` of the JSON item `config` is absent, not 2",
+        "`y` of the JSON item `config` is null, not absent",
+    ] == [one.message for one in found]
+
+
+def test_a_file_that_has_no_place_for_metadata_is_not_asked_for_a_config():
+    plan = planned_config("  - a -> b", config_source({"a": 1}))
+    bare = replace(result_of(plan), metadata={})
+    assert ["`b` of the record is absent, not 1"] == [one.message for one in structure_problems(plan, bare)]
+    number = AbstractTree({("w",): AbstractLeaf("scalar", AbstractArray((), "int64"))})
+    plan = replace(plan, target=number)
+    assert [] == list(structure_problems(plan, replace(bare, items={"": number})))
