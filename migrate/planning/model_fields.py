@@ -35,4 +35,5 @@ def custom_metadata(plan: Plan) -> Mapping[str, Any]:
     """Returns the source's custom metadata, with the JSON items that they hold as the rules change them."""
     custom = plan.source.metadata
     items = kept_items(custom)
-    return with_items(custom, {**items, **{n: c for n, c in plan.config.contents.items() if n in items}})
+    contents = {name: one for name, one in plan.config.contents.items() if name not in plan.source.extras}
+    return with_items(custom, {name: contents.get(name, content) for name, content in items.items()})

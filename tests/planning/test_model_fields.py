@@ -38,4 +38,6 @@ def test_json_items_in_metadata_are_those_after_the_rules_and_the_rest_of_the_me
     plan = planned_config("  - {in: config, from: n, to: m}", replace(source(), metadata=before))
     after = {"mine": 1, "migrate": {"model": "lm", "items": {"config": {"m": 2}, "other": 3}}}
     assert after == custom_metadata(plan)
+    both = replace(source(config={"n": 5}), metadata=before)
+    assert before == custom_metadata(planned_config("  - {in: config, from: n, to: m}", both))
     assert before == custom_metadata(planned_config("  []", replace(source(), metadata=before)))
