@@ -162,7 +162,10 @@ def nest(leaves: Iterable[tuple[KeyPath, Any]]) -> dict[str, Any]:
         node = root
         for name in path[:-1]:
             node = node.setdefault(name, {})
-        node[path[-1]] = value
+        if value == {}:
+            node.setdefault(path[-1], {})  # names below it may be there, or follow
+        else:
+            node[path[-1]] = value
     return root
 
 
@@ -319,10 +322,11 @@ def _conflicts(changes: Sequence[ConfigChange], leaves: Leaves, item: str) -> It
     for change in changes:
         for path in change.sources:
             if (first := takers.setdefault(path, change)) is not change:
-                yield _conflict(f"`{format_path(path)}` is named by {_rule(first, change)} as well", path, change)
+                other = _other(first, change, twice="this rule twice")
+                yield _conflict(f"`{format_path(path)}` is named by {other}", path, change)
         if change.target is not None and (first := writers.setdefault(change.target, change)) is not change:
-            message = f"`{format_path(change.target)}` is written by {_rule(first, change)} as well"
-            yield _conflict(message, change.target, change)
+            other = _other(first, change, twice="this rule for several names")
+            yield _conflict(f"`{format_path(change.target)}` is written by {other}", change.target, change)
     stays = {path: None for path in leaves if path not in takers}
     for path, change in writers.items():
         if path in stays:
@@ -333,7 +337,8 @@ def _conflicts(changes: Sequence[ConfigChange], leaves: Leaves, item: str) -> It
     everything = stays | dict.fromkeys(writers)
     found: set[tuple[KeyPath, Span | None]] = set()
     for path in everything:
-        above = next((path[:size] for size in range(1, len(path)) if path[:size] in everything), ())
+        parents = (path[:size] for size in range(1, len(path)))
+        above = next((one for one in parents if one in everything and not (one in stays and leaves[one] == {})), ())
         culprit = writers.get(path) or writers.get(above)
         if above and culprit is not None and (above, culprit.rule) not in found:
             found.add((above, culprit.rule))
@@ -341,10 +346,8 @@ def _conflicts(changes: Sequence[ConfigChange], leaves: Leaves, item: str) -> It
             yield _conflict(message, above, culprit, "choose another name, or move or drop one of the two")
 
 
-def _rule(first: ConfigChange, second: ConfigChange) -> str:
-    if first.rule is None or first.rule == second.rule:
-        return "this rule for another name"
-    return f"the rule at {first.rule}"
+def _other(first: ConfigChange, second: ConfigChange, *, twice: str) -> str:
+    return twice if first.rule in (None, second.rule) else f"the rule at {first.rule} as well"
 
 
 def _conflict(message: str, path: KeyPath, change: ConfigChange, advice: str | None = None) -> Diagnostic:

@@ -53,6 +53,7 @@ def test_rules_rename_set_compute_and_drop():
         ("  - {from: z, to: y, optional: true}\n  - {to: x, value: '{z}', optional: true}", {"a": 1}, {"a": 1}),
         ("  - {to: c, value: '{a} + (-{a}) % 128'}", {"a": 300}, {"a": 300, "c": 384}),
         ("  - {from: a, to: a, value: {x: 1, y: {z: [], e: {}}}}", {"a": 3}, {"a": {"x": 1, "y": {"z": [], "e": {}}}}),
+        ("  - {to: m/x, value: 1}\n  - {from: a, to: n/y}", {"m": {}, "a": 3, "n": {}}, {"m": {"x": 1}, "n": {"y": 3}}),
         ("  - {to: a/b, value: 1}\n  - drop: a", {"a": 300}, {"a": {"b": 1}}),
     ],
 )
@@ -89,6 +90,8 @@ MISTAKES = {
     "not in the item": "  - {in: config, from: width, to: w}",
     "taken twice": "  - num_layers -> layers\n  - drop: num_layers",
     "written twice": "  - num_layers -> layers\n  - {to: layers, value: 3}",
+    "taken twice by one rule": "  - drop: ['model/**', model/z]",
+    "written twice by one rule": "  - {from: 'model/old/{x}', to: y}",
     "exists": "  - {to: heads, value: 16}",
     "a rename onto a name": "  - width -> heads",
     "a value and a mapping": "  - {to: width/x, value: 16}",
