@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from migrate.codes import UnfusableSteps, UnknownVersion, UnreleasedModel
+from migrate.codes import ConfigConflict, UnfusableSteps, UnknownVersion, UnreleasedModel
 from migrate.errors import Diagnostic, Span
 from migrate.planning.recorded_leaves import ABSENT, LeafChange, leaf_changes, listed_changes
 from migrate.planning.versions.every_path import EveryPath, PlannedStep, plan_every_path
@@ -150,8 +150,12 @@ def _of_step(planned: PlannedStep) -> Iterator[Diagnostic]:
 
 
 def _of_paths(every: EveryPath) -> Iterator[Diagnostic]:
-    """Yields a warning for each reason why a path takes more than one upgrade; the graph has its own findings."""
+    """Yields a warning for each reason why a path takes more than one upgrade, and the contradictions of `config:` rules
+    in several files; the graph has its own findings.
+    """
     for path in every.paths:
         for one in path.diagnostics if path.steps else ():
             if one.code == UnfusableSteps.number:
                 yield replace(one, severity="warning")
+            elif one.code == ConfigConflict.number:
+                yield one

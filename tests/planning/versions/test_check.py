@@ -51,6 +51,14 @@ def test_a_path_that_takes_two_upgrades_is_a_warning_that_names_the_version():
     assert made.is_writable
 
 
+def test_config_rules_of_several_files_that_contradict_each_other_are_an_error():
+    config = "\nconfig: [{drop: heads}]", "\nconfig: [heads -> num_heads]"
+    files = [rule_file(at, at + 1, '- "w -> w"' + lines) for at, lines in enumerate(config, start=1)]
+    trees = {version: {"w": "2"} for version in (1, 2, 3)}
+    assert [("M621", "error", "rules/3.yaml")] == found(files, trees)
+    assert [] == found(files[:1], {1: {"w": "2"}, 2: {"w": "2"}})
+
+
 def test_with_mistakes_in_a_file_no_gaps_are_reported():
     mistake = UnreadableRuleFile.at("broken")
     files = [RENAMES[0], RENAMES[2]]
