@@ -150,8 +150,8 @@ def _of_step(planned: PlannedStep) -> Iterator[Diagnostic]:
 
 
 def _of_paths(every: EveryPath) -> Iterator[Diagnostic]:
-    """Yields a warning for each reason why a path takes more than one upgrade, and the contradictions of `config:` rules
-    in several files; the graph has its own findings.
+    """Yields a warning for each reason why a path takes more than one upgrade, and an error for each contradiction
+    between `config:` rules of several files; the graph has its own findings.
     """
     for path in every.paths:
         for one in path.diagnostics if path.steps else ():
