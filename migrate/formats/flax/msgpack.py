@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -243,6 +244,7 @@ _ANONYMOUS = {"<V2": "bfloat16", "|V2": "bfloat16", "V2": "bfloat16", "|V1": "ui
 """Flax before 0.3.2 wrote a dtype's `.str`, which does not name extension types; only one of them had two bytes."""
 
 
+@lru_cache(maxsize=256)  # most arrays of a checkpoint have one of a few dtypes
 def _numpy_dtype(text: str) -> np.dtype[Any]:
     return stored_dtype(_ANONYMOUS.get(text, text))
 

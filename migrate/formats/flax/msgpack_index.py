@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from migrate.formats.files import MAX_DEPTH, damaged
 
@@ -19,10 +19,18 @@ if TYPE_CHECKING:
 
     from migrate.formats.file_view import FileView
 
-MAX_ENTRIES = 250_000
-"""The most entries of all mappings and lists; a large model and its optimizer have about ten thousand."""
-MAX_SEGMENTS = 4_000_000
-"""The largest sum of the lengths of all key paths, which nesting multiplies."""
+FREE_ENTRIES = 250_000
+"""The entries of mappings and lists that a file of any size may have; each costs about a kilobyte of memory."""
+ENTRY_BYTES = 16
+"""The bytes of a larger file for each of its entries: even the array of one number and its key take more."""
+MAX_ENTRIES = 2_000_000
+"""The most entries of a file of any size."""
+ENTRY_SEGMENTS = 16
+"""The segments of a key path, on the average of all entries; nesting multiplies them."""
+ENTRY_CHARACTERS = 256
+"""The characters of a key path, on the average of all entries; nesting multiplies them."""
+MAX_AXES = 64
+"""The most axes of an array, as in NumPy."""
 
 Node = Any
 """dict, list or tuple of nodes; `ArrayBytes`, `RawBytes`, or a plain bool, int, float, complex, str or None."""
@@ -38,18 +46,32 @@ class ArrayBytes:
     nbytes: int
 
 
-@dataclass(slots=True)
 class Size:
-    """The size of the tree so far; a bound keeps a small file from producing a tree that fills the memory."""
+    """The size of the tree so far; bounds keep a small file from producing a tree that fills the memory."""
 
-    entries: int = 0
-    segments: int = 0
+    def __init__(self, nbytes: int) -> None:
+        """Begins the tree of a file of so many bytes."""
+        self._most = min(MAX_ENTRIES, max(FREE_ENTRIES, nbytes // ENTRY_BYTES))
+        self._entries = self._segments = self._characters = 0
 
-    def grow(self, count: int, depth: int) -> bool:
-        """Adds entries at a depth and returns whether the tree is still within its bounds."""
-        self.entries += count
-        self.segments += count * (depth + 1)
-        return self.entries <= MAX_ENTRIES and self.segments <= MAX_SEGMENTS
+    def excess(self, count: int, depth: int, width: int) -> str:
+        """Adds entries below a node; returns how the tree exceeds its bounds, or an empty text.
+
+        Args:
+          count: the number of entries.
+          depth: the number of segments of the node's key path.
+          width: the number of its characters.
+        """
+        self._entries += count
+        self._segments += count * (depth + 1)
+        self._characters += count * width
+        if self._entries > self._most:
+            return f"its tree has more than {self._most:,} entries"
+        if self._segments > self._most * ENTRY_SEGMENTS:
+            return f"the key paths of its tree have more than {self._most * ENTRY_SEGMENTS:,} segments"
+        if self._characters > self._most * ENTRY_CHARACTERS:
+            return f"the key paths of its tree have more than {self._most * ENTRY_CHARACTERS:,} characters"
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +106,21 @@ _FIXED = {
 class Scanner:
     """A cursor over `data[position:end]` that never passes `end`."""
 
-    def __init__(self, data: FileView | bytes, position: int, end: int, path: Path, size: Size) -> None:
+    def __init__(
+        self,
+        data: FileView | bytes,
+        position: int,
+        end: int,
+        path: Path,
+        size: Size,
+        heads: dict[int, ArrayHead] | None = None,
+    ) -> None:
         self.data, self.position, self.end, self.path, self.size = data, position, end, path, size
+        self._heads: dict[int, ArrayHead] = {} if heads is None else heads
+
+    def inner(self, start: int, end: int) -> Scanner:
+        """Returns a scanner of a part of the file that counts into the same tree."""
+        return Scanner(self.data, start, end, self.path, self.size, self._heads)
 
     def damaged(self, why: str) -> Exception:
         return damaged(self.path, f"{why} (at byte {self.position} of {len(self.data)})")
@@ -98,7 +133,13 @@ class Scanner:
         self.position += count
         return start
 
-    def node(self, depth: int) -> Node:
+    def node(self, depth: int, width: int = 0) -> Node:
+        """Returns the next value.
+
+        Args:
+          depth: the number of segments of its key path.
+          width: the number of characters of its key path.
+        """
         if depth > MAX_DEPTH:
             raise self.damaged(f"it is nested deeper than {MAX_DEPTH} levels")
         tag = self.data[self.take(1)]
@@ -112,7 +153,12 @@ class Scanner:
             start = self.take(size)
             return struct.unpack(form, self.data[start : start + size])[0]
         kind, count = self.head(tag)
-        return getattr(self, f"read_{kind}")(count, depth)
+        if kind == "str":
+            return self.text(self.take(count), count)
+        if kind == "bin":
+            return RawBytes(self.take(count), count)
+        read = {"map": self._map, "array": self._list, "ext": self._extension}[kind]
+        return read(count, depth, width)
 
     def head(self, tag: int) -> tuple[str, int]:
         """Returns the kind of value that a tag begins, and its number of bytes or entries."""
@@ -124,17 +170,17 @@ class Scanner:
         start = self.take(width)
         return kind, int.from_bytes(self.data[start : start + width], "big")
 
-    def read_map(self, count: int, depth: int) -> dict[str, Node]:
-        self.expect(count, 2, depth)
+    def _map(self, count: int, depth: int, width: int) -> dict[str, Node]:
+        self._expect(count, 2, depth, width)
         entries: dict[str, Node] = {}
         for _ in range(count):
-            key = self.key()
+            key = self._key()
             if key in entries:
                 raise self.damaged(f"the key `{key}` occurs twice in one mapping")
-            entries[key] = self.node(depth + 1)
+            entries[key] = self.node(depth + 1, width + len(key) + 1)
         return entries
 
-    def key(self) -> str:
+    def _key(self) -> str:
         key = self.node(MAX_DEPTH)
         if isinstance(key, RawBytes):
             key = self.text(key.offset, key.nbytes)
@@ -142,20 +188,17 @@ class Scanner:
             raise self.damaged(f"a key is neither text nor an integer but {type(key).__name__}")
         return str(key)
 
-    def read_array(self, count: int, depth: int) -> list[Node]:
-        self.expect(count, 1, depth)
-        return [self.node(depth + 1) for _ in range(count)]
+    def _list(self, count: int, depth: int, width: int) -> list[Node]:
+        self._expect(count, 1, depth, width)
+        return [self.node(depth + 1, width + 1) for _ in range(count)]
 
-    def expect(self, count: int, width: int, depth: int) -> None:
-        """Refuses a container with more entries, of `width` values each, than there are bytes or than any tree has."""
-        least, there = count * width, self.end - self.position
+    def _expect(self, count: int, each: int, depth: int, width: int) -> None:
+        """Refuses a container with more entries, of `each` values, than there are bytes or than any tree has."""
+        least, there = count * each, self.end - self.position
         if least > there:
             raise self.damaged(f"it is truncated: {least} bytes or more should follow, {there} do")
-        if not self.size.grow(count, depth):
-            raise self.damaged(f"its tree has more than {MAX_ENTRIES:,} entries, more than any checkpoint has")
-
-    def read_str(self, count: int, _: int) -> str:
-        return self.text(self.take(count), count)
+        if excess := self.size.excess(count, depth, width):
+            raise self.damaged(f"{excess}, more than any checkpoint has")
 
     def text(self, start: int, count: int) -> str:
         try:
@@ -163,54 +206,76 @@ class Scanner:
         except UnicodeDecodeError as error:
             raise self.damaged("a text is not UTF-8") from error
 
-    def read_bin(self, count: int, _: int) -> RawBytes:
-        return RawBytes(self.take(count), count)
-
-    def read_ext(self, count: int, depth: int) -> Node:
+    def _extension(self, count: int, depth: int, width: int) -> Node:
         code = self.data[self.take(1)]
         start = self.take(count)
-        inner = Scanner(self.data, start, start + count, self.path, self.size)
-        node = inner.extension(code, depth)
-        if inner.position != inner.end:
-            raise inner.damaged("an extension type holds more than its value")
+        if code in (1, 3):
+            return self._array(start, count)
+        inner = self.inner(start, start + count)
+        if code == 2:
+            node = inner.complex_number()
+        elif code == 4:
+            node = inner.read_tuple(depth, width)
+        else:
+            raise inner.damaged(f"{code} is not an extension type of Flax or Orbax")
+        inner.refuse_more()
         return node
 
-    def extension(self, code: int, depth: int) -> Node:
-        """Returns the value of an extension type."""
-        if code in (1, 3):
-            return self.array()
-        if code == 2:
-            return self.complex()
-        if code == 4:
-            return self.tuple(depth)
-        raise self.damaged(f"{code} is not an extension type of Flax or Orbax")
+    def refuse_more(self) -> None:
+        """Refuses bytes between the value of an extension type and its end."""
+        if self.position != self.end:
+            raise self.damaged("an extension type holds more than its value")
 
-    def tuple(self, depth: int) -> Node:
-        items = self.node(depth + 1)
+    def read_tuple(self, depth: int, width: int) -> Node:
+        """Returns a list as a tuple; arguments as in `node`."""
+        items = self.node(depth + 1, width)
         if not isinstance(items, list):
             raise self.damaged("a tuple is not a list of values")
         return tuple(items)
 
-    def complex(self) -> complex:
+    def complex_number(self) -> Node:
+        """Returns a complex number, which is stored as two numbers."""
         parts = self.node(MAX_DEPTH - 1)
         if not isinstance(parts, list) or len(parts) != 2 or not all(isinstance(part, float | int) for part in parts):
             raise self.damaged("a complex number is not two numbers")
         return complex(*parts)
 
-    def array(self) -> ArrayBytes:
+    def _array(self, start: int, count: int) -> ArrayBytes:
+        """Returns an array of `count` bytes with its head; equal heads, which most arrays have, are parsed once."""
+        head = self._heads.get(count)
+        if head is None or self.data[start : start + len(head.content)] != head.content:
+            head = self._heads[count] = self.inner(start, start + count).array_head()
+        return ArrayBytes(head.shape, head.dtype, start + len(head.content), head.nbytes)
+
+    def array_head(self) -> ArrayHead:
+        """Returns the head of the array that the scanner covers."""
+        start = self.position
         if self.data[self.take(1)] != 0x93:
             raise self.damaged("an array is not shape, dtype and bytes")
-        shape, dtype = self.node(MAX_DEPTH - 1), self.node(MAX_DEPTH)
+        shape, dtype = self._shape(), self.node(MAX_DEPTH)
         if isinstance(dtype, RawBytes):
             dtype = self.text(dtype.offset, dtype.nbytes)
-        if not _is_shape(shape) or not isinstance(dtype, str):
+        if not isinstance(dtype, str):
             raise self.damaged("an array's shape or dtype is invalid")
         kind, count = self.head(self.data[self.take(1)])
         if kind not in ("bin", "str"):  # before msgpack had `bin`, bytes were written as text
             raise self.damaged("an array has no bytes")
-        return ArrayBytes(tuple(shape), dtype, self.take(count), count)
+        content = self.take(count)
+        self.refuse_more()
+        return ArrayHead(self.data[start:content], shape, dtype, count)
+
+    def _shape(self) -> tuple[int, ...]:
+        kind, axes = self.head(self.data[self.take(1)])
+        sizes = tuple(self.node(MAX_DEPTH) for _ in range(axes)) if kind == "array" and axes <= MAX_AXES else (None,)
+        if not all(type(size) is int and size >= 0 for size in sizes):
+            raise self.damaged("an array's shape or dtype is invalid")
+        return sizes
 
 
-def _is_shape(shape: object) -> bool:
-    sizes = isinstance(shape, list) and len(shape) <= 64 and all(type(size) is int and size >= 0 for size in shape)
-    return bool(sizes)
+class ArrayHead(NamedTuple):
+    """What precedes the bytes of an array."""
+
+    content: bytes
+    shape: tuple[int, ...]
+    dtype: str
+    nbytes: int

@@ -45,7 +45,7 @@ def index_file(data: FileView | bytes, path: Path) -> IndexedFile:
       CheckpointError: it is damaged (`DamagedFile`; the message has the offset), or a stream of other objects
         (`NoCheckpoint`).
     """
-    scanner = Scanner(data, 0, len(data), path, Size())
+    scanner = Scanner(data, 0, len(data), path, Size(len(data)))
     first = scanner.node(0)
     whole = scanner.position == len(data)
     key = _key_of(first)
@@ -76,7 +76,7 @@ def _key_of(node: Node) -> KeyPath | None:
 
 def _value(pair: Node, outer: Scanner) -> Node:
     content: RawBytes = pair[1]
-    inner = Scanner(outer.data, content.offset, content.offset + content.nbytes, outer.path, outer.size)
+    inner = outer.inner(content.offset, content.offset + content.nbytes)
     node = inner.node(0)
     if inner.position != inner.end:
         raise inner.damaged("the bytes of a pair hold more than one object")
