@@ -111,6 +111,9 @@ class Item(abc.ABC):
           CheckpointError: the files contradict their metadata.
         """
 
+    def read_ahead(self, stored: Iterable[KeyPath]) -> None:  # noqa: B027 - most formats read one leaf as fast as many
+        """Reads small arrays together that this thread is about to load."""
+
     @abc.abstractmethod
     def files(self) -> Iterable[Path]:
         """The files from whose content the item is read, each once; no other file affects its tree or values."""

@@ -57,7 +57,7 @@ class Boundary:
             folder = pending.pop()
             for entry in self._entries(folder, deep=deep):
                 self._check_entry(entry.path, link=entry.is_symlink(), known=entry.is_file(follow_symlinks=False))
-                if deep and _is_dir(entry):
+                if deep and is_folder(entry):
                     pending.append(entry.path)
 
     def _entries(self, folder: str, *, deep: bool) -> Iterator[os.DirEntry[str]]:
@@ -86,7 +86,8 @@ class Boundary:
             raise CheckpointError(ForeignEntry.at(message, help="remove it, or copy the checkpoint without it"))
 
 
-def _is_dir(entry: os.DirEntry[str]) -> bool:
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a directory or a link to one."""
     try:
         return entry.is_dir()
     except OSError:  # a circle of links

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from migrate.codes import DamagedFile, LfsPointer, MissingPart, UnsupportedLeaf
 from migrate.errors import CheckpointError, listed
-from migrate.formats.boundary import is_without_size
+from migrate.formats.boundary import is_folder, is_without_size
 from migrate.tree import KeyPath, format_path
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def children(path: Path) -> list[Path]:
       CheckpointError: the directory cannot be listed.
     """
     try:
-        return sorted(path.iterdir())
+        return [path / name for name in sorted(os.listdir(path))]
     except OSError as error:
         raise missing(path, f"it cannot be listed ({error.strerror})") from error
 
@@ -195,14 +195,19 @@ def refuse_lfs_pointers_below(path: Path) -> None:
 
 def files_below(path: Path) -> Iterator[Path]:
     """Yields the files below a directory, each directory once; `Boundary` has checked the links."""
-    seen: set[str] = set()
-    for folder, folders, names in os.walk(path, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in seen:
-            folders.clear()
+    seen: set[tuple[int, int]] = set()
+    pending = [str(path)]
+    while pending:
+        folder = pending.pop()
+        try:
+            found = os.stat(folder)
+            entries = list(os.scandir(folder)) if (found.st_dev, found.st_ino) not in seen else []
+        except OSError:
             continue
-        seen.add(real)
-        yield from (Path(folder, name) for name in names)
+        seen.add((found.st_dev, found.st_ino))
+        folders = [entry.path for entry in entries if is_folder(entry)]
+        yield from (Path(entry.path) for entry in entries if not is_folder(entry))
+        pending += reversed(folders)
 
 
 def files_at(path: Path) -> Iterator[Path]:

@@ -73,6 +73,10 @@ class NamedReader(Reader):
         """Returns one leaf's value."""
         return self._reader.read(self._stored[path])
 
+    def read_ahead(self, paths: Iterable[KeyPath]) -> None:
+        """Reads small arrays together that this thread is about to read."""
+        self._reader.read_ahead(self._stored[path] for path in paths)
+
     def location(self, path: KeyPath) -> Location | None:
         """Where the chunks of an array are stored."""
         return self._reader.location(self._stored[path])

@@ -171,6 +171,9 @@ class Reader(abc.ABC):
         """The directory in which the digests are recorded; None for a single file."""
         return None
 
+    def read_ahead(self, paths: Iterable[KeyPath]) -> None:  # noqa: B027 - most formats read one leaf as fast as many
+        """Reads small arrays together that this thread is about to read."""
+
     def read_all(self) -> dict[KeyPath, Value]:
         """Returns every leaf's value by key path; several are read at once, so that all cores decode chunks.
 
@@ -250,6 +253,16 @@ class CheckpointReader(Reader):
         refuse_opaque(path, item.info.tree.leaves[stored], self._abstract.path)
         with self._explained():
             return item.load(stored)
+
+    def read_ahead(self, paths: Iterable[KeyPath]) -> None:
+        """Reads small arrays together that this thread is about to read, as far as the items can."""
+        wanted: dict[int, tuple[Item, list[KeyPath]]] = {}
+        for path in paths:
+            item, stored = self._origin[path]
+            wanted.setdefault(id(item), (item, []))[1].append(stored)
+        with self._explained():
+            for item, leaves in wanted.values():
+                item.read_ahead(leaves)
 
     def location(self, path: KeyPath) -> Location | None:
         """Where the chunks of an array are stored; None for a leaf that is not a zarr array.

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import tensorstore as ts
 
 from migrate.engine.linking.link import Link
+from migrate.engine.linking.new_files import NewFiles, file_key
 from migrate.engine.linking.open_stores import open_database, open_folder
 from migrate.formats.base import Location
 from migrate.formats.files import damaged, explain_store_failure, missing, refuse_lfs_pointer
@@ -19,12 +22,32 @@ COPY_BYTES = 32 << 20
 """Encoded chunks are copied in transactions of about this size."""
 
 
-def copy_chunks(links: Sequence[Link], target: Any, context: ts.Context) -> None:
-    """Writes the encoded chunks and the array metadata of links, one batch per transaction.
+def copy_chunks_into_files(links: Sequence[Link], folder: Path, context: ts.Context) -> set[str]:
+    """Writes the encoded chunks and the array metadata of links as files of plain zarr; returns their keys.
 
     Args:
       links: the arrays. A missing chunk is skipped; the caller checks that all keys exist.
-      target: the database, or the folder of plain zarr.
+      folder: the directory of the arrays.
+      context: the context in which the sources are opened.
+
+    Raises:
+      CheckpointError: a file of the source cannot be read, or a chunk is cut off.
+    """
+    files, keys = NewFiles(folder), set()
+    for batch in _batches(_entries(links, context)):
+        for key, value in batch:
+            files.write(file_key(key), value)
+            keys.add(key)
+        files.sync()
+    return keys
+
+
+def copy_chunks(links: Sequence[Link], target: Any, context: ts.Context) -> None:
+    """Writes the encoded chunks and the array metadata of links into a database, one batch per transaction.
+
+    Args:
+      links: the arrays. A missing chunk is skipped; the caller checks that all keys exist.
+      target: the database.
       context: the context in which the sources are opened.
 
     Raises:
@@ -50,13 +73,19 @@ def _entries(links: Sequence[Link], context: ts.Context) -> Iterator[tuple[str, 
         if first is None:
             raise missing(link.locations[0].base, f"the metadata of `{link.locations[0].name}` is missing")
         yield f"{link.prefix}{link.metadata_key}", link.metadata(first)
-        fields = {place: json.loads(content) for place, content in metadata.items() if content is not None}
+        fields = {place: _fields(content) for place, content in metadata.items() if content is not None}
         for location, key, new_key in link.moves():
             chunk = _read(sources[location.base], location, key)
             if chunk is not None:
                 if not location.ocdbt:
                     _refuse_incomplete(chunk, location, key, fields[location])
                 yield new_key, chunk
+
+
+@lru_cache(maxsize=1024)  # many arrays of a checkpoint have equal metadata
+def _fields(content: bytes) -> Mapping[str, Any]:
+    fields: Mapping[str, Any] = json.loads(content)
+    return fields
 
 
 class _Source(NamedTuple):

@@ -30,7 +30,8 @@ def link_file(source: Path, target: Path) -> LinkMethod:
       FileExistsError: `target` exists.
       OSError: the bytes cannot be read or written.
     """
-    source = source.resolve()  # a link to a symbolic link would break once that link is removed
+    if source.is_symlink():  # a link to a symbolic link would break once that link is removed
+        source = source.resolve()
     try:
         os.link(source, target)
     except OSError as error:

@@ -17,10 +17,10 @@ from typing import Any, NoReturn
 import tensorstore as ts
 
 from migrate.codes import MissingPart
-from migrate.engine.linking.copy_chunks import copy_chunks
+from migrate.engine.linking.copy_chunks import copy_chunks, copy_chunks_into_files
 from migrate.engine.linking.hard_links import link_file
 from migrate.engine.linking.link import Link
-from migrate.engine.linking.open_stores import OPTIONS, open_database, open_folder
+from migrate.engine.linking.open_stores import OPTIONS, open_database
 from migrate.engine.linking.prune import prune_files
 from migrate.engine.staged_array import StagedArray
 from migrate.errors import CheckpointError, listed
@@ -112,9 +112,7 @@ def _copy_into(folder: Path, links: Sequence[Link]) -> LinkedArrays:
     """Copies every chunk into a folder of plain zarr, which can refer to no other file."""
     context = ts.Context({"cache_pool": {"total_bytes_limit": INDEX_CACHE_BYTES}})
     folder.mkdir(parents=True, exist_ok=True)
-    target = open_folder(folder, context)
-    copy_chunks(links, target, context)
-    found = {key.decode() for key in target.list().result()}
+    found = copy_chunks_into_files(links, folder, context)
     _refuse_missing(link for link in links if any(key not in found for _, _, key in link.moves()))
     return LinkedArrays({link.path: link.staged_array() for link in links})
 

@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorstore as ts
 
 from migrate import dtypes
+from migrate.engine.linking.new_files import NewFiles, file_key
 from migrate.engine.linking.open_stores import OPTIONS
 from migrate.engine.outputs.array_record import describe
 from migrate.engine.outputs.small_chunks import SMALL_BYTES, EncodedArray, SmallChunks
@@ -49,15 +50,25 @@ def _nothing(staged: StagedArray) -> None:
     del staged
 
 
+class _SmallArray(NamedTuple):
+    """An array of one small chunk, and the codec where the store has no compression of its own."""
+
+    staged: StagedArray
+    stored: np.ndarray[Any, Any]
+    codec: str | None
+
+
 @dataclass
 class _Batch:
     """Arrays that become durable together."""
 
     transaction: Any = field(default_factory=ts.Transaction)
     writes: list[Any] = field(default_factory=list)
+    small: list[_SmallArray] = field(default_factory=list)
     arrays: list[tuple[StagedArray, Done]] = field(default_factory=list)
     nbytes: int = 0
     most: int = BATCH_ARRAYS
+    files: NewFiles | None = None
 
     @property
     def is_full(self) -> bool:
@@ -67,6 +78,8 @@ class _Batch:
         for write in self.writes:
             write.result()
         self.transaction.commit_async().result()
+        if self.files is not None:
+            self.files.sync()
         self.writes.clear()
         for staged, done in self.arrays:
             done(staged)
@@ -121,7 +134,8 @@ class Staging:
 
     def _next_batch(self, previous: _Batch | None = None) -> _Batch:
         self._begun += len(previous.arrays) if previous else 0
-        return _Batch(most=BATCH_ARRAYS * max(1, self._begun // (GROWTH * BATCH_ARRAYS)))
+        files = NewFiles(self.directory) if self._plain else None
+        return _Batch(files=files, most=BATCH_ARRAYS * max(1, self._begun // (GROWTH * BATCH_ARRAYS)))
 
     def __enter__(self) -> Staging:
         return self
@@ -156,42 +170,61 @@ class Staging:
         found = digest_of(whole)
         staged = describe(path, leaf, whole.dtype, str(found), blocks=found.blocks, name=self._name)
         stored = stored_form(whole)
-        encoded = self._encoded(staged, stored, codec)
         with self._lock:
             batch = self._batch
-            if encoded is None:
+            if self._is_small(staged, stored):
+                batch.small.append(_SmallArray(staged, stored, codec))
+            else:
                 store = self._open(staged, codec, batch.transaction)
                 batch.writes.append(store.write(stored, can_reference_source_data_indefinitely=True))
-            else:
-                batch.writes += self._write_values(staged, encoded, batch.transaction)
             batch.arrays.append((staged, done))
             batch.nbytes += array.nbytes
             if not batch.is_full:
                 return staged
             self._batch = self._next_batch(batch)
-        batch.commit()
+        self._commit(batch)
         return staged
 
-    def _encoded(self, staged: StagedArray, stored: np.ndarray[Any, Any], codec: str | None) -> EncodedArray | None:
-        """Returns what is stored for an array of one small chunk; None for others."""
+    def _is_small(self, staged: StagedArray, stored: np.ndarray[Any, Any]) -> bool:
+        """Whether an array is one small chunk, which is encoded when its batch is committed."""
         grid = staged.write_shape if self._zarr3 else staged.chunk_shape
-        if self._plain or not 0 < stored.nbytes <= SMALL_BYTES or tuple(grid) != tuple(staged.shape):
-            return None
-        return self._encoder.encode(stored, self._array_spec(staged, codec))
+        return 0 < stored.nbytes <= SMALL_BYTES and tuple(grid) == tuple(staged.shape)
 
-    def _write_values(self, staged: StagedArray, encoded: EncodedArray, transaction: Any) -> list[Any]:
-        prefix, values = key_prefix(staged.name), self._values.with_transaction(transaction)
-        earlier = ts.KvStore.KeyRange(prefix, f"{staged.name}0")  # `0` follows `/`
-        cleared = [values.delete_range(earlier)] if self._replaces and prefix else []
-        pairs = ((encoded.metadata_key, encoded.metadata), (encoded.chunk_key, encoded.chunk))
-        return [*cleared, *(values.write(f"{prefix}{key}", value) for key, value in pairs)]
+    def _commit(self, batch: _Batch) -> None:
+        """Makes a batch durable; equal small arrays are encoded together."""
+        alike: dict[object, list[_SmallArray]] = {}
+        for small in batch.small:
+            alike.setdefault((small.staged.shape, small.staged.dtype, small.codec), []).append(small)
+        for group in alike.values():
+            spec = self._array_spec(group[0].staged, group[0].codec)
+            encoded = self._encoder.encode([small.stored for small in group], spec)
+            for small, content in zip(group, encoded, strict=True):
+                self._write_values(small.staged, content, batch)
+        batch.small.clear()
+        batch.commit()
+
+    def _write_values(self, staged: StagedArray, encoded: EncodedArray, batch: _Batch) -> None:
+        """Writes an array in place of an array of this name; metadata last, since they make the array exist."""
+        prefix, clears = key_prefix(staged.name), self._replaces and bool(staged.name)
+        pairs = ((encoded.chunk_key, encoded.chunk), (encoded.metadata_key, encoded.metadata))
+        if batch.files is not None:
+            if clears:
+                batch.files.remove_below(file_key(prefix))
+            for key, value in pairs:
+                batch.files.write(file_key(f"{prefix}{key}"), value)
+            return
+        values = self._values.with_transaction(batch.transaction)
+        if clears:
+            earlier = ts.KvStore.KeyRange(prefix, f"{staged.name}0")  # `0` follows `/`
+            batch.writes.append(values.delete_range(earlier))
+        batch.writes += [values.write(f"{prefix}{key}", value) for key, value in pairs]
 
     def flush(self) -> None:
         """Makes everything durable that was written so far, unless another thread is committing it."""
         with self._lock:
             batch, self._batch = self._batch, self._next_batch(self._batch)
         if batch.arrays:
-            batch.commit()
+            self._commit(batch)
 
     def tiled(
         self, path: KeyPath, leaf: AbstractLeaf, tile: Sequence[int], codec: str | None = None, done: Done = _nothing

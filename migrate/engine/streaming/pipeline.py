@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
@@ -25,6 +25,10 @@ from migrate.formats.base import Value
 from migrate.formats.reader import Reader
 from migrate.planning.model import Plan, Task
 from migrate.tree import AbstractLeaf, KeyPath, format_path
+
+GROUP_BYTES = 1 << 20
+GROUP_PIECES = 32
+"""Bytes and pieces that a thread takes at once: handing one over costs as much as a small array."""
 
 Sink = Callable[[KeyPath, StagedArray], None]
 
@@ -99,19 +103,39 @@ def stage(
 def _dispatch(work: _Work, pool: ThreadPoolExecutor, jobs: int, stopped: Callable[[], bool]) -> bool:
     """Starts the pieces as the budget allows; returns whether it was stopped before the last piece."""
     running: set[Future[None]] = set()
-    for piece in work.pieces():
+    halted = False
+    for group in _groups(work.pieces(), min(GROUP_BYTES, work.budget.limit // (4 * jobs))):
         if len(running) > jobs:
             running = _wait_for_any(running)
-        if stopped():
-            _wait_for_all(running)
-            return True
-        cost = min(piece.nbytes, work.budget.limit)
-        work.budget.reserve(cost, before_waiting=work.flush)
+        started: list[tuple[Piece, int]] = []
+        for piece in group:
+            halted = stopped()
+            if halted:
+                break
+            cost = min(piece.nbytes, work.budget.limit)
+            work.budget.reserve(cost, before_waiting=work.flush)
+            started.append((piece, cost))
         if work.failed.is_set():
             break
-        running.add(pool.submit(work.run, piece, cost))
+        running.add(pool.submit(work.run_all, started))
+        if halted:
+            break
     _wait_for_all(running)
-    return False
+    return halted
+
+
+def _groups(all_pieces: Iterable[Piece], limit: int) -> Iterator[list[Piece]]:
+    """Yields consecutive pieces of at most `limit` bytes together, for one thread; a larger piece is alone."""
+    group: list[Piece] = []
+    nbytes = 0
+    for piece in all_pieces:
+        if group and (nbytes + piece.nbytes > limit or len(group) == GROUP_PIECES):
+            yield group
+            group, nbytes = [], 0
+        group.append(piece)
+        nbytes += piece.nbytes
+    if group:
+        yield group
 
 
 def _wait_for_any(running: set[Future[None]]) -> set[Future[None]]:
@@ -168,6 +192,14 @@ class _Work:
 
     def _is_stored(self, path: KeyPath) -> bool:
         return self.plan.target.leaves[path].is_numeric
+
+    def run_all(self, group: Sequence[tuple[Piece, int]]) -> None:
+        """Runs pieces one after the other, each with its reservation; their small arrays are read together."""
+        tasks = (piece.work for piece, _ in group if isinstance(piece.work, Task))
+        if len(group) > 1 and not self.failed.is_set():
+            self.reader.read_ahead(source for task in tasks for source in task.sources)
+        for piece, cost in group:
+            self.run(piece, cost)
 
     def run(self, piece: Piece, cost: int) -> None:
         """Computes a piece and writes its arrays; its reservation is released once they are durable."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from migrate.formats.base import Location
 from migrate.formats.detect import open_reader
 from migrate.formats.digest_record import Blocks
 from migrate.formats.zarr.metadata import chunk_key, parse_chunk_key
+from migrate.formats.zarr.small_arrays import SMALL_BYTES
 from migrate.planning.model import Plan
 from migrate.tree import AbstractLeaf, KeyPath, stored_path
 
@@ -49,10 +50,10 @@ def verify_digests(
       VerifyError: arrays differ, or leaves are missing or unexpected (`VerificationFailed`).
       CheckpointError: a chunk is missing or damaged.
     """
-    locations, largest = _stored_arrays(plan, destination, digests)
+    locations, largest, small = _stored_arrays(plan, destination, digests)
     problems: list[Diagnostic] = []
     jobs = jobs or os.cpu_count() or 1
-    for path, found in stored_digests(locations, largest_chunk=largest, max_ram=max_ram, jobs=jobs):
+    for path, found in stored_digests(locations, largest_chunk=largest, max_ram=max_ram, jobs=jobs, small=small):
         if str(found) != digests[path]:
             problems.append(differs(path, "its digest is not that of what was written"))
         report([path], plan, listener)
@@ -86,11 +87,11 @@ def decode_links(
       CheckpointError: a chunk cannot be decoded; the message names the leaf, the chunk and the file of the source.
     """
     of_path = {link.path: link for link in links}
-    locations, largest = _stored_arrays(plan, destination, of_path)
+    locations, largest, small = _stored_arrays(plan, destination, of_path)
     jobs = jobs or os.cpu_count() or 1
     digests: dict[KeyPath, Blocks] = {}
     files = ChunkFiles()
-    for path, found in decoded_arrays(locations, largest_chunk=largest, max_ram=max_ram, jobs=jobs):
+    for path, found in decoded_arrays(locations, largest_chunk=largest, max_ram=max_ram, jobs=jobs, small=small):
         if isinstance(found, UndecodableArray):
             raise undecodable(path, _in_source(of_path[path], found), files)
         digests[path] = found.blocks
@@ -109,8 +110,10 @@ def _in_source(link: Link, found: UndecodableArray) -> UndecodableArray:
     return found
 
 
-def _stored_arrays(plan: Plan, destination: Path, paths: Iterable[KeyPath]) -> tuple[Mapping[KeyPath, Location], int]:
-    """Returns the locations of arrays in DST, and the host bytes of the largest part that is decoded whole.
+def _stored_arrays(
+    plan: Plan, destination: Path, paths: Iterable[KeyPath]
+) -> tuple[Mapping[KeyPath, Location], int, Collection[KeyPath]]:
+    """Returns the locations of arrays in DST, the host bytes of the largest part that is decoded whole, and small ones.
 
     Raises:
       VerifyError: leaves are missing or unexpected, or differ in shape or dtype.
@@ -123,7 +126,8 @@ def _stored_arrays(plan: Plan, destination: Path, paths: Iterable[KeyPath]) -> t
         leaves = reader.abstract().tree.leaves
     refuse(differs(path, "it is not stored as chunks") for path, place in places.items() if place is None)
     largest = max((part_bytes(leaves[place]) for place in stored.values()), default=0)
-    return {path: place for path, place in places.items() if place}, largest
+    small = {path for path, place in stored.items() if leaves[place].nbytes <= SMALL_BYTES}
+    return {path: place for path, place in places.items() if place}, largest, small
 
 
 def part_bytes(leaf: AbstractLeaf) -> int:

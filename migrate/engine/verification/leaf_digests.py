@@ -19,6 +19,7 @@ from migrate.formats.base import Extent, Value
 from migrate.formats.digest_record import Blocks
 from migrate.formats.files import damaged
 from migrate.formats.reader import Reader
+from migrate.formats.zarr.small_arrays import SMALL_BYTES
 from migrate.planning.model import Plan
 from migrate.tree import AbstractLeaf, KeyPath, format_path
 
@@ -50,7 +51,9 @@ def leaf_digests(
     others = [path for path in numeric if path not in chunked]
     ranges = {path: extents for path in others if (extents := reader.extents(path)) is not None}
     largest = max((part_bytes(leaves[path]) for path in chunked), default=0)
-    for path, array in decoded_arrays(chunked, largest_chunk=largest, max_ram=max_ram, jobs=jobs, crc=crc):
+    small = {path for path in chunked if leaves[path].nbytes <= SMALL_BYTES}
+    decoded = decoded_arrays(chunked, largest_chunk=largest, max_ram=max_ram, jobs=jobs, crc=crc, small=small)
+    for path, array in decoded:
         yield path, array if isinstance(array, UndecodableArray) else array.blocks
     workers = max(1, min(jobs, max_ram // (2 * READ_BYTES)))
     for path, found in in_parallel(lambda path: extent_digest(ranges[path], crc=crc), ranges, workers):

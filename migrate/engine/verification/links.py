@@ -54,6 +54,7 @@ class _Comparison:
         self._plain = links[0].item.plain
         self._found = {} if self._plain else references(directory)
         self._written = open_folder(directory, self._context)
+        self._written_files = FolderValues(directory)
         places = {place.base: place for link in links for place in link.locations}
         self._known = {base: references(base) for base, place in places.items() if place.ocdbt}
         self._files = {base: open_folder(base, self._context) for base, place in places.items() if not place.ocdbt}
@@ -91,6 +92,9 @@ class _Comparison:
 
     def _target_value(self, key: str) -> bytes | None:
         if self._plain:
+            small = self._written_files.get(key)
+            if small is not None:
+                return small
             answer = self._written.read(key).result()
             return answer.value if answer.state == "value" else None
         entry = self._found.get(key)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,9 @@ from migrate.tree import KeyPath, format_path
 
 Box = tuple[tuple[int, int], ...]
 """A part of an array: its start and stop in each dimension."""
+
+GROUP = 64
+"""The most arrays that a thread takes at once."""
 
 _INDEX_CACHE_BYTES = 64 << 20
 _COPIES = 4
@@ -51,7 +54,12 @@ class UndecodableArray:
 
 
 def stored_digests(
-    locations: Mapping[KeyPath, Location], *, largest_chunk: int, max_ram: int, jobs: int
+    locations: Mapping[KeyPath, Location],
+    *,
+    largest_chunk: int,
+    max_ram: int,
+    jobs: int,
+    small: Collection[KeyPath] = (),
 ) -> Iterator[tuple[KeyPath, Digest]]:
     """Yields the digests of each array, in order; several are computed at once.
 
@@ -60,7 +68,7 @@ def stored_digests(
     Raises:
       CheckpointError: a chunk is missing or damaged; the message names the leaf, the chunk and the file.
     """
-    for path, found in decoded_arrays(locations, largest_chunk=largest_chunk, max_ram=max_ram, jobs=jobs):
+    for path, found in decoded_arrays(locations, largest_chunk=largest_chunk, max_ram=max_ram, jobs=jobs, small=small):
         if isinstance(found, UndecodableArray):
             raise undecodable(path, found, ChunkFiles())
         yield path, found
@@ -77,7 +85,13 @@ def undecodable(path: KeyPath, found: UndecodableArray, files: ChunkFiles) -> Ch
 
 
 def decoded_arrays(
-    locations: Mapping[KeyPath, Location], *, largest_chunk: int, max_ram: int, jobs: int, crc: bool = True
+    locations: Mapping[KeyPath, Location],
+    *,
+    largest_chunk: int,
+    max_ram: int,
+    jobs: int,
+    crc: bool = True,
+    small: Collection[KeyPath] = (),
 ) -> Iterator[tuple[KeyPath, Digest | UndecodableArray]]:
     """Yields the digests of each array, or the reason why it cannot be decoded, in order; several are decoded at once.
 
@@ -87,18 +101,37 @@ def decoded_arrays(
       max_ram: host bytes in memory at once; one chunk and its encoded form always are.
       jobs: the most arrays that are read at once.
       crc: whether the digests of blocks are complete, as a record needs them; XXH3-128 alone takes less time.
+      small: the arrays of at most `SMALL_BYTES`; a thread takes several of them at once.
     """
     arrays = _StoredArrays(crc=crc)
     workers = max(1, min(jobs, len(locations), max_ram // (_COPIES * max(largest_chunk, 1))))
     share = max_ram // workers
+    groups = list(_groups(locations, small, max(1, min(GROUP, len(locations) // (4 * workers)))))
     with ThreadPoolExecutor(workers, "digest") as pool:
-        coming = deque((path, pool.submit(arrays.digest, place, share)) for path, place in locations.items())
+        coming = deque(
+            (group, pool.submit(arrays.digests, [locations[path] for path in group], share)) for group in groups
+        )
         try:
             while coming:
-                path, found = coming.popleft()
-                yield path, found.result()
+                group, found = coming.popleft()
+                yield from zip(group, found.result(), strict=True)
         finally:  # a caller that stops early waits for the arrays in flight, not for all of them
             pool.shutdown(cancel_futures=True)
+
+
+def _groups(paths: Iterable[KeyPath], small: Collection[KeyPath], most: int) -> Iterator[list[KeyPath]]:
+    """Yields the paths in order: small arrays in groups, all others alone."""
+    group: list[KeyPath] = []
+    for path in paths:
+        if group and (path not in small or len(group) == most):
+            yield group
+            group = []
+        if path in small:
+            group.append(path)
+        else:
+            yield [path]
+    if group:
+        yield group
 
 
 class _StoredArrays:
@@ -116,6 +149,14 @@ class _StoredArrays:
           CheckpointError: the array is missing, or its metadata is damaged.
         """
         return open_array(location, self._context)
+
+    def digests(self, locations: Sequence[Location], max_ram: int) -> list[Digest | UndecodableArray]:
+        """Returns the digests of arrays; small ones are decoded together."""
+        if len(locations) > 1:
+            for base in dict.fromkeys(location.base for location in locations):
+                of_base = [location for location in locations if location.base == base]
+                self._small_arrays(of_base[0]).read_ahead((place.name, place.driver) for place in of_base)
+        return [self.digest(location, max_ram) for location in locations]
 
     def digest(self, location: Location, max_ram: int) -> Digest | UndecodableArray:
         """Returns the digests of the array.
@@ -140,9 +181,13 @@ class _StoredArrays:
 
     def _read_small(self, location: Location) -> np.ndarray[Any, Any] | None:
         """Returns an array of one small chunk; None for others, and for those that have to be explained."""
+        return self._small_arrays(location).read(location.name, location.driver)
+
+    def _small_arrays(self, location: Location) -> SmallArrays:
+        """Returns the reader of the small arrays of the store in which an array is stored."""
         if location.base not in self._small:
             self._small.setdefault(location.base, SmallArrays(values_of(location)))
-        return self._small[location.base].read(location.name, location.driver)
+        return self._small[location.base]
 
 
 def _read(array: Any, slab: Box, max_ram: int) -> np.ndarray[Any, Any]:

@@ -48,7 +48,7 @@ class SourceState:
           CheckpointError: the source's directory cannot be listed.
         """
         root = Path(reader.abstract().path)
-        return cls(reader, {_relative(str(file), root): _identity(Path(file)) for file in reader.files()})
+        return cls(reader, {_relative(name, root): _identity(name) for name in map(str, reader.files())})
 
     @property
     def digest(self) -> str:
@@ -102,11 +102,12 @@ def _relative(file: str, root: Path) -> str:
     return file.removeprefix(above) if file.startswith(above) and ".." not in file else os.path.relpath(file, root)
 
 
-def _identity(file: Path) -> str:
+def _identity(file: str) -> str:
+    name = os.path.basename(file)
     try:
-        stat = file.stat()
-        is_metadata = file.name in _METADATA or file.suffix == ".json"
-        content = file.read_bytes() if is_metadata and stat.st_size <= _METADATA_BYTES else b""
+        stat = os.stat(file)
+        is_metadata = name in _METADATA or name.endswith(".json")
+        content = Path(file).read_bytes() if is_metadata and stat.st_size <= _METADATA_BYTES else b""
     except OSError as error:
         return f"unreadable: {error.strerror}"
     return f"{stat.st_size}\t{stat.st_mtime_ns}\t{hashlib.sha256(content).hexdigest() if content else ''}"

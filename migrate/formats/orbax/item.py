@@ -27,7 +27,7 @@ from migrate.formats.zarr.stored_chunks import defects
 from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, KeyPath, Kind, Sharding, Storage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     import numpy as np
@@ -230,6 +230,11 @@ class OrbaxItem(Item):
         if name in self._words:
             return array.view(dtypes.to_numpy("bfloat16"))
         return as_keys(array, self._impls[name]) if name in self._impls else array
+
+    def read_ahead(self, stored: Iterable[KeyPath]) -> None:
+        """Reads small arrays together that this thread is about to load."""
+        sources = (self._sources[path] for path in stored)
+        self._store.read_ahead([source.name for source in sources if isinstance(source, StoredArray)])
 
     def _is_movable(self, name: str) -> bool:
         """Whether a parameter's chunks decode to the right array without this reader."""

@@ -14,6 +14,7 @@ import json
 import math
 import os
 import threading
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from migrate.dtypes import item_bytes
@@ -26,7 +27,7 @@ from migrate.formats.zarr.references import read_value, references
 from migrate.formats.zarr.store_spec import array_spec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -39,6 +40,9 @@ SMALL_BYTES = 256 << 10
 
 _MOST_OPEN = 256
 """The most arrays in memory that a thread keeps open."""
+
+AHEAD_BYTES = 4 << 20
+"""The most decoded bytes that are read ahead."""
 
 _CAPACITY = 4096
 """The chunks of an array in memory; the next one has a new array."""
@@ -102,14 +106,19 @@ class FolderValues:
     def get(self, key: str) -> bytes | None:
         """Returns a value of at most `SMALL_BYTES`; None for others, and for those that cannot be read."""
         file = f"{self._folder}/{key}"
-        size = file_size(file)
+        size = file_size(file)  # before it is opened: a pipe would block
         if size is None or size > SMALL_BYTES:
             return None
         try:
-            with open(file, "rb", buffering=0) as opened:
-                return opened.read(SMALL_BYTES)
+            descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             return None
+        try:
+            return os.read(descriptor, SMALL_BYTES)
+        except OSError:
+            return None
+        finally:
+            os.close(descriptor)
 
 
 def values_of(location: Location) -> DatabaseValues | FolderValues:
@@ -131,28 +140,69 @@ class SmallArrays:
           name: its stored name.
           driver: `zarr2` or `zarr3`.
         """
-        prefix = key_prefix(name)
-        content = self._values.get(f"{prefix}{METADATA_KEYS[driver]}")
-        small = _small_chunk(content, driver) if content is not None else None
-        chunk = self._values.get(f"{prefix}{small.key}") if small is not None else None
-        if content is None or small is None or chunk is None:
-            return None
-        try:
-            array: np.ndarray[Any, Any] = self._opened(content, driver, small).decode(chunk)
-        except (ValueError, OSError):
-            return None
-        return array
+        ahead = self._ahead.pop((name, driver), None)
+        return ahead if ahead is not None else self._decoded([(name, driver)]).get((name, driver))
 
-    def _opened(self, content: bytes, driver: Driver, small: _SmallChunk) -> _MemoryArray:
+    def read_ahead(self, arrays: Iterable[tuple[str, Driver]]) -> None:
+        """Reads arrays together, which takes much less time; each is kept until this thread reads it, or calls again.
+
+        Args:
+          arrays: stored names and drivers. Arrays that are not one small chunk are left out, as are arrays beyond
+            `AHEAD_BYTES` together.
+        """
+        self._ahead.clear()
+        self._ahead.update(self._decoded(arrays))
+
+    @property
+    def _ahead(self) -> dict[tuple[str, Driver], np.ndarray[Any, Any]]:
+        found: dict[tuple[str, Driver], np.ndarray[Any, Any]] = self._thread.__dict__.setdefault("ahead", {})
+        return found
+
+    def _decoded(self, arrays: Iterable[tuple[str, Driver]]) -> dict[tuple[str, Driver], np.ndarray[Any, Any]]:
+        """Returns the arrays that are one small chunk and can be decoded."""
+        alike: dict[tuple[bytes, Driver], dict[str, bytes]] = {}
+        nbytes = 0
+        for name, driver in arrays:
+            prefix = key_prefix(name)
+            content = self._values.get(f"{prefix}{METADATA_KEYS[driver]}")
+            small = _small_chunk(content, driver) if content is not None else None
+            chunk = self._values.get(f"{prefix}{small.key}") if small is not None else None
+            if content is not None and small is not None and chunk is not None:
+                alike.setdefault((content, driver), {})[name] = chunk
+                nbytes += small.nbytes
+                if nbytes > AHEAD_BYTES:
+                    break
+        return {
+            (name, kind[1]): array
+            for kind, chunks in alike.items()
+            for name, array in zip(chunks, self._decode(kind, list(chunks.values())), strict=True)
+            if array is not None
+        }
+
+    def _decode(self, kind: tuple[bytes, Driver], chunks: Sequence[bytes]) -> Iterator[np.ndarray[Any, Any] | None]:
+        """Yields the arrays of chunks of equal metadata; None for those that cannot be decoded."""
+        while chunks:
+            opened = self._opened(*kind)
+            part, chunks = chunks[: opened.room], chunks[opened.room :]
+            try:
+                yield from opened.decode(part)
+            except (ValueError, OSError):
+                if len(part) == 1:
+                    yield None
+                else:
+                    yield from (array for chunk in part for array in self._decode(kind, [chunk]))
+
+    def _opened(self, content: bytes, driver: Driver) -> _MemoryArray:
         opened: dict[tuple[bytes, Driver], _MemoryArray] = self._thread.__dict__.setdefault("opened", {})
         key = (content, driver)
-        if key not in opened or opened[key].is_used_up:
+        if key not in opened or not opened[key].room:
             if len(opened) >= _MOST_OPEN:
                 opened.clear()
-            opened[key] = _MemoryArray(content, driver, small)
+            opened[key] = _MemoryArray(content, driver)
         return opened[key]
 
 
+@lru_cache(maxsize=1024)  # many arrays of a checkpoint have equal metadata
 def _small_chunk(content: bytes, driver: Driver) -> _SmallChunk | None:
     """Returns the only chunk of an array; None where there are several, or the array is not small."""
     try:
@@ -164,27 +214,30 @@ def _small_chunk(content: bytes, driver: Driver) -> _SmallChunk | None:
     if decoded > SMALL_BYTES or not all(0 < size <= chunk for size, chunk in sides):
         return None
     keys = metadata.chunk_keys()
-    return _SmallChunk(next(keys), metadata.aval.shape, metadata.chunks) if keys is not None else None
+    return _SmallChunk(next(keys), metadata.aval.shape, metadata.chunks, decoded) if keys is not None else None
 
 
 class _SmallChunk(NamedTuple):
-    """The only chunk of an array: its key, the shape of the array, and its own shape."""
+    """The only chunk of an array: its key, the shape of the array, its own shape, and the decoded bytes."""
 
     key: str
     shape: tuple[int, ...]
     chunk: tuple[int, ...]
+    nbytes: int
 
 
 class _MemoryArray:
-    """An array in memory whose chunks are the arrays that are read, one after the other; for one thread.
+    """An array in memory whose chunks are the arrays that are read, some at once; for one thread.
 
     No chunk is read twice. TensorStore compares the time of a cached chunk with the time of the request, and the clock
     is not strictly monotonic: a chunk that were replaced could be answered from the cache.
     """
 
-    def __init__(self, content: bytes, driver: Driver, small: _SmallChunk) -> None:
+    def __init__(self, content: bytes, driver: Driver) -> None:
         import tensorstore as ts
 
+        small = _small_chunk(content, driver)
+        assert small is not None
         self._driver, self._small = driver, small
         self._used, self._capacity = 0, _CAPACITY if small.shape else 1
         context = ts.Context({"cache_pool": {"total_bytes_limit": 0}})
@@ -194,21 +247,30 @@ class _MemoryArray:
         self._array: Any = ts.open(spec, open=True, read=True, context=context).result()
 
     @property
-    def is_used_up(self) -> bool:
-        """Whether each of its chunks was read."""
-        return self._used == self._capacity
+    def room(self) -> int:
+        """The number of chunks that were not read."""
+        return self._capacity - self._used
 
-    def decode(self, chunk: bytes) -> Any:
-        """Returns the array whose only chunk has these bytes."""
-        at, self._used = self._used, self._used + 1
+    def decode(self, chunks: Sequence[bytes]) -> list[Any]:
+        """Returns the arrays whose only chunks have these bytes; there is room for them."""
+        first, self._used = self._used, self._used + len(chunks)
         shape, sides = self._small.shape, self._small.chunk
-        key = chunk_key((at, *[0] * (len(shape) - 1)) if shape else (), self._driver)
-        self._store.write(key, chunk).result()
+        rest = (0,) * (len(shape) - 1)
+        keys = [chunk_key((at, *rest) if shape else (), self._driver) for at in range(first, self._used)]
+        for request in [self._store.write(key, chunk) for key, chunk in zip(keys, chunks, strict=True)]:
+            request.result()
         try:
-            box = slice(at * sides[0], at * sides[0] + shape[0]) if shape else ...
-            return self._array[box].read().result()
+            if not shape:
+                return [self._array.read().result()]
+            if shape[0] != sides[0]:  # of a chunk that is larger than the array, the rest may be missing
+                starts = range(first * sides[0], self._used * sides[0], sides[0])
+                return [read.result() for read in [self._array[at : at + shape[0]].read() for at in starts]]
+            rows = self._array[first * sides[0] : self._used * sides[0]].read().result()
+            # Copies: a view would keep all of them in memory.
+            return [rows[at : at + sides[0]].copy() for at in range(0, len(rows), sides[0])]
         finally:
-            self._store.write(key, None).result()
+            for key in keys:
+                self._store.write(key, None).result()
 
 
 def _with_capacity(content: bytes, small: _SmallChunk) -> bytes:

@@ -42,6 +42,7 @@ from migrate.formats.zarr.key_places import (
 )
 from migrate.formats.zarr.metadata import METADATA_KEYS, ArrayMetadata, Driver
 from migrate.formats.zarr.ocdbt_0_1_35 import is_early
+from migrate.formats.zarr.small_arrays import SMALL_BYTES, SmallArrays
 from migrate.formats.zarr.store_spec import array_spec
 from migrate.formats.zarr.stored_chunks import ExpectedArray, Shortfall
 from migrate.tree import AbstractLeaf
@@ -244,6 +245,17 @@ class ZarrStore:
         except STORE_ERRORS as error:
             explain_store_failure(error, self.folder, f"the array `{name}`")
         return array
+
+    def read_ahead(self, names: Iterable[str]) -> None:
+        """Reads small arrays together that this thread is about to read; call `metadata` first."""
+        wanted: dict[int, tuple[SmallArrays, list[tuple[str, Driver]]]] = {}
+        for name in names:
+            place, found = self._found.get(name, (None, None))
+            if place is not None and found is not None and place.small is not None and found.aval.nbytes <= SMALL_BYTES:
+                arrays = wanted.setdefault(id(place), (place.small, []))[1]
+                arrays.append((place.stored_name(name), found.driver))
+        for small, arrays in wanted.values():
+            small.read_ahead(arrays)
 
     def shortfalls(self, may_fill: Mapping[str, bool]) -> Iterator[Shortfall]:
         """Yields files that lack bytes of parameters; call `metadata` first.

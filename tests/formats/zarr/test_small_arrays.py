@@ -90,6 +90,31 @@ def test_one_open_array_serves_all_of_equal_metadata(tmp_path, monkeypatch):
     assert 1 == len(opened)
 
 
+def test_arrays_that_are_read_ahead_are_read_together_once(tmp_path, monkeypatch):
+    reads, known = [], small_arrays._MemoryArray.decode
+    monkeypatch.setattr(
+        small_arrays._MemoryArray, "decode", lambda array, chunks: reads.append(len(chunks)) or known(array, chunks)
+    )
+    for i in range(20):
+        write(tmp_path, f"a{i}", np.full(3, i), driver="zarr2", database=False)
+    arrays = SmallArrays(FolderValues(tmp_path))
+    arrays.read_ahead((f"a{i}", "zarr2") for i in range(20))
+    assert list(range(20)) == [int(arrays.read(f"a{i}", "zarr2")[0]) for i in range(20)]
+    assert [20] == reads
+    assert 3 == int(arrays.read("a3", "zarr2")[0])
+    assert [20, 1] == reads
+
+
+def test_a_damaged_chunk_does_not_spoil_those_that_are_read_with_it(tmp_path):
+    for i in range(5):
+        write(tmp_path, f"a{i}", np.full(3, i), driver="zarr2", database=False)
+    (tmp_path / "a2" / "0").write_bytes(b"no chunk")
+    arrays = SmallArrays(FolderValues(tmp_path))
+    arrays.read_ahead((f"a{i}", "zarr2") for i in range(5))
+    found = [arrays.read(f"a{i}", "zarr2") for i in range(5)]
+    assert [0, 1, None, 3, 4] == [None if array is None else int(array[0]) for array in found]
+
+
 @pytest.mark.parametrize("driver", ["zarr2", "zarr3"])
 @pytest.mark.parametrize(("shape", "chunk"), [((), ()), ((5,), (8,)), ((3, 4), (3, 7)), ((1, 1, 6), (2, 1, 6))])
 def test_no_chunk_in_memory_is_read_twice(tmp_path, monkeypatch, driver, shape, chunk):
