@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tests.benchmarks.cases import BUDGET, READS
+from tests.benchmarks.cases import BUDGET, LEAF_BYTES, READS
 
 MIB = 1 << 20
 SLACK = 300 * MIB
@@ -11,8 +11,8 @@ SLACK = 300 * MIB
 RELINKED = ("d", "drop", "e")
 PEAKS = {"leaf": 512 * MIB}
 """Budgets that are not the default."""
-LEAVES = {"many": 50_000, "many-cast": 50_000, "many-msgpack": 10_000}
-"""The number of leaves of the checkpoints that have many."""
+MANY = ("many", "many-cast", "many-msgpack")
+"""The cases with many leaves, whose number their size determines."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,8 @@ def _single(figures):
         if key == "dry":
             yield Bar("dry-run on 10,000 leaves ≤ 2 s beyond imports", f"{figure.marks['work']:.2f} s",
                       figure.marks["work"] <= 2)  # fmt: skip
-        if key in LEAVES and "cpu" in figure.marks:
-            each = figure.marks["cpu"] / LEAVES[key] * 1e3
+        if key in MANY and "cpu" in figure.marks:
+            each = figure.marks["cpu"] / round(size * 1e9 / LEAF_BYTES) * 1e3
             yield Bar(f"{key}: ≤ 1.5 ms of CPU for each leaf", f"{each:.2f} ms", each <= 1.5)
         if key == "full":
             peak = figure.peak / 1e9

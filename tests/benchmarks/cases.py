@@ -43,8 +43,10 @@ rules:
 """
 RULES = {"rename": RENAME, "stack": STACK, "drop": DROP, "transpose": TRANSPOSE, "turn": TURN, "cast": CAST}
 
-MANY = 0.0128
-"""The gigabytes of 50,000 leaves of 256 bytes."""
+LEAF_BYTES = 8 * 8 * 4
+"""The bytes of a leaf of the checkpoints that have many."""
+MANY = 50_000 * LEAF_BYTES / 1e9
+"""The gigabytes of 50,000 such leaves."""
 
 GIB = 1 << 30
 BUDGET = 2 * GIB

@@ -9,9 +9,10 @@ import math
 import sys
 from pathlib import Path
 
+from tests.benchmarks.cases import LEAF_BYTES
+
 LAYERS = 12
 SMALL_LEAVES = 10_000
-LEAF_BYTES = 8 * 8 * 4
 EQUAL_LEAVES = 100
 LEAF_CHUNK_BYTES = 64 << 20
 

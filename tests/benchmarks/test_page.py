@@ -113,3 +113,9 @@ def test_a_process_is_measured_whole_and_what_started_it_is_not():
 def test_a_case_that_fails_stops_the_benchmark_with_its_own_words():
     with pytest.raises(SystemExit, match="no such rule"):
         measure([sys.executable, "-c", "import sys; sys.exit('no such rule')"])
+
+
+def test_the_cpu_of_many_leaves_is_divided_by_the_leaves_of_that_size():
+    figure = Figure(1.0, 10**9, {**MARKS, "cpu": 0.5})
+    (found,) = (bar for bar in bars({("many", 1_000 * 256 / 1e9): figure}) if "CPU" in bar.what)
+    assert "0.50 ms" == found.measured

@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 
 from migrate.engine.items import item_plans
+from migrate.engine.outputs import small_chunks
 from migrate.engine.outputs.orbax_store import Staging
 from migrate.engine.streaming import pipeline
 from migrate.engine.streaming.budget import Budget
 from migrate.engine.streaming.pieces import produce
 from migrate.errors import RefusedError
 from migrate.formats.detect import open_reader
+from migrate.formats.zarr import small_arrays
 from tests.engine.sources import every_kind, opened, plan_for, save
 
 RULES = """rules:
@@ -173,3 +175,18 @@ def test_a_reservation_without_arrays_is_released_at_once():
     budget.reserve(60)
     pipeline._SharedReservation(budget, 60, 0)
     assert 0 == budget.reserved
+
+
+def test_small_arrays_are_read_and_encoded_together(many, tmp_path, monkeypatch):
+    """Forty arrays of equal metadata by one thread: two groups are read, and one batch is encoded."""
+    read, encoded = [], []
+    decode, encode = small_arrays._MemoryArray.decode, small_chunks._MemoryArray.encode
+    monkeypatch.setattr(
+        small_arrays._MemoryArray, "decode", lambda array, chunks: read.append(len(chunks)) or decode(array, chunks)
+    )
+    monkeypatch.setattr(
+        small_chunks._MemoryArray, "encode", lambda array, group: encoded.append(len(group)) or encode(array, group)
+    )
+    with opened(many) as reader:
+        staged(streamed(reader), reader, tmp_path / "s", jobs=1)
+    assert ([32, 8], [40]) == (read, encoded)

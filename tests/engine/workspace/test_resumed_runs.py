@@ -326,6 +326,7 @@ class Stop:
 @pytest.fixture
 def one_by_one(monkeypatch):
     monkeypatch.setattr("migrate.engine.outputs.orbax_store.BATCH_ARRAYS", 1)
+    monkeypatch.setattr("migrate.engine.streaming.pipeline.GROUP_PIECES", 1)
 
 
 @pytest.mark.usefixtures("one_by_one")
