@@ -23,7 +23,7 @@ FREE_ENTRIES = 250_000
 """The entries of mappings and lists that a file of any size may have; each costs about a kilobyte of memory."""
 ENTRY_BYTES = 16
 """The bytes of a larger file for each of its entries: even the array of one number and its key take more."""
-MAX_ENTRIES = 2_000_000
+MAX_ENTRIES = 1_000_000
 """The most entries of a file of any size."""
 ENTRY_SEGMENTS = 16
 """The segments of a key path, on the average of all entries; nesting multiplies them."""
