@@ -50,7 +50,8 @@ def move_counters(
 
 
 def _all_fresh(moments: FollowResult) -> bool:
-    return bool(moments.created) and not (moments.tasks or moments.failed or moments.unbarred)
+    unmoved = {*moments.unbarred} - {creation.target for creation in moments.created}
+    return bool(moments.created) and not (moments.tasks or moments.failed or unmoved)
 
 
 def _restarts(relative: KeyPath) -> bool:

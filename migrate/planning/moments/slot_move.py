@@ -261,6 +261,7 @@ def kept(move: SlotMove) -> FollowResult:
     """Moves the moments of params that no rule names: the moment keeps its path within the slot."""
     tasks: list[Task] = []
     unplaced: list[tuple[KeyPath, KeyPath]] = []
+    unmoved: list[KeyPath] = []
     for path in move.slot.leaves:
         param = move.slot.param(path)
         stays = move.counterpart.covers(param) and move.context.in_template(param)
@@ -271,9 +272,11 @@ def kept(move: SlotMove) -> FollowResult:
         task = Task((path,), (target,), (0,), (), (aval,), (aval,), follows=param, state=move.state)
         if not move.context.in_template(target):
             unplaced.append((path, param))
-        elif target != path:
+        elif target == path:
+            unmoved.append(path)
+        else:
             tasks.append(task)
-    return combine([FollowResult(tasks=tuple(tasks)), _unplaced(move, unplaced, None)])
+    return combine([FollowResult(tasks=tuple(tasks), unbarred=tuple(unmoved)), _unplaced(move, unplaced, None)])
 
 
 def fresh(move: SlotMove) -> FollowResult:

@@ -64,3 +64,19 @@ def test_the_plan_says_what_every_count_does():
         row.detail for row in rows if row.symbol == "+" and row.subject.endswith("count")
     ]
     assert ["count of scale_by_schedule, continues"] == [row.detail for row in rows if "schedule" in row.detail]
+
+
+def test_the_count_continues_if_a_param_is_created_beside_params_that_stay():
+    source, target = state(optax.adam(1e-3), {"a/w": (2, 3)}), state(optax.adam(1e-3), SHAPES)
+    plan = planned('- create: {to: "params/b/**", init: zeros}\n', source, target)
+    assert [] == codes(plan)
+    assert {"params/b/w", "opt_state/0/mu/b/w", "opt_state/0/nu/b/w"} == created(plan)
+    assert ("opt_state/0/count",) == moves(plan)[("opt_state/0/count",)]
+
+
+def test_the_count_starts_again_if_every_param_is_created_in_its_place():
+    tree = state(optax.adam(1e-3), {"a/w": (2, 3)})
+    rules = 'unmatched: {source: drop}\nrules:\n- create: {to: "params/**", init: zeros}\n'
+    plan = planned(rules, tree, tree)
+    assert [] == codes(plan)
+    assert "opt_state/0/count" in created(plan)
