@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from migrate.errors import Diagnostic, PlanError
 from migrate.formats.reader import AbstractCheckpoint
 from migrate.planning.model import Plan
 from migrate.planning.versions.chain import ChainStep, plan_steps, recorded_source, result_of
-from migrate.planning.versions.fuse import fuse
+from migrate.planning.versions.composition import Composition, of_last, preceded
+from migrate.planning.versions.fuse import fused
 from migrate.planning.versions.graph import ModelVersion, VersionGraph, VersionStep
+from migrate.planning.versions.values import Expressions
 from migrate.rules.folder import RuleFolder
 
 
@@ -91,7 +93,7 @@ def plan_every_path(folder: RuleFolder) -> EveryPath:
     graph = VersionGraph(folder)
     planner = _Planner(folder)
     planned = {step: planner.step(step) for step in graph.from_old_to_new}
-    paths = tuple(_paths(graph, planned))
+    paths = _PathPlanner(graph, planned).paths()
     unrecorded = tuple(version for version in graph.versions if planner.source_of(version) is None)
     return EveryPath(graph, tuple(planned[step] for step in graph.steps), paths, unrecorded)
 
@@ -125,23 +127,42 @@ class _Planner:
         return self._sources[version]
 
 
-def _paths(graph: VersionGraph, planned: Mapping[VersionStep, PlannedStep]) -> Iterator[PlannedPath]:
-    for source in graph.versions:
-        for target in graph.heads_from(source):
-            yield _path(graph, source, target, planned)
+class _PathPlanner:
+    """Plans the paths of a graph, those from newer versions first: each is a step before a path that is known."""
 
+    def __init__(self, graph: VersionGraph, planned: Mapping[VersionStep, PlannedStep]) -> None:
+        self._graph = graph
+        self._planned = planned
+        self._expressions = Expressions()
+        self._chains: dict[tuple[ModelVersion, ModelVersion], Composition] = {}
 
-def _path(
-    graph: VersionGraph, source: ModelVersion, target: ModelVersion, planned: Mapping[VersionStep, PlannedStep]
-) -> PlannedPath:
-    try:
-        steps = graph.path(source, target)
-    except PlanError as error:
-        return PlannedPath(source, target, (), None, diagnostics=tuple(error.diagnostics))
-    blocked = tuple(step for step in steps if not planned[step].applicable)
-    if blocked:
-        return PlannedPath(source, target, steps, None, blocked)
-    fused = fuse([plan for step in steps if (plan := planned[step].plan) is not None], link=False)
-    if fused.applicable:
-        return PlannedPath(source, target, steps, fused)
-    return PlannedPath(source, target, steps, None, diagnostics=tuple(one for one in fused.diagnostics if one.is_error))
+    def paths(self) -> tuple[PlannedPath, ...]:
+        """Returns the paths to every head, in natural order of their versions."""
+        sources = dict.fromkeys(step.source for step in reversed(self._graph.from_old_to_new))
+        found = {(one, head): self._path(one, head) for one in sources for head in self._graph.heads_from(one)}
+        ordered = ((one, head) for one in self._graph.versions for head in self._graph.heads)
+        return tuple(found[ends] for ends in ordered if ends in found)
+
+    def _path(self, source: ModelVersion, target: ModelVersion) -> PlannedPath:
+        try:
+            steps = self._graph.path(source, target)
+        except PlanError as error:
+            return PlannedPath(source, target, (), None, diagnostics=tuple(error.diagnostics))
+        blocked = tuple(step for step in steps if not self._planned[step].applicable)
+        if blocked:
+            return PlannedPath(source, target, steps, None, blocked)
+        plan = fused(self._chain(steps), self._expressions, link=False)
+        if plan.applicable:
+            return PlannedPath(source, target, steps, plan)
+        return PlannedPath(
+            source, target, steps, None, diagnostics=tuple(one for one in plan.diagnostics if one.is_error)
+        )
+
+    def _chain(self, steps: Sequence[VersionStep]) -> Composition:
+        """Returns the effect of a path; that of the path after its first step is known."""
+        plan = self._planned[steps[0]].plan
+        assert plan is not None
+        ends = steps[0].source, steps[-1].target
+        after = self._chains.get((steps[0].target, steps[-1].target))
+        made = preceded(after, plan, self._expressions) if after else of_last(plan, self._expressions)
+        return self._chains.setdefault(ends, made)

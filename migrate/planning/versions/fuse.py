@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from migrate.codes import UnfusableSteps
 from migrate.errors import Diagnostic, Span
-from migrate.planning.invert.readback import as_read
 from migrate.planning.model import AppliedRules, Created, Dropped, Plan, Task
 from migrate.planning.moments import source_slots
 from migrate.planning.proof import TreeWithSlots, prove
 from migrate.planning.relink import choose_modes
+from migrate.planning.versions.composition import Composition, Note, of_last, preceded
 from migrate.planning.versions.config_chain import join_configs
 from migrate.planning.versions.schedule import task_of, tasks_of
 from migrate.planning.versions.values import CallResult, CreatedValue, Expressions, SourceValue, Value, below
@@ -34,13 +34,30 @@ def fuse(plans: Sequence[Plan], *, link: bool = True) -> Plan:
       plans: applicable plans; each but the first is made for the target of the one before (see `chain`).
       link: whether arrays whose bytes do not change may be linked.
     """
+    expressions = Expressions()
+    *before, last = plans
+    chain = of_last(last, expressions)
+    for plan in reversed(before):
+        chain = preceded(chain, plan, expressions)
+    return fused(chain, expressions, link=link)
+
+
+def fused(chain: Composition, expressions: Expressions, *, link: bool = True) -> Plan:
+    """Returns the plan of a composed chain.
+
+    Args:
+      chain: the chain.
+      expressions: those with which it was composed.
+      link: as in `fuse`.
+    """
+    plans = chain.plans
     if len(plans) == 1:
         return plans[0]
-    fusion = _Fusion(plans)
+    fusion = _Fusion(chain, expressions)
     first, last = plans[0], plans[-1]
     config, findings = join_configs(plans)
     problems = (*fusion.problems(), *findings)
-    wanted = {path: value for path, value in fusion.now.items() if not isinstance(value, CreatedValue)}
+    wanted = {path: value for path, value in fusion.values.items() if not isinstance(value, CreatedValue)}
     tasks = tuple(fusion.noted(tasks_of({} if problems else wanted)))
     return replace(
         last,
@@ -56,121 +73,82 @@ def fuse(plans: Sequence[Plan], *, link: bool = True) -> Plan:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Note:
-    """What a plan tells about a leaf; see `Task`."""
-
-    rule: Span | None = None
-    follows: KeyPath | None = None
-    state: str | None = None
-    remark: str = ""
-
-
 class _Fusion:
-    """The value of each leaf after the last plan, with the drops and assertions on the way."""
+    """The simplified value of each leaf after the last plan, with the drops and assertions on the way."""
 
-    def __init__(self, plans: Sequence[Plan]) -> None:
-        self.plans = plans
-        self.source = plans[0].source.tree
-        self.target = plans[-1].target
-        self.values = Expressions()
-        self.now: dict[KeyPath, Value] = {
-            path: self.values.source(path, leaf.aval) for path, leaf in self.source.leaves.items()
-        }
-        self.notes: dict[KeyPath, _Note] = {}
+    def __init__(self, chain: Composition, expressions: Expressions) -> None:
+        self.source = chain.plans[0].source.tree
+        self.target = chain.plans[-1].target
+        self.last = chain.plans[-1].rules
+        self.notes = chain.notes
+        self._simplified = expressions.simplified
+        self.values = {path: self._simplified(value) for path, value in chain.values.items()}
         self.drops: dict[KeyPath, Dropped] = {}
         self.failed: list[Diagnostic] = []
-        for step, plan in enumerate(plans):
-            self._advance(plan, step)
+        for value, drop in chain.drops:
+            self._drop(self._simplified(value), drop)
 
-    def _advance(self, plan: Plan, step: int) -> None:
-        for drop in plan.dropped:
-            self._drop(drop)
-        named = {path: path for path in plan.target.leaves} if step == len(self.plans) - 1 else as_read(plan.target)[1]
-        now: dict[KeyPath, Value] = {}
-        notes: dict[KeyPath, _Note] = {}
-        for task in plan.tasks:
-            note = self._note(task)
-            for path, value in self._results(task):
-                now[named[path]], notes[named[path]] = value, note
-        for creation in plan.created:
-            now[named[creation.target]] = CreatedValue(creation, step)
-            notes[named[creation.target]] = _Note(creation.rule)
-        self.now = {name: now[name] for path in plan.target.leaves if (name := named[path]) in now}
-        self.notes = notes
-
-    def _results(self, task: Task) -> Iterator[tuple[KeyPath, Value]]:
-        arrays = [self.now[path] for path in task.sources]
-        for one in task.steps:
-            arrays = [
-                result for op, group in one.calls for result in self.values.call(op, tuple(arrays[i] for i in group))
-            ]
-        outputs = task.outputs if task.steps else (0,) * len(task.targets)
-        yield from ((path, arrays[index]) for path, index in zip(task.targets, outputs, strict=True))
-
-    def _note(self, task: Task) -> _Note:
-        before = self.notes.get(task.sources[0], _Note()) if task.sources else _Note()
-        param = self.now.get(task.follows) if task.follows else None
-        leaf = next((one.path for one in below(param) if isinstance(one, SourceValue)), None) if param else None
-        return _Note(
-            task.rule or before.rule, leaf or before.follows, task.state or before.state, task.remark or before.remark
-        )
-
-    def _drop(self, drop: Dropped) -> None:
-        value = self.now[drop.source]
-        leaves = [one.path for one in below(value) if isinstance(one, SourceValue)]
+    def _drop(self, value: Value, drop: Dropped) -> None:
         if drop.assert_zero and not _zero_with_its_leaves(value):
             name = format_path(drop.source)
             self.failed.append(
                 _unfusable(f"`{name}` is dropped with `assert: zero`, and it exists only between two steps", drop.rule)
             )
-        for path in leaves:
+        for path in _leaves(value):
             asserted = drop.assert_zero or (path in self.drops and self.drops[path].assert_zero)
             self.drops[path] = Dropped(path, self.source.leaves[path], asserted, drop.rule)
 
     def problems(self) -> Iterator[Diagnostic]:
         """Yields a diagnostic for each leaf that one plan cannot compute."""
         yield from self.failed
-        last = len(self.plans) - 1
-        for path, value in self.now.items():
+        for path, value in self.values.items():
+            if isinstance(value, SourceValue):
+                continue
             found = list(below(value))
             made = [one for one in found if isinstance(one, CreatedValue)]
             drawn = [one for one in made if one.number is None and isinstance(value, CallResult)]
-            early = [one for one in made if _is_of_template(one.creation) and one.step != last]
+            early = [one for one in made if _is_of_template(one.creation) and one.rules is not self.last]
             alone = isinstance(value, CallResult) and not any(isinstance(one, SourceValue) for one in found)
             for one in (drawn or early or (made if alone else []))[:1]:
                 yield self._unfusable(path, one)
 
     def _unfusable(self, path: KeyPath, value: CreatedValue) -> Diagnostic:
-        creation = value.creation
+        creation, rules = value.creation, value.rules
         kind = creation.init.kind if creation.init else "no value"
-        rules = self.plans[value.step].rules.path
-        message = f"`{format_path(path)}` needs `{format_path(creation.target)}`, which {rules} creates ({kind})"
-        version = self.plans[value.step].rules.target.version
-        return _unfusable(message, creation.rule, version)
+        message = f"`{format_path(path)}` needs `{format_path(creation.target)}`, which {rules.path} creates ({kind})"
+        return _unfusable(message, creation.rule, rules.target.version)
 
     def noted(self, tasks: Iterable[Task]) -> Iterator[Task]:
         """Yields the tasks with their rule, and for moments with their param."""
         for task in tasks:
             note = self.notes[task.targets[0]]
-            yield replace(task, rule=note.rule, follows=note.follows, state=note.state, remark=note.remark)
+            yield replace(task, rule=note.rule, follows=self._followed(note), state=note.state, remark=note.remark)
+
+    def _followed(self, note: Note) -> KeyPath | None:
+        """Returns the leaf of the source that the param of a moment is first computed from."""
+        return next((path for param in note.follows for path in _leaves(self._simplified(param))), None)
 
     def dropped(self, tasks: Iterable[Task]) -> Iterator[Dropped]:
         """Yields the leaves of the source that no target needs, and those that are asserted to be zero."""
         used = {path for task in tasks for path in task.sources}
         for path, leaf in self.source.leaves.items():
-            drop = self.drops.get(path, Dropped(path, leaf))
-            if path not in used or drop.assert_zero:
-                yield drop
+            drop = self.drops.get(path)
+            if path not in used or (drop is not None and drop.assert_zero):
+                yield drop or Dropped(path, leaf)
 
     def created(self) -> Iterator[Created]:
         """Yields the leaves of the last target that have no source."""
-        for path, value in self.now.items():
+        for path, value in self.values.items():
             if isinstance(value, CreatedValue):
                 first = value.creation
                 named = first.named or (first.target if first.init and first.init.kind == "rng" else None)
                 leaf = self.target.leaves[path]
                 yield replace(first, target=path, leaf=leaf, named=None if named == path else named)
+
+
+def _leaves(value: Value) -> Iterator[KeyPath]:
+    """Yields the leaves of the source that a value is computed from."""
+    return (one.path for one in below(value) if isinstance(one, SourceValue))
 
 
 def _is_of_template(creation: Created) -> bool:

@@ -1,18 +1,19 @@
-"""The values of leaves as expressions over the leaves of the first source, simplified while they are built.
+"""The values of leaves as expressions over the leaves of the first source, and their simplification.
 
-Two values are the same object exactly when they have the same expression, so that a shared part is computed once. Ops
-cancel or merge only where every bit stays the same: a cast, a scaling or a call of a function is never merged.
+Two simplified values are the same object exactly when they have the same expression, so that a shared part is computed
+once. Ops cancel or merge only where every bit stays the same: a cast, a scaling or a call is never merged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Container, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from migrate.dtypes import key_impl
 from migrate.ops.base import NotInvertible, Op
 from migrate.planning.invert.expressions import identity
 from migrate.planning.model import Created
+from migrate.rules.model import RuleSet
 from migrate.tree import AbstractArray, KeyPath
 
 Avals = tuple[AbstractArray, ...]
@@ -28,10 +29,10 @@ class SourceValue:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CreatedValue:
-    """A leaf that a rule file creates; `step` is the number of the rule file, from 0."""
+    """A leaf that a rule file creates."""
 
     creation: Created
-    step: int
+    rules: RuleSet
 
     @property
     def aval(self) -> AbstractArray | None:
@@ -75,38 +76,64 @@ class CallResult:
 Value = SourceValue | CreatedValue | CallResult
 
 
-def below(value: Value) -> Iterator[Value]:
-    """Yields a value and all values that it is computed from, each once, inputs first."""
+def below(value: Value, known: Container[Value] = ()) -> Iterator[Value]:
+    """Yields a value and all that it is computed from, each once, inputs first, without those that are known."""
+    if not isinstance(value, CallResult):
+        yield value
+        return
     seen: set[Value] = set()
     open_values: list[tuple[Value, bool]] = [(value, False)]
     while open_values:
         one, done = open_values.pop()
         if done:
             yield one
-        elif one not in seen:
+        elif one not in seen and one not in known:
             seen.add(one)
             open_values.append((one, True))
             inputs = one.call.inputs if isinstance(one, CallResult) else ()
             open_values += [(each, False) for each in reversed(inputs) if each not in seen]
 
 
+def results_of(op: Op, inputs: tuple[Value, ...]) -> tuple[Value, ...]:
+    """Returns the results of an op, as they are written.
+
+    Raises:
+      OpError: the op does not fit the inputs.
+    """
+    call = OpCall(op, inputs, op.infer(*(one.aval for one in inputs if one.aval is not None)))
+    return tuple(CallResult(call, index) for index in range(len(call.results)))
+
+
 class Expressions:
-    """Makes values; equal expressions are one object."""
+    """Simplifies values; equal expressions become one object."""
 
     def __init__(self) -> None:
-        self._sources: dict[KeyPath, SourceValue] = {}
+        self._sources: dict[tuple[KeyPath, AbstractArray | None], SourceValue] = {}
         self._results: dict[Hashable, tuple[Value, ...]] = {}
+        self._simplified: dict[Value, Value] = {}
 
     def source(self, path: KeyPath, aval: AbstractArray | None) -> SourceValue:
-        """Returns the value of a leaf of the source."""
-        return self._sources.setdefault(path, SourceValue(path, aval))
+        """Returns the value of a leaf of a source."""
+        key = (path, aval)
+        found = self._sources.get(key)
+        if found is None:
+            found = self._sources[key] = SourceValue(path, aval)
+        return found
 
-    def call(self, op: Op, inputs: tuple[Value, ...]) -> tuple[Value, ...]:
-        """Returns the results of an op, simplified.
+    def simplified(self, value: Value) -> Value:
+        """Returns the simplified expression of a value."""
+        if not isinstance(value, CallResult):
+            return value
+        known = self._simplified
+        for one in below(value, known) if value not in known else ():
+            known[one] = self._simple(one) if isinstance(one, CallResult) else one
+        return known[value]
 
-        Raises:
-          OpError: the op does not fit the inputs.
-        """
+    def _simple(self, value: CallResult) -> Value:
+        """Returns the simplified expression of a value; its inputs are simplified already."""
+        return self._call(value.call.op, tuple(self._simplified[one] for one in value.call.inputs))[value.index]
+
+    def _call(self, op: Op, inputs: tuple[Value, ...]) -> tuple[Value, ...]:
         key = (op, inputs)
         if key not in self._results:
             self._results[key] = self._made(op, inputs)
@@ -125,7 +152,7 @@ class Expressions:
             return before.inputs
         merged = op.after(before.op, *before.avals) if before is not None else None
         if merged is not None and before is not None:
-            return self.call(merged, before.inputs)
+            return self._call(merged, before.inputs)
         return tuple(CallResult(call, index) for index in range(len(call.results)))
 
 
@@ -161,4 +188,4 @@ def _constants(call: OpCall) -> tuple[Value, ...]:
     if not moves and not casts:
         return ()
     leaves = (replace(first.creation.leaf, kind="array", aval=aval) for aval in call.results)
-    return tuple(CreatedValue(replace(first.creation, leaf=leaf), first.step) for leaf in leaves)
+    return tuple(CreatedValue(replace(first.creation, leaf=leaf), first.rules) for leaf in leaves)
