@@ -11,15 +11,16 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 from migrate import dtypes
 from migrate.printable import read_escape
 
 KeyPath = tuple[str, ...]
+T = TypeVar("T")
 Kind = Literal["array", "scalar", "string", "none", "empty", "opaque"]
 Container = Literal["dict", "list", "tuple"]
 
@@ -57,6 +58,8 @@ def parse_path(text: str) -> KeyPath:
     r"""Returns the key path of a text from `format_path`; escapes of `migrate.printable`, as `\x1b`, are undone."""
     if text in (".", ""):
         return ()
+    if "\\" not in text:
+        return tuple(text.split("/"))
     segments = [""]
     at = 0
     while at < len(text):
@@ -241,6 +244,7 @@ class AbstractTree:
 
     leaves: Mapping[KeyPath, AbstractLeaf]
     containers: Mapping[KeyPath, Container] = field(default_factory=dict)
+    _made: dict[Callable[[AbstractTree], Any], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def build(
@@ -249,6 +253,13 @@ class AbstractTree:
         """Returns a tree with the leaves in natural order, whatever order they are passed in."""
         ordered = sorted(leaves, key=lambda pair: natural_key(pair[0]))
         return cls(dict(ordered), dict(containers or {}))
+
+    def once(self, function: Callable[[AbstractTree], T]) -> T:
+        """Returns the result of a function of this tree; the function is called only the first time."""
+        if function not in self._made:
+            self._made[function] = function(self)
+        found: T = self._made[function]
+        return found
 
     def container(self, path: KeyPath) -> Container:
         """Returns the kind of the inner node at `path`."""
@@ -270,6 +281,11 @@ class AbstractTree:
         )
 
     @cached_property
+    def ranks(self) -> Mapping[KeyPath, int]:
+        """The place of each leaf in natural order, from 0."""
+        return {path: rank for rank, path in enumerate(self.leaves)}
+
+    @cached_property
     def nbytes(self) -> int:
         """The size of all arrays in host memory, in bytes."""
         return sum(leaf.nbytes for leaf in self.leaves.values())
@@ -285,17 +301,36 @@ class AbstractTree:
 
         Leaves without data contribute their kind, so that a lost `None` or empty dict changes the hash.
         """
-        return hash_signature(
-            [
-                format_path(path),
-                leaf.aval.dtype if leaf.aval else str(leaf),
-                list(leaf.aval.shape) if leaf.aval else None,
-            ]
+        return _hash_of_rows(
+            (format_path(path), leaf.aval.dtype if leaf.aval else str(leaf), leaf.aval.shape if leaf.aval else None)
             for path, leaf in self.leaves.items()
         )
 
 
-def hash_signature(rows: Iterable[list[object]]) -> str:
-    """Returns `sha256:` and the hex digest of the sorted rows as canonical JSON."""
-    canonical = json.dumps(sorted(rows, key=json.dumps), separators=(",", ":"), ensure_ascii=False)
+def _hash_of_rows(rows: Iterable[tuple[str, str, tuple[int, ...] | None]]) -> str:
+    """Returns `sha256:` and the hex digest of the rows as canonical JSON, sorted by their usual JSON.
+
+    Equal to `json.dumps(sorted(rows, key=json.dumps), separators=(",", ":"), ensure_ascii=False)`, which is slow for
+    many rows: here all names are encoded at once, and each combination of dtype and shape once.
+    """
+    names: list[str] = []
+    ends: list[tuple[str, str]] = []
+    known: dict[tuple[str, tuple[int, ...] | None], tuple[str, str]] = {}
+    for name, dtype, shape in rows:
+        end = known.get((dtype, shape))
+        if end is None:
+            sizes = None if shape is None else list(shape)
+            usual, compact = json.dumps([dtype, sizes]), json.dumps([dtype, sizes], separators=(",", ":"), ensure_ascii=False)
+            end = known[dtype, shape] = usual[1:], compact[1:]
+        names.append(name)
+        ends.append(end)
+    pairs = zip(_encoded(names, ensure_ascii=True), _encoded(names, ensure_ascii=False), ends, strict=True)
+    texts = sorted((f"[{key}, {end[0]}", f"[{name},{end[1]}") for key, name, end in pairs)
+    canonical = f"[{','.join(text for _, text in texts)}]"
     return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
+
+
+def _encoded(names: list[str], *, ensure_ascii: bool) -> list[str]:
+    """Returns the JSON of each name; no JSON of a string has a line break."""
+    text = json.dumps(names, separators=("\n", ":"), ensure_ascii=ensure_ascii)
+    return text[1:-1].split("\n") if names else []

@@ -8,11 +8,12 @@ paths are a subset of the params' paths, since a masked or labeled optimizer kee
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Set
 from dataclasses import dataclass
 
 from migrate.knowledge.naming import PARAM_ROOTS
 from migrate.planning.moments.names import PARAM_STATES, name_of
+from migrate.planning.moments.nodes import Node, below, nodes_of
 from migrate.tree import AbstractTree, KeyPath, format_path, is_below, natural_key
 
 
@@ -65,6 +66,10 @@ def source_slots(tree: AbstractTree) -> dict[KeyPath, tuple[Slot, ...]]:
     deeper root that mirrors another is a copy of it (`ema/params` of `params`); a root of the same depth is another
     network. Moments of a known transform that mirror no such root make any node that they mirror a root.
     """
+    return tree.once(_source_slots)
+
+
+def _source_slots(tree: AbstractTree) -> dict[KeyPath, tuple[Slot, ...]]:
     found: dict[KeyPath, list[Slot]] = {}
     copies: set[KeyPath] = set()
     roots = _param_roots(tree)
@@ -132,13 +137,13 @@ def target_slots(tree: AbstractTree, params: Collection[KeyPath]) -> list[Slot]:
     slots: list[Slot] = []
     for depth in range(len(shared) + 1) if params else ():
         root = shared[:depth]
-        relative = {path[depth:] for path in params} | (set(below(tree, root)) if depth else set())
+        relative = {path[depth:] for path in params} | (below(tree, root) if depth else frozenset())
         slots += [slot for slot in mirrors(tree, root, relative) if not _inside(slot.prefix, slots)]
     known = {*params}
     return [*slots, *(slot for slot in _of_unnamed_roots(tree, slots) if slot.params <= known)] if known else []
 
 
-def mirrors(tree: AbstractTree, root: KeyPath, params: Collection[KeyPath]) -> list[Slot]:
+def mirrors(tree: AbstractTree, root: KeyPath, params: Set[KeyPath]) -> list[Slot]:
     """Returns every topmost node outside the params whose leaves with data are all named like params.
 
     Args:
@@ -146,29 +151,26 @@ def mirrors(tree: AbstractTree, root: KeyPath, params: Collection[KeyPath]) -> l
       root: the node of the params; nothing below it is a mirror. The root of the tree excludes nothing.
       params: the params' key paths below `root`.
     """
-    leaves: defaultdict[KeyPath, int] = defaultdict(int)
-    shared: defaultdict[KeyPath, set[KeyPath]] = defaultdict(set)
-    names: defaultdict[KeyPath, set[str]] = defaultdict(set)
-    for path, leaf in tree.leaves.items():
-        if leaf.has_data and not (root and path[: len(root)] == root):
-            for depth in range(1, len(path)):
-                leaves[path[:depth]] += 1
-                names[path[:depth]].add(path[depth])
-                if path[depth:] in params:
-                    shared[path[:depth]].add(path[depth:])
     found: list[Slot] = []
-    for node in sorted(shared, key=lambda node: (len(node), natural_key(node))):
-        schedule = names[node] == {"count"}  # even where a param has this name
-        whole = len(shared[node]) == leaves[node] and not schedule
-        if whole and not _inside(node, found):
-            found.append(Slot(node, root, frozenset(shared[node])))
+    whole = ((node, shared) for node, one in nodes_of(tree).items() if (shared := _mirrored(node, one, root, params)))
+    for node, shared in sorted(whole, key=lambda pair: (len(pair[0]), natural_key(pair[0]))):
+        if not _inside(node, found):
+            found.append(Slot(node, root, shared))
     return found
 
 
-def below(tree: AbstractTree, node: KeyPath) -> frozenset[KeyPath]:
-    """Returns the relative key paths of all leaves with data below a node."""
+def _mirrored(node: KeyPath, content: Node, root: KeyPath, params: Set[KeyPath]) -> frozenset[KeyPath] | None:
+    """Returns the relative key paths of the leaves below a node if params have all of them; those below `root` aside."""
     depth = len(node)
-    return frozenset(path[depth:] for path, leaf in tree.leaves.items() if leaf.has_data and path[:depth] == node)
+    if not node or (root and node[: len(root)] == root):
+        return None
+    paths = content.paths
+    if root[:depth] == node:
+        paths = [path for path in paths if path[: len(root)] != root]
+    if not paths or paths[0][depth:] not in params or {path[depth] for path in paths} == {"count"}:
+        return None  # a count belongs to a schedule, even where a param has this name
+    shared = frozenset(path[depth:] for path in paths)
+    return shared if shared <= params else None
 
 
 def _param_roots(tree: AbstractTree) -> list[KeyPath]:
@@ -200,7 +202,7 @@ def _below_params(tree: AbstractTree, root: KeyPath) -> Iterator[Slot]:
 def _of_unnamed_roots(tree: AbstractTree, known: Collection[Slot]) -> Iterator[Slot]:
     """Yields slots of known transforms that mirror no known root, for every node that they mirror, shapes included."""
     covered = {slot.prefix for slot in known}
-    states = _states(tree)
+    states = tree.once(_states)
     nodes = [(*state, name) for state, names in states.items() for name in sorted(names)]
     nodes = [node for node in nodes if node not in tree.leaves and not any(is_below(node, one) for one in covered)]
     ends = _ends(tree) if nodes else {}
@@ -215,11 +217,7 @@ def _of_unnamed_roots(tree: AbstractTree, known: Collection[Slot]) -> Iterator[S
 
 def _states(tree: AbstractTree) -> dict[KeyPath, set[str]]:
     """Returns the nodes that could be the state of a known transform, with the names of their children with data."""
-    names: defaultdict[KeyPath, set[str]] = defaultdict(set)
-    for path, leaf in tree.leaves.items():
-        for depth in range(1, len(path)) if leaf.has_data else ():
-            names[path[:depth]].add(path[depth])
-    return {node: found for node, found in names.items() if name_of(found)}
+    return {node: one.children for node, one in nodes_of(tree).items() if node and name_of(one.children)}
 
 
 def _ends(tree: AbstractTree) -> dict[KeyPath, list[KeyPath]]:

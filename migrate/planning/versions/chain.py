@@ -70,7 +70,8 @@ def plan_steps(
         plans.append(replace(plan, template=None) if step.is_recorded else plan)
         if not plan.applicable:
             break
-        source = result_of(plans[-1])
+        if number < len(steps):
+            source = result_of(plans[-1])
     return plans
 
 
