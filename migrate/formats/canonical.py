@@ -45,6 +45,20 @@ def canonical(stored: AbstractTree, unbox: Unbox = "auto") -> tuple[AbstractTree
     return AbstractTree.build(leaves, stored.containers), origin
 
 
+def is_canonical(tree: AbstractTree) -> bool:
+    """Whether a tree that is stored with the boxes of its leaves is read under the same key paths."""
+    before: KeyPath | None = None
+    for path, leaf in tree.leaves.items():
+        if before is not None and path[: len(before)] == before:
+            return False  # the node of a box has another child
+        before = path if leaf.box else None
+        if leaf.box and (leaf.box not in BOX_LEVELS or leaf.kind == "empty" or not path):
+            return False
+        if not leaf.box and path and (path[-1] in BOX_LEVELS or path[-1] == _OWN):
+            return False
+    return True
+
+
 def _with_box(leaf: AbstractLeaf, level: str) -> AbstractLeaf:
     return replace(leaf, box=level)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 
 from migrate.codes import UnscaledWeight
 from migrate.dtypes import item_bytes, kind
@@ -36,8 +37,12 @@ def _is_quantized(path: KeyPath, leaf: AbstractLeaf) -> bool:
     """Whether a leaf has elements of at most 8 bits, or the name of a weight that packs them into words."""
     if not path or leaf.aval is None or not leaf.aval.shape:
         return False
-    small = kind(leaf.aval.dtype) in ("int", "uint", "float") and item_bytes(leaf.aval.dtype) == 1
-    return small or path[-1] == "qweight"
+    return path[-1] == "qweight" or _is_small(leaf.aval.dtype)
+
+
+@cache
+def _is_small(dtype: str) -> bool:
+    return kind(dtype) in ("int", "uint", "float") and item_bytes(dtype) == 1
 
 
 def _is_companion(name: str, weight: str) -> bool:
@@ -49,7 +54,7 @@ def unscaled_weights(
 ) -> Iterator[Diagnostic]:
     """Yields one `UnscaledWeight` for each rule that uses weights without their companions."""
     groups: defaultdict[Span | None, list[tuple[KeyPath, Task]]] = defaultdict(list)
-    for task in tasks:
+    for task in tasks if left else ():
         for path in task.sources:
             if path in left:
                 groups[task.rule].append((path, task))

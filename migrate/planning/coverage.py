@@ -160,6 +160,10 @@ def cover(
 
 def refuse_duplicates(tasks: Iterable[Task], created: Iterable[Created]) -> tuple[Diagnostic, ...]:
     """Returns one `DuplicateTarget` for each target that is written more than once."""
+    tasks, created = tuple(tasks), tuple(created)
+    targets = [path for task in tasks for path in task.targets] + [creation.target for creation in created]
+    if len({*targets}) == len(targets):
+        return ()
     writers: defaultdict[KeyPath, list[Span | None]] = defaultdict(list)
     for task in tasks:
         for path in task.targets:
@@ -185,10 +189,12 @@ def _and_by(spans: Sequence[Span | None]) -> str:
 
 def refuse_collisions(target: AbstractTree) -> tuple[Diagnostic, ...]:
     """Returns one `CollidingPaths` for each set of leaves whose stored names (key paths joined by `.`) are equal."""
+    stored = {path: ".".join(stored_path(path, leaf)) for path, leaf in target.leaves.items() if leaf.has_data}
+    if len({*stored.values()}) == len(stored):
+        return ()
     names: defaultdict[str, list[KeyPath]] = defaultdict(list)
-    for path, leaf in target.leaves.items():
-        if leaf.has_data:
-            names[".".join(stored_path(path, leaf))].append(path)
+    for path, name in stored.items():
+        names[name].append(path)
     return tuple(
         CollidingPaths.at(
             f"{' and '.join(f'`{format_path(p)}`' for p in paths)} would share the stored name `{name}`",
@@ -256,6 +262,8 @@ def _misfits(
             if path not in template.leaves:
                 continue
             wanted = template.leaves[path]
+            if wanted.aval is not None and wanted.aval == task.out_avals[index]:
+                continue
             ours = AbstractLeaf("array", task.out_avals[index]) if task.steps else _written(source, task, index)
             if not ours.has_data and not wanted.has_data:
                 continue

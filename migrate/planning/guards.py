@@ -92,7 +92,8 @@ def _has_pytree(source: AbstractCheckpoint) -> Iterator[Diagnostic]:
 def recorded_structure(source: AbstractCheckpoint) -> Iterator[Diagnostic]:
     """Compares the structure that a checkpoint's metadata records with its tree; names the leaves that differ."""
     metadata = Metadata.from_json(source.metadata)
-    if metadata is None or metadata.structure_hash in (None, source.structure_hash):
+    recorded = metadata.structure_hash if metadata else None
+    if metadata is None or recorded is None or recorded == source.structure_hash:
         return
     changes = changes_since_record(source, metadata)
     if changes:
@@ -105,7 +106,7 @@ def recorded_structure(source: AbstractCheckpoint) -> Iterator[Diagnostic]:
 
 def _source_structure(source: AbstractCheckpoint, metadata: Metadata, rules: RuleSet) -> Iterator[Diagnostic]:
     pinned = rules.source.structure
-    if pinned in (None, source.structure_hash):
+    if pinned is None or pinned == source.structure_hash:
         return
     changes = changes_since_record(source, metadata) if pinned == metadata.structure_hash else []
     named = f": {listed_changes(changes)}" if changes else _recorded_version(metadata)
@@ -134,7 +135,7 @@ def _target_structure(rules: RuleSet, template: AbstractTree, expected: Abstract
       expected: the tree that the rules alone make of the source; its leaves are named if it is the pinned one.
     """
     pinned = rules.target.structure
-    if pinned in (None, template.structure_hash):
+    if pinned is None or pinned == template.structure_hash:
         return
     is_known = expected is not None and expected.structure_hash == pinned
     changes = leaf_changes(expected.signature, template.signature) if expected is not None and is_known else []

@@ -38,7 +38,7 @@ def assign_shardings(
       that does not fit.
     """
     if not mesh:
-        return _with(dict.fromkeys(_arrays(tree), PORTABLE), tree), ()
+        return tree.once(_portable), ()
     chosen = {
         path: _choose(path, leaf, mesh, partition, annotations=annotations) for path, leaf in _arrays(tree).items()
     }
@@ -50,6 +50,15 @@ def assign_shardings(
     bad = {path for _, path, _ in problems}
     shardings = {path: Sharding(mesh) if path in bad else choice.sharding for path, choice in chosen.items()}
     return _with(shardings, tree), (*_idle(partition, tree), *_merged(problems))
+
+
+def _portable(tree: AbstractTree) -> AbstractTree:
+    """Returns the tree with portable arrays; leaves that are one object stay one."""
+    made = {
+        id(leaf): replace(leaf, sharding=PORTABLE if leaf.kind == "array" else None)
+        for leaf in {id(leaf): leaf for leaf in tree.leaves.values()}.values()
+    }
+    return AbstractTree({path: made[id(leaf)] for path, leaf in tree.leaves.items()}, tree.containers)
 
 
 def _arrays(tree: AbstractTree) -> Mapping[KeyPath, AbstractLeaf]:

@@ -167,7 +167,7 @@ def make_plan(
 def _expected_target(source: AbstractCheckpoint, rules: RuleSet, template: TemplateLike | None) -> AbstractTree | None:
     """Returns the tree that the rules alone make, where the template is not the one that the rule file pins."""
     pinned = rules.target.structure
-    if template is None or pinned in (None, template.tree.structure_hash):
+    if template is None or pinned is None or pinned == template.tree.structure_hash:
         return None
     return make_plan(source, rules, None, link=False).target
 

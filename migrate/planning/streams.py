@@ -82,8 +82,9 @@ def patterns(paths: Iterable[KeyPath], tree: AbstractTree) -> str:
 def shared_keys(tasks: Iterable[Task]) -> Iterator[Diagnostic]:
     """Yields a `SharedRngKey` note for each key that several streams receive: they draw the same numbers."""
     for task in tasks:
-        keys = [aval for aval in task.out_avals if aval and key_impl(aval.dtype)]
-        if len(task.outputs) > 1 and len({*task.outputs}) < len(task.outputs) and len(keys) == len(task.outputs):
+        if len({*task.outputs}) == len(task.outputs):
+            continue
+        if all(aval and key_impl(aval.dtype) for aval in task.out_avals):
             yield SharedRngKey.at(
                 f"`{format_path(task.sources[0])}` becomes the key of {len(task.targets)} streams, which then draw the "
                 "same numbers",

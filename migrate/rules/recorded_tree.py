@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -128,14 +129,26 @@ def _leaf_data(leaf: AbstractLeaf) -> dict[str, Any]:
 
 
 def _leaf(data: Mapping[str, Any]) -> AbstractLeaf:
-    aval = AbstractArray(tuple(map(int, data["shape"])), str(data["dtype"])) if "shape" in data else None
+    aval = _array(tuple(map(int, data["shape"])), str(data["dtype"])) if "shape" in data else None
     spec = data.get("spec")
+    axes = None if spec is None else tuple(tuple(axes) if axes else None for axes in spec)
+    return _made(data["kind"], aval, data.get("container", "dict"), data.get("box"), axes)
+
+
+_array = lru_cache(maxsize=1 << 12)(AbstractArray)  # the trees of a folder have many leaves and few different ones
+
+
+@lru_cache(maxsize=1 << 12)
+def _made(
+    kind: str,
+    aval: AbstractArray | None,
+    container: str,
+    box: str | None,
+    spec: tuple[tuple[str, ...] | None, ...] | None,
+) -> AbstractLeaf:
+    sharding = None if spec is None else Sharding((), spec)
     return AbstractLeaf(
-        _one_of(data["kind"], _KINDS),
-        aval,
-        container=_one_of(data.get("container", "dict"), _CONTAINERS),
-        box=data.get("box"),
-        sharding=None if spec is None else Sharding((), tuple(tuple(axes) if axes else None for axes in spec)),
+        _one_of(kind, _KINDS), aval, container=_one_of(container, _CONTAINERS), box=box, sharding=sharding
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from migrate.formats.canonical import canonical
+from migrate.formats.canonical import canonical, is_canonical
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, stored_path
 
 
@@ -13,12 +13,26 @@ def as_read(tree: AbstractTree) -> tuple[AbstractTree, Mapping[KeyPath, KeyPath]
 
     A level `value` that is a name in the template looks like Flax's own level on disk, and a reader removes it.
     """
+    return tree.once(_as_read)
+
+
+def _as_read(tree: AbstractTree) -> tuple[AbstractTree, Mapping[KeyPath, KeyPath]]:
+    if is_canonical(tree):
+        leaves = {path: _bare(leaf) for path, leaf in tree.leaves.items()}
+        changed = any(leaf is not tree.leaves[path] for path, leaf in leaves.items())
+        return AbstractTree(leaves, tree.containers) if changed else tree, {path: path for path in leaves}
     stored = AbstractTree.build(
         ((stored_path(path, leaf), _unboxed(leaf)) for path, leaf in tree.leaves.items()), tree.containers
     )
     read, origins = canonical(stored)
     names = {place: name for name, place in origins.items()}
     return read, {path: names[stored_path(path, leaf)] for path, leaf in tree.leaves.items()}
+
+
+def _bare(leaf: AbstractLeaf) -> AbstractLeaf:
+    if leaf.storage is leaf.sharding is None and not leaf.content:
+        return leaf
+    return AbstractLeaf(leaf.kind, leaf.aval, leaf.container, leaf.box)
 
 
 def _unboxed(leaf: AbstractLeaf) -> AbstractLeaf:
