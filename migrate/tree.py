@@ -319,8 +319,8 @@ def _hash_of_rows(rows: Iterable[tuple[str, str, tuple[int, ...] | None]]) -> st
     for name, dtype, shape in rows:
         end = known.get((dtype, shape))
         if end is None:
-            sizes = None if shape is None else list(shape)
-            usual, compact = json.dumps([dtype, sizes]), json.dumps([dtype, sizes], separators=(",", ":"), ensure_ascii=False)
+            usual = json.dumps([dtype, shape])
+            compact = json.dumps([dtype, shape], separators=(",", ":"), ensure_ascii=False)
             end = known[dtype, shape] = usual[1:], compact[1:]
         names.append(name)
         ends.append(end)

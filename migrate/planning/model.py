@@ -87,6 +87,18 @@ class Task:
     state: str | None = None
     remark: str = ""
 
+    def with_proof(self, proved: Proof) -> Task:
+        """Returns the task with a proof."""
+        if self.proved == proved:
+            return self
+        arrays = self.sources, self.targets, self.outputs, self.steps, self.in_avals, self.out_avals
+        return Task(*arrays, self.mode, proved, self.rule, self.follows, self.state, self.remark)
+
+    def with_origin(self, rule: Span | None, follows: KeyPath | None, state: str | None, remark: str) -> Task:
+        """Returns the task with what is known about its origin."""
+        arrays = self.sources, self.targets, self.outputs, self.steps, self.in_avals, self.out_avals
+        return Task(*arrays, self.mode, self.proved, rule, follows, state, remark)
+
     @property
     def exact(self) -> bool:
         """Whether the inverse ops restore every bit of the sources."""

@@ -5,7 +5,7 @@ Every problem becomes a diagnostic of the plan; user errors raise nothing.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -109,11 +109,11 @@ def make_plan(
         else Coverage()
     )
     created = (*results.created, *covered.created)
-    tree = target or derive_tree(source.tree, results.tasks, created, boxes=rules.target.layout != "pure_dict")
-    tree, misplaced = assign_shardings(tree, mesh, partition, annotations=target is not None)
-    ordered = sorted(results.tasks, key=lambda task: natural_key(task.targets[0]))
+    planned = target or derive_tree(source.tree, results.tasks, created, boxes=rules.target.layout != "pure_dict")
+    tree, misplaced = assign_shardings(planned, mesh, partition, annotations=target is not None)
+    ordered = _in_order(results.tasks, planned)
     unscaled = left_companions(ordered, source.tree)
-    tasks = prove(ordered, with_slots(source.tree), with_slots(tree), unscaled)
+    tasks = prove(ordered, with_slots(source.tree), with_slots(planned), unscaled)
     key_items = [name for name, kind in source.kinds.items() if kind in KEYS and len(source.items) > 1]
     facts = getattr(template, "facts", None)
     gone = dropped_extras(rules.rules, source.extras)
@@ -164,6 +164,14 @@ def make_plan(
     )
 
 
+def _in_order(tasks: Sequence[Task], target: AbstractTree) -> list[Task]:
+    """Returns the tasks in the natural order of their first targets."""
+    ranks = target.ranks
+    if all(task.targets[0] in ranks for task in tasks):
+        return sorted(tasks, key=lambda task: ranks[task.targets[0]])
+    return sorted(tasks, key=lambda task: natural_key(task.targets[0]))
+
+
 def _expected_target(source: AbstractCheckpoint, rules: RuleSet, template: TemplateLike | None) -> AbstractTree | None:
     """Returns the tree that the rules alone make, where the template is not the one that the rule file pins."""
     pinned = rules.target.structure
@@ -179,6 +187,10 @@ def _has_x64(template: TemplateLike | None) -> bool:
 
 def with_slots(tree: AbstractTree) -> TreeWithSlots:
     """Returns a tree with its slots of moments, as proofs need it."""
+    return tree.once(_with_slots)
+
+
+def _with_slots(tree: AbstractTree) -> TreeWithSlots:
     return TreeWithSlots(tree, [slot.prefix for slots in source_slots(tree).values() for slot in slots])
 
 
@@ -267,12 +279,13 @@ def _add_unnamed(
         if not leaf.is_readable and rules.unmatched_source == "drop":
             dropped.append(Dropped(path, leaf))
             continue
-        place = template_path(path, leaf.box, target) if target else path
+        place = template_path(path, leaf.box, target) if target and leaf.box else path
         keeps = target is None or (
             place in target.leaves and place not in written and _may_keep_path(leaf, target.leaves[place])
         )
         if keeps and path not in results.barred:
-            tasks.append(Task((path,), (place,), (0,), (), (leaf.aval,), (leaf.aval,)))
+            ends, avals = (path,), (leaf.aval,)
+            tasks.append(Task(ends, ends if place == path else (place,), (0,), (), avals, avals))
         elif not leaf.has_data or rules.unmatched_source == "drop":
             dropped.append(Dropped(path, leaf))
         else:

@@ -104,10 +104,7 @@ def prove(
     prover = _Prover.of([task for task in tasks if not task.follows], source, target)
     unproved = [bool(task.follows) or any(path in unscaled for path in task.sources) for task in tasks]
     return _inherited(
-        [
-            task if skipped else replace(task, proved=prover(task))
-            for task, skipped in zip(tasks, unproved, strict=True)
-        ],
+        [task if skipped else task.with_proof(prover(task)) for task, skipped in zip(tasks, unproved, strict=True)],
         given={},
     )
 
@@ -162,7 +159,7 @@ def _inherited(tasks: Iterable[Task], given: Collection[Proof]) -> tuple[Task, .
         found = of_param.get(param, "none")
         return found if not given or (task.proved == "none" and found in given) else task.proved
 
-    return tuple(replace(task, proved=proof(task, task.follows)) if task.follows else task for task in tasks)
+    return tuple(task.with_proof(proof(task, task.follows)) if task.follows else task for task in tasks)
 
 
 def _kept(task: Task) -> bool:

@@ -143,9 +143,9 @@ class Pattern:
 
 def _filled(segment: Segment, bindings: Bindings) -> tuple[object, ...]:
     """Returns the segments that fill one segment of a pattern: usually one, any number for `**`."""
-    if segment == (LiteralText(""),):
-        return ("",)
-    if len(segment) == 1 and isinstance(part := segment[0], Capture):
+    if len(segment) == 1 and isinstance(part := segment[0], LiteralText):
+        return (part.text,)
+    if len(segment) == 1 and isinstance(part, Capture):
         value = bindings.get(part.name)
         if isinstance(value, tuple):
             return value

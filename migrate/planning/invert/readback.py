@@ -30,7 +30,7 @@ def _as_read(tree: AbstractTree) -> tuple[AbstractTree, Mapping[KeyPath, KeyPath
 
 
 def _bare(leaf: AbstractLeaf) -> AbstractLeaf:
-    if leaf.storage is leaf.sharding is None and not leaf.content:
+    if leaf.storage is None and leaf.sharding is None and not leaf.content:
         return leaf
     return AbstractLeaf(leaf.kind, leaf.aval, leaf.container, leaf.box)
 

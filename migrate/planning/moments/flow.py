@@ -13,7 +13,7 @@ from migrate.planning.moments.slot_move import FollowContext
 from migrate.planning.moments.slots import Slot
 from migrate.planning.moments.states import TransformState
 from migrate.rules.model import Move
-from migrate.tree import AbstractTree, KeyPath, format_path, is_below
+from migrate.tree import AbstractTree, KeyPath, format_path
 
 Named = tuple[TransformState, TransformState, Task]
 """A state of the source, the state of the target to which a rule moves one of its leaves, and the task."""
@@ -25,15 +25,15 @@ def places_of(context: FollowContext) -> Flow:
     for task in context.named:
         for source in task.sources:
             places[source].update(dict.fromkeys(task.targets))
-    for path in context.source.leaves:
-        if path not in context.claims.claimed:
-            places[path][path] = None
     for path, intended in _intended(context):
         places[path].update(dict.fromkeys(intended))
+    claimed = context.claims.claimed
+    kept: Flow = {path: (path,) for path in context.source.leaves if path not in claimed}
     if context.template is None:
-        return places
+        return {**places, **kept}
     leaves = context.template.leaves
-    return {path: [place for place in found if place in leaves] for path, found in places.items()}
+    moved = {path: [place for place in found if place in leaves] for path, found in places.items()}
+    return {**moved, **{path: own if path in leaves else () for path, own in kept.items()}}
 
 
 def _intended(context: FollowContext) -> Iterator[tuple[KeyPath, list[KeyPath]]]:
@@ -50,7 +50,7 @@ def _intended(context: FollowContext) -> Iterator[tuple[KeyPath, list[KeyPath]]]
 
 def params_by_root(source: AbstractTree, roots: Collection[KeyPath]) -> dict[KeyPath, Params]:
     """Returns the source's leaves below each root of params."""
-    return {root: frozenset(path for path in source.leaves if is_below(path, root)) for root in roots}
+    return {root: frozenset(path for path in source.leaves if path[: len(root)] == root) for root in roots}
 
 
 def named_pairs(

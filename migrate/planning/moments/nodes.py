@@ -34,13 +34,25 @@ def _nodes_of(tree: AbstractTree) -> Mapping[KeyPath, Node]:
             parent = path[:-1]
             around = above.get(parent)
             if around is None:
-                around = above[parent] = [nodes.setdefault(parent[:depth], Node()) for depth in range(len(parent) + 1)]
-                for node, name in zip(around, parent, strict=False):
-                    node.children.add(name)
-            around[-1].children.update(path[-1:])
+                around = above[parent] = _around(nodes, parent)
+            if path:
+                around[-1].children.add(path[-1])
             for node in around:
                 node.paths.append(path)
     return nodes
+
+
+def _around(nodes: dict[KeyPath, Node], parent: KeyPath) -> list[Node]:
+    """Returns a node and all above it, from the root; nodes that are not known are added."""
+    around: list[Node] = []
+    for depth in range(len(parent) + 1):
+        node = nodes.get(parent[:depth])
+        if node is None:
+            node = nodes[parent[:depth]] = Node()
+            if around:
+                around[-1].children.add(parent[depth - 1])
+        around.append(node)
+    return around
 
 
 def below(tree: AbstractTree, node: KeyPath) -> frozenset[KeyPath]:

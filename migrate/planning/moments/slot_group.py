@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from migrate.planning.moments.slots import Slot
+from migrate.planning.moments.slots import Slot, in_order
 from migrate.tree import KeyPath, is_below
 
 
@@ -28,7 +28,7 @@ class SlotGroup:
     @property
     def params(self) -> Iterator[KeyPath]:
         """The key paths of all params that the slots mirror."""
-        return (slot.root + path for slot in self.slots for path in sorted(slot.paths))
+        return (slot.root + path for slot in self.slots for path in in_order(slot.paths))
 
     def param(self, moment: KeyPath) -> KeyPath:
         """Returns the param of a moment."""

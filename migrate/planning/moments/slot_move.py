@@ -262,20 +262,21 @@ def kept(move: SlotMove) -> FollowResult:
     tasks: list[Task] = []
     unplaced: list[tuple[KeyPath, KeyPath]] = []
     unmoved: list[KeyPath] = []
+    claimed = move.context.claims.claimed
     for path in move.slot.leaves:
         param = move.slot.param(path)
-        stays = move.counterpart.covers(param) and move.context.in_template(param)
-        if {param, path} & move.context.claims.claimed or not stays:
+        if path in claimed or param in claimed:
+            continue
+        if not (move.counterpart.covers(param) and move.context.in_template(param)):
             continue
         target = move.place(param)
-        aval = move.context.source.leaves[path].aval
-        task = Task((path,), (target,), (0,), (), (aval,), (aval,), follows=param, state=move.state)
         if not move.context.in_template(target):
             unplaced.append((path, param))
         elif target == path:
             unmoved.append(path)
         else:
-            tasks.append(task)
+            avals = (move.context.source.leaves[path].aval,)
+            tasks.append(Task((path,), (target,), (0,), (), avals, avals, follows=param, state=move.state))
     return combine([FollowResult(tasks=tuple(tasks), unbarred=tuple(unmoved)), _unplaced(move, unplaced, None)])
 
 

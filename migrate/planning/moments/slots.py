@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Set
 from dataclasses import dataclass
+from functools import lru_cache
 
 from migrate.knowledge.naming import PARAM_ROOTS
 from migrate.planning.moments.names import PARAM_STATES, name_of
@@ -36,7 +37,7 @@ class Slot:
     @property
     def leaves(self) -> tuple[KeyPath, ...]:
         """The key paths of its moments."""
-        return tuple(self.prefix + path + self.suffix for path in sorted(self.paths))
+        return tuple(self.prefix + path + self.suffix for path in in_order(self.paths))
 
     @property
     def params(self) -> frozenset[KeyPath]:
@@ -57,6 +58,12 @@ class Slot:
         relative = param[len(self.root) :]
         below = param[: len(self.root)] == self.root
         return self.prefix + relative + self.suffix if below and relative in self.paths else None
+
+
+@lru_cache(maxsize=1 << 8)
+def in_order(paths: frozenset[KeyPath]) -> tuple[KeyPath, ...]:
+    """Returns the relative key paths of a slot in order."""
+    return tuple(sorted(paths))
 
 
 def source_slots(tree: AbstractTree) -> dict[KeyPath, tuple[Slot, ...]]:
@@ -160,7 +167,7 @@ def mirrors(tree: AbstractTree, root: KeyPath, params: Set[KeyPath]) -> list[Slo
 
 
 def _mirrored(node: KeyPath, content: Node, root: KeyPath, params: Set[KeyPath]) -> frozenset[KeyPath] | None:
-    """Returns the relative key paths of the leaves below a node if params have all of them; those below `root` aside."""
+    """Returns the relative key paths of the leaves below a node and outside `root`, if params have all of them."""
     depth = len(node)
     if not node or (root and node[: len(root)] == root):
         return None

@@ -13,15 +13,15 @@ from dataclasses import replace
 from migrate.codes import UnfusableSteps
 from migrate.errors import Diagnostic, Span
 from migrate.planning.model import AppliedRules, Created, Dropped, Plan, Task
-from migrate.planning.moments import source_slots
-from migrate.planning.proof import TreeWithSlots, prove
+from migrate.planning.planner import with_slots
+from migrate.planning.proof import prove
 from migrate.planning.relink import choose_modes
 from migrate.planning.versions.composition import Composition, Note, of_last, preceded
 from migrate.planning.versions.config_chain import join_configs
 from migrate.planning.versions.schedule import task_of, tasks_of
 from migrate.planning.versions.values import CallResult, CreatedValue, Expressions, SourceValue, Value, below
 from migrate.rules.model import RuleSet
-from migrate.tree import AbstractTree, KeyPath, format_path, natural_key
+from migrate.tree import KeyPath, format_path
 
 Moded = Callable[[Iterable[Task]], tuple[Task, ...]]
 """Returns tasks with their modes."""
@@ -64,7 +64,7 @@ def fused(chain: Composition, expressions: Expressions, *, link: bool = True) ->
         source=replace(first.source, metadata=last.source.metadata),  # the record as the steps before the last leave it
         rules=_joined_rules(plans),
         tasks=_placed(tasks, wanted, plans, link=link),
-        dropped=tuple(sorted(fusion.dropped(tasks), key=lambda drop: natural_key(drop.source))),
+        dropped=tuple(fusion.dropped(tasks)),
         created=tuple(fusion.created()),
         diagnostics=(*(one for plan in plans for one in plan.diagnostics), *problems),
         extras=tuple(name for name in last.extras if all(name in plan.extras for plan in plans)),
@@ -122,7 +122,7 @@ class _Fusion:
         """Yields the tasks with their rule, and for moments with their param."""
         for task in tasks:
             note = self.notes[task.targets[0]]
-            yield replace(task, rule=note.rule, follows=self._followed(note), state=note.state, remark=note.remark)
+            yield task.with_origin(note.rule, self._followed(note), note.state, note.remark)
 
     def _followed(self, note: Note) -> KeyPath | None:
         """Returns the leaf of the source that the param of a moment is first computed from."""
@@ -209,12 +209,8 @@ def _placed(
         return choose_modes(tuple(some), source.tree, target, zarr3=source.zarr3, plain=plain)
 
     split = [part for task in moded(tasks) for part in (_linked_apart(task, values, moded) if link else [task])]
-    ordered = sorted(split, key=lambda task: natural_key(task.targets[0]))
-    return prove(ordered, _with_slots(source.tree), _with_slots(target))
-
-
-def _with_slots(tree: AbstractTree) -> TreeWithSlots:
-    return TreeWithSlots(tree, [slot.prefix for slots in source_slots(tree).values() for slot in slots])
+    ordered = sorted(split, key=lambda task: target.ranks[task.targets[0]])
+    return prove(ordered, with_slots(source.tree), with_slots(target))
 
 
 def _linked_apart(task: Task, values: Mapping[KeyPath, Value], moded: Moded) -> Iterator[Task]:
@@ -233,4 +229,4 @@ def _linked_apart(task: Task, values: Mapping[KeyPath, Value], moded: Moded) -> 
 
 
 def _like(task: Task, other: Task) -> Task:
-    return replace(other, rule=task.rule, follows=task.follows, state=task.state, remark=task.remark)
+    return other.with_origin(task.rule, task.follows, task.state, task.remark)

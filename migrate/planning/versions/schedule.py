@@ -15,7 +15,12 @@ from migrate.tree import KeyPath
 def tasks_of(targets: Mapping[KeyPath, Value]) -> Iterator[Task]:
     """Yields the tasks that compute these targets; each value has a source leaf among the values below it."""
     for paths in _components(targets):
-        yield task_of({path: targets[path] for path in paths})
+        value = targets[paths[0]]
+        if len(paths) == 1 and isinstance(value, SourceValue):
+            avals = (value.aval,)
+            yield Task((value.path,), (paths[0],), (0,), (), avals, avals)
+        else:
+            yield task_of({path: targets[path] for path in paths})
 
 
 def task_of(targets: Mapping[KeyPath, Value]) -> Task:
@@ -37,14 +42,19 @@ def task_of(targets: Mapping[KeyPath, Value]) -> Task:
 def _components(targets: Mapping[KeyPath, Value]) -> Iterable[list[KeyPath]]:
     """Groups targets that share a source leaf, directly or through others."""
     group_of: dict[SourceValue, int] = {}
-    groups: dict[int, list[KeyPath]] = {}
+    groups: dict[int, tuple[list[KeyPath], list[SourceValue]]] = {}
     for number, (path, value) in enumerate(targets.items()):
         leaves = [one for one in below(value) if isinstance(one, SourceValue)]
         joined = sorted({group_of[leaf] for leaf in leaves if leaf in group_of})
-        groups[number] = [*(each for old in joined for each in groups.pop(old)), path]
-        moved = {leaf for leaf, group in group_of.items() if group in joined} if joined else set()
-        group_of.update(dict.fromkeys([*leaves, *moved], number))
-    return groups.values()
+        paths: list[KeyPath] = []
+        members = dict.fromkeys(leaves)
+        for old in joined:
+            earlier, those = groups.pop(old)
+            paths += earlier
+            members.update(dict.fromkeys(those))
+        groups[number] = [*paths, path], [*members]
+        group_of.update(dict.fromkeys(members, number))
+    return [paths for paths, _ in groups.values()]
 
 
 def _steps(
