@@ -29,7 +29,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from migrate.codes import UnprovedLeaves
 from migrate.errors import Diagnostic, Span
@@ -81,12 +81,19 @@ def is_symmetric(aval: AbstractArray | None) -> bool:
     return len(set(sizes)) < len(sizes)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TreeWithSlots:
     """A whole tree, including dropped or created leaves, and those of its nodes that are slots of moments."""
 
     tree: AbstractTree
     slots: Collection[KeyPath] = ()
+
+    @cached_property
+    def moments(self) -> frozenset[KeyPath]:
+        """The leaves in slots."""
+        depths = {len(slot) for slot in self.slots}
+        slots = set(self.slots)
+        return frozenset(path for path in self.tree.leaves if any(path[:depth] in slots for depth in depths))
 
 
 def prove(
@@ -180,10 +187,10 @@ class _Prover:
     @classmethod
     def of(cls, tasks: Sequence[Task], source: TreeWithSlots, target: TreeWithSlots) -> _Prover:
         kept = {task.sources[0] for task in tasks if _kept(task)}
-        tied = {path for task in tasks for path in _repeated(task)}
-        cast = [aval for task in tasks if _casts(task) for aval in (*task.in_avals, *task.out_avals)]
+        tied = {path for task in tasks if len(task.targets) > 1 for path in _repeated(task)}
+        cast = [aval for task in tasks if task.steps and _casts(task) for aval in (*task.in_avals, *task.out_avals)]
         before, after = _open_leaves(source.tree, kept), _open_leaves(target.tree, kept | tied)
-        old, new = _moments(source), _moments(target)
+        old, new = source.moments, target.moments
         everything = Candidates.of(before.values(), after.values(), cast)
         params = Candidates.of(_without(before, old), _without(after, new), cast) if old or new else everything
         return cls(params, everything, source.tree, old)
@@ -200,12 +207,6 @@ class _Prover:
 def _open_leaves(tree: AbstractTree, settled: Collection[KeyPath]) -> Mapping[KeyPath, AbstractArray | None]:
     """Returns the leaves with data that their name alone does not prove."""
     return {path: leaf.aval for path, leaf in tree.leaves.items() if leaf.has_data and path not in settled}
-
-
-def _moments(side: TreeWithSlots) -> frozenset[KeyPath]:
-    depths = {len(slot) for slot in side.slots}
-    slots = set(side.slots)
-    return frozenset(path for path in side.tree.leaves if any(path[:depth] in slots for depth in depths))
 
 
 def _without(

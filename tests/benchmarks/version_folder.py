@@ -54,26 +54,27 @@ def write_folder(folder, versions=50, leaves=2_000):
         recorded = RecordedTree("models:lm", "lm", version, tree, frozenset({"scale_by_adam"}))
         (folder / f"{version}.tree.json").write_text(tree_text(recorded))
         if version < versions:
-            text = rule_file(CHANGES[(version - 1) % len(CHANGES)], version)
-            (folder / f"{version + 1}.yaml").write_text(text)
-            tree = target_of(recorded, text)
+            rules = CHANGES[(version - 1) % len(CHANGES)]
+            after = target_of(recorded, rules)
+            (folder / f"{version + 1}.yaml").write_text(rule_file(rules, version, tree, after))
+            tree = after
 
 
-def rule_file(rules, version):
-    """The rule file from one version to the next."""
-    guard = f"source: {{model: lm, version: {version}}}\n"
-    target = f"target: {{model: lm, version: {version + 1}, template: 'models:lm'}}\n"
-    return f"migrate: 1\n{guard}{target}rules:\n{rules}\n"
+def rule_file(rules, version, before, after):
+    """The rule file from one version to the next, with both structures."""
+    guard = f"source: {{model: lm, version: {version}, structure: '{before.structure_hash}'}}\n"
+    place = f"model: lm, version: {version + 1}, template: 'models:lm', structure: '{after.structure_hash}'"
+    return f"migrate: 1\n{guard}target: {{{place}}}\nrules:\n{rules}\n"
 
 
-def target_of(recorded, text):
+def target_of(recorded, rules):
     """The tree after a rule file: the one that its rules derive, with the leaf that it creates and its moments."""
-    plan = make_plan(recorded_source(recorded), parse_rules(text, "rules.yaml"), None, link=False)
+    plan = make_plan(recorded_source(recorded), parse_rules(f"migrate: 1\nrules:\n{rules}\n", "rules.yaml"), None)
     (adam,) = {path[1] for path in plan.target.leaves if path[0] == "opt_state"}
-    places = ("params/gain", f"opt_state/{adam}/mu/gain", f"opt_state/{adam}/nu/gain")
-    made = {parse_path(place): array(WIDTH) for place in places if "create" in text}
-    dropped = {parse_path(place) for place in places if "drop" in text}
-    kept = [(path, leaf) for path, leaf in (plan.target.leaves | made).items() if path not in dropped]
+    places = [parse_path(place) for place in ("params/gain", f"opt_state/{adam}/mu/gain", f"opt_state/{adam}/nu/gain")]
+    made = dict.fromkeys(places, array(WIDTH)) if "create" in rules else {}
+    leaves = {path: AbstractLeaf(leaf.kind, leaf.aval) for path, leaf in plan.target.leaves.items()}
+    kept = [(path, leaf) for path, leaf in (leaves | made).items() if "drop" not in rules or path not in places]
     return AbstractTree.build(kept, {("opt_state",): "list"})
 
 

@@ -7,7 +7,7 @@ from a version is its first step, followed by the path from the version after it
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from migrate.errors import Span
@@ -61,16 +61,16 @@ class Composition:
 
 def of_last(plan: Plan, expressions: Expressions) -> Composition:
     """Returns the effect of the last plan of a chain."""
-    values, notes = _effect(plan, expressions)
-    return Composition((plan,), values, notes, _drops(plan, expressions))
+    effect = _Effect(plan, expressions)
+    return Composition((plan,), effect.values, effect.notes, _drops(plan, expressions))
 
 
 def preceded(chain: Composition, plan: Plan, expressions: Expressions) -> Composition:
     """Returns the effect of a plan followed by a chain, which is made for the plan's target."""
-    made, marks = _effect(plan, expressions)
+    effect = _Effect(plan, expressions)
     names = as_read(plan.target)[1]
-    replaced = _Replacement({names[path]: value for path, value in made.items()})
-    notes = {names[path]: note for path, note in marks.items()}
+    notes = {names[path]: note for path, note in effect.notes.items()}
+    replaced = _Replacement({names[path]: value for path, value in effect.values.items()})
     return Composition(
         (plan, *chain.plans),
         {path: replaced(value) for path, value in chain.values.items()},
@@ -80,7 +80,7 @@ def preceded(chain: Composition, plan: Plan, expressions: Expressions) -> Compos
 
 
 class _Replacement:
-    """Replaces the leaves of the source in values; a value without a replaced leaf stays the same object."""
+    """Replaces the leaves of the source in values; a value whose leaves stay the same remains the same object."""
 
     def __init__(self, leaves: Mapping[KeyPath, Value]) -> None:
         self._leaves = leaves
@@ -89,65 +89,79 @@ class _Replacement:
     def __call__(self, value: Value) -> Value:
         if isinstance(value, SourceValue):
             return self._leaves[value.path]
+        if self._stays(value):
+            return value
         if value not in self._done:
             for one in below(value, self._done):
                 self._done[one] = self._replaced(one)
         return self._done[value]
 
+    def _stays(self, value: Value) -> bool:
+        return all(self._leaves[one.path] is one for one in value.origins if isinstance(one, SourceValue))
+
     def _replaced(self, value: Value) -> Value:
         """Returns the value; those below it are replaced already."""
         if isinstance(value, SourceValue):
             return self._leaves[value.path]
-        if isinstance(value, CreatedValue):
+        if isinstance(value, CreatedValue) or self._stays(value):
             return value
         inputs = tuple(self._done[one] for one in value.call.inputs)
-        if all(one is other for one, other in zip(inputs, value.call.inputs, strict=True)):
-            return value
         return CallResult(OpCall(value.call.op, inputs, value.call.results), value.index)
 
 
-def _effect(plan: Plan, expressions: Expressions) -> tuple[dict[KeyPath, Value], dict[KeyPath, Note]]:
-    """Returns the values and notes of the leaves of a plan's target, in the order of the target's tree."""
-    leaves = plan.source.tree.leaves
-    values: dict[KeyPath, Value] = {}
-    notes: dict[KeyPath, Note] = {}
-    for task in plan.tasks:
-        note = _note(task, expressions, plan)
-        for path, value in _results(task, [expressions.source(p, leaves[p].aval) for p in task.sources]):
-            values[path], notes[path] = value, note
-    for creation in plan.created:
-        values[creation.target] = CreatedValue(creation, plan.rules)
-        notes[creation.target] = Note(None, creation.rule)
-    return {path: values[path] for path in plan.target.leaves if path in values}, notes
+class _Effect:
+    """The effect of one plan.
 
+    Attributes:
+      values: the leaves of the target, in the order of its tree.
+      notes: the notes about these leaves.
+    """
 
-def _results(task: Task, arrays: Sequence[Value]) -> Iterator[tuple[KeyPath, Value]]:
-    """Yields the targets of a task with their values, from those of its sources."""
-    for step in task.steps:
-        arrays = [result for op, group in step.calls for result in results_of(op, tuple(arrays[i] for i in group))]
-    outputs = task.outputs if task.steps else (0,) * len(task.targets)
-    yield from ((path, arrays[index]) for path, index in zip(task.targets, outputs, strict=True))
+    def __init__(self, plan: Plan, expressions: Expressions) -> None:
+        self._leaves = plan.source.tree.leaves
+        self._expressions = expressions
+        values: dict[KeyPath, Value] = {}
+        self.notes: dict[KeyPath, Note] = {}
+        for task in plan.tasks:
+            note = self._note(task)
+            for path, value in self._results(task):
+                values[path], self.notes[path] = value, note
+        for creation in plan.created:
+            values[creation.target] = CreatedValue(creation, plan.rules)
+            self.notes[creation.target] = Note(None, creation.rule)
+        self.values = {path: values[path] for path in plan.target.leaves if path in values}
 
+    def _source(self, path: KeyPath) -> SourceValue:
+        return self._expressions.source(path, self._leaves[path].aval)
 
-def _note(task: Task, expressions: Expressions, plan: Plan) -> Note:
-    param = plan.source.tree.leaves.get(task.follows) if task.follows else None
-    follows = (expressions.source(task.follows, param.aval),) if task.follows and param else ()
-    return Note(task.sources[0] if task.sources else None, task.rule, follows, task.state, task.remark)
+    def _results(self, task: Task) -> Iterable[tuple[KeyPath, Value]]:
+        """Returns the targets of a task with their values."""
+        arrays: list[Value] = [self._source(path) for path in task.sources]
+        if not task.steps:
+            return zip(task.targets, arrays[:1] * len(task.targets), strict=True)
+        for step in task.steps:
+            arrays = [result for op, group in step.calls for result in results_of(op, tuple(arrays[i] for i in group))]
+        return zip(task.targets, (arrays[index] for index in task.outputs), strict=True)
+
+    def _note(self, task: Task) -> Note:
+        follows = (self._source(task.follows),) if task.follows and task.follows in self._leaves else ()
+        return Note(task.sources[0] if task.sources else None, task.rule, follows, task.state, task.remark)
 
 
 def _joined(note: Note, before: Mapping[KeyPath, Note], replaced: _Replacement) -> Note:
-    """Returns a note about the leaf of a chain, continued by the note of the plan before it."""
+    """Returns a note about a leaf of a chain, continued by the note of the plan before it."""
     first = before.get(note.origin) if note.origin is not None else None
-    follows = [replaced(param) for param in note.follows]
-    if first is None:
-        return Note(None, note.rule, tuple(follows), note.state, note.remark)
-    return Note(
-        first.origin,
-        note.rule or first.rule,
-        tuple(dict.fromkeys((*follows, *first.follows))),
-        note.state or first.state,
-        note.remark or first.remark,
+    if note.follows or first is None or first.origin != note.origin or first != Note(first.origin):
+        return _continued(note, first or Note(None), replaced)
+    return note
+
+
+def _continued(note: Note, first: Note, replaced: _Replacement) -> Note:
+    follows = dict.fromkeys((*map(replaced, note.follows), *first.follows))
+    made = Note(
+        first.origin, note.rule or first.rule, tuple(follows), note.state or first.state, note.remark or first.remark
     )
+    return note if made == note else made
 
 
 def _drops(plan: Plan, expressions: Expressions) -> tuple[tuple[Value, Dropped], ...]:

@@ -10,9 +10,8 @@ from migrate.formats.reader import AbstractCheckpoint
 from migrate.planning.model import Plan
 from migrate.planning.versions.chain import ChainStep, plan_steps, recorded_source, result_of
 from migrate.planning.versions.composition import Composition, of_last, preceded
-from migrate.planning.versions.fuse import fused
+from migrate.planning.versions.fuse import Fuser
 from migrate.planning.versions.graph import ModelVersion, VersionGraph, VersionStep
-from migrate.planning.versions.values import Expressions
 from migrate.rules.folder import RuleFolder
 
 
@@ -133,7 +132,7 @@ class _PathPlanner:
     def __init__(self, graph: VersionGraph, planned: Mapping[VersionStep, PlannedStep]) -> None:
         self._graph = graph
         self._planned = planned
-        self._expressions = Expressions()
+        self._fuser = Fuser()
         self._chains: dict[tuple[ModelVersion, ModelVersion], Composition] = {}
 
     def paths(self) -> tuple[PlannedPath, ...]:
@@ -151,7 +150,7 @@ class _PathPlanner:
         blocked = tuple(step for step in steps if not self._planned[step].applicable)
         if blocked:
             return PlannedPath(source, target, steps, None, blocked)
-        plan = fused(self._chain(steps), self._expressions, link=False)
+        plan = self._fuser.plan(self._chain(steps), link=False)
         if plan.applicable:
             return PlannedPath(source, target, steps, plan)
         return PlannedPath(
@@ -164,5 +163,6 @@ class _PathPlanner:
         assert plan is not None
         ends = steps[0].source, steps[-1].target
         after = self._chains.get((steps[0].target, steps[-1].target))
-        made = preceded(after, plan, self._expressions) if after else of_last(plan, self._expressions)
+        expressions = self._fuser.expressions
+        made = preceded(after, plan, expressions) if after else of_last(plan, expressions)
         return self._chains.setdefault(ends, made)

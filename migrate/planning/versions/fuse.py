@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from migrate.codes import UnfusableSteps
 from migrate.errors import Diagnostic, Span
@@ -18,8 +18,8 @@ from migrate.planning.proof import prove
 from migrate.planning.relink import choose_modes
 from migrate.planning.versions.composition import Composition, Note, of_last, preceded
 from migrate.planning.versions.config_chain import join_configs
-from migrate.planning.versions.schedule import task_of, tasks_of
-from migrate.planning.versions.values import CallResult, CreatedValue, Expressions, SourceValue, Value, below
+from migrate.planning.versions.schedule import groups_of, task_of, tasks_of
+from migrate.planning.versions.values import CallResult, CreatedValue, Expressions, SourceValue, Value, below, leaves_of
 from migrate.rules.model import RuleSet
 from migrate.tree import KeyPath, format_path
 
@@ -34,31 +34,61 @@ def fuse(plans: Sequence[Plan], *, link: bool = True) -> Plan:
       plans: applicable plans; each but the first is made for the target of the one before (see `chain`).
       link: whether arrays whose bytes do not change may be linked.
     """
-    expressions = Expressions()
+    fuser = Fuser()
     *before, last = plans
-    chain = of_last(last, expressions)
+    chain = of_last(last, fuser.expressions)
     for plan in reversed(before):
-        chain = preceded(chain, plan, expressions)
-    return fused(chain, expressions, link=link)
+        chain = preceded(chain, plan, fuser.expressions)
+    return fuser.plan(chain, link=link)
 
 
-def fused(chain: Composition, expressions: Expressions, *, link: bool = True) -> Plan:
-    """Returns the plan of a composed chain.
+@dataclass(frozen=True, slots=True)
+class _MadeTask:
+    """A task with the values of its targets and their note, which decide it."""
 
-    Args:
-      chain: the chain.
-      expressions: those with which it was composed.
-      link: as in `fuse`.
+    values: Mapping[KeyPath, Value]
+    note: Note
+    task: Task
+
+
+class Fuser:
+    """Makes plans of composed chains; the parts that chains have in common are made once.
+
+    Attributes:
+      expressions: those with which the chains are composed.
     """
+
+    def __init__(self) -> None:
+        self.expressions = Expressions()
+        self._made: dict[KeyPath, _MadeTask] = {}
+
+    def plan(self, chain: Composition, *, link: bool = True) -> Plan:
+        """Returns the plan of a chain; `link` as in `fuse`."""
+        return chain.plans[0] if len(chain.plans) == 1 else _fused(chain, self, link=link)
+
+    def task(self, values: Mapping[KeyPath, Value], note: Note) -> Task:
+        """Returns the task that computes these targets, which share a note."""
+        first = next(iter(values))
+        known = self._made.get(first)
+        if known is None or known.note is not note or known.values != values:
+            task = task_of(values).with_origin(note.rule, self._followed(note), note.state, note.remark)
+            known = self._made[first] = _MadeTask(values, note, task)
+        return known.task
+
+    def _followed(self, note: Note) -> KeyPath | None:
+        """Returns the leaf of the source that the param of a moment is first computed from."""
+        params = map(self.expressions.simplified, note.follows)
+        return next((one.path for param in params for one in leaves_of(param)), None)
+
+
+def _fused(chain: Composition, fuser: Fuser, *, link: bool) -> Plan:
     plans = chain.plans
-    if len(plans) == 1:
-        return plans[0]
-    fusion = _Fusion(chain, expressions)
+    fusion = _Fusion(chain, fuser)
     first, last = plans[0], plans[-1]
     config, findings = join_configs(plans)
     problems = (*fusion.problems(), *findings)
     wanted = {path: value for path, value in fusion.values.items() if not isinstance(value, CreatedValue)}
-    tasks = tuple(fusion.noted(tasks_of({} if problems else wanted)))
+    tasks = () if problems else tuple(fusion.tasks(wanted))
     return replace(
         last,
         source=replace(first.source, metadata=last.source.metadata),  # the record as the steps before the last leave it
@@ -76,17 +106,18 @@ def fused(chain: Composition, expressions: Expressions, *, link: bool = True) ->
 class _Fusion:
     """The simplified value of each leaf after the last plan, with the drops and assertions on the way."""
 
-    def __init__(self, chain: Composition, expressions: Expressions) -> None:
+    def __init__(self, chain: Composition, fuser: Fuser) -> None:
         self.source = chain.plans[0].source.tree
         self.target = chain.plans[-1].target
         self.last = chain.plans[-1].rules
         self.notes = chain.notes
-        self._simplified = expressions.simplified
-        self.values = {path: self._simplified(value) for path, value in chain.values.items()}
+        simplified = fuser.expressions.simplified
+        self.values = {path: simplified(value) for path, value in chain.values.items()}
+        self._task = fuser.task
         self.drops: dict[KeyPath, Dropped] = {}
         self.failed: list[Diagnostic] = []
         for value, drop in chain.drops:
-            self._drop(self._simplified(value), drop)
+            self._drop(simplified(value), drop)
 
     def _drop(self, value: Value, drop: Dropped) -> None:
         if drop.assert_zero and not _zero_with_its_leaves(value):
@@ -94,7 +125,7 @@ class _Fusion:
             self.failed.append(
                 _unfusable(f"`{name}` is dropped with `assert: zero`, and it exists only between two steps", drop.rule)
             )
-        for path in _leaves(value):
+        for path in (one.path for one in leaves_of(value)):
             asserted = drop.assert_zero or (path in self.drops and self.drops[path].assert_zero)
             self.drops[path] = Dropped(path, self.source.leaves[path], asserted, drop.rule)
 
@@ -104,11 +135,10 @@ class _Fusion:
         for path, value in self.values.items():
             if isinstance(value, SourceValue):
                 continue
-            found = list(below(value))
-            made = [one for one in found if isinstance(one, CreatedValue)]
+            made = [one for one in value.origins if isinstance(one, CreatedValue)]
             drawn = [one for one in made if one.number is None and isinstance(value, CallResult)]
             early = [one for one in made if _is_of_template(one.creation) and one.rules is not self.last]
-            alone = isinstance(value, CallResult) and not any(isinstance(one, SourceValue) for one in found)
+            alone = isinstance(value, CallResult) and len(made) == len(value.origins)
             for one in (drawn or early or (made if alone else []))[:1]:
                 yield self._unfusable(path, one)
 
@@ -118,15 +148,10 @@ class _Fusion:
         message = f"`{format_path(path)}` needs `{format_path(creation.target)}`, which {rules.path} creates ({kind})"
         return _unfusable(message, creation.rule, rules.target.version)
 
-    def noted(self, tasks: Iterable[Task]) -> Iterator[Task]:
-        """Yields the tasks with their rule, and for moments with their param."""
-        for task in tasks:
-            note = self.notes[task.targets[0]]
-            yield task.with_origin(note.rule, self._followed(note), note.state, note.remark)
-
-    def _followed(self, note: Note) -> KeyPath | None:
-        """Returns the leaf of the source that the param of a moment is first computed from."""
-        return next((path for param in note.follows for path in _leaves(self._simplified(param))), None)
+    def tasks(self, wanted: Mapping[KeyPath, Value]) -> Iterator[Task]:
+        """Yields the tasks that compute these leaves, with their rule, and for moments with their param."""
+        for paths in groups_of(wanted):
+            yield self._task({path: wanted[path] for path in paths}, self.notes[paths[0]])
 
     def dropped(self, tasks: Iterable[Task]) -> Iterator[Dropped]:
         """Yields the leaves of the source that no target needs, and those that are asserted to be zero."""
@@ -144,11 +169,6 @@ class _Fusion:
                 named = first.named or (first.target if first.init and first.init.kind == "rng" else None)
                 leaf = self.target.leaves[path]
                 yield replace(first, target=path, leaf=leaf, named=None if named == path else named)
-
-
-def _leaves(value: Value) -> Iterator[KeyPath]:
-    """Yields the leaves of the source that a value is computed from."""
-    return (one.path for one in below(value) if isinstance(one, SourceValue))
 
 
 def _is_of_template(creation: Created) -> bool:

@@ -8,23 +8,21 @@ from migrate.ops.base import Op
 from migrate.ops.fill import Fill
 from migrate.ops.keep import Keep
 from migrate.planning.model import Step, Task
-from migrate.planning.versions.values import CallResult, CreatedValue, OpCall, SourceValue, Value, below
+from migrate.planning.versions.values import CallResult, CreatedValue, OpCall, SourceValue, Value, below, leaves_of
 from migrate.tree import KeyPath
 
 
 def tasks_of(targets: Mapping[KeyPath, Value]) -> Iterator[Task]:
     """Yields the tasks that compute these targets; each value has a source leaf among the values below it."""
-    for paths in _components(targets):
-        value = targets[paths[0]]
-        if len(paths) == 1 and isinstance(value, SourceValue):
-            avals = (value.aval,)
-            yield Task((value.path,), (paths[0],), (0,), (), avals, avals)
-        else:
-            yield task_of({path: targets[path] for path in paths})
+    return (task_of({path: targets[path] for path in paths}) for paths in groups_of(targets))
 
 
 def task_of(targets: Mapping[KeyPath, Value]) -> Task:
     """Returns one task that computes these targets."""
+    first = next(iter(targets.values()))
+    if isinstance(first, SourceValue) and len(targets) == 1:
+        avals = (first.aval,)
+        return Task((first.path,), tuple(targets), (0,), (), avals, avals)
     values = list(dict.fromkeys(one for value in targets.values() for one in below(value)))
     sources = [one for one in values if isinstance(one, SourceValue)]
     steps, arrays = _steps(sources, values, list(targets.values()))
@@ -39,22 +37,21 @@ def task_of(targets: Mapping[KeyPath, Value]) -> Task:
     )
 
 
-def _components(targets: Mapping[KeyPath, Value]) -> Iterable[list[KeyPath]]:
+def groups_of(targets: Mapping[KeyPath, Value]) -> list[list[KeyPath]]:
     """Groups targets that share a source leaf, directly or through others."""
     group_of: dict[SourceValue, int] = {}
-    groups: dict[int, tuple[list[KeyPath], list[SourceValue]]] = {}
+    groups: dict[int, list[KeyPath]] = {}
+    members: dict[int, list[SourceValue]] = {}
     for number, (path, value) in enumerate(targets.items()):
-        leaves = [one for one in below(value) if isinstance(one, SourceValue)]
+        if isinstance(value, SourceValue) and value not in group_of:
+            group_of[value], groups[number], members[number] = number, [path], [value]
+            continue
+        leaves = list(leaves_of(value))
         joined = sorted({group_of[leaf] for leaf in leaves if leaf in group_of})
-        paths: list[KeyPath] = []
-        members = dict.fromkeys(leaves)
-        for old in joined:
-            earlier, those = groups.pop(old)
-            paths += earlier
-            members.update(dict.fromkeys(those))
-        groups[number] = [*paths, path], [*members]
-        group_of.update(dict.fromkeys(members, number))
-    return [paths for paths, _ in groups.values()]
+        groups[number] = [*(each for old in joined for each in groups.pop(old)), path]
+        members[number] = [*dict.fromkeys([*leaves, *(each for old in joined for each in members.pop(old))])]
+        group_of.update(dict.fromkeys(members[number], number))
+    return list(groups.values())
 
 
 def _steps(

@@ -7,7 +7,7 @@ once. Ops cancel or merge only where every bit stays the same: a cast, a scaling
 from __future__ import annotations
 
 from collections.abc import Container, Hashable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from migrate.dtypes import key_impl
 from migrate.ops.base import NotInvertible, Op
@@ -26,6 +26,11 @@ class SourceValue:
     path: KeyPath
     aval: AbstractArray | None
 
+    @property
+    def origins(self) -> tuple[SourceValue]:
+        """Itself."""
+        return (self,)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CreatedValue:
@@ -40,6 +45,11 @@ class CreatedValue:
         return self.creation.leaf.aval
 
     @property
+    def origins(self) -> tuple[CreatedValue]:
+        """Itself."""
+        return (self,)
+
+    @property
     def number(self) -> int | float | bool | None:
         """The number that fills it; None where its elements differ."""
         init = self.creation.init
@@ -48,11 +58,20 @@ class CreatedValue:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpCall:
-    """An op with its inputs and the abstract arrays of its results."""
+    """An op with its inputs and the abstract arrays of its results.
+
+    Attributes:
+      origins: the leaves and created leaves that it computes with, each once, in the order of its inputs.
+    """
 
     op: Op
     inputs: tuple[Value, ...]
     results: Avals
+    origins: tuple[SourceValue | CreatedValue, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        origins = dict.fromkeys(origin for one in self.inputs for origin in one.origins)
+        object.__setattr__(self, "origins", tuple(origins))
 
     @property
     def avals(self) -> Avals:
@@ -72,8 +91,18 @@ class CallResult:
         """Its shape and dtype."""
         return self.call.results[self.index]
 
+    @property
+    def origins(self) -> tuple[SourceValue | CreatedValue, ...]:
+        """The leaves and created leaves that it is computed from."""
+        return self.call.origins
+
 
 Value = SourceValue | CreatedValue | CallResult
+
+
+def leaves_of(value: Value) -> Iterator[SourceValue]:
+    """Returns the leaves of the source that a value is computed from, each once."""
+    return (one for one in value.origins if isinstance(one, SourceValue))
 
 
 def below(value: Value, known: Container[Value] = ()) -> Iterator[Value]:
