@@ -16,8 +16,13 @@ def as_read(tree: AbstractTree) -> tuple[AbstractTree, Mapping[KeyPath, KeyPath]
     return tree.once(_as_read)
 
 
+def names_as_read(tree: AbstractTree) -> Mapping[KeyPath, KeyPath]:
+    """Returns the map of `as_read` from planned key paths to the reader's."""
+    return {path: path for path in tree.leaves} if tree.once(is_canonical) else as_read(tree)[1]
+
+
 def _as_read(tree: AbstractTree) -> tuple[AbstractTree, Mapping[KeyPath, KeyPath]]:
-    if is_canonical(tree):
+    if tree.once(is_canonical):
         leaves = {path: _bare(leaf) for path, leaf in tree.leaves.items()}
         changed = any(leaf is not tree.leaves[path] for path, leaf in leaves.items())
         return AbstractTree(leaves, tree.containers) if changed else tree, {path: path for path in leaves}

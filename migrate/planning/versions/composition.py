@@ -8,10 +8,10 @@ from a version is its first step, followed by the path from the version after it
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from migrate.errors import Span
-from migrate.planning.invert.readback import as_read
+from migrate.planning.invert.readback import names_as_read
 from migrate.planning.model import Dropped, Plan, Task
 from migrate.planning.versions.values import (
     CallResult,
@@ -23,7 +23,7 @@ from migrate.planning.versions.values import (
     below,
     results_of,
 )
-from migrate.tree import KeyPath
+from migrate.tree import AbstractLeaf, KeyPath
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,75 +61,53 @@ class Composition:
 
 def of_last(plan: Plan, expressions: Expressions) -> Composition:
     """Returns the effect of the last plan of a chain."""
-    effect = _Effect(plan, expressions)
-    return Composition((plan,), effect.values, effect.notes, _drops(plan, expressions))
+    leaves = plan.target.leaves
+    effect = _Effect(plan, {path: path for path in leaves}, expressions)
+    values = {path: effect.after(expressions.source(path, leaf.aval)) for path, leaf in leaves.items()}
+    notes = {path: effect.notes.get(path) or Note(path) for path in leaves}
+    return Composition((plan,), values, notes, _drops(plan, expressions))
 
 
 def preceded(chain: Composition, plan: Plan, expressions: Expressions) -> Composition:
     """Returns the effect of a plan followed by a chain, which is made for the plan's target."""
-    effect = _Effect(plan, expressions)
-    names = as_read(plan.target)[1]
-    notes = {names[path]: note for path, note in effect.notes.items()}
-    replaced = _Replacement({names[path]: value for path, value in effect.values.items()})
+    effect = _Effect(plan, names_as_read(plan.target), expressions)
     return Composition(
         (plan, *chain.plans),
-        {path: replaced(value) for path, value in chain.values.items()},
-        {path: _joined(note, notes, replaced) for path, note in chain.notes.items()},
-        (*_drops(plan, expressions), *((replaced(value), drop) for value, drop in chain.drops)),
+        {path: effect.after(value) for path, value in chain.values.items()},
+        {path: effect.noted(note) for path, note in chain.notes.items()},
+        (*_drops(plan, expressions), *((effect.after(value), drop) for value, drop in chain.drops)),
     )
 
 
-class _Replacement:
-    """Replaces the leaves of the source in values; a value whose leaves stay the same remains the same object."""
-
-    def __init__(self, leaves: Mapping[KeyPath, Value]) -> None:
-        self._leaves = leaves
-        self._done: dict[Value, Value] = {}
-
-    def __call__(self, value: Value) -> Value:
-        if isinstance(value, SourceValue):
-            return self._leaves[value.path]
-        if self._stays(value):
-            return value
-        if value not in self._done:
-            for one in below(value, self._done):
-                self._done[one] = self._replaced(one)
-        return self._done[value]
-
-    def _stays(self, value: Value) -> bool:
-        return all(self._leaves[one.path] is one for one in value.origins if isinstance(one, SourceValue))
-
-    def _replaced(self, value: Value) -> Value:
-        """Returns the value; those below it are replaced already."""
-        if isinstance(value, SourceValue):
-            return self._leaves[value.path]
-        if isinstance(value, CreatedValue) or self._stays(value):
-            return value
-        inputs = tuple(self._done[one] for one in value.call.inputs)
-        return CallResult(OpCall(value.call.op, inputs, value.call.results), value.index)
-
-
 class _Effect:
-    """The effect of one plan.
+    """The effect of one plan on the leaves of its target that do not just keep their key path.
 
     Attributes:
-      values: the leaves of the target, in the order of its tree.
-      notes: the notes about these leaves.
+      changed: these leaves, with their values.
+      notes: the notes about them, by key path.
     """
 
-    def __init__(self, plan: Plan, expressions: Expressions) -> None:
-        self._leaves = plan.source.tree.leaves
-        self._expressions = expressions
-        values: dict[KeyPath, Value] = {}
+    def __init__(self, plan: Plan, names: Mapping[KeyPath, KeyPath], expressions: Expressions) -> None:
+        self.changed: dict[SourceValue, Value] = {}
         self.notes: dict[KeyPath, Note] = {}
+        self._expressions = expressions
+        self._leaves = plan.source.tree.leaves
+        self._done: dict[Value, Value] = {}
+        target = plan.target.leaves
         for task in plan.tasks:
+            first = task.targets[0]
+            if _keeps_path(task) and names[first] == first and task.in_avals[0] == target[first].aval:
+                continue
             note = self._note(task)
             for path, value in self._results(task):
-                values[path], self.notes[path] = value, note
+                self._set(names[path], target[path], value, note)
         for creation in plan.created:
-            values[creation.target] = CreatedValue(creation, plan.rules)
-            self.notes[creation.target] = Note(None, creation.rule)
-        self.values = {path: values[path] for path in plan.target.leaves if path in values}
+            path = creation.target
+            self._set(names[path], target[path], CreatedValue(creation, plan.rules), Note(None, creation.rule))
+
+    def _set(self, name: KeyPath, leaf: AbstractLeaf, value: Value, note: Note) -> None:
+        self.changed[self._expressions.source(name, leaf.aval)] = value
+        self.notes[name] = note
 
     def _source(self, path: KeyPath) -> SourceValue:
         return self._expressions.source(path, self._leaves[path].aval)
@@ -147,21 +125,43 @@ class _Effect:
         follows = (self._source(task.follows),) if task.follows and task.follows in self._leaves else ()
         return Note(task.sources[0] if task.sources else None, task.rule, follows, task.state, task.remark)
 
+    def after(self, value: Value) -> Value:
+        """Returns a value over the target as a value over the source; the same object if no leaf of it changes."""
+        if isinstance(value, SourceValue):
+            return self.changed.get(value, value)
+        if self.changed.keys().isdisjoint(value.origins):
+            return value
+        if value not in self._done:
+            for one in below(value, self._done):
+                self._done[one] = self._replaced(one)
+        return self._done[value]
 
-def _joined(note: Note, before: Mapping[KeyPath, Note], replaced: _Replacement) -> Note:
-    """Returns a note about a leaf of a chain, continued by the note of the plan before it."""
-    first = before.get(note.origin) if note.origin is not None else None
-    if note.follows or first is None or first.origin != note.origin or first != Note(first.origin):
-        return _continued(note, first or Note(None), replaced)
-    return note
+    def _replaced(self, value: Value) -> Value:
+        """Returns a value over the source; the values below it are known."""
+        if not isinstance(value, CallResult) or self.changed.keys().isdisjoint(value.origins):
+            return self.after(value)
+        inputs = tuple(self._done[one] for one in value.call.inputs)
+        return CallResult(OpCall(value.call.op, inputs, value.call.results), value.index)
+
+    def noted(self, note: Note) -> Note:
+        """Returns a note about a leaf of a chain, continued by the note of this plan."""
+        before = self.notes.get(note.origin) if note.origin is not None else None
+        follows = tuple(map(self.after, note.follows)) if note.follows else ()
+        if before is None:
+            return note if follows == note.follows else replace(note, follows=follows)
+        return Note(
+            before.origin,
+            note.rule or before.rule,
+            tuple(dict.fromkeys((*follows, *before.follows))),
+            note.state or before.state,
+            note.remark or before.remark,
+        )
 
 
-def _continued(note: Note, first: Note, replaced: _Replacement) -> Note:
-    follows = dict.fromkeys((*map(replaced, note.follows), *first.follows))
-    made = Note(
-        first.origin, note.rule or first.rule, tuple(follows), note.state or first.state, note.remark or first.remark
-    )
-    return note if made == note else made
+def _keeps_path(task: Task) -> bool:
+    """Whether a task does nothing but keep a leaf, and no rule or optimizer decides about it."""
+    decided = task.steps or task.rule or task.follows or task.state or task.remark
+    return not decided and len(task.targets) == 1 and task.sources == task.targets
 
 
 def _drops(plan: Plan, expressions: Expressions) -> tuple[tuple[Value, Dropped], ...]:

@@ -46,7 +46,7 @@ def fuse(plans: Sequence[Plan], *, link: bool = True) -> Plan:
 class _MadeTask:
     """A task with the values of its targets and their note, which decide it."""
 
-    values: Mapping[KeyPath, Value]
+    values: tuple[Value, ...]
     note: Note
     task: Task
 
@@ -66,13 +66,13 @@ class Fuser:
         """Returns the plan of a chain; `link` as in `fuse`."""
         return chain.plans[0] if len(chain.plans) == 1 else _fused(chain, self, link=link)
 
-    def task(self, values: Mapping[KeyPath, Value], note: Note) -> Task:
+    def task(self, paths: Sequence[KeyPath], values: tuple[Value, ...], note: Note) -> Task:
         """Returns the task that computes these targets, which share a note."""
-        first = next(iter(values))
-        known = self._made.get(first)
-        if known is None or known.note is not note or known.values != values:
-            task = task_of(values).with_origin(note.rule, self._followed(note), note.state, note.remark)
-            known = self._made[first] = _MadeTask(values, note, task)
+        known, targets = self._made.get(paths[0]), tuple(paths)
+        if known is None or known.note is not note or known.values != values or known.task.targets != targets:
+            task = task_of(dict(zip(paths, values, strict=True)))
+            task = task.with_origin(note.rule, self._followed(note), note.state, note.remark)
+            known = self._made[paths[0]] = _MadeTask(values, note, task)
         return known.task
 
     def _followed(self, note: Note) -> KeyPath | None:
@@ -151,7 +151,7 @@ class _Fusion:
     def tasks(self, wanted: Mapping[KeyPath, Value]) -> Iterator[Task]:
         """Yields the tasks that compute these leaves, with their rule, and for moments with their param."""
         for paths in groups_of(wanted):
-            yield self._task({path: wanted[path] for path in paths}, self.notes[paths[0]])
+            yield self._task(paths, tuple([wanted[path] for path in paths]), self.notes[paths[0]])
 
     def dropped(self, tasks: Iterable[Task]) -> Iterator[Dropped]:
         """Yields the leaves of the source that no target needs, and those that are asserted to be zero."""
