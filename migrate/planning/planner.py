@@ -280,9 +280,8 @@ def _add_unnamed(
             dropped.append(Dropped(path, leaf))
             continue
         place = template_path(path, leaf.box, target) if target and leaf.box else path
-        keeps = target is None or (
-            place in target.leaves and place not in written and _may_keep_path(leaf, target.leaves[place])
-        )
+        other = target.leaves.get(place) if target else leaf
+        keeps = target is None or (other is not None and place not in written and _may_keep_path(leaf, other))
         if keeps and path not in results.barred:
             ends, avals = (path,), (leaf.aval,)
             tasks.append(Task(ends, ends if place == path else (place,), (0,), (), avals, avals))
@@ -304,4 +303,6 @@ def _refuse_opaque(tasks: Iterable[Task], source: AbstractCheckpoint) -> Iterato
 
 def _may_keep_path(ours: AbstractLeaf, theirs: AbstractLeaf) -> bool:
     """Whether a leaf may keep its path: data maps to data, a leaf without data to one of its own kind."""
+    if ours.aval is not None and theirs.aval is not None:
+        return True
     return ours.has_data == theirs.has_data and (ours.has_data or str(ours) == str(theirs))

@@ -22,36 +22,30 @@ class Node:
 
 
 def nodes_of(tree: AbstractTree) -> Mapping[KeyPath, Node]:
-    """Returns all inner nodes with data below them, the root included, in the order of their first leaves."""
+    """Returns all inner nodes with data below them, and the root, in the order of their first leaves."""
     return tree.once(_nodes_of)
 
 
 def _nodes_of(tree: AbstractTree) -> Mapping[KeyPath, Node]:
-    nodes: dict[KeyPath, Node] = {}
-    above: dict[KeyPath, list[Node]] = {}
+    above: dict[KeyPath, list[Node]] = {(): [Node()]}
     for path, leaf in tree.leaves.items():
         if leaf.has_data:
-            parent = path[:-1]
-            around = above.get(parent)
-            if around is None:
-                around = above[parent] = _around(nodes, parent)
-            if path:
-                around[-1].children.add(path[-1])
+            around = above.get(path[:-1]) or _added(above, path[:-1])
+            around[-1].children.update(path[-1:])
             for node in around:
                 node.paths.append(path)
-    return nodes
+    return {path: around[-1] for path, around in above.items()}
 
 
-def _around(nodes: dict[KeyPath, Node], parent: KeyPath) -> list[Node]:
-    """Returns a node and all above it, from the root; nodes that are not known are added."""
-    around: list[Node] = []
-    for depth in range(len(parent) + 1):
-        node = nodes.get(parent[:depth])
-        if node is None:
-            node = nodes[parent[:depth]] = Node()
-            if around:
-                around[-1].children.add(parent[depth - 1])
-        around.append(node)
+def _added(above: dict[KeyPath, list[Node]], parent: KeyPath) -> list[Node]:
+    """Adds a node and those above it that are not known; returns the node with all above it, from the root."""
+    known = len(parent) - 1
+    while parent[:known] not in above:
+        known -= 1
+    around = above[parent[:known]]
+    for depth in range(known, len(parent)):
+        around[-1].children.add(parent[depth])
+        around = above[parent[: depth + 1]] = [*around, Node()]
     return around
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from migrate.planning.moments.slots import Slot, in_order
+from migrate.planning.moments.slots import Slot
 from migrate.tree import KeyPath, is_below
 
 
@@ -28,22 +28,35 @@ class SlotGroup:
     @property
     def params(self) -> Iterator[KeyPath]:
         """The key paths of all params that the slots mirror."""
-        return (slot.root + path for slot in self.slots for path in in_order(slot.paths))
+        return (slot.root + path for slot in self.slots for path in sorted(slot.paths))
 
     def param(self, moment: KeyPath) -> KeyPath:
         """Returns the param of a moment."""
-        slot = next(slot for slot in self.slots if is_below(moment, slot.prefix))
+        slot = self.slots[0]
+        if len(self.slots) > 1:
+            slot = next(slot for slot in self.slots if is_below(moment, slot.prefix))
         return slot.param(moment)
 
     def moment(self, param: KeyPath) -> KeyPath | None:
         """Returns the copy of a param, or None if there is none."""
-        return next((path for slot in self.slots if (path := slot.moment(param)) is not None), None)
+        for slot in self.slots:
+            path = slot.moment(param)
+            if path is not None:
+                return path
+        return None
 
     def covers(self, param: KeyPath) -> bool:
         """Whether the param is below the root of a slot."""
-        return any(is_below(param, slot.root) for slot in self.slots)
+        return self._above(param) is not None
 
     def place(self, param: KeyPath) -> KeyPath:
         """Returns the key path that the moment of a param has or would have."""
-        slot = next((slot for slot in self.slots if is_below(param, slot.root)), self.slots[0])
+        slot = self._above(param) or self.slots[0]
         return self.moment(param) or slot.prefix + param[len(slot.root) :] + slot.suffix
+
+    def _above(self, param: KeyPath) -> Slot | None:
+        """Returns the first slot below whose root the param is."""
+        for slot in self.slots:
+            if param[: len(slot.root)] == slot.root:
+                return slot
+        return None

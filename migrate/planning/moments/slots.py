@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from migrate.knowledge.naming import PARAM_ROOTS
 from migrate.planning.moments.names import PARAM_STATES, name_of
-from migrate.planning.moments.nodes import Node, below, nodes_of
+from migrate.planning.moments.nodes import below, nodes_of
 from migrate.tree import AbstractTree, KeyPath, format_path, is_below, natural_key
 
 
@@ -37,12 +37,12 @@ class Slot:
     @property
     def leaves(self) -> tuple[KeyPath, ...]:
         """The key paths of its moments."""
-        return tuple(self.prefix + path + self.suffix for path in in_order(self.paths))
+        return _leaves_of(self)
 
     @property
     def params(self) -> frozenset[KeyPath]:
         """The key paths of the params that it mirrors."""
-        return frozenset(self.root + path for path in self.paths)
+        return _params_of(self)
 
     @property
     def pattern(self) -> str:
@@ -60,10 +60,14 @@ class Slot:
         return self.prefix + relative + self.suffix if below and relative in self.paths else None
 
 
-@lru_cache(maxsize=1 << 8)
-def in_order(paths: frozenset[KeyPath]) -> tuple[KeyPath, ...]:
-    """Returns the relative key paths of a slot in order."""
-    return tuple(sorted(paths))
+@lru_cache(maxsize=1 << 6)
+def _leaves_of(slot: Slot) -> tuple[KeyPath, ...]:
+    return tuple(slot.prefix + path + slot.suffix for path in sorted(slot.paths))
+
+
+@lru_cache(maxsize=1 << 6)
+def _params_of(slot: Slot) -> frozenset[KeyPath]:
+    return frozenset(slot.root + path for path in slot.paths)
 
 
 def source_slots(tree: AbstractTree) -> dict[KeyPath, tuple[Slot, ...]]:
@@ -158,23 +162,26 @@ def mirrors(tree: AbstractTree, root: KeyPath, params: Set[KeyPath]) -> list[Slo
       root: the node of the params; nothing below it is a mirror. The root of the tree excludes nothing.
       params: the params' key paths below `root`.
     """
+    whole: list[tuple[KeyPath, frozenset[KeyPath]]] = []
+    for node, content in nodes_of(tree).items():
+        depth, paths = len(node), content.paths
+        around = bool(root) and paths[:1] != [] and paths[0][: len(root)] == root
+        if not node or (around and depth >= len(root)):
+            continue
+        if root[:depth] == node:
+            paths = [path for path in paths if path[: len(root)] != root]
+        if paths and paths[0][depth:] in params and (shared := _mirrored(paths, depth, params)):
+            whole.append((node, shared))
     found: list[Slot] = []
-    whole = ((node, shared) for node, one in nodes_of(tree).items() if (shared := _mirrored(node, one, root, params)))
     for node, shared in sorted(whole, key=lambda pair: (len(pair[0]), natural_key(pair[0]))):
         if not _inside(node, found):
             found.append(Slot(node, root, shared))
     return found
 
 
-def _mirrored(node: KeyPath, content: Node, root: KeyPath, params: Set[KeyPath]) -> frozenset[KeyPath] | None:
-    """Returns the relative key paths of the leaves below a node and outside `root`, if params have all of them."""
-    depth = len(node)
-    if not node or (root and node[: len(root)] == root):
-        return None
-    paths = content.paths
-    if root[:depth] == node:
-        paths = [path for path in paths if path[: len(root)] != root]
-    if not paths or paths[0][depth:] not in params or {path[depth] for path in paths} == {"count"}:
+def _mirrored(paths: Collection[KeyPath], depth: int, params: Set[KeyPath]) -> frozenset[KeyPath] | None:
+    """Returns the relative key paths of the leaves below a node of this depth if all of them are those of params."""
+    if {path[depth] for path in paths} == {"count"}:
         return None  # a count belongs to a schedule, even where a param has this name
     shared = frozenset(path[depth:] for path in paths)
     return shared if shared <= params else None

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from migrate.planning.moments.names import FLAX_OPTIM, MAPPING_FIELDS, NESTED_STATES, PARAM_STATES, name_of
+from migrate.planning.moments.nodes import nodes_of
 from migrate.planning.moments.slots import Slot
 from migrate.tree import AbstractTree, KeyPath, format_path, is_below, natural_key
 
@@ -136,9 +137,9 @@ def _old_state(tree: AbstractTree, node: KeyPath, slots: Sequence[Slot]) -> Tran
 
 def _own_leaves(tree: AbstractTree, optimizer: KeyPath, slots: Collection[KeyPath]) -> list[KeyPath]:
     """Returns the leaves with data outside all slots."""
-    depths = {len(slot) for slot in slots}
-    inside = (path for path, leaf in tree.leaves.items() if leaf.has_data and is_below(path, optimizer))
-    return [path for path in inside if not any(path[:depth] in slots for depth in depths)]
+    nodes = nodes_of(tree)
+    moments = {path for slot in slots for path in nodes[slot].paths}
+    return [path for path in nodes[optimizer].paths if path not in moments] if optimizer in nodes else []
 
 
 def _owner(path: KeyPath, optimizer: KeyPath, holders: Collection[KeyPath]) -> KeyPath:
@@ -171,7 +172,7 @@ def _empty_fields(tree: AbstractTree, node: KeyPath) -> frozenset[str]:
     """Returns the fields whose leaves all hold no data; holes of a chain and nested states are not fields."""
     depth = len(node)
     inner = [
-        (path[depth], leaf) for path, leaf in tree.leaves.items() if is_below(path, node) and len(path) > depth + 1
+        (path[depth], leaf) for path, leaf in tree.leaves.items() if path[:depth] == node and len(path) > depth + 1
     ]
     full = {name for name, leaf in inner if leaf.has_data}
     return frozenset(name for name, _ in inner if not (name in full or name in NESTED_STATES or name.isdecimal()))
