@@ -1,5 +1,8 @@
 """Key paths and abstract trees: text and back, order, sizes, shardings, structure hashes."""
 
+import hashlib
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +22,7 @@ from migrate.tree import (
 
 segments = st.text("ab0.*{}\\/é ", max_size=5) | st.text(max_size=3) | st.sampled_from(["", ".", "..", "\\e", "\\n"])
 paths = st.lists(segments, max_size=4).map(tuple)
+encodable = paths.filter(lambda path: "/".join(path).encode(errors="ignore").decode() == "/".join(path))
 
 
 def array(*shape, dtype="float32"):
@@ -157,6 +161,37 @@ def test_the_structure_hash_of_a_tree_is_stable():
     # Checkpoints and rule files record it.
     expected = "sha256:52070256a6bcaef11db0b0a61659869cf2ca0c253c8d50e167b62103c425654b"
     assert expected == tree("params/a", n=AbstractLeaf("none")).structure_hash
+
+
+@given(
+    st.dictionaries(
+        encodable, st.sampled_from([array(), array(3, 10), array(2, dtype="key<fry>"), AbstractLeaf("none")])
+    )
+)
+def test_the_structure_hash_is_that_of_the_sorted_rows_as_canonical_json(leaves):
+    rows = [
+        [format_path(path), leaf.aval.dtype if leaf.aval else str(leaf), leaf.aval and list(leaf.aval.shape)]
+        for path, leaf in leaves.items()
+    ]
+    text = json.dumps(sorted(rows, key=json.dumps), separators=(",", ":"), ensure_ascii=False)
+
+    assert f"sha256:{hashlib.sha256(text.encode()).hexdigest()}" == AbstractTree.build(leaves.items()).structure_hash
+
+
+def test_a_function_of_a_tree_is_called_once():
+    calls = []
+
+    def count(one):
+        calls.append(one)
+        return len(one.leaves)
+
+    one = tree("a", "b")
+    assert (2, 2, [one]) == (one.once(count), one.once(count), calls)
+    assert 1 == tree("a").once(count)
+
+
+def test_ranks_are_in_natural_order():
+    assert {("a", "2"): 0, ("a", "10"): 1, ("b",): 2} == tree("b", "a/10", "a/2").ranks
 
 
 def test_the_signature_describes_every_leaf():

@@ -1,7 +1,11 @@
-import pytest
+from dataclasses import replace
 
-from migrate.formats.canonical import canonical
-from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, parse_path
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from migrate.formats.canonical import canonical, is_canonical
+from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, parse_path, stored_path
 
 ARRAY = AbstractLeaf("array", AbstractArray((2,), "float32"))
 
@@ -59,3 +63,25 @@ def test_never_leaves_paths_alone():
 
 def test_only_one_level_is_taken_off():
     assert {"scale/value": "value"} == names(canonical(tree("scale/value/value"))[0])
+
+
+SEGMENTS = st.sampled_from(["a", "b", "value", "raw_value", "_pytree__state"])
+LEAVES = st.sampled_from([ARRAY, AbstractLeaf("empty"), AbstractLeaf("none")])
+BOXES = st.sampled_from([None, "value", "raw_value"])
+
+
+@given(st.dictionaries(st.lists(SEGMENTS, max_size=3).map(tuple), st.tuples(LEAVES, BOXES), max_size=4))
+def test_a_canonical_tree_is_read_under_the_same_key_paths(chosen):
+    leaves = AbstractTree.build((path, replace(leaf, box=box)) for path, (leaf, box) in chosen.items())
+    stored = {stored_path(path, leaf): replace(leaf, box=None) for path, leaf in leaves.leaves.items()}
+    if is_canonical(leaves):
+        found, origin = canonical(AbstractTree.build(stored.items()))
+        assert leaves == found
+        assert {path: stored_path(path, leaf) for path, leaf in leaves.leaves.items()} == origin
+
+
+def test_boxed_and_plain_leaves_are_canonical_where_no_name_looks_like_a_box():
+    boxed = replace(ARRAY, box="value")
+    assert is_canonical(AbstractTree.build([(("a", "kernel"), boxed), (("a", "bias"), ARRAY)]))
+    assert not is_canonical(AbstractTree.build([(("a", "value"), ARRAY)]))
+    assert not is_canonical(AbstractTree.build([(("a",), boxed), (("a", "b"), ARRAY)]))

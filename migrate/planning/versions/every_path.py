@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import gc
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from migrate.errors import Diagnostic, PlanError
@@ -91,10 +93,23 @@ def plan_every_path(folder: RuleFolder) -> EveryPath:
     """
     graph = VersionGraph(folder)
     planner = _Planner(folder)
-    planned = {step: planner.step(step) for step in graph.from_old_to_new}
-    paths = _PathPlanner(graph, planned).paths()
+    with _without_collection():
+        planned = {step: planner.step(step) for step in graph.from_old_to_new}
+        paths = _PathPlanner(graph, planned).paths()
     unrecorded = tuple(version for version in graph.versions if planner.source_of(version) is None)
     return EveryPath(graph, tuple(planned[step] for step in graph.steps), paths, unrecorded)
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Suspends the search for circular garbage: nearly all objects are parts of the result, and none is circular."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 class _Planner:

@@ -1,15 +1,21 @@
+import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
+from hypothesis import HealthCheck, given, settings
 
 from migrate.codes import CircularVersions, UnfusableSteps, UnusedSource
 from migrate.planning.versions.every_path import plan_every_path
+from migrate.planning.versions.fuse import fuse
 from migrate.planning.versions.graph import ModelVersion
 from migrate.rules.folder import RuleFolder
 from migrate.rules.loader import parse_rules
-from migrate.rules.recorded_tree import RecordedTree
-from tests.planning.trees import tree
-from tests.planning.versions.chains import summary
+from migrate.rules.recorded_tree import RecordedTree, tree_text
+from tests.planning.trees import checkpoint, tree
+from tests.planning.versions import chains
+from tests.planning.versions.chains import random_chains, summary
 
 
 def rule_file(start, end, rules="", template="m:f", name=""):
@@ -110,3 +116,47 @@ def test_a_folder_without_steps_has_no_paths():
     found = plan_every_path(replace(folder([], {}), others=("part.yaml",)))
 
     assert ((), (), ()) == (found.steps, found.paths, found.unrecorded)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(random_chains())
+def test_the_plan_of_each_path_is_that_of_all_its_steps(chain):
+    source, rules = chain
+    if not rules:
+        return
+    plans = chains.plan_steps(checkpoint(source), chains.files(*rules), link=False)
+    targets = [plans[0].source.tree, *(plan.target for plan in plans)]
+    trees = tuple(RecordedTree("m:f", "m", number, one) for number, one in enumerate(targets, start=1))
+    found = plan_every_path(RuleFolder("rules", tuple(plan.rules for plan in plans), trees=trees))
+
+    assert len(plans) == len(found.paths)
+    for first, path in enumerate(found.paths):
+        whole = fuse([one.plan for one in found.steps[first:]], link=False)
+        assert whole.applicable == (path.plan is not None)
+        if path.plan is not None:
+            assert (whole.tasks, whole.dropped, whole.created) == (
+                path.plan.tasks,
+                path.plan.dropped,
+                path.plan.created,
+            )
+            assert (whole.digest, whole.chain, whole.rules) == (path.plan.digest, path.plan.chain, path.plan.rules)
+        else:
+            assert [one for one in whole.diagnostics if one.is_error] == list(path.diagnostics)
+
+
+def test_neither_jax_nor_tensorstore_is_imported(tmp_path):
+    for one in RENAMES:
+        (tmp_path / f"{one.target.version}.yaml").write_text(one.text)
+    for version, leaves in TREES.items():
+        (tmp_path / f"{version}.tree.json").write_text(tree_text(RecordedTree("m:f", "m", version, tree(leaves))))
+    code = f"""
+import json, sys
+from migrate.planning.versions.every_path import plan_every_path
+from migrate.rules.folder import load_folder
+found = plan_every_path(load_folder({str(tmp_path)!r}))
+unwanted = {{"jax", "jaxlib", "flax", "optax", "orbax", "tensorstore"}} & {{name.split(".")[0] for name in sys.modules}}
+print(json.dumps([len(found.paths), all(one.plan for one in found.paths), sorted(unwanted)]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+
+    assert [3, True, []] == json.loads(done.stdout)

@@ -1,4 +1,7 @@
-"""Tests of `fuse`, and through it of `values`, `schedule` and `chain`: what a chain computes, one plan computes too."""
+"""Tests of `fuse`, and through it of `composition`, `values`, `schedule` and `chain`.
+
+What a chain computes, one plan computes too.
+"""
 
 import pytest
 from hypothesis import HealthCheck, given, settings
