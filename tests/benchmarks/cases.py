@@ -60,7 +60,7 @@ class Case:
     Attributes:
       key: a short name, for `--cases` and in the raw figures.
       title: what the table calls it.
-      way: the first words of the command: `orbax`, `cp`, `migrate` or `read`.
+      way: the first words of the command: `orbax`, `cp`, `migrate`, `check` or `read`.
       what: the way of `orbax_ways` or of `reading`, or the rule file.
       options: more words for the command.
       kind: the kind of the checkpoint; `transformer` takes part in the comparison over sizes.
@@ -85,6 +85,8 @@ class Case:
             return [sys.executable, "-m", "tests.benchmarks.reading", self.what, source, marks]
         rules = work / f"{self.what}.yaml"
         module = [sys.executable, "-m", "tests.benchmarks.marked", marks]
+        if self.way == "check":
+            return [*module, "check", source]
         answer = [] if "--dry-run" in self.options else ["--json"]  # people read dry-runs
         return [*module, "apply", rules, source, target, *answer, "--quiet", *self.options]
 
@@ -101,6 +103,7 @@ CASES = (
     Case("gd", "(g) migrate: rename, `--link never`", "migrate", "rename", ("--link", "never")),
     Case("gf", "(g) migrate: transpose and cast, `--link never`", "migrate", "transpose", ("--link", "never")),
     Case("dry", "dry-run on 10,000 leaves", "migrate", "rename", ("--dry-run",), "small", 0.001),
+    Case("check", "check of 50 versions with 2,000 leaves each", "check", "", (), "versions", 0.001),
     Case("digest", "rename of 100 leaves, `--verify digest`", "migrate", "rename", (), "equal", 2),
     Case("decode", "rename of 100 leaves, `--verify decode`", "migrate", "rename", ("--verify", "decode"), "equal", 2),
     Case("full", "rename of 100 leaves, `--verify full`", "migrate", "rename", ("--verify", "full"), "equal", 2),

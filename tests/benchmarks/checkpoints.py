@@ -90,10 +90,15 @@ KINDS = {
 
 
 def main():
+    kind, path, size = sys.argv[1], sys.argv[2], float(sys.argv[3])
+    if kind == "versions":
+        from tests.benchmarks.version_folder import write_folder
+
+        write_folder(Path(path))
+        return
     import jax
     import orbax.checkpoint as ocp
 
-    kind, path, size = sys.argv[1], sys.argv[2], float(sys.argv[3])
     if kind.endswith("msgpack"):
         from flax import serialization
 

@@ -70,7 +70,7 @@ def run_all(work, kind, size, options):
     try:
         for number in range(options.runs):
             for case in chosen:
-                said = marks if case.way in ("migrate", "read") else None
+                said = marks if case.way in ("migrate", "check", "read") else None
                 figures[case.key].append(measure(case.command(work, source, target, marks), said, cwd=ROOT))
                 print(f"{size:g} GB, round {number + 1}, {case.title}: {figures[case.key][-1]}", file=sys.stderr)
                 shutil.rmtree(target, ignore_errors=True)

@@ -18,7 +18,9 @@ MARKS |= {"cpu": 12.0}
 
 
 def figure(case, size, *, seconds=2.0, peak=400_000_000):
-    return Figure(seconds, peak, {"migrate": MARKS, "read": {"reading": 1.0}}.get(case.way, {}))
+    return Figure(
+        seconds, peak, {"migrate": MARKS, "check": MARKS | {"cpu": 4.0}, "read": {"reading": 1.0}}.get(case.way, {})
+    )
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ orientation, a dtype, the optimizer's chain, a created or a dropped leaf. Params
 python -m tests.benchmarks.version_folder FOLDER [VERSIONS [LEAVES]]
 """
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -47,7 +48,7 @@ CHANGES = (
 
 
 def write_folder(folder, versions=50, leaves=2_000):
-    """Writes `2.yaml`, … and `1.tree.json`, …"""
+    """Writes `2.yaml`, …, `1.tree.json`, … and the lock file."""
     folder.mkdir(parents=True, exist_ok=True)
     tree = first_tree(leaves)
     for version in range(1, versions + 1):
@@ -58,6 +59,7 @@ def write_folder(folder, versions=50, leaves=2_000):
             after = target_of(recorded, rules)
             (folder / f"{version + 1}.yaml").write_text(rule_file(rules, version, tree, after))
             tree = after
+    subprocess.run([sys.executable, "-m", "migrate", "check", folder, "--write"], check=True, stdout=subprocess.DEVNULL)
 
 
 def rule_file(rules, version, before, after):
