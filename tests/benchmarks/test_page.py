@@ -18,9 +18,8 @@ MARKS |= {"cpu": 12.0}
 
 
 def figure(case, size, *, seconds=2.0, peak=400_000_000):
-    return Figure(
-        seconds, peak, {"migrate": MARKS, "check": MARKS | {"cpu": 4.0}, "read": {"reading": 1.0}}.get(case.way, {})
-    )
+    marks = {"migrate": MARKS, "check": MARKS | {"cpu": 4.0}, "read": {"reading": 1.0}}
+    return Figure(seconds, peak, marks.get(case.way, {}))
 
 
 @pytest.fixture

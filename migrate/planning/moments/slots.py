@@ -165,8 +165,7 @@ def mirrors(tree: AbstractTree, root: KeyPath, params: Set[KeyPath]) -> list[Slo
     whole: list[tuple[KeyPath, frozenset[KeyPath]]] = []
     for node, content in nodes_of(tree).items():
         depth, paths = len(node), content.paths
-        around = bool(root) and paths[:1] != [] and paths[0][: len(root)] == root
-        if not node or (around and depth >= len(root)):
+        if not node or (root and node[: len(root)] == root):
             continue
         if root[:depth] == node:
             paths = [path for path in paths if path[: len(root)] != root]

@@ -6,15 +6,18 @@ import gc
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 
 from migrate.errors import Diagnostic, PlanError
 from migrate.formats.reader import AbstractCheckpoint
+from migrate.planning.invert.readback import as_read
 from migrate.planning.model import Plan
-from migrate.planning.versions.chain import ChainStep, plan_steps, recorded_source, result_of
+from migrate.planning.versions.chain import ChainStep, plan_chain, plan_steps, recorded_source, result_of
 from migrate.planning.versions.composition import Composition, of_last, preceded
 from migrate.planning.versions.fuse import Fuser
 from migrate.planning.versions.graph import ModelVersion, VersionGraph, VersionStep
 from migrate.rules.folder import RuleFolder
+from migrate.rules.recorded_tree import RecordedTree
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,7 @@ def plan_every_path(folder: RuleFolder) -> EveryPath:
     planner = _Planner(folder)
     with _without_collection():
         planned = {step: planner.step(step) for step in graph.from_old_to_new}
-        paths = _PathPlanner(graph, planned).paths()
+        paths = _PathPlanner(graph, planner, planned).paths()
     unrecorded = tuple(version for version in graph.versions if planner.source_of(version) is None)
     return EveryPath(graph, tuple(planned[step] for step in graph.steps), paths, unrecorded)
 
@@ -122,21 +125,30 @@ class _Planner:
     def step(self, step: VersionStep) -> PlannedStep:
         """Returns a step with its plan."""
         source = self.source_of(step.source)
-        recorded = self._folder.recorded_tree(step.target.model, step.target.version)
+        recorded = self.recorded(step.target)
         derives = recorded is None and step.rules.target.template is None
         known = {step.source: source is not None, step.target: recorded is not None or derives}
         missing = tuple(version for version, is_known in known.items() if not is_known)
         if source is None or missing:
             return PlannedStep(step, None, missing)
-        (plan,) = plan_steps(source, [ChainStep(step.rules, recorded, is_recorded=recorded is not None)], link=False)
+        (plan,) = plan_steps(source, [self.chain_step(step)], link=False)
         if derives and plan.applicable and self.source_of(step.target) is None:
             self._sources[step.target] = result_of(plan)
         return PlannedStep(step, plan)
 
+    def chain_step(self, step: VersionStep) -> ChainStep:
+        """Returns a step with the recorded tree of its target, if there is one."""
+        recorded = self.recorded(step.target)
+        return ChainStep(step.rules, recorded, is_recorded=recorded is not None)
+
+    def recorded(self, version: ModelVersion) -> RecordedTree | None:
+        """Returns the recorded tree of a version; None where there is none."""
+        return self._folder.recorded_tree(version.model, version.version)
+
     def source_of(self, version: ModelVersion) -> AbstractCheckpoint | None:
         """Returns a version as a checkpoint, recorded or derived; None where its tree is unknown."""
         if version not in self._sources:
-            recorded = self._folder.recorded_tree(version.model, version.version)
+            recorded = self.recorded(version)
             self._sources[version] = None if recorded is None else recorded_source(recorded)
         return self._sources[version]
 
@@ -144,8 +156,9 @@ class _Planner:
 class _PathPlanner:
     """Plans the paths of a graph, those from newer versions first: each is a step before a path that is known."""
 
-    def __init__(self, graph: VersionGraph, planned: Mapping[VersionStep, PlannedStep]) -> None:
+    def __init__(self, graph: VersionGraph, planner: _Planner, planned: Mapping[VersionStep, PlannedStep]) -> None:
         self._graph = graph
+        self._planner = planner
         self._planned = planned
         self._fuser = Fuser()
         self._chains: dict[tuple[ModelVersion, ModelVersion], Composition] = {}
@@ -165,17 +178,35 @@ class _PathPlanner:
         blocked = tuple(step for step in steps if not self._planned[step].applicable)
         if blocked:
             return PlannedPath(source, target, steps, None, blocked)
-        plan = self._fuser.plan(self._chain(steps), link=False)
+        plan = self._plan(steps)
         if plan.applicable:
             return PlannedPath(source, target, steps, plan)
         return PlannedPath(
             source, target, steps, None, diagnostics=tuple(one for one in plan.diagnostics if one.is_error)
         )
 
+    def _plan(self, steps: Sequence[VersionStep]) -> Plan:
+        """Returns the fused plan of a path; where its steps were planned for another path, they are planned again."""
+        if all(self._continues(one, other) for one, other in pairwise(steps)):
+            return self._fuser.plan(self._chain(steps), link=False)
+        chain = [self._planner.chain_step(step) for step in steps]
+        return plan_chain(self._plan_of(steps[0]).source, chain, link=False)
+
+    def _continues(self, one: VersionStep, other: VersionStep) -> bool:
+        """Whether a step is planned for the tree that the step before makes: rule files may derive different trees."""
+        if self._planner.recorded(one.target) is not None:
+            return True
+        made = as_read(self._plan_of(one).target)[0]
+        return made.structure_hash == self._plan_of(other).source.structure_hash
+
+    def _plan_of(self, step: VersionStep) -> Plan:
+        plan = self._planned[step].plan
+        assert plan is not None
+        return plan
+
     def _chain(self, steps: Sequence[VersionStep]) -> Composition:
         """Returns the effect of a path; that of the path after its first step is known."""
-        plan = self._planned[steps[0]].plan
-        assert plan is not None
+        plan = self._plan_of(steps[0])
         ends = steps[0].source, steps[-1].target
         after = self._chains.get((steps[0].target, steps[-1].target))
         expressions = self._fuser.expressions

@@ -72,6 +72,19 @@ def test_rules_without_a_template_derive_a_tree_that_is_not_recorded():
     assert {("a", "d"): []} == summary(found.paths[0].plan)
 
 
+def test_two_rule_files_may_derive_different_trees_of_one_version():
+    files = [
+        rule_file(1, 3, '- "a -> c"', template=None),
+        rule_file(2, 3, '- "b -> d"', template=None, name="other"),
+        rule_file(3, 4, '- "** -> x/**"', template=None),
+    ]
+    found = plan_every_path(folder(files, {1: {"a": "2"}, 2: {"b": "2"}}))
+
+    paths = {one.source.version: summary(one.plan) for one in found.paths}
+    assert {("a", "x/c"): []} == paths["1"]
+    assert {("b", "x/d"): []} == paths["2"]
+
+
 def test_an_inapplicable_step_blocks_the_paths_through_it():
     found = plan_every_path(folder(RENAMES, TREES | {2: {"b": "2", "extra": "2"}}))
     first, second, third = found.steps
