@@ -9,7 +9,7 @@ from migrate.tree import AbstractTree, KeyPath
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class InnerNode:
     """An inner node.
 
     Attributes:
@@ -21,13 +21,13 @@ class Node:
     children: set[str] = field(default_factory=set)
 
 
-def nodes_of(tree: AbstractTree) -> Mapping[KeyPath, Node]:
+def nodes_of(tree: AbstractTree) -> Mapping[KeyPath, InnerNode]:
     """Returns all inner nodes with data below them, and the root, in the order of their first leaves."""
     return tree.once(_nodes_of)
 
 
-def _nodes_of(tree: AbstractTree) -> Mapping[KeyPath, Node]:
-    above: dict[KeyPath, list[Node]] = {(): [Node()]}
+def _nodes_of(tree: AbstractTree) -> Mapping[KeyPath, InnerNode]:
+    above: dict[KeyPath, list[InnerNode]] = {(): [InnerNode()]}
     for path, leaf in tree.leaves.items():
         if leaf.has_data:
             around = above.get(path[:-1]) or _added(above, path[:-1])
@@ -37,7 +37,7 @@ def _nodes_of(tree: AbstractTree) -> Mapping[KeyPath, Node]:
     return {path: around[-1] for path, around in above.items()}
 
 
-def _added(above: dict[KeyPath, list[Node]], parent: KeyPath) -> list[Node]:
+def _added(above: dict[KeyPath, list[InnerNode]], parent: KeyPath) -> list[InnerNode]:
     """Adds a node and those above it that are not known; returns the node with all above it, from the root."""
     known = len(parent) - 1
     while parent[:known] not in above:
@@ -45,7 +45,7 @@ def _added(above: dict[KeyPath, list[Node]], parent: KeyPath) -> list[Node]:
     around = above[parent[:known]]
     for depth in range(known, len(parent)):
         around[-1].children.add(parent[depth])
-        around = above[parent[: depth + 1]] = [*around, Node()]
+        around = above[parent[: depth + 1]] = [*around, InnerNode()]
     return around
 
 

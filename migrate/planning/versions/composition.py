@@ -27,7 +27,7 @@ from migrate.tree import AbstractLeaf, KeyPath
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class LeafNote:
     """What the plans state about a leaf of the target; see `Task`.
 
     Attributes:
@@ -43,7 +43,7 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
-class Composition:
+class ChainEffect:
     """The effect of a chain of plans.
 
     Attributes:
@@ -55,23 +55,23 @@ class Composition:
 
     plans: tuple[Plan, ...]
     values: Mapping[KeyPath, Value]
-    notes: Mapping[KeyPath, Note]
+    notes: Mapping[KeyPath, LeafNote]
     drops: tuple[tuple[Value, Dropped], ...]
 
 
-def of_last(plan: Plan, expressions: Expressions) -> Composition:
+def of_last(plan: Plan, expressions: Expressions) -> ChainEffect:
     """Returns the effect of the last plan of a chain."""
     leaves = plan.target.leaves
     effect = _Effect(plan, {path: path for path in leaves}, expressions)
     values = {path: effect.after(expressions.source(path, leaf.aval)) for path, leaf in leaves.items()}
-    notes = {path: effect.notes.get(path) or Note(path) for path in leaves}
-    return Composition((plan,), values, notes, _drops(plan, expressions))
+    notes = {path: effect.notes.get(path) or LeafNote(path) for path in leaves}
+    return ChainEffect((plan,), values, notes, _drops(plan, expressions))
 
 
-def preceded(chain: Composition, plan: Plan, expressions: Expressions) -> Composition:
+def preceded(chain: ChainEffect, plan: Plan, expressions: Expressions) -> ChainEffect:
     """Returns the effect of a plan followed by a chain, which is made for the plan's target."""
     effect = _Effect(plan, names_as_read(plan.target), expressions)
-    return Composition(
+    return ChainEffect(
         (plan, *chain.plans),
         {path: effect.after(value) for path, value in chain.values.items()},
         {path: effect.noted(note) for path, note in chain.notes.items()},
@@ -89,7 +89,7 @@ class _Effect:
 
     def __init__(self, plan: Plan, names: Mapping[KeyPath, KeyPath], expressions: Expressions) -> None:
         self.changed: dict[SourceValue, Value] = {}
-        self.notes: dict[KeyPath, Note] = {}
+        self.notes: dict[KeyPath, LeafNote] = {}
         self._expressions = expressions
         self._leaves = plan.source.tree.leaves
         self._done: dict[Value, Value] = {}
@@ -103,9 +103,9 @@ class _Effect:
                 self._set(names[path], target[path], value, note)
         for creation in plan.created:
             path = creation.target
-            self._set(names[path], target[path], CreatedValue(creation, plan.rules), Note(None, creation.rule))
+            self._set(names[path], target[path], CreatedValue(creation, plan.rules), LeafNote(None, creation.rule))
 
-    def _set(self, name: KeyPath, leaf: AbstractLeaf, value: Value, note: Note) -> None:
+    def _set(self, name: KeyPath, leaf: AbstractLeaf, value: Value, note: LeafNote) -> None:
         self.changed[self._expressions.source(name, leaf.aval)] = value
         self.notes[name] = note
 
@@ -121,9 +121,9 @@ class _Effect:
             arrays = [result for op, group in step.calls for result in results_of(op, tuple(arrays[i] for i in group))]
         return zip(task.targets, (arrays[index] for index in task.outputs), strict=True)
 
-    def _note(self, task: Task) -> Note:
+    def _note(self, task: Task) -> LeafNote:
         follows = (self._source(task.follows),) if task.follows and task.follows in self._leaves else ()
-        return Note(task.sources[0] if task.sources else None, task.rule, follows, task.state, task.remark)
+        return LeafNote(task.sources[0] if task.sources else None, task.rule, follows, task.state, task.remark)
 
     def after(self, value: Value) -> Value:
         """Returns a value over the target as a value over the source; the same object if no leaf of it changes."""
@@ -143,13 +143,13 @@ class _Effect:
         inputs = tuple(self._done[one] for one in value.call.inputs)
         return CallResult(OpCall(value.call.op, inputs, value.call.results), value.index)
 
-    def noted(self, note: Note) -> Note:
+    def noted(self, note: LeafNote) -> LeafNote:
         """Returns a note about a leaf of a chain, continued by the note of this plan."""
         before = self.notes.get(note.origin) if note.origin is not None else None
         follows = tuple(map(self.after, note.follows)) if note.follows else ()
         if before is None:
             return note if follows == note.follows else replace(note, follows=follows)
-        return Note(
+        return LeafNote(
             before.origin,
             note.rule or before.rule,
             tuple(dict.fromkeys((*follows, *before.follows))),

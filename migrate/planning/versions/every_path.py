@@ -13,7 +13,7 @@ from migrate.formats.reader import AbstractCheckpoint
 from migrate.planning.invert.readback import as_read
 from migrate.planning.model import Plan
 from migrate.planning.versions.chain import ChainStep, plan_chain, plan_steps, recorded_source, result_of
-from migrate.planning.versions.composition import Composition, of_last, preceded
+from migrate.planning.versions.composition import ChainEffect, of_last, preceded
 from migrate.planning.versions.fuse import Fuser
 from migrate.planning.versions.graph import ModelVersion, VersionGraph, VersionStep
 from migrate.rules.folder import RuleFolder
@@ -161,7 +161,7 @@ class _PathPlanner:
         self._planner = planner
         self._planned = planned
         self._fuser = Fuser()
-        self._chains: dict[tuple[ModelVersion, ModelVersion], Composition] = {}
+        self._chains: dict[tuple[ModelVersion, ModelVersion], ChainEffect] = {}
 
     def paths(self) -> tuple[PlannedPath, ...]:
         """Returns the paths to every head, in natural order of their versions."""
@@ -204,7 +204,7 @@ class _PathPlanner:
         assert plan is not None
         return plan
 
-    def _chain(self, steps: Sequence[VersionStep]) -> Composition:
+    def _chain(self, steps: Sequence[VersionStep]) -> ChainEffect:
         """Returns the effect of a path; that of the path after its first step is known."""
         plan = self._plan_of(steps[0])
         ends = steps[0].source, steps[-1].target

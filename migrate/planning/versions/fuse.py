@@ -16,7 +16,7 @@ from migrate.planning.model import AppliedRules, Created, Dropped, Plan, Task
 from migrate.planning.planner import with_slots
 from migrate.planning.proof import prove
 from migrate.planning.relink import choose_modes
-from migrate.planning.versions.composition import Composition, Note, of_last, preceded
+from migrate.planning.versions.composition import ChainEffect, LeafNote, of_last, preceded
 from migrate.planning.versions.config_chain import join_configs
 from migrate.planning.versions.schedule import groups_of, task_of, tasks_of
 from migrate.planning.versions.values import CallResult, CreatedValue, Expressions, SourceValue, Value, below, leaves_of
@@ -47,7 +47,7 @@ class _MadeTask:
     """A task with the values of its targets and their note, which decide it."""
 
     values: tuple[Value, ...]
-    note: Note
+    note: LeafNote
     task: Task
 
 
@@ -62,11 +62,11 @@ class Fuser:
         self.expressions = Expressions()
         self._made: dict[KeyPath, _MadeTask] = {}
 
-    def plan(self, chain: Composition, *, link: bool = True) -> Plan:
+    def plan(self, chain: ChainEffect, *, link: bool = True) -> Plan:
         """Returns the plan of a chain; `link` as in `fuse`."""
         return chain.plans[0] if len(chain.plans) == 1 else _fused(chain, self, link=link)
 
-    def task(self, paths: Sequence[KeyPath], values: tuple[Value, ...], note: Note) -> Task:
+    def task(self, paths: Sequence[KeyPath], values: tuple[Value, ...], note: LeafNote) -> Task:
         """Returns the task that computes these targets, which share a note."""
         known, targets = self._made.get(paths[0]), tuple(paths)
         if known is None or known.note is not note or known.values != values or known.task.targets != targets:
@@ -75,13 +75,13 @@ class Fuser:
             known = self._made[paths[0]] = _MadeTask(values, note, task)
         return known.task
 
-    def _followed(self, note: Note) -> KeyPath | None:
+    def _followed(self, note: LeafNote) -> KeyPath | None:
         """Returns the leaf of the source that the param of a moment is first computed from."""
         params = map(self.expressions.simplified, note.follows)
         return next((one.path for param in params for one in leaves_of(param)), None)
 
 
-def _fused(chain: Composition, fuser: Fuser, *, link: bool) -> Plan:
+def _fused(chain: ChainEffect, fuser: Fuser, *, link: bool) -> Plan:
     plans = chain.plans
     fusion = _Fusion(chain, fuser)
     first, last = plans[0], plans[-1]
@@ -106,7 +106,7 @@ def _fused(chain: Composition, fuser: Fuser, *, link: bool) -> Plan:
 class _Fusion:
     """The simplified value of each leaf after the last plan, with the drops and assertions on the way."""
 
-    def __init__(self, chain: Composition, fuser: Fuser) -> None:
+    def __init__(self, chain: ChainEffect, fuser: Fuser) -> None:
         self.source = chain.plans[0].source.tree
         self.target = chain.plans[-1].target
         self.last = chain.plans[-1].rules
