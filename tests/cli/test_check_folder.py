@@ -214,7 +214,7 @@ def test_a_policy_for_leaves(run, rules):
 
 def test_mistakes_in_a_policy(locked, shown):
     Path("pyproject.toml").write_text(
-        '[tool.migrate]\nallow = ["M608", "M610", "M201", "M6l0"]\nwarm = []\n'
+        '[tool.migrate]\nallow = ["M608", "M610", "M201", "m610"]\nwarm = []\n'
         '[tool.migrate.per-file]\n"rule/0003*" = {allow = ["M608"]}\n'
         '[tool.migrate.per-leaf]\n"layer/**" = {allow = ["M608"]}\n'
     )
