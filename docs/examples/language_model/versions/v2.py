@@ -1,0 +1,78 @@
+"""Version 2: layers have new names, and q, k and v are one layer."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+
+
+@dataclass(frozen=True)
+class Config:
+    """What decides the shapes; the record of a checkpoint has it as its hyperparameters."""
+
+    vocabulary: int = 60
+    context: int = 16
+    width: int = 16
+    num_heads: int = 2
+    layers: int = 2
+    dropout: float = 0.1
+
+
+class Attention(nnx.Module):
+    """Causal attention of several heads."""
+
+    def __init__(self, config: Config, *, rngs: nnx.Rngs) -> None:
+        self.num_heads = config.num_heads
+        self.qkv = nnx.Linear(config.width, 3 * config.width, rngs=rngs)
+        self.out = nnx.Linear(config.width, config.width, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps [batch, time, width] to the same shape."""
+        heads = (*x.shape[:2], self.num_heads, -1)
+        # Three products with one parameter: the gradient of x is summed as it was for three layers, bit for bit.
+        kernels, biases = jnp.split(self.qkv.kernel[...], 3, axis=1), jnp.split(self.qkv.bias[...], 3)
+        q, k, v = ((x @ kernel + bias).reshape(heads) for kernel, bias in zip(kernels, biases, strict=True))
+        return self.out(jax.nn.dot_product_attention(q, k, v, is_causal=True).reshape(x.shape))
+
+
+class Block(nnx.Module):
+    """One transformer block."""
+
+    def __init__(self, config: Config, *, rngs: nnx.Rngs) -> None:
+        self.attention_norm = nnx.LayerNorm(config.width, rngs=rngs)
+        self.attention = Attention(config, rngs=rngs)
+        self.mlp_norm = nnx.LayerNorm(config.width, rngs=rngs)
+        self.up = nnx.Linear(config.width, 4 * config.width, rngs=rngs)
+        self.down = nnx.Linear(4 * config.width, config.width, rngs=rngs)
+        self.dropout = nnx.Dropout(config.dropout, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Maps [batch, time, width] to the same shape."""
+        x = x + self.dropout(self.attention(self.attention_norm(x)))
+        return x + self.dropout(self.down(nnx.gelu(self.up(self.mlp_norm(x)))))
+
+
+class LanguageModel(nnx.Module):
+    """A transformer whose head is tied to its embedding."""
+
+    def __init__(self, config: Config, *, rngs: nnx.Rngs) -> None:
+        self.config = config
+        self.embedding = nnx.Embed(config.vocabulary, config.width, rngs=rngs)
+        self.positions = nnx.Embed(config.context, config.width, rngs=rngs)
+        self.layers = nnx.List([Block(config, rngs=rngs) for _ in range(config.layers)])
+        self.norm = nnx.LayerNorm(config.width, rngs=rngs)
+
+    def __call__(self, tokens: jax.Array) -> jax.Array:
+        """Returns the logits [batch, time, vocabulary] of the tokens that follow `tokens` [batch, time]."""
+        x = self.embedding(tokens) + self.positions(jnp.arange(tokens.shape[1]))
+        for layer in self.layers:
+            x = nnx.remat(Block.__call__)(layer, x)
+        return self.embedding.attend(self.norm(x))
+
+
+def make_state() -> dict[str, nnx.Module]:
+    """Returns what a checkpoint of this version holds."""
+    model = LanguageModel(Config(), rngs=nnx.Rngs(params=0, dropout=1))
+    return {"model": model, "optimizer": nnx.Optimizer(model, optax.adam(1e-3), wrt=nnx.Param)}
