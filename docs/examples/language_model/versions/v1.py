@@ -14,8 +14,8 @@ class Config:
 
     vocabulary: int = 60
     context: int = 16
-    width: int = 16
-    num_heads: int = 2
+    width: int = 32
+    num_heads: int = 4
     num_layers: int = 2
     dropout: float = 0.1
 

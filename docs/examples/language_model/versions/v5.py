@@ -15,8 +15,8 @@ class Config:
     vocabulary: int = 64
     tokens: int = 60
     context: int = 16
-    width: int = 16
-    num_heads: int = 2
+    width: int = 32
+    num_heads: int = 4
     layers: int = 2
     scan_layers: bool = True
     dropout: float = 0.1
