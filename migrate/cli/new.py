@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 
 import click
 
@@ -57,6 +58,7 @@ def command(
     """
     from migrate import api
     from migrate.report.of_suggestion import suggestion_report
+    from migrate.rules.recorded_tree import SUFFIX
 
     with ExitStack() as stack:
         chosen = options.chosen_step(step)
@@ -71,7 +73,9 @@ def command(
     for name, text in files.items():
         rule_output.write(name, text)
     path, *trees = files
-    report = suggestion_report(made.suggestion, src or trees[0], path, takes_probe=False)
+    source = src or str(Path(folder, f"{made.release.before}{SUFFIX}"))
+    check = f"migrate check {quote(folder)} --write"
+    report = suggestion_report(made.suggestion, source, path, takes_probe=False, check=check)
     wrote = f"Wrote {path} (version {made.release.before} to {made.release.after}) and {', '.join(trees)}."
     report = replace(
         report, command="new", summary=(wrote, *report.summary), data={**report.data, "files": list(files)}

@@ -22,7 +22,9 @@ _MOST = 20
 """The most alternatives listed for a task that only its names and numbers support."""
 
 
-def suggestion_report(suggestion: Suggestion, source: str, output: str, *, takes_probe: bool = True) -> Report:
+def suggestion_report(
+    suggestion: Suggestion, source: str, output: str, *, takes_probe: bool = True, check: str | None = None
+) -> Report:
     """Reports a suggestion, for `suggest` to print beside the rule file.
 
     Args:
@@ -30,8 +32,10 @@ def suggestion_report(suggestion: Suggestion, source: str, output: str, *, takes
       source: the checkpoint as the user wrote it.
       output: the name of the rule file, for the command to run next.
       takes_probe: whether the command has `--probe`.
+      check: the command that checks the rule file (default: `migrate check` of the file and the source).
     """
     plan = suggestion.plan
+    command = check or f"migrate check {quote(output)} {quote(source)}"
     placed = not suggestion.unplaced_sources and not suggestion.unplaced_targets
     source_layout, target_layout = suggestion.layouts
     return Report(
@@ -47,7 +51,7 @@ def suggestion_report(suggestion: Suggestion, source: str, output: str, *, takes
             *_rows(plan.source.tree, suggestion.unplaced_sources, "-"),
             *_rows(plan.target, suggestion.unplaced_targets, "+"),
         ),
-        summary=tuple(_summary(suggestion, source, output, takes_probe=takes_probe)),
+        summary=tuple(_summary(suggestion, command, takes_probe=takes_probe)),
         findings=() if not placed else findings(plan.diagnostics),
         data=_data(suggestion),
     )
@@ -65,7 +69,7 @@ def _rows(tree: AbstractTree, paths: tuple[KeyPath, ...], symbol: str) -> list[R
     ]
 
 
-def _summary(suggestion: Suggestion, source: str, output: str, *, takes_probe: bool) -> Iterator[str]:
+def _summary(suggestion: Suggestion, check: str, *, takes_probe: bool) -> Iterator[str]:
     doubts, left = len(suggestion.doubts), len(suggestion.unplaced_sources) + len(suggestion.unplaced_targets)
     sentences = [f"{plural(suggestion.rules, 'rule')}."]
     if doubts:
@@ -78,7 +82,7 @@ def _summary(suggestion: Suggestion, source: str, output: str, *, takes_probe: b
     todo = ["write rules for the leaves that are not placed"] if left else []
     todo += [f"review the rules marked `unproved`{settle}"] if doubts else []
     first = f"{' and '.join(todo)}{';' if settle and doubts else ','} then run " if todo else ""
-    yield f"Next: {first}`migrate check {quote(output)} {quote(source)}`"
+    yield f"Next: {first}`{check}`"
 
 
 def _by_shapes(tasks: Iterable[Task]) -> dict[object, list[Task]]:

@@ -50,6 +50,8 @@ def test_a_chain_of_drafts_is_carried_out(run, models):
     assert 0 == result.exit_code, result.stderr
     (added,) = Path("steps").glob("0003*")
     assert "0003_rename_layers.yaml" == added.name
+    assert "Suggestion   steps/2.tree.json → versions_now:third" in result.stdout
+    assert "`migrate check steps --write`" in result.stdout
     rules = migrate.load_rules(added)
     assert ("tiny", 2, 3) == (rules.source.model, rules.source.version, rules.target.version)
     assert rules.source.structure

@@ -23,6 +23,7 @@ from migrate.planning.suggest.leftovers import (
     unsupported_arrays,
     with_leaves_without_arrays,
 )
+from migrate.planning.suggest.moved_streams import moved_streams
 from migrate.planning.suggest.named import names_agree
 from migrate.planning.suggest.replicas import (
     replica_count,
@@ -89,7 +90,7 @@ def _unfit(plan: Plan, mine: ClassifiedTree) -> list[KeyPath]:
 
 
 def _model_drafts(mine: ClassifiedTree, theirs: ClassifiedTree, *, x64: bool) -> list[RuleDraft]:
-    """Returns the drafts for the model's arrays, and for random streams that keep their place."""
+    """Returns the drafts for the model's arrays, and for random streams that keep their place or move with a layer."""
     scope = _scope(mine)
     for path in unsupported_arrays(scope, _scope(theirs)):
         del scope[path]
@@ -105,9 +106,13 @@ def _model_drafts(mine: ClassifiedTree, theirs: ClassifiedTree, *, x64: bool) ->
         for place, leaf in streams.items()
         if place in wanted and wanted[place].aval == leaf.aval
     ]
+    settled = {match.sources[0].path for match in kept}
+    unsettled, missing = (
+        {place: leaf for place, leaf in side.items() if place not in settled} for side in (streams, wanted)
+    )
     return [
         *draft_rules(matches, _paths(sources), _paths(targets)),
-        *draft_rules(kept, _paths(streams), _paths(wanted)),
+        *draft_rules([*kept, *moved_streams(unsettled, missing, matches)], _paths(streams), _paths(wanted)),
     ]
 
 
