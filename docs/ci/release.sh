@@ -88,7 +88,7 @@ done
 mkdir -p "$out"
 for checkpoint in "${old[@]}"; do
   upgrade "$checkpoint"
-  if grep -q "^Already done" "$log"; then done="already done"; else done="upgraded"; fi
+  if grep -q "^Applied" "$log"; then done="upgraded"; else done="already done"; fi
   verify "$checkpoint"
   echo "$checkpoint: $done and verified"
 done

@@ -81,7 +81,11 @@ def loss(output):
 
 
 def test_each_command_of_the_readme_prints_what_it_shows(transcript):
-    shown = {"LOSS": loss(next(output for command, _, _, output in transcript[1] if "train.py checkpoints/v1 1 1" in command))}
+    shown = {
+        "LOSS": loss(
+            next(output for command, _, _, output in transcript[1] if "train.py checkpoints/v1 1 1" in command)
+        )
+    }
     assert 8 == len(transcript[1])
     for text, lines, code, output in transcript[1]:
         assert 0 == code, (text, output)
@@ -152,13 +156,14 @@ def test_each_rule_file_states_whether_a_step_is_exact(version):
     assert yaml.safe_load(text)["target"]["template"] == f"versions.v{version}:make_state"
 
 
-def test_where_a_step_is_not_exact_the_rule_file_states_the_tolerance(tmp_path):
+def test_where_a_step_is_not_exact_the_rule_file_states_the_tolerance():
     """Fused multiply-add, XLA's default, rounds the update of the longer chain otherwise."""
     stated = float(re.search(r"up to (\S+)", (EXAMPLE / "rules" / f"{RULES[4]}.yaml").read_text())[1])
-    code, output = run(copy(tmp_path), sys.executable, "-c", FUSED_MULTIPLY_ADD)
+    code, output = run(EXAMPLE, sys.executable, "-c", FUSED_MULTIPLY_ADD)
     assert 0 == code, output
     assert float(output.split()[-1]) <= stated
-    code, output = run(copy(tmp_path / "exact"), sys.executable, "-c", FUSED_MULTIPLY_ADD, XLA_FLAGS="--xla_cpu_max_isa=AVX")
+    flags = "--xla_cpu_max_isa=AVX"
+    code, output = run(EXAMPLE, sys.executable, "-c", FUSED_MULTIPLY_ADD, XLA_FLAGS=flags)
     assert (0, 0.0) == (code, float(output.split()[-1]))
 
 

@@ -44,7 +44,9 @@ def train(root: Path, version: int, steps: int) -> None:
         if start:
             record = manager.metadata(start).custom_metadata["migrate"]
             if record["version"] != version:
-                sys.exit(f"{root} is of version {record['version']}; run `migrate upgrade rules/ {root} NEW --step all`")
+                sys.exit(
+                    f"{root} is of version {record['version']}; run `migrate upgrade rules/ {root} NEW --step all`"
+                )
             restored = manager.restore(start, args=ocp.args.StandardRestore(nnx.state(state)))
             for name, part in state.items():
                 nnx.update(part, restored[name])

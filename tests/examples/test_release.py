@@ -1,0 +1,77 @@
+"""`docs/ci/release.sh`: what it writes, and the exit codes of what goes wrong."""
+
+import shutil
+
+import pytest
+
+from tests.examples.conftest import copy, run
+
+TEMPLATE = "versions.v5:make_state"
+
+
+def release(where, *checkpoints, rules="rules", template=TEMPLATE, out="released"):
+    return run(where, where.parents[1] / "ci" / "release.sh", rules, template, out, *checkpoints)
+
+
+@pytest.fixture
+def here(example, tmp_path):
+    """The example with a root of version 1 of two steps, and a single checkpoint of it."""
+    place = copy(tmp_path)
+    shutil.copytree(example / "checkpoints" / "v1", place / "root")
+    shutil.copytree(example / "checkpoints" / "v1" / "3", place / "single")
+    return place
+
+
+def test_all_checkpoints_are_upgraded_and_a_rerun_finds_them_done(here):
+    code, output = release(here, "root", "single")
+    assert 0 == code, output
+    assert [
+        "rules: version 5",
+        "root: planned",
+        "single: planned",
+        "root: upgraded and verified",
+        "single: upgraded and verified",
+    ] == output.splitlines()
+    assert ["3", "4"] == sorted(one.name for one in (here / "released/root").iterdir())
+    shutil.rmtree(here / "released/root/4")
+    code, output = release(here, "released/single", "root")
+    assert 0 == code, output
+    assert ["released/single: version 5 already", "root: planned"] == output.splitlines()[1:3]
+    assert ["3", "4"] == sorted(one.name for one in (here / "released/root").iterdir())
+    code, output = release(here, "root")
+    assert (0, "root: already done and verified") == (code, output.splitlines()[-1])
+
+
+def test_nothing_is_written_for_any_checkpoint_if_one_does_not_fit(here):
+    (here / "broken").mkdir()
+    code, output = release(here, "single", "broken")
+    assert 2 == code
+    assert "failed with exit code 2: migrate upgrade rules broken released/broken" in output
+    assert not (here / "released").exists()
+
+
+def test_a_model_without_a_rule_file_is_no_release(here):
+    code, output = release(here, "single", template="versions.v4:make_state")
+    assert 1 == code
+    assert "error[M617]" in output
+    assert not (here / "released").exists()
+
+
+def test_a_damaged_result_fails_the_rerun(here):
+    assert 0 == release(here, "single")[0]
+    (file,) = sorted((here / "released/single").glob("**/d/*"), key=lambda one: one.stat().st_size)[-1:]
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.unlink()  # it may be linked to the source
+    file.write_bytes(data)
+    code, output = release(here, "single")
+    assert 1 <= code <= 2, output
+    assert "failed with exit code" in output
+
+
+def test_wrong_usage(here):
+    assert (2, "usage: release.sh RULES TEMPLATE OUT CHECKPOINT...\n") == run(
+        here, here.parents[1] / "ci" / "release.sh"
+    )
+    code, output = release(here, "single", "root/../single")
+    assert (2, "two checkpoints would become released/single\n") == (code, output)
