@@ -161,6 +161,7 @@ def _amounts(plan: Plan) -> Mapping[str, Any]:
         "tasks": Counter(task.verb for task in plan.tasks),
         "dropped": len(plan.dropped),
         "created": len(plan.created),
+        "config": len(plan.config.changes) + len(plan.config.patterns),
     }
 
 

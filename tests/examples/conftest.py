@@ -1,5 +1,7 @@
 """The example of a language model in a directory of its own, its README carried out."""
 
+import fcntl
+import json
 import os
 import re
 import shutil
@@ -34,15 +36,33 @@ def copy(place):
     return shutil.copytree(EXAMPLE, place / "docs" / "examples" / "language_model", ignore=ignored)
 
 
+def once(tmp_path_factory, name, make):
+    """Returns `make(place)`, plain JSON, and its place; several workers of pytest-xdist share one result."""
+    base = tmp_path_factory.getbasetemp()
+    place = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    done = place.with_suffix(".json")
+    with place.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            place.mkdir()
+            done.write_text(json.dumps(make(place)))
+    return place, json.loads(done.read_text())
+
+
+def carry_out_readme(place):
+    """Carries out the README; returns each command with the lines that are shown, its exit code and its output."""
+    here = copy(place)
+    commands = COMMAND.findall((EXAMPLE / "README.md").read_text())
+    return [(command, shown.splitlines(), *run(here, "bash", "-c", command)) for command, shown in commands]
+
+
 @pytest.fixture(scope="session")
 def transcript(tmp_path_factory):
-    """The directory in which the README was carried out, and each command with the lines shown and the output."""
-    here = copy(tmp_path_factory.mktemp("example"))
-    commands = COMMAND.findall((EXAMPLE / "README.md").read_text())
-    return here, [(command, shown.splitlines(), *run(here, "bash", "-c", command)) for command, shown in commands]
+    """The commands of the README with the lines shown, their exit codes and outputs."""
+    return once(tmp_path_factory, "example", carry_out_readme)[1]
 
 
 @pytest.fixture(scope="session")
-def example(transcript):
+def example(tmp_path_factory):
     """The example with version 1 and version 5 trained to step 4: `checkpoints/v1` and `checkpoints/v5`."""
-    return transcript[0]
+    return once(tmp_path_factory, "example", carry_out_readme)[0] / "docs" / "examples" / "language_model"

@@ -95,7 +95,7 @@ def test_a_complete_folder_is_green_and_the_summary_shows_which_version_needs_wh
     code, log = runner.run(**{"working-directory": HERE})
     assert (0, None) == (code, runner.posted), log
     assert "✅ All released checkpoints can be upgraded." in runner.summary
-    assert "| 4 → 5 | `rules/0005_grow_the_vocabulary.yaml` | 3 pad, 50 keep |" in runner.summary
+    assert "| 4 → 5 | `rules/0005_grow_the_vocabulary.yaml` | 3 pad, 50 keep, 2 config |" in runner.summary
     assert "| lm 4 | `rules/0005_grow_the_vocabulary.yaml` | 5 |" in runner.summary
     assert "::error" not in log
 

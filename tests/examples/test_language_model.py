@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 import migrate
-from tests.examples.conftest import EXAMPLE, copy, run
+from tests.examples.conftest import EXAMPLE, copy, once, run
 
 RULES = {2: "0002_rename_and_fuse_qkv", 3: "0003_scan_the_layers", 4: "0004_clip_and_schedule"}
 RULES[5] = "0005_grow_the_vocabulary"
@@ -59,21 +59,23 @@ def differences(where, one, other):
     return command(where, "diff", f"checkpoints/{one}", f"checkpoints/{other}", "--values")
 
 
-@pytest.fixture(scope="module")
-def losses(example):
+@pytest.fixture(scope="session")
+def losses(example, tmp_path_factory):
     """Trains one step of versions 2, 3 and 4 from the upgraded step 3; returns the loss of step 4 by version."""
-    shutil.copytree(example / "checkpoints/v1/3", example / "checkpoints/third/3")
-    found = {}
-    for version in (2, 3, 4):
-        command(
-            example,
-            *("upgrade", "rules/", "checkpoints/third", f"checkpoints/v{version}"),
-            *("--step", "all", "--to", version),
-        )
-        code, output = run(example, sys.executable, "train.py", f"checkpoints/v{version}", version, 1)
-        assert 0 == code, output
-        found[version] = loss(output)
-    return found
+
+    def train(_):
+        shutil.copytree(example / "checkpoints/v1/3", example / "checkpoints/third/3")
+        return {version: trained(example, version) for version in (2, 3, 4)}
+
+    return once(tmp_path_factory, "losses", train)[1]
+
+
+def trained(example, version):
+    root = f"checkpoints/v{version}"
+    command(example, "upgrade", "rules/", "checkpoints/third", root, "--step", "all", "--to", version)
+    code, output = run(example, sys.executable, "train.py", root, version, 1)
+    assert 0 == code, output
+    return loss(output)
 
 
 def loss(output):
@@ -83,20 +85,20 @@ def loss(output):
 def test_each_command_of_the_readme_prints_what_it_shows(transcript):
     shown = {
         "LOSS": loss(
-            next(output for command, _, _, output in transcript[1] if "train.py checkpoints/v1 1 1" in command)
+            next(output for command, _, _, output in transcript if "train.py checkpoints/v1 1 1" in command)
         )
     }
-    assert 8 == len(transcript[1])
-    for text, lines, code, output in transcript[1]:
+    assert 8 == len(transcript)
+    for text, lines, code, output in transcript:
         assert 0 == code, (text, output)
         for line in lines:
             assert " ".join(line.replace("LOSS", shown["LOSS"]).split()) in " ".join(output.split()), (text, output)
 
 
 def test_the_loss_of_the_next_step_is_that_of_version_1_in_every_version(transcript, losses):
-    expected = {loss(output) for command, _, _, output in transcript[1] if "step 4" in output and "train.py" in command}
+    expected = {loss(output) for command, _, _, output in transcript if "step 4" in output and "train.py" in command}
     assert 1 == len(expected)
-    assert {2: expected, 3: expected, 4: expected} == {version: {one} for version, one in losses.items()}
+    assert {"2": expected, "3": expected, "4": expected} == {version: {one} for version, one in losses.items()}
 
 
 @pytest.mark.parametrize("version", [1, 2, 3, 4])
@@ -147,6 +149,18 @@ def test_the_record_names_the_model_and_what_decides_its_shapes(example):
     assert {"vocabulary": 60, "num_layers": 2, "num_heads": 4} == {
         name: record["hyperparameters"][name] for name in ("vocabulary", "num_layers", "num_heads")
     }
+
+
+def test_the_config_rules_lead_to_the_hyperparameters_that_version_5_records(example):
+    hyperparameters = {}
+    upgraded(example, "checkpoints/v1", "described", 5, "--step", 3)
+    for name in ("v5", "described"):  # saved by train.py, and upgraded
+        with migrate.open_checkpoint(example / "checkpoints" / name) as checkpoint:
+            hyperparameters[name] = checkpoint.abstract.metadata["migrate"]["hyperparameters"]
+    assert hyperparameters["v5"] == hyperparameters["described"]
+    assert (64, 60, 2, True) == tuple(
+        hyperparameters["v5"][name] for name in ("vocabulary", "tokens", "layers", "scan_layers")
+    )
 
 
 @pytest.mark.parametrize("version", [2, 3, 4, 5])

@@ -1,10 +1,11 @@
 """`docs/ci/release.sh`: what it writes, and the exit codes of what goes wrong."""
 
 import shutil
+import sys
 
 import pytest
 
-from tests.examples.conftest import copy, run
+from tests.examples.conftest import EXAMPLE, copy, run
 
 TEMPLATE = "versions.v5:make_state"
 
@@ -13,12 +14,22 @@ def release(where, *checkpoints, rules="rules", template=TEMPLATE, out="released
     return run(where, where.parents[1] / "ci" / "release.sh", rules, template, out, *checkpoints)
 
 
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory):
+    """A root of version 1 with two steps."""
+    root = tmp_path_factory.mktemp("untrained") / "root"
+    code, output = run(EXAMPLE, sys.executable, "train.py", root, 1, 0)
+    assert 0 == code, output
+    shutil.copytree(root / "0", root / "1")
+    return root
+
+
 @pytest.fixture
-def here(example, tmp_path):
+def here(untrained, tmp_path):
     """The example with a root of version 1 of two steps, and a single checkpoint of it."""
     place = copy(tmp_path)
-    shutil.copytree(example / "checkpoints" / "v1", place / "root")
-    shutil.copytree(example / "checkpoints" / "v1" / "3", place / "single")
+    shutil.copytree(untrained, place / "root")
+    shutil.copytree(untrained / "0", place / "single")
     return place
 
 
@@ -32,12 +43,12 @@ def test_all_checkpoints_are_upgraded_and_a_rerun_finds_them_done(here):
         "root: upgraded and verified",
         "single: upgraded and verified",
     ] == output.splitlines()
-    assert ["3", "4"] == sorted(one.name for one in (here / "released/root").iterdir())
-    shutil.rmtree(here / "released/root/4")
+    assert ["0", "1"] == sorted(one.name for one in (here / "released/root").iterdir())
+    shutil.rmtree(here / "released/root/1")
     code, output = release(here, "released/single", "root")
     assert 0 == code, output
     assert ["released/single: version 5 already", "root: planned"] == output.splitlines()[1:3]
-    assert ["3", "4"] == sorted(one.name for one in (here / "released/root").iterdir())
+    assert ["0", "1"] == sorted(one.name for one in (here / "released/root").iterdir())
     code, output = release(here, "root")
     assert (0, "root: already done and verified") == (code, output.splitlines()[-1])
 

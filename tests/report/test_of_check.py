@@ -49,7 +49,7 @@ def test_a_check_for_programs():
         "from": "1",
         "to": "2",
         "applies": True,
-        "plan": {"tasks": {"rename": 1}, "dropped": 0, "created": 0},
+        "plan": {"tasks": {"rename": 1}, "dropped": 0, "created": 0, "config": 0},
     } == data["steps"][0]
     files = ["rules/2.yaml", "rules/3.yaml"]
     assert {"model": "m", "from": "1", "to": "3", "files": files, "planned": True} == data["paths"][0]
