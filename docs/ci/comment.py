@@ -27,7 +27,12 @@ def step(one: dict[str, Any]) -> tuple[str, str, str]:
     """Returns the row of a rule file."""
     if one["plan"] is None:
         return f"{one['from']} → {one['to']}", f"`{one['file']}`", "**does not apply**"
-    counts = {**one["plan"]["tasks"], "drop": one["plan"]["dropped"], "create": one["plan"]["created"], "config": one["plan"]["config"]}
+    counts = {
+        **one["plan"]["tasks"],
+        "drop": one["plan"]["dropped"],
+        "create": one["plan"]["created"],
+        "config": one["plan"]["config"],
+    }
     plan = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
     return f"{one['from']} → {one['to']}", f"`{one['file']}`", plan
 

@@ -84,9 +84,7 @@ def loss(output):
 
 def test_each_command_of_the_readme_prints_what_it_shows(transcript):
     shown = {
-        "LOSS": loss(
-            next(output for command, _, _, output in transcript if "train.py checkpoints/v1 1 1" in command)
-        )
+        "LOSS": loss(next(output for command, _, _, output in transcript if "train.py checkpoints/v1 1 1" in command))
     }
     assert 8 == len(transcript)
     for text, lines, code, output in transcript:
