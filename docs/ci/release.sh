@@ -84,10 +84,11 @@ for checkpoint in "$@"; do
   fi
 done
 
-# 3. The upgrades. `upgrade` publishes a checkpoint complete and verified, or not at all, and skips what is done.
+# 3. The upgrades. `upgrade` publishes a checkpoint complete and verified, or not at all, and skips what is done. With
+# `--verify decode`, linked values are decoded too, and the digests of all values are recorded.
 mkdir -p "$out"
 for checkpoint in "${old[@]}"; do
-  upgrade "$checkpoint"
+  upgrade "$checkpoint" --verify decode
   if grep -q "^Applied" "$log"; then done="upgraded"; else done="already done"; fi
   verify "$checkpoint"
   echo "$checkpoint: $done and verified"
