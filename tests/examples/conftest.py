@@ -18,7 +18,9 @@ COMMAND = re.compile(r"^\$ (.*)\n((?:(?!\$ |```).*\n)*)", re.M)
 
 def environment(**more):
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    return {**{name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}, "PATH": path, **more}
+    checkout = os.pathsep.join(filter(None, (str(DOCS.parent), os.environ.get("PYTHONPATH"))))
+    inherited = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    return {**inherited, "PATH": path, "PYTHONPATH": checkout, **more}
 
 
 def run(where, *command, **more):

@@ -10,7 +10,7 @@ from flax import nnx
 
 @dataclass(frozen=True)
 class Config:
-    """What decides the shapes; the record of a checkpoint has it as its hyperparameters."""
+    """The hyperparameters, which the record of a checkpoint has as well."""
 
     vocabulary: int = 60
     context: int = 16
@@ -91,6 +91,6 @@ def make_optimizer() -> optax.GradientTransformation:
 
 
 def make_state() -> dict[str, nnx.Module]:
-    """Returns what a checkpoint of this version holds."""
+    """Returns the modules whose state is saved."""
     model = LanguageModel(Config(), rngs=nnx.Rngs(params=0, dropout=1))
     return {"model": model, "optimizer": nnx.Optimizer(model, make_optimizer(), wrt=nnx.Param)}

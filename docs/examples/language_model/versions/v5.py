@@ -10,7 +10,7 @@ from flax import nnx
 
 @dataclass(frozen=True)
 class Config:
-    """What decides the shapes; the record of a checkpoint has it as its hyperparameters."""
+    """The hyperparameters, which the record of a checkpoint has as well."""
 
     vocabulary: int = 64
     tokens: int = 60
@@ -80,7 +80,7 @@ class LanguageModel(nnx.Module):
     def __call__(self, tokens: jax.Array) -> jax.Array:
         """Returns the logits [batch, time, vocabulary] of the tokens that follow `tokens` [batch, time].
 
-        Tokens that no text has yet have no share of the softmax.
+        The logits of tokens that are not in use are masked.
         """
         x = self.embedding(tokens) + self.positions(jnp.arange(tokens.shape[1]))
         x = nnx.scan(nnx.remat(Block.__call__), in_axes=(0, nnx.Carry), out_axes=nnx.Carry)(self.layers, x)
@@ -96,6 +96,6 @@ def make_optimizer() -> optax.GradientTransformation:
 
 
 def make_state() -> dict[str, nnx.Module]:
-    """Returns what a checkpoint of this version holds."""
+    """Returns the modules whose state is saved."""
     model = LanguageModel(Config(), rngs=nnx.Rngs(params=0, dropout=1))
     return {"model": model, "optimizer": nnx.Optimizer(model, make_optimizer(), wrt=nnx.Param)}
