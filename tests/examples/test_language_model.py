@@ -93,12 +93,14 @@ def test_each_command_of_the_readme_prints_what_it_shows(transcript):
             assert " ".join(line.replace("LOSS", shown["LOSS"]).split()) in " ".join(output.split()), (text, output)
 
 
+@pytest.mark.matrix
 def test_the_loss_of_the_next_step_is_that_of_version_1_in_every_version(transcript, losses):
     expected = {loss(output) for command, _, _, output in transcript if "step 4" in output and "train.py" in command}
     assert 1 == len(expected)
     assert {"2": expected, "3": expected, "4": expected} == {version: {one} for version, one in losses.items()}
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("version", [1, 2, 3, 4])
 def test_a_step_and_an_upgrade_commute_bit_for_bit(example, losses, version):
     """Params, the state of adam and the random streams after one more step, with and without the upgrade."""
@@ -119,6 +121,7 @@ def test_a_step_changes_the_values_that_are_compared(example):
     assert 50 <= int(changed[1]), (code, output)
 
 
+@pytest.mark.matrix
 def test_the_fused_upgrade_writes_the_bits_of_its_steps_and_costs_no_more_than_the_longest(example):
     fused = upgraded(example, "checkpoints/v1", "fused", 5, "--step", 4)
     source, steps = "checkpoints/v1", []
@@ -168,6 +171,7 @@ def test_each_rule_file_states_whether_a_step_is_exact(version):
     assert yaml.safe_load(text)["target"]["template"] == f"versions.v{version}:make_state"
 
 
+@pytest.mark.matrix
 def test_where_a_step_is_not_exact_the_rule_file_states_the_tolerance():
     """Fused multiply-add, XLA's default, rounds the update of the longer chain otherwise."""
     stated = float(re.search(r"up to (\S+)", (EXAMPLE / "rules" / f"{RULES[4]}.yaml").read_text())[1])
@@ -185,6 +189,7 @@ def test_the_folder_is_complete_and_unedited_and_version_5_is_the_newest():
     assert "warning" not in output
 
 
+@pytest.mark.matrix
 def test_no_code_but_the_newest_is_needed_to_upgrade(example, tmp_path):
     """The recorded trees stand for the versions between."""
     here = copy(tmp_path)
