@@ -15,6 +15,7 @@ from __future__ import annotations
 from migrate.api.folder_check import check_versions
 from migrate.api.plan_files import load_plan, save_plan
 from migrate.api.plans import abstract_template, diff, invert, load_rules, plan, structure_hash, suggest
+from migrate.api.roots import apply_root, choose_steps
 from migrate.api.runs import apply, resume
 from migrate.api.stamping import stamp
 from migrate.api.verification import Verified, diff_values, verify
@@ -56,7 +57,9 @@ __all__ = [
     "VerifyError",
     "abstract_template",
     "apply",
+    "apply_root",
     "check_versions",
+    "choose_steps",
     "diff",
     "diff_values",
     "invert",

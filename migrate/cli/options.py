@@ -14,6 +14,7 @@ import click
 from migrate.cli.console import Console
 from migrate.cli.places import FILE
 from migrate.engine.options import MINIMUM_RAM
+from migrate.planning.root_steps import StepSelector, parse_selector
 from migrate.rules import files
 
 P = ParamSpec("P")
@@ -37,23 +38,33 @@ BUNDLED = _bundled_help()
 
 
 class StepType(click.ParamType):  # type: ignore[type-arg]  # generic only in newer versions of click
-    """`--step`: a number, `latest`, or `all` if `every` step is allowed."""
+    """`--step` of one checkpoint: a number or `latest`."""
 
     name = "step"
 
-    def __init__(self, *, every: bool = False) -> None:
-        self.words = ("latest", "all") if every else ("latest",)
-
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
         """Returns the number or the word."""
-        if value in self.words:
+        if value == "latest":
             return str(value)
         try:
             return int(value)
         except ValueError:
-            self.fail(
-                f"`{value}` is neither a number nor {' nor '.join(f'`{word}`' for word in self.words)}", param, ctx
-            )
+            self.fail(f"`{value}` is neither a number nor `latest`", param, ctx)
+
+
+class SelectorType(click.ParamType):  # type: ignore[type-arg]  # generic only in newer versions of click
+    """`--step` of a run, which may choose several steps of a root."""
+
+    name = "step"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> StepSelector:
+        """Returns the selector.
+
+        Raises:
+          UsageError: it is none (`InvalidUsage`, `UnknownDirection`).
+        """
+        del param, ctx
+        return value if isinstance(value, StepSelector) else parse_selector(value)
 
 
 class SizeType(click.ParamType):  # type: ignore[type-arg]  # generic only in newer versions of click
@@ -101,7 +112,7 @@ StepChoice = int | Literal["latest"] | None
 
 
 def chosen_step(step: int | str | None) -> StepChoice:
-    """Returns a `--step` that is not `all` as a `StepChoice`."""
+    """Returns a `--step` of one checkpoint as a `StepChoice`."""
     return step if isinstance(step, int) or step is None else "latest"
 
 

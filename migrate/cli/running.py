@@ -15,13 +15,16 @@ import click
 
 from migrate.cli import options, rule_output
 from migrate.cli.console import Console, exit_with
+from migrate.cli.options import StepChoice
 from migrate.cli.sources import open_source
-from migrate.codes import AmbiguousItem, InvalidUsage
+from migrate.codes import InvalidUsage
 from migrate.engine.options import ApplyOptions
 from migrate.engine.stopping import Stopping
-from migrate.errors import CheckpointError, ExitCode, MigrateError, UsageError
+from migrate.errors import ExitCode, MigrateError, UsageError
+from migrate.planning.root_steps import StepSelector
 
 if TYPE_CHECKING:
+    from migrate.api.roots import ChosenSteps
     from migrate.checkpoint import Checkpoint
     from migrate.planning.model import Plan
     from migrate.report.view import Report
@@ -36,7 +39,11 @@ class Request:
 
     Attributes:
       template: as on the command line.
-      step: one step, all steps, or None.
+      step: which steps of a root; None for the default.
+      keep: how many steps of a root are kept; None for all.
+      keep_period: multiples of it are kept as well.
+      skip_damaged: whether steps of a root that cannot be read are left out.
+      root: whether DST is a root although one step is chosen.
       item: as on the command line.
       follow_links: as on the command line.
       mesh: as on the command line.
@@ -48,7 +55,11 @@ class Request:
     """
 
     template: str | None
-    step: int | str | None
+    step: StepSelector | None
+    keep: int | None
+    keep_period: int | None
+    skip_damaged: bool
+    root: bool
     item: str | None
     follow_links: bool
     mesh: str | None
@@ -60,8 +71,16 @@ class Request:
 
     @property
     def as_step(self) -> bool:
-        """Whether DST is one step of a `CheckpointManager` root."""
-        return self.step == "all"
+        """Whether what is written is a step of a root, below DST."""
+        several = self.step is not None and not self.step.is_single
+        return several or self.root or self.skip_damaged or (self.keep, self.keep_period) != (None, None)
+
+    @property
+    def one_step(self) -> StepChoice:
+        """The step of a run that writes one checkpoint."""
+        if self.step is None:
+            return None
+        return self.step.numbers[0] if self.step.numbers else "latest"
 
 
 class PlanOrigin(Protocol):
@@ -80,9 +99,33 @@ _OPTIONS: tuple[Callable[[Command], Command], ...] = (
     options.template,
     click.option(
         "--step",
-        type=options.StepType(every=True),
-        metavar="N|latest|all",
-        help=f"{options.STEP_HELP}; `all` writes DST/N for each step N.",
+        type=options.SelectorType(),
+        metavar="N|latest|all|…",
+        help=f"{options.STEP_HELP}. `all`, a list such as `100,200`, `every:1000` and `best:METRIC[:min|:max]` make "
+        "DST a root, with DST/N for each step N.",
+    ),
+    click.option(
+        "--keep",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Write only the latest N of the steps, or with `best:METRIC` the best N, as `max_to_keep` of a "
+        "`CheckpointManager` keeps them (default: all; of `best:METRIC`, one).",
+    ),
+    click.option(
+        "--keep-period",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="With --keep, also write the steps whose numbers are multiples of N.",
+    ),
+    click.option(
+        "--skip-damaged",
+        is_flag=True,
+        help="Leave out steps of a root that cannot be read (default: refuse the run before anything is written).",
+    ),
+    click.option(
+        "--root",
+        is_flag=True,
+        help="Make DST a root also for a single step (default: only where `--step` can choose several).",
     ),
     options.item,
     options.follow_links,
@@ -137,7 +180,11 @@ def run_options(function: Command) -> Command:
         *args: Any,
         dry_run: bool,
         template: str | None,
-        step: int | str | None,
+        step: StepSelector | None,
+        keep: int | None,
+        keep_period: int | None,
+        skip_damaged: bool,
+        root: bool,
         item: str | None,
         follow_links: bool,
         mesh: str | None,
@@ -150,7 +197,8 @@ def run_options(function: Command) -> Command:
         names = ApplyOptions.__dataclass_fields__
         chosen = ApplyOptions(compression=compression, **{name: others.pop(name) for name in names if name in others})
         linked: Literal["auto", "never"] = "never" if compact or compression is not None else link
-        request = Request(template, step, item, follow_links, mesh, partition, dry_run, linked, chosen)
+        steps = (step, keep, keep_period, skip_damaged, root)
+        request = Request(template, *steps, item, follow_links, mesh, partition, dry_run, linked, chosen)
         function(*args, request=request, **others)
 
     decorated: Command = command
@@ -160,37 +208,67 @@ def run_options(function: Command) -> Command:
 
 
 def run(console: Console, origin: PlanOrigin, src: str, dst: str, request: Request) -> None:
-    """Plans and runs the chosen step, or every step; exits with the code of the last report."""
-    from migrate.engine.outputs.registry import is_single_file
+    """Plans and runs one checkpoint, or the chosen steps of a root; exits with the code of the worst report."""
+    if request.as_step:
+        reports = _run_root(console, origin, src, dst, request)
+    else:
+        reports = [_run(console, origin, src, request.one_step, dst, request)]
+    console.finish(reports)
+    exit_with(max(ExitCode(report.exit_code) for report in reports))
 
-    if request.as_step and is_single_file(dst):
-        raise UsageError(
-            InvalidUsage.at(
-                f"{dst} is a single file, which holds one step", help="`--step N` chooses one; or make DST a directory"
-            )
-        )
-    runs: list[tuple[int | None, str]] = (
-        [(number, f"{dst}/{number}") for number in _every_step(src)] if request.as_step else [(None, dst)]
-    )
-    reports = []
+
+def _run_root(console: Console, origin: PlanOrigin, src: str, dst: str, request: Request) -> list[Report]:
+    """Checks every chosen step of a root before any is written, then runs them; stops at the first that fails."""
+    from migrate.report.of_root import root_report
+
+    chosen = _choose_steps(origin, src, dst, request)
+    silent = replace(console, format="json")
+    runs = [(one.number, f"{dst}/{one.name}") for one in chosen.selection.chosen]
+    dry = replace(request, dry_run=True)
+    checked = [_run_step(silent, origin, src, number, where, dry) for number, where in runs]
+    refused = [report for report in checked if not report.ok]
+    of_root = root_report(chosen, src, dst, checked, dry_run=request.dry_run)
+    console.text(of_root)
+    if request.dry_run or refused:
+        for report in checked if request.dry_run else refused:
+            console.text(report)
+        _tell_done(console, checked, len(runs))
+        return _together(console, of_root, checked, runs)
+    reports: list[Report] = []
     for number, where in runs:
-        which = number if request.as_step else options.chosen_step(request.step)
-        reports.append(_run_step(console, origin, src, which, where, request))
+        reports.append(_run_step(console, origin, src, number, where, request))
         if not reports[-1].ok:
             break
     _tell_done(console, reports, len(runs))
-    console.finish(_together(console, reports, runs))
-    exit_with(reports[-1].exit_code)
+    return _together(console, of_root, reports, runs)
 
 
-def _run_step(
-    console: Console, origin: PlanOrigin, src: str, step: options.StepChoice, dst: str, request: Request
-) -> Report:
-    """Runs one checkpoint; for one of several steps, an error becomes a report, beside those of the other steps."""
+def _choose_steps(origin: PlanOrigin, src: str, dst: str, request: Request) -> ChosenSteps:
+    from migrate import api
+    from migrate.engine.outputs.registry import is_single_file
+
+    if is_single_file(dst):
+        advice = "`--step N` chooses one; or make DST a directory"
+        raise UsageError(InvalidUsage.at(f"{dst} is a single file, which holds one step", help=advice))
+    return api.choose_steps(
+        src,
+        request.step.text if request.step else "all",
+        keep=request.keep,
+        keep_period=request.keep_period,
+        skip_damaged=request.skip_damaged,
+        opened=lambda number: _open(origin, src, number, request),
+    )
+
+
+def _open(origin: PlanOrigin, src: str, step: StepChoice, request: Request) -> Checkpoint:
+    follow, template = request.follow_links, request.template
+    return open_source(src, origin.rules, step=step, item=request.item, follow_links=follow, template=template)
+
+
+def _run_step(console: Console, origin: PlanOrigin, src: str, step: int, dst: str, request: Request) -> Report:
+    """Runs one of several steps; an error becomes a report, beside those of the other steps."""
     from migrate.report.view import Report, findings
 
-    if not request.as_step:
-        return _run(console, origin, src, step, dst, request)
     try:
         return _run(console, origin, src, step, dst, request)
     except MigrateError as error:
@@ -208,30 +286,14 @@ def _tell_done(console: Console, reports: list[Report], steps: int) -> None:
         console.text(Report("apply", summary=(f"{done} of {steps} steps already done.",)))
 
 
-def _every_step(src: str) -> tuple[int, ...]:
-    from migrate import api
-
-    steps = api.list_steps(src)
-    if not steps:
-        raise CheckpointError(
-            AmbiguousItem.at(f"{src} has no steps, so `--step all` does not apply", help="omit `--step`")
-        )
-    return steps
-
-
-def _run(
-    console: Console, origin: PlanOrigin, src: str, step: options.StepChoice, dst: str, request: Request
-) -> Report:
+def _run(console: Console, origin: PlanOrigin, src: str, step: StepChoice, dst: str, request: Request) -> Report:
     """Plans and runs one checkpoint; returns plan and receipt as one report."""
     from migrate.engine.outputs.registry import fitted
     from migrate.report.of_plan import plan_report
 
-    chosen, rules = request.options, origin.rules
-    probe = chosen.probe or rules.probe
-    follow = request.follow_links
-    with open_source(
-        src, rules, step=step, item=request.item, follow_links=follow, template=request.template
-    ) as source:
+    chosen = request.options
+    probe = chosen.probe or origin.rules.probe
+    with _open(origin, src, step, request) as source:
         made = origin.plan(source, probed=probe is not None)
         plan = fitted(made, dst, mesh=request.mesh is not None or made.has_mesh)
         shown = {"dry_run": request.dry_run, "verbose": console.complete}
@@ -295,15 +357,17 @@ def _apply(console: Console, plan: Plan, source: Checkpoint, dst: str, chosen: A
     )
 
 
-def _together(console: Console, reports: list[Report], runs: list[tuple[int | None, str]]) -> list[Report]:
-    """Returns the reports of all steps; in JSON, one report with the worst exit code and a list of steps."""
+def _together(console: Console, of_root: Report, reports: list[Report], runs: list[tuple[int, str]]) -> list[Report]:
+    """Returns the reports of a root and its steps; in JSON, one report with the worst exit code and a list of steps."""
     from migrate.report.json import payload
     from migrate.report.view import Report
 
-    if console.format != "json" or len(runs) == 1:
-        return reports
+    if console.format != "json":
+        return [of_root, *reports]
+    if len(runs) == 1:
+        return [replace(reports[0], data={**reports[0].data, **of_root.data})]
     steps = [{"step": step, **payload(report)} for (step, _), report in zip(runs, reports, strict=False)]
-    found = tuple(finding for report in reports for finding in report.findings)
+    found = tuple(finding for report in (of_root, *reports) for finding in report.findings)
     done = sum(bool(report.data.get("already_done")) for report in reports)
-    data = {"steps": steps, "already_done": done}
+    data = {"steps": steps, "already_done": done, **of_root.data}
     return [Report("apply", max(ExitCode(r.exit_code) for r in reports), findings=found, data=data)]

@@ -1,5 +1,6 @@
 """All diagnostics, one module per family: M0xx YAML, M1xx rule fields, M2xx matching and coverage, M3xx shapes, dtypes
-and hashes, M4xx formats and I/O, M5xx execution and verification, M6xx versions of models, M9xx bugs in migrate.
+and hashes, M4xx formats and I/O, M5xx execution and verification, M6xx versions of models, M7xx roots and
+training scripts, M9xx bugs in migrate.
 
 A diagnostic is a class; its docstring is the page that `migrate explain CODE` prints. These modules import only the
 standard library, so that `explain` starts fast.
@@ -113,6 +114,13 @@ from migrate.codes.m6_versions import (
     UnrecoverableDrop,
     UnreleasedModel,
 )
+from migrate.codes.m7_roots import (
+    DamagedStep,
+    NoSelectedStep,
+    SurplusSteps,
+    UnknownDirection,
+    UnknownMetric,
+)
 from migrate.codes.m9_bugs import InternalError
 
 __all__ = [
@@ -126,6 +134,7 @@ __all__ = [
     "CollidingPaths",
     "ConfigConflict",
     "DamagedFile",
+    "DamagedStep",
     "DestinationExists",
     "DestinationLocked",
     "DtypeMismatch",
@@ -164,6 +173,7 @@ __all__ = [
     "ModelMismatch",
     "NoCheckpoint",
     "NoRoom",
+    "NoSelectedStep",
     "NoUpgradePath",
     "OpMismatch",
     "OutOfMemory",
@@ -181,6 +191,7 @@ __all__ = [
     "SourceStructureMismatch",
     "StalePlan",
     "StepWithoutInverse",
+    "SurplusSteps",
     "TemplateStructureMismatch",
     "UnboundCapture",
     "UncomputableConfig",
@@ -190,8 +201,10 @@ __all__ = [
     "UnfusableSteps",
     "UnknownConfigItem",
     "UnknownConfigName",
+    "UnknownDirection",
     "UnknownField",
     "UnknownItem",
+    "UnknownMetric",
     "UnknownNodeKind",
     "UnknownOp",
     "UnknownTarget",

@@ -117,7 +117,7 @@ def test_all_steps_are_written_each_into_its_own_directory(run, here, root):
     assert ["1", "2"] == sorted(path.name for path in (here / "out").iterdir())
 
 
-def test_a_step_that_does_not_fit_ends_the_run_and_decides_the_exit_code(run, here, root):
+def test_a_step_that_does_not_fit_refuses_the_run_before_any_is_written(run, here, root):
     shutil.rmtree(here / "root" / "2")
     assert 0 == run("apply", "portable", "old.msgpack", "root/2").exit_code
     (here / "model.yaml").write_text('migrate: 1\nrules: ["layers/** -> model/**"]\n')
@@ -126,7 +126,8 @@ def test_a_step_that_does_not_fit_ends_the_run_and_decides_the_exit_code(run, he
     assert (1, 1, False) == (result.exit_code, payload["exit_code"], payload["ok"])
     assert [(1, True), (2, False)] == [(step["step"], step["ok"]) for step in payload["steps"]]
     assert {"M201"} == {found["code"] for found in payload["diagnostics"]}
-    assert ["1"] == [path.name for path in (here / "out").iterdir()]
+    assert ["held back", "refused"] == [row["action"] for row in payload["root"]]
+    assert not (here / "out").exists()
 
 
 def test_the_same_command_again_is_already_done(run, here, golden):

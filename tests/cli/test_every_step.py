@@ -103,7 +103,7 @@ def test_a_step_that_is_something_else_is_refused_beside_the_steps_that_are_done
     shutil.rmtree(root / "new" / "2")
     (root / "new" / "2").mkdir()
     payload = json.loads(run("--json").stdout)
-    assert [(1, 0), (2, 1)] == [(each["step"], each["exit_code"]) for each in payload["steps"]]
+    assert [(1, 0), (2, 1), (3, 0)] == [(each["step"], each["exit_code"]) for each in payload["steps"]]
     assert ["M501"] == [found["code"] for found in payload["diagnostics"]]
     assert (1, False) == (payload["exit_code"], payload["ok"])
 

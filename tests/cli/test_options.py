@@ -55,9 +55,11 @@ def test_a_step_is_a_number_or_latest(run):
     assert "`newest` is neither a number nor `latest`" in result.stderr
 
 
-def test_all_steps_are_a_choice_of_apply_only(run):
+def test_several_steps_are_a_choice_of_apply_only(run):
     assert "neither a number nor `latest`\n" in run("inspect", "old.msgpack", "--step", "all").stderr
-    assert "neither a number nor `latest` nor `all`\n" in run(*APPLY, "--step", "newest").stderr
+    refused = run(*APPLY, "--step", "newest")
+    assert 2 == refused.exit_code
+    assert "`newest` is not a number, a list such as `100,200`, `latest`, `all`, `every:N`" in refused.stderr
 
 
 @pytest.mark.parametrize(("step", "expected"), [(None, None), (3, 3), ("latest", "latest")])
