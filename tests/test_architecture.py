@@ -21,7 +21,7 @@ FLOORS = {
     "rules": 2, "checkpoint": 2,
     "planning": 3,
     "engine": 4,
-    "report": 5, "api": 5,
+    "report": 5, "api": 5, "training": 5,
     "cli": 6, "__main__": 7, "__init__": 7,
 }  # fmt: skip
 PATHS = modules_below(PACKAGE)

@@ -12,7 +12,7 @@ import pytest
 
 TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "migrate"
-ROOMS = ("ops", "formats", "template", "knowledge", "codes", "rules", "planning", "engine", "report", "cli")
+ROOMS = ("ops", "formats", "template", "knowledge", "codes", "rules", "planning", "engine", "report", "training", "cli")
 
 
 def modules(room: str) -> list[str]:

@@ -36,6 +36,7 @@ from migrate.errors import (
 )
 from migrate.metadata import Metadata
 from migrate.planning.diff import Diff
+from migrate.training.save import save
 from migrate.tree import AbstractTree
 
 __all__ = [
@@ -72,6 +73,7 @@ __all__ = [
     "plan",
     "plan_upgrade",
     "resume",
+    "save",
     "save_plan",
     "squash",
     "stamp",

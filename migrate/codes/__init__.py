@@ -115,11 +115,15 @@ from migrate.codes.m6_versions import (
     UnreleasedModel,
 )
 from migrate.codes.m7_roots import (
+    ChangedOrbax,
+    ContradictorySteps,
     DamagedStep,
+    InvalidRecord,
     NoSelectedStep,
     SurplusSteps,
     UnknownDirection,
     UnknownMetric,
+    UnsavableState,
 )
 from migrate.codes.m9_bugs import InternalError
 
@@ -127,12 +131,14 @@ __all__ = [
     "AlreadyApplied",
     "AmbiguousItem",
     "AmbiguousUpgradePath",
+    "ChangedOrbax",
     "ChangedValues",
     "CircularVersions",
     "CodeMismatch",
     "CodeNotAllowed",
     "CollidingPaths",
     "ConfigConflict",
+    "ContradictorySteps",
     "DamagedFile",
     "DamagedStep",
     "DestinationExists",
@@ -157,6 +163,7 @@ __all__ = [
     "InvalidPattern",
     "InvalidPlanFile",
     "InvalidPolicy",
+    "InvalidRecord",
     "InvalidRecordedTree",
     "InvalidSharding",
     "InvalidTemplate",
@@ -217,6 +224,7 @@ __all__ = [
     "UnreducedArrays",
     "UnreleasedModel",
     "UnrepresentableLeaf",
+    "UnsavableState",
     "UnscaledWeight",
     "UnsupportedLeaf",
     "UnsupportedPlace",

@@ -53,3 +53,44 @@ class SurplusSteps(Code):
 
     number = "M734"
     severity = "note"
+
+
+class InvalidRecord(Code):
+    """The custom metadata of a save are not JSON, so nothing was saved.
+
+    Orbax accepts such metadata, returns `True`, and fails in the background, where the step is lost. Use numbers,
+    strings, booleans, None, and lists and dicts of them: `float(x)` instead of a NumPy or JAX scalar, and strings as
+    the keys of dicts.
+    """
+
+    number = "M735"
+
+
+class UnsavableState(Code):
+    """A part of the state, or the checkpointer, is of a kind that `migrate.save` cannot save.
+
+    Checkpointers are `CheckpointManager` and `Checkpointer` of Orbax's v1 API. A state is an NNX module, a pytree, or a
+    mapping of item names to modules, pytrees, and iterators with `get_state`. The message names the part and its type.
+    """
+
+    number = "M736"
+
+
+class ContradictorySteps(Code):
+    """The number of the step differs from the item `step` of the state.
+
+    `migrate.save` stores the number in the record and as the item `step`, so that it survives a renamed directory. Pass
+    the same number, or leave `step` out of the items.
+    """
+
+    number = "M737"
+
+
+class ChangedOrbax(Code):
+    """The installed Orbax lacks an internal attribute that `migrate.save` needs.
+
+    Orbax has no public way to add an item to the steps of a `CheckpointManager` that saves one unnamed item. Nothing
+    was saved. Install the version of Orbax that the message names, or save a mapping of item names.
+    """
+
+    number = "M738"
