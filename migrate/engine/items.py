@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from migrate import dtypes
 from migrate.formats.canonical import canonical
-from migrate.formats.item_kinds import ARRAY, BARE, KEYS, PYTREE, RAW_KEY, TYPED_KEY, ItemKind
+from migrate.formats.item_kinds import ARRAY, BARE, KEYS, PYTREE, RAW_KEY, STANDARD_HANDLER, TYPED_KEY, ItemKind
 from migrate.planning.model import Plan
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, stored_path
 
@@ -71,7 +71,7 @@ def item_plans(plan: Plan) -> tuple[ItemPlan, ...]:
 
 
 def _item(plan: Plan, name: str, prefix: KeyPath, tree: AbstractTree) -> ItemPlan:
-    kind = _kind(plan, prefix, tree)
+    kind = _with_handler(plan, _kind(plan, prefix, tree), prefix, tree)
     return ItemPlan(name, prefix, tree, kind, plan.rules.target.plain_zarr or kind.bare)
 
 
@@ -86,6 +86,16 @@ def _kind(plan: Plan, prefix: KeyPath, tree: AbstractTree) -> ItemKind:
     if alone.aval is not None and alone.aval.dtype == "uint32" and (plan.template or kind in KEYS):
         return RAW_KEY
     return kind if kind == ARRAY else PYTREE
+
+
+def _with_handler(plan: Plan, kind: ItemKind, prefix: KeyPath, tree: AbstractTree) -> ItemKind:
+    """Returns the kind with the handler that saved the source's pytree, for a step of a root.
+
+    A `CheckpointManager` that restores an item by its recorded handler saves and restores it by no other one.
+    """
+    if not plan.as_step or kind != PYTREE or plan.source.handlers.get(_origin(plan, prefix, tree)) != STANDARD_HANDLER:
+        return kind
+    return replace(kind, handler=STANDARD_HANDLER)
 
 
 def _source_kind(plan: Plan, prefix: KeyPath, tree: AbstractTree) -> ItemKind:
@@ -104,6 +114,12 @@ def _origin(plan: Plan, prefix: KeyPath, tree: AbstractTree) -> str:
     first = (*prefix, *next(iter(tree.leaves), ()))
     names = (task.sources[0][0] for task in plan.tasks if first in task.targets and task.sources[0])
     return next(names, next(iter(plan.source.items)))
+
+
+def copied_items(plan: Plan) -> Mapping[str, Path]:
+    """Returns the directories of the source's items of other kinds that a step of a root keeps, by name."""
+    names = {item.name for item in item_plans(plan)} | set(plan.extras)
+    return {name: place for name, place in plan.source.others.items() if plan.as_step and name not in names}
 
 
 def item_of(items: tuple[ItemPlan, ...]) -> Mapping[KeyPath, ItemPlan]:

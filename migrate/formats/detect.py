@@ -282,6 +282,8 @@ def _open_step(where: Path, choice: Choice) -> Contents:
         files=contents.files,
         folder=where,
         unread=(*contents.unread, *(name for name in contents.items if name not in items)),
+        handlers=contents.handlers,
+        others={name: where / name for name in contents.unread} if choice.item is None else {},
     )
     return {
         name: open_item(folder, contents.handlers.get(name), choice.separator) for name, folder in items.items()

@@ -35,6 +35,9 @@ _JAX_KEY = f"{_HANDLERS}.random_key_checkpoint_handler.JaxRandomKeyCheckpointHan
 _NUMPY_KEY = f"{_HANDLERS}.random_key_checkpoint_handler.NumpyRandomKeyCheckpointHandler"
 
 PYTREE = ItemKind("pytree", f"{_HANDLERS}.pytree_checkpoint_handler.PyTreeCheckpointHandler")
+STANDARD_HANDLER = f"{_HANDLERS}.standard_checkpoint_handler.StandardCheckpointHandler"
+"""The class that saves pytrees for `StandardSave`; a manager that restores such an item saves the next one so."""
+
 ARRAY = ItemKind("array", f"{_HANDLERS}.array_checkpoint_handler.ArrayCheckpointHandler", bare=True)
 TYPED_KEY = ItemKind("random key", _JAX_KEY, "jax_random_key", {"typed": True}, bare=True)
 RAW_KEY = ItemKind("random key", _JAX_KEY, "jax_random_key", {"typed": False}, bare=True)

@@ -60,6 +60,8 @@ class AbstractCheckpoint:
       kinds: the kinds of the items by name, where they are not pytrees.
       unread: the items of the step that are not read: those of other kinds, and those that `--item` leaves out.
       knows_config: whether the values of the record and of JSON items are known; false for the tree of a file.
+      handlers: the classes that saved the items, by name, as far as they are recorded.
+      others: the directories of the items of other kinds, by name; none if `--item` chooses one.
     """
 
     path: Path
@@ -78,6 +80,8 @@ class AbstractCheckpoint:
     kinds: Mapping[str, ItemKind] = field(default_factory=dict)
     unread: tuple[str, ...] = ()
     knows_config: bool = True
+    handlers: Mapping[str, str] = field(default_factory=dict)
+    others: Mapping[str, Path] = field(default_factory=dict)
 
     @cached_property
     def tree(self) -> AbstractTree:
@@ -212,6 +216,8 @@ class Surroundings:
       files: the files that all of this was read from.
       folder: the directory of the step or item; None for a single file.
       unread: the items of the step that are not read.
+      handlers: the classes that saved the items, by name, as far as they are recorded.
+      others: the directories of the items of other kinds, by name; none if one item was chosen.
     """
 
     step: int | None = None
@@ -222,6 +228,8 @@ class Surroundings:
     files: tuple[Path, ...] = ()
     folder: Path | None = None
     unread: tuple[str, ...] = ()
+    handlers: Mapping[str, str] = field(default_factory=dict)
+    others: Mapping[str, Path] = field(default_factory=dict)
 
 
 class CheckpointReader(Reader):
@@ -377,4 +385,6 @@ def _describe(
         locates_chunks=True,
         kinds={name: item.info.kind for name, item in items.items() if item.info.kind != PYTREE},
         unread=around.unread,
+        handlers=around.handlers,
+        others=around.others,
     )

@@ -7,14 +7,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from migrate.engine.items import SINGLE, item_plans
+from migrate.engine.items import SINGLE, copied_items, item_plans
 from migrate.engine.outputs.registry import is_single_file
 from migrate.formats.item_kinds import PYTREE
 from migrate.planning.model import Plan
 
-Fate = Literal["item", "pytree", "metadata", "dropped", "not read"]
+Fate = Literal["item", "pytree", "metadata", "copied", "dropped", "not read"]
 """`item`: it is an item of DST, or its leaves are in some. `pytree`: its leaves are in the one pytree. `metadata`: its
-content is in the custom metadata of DST.
+content is in the custom metadata of DST. `copied`: its files are those of an item of DST.
 """
 
 
@@ -41,7 +41,9 @@ def item_fates(plan: Plan) -> list[ItemFate]:
         if name
     ]
     extras = [ItemFate(name, "JSON", _fate_of_json(name, plan, whole=whole)) for name in source.extras]
-    return [*trees, *extras, *(ItemFate(name, "other", "not read") for name in source.unread)]
+    copied = copied_items(plan)
+    others = (ItemFate(name, "other", "copied" if name in copied else "not read") for name in source.unread)
+    return [*trees, *extras, *others]
 
 
 def _fate(whole: bool, *, used: bool) -> Fate:
@@ -76,6 +78,7 @@ _PHRASES: dict[Fate, str] = {
     "item": "written as {items}",
     "pytree": "in the one pytree",
     "metadata": "not {items} of DST, kept in its metadata under `migrate.items`",
+    "copied": "copied as {items}, unread",
     "dropped": "dropped",
     "not read": "not read, so not written",
 }

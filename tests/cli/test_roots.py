@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -259,3 +260,72 @@ def test_python_chooses_steps(here):
         package.choose_steps("old", "latest")
     chosen = package.choose_steps("old", keep=1, skip_damaged=True)
     assert ((1000,), [1100]) == (chosen.numbers, list(chosen.damaged))
+
+
+class IteratorHandler(ocp.CheckpointHandler):
+    """Saves the position of a data iterator in files of its own, as Grain does."""
+
+    def save(self, directory, args):
+        (directory / "shards").mkdir()
+        (directory / "process_0-of-1.json").write_text(args.text)
+        (directory / "shards" / "0.bin").write_bytes(bytes(9))
+
+    def restore(self, directory, args=None):
+        del args
+        return (directory / "process_0-of-1.json").read_text()
+
+
+@ocp.args.register_with_handler(IteratorHandler, for_save=True)
+@dataclass
+class IteratorSave(ocp.args.CheckpointArgs):
+    text: str
+
+
+@ocp.args.register_with_handler(IteratorHandler, for_restore=True)
+@dataclass
+class IteratorRestore(ocp.args.CheckpointArgs):
+    pass
+
+
+@pytest.fixture
+def with_iterator(here):
+    shutil.rmtree("old")
+    with ocp.CheckpointManager(here / "old") as manager:
+        for step in (1, 2):
+            state = ocp.args.StandardSave({"params": {"w": jnp.full(3, float(step))}})
+            manager.save(step, args=ocp.args.Composite(state=state, data=IteratorSave(f"position {step}")))
+    return here
+
+
+def test_items_of_other_kinds_are_carried_along(with_iterator):
+    result = run("--step", "all")
+    assert 0 == result.exit_code, result.output
+    assert "Items: state written as an item; data copied as an item, unread." in result.stdout
+    with ocp.CheckpointManager(with_iterator / "new") as manager:
+        for step in (1, 2):
+            args = ocp.args.Composite(data=IteratorRestore(), state=ocp.args.StandardRestore())
+            restored = manager.restore(step, args=args)
+            assert f"position {step}" == restored.data
+            assert float(step) == float(restored.state["model"]["w"][0])
+    assert bytes(9) == Path("new/2/data/shards/0.bin").read_bytes()
+    assert 0 == CliRunner().invoke(migrate, ["verify", "new/2"]).exit_code
+    again = json.loads(run("--step", "all", "--json").stdout)
+    assert 2 == again["already_done"]
+    assert 0 == run("--step", "all", "--overwrite").exit_code
+    assert "position 1" == Path("new/1/data/process_0-of-1.json").read_text()
+
+
+def test_one_checkpoint_has_no_items_of_other_kinds_as_before(with_iterator):
+    result = run("--step", "latest")
+    assert 0 == result.exit_code, result.output
+    assert "data not read, so not written" in result.stdout
+    assert not Path("new/data").exists()
+
+
+def test_a_manager_that_restores_a_step_saves_the_next_one(here):
+    assert 0 == run("--step", "latest", "--root").exit_code
+    with ocp.CheckpointManager(here / "new", options=options()) as manager:
+        state = manager.restore(1100)
+        manager.save(1200, args=ocp.args.StandardSave(state), metrics={"loss": 0.0})
+        manager.wait_until_finished()
+        assert 1200 == manager.best_step()

@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from migrate.codes import NoCheckpoint
-from migrate.engine.items import SINGLE, ItemPlan, item_plans
+from migrate.engine.items import SINGLE, ItemPlan, copied_items, item_plans
 from migrate.engine.linking.link import Link
 from migrate.engine.linking.orphans import remove_orphans
 from migrate.engine.linking.relink import relink
 from migrate.engine.options import ApplyOptions
 from migrate.engine.outputs.base import Output, Staged
-from migrate.engine.outputs.orbax_commit import CommittedItem, commit_item, commit_step
+from migrate.engine.outputs.orbax_commit import CommittedItem, CopiedItem, commit_item, commit_step
 from migrate.engine.outputs.orbax_store import Staging
 from migrate.engine.outputs.plain_names import unusable_names
 from migrate.engine.outputs.provenance import new_metadata
@@ -98,6 +98,10 @@ class OrbaxOutput(Output):
             commit_item(work.result, items[SINGLE], metadata)
         else:
             commit_step(work.result, items, plan.json_items, metadata)
+            extras = {name: plan.source.extras[name] for name in plan.extras}
+            handlers = plan.source.handlers
+            copied = {name: CopiedItem(place, handlers.get(name)) for name, place in copied_items(plan).items()}
+            commit_step(work.result, items, extras, metadata, copied)
         return everything
 
     def check_digests(

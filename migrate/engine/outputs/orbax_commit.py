@@ -20,6 +20,7 @@ from typing import Any
 from migrate.engine.linking.hard_links import link_file
 from migrate.engine.outputs import orbax_files
 from migrate.engine.staged_array import StagedArray
+from migrate.formats.files import files_below
 from migrate.formats.item_kinds import PYTREE, ItemKind
 from migrate.tree import AbstractTree, KeyPath
 
@@ -50,6 +51,19 @@ class CommittedItem:
     plain: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class CopiedItem:
+    """An item of another kind, such as the state of a data iterator.
+
+    Attributes:
+      folder: its directory in the source.
+      handler: the class that saved it, if the source records it.
+    """
+
+    folder: Path
+    handler: str | None
+
+
 def commit_item(destination: Path, item: CommittedItem, metadata: Mapping[str, Any]) -> None:
     """Saves one pytree as a checkpoint, as `StandardCheckpointer` does.
 
@@ -70,6 +84,7 @@ def commit_step(
     items: Mapping[str, CommittedItem],
     extras: Mapping[str, Any],
     metadata: Mapping[str, Any],
+    copied: Mapping[str, CopiedItem] | None = None,
 ) -> None:
     """Saves several items as one step, as `CheckpointManager` does.
 
@@ -78,12 +93,15 @@ def commit_step(
       items: the pytrees by item name.
       extras: the contents of JSON items by item name.
       metadata: the step's custom metadata.
+      copied: the items of other kinds by item name, which are linked or copied unread.
 
     Raises:
       OSError: a file cannot be written.
     """
+    copied = copied or {}
     handlers = {name: item.kind.handler for name, item in items.items()}
     handlers |= dict.fromkeys(extras, orbax_files.JSON_HANDLER)
+    handlers |= {name: other.handler for name, other in copied.items() if other.handler is not None}
     with _checkpoint(destination, handlers, metadata):
         for name, item in items.items():
             with _directory(destination / name):
@@ -91,6 +109,8 @@ def commit_step(
         for name, content in extras.items():
             with _directory(destination / name):
                 _write(destination / name / _json_file(name), json.dumps(content))
+        for name, other in copied.items():
+            _link_files(other.folder, destination / name)
 
 
 def _json_file(name: str) -> str:
@@ -154,6 +174,15 @@ def _link_tree(source: Path, target: Path) -> None:
         here.mkdir(exist_ok=True)
         for name in files:
             link_file(Path(folder) / name, here / name)
+
+
+def _link_files(source: Path, target: Path) -> None:
+    """Links every file below a directory of the source, whose entries `Boundary` has checked."""
+    target.mkdir()
+    for file in files_below(source):
+        here = target / file.relative_to(source)
+        here.parent.mkdir(parents=True, exist_ok=True)
+        link_file(file, here)
 
 
 def _write(path: Path, text: str) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from migrate.formats.digest_record import FILE
 from migrate.formats.files import children, is_dir, is_file
 from migrate.formats.orbax.item import is_item
+from migrate.formats.orbax.metadata import read_handlers
 from migrate.formats.orbax.step import holds_item, json_file
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def foreign_entries(folder: Path) -> Iterator[str]:
 
 
 def _of_step(folder: Path) -> Iterator[Path]:
+    recorded = read_handlers(folder)
     for child in children(folder):
         if is_item(child):
             yield from _of_item(child)
@@ -43,6 +45,8 @@ def _of_step(folder: Path) -> Iterator[Path]:
             yield from _of_step(child)
         elif child.name == "descriptor" and is_dir(child):
             yield from _others(child, _DESCRIPTOR)
+        elif child.name in recorded and is_dir(child):
+            continue  # an item of another kind
         elif not (_is_named(child, _MARKERS) or json_file(child) is not None):
             yield child
 
