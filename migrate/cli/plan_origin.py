@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from migrate.cli.running import PlanOrigin, Request
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from migrate.checkpoint import Checkpoint
     from migrate.planning.model import Plan
     from migrate.rules.model import RuleSet
+    from migrate.template import Template
 
 
 def plan_origin(rules: str, request: Request) -> PlanOrigin:
@@ -39,20 +40,25 @@ def plan_origin(rules: str, request: Request) -> PlanOrigin:
 
 @dataclass(frozen=True, slots=True)
 class _RuleFile:
-    """Makes plans from a rule file."""
+    """Makes plans from a rule file; the template is traced once for all steps of a root."""
 
     rules: RuleSet
     request: Request
+    traced: list[Template | None] = field(default_factory=list)
 
     def plan(self, source: Checkpoint, *, probed: bool) -> Plan:
         """Returns the plan for a checkpoint and any DST."""
         from migrate import api
+        from migrate.api.plans import template_of
 
         request = self.request
+        source.require_complete()
+        if not self.traced:
+            self.traced.append(template_of(self.rules, request.template, allow_code=request.options.allow_code))
         return api.plan(
             source,
             self.rules,
-            request.template,
+            self.traced[0],
             mesh=request.mesh,
             partition=request.partition,
             as_step=request.as_step,

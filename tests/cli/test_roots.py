@@ -329,3 +329,17 @@ def test_a_manager_that_restores_a_step_saves_the_next_one(here):
         manager.save(1200, args=ocp.args.StandardSave(state), metrics={"loss": 0.0})
         manager.wait_until_finished()
         assert 1200 == manager.best_step()
+
+
+def test_the_template_is_traced_once_for_all_steps(here, monkeypatch):
+    Path("traced_model.py").write_text(
+        "import jax.numpy as jnp\n\n\ndef make():\n    with open('calls', 'a') as file:\n        file.write('x')\n"
+        "    return {'model': {'w': jnp.zeros(3)}}\n"
+    )
+    monkeypatch.syspath_prepend(str(here))
+    assert 0 == run("--step", "latest", "--root", "--template", "traced_model:make").exit_code
+    once = Path("calls").read_text()
+    Path("calls").write_text("")
+    result = run("--step", "all", "--template", "traced_model:make")
+    assert 0 == result.exit_code, result.output
+    assert once == Path("calls").read_text()
