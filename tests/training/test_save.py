@@ -245,3 +245,17 @@ def test_a_saved_step_is_migrated_with_its_items(checkpointer, tmp_path):
         assert {"step": 5, "data": {"position": 12}} == opened.abstract.extras
         assert ["model"] == list(opened.abstract.items)
     assert {"position": 12} == json.loads((tmp_path / "new" / "5" / "data" / "metadata").read_text())
+
+
+def test_items_are_restored_by_plain_orbax_as_the_documentation_has_it(tmp_path):
+    model, iterator = Model(nnx.Rngs(0)), Batches(12)
+    state = {"model": model, "rngs": nnx.Rngs(1), "data": iterator}
+    with ocp.CheckpointManager(tmp_path / "root") as manager:
+        assert migrate.save(manager, 3, state, record(state))
+    other = Model(nnx.Rngs(9))
+    with ocp.CheckpointManager(tmp_path / "root") as manager:
+        args = ocp.args.Composite(model=ocp.args.StandardRestore(nnx.state(other)), data=ocp.args.JsonRestore())
+        restored = manager.restore(3, args=args)
+    nnx.update(other, restored.model)
+    np.testing.assert_array_equal(model.layer.kernel[...], other.layer.kernel[...])
+    assert {"position": 12} == restored.data
