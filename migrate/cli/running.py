@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import wraps
@@ -223,7 +224,7 @@ def _run_root(console: Console, origin: PlanOrigin, src: str, dst: str, request:
 
     chosen = _choose_steps(origin, src, dst, request)
     silent = replace(console, format="json")
-    runs = [(one.number, f"{dst}/{one.name}") for one in chosen.selection.chosen]
+    runs = [(one.number, os.path.join(dst, one.name)) for one in chosen.selection.chosen]
     dry = replace(request, dry_run=True)
     checked = [_run_step(silent, origin, src, number, where, dry) for number, where in runs]
     refused = [report for report in checked if not report.ok]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -92,7 +93,7 @@ def _rows(chosen: StepsOfRoot, dst: str, checked: Sequence[Report]) -> Iterator[
     fates |= dict.fromkeys(chosen.damaged, ("-", "skipped", "damaged"))
     for step, report in zip(selection.chosen, checked, strict=True):
         fates[step.number] = _fate(report, blocked=any(not one.ok for one in checked))
-    places = {step.number: f"{dst}/{step.name}" for step in selection.chosen}
+    places = {step.number: os.path.join(dst, step.name) for step in selection.chosen}
     for number in sorted(fates):
         symbol, verb, detail = fates[number]
         values = {"step": number, "action": verb, "destination": places.get(number)}

@@ -122,6 +122,14 @@ class _Checkpointer(StepSaver):
     def save(
         self, step: int, payload: Payload, custom: dict[str, Any], metrics: Mapping[str, Any] | None, *, force: bool
     ) -> bool:
+        import orbax.checkpoint as ocp
+
+        for item in payload.values():
+            if isinstance(item.value, ocp.args.CheckpointArgs):
+                message = (
+                    f"{type(item.value).__name__} is for a `CheckpointManager`, not for `Checkpointer` of the v1 API"
+                )
+                raise UsageError(UnsavableState.at(message, help="pass what it wraps"))
         values = {name or "state": item.value for name, item in payload.items()}
         with self._json([name for name, item in payload.items() if item.kind == "json"]):
             response = self.checkpointer.save_checkpointables_async(

@@ -85,6 +85,13 @@ def test_a_root_has_the_chosen_steps(here, arguments, expected):
     assert expected == steps()
 
 
+def test_a_slash_after_the_name_of_a_root_makes_no_difference(here):
+    result = CliRunner().invoke(migrate, ["apply", "rules.yaml", "old/", "new/", "--step", "100,150"])
+    assert 0 == result.exit_code, result.output
+    assert "150 → new/150" in result.stdout
+    assert "//" not in result.stdout
+
+
 def test_one_step_without_root_is_one_checkpoint(here):
     assert 0 == run("--step", "latest").exit_code
     assert Path("new/_METADATA").exists()

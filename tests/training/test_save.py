@@ -176,6 +176,34 @@ def test_a_state_that_cannot_be_saved_is_refused(checkpointer, tmp_path, state, 
     assert [] == list((tmp_path / "root").iterdir())
 
 
+class SavesItself:
+    """An object that follows `StatefulCheckpointable` of the v1 API."""
+
+    async def save(self, directory):
+        async def write():
+            (await directory.await_creation() / "position.txt").write_text("12")
+
+        return write()
+
+    async def load(self, directory):
+        raise NotImplementedError
+
+
+def test_each_api_has_objects_that_it_alone_saves(tmp_path):
+    arguments, itself = {"data": ocp.args.JsonSave({"position": 12})}, {"data": SavesItself()}
+    with ocp.CheckpointManager(tmp_path / "v0") as manager:
+        with pytest.raises(migrate.UsageError, match="`Checkpointer` of Orbax's v1 API only"):
+            migrate.save(manager, 1, itself, {})
+        assert migrate.save(manager, 1, arguments, {})
+        manager.wait_until_finished()
+        assert {"position": 12} == manager.restore(1).data
+    with v1.training.Checkpointer(tmp_path / "v1") as checkpointer:
+        with pytest.raises(migrate.UsageError, match="is for a `CheckpointManager`"):
+            migrate.save(checkpointer, 1, arguments, {})
+        assert migrate.save(checkpointer, 1, itself, {})
+    assert "12" == (tmp_path / "v1" / "1" / "data" / "position.txt").read_text()
+
+
 def test_other_checkpointers_are_refused():
     with pytest.raises(migrate.UsageError, match="a StandardCheckpointer saves no steps"):
         migrate.save(ocp.StandardCheckpointer(), 1, TREE, {})

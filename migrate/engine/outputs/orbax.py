@@ -97,11 +97,9 @@ class OrbaxOutput(Output):
         if SINGLE in items:
             commit_item(work.result, items[SINGLE], metadata)
         else:
-            commit_step(work.result, items, plan.json_items, metadata)
-            extras = {name: plan.source.extras[name] for name in plan.extras}
             handlers = plan.source.handlers
             copied = {name: CopiedItem(place, handlers.get(name)) for name, place in copied_items(plan).items()}
-            commit_step(work.result, items, extras, metadata, copied)
+            commit_step(work.result, items, plan.json_items, metadata, copied)
         return everything
 
     def check_digests(
