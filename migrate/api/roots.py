@@ -109,7 +109,9 @@ def choose_steps(
     selector = parse_selector(step)
     read = read_root(root, metrics=selector.kind == "best", follow_links=follow_links)
     open_step = opened or (lambda number: open_checkpoint(root, number, follow_links=follow_links))
-    damaged: dict[int, tuple[Diagnostic, ...]] = {}
+    damaged = {step.number: step.problems for step in read.steps if step.problems}
+    if damaged and not skip_damaged:
+        raise _damaged(read, damaged, skippable=len(damaged) < len(read.steps))
     sound: set[int] = set()
     while True:
         choice = choose(read, selector, keep, keep_period, skipped=damaged)
@@ -227,7 +229,15 @@ def apply_root(
         require_proof=require_proof,
     )
     open_step = opened or (lambda number: open_checkpoint(source, number, follow_links=follow_links))
-    chosen = choose_steps(source, step, keep=keep, keep_period=keep_period, skip_damaged=skip_damaged, opened=open_step)
+    chosen = choose_steps(
+        source,
+        step,
+        keep=keep,
+        keep_period=keep_period,
+        skip_damaged=skip_damaged,
+        follow_links=follow_links,
+        opened=open_step,
+    )
 
     def planned(checkpoint: Checkpoint, where: Path) -> Plan:
         made = replace(make_plan(checkpoint), as_step=True)

@@ -257,6 +257,7 @@ def _choose_steps(origin: PlanOrigin, src: str, dst: str, request: Request) -> C
         keep=request.keep,
         keep_period=request.keep_period,
         skip_damaged=request.skip_damaged,
+        follow_links=request.follow_links,
         opened=lambda number: _open(origin, src, number, request),
     )
 

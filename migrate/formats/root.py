@@ -31,12 +31,14 @@ class RootStep:
     Attributes:
       number: its number.
       name: the name of its directory in a root that is made of this one.
-      metrics: the content of its metrics item; None without one that can be read.
+      metrics: the content of its metrics item if it is a mapping; None otherwise.
+      problems: the errors of a metrics item that cannot be read.
     """
 
     number: int
     name: str
-    metrics: Any = None
+    metrics: Mapping[str, Any] | None = None
+    problems: tuple[Diagnostic, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +49,11 @@ class Root:
       path: the directory.
       steps: the finished steps, in rising order; those whose numbers are fractions are left out.
       unfinished: the names of unfinished saves.
-      notes: notes about entries that are left out.
     """
 
     path: Path
     steps: tuple[RootStep, ...]
     unfinished: tuple[str, ...]
-    notes: tuple[Diagnostic, ...]
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -93,12 +93,18 @@ def read_root(path: str | os.PathLike[str], *, metrics: bool = False, follow_lin
     found = find_steps(where)
     boundary = Boundary(where, follow_links)
     steps = tuple(_root_step(found, number, boundary, metrics=metrics) for number in found.numbers)
-    return Root(where, steps, tuple(entry.name for entry in found.unfinished), tuple(found.notes()))
+    return Root(where, steps, tuple(entry.name for entry in found.unfinished))
 
 
 def _root_step(found: Steps, number: int, boundary: Boundary, *, metrics: bool) -> RootStep:
     step = found.choose(number)
-    return RootStep(number, _name(step, number), _metrics(step.path, boundary) if metrics else None)
+    name = _name(step, number)
+    if not metrics:
+        return RootStep(number, name)
+    try:
+        return RootStep(number, name, _metrics(step.path / METRICS, boundary))
+    except CheckpointError as error:
+        return RootStep(number, name, problems=tuple(error.diagnostics))
 
 
 def _name(step: SavedStep, number: int) -> str:
@@ -107,13 +113,8 @@ def _name(step: SavedStep, number: int) -> str:
     return name if is_dir(step.path) and _ORBAX_NAME.fullmatch(name) else str(number)
 
 
-def _metrics(step: Path, boundary: Boundary) -> Mapping[str, Any] | None:
-    """Returns the metrics of a step; None where it has none or where they are damaged, which opening it reports."""
-    folder = step / METRICS
-    try:
-        boundary.check(folder)
-        file = json_file(folder)
-        content = read_json(file) if file else None
-    except CheckpointError:
-        return None
+def _metrics(folder: Path, boundary: Boundary) -> Mapping[str, Any] | None:
+    boundary.check(folder)
+    file = json_file(folder)
+    content = read_json(file) if file else None
     return content if isinstance(content, dict) else None

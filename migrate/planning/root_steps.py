@@ -27,6 +27,8 @@ _SMALLER_IS_BETTER = frozenset({"loss", "error", "perplexity", "ppl", "nll", "ms
 _LARGER_IS_BETTER = frozenset({"accuracy", "acc", "f1", "auc", "bleu", "precision", "recall", "reward", "score"})
 _REVERSED = frozenset({"neg", "negative", "minus", "inverse", "inv"})
 _LISTED = 20
+_DEEPEST = 20
+"""Levels of metrics whose names are listed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +88,10 @@ def parse_selector(text: str | int) -> StepSelector:
     word, _, rest = given.partition(":")
     if given in ("all", "latest"):
         return StepSelector(given, "all" if given == "all" else "latest")
-    if re.fullmatch(r"-?\d+(\s*,\s*-?\d+)*", given, re.ASCII):
+    if re.fullmatch(r"-?\d{1,18}(\s*,\s*-?\d{1,18})*", given, re.ASCII):
         numbers = tuple(dict.fromkeys(int(number) for number in given.split(",")))
         return StepSelector(given, "numbers", numbers=numbers)
-    if word == "every" and re.fullmatch(r"\d+", rest, re.ASCII) and int(rest):
+    if word == "every" and re.fullmatch(r"\d{1,18}", rest, re.ASCII) and int(rest):
         return StepSelector(given, "every", period=int(rest))
     if word == "best" and rest:
         return _best(given, rest)
@@ -190,8 +192,9 @@ def _value(metrics: object, name: str) -> float | None:
     """Returns the number of a metric by its path; None where there is none, or where it is not a number."""
     for part in (name,) if isinstance(metrics, Mapping) and name in metrics else name.split("/"):
         metrics = metrics.get(part) if isinstance(metrics, Mapping) else None
-    is_number = isinstance(metrics, int | float) and not isinstance(metrics, bool)
-    return metrics if is_number and not math.isnan(metrics) else None  # type: ignore[return-value,arg-type]
+    if isinstance(metrics, bool) or not isinstance(metrics, int | float):
+        return None
+    return None if isinstance(metrics, float) and math.isnan(metrics) else metrics
 
 
 def _refuse_unknown_metric(root: Root, selector: StepSelector, values: Mapping[int, float | None]) -> None:
@@ -208,7 +211,7 @@ def _refuse_unknown_metric(root: Root, selector: StepSelector, values: Mapping[i
 
 def _names(metrics: Any, above: str = "") -> Iterator[str]:
     for name, value in metrics.items() if isinstance(metrics, Mapping) else ():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and above.count("/") < _DEEPEST:
             yield from _names(value, f"{above}{name}/")
         elif isinstance(value, int | float) and not isinstance(value, bool):
             yield f"{above}{name}"

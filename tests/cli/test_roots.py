@@ -174,6 +174,16 @@ def test_damaged_steps_are_skipped_on_request_and_do_not_count(here):
     assert [200, 1100] == steps()
 
 
+def test_damaged_metrics_refuse_a_choice_of_the_best_and_no_other(here):
+    Path("old/150/metrics/metrics").write_text("{")
+    result = run("--step", "best:loss", "--dry-run")
+    assert 2 == result.exit_code
+    assert "error[M733]: step 150 of `old` cannot be read" in result.stderr
+    assert 0 == run("--step", "best:loss", "--skip-damaged").exit_code
+    assert [200] == steps()
+    assert 0 == run("--step", "latest", "--root").exit_code
+
+
 def test_a_damaged_step_that_is_not_kept_is_no_obstacle(here):
     damage(100)
     assert 0 == run("--step", "all", "--keep", "2").exit_code

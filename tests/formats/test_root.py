@@ -45,10 +45,11 @@ def test_metrics_of_the_v1_api_are_read(tmp_path):
     assert [{"loss": 0.5}] == [step.metrics for step in read_root(tmp_path / "old", metrics=True).steps]
 
 
-@pytest.mark.parametrize("text", ["{", "[1]", "", "3"])
-def test_damaged_metrics_are_none(saved, text):
+@pytest.mark.parametrize(("text", "is_damaged"), [("{", True), ("", True), ("[" * 9999, True), ("[1]", False)])
+def test_metrics_that_cannot_be_read_are_problems_and_others_are_none(saved, text, is_damaged):
     (saved / "s_0001" / "metrics" / "metrics").write_text(text)
-    assert read_root(saved, metrics=True).steps[0].metrics is None
+    step = read_root(saved, metrics=True).steps[0]
+    assert (None, is_damaged) == (step.metrics, bool(step.problems))
 
 
 def test_metrics_that_lead_out_of_the_root_are_not_read(saved, tmp_path):
@@ -56,7 +57,8 @@ def test_metrics_that_lead_out_of_the_root_are_not_read(saved, tmp_path):
     file = saved / "s_0001" / "metrics" / "metrics"
     file.unlink()
     file.symlink_to(tmp_path / "secret")
-    assert read_root(saved, metrics=True).steps[0].metrics is None
+    (problem,) = read_root(saved, metrics=True).steps[0].problems
+    assert "outside the checkpoint" in problem.message
     assert {"loss": 9} == read_root(saved, metrics=True, follow_links=True).steps[0].metrics
 
 

@@ -15,7 +15,7 @@ from migrate.planning.root_steps import choose_steps, parse_selector
 def root(numbers, metrics=None):
     metrics = metrics or {}
     steps = tuple(RootStep(number, str(number), metrics.get(number)) for number in sorted(numbers))
-    return Root(Path("old"), steps, (), ())
+    return Root(Path("old"), steps, ())
 
 
 def chosen(text, numbers, metrics=None, **retention):
@@ -37,7 +37,10 @@ def test_a_selector_selects(text, expected):
     assert expected == chosen(text, [0, 100, 150, 200])
 
 
-@pytest.mark.parametrize("text", ["", "newest", "every:0", "every:x", "best:", "1;2", "1,,2", "every", "best"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "newest", "9" * 5000, "every:" + "9" * 5000, "every:0", "every:x", "best:", "1;2", "1,,2", "every", "best"],
+)
 def test_any_other_text_is_refused_with_the_forms(text):
     with pytest.raises(UsageError, match="`every:N` or `best:METRIC`"):
         parse_selector(text)
@@ -73,6 +76,12 @@ def test_the_direction_of_any_other_metric_has_to_be_told(metric):
         parse_selector(f"best:{metric}")
     assert f"`--step best:{metric}:max`" in refused.value.diagnostics[0].help
     assert "max" == parse_selector(f"best:{metric}:max").direction
+
+
+def test_numbers_of_any_size_are_compared():
+    metrics = {1: {"n": 10**400}, 2: {"n": float("inf")}, 3: {"n": True}, 4: {"n": "9"}, 5: {"n": None}}
+    assert [2] == chosen("best:n:max", metrics, metrics)
+    assert [1] == chosen("best:n:min", metrics, metrics)
 
 
 def test_a_metric_that_no_step_has_is_refused_with_those_that_they_have():

@@ -10,7 +10,7 @@ from migrate.planning.root_steps import choose_steps, parse_selector
 from migrate.report.of_root import root_report
 from migrate.report.view import Report
 
-ROOT = Root(Path("old"), tuple(RootStep(number, f"s_{number}") for number in (1, 2, 3, 4)), ("5.tmp",), ())
+ROOT = Root(Path("old"), tuple(RootStep(number, f"s_{number}") for number in (1, 2, 3, 4)), ("5.tmp",))
 
 
 def report(checked, *, dry_run=False, damaged=()):
