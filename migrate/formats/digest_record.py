@@ -143,8 +143,14 @@ def changed_files(record: DigestRecord, folder: Path | None) -> list[str]:
     if not record.files:
         return []
     found = small_files(folder) if folder else {}
-    names = sorted({*record.files, *found})
+    names = sorted({*record.files, *(name for name in found if not _has_own_record(folder, name))})
     return [name for name in names if found.get(name, _ABSENT) not in record.files.get(name, _ABSENT).split()]
+
+
+def _has_own_record(folder: Path | None, name: str) -> bool:
+    """Returns whether a small file belongs to an item that records its digests in its own directory."""
+    item, slash, _ = name.partition("/")
+    return bool(slash) and folder is not None and is_file(folder / item / FILE)
 
 
 def either_file(record: DigestRecord, name: str, text: str) -> DigestRecord:

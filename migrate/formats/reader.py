@@ -60,6 +60,7 @@ class AbstractCheckpoint:
       kinds: the kinds of the items by name, where they are not pytrees.
       unread: the items of the step that are not read: those of other kinds, and those that `--item` leaves out.
       knows_config: whether the values of the record and of JSON items are known; false for the tree of a file.
+      layouts: the items of the step that are other layouts of the same state (`migrate.formats.orbax.layouts`).
     """
 
     path: Path
@@ -78,6 +79,7 @@ class AbstractCheckpoint:
     kinds: Mapping[str, ItemKind] = field(default_factory=dict)
     unread: tuple[str, ...] = ()
     knows_config: bool = True
+    layouts: tuple[str, ...] = ()
 
     @cached_property
     def tree(self) -> AbstractTree:
@@ -211,7 +213,9 @@ class Surroundings:
       notes: what was ignored or assumed.
       files: the files that all of this was read from.
       folder: the directory of the step or item; None for a single file.
+      digests: the directory with the digests of the items, where it is not `folder`.
       unread: the items of the step that are not read.
+      layouts: the items of the step that are other layouts of the same state.
     """
 
     step: int | None = None
@@ -221,7 +225,9 @@ class Surroundings:
     notes: tuple[Diagnostic, ...] = ()
     files: tuple[Path, ...] = ()
     folder: Path | None = None
+    digests: Path | None = None
     unread: tuple[str, ...] = ()
+    layouts: tuple[str, ...] = ()
 
 
 class CheckpointReader(Reader):
@@ -233,6 +239,7 @@ class CheckpointReader(Reader):
         self, path: Path, items: Mapping[str, Item], around: Surroundings | None = None, unbox: Unbox = "auto"
     ) -> None:
         self._items = dict(items)
+        self._unbox: Unbox = unbox
         self._around = around or Surroundings()
         trees: dict[str, AbstractTree] = {}
         self._origin: dict[KeyPath, tuple[Item, KeyPath]] = {}
@@ -312,13 +319,29 @@ class CheckpointReader(Reader):
 
     @property
     def digest_folder(self) -> Path | None:
-        """The directory of the step or item; None for a single file, which keeps its digests in its header."""
+        """The directory with the digests of its values; None for a single file, which has them in its header."""
+        return self._around.digests or self._around.folder
+
+    @property
+    def folder(self) -> Path | None:
+        """The directory of the step or item; None for a single file."""
         return self._around.folder
+
+    def only_item(self) -> CheckpointReader:
+        """Returns a reader of the only item of a step as a checkpoint of its own, in the item's directory.
+
+        It has the record of the item and its digests, but no JSON item, and none of the step's own files counts as one
+        of its files.
+        """
+        (name,) = self._items
+        assert self._around.folder is not None
+        around = replace(self._around, extras={}, notes=(), files=(), unread=(), layouts=())
+        return CheckpointReader(self._around.folder / name, self._items, around, self._unbox)
 
     @property
     def digest_file(self) -> Path | None:
         """The file for the digests of a directory; None for a single file."""
-        return self._around.folder / FILE if self._around.folder else None
+        return self.digest_folder / FILE if self.digest_folder else None
 
     def digest_record(self) -> DigestRecord | None:
         """The digests that the directory or the header of the file records; None where there are none.
@@ -377,4 +400,5 @@ def _describe(
         locates_chunks=True,
         kinds={name: item.info.kind for name, item in items.items() if item.info.kind != PYTREE},
         unread=around.unread,
+        layouts=around.layouts,
     )
