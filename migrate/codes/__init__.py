@@ -1,5 +1,6 @@
 """All diagnostics, one module per family: M0xx YAML, M1xx rule fields, M2xx matching and coverage, M3xx shapes, dtypes
-and hashes, M4xx formats and I/O, M5xx execution and verification, M6xx versions of models, M9xx bugs in migrate.
+and hashes, M4xx formats and I/O, M5xx execution and verification, M6xx versions of models, M7xx loading and
+layouts, M9xx bugs in migrate.
 
 A diagnostic is a class; its docstring is the page that `migrate explain CODE` prints. These modules import only the
 standard library, so that `explain` starts fast.
@@ -113,6 +114,7 @@ from migrate.codes.m6_versions import (
     UnrecoverableDrop,
     UnreleasedModel,
 )
+from migrate.codes.m7_layouts import DependentLayout, InvalidItemName, NoLayouts, NotExpandable
 from migrate.codes.m9_bugs import InternalError
 
 __all__ = [
@@ -126,6 +128,7 @@ __all__ = [
     "CollidingPaths",
     "ConfigConflict",
     "DamagedFile",
+    "DependentLayout",
     "DestinationExists",
     "DestinationLocked",
     "DtypeMismatch",
@@ -143,6 +146,7 @@ __all__ = [
     "InternalError",
     "InvalidInclude",
     "InvalidLock",
+    "InvalidItemName",
     "InvalidOpField",
     "InvalidOver",
     "InvalidPattern",
@@ -163,8 +167,10 @@ __all__ = [
     "MissingRelease",
     "ModelMismatch",
     "NoCheckpoint",
+    "NoLayouts",
     "NoRoom",
     "NoUpgradePath",
+    "NotExpandable",
     "OpMismatch",
     "OutOfMemory",
     "OutputMismatch",

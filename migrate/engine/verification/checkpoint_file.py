@@ -15,7 +15,7 @@ from typing import Any
 from migrate.codes import ChangedValues, InvalidUsage
 from migrate.engine.verification.record_file import replace_file, write_record
 from migrate.errors import UsageError, VerifyError
-from migrate.formats.digest_record import FILE, changed_files, either_file, read_record
+from migrate.formats.digest_record import FILE, DigestRecord, changed_files, either_file, read_record
 
 _KNOWN_KEYS = frozenset(
     {
@@ -65,16 +65,27 @@ def replace_recorded(file: Path, text: str) -> None:
       VerifyError: the file differs from its digest (`ChangedValues`).
       OSError: it cannot be written.
     """
-    digests = read_record(file.parent / FILE)
+    digests = unchanged_digests(file)
     if digests is None or not digests.files:
         replace_file(file, text)
         return
-    if file.name in changed_files(digests, file.parent):
-        message = f"`{file}` has changed since the digests were recorded"
-        raise VerifyError(
-            ChangedValues.at(message, help=f"`migrate verify {quote(str(file.parent))}` compares all files")
-        )
     both = either_file(digests, file.name, text)
     write_record(file.parent, both)
     replace_file(file, text)
     write_record(file.parent, replace(both, files={**both.files, file.name: both.files[file.name].split()[-1]}))
+
+
+def unchanged_digests(file: Path) -> DigestRecord | None:
+    """Returns the digests that the directory of the file records, after comparing the file with them.
+
+    Raises:
+      CheckpointError: the record of digests is damaged (`DamagedFile`).
+      VerifyError: the file differs from its digest (`ChangedValues`).
+    """
+    digests = read_record(file.parent / FILE)
+    if digests is not None and file.name in changed_files(digests, file.parent):
+        message = f"`{file}` has changed since the digests were recorded"
+        raise VerifyError(
+            ChangedValues.at(message, help=f"`migrate verify {quote(str(file.parent))}` compares all files")
+        )
+    return digests
