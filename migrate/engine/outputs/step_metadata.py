@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from migrate.engine.verification.checkpoint_file import custom_metadata, replace_recorded, unchanged_digests
-from migrate.formats.digest_record import RECORD_KEY
+from migrate.engine.verification.record_file import draft_of
+from migrate.formats.digest_record import FILE, RECORD_KEY
 from migrate.formats.files import is_file, read_json_object
 from migrate.formats.item_kinds import PYTREE
 from migrate.formats.orbax.layouts import StepLayout, recorded_layouts, with_layouts
@@ -80,6 +81,7 @@ def remove_items(step: Path, names: Collection[str], record: Json | None = None)
 def _rewrite(step: Path, changed: Callable[[Json, Json], tuple[Json, Json]]) -> None:
     file = step / CHECKPOINT_FILE
     with _one_at_a_time(step):
+        _remove_drafts(step)
         content = _content(step)
         key, custom = custom_metadata(file, content)
         handlers = content.get(_HANDLERS)
@@ -93,6 +95,13 @@ def _rewrite(step: Path, changed: Callable[[Json, Json], tuple[Json, Json]]) -> 
             file.unlink(missing_ok=True)
         elif new != content:
             replace_recorded(file, json.dumps(new))
+
+
+def _remove_drafts(step: Path) -> None:
+    """Removes what a run left that was killed while it replaced a file."""
+    for name in (CHECKPOINT_FILE, FILE):
+        for draft in step.glob(draft_of(name, "*")):
+            draft.unlink(missing_ok=True)
 
 
 def _content(step: Path) -> dict[str, Any]:
