@@ -13,8 +13,8 @@ from migrate.errors import PlanError
 from migrate.events import Listener, ignore
 
 if TYPE_CHECKING:
-    from migrate.engine.contract import Contracted
-    from migrate.engine.expand import Expanded, Expansion
+    from migrate.engine.layouts.contract import Contracted
+    from migrate.engine.layouts.expand import Expanded, Expansion
     from migrate.planning.planner import TemplateLike
     from migrate.rules.model import RuleSet
 
@@ -93,7 +93,7 @@ def open_expansion(
       separator: as in `open_checkpoint`.
       follow_links: as in `expand`.
     """
-    from migrate.engine.expand import Expansion
+    from migrate.engine.layouts.expand import Expansion
     from migrate.formats.step_item import default_name, open_step_item
 
     reader = open_step_item(step, item, unbox, follow_links=follow_links, separator=separator)
@@ -128,6 +128,6 @@ def contract(
       RefusedError: the kept layout needs files of another one, or another run holds the step.
       MigrateError: a file cannot be written; the same call completes the run.
     """
-    from migrate.engine.contract import contract as run
+    from migrate.engine.layouts.contract import contract as run
 
     return run(step, keep, verify=verify, max_ram=max_ram, jobs=jobs, listener=listener)

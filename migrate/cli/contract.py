@@ -42,7 +42,7 @@ def command(
     kill, the same command completes the run.
     """
     from migrate import api
-    from migrate.engine.contract import plan_contraction
+    from migrate.engine.layouts.contract import plan_contraction
     from migrate.report.of_layouts import contracted_report, contraction_planned
 
     refuse_rule_file(step)

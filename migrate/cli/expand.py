@@ -18,7 +18,7 @@ from migrate.engine.stopping import Stopping
 from migrate.errors import MigrateError
 
 if TYPE_CHECKING:
-    from migrate.engine.expand import Expansion
+    from migrate.engine.layouts.expand import Expansion
     from migrate.planning.model import Plan
     from migrate.report.view import Report
 
@@ -89,7 +89,8 @@ def command(
         made = origin.plan(Checkpoint(expansion.reader), probed=known.probe is not None)
         plan = expansion.output.fit(made)
         shown = {"dry_run": dry_run, "verbose": console.complete}
-        report = plan_report(plan, str(expansion.place), **shown, probe=known.probe, text_of=options.text_of)
+        alone = replace(plan, source=replace(plan.source, unread=()))  # no other item of the step takes part
+        report = plan_report(alone, str(expansion.place), **shown, probe=known.probe, text_of=options.text_of)
         report = expansion_planned(report, plan, expansion.step, expansion.item, expansion.name)
         if dry_run and plan.applicable:
             report = _checked(expansion, plan, chosen, report)

@@ -19,8 +19,9 @@ class InvalidItemName(Code):
     """An item cannot have this name.
 
     The name becomes a directory of the step. It starts with a letter or an underscore, has letters, digits, `_` and `-`
-    only, is not a name that Orbax uses itself, and does not read as the number of a step, as `state_2` does. Choose
-    another one with `--as`, such as `state_v2`.
+    only, is not a name that Orbax uses itself, and does not read as the number of a step, as `state_2` does. Nor is it
+    one that Orbax's v1 API would load by default in place of the old item: that is `state`, otherwise the first name.
+    Choose another one with `--as`, such as `state_v2`.
     """
 
     number = "M721"

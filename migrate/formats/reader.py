@@ -335,7 +335,7 @@ class CheckpointReader(Reader):
         """
         (name,) = self._items
         assert self._around.folder is not None
-        around = replace(self._around, extras={}, notes=(), files=(), unread=(), layouts=())
+        around = replace(self._around, extras={}, notes=(), files=(), layouts=())
         return CheckpointReader(self._around.folder / name, self._items, around, self._unbox)
 
     @property

@@ -18,6 +18,8 @@ from migrate.formats.reader import CheckpointReader
 from migrate.formats.steps import find_steps, is_root, step_number
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from migrate.formats.canonical import Unbox
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
@@ -98,18 +100,32 @@ def default_name(item: str, version: int | str | None) -> str:
     return f"{base}_v{text}" if text else f"{item}_new"
 
 
-def require_name(name: str) -> None:
-    """Refuses a name that an item of a step cannot have.
+def require_name(name: str, items: Iterable[str] = ()) -> None:
+    """Refuses a name that a further item of a step cannot have.
+
+    Args:
+      name: the name.
+      items: the pytrees of the step.
 
     Raises:
-      UsageError: it is not the name of an item (`InvalidItemName`).
+      UsageError: it cannot (`InvalidItemName`).
     """
+    first = min((item for item in items if item != name), key=_order_of_orbax, default=None)
     if not _NAME.fullmatch(name):
         why = "a name has letters, digits, `_` and `-`, and starts with a letter or `_`"
     elif name in _RESERVED:
         why = "Orbax uses this name itself"
     elif step_number(name) is not None:
         why = "it reads as the number of a step"
+    elif first is not None and _order_of_orbax(name) < _order_of_orbax(first):
+        why = f"`load` of Orbax's v1 API would take it instead of `{first}`: it takes `state`, else the first name"
     else:
         return
-    raise UsageError(InvalidItemName.at(f"an item cannot be named `{name}`: {why}", help="such as `--as state_v2`"))
+    raise UsageError(
+        InvalidItemName.at(f"an item cannot be named `{name}`: {why}", help=f"such as `--as {first or 'state'}_v2`")
+    )
+
+
+def _order_of_orbax(name: str) -> tuple[bool, str]:
+    """Returns a key for the order in which Orbax's v1 API looks for the pytree of a step."""
+    return name != "state", name

@@ -20,7 +20,10 @@ content is in the custom metadata of DST.
 
 @dataclass(frozen=True, slots=True)
 class ItemFate:
-    """What becomes of one item of the source; `kind` is `pytree`, `random key`, `array`, `JSON` or `other`."""
+    """What becomes of one item of the source.
+
+    `kind` is `pytree`, `random key`, `array`, `JSON`, `layout` (another one of the same state) or `other`.
+    """
 
     name: str
     kind: str
@@ -41,7 +44,8 @@ def item_fates(plan: Plan) -> list[ItemFate]:
         if name
     ]
     extras = [ItemFate(name, "JSON", _fate_of_json(name, plan, whole=whole)) for name in source.extras]
-    return [*trees, *extras, *(ItemFate(name, "other", "not read") for name in source.unread)]
+    layouts = [ItemFate(name, "layout", "not read") for name in source.layouts]
+    return [*trees, *extras, *(ItemFate(name, "other", "not read") for name in source.unread), *layouts]
 
 
 def _fate(whole: bool, *, used: bool) -> Fate:

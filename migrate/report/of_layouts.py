@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from migrate.engine.contract import Contracted, Contraction
-from migrate.engine.expand import Expanded
+from migrate.engine.layouts.contract import Contracted, Contraction
+from migrate.engine.layouts.expand import Expanded
 from migrate.planning.model import Plan
 from migrate.report.amounts import plural, size
 from migrate.report.of_receipt import receipt_report

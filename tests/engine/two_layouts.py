@@ -10,7 +10,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import v1
 
-from migrate.engine.expand import Expansion
+from migrate.engine.layouts.expand import Expansion
 from migrate.engine.options import ApplyOptions
 from migrate.formats.step_item import open_step_item
 from tests.engine.sources import plan_for

@@ -47,7 +47,8 @@ def custom_metadata(file: Path, content: Mapping[str, Any]) -> tuple[str, Mappin
         why = f"its `{key}` is not a mapping"
     else:
         return key, custom
-    raise UsageError(InvalidUsage.at(f"`{file}` has no place for a record: {why}"))
+    advice = "move what you added to the file below `custom_metadata`, which is a mapping"
+    raise UsageError(InvalidUsage.at(f"`{file}` has no place for a record: {why}", help=advice))
 
 
 def replace_recorded(file: Path, text: str) -> None:

@@ -23,6 +23,7 @@ from migrate.engine.workspace.earlier_result import earlier_result
 from migrate.errors import Diagnostic, RefusedError
 from migrate.events import Listener, ignore
 from migrate.formats.orbax.layouts import recorded_layouts
+from migrate.formats.orbax.step import read_step
 from migrate.formats.reader import CheckpointReader
 from migrate.formats.step_item import require_name
 from migrate.metadata import Metadata
@@ -117,7 +118,7 @@ class Expansion:
         return Expanded(receipt, self.step, self.item, self.name, added_bytes(self.step, self.name))
 
     def _refuse(self, plan: Plan, options: ApplyOptions) -> None:
-        require_name(self.name)
+        require_name(self.name, read_step(self.step).items)
         custom = require_place(self.step)
         if os.path.lexists(self.place) and self._earlier(plan, options) is None:
             raise RefusedError(self._exists(self.name in recorded_layouts(custom)))
