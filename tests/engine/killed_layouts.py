@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from migrate.engine import contract
+from migrate.engine.layouts import contract
 from migrate.engine.outputs import step_item, step_metadata
 from migrate.engine.verification import checkpoint_file, record_file
 from migrate.engine.workspace import directory as workspace
