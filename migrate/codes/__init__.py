@@ -114,7 +114,7 @@ from migrate.codes.m6_versions import (
     UnrecoverableDrop,
     UnreleasedModel,
 )
-from migrate.codes.m7_layouts import DependentLayout, InvalidItemName, NoLayouts, NotExpandable
+from migrate.codes.m7_layouts import DependentLayout, ForeignFiles, InvalidItemName, NoLayouts, NotExpandable
 from migrate.codes.m9_bugs import InternalError
 
 __all__ = [
@@ -137,6 +137,7 @@ __all__ = [
     "EditedRelease",
     "FailedAssertion",
     "ForeignEntry",
+    "ForeignFiles",
     "HyperparameterMismatch",
     "IdlePattern",
     "IgnoredFiles",

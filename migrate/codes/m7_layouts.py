@@ -47,3 +47,13 @@ class DependentLayout(Code):
     """
 
     number = "M723"
+
+
+class ForeignFiles(Code):
+    """A layout that would be dropped has files that are not part of it.
+
+    `migrate contract` deletes the directory of an item. Orbax allows other files in it and ignores them; they would be
+    lost. Move them away, then run the command again.
+    """
+
+    number = "M724"

@@ -17,18 +17,19 @@ from shlex import quote
 from stat import S_ISDIR
 from typing import Any, Literal
 
-from migrate.codes import DependentLayout, NoLayouts, UnknownItem
+from migrate.codes import DependentLayout, ForeignFiles, NoLayouts, UnknownItem
 from migrate.engine.options import DEFAULT_RAM
 from migrate.engine.outputs.step_metadata import remove_items, require_place
 from migrate.engine.verification import standalone
 from migrate.engine.verification.record_file import write_record
 from migrate.engine.workspace.directory import clear_needless, open_workspace, workspace_path
 from migrate.engine.workspace.write_failures import explained_failures
-from migrate.errors import CheckpointError, RefusedError, did_you_mean
+from migrate.errors import CheckpointError, RefusedError, did_you_mean, listed
 from migrate.events import Listener, ignore
 from migrate.formats.detect import open_reader
 from migrate.formats.digest_record import FILE, read_record
 from migrate.formats.files import is_file
+from migrate.formats.orbax.entries import foreign_entries
 from migrate.formats.orbax.layouts import layouts_of_one_state, recorded_layouts
 from migrate.formats.orbax.step import read_step
 from migrate.formats.step_item import require_step
@@ -126,8 +127,8 @@ def contract(
       CheckpointError: as in `plan_contraction`; or files of the kept layout lack bytes, or cannot be decoded.
       VerifyError: the kept layout differs from its record (`RecordedStructureMismatch`) or from its digests
         (`ChangedValues`).
-      RefusedError: the kept layout needs files of another one (`DependentLayout`), or another run holds the step
-        (`DestinationLocked`).
+      RefusedError: the kept layout needs files of another one (`DependentLayout`), a dropped one has other files
+        (`ForeignFiles`), or another run holds the step (`DestinationLocked`).
       MigrateError: a file cannot be written (`WriteFailed`); the same call completes the run.
     """
     step = require_step(path)
@@ -140,6 +141,8 @@ def contract(
         if was_killed and error.diagnostics[0].code == NoLayouts.number:  # all that was left was its directory
             return Contracted(step, keep, (), 0)
         raise
+    for name in (*plan.dropped, *plan.gone):  # what a run left that had added it
+        clear_needless(step / name, beside.with_name(f"{step.name}.{name}"))
     with explained_failures(step), open_workspace(step / keep, _digest(keep), beside=beside) as work:
         decoded = _check(plan, verify, max_ram, jobs, listener)
         place = work.path / "dropped"
@@ -159,6 +162,7 @@ def _digest(keep: str) -> str:
 def _check(plan: Contraction, verify: ContractVerify, max_ram: int, jobs: int | None, listener: Listener) -> int:
     """Checks that the kept layout stands alone; returns the number of leaves that were decoded."""
     _refuse_links(plan.step / plan.kept)
+    _refuse_foreign(plan)
     item = plan.kept if plan.is_layout else None
     with closing(open_reader(plan.step, item=item)) as reader:
         if problems := reader.problems():
@@ -179,6 +183,16 @@ def _refuse_links(item: Path) -> None:
             message = f"`{entry}` is a link to `{entry.resolve()}`, outside of the item that would be kept"
             advice = f"`cp --remove-destination {quote(str(entry.resolve()))} {quote(str(entry))}`"
             raise RefusedError(DependentLayout.at(message, help=advice))
+
+
+def _refuse_foreign(plan: Contraction) -> None:
+    items = {plan.step / name: list(foreign_entries(plan.step / name)) for name in plan.dropped}
+    for item, foreign in items.items():
+        if foreign:
+            message = f"`{item}` would be deleted with files that are not part of it: {listed(foreign, 5)}"
+            raise RefusedError(
+                ForeignFiles.at(message, paths=foreign, help="move them away, and run the command again")
+            )
 
 
 def _complete(plan: Contraction) -> None:

@@ -10,8 +10,9 @@ import orbax.checkpoint as ocp
 import pytest
 
 import migrate
-from migrate.codes import ChangedValues, DependentLayout, NoLayouts, NotExpandable, UnknownItem
+from migrate.codes import ChangedValues, DependentLayout, ForeignFiles, NoLayouts, NotExpandable, UnknownItem
 from migrate.engine.layouts.contract import contract, freed_bytes, plan_contraction
+from migrate.engine.workspace import directory
 from migrate.errors import CheckpointError, RefusedError, VerifyError
 from migrate.formats.digest_record import FILE, read_record
 from migrate.formats.orbax.metadata import CHECKPOINT_FILE
@@ -229,6 +230,24 @@ def test_a_layout_that_needs_a_file_of_another_one_is_not_kept_alone(step_of):
     file.unlink()
     file.symlink_to(origin)
     assert "cp --remove-destination" in refused(step, "new", RefusedError, DependentLayout)
+
+
+def test_files_that_are_not_part_of_a_layout_are_not_deleted(step_of):
+    step, item = step_of("v0-named")
+    expanded(step)
+    (step / item / "notes.txt").write_text("mine")
+    assert "`notes.txt`" in refused(step, "new", RefusedError, ForeignFiles)
+    assert ("new",) == contract(step, item).dropped
+
+
+def test_what_a_killed_expansion_left_is_removed_with_its_item(step_of, monkeypatch):
+    step, item = step_of("v0-named")
+    monkeypatch.setattr(directory, "_discard", lambda work: work.path.joinpath("LOCK").unlink())
+    expanded(step)
+    assert 2 == len(list(step.parent.iterdir()))
+    monkeypatch.undo()
+    contract(step, item)
+    assert [step] == list(step.parent.iterdir())
 
 
 def test_a_damaged_layout_is_not_kept_alone(step_of):

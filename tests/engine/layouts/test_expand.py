@@ -146,6 +146,26 @@ def test_orbax_reads_the_record_of_the_new_layout(step_of):
     assert ("state", "lm", 2) == (layout["item"], layout["record"]["model"], layout["record"]["version"])
 
 
+def test_the_public_function_plans_and_names_the_item_itself(step_of, tmp_path):
+    step, _ = step_of("v0-named")
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(f"migrate: 1\n{RULES}\ntarget: {{model: lm, version: 2}}\n")
+    done = migrate.expand(rules, step)
+    assert ("state", "state_v2", step) == (done.item, done.name, done.step)
+    loads(step, "state_v2", new_tree())
+    assert ("state_v2",) == migrate.contract(step, keep="state").dropped
+    migrate.expand(migrate.load_rules(rules), step, item="state", name="state_b")
+    loads(step, "state_b", new_tree())
+
+
+def test_a_plan_that_is_not_applicable_raises_its_errors(step_of, tmp_path):
+    step, _ = step_of("v0-named")
+    (tmp_path / "rules.yaml").write_text("migrate: 1\nrules: ['nothing -> else']\n")
+    with pytest.raises(PlanError):
+        migrate.expand(tmp_path / "rules.yaml", step)
+    assert [step] == list(step.parent.iterdir())
+
+
 def test_the_same_call_again_finds_the_item_done(step_of):
     step, _ = step_of("v0-named")
     assert not expanded(step).receipt.already_done
