@@ -328,11 +328,7 @@ class CheckpointReader(Reader):
         return self._around.folder
 
     def only_item(self) -> CheckpointReader:
-        """Returns a reader of the only item of a step as a checkpoint of its own, in the item's directory.
-
-        It has the record of the item and its digests, but no JSON item, and none of the step's own files counts as one
-        of its files.
-        """
+        """Returns a reader of the only item of a step as a checkpoint of its own: without JSON items and own files."""
         (name,) = self._items
         assert self._around.folder is not None
         around = replace(self._around, extras={}, notes=(), files=(), layouts=())

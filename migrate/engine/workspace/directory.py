@@ -137,7 +137,7 @@ def _was_published(work: Workspace) -> bool:
 
 @contextmanager
 def open_workspace(
-    destination: Path, plan_digest: str, source: str | None = None, *, beside: Path | None = None
+    destination: Path, plan_digest: str, source: str | None = None, beside: Path | None = None
 ) -> Iterator[Workspace]:
     """Creates the working directory, or opens it again, and locks it.
 
