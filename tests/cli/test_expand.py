@@ -44,6 +44,12 @@ def test_a_dry_run_says_what_would_be_added_and_writes_nothing(run, step):
     assert "Adds at most 24 KiB of array data" in streamed.stdout
 
 
+def test_the_plan_names_the_files_that_are_replaced(run, step):
+    assert 0 == run("stamp", "run/7", "--digests").exit_code
+    text = " ".join(run("expand", "stack.yaml", "run/7", "-n").stdout.split())
+    assert "No existing file changes but _CHECKPOINT_METADATA and migrate_digests.json." in text
+
+
 def test_the_item_is_added_under_the_name_of_its_version(run, step):
     result = run("expand", "stack.yaml", "run/7")
     assert 0 == result.exit_code, result.stderr
@@ -91,6 +97,15 @@ def test_inspect_shows_the_layouts_and_apply_states_which_was_read(run, step):
     applied = run("apply", "stack.yaml", "run/7", "out", "-n")
     assert "state_v2 (layout) not read, so not written" in " ".join(applied.stdout.split())
     assert 0 == run("verify", "run/7").exit_code == run("verify", "run/7/state_v2").exit_code
+
+
+def test_the_list_of_layouts_stays_with_its_step(run, step):
+    run("expand", "stack.yaml", "run/7")
+    assert 0 == run("apply", "stack.yaml", "run/7", "out").exit_code
+    assert 0 == run("apply", "portable", "run/7", "new", "--item", "state_v2").exit_code
+    old, new = (json.loads((step.parents[1] / name / "_CHECKPOINT_METADATA").read_text()) for name in ("out", "new"))
+    assert "layouts" not in {**old["custom_metadata"]["migrate"], **new["custom_metadata"]["migrate"]}
+    assert [1, 2] == [len(one["custom_metadata"]["migrate"]["history"]) for one in (old, new)]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 
 import migrate
 from migrate.codes import ChangedValues, DependentLayout, ForeignFiles, NoLayouts, NotExpandable, UnknownItem
+from migrate.engine import run
 from migrate.engine.layouts.contract import contract, freed_bytes, plan_contraction
 from migrate.engine.workspace import directory
 from migrate.errors import CheckpointError, RefusedError, VerifyError
@@ -248,6 +249,23 @@ def test_what_a_killed_expansion_left_is_removed_with_its_item(step_of, monkeypa
     monkeypatch.undo()
     contract(step, item)
     assert [step] == list(step.parent.iterdir())
+
+
+def test_an_expansion_that_was_killed_before_the_item_appeared_is_taken_back(step_of, monkeypatch):
+    step, item = step_of("v0-named")
+    before = {name: digest for name, (digest, _) in digests_of_files(step).items()}
+
+    def killed_here(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "publish", killed_here)
+    with pytest.raises(KeyboardInterrupt):
+        expanded(step)
+    assert '"new"' in (step / CHECKPOINT_FILE).read_text()
+    assert ((), ("new",)) == (plan_contraction(step, item).dropped, plan_contraction(step, item).gone)
+    assert () == contract(step, item).dropped
+    assert before == {name: digest for name, (digest, _) in digests_of_files(step).items()}
+    loads(step, item, tree())
 
 
 def test_a_damaged_layout_is_not_kept_alone(step_of):
