@@ -67,8 +67,9 @@ def command(
     """Apply RULES to an item of STEP, one step of a root, and add the result to STEP as another item.
 
     Unlike `apply`, this changes the checkpoint that it reads: STEP gets an item, and `_CHECKPOINT_METADATA` is replaced
-    by one rename, so that it lists the item and has its record. All other files stay. The new item shares the data
-    files of the old one, so only what is streamed is added as data, and old code and new code both load STEP.
+    by one rename, so that it lists the item and has its record, as is a record of digests. All other files stay. The
+    new item shares the data files of the old one, so only what is streamed is added as data, and old code and new code
+    both load STEP.
 
     STEP is valid at every moment; after Ctrl-C or a kill, the same command resumes. `migrate contract` drops one of the
     layouts again.
@@ -91,7 +92,7 @@ def command(
         shown = {"dry_run": dry_run, "verbose": console.complete}
         alone = replace(plan, source=replace(plan.source, unread=()))  # no other item of the step takes part
         report = plan_report(alone, str(expansion.place), **shown, probe=known.probe, text_of=options.text_of)
-        report = expansion_planned(report, plan, expansion.step, expansion.item, expansion.name)
+        report = expansion_planned(report, plan, expansion)
         if dry_run and plan.applicable:
             report = _checked(expansion, plan, chosen, report)
         stops = dry_run or not plan.applicable

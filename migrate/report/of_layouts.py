@@ -4,29 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from migrate.engine.layouts.contract import Contracted, Contraction
-from migrate.engine.layouts.expand import Expanded
+from migrate.engine.layouts.expand import Expanded, Expansion
 from migrate.planning.model import Plan
 from migrate.report.amounts import plural, size
 from migrate.report.of_receipt import receipt_report
 from migrate.report.view import Report
 
 
-def expansion_planned(planned: Report, plan: Plan, step: Path, item: str, name: str) -> Report:
+def expansion_planned(planned: Report, plan: Plan, expansion: Expansion) -> Report:
     """Returns the report of a plan as one that adds an item to a step.
 
     Args:
       planned: the report of the plan.
       plan: the plan.
-      step: the step.
-      item: the item that the layout is made from.
-      name: the item that is added.
+      expansion: the item that is added.
     """
+    step, item, name = expansion.step, expansion.item, expansion.name
     *summary, last = planned.summary
-    sentences = tuple(_additions(plan, step, item, name)) if plan.applicable else ()
+    sentences = tuple(_additions(plan, expansion)) if plan.applicable else ()
     data = {"step": str(step), "item": item, "name": name, "data_bytes": data_bytes(plan)}
     return replace(
         planned, command="expand", summary=(*summary, *_placed(sentences, last)), data={**planned.data, **data}
@@ -38,8 +36,10 @@ def _placed(sentences: tuple[str, ...], last: str) -> tuple[str, ...]:
     return (*sentences, last) if last.startswith("Nothing") else (last, *sentences)
 
 
-def _additions(plan: Plan, step: Path, item: str, name: str) -> Iterator[str]:
-    yield f"Adds item {name} to step {step}, beside {item}. No existing file changes but _CHECKPOINT_METADATA."
+def _additions(plan: Plan, expansion: Expansion) -> Iterator[str]:
+    step, item, name = expansion.step, expansion.item, expansion.name
+    replaced = " and ".join(expansion.replaced)
+    yield f"Adds item {name} to step {step}, beside {item}. No existing file changes but {replaced}."
     nbytes = data_bytes(plan)
     if nbytes:
         yield f"Adds at most {size(nbytes)} of array data; all other arrays share the data files of {item}."

@@ -22,7 +22,9 @@ from migrate.engine.stopping import never
 from migrate.engine.workspace.earlier_result import earlier_result
 from migrate.errors import Diagnostic, RefusedError
 from migrate.events import Listener, ignore
+from migrate.formats.digest_record import FILE
 from migrate.formats.orbax.layouts import recorded_layouts
+from migrate.formats.orbax.metadata import CHECKPOINT_FILE
 from migrate.formats.orbax.step import read_step
 from migrate.formats.reader import CheckpointReader
 from migrate.formats.step_item import require_name
@@ -77,6 +79,12 @@ class Expansion:
     def place(self) -> Path:
         """The directory of the item."""
         return self.step / self.name
+
+    @property
+    def replaced(self) -> tuple[str, ...]:
+        """The files of the step that are replaced."""
+        names = (CHECKPOINT_FILE, FILE)
+        return names if (self.step / FILE).exists() else names[:1]
 
     @property
     def output(self) -> StepItem:
