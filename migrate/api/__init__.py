@@ -13,6 +13,7 @@ Heavy packages are imported only when they are needed: opening a msgpack file do
 from __future__ import annotations
 
 from migrate.api.folder_check import check_versions
+from migrate.api.layouts import contract, expand
 from migrate.api.plan_files import load_plan, save_plan
 from migrate.api.plans import abstract_template, diff, invert, load_rules, plan, structure_hash, suggest
 from migrate.api.roots import apply_root, choose_steps
@@ -61,8 +62,10 @@ __all__ = [
     "apply_root",
     "check_versions",
     "choose_steps",
+    "contract",
     "diff",
     "diff_values",
+    "expand",
     "invert",
     "list_steps",
     "load_plan",

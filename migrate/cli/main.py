@@ -41,6 +41,8 @@ COMMANDS = (
     "squash",
     "verify",
     "stamp",
+    "expand",
+    "contract",
     "invert",
     "explain",
     "schema",

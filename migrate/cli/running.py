@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 Command = Callable[..., None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """The options of a run, beyond the origin of its plan, SRC and DST.
 
@@ -56,18 +56,18 @@ class Request:
     """
 
     template: str | None
-    step: StepSelector | None
-    keep: int | None
-    keep_period: int | None
-    skip_damaged: bool
-    root: bool
     item: str | None
     follow_links: bool
     mesh: str | None
     partition: str | None
     dry_run: bool
-    link: Literal["auto", "never"]
     options: ApplyOptions
+    step: StepSelector | None = None
+    keep: int | None = None
+    keep_period: int | None = None
+    skip_damaged: bool = False
+    root: bool = False
+    link: Literal["auto", "never"] = "auto"
     output: str | None = None
 
     @property
@@ -173,34 +173,21 @@ _OPTIONS: tuple[Callable[[Command], Command], ...] = (
 )
 
 
+def _taken(values: dict[str, Any], kind: type) -> dict[str, Any]:
+    """Removes the fields of a dataclass from keyword arguments, and returns them; `output` belongs to the command."""
+    return {each.name: values.pop(each.name) for each in fields(kind) if each.name in values and each.name != "output"}
+
+
 def run_options(function: Command) -> Command:
     """Adds the options of a run to a command, which gets them as one argument, `request`."""
 
     @wraps(function)
     def command(
-        *args: Any,
-        dry_run: bool,
-        template: str | None,
-        step: StepSelector | None,
-        keep: int | None,
-        keep_period: int | None,
-        skip_damaged: bool,
-        root: bool,
-        item: str | None,
-        follow_links: bool,
-        mesh: str | None,
-        partition: str | None,
-        link: Literal["auto", "never"],
-        compact: bool,
-        compression: str | None,
-        **others: Any,
+        *args: Any, link: Literal["auto", "never"], compact: bool, compression: str | None, **others: Any
     ) -> None:
-        names = ApplyOptions.__dataclass_fields__
-        chosen = ApplyOptions(compression=compression, **{name: others.pop(name) for name in names if name in others})
         linked: Literal["auto", "never"] = "never" if compact or compression is not None else link
-        steps = (step, keep, keep_period, skip_damaged, root)
-        request = Request(template, *steps, item, follow_links, mesh, partition, dry_run, linked, chosen)
-        function(*args, request=request, **others)
+        chosen = ApplyOptions(compression=compression, **_taken(others, ApplyOptions))
+        function(*args, request=Request(options=chosen, link=linked, **_taken(others, Request)), **others)
 
     decorated: Command = command
     for option in reversed(_OPTIONS):

@@ -1,6 +1,6 @@
 """All diagnostics, one module per family: M0xx YAML, M1xx rule fields, M2xx matching and coverage, M3xx shapes, dtypes
-and hashes, M4xx formats and I/O, M5xx execution and verification, M6xx versions of models, M7xx roots and
-training scripts, M9xx bugs in migrate.
+and hashes, M4xx formats and I/O, M5xx execution and verification, M6xx versions of models, M7xx training scripts, roots
+and layouts, M9xx bugs in migrate.
 
 A diagnostic is a class; its docstring is the page that `migrate explain CODE` prints. These modules import only the
 standard library, so that `explain` starts fast.
@@ -114,6 +114,7 @@ from migrate.codes.m6_versions import (
     UnrecoverableDrop,
     UnreleasedModel,
 )
+from migrate.codes.m7_layouts import DependentLayout, ForeignFiles, InvalidItemName, NoLayouts, NotExpandable
 from migrate.codes.m7_roots import (
     ChangedOrbax,
     ContradictorySteps,
@@ -141,6 +142,7 @@ __all__ = [
     "ContradictorySteps",
     "DamagedFile",
     "DamagedStep",
+    "DependentLayout",
     "DestinationExists",
     "DestinationLocked",
     "DtypeMismatch",
@@ -149,6 +151,7 @@ __all__ = [
     "EditedRelease",
     "FailedAssertion",
     "ForeignEntry",
+    "ForeignFiles",
     "HyperparameterMismatch",
     "IdlePattern",
     "IgnoredFiles",
@@ -157,6 +160,7 @@ __all__ = [
     "InexpressibleRules",
     "InternalError",
     "InvalidInclude",
+    "InvalidItemName",
     "InvalidLock",
     "InvalidOpField",
     "InvalidOver",
@@ -179,9 +183,11 @@ __all__ = [
     "MissingRelease",
     "ModelMismatch",
     "NoCheckpoint",
+    "NoLayouts",
     "NoRoom",
     "NoSelectedStep",
     "NoUpgradePath",
+    "NotExpandable",
     "OpMismatch",
     "OutOfMemory",
     "OutputMismatch",

@@ -59,9 +59,16 @@ class Job:
     options: ApplyOptions
     done: Metadata | None = None
 
+    @property
+    def beside(self) -> Path:
+        """The path beside which the working directory is."""
+        return self.output.beside(self.place)
 
-def check(plan: Plan, reader: Reader, destination: Path, options: ApplyOptions) -> Job:
+
+def check(plan: Plan, reader: Reader, destination: Path, options: ApplyOptions, output: Output | None = None) -> Job:
     """Returns the run of a plan, unless a check refuses it; writes nothing, so that a dry run calls it as well.
+
+    Arguments as in `migrate.engine.run.apply`.
 
     Raises:
       UsageError: an option is invalid (`InvalidUsage`), or a probe has no model (`InconclusiveProbe`).
@@ -71,7 +78,7 @@ def check(plan: Plan, reader: Reader, destination: Path, options: ApplyOptions) 
       CheckpointError: the probe cannot be imported (`InconclusiveProbe`), or a function of a `call`
         (`InvalidTemplate`).
     """
-    output = output_of(destination)
+    output = output or output_of(destination)
     refuse_path(destination)
     plan = stream_unlocated(output.fit(plan), reader)
     place = absolute(destination)
@@ -81,9 +88,9 @@ def check(plan: Plan, reader: Reader, destination: Path, options: ApplyOptions) 
     if done is not None:
         return Job(plan, output, destination, place, None, options, done)
     forbidden = refusals(_code(plan, options), allow_code=options.allow_code)
-    refused = [*_occupied(plan, destination, options), *forbidden, *unwritable(place)]
+    refused = [*_occupied(plan, destination, options), *forbidden, *unwritable(place, output.beside(place))]
     encoded = not is_single_file(destination) and options.compression != "none"
-    _raise(RefusedError, refused or short_of_space(plan, reader, place, encoded=encoded))
+    _raise(RefusedError, refused or short_of_space(plan, reader, place, output.beside(place), encoded=encoded))
     refuse_code(plan, options)
     probe = chosen_probe(plan, options.probe, options.tolerance, options.rtol, destination)
     if options.require_proof and probe is None:

@@ -18,7 +18,7 @@ from migrate.engine import preflight
 from migrate.engine.items import ItemPlan, item_of, item_plans
 from migrate.engine.linking.link import LINKED, Link, find_links, stream_unlocated
 from migrate.engine.options import DEFAULTS, ApplyOptions
-from migrate.engine.outputs.base import Staged
+from migrate.engine.outputs.base import Output, Staged
 from migrate.engine.outputs.registry import output_of
 from migrate.engine.probing.probe import Probed, prove
 from migrate.engine.receipt import Clock, Receipt, phase, stage_phase
@@ -56,6 +56,7 @@ def apply(
     *,
     listener: Listener = ignore,
     stopped: Callable[[], bool] = never,
+    output: Output | None = None,
 ) -> Receipt:
     """Writes the checkpoint that a plan describes, or resumes an unfinished run of this plan.
 
@@ -70,6 +71,7 @@ def apply(
       options: see `ApplyOptions`.
       listener: receives every event, from several threads, one event at a time.
       stopped: asked between leaves; once it returns true, the leaves in flight are finished and the run stops.
+      output: the kind of DST (default: the one that its suffix selects).
 
     Raises:
       UsageError: an option is invalid (`InvalidUsage`), or a probe has no model (`InconclusiveProbe`).
@@ -85,8 +87,9 @@ def apply(
       MigrateError: writing failed (`WriteFailed`) or memory is exhausted (`OutOfMemory`); the same call resumes once
         the cause is gone.
     """
-    clear_needless(destination)
-    job = preflight.check(plan, reader, destination, options)
+    output = output or output_of(destination)
+    clear_needless(destination, output.beside(preflight.absolute(destination)))
+    job = preflight.check(plan, reader, destination, options, output)
     if job.done is not None:
         return _done_before(job, job.done)
     source = SourceState.now(reader)
@@ -96,7 +99,7 @@ def apply(
     with (
         explained_failures(destination, job.plan.source.path),
         explained_memory_failures(f"a leaf of {destination}", options.max_ram),
-        open_workspace(job.place, job.plan.digest, source.digest) as work,
+        open_workspace(job.place, job.plan.digest, source.digest, job.beside) as work,
         source.explaining(),
     ):
         if (done := preflight.published_meanwhile(job, reader)) is not None:
@@ -110,6 +113,7 @@ def apply(
         proved, probed = run.probe(work)
         preflight.refuse_replacing(job)
         source.refuse_changes()
+        job.output.announce(work.result, job.place)
         publish(work, job.place, overwrite=options.overwrite)
     return run.receipt(work, earlier, staged, links, checked, proved, probed)
 

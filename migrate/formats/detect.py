@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from migrate.codes import AmbiguousItem, InvalidUsage, NoCheckpoint, UnfinishedSave, UnknownItem
 from migrate.errors import CheckpointError, did_you_mean, listed
+from migrate.formats import digest_record
 from migrate.formats.base import Item
 from migrate.formats.boundary import Boundary, refuse_undecodable
 from migrate.formats.files import (
@@ -31,8 +32,10 @@ from migrate.formats.hdf5 import Hdf5Item, is_hdf5
 from migrate.formats.npy_stream import NpyStreamItem, looks_like_npy
 from migrate.formats.npz import NpzItem, looks_like_npz
 from migrate.formats.orbax.item import ignored_files
+from migrate.formats.orbax.layouts import StepLayout, metadata_of_items, present_layouts, recorded_layouts
 from migrate.formats.orbax.nested_store import is_nested_store
 from migrate.formats.orbax.step import (
+    StepContents,
     choose_items,
     holds_item,
     holds_json,
@@ -47,9 +50,10 @@ from migrate.formats.orbax.step import (
 )
 from migrate.formats.parts import stray_notes
 from migrate.formats.places import local_path
-from migrate.formats.reader import CheckpointReader, Surroundings
+from migrate.formats.reader import CheckpointReader
 from migrate.formats.safetensors.item import SafetensorsItem, files_beside, is_safetensors
 from migrate.formats.steps import find_steps, is_root, is_temporary
+from migrate.formats.surroundings import Surroundings
 from migrate.formats.unread import refuse_unread
 
 if TYPE_CHECKING:
@@ -271,23 +275,45 @@ def _open_step(where: Path, choice: Choice) -> Contents:
     choice.check(where)
     _refuse_choice(where, Choice(choice.step), "one step")
     contents = read_step(where)
-    items = choose_items(where, contents, choice.item)
+    layouts = present_layouts(contents.metadata, contents.items)
+    items = choose_items(where, contents, choice.item, layouts)
     if choice.item is None:
         first = next(iter(contents.items), None)
         refuse_unread(where, contents.others, f"choose an item: `--item {first}`" if first else "")
+    others = tuple(name for name in contents.items if name not in items and _are_layouts(name, items, layouts))
+    own = _own_digests(where, contents, items)
     around = Surroundings(
         extras=contents.extras,
-        metadata=contents.metadata,
+        metadata=metadata_of_items(contents.metadata, items),
         notes=contents.notes,
-        files=contents.files,
+        files=(*contents.files, *own),
         folder=where,
-        unread=(*contents.unread, *(name for name in contents.items if name not in items)),
+        digests=own[0].parent if own else None,
+        unread=(*contents.unread, *(name for name in contents.items if name not in (*items, *others))),
+        layouts=others,
         handlers=contents.handlers,
         others={name: where / name for name in contents.unread} if choice.item is None else {},
     )
     return {
         name: open_item(folder, contents.handlers.get(name), choice.separator) for name, folder in items.items()
     }, around
+
+
+def _are_layouts(name: str, items: Iterable[str], layouts: Mapping[str, StepLayout]) -> bool:
+    """Returns whether an item is a layout, or the chosen items are layouts that were made from it."""
+    return name in layouts or any(item in layouts and layouts[item].item == name for item in items)
+
+
+def _own_digests(where: Path, contents: StepContents, items: Mapping[str, Path]) -> list[Path]:
+    """Returns the file with the digests of the only chosen item, if they are recorded in its own directory.
+
+    `migrate expand` records them there, beside the digests of the step, which are those of the other items.
+    """
+    own = [folder / digest_record.FILE for folder in items.values()]
+    if len(own) != 1 or not is_file(own[0]):
+        return []
+    is_layout = next(iter(items)) in recorded_layouts(contents.metadata)
+    return own if is_layout or not is_file(where / digest_record.FILE) else []
 
 
 FORMATS: tuple[Format, ...] = (

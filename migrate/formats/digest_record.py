@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,32 @@ class DigestRecord:
         rows = [[path, leaf.digest, leaf.type, leaf.stored] for path, leaf in self.leaves.items()]
         return _sha256([VERSION, BLOCK_BYTES, self.items, self.sequences, rows, *([self.files] if self.files else [])])
 
+    def without_items(self, names: Collection[str]) -> DigestRecord:
+        """Returns the record of a step of several items without some of them."""
+        return replace(
+            self,
+            leaves={path: leaf for path, leaf in self.leaves.items() if path[0] not in names},
+            sequences=[path for path in self.sequences if path[:1] and path[0] not in names],
+            items={place: form for place, form in self.items.items() if place.split("/")[0] not in names},
+            files={name: digest for name, digest in self.files.items() if name.split("/")[0] not in names},
+        )
+
+    def below(self, item: str) -> DigestRecord:
+        """Returns the record of one pytree as that of an item of a step."""
+        leaves = {(item, *path): _below(item, leaf) for path, leaf in self.leaves.items()}
+        return DigestRecord(
+            leaves,
+            [(item, *path) for path in self.sequences],
+            dict.fromkeys([item], next(iter(self.items.values()), {})),
+            {f"{item}/{name}": digest for name, digest in self.files.items()},
+        )
+
+    def joined(self, other: DigestRecord) -> DigestRecord:
+        """Returns the record of the items of both records."""
+        sequences = [*self.sequences, *other.sequences]
+        files = {**self.files, **other.files} if self.files else {}
+        return DigestRecord({**self.leaves, **other.leaves}, sequences, {**self.items, **other.items}, files)
+
     def to_text(self) -> str:
         """Returns the record as JSON, one leaf a line."""
         head = {"version": VERSION, "block_bytes": BLOCK_BYTES, "root": self.root, "items": self.items}
@@ -143,8 +169,14 @@ def changed_files(record: DigestRecord, folder: Path | None) -> list[str]:
     if not record.files:
         return []
     found = small_files(folder) if folder else {}
-    names = sorted({*record.files, *found})
+    names = sorted({*record.files, *(name for name in found if not _has_own_record(folder, name))})
     return [name for name in names if found.get(name, _ABSENT) not in record.files.get(name, _ABSENT).split()]
+
+
+def _has_own_record(folder: Path | None, name: str) -> bool:
+    """Returns whether a small file belongs to an item that records its digests in its own directory."""
+    item, slash, _ = name.partition("/")
+    return bool(slash) and folder is not None and is_file(folder / item / FILE)
 
 
 def either_file(record: DigestRecord, name: str, text: str) -> DigestRecord:
@@ -189,6 +221,10 @@ def blocks_of(nbytes: int) -> Iterable[range]:
 def _row(path: KeyPath, leaf: LeafDigests) -> dict[str, Any]:
     row = {"path": path, "type": leaf.type, "digest": leaf.digest, "blocks": leaf.blocks}
     return row if leaf.stored is None else {**row, "stored": leaf.stored}
+
+
+def _below(item: str, leaf: LeafDigests) -> LeafDigests:
+    return replace(leaf, stored=(item, leaf.stored[1])) if leaf.stored else leaf
 
 
 def _leaf(row: Mapping[str, Any]) -> LeafDigests:

@@ -27,6 +27,7 @@ from migrate.formats.digest_record import FILE, HEADER_KEY, RECORD_KEY, DigestRe
 from migrate.formats.files import MAX_DEPTH, damaged, files_below, lacking, unreadable
 from migrate.formats.item_kinds import PYTREE, ItemKind
 from migrate.formats.opaque import refuse_opaque
+from migrate.formats.surroundings import Surroundings
 from migrate.tree import AbstractTree, KeyPath, format_path
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class AbstractCheckpoint:
       knows_config: whether the values of the record and of JSON items are known; false for the tree of a file.
       handlers: the classes that saved the items, by name, as far as they are recorded.
       others: the directories of the items of other kinds, by name; none if `--item` chooses one.
+      layouts: the items of the step that are other layouts of the same state (`migrate.formats.orbax.layouts`).
     """
 
     path: Path
@@ -82,6 +84,7 @@ class AbstractCheckpoint:
     knows_config: bool = True
     handlers: Mapping[str, str] = field(default_factory=dict)
     others: Mapping[str, Path] = field(default_factory=dict)
+    layouts: tuple[str, ...] = ()
 
     @cached_property
     def tree(self) -> AbstractTree:
@@ -203,35 +206,6 @@ class Reader(abc.ABC):
         self.close()
 
 
-@dataclass(frozen=True)
-class Surroundings:
-    """What a checkpoint has beside its items.
-
-    Attributes:
-      step: the step that was chosen.
-      steps: every step there is.
-      extras: the content of JSON items, by name.
-      metadata: the custom metadata of the step and the root.
-      notes: what was ignored or assumed.
-      files: the files that all of this was read from.
-      folder: the directory of the step or item; None for a single file.
-      unread: the items of the step that are not read.
-      handlers: the classes that saved the items, by name, as far as they are recorded.
-      others: the directories of the items of other kinds, by name; none if one item was chosen.
-    """
-
-    step: int | None = None
-    steps: tuple[int, ...] = ()
-    extras: Mapping[str, Any] = field(default_factory=dict)
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    notes: tuple[Diagnostic, ...] = ()
-    files: tuple[Path, ...] = ()
-    folder: Path | None = None
-    unread: tuple[str, ...] = ()
-    handlers: Mapping[str, str] = field(default_factory=dict)
-    others: Mapping[str, Path] = field(default_factory=dict)
-
-
 class CheckpointReader(Reader):
     """Reads the items of one checkpoint; made by `migrate.formats.detect.open_reader`."""
 
@@ -241,6 +215,7 @@ class CheckpointReader(Reader):
         self, path: Path, items: Mapping[str, Item], around: Surroundings | None = None, unbox: Unbox = "auto"
     ) -> None:
         self._items = dict(items)
+        self._unbox: Unbox = unbox
         self._around = around or Surroundings()
         trees: dict[str, AbstractTree] = {}
         self._origin: dict[KeyPath, tuple[Item, KeyPath]] = {}
@@ -320,13 +295,25 @@ class CheckpointReader(Reader):
 
     @property
     def digest_folder(self) -> Path | None:
-        """The directory of the step or item; None for a single file, which keeps its digests in its header."""
+        """The directory with the digests of its values; None for a single file, which has them in its header."""
+        return self._around.digests or self._around.folder
+
+    @property
+    def folder(self) -> Path | None:
+        """The directory of the step or item; None for a single file."""
         return self._around.folder
+
+    def only_item(self) -> CheckpointReader:
+        """Returns a reader of the only item of a step as a checkpoint of its own: without JSON items and own files."""
+        (name,) = self._items
+        assert self._around.folder is not None
+        around = replace(self._around, extras={}, notes=(), files=(), layouts=())
+        return CheckpointReader(self._around.folder / name, self._items, around, self._unbox)
 
     @property
     def digest_file(self) -> Path | None:
         """The file for the digests of a directory; None for a single file."""
-        return self._around.folder / FILE if self._around.folder else None
+        return self.digest_folder / FILE if self.digest_folder else None
 
     def digest_record(self) -> DigestRecord | None:
         """The digests that the directory or the header of the file records; None where there are none.
@@ -387,4 +374,5 @@ def _describe(
         unread=around.unread,
         handlers=around.handlers,
         others=around.others,
+        layouts=around.layouts,
     )

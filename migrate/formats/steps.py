@@ -90,7 +90,7 @@ class Steps:
         return found[0]
 
     def _no_step(self, wanted: int) -> CheckpointError:
-        unfinished = [path.name for path in self.unfinished if _number(_without_temporary(path.name)) == wanted]
+        unfinished = [path.name for path in self.unfinished if step_number(_without_temporary(path.name)) == wanted]
         if unfinished:
             message = f"step {wanted} of `{self.root}` was never finished: {_listed(unfinished)}"
             return CheckpointError(UnfinishedSave.at(message, help=f"steps that were: {self._known()}"))
@@ -104,7 +104,7 @@ def find_steps(root: Path) -> Steps:
     """Returns the steps below a directory; there may be none."""
     steps, unfinished, others = [], [], []
     for child in children(root):
-        number = _number(child.name)
+        number = step_number(child.name)
         if is_temporary(child.name) or (number is not None and _is_unfinished(child)):
             unfinished.append(child)
         elif number is not None and _holds_checkpoint(child):
@@ -134,7 +134,13 @@ def _without_temporary(name: str) -> str:
     return name
 
 
-def _number(name: str) -> int | float | None:
+def step_number(name: str) -> int | float | None:
+    """Returns the number of a step by its name; None for other names, and for hidden entries.
+
+    The working directory of a run is hidden, and its name ends in hex digits, which may all be decimal.
+    """
+    if name.startswith("."):
+        return None
     match = _STEP.fullmatch(name) if len(name) <= _LONGEST_NAME else None
     if match is None:
         return None

@@ -67,6 +67,8 @@ def _facts(checkpoint: AbstractCheckpoint, *, verbose: bool) -> Iterable[tuple[s
     items = [name for name in (*checkpoint.items, *(f"{name} (JSON)" for name in checkpoint.extras)) if name]
     if items:
         yield "items", ", ".join(items)
+    if checkpoint.layouts:
+        yield "layouts", ", ".join(f"{name} (--item {name})" for name in checkpoint.layouts)
     yield from _metadata(checkpoint.metadata, verbose=verbose)
     if checkpoint.separator and len(checkpoint.tree.leaves) < sum(map(len, checkpoint.tree.leaves)):
         yield "names", f"split at `{checkpoint.separator}`"
@@ -122,6 +124,7 @@ def _data(checkpoint: AbstractCheckpoint) -> dict[str, Any]:
         "step": checkpoint.step,
         "steps": list(checkpoint.steps),
         "items": trees | {name: {"kind": "json", "content": content} for name, content in checkpoint.extras.items()},
+        "layouts": list(checkpoint.layouts),
         "separator": checkpoint.separator,
         "structure_hash": checkpoint.structure_hash,
         "metadata": checkpoint.metadata,

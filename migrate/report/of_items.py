@@ -20,7 +20,10 @@ content is in the custom metadata of DST. `copied`: its files are those of an it
 
 @dataclass(frozen=True, slots=True)
 class ItemFate:
-    """What becomes of one item of the source; `kind` is `pytree`, `random key`, `array`, `JSON` or `other`."""
+    """What becomes of one item of the source.
+
+    `kind` is `pytree`, `random key`, `array`, `JSON`, `layout` (another one of the same state) or `other`.
+    """
 
     name: str
     kind: str
@@ -42,8 +45,9 @@ def item_fates(plan: Plan) -> list[ItemFate]:
     ]
     extras = [ItemFate(name, "JSON", _fate_of_json(name, plan, whole=whole)) for name in source.extras]
     copied = copied_items(plan)
-    others = (ItemFate(name, "other", "copied" if name in copied else "not read") for name in source.unread)
-    return [*trees, *extras, *others]
+    others = [ItemFate(name, "other", "copied" if name in copied else "not read") for name in source.unread]
+    layouts = [ItemFate(name, "layout", "not read") for name in source.layouts]
+    return [*trees, *extras, *others, *layouts]
 
 
 def _fate(whole: bool, *, used: bool) -> Fate:

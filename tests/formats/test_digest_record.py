@@ -6,7 +6,15 @@ from contextlib import suppress
 import pytest
 
 from migrate.errors import CheckpointError
-from migrate.formats.digest_record import FILE, DigestRecord, LeafDigests, blocks_of, read_record
+from migrate.formats.digest_record import (
+    FILE,
+    DigestRecord,
+    LeafDigests,
+    blocks_of,
+    changed_files,
+    read_record,
+    small_files,
+)
 
 RECORD = DigestRecord(
     {
@@ -55,3 +63,29 @@ def test_the_root_depends_on_the_order_and_the_names_of_the_leaves():
 def test_blocks_cover_a_leaf_without_gaps():
     assert [] == list(blocks_of(0))
     assert [range(16 << 20), range(16 << 20, (16 << 20) + 1)] == list(blocks_of((16 << 20) + 1))
+
+
+def test_the_record_of_an_item_becomes_part_of_that_of_its_step():
+    leaf = LeafDigests("float32[2]", ("b" * 40,), ("", "w"))
+    alone = DigestRecord({("w",): leaf}, [("w",)], {"": {"ocdbt": True}}, {"_METADATA": "sha256:1"})
+    step = DigestRecord(
+        {("a", "w"): leaf, ("b", "w"): leaf}, [("a",), ("b",)], {"a": {}, "b": {}}, {"a/_METADATA": "x"}
+    )
+    found = step.without_items({"a"}).joined(alone.below("c"))
+    assert {("b", "w"): leaf, ("c", "w"): LeafDigests("float32[2]", leaf.blocks, ("c", "w"))} == found.leaves
+    assert ([("b",), ("c", "w")], {"b": {}, "c": {"ocdbt": True}}) == (found.sequences, found.items)
+    assert {} == found.files
+    assert {"a/_METADATA": "x", "c/_METADATA": "sha256:1"} == step.joined(alone.below("c")).files
+
+
+def test_an_item_with_a_record_of_its_own_is_not_part_of_that_of_its_step(tmp_path):
+    for item in ("a", "b"):
+        (tmp_path / item).mkdir()
+        (tmp_path / item / "_METADATA").write_text("{}")
+    recorded = small_files(tmp_path)
+    (tmp_path / "b" / FILE).write_text("")
+    assert ["b/_METADATA"] == changed_files(DigestRecord({}, files={**recorded, "b/_METADATA": "other"}), tmp_path)
+    del recorded["b/_METADATA"]
+    assert [] == changed_files(DigestRecord({}, files=recorded), tmp_path)
+    (tmp_path / "b" / FILE).unlink()
+    assert ["b/_METADATA"] == changed_files(DigestRecord({}, files=recorded), tmp_path)

@@ -3,6 +3,9 @@ from flax import serialization
 
 from migrate.formats.steps import find_steps, is_temporary
 
+HIDDEN = ".7.state_v2.migrate-123456789012"
+"""The name of a working directory whose digest has decimal digits only."""
+
 
 @pytest.fixture
 def root(tmp_path):
@@ -34,7 +37,7 @@ def test_a_name_is_a_step_when_its_last_part_is_a_number(root, name, number):
     assert (number, type(number)) == (step.number, type(step.number))
 
 
-@pytest.mark.parametrize("name", ["latest", "v7", "7_old", "checkpoint_3_gda", "a" * 200 + "x"])
+@pytest.mark.parametrize("name", ["latest", "v7", "7_old", "checkpoint_3_gda", "a" * 200 + "x", HIDDEN])
 def test_other_names_are_no_steps(root, name):
     found = root(name)
     assert ((), [name]) == (found.steps, [path.name for path in found.others])

@@ -68,6 +68,17 @@ class Output(abc.ABC):
     def fit(self, plan: Plan) -> Plan:
         """Returns the plan as it is carried out, with errors for leaves that the format cannot hold; idempotent."""
 
+    def beside(self, place: Path) -> Path:
+        """Returns the path beside which the working directory is; by default DST itself.
+
+        Args:
+          place: DST, absolute.
+        """
+        return place
+
+    def announce(self, result: Path, place: Path) -> None:  # noqa: B027
+        """Prepares the surroundings of DST for the verified result, just before it is published; by default nothing."""
+
     @abc.abstractmethod
     def objections(self, compression: str | None) -> Iterator[Diagnostic]:
         """Finds options that are invalid for this output (`InvalidUsage`)."""

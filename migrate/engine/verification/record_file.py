@@ -28,7 +28,7 @@ def replace_file(place: Path, text: str) -> None:
     Raises:
       OSError: it cannot be written.
     """
-    draft = place.with_name(f".{place.name}.{os.getpid()}.new")
+    draft = place.with_name(draft_of(place.name, os.getpid()))
     try:
         with draft.open("w", encoding="ascii") as file:
             file.write(text)
@@ -44,3 +44,8 @@ def replace_file(place: Path, text: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def draft_of(name: str, process: int | str) -> str:
+    """Returns the name of the file in which a process writes the new content of a file."""
+    return f".{name}.{process}.new"

@@ -6,16 +6,15 @@ The record is written below `custom_metadata`; Orbax refuses a whole root of ste
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from migrate.codes import ChangedValues, InvalidUsage, TemplateStructureMismatch
-from migrate.engine.verification.record_file import replace_file, write_record
+from migrate.codes import InvalidUsage, TemplateStructureMismatch
+from migrate.engine.verification.checkpoint_file import custom_metadata, replace_recorded
 from migrate.errors import CheckpointError, PlanError, UsageError, VerifyError
-from migrate.formats.digest_record import FILE, changed_files, either_file
+from migrate.formats.digest_record import FILE
 from migrate.formats.files import is_file, read_json_object
 from migrate.formats.item_kinds import KEYS
 from migrate.formats.orbax.metadata import CHECKPOINT_FILE, read_handlers
@@ -25,20 +24,6 @@ from migrate.metadata import Metadata, merge, short_kind
 from migrate.planning.guards import recorded_structure
 from migrate.planning.recorded_leaves import leaf_changes, listed_changes, part_like
 from migrate.template.template import Template
-
-_KNOWN_KEYS = frozenset(
-    {
-        "item_handlers",
-        "metrics",
-        "performance_metrics",
-        "init_timestamp_nsecs",
-        "commit_timestamp_nsecs",
-        "custom_metadata",
-    }
-)
-"""What Orbax expects in the file; it takes other keys for custom metadata."""
-_FIRST_NAME = "custom"
-"""The key of custom metadata in Orbax 0.10 to 0.11.9."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +65,14 @@ def stamp_record(
     """
     source, file = reader.abstract(), _place(reader)
     content = read_json_object(file) if is_file(file) else {}
-    key, custom = _custom_metadata(file, content)
+    key, custom = custom_metadata(file, content)
     _refuse_damage(source)
     before = Metadata.from_json(source.metadata)
     if template is not None:
         _refuse_other_model(source, template)
     record = _completed(source, before or Metadata(), model, version, template, file)
     text = json.dumps({**content, key: merge(custom, record)})
-    _replace(reader, file, text)
+    replace_recorded(file, text)
     return RecordStamped(file, record, before)
 
 
@@ -97,7 +82,7 @@ def _place(reader: CheckpointReader) -> Path:
     Raises:
       UsageError: the format has no place for it.
     """
-    source, folder = reader.abstract(), reader.digest_folder
+    source, folder = reader.abstract(), reader.folder
     convert = f"`migrate apply portable {quote(str(source.path))} NEW` writes an Orbax checkpoint, which has one"
     if folder is None:
         message = (
@@ -117,24 +102,6 @@ def _place(reader: CheckpointReader) -> Path:
         message = f"`{folder}` is an item of a step; the record is that of the step"
         raise UsageError(InvalidUsage.at(message, help=f"`migrate stamp {quote(str(folder.parent))}`"))
     return folder / CHECKPOINT_FILE
-
-
-def _custom_metadata(file: Path, content: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
-    """Returns the key below which the file has custom metadata, and the metadata.
-
-    Raises:
-      UsageError: the file has no place for more.
-    """
-    key = _FIRST_NAME if _FIRST_NAME in content and "custom_metadata" not in content else "custom_metadata"
-    unknown = [name for name in content if name not in _KNOWN_KEYS and name != key]
-    custom = content.get(key) or {}
-    if unknown:
-        why = f"it has the unknown key `{unknown[0]}`, and Orbax would refuse both that key and custom metadata"
-    elif not isinstance(custom, Mapping):
-        why = f"its `{key}` is not a mapping"
-    else:
-        return key, custom
-    raise UsageError(InvalidUsage.at(f"`{file}` has no place for a record: {why}"))
 
 
 def _refuse_damage(source: AbstractCheckpoint) -> None:
@@ -187,19 +154,3 @@ def _completed(
         checkpointer=before.checkpointer or ", ".join(handlers) or None,
         **facts,
     )
-
-
-def _replace(reader: CheckpointReader, file: Path, text: str) -> None:
-    digests = reader.digest_record()
-    if digests is None or not digests.files:
-        replace_file(file, text)
-        return
-    if file.name in changed_files(digests, file.parent):
-        message = f"`{file}` has changed since the digests were recorded"
-        raise VerifyError(
-            ChangedValues.at(message, help=f"`migrate verify {quote(str(file.parent))}` compares all files")
-        )
-    both = either_file(digests, file.name, text)
-    write_record(file.parent, both)
-    replace_file(file, text)
-    write_record(file.parent, replace(both, files={**both.files, file.name: both.files[file.name].split()[-1]}))

@@ -80,7 +80,7 @@ def workspace_path(destination: Path, plan_digest: str) -> Path:
     """Returns the working directory of a plan.
 
     Args:
-      destination: DST, absolute.
+      destination: DST, or the path beside which the directory is; absolute.
       plan_digest: `sha256:` and hex digits.
     """
     return destination.parent / f"{_prefix(destination)}{plan_digest.removeprefix('sha256:')[:12]}"
@@ -91,7 +91,7 @@ def is_unfinished(destination: Path, plan_digest: str) -> bool:
     return names_arrays(Workspace(workspace_path(destination, plan_digest)).journal)
 
 
-def clear_needless(destination: Path) -> None:
+def clear_needless(destination: Path, beside: Path | None = None) -> None:
     """Removes the working directories beside DST that no run needs, unless a live process may hold them.
 
     A run that was killed after it had published leaves such a directory, and one that was killed before it had staged
@@ -99,11 +99,13 @@ def clear_needless(destination: Path) -> None:
 
     Args:
       destination: DST.
+      beside: the path beside which they are, where it is not DST.
     """
     with suppress(OSError):
         destination = Path(os.path.abspath(destination))
-        name = re.compile(re.escape(_prefix(destination)) + "[0-9a-f]{12}")
-        for entry in list(os.scandir(destination.parent)):
+        beside = beside or destination
+        name = re.compile(re.escape(_prefix(beside)) + "[0-9a-f]{12}")
+        for entry in list(os.scandir(beside.parent)):
             if name.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
                 _clear(Workspace(Path(entry.path)), destination)
 
@@ -134,7 +136,9 @@ def _was_published(work: Workspace) -> bool:
 
 
 @contextmanager
-def open_workspace(destination: Path, plan_digest: str, source: str | None = None) -> Iterator[Workspace]:
+def open_workspace(
+    destination: Path, plan_digest: str, source: str | None = None, beside: Path | None = None
+) -> Iterator[Workspace]:
     """Creates the working directory, or opens it again, and locks it.
 
     With staged arrays it stays when the run is killed, is stopped, or fails for a cause that can be removed. It is
@@ -144,17 +148,19 @@ def open_workspace(destination: Path, plan_digest: str, source: str | None = Non
       destination: DST, absolute.
       plan_digest: `sha256:` and hex digits.
       source: the fingerprint of the source's files.
+      beside: the path beside which the directory is, where it is not DST.
 
     Raises:
       RefusedError: another run holds it (`DestinationLocked`).
       OSError: it cannot be created.
     """
-    work = Workspace(workspace_path(destination, plan_digest), source)
+    beside = beside or destination
+    work = Workspace(workspace_path(beside, plan_digest), source)
     note = _create(work.path)
     work.notes.extend([note] if note else [])
     try:
         _recover(work, destination)
-        work.notes.extend(_leftovers(work.path, destination))
+        work.notes.extend(_leftovers(work.path, beside))
         yield work
     except BaseException as error:
         if isinstance(error, INCURABLE) or not names_arrays(work.journal):

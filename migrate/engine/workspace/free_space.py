@@ -23,13 +23,30 @@ MARGIN = 0.9
 """The part of an estimated compressed size that counts as needed."""
 
 
-def unwritable(place: Path) -> Iterator[Diagnostic]:
+def unwritable(place: Path, beside: Path | None = None) -> Iterator[Diagnostic]:
     """Finds reasons why nothing can be created at DST (`UnwritableDestination`).
 
     Args:
       place: DST, absolute; missing directories above it are created by the run.
+      beside: the path beside which the working directory is, where it is not DST.
     """
-    parent = existing_parent(place)
+    yield from _unwritable(place, existing_parent(place))
+    beside = beside or place
+    if beside != place:
+        yield from _unwritable(place, existing_parent(beside))
+    parent = existing_parent(beside)
+    longest = os.pathconf(parent, "PC_NAME_MAX") if parent.is_dir() else 0
+    name = len(os.fsencode(workspace_path(beside, "0" * 12).name))
+    if 0 < longest < name:
+        spare = longest - (name - len(os.fsencode(place.name)))
+        yield UnwritableDestination.at(
+            f"cannot write `{place}`: the name is too long for the working directory beside it",
+            help=f"choose a name of at most {spare} bytes",
+        )
+
+
+def _unwritable(place: Path, parent: Path) -> Iterator[Diagnostic]:
+    """Finds reasons why nothing can be created in a directory."""
     other = "choose another DST"
     if not parent.is_dir():
         yield UnwritableDestination.at(f"cannot write `{place}`: `{parent}` is not a directory", help=other)
@@ -41,29 +58,24 @@ def unwritable(place: Path) -> Iterator[Diagnostic]:
             f"cannot write `{place}`: no permission to create files in `{parent}`",
             help="choose a DST below a directory that you may write to",
         )
-    longest = os.pathconf(parent, "PC_NAME_MAX")
-    name = len(os.fsencode(workspace_path(place, "0" * 12).name))
-    if 0 < longest < name:
-        spare = longest - (name - len(os.fsencode(place.name)))
-        yield UnwritableDestination.at(
-            f"cannot write `{place}`: the name is too long for the working directory beside it",
-            help=f"choose a name of at most {spare} bytes",
-        )
 
 
-def short_of_space(plan: Plan, reader: Reader, place: Path, *, encoded: bool) -> Iterator[Diagnostic]:
+def short_of_space(
+    plan: Plan, reader: Reader, place: Path, beside: Path | None = None, *, encoded: bool
+) -> Iterator[Diagnostic]:
     """Finds a file system without the bytes or the inodes that the plan needs at least (`NoRoom`).
 
     Args:
       plan: the plan as it is carried out.
       reader: the source.
       place: DST, absolute.
+      beside: the path beside which the working directory is, where it is not DST.
       encoded: whether arrays are compressed; all others need their size.
     """
     parent = existing_parent(place)
     device = os.statvfs(parent)
     free = device.f_bavail * device.f_frsize
-    needed = needed_bytes(plan, reader, place, encoded=encoded) - staged_bytes(plan, place)
+    needed = needed_bytes(plan, reader, place, encoded=encoded) - staged_bytes(plan, beside or place)
     if device.f_blocks and needed > free:
         yield NoRoom.at(
             f"`{place}` needs at least {_mib(needed)}, and its file system has {_mib(free)} free",

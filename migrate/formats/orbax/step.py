@@ -20,7 +20,7 @@ from migrate.formats.orbax.random_key import RandomKeyItem, is_random_key
 from migrate.formats.unread import arrays_in
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from migrate.formats.base import Item
@@ -140,8 +140,10 @@ def holds_json(folder: Path) -> bool:
     return json_file(folder) is not None
 
 
-def choose_items(folder: Path, contents: StepContents, wanted: str | None) -> Mapping[str, Path]:
-    """Returns all pytree items, or the wanted one; a step with JSON items may have none.
+def choose_items(
+    folder: Path, contents: StepContents, wanted: str | None, layouts: Collection[str] = ()
+) -> Mapping[str, Path]:
+    """Returns the wanted pytree item, or all but those that are other layouts; a step with JSON items may have none.
 
     Raises:
       CheckpointError: there are no items at all (`NoCheckpoint`), or none of this name (`UnknownItem`).
@@ -152,7 +154,7 @@ def choose_items(folder: Path, contents: StepContents, wanted: str | None) -> Ma
             raise CheckpointError(
                 NoCheckpoint.at(f"`{folder}` holds no pytree", help="see what is in it: `migrate inspect`")
             )
-        return contents.items
+        return {name: item for name, item in contents.items.items() if name not in layouts}
     if wanted in contents.items:
         return {wanted: contents.items[wanted]}
     kind = "its item of that name is JSON, which is copied unchanged" if wanted in contents.extras else None

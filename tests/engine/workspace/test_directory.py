@@ -4,7 +4,13 @@ import pytest
 
 from migrate.codes import DestinationExists, VerificationFailed, WriteFailed
 from migrate.engine.workspace import lock
-from migrate.engine.workspace.directory import Workspace, is_unfinished, open_workspace, workspace_path
+from migrate.engine.workspace.directory import (
+    Workspace,
+    clear_needless,
+    is_unfinished,
+    open_workspace,
+    workspace_path,
+)
 from migrate.engine.workspace.journal import Journal
 from migrate.errors import MigrateError, PlanError, RefusedError, StoppedError, VerifyError
 from tests.engine.workspace.test_journal import array
@@ -102,3 +108,14 @@ def test_a_destination_that_a_kill_had_set_aside_comes_back(tmp_path):
     with open_workspace(tmp_path / "new", PLAN):
         assert (tmp_path / "new" / "old").exists()
     assert ["new"] == [child.name for child in tmp_path.iterdir()]
+
+
+def test_it_can_be_beside_another_path_than_dst(tmp_path):
+    (tmp_path / "7").mkdir()
+    destination, beside = tmp_path / "7" / "new", tmp_path / "7.new"
+    with open_workspace(destination, PLAN, beside=beside) as work:
+        assert tmp_path / ".7.new.migrate-0123456789ab" == work.path
+        assert ["7", work.path.name] == sorted(path.name for path in tmp_path.iterdir())[::-1]
+    workspace_path(beside, PLAN).mkdir()
+    clear_needless(destination, beside)
+    assert [tmp_path / "7"] == list(tmp_path.iterdir())

@@ -93,6 +93,17 @@ def test_names_may_be_as_long_as_the_working_directory_allows(tmp_path):
     assert [] == list(unwritable(tmp_path / ("n" * 233)))
 
 
+def test_the_place_of_the_working_directory_counts_where_it_is_not_that_of_dst(tmp_path):
+    (tmp_path / "root" / "7").mkdir(parents=True)
+    beside = tmp_path / "root" / "7.new"
+    assert [] == list(unwritable(tmp_path / "root" / "7" / "new", beside))
+    (found,) = unwritable(tmp_path / "root" / "7" / "new", tmp_path / "root" / ("n" * 234))
+    assert "the name is too long for the working directory" in found.message
+    (tmp_path / "file").write_text("")
+    (found,) = unwritable(tmp_path / "root" / "7" / "new", tmp_path / "file" / "7.new")
+    assert "is not a directory" in found.message
+
+
 MOUNTED = """
 import json, subprocess, sys
 from pathlib import Path
