@@ -13,6 +13,7 @@ Heavy packages are imported only when they are needed: opening a msgpack file do
 from __future__ import annotations
 
 from migrate.api.folder_check import check_versions
+from migrate.api.loading import load
 from migrate.api.plan_files import load_plan, save_plan
 from migrate.api.plans import abstract_template, diff, invert, load_rules, plan, structure_hash, suggest
 from migrate.api.roots import apply_root, choose_steps
@@ -65,6 +66,7 @@ __all__ = [
     "diff_values",
     "invert",
     "list_steps",
+    "load",
     "load_plan",
     "load_rules",
     "load_versions",

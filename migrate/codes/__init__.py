@@ -1,5 +1,5 @@
 """All diagnostics, one module per family: M0xx YAML, M1xx rule fields, M2xx matching and coverage, M3xx shapes, dtypes
-and hashes, M4xx formats and I/O, M5xx execution and verification, M6xx versions of models, M7xx roots and
+and hashes, M4xx formats and I/O, M5xx execution and verification, M6xx versions of models, M7xx loading, roots and
 training scripts, M9xx bugs in migrate.
 
 A diagnostic is a class; its docstring is the page that `migrate explain CODE` prints. These modules import only the
@@ -114,6 +114,7 @@ from migrate.codes.m6_versions import (
     UnrecoverableDrop,
     UnreleasedModel,
 )
+from migrate.codes.m7_loading import AbstractInitialValue, NarrowedLeaf
 from migrate.codes.m7_roots import (
     ChangedOrbax,
     ContradictorySteps,
@@ -128,6 +129,7 @@ from migrate.codes.m7_roots import (
 from migrate.codes.m9_bugs import InternalError
 
 __all__ = [
+    "AbstractInitialValue",
     "AlreadyApplied",
     "AmbiguousItem",
     "AmbiguousUpgradePath",
@@ -178,6 +180,7 @@ __all__ = [
     "MissingPart",
     "MissingRelease",
     "ModelMismatch",
+    "NarrowedLeaf",
     "NoCheckpoint",
     "NoRoom",
     "NoSelectedStep",

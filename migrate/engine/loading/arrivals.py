@@ -1,0 +1,125 @@
+"""Values on the host become the leaves of a model: arrays on devices, typed keys, NumPy arrays, numbers and strings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from migrate import dtypes
+from migrate.codes import InternalError, NarrowedLeaf
+from migrate.engine.loading.host_buffers import aligned_copy
+from migrate.engine.loading.jobs import Arrival
+from migrate.engine.loading.shardings import is_jax, local_windows
+from migrate.errors import Diagnostic, MigrateError
+from migrate.formats.base import Value
+from migrate.ops.windows import Window
+from migrate.tree import AbstractTree, KeyPath, format_path
+
+
+class Arrivals:
+    """Collects the values of a model's leaves.
+
+    Attributes:
+      values: the finished leaves by key path.
+    """
+
+    def __init__(self, leaves: Mapping[KeyPath, Any], shardings: Mapping[KeyPath, jax.sharding.Sharding]) -> None:
+        """Begins with no value.
+
+        Args:
+          leaves: the leaves as the model has them: abstract or live arrays, numbers, strings.
+          shardings: the sharding of each leaf that becomes a JAX array.
+        """
+        self.values: dict[KeyPath, Any] = {}
+        self._leaves = leaves
+        self._shardings = shardings
+        self._devices: dict[KeyPath, Mapping[Window, list[jax.Device]]] = {
+            path: local_windows(sharding, tuple(leaves[path].shape))
+            for path, sharding in shardings.items()
+            if not is_key(leaves[path])
+        }
+        self._placed: dict[KeyPath, list[jax.Array]] = {}
+
+    @property
+    def windows(self) -> Mapping[KeyPath, tuple[Window, ...]]:
+        """The windows of each array that is placed in parts."""
+        return {path: tuple(windows) for path, windows in self._devices.items()}
+
+    def land(self, arrival: Arrival) -> None:
+        """Places a window on its devices, or makes a leaf of a whole value; then the host's copy is not needed."""
+        path = arrival.path
+        if path not in self._leaves:
+            return
+        if arrival.window is None:
+            self.values[path] = _leaf(arrival.value, self._leaves[path], self._shardings.get(path))
+            return
+        windows = self._devices[path]
+        placed = self._placed.setdefault(path, [])
+        placed += jax.block_until_ready([jax.device_put(arrival.value, one) for one in windows[arrival.window]])
+        if len(placed) == sum(map(len, windows.values())):
+            shape, sharding = tuple(self._leaves[path].shape), self._shardings[path]
+            self.values[path] = jax.make_array_from_single_device_arrays(shape, sharding, self._placed.pop(path))
+
+    def keep(self, path: KeyPath) -> None:
+        """Keeps the value that the caller's model has, on the devices of its sharding."""
+        leaf, sharding = self._leaves[path], self._shardings.get(path)
+        self.values[path] = jax.device_put(leaf, sharding) if sharding is not None else leaf
+
+    def require_complete(self) -> None:
+        """Refuses values that are not those of the model's leaves, since `nnx.update` checks nothing.
+
+        Raises:
+          MigrateError: a leaf is missing, or has another type, shape, dtype or sharding: a bug (`InternalError`).
+        """
+        wrong = [path for path, leaf in self._leaves.items() if not self._fits(path, leaf)]
+        if wrong:
+            names = [format_path(path) for path in wrong]
+            message = f"a load ended without the right value for `{names[0]}`"
+            raise MigrateError(InternalError.at(message, paths=names))
+
+    def _fits(self, path: KeyPath, leaf: Any) -> bool:
+        if path not in self.values:
+            return False
+        value = self.values[path]
+        if not hasattr(leaf, "dtype"):
+            return type(value) is type(leaf)
+        same = value.shape == tuple(leaf.shape) and value.dtype == leaf.dtype
+        return same and (not is_jax(leaf) or value.sharding == self._shardings[path])
+
+
+def is_key(leaf: Any) -> bool:
+    """Whether a leaf is an array of typed keys."""
+    return hasattr(leaf, "dtype") and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _leaf(value: Value, leaf: Any, sharding: jax.sharding.Sharding | None) -> Any:
+    """Returns a whole value in the form of a leaf."""
+    if isinstance(leaf, str):
+        return str(value)
+    array = np.asarray(value)
+    if not hasattr(leaf, "dtype"):
+        return type(leaf)(array.item())
+    if is_key(leaf):
+        impl = array.dtype.names[0] if array.dtype.names else ""
+        words = aligned_copy(array[impl])
+        return jax.device_put(jax.random.wrap_key_data(words, impl=dtypes.KEY_IMPLS[impl]), sharding)
+    if isinstance(leaf, np.generic):
+        return array[()].astype(leaf.dtype)
+    return np.array(array, order="C")  # its own memory: the caller may write to it
+
+
+def narrowed(leaves: Mapping[KeyPath, Any], tree: AbstractTree) -> Iterator[Diagnostic]:
+    """Finds JAX arrays of 64-bit dtypes that JAX would narrow, since x64 is off."""
+    for path, leaf in leaves.items():
+        aval = tree.leaves[path].aval
+        if aval is None or not is_jax(leaf) or aval.dtype not in dtypes.NARROWED or jax.config.jax_enable_x64:
+            continue
+        name, narrow = format_path(path), dtypes.NARROWED[aval.dtype]
+        yield NarrowedLeaf.at(
+            f"`{name}` is {aval.dtype}, and JAX would make it {narrow}, since x64 is off",
+            paths=[name],
+            help=f"set `JAX_ENABLE_X64=1`; or let the model have a NumPy array there, or {narrow} and a `cast`",
+        )
