@@ -11,8 +11,8 @@ import numpy as np
 from migrate import dtypes
 from migrate.codes import InternalError, NarrowedLeaf
 from migrate.engine.loading.host_buffers import aligned_copy
-from migrate.engine.loading.jobs import Arrival
 from migrate.engine.loading.shardings import is_jax, local_windows
+from migrate.engine.loading.store_reads import Arrival
 from migrate.errors import Diagnostic, MigrateError
 from migrate.formats.base import Value
 from migrate.ops.windows import Window

@@ -7,8 +7,9 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-from migrate.engine.loading.jobs import Arrival, Job, Pending
-from migrate.engine.streaming.budget import Trimmer
+from migrate.engine.loading.jobs import Job, Pending
+from migrate.engine.loading.store_reads import Arrival
+from migrate.engine.streaming.budget import return_freed_memory
 from migrate.errors import Diagnostic, RefusedError
 
 
@@ -37,6 +38,7 @@ def run_jobs(jobs: Iterable[Job], limit: int, land: Callable[[Arrival], None]) -
             raise RefusedError(*refused.diagnostics, *flight.refusals()) from None
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+            return_freed_memory()
 
 
 class _Flight:
@@ -45,7 +47,6 @@ class _Flight:
     def __init__(self, land: Callable[[Arrival], None]) -> None:
         self._land = land
         self._begun: deque[tuple[Pending, int]] = deque()
-        self._trimmer = Trimmer()
         self.nbytes = 0
 
     def add(self, pending: Pending, nbytes: int) -> None:
@@ -64,7 +65,6 @@ class _Flight:
         for arrival in pending.result():
             self._land(arrival)
         self.nbytes -= nbytes
-        self._trimmer.add(nbytes)
 
     def refusals(self) -> list[Diagnostic]:
         """Waits for the other jobs, and returns the diagnostics of those that were refused."""

@@ -1,16 +1,17 @@
 """Divides a plan into jobs: reads that run at once, each of which brings windows of arrays or whole values to the host.
 
-There are three ways. A linked array is read window by window from a virtual array. A task whose arrays fit into the
-budget is computed whole, so that each chunk is decoded once, and then cut into windows. Any other task is computed
-window by window, as are tasks of which this process needs a part only.
+There are four ways. A linked array is read window by window from a virtual array, and a task that only moves elements
+from views of its sources. Any other task whose arrays fit into the budget is computed whole, so that each chunk is
+decoded once, and then cut into windows. What is left is computed window by window: large tasks, and those of which this
+process needs a part only.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NoReturn, Protocol
 
 import tensorstore as ts
@@ -18,38 +19,25 @@ import tensorstore as ts
 from migrate import dtypes
 from migrate.engine.linking.link import Link
 from migrate.engine.linking.open_stores import reading_context
-from migrate.engine.loading.host_buffers import aligned, aligned_copy
+from migrate.engine.loading.host_buffers import aligned_copy
+from migrate.engine.loading.store_reads import Arrival, StoreReads
+from migrate.engine.loading.views import open_views
 from migrate.engine.loading.virtual_arrays import VirtualArrays
-from migrate.engine.streaming.array_graph import ArrayNode, build_graph, windows_read
+from migrate.engine.loading.window_costs import chunk_elements, decoded_bytes, decoded_whole, elements, held_bytes
+from migrate.engine.streaming.array_graph import ArrayNode, build_graph
 from migrate.engine.streaming.array_sources import blocks, open_source
 from migrate.engine.streaming.budget import LEAF_BYTES
 from migrate.engine.streaming.pieces import Piece
 from migrate.engine.streaming.tile_choice import CACHE_SHARE
 from migrate.engine.streaming.tiles import can_tile
-from migrate.formats.base import Value
 from migrate.formats.files import explain_store_failure
 from migrate.formats.reader import Reader
 from migrate.formats.zarr.small_arrays import SMALL_BYTES
-from migrate.ops.windows import Window, cut, extent
+from migrate.ops.windows import Window, cut
 from migrate.planning.model import Task
-from migrate.tree import AbstractArray, AbstractTree, KeyPath
+from migrate.tree import AbstractArray, AbstractTree, KeyPath, format_path
 
 Windows = Mapping[KeyPath, Sequence[Window]]
-
-
-@dataclass(frozen=True)
-class Arrival:
-    """A value on the host.
-
-    Attributes:
-      path: the leaf.
-      window: the window of its array that `value` is, in an aligned buffer; None for a whole value.
-      value: the value.
-    """
-
-    path: KeyPath
-    window: Window | None
-    value: Value
 
 
 class Pending(Protocol):
@@ -83,8 +71,9 @@ class Jobs:
       reader: the source.
       target: the tree of the plan's target.
       windows: the windows of the leaves that are placed on devices; leaves that are not named are brought whole.
-      links: the linked arrays by key path.
-      virtual: the same arrays, opened on demand.
+      links: the linked arrays that are read as virtual arrays, by key path.
+      virtual: the same arrays.
+      context: the context of all arrays of TensorStore.
       limit: host bytes of all jobs together.
     """
 
@@ -93,18 +82,19 @@ class Jobs:
     windows: Windows
     links: Mapping[KeyPath, Link]
     virtual: VirtualArrays
+    context: ts.Context
     limit: int
 
     def of(self, piece: Piece) -> Iterator[Job]:
         """Yields the jobs of a piece of the plan."""
-        if all(path in self.links and path in self.windows for path in piece.targets) and not is_small(piece):
-            for path in piece.targets:
-                yield from self._virtual(path)
-        elif self._is_computed_whole(piece):
-            windows = sum(self._window_bytes(path, window) for path in piece.targets for window in self._of(path))
-            yield Job(piece.nbytes + windows, lambda pool: pool.submit(self._computed, piece))
+        if all(path in self.links for path in piece.targets):
+            yield from self._linked(piece)
+            return
+        views = self._views(piece)
+        if views is not None:
+            yield from (self._store_job(piece, path, partial(views.get, path)) for path in piece.targets)
         else:
-            yield from self._in_windows(piece)
+            yield from self._computed(piece)
 
     def _of(self, path: KeyPath) -> Sequence[Window]:
         return self.windows.get(path, ())
@@ -115,29 +105,58 @@ class Jobs:
         return aval
 
     def _window_bytes(self, path: KeyPath, window: Window) -> int:
-        return math.prod(extent(window)) * dtypes.item_bytes(self._aval(path).dtype)
+        return elements(window) * dtypes.item_bytes(self._aval(path).dtype)
 
-    def _virtual(self, path: KeyPath) -> Iterator[Job]:
-        """Yields one job for an array, in which each chunk is decoded once, or one for each window of a larger one."""
-        windows, chunks = self._of(path), self.links[path].grid.chunks
-        item = dtypes.item_bytes(self._aval(path).dtype)
-        touched = [_decoded_bytes(window, chunks) * item for window in windows]
-        nbytes = self._aval(path).nbytes + sum(self._window_bytes(path, window) for window in windows)
-        if nbytes <= self.limit or len(windows) < 2:
-            yield Job(nbytes + LEAF_BYTES, lambda _: _VirtualReads(self, path, windows))
+    def _linked(self, piece: Piece) -> Iterator[Job]:
+        """Yields one job for each array, which decodes each chunk once, or one for each window of a larger array."""
+        for path in piece.targets:
+            windows, item = self._of(path), dtypes.item_bytes(self._aval(path).dtype)
+            opened = partial(self.virtual.open, path)
+            job = self._store_job(piece, path, opened)
+            if job.nbytes <= self.limit or len(windows) < 2:
+                yield job
+                continue
+            for window in windows:
+                chunks = chunk_elements(window, self.links[path].grid.chunks) * item
+                nbytes = self._window_bytes(path, window) + chunks + LEAF_BYTES
+                yield replace(self._store_job(piece, path, opened, (window,)), nbytes=nbytes)
+
+    def _views(self, piece: Piece) -> Mapping[KeyPath, Any] | None:
+        """Returns views for the targets of a task; None where it is small or large, or views cannot compute it."""
+        task = piece.work
+        if not isinstance(task, Task) or not can_tile(piece) or any(path not in self.windows for path in piece.targets):
+            return None
+        if is_small(task) or task.in_bytes + task.out_bytes > self.limit:
+            return None
+        return open_views(task, self.reader, self.context)
+
+    def _store_job(
+        self, piece: Piece, path: KeyPath, opened: Callable[[], Any], windows: Sequence[Window] | None = None
+    ) -> Job:
+        """Returns the job of reading windows of an array of TensorStore (default: all of them)."""
+        chosen = self._of(path) if windows is None else windows
+        nbytes = self._aval(path).nbytes + sum(self._window_bytes(path, window) for window in chosen)
+        assert isinstance(piece.work, Task)
+        explain = partial(_explain, self.reader, piece.work)
+        return Job(nbytes + LEAF_BYTES, lambda _: StoreReads(path, opened, chosen, explain))
+
+    def _computed(self, piece: Piece) -> Iterator[Job]:
+        """Yields one job for a piece, or one for each window if no chunk is decoded twice for it, or if it is large."""
+        windows = sum(self._window_bytes(path, window) for path in piece.targets for window in self._of(path))
+        alone = Job(piece.nbytes + windows, lambda pool: pool.submit(self._compute, piece))
+        small = isinstance(piece.work, Task) and is_small(piece.work)
+        if small or not can_tile(piece) or any(path not in self.windows for path in piece.targets):
+            yield alone
             return
-        for window, decoded in zip(windows, touched, strict=True):
-            one = self._window_bytes(path, window) + decoded + LEAF_BYTES
-            yield Job(one, lambda _, window=window: _VirtualReads(self, path, (window,)))  # type: ignore[misc]
+        graph = build_graph(piece, self.reader, self.limit // CACHE_SHARE)
+        decoded = sum(decoded_bytes(node, self._of(path)) for path, node in graph.items())
+        if decoded > decoded_whole(graph.values()) and alone.nbytes <= self.limit:
+            yield alone
+            return
+        for path, node in graph.items():
+            yield from (self._window_job(path, node, window) for window in self._of(path))
 
-    def _is_computed_whole(self, piece: Piece) -> bool:
-        if not can_tile(piece) or any(path not in self.windows for path in piece.targets):
-            return True
-        if piece.nbytes > self.limit:
-            return False
-        return all(sum(map(_size, self._of(path))) >= self._aval(path).size for path in piece.targets)
-
-    def _computed(self, piece: Piece) -> list[Arrival]:
+    def _compute(self, piece: Piece) -> list[Arrival]:
         values, found = piece.compute(), []
         for path in piece.targets:
             if path in self.windows:
@@ -146,94 +165,30 @@ class Jobs:
                 found.append(Arrival(path, None, values[path]))
         return found
 
-    def _in_windows(self, piece: Piece) -> Iterator[Job]:
-        graph = build_graph(piece, self.reader, self.limit // CACHE_SHARE)
-        for path in piece.targets:
-            for window in self._of(path):
-                yield self._window_job(path, graph[path], window)
-
     def _window_job(self, path: KeyPath, node: ArrayNode, window: Window) -> Job:
-        needed = sum(_bytes_of(below, part) for below, part in windows_read(node, window))
-
         def read() -> list[Arrival]:
             return [Arrival(path, window, aligned_copy(node.read(window)))]
 
-        return Job(needed + self._window_bytes(path, window) + LEAF_BYTES, lambda pool: pool.submit(read))
+        nbytes = held_bytes(node, window) + self._window_bytes(path, window) + LEAF_BYTES
+        return Job(nbytes, lambda pool: pool.submit(read))
 
 
-class _VirtualReads:
-    """Reads of windows of a virtual array; TensorStore runs them on its own threads."""
-
-    def __init__(self, jobs: Jobs, path: KeyPath, windows: Sequence[Window]) -> None:
-        self._jobs, self._path = jobs, path
-        self._begun: list[tuple[Window, Any, Any]] = []
-        try:
-            array = jobs.virtual.open(path)
-        except (ValueError, OSError) as error:
-            self._explain(error)
-        for window in windows:
-            box = tuple(slice(start, stop) for start, stop in window)
-            part = array[box][ts.d[:].translate_to[0]] if box else array
-            buffer = aligned(extent(window), array.dtype.numpy_dtype)
-            self._begun.append((window, buffer, ts.array(buffer).write(part)))
-
-    def done(self) -> bool:
-        """Whether every read has ended."""
-        return all(future.done() for _, _, future in self._begun)
-
-    def result(self) -> list[Arrival]:
-        """Returns the windows.
-
-        Raises:
-          CheckpointError: a chunk is missing or damaged.
-        """
-        found = []
-        for window, buffer, future in self._begun:
-            try:
-                future.result()
-            except (ValueError, OSError) as error:
-                self._explain(error)
-            found.append(Arrival(self._path, window, buffer))
-        return found
-
-    def _explain(self, error: Exception) -> NoReturn:
-        """Raises an error that names the source's file: TensorStore names the virtual array's."""
-        link = self._jobs.links[self._path]
-        _read_sources(self._jobs.reader, link)
-        explain_store_failure(error, link.locations[0].base, f"the array `{link.locations[0].name}`")
-
-
-def _read_sources(reader: Reader, link: Link) -> None:
-    """Reads the sources of a virtual array in parts, one after the other, until one fails.
+def _explain(reader: Reader, task: Task, error: Exception) -> NoReturn:
+    """Raises an error that names the source's file and leaf, where TensorStore names a virtual array or a view.
 
     Raises:
-      CheckpointError: one cannot be read.
+      CheckpointError: a source of the task cannot be read.
     """
-    tree = reader.abstract().tree
-    for source, leaf in tree.leaves.items():
-        if leaf.aval is None or leaf.kind != "array" or reader.location(source) not in link.locations:
-            continue
-        opened = open_source(reader, source, leaf.aval, reading_context(0))
-        for part in blocks(opened, SMALL_BYTES):
-            opened.read(part)
+    for path, aval in zip(task.sources, task.in_avals, strict=True):
+        assert aval is not None
+        source = open_source(reader, path, aval, reading_context(0))
+        for part in blocks(source, SMALL_BYTES):
+            source.read(part)
+    location = reader.location(task.sources[0])
+    folder = location.base if location is not None else reader.abstract().path
+    explain_store_failure(error, folder, f"the array `{format_path(task.sources[0])}`")
 
 
-def is_small(piece: Piece) -> bool:
-    """Whether all sources of a linked task are so small that reading them is faster than opening a virtual array."""
-    assert isinstance(piece.work, Task)
-    return all(aval is not None and aval.nbytes <= SMALL_BYTES for aval in piece.work.in_avals)
-
-
-def _decoded_bytes(window: Window, chunks: Sequence[int]) -> int:
-    """Returns the number of elements of the chunks that a window touches."""
-    return math.prod(
-        (-(-stop // size) - start // size) * size for (start, stop), size in zip(window, chunks, strict=True)
-    )
-
-
-def _bytes_of(node: ArrayNode, window: Window) -> int:
-    return _size(window) * dtypes.item_bytes(node.aval.dtype)
-
-
-def _size(window: Window) -> int:
-    return math.prod(extent(window))
+def is_small(task: Task) -> bool:
+    """Whether all sources of a task are so small that reading them is faster than opening a virtual array."""
+    return all(aval is not None and aval.nbytes <= SMALL_BYTES for aval in task.in_avals)

@@ -14,9 +14,9 @@ from typing import Any
 from migrate.codes import AbstractInitialValue, InvalidUsage
 from migrate.engine.items import item_of, item_plans
 from migrate.engine.linking.link import find_links, stream_unlocated
-from migrate.engine.loading.arrivals import Arrivals, is_key, narrowed
+from migrate.engine.loading.arrivals import Arrivals, narrowed
 from migrate.engine.loading.flight import run_jobs
-from migrate.engine.loading.jobs import Job, Jobs
+from migrate.engine.loading.jobs import Job, Jobs, is_small
 from migrate.engine.loading.recipient import INTO, Recipient
 from migrate.engine.loading.shardings import MeshLike, Placement
 from migrate.engine.loading.virtual_arrays import VirtualArrays, loading_context
@@ -127,16 +127,18 @@ class _Load:
         run_jobs(self._jobs(), self.max_ram, self.arrivals.land)
 
     def _jobs(self) -> Iterator[Job]:
-        plan, leaves = self.plan, self.plan.target.leaves
-        links = {link.path: link for link in find_links(plan, self.reader, item_of(item_plans(plan)))}
-        whole = {path for path in links if is_key(self.recipient.leaves.get(path))}
-        large = [link for path, link in links.items() if path not in whole]
+        plan = self.plan
+        windows, context = self.arrivals.windows, loading_context()
+        small = {path for task in plan.tasks if is_small(task) for path in task.targets}
+        links = find_links(plan, self.reader, item_of(item_plans(plan)))
+        large = [link for link in links if link.path in windows and link.path not in small]
         jobs = Jobs(
             reader=self.reader,
             target=plan.target,
-            windows={path: windows for path, windows in self.arrivals.windows.items() if path in leaves},
+            windows=windows,
             links={link.path: link for link in large},
-            virtual=VirtualArrays(large, loading_context()),
+            virtual=VirtualArrays(large, context),
+            context=context,
             limit=self.max_ram,
         )
         for piece in pieces(plan, self.reader):

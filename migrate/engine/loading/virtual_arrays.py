@@ -45,26 +45,26 @@ class VirtualArrays:
         Raises:
           CheckpointError: the source lacks a chunk (`MissingPart`), or its index or metadata is damaged.
         """
-        self._context = context
         indexes = {place.base: DatabaseValues(place.base) for link in links for place in link.locations if place.ocdbt}
         _refuse_missing(links, indexes)
-        self._specs: dict[KeyPath, dict[str, Any]] = {}
+        specs: dict[KeyPath, dict[str, Any]] = {}
         for number, of_item in enumerate(_by_item(links)):
             databases = [link for link in of_item if link.locations[0].ocdbt]
             files = [link for link in of_item if not link.locations[0].ocdbt]
             try:
-                self._specs |= _in_database(databases, indexes, f"index{number}/", context) if databases else {}
-                self._specs |= _in_folders(files, f"metadata{number}/", context) if files else {}
+                specs |= _in_database(databases, indexes, f"index{number}/", context) if databases else {}
+                specs |= _in_folders(files, f"metadata{number}/", context) if files else {}
             except (ValueError, KeyError, TypeError, IndexError) as error:
                 explain_store_failure(error, of_item[0].locations[0].base, "the index or the metadata of its arrays")
+        self._opened = {path: ts.open(spec, open=True, read=True, context=context) for path, spec in specs.items()}
 
     def open(self, path: KeyPath) -> Any:
-        """Returns the array of a target key path, opened; reads its metadata only.
+        """Returns the array of a target key path; of its source, only metadata is read.
 
         Raises:
           ValueError: TensorStore cannot open it.
         """
-        return ts.open(self._specs[path], open=True, read=True, context=self._context).result()
+        return self._opened[path].result()
 
 
 def _by_item(links: Sequence[Link]) -> Iterable[list[Link]]:
