@@ -87,7 +87,7 @@ class Arrivals:
         if not hasattr(leaf, "dtype"):
             return type(value) is type(leaf)
         same = value.shape == tuple(leaf.shape) and value.dtype == leaf.dtype
-        return same and (not is_jax(leaf) or value.sharding == self._shardings[path])
+        return same and (not is_jax(leaf) or value.sharding.is_equivalent_to(self._shardings[path], value.ndim))
 
 
 def is_key(leaf: Any) -> bool:

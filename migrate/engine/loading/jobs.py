@@ -37,6 +37,9 @@ from migrate.ops.windows import Window, cut
 from migrate.planning.model import Task
 from migrate.tree import AbstractArray, AbstractTree, KeyPath, format_path
 
+READ_BYTES = 1 << 20
+"""Sources of an array that cannot be read are read again in parts of this size, to find the one that fails."""
+
 Windows = Mapping[KeyPath, Sequence[Window]]
 
 
@@ -182,7 +185,7 @@ def _explain(reader: Reader, task: Task, error: Exception) -> NoReturn:
     for path, aval in zip(task.sources, task.in_avals, strict=True):
         assert aval is not None
         source = open_source(reader, path, aval, reading_context(0))
-        for part in blocks(source, SMALL_BYTES):
+        for part in blocks(source, READ_BYTES):
             source.read(part)
     location = reader.location(task.sources[0])
     folder = location.base if location is not None else reader.abstract().path

@@ -105,10 +105,15 @@ class Placement:
             return own
         if mesh is None:
             return SingleDeviceSharding(jax.local_devices()[0])
-        spec = annotation.spec if annotation else ()
-        return NamedSharding(
-            mesh, PartitionSpec(*(axes if axes is None or len(axes) > 1 else axes[0] for axes in spec))
-        )
+        return NamedSharding(mesh, _partition(annotation, len(leaf.shape)))
+
+
+def _partition(annotation: Sharding | None, ndim: int) -> PartitionSpec:
+    """Returns an annotation for JAX, with an entry for each axis as models write it; without one, nothing is split."""
+    if annotation is None or not annotation.spec:
+        return PartitionSpec()
+    entries = (*annotation.spec, *(None,) * (ndim - len(annotation.spec)))
+    return PartitionSpec(*(axes and (axes if len(axes) > 1 else axes[0]) for axes in entries))
 
 
 def is_jax(leaf: Any) -> bool:
