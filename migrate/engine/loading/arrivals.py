@@ -115,9 +115,11 @@ def narrowed(leaves: Mapping[KeyPath, Any], tree: AbstractTree) -> Iterator[Diag
     """Finds JAX arrays of 64-bit dtypes that JAX would narrow, since x64 is off."""
     for path, leaf in leaves.items():
         aval = tree.leaves[path].aval
-        if aval is None or not is_jax(leaf) or aval.dtype not in dtypes.NARROWED or jax.config.jax_enable_x64:
+        if aval is None or not is_jax(leaf) or is_key(leaf):
             continue
-        name, narrow = format_path(path), dtypes.NARROWED[aval.dtype]
+        name, narrow = format_path(path), jax.dtypes.canonicalize_dtype(leaf.dtype)
+        if narrow == leaf.dtype:
+            continue
         yield NarrowedLeaf.at(
             f"`{name}` is {aval.dtype}, and JAX would make it {narrow}, since x64 is off",
             paths=[name],

@@ -49,7 +49,7 @@ def spread(leaf, mesh):
 
 def placed(leaf, mesh):
     """An abstract array on every device of a mesh, or on the first device."""
-    if not isinstance(leaf, jax.ShapeDtypeStruct):
+    if not isinstance(leaf, jax.ShapeDtypeStruct | jax.Array):
         return leaf
     one = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     where = NamedSharding(mesh, PartitionSpec()) if mesh else one
