@@ -7,13 +7,13 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-from migrate.engine.loading.jobs import Job, Pending
+from migrate.engine.loading.jobs import LoadJob, Pending
 from migrate.engine.loading.store_reads import Arrival
 from migrate.engine.streaming.budget import return_freed_memory
 from migrate.errors import Diagnostic, RefusedError
 
 
-def run_jobs(jobs: Iterable[Job], limit: int, land: Callable[[Arrival], None]) -> None:
+def run_jobs(jobs: Iterable[LoadJob], limit: int, land: Callable[[Arrival], None]) -> None:
     """Runs all jobs.
 
     Args:

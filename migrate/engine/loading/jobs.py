@@ -54,7 +54,7 @@ class Pending(Protocol):
 
 
 @dataclass(frozen=True)
-class Job:
+class LoadJob:
     """Reads that begin together.
 
     Attributes:
@@ -67,7 +67,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Jobs:
+class LoadJobs:
     """The jobs of a load.
 
     Attributes:
@@ -88,7 +88,7 @@ class Jobs:
     context: ts.Context
     limit: int
 
-    def of(self, piece: Piece) -> Iterator[Job]:
+    def of(self, piece: Piece) -> Iterator[LoadJob]:
         """Yields the jobs of a piece of the plan."""
         if all(path in self.links for path in piece.targets):
             yield from self._linked(piece)
@@ -110,7 +110,7 @@ class Jobs:
     def _window_bytes(self, path: KeyPath, window: Window) -> int:
         return elements(window) * dtypes.item_bytes(self._aval(path).dtype)
 
-    def _linked(self, piece: Piece) -> Iterator[Job]:
+    def _linked(self, piece: Piece) -> Iterator[LoadJob]:
         """Yields one job for each array, which decodes each chunk once, or one for each window of a larger array."""
         for path in piece.targets:
             windows, item = self._of(path), dtypes.item_bytes(self._aval(path).dtype)
@@ -135,18 +135,18 @@ class Jobs:
 
     def _store_job(
         self, piece: Piece, path: KeyPath, opened: Callable[[], Any], windows: Sequence[Window] | None = None
-    ) -> Job:
+    ) -> LoadJob:
         """Returns the job of reading windows of an array of TensorStore (default: all of them)."""
         chosen = self._of(path) if windows is None else windows
         nbytes = self._aval(path).nbytes + sum(self._window_bytes(path, window) for window in chosen)
         assert isinstance(piece.work, Task)
         explain = partial(_explain, self.reader, piece.work)
-        return Job(nbytes + LEAF_BYTES, lambda _: StoreReads(path, opened, chosen, explain))
+        return LoadJob(nbytes + LEAF_BYTES, lambda _: StoreReads(path, opened, chosen, explain))
 
-    def _computed(self, piece: Piece) -> Iterator[Job]:
+    def _computed(self, piece: Piece) -> Iterator[LoadJob]:
         """Yields one job for a piece, or one for each window if no chunk is decoded twice for it, or if it is large."""
         windows = sum(self._window_bytes(path, window) for path in piece.targets for window in self._of(path))
-        alone = Job(piece.nbytes + windows, lambda pool: pool.submit(self._compute, piece))
+        alone = LoadJob(piece.nbytes + windows, lambda pool: pool.submit(self._compute, piece))
         small = isinstance(piece.work, Task) and is_small(piece.work)
         if small or not can_tile(piece) or any(path not in self.windows for path in piece.targets):
             yield alone
@@ -168,12 +168,12 @@ class Jobs:
                 found.append(Arrival(path, None, values[path]))
         return found
 
-    def _window_job(self, path: KeyPath, node: ArrayNode, window: Window) -> Job:
+    def _window_job(self, path: KeyPath, node: ArrayNode, window: Window) -> LoadJob:
         def read() -> list[Arrival]:
             return [Arrival(path, window, aligned_copy(node.read(window)))]
 
         nbytes = held_bytes(node, window) + self._window_bytes(path, window) + LEAF_BYTES
-        return Job(nbytes, lambda pool: pool.submit(read))
+        return LoadJob(nbytes, lambda pool: pool.submit(read))
 
 
 def _explain(reader: Reader, task: Task, error: Exception) -> NoReturn:

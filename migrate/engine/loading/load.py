@@ -16,7 +16,7 @@ from migrate.engine.items import item_of, item_plans
 from migrate.engine.linking.link import find_links, stream_unlocated
 from migrate.engine.loading.arrivals import Arrivals, narrowed
 from migrate.engine.loading.flight import run_jobs
-from migrate.engine.loading.jobs import Job, Jobs, is_small
+from migrate.engine.loading.jobs import LoadJob, LoadJobs, is_small
 from migrate.engine.loading.recipient import INTO, Recipient
 from migrate.engine.loading.shardings import MeshLike, Placement
 from migrate.engine.loading.virtual_arrays import VirtualArrays, loading_context
@@ -126,13 +126,13 @@ class _Load:
         """Brings the value of every leaf."""
         run_jobs(self._jobs(), self.max_ram, self.arrivals.land)
 
-    def _jobs(self) -> Iterator[Job]:
+    def _jobs(self) -> Iterator[LoadJob]:
         plan = self.plan
         windows, context = self.arrivals.windows, loading_context()
         small = {path for task in plan.tasks if is_small(task) for path in task.targets}
         links = find_links(plan, self.reader, item_of(item_plans(plan)))
         large = [link for link in links if link.path in windows and link.path not in small]
-        jobs = Jobs(
+        jobs = LoadJobs(
             reader=self.reader,
             target=plan.target,
             windows=windows,

@@ -1,4 +1,4 @@
-"""Jobs overlap under the limit, and land in their order."""
+"""LoadJobs overlap under the limit, and land in their order."""
 
 from concurrent.futures import Future
 
@@ -6,7 +6,7 @@ import pytest
 
 from migrate.codes import LossyCast
 from migrate.engine.loading.flight import run_jobs
-from migrate.engine.loading.jobs import Job
+from migrate.engine.loading.jobs import LoadJob
 from migrate.engine.loading.store_reads import Arrival
 from migrate.errors import CheckpointError, RefusedError
 
@@ -23,7 +23,7 @@ class Ledger:
             self.most = max(self.most, len(self.begun) - len(self.landed))
             return pool.submit(self._bring, number, error)
 
-        return Job(nbytes, begin)
+        return LoadJob(nbytes, begin)
 
     def _bring(self, number, error):
         if error:
@@ -58,7 +58,7 @@ def test_as_many_jobs_begin_as_the_limit_allows():
     begun, landed = [], []
 
     def job(number):
-        return Job(40, lambda _: begun.append(number) or Slow(number))
+        return LoadJob(40, lambda _: begun.append(number) or Slow(number))
 
     run_jobs(map(job, range(4)), 100, lambda arrival: landed.append((arrival.value, len(begun))))
     assert [(0, 2), (1, 3), (2, 4), (3, 4)] == landed
@@ -73,7 +73,7 @@ def test_a_job_beyond_the_limit_runs_alone():
 def test_a_job_that_has_ended_lands_before_the_next_begins():
     done, order = Future(), []
     done.set_result([Arrival((), None, "first")])
-    jobs = [Job(1, lambda _: done), Job(1, lambda _: order.append("second begins") or done)]
+    jobs = [LoadJob(1, lambda _: done), LoadJob(1, lambda _: order.append("second begins") or done)]
     run_jobs(jobs, 100, lambda arrival: order.append(arrival.value))
     assert ["first", "second begins", "first"] == order
 
@@ -84,7 +84,7 @@ def refusal(text):
 
 def test_the_refusals_of_all_jobs_that_had_begun_are_named():
     ledger = Ledger()
-    jobs = [Job(1, lambda _: Failing(refusal("a"))), ledger.job(1, 1), Job(1, lambda _: Failing(refusal("b")))]
+    jobs = [LoadJob(1, lambda _: Failing(refusal("a"))), ledger.job(1, 1), LoadJob(1, lambda _: Failing(refusal("b")))]
     with pytest.raises(RefusedError) as error:
         run_jobs(jobs, 100, ledger.land)
     assert ["a", "b"] == [diagnostic.message for diagnostic in error.value.diagnostics]
@@ -106,5 +106,5 @@ class Failing:
 def test_the_first_other_failure_is_raised_and_nothing_lands_after_it():
     ledger = Ledger()
     with pytest.raises(CheckpointError):
-        run_jobs([Job(1, lambda _: Failing(CheckpointError())), ledger.job(1, 1)], 100, ledger.land)
+        run_jobs([LoadJob(1, lambda _: Failing(CheckpointError())), ledger.job(1, 1)], 100, ledger.land)
     assert [] == ledger.landed

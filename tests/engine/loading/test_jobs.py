@@ -10,7 +10,7 @@ from migrate.engine.items import item_of, item_plans
 from migrate.engine.linking.link import find_links, stream_unlocated
 from migrate.engine.loading import jobs as jobs_module
 from migrate.engine.loading.flight import run_jobs
-from migrate.engine.loading.jobs import Jobs
+from migrate.engine.loading.jobs import LoadJobs
 from migrate.engine.loading.virtual_arrays import VirtualArrays, loading_context
 from migrate.engine.loading.window_costs import chunk_elements, decoded_bytes, decoded_whole, held_bytes
 from migrate.engine.streaming.array_graph import build_graph
@@ -62,7 +62,7 @@ def brought(plan, reader, wanted, limit=BUDGET):
     context = loading_context()
     links = find_links(plan, reader, item_of(item_plans(plan)))
     large = [link for link in links if link.path in wanted and jobs_module.SMALL_BYTES < 0]
-    made = Jobs(
+    made = LoadJobs(
         reader=reader,
         target=plan.target,
         windows=wanted,
@@ -110,7 +110,7 @@ def ways(plan, reader, wanted, limit=BUDGET):
     """The way in which each leaf of a plan is read, by the function that its jobs call."""
     seen = {}
 
-    class Spy(Jobs):
+    class Spy(LoadJobs):
         """Remembers the way of each piece."""
 
         def _linked(self, piece):

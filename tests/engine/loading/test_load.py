@@ -213,7 +213,7 @@ def test_a_leaf_that_keeps_the_models_value_keeps_that_of_the_live_model(pair, t
 
 
 def test_the_plan_is_strict_and_no_array_is_read_before_it_is_refused(pair, tmp_path, monkeypatch):
-    monkeypatch.setattr(jobs.Jobs, "of", lambda *_: pytest.fail("an array is read"))
+    monkeypatch.setattr(jobs.LoadJobs, "of", lambda *_: pytest.fail("an array is read"))
     rules = tmp_path / "none.yaml"
     rules.write_text(NO_RULES)
     with pytest.raises(PlanError) as error:
@@ -284,14 +284,14 @@ def test_a_step_is_chosen_from_a_path_and_not_from_an_open_checkpoint(tmp_path):
 
 
 def test_a_source_that_changes_during_the_load_is_refused(pair, monkeypatch):
-    run = jobs.Jobs.of
+    run = jobs.LoadJobs.of
 
     def changes(self, piece):
         for file in pair[0].rglob("_METADATA"):
             file.write_text(file.read_text() + " ")
         return run(self, piece)
 
-    monkeypatch.setattr(jobs.Jobs, "of", changes)
+    monkeypatch.setattr(jobs.LoadJobs, "of", changes)
     model = Watched()
     with pytest.raises(RefusedError, match="changed during"):
         migrate.load(*pair, into=model)
