@@ -6,15 +6,17 @@ import os
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Literal
 
-from migrate.api.plans import load_rules, plan
+from migrate.api.plans import load_rules, placement, plan
 from migrate.checkpoint import Checkpoint, StrPath, open_checkpoint
 from migrate.codes import InvalidUsage
 from migrate.engine.options import DEFAULT_RAM
-from migrate.errors import UsageError
+from migrate.errors import PlanError, UsageError
 
 if TYPE_CHECKING:
+    from migrate.engine.loading.forecast import Forecast
     from migrate.engine.loading.recipient import Recipient
     from migrate.engine.loading.shardings import MeshLike
+    from migrate.planning.model import Plan
     from migrate.rules.model import RuleSet
 
 
@@ -69,6 +71,38 @@ def load(
     with opened as source:
         made = plan(source, rule_set, recipient.template, max_ram=max_ram)
         return run(made, source.reader, recipient, mesh=mesh, max_ram=max_ram, allow_code=allow_code)
+
+
+def forecast_load(
+    checkpoint: Checkpoint,
+    rules: RuleSet,
+    made: Plan,
+    mesh: str,
+    template: str | None = None,
+    *,
+    allow_code: bool = False,
+) -> Forecast:
+    """Return what each device of a mesh will decode and keep when `load` carries out a plan; no array is read.
+
+    Args:
+      checkpoint: the source of the plan.
+      rules: its rules.
+      made: the plan.
+      mesh: axes and sizes, as in `data=2,model=4`.
+      template: as for `load`.
+      allow_code: as for `load`.
+
+    Raises:
+      UsageError: the mesh cannot be read, or the size of an axis is open (`InvalidSharding`).
+      PlanError: a sharding of the model does not fit the mesh (`InvalidSharding`).
+    """
+    from migrate.engine.loading.forecast import forecast
+
+    placed = plan(checkpoint, rules, template, mesh=mesh, allow_code=allow_code)
+    if not placed.applicable:
+        raise PlanError(*(found for found in placed.diagnostics if found.is_error))
+    axes, _ = placement(mesh, None)
+    return forecast(made, placed.target, axes or ())
 
 
 def _recipient(rules: RuleSet, template: str | None, into: Any, *, allow_code: bool) -> Recipient:
