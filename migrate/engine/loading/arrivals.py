@@ -58,10 +58,16 @@ class Arrivals:
             return
         windows = self._devices[path]
         placed = self._placed.setdefault(path, [])
-        placed += jax.block_until_ready([jax.device_put(arrival.value, one) for one in windows[arrival.window]])
+        targets = [self._place(path, device) for device in windows[arrival.window]]
+        placed += jax.block_until_ready([jax.device_put(arrival.value, target) for target in targets])
         if len(placed) == sum(map(len, windows.values())):
             shape, sharding = tuple(self._leaves[path].shape), self._shardings[path]
             self.values[path] = jax.make_array_from_single_device_arrays(shape, sharding, self._placed.pop(path))
+
+    def _place(self, path: KeyPath, device: jax.Device) -> Any:
+        """Returns a device, with the kind of its memory that the sharding of a leaf names."""
+        kind = self._shardings[path].memory_kind
+        return device if kind is None else jax.sharding.SingleDeviceSharding(device, memory_kind=kind)
 
     def keep(self, path: KeyPath) -> None:
         """Keeps the value that the caller's model has, on the devices of its sharding."""

@@ -1,9 +1,9 @@
 """Divides a plan into jobs: reads that run at once, each of which brings windows of arrays or whole values to the host.
 
-There are four ways. A linked array is read window by window from a virtual array, and a task that only moves elements
-from views of its sources. Any other task whose arrays fit into the budget is computed whole, so that each chunk is
-decoded once, and then cut into windows. What is left is computed window by window: large tasks, and those of which this
-process needs a part only.
+There are four ways. A linked array is read window by window from a virtual array or from gathered chunks, and a task
+that only moves elements from views of its sources. Any other task whose arrays fit into the budget is computed whole,
+so that each chunk is decoded once, and then cut into windows. What is left is computed window by window: large tasks,
+and those of which this process needs a part only.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from migrate.engine.linking.open_stores import reading_context
 from migrate.engine.loading.host_buffers import aligned_copy
 from migrate.engine.loading.store_reads import Arrival, StoreReads
 from migrate.engine.loading.views import open_views
-from migrate.engine.loading.virtual_arrays import VirtualArrays
 from migrate.engine.loading.window_costs import chunk_elements, decoded_bytes, decoded_whole, elements, held_bytes
 from migrate.engine.streaming.array_graph import ArrayNode, build_graph
 from migrate.engine.streaming.array_sources import blocks, open_source
@@ -74,8 +73,8 @@ class LoadJobs:
       reader: the source.
       target: the tree of the plan's target.
       windows: the windows of the leaves that are placed on devices; leaves that are not named are brought whole.
-      links: the linked arrays that are read as virtual arrays, by key path.
-      virtual: the same arrays.
+      links: the linked arrays that are opened as arrays of TensorStore, by key path.
+      open_linked: opens one of them.
       context: the context of all arrays of TensorStore.
       limit: host bytes of all jobs together.
     """
@@ -84,7 +83,7 @@ class LoadJobs:
     target: AbstractTree
     windows: Windows
     links: Mapping[KeyPath, Link]
-    virtual: VirtualArrays
+    open_linked: Callable[[KeyPath], Any]
     context: ts.Context
     limit: int
 
@@ -114,7 +113,7 @@ class LoadJobs:
         """Yields one job for each array, which decodes each chunk once, or one for each window of a larger array."""
         for path in piece.targets:
             windows, item = self._of(path), dtypes.item_bytes(self._aval(path).dtype)
-            opened = partial(self.virtual.open, path)
+            opened = partial(self.open_linked, path)
             job = self._store_job(piece, path, opened)
             if job.nbytes <= self.limit or len(windows) < 2:
                 yield job

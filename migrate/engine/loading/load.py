@@ -16,6 +16,7 @@ from migrate.engine.items import item_of, item_plans
 from migrate.engine.linking.link import find_links, stream_unlocated
 from migrate.engine.loading.arrivals import Arrivals, narrowed
 from migrate.engine.loading.flight import run_jobs
+from migrate.engine.loading.gathered_arrays import LEAST_SOURCES, GatheredArrays
 from migrate.engine.loading.jobs import LoadJob, LoadJobs, is_small
 from migrate.engine.loading.recipient import INTO, Recipient
 from migrate.engine.loading.shardings import MeshLike, Placement
@@ -129,15 +130,16 @@ class _Load:
     def _jobs(self) -> Iterator[LoadJob]:
         plan = self.plan
         windows, context = self.arrivals.windows, loading_context()
-        small = {path for task in plan.tasks if is_small(task) for path in task.targets}
-        links = find_links(plan, self.reader, item_of(item_plans(plan)))
-        large = [link for link in links if link.path in windows and link.path not in small]
+        small = {path: len(task.sources) for task in plan.tasks if is_small(task) for path in task.targets}
+        links = [link for link in find_links(plan, self.reader, item_of(item_plans(plan))) if link.path in windows]
+        gathered = GatheredArrays([link for link in links if small.get(link.path, 0) >= LEAST_SOURCES])
+        virtual = VirtualArrays([link for link in links if link.path not in small], context)
         jobs = LoadJobs(
             reader=self.reader,
             target=plan.target,
             windows=windows,
-            links={link.path: link for link in large},
-            virtual=VirtualArrays(large, context),
+            links={**gathered.links, **virtual.links},
+            open_linked=lambda path: (gathered if path in gathered.links else virtual).open(path),
             context=context,
             limit=self.max_ram,
         )

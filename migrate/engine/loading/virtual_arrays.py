@@ -45,6 +45,7 @@ class VirtualArrays:
         Raises:
           CheckpointError: the source lacks a chunk (`MissingPart`), or its index or metadata is damaged.
         """
+        self.links: Mapping[KeyPath, Link] = {link.path: link for link in links}
         indexes = {place.base: DatabaseValues(place.base) for link in links for place in link.locations if place.ocdbt}
         _refuse_missing(links, indexes)
         specs: dict[KeyPath, dict[str, Any]] = {}

@@ -67,7 +67,7 @@ def brought(plan, reader, wanted, limit=BUDGET):
         target=plan.target,
         windows=wanted,
         links={link.path: link for link in large},
-        virtual=VirtualArrays(large, context),
+        open_linked=VirtualArrays(large, context).open,
         context=context,
         limit=limit,
     )
@@ -131,7 +131,9 @@ def ways(plan, reader, wanted, limit=BUDGET):
 
     context = loading_context()
     links = find_links(plan, reader, item_of(item_plans(plan)))
-    made = Spy(reader, plan.target, wanted, {x.path: x for x in links}, VirtualArrays(links, context), context, limit)
+    made = Spy(
+        reader, plan.target, wanted, {x.path: x for x in links}, VirtualArrays(links, context).open, context, limit
+    )
     run_jobs((job for piece in pieces(plan, reader) for job in made.of(piece)), limit, lambda _: None)
     return {path[0]: way for path, way in seen.items()}
 

@@ -23,7 +23,7 @@ from migrate.errors import CheckpointError, MigrateError, PlanError, RefusedErro
 from migrate.template import restore_target
 from migrate.template.parts import states_of
 from tests.engine.loading import training
-from tests.engine.loading.eight_devices import compared, placed, restored_pytree
+from tests.engine.loading.comparing import compared, placed, restored_pytree
 from tests.engine.sources import every_kind, save
 from tests.matrix import sampled
 from tests.oracle.cases import CASES
@@ -376,3 +376,25 @@ def _writes(line):
     if call.startswith("<... ") or re.search(r'"/(dev|proc|sys)/', call):  # the first half of a call has its arguments
         return False
     return bool(WRITING.search(call)) if call.startswith("open") else True
+
+
+def test_a_mesh_of_explicit_axes_serves_as_well(pair):
+    mesh = jax.make_mesh((1,), ("x",))
+    split = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("x"))
+    into = {
+        "a": jax.ShapeDtypeStruct((4, 4), jnp.float32, sharding=split),
+        "b": jax.ShapeDtypeStruct((3,), jnp.float32),
+    }
+    made = migrate.load(*pair, into=into, mesh=mesh)
+    assert [split, mesh] == [made["a"].sharding, made["b"].sharding.mesh]
+
+
+def test_the_kind_of_memory_of_a_sharding_is_kept(pair):
+    kinds = [memory.kind for memory in jax.devices()[0].addressable_memories()]
+    for kind in kinds:
+        where = jax.sharding.SingleDeviceSharding(jax.devices()[0], memory_kind=kind)
+        into = {
+            "a": jax.ShapeDtypeStruct((4, 4), jnp.float32, sharding=where),
+            "b": jax.ShapeDtypeStruct((3,), jnp.float32, sharding=where),
+        }
+        assert {kind} == {array.sharding.memory_kind for array in migrate.load(*pair, into=into).values()}
