@@ -42,6 +42,8 @@ class Arrivals:
             if not is_key(leaves[path])
         }
         self._placed: dict[KeyPath, list[jax.Array]] = {}
+        for path in (path for path, windows in self._devices.items() if not windows):
+            self._finish(path)  # all of it is on devices of other processes
 
     @property
     def windows(self) -> Mapping[KeyPath, tuple[Window, ...]]:
@@ -61,8 +63,14 @@ class Arrivals:
         targets = [self._place(path, device) for device in windows[arrival.window]]
         placed += jax.block_until_ready([jax.device_put(arrival.value, target) for target in targets])
         if len(placed) == sum(map(len, windows.values())):
-            shape, sharding = tuple(self._leaves[path].shape), self._shardings[path]
-            self.values[path] = jax.make_array_from_single_device_arrays(shape, sharding, self._placed.pop(path))
+            self._finish(path)
+
+    def _finish(self, path: KeyPath) -> None:
+        """Makes the array of the parts that were placed."""
+        leaf, parts = self._leaves[path], self._placed.pop(path, [])
+        self.values[path] = jax.make_array_from_single_device_arrays(
+            tuple(leaf.shape), self._shardings[path], parts, dtype=leaf.dtype
+        )
 
     def _place(self, path: KeyPath, device: jax.Device) -> Any:
         """Returns a device, with the kind of its memory that the sharding of a leaf names."""

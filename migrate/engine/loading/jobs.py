@@ -88,7 +88,9 @@ class LoadJobs:
     limit: int
 
     def of(self, piece: Piece) -> Iterator[LoadJob]:
-        """Yields the jobs of a piece of the plan."""
+        """Yields the jobs of a piece of the plan; none if this process needs no part of it."""
+        if all(path in self.windows and not self.windows[path] for path in piece.targets):
+            return
         if all(path in self.links for path in piece.targets):
             yield from self._linked(piece)
             return
@@ -171,8 +173,8 @@ class LoadJobs:
         def read() -> list[Arrival]:
             return [Arrival(path, window, aligned_copy(node.read(window)))]
 
-        nbytes = held_bytes(node, window) + self._window_bytes(path, window) + LEAF_BYTES
-        return LoadJob(nbytes, lambda pool: pool.submit(read))
+        nbytes = held_bytes(node, window) + decoded_bytes(node, [window]) + self._window_bytes(path, window)
+        return LoadJob(nbytes + LEAF_BYTES, lambda pool: pool.submit(read))
 
 
 def _explain(reader: Reader, task: Task, error: Exception) -> NoReturn:
@@ -180,7 +182,10 @@ def _explain(reader: Reader, task: Task, error: Exception) -> NoReturn:
 
     Raises:
       CheckpointError: a source of the task cannot be read.
+      ValueError: memory is exhausted, which is no error of the source.
     """
+    if str(error).startswith("RESOURCE_EXHAUSTED"):
+        raise error
     for path, aval in zip(task.sources, task.in_avals, strict=True):
         assert aval is not None
         source = open_source(reader, path, aval, reading_context(0))

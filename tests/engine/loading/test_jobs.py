@@ -186,3 +186,17 @@ def test_a_chunk_that_cannot_be_decoded_is_an_error_about_the_source_and_its_lea
     assert str(tmp_path / "old") in str(error.value)
     assert "`a`" in str(error.value)
     assert "index0" not in str(error.value)
+
+
+def test_nothing_is_read_for_leaves_of_which_this_process_has_no_window(source, monkeypatch):
+    monkeypatch.setattr(jobs_module, "SMALL_BYTES", -1)
+    plan = planned(source)
+    wanted = {path: [] for path, leaf in plan.target.leaves.items() if leaf.kind == "array"}
+    assert {"step": "whole"} == ways(plan, source, wanted)
+
+
+def test_memory_that_is_exhausted_is_not_blamed_on_the_source(source):
+    plan = planned(source)
+    task = plan.tasks[0]
+    with pytest.raises(ValueError, match="RESOURCE_EXHAUSTED"):
+        jobs_module._explain(source, task, ValueError("RESOURCE_EXHAUSTED: out of memory"))
