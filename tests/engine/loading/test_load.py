@@ -370,6 +370,36 @@ def test_a_load_creates_writes_renames_and_links_no_file(tmp_path, ocdbt, small)
     assert [*before, tmp_path / "trace"] == sorted(path for path in tmp_path.rglob("*"))
 
 
+AUDITED = """
+import os, sys
+CHANGES = ("os.mkdir", "os.rename", "os.link", "os.symlink", "os.remove", "os.rmdir", "os.truncate", "shutil")
+def audit(event, arguments):
+    if event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+        if not str(arguments[0]).startswith(("/dev/", "/proc/", "/sys/")):
+            sys.exit(f"opens {arguments[0]} for writing")
+    if event.startswith(CHANGES):
+        sys.exit(f"{event}: {arguments}")
+sys.addaudithook(audit)
+"""
+
+
+@pytest.mark.parametrize("small", [-1, jobs.SMALL_BYTES])
+def test_a_load_from_a_read_only_directory_opens_no_file_for_writing(tmp_path, small):
+    source, rules = training.save(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    for path in (*source.rglob("*"), source):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    try:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "JAX_PLATFORMS": "cpu"}
+        load = [sys.executable, "-c", AUDITED + LOADING, source, rules, str(small)]
+        done = subprocess.run(load, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
+    finally:
+        for path in (source, *source.rglob("*")):
+            path.chmod(0o755)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert before == sorted(tmp_path.rglob("*"))
+
+
 def _writes(line):
     """Whether a system call could change the file system; devices and what the kernel shows are no files."""
     call = line.split(maxsplit=1)[-1]
