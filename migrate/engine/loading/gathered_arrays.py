@@ -25,7 +25,7 @@ class GatheredArrays:
     """Linked arrays whose sources are small, each opened in a store in memory of its own."""
 
     def __init__(self, links: Sequence[Link]) -> None:
-        """Gathers nothing yet.
+        """Takes the arrays, whose chunks are read when one is opened.
 
         Args:
           links: the arrays.

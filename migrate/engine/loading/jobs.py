@@ -1,4 +1,4 @@
-"""Divides a plan into jobs: reads that run at once, each of which brings windows of arrays or whole values to the host.
+"""Divides a plan into jobs: reads of windows of arrays or of whole values that run together.
 
 There are four ways. A linked array is read window by window from a virtual array or from gathered chunks, and a task
 that only moves elements from views of its sources. Any other task whose arrays fit into the budget is computed whole,
@@ -20,7 +20,7 @@ from migrate import dtypes
 from migrate.engine.linking.link import Link
 from migrate.engine.linking.open_stores import reading_context
 from migrate.engine.loading.host_buffers import aligned_copy
-from migrate.engine.loading.store_reads import Arrival, StoreReads
+from migrate.engine.loading.store_reads import HostValue, StoreReads
 from migrate.engine.loading.views import open_views
 from migrate.engine.loading.window_costs import chunk_elements, decoded_bytes, decoded_whole, elements, held_bytes
 from migrate.engine.streaming.array_graph import ArrayNode, build_graph
@@ -45,8 +45,8 @@ Windows = Mapping[KeyPath, Sequence[Window]]
 class Pending(Protocol):
     """A read that has begun."""
 
-    def result(self) -> Sequence[Arrival]:
-        """Waits for the read and returns what it brings."""
+    def result(self) -> Sequence[HostValue]:
+        """Waits for the read and returns its values."""
 
     def done(self) -> bool:
         """Whether `result` would not wait."""
@@ -57,7 +57,7 @@ class LoadJob:
     """Reads that begin together.
 
     Attributes:
-      nbytes: host bytes from the beginning until what they bring is on the devices.
+      nbytes: host bytes from the beginning until their values are on the devices.
       begin: begins them.
     """
 
@@ -72,7 +72,7 @@ class LoadJobs:
     Attributes:
       reader: the source.
       target: the tree of the plan's target.
-      windows: the windows of the leaves that are placed on devices; leaves that are not named are brought whole.
+      windows: the windows of the leaves that are placed on devices; other leaves are read whole.
       links: the linked arrays that are opened as arrays of TensorStore, by key path.
       open_linked: opens one of them.
       context: the context of all arrays of TensorStore.
@@ -160,18 +160,18 @@ class LoadJobs:
         for path, node in graph.items():
             yield from (self._window_job(path, node, window) for window in self._of(path))
 
-    def _compute(self, piece: Piece) -> list[Arrival]:
+    def _compute(self, piece: Piece) -> list[HostValue]:
         values, found = piece.compute(), []
         for path in piece.targets:
             if path in self.windows:
-                found += [Arrival(path, part, aligned_copy(cut(values[path], part))) for part in self._of(path)]
+                found += [HostValue(path, part, aligned_copy(cut(values[path], part))) for part in self._of(path)]
             else:
-                found.append(Arrival(path, None, values[path]))
+                found.append(HostValue(path, None, values[path]))
         return found
 
     def _window_job(self, path: KeyPath, node: ArrayNode, window: Window) -> LoadJob:
-        def read() -> list[Arrival]:
-            return [Arrival(path, window, aligned_copy(node.read(window)))]
+        def read() -> list[HostValue]:
+            return [HostValue(path, window, aligned_copy(node.read(window)))]
 
         nbytes = held_bytes(node, window) + decoded_bytes(node, [window]) + self._window_bytes(path, window)
         return LoadJob(nbytes + LEAF_BYTES, lambda pool: pool.submit(read))

@@ -1,6 +1,6 @@
 """Loads a checkpoint through a plan: plan → checks → reads → one update of the model. No file is written.
 
-Nothing of the caller's model changes before every leaf has arrived and was compared with the model's.
+Nothing of the caller's model changes before every leaf was read and compared with the model's.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any
 from migrate.codes import AbstractInitialValue, InvalidUsage
 from migrate.engine.items import item_of, item_plans
 from migrate.engine.linking.link import find_links, stream_unlocated
-from migrate.engine.loading.arrivals import Arrivals, narrowed
-from migrate.engine.loading.flight import run_jobs
 from migrate.engine.loading.gathered_arrays import LEAST_SOURCES, GatheredArrays
 from migrate.engine.loading.jobs import LoadJob, LoadJobs, is_small
+from migrate.engine.loading.loaded_leaves import LoadedLeaves, narrowed
 from migrate.engine.loading.recipient import INTO, Recipient
+from migrate.engine.loading.run_jobs import run_jobs
 from migrate.engine.loading.shardings import MeshLike, Placement
 from migrate.engine.loading.virtual_arrays import VirtualArrays, loading_context
 from migrate.engine.options import DEFAULT_RAM, MINIMUM_RAM
@@ -71,13 +71,13 @@ def load(
     problems = reader.problems()
     if problems:
         raise CheckpointError(*problems)
-    arrivals = Arrivals(recipient.leaves, shardings)
+    leaves = LoadedLeaves(recipient.leaves, shardings)
     with _explained_failures(Path(plan.source.path)), source.explaining():
         check_assertions(plan, reader, limit=max_ram // 4)
-        _Load(plan, reader, recipient, arrivals, max_ram).run()
+        _Load(plan, reader, recipient, leaves, max_ram).run()
         source.refuse_changes()
-    arrivals.require_complete()
-    return recipient.filled(arrivals.values)
+    leaves.require_complete()
+    return recipient.filled(leaves.values)
 
 
 def refuse(plan: Plan, recipient: Recipient, *, allow_code: bool) -> None:
@@ -120,16 +120,16 @@ class _Load:
     plan: Plan
     reader: Reader
     recipient: Recipient
-    arrivals: Arrivals
+    leaves: LoadedLeaves
     max_ram: int
 
     def run(self) -> None:
-        """Brings the value of every leaf."""
-        run_jobs(self._jobs(), self.max_ram, self.arrivals.land)
+        """Reads the value of every leaf."""
+        run_jobs(self._jobs(), self.max_ram, self.leaves.place)
 
     def _jobs(self) -> Iterator[LoadJob]:
         plan = self.plan
-        windows, context = self.arrivals.windows, loading_context()
+        windows, context = self.leaves.windows, loading_context()
         small = {path: len(task.sources) for task in plan.tasks if is_small(task) for path in task.targets}
         links = [link for link in find_links(plan, self.reader, item_of(item_plans(plan))) if link.path in windows]
         gathered = GatheredArrays([link for link in links if small.get(link.path, 0) >= LEAST_SOURCES])
@@ -146,7 +146,7 @@ class _Load:
         for piece in pieces(plan, self.reader):
             if self._is_kept(piece):
                 for path in piece.targets:
-                    self.arrivals.keep(path)
+                    self.leaves.keep(path)
             elif any(path in self.recipient.leaves for path in piece.targets):
                 yield from jobs.of(piece)
 

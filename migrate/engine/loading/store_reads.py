@@ -15,7 +15,7 @@ from migrate.tree import KeyPath
 
 
 @dataclass(frozen=True)
-class Arrival:
+class HostValue:
     """A value on the host.
 
     Attributes:
@@ -61,7 +61,7 @@ class StoreReads:
         """Whether every read has ended."""
         return all(future.done() for _, _, future in self._begun)
 
-    def result(self) -> list[Arrival]:
+    def result(self) -> list[HostValue]:
         """Returns the windows.
 
         Raises:
@@ -72,7 +72,7 @@ class StoreReads:
                 future.result()
             except (ValueError, OSError) as error:
                 self._explain(error)
-        return [Arrival(self._path, window, buffer) for window, buffer, _ in self._begun]
+        return [HostValue(self._path, window, buffer) for window, buffer, _ in self._begun]
 
 
 def _begin(array: Any, window: Window) -> tuple[Any, Any]:

@@ -1,4 +1,4 @@
-"""Every way of reading brings the windows that are asked for; covers `store_reads` and `window_costs`."""
+"""Every way of reading returns the windows that are asked for; covers `store_reads` and `window_costs`."""
 
 import numpy as np
 import pytest
@@ -9,8 +9,8 @@ import migrate
 from migrate.engine.items import item_of, item_plans
 from migrate.engine.linking.link import find_links, stream_unlocated
 from migrate.engine.loading import jobs as jobs_module
-from migrate.engine.loading.flight import run_jobs
 from migrate.engine.loading.jobs import LoadJobs
+from migrate.engine.loading.run_jobs import run_jobs
 from migrate.engine.loading.virtual_arrays import VirtualArrays, loading_context
 from migrate.engine.loading.window_costs import chunk_elements, decoded_bytes, decoded_whole, held_bytes
 from migrate.engine.streaming.array_graph import build_graph
@@ -57,8 +57,8 @@ def planned(reader):
     return stream_unlocated(plan_for(reader, RULES), reader)
 
 
-def brought(plan, reader, wanted, limit=BUDGET):
-    """What the jobs of a plan bring: windows by leaf, and whole values."""
+def read_by_jobs(plan, reader, wanted, limit=BUDGET):
+    """What the jobs of a plan read: windows by leaf, and whole values."""
     context = loading_context()
     links = find_links(plan, reader, item_of(item_plans(plan)))
     large = [link for link in links if link.path in wanted and jobs_module.SMALL_BYTES < 0]
@@ -85,7 +85,7 @@ def values_of(plan, reader):
 @pytest.mark.parametrize("limit", [BUDGET, 300])
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_all_windows_arrive_with_their_values(source, small, limit, monkeypatch, data):
+def test_all_windows_are_read_with_their_values(source, small, limit, monkeypatch, data):
     monkeypatch.setattr(jobs_module, "SMALL_BYTES", small)
     plan = planned(source)
     expected = values_of(plan, source)
@@ -94,7 +94,7 @@ def test_all_windows_arrive_with_their_values(source, small, limit, monkeypatch,
         if np.ndim(value) and data.draw(st.booleans()):
             tiles = list(windows(value.shape, [data.draw(st.integers(1, size)) for size in value.shape]))
             wanted[path] = data.draw(st.lists(st.sampled_from(tiles), unique=True))
-    found = brought(plan, source, wanted, limit)
+    found = read_by_jobs(plan, source, wanted, limit)
     for path, value in expected.items():
         if path not in wanted:
             np.testing.assert_array_equal(value, found[path][None])
@@ -182,7 +182,7 @@ def test_a_chunk_that_cannot_be_decoded_is_an_error_about_the_source_and_its_lea
         data.write_bytes(content)
         shape = (64, 32) if "ops" not in rule else (32, 64)
         with pytest.raises(CheckpointError) as error:
-            brought(plan, checkpoint.reader, {("b",): [whole(shape)]})
+            read_by_jobs(plan, checkpoint.reader, {("b",): [whole(shape)]})
     assert str(tmp_path / "old") in str(error.value)
     assert "`a`" in str(error.value)
     assert "index0" not in str(error.value)

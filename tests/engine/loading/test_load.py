@@ -1,4 +1,4 @@
-"""`migrate.load`: every leaf is that of Orbax's typed restore, or nothing changes; covers `loading.arrivals`."""
+"""`migrate.load`: every leaf is that of Orbax's typed restore, or nothing changes; covers `loading.loaded_leaves`."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import migrate
-from migrate.engine.loading import arrivals, jobs
+from migrate.engine.loading import jobs, loaded_leaves
 from migrate.errors import CheckpointError, MigrateError, PlanError, RefusedError, UsageError
 from migrate.template import restore_target
 from migrate.template.parts import states_of
@@ -165,15 +165,15 @@ def test_a_model_is_not_touched_by_a_load_that_fails_late(pair, monkeypatch):
     def fails(self):
         raise CheckpointError
 
-    monkeypatch.setattr(arrivals.Arrivals, "require_complete", fails)
+    monkeypatch.setattr(loaded_leaves.LoadedLeaves, "require_complete", fails)
     with pytest.raises(CheckpointError):
         migrate.load(*pair, into=model)
     jax.tree.map(np.testing.assert_array_equal, before, jax.tree.map(np.asarray, nnx.state(model)))
 
 
-def test_a_leaf_that_never_arrives_is_a_bug_that_is_reported_and_nothing_is_updated(pair, monkeypatch):
+def test_a_leaf_that_is_never_read_is_a_bug_that_is_reported_and_nothing_is_updated(pair, monkeypatch):
     model = Watched()
-    monkeypatch.setattr(arrivals.Arrivals, "land", lambda *_: None)
+    monkeypatch.setattr(loaded_leaves.LoadedLeaves, "place", lambda *_: None)
     with pytest.raises(MigrateError, match="without the right value for `a`"):
         migrate.load(*pair, into=model)
     assert float(model.a[3, 3]) == 0
@@ -189,10 +189,10 @@ def test_a_leaf_that_never_arrives_is_a_bug_that_is_reported_and_nothing_is_upda
     ],
 )
 def test_a_value_of_another_shape_or_dtype_never_reaches_the_model(pair, monkeypatch, wrong):
-    def lands(self, arrival):
-        self.values[arrival.path] = wrong()
+    def places(self, found):
+        self.values[found.path] = wrong()
 
-    monkeypatch.setattr(arrivals.Arrivals, "land", lands)
+    monkeypatch.setattr(loaded_leaves.LoadedLeaves, "place", places)
     with pytest.raises((MigrateError, AttributeError)):
         migrate.load(*pair, into=Watched())
 

@@ -12,14 +12,14 @@ from migrate import dtypes
 from migrate.codes import InternalError, NarrowedLeaf
 from migrate.engine.loading.host_buffers import aligned_copy
 from migrate.engine.loading.shardings import is_jax, local_windows
-from migrate.engine.loading.store_reads import Arrival
+from migrate.engine.loading.store_reads import HostValue
 from migrate.errors import Diagnostic, MigrateError
 from migrate.formats.base import Value
 from migrate.ops.windows import Window
 from migrate.tree import AbstractTree, KeyPath, format_path
 
 
-class Arrivals:
+class LoadedLeaves:
     """Collects the values of a model's leaves.
 
     Attributes:
@@ -50,18 +50,18 @@ class Arrivals:
         """The windows of each array that is placed in parts."""
         return {path: tuple(windows) for path, windows in self._devices.items()}
 
-    def land(self, arrival: Arrival) -> None:
+    def place(self, found: HostValue) -> None:
         """Places a window on its devices, or makes a leaf of a whole value; then the host's copy is not needed."""
-        path = arrival.path
+        path = found.path
         if path not in self._leaves:
             return
-        if arrival.window is None:
-            self.values[path] = _leaf(arrival.value, self._leaves[path], self._shardings.get(path))
+        if found.window is None:
+            self.values[path] = _leaf(found.value, self._leaves[path], self._shardings.get(path))
             return
         windows = self._devices[path]
         placed = self._placed.setdefault(path, [])
-        targets = [self._place(path, device) for device in windows[arrival.window]]
-        placed += jax.block_until_ready([jax.device_put(arrival.value, target) for target in targets])
+        targets = [self._memory(path, device) for device in windows[found.window]]
+        placed += jax.block_until_ready([jax.device_put(found.value, target) for target in targets])
         if len(placed) == sum(map(len, windows.values())):
             self._finish(path)
 
@@ -72,7 +72,7 @@ class Arrivals:
             tuple(leaf.shape), self._shardings[path], parts, dtype=leaf.dtype
         )
 
-    def _place(self, path: KeyPath, device: jax.Device) -> Any:
+    def _memory(self, path: KeyPath, device: jax.Device) -> Any:
         """Returns a device, with the kind of its memory that the sharding of a leaf names."""
         kind = self._shardings[path].memory_kind
         return device if kind is None else jax.sharding.SingleDeviceSharding(device, memory_kind=kind)
