@@ -32,6 +32,9 @@ from migrate.planning.model import Created, Plan
 from migrate.rules.permission import require_permission
 from migrate.tree import format_path
 
+READ_AHEAD_BYTES = 512 << 20
+"""The most host bytes of jobs that run at once: with more, encoded chunks wait for decoding and only take memory."""
+
 
 def load(
     plan: Plan,
@@ -125,7 +128,7 @@ class _Load:
 
     def run(self) -> None:
         """Reads the value of every leaf."""
-        run_jobs(self._jobs(), self.max_ram, self.leaves.place)
+        run_jobs(self._jobs(), min(self.max_ram, READ_AHEAD_BYTES), self.leaves.place)
 
     def _jobs(self) -> Iterator[LoadJob]:
         plan = self.plan
