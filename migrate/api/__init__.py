@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from migrate.api.folder_check import check_versions
 from migrate.api.layouts import contract, expand
+from migrate.api.loading import load
 from migrate.api.plan_files import load_plan, save_plan
 from migrate.api.plans import abstract_template, diff, invert, load_rules, plan, structure_hash, suggest
 from migrate.api.roots import apply_root, choose_steps
@@ -68,6 +69,7 @@ __all__ = [
     "expand",
     "invert",
     "list_steps",
+    "load",
     "load_plan",
     "load_rules",
     "load_versions",

@@ -208,6 +208,9 @@ allow_code = click.option(
 mesh = click.option(
     "--mesh", metavar="AXES", help="Device mesh of the target, such as data=-1,model=4 (default: loads on any devices)."
 )
+for_load = click.option(
+    "--for-load", metavar="AXES", help="Also print the bytes that each device of a mesh reads in `migrate.load`."
+)
 partition = click.option(
     "--partition",
     type=FILE,

@@ -14,6 +14,7 @@ from migrate.cli.places import PLACE
 from migrate.cli.sources import open_source
 
 if TYPE_CHECKING:
+    from migrate.engine.loading.forecast import Forecast
     from migrate.planning.model import Plan
     from migrate.report.view import Report
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 @options.follow_links
 @options.mesh
 @options.partition
+@options.for_load
 @options.require_proof
 @options.allow_code
 @options.output
@@ -49,6 +51,7 @@ def command(
     follow_links: bool,
     mesh: str | None,
     partition: str | None,
+    for_load: str | None,
     require_proof: bool,
     allow_code: bool,
 ) -> None:
@@ -59,6 +62,7 @@ def command(
     means that RULES cannot be applied to SRC; then no file is written.
     """
     from migrate import api
+    from migrate.api.loading import forecast_load
 
     rule_output.refuse_existing(output, overwrite=overwrite)
     rule_set = api.load_rules(rules)
@@ -74,6 +78,9 @@ def command(
             allow_code=allow_code,
         )
         report = _report(plan, verbose=console.complete)
+        if for_load is not None and plan.applicable:
+            made = forecast_load(source, rule_set, plan, for_load, template, allow_code=allow_code)
+            report = _with_forecast(report, made, for_load)
     if plan.applicable:
         _write(console, plan, report, output)
     else:
@@ -88,6 +95,13 @@ def _report(plan: Plan, *, verbose: bool) -> Report:
     probe = plan.rules.probe
     report = plan_report(plan, "DST", dry_run=False, verbose=verbose, probe=probe, text_of=options.text_of)
     return replace(report, command="plan")
+
+
+def _with_forecast(report: Report, made: Forecast, mesh: str) -> Report:
+    from migrate.report.of_forecast import forecast_data, forecast_sentences
+
+    summary = (*report.summary, *forecast_sentences(made, mesh))
+    return replace(report, summary=summary, data={**report.data, "load": forecast_data(made)})
 
 
 def _write(console: Console, plan: Plan, report: Report, output: str | None) -> None:

@@ -1,6 +1,6 @@
 """All diagnostics, one module per family: M0xx YAML, M1xx rule fields, M2xx matching and coverage, M3xx shapes, dtypes
-and hashes, M4xx formats and I/O, M5xx execution and verification, M6xx versions of models, M7xx training scripts, roots
-and layouts, M9xx bugs in migrate.
+and hashes, M4xx formats and I/O, M5xx execution and verification, M6xx versions of models, M7xx loading, training
+scripts, roots and layouts, M9xx bugs in migrate.
 
 A diagnostic is a class; its docstring is the page that `migrate explain CODE` prints. These modules import only the
 standard library, so that `explain` starts fast.
@@ -115,6 +115,7 @@ from migrate.codes.m6_versions import (
     UnreleasedModel,
 )
 from migrate.codes.m7_layouts import DependentLayout, ForeignFiles, InvalidItemName, NoLayouts, NotExpandable
+from migrate.codes.m7_loading import AbstractInitialValue, NarrowedLeaf
 from migrate.codes.m7_roots import (
     ChangedOrbax,
     ContradictorySteps,
@@ -129,6 +130,7 @@ from migrate.codes.m7_roots import (
 from migrate.codes.m9_bugs import InternalError
 
 __all__ = [
+    "AbstractInitialValue",
     "AlreadyApplied",
     "AmbiguousItem",
     "AmbiguousUpgradePath",
@@ -182,6 +184,7 @@ __all__ = [
     "MissingPart",
     "MissingRelease",
     "ModelMismatch",
+    "NarrowedLeaf",
     "NoCheckpoint",
     "NoLayouts",
     "NoRoom",

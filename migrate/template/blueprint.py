@@ -57,10 +57,31 @@ class Blueprint:
         """Returns the object that the callable returns, with the restored values."""
         from flax import nnx
 
+        return _filled(self.frame, restored, nnx.merge(self.graph, self._joint(restored)))
+
+    def update(self, live: Any, restored: Any) -> Any:
+        """Gives the modules of an object the restored values, and returns it with its other parts replaced by them.
+
+        Nothing is checked: `nnx.update` accepts values of any shape.
+
+        Args:
+          live: the object from which the blueprint was made.
+          restored: its saved pytree with other values.
+        """
+        from flax import nnx
+
+        modules = {index: module for index, (_, module) in enumerate(modules_in(live))}
+        nnx.update(modules, self._joint(restored))
+        return _filled(self.frame, restored, modules)
+
+    def _joint(self, restored: Any) -> Any:
+        """Returns the state of all modules together."""
+        from flax import nnx
+
         states = {index: _at(restored, keys) for index, keys in self.places.items()}
         if self.states is not None:
             states = {index: _boxed(self.states[index], state) for index, state in states.items()}
-        return _filled(self.frame, restored, nnx.merge(self.graph, nnx.State(states)))
+        return nnx.State(states)
 
 
 def blueprints(spec: str, args: Mapping[str, Any] | None = None, layout: Layout = "state") -> Mapping[str, Blueprint]:
@@ -69,13 +90,14 @@ def blueprints(spec: str, args: Mapping[str, Any] | None = None, layout: Layout 
     Raises:
       CheckpointError: as `abstract_template`.
     """
+    return trace(spec, template_callable(spec, args), lambda result: blueprints_of(result, layout))
 
-    def look(result: Any) -> Mapping[str, Blueprint]:
-        if layout != "items":
-            return {ONLY: _blueprint(result, layout)}
-        return {name: _blueprint(part, "state") for name, part in item_parts(result).items()}
 
-    return trace(spec, template_callable(spec, args), look)
+def blueprints_of(result: Any, layout: Layout = "state") -> Mapping[str, Blueprint]:
+    """Returns the blueprints of an object: of a callable's result, or of a live or abstract model."""
+    if layout != "items":
+        return {ONLY: _blueprint(result, layout)}
+    return {name: _blueprint(part, "state") for name, part in item_parts(result).items()}
 
 
 def _blueprint(result: Any, layout: Layout) -> Blueprint:

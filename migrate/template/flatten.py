@@ -95,6 +95,17 @@ def flatten(pytree: Any, *, boxed: bool) -> FlattenedPytree:
     return FlattenedPytree(tree, entries, unsupported, ((),) if () in tree.leaves else ())
 
 
+def leaf_paths(pytree: Any, *, boxed: bool) -> list[KeyPath | None]:
+    """Returns the canonical key path of each leaf in JAX's order; None for leaves that no checkpoint contains."""
+    import jax
+
+    leaves, structure = jax.tree.flatten(pytree)
+    marks = [jax.ShapeDtypeStruct((), bool) for _ in leaves]
+    flat = flatten(jax.tree.unflatten(structure, marks), boxed=boxed)
+    paths = {id(entry.value): path for path, entry in flat.entries.items()}
+    return [paths.get(id(mark)) for mark in marks]
+
+
 def _remember(nodes: _Nodes, path: tuple[Any, ...], node: Any) -> None:
     from flax import nnx
 

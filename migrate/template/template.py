@@ -70,16 +70,23 @@ def abstract_template(spec: str, args: Mapping[str, Any] | None = None, layout: 
     Raises:
       CheckpointError: it cannot be imported or called, or no checkpoint can contain its result (`InvalidTemplate`).
     """
+    return trace(spec, template_callable(spec, args), lambda result: described(result, spec, layout))
+
+
+def described(result: Any, spec: str, layout: Layout = "state") -> Template:
+    """Returns the template of an object: of a callable's result, or of a live or abstract model.
+
+    Args:
+      result: an NNX module, an optimizer, a pytree, or a dict or list of them; its arrays may be tracers or abstract.
+      spec: the name that messages give it.
+      layout: as for `abstract_template`.
+
+    Raises:
+      CheckpointError: no checkpoint can contain it (`InvalidTemplate`).
+    """
     import jax
 
-    make = template_callable(spec, args)
-
-    def look(result: Any) -> tuple[FlattenedPytree, tuple[str, ...], list[str], frozenset[str] | None, ModelFacts]:
-        transforms = transforms_in(module for _, module in modules_in(result))
-        flat = _flatten_parts(result, layout)
-        return flat, tuple(parts_of(result)), _bare_arrays(result), transforms, facts_of(result)
-
-    flat, parts, bare, transforms, facts = trace(spec, make, look)
+    flat = _flatten_parts(result, layout)
     if layout == "items":
         flat = replace(flat, lone=tuple(path for path in flat.lone if not _is_key(flat.tree.leaves.get(path))))
     if flat.unsupported or flat.lone:
@@ -88,7 +95,14 @@ def abstract_template(spec: str, args: Mapping[str, Any] | None = None, layout: 
         path: type(entry.variable).__name__ for path, entry in flat.entries.items() if entry.variable is not None
     }
     return Template(
-        spec, flat.tree, parts, variables, tuple(_notes(bare)), transforms, jax.config.jax_enable_x64, facts
+        spec=spec,
+        tree=flat.tree,
+        parts=tuple(parts_of(result)),
+        variables=variables,
+        notes=tuple(_notes(_bare_arrays(result))),
+        transforms=transforms_in(module for _, module in modules_in(result)),
+        x64=jax.config.jax_enable_x64,
+        facts=facts_of(result),
     )
 
 

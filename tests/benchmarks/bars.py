@@ -39,6 +39,7 @@ def bars(figures):
         *_memory(figures),
         *_single(figures),
         *_reading(figures),
+        *_loading(figures),
     ]
 
 
@@ -123,3 +124,25 @@ def _reading(figures):
         if key in READS and (READS[key], size) in figures:
             ratio = figure.marks["reading"] / figures[READS[key], size].marks["reading"]
             yield Bar(f"{key}, {size:g} GB: not slower than {READS[key]}", f"{ratio:.2f}×", ratio <= 1)
+
+
+def _loading(figures):
+    """A load through rules against Orbax's restore of the migrated copy; streamed leaves per byte that is decoded."""
+    for (key, size), figure in figures.items():
+        other = figures.get((key.replace("load-migrate", "load-orbax"), size))
+        if not key.startswith("load-migrate") or other is None:
+            continue
+        mine, theirs, name = figure.marks, other.marks, key.removeprefix("load-migrate-")
+        streamed = name.startswith("streamed")
+        share = mine["decoded"] / theirs["decoded"] if streamed else 1
+        most = 1.1 if streamed else 1.0
+        for unit, what in (("cpu", "CPU"), ("loading", "wall")):
+            if name.startswith("small") and unit != "cpu":
+                continue
+            ratio = mine[unit] / theirs[unit] / share
+            each = ", per byte decoded" if streamed else ""
+            yield Bar(f"load {name}: {what}{each} ≤ {most:.1f}× Orbax", f"{ratio:.2f}×", ratio <= most)
+        if not name.startswith("small"):
+            allowed = BUDGET + 150e6
+            what = f"load {name}: memory above the arrays ≤ `max_ram` + 150 MB ({allowed / 1e6:.0f} MB)"
+            yield Bar(what, f"{mine['above'] / 1e6:.0f} MB", mine["above"] <= allowed)

@@ -41,7 +41,21 @@ CAST = """migrate: 1
 rules:
   - {from: "params/block_{i}/kernel", to: "params/blocks/{i}/kernel", ops: [{cast: {to: bfloat16, lossy: true}}]}
 """
-RULES = {"rename": RENAME, "stack": STACK, "drop": DROP, "transpose": TRANSPOSE, "turn": TURN, "cast": CAST}
+LOAD = """migrate: 1
+rules:
+  - {{from: embed, to: embed{cast}}}
+  - from: ["block_{{i}}/q", "block_{{i}}/k", "block_{{i}}/v"]
+    to: qkv
+    ops: [{{concat: {{axis: 1}}}}, {{stack: {{axis: 0, over: i}}}}]
+  - {{from: "block_{{i}}/up", to: up, ops: [{{stack: {{axis: 0, over: i}}}}]}}
+  - {{from: "block_{{i}}/down", to: down, ops: [{turn}{{stack: {{axis: 0, over: i}}}}]}}
+"""
+LOADS = {
+    "relinked": LOAD.format(cast="", turn=""),
+    "streamed": LOAD.format(cast=", ops: [{cast: {to: bfloat16, lossy: true}}]", turn="transpose, "),
+    "small": "migrate: 1\nrules: [{from: 'block_{i}/{name}', to: '{name}', ops: [{stack: {axis: 0, over: i}}]}]\n",
+}
+RULES = {**LOADS, "rename": RENAME, "stack": STACK, "drop": DROP, "transpose": TRANSPOSE, "turn": TURN, "cast": CAST}
 
 LEAF_BYTES = 8 * 8 * 4
 """The bytes of a leaf of the checkpoints that have many."""
@@ -60,8 +74,8 @@ class Case:
     Attributes:
       key: a short name, for `--cases` and in the raw figures.
       title: what the table calls it.
-      way: the first words of the command: `orbax`, `cp`, `migrate`, `check` or `read`.
-      what: the way of `orbax_ways` or of `reading`, or the rule file.
+      way: the first words of the command: `orbax`, `cp`, `migrate`, `check`, `read` or `load`.
+      what: the way of `orbax_ways`, of `reading` or of `loading`, or the rule file.
       options: more words for the command.
       kind: the kind of the checkpoint; `transformer` takes part in the comparison over sizes.
       gigabytes: the checkpoint's size where it is always the same.
@@ -83,6 +97,10 @@ class Case:
             return ["cp", "-r", source, target]
         if self.way == "read":
             return [sys.executable, "-m", "tests.benchmarks.reading", self.what, source, marks]
+        if self.way == "load":
+            rules = work / f"{self.options[0]}.yaml"
+            words = [self.what, self.options[0], rules, source, self.options[1], marks]
+            return [sys.executable, "-m", "tests.benchmarks.loading", *words]
         rules = work / f"{self.what}.yaml"
         module = [sys.executable, "-m", "tests.benchmarks.marked", marks]
         if self.way == "check":
@@ -90,6 +108,20 @@ class Case:
         answer = [] if "--dry-run" in self.options else ["--json"]  # people read dry-runs
         return [*module, "apply", rules, source, target, *answer, "--quiet", *self.options]
 
+
+LOADED = (
+    ("relinked", "2x4", "sharded", 0.5),
+    ("relinked", "8x1", "sharded", 0.5),
+    ("streamed", "2x4", "sharded", 0.5),
+    ("streamed", "8x1", "sharded", 0.5),
+    ("small", "2x4", "stacks", 0.067),
+)
+"""Models that are loaded onto eight devices, with the mesh, and the kind and gigabytes of their checkpoint."""
+TITLES = {
+    "relinked": "stacked blocks",
+    "streamed": "stacked blocks, some transposed or cast",
+    "small": "4,096 leaves stacked to 64",
+}
 
 CASES = (
     Case("a", "(a) Orbax: restore, edit the dict, save", "orbax", "rename"),
@@ -115,6 +147,11 @@ CASES = (
     Case("read-orbax", "OCDBT into NumPy: Orbax", "read", "orbax", (), "states", 1),
     Case("read-msgpack", "msgpack into NumPy: migrate", "read", "migrate", (), "msgpack", 1),
     Case("read-flax", "msgpack into NumPy: `msgpack_restore`", "read", "flax", (), "msgpack", 1),
+    *(
+        Case(f"load-{what}-{model}-{mesh}", f"{TITLES[model]}, {mesh}: {what}", "load", what, (model, mesh), kind, size)
+        for model, mesh, kind, size in LOADED
+        for what in ("migrate", "orbax")
+    ),
 )
 READS = {"read": "read-orbax", "read-msgpack": "read-flax"}
 """Ways of reading, each with the one that it is held against."""

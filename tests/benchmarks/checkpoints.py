@@ -6,6 +6,7 @@ python -m tests.benchmarks.checkpoints KIND PATH SIZE
 """
 
 import math
+import os
 import sys
 from pathlib import Path
 
@@ -77,7 +78,38 @@ def one_leaf(gigabytes):
     )}}}  # fmt: skip
 
 
+def blocks(gigabytes):
+    """The matrices of a transformer of 8 layers, each in an array of its own."""
+    import numpy as np
+
+    width = max(8, 8 * round(math.sqrt(gigabytes * 1e9 / 4 / (8 * 11 + 32)) / 8))
+    random = np.random.default_rng(0)
+
+    def matrix(rows, columns):
+        return random.standard_normal((rows, columns), dtype=np.float32)
+
+    def block():
+        parts = {name: matrix(width, width) for name in "qkv"}
+        return {**parts, "up": matrix(width, 4 * width), "down": matrix(4 * width, width)}
+
+    return {"embed": matrix(32 * width, width), **{f"block_{i}": block() for i in range(8)}}
+
+
+def stacks(gigabytes):
+    """64 layers of 64 square matrices."""
+    import numpy as np
+
+    width, random = max(4, round(math.sqrt(gigabytes * 1e9 / 4 / 4096))), np.random.default_rng(0)
+    names = [f"w_{n}" for n in range(64)]
+    return {
+        f"block_{i}": {name: random.standard_normal((width, width), dtype=np.float32) for name in names}
+        for i in range(64)
+    }
+
+
 KINDS = {
+    "sharded": blocks,
+    "stacks": stacks,
     "transformer": transformer,
     "states": transformer,
     "msgpack": transformer,
@@ -89,6 +121,15 @@ KINDS = {
 }
 
 
+def over_eight_devices(tree):
+    """The matrices split over a mesh of 2 × 4 devices, so that each chunk is a shard."""
+    import jax
+    from jax.sharding import NamedSharding, PartitionSpec
+
+    mesh = jax.make_mesh((2, 4), ("data", "model"))
+    return jax.tree.map(lambda leaf: jax.device_put(leaf, NamedSharding(mesh, PartitionSpec("data", "model"))), tree)
+
+
 def main():
     kind, path, size = sys.argv[1], sys.argv[2], float(sys.argv[3])
     if kind == "versions":
@@ -96,6 +137,8 @@ def main():
 
         write_folder(Path(path))
         return
+    if kind == "sharded":
+        os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
     import jax
     import orbax.checkpoint as ocp
 
@@ -105,6 +148,8 @@ def main():
         Path(path).write_bytes(serialization.to_bytes(KINDS[kind](size)))
         return
     tree = jax.tree.map(lambda leaf: jax.numpy.asarray(leaf) if getattr(leaf, "shape", ()) else leaf, KINDS[kind](size))
+    if kind == "sharded":
+        tree = over_eight_devices(tree)
     how = jax.tree.map(lambda _: ocp.SaveArgs(chunk_byte_size=LEAF_CHUNK_BYTES if kind == "one" else None), tree)
     ocp.PyTreeCheckpointer().save(path, tree, save_args=how)
 

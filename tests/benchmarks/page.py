@@ -50,6 +50,10 @@ def page(figures, machine, runs):
         "Reading and hashing every leaf of 1 GB as NumPy arrays: seconds beyond imports, and the peak memory of the "
         "whole process.",
         reading_table(figures),
+        "## Loading onto eight devices",
+        "From the old checkpoint through the rules (migrate), and from the copy that `apply` wrote (Orbax). Seconds "
+        "and CPU seconds beyond imports; memory: the peak beyond the loaded arrays.",
+        loading_table(figures),
         "## Requirements",
         bars_table(bars(figures)),
     ]
@@ -93,6 +97,16 @@ def reading_table(figures):
         if "reading" in figure.marks
     ]
     return table(["case", "s", "peak GB"], rows)
+
+
+def loading_table(figures):
+    """The duration, CPU and memory of each load."""
+    rows = [
+        [TITLES[key], f"{m['loading']:.2f}", f"{m['cpu']:.2f}", amount(m["above"]), amount(m["decoded"])]
+        for (key, _), figure in figures.items()
+        if "loading" in (m := figure.marks)
+    ]
+    return table(["case", "s", "CPU s", "memory", "TensorStore read"], rows)
 
 
 def bars_table(found):

@@ -70,7 +70,7 @@ def run_all(work, kind, size, options):
     try:
         for number in range(options.runs):
             for case in chosen:
-                said = marks if case.way in ("migrate", "check", "read") else None
+                said = marks if case.way in ("migrate", "check", "read", "load") else None
                 figures[case.key].append(measure(case.command(work, source, target, marks), said, cwd=ROOT))
                 print(f"{size:g} GB, round {number + 1}, {case.title}: {figures[case.key][-1]}", file=sys.stderr)
                 shutil.rmtree(target, ignore_errors=True)
@@ -80,6 +80,8 @@ def run_all(work, kind, size, options):
         ]
     finally:
         shutil.rmtree(source) if source.is_dir() else source.unlink()
+        for copy in work.glob(f"{source.name}-*"):  # of `tests.benchmarks.loading`
+            shutil.rmtree(copy)
 
 
 def bytes_of(folder):

@@ -318,3 +318,18 @@ def test_other_processes_write_the_same_bytes(run, here, planned):
         arguments = [sys.executable, "-m", "migrate", "plan", "rules.yaml", "old.msgpack", "-q"]
         written = subprocess.run(arguments, capture_output=True, check=True, env={**os.environ, "PYTHONHASHSEED": seed})
         assert Path(planned).read_bytes() == written.stdout
+
+
+def test_the_bytes_that_each_device_reads_in_a_load_are_printed(run):
+    arguments = ("plan", "rules.yaml", "old.msgpack", "--for-load", "data=2,model=4")
+    report = run(*arguments, "-o", "plan.json").stdout
+    assert "Loading onto data=2,model=4: each of 8 devices decodes " in report
+    devices = json.loads(run(*arguments, "--json").stdout)["load"]["devices"]
+    assert 8 == len(devices)
+    assert {"data": 1, "model": 3} == devices[-1]["place"]
+
+
+def test_an_axis_of_open_size_cannot_be_forecast(run):
+    result = run("plan", "rules.yaml", "old.msgpack", "--for-load", "data=-1")
+    assert 2 == result.exit_code
+    assert "--for-load data=2,model=4" in result.stderr

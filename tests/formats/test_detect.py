@@ -1,6 +1,6 @@
 """Detection: one table of formats, walked in order, from which the list of what can be read is made.
 
-Covers `migrate.formats.orbax.step` as well.
+Covers `migrate.formats.orbax.step` and `migrate.formats.surroundings` as well.
 """
 
 import json

@@ -95,9 +95,9 @@ def _relink_into(store: Path, links: Sequence[Link]) -> LinkedArrays:
     context = ts.Context({"cache_pool": {"total_bytes_limit": INDEX_CACHE_BYTES}})
     target = open_database(store, context, config=OPTIONS, assume_config=True)
     sources = {
-        base: _Source(open_database(folder, context), DatabaseValues(folder)) for base, folder in folders.items()
+        base: SourceDatabase(open_database(folder, context), DatabaseValues(folder)) for base, folder in folders.items()
     }
-    _refer([link for link in links if link.locations[0].ocdbt], target, sources)
+    refer([link for link in links if link.locations[0].ocdbt], target, sources)
     copy_chunks([link for link in links if not link.locations[0].ocdbt], target, context)
     entries = references(store)
     _refuse_missing(link for link in links if any(key not in entries for _, _, key in link.moves()))
@@ -127,8 +127,8 @@ def _link_database(base: Path, folder: Path) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Source:
-    """The linked database of a source: as TensorStore opens it, and the values that its index holds."""
+class SourceDatabase:
+    """The database of a source: as TensorStore opens it, and the values that its index holds."""
 
     store: Any
     values: DatabaseValues
@@ -147,8 +147,14 @@ class _Source:
         return (self.store / key).experimental_copy_range_to(target / new_key, source_range=exact_key)
 
 
-def _refer(links: Sequence[Link], target: Any, sources: Mapping[Path, _Source]) -> None:
-    """Gives every chunk its new key and every array its metadata, in one transaction."""
+def refer(links: Sequence[Link], target: Any, sources: Mapping[Path, SourceDatabase]) -> None:
+    """Gives every chunk its new key and every array its metadata, in one transaction; skips chunks that are missing.
+
+    Args:
+      links: arrays whose sources are in databases.
+      target: the database that gets the keys.
+      sources: the databases by their directories; TensorStore reads them below the target.
+    """
     transaction = ts.Transaction(atomic=True)
     writing = target.with_transaction(transaction)
     pending: list[Any] = []

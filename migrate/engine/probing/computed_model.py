@@ -16,7 +16,7 @@ from migrate.formats.base import Value
 from migrate.formats.reader import Reader
 from migrate.planning.model import Plan, Task
 from migrate.template.blueprint import ONLY, blueprints
-from migrate.template.flatten import flatten
+from migrate.template.flatten import leaf_paths
 from migrate.tree import KeyPath
 
 
@@ -73,19 +73,18 @@ class ComputedModels:
         import jax
 
         leaves, structure = jax.tree.flatten(abstract)
-        marks = [jax.ShapeDtypeStruct((), bool) for _ in leaves]
-        flat = flatten(jax.tree.unflatten(structure, marks), boxed=self._boxed)
         prefix = (name,) if name != ONLY else ()
-        paths = {id(entry.value): (*prefix, *path) for path, entry in flat.entries.items()}
 
-        def value(leaf: Any, mark: Any) -> Any:
-            path = paths.get(id(mark))
-            if path is None or isinstance(leaf, str):
-                return leaf if path is None else values[path]
+        def value(leaf: Any, inner: KeyPath | None) -> Any:
+            if inner is None:
+                return leaf
+            path = (*prefix, *inner)
+            if isinstance(leaf, str):
+                return values[path]
             placed = _placed(values[path], leaf)
             return to_nan(placed) if path in erased else placed
 
-        return jax.tree.unflatten(structure, map(value, leaves, marks))
+        return jax.tree.unflatten(structure, map(value, leaves, leaf_paths(abstract, boxed=self._boxed)))
 
 
 def _placed(value: Value, leaf: Any) -> Any:

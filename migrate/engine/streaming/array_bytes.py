@@ -90,18 +90,24 @@ def raw_bytes(array: Array) -> memoryview:
 
 
 def contiguous(array: Array) -> Array:
-    """Returns the array in C order: itself where it is in C order already, else a copy.
+    """Returns the array in C order: itself where it is in C order already, else a copy."""
+    if array.flags.c_contiguous:
+        return array
+    result = np.empty(array.shape, array.dtype)
+    copy_into(result, array)
+    return result
+
+
+def copy_into(result: Array, array: Array) -> None:
+    """Copies an array into one of the same shape and dtype in C order.
 
     A transposed matrix is copied a few columns at a time, three times as fast as all at once.
     """
-    if array.flags.c_contiguous:
-        return array
-    if array.ndim < 2 or abs(array.strides[-1]) <= array.itemsize:
-        return np.ascontiguousarray(array)
-    result = np.empty(array.shape, array.dtype)
+    if array.flags.c_contiguous or array.ndim < 2 or abs(array.strides[-1]) <= array.itemsize:
+        result[...] = array
+        return
     for start in range(0, array.shape[-1], _PANEL):
         result[..., start : start + _PANEL] = array[..., start : start + _PANEL]
-    return result
 
 
 def stored_form(array: Array) -> Array:

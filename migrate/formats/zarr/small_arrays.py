@@ -91,6 +91,10 @@ class DatabaseValues:
         except (CheckpointError, OSError):
             return None
 
+    def holds(self, key: str) -> bool:
+        """Whether the index has a key."""
+        return key in self._references
+
     def inline(self, key: str) -> bytes | None:
         """Returns a value that the index itself holds; None for all others."""
         place = self._references.get(key)

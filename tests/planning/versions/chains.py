@@ -120,6 +120,12 @@ def random_chains(draw):
     return source, chain
 
 
+@st.composite
+def random_rules(draw, tree):
+    """The rules of one rule file that fit a tree."""
+    return _random_rules(draw, tree, 1)
+
+
 def _random_rules(draw, tree, version):
     rules = []
     free = {"/".join(path): leaf.aval for path, leaf in tree.leaves.items()}

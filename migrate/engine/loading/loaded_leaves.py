@@ -1,0 +1,141 @@
+"""Values on the host become the leaves of a model: arrays on devices, typed keys, NumPy arrays, numbers and strings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from migrate import dtypes
+from migrate.codes import InternalError, NarrowedLeaf
+from migrate.engine.loading.host_buffers import aligned_copy
+from migrate.engine.loading.shardings import is_jax, local_windows
+from migrate.engine.loading.store_reads import HostValue
+from migrate.errors import Diagnostic, MigrateError
+from migrate.formats.base import Value
+from migrate.ops.windows import Window
+from migrate.tree import AbstractTree, KeyPath, format_path
+
+
+class LoadedLeaves:
+    """Collects the values of a model's leaves.
+
+    Attributes:
+      values: the finished leaves by key path.
+    """
+
+    def __init__(self, leaves: Mapping[KeyPath, Any], shardings: Mapping[KeyPath, jax.sharding.Sharding]) -> None:
+        """Begins with no value.
+
+        Args:
+          leaves: the leaves as the model has them: abstract or live arrays, numbers, strings.
+          shardings: the sharding of each leaf that becomes a JAX array.
+        """
+        self.values: dict[KeyPath, Any] = {}
+        self._leaves = leaves
+        self._shardings = shardings
+        self._devices: dict[KeyPath, Mapping[Window, list[jax.Device]]] = {
+            path: local_windows(sharding, tuple(leaves[path].shape))
+            for path, sharding in shardings.items()
+            if not is_key(leaves[path])
+        }
+        self._placed: dict[KeyPath, list[jax.Array]] = {}
+        for path in (path for path, windows in self._devices.items() if not windows):
+            self._finish(path)  # all of it is on devices of other processes
+
+    @property
+    def windows(self) -> Mapping[KeyPath, tuple[Window, ...]]:
+        """The windows of each array that is placed in parts."""
+        return {path: tuple(windows) for path, windows in self._devices.items()}
+
+    def place(self, found: HostValue) -> None:
+        """Places a window on its devices, or makes a leaf of a whole value; then the host's copy is not needed."""
+        path = found.path
+        if path not in self._leaves:
+            return
+        if found.window is None:
+            self.values[path] = _leaf(found.value, self._leaves[path], self._shardings.get(path))
+            return
+        windows = self._devices[path]
+        placed = self._placed.setdefault(path, [])
+        targets = [self._memory(path, device) for device in windows[found.window]]
+        placed += jax.block_until_ready([jax.device_put(found.value, target) for target in targets])
+        if len(placed) == sum(map(len, windows.values())):
+            self._finish(path)
+
+    def _finish(self, path: KeyPath) -> None:
+        """Makes the array of the parts that were placed."""
+        leaf, parts = self._leaves[path], self._placed.pop(path, [])
+        self.values[path] = jax.make_array_from_single_device_arrays(
+            tuple(leaf.shape), self._shardings[path], parts, dtype=leaf.dtype
+        )
+
+    def _memory(self, path: KeyPath, device: jax.Device) -> Any:
+        """Returns a device, with the kind of its memory that the sharding of a leaf names."""
+        kind = self._shardings[path].memory_kind
+        return device if kind is None else jax.sharding.SingleDeviceSharding(device, memory_kind=kind)
+
+    def keep(self, path: KeyPath) -> None:
+        """Keeps the value that the caller's model has, on the devices of its sharding."""
+        leaf, sharding = self._leaves[path], self._shardings.get(path)
+        self.values[path] = jax.device_put(leaf, sharding) if sharding is not None else leaf
+
+    def require_complete(self) -> None:
+        """Refuses values that are not those of the model's leaves, since `nnx.update` checks nothing.
+
+        Raises:
+          MigrateError: a leaf is missing, or has another type, shape, dtype or sharding: a bug (`InternalError`).
+        """
+        wrong = [path for path, leaf in self._leaves.items() if not self._fits(path, leaf)]
+        if wrong:
+            names = [format_path(path) for path in wrong]
+            message = f"a load ended without the right value for `{names[0]}`"
+            raise MigrateError(InternalError.at(message, paths=names))
+
+    def _fits(self, path: KeyPath, leaf: Any) -> bool:
+        if path not in self.values:
+            return False
+        value = self.values[path]
+        if not hasattr(leaf, "dtype"):
+            return type(value) is type(leaf)
+        same = value.shape == tuple(leaf.shape) and value.dtype == leaf.dtype
+        return same and (not is_jax(leaf) or value.sharding.is_equivalent_to(self._shardings[path], value.ndim))
+
+
+def is_key(leaf: Any) -> bool:
+    """Whether a leaf is an array of typed keys."""
+    return hasattr(leaf, "dtype") and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _leaf(value: Value, leaf: Any, sharding: jax.sharding.Sharding | None) -> Any:
+    """Returns a whole value in the form of a leaf."""
+    if isinstance(leaf, str):
+        return str(value)
+    array = np.asarray(value)
+    if not hasattr(leaf, "dtype"):
+        return type(leaf)(array.item())
+    if is_key(leaf):
+        impl = array.dtype.names[0] if array.dtype.names else ""
+        words = aligned_copy(array[impl])
+        return jax.device_put(jax.random.wrap_key_data(words, impl=dtypes.KEY_IMPLS[impl]), sharding)
+    if isinstance(leaf, np.generic):
+        return array[()].astype(leaf.dtype)
+    return np.array(array, order="C")  # its own memory: the caller may write to it
+
+
+def narrowed(leaves: Mapping[KeyPath, Any], tree: AbstractTree) -> Iterator[Diagnostic]:
+    """Finds JAX arrays of 64-bit dtypes that JAX would narrow, since x64 is off."""
+    for path, leaf in leaves.items():
+        aval = tree.leaves[path].aval
+        if aval is None or not is_jax(leaf) or is_key(leaf):
+            continue
+        name, narrow = format_path(path), jax.dtypes.canonicalize_dtype(leaf.dtype)
+        if narrow == leaf.dtype:
+            continue
+        yield NarrowedLeaf.at(
+            f"`{name}` is {aval.dtype}, and JAX would make it {narrow}, since x64 is off",
+            paths=[name],
+            help=f"set `JAX_ENABLE_X64=1`; or let the model have a NumPy array there, or {narrow} and a `cast`",
+        )
