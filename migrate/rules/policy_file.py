@@ -31,9 +31,9 @@ def load_policy(place: str) -> tuple[Policy, list[Diagnostic]]:
     folders = [start, *start.parents] if start.is_dir() else start.parents
     root = next((folder for folder in folders if (folder / NAME).is_file()), None)
     if root is None:
-        here = Path(os.path.realpath("."))
-        return Policy(root=here if start.is_relative_to(here) else start), []
-    name = os.path.relpath(root / NAME)
+        here = _current_directory()
+        return Policy(root=here if here and start.is_relative_to(here) else start), []
+    name = os.path.relpath(root / NAME) if _current_directory() else str(root / NAME)
     try:
         text = decode(read(RuleFile(name, root / NAME)), name)
         data = tomllib.loads(text)
@@ -44,6 +44,14 @@ def load_policy(place: str) -> tuple[Policy, list[Diagnostic]]:
     reader = _Reader(name, text)
     entries = tuple(reader.entries(_table(data.get("tool")).get("migrate", {})))
     return Policy(entries, root, name), reader.problems
+
+
+def _current_directory() -> Path | None:
+    """Returns the current directory; None if it was deleted or cannot be read."""
+    try:
+        return Path(os.path.realpath("."))
+    except OSError:
+        return None
 
 
 def _table(value: Any) -> Mapping[str, Any]:
