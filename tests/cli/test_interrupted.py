@@ -15,9 +15,10 @@ import os, signal, sys, time
 from migrate.cli import console
 from migrate.cli.main import main
 from migrate.engine.outputs import orbax_store as staging
+from migrate.engine.streaming import pipeline
 from migrate.events import LeafDone
 
-staging.BATCH_ARRAYS = 1  # each array is durable before the next
+staging.BATCH_ARRAYS = pipeline.GROUP_PIECES = 1  # each array is durable before the next
 take_note = console.Progress.__call__
 times = int(sys.argv.pop(1))
 staged = []
