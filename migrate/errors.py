@@ -165,6 +165,15 @@ class StoppedError(MigrateError):
     exit_code = ExitCode.STOPPED
 
 
+class ResumeWarning(UserWarning):
+    """A warning of `migrate.resume`: a step was skipped, or its record differs from the model."""
+
+    def __init__(self, diagnostic: Diagnostic) -> None:
+        advice = f"; {diagnostic.help}" if diagnostic.help else ""
+        super().__init__(f"{diagnostic.code}: {diagnostic.message}{advice}")
+        self.diagnostic = diagnostic
+
+
 def listed(names: Sequence[str], most: int) -> str:
     """Returns the first `most` names and the number of the others, for a sentence: `a`, `b` and 3 more."""
     shown = ", ".join(f"`{name}`" for name in names[:most])

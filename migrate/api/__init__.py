@@ -17,8 +17,9 @@ from migrate.api.layouts import contract, expand
 from migrate.api.loading import load
 from migrate.api.plan_files import load_plan, save_plan
 from migrate.api.plans import abstract_template, diff, invert, load_rules, plan, structure_hash, suggest
+from migrate.api.resuming import Resumed, resume
 from migrate.api.roots import apply_root, choose_steps
-from migrate.api.runs import apply, resume
+from migrate.api.runs import apply
 from migrate.api.stamping import stamp
 from migrate.api.verification import Verified, diff_values, verify
 from migrate.api.versions import load_versions, new_version, plan_upgrade, squash, upgrade_path
@@ -30,6 +31,7 @@ from migrate.errors import (
     MigrateError,
     PlanError,
     RefusedError,
+    ResumeWarning,
     RuleFileError,
     Span,
     StoppedError,
@@ -52,6 +54,8 @@ __all__ = [
     "MigrateError",
     "PlanError",
     "RefusedError",
+    "ResumeWarning",
+    "Resumed",
     "RuleFileError",
     "Span",
     "StoppedError",

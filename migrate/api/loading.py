@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import TYPE_CHECKING, Any, Literal
 
 from migrate.api.plans import load_rules, placement, plan
@@ -34,7 +34,8 @@ def load(
 ) -> Any:
     """Return a model with the values of an old checkpoint, on its devices; no file is written.
 
-    Every leaf is the one that Orbax would restore from the result of `apply`.
+    Every leaf is the one that Orbax would restore from the result of `apply`. In a job of several processes, all of
+    them call it: their plans are compared before an array is read, and none returns before all have succeeded.
 
     Args:
       checkpoint: an open checkpoint, or its path: a file, an item, a step, or a root with steps.
@@ -58,19 +59,38 @@ def load(
       PlanError: the rules do not fit, or a leaf cannot have the value that it should; no array was read.
       RefusedError: code is not allowed, a cast or an assertion fails, or the checkpoint changed meanwhile.
       CheckpointError: the checkpoint cannot be read, or the callable cannot be found or fails.
-      MigrateError: memory is exhausted.
+      MigrateError: memory is exhausted, or another process of the job failed.
     """
+    from migrate.engine.loading.agreement import agree
     from migrate.engine.loading.load import load as run
 
-    rule_set = load_rules(rules) if isinstance(rules, str | os.PathLike) else rules
-    recipient = _recipient(rule_set, template, into, allow_code=allow_code)
-    if isinstance(checkpoint, Checkpoint) and (step is not None or item is not None):
+    with ExitStack() as stack:
+
+        def planned() -> tuple[Checkpoint, Recipient, Plan]:
+            rule_set = load_rules(rules) if isinstance(rules, str | os.PathLike) else rules
+            recipient = recipient_for(rule_set, template, into, allow_code=allow_code)
+            source = stack.enter_context(_opened(checkpoint, step, item))
+            return source, recipient, plan(source, rule_set, recipient.template, max_ram=max_ram)
+
+        source, recipient, made = agree(planned, lambda found: summary(*found[1:]))
+        return run(made, source.reader, recipient, mesh=mesh, max_ram=max_ram, allow_code=allow_code)
+
+
+def _opened(
+    checkpoint: Checkpoint | StrPath, step: int | Literal["latest"] | None, item: str | None
+) -> AbstractContextManager[Checkpoint]:
+    if not isinstance(checkpoint, Checkpoint):
+        return open_checkpoint(checkpoint, step, item)
+    if step is not None or item is not None:
         message = "`step` and `item` choose a part of a path, and the checkpoint is open already"
         raise UsageError(InvalidUsage.at(message, help="pass them to `migrate.open_checkpoint`"))
-    opened = nullcontext(checkpoint) if isinstance(checkpoint, Checkpoint) else open_checkpoint(checkpoint, step, item)
-    with opened as source:
-        made = plan(source, rule_set, recipient.template, max_ram=max_ram)
-        return run(made, source.reader, recipient, mesh=mesh, max_ram=max_ram, allow_code=allow_code)
+    return nullcontext(checkpoint)
+
+
+def summary(recipient: Recipient, made: Plan) -> str:
+    """Return what has to be equal in all processes that load together: the plan and the model."""
+    model = recipient.template.tree.structure_hash.removeprefix("sha256:")[:12]
+    return f"plan {made.digest.removeprefix('sha256:')[:12]}, model {model}"
 
 
 def forecast_load(
@@ -105,7 +125,7 @@ def forecast_load(
     return forecast(made, placed.target, axes or ())
 
 
-def _recipient(rules: RuleSet, template: str | None, into: Any, *, allow_code: bool) -> Recipient:
+def recipient_for(rules: RuleSet, template: str | None, into: Any, *, allow_code: bool) -> Recipient:
     """Return the model that gets the values.
 
     Raises:

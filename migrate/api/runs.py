@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from migrate.checkpoint import Checkpoint, StrPath
 from migrate.engine.options import DEFAULT_RAM, ApplyOptions, VerifyMode
@@ -31,6 +31,7 @@ def apply(
     tolerance: float | None = None,
     rtol: float | None = None,
     require_proof: bool = False,
+    resume: Literal["auto", "only"] = "auto",
     listener: Listener = ignore,
     stopped: Callable[[], bool] = never,
 ) -> Receipt:
@@ -55,11 +56,12 @@ def apply(
         that of the rule file's probe, or 1e-5).
       rtol: the relative part of that bound, for floats and complex numbers (default: as for `tolerance`).
       require_proof: whether unproved leaves are errors.
+      resume: `auto` resumes an unfinished run of this plan, or starts one; `only` refuses to start one.
       listener: receives every event of the run.
       stopped: asked between leaves; once it returns true, the leaves in flight are finished and the run stops.
 
     Raises:
-      UsageError: an option is invalid, or a probe has no model.
+      UsageError: an option is invalid, a probe has no model, or no unfinished run can be resumed (`resume="only"`).
       PlanError: the plan is not applicable, or `require_proof` finds unproved leaves.
       RefusedError: the destination exists, code is not allowed, a cast or an assertion fails, or the source changed
         during the run.
@@ -68,7 +70,7 @@ def apply(
       StoppedError: the run was stopped; nothing was published, and the same call resumes it.
       MigrateError: writing failed; the same call resumes once the cause is gone.
     """
-    from migrate.engine.run import apply as run
+    from migrate.engine import run
 
     options = ApplyOptions(
         overwrite=overwrite,
@@ -82,44 +84,5 @@ def apply(
         rtol=rtol,
         require_proof=require_proof,
     )
-    return run(plan, checkpoint.reader, local_path(destination), options, listener=listener, stopped=stopped)
-
-
-def resume(
-    plan: Plan,
-    checkpoint: Checkpoint,
-    destination: StrPath,
-    *,
-    overwrite: bool = False,
-    verify: VerifyMode = "digest",
-    allow_code: bool = False,
-    max_ram: int = DEFAULT_RAM,
-    jobs: int | None = None,
-    compression: str | None = None,
-    probe: str | None = None,
-    tolerance: float | None = None,
-    rtol: float | None = None,
-    require_proof: bool = False,
-    listener: Listener = ignore,
-    stopped: Callable[[], bool] = never,
-) -> Receipt:
-    """Resume a run of this plan that was killed or stopped; arguments and errors as in `apply`.
-
-    Raises:
-      UsageError: no unfinished run of this plan is beside the destination.
-    """
-    from migrate.engine.run import resume as run
-
-    options = ApplyOptions(
-        overwrite=overwrite,
-        verify=verify,
-        allow_code=allow_code,
-        max_ram=max_ram,
-        jobs=jobs,
-        compression=compression,
-        probe=probe,
-        tolerance=tolerance,
-        rtol=rtol,
-        require_proof=require_proof,
-    )
-    return run(plan, checkpoint.reader, local_path(destination), options, listener=listener, stopped=stopped)
+    carry_out = run.resume if resume == "only" else run.apply
+    return carry_out(plan, checkpoint.reader, local_path(destination), options, listener=listener, stopped=stopped)

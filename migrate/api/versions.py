@@ -16,6 +16,7 @@ from migrate.metadata import Metadata
 if TYPE_CHECKING:
     from migrate.formats.reader import AbstractCheckpoint
     from migrate.planning.model import Plan
+    from migrate.planning.planner import TemplateLike
     from migrate.planning.versions.chain import ChainStep
     from migrate.planning.versions.graph import ModelVersion, VersionStep
     from migrate.planning.versions.new_version import NewVersion, Release
@@ -121,7 +122,7 @@ def plan_upgrade(
     checkpoint.require_complete()
     known = load_versions(folder) if isinstance(folder, str | os.PathLike) else folder
     path = upgrade_path(checkpoint, known, to=to, start=start)
-    _refuse_other_reading(checkpoint, path[0])
+    refuse_other_reading(checkpoint, path[0])
     steps = chain_steps(known, path, template, allow_code=allow_code)
     axes, table = placement(mesh, partition)
     made = plan_chain(checkpoint.abstract, steps, mesh=axes, partition=table, link=link == "auto")
@@ -277,7 +278,11 @@ def recorded_tree(folder: RuleFolder, version: ModelVersion) -> RecordedTree | N
 
 
 def chain_steps(
-    folder: RuleFolder, path: tuple[VersionStep, ...], template: str | None = None, *, allow_code: bool = False
+    folder: RuleFolder,
+    path: tuple[VersionStep, ...],
+    template: TemplateLike | str | None = None,
+    *,
+    allow_code: bool = False,
 ) -> list[ChainStep]:
     """Return the steps of a path with their targets.
 
@@ -305,11 +310,13 @@ def chain_steps(
 
 
 def _chain_step(
-    folder: RuleFolder, step: VersionStep, template: str | None, *, from_code: bool, allow_code: bool
+    folder: RuleFolder, step: VersionStep, template: TemplateLike | str | None, *, from_code: bool, allow_code: bool
 ) -> ChainStep:
     from migrate.planning.versions.chain import ChainStep
 
     rules = step.rules
+    if template is not None and not isinstance(template, str):
+        return ChainStep(rules, template)
     if template is None and rules.target.template is None:
         return ChainStep(rules)
     recorded = recorded_tree(folder, step.target)
@@ -333,7 +340,12 @@ def _unrecorded(step: VersionStep, folder: RuleFolder, error: MigrateError) -> C
     )
 
 
-def _refuse_other_reading(checkpoint: Checkpoint, first: VersionStep) -> None:
+def refuse_other_reading(checkpoint: Checkpoint, first: VersionStep) -> None:
+    """Refuse a chain whose first rule file reads key paths in its own way.
+
+    Raises:
+      UsageError: it does (`InvalidUsage`).
+    """
     guard = first.rules.source
     if guard.unbox == "never" or guard.separator not in (None, checkpoint.abstract.separator):
         raise UsageError(

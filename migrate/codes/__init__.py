@@ -127,6 +127,7 @@ from migrate.codes.m7_roots import (
     UnknownMetric,
     UnsavableState,
 )
+from migrate.codes.m7_training import DifferentPlans, FailedProcess, NoReadableStep, SkippedStep, UnexplainedStep
 from migrate.codes.m9_bugs import InternalError
 
 __all__ = [
@@ -147,11 +148,13 @@ __all__ = [
     "DependentLayout",
     "DestinationExists",
     "DestinationLocked",
+    "DifferentPlans",
     "DtypeMismatch",
     "DuplicateKey",
     "DuplicateTarget",
     "EditedRelease",
     "FailedAssertion",
+    "FailedProcess",
     "ForeignEntry",
     "ForeignFiles",
     "HyperparameterMismatch",
@@ -187,6 +190,7 @@ __all__ = [
     "NarrowedLeaf",
     "NoCheckpoint",
     "NoLayouts",
+    "NoReadableStep",
     "NoRoom",
     "NoSelectedStep",
     "NoUpgradePath",
@@ -203,6 +207,7 @@ __all__ = [
     "RunStopped",
     "ShapeMismatch",
     "SharedRngKey",
+    "SkippedStep",
     "SourceChanged",
     "SourceStructureMismatch",
     "StalePlan",
@@ -212,6 +217,7 @@ __all__ = [
     "UnboundCapture",
     "UncomputableConfig",
     "UncomputableIndex",
+    "UnexplainedStep",
     "UnfilledTarget",
     "UnfinishedSave",
     "UnfusableSteps",

@@ -20,7 +20,7 @@ DEFAULT_TOLERANCE = 1e-5
 
 @dataclass(frozen=True, kw_only=True)
 class ApplyOptions:
-    """The options of `migrate.apply`, `migrate.resume` and `migrate apply`.
+    """The options of `migrate.apply` and `migrate apply`.
 
     Attributes:
       overwrite: whether an existing DST is replaced, once the new checkpoint is complete and verified.

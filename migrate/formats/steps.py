@@ -24,6 +24,7 @@ _STEP = re.compile(r"(?:.*_|.*[A-Za-z]-)?(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)")
 _LONGEST_NAME = 255
 _TEMPORARY = (".orbax-checkpoint-tmp", ".partial_save")
 _FLAX_TEMPORARY = "checkpoint_tmp"
+_FLAX_PREFIX = "checkpoint_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,14 @@ class Steps:
     def numbers(self) -> tuple[int, ...]:
         """The steps whose numbers are integers."""
         return tuple(dict.fromkeys(step.whole for step in self.steps if step.whole is not None))
+
+    @property
+    def lost(self) -> tuple[SavedStep, ...]:
+        """The entries that are named as steps and contain no checkpoint: unfinished saves, and steps without files."""
+        prefixes = {"", _FLAX_PREFIX, *(_prefix(step.path.name) for step in self.steps)}
+        named = [path for path in self.others if _prefix(path.name) in prefixes or is_marked(path)]
+        numbers = [(path, _number(_without_temporary(path.name))) for path in (*self.unfinished, *named)]
+        return tuple(SavedStep(number, path) for path, number in numbers if number is not None)
 
     def notes(self) -> list[Diagnostic]:
         """Returns the notes about skipped entries."""
@@ -146,6 +155,12 @@ def step_number(name: str) -> int | float | None:
         return None
     text = match[1]
     return int(text) if text.removeprefix("-").isdecimal() else float(text)
+
+
+def _prefix(name: str) -> str | None:
+    """Returns what precedes the number in the name of a step; None for other names."""
+    match = _STEP.fullmatch(name) if len(name) <= _LONGEST_NAME else None
+    return None if match is None else name[: match.start(1)]
 
 
 def _is_unfinished(path: Path) -> bool:

@@ -117,7 +117,7 @@ def test_a_stopped_run_is_resumed_with_the_same_config(root):
         with pytest.raises(StoppedError):
             migrate.apply(plan, source, "new", **stop)
         assert not Path("new").exists()
-        assert 6 == migrate.resume(plan, source, "new").config
+        assert 6 == migrate.apply(plan, source, "new", resume="only").config
     assert EXPECTED == hyperparameters("new")
 
 

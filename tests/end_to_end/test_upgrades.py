@@ -112,7 +112,7 @@ def test_an_upgrade_that_was_killed_is_resumed(old, tmp_path):
             migrate.apply(plan, checkpoint, tmp_path / "new", jobs=1, stopped=lambda: next(asked, True))
     with migrate.open_checkpoint(old) as checkpoint:
         again = migrate.plan_upgrade(checkpoint, folder, start=1)
-        migrate.resume(again, checkpoint, tmp_path / "new")
+        migrate.apply(again, checkpoint, tmp_path / "new", resume="only")
 
     assert plan.digest == again.digest
     assert (tmp_path / "new").exists()

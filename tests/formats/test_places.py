@@ -63,7 +63,7 @@ def test_the_python_functions_refuse_urls_and_write_nothing(tmp_path, monkeypatc
             lambda: migrate.open_checkpoint(url),
             lambda: migrate.list_steps(url),
             lambda: migrate.apply(plan, checkpoint, url),
-            lambda: migrate.resume(plan, checkpoint, url),
+            lambda: migrate.apply(plan, checkpoint, url, resume="only"),
             lambda: migrate.verify(url),
             lambda: migrate.stamp(url, model="lm", version=1),
             lambda: migrate.save_plan(plan, url),

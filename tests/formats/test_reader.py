@@ -75,7 +75,7 @@ def test_what_the_reader_does_not_locate_is_still_resumed(file, tmp_path):
     with pytest.raises(migrate.StoppedError):
         apply(plan, reader, tmp_path / "new", stopped=lambda: next(stop, True))
     checkpoint = Checkpoint(reader)
-    assert 1 == migrate.resume(plan, checkpoint, tmp_path / "new").resumed
+    assert 1 == migrate.apply(plan, checkpoint, tmp_path / "new", resume="only").resumed
 
 
 def test_a_large_array_is_read_in_parts_where_its_bytes_are_located(tmp_path):

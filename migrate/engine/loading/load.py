@@ -5,7 +5,7 @@ Nothing of the caller's model changes before every leaf was read and compared wi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 from migrate.codes import AbstractInitialValue, InvalidUsage
 from migrate.engine.items import item_of, item_plans
 from migrate.engine.linking.link import find_links, stream_unlocated
+from migrate.engine.loading.agreement import agree
 from migrate.engine.loading.gathered_arrays import LEAST_SOURCES, GatheredArrays
 from migrate.engine.loading.jobs import LoadJob, LoadJobs, is_small
 from migrate.engine.loading.loaded_leaves import LoadedLeaves, narrowed
@@ -30,7 +31,7 @@ from migrate.formats.files import unreadable
 from migrate.formats.reader import Reader
 from migrate.planning.model import Created, Plan
 from migrate.rules.permission import require_permission
-from migrate.tree import format_path
+from migrate.tree import KeyPath, format_path
 
 READ_AHEAD_BYTES = 512 << 20
 """The most host bytes of jobs that run at once: with more, encoded chunks wait for decoding and only take memory."""
@@ -47,6 +48,8 @@ def load(
 ) -> Any:
     """Returns the recipient's model with the values that a plan computes from a checkpoint.
 
+    In a job of several processes, all of them call it, and none returns before all have succeeded.
+
     Args:
       plan: a plan for this reader's checkpoint and the recipient's template.
       reader: the source.
@@ -62,8 +65,18 @@ def load(
       CheckpointError: the source lacks bytes or cannot be read.
       RefusedError: code is not allowed (`CodeNotAllowed`), an assertion or a cast fails (`FailedAssertion`,
         `LossyCast`), or the source changed meanwhile (`SourceChanged`).
-      MigrateError: memory is exhausted (`OutOfMemory`).
+      MigrateError: memory is exhausted (`OutOfMemory`), or another process failed (`FailedProcess`).
     """
+    values = agree(
+        lambda: _values(plan, reader, recipient, mesh=mesh, max_ram=max_ram, allow_code=allow_code), lambda _: "loaded"
+    )
+    return recipient.filled(values)
+
+
+def _values(
+    plan: Plan, reader: Reader, recipient: Recipient, *, mesh: MeshLike | None, max_ram: int, allow_code: bool
+) -> Mapping[KeyPath, Any]:
+    """Returns the value of every leaf of the model; arguments and errors as in `load`."""
     if max_ram < MINIMUM_RAM:
         message = f"{max_ram:,} bytes of memory are too few"
         raise UsageError(InvalidUsage.at(message, help=f"let `max_ram` be at least {MINIMUM_RAM:,}"))
@@ -80,7 +93,7 @@ def load(
         _Load(plan, reader, recipient, leaves, max_ram).run()
         source.refuse_changes()
     leaves.require_complete()
-    return recipient.filled(leaves.values)
+    return leaves.values
 
 
 def refuse(plan: Plan, recipient: Recipient, *, allow_code: bool) -> None:

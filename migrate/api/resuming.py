@@ -1,0 +1,134 @@
+"""Public function that resumes training: the newest readable step of a root becomes the state of the model."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from migrate.api.loading import summary
+from migrate.api.resumed_plan import ResumedModel
+from migrate.api.step_search import StepSearch
+from migrate.checkpoint import Checkpoint, StrPath
+from migrate.codes import HyperparameterMismatch
+from migrate.engine.options import DEFAULT_RAM
+from migrate.errors import CheckpointError, Diagnostic, ResumeWarning
+from migrate.formats.places import local_path
+
+if TYPE_CHECKING:
+    from migrate.engine.loading.recipient import Recipient
+    from migrate.engine.loading.shardings import MeshLike
+    from migrate.planning.model import Plan
+    from migrate.rules.folder import RuleFolder
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """A step of a root as the state of a model.
+
+    Attributes:
+      step: its number.
+      state: what the template's callable returns, or `into`, with the values of the step.
+      metadata: its custom metadata; the record is the entry `migrate`.
+      plan: how each leaf was computed; `plan.chain` has the rule files of several versions.
+      items: the content of its JSON items by name, such as the state of a data iterator.
+    """
+
+    step: int
+    state: Any
+    metadata: Mapping[str, Any]
+    plan: Plan
+    items: Mapping[str, Any]
+
+
+def resume(
+    root: StrPath,
+    template: str | None = None,
+    rules: RuleFolder | StrPath = "rules/",
+    *,
+    mesh: MeshLike | None = None,
+    into: Any = None,
+    step: int | Literal["latest"] = "latest",
+    strict: bool = False,
+    max_ram: int = DEFAULT_RAM,
+    allow_code: bool = False,
+) -> Resumed | None:
+    """Return the newest step of a root as the state of the model, through the rule files from its version.
+
+    The record of the step is compared first. A step of the newest version is loaded as it is, an older one through the
+    chain of rule files from its version, as `load` does it; no file is written. A step without a version is loaded as
+    it is if it fits the model, or else through the only path of rule files that fits. In a job of several processes,
+    all of them call it.
+
+    Args:
+      root: a directory of steps, as `CheckpointManager` or v1's `Checkpointer` writes it.
+      template: `module:callable`, which makes the model (default: `into`, or the template of the newest rule file).
+      rules: the folder of rule files, or a loaded one; it may be missing as long as no step needs it.
+      mesh: as for `load`.
+      into: as for `load`.
+      step: a number, or the latest; then newer steps that are unfinished, damaged or unreadable are skipped with a
+        `ResumeWarning` that names them.
+      strict: whether such a step is refused instead.
+      max_ram: as for `load`.
+      allow_code: as for `load`.
+
+    Returns:
+      The step, or None if there is none: the root does not exist, or no save in it was ever finished.
+
+    Raises:
+      UsageError: there is no model, the root is a checkpoint or a file, or a sharding does not fit its array.
+      CheckpointError: no step of the root can be read (`NoReadableStep`), the chosen step cannot be, `strict` refuses
+        one (`SkippedStep`), or a callable cannot be found or fails.
+      PlanError: no rule file explains how the step differs from the model (`UnexplainedStep`), or the rules do not fit;
+        no array was read.
+      RuleFileError: a rule file has mistakes.
+      RefusedError: code is not allowed, a cast or an assertion fails, or the checkpoint changed meanwhile.
+      MigrateError: memory is exhausted, or another process of the job failed.
+    """
+    from migrate.engine.loading.agreement import agree, is_unreadable
+    from migrate.engine.loading.load import load
+
+    search = StepSearch(local_path(root), step, strict=strict)
+    model = ResumedModel(template, into, rules, max_ram=max_ram, allow_code=allow_code)
+    concerns: list[Diagnostic] = []
+    try:
+        while True:
+            with ExitStack() as stack:
+
+                def decide(stack: ExitStack = stack) -> _Choice | None:
+                    checkpoint = search.next(stack)
+                    return None if checkpoint is None else _Choice(checkpoint, *model.plan_for(checkpoint))
+
+                chosen = agree(decide, lambda found: "no step" if found is None else found.summary(search.number))
+                if chosen is None:
+                    return None
+                source, plan = chosen.checkpoint, chosen.plan
+                try:
+                    state = load(
+                        plan, source.reader, chosen.recipient, mesh=mesh, max_ram=max_ram, allow_code=allow_code
+                    )
+                except CheckpointError as error:
+                    if not is_unreadable(error):
+                        raise
+                    search.skip(error)
+                    continue
+                concerns += [one for one in plan.diagnostics if one.code == HyperparameterMismatch.number]
+                return Resumed(search.number, state, source.abstract.metadata, plan, source.abstract.extras)
+    finally:
+        for concern in (*search.skipped, *concerns):
+            warnings.warn(ResumeWarning(concern), stacklevel=2)
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """A step, with the model and the plan that leads from one to the other."""
+
+    checkpoint: Checkpoint
+    recipient: Recipient
+    plan: Plan
+
+    def summary(self, number: int) -> str:
+        """What has to be equal in all processes."""
+        return f"step {number}, {summary(self.recipient, self.plan)}"
