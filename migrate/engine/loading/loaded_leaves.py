@@ -80,7 +80,7 @@ class LoadedLeaves:
     def keep(self, path: KeyPath) -> None:
         """Keeps the value that the caller's model has, on the devices of its sharding."""
         leaf, sharding = self._leaves[path], self._shardings.get(path)
-        self.values[path] = jax.device_put(leaf, sharding) if sharding is not None else leaf
+        self.values[path] = _placed(leaf, sharding) if sharding is not None else leaf
 
     def require_complete(self) -> None:
         """Refuses values that are not those of the model's leaves, since `nnx.update` checks nothing.
@@ -119,10 +119,22 @@ def _leaf(value: Value, leaf: Any, sharding: jax.sharding.Sharding | None) -> An
     if is_key(leaf):
         impl = array.dtype.names[0] if array.dtype.names else ""
         words = aligned_copy(array[impl])
-        return jax.device_put(jax.random.wrap_key_data(words, impl=dtypes.KEY_IMPLS[impl]), sharding)
+        return _placed(jax.random.wrap_key_data(words, impl=dtypes.KEY_IMPLS[impl]), sharding)
     if isinstance(leaf, np.generic):
         return array[()].astype(leaf.dtype)
     return np.array(array, order="C")  # its own memory: the caller may write to it
+
+
+def _placed(array: Any, sharding: jax.sharding.Sharding | None) -> Any:
+    """Returns an array of this process with a sharding.
+
+    `jax.device_put` compares the arrays of all processes where devices of others take part: each would wait for all.
+    """
+    if sharding is None or sharding.is_fully_addressable or not getattr(array, "is_fully_addressable", True):
+        return jax.device_put(array, sharding)
+    places = sharding.addressable_devices_indices_map(tuple(array.shape))
+    parts = [jax.device_put(array[index], device) for device, index in places.items()]
+    return jax.make_array_from_single_device_arrays(tuple(array.shape), sharding, parts)
 
 
 def narrowed(leaves: Mapping[KeyPath, Any], tree: AbstractTree) -> Iterator[Diagnostic]:

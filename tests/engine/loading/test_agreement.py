@@ -1,0 +1,87 @@
+"""Several processes load together: they plan the same, do not wait for each other, and all succeed or all fail."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import migrate
+from migrate.codes import DamagedFile, InvalidTemplate
+from migrate.engine.loading.agreement import agree, is_unreadable
+from migrate.errors import CheckpointError, UsageError
+from tests.engine.loading import training
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("processes")
+    source, rules = training.save(folder)
+    with migrate.open_checkpoint(source) as checkpoint:
+        migrate.apply(migrate.plan(checkpoint, rules, training.MODEL), checkpoint, folder / "copy")
+    return folder
+
+
+def two(case, work):
+    """The rows that two processes print."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    command = [sys.executable, "-m", "tests.engine.loading.processes", case]
+    options = {"cwd": ROOT, "env": {**os.environ, "PYTHONPATH": str(ROOT)}, "text": True}
+    started = [
+        subprocess.Popen(
+            [*command, str(number), str(port), str(work)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
+        )
+        for number in (0, 1)
+    ]
+    try:
+        outputs = [process.communicate(timeout=150) for process in started]
+    finally:
+        for process in started:
+            process.kill()
+    rows = [line for output, _ in outputs for line in output.splitlines() if line.startswith("{")]
+    assert 2 == len(rows), outputs[0][1][-2000:] + outputs[1][1][-2000:]
+    return [json.loads(row) for row in rows]
+
+
+def test_each_process_reads_its_shards_and_none_waits_for_a_late_one_in_between(work):
+    rows = two("late", work)
+    assert [([], True), ([], True)] == [(row.get("wrong"), row.get("global")) for row in rows], rows
+    assert all(row["shards"] >= 4 * 19 for row in rows)
+    assert rows[1]["read"] - rows[0]["read"] > 1
+
+
+def test_different_plans_are_refused_in_all_processes_before_an_array_is_read(work):
+    rows = two("plans", work)
+    assert ["PlanError", "PlanError"] == [row["error"] for row in rows]
+    assert rows[0]["message"] == rows[1]["message"]
+    assert rows[0]["message"].startswith("the processes do not plan the same load: process 0: plan ")
+
+
+def test_a_process_that_cannot_plan_makes_all_fail_with_its_message(work):
+    rows = two("planning", work)
+    assert ["MigrateError", "RuleFileError"] == [row["error"] for row in rows]
+    assert f"process 1 failed: {rows[1]['message']}" == rows[0]["message"]
+
+
+def test_a_process_that_cannot_read_makes_all_fail_with_its_message_and_no_model_changes(work):
+    rows = two("reading", work)
+    assert ["CheckpointError", "CheckpointError"] == [row["error"] for row in rows]
+    assert ["process 1 failed: a chunk is damaged", "a chunk is damaged"] == [row["message"] for row in rows]
+    assert [True, True] == [row["kept"] for row in rows]
+    assert max(row["took"] for row in rows) < 60
+
+
+def test_one_process_needs_no_agreement():
+    assert 3 == agree(lambda: 3, lambda _: pytest.fail("nothing is compared"))
+
+
+def test_an_unreadable_checkpoint_differs_from_a_template_that_fails():
+    assert is_unreadable(CheckpointError(DamagedFile.at("x")))
+    assert not is_unreadable(CheckpointError(InvalidTemplate.at("x")))
+    assert not is_unreadable(UsageError(DamagedFile.at("x")))
