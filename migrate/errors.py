@@ -9,7 +9,7 @@
     ├── VerifyError              exit 1   the written checkpoint differs from the plan (M5xx)
     └── StoppedError             exit 3   stopped, nothing was published, the same command resumes
 
-Any other exception that escapes is a bug in migrate (`InternalError`, exit code 2). An exception carries all its
+`ResumeWarning` is a warning of Python. Any other exception that escapes is a bug in migrate (`InternalError`, exit code 2). An exception carries all its
 diagnostics at once. A diagnostic is a value; `migrate.report` prints it.
 """
 
