@@ -9,8 +9,8 @@
     ├── VerifyError              exit 1   the written checkpoint differs from the plan (M5xx)
     └── StoppedError             exit 3   stopped, nothing was published, the same command resumes
 
-`ResumeWarning` is a warning of Python. Any other exception that escapes is a bug in migrate (`InternalError`, exit code 2). An exception carries all its
-diagnostics at once. A diagnostic is a value; `migrate.report` prints it.
+Any other exception that escapes is a bug in migrate (`InternalError`, exit code 2). An exception carries all its
+diagnostics at once. A diagnostic is a value; `migrate.report` prints it. `ResumeWarning` is a warning of Python.
 """
 
 from __future__ import annotations

@@ -76,10 +76,19 @@ class _Outcome:
 
 
 def _exchange(mine: _Outcome) -> Sequence[_Outcome]:
-    """Returns the outcomes of all processes."""
+    """Returns the outcomes of all processes.
+
+    Raises:
+      MigrateError: a process has ended (`FailedProcess`).
+    """
     from jax.experimental import multihost_utils
 
-    rows = np.asarray(multihost_utils.process_allgather(mine.encoded()))
+    try:
+        rows = np.asarray(multihost_utils.process_allgather(mine.encoded()))
+    except (RuntimeError, ValueError) as error:  # jax.errors.JaxRuntimeError is a RuntimeError
+        reason = str(error).splitlines()[0]
+        message = f"another process has ended or cannot be reached: {reason}"
+        raise MigrateError(FailedProcess.at(message, help="look at the output of the processes that ended")) from error
     return [_Outcome.decoded(row) for row in rows]
 
 

@@ -9,8 +9,10 @@ JSON.
 import json
 import logging
 import os
+import signal
 import sys
 import time
+import warnings
 from pathlib import Path
 
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=4"
@@ -78,18 +80,27 @@ def main(case, number, port, work):
         rules.write_text(training.RULES.replace("constant: 1", "constant: 2"))
     if case == "planning" and number == 1:
         rules = work / "missing.yaml"
-    if case == "reading" and number == 1:
+    if case == "killed" and number == 1:
+        load.run_jobs = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+    if case in ("reading", "resume") and number == 1:
+        real = load.run_jobs
 
         def fail(*_):
+            load.run_jobs = real
             raise CheckpointError(migrate.codes.DamagedFile.at("a chunk is damaged"))
 
         load.run_jobs = fail
+    warnings.showwarning = lambda message, *_, **__: row.setdefault("warnings", []).append(str(message))
     live = training.make() if case == "reading" else None
     before = jax.tree.map(np.asarray, nnx.state(live["model"], nnx.Param)) if live else None
     begun = time.monotonic()
     try:
         options = {"into": live, "mesh": mesh} if live else {"mesh": mesh}
-        state = migrate.load(work / "old", rules, training.MODEL, **options)
+        if case == "resume":
+            resumed = migrate.resume(work / "root", training.MODEL, work / "missing", mesh=mesh)
+            state, row["step"] = resumed.state, resumed.step
+        else:
+            state = migrate.load(work / "old", rules, training.MODEL, **options)
     except Exception as error:  # noqa: BLE001  # what every process raises is compared
         row |= {"error": type(error).__name__, "message": str(error), "took": time.monotonic() - begun}
         if live:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -27,8 +28,8 @@ def work(tmp_path_factory):
     return folder
 
 
-def two(case, work):
-    """The rows that two processes print."""
+def two(case, work, rows=2):
+    """The rows that two processes print; one that is killed prints none."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     command = [sys.executable, "-m", "tests.engine.loading.processes", case]
@@ -44,9 +45,9 @@ def two(case, work):
     finally:
         for process in started:
             process.kill()
-    rows = [line for output, _ in outputs for line in output.splitlines() if line.startswith("{")]
-    assert 2 == len(rows), outputs[0][1][-2000:] + outputs[1][1][-2000:]
-    return [json.loads(row) for row in rows]
+    printed = [line for output, _ in outputs for line in output.splitlines() if line.startswith("{")]
+    assert rows == len(printed), outputs[0][1][-2000:] + outputs[1][1][-2000:]
+    return [json.loads(row) for row in printed]
 
 
 def test_each_process_reads_its_shards_and_none_waits_for_a_late_one_in_between(work):
@@ -75,6 +76,22 @@ def test_a_process_that_cannot_read_makes_all_fail_with_its_message_and_no_model
     assert ["process 1 failed: a chunk is damaged", "a chunk is damaged"] == [row["message"] for row in rows]
     assert [True, True] == [row["kept"] for row in rows]
     assert max(row["took"] for row in rows) < 60
+
+
+def test_processes_resume_the_same_step_if_one_cannot_read_the_newest(work):
+    for step in ("1", "2"):
+        shutil.copytree(work / "copy", work / "root" / step, dirs_exist_ok=True)
+    rows = two("resume", work)
+    assert [(1, []), (1, [])] == [(row.get("step"), row.get("wrong")) for row in rows], rows
+    skipped = [[text for text in row["warnings"] if text.startswith("M740")] for row in rows]
+    assert [1, 1] == [len(texts) for texts in skipped]
+    assert all("step 2 of" in texts[0] and "a chunk is damaged" in texts[0] for texts in skipped)
+
+
+def test_a_process_that_is_killed_makes_the_other_fail_within_a_minute(work):
+    (row,) = two("killed", work, rows=1)
+    assert ("MigrateError", True) == (row["error"], row["took"] < 60)
+    assert row["message"].startswith("another process has ended or cannot be reached: ")
 
 
 def test_one_process_needs_no_agreement():
