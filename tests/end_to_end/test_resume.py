@@ -314,6 +314,32 @@ def test_a_step_of_items_is_resumed_with_its_json_items(folders, tmp_path):
     assert expected == run({**resumed.state, "step": 3}, 5, 2)
 
 
+class Iterator:
+    """A data iterator."""
+
+    def __init__(self, at):
+        self.at = at
+
+    def get_state(self):
+        return {"at": self.at}
+
+
+@pytest.mark.parametrize("has_iterator", [False, True])
+@pytest.mark.parametrize("checkpointer", [ocp.CheckpointManager, ocp.v1.training.Checkpointer])
+def test_what_save_saves_is_resumed_by_the_next_version(checkpointer, has_iterator, folders, tmp_path):
+    state = {name: part for name, part in v1().items() if isinstance(part, nnx.Pytree)}
+    items = {"data": Iterator(7)} if has_iterator else {}
+    custom = {**migrate.Metadata.of(state, name="lm", version=1), "epoch": 4}
+    with checkpointer(tmp_path / "root") as manager:
+        migrate.save(manager, 2, {**state, **items}, custom)
+    into = {name: part for name, part in v2().items() if isinstance(part, nnx.Pytree)}
+    resumed = migrate.resume(tmp_path / "root", None, folders[2], into=into)
+    assert (2, 4, 2) == (resumed.step, resumed.metadata["epoch"], resumed.metadata["migrate"]["step"])
+    assert {"step": 2, **({"data": {"at": 7}} if has_iterator else {})} == dict(resumed.items)
+    old, new = state["model"].inner.kernel.get_value(), into["model"].blocks[0].kernel.get_value()
+    assert np.array_equal(old, new)
+
+
 def job(root, version, end, log):
     """A process that trains; without fused multiply-add, the code's shape does not change how numbers are rounded."""
     flags = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_cpu_max_isa=AVX", "PYTHONPATH": str(ROOT)}

@@ -67,22 +67,18 @@ def late(number, row):
     load._values = slow
 
 
-def main(case, number, port, work):
-    logging.disable(logging.WARNING)
-    jax.distributed.initialize(f"127.0.0.1:{port}", num_processes=2, process_id=number)
-    mesh = jax.sharding.Mesh(np.array(jax.devices()).reshape(2, 4), ("data", "model"), axis_types=(AxisType.Auto,) * 2)
-    rules = work / "rules.yaml"
-    row = {"process": number}
+def arranged(case, number, work, row):
+    """Lets the case happen in process 1; returns the rule file."""
     if case == "late":
         late(number, row)
-    if case == "plans" and number == 1:
-        rules = work / "changed.yaml"
-        rules.write_text(training.RULES.replace("constant: 1", "constant: 2"))
-    if case == "planning" and number == 1:
-        rules = work / "missing.yaml"
-    if case == "killed" and number == 1:
+    if number == 0:
+        return work / "rules.yaml"
+    if case == "plans":
+        (work / "changed.yaml").write_text(training.RULES.replace("constant: 1", "constant: 2"))
+        return work / "changed.yaml"
+    if case == "killed":
         load.run_jobs = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-    if case in ("reading", "resume") and number == 1:
+    if case in ("reading", "resume"):
         real = load.run_jobs
 
         def fail(*_):
@@ -90,6 +86,15 @@ def main(case, number, port, work):
             raise CheckpointError(migrate.codes.DamagedFile.at("a chunk is damaged"))
 
         load.run_jobs = fail
+    return work / ("missing.yaml" if case == "planning" else "rules.yaml")
+
+
+def main(case, number, port, work):
+    logging.disable(logging.WARNING)
+    jax.distributed.initialize(f"127.0.0.1:{port}", num_processes=2, process_id=number)
+    mesh = jax.sharding.Mesh(np.array(jax.devices()).reshape(2, 4), ("data", "model"), axis_types=(AxisType.Auto,) * 2)
+    row = {"process": number}
+    rules = arranged(case, number, work, row)
     warnings.showwarning = lambda message, *_, **__: row.setdefault("warnings", []).append(str(message))
     live = training.make() if case == "reading" else None
     before = jax.tree.map(np.asarray, nnx.state(live["model"], nnx.Param)) if live else None
