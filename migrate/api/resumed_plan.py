@@ -23,6 +23,7 @@ from migrate.rules.folder import RuleFolder
 if TYPE_CHECKING:
     from migrate.engine.loading.recipient import Recipient
     from migrate.planning.model import Plan
+    from migrate.planning.versions.graph import VersionStep
     from migrate.rules.model import RuleSet
 
 _SHOWN = 3
@@ -35,12 +36,20 @@ class ResumedModel:
     """The model of a job, and the rule files that lead to it."""
 
     def __init__(
-        self, template: str | None, into: Any, rules: RuleFolder | StrPath, *, max_ram: int, allow_code: bool
+        self,
+        template: str | None,
+        into: Any,
+        rules: RuleFolder | StrPath,
+        to: int | str | None,
+        *,
+        max_ram: int,
+        allow_code: bool,
     ) -> None:
         """Notes the arguments of `resume`; nothing is read yet."""
         self._template = template
         self._into = into
         self._rules = rules
+        self._to = to
         self._max_ram = max_ram
         self._allow_code = allow_code
         self._recipients: dict[str, Recipient] = {}
@@ -59,16 +68,19 @@ class ResumedModel:
         if record.version is None:
             return self._plan_without_version(checkpoint)
         version = self._version_of(record, checkpoint)
-        if version is None or version in self._graph.heads:
-            return self._plan_of_newest(checkpoint, version or ModelVersion(record.model, str(record.version)))
+        if self._is_reached(version):
+            return self._plan_of_reached(checkpoint, version)
+        if not self._graph.versions:
+            message = f"`{checkpoint.abstract.path}` is {version}, not {self._to}, and {self._no_rule_files}"
+            raise PlanError(UnexplainedStep.at(message, help=self._advice(checkpoint)))
         recipient, made = self._plan_of_path(checkpoint, version)
-        if not made.applicable and self._plan_unchanged(checkpoint, version)[1].applicable:
+        if self._to is None and not made.applicable and self._plan_unchanged(checkpoint, version)[1].applicable:
             heads = ", ".join(map(str, self._graph.heads_from(version)))
             message = (
                 f"`{checkpoint.abstract.path}` is {version} and fits the model, but the rule files of "
                 f"{self._folder.path} lead on to {heads}, which the model does not fit"
             )
-            advice = f"resume with the code of {heads}, or with the rule files of {version}"
+            advice = f"pass `to={version.version!r}`, or resume with the code of {heads}"
             raise PlanError(UnexplainedStep.at(message, help=advice), *_errors(made))
         return recipient, made
 
@@ -84,22 +96,28 @@ class ResumedModel:
     def _graph(self) -> VersionGraph:
         return VersionGraph(self._folder)
 
-    def _version_of(self, record: Metadata, checkpoint: Checkpoint) -> ModelVersion | None:
-        """Returns the version of a step; None without rule files, which it would be compared with.
+    def _version_of(self, record: Metadata, checkpoint: Checkpoint) -> ModelVersion:
+        """Returns the version of a step.
 
         Raises:
           PlanError: the rule files do not name it (`UnexplainedStep`).
         """
-        if not self._graph.versions or record.version is None:
-            return None
+        name = ModelVersion(record.model, str(record.version))
+        if not self._graph.versions:
+            return name
         try:
-            return self._graph.find(record.model, record.version)
+            return self._graph.find(record.model, name.version)
         except UsageError as error:
-            name = ModelVersion(record.model, str(record.version))
             message = f"`{checkpoint.abstract.path}` is {name}: {error.diagnostics[0].message}"
             raise PlanError(UnexplainedStep.at(message, help=error.diagnostics[0].help)) from None
 
-    def _plan_of_newest(self, checkpoint: Checkpoint, version: ModelVersion) -> Planned:
+    def _is_reached(self, version: ModelVersion) -> bool:
+        """Whether a version is that of the model: the wanted one, the newest, or any without rule files."""
+        if self._to is not None:
+            return version.version == str(self._to)
+        return not self._graph.versions or version in self._graph.heads
+
+    def _plan_of_reached(self, checkpoint: Checkpoint, version: ModelVersion) -> Planned:
         """Returns the plan of a step to which no rule file is applied.
 
         Raises:
@@ -108,7 +126,8 @@ class ResumedModel:
         recipient, made = self._plan_unchanged(checkpoint, version)
         if made.applicable:
             return recipient, made
-        place = f"the newest version of {self._folder.path}" if self._graph.versions else self._no_rule_files
+        newest = f"the newest version of {self._folder.path}" if self._graph.versions else self._no_rule_files
+        place = newest if self._to is None else "the version that `to` names"
         message = f"`{checkpoint.abstract.path}` is {version}, {place}, and does not fit the model"
         raise PlanError(UnexplainedStep.at(message, help=self._advice(checkpoint)), *_errors(made))
 
@@ -144,10 +163,19 @@ class ResumedModel:
         """Yields the versions from which exactly one path leads to the newest."""
         for version in self._graph.versions:
             try:
-                if version not in self._graph.heads and self._graph.path(version):
+                if not self._is_reached(version) and self._path(version):
                     yield version
             except PlanError:
                 continue
+
+    def _path(self, version: ModelVersion) -> tuple[VersionStep, ...]:
+        """Returns the rule files from a version to that of the model.
+
+        Raises:
+          PlanError: there is no single path.
+          UsageError: the wanted version is unknown (`UnknownVersion`).
+        """
+        return self._graph.path(version, None if self._to is None else self._graph.find(version.model, self._to))
 
     def _plan_of_path(self, checkpoint: Checkpoint, version: ModelVersion) -> Planned:
         """Returns the fused plan of the path from a version.
@@ -155,7 +183,7 @@ class ResumedModel:
         Raises:
           PlanError: there is no single path.
         """
-        path = self._graph.path(version)
+        path = self._path(version)
         refuse_other_reading(checkpoint, path[0])
         recipient = self._recipient(path[-1].rules)
         steps = chain_steps(self._folder, path, recipient.template, allow_code=self._allow_code)
@@ -163,9 +191,9 @@ class ResumedModel:
         return recipient, finished(replace(made, max_ram=self._max_ram), recipient.template.notes)
 
     def _plan_unchanged(self, checkpoint: Checkpoint, version: ModelVersion | None = None) -> Planned:
-        """Returns the plan without rules, to the model of a version or of the newest one."""
-        heads = (version,) if version in self._graph.heads else self._graph.heads
-        leading = [step.rules for step in self._graph.steps if step.target in heads] if len(heads) == 1 else []
+        """Returns the plan without rules, with the arguments of the template that lead to a version."""
+        goals = (version,) if version else tuple(filter(self._is_reached, self._graph.versions))
+        leading = [step.rules for step in self._graph.steps if step.target in goals] if len(goals) == 1 else []
         rules = load_rules("portable")
         if leading:
             target = replace(leading[0].target, model=None, version=None, structure=None)

@@ -51,13 +51,14 @@ def resume(
     mesh: MeshLike | None = None,
     into: Any = None,
     step: int | Literal["latest"] = "latest",
+    to: int | str | None = None,
     strict: bool = False,
     max_ram: int = DEFAULT_RAM,
     allow_code: bool = False,
 ) -> Resumed | None:
     """Return the newest step of a root as the state of the model, through the rule files from its version.
 
-    The record of the step is compared first. A step of the newest version is loaded as it is, an older one through the
+    The record of the step is compared first. A step of the model's version is loaded as it is, an older one through the
     chain of rule files from its version, as `load` does it; no file is written. A step without a version is loaded as
     it is if it fits the model, or else through the only path of rule files that fits. In a job of several processes,
     all of them call it.
@@ -70,6 +71,7 @@ def resume(
       into: as for `load`.
       step: a number, or the latest; then newer steps that are unfinished, damaged or unreadable are skipped with a
         `ResumeWarning` that names them.
+      to: the version of the model (default: the newest of the rule files).
       strict: whether such a step is refused instead.
       max_ram: as for `load`.
       allow_code: as for `load`.
@@ -78,7 +80,8 @@ def resume(
       The step, or None if there is none: the root does not exist, or no save in it was ever finished.
 
     Raises:
-      UsageError: there is no model, the root is a checkpoint or a file, or a sharding does not fit its array.
+      UsageError: there is no model, `to` is unknown, the root is a checkpoint or a file, or a sharding does not fit its
+        array.
       CheckpointError: no step of the root can be read (`NoReadableStep`), the chosen step cannot be, `strict` refuses
         one (`SkippedStep`), or a callable cannot be found or fails.
       PlanError: no rule file explains how the step differs from the model (`UnexplainedStep`), or the rules do not fit;
@@ -91,7 +94,7 @@ def resume(
     from migrate.engine.loading.load import load
 
     search = StepSearch(local_path(root), step, strict=strict)
-    model = ResumedModel(template, into, rules, max_ram=max_ram, allow_code=allow_code)
+    model = ResumedModel(template, into, rules, to, max_ram=max_ram, allow_code=allow_code)
     concerns: list[Diagnostic] = []
     try:
         while True:

@@ -242,7 +242,9 @@ def test_a_mismatch_that_no_rule_file_explains_fails_before_any_array_is_read(ro
     found = refused(root, 2, tmp_path / "missing")
     assert f"is lm 1, there are no rule files in {tmp_path / 'missing'}, and does not fit the model" in found.message
     assert f"`migrate new {tmp_path / 'missing'} --from {root / '3'} --template {spec(2)}`" in found.help
-    assert "lm 1 and fits the model, but the rule files" in refused(root, 1, folders[3]).message
+    found = refused(root, 1, folders[3])
+    assert "lm 1 and fits the model, but the rule files" in found.message
+    assert "pass `to='1'`, or resume with the code of lm 3" == found.help
     restamped(root / "3", version=9)
     assert "has no version lm 9; it has lm 1, lm 2" in refused(root, 2, folders[2]).message
     restamped(root / "3", version=2)
@@ -285,6 +287,21 @@ def test_the_newest_step_of_a_root_that_mixes_versions_counts(root, folders):
     assert [2, 0, 0] == [len(one.plan.chain) for one in newest]
     assert not equal(newest[0].state, newest[1].state)
     assert equal(newest[2].state, migrate.resume(root, spec(3), folders[3]).state)
+
+
+def test_the_code_of_a_version_before_the_newest_names_its_version(root, folders, tmp_path):
+    expected = {version: migrate.resume(root, spec(version), folders[version]).state for version in (1, 2)}
+    for version in (1, 2):
+        resumed = migrate.resume(root, spec(version), folders[5], to=version)
+        assert equal(expected[version], resumed.state)
+    train(root, 4, 2, folders[2])
+    with pytest.raises(PlanError, match=r"no rule files of .* lead from lm 2 to lm 1"):
+        migrate.resume(root, spec(1), folders[5], to=1)
+    with pytest.raises(UsageError, match="no version lm 9"):
+        migrate.resume(root, spec(1), folders[5], to=9)
+    assert "is lm 2, not 3, and there are no rule files" in refused(root, 3, tmp_path / "no", to=3).message
+    restamped(root / "4")
+    assert 4 == migrate.resume(root, spec(3), folders[5], to=3).step
 
 
 def test_hyperparameters_that_differ_are_a_warning(root, folders):
