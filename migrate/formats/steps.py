@@ -59,7 +59,7 @@ class Steps:
         """The entries that are named as steps and contain no checkpoint: unfinished saves, and steps without files."""
         prefixes = {"", _FLAX_PREFIX, *(_prefix(step.path.name) for step in self.steps)}
         named = [path for path in self.others if _prefix(path.name) in prefixes or is_marked(path)]
-        numbers = [(path, _number(_without_temporary(path.name))) for path in (*self.unfinished, *named)]
+        numbers = [(path, step_number(_without_temporary(path.name))) for path in (*self.unfinished, *named)]
         return tuple(SavedStep(number, path) for path, number in numbers if number is not None)
 
     def notes(self) -> list[Diagnostic]:

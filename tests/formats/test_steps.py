@@ -73,3 +73,14 @@ def test_a_large_step_is_printed_in_full(root):
 )
 def test_temporary_names_are_those_of_orbax_and_flax(name, temporary):
     assert temporary == is_temporary(name)
+
+
+def test_entries_with_the_name_of_a_step_and_without_a_checkpoint_are_lost(root, tmp_path):
+    for name in ("checkpoint_8.orbax-checkpoint-tmp-3", "checkpoint_9", "12", "logs_2024", "metrics"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "checkpoint_10").write_bytes(b"")
+    (tmp_path / "logs_2024" / "events").write_bytes(b"x")
+    found = root("checkpoint_7")
+    assert {8: "checkpoint_8.orbax-checkpoint-tmp-3", 9: "checkpoint_9", 10: "checkpoint_10", 12: "12"} == {
+        step.number: step.path.name for step in found.lost
+    }
