@@ -86,7 +86,7 @@ def test_each_command_of_the_readme_prints_what_it_shows(transcript):
     shown = {
         "LOSS": loss(next(output for command, _, _, output in transcript if "train.py checkpoints/v1 1 1" in command))
     }
-    assert 8 == len(transcript)
+    assert 10 == len(transcript)
     for text, lines, code, output in transcript:
         assert 0 == code, (text, output)
         for line in lines:
@@ -137,10 +137,26 @@ def test_the_fused_upgrade_writes_the_bits_of_its_steps_and_costs_no_more_than_t
     assert [f"rules/{RULES[version]}.yaml" for version in (2, 3, 4, 5)] == history
 
 
-def test_training_with_other_code_is_refused_with_the_command_that_upgrades(example):
-    code, output = run(example, sys.executable, "train.py", "checkpoints/v1", 5, 1)
+def test_training_with_older_code_is_refused(example):
+    code, output = run(example, sys.executable, "train.py", "checkpoints/v5", 1, 1)
     assert 1 == code
-    assert "checkpoints/v1 is of version 1; run `migrate upgrade rules/ checkpoints/v1 NEW --step all`" in output
+    assert "no rule files of rules/ lead from lm 5 to lm 1" in output
+
+
+@pytest.mark.matrix
+def test_a_job_resumes_at_each_version_in_one_root_and_its_losses_are_those_of_version_1(example):
+    (example / "checkpoints" / "jobs").mkdir()
+    for root in ("mixed", "plain"):
+        shutil.copytree(example / "checkpoints/v1/3", example / f"checkpoints/jobs/{root}/3")
+    lines = [line for version in (2, 3, 4, 5) for line in losses_of(example, "mixed", version, 1)]
+    assert losses_of(example, "plain", 1, 4) == lines
+    assert 4 == len(lines)
+
+
+def losses_of(example, root, version, steps):
+    code, output = run(example, sys.executable, "train.py", f"checkpoints/jobs/{root}", version, steps)
+    assert 0 == code, output
+    return re.findall(r"^step \d+: loss .*$", output, re.M)
 
 
 def test_the_record_names_the_model_and_what_decides_its_shapes(example):

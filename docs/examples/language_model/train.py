@@ -37,19 +37,11 @@ def train_step(model: nnx.Module, optimizer: nnx.Optimizer, text: jax.Array) -> 
 
 
 def train(root: Path, version: int, steps: int) -> None:
-    """Trains from the latest step of a root, or from scratch, prints the losses, and saves the last step."""
+    """Trains from the latest step of a root, of any earlier version, or from scratch; saves the last step."""
     state = importlib.import_module(f"versions.v{version}").make_state()
     with ocp.CheckpointManager(root.absolute(), item_handlers=ocp.StandardCheckpointHandler()) as manager:
-        start = manager.latest_step() or 0
-        if start:
-            record = manager.metadata(start).custom_metadata["migrate"]
-            if record["version"] != version:
-                sys.exit(
-                    f"{root} is of version {record['version']}; run `migrate upgrade rules/ {root} NEW --step all`"
-                )
-            restored = manager.restore(start, args=ocp.args.StandardRestore(nnx.state(state)))
-            for name, part in state.items():
-                nnx.update(part, restored[name])
+        resumed = migrate.resume(root, rules="rules/", into=state, to=version)
+        start = resumed.step if resumed else 0
         for step in range(start, start + steps):
             loss = train_step(state["model"], state["optimizer"], text_of(step))
             print(f"step {step + 1}: loss {float(loss)!r}")
