@@ -32,7 +32,7 @@ class Resumed:
       step: its number.
       state: what the template's callable returns, or `into`, with the values of the step.
       metadata: its custom metadata; the record is the entry `migrate`.
-      plan: how each leaf was computed; `plan.chain` has the rule files of several versions.
+      plan: how each leaf was computed; `plan.chain` has the rule files if there were several.
       items: the content of its JSON items by name, such as the state of a data iterator.
     """
 
