@@ -186,7 +186,11 @@ class SmallArrays:
     def _decode(self, kind: tuple[bytes, Driver], chunks: Sequence[bytes]) -> Iterator[np.ndarray[Any, Any] | None]:
         """Yields the arrays of chunks of equal metadata; None for those that cannot be decoded."""
         while chunks:
-            opened = self._opened(*kind)
+            try:
+                opened = self._opened(*kind)
+            except (ValueError, OSError):
+                yield from [None] * len(chunks)
+                return
             part, chunks = chunks[: opened.room], chunks[opened.room :]
             try:
                 yield from opened.decode(part)

@@ -61,6 +61,19 @@ def test_a_damaged_chunk_is_left_to_tensorstore(tmp_path):
     assert SmallArrays(FolderValues(tmp_path)).read("a", "zarr2") is None
 
 
+@pytest.mark.parametrize("together", [False, True])
+def test_metadata_that_tensorstore_refuses_are_left_to_it(tmp_path, together):
+    write(tmp_path, "a", np.arange(12.0), driver="zarr2", database=False)
+    write(tmp_path, "b", np.arange(12.0), driver="zarr2", database=False)
+    for name in ("a", "b"):
+        file = tmp_path / name / ".zarray"
+        file.write_text(file.read_text().replace("zarr_format", "zarb_format"))
+    arrays = SmallArrays(FolderValues(tmp_path))
+    if together:
+        arrays.read_ahead([("a", "zarr2"), ("b", "zarr2")])
+    assert [None, None] == [arrays.read(name, "zarr2") for name in ("a", "b")]
+
+
 def test_the_index_is_read_once_for_all_arrays(tmp_path, monkeypatch):
     for i in range(20):
         write(tmp_path, f"a{i}", np.full(3, i), driver="zarr2", database=True)
