@@ -116,7 +116,7 @@ def test_code_of_the_user_is_loaded_in_known_places_only():
         "migrate.api.folder_check",  # the caller names the template
         "migrate.api.plans",  # the gate is in `template_of`; other callers name the template
         "migrate.api.stamping",  # the caller names the template
-        "migrate.engine.loading.recipient",  # the caller names the template, or it comes after the gate of `api.loading`
+        "migrate.engine.loading.recipient",  # the caller names the template, or after the gate of `api.loading`
         "migrate.engine.probing.computed_model",  # `suggest`, whose caller names template and probe
         "migrate.engine.probing.probe",  # after `preflight`; `verify` passes a probe that is named or permitted
         "migrate.engine.probing.restored_model",  # the plan's template, which has run
