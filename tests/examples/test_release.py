@@ -68,6 +68,7 @@ def test_a_model_without_a_rule_file_is_no_release(here):
     assert not (here / "released").exists()
 
 
+@pytest.mark.matrix
 def test_a_value_that_changed_since_fails_the_rerun(here):
     assert 0 == release(here, "single")[0]
     for file in (here / "released/single").glob("**/ocdbt.process_0/d/*"):  # the values that are linked

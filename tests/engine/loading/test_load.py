@@ -42,7 +42,7 @@ def on_eight_devices(work, names):
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
 
-@pytest.mark.parametrize("name", ["training", *sampled(FIXTURES, every=11)])
+@pytest.mark.parametrize("name", ["training", *sampled(FIXTURES, every=20)])
 def test_every_leaf_equals_the_typed_restore_of_the_migrated_copy_shardings_included(name, tmp_path):
     rows = on_eight_devices(tmp_path, [name])
     assert len(rows) == (12 if name == "training" else 8)
@@ -353,7 +353,7 @@ print(len(str(migrate.load(sys.argv[1], sys.argv[2], training.MODEL))))
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
-@pytest.mark.parametrize(("ocdbt", "small"), [(True, -1), (True, jobs.SMALL_BYTES), (False, -1)])
+@pytest.mark.parametrize(("ocdbt", "small"), sampled([(True, -1), (True, jobs.SMALL_BYTES), (False, -1)], every=3))
 def test_a_load_creates_writes_renames_and_links_no_file(tmp_path, ocdbt, small):
     source, rules = training.save(tmp_path, use_ocdbt=ocdbt)
     before = sorted(path for path in tmp_path.rglob("*"))
