@@ -353,8 +353,9 @@ print(len(str(migrate.load(sys.argv[1], sys.argv[2], training.MODEL))))
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
-@pytest.mark.parametrize(("ocdbt", "small"), sampled([(True, -1), (True, jobs.SMALL_BYTES), (False, -1)], every=3))
-def test_a_load_creates_writes_renames_and_links_no_file(tmp_path, ocdbt, small):
+@pytest.mark.parametrize("case", sampled([(True, -1), (True, jobs.SMALL_BYTES), (False, -1)], every=3))
+def test_a_load_creates_writes_renames_and_links_no_file(tmp_path, case):
+    ocdbt, small = case
     source, rules = training.save(tmp_path, use_ocdbt=ocdbt)
     before = sorted(path for path in tmp_path.rglob("*"))
     calls = "open,openat,creat,mkdir,mkdirat,rename,renameat,renameat2,link,linkat,symlink,symlinkat,unlink,unlinkat"
