@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgpack
 import numpy as np
+import pytest
 from flax import serialization
 
 SCRIPT = Path(__file__).parent / "release.sh"
@@ -26,6 +27,7 @@ def make_model(rngs):
 """
 
 
+@pytest.mark.matrix
 def test_a_release_follows_a_model_change(tmp_path):
     dense = {
         f"Dense_{i}": {"kernel": np.ones(shape, "f4"), "bias": np.zeros(shape[1], "f4")}

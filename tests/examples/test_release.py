@@ -33,6 +33,7 @@ def here(untrained, tmp_path):
     return place
 
 
+@pytest.mark.matrix
 def test_all_checkpoints_are_upgraded_and_a_rerun_finds_them_done(here):
     code, output = release(here, "root", "single")
     assert 0 == code, output
