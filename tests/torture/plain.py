@@ -34,13 +34,26 @@ def stored_arrays(path):
         if "ocdbt.process_" in item.name:
             continue
         store = {"driver": "ocdbt", "base": {"driver": "file", "path": f"{item}/"}}
-        keys = [key.decode() for key in ts.KvStore.open(store).result().list().result()]
-        found |= _read(keys, store, f"{item.relative_to(path)}:")
+        keys, context = _in_memory(ts.KvStore.open(store).result())
+        found |= _read(keys, {"driver": "memory"}, f"{item.relative_to(path)}:", context)
     keys = [str(file.relative_to(path)) for file in path.rglob("*") if file.name in (".zarray", "zarr.json")]
     return found | _read(keys, {"driver": "file", "path": f"{path}/"}, "")
 
 
-def _read(keys, store, prefix):
+def _in_memory(store):
+    """Copies a database to memory, where an array is opened in a time that does not grow; returns keys and context."""
+    import tensorstore as ts
+
+    context = ts.Context()
+    copy = ts.KvStore.open({"driver": "memory"}, context=context).result()
+    names = store.list().result()
+    for first in range(0, len(names), 1000):
+        for name, read in [(name, store.read(name)) for name in names[first : first + 1000]]:
+            copy.write(name, read.result().value).result()
+    return [name.decode() for name in names], context
+
+
+def _read(keys, store, prefix, context=None):
     import tensorstore as ts
 
     found = {}
@@ -49,7 +62,8 @@ def _read(keys, store, prefix):
         driver = {".zarray": "zarr", "zarr.json": "zarr3"}.get(last)
         if driver:
             below = {**store, "path": f"{store.get('path', '')}{name}/"}
-            found[prefix + name] = ts.open({"driver": driver, "kvstore": below}, open=True).result().read().result()
+            array = ts.open({"driver": driver, "kvstore": below}, open=True, context=context).result()
+            found[prefix + name] = array.read().result()
     return found
 
 
