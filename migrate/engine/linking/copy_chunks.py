@@ -6,17 +6,16 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import tensorstore as ts
 
 from migrate.engine.linking.link import Link
 from migrate.engine.linking.new_files import NewFiles, file_key
-from migrate.engine.linking.open_stores import open_database, open_folder
+from migrate.engine.linking.source_values import SourceValues
 from migrate.formats.base import Location
-from migrate.formats.files import damaged, explain_store_failure, missing, refuse_lfs_pointer
+from migrate.formats.files import damaged, missing, refuse_lfs_pointer
 from migrate.formats.zarr.encoded_chunk import refuse_incomplete
-from migrate.formats.zarr.small_arrays import DatabaseValues, FolderValues, values_of
 
 COPY_BYTES = 32 << 20
 """Encoded chunks are copied in transactions of about this size."""
@@ -64,10 +63,10 @@ def copy_chunks(links: Sequence[Link], target: Any, context: ts.Context) -> None
 def _entries(links: Sequence[Link], context: ts.Context) -> Iterator[tuple[str, bytes]]:
     """The new keys and the values of metadata and chunks."""
     places = {place.base: place for link in links for place in link.locations}
-    sources = {base: _Source.of(place, context) for base, place in places.items()}
+    sources = {base: SourceValues.of(place, context) for base, place in places.items()}
     for link in links:
         metadata = {
-            place: _read(sources[place.base], place, place.prefix + link.metadata_key) for place in link.locations
+            place: sources[place.base].read(place, place.prefix + link.metadata_key) for place in link.locations
         }
         first = metadata[link.locations[0]]
         if first is None:
@@ -75,7 +74,7 @@ def _entries(links: Sequence[Link], context: ts.Context) -> Iterator[tuple[str, 
         yield f"{link.prefix}{link.metadata_key}", link.metadata(first)
         fields = {place: _fields(content) for place, content in metadata.items() if content is not None}
         for location, key, new_key in link.moves():
-            chunk = _read(sources[location.base], location, key)
+            chunk = sources[location.base].read(location, key)
             if chunk is not None:
                 if not location.ocdbt:
                     _refuse_incomplete(chunk, location, key, fields[location])
@@ -86,29 +85,6 @@ def _entries(links: Sequence[Link], context: ts.Context) -> Iterator[tuple[str, 
 def _fields(content: bytes) -> Mapping[str, Any]:
     fields: Mapping[str, Any] = json.loads(content)
     return fields
-
-
-class _Source(NamedTuple):
-    """The store of a source: small values are read directly, others by TensorStore."""
-
-    values: DatabaseValues | FolderValues
-    store: Any
-
-    @classmethod
-    def of(cls, place: Location, context: ts.Context) -> _Source:
-        return cls(values_of(place), (open_database if place.ocdbt else open_folder)(place.base, context))
-
-
-def _read(source: _Source, location: Location, key: str) -> bytes | None:
-    """Returns a value of the source; None if there is none."""
-    content = source.values.get(key)
-    if content is not None:
-        return content
-    try:
-        answer = source.store.read(key).result()
-    except (ValueError, OSError) as error:
-        explain_store_failure(error, location.base, f"`{key}`")
-    return answer.value if answer.state == "value" else None
 
 
 def _refuse_incomplete(chunk: bytes, location: Location, key: str, fields: Mapping[str, Any]) -> None:

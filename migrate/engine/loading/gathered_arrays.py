@@ -7,13 +7,14 @@ directly, through the index of the database, which is read once.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import tensorstore as ts
 
 from migrate.engine.linking.link import Link
-from migrate.formats.zarr.small_arrays import DatabaseValues, FolderValues, values_of
+from migrate.engine.linking.source_values import SourceValues
+from migrate.engine.loading.virtual_arrays import loading_context
+from migrate.formats.base import Location
 from migrate.formats.zarr.store_spec import array_spec
 from migrate.tree import KeyPath
 
@@ -32,24 +33,24 @@ class GatheredArrays:
         """
         self.links: Mapping[KeyPath, Link] = {link.path: link for link in links}
         places = {place.base: place for link in links for place in link.locations}
-        self._values: Mapping[Path, DatabaseValues | FolderValues] = {
-            base: values_of(place) for base, place in places.items()
-        }
+        context = loading_context()
+        self._values = {base: SourceValues.of(place, context) for base, place in places.items()}
 
     def open(self, path: KeyPath) -> Any:
         """Returns the array of a target key path, after its encoded chunks were read into memory.
 
         Raises:
-          ValueError: a chunk cannot be read, or TensorStore cannot open the array.
+          CheckpointError: a chunk cannot be read.
+          ValueError: a chunk is missing, or TensorStore cannot open the array.
         """
         link = self.links[path]
         first = link.locations[0]
         context = ts.Context({"cache_pool": {"total_bytes_limit": 0}})
         store = ts.KvStore.open({"driver": "memory"}, context=context).result()
-        metadata = link.metadata(self._read(first.base, f"{first.prefix}{link.metadata_key}"))
+        metadata = link.metadata(self._read(first, f"{first.prefix}{link.metadata_key}"))
         written = [store.write(link.metadata_key, metadata)]
         written += [
-            store.write(new_key.removeprefix(link.prefix), self._read(place.base, key))
+            store.write(new_key.removeprefix(link.prefix), self._read(place, key))
             for place, key, new_key in link.moves()
         ]
         for request in written:
@@ -57,8 +58,8 @@ class GatheredArrays:
         spec = array_spec({"driver": "memory"}, first.driver, fill_missing=False)
         return ts.open(spec, open=True, read=True, context=context).result()
 
-    def _read(self, base: Path, key: str) -> bytes:
-        content = self._values[base].get(key)
+    def _read(self, place: Location, key: str) -> bytes:
+        content = self._values[place.base].read(place, key)
         if content is None:
-            raise ValueError(f"NOT_FOUND: `{key}` cannot be read")
+            raise ValueError(f"NOT_FOUND: `{key}` is missing")
         return content
