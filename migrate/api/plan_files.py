@@ -14,6 +14,7 @@ from migrate.checkpoint import Checkpoint, StrPath
 from migrate.codes import DestinationExists, InvalidPlanFile, StalePlan, WriteFailed
 from migrate.errors import PlanError, RuleFileError, Span, UsageError
 from migrate.formats.places import local_path
+from migrate.text_files import write_text
 
 if TYPE_CHECKING:
     from migrate.planning.model import Plan
@@ -44,7 +45,7 @@ def save_plan(plan: Plan, path: StrPath, *, overwrite: bool = False) -> None:
     if os.path.lexists(path) and not overwrite:
         raise UsageError(DestinationExists.at(f"{os.fspath(path)} exists", help="choose another file, or overwrite it"))
     try:
-        local_path(path).write_text(text, encoding="utf-8", newline="\n")
+        write_text(local_path(path), text)
     except OSError as error:
         raise UsageError(WriteFailed.at(f"cannot write {os.fspath(path)}: {error.strerror}")) from error
 

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from migrate.cli import options, rule_output
 from migrate.cli.console import Console, exit_with
-from migrate.codes import WriteFailed
-from migrate.errors import UsageError
 
 if TYPE_CHECKING:
     from migrate.planning.versions.check import FolderCheck
@@ -50,42 +46,10 @@ def _write_version(folder: str, draft: NewVersion) -> list[str]:
     for name in files:
         rule_output.refuse_existing(name, overwrite=False)
     for name, text in files.items():
-        _replace(name, text)
+        rule_output.write(name, text)
     return list(files)
 
 
 def _write_lock(checked: FolderCheck) -> str:
-    _replace(checked.lock.path, checked.lock.completed)
+    rule_output.write(checked.lock.path, checked.lock.completed)
     return checked.lock.path
-
-
-def _replace(name: str, text: str) -> None:
-    """Writes a file by one rename, so that a reader finds the old content or the new.
-
-    Raises:
-      UsageError: it cannot be written (`WriteFailed`).
-    """
-    draft = None
-    try:
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", newline="\n", dir=Path(name).parent, prefix=f".{Path(name).name}.", delete=False
-        ) as stream:
-            draft = stream.name
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(draft, _mode(name))
-        os.replace(draft, name)
-    except OSError as error:
-        if draft is not None and os.path.lexists(draft):
-            os.unlink(draft)
-        raise UsageError(WriteFailed.at(f"cannot write `{name}`: {error.strerror}")) from error
-
-
-def _mode(name: str) -> int:
-    """Returns the permissions of a file that exists, or those of a new one."""
-    if os.path.exists(name):
-        return os.stat(name).st_mode & 0o777
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask

@@ -14,7 +14,6 @@ import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Literal
 
 import click
@@ -28,6 +27,7 @@ from migrate.report.amounts import seconds, size
 from migrate.report.diagnostics import Paint, draw_findings, plain
 from migrate.report.layout import NARROWEST, UNBOUNDED, WIDE, WIDEST, Layout
 from migrate.report.view import Report
+from migrate.text_files import write_text
 
 Format = Literal["text", "json", "github", "html"]
 Color = Literal["auto", "always", "never"]
@@ -114,7 +114,7 @@ class Console:
 
 def _write(file: str, page: str) -> None:
     try:
-        Path(file).write_text(page, encoding="utf-8")
+        write_text(file, page)
     except OSError as error:
         raise UsageError(WriteFailed.at(f"cannot write the report `{file}`: {error.strerror}")) from error
 

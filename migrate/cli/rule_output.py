@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +11,7 @@ import click
 from migrate.cli.places import FILE
 from migrate.codes import DestinationExists, WriteFailed
 from migrate.errors import UsageError
+from migrate.text_files import write_text
 
 if TYPE_CHECKING:
     from migrate.cli.console import Console
@@ -71,6 +71,6 @@ def write(output: str, text: str) -> None:
       UsageError: it cannot be written (`WriteFailed`).
     """
     try:
-        Path(output).write_text(text, encoding="utf-8", newline="\n")
+        write_text(output, text)
     except OSError as error:
         raise UsageError(WriteFailed.at(f"cannot write `{output}`: {error.strerror}")) from error

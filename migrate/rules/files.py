@@ -144,7 +144,7 @@ def _unknown(name: str, place: Path) -> Diagnostic:
     near = did_you_mean(name, [*names, *_siblings(place)]) or _bundled_elsewhere(name, names)
     known = ", ".join(f"`{one}`" for one in names) or "none"
     message = f"neither a file nor a bundled rule file `{name}` exists"
-    return UnreadableRuleFile.at(message, help="; ".join(filter(None, (near, f"bundled: {known}"))))
+    return UnreadableRuleFile.at(message, help=near or f"bundled: {known}")
 
 
 def _bundled_elsewhere(name: str, names: Iterable[str]) -> str | None:

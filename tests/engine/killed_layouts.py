@@ -13,9 +13,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from migrate import text_files
 from migrate.engine.layouts import contract
 from migrate.engine.outputs import step_item, step_metadata
-from migrate.engine.verification import checkpoint_file, record_file
+from migrate.engine.verification import checkpoint_file
 from migrate.engine.workspace import directory as workspace
 from migrate.formats.orbax import layouts
 from tests.engine import killed
@@ -40,8 +41,8 @@ def nth(module, name, number):
 METADATA = {
     "metadata": lambda: inside(step_metadata, "replace_recorded"),
     "digests-1": lambda: nth(checkpoint_file, "write_record", 1),
-    "draft": lambda: inside(checkpoint_file, "replace_file"),
-    "draft-written": lambda: inside(record_file.os, "fsync"),
+    "draft": lambda: inside(checkpoint_file, "write_text"),
+    "draft-written": lambda: inside(text_files.os, "fsync"),
     "digests-2": lambda: nth(checkpoint_file, "write_record", 2),
 }
 """Moments at which the metadata of the step is replaced."""

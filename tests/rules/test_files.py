@@ -20,10 +20,9 @@ def test_a_missing_file_names_its_nearest_neighbour(tmp_path):
     assert "did you mean `rules.yaml`?" == unreadable(tmp_path / "ruls.yaml").help
 
 
-def test_an_unknown_bare_name_lists_what_is_bundled():
-    finding = unreadable("portabel")
-    assert "did you mean `portable`?" in finding.help
-    assert "`linen/gru-to-nnx`, `linen/list-to-scan`" in finding.help
+def test_an_unknown_bare_name_gets_the_nearest_bundled_one_or_else_all():
+    assert "did you mean `portable`?" == unreadable("portabel").help
+    assert "`linen/gru-to-nnx`, `linen/list-to-scan`" in unreadable("zzzz").help
 
 
 @pytest.mark.parametrize("name", ["lstm-to-nnx", "linen/lstm-to-nxx", "nnx/lstm-to-nnx"])

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from migrate.engine.verification.checkpoint_file import custom_metadata, replace_recorded, unchanged_digests
-from migrate.engine.verification.record_file import draft_of
 from migrate.formats.digest_record import FILE, RECORD_KEY
 from migrate.formats.files import is_file, read_json_object
 from migrate.formats.item_kinds import PYTREE
 from migrate.formats.orbax.layouts import StepLayout, recorded_layouts, with_layouts
 from migrate.formats.orbax.metadata import CHECKPOINT_FILE
+from migrate.text_files import draft_of
 
 Json = Mapping[str, Any]
 

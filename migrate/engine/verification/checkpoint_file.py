@@ -13,9 +13,10 @@ from shlex import quote
 from typing import Any
 
 from migrate.codes import ChangedValues, InvalidUsage
-from migrate.engine.verification.record_file import replace_file, write_record
+from migrate.engine.verification.record_file import write_record
 from migrate.errors import UsageError, VerifyError
 from migrate.formats.digest_record import FILE, DigestRecord, changed_files, either_file, read_record
+from migrate.text_files import write_text
 
 _KNOWN_KEYS = frozenset(
     {
@@ -68,11 +69,11 @@ def replace_recorded(file: Path, text: str) -> None:
     """
     digests = unchanged_digests(file)
     if digests is None or not digests.files:
-        replace_file(file, text)
+        write_text(file, text)
         return
     both = either_file(digests, file.name, text)
     write_record(file.parent, both)
-    replace_file(file, text)
+    write_text(file, text)
     write_record(file.parent, replace(both, files={**both.files, file.name: both.files[file.name].split()[-1]}))
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from migrate.engine.verification.record_file import replace_file, write_record
+from migrate.engine.verification.record_file import write_record
 from migrate.formats.digest_record import FILE, DigestRecord, LeafDigests, read_record
 
 OLD, NEW = (DigestRecord({("a",): LeafDigests("float32[1]", (digit * 40,), ("", "a"))}) for digit in "01")
@@ -21,16 +21,8 @@ def test_a_failure_keeps_the_earlier_record(tmp_path, monkeypatch):
     def full(_):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("migrate.engine.verification.record_file.os.fsync", full)
+    monkeypatch.setattr("migrate.text_files.os.fsync", full)
     with pytest.raises(OSError, match="no space"):
         write_record(tmp_path, NEW)
     assert OLD == read_record(tmp_path / FILE)
     assert [FILE] == [path.name for path in tmp_path.iterdir()]
-
-
-def test_a_file_keeps_its_permissions(tmp_path):
-    place = tmp_path / "file"
-    place.write_text("old")
-    place.chmod(0o640)
-    replace_file(place, "new")
-    assert ("new", 0o640) == (place.read_text(), place.stat().st_mode & 0o777)
