@@ -21,7 +21,7 @@ from tests.torture.framework import run_attack
 
 MODULES = (
     "oracle", "flips", "kills", "concurrency", "changes", "faults",
-    "surroundings", "hostile", "process", "size", "fuzz",
+    "surroundings", "hostile", "process", "fuzz", "size",
 )  # fmt: skip
 """The modules of the attacks, in the order of the table; each has an `ATTACK`."""
 
@@ -34,7 +34,7 @@ def arguments_of(words):
     parser.add_argument("--scale", type=float, default=1.0, help="part of the trials of each attack (default: 1)")
     parser.add_argument("--seed", type=int, default=0, help="seed of every attack (default: 0)")
     parser.add_argument("--trial", type=int, help="run only this trial of the attack")
-    parser.add_argument("--jobs", type=int, default=2, help="trials at a time (default: 2)")
+    parser.add_argument("--jobs", type=int, default=3, help="trials at a time (default: 3)")
     parser.add_argument("--sources", type=Path, help="directory of prepared checkpoints, kept for later runs")
     parser.add_argument("--write", type=Path, help="page to write the table to (default: only print it)")
     return parser.parse_args(words)
@@ -84,7 +84,7 @@ def preload():
         "tensorstore", "migrate.api", "migrate.cli.main", "migrate.cli.apply", "migrate.cli.verify",
         "migrate.cli.inspect", "migrate.engine.run", "migrate.engine.outputs.orbax",
         "migrate.engine.outputs.safetensors", "migrate.engine.outputs.msgpack", "migrate.report.of_plan",
-        "migrate.report.of_receipt", "safetensors.numpy",
+        "migrate.report.of_receipt", "numpy.random", "safetensors.numpy", "yaml",
     ):  # fmt: skip
         import_module(name)
 

@@ -131,4 +131,4 @@ def attack_written(arena, name, place, mask, weigh):
     return None if same else f"`verify` misses {where}: {found if isinstance(found, str) else 'other values'}"
 
 
-ATTACK = Attack("flips", "one flipped byte", trials, weight=8)
+ATTACK = Attack("flips", "one flipped byte", trials, weight=12)

@@ -138,7 +138,7 @@ def _run_atheris(name, seconds, sources, scratch):
     atheris.Fuzz()
 
 
-ATTACK = Attack("fuzz", "mutated inputs of every parser", trials, weight=3)
+ATTACK = Attack("fuzz", "mutated inputs of every parser", trials, weight=2)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -85,4 +85,4 @@ class _Countdown:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-ATTACK = Attack("kills", "SIGKILL at calls, events and times", trials, weight=8)
+ATTACK = Attack("kills", "SIGKILL at calls, events and times", trials, weight=10)

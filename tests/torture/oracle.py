@@ -133,4 +133,4 @@ def _msgpack(tree):
     return msgpack.packb(nested, use_bin_type=True, strict_types=True)
 
 
-ATTACK = Attack("oracle", "random rules against NumPy", trials, weight=15)
+ATTACK = Attack("oracle", "random rules against NumPy", trials, weight=12)

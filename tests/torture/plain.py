@@ -1,4 +1,4 @@
-"""The values of a checkpoint by TensorStore, safetensors, Flax and NumPy alone; nothing of migrate is used."""
+"""The values of a checkpoint by TensorStore, safetensors, msgpack and NumPy alone; nothing of migrate is used."""
 
 import hashlib
 import json
@@ -76,9 +76,34 @@ def file_values(path):
     if path.suffix == ".npz":
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    from flax import serialization
+    import msgpack
 
-    return _flat(serialization.msgpack_restore(path.read_bytes()))
+    return _flat(_merged(msgpack.unpackb(path.read_bytes(), ext_hook=_extension, raw=False)))
+
+
+def _extension(code, data):
+    """Decodes Flax's extension types of msgpack; importing Flax would take longer than most trials."""
+    import ml_dtypes
+    import msgpack
+
+    if code == 2:
+        return complex(*msgpack.unpackb(data))
+    if code not in (1, 3):
+        return msgpack.ExtType(code, data)
+    shape, name, content = msgpack.unpackb(data, raw=True)
+    dtype = ml_dtypes.bfloat16 if name == b"bfloat16" else np.dtype(name.decode())
+    array = np.frombuffer(content, dtype).reshape(shape)
+    return array if code == 1 else array[()]
+
+
+def _merged(tree):
+    """Joins the arrays that Flax wrote in parts."""
+    if not isinstance(tree, dict):
+        return tree
+    if "__msgpack_chunked_array__" not in tree:
+        return {name: _merged(value) for name, value in tree.items()}
+    shape, chunks = ([tree[part][str(number)] for number in range(len(tree[part]))] for part in ("shape", "chunks"))
+    return np.concatenate(chunks).reshape(shape)
 
 
 def every_value(path):

@@ -109,4 +109,4 @@ def _numbers(path, leaves):
     return sum(values.get(number) != [number, number] for number in range(leaves))
 
 
-ATTACK = Attack("size", "a leaf of 20 GB, 100,000 leaves", trials, weight=9)
+ATTACK = Attack("size", "a leaf of 20 GB, 100,000 leaves", trials, weight=14)

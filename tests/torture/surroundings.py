@@ -254,4 +254,4 @@ SURROUNDINGS = {
     )
 }  # fmt: skip
 
-ATTACK = Attack("surroundings", "odd paths, users, locales, clocks", trials, weight=2)
+ATTACK = Attack("surroundings", "odd paths, users, locales, clocks", trials, weight=3)
