@@ -64,6 +64,8 @@ def store_spec(bucket: BucketName, key: str) -> dict[str, Any]:
     if bucket.scheme == "s3":
         endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
         region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+        if os.environ.get("AWS_ACCESS_KEY_ID"):  # the other sources of credentials would log that they have none
+            spec["aws_credentials"] = {"type": "environment"}
         if endpoint:
             spec["endpoint"] = endpoint
         if region or endpoint:  # a server of one's own has no regions, and TensorStore would ask for its own

@@ -252,7 +252,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _xml_api(self, path: str, query: dict[str, str], body: bytes) -> None:
         bucket, _, key = path.lstrip("/").partition("/")
-        key = unquote(key)
+        bucket, key = unquote(bucket), unquote(key)
         match = self.headers.get("x-goog-if-generation-match")
         origin = self.headers.get("x-goog-copy-source")
         if not self.gcs.has_bucket(bucket):

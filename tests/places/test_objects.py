@@ -76,3 +76,8 @@ def test_the_environment_selects_endpoint_and_region(monkeypatch):
     spec = store_spec(BucketName("s3", "b"), "x/")
     assert {**plain, "aws_region": "eu-west-2", "endpoint": "http://s3"} == spec
     assert {"driver": "gcs", "bucket": "b", "path": ""} == store_spec(BucketName("gs", "b"), "")
+
+
+def test_credentials_of_the_environment_are_the_only_ones_that_are_asked_for(monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    assert {"type": "environment"} == store_spec(BucketName("s3", "b"), "")["aws_credentials"]
