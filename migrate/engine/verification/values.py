@@ -74,7 +74,10 @@ def verify(
     compared = 0
     with ExitStack() as stack:
         items = item_plans(plan)
-        backs = {item.name: stack.enter_context(_open(item, destination)) for item in items}
+        backs: dict[str, _Back] = {}
+        for item in items:
+            backs[item.name] = _open(item, destination)
+            stack.push(backs[item.name])
         for meant in stack.enter_context(one_ahead(batches(plan, reader, _batch_bytes(plan)))):
             problems += differences(plan, meant, _restore(meant, items, backs), changes)
             compared += len(meant)
