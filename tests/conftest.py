@@ -1,11 +1,15 @@
 """Golden files: printed text that was reviewed. `pytest --update-golden` writes them again."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from tests.buckets.places import Bucket, Servers
 
 # Machines may be busy, so the duration of an example must not fail a test.
 _SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large)
@@ -32,3 +36,18 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
         assert path.read_text(encoding="utf-8") == text
 
     return check
+
+
+@pytest.fixture(scope="session")
+def bucket_servers() -> Iterator["Servers"]:
+    """The servers of Google Cloud Storage and S3 in this process."""
+    from tests.buckets.places import running_servers
+
+    with running_servers() as servers:
+        yield servers
+
+
+@pytest.fixture(params=["gs", "s3"])
+def bucket(request: pytest.FixtureRequest, bucket_servers: "Servers") -> "Bucket":
+    """An empty bucket of each kind."""
+    return bucket_servers.bucket(request.param)

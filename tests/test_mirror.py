@@ -12,7 +12,20 @@ import pytest
 
 TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "migrate"
-ROOMS = ("ops", "formats", "template", "knowledge", "codes", "rules", "planning", "engine", "report", "training", "cli")
+ROOMS = (
+    "ops",
+    "places",
+    "formats",
+    "template",
+    "knowledge",
+    "codes",
+    "rules",
+    "planning",
+    "engine",
+    "report",
+    "training",
+    "cli",
+)
 
 
 def modules(room: str) -> list[str]:

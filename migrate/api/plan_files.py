@@ -13,7 +13,7 @@ from migrate.api.plans import finished, load_rules, template_of
 from migrate.checkpoint import Checkpoint, StrPath
 from migrate.codes import DestinationExists, InvalidPlanFile, StalePlan, WriteFailed
 from migrate.errors import PlanError, RuleFileError, Span, UsageError
-from migrate.formats.places import local_path
+from migrate.places.names import local_path
 from migrate.text_files import write_text
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from migrate.checkpoint import Checkpoint, StrPath
 from migrate.codes import HyperparameterMismatch
 from migrate.engine.options import DEFAULT_RAM
 from migrate.errors import CheckpointError, Diagnostic, ResumeWarning
-from migrate.formats.places import local_path
+from migrate.places.names import place_of
 
 if TYPE_CHECKING:
     from migrate.engine.loading.recipient import Recipient
@@ -93,7 +93,7 @@ def resume(
     from migrate.engine.loading.agreement import agree, is_unreadable
     from migrate.engine.loading.load import load
 
-    search = StepSearch(local_path(root), step, strict=strict)
+    search = StepSearch(place_of(root), step, strict=strict)
     model = ResumedModel(template, into, rules, to, max_ram=max_ram, allow_code=allow_code)
     concerns: list[Diagnostic] = []
     try:

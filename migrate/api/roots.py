@@ -15,9 +15,9 @@ from migrate.engine.stopping import never
 from migrate.errors import CheckpointError, Diagnostic, UsageError, listed
 from migrate.events import Listener, ignore
 from migrate.formats.files import is_dir
-from migrate.formats.places import local_path
 from migrate.formats.root import Root, RootStep, read_root
 from migrate.formats.steps import find_steps
+from migrate.places.names import local_path
 from migrate.planning.root_steps import StepSelection, StepSelector, parse_selector
 from migrate.planning.root_steps import choose_steps as choose
 

@@ -9,7 +9,7 @@ from migrate.checkpoint import Checkpoint, StrPath
 from migrate.engine.options import DEFAULT_RAM, ApplyOptions, VerifyMode
 from migrate.engine.stopping import never
 from migrate.events import Listener, ignore
-from migrate.formats.places import local_path
+from migrate.places.names import local_path
 
 if TYPE_CHECKING:
     from migrate.engine.receipt import Receipt

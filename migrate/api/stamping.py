@@ -10,7 +10,7 @@ from migrate.codes import InvalidUsage
 from migrate.engine.options import DEFAULT_RAM
 from migrate.errors import UsageError
 from migrate.events import Listener, ignore
-from migrate.formats.places import local_path
+from migrate.places.names import local_path
 
 if TYPE_CHECKING:
     from migrate.engine.verification.stamp import Stamped

@@ -13,6 +13,7 @@ from migrate.errors import CheckpointError, Diagnostic, UsageError
 from migrate.formats.files import is_dir, is_file
 from migrate.formats.orbax.step import holds_item, is_marked
 from migrate.formats.steps import SavedStep, Steps, find_steps, is_temporary
+from migrate.places.names import refresh
 from migrate.planning.guards import recorded_structure
 
 
@@ -109,6 +110,7 @@ def _steps_of(root: Path) -> Steps:
     Raises:
       UsageError: it is a file or a checkpoint (`InvalidUsage`).
     """
+    refresh(root)
     if is_file(root) or (is_dir(root) and (is_marked(root) or holds_item(root))):
         message = f"`{root}` is a checkpoint, and not a root with steps"
         raise UsageError(InvalidUsage.at(message, help="name the directory above it, or use `migrate.load`"))

@@ -12,7 +12,7 @@ from migrate.codes import InvalidUsage
 from migrate.engine.options import DEFAULT_RAM
 from migrate.errors import UsageError
 from migrate.events import Listener, ignore
-from migrate.formats.places import local_path
+from migrate.places.names import place_of
 from migrate.tree import KeyPath
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def verify(
     if plan is not None and source is not None:
         model = plan.rules.template_code if probe is not None and plan.rules.planned is not None else ()
         require_permission((*model, *plan.rules.call_code), allow_code=allow_code)
-    clear_needless(local_path(destination))
+    clear_needless(place_of(destination))
     with open_checkpoint(destination, follow_links=follow_links) as checkpoint:
         recorded = alone.check_record(checkpoint.abstract)
         if template is not None:
@@ -110,7 +110,7 @@ def verify(
         return replace(done, digests=found.compared, undigested=tuple(found.undigested))
     plan = replace(plan, as_step=any(checkpoint.abstract.items))
     return _compared(
-        done, plan, source, local_path(destination), probe, (tolerance, rtol), listener, follow_links=follow_links
+        done, plan, source, place_of(destination), probe, (tolerance, rtol), listener, follow_links=follow_links
     )
 
 

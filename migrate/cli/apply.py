@@ -9,7 +9,7 @@ import click
 from migrate.cli import options, rule_output, running
 from migrate.cli.arguments import require_order
 from migrate.cli.console import Console
-from migrate.cli.places import PLACE
+from migrate.cli.places import CHECKPOINT, PLACE
 from migrate.cli.plan_origin import plan_origin
 from migrate.codes import InvalidUsage
 from migrate.errors import UsageError
@@ -22,7 +22,7 @@ from migrate.errors import UsageError
     context_settings=options.SETTINGS,
 )
 @click.argument("rules", type=PLACE)
-@click.argument("src", type=PLACE)
+@click.argument("src", type=CHECKPOINT)
 @click.argument("dst", type=PLACE)
 @running.run_options
 @rule_output.dry_run_output

@@ -10,6 +10,7 @@ import click
 
 from migrate.codes import InvalidUsage
 from migrate.errors import UsageError, nearest
+from migrate.places.names import bucket_path
 from migrate.rules.files import SUFFIXES, bundled_names
 
 
@@ -24,7 +25,12 @@ def require_order(*given: str) -> None:
         found = [name for name in others if is_rule_file(name)]
         if len(found) == 1:
             rest = [name for name in given if name is not found[0]]
-            swapped = len(rest) == 2 and not os.path.lexists(rest[0]) and os.path.lexists(rest[1])
+            swapped = (
+                len(rest) == 2
+                and not bucket_path(rest[0])
+                and not os.path.lexists(rest[0])
+                and os.path.lexists(rest[1])
+            )
             message = f"`{rules}` is not a rule file, and `{found[0]}` is: RULES comes first"
             raise _refusal(message, given, [found[0], *(reversed(rest) if swapped else rest)])
     elif len(others) == 2 and _are_swapped(*others):
@@ -52,7 +58,7 @@ def is_rule_file(name: str) -> bool:
 
 def _are_swapped(src: str, dst: str) -> bool:
     """Returns whether only DST exists, and no name beside SRC resembles it, so that it is not misspelled."""
-    if os.path.lexists(src) or not os.path.lexists(dst):
+    if bucket_path(src) or os.path.lexists(src) or not os.path.lexists(dst):
         return False
     parent = Path(src).parent
     names = [path.name for path in parent.iterdir() if path != Path(dst)] if parent.is_dir() else []

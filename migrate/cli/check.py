@@ -11,7 +11,7 @@ from migrate.cli import options
 from migrate.cli.arguments import is_rule_file, require_order
 from migrate.cli.check_folder import check_folder
 from migrate.cli.console import Console, exit_with
-from migrate.cli.places import PLACE
+from migrate.cli.places import CHECKPOINT, PLACE
 from migrate.cli.sources import open_source
 from migrate.errors import ExitCode, RuleFileError
 from migrate.report.view import Report, findings
@@ -24,7 +24,7 @@ from migrate.report.view import Report, findings
     context_settings=options.SETTINGS,
 )
 @click.argument("rules", type=PLACE)
-@click.argument("src", type=PLACE, required=False)
+@click.argument("src", type=CHECKPOINT, required=False)
 @options.template
 @options.step
 @options.item

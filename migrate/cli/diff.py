@@ -12,7 +12,7 @@ import click
 from migrate.cli import options
 from migrate.cli.arguments import refuse_rule_file
 from migrate.cli.console import Console, exit_with
-from migrate.cli.places import PLACE
+from migrate.cli.places import CHECKPOINT
 from migrate.cli.sources import open_source
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ class Expected:
 
 
 @click.command("diff", short_help="Compare with another checkpoint or a model.", context_settings=options.SETTINGS)
-@click.argument("src", type=PLACE)
-@click.argument("dst", type=PLACE, required=False)
+@click.argument("src", type=CHECKPOINT)
+@click.argument("dst", type=CHECKPOINT, required=False)
 @options.template
 @click.option("--rules", metavar="RULES", help="Compare the result of these rules on SRC.")
 @options.step

@@ -6,11 +6,11 @@ import click
 
 from migrate.cli import options
 from migrate.cli.console import Console, exit_with
-from migrate.cli.places import PLACE
+from migrate.cli.places import CHECKPOINT
 
 
 @click.command("history", short_help="List the migrations of a checkpoint.", context_settings=options.SETTINGS)
-@click.argument("ckpt", type=PLACE)
+@click.argument("ckpt", type=CHECKPOINT)
 @options.step
 @options.item
 @options.follow_links

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from migrate.cli import options
 from migrate.cli.arguments import refuse_rule_file
 from migrate.cli.console import Console, exit_with
-from migrate.cli.places import PLACE
+from migrate.cli.places import CHECKPOINT
+from migrate.places.names import place_of
 
 
 @click.command(
@@ -17,7 +16,7 @@ from migrate.cli.places import PLACE
     short_help="Show the format, steps, tree and metadata of a checkpoint.",
     context_settings=options.SETTINGS,
 )
-@click.argument("ckpt", type=PLACE)
+@click.argument("ckpt", type=CHECKPOINT)
 @options.step
 @options.item
 @options.follow_links
@@ -51,7 +50,7 @@ def command(
     from migrate.report.of_checkpoint import checkpoint_report
 
     refuse_rule_file(ckpt)
-    clear_needless(Path(ckpt))
+    clear_needless(place_of(ckpt))
     chosen = options.chosen_step(step)
     with api.open_checkpoint(ckpt, chosen, item, follow_links=follow_links, template=template) as checkpoint:
         report = checkpoint_report(checkpoint.abstract, verbose=console.complete, depth=depth)

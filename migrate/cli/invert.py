@@ -7,7 +7,7 @@ import click
 from migrate.cli import options, rule_output
 from migrate.cli.arguments import require_order
 from migrate.cli.console import Console, exit_with
-from migrate.cli.places import PLACE
+from migrate.cli.places import CHECKPOINT, PLACE
 from migrate.cli.sources import open_source
 from migrate.errors import PlanError, RuleFileError, UsageError
 
@@ -19,7 +19,7 @@ from migrate.errors import PlanError, RuleFileError, UsageError
     context_settings=options.SETTINGS,
 )
 @click.argument("rules", type=PLACE)
-@click.argument("src", type=PLACE)
+@click.argument("src", type=CHECKPOINT)
 @options.template
 @rule_output.output
 @rule_output.overwrite

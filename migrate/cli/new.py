@@ -11,7 +11,7 @@ import click
 
 from migrate.cli import options, rule_output
 from migrate.cli.console import Console, exit_with
-from migrate.cli.places import PLACE
+from migrate.cli.places import CHECKPOINT, PLACE
 from migrate.codes import WriteFailed
 from migrate.errors import UsageError
 
@@ -21,7 +21,7 @@ from migrate.errors import UsageError
 @click.option(
     "--from",
     "src",
-    type=PLACE,
+    type=CHECKPOINT,
     metavar="SRC",
     help="Checkpoint of the newest version (default: its recorded tree, V.tree.json).",
 )

@@ -1,16 +1,17 @@
-"""Arguments that name files or directories: a URL is refused before anything else is done."""
+"""Arguments that name files or directories: a URL that is not supported is refused before anything else is done."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
-from migrate.formats.places import local_path
+from migrate.places.names import local_path, place_of
 
 
 class _Place(click.ParamType[str]):
-    """A local file or directory; its text is passed on as it was given."""
+    """A local file or directory; the text is passed on as it was given, a `file://` URL as its path."""
 
     name = "text"
 
@@ -18,11 +19,27 @@ class _Place(click.ParamType[str]):
         """Returns the text.
 
         Raises:
-          UsageError: it is a URL (`UnsupportedPlace`).
+          UsageError: it is a URL that is not local (`UnsupportedPlace`).
         """
         del param, ctx
-        local_path(value)
-        return str(value)
+        return _text(value, local_path(value))
+
+
+class _Checkpoint(_Place):
+    """A checkpoint that is only read, local or in a bucket."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Returns the text.
+
+        Raises:
+          UsageError: it is a URL that is not supported (`UnsupportedPlace`).
+        """
+        del param, ctx
+        return _text(value, place_of(value))
+
+
+def _text(value: Any, place: Path) -> str:
+    return str(place if str(value).lower().startswith("file:/") and place != Path(value) else value)
 
 
 class _File(click.Path):
@@ -34,12 +51,14 @@ class _File(click.Path):
         Raises:
           UsageError: it is a URL (`UnsupportedPlace`).
         """
-        local_path(value)
-        return super().convert(value, param, ctx)
+        return super().convert(_text(value, local_path(value)), param, ctx)
 
 
 PLACE = _Place()
-"""The type of a checkpoint, a rule file or a folder of rule files."""
+"""The type of a checkpoint that is written or changed, a rule file or a folder of rule files."""
+
+CHECKPOINT = _Checkpoint()
+"""The type of a checkpoint that is only read."""
 
 FILE = _File(dir_okay=False)
 """The type of a file that is read or written."""

@@ -10,7 +10,7 @@ import click
 
 from migrate.cli import options, rule_output
 from migrate.cli.console import Console, exit_with
-from migrate.cli.places import PLACE
+from migrate.cli.places import CHECKPOINT, PLACE
 from migrate.cli.sources import open_source
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     context_settings=options.SETTINGS,
 )
 @click.argument("rules", type=PLACE)
-@click.argument("src", type=PLACE)
+@click.argument("src", type=CHECKPOINT)
 @options.template
 @rule_output.plan_output
 @rule_output.overwrite

@@ -8,7 +8,7 @@ import click
 
 from migrate.cli import options, rule_output
 from migrate.cli.console import Console, exit_with
-from migrate.cli.places import PLACE
+from migrate.cli.places import CHECKPOINT, PLACE
 
 
 @click.command("squash", short_help="Write one rule file for a chain.", context_settings=options.SETTINGS)
@@ -17,7 +17,7 @@ from migrate.cli.places import PLACE
 @click.option("--to", metavar="V", help="Version to which it leads (default: the newest).")
 @click.option(
     "--source",
-    type=PLACE,
+    type=CHECKPOINT,
     metavar="SRC",
     help="Checkpoint of the first version (default: the recorded tree, V.tree.json).",
 )

@@ -7,11 +7,11 @@ import click
 from migrate.cli import options, rule_output
 from migrate.cli.arguments import refuse_rule_file
 from migrate.cli.console import Console, exit_with
-from migrate.cli.places import PLACE
+from migrate.cli.places import CHECKPOINT
 
 
 @click.command("suggest", short_help="Draft a rule file for review.", context_settings=options.SETTINGS)
-@click.argument("src", type=PLACE)
+@click.argument("src", type=CHECKPOINT)
 @click.option(
     "--template",
     metavar="M:F",

@@ -9,7 +9,7 @@ import click
 
 from migrate.cli import options, running
 from migrate.cli.console import Console
-from migrate.cli.places import PLACE
+from migrate.cli.places import CHECKPOINT, PLACE
 
 if TYPE_CHECKING:
     from migrate.checkpoint import Checkpoint
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     context_settings=options.SETTINGS,
 )
 @click.argument("folder", type=PLACE, metavar="RULES")
-@click.argument("src", type=PLACE)
+@click.argument("src", type=CHECKPOINT)
 @click.argument("dst", type=PLACE)
 @click.option("--to", metavar="V", help="Version to upgrade to (default: the newest).")
 @click.option("--from", "start", metavar="V", help="Version of SRC (default: from the record of SRC).")

@@ -12,7 +12,7 @@ import click
 from migrate.cli import options
 from migrate.cli.arguments import refuse_rule_file
 from migrate.cli.console import Console, exit_with
-from migrate.cli.places import PLACE
+from migrate.cli.places import CHECKPOINT
 from migrate.cli.sources import open_source
 from migrate.errors import PlanError
 from migrate.report.view import Report
@@ -31,8 +31,10 @@ SHOWN = 3
 
 
 @click.command("verify", short_help="Verify a migrated checkpoint.", context_settings=options.SETTINGS)
-@click.argument("dst", type=PLACE)
-@click.option("--source", type=PLACE, metavar="SRC", help="The checkpoint that DST was migrated from; needs --rules.")
+@click.argument("dst", type=CHECKPOINT)
+@click.option(
+    "--source", type=CHECKPOINT, metavar="SRC", help="The checkpoint that DST was migrated from; needs --rules."
+)
 @click.option("--rules", metavar="RULES", help="The rule file that DST was migrated by; needs --source.")
 @options.template
 @options.step

@@ -172,10 +172,23 @@ class MissingPackage(Code):
 
 
 class UnsupportedPlace(Code):
-    """A place is a URL, and migrate reads and writes local files only.
+    """A place is a URL that the command does not support.
 
-    Without this error, `gs://bucket/new` would name a local directory `gs:`. Copy a checkpoint from a bucket to a local
-    disk, migrate it there, and copy the result to the bucket. Write `./gs:/name` for a local directory of such a name.
+    Checkpoints are read from local paths, `file://`, `gs://` and `s3://`. Rule files, plans and other files are local,
+    and so are checkpoints that are written or changed: write to a local directory, and upload the result. Without this
+    error, `gs://bucket/new` would name a local directory `gs:`. For a directory of such a name, write `./gs:/name`.
     """
 
     number = "M417"
+
+
+class UnreachableBucket(Code):
+    """A bucket does not exist, does not answer, or refuses the request.
+
+    TensorStore reads buckets with the credentials of the environment. For `gs://`: those of `gcloud auth
+    application-default login`, GOOGLE_APPLICATION_CREDENTIALS, or the service account of the machine. For `s3://`:
+    AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or the role of the machine. AWS_ENDPOINT_URL and
+    AWS_REGION select the server. The message has the answer of the bucket, and the help the command that lists it.
+    """
+
+    number = "M418"

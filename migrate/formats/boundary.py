@@ -14,6 +14,7 @@ from pathlib import Path
 
 from migrate.codes import ForeignEntry
 from migrate.errors import CheckpointError
+from migrate.places.bucket_path import BucketPath
 
 _KINDS = {
     stat.S_IFIFO: "a pipe",
@@ -50,6 +51,8 @@ class Boundary:
             (`ForeignEntry`).
         """
         refuse_undecodable(path)
+        if isinstance(path, BucketPath):
+            return  # which has neither links nor pipes
         if path != self.source and os.path.lexists(path):
             self._check_entry(str(path), link=path.is_symlink())
         pending = [str(path)] if path.is_dir() else []

@@ -49,12 +49,12 @@ from migrate.formats.orbax.step import (
     root_metadata_file,
 )
 from migrate.formats.parts import stray_notes
-from migrate.formats.places import local_path
 from migrate.formats.reader import CheckpointReader
 from migrate.formats.safetensors.item import SafetensorsItem, files_beside, is_safetensors
 from migrate.formats.steps import find_steps, is_root, is_temporary
 from migrate.formats.surroundings import Surroundings
 from migrate.formats.unread import refuse_unread
+from migrate.places.names import place_of, refresh
 
 if TYPE_CHECKING:
     from migrate.formats.canonical import Unbox
@@ -151,7 +151,8 @@ def open_reader(
       UsageError: the path is a URL (`UnsupportedPlace`).
       CheckpointError: the checkpoint cannot be read; the diagnostic names the cause and the remedy.
     """
-    where = local_path(path)
+    where = place_of(path)
+    refresh(where)
     refuse_undecodable(os.path.realpath(where))
     table = FORMATS if formats is None else formats
     if is_file(where):
@@ -175,7 +176,8 @@ def list_steps(path: str | os.PathLike[str]) -> tuple[int, ...]:
       UsageError: the path is a URL (`UnsupportedPlace`).
       CheckpointError: there is nothing at this path.
     """
-    where = local_path(path)
+    where = place_of(path)
+    refresh(where)
     if is_file(where):
         return ()
     if not is_dir(where):
@@ -359,7 +361,8 @@ def _no_such_path(where: Path, formats: Sequence[Format]) -> CheckpointError:
         message = f"`{where}` is neither a file nor a directory: it is a pipe, a device or a broken link"
         return CheckpointError(NoCheckpoint.at(message, help=_readable(formats)))
     parent = where.parent
-    names = sorted(os.listdir(parent))[:10_000] if is_dir(parent) else []
+    # A bucket would list everything below.
+    names = sorted(os.listdir(parent))[:10_000] if os.path.isdir(parent) else []
     return CheckpointError(NoCheckpoint.at(f"`{where}` does not exist", help=did_you_mean(where.name, names)))
 
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 import weakref
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, overload
 
 from migrate.formats.files import damaged
+from migrate.places.bucket_path import BucketPath
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,8 +22,14 @@ if TYPE_CHECKING:
 
 _WINDOW_BYTES = 8 << 10
 """The bytes that are read at once where few are asked for."""
+_BUCKET_WINDOW_BYTES = 256 << 10
+"""The same in a bucket, where each read is a request."""
 _READ_BYTES = 1 << 30
 """The most bytes of one system call; Linux reads at most 2 GiB."""
+
+
+_Fill = Callable[[memoryview, int], int]
+"""Reads bytes at an offset into a view; returns their number."""
 
 
 class FileView:
@@ -34,10 +43,17 @@ class FileView:
           OSError: it cannot be opened.
         """
         self.path = path
-        self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        weakref.finalize(self, os.close, self._file)
-        self._size = os.fstat(self._file).st_size
         self._window = (0, b"")
+        self._window_bytes = _WINDOW_BYTES
+        if isinstance(path, BucketPath):
+            self._fill: _Fill = partial(_fill_from_bucket, path)
+            self._size = path.stat().st_size
+            self._window_bytes = _BUCKET_WINDOW_BYTES
+        else:
+            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            weakref.finalize(self, os.close, file)
+            self._fill = partial(_fill_from_file, file)
+            self._size = os.fstat(file).st_size
         if not self._size:
             raise damaged(path, "it is empty")
 
@@ -56,7 +72,7 @@ class FileView:
             return window[where - begin]
         start, stop, _ = where.indices(self._size)
         begin, window = self._window
-        if stop - start <= _WINDOW_BYTES and not begin <= start <= stop <= begin + len(window):
+        if stop - start <= self._window_bytes and not begin <= start <= stop <= begin + len(window):
             begin, window = self._moved(start)
         if begin <= start and stop <= begin + len(window):
             return window[start - begin : max(stop, start) - begin]
@@ -78,15 +94,25 @@ class FileView:
         return array
 
     def _moved(self, start: int) -> tuple[int, bytes]:
-        self._window = (start, bytes(self._read(start, min(_WINDOW_BYTES, self._size - start))))
+        self._window = (start, bytes(self._read(start, min(self._window_bytes, self._size - start))))
         return self._window
 
     def _read(self, start: int, count: int) -> bytearray:
         content = bytearray(count)
         view, done = memoryview(content), 0
         while done < count:
-            part = os.preadv(self._file, [view[done : done + _READ_BYTES]], start + done)
+            part = self._fill(view[done : done + _READ_BYTES], start + done)
             if not part:
                 raise damaged(self.path, "it has become shorter")
             done += part
         return content
+
+
+def _fill_from_file(file: int, view: memoryview, start: int) -> int:
+    return os.preadv(file, [view], start)
+
+
+def _fill_from_bucket(path: BucketPath, view: memoryview, start: int) -> int:
+    found = path.read_range(start, start + len(view))
+    view[: len(found)] = found
+    return len(found)

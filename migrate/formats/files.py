@@ -17,6 +17,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from migrate.codes import DamagedFile, LfsPointer, MissingPart, UnsupportedLeaf
 from migrate.errors import CheckpointError, listed
 from migrate.formats.boundary import is_folder, is_without_size
+from migrate.places.bucket_path import BucketPath
+from migrate.places.names import bucket_path
+from migrate.places.objects import is_about_access, unreachable
 from migrate.tree import KeyPath, format_path
 
 if TYPE_CHECKING:
@@ -33,6 +36,8 @@ MAX_DEPTH = 200
 _JSON_MIB = 64
 FILES_SEARCHED = 2_000
 """The most files of a directory that a search looks at."""
+_OBJECTS_SEARCHED = 32
+"""The same for a directory of a bucket, where a look at a file is a request."""
 
 COPY_AGAIN = "compare its size with the original and copy it again, or take another step"
 COPY_WHOLE = "copy the whole directory again (with the files that begin with a dot), or take another step"
@@ -94,6 +99,9 @@ def lacking(defect: Defect, leaves: Sequence[KeyPath]) -> Diagnostic:
 
 def file_size(path: Path | str) -> int | None:
     """Returns the size of a regular file in bytes; None if there is none."""
+    far = bucket_path(path)
+    if far is not None:
+        return far.stat().st_size if far.is_file() else None
     try:
         found = os.stat(path)
     except (OSError, ValueError):
@@ -109,6 +117,8 @@ def unknown_dtype(what: str, dtype: object, *, paths: tuple[str, ...] = ()) -> C
 
 def is_file(path: Path) -> bool:
     """Whether a path is a regular file; reading a pipe or a device could block or never end."""
+    if isinstance(path, BucketPath):
+        return path.is_file()
     try:
         return stat.S_ISREG(path.stat().st_mode)
     except (OSError, ValueError):
@@ -117,6 +127,8 @@ def is_file(path: Path) -> bool:
 
 def is_dir(path: Path) -> bool:
     """Whether a path is a directory."""
+    if isinstance(path, BucketPath):
+        return path.is_dir()
     try:
         return stat.S_ISDIR(path.stat().st_mode)
     except (OSError, ValueError):
@@ -130,6 +142,8 @@ def children(path: Path) -> list[Path]:
       CheckpointError: the directory cannot be listed.
     """
     try:
+        if isinstance(path, BucketPath):
+            return list(path.iterdir())
         return [path / name for name in sorted(os.listdir(path))]
     except OSError as error:
         raise missing(path, f"it cannot be listed ({error.strerror})") from error
@@ -152,7 +166,9 @@ def _lfs_pointer(path: Path, paths: tuple[str, ...] = ()) -> Diagnostic:
 
 def is_lfs_pointer(path: Path) -> bool:
     """Whether a file holds a git-LFS pointer instead of its content."""
-    if not is_file(path) or path.stat().st_size > _LFS_POINTER_BYTES:
+    if not is_file(path):
+        return False
+    if not isinstance(path, BucketPath) and path.stat().st_size > _LFS_POINTER_BYTES:
         return False
     return read_head(path, len(_LFS_HEADER)) == _LFS_HEADER
 
@@ -164,6 +180,8 @@ def read_head(path: Path, count: int) -> bytes:
       CheckpointError: it cannot be read.
     """
     try:
+        if isinstance(path, BucketPath):
+            return path.head(count)
         with path.open("rb") as file:
             return b"" if is_without_size(file.fileno()) else file.read(count)
     except OSError as error:
@@ -178,7 +196,7 @@ def read_file(path: Path) -> bytes:
     """
     refuse_lfs_pointer(path)
     try:
-        return b"" if is_without_size(path) else path.read_bytes()
+        return b"" if not isinstance(path, BucketPath) and is_without_size(path) else path.read_bytes()
     except OSError as error:
         raise damaged(path, f"it cannot be read ({error.strerror})") from error
 
@@ -189,12 +207,16 @@ def refuse_lfs_pointers_below(path: Path) -> None:
     Raises:
       CheckpointError: the first that is one (`LfsPointer`).
     """
-    for found in islice(files_below(path), FILES_SEARCHED):
+    most = _OBJECTS_SEARCHED if isinstance(path, BucketPath) else FILES_SEARCHED
+    for found in islice(files_below(path), most):
         refuse_lfs_pointer(found)
 
 
 def files_below(path: Path) -> Iterator[Path]:
     """Yields the files below a directory, each directory once; `Boundary` has checked the links."""
+    if isinstance(path, BucketPath):
+        yield from path.files_below()
+        return
     seen: set[tuple[int, int]] = set()
     pending = [str(path)]
     while pending:
@@ -287,6 +309,8 @@ def explain_store_failure(error: Exception, folder: Path, what: str) -> NoReturn
     Raises:
       CheckpointError: `LfsPointer`, `MissingPart` or `DamagedFile`, with the remedy.
     """
+    if isinstance(folder, BucketPath) and is_about_access(error):
+        raise unreachable(error, str(folder)) from error
     refuse_lfs_pointers_below(folder)
     text, reason = str(error), short_reason(error)
     absent = text.startswith("NOT_FOUND") or "is missing" in text or "does not exist" in text

@@ -17,6 +17,7 @@ from migrate.formats.base import Extent, Item, ItemInfo
 from migrate.formats.boundary import is_utf_8
 from migrate.formats.files import MAX_DEPTH, damaged, is_file, read_head, refuse_lfs_pointer, unknown_dtype
 from migrate.formats.opaque import opaque_leaf
+from migrate.places.names import readable
 from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, KeyPath, Storage, format_path
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def is_hdf5(path: Path) -> bool:
 
 def _is_keras_archive(path: Path) -> bool:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(readable(path)) as archive:
             return _WEIGHTS in archive.namelist()
     except _ZIP_ERRORS:
         return False
@@ -99,7 +100,7 @@ class Hdf5Item(Item):
         try:
             if read_head(self._path, 2) == b"PK":
                 return self._h5.File(self._weights(), "r")
-            file = self._h5.File(self._path, "r", locking=False)
+            file = self._h5.File(readable(self._path), "r", locking=False)
         except _H5_ERRORS as error:
             truncated = "truncated" in str(error) or "eof" in str(error)
             raise damaged(self._path, f"it is {'truncated' if truncated else 'no HDF5'} ({_reason(error)})") from error
@@ -110,7 +111,7 @@ class Hdf5Item(Item):
 
     def _weights(self) -> Any:
         """Returns the file in the archive; sets where it begins, if it is not compressed."""
-        self._archive = archive = zipfile.ZipFile(self._path)
+        self._archive = archive = zipfile.ZipFile(readable(self._path))
         member = archive.getinfo(_WEIGHTS)
         self._base = _offset(self._path, member) if member.compress_type == zipfile.ZIP_STORED else None
         others = [name for name in archive.namelist() if name != _WEIGHTS]

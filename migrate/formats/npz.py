@@ -23,6 +23,7 @@ from migrate.formats.flat_names import collisions, separator_of, split_names
 from migrate.formats.npy_header import ANONYMOUS, InvalidHeaderError, header_text, parse_header
 from migrate.formats.opaque import opaque_leaf
 from migrate.formats.stored_dtype import UnknownDtypeError, stored_dtype
+from migrate.places.names import readable
 from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, KeyPath, Storage, format_path
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def looks_like_npz(path: Path) -> bool:
     if not is_file(path) or not read_head(path, 4).startswith(b"PK"):
         return False
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(readable(path)) as archive:
             return any(name.endswith(_ENDING) for name in archive.namelist())
     except _ZIP_ERRORS:
         return False
@@ -259,7 +260,7 @@ class NpzItem(Item):
 
 def _opened(path: Path) -> zipfile.ZipFile:
     try:
-        return zipfile.ZipFile(path)
+        return zipfile.ZipFile(readable(path))
     except _ZIP_ERRORS as error:
         raise damaged(path, f"it is not a complete zip archive ({error})") from error
 

@@ -28,6 +28,7 @@ from migrate.formats.files import MAX_DEPTH, damaged, files_below, lacking, unre
 from migrate.formats.item_kinds import PYTREE, ItemKind
 from migrate.formats.opaque import refuse_opaque
 from migrate.formats.surroundings import Surroundings
+from migrate.places.names import path_of
 from migrate.tree import AbstractTree, KeyPath, format_path
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ class Reader(abc.ABC):
 
         By default every file at or below the path of the checkpoint.
         """
-        path = Path(self.abstract().path)
+        path = self.abstract().path
         return files_below(path) if path.is_dir() else [path] if path.exists() else []
 
     def digest_record(self) -> DigestRecord | None:
@@ -291,7 +292,7 @@ class CheckpointReader(Reader):
         try:
             yield
         except OSError as error:
-            raise unreadable(Path(error.filename or self._abstract.path), error) from error
+            raise unreadable(path_of(str(error.filename or self._abstract.path)), error) from error
 
     @property
     def digest_folder(self) -> Path | None:

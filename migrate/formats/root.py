@@ -15,8 +15,8 @@ from migrate.formats.boundary import Boundary
 from migrate.formats.detect import list_steps
 from migrate.formats.files import is_dir, read_json
 from migrate.formats.orbax.step import json_file
-from migrate.formats.places import local_path
 from migrate.formats.steps import SavedStep, Steps, find_steps
+from migrate.places.names import place_of
 
 METRICS = "metrics"
 """The item in which Orbax saves the metrics of a step."""
@@ -86,7 +86,7 @@ def read_root(path: str | os.PathLike[str], *, metrics: bool = False, follow_lin
       CheckpointError: there is nothing at this path (`NoCheckpoint`), it has no steps, or several of one number
         (`AmbiguousItem`).
     """
-    where = local_path(path)
+    where = place_of(path)
     if not list_steps(where):
         message = f"{os.fspath(path)} has no steps, so a choice of steps does not apply"
         raise CheckpointError(AmbiguousItem.at(message, help="omit `--step` and `--keep`, or name the root as SRC"))

@@ -13,9 +13,9 @@ from migrate.formats.detect import open_reader
 from migrate.formats.files import is_dir, is_file
 from migrate.formats.item_kinds import PYTREE
 from migrate.formats.orbax.step import holds_item
-from migrate.formats.places import local_path
 from migrate.formats.reader import CheckpointReader
 from migrate.formats.steps import find_steps, is_root, step_number
+from migrate.places.names import local_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from migrate.codes import AmbiguousItem
 from migrate.errors import CheckpointError, listed
 from migrate.formats.files import is_file
+from migrate.places.bucket_path import BucketPath
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -25,6 +26,8 @@ _SEARCHED = 20_000
 
 def searched(path: Path) -> Iterator[Path]:
     """Yields a file, or the first files below a directory; links to directories may lead out of it."""
+    if isinstance(path, BucketPath):
+        return iter([path]) if is_file(path) else islice(path.files_below(), _SEARCHED)
     below = (Path(folder, name) for folder, _, names in os.walk(path) for name in names)
     return iter([path]) if is_file(path) else islice(below, _SEARCHED)
 

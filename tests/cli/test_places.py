@@ -1,13 +1,20 @@
-"""Every command refuses a URL for each of its files and directories, before it does anything else."""
+"""Every command refuses URLs that it does not support for each of its files and directories, before anything else."""
+
+import re
 
 import click
 import pytest
 from click.testing import CliRunner
 
 from migrate.cli.main import COMMANDS, migrate
-from migrate.cli.places import FILE, PLACE
+from migrate.cli.places import CHECKPOINT, FILE, PLACE
 
 NOT_PLACES = {("explain", "code")}
+
+
+def url_for(parameter):
+    """A URL that is not supported there: buckets are read, and nothing is written to them."""
+    return "https://host/x" if parameter.type is CHECKPOINT else "gs://bucket/x"
 
 
 def parameters():
@@ -16,10 +23,13 @@ def parameters():
         command = migrate.get_command(None, name)
         arguments = [p for p in command.params if isinstance(p, click.Argument) and (name, p.name) not in NOT_PLACES]
         for given in arguments:
-            yield name, given.name, [name, *("gs://bucket/x" if p is given else "absent" for p in arguments)]
+            url = url_for(given)
+            yield name, given.name, [name, *(url if p is given else "absent" for p in arguments)]
         for option in command.params:
-            if isinstance(option, click.Option) and (option.type in (FILE, PLACE) or "FILE" in str(option.metavar)):
-                words = [name, *["absent"] * len(arguments), option.opts[-1], "gs://bucket/x"]
+            if isinstance(option, click.Option) and (
+                option.type in (CHECKPOINT, FILE, PLACE) or "FILE" in str(option.metavar)
+            ):
+                words = [name, *["absent"] * len(arguments), option.opts[-1], url_for(option)]
                 yield name, option.name, words
 
 
@@ -28,5 +38,5 @@ def test_a_url_is_refused_and_nothing_is_written(words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(migrate, words)
     assert 2 == result.exit_code
-    assert "error[M417]: `gs://bucket/x` is not a local path" in result.output, result.output
+    assert re.search(r"error\[M417\]: `(gs|https)://\S+/x` is (not|neither) a local path", result.output), result.output
     assert [] == list(tmp_path.iterdir())

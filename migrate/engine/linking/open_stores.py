@@ -28,6 +28,11 @@ def open_database(directory: Path, context: ts.Context, **options: Any) -> Any:
     return ts.KvStore.open(database_spec(directory, **options), context=context).result()
 
 
+def open_database_at(place: dict[str, Any], context: ts.Context, **options: Any) -> Any:
+    """Opens the OCDBT database in a key-value store, given by its specification."""
+    return ts.KvStore.open({"driver": "ocdbt", "base": place, **options}, context=context).result()
+
+
 def reading_context(cache_bytes: int, index_bytes: int = INDEX_CACHE_BYTES) -> ts.Context:
     """Returns a context for arrays that are read together.
 

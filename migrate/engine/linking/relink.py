@@ -18,9 +18,10 @@ import tensorstore as ts
 
 from migrate.codes import MissingPart
 from migrate.engine.linking.copy_chunks import copy_chunks, copy_chunks_into_files
+from migrate.engine.linking.fetch import fetch
 from migrate.engine.linking.hard_links import link_file
 from migrate.engine.linking.link import Link
-from migrate.engine.linking.open_stores import OPTIONS, open_database
+from migrate.engine.linking.open_stores import OPTIONS, open_database_at
 from migrate.engine.linking.prune import prune_files
 from migrate.engine.staged_array import StagedArray
 from migrate.errors import CheckpointError, listed
@@ -29,6 +30,8 @@ from migrate.formats.zarr.key_places import database_files
 from migrate.formats.zarr.ocdbt_format import Reference
 from migrate.formats.zarr.references import references
 from migrate.formats.zarr.small_arrays import DatabaseValues
+from migrate.formats.zarr.store_spec import folder_spec
+from migrate.places.bucket_path import BucketPath
 from migrate.tree import KeyPath, format_path
 
 SOURCE = "ocdbt.process_source_"
@@ -89,19 +92,27 @@ def _relink_into(store: Path, links: Sequence[Link]) -> LinkedArrays:
     bases = dict.fromkeys(location.base for link in links for location in link.locations if location.ocdbt)
     folders = {base: store / f"{SOURCE}{number}" for number, base in enumerate(bases)}
     for base, folder in folders.items():
-        _link_database(base, folder)
+        if not isinstance(base, BucketPath):
+            _link_database(base, folder)
     # Copying by reference needs both databases in one context, the source below the target; without a cache every key
     # would read the index again.
     context = ts.Context({"cache_pool": {"total_bytes_limit": INDEX_CACHE_BYTES}})
-    target = open_database(store, context, config=OPTIONS, assume_config=True)
+    target = open_database_at(_staging_spec(store, folders), context, config=OPTIONS, assume_config=True)
     sources = {
-        base: SourceDatabase(open_database(folder, context), DatabaseValues(folder)) for base, folder in folders.items()
+        base: SourceDatabase(
+            open_database_at(_staging_spec(store, folders, below=folder), context),
+            DatabaseValues(base if isinstance(base, BucketPath) else folder),
+        )
+        for base, folder in folders.items()
     }
     refer([link for link in links if link.locations[0].ocdbt], target, sources)
     copy_chunks([link for link in links if not link.locations[0].ocdbt], target, context)
     entries = references(store)
     _refuse_missing(link for link in links if any(key not in entries for _, _, key in link.moves()))
     needed = {entry.file for entry in entries.values() if entry.inline is None}
+    for base, folder in folders.items():
+        if isinstance(base, BucketPath):
+            _fetch_files(base, folder, needed)
     nbytes = prune_files(store, folders.values(), needed)
     arrays = {link.path: link.staged_array() for link in links}
     origins = {folder.name: base for base, folder in folders.items()}
@@ -115,6 +126,34 @@ def _copy_into(folder: Path, links: Sequence[Link]) -> LinkedArrays:
     found = copy_chunks_into_files(links, folder, context)
     _refuse_missing(link for link in links if any(key not in found for _, _, key in link.moves()))
     return LinkedArrays({link.path: link.staged_array() for link in links})
+
+
+def _staging_spec(store: Path, folders: Mapping[Path, Path], below: Path | None = None) -> dict[str, Any]:
+    """Returns the specification of a staging store in which the files of sources in buckets appear as if linked.
+
+    Args:
+      store: its directory.
+      folders: the folder below it for each source.
+      below: one of these folders, which is specified instead of the whole store.
+    """
+    mounts = [
+        {"prefix": f"{folder.name}/", "base": folder_spec(base)}
+        for base, folder in folders.items()
+        if isinstance(base, BucketPath)
+    ]
+    if not mounts:
+        return folder_spec(below or store)
+    stack: dict[str, Any] = {"driver": "kvstack", "layers": [{"base": folder_spec(store)}, *mounts]}
+    return {**stack, "path": f"{below.name}/"} if below else stack
+
+
+def _fetch_files(base: BucketPath, folder: Path, needed: Iterable[str]) -> None:
+    """Copies those files of a source in a bucket to which the new database refers; none that is there already."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in sorted(needed):
+        below, _, file = name.partition("/")
+        if below == folder.name and not (folder / file).exists():
+            fetch(base / file, folder / file)
 
 
 def _link_database(base: Path, folder: Path) -> None:

@@ -29,6 +29,7 @@ from migrate.engine.workspace.source_state import SourceState
 from migrate.errors import CheckpointError, Diagnostic, PlanError, UsageError
 from migrate.formats.files import unreadable
 from migrate.formats.reader import Reader
+from migrate.places.names import path_of
 from migrate.planning.model import Created, Plan
 from migrate.rules.permission import require_permission
 from migrate.tree import KeyPath, format_path
@@ -88,7 +89,7 @@ def _values(
     if problems:
         raise CheckpointError(*problems)
     leaves = LoadedLeaves(recipient.leaves, shardings)
-    with _explained_failures(Path(plan.source.path)), source.explaining():
+    with _explained_failures(plan.source.path), source.explaining():
         check_assertions(plan, reader, limit=max_ram // 4)
         _Load(plan, reader, recipient, leaves, max_ram).run()
         source.refuse_changes()
@@ -185,4 +186,4 @@ def _explained_failures(source: Path) -> Iterator[None]:
         with explained_memory_failures(f"a leaf of {source}", advice="load onto more devices, or lower `max_ram`"):
             yield
     except OSError as error:
-        raise unreadable(Path(error.filename or source), error) from error
+        raise unreadable(path_of(str(error.filename or source)), error) from error

@@ -30,6 +30,7 @@ from migrate.formats.files import damaged, explain_store_failure, unreadable
 from migrate.formats.reader import Reader
 from migrate.formats.zarr.store_spec import folder_spec
 from migrate.ops.windows import Window, cut, extent, windows
+from migrate.places.bucket_path import BucketPath
 from migrate.tree import AbstractArray, KeyPath
 
 Array = np.ndarray[Any, Any]
@@ -125,7 +126,11 @@ class FlatSource(ArraySource):
 
 def _read_at(file: Any, start: int, into: memoryview, path: Path) -> None:
     try:
-        count = os.preadv(file.fileno(), [into], start)
+        if isinstance(path, BucketPath):
+            content = path.read_range(start, start + len(into))
+            count, into[: len(content)] = len(content), content
+        else:
+            count = os.preadv(file.fileno(), [into], start)
     except OSError as error:  # which names no file
         raise unreadable(path, error) from error
     if count < len(into):

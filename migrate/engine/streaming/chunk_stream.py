@@ -31,9 +31,13 @@ from migrate.formats.zarr.references import references
 from migrate.formats.zarr.shard_index import INDEX_BYTES, inner_chunk_range
 from migrate.formats.zarr.zstd_stream import ZstdStream
 from migrate.ops.windows import Window
+from migrate.places.bucket_path import BucketPath
 from migrate.tree import AbstractArray
 
 Array = np.ndarray[Any, Any]
+
+_BUCKET_BYTES = 8 << 20
+"""The bytes of one request to a bucket."""
 
 _LITTLE = {"name": "bytes", "configuration": {"endian": "little"}}
 
@@ -111,7 +115,12 @@ class StreamableArray:
 
     def _range(self, path: Path, start: int, length: int | None) -> _RangeReader:
         try:
-            return _RangeReader(path.open("rb"), path, start, path.stat().st_size if length is None else length)
+            return _RangeReader(
+                path.open("rb", _BUCKET_BYTES if isinstance(path, BucketPath) else -1),
+                path,
+                start,
+                path.stat().st_size if length is None else length,
+            )
         except OSError as error:
             raise unreadable(path, error, paths=(self.location.name,)) from error
 

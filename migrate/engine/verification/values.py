@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from migrate.engine.items import ItemPlan, item_of, item_plans
 from migrate.engine.streaming.pieces import batches
+from migrate.engine.verification.bucket_restore import ReadBackFromBucket
 from migrate.engine.verification.compare import Restored, differences
 from migrate.engine.verification.findings import refuse, report, structure_problems
 from migrate.engine.verification.leaf_digests import add_digests
@@ -21,6 +22,7 @@ from migrate.events import Listener, ignore
 from migrate.formats.detect import open_reader
 from migrate.formats.digest_record import Blocks
 from migrate.formats.reader import Reader
+from migrate.places.bucket_path import BucketPath
 from migrate.planning.model import Plan
 from migrate.tree import KeyPath
 
@@ -33,6 +35,7 @@ BATCHES = 64
 """The number of batches, within those sizes: the more leaves there are, the longer each walk takes."""
 
 T = TypeVar("T")
+_Back = ReadBack | ReadBackFromBucket
 
 
 def verify(
@@ -44,7 +47,9 @@ def verify(
     digests: dict[KeyPath, Blocks] | None = None,
     follow_links: bool = False,
 ) -> int:
-    """Restores every leaf through plain Orbax and compares it with the rules applied to the source again.
+    """Restores every leaf and compares it with the rules applied to the source again.
+
+    Plain Orbax restores it, except from a bucket, which migrate reads itself.
 
     Args:
       plan: the plan.
@@ -62,13 +67,17 @@ def verify(
     """
     with open_reader(destination, unbox="never", follow_links=follow_links) as written:
         refuse(structure_problems(plan, written.abstract()))
-    refuse(template_problems(plan, destination))
+    if not isinstance(destination, BucketPath):
+        refuse(template_problems(plan, destination))
     problems: list[Diagnostic] = []
     changes: dict[KeyPath, ValueChange] = {}
     compared = 0
     with ExitStack() as stack:
         items = item_plans(plan)
-        backs = {item.name: stack.enter_context(_open(item, destination)) for item in items}
+        backs: dict[str, _Back] = {}
+        for item in items:
+            backs[item.name] = _open(item, destination)
+            stack.push(backs[item.name])
         for meant in stack.enter_context(one_ahead(batches(plan, reader, _batch_bytes(plan)))):
             problems += differences(plan, meant, _restore(meant, items, backs), changes)
             compared += len(meant)
@@ -78,8 +87,11 @@ def verify(
     return compared
 
 
-def _open(item: ItemPlan, destination: Path) -> ReadBack:
-    return (ReadBackArray if item.kind.bare else ReadBack)(item.directory(destination))
+def _open(item: ItemPlan, destination: Path) -> _Back:
+    directory = item.directory(destination)
+    if isinstance(directory, BucketPath):
+        return ReadBackFromBucket(directory)
+    return (ReadBackArray if item.kind.bare else ReadBack)(directory)
 
 
 def _batch_bytes(plan: Plan) -> int:
@@ -102,7 +114,7 @@ def one_ahead(items: Iterator[T]) -> Iterator[Iterator[T]]:
         yield each()
 
 
-def _restore(meant: Iterable[KeyPath], items: tuple[ItemPlan, ...], backs: Mapping[str, ReadBack]) -> Restored:
+def _restore(meant: Iterable[KeyPath], items: tuple[ItemPlan, ...], backs: Mapping[str, _Back]) -> Restored:
     """Returns the values of these leaves as plain Orbax restores them, without leaves that have no data."""
     owner = item_of(items)
     restored: dict[KeyPath, Any] = {}

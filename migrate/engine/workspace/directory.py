@@ -19,6 +19,7 @@ from migrate.codes import LeftoverWorkspace
 from migrate.engine.workspace import lock
 from migrate.engine.workspace.journal import names_arrays
 from migrate.errors import Diagnostic, PlanError, RefusedError, VerifyError
+from migrate.places.bucket_path import BucketPath
 
 _ATTEMPTS = 3
 """How often a directory is created that another command clears at the same moment."""
@@ -101,6 +102,8 @@ def clear_needless(destination: Path, beside: Path | None = None) -> None:
       destination: DST.
       beside: the path beside which they are, where it is not DST.
     """
+    if isinstance(destination, BucketPath):
+        return
     with suppress(OSError):
         destination = Path(os.path.abspath(destination))
         beside = beside or destination

@@ -14,6 +14,7 @@ from migrate.codes import NoRoom, UnwritableDestination
 from migrate.engine.workspace.directory import workspace_path
 from migrate.errors import Diagnostic
 from migrate.formats.reader import Reader
+from migrate.places.bucket_path import BucketPath
 from migrate.planning.model import Plan, Task
 
 FILES = 8
@@ -135,4 +136,4 @@ def _least(task: Task) -> int:
 
 
 def _same_device(source: Path, parent: Path) -> bool:
-    return source.stat().st_dev == parent.stat().st_dev
+    return not isinstance(source, BucketPath) and source.stat().st_dev == parent.stat().st_dev

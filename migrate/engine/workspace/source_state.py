@@ -5,16 +5,19 @@ Linked files share their bytes with the source, so a file that is overwritten in
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from migrate.codes import SourceChanged
+from migrate.codes import SourceChanged, UnreachableBucket
 from migrate.errors import CheckpointError, RefusedError, StoppedError, listed
 from migrate.formats.reader import Reader
+from migrate.places.bucket_path import BucketPath, versions
+from migrate.places.names import refresh
 
 _METADATA = (
     ".zarray", "zarr.json", "manifest.ocdbt", "_METADATA", "_sharding", "_CHECKPOINT_METADATA", "_ROOT_METADATA",
@@ -34,7 +37,7 @@ class SourceState:
     Attributes:
       reader: reads the source.
       files: an identity of each file, by its path relative to the source: size, modification time and, for metadata,
-        a digest of the content.
+        a digest of the content; of an object in a bucket, its generation or ETag.
     """
 
     reader: Reader
@@ -47,8 +50,17 @@ class SourceState:
         Raises:
           CheckpointError: the source's directory cannot be listed.
         """
-        root = Path(reader.abstract().path)
-        return cls(reader, {_relative(name, root): _identity(name) for name in map(str, reader.files())})
+        root = reader.abstract().path
+        refresh(root)
+        files = list(reader.files())
+        objects = versions([file for file in files if isinstance(file, BucketPath)])
+        return cls(
+            reader,
+            {
+                _relative(str(file), root): _of_object(objects[file]) if file in objects else _identity(str(file))
+                for file in files
+            },
+        )
 
     @property
     def digest(self) -> str:
@@ -57,10 +69,16 @@ class SourceState:
         return f"sha256:{hashlib.sha256(os.fsencode(lines)).hexdigest()}"
 
     def changes(self) -> list[str]:
-        """Returns the files that differ from this state now, that are gone, or that were added."""
+        """Returns the files that differ from this state now, that are gone, or that were added.
+
+        Raises:
+          CheckpointError: the bucket of the source does not tell (`UnreachableBucket`).
+        """
         try:
             now = self.now(self.reader).files
-        except CheckpointError:
+        except CheckpointError as error:
+            if any(found.code == UnreachableBucket.number for found in error.diagnostics):
+                raise
             return ["."]
         return sorted(name for name in {*self.files, *now} if self.files.get(name) != now.get(name))
 
@@ -69,6 +87,7 @@ class SourceState:
 
         Raises:
           RefusedError: it does (`SourceChanged`).
+          CheckpointError: the bucket of the source does not tell (`UnreachableBucket`).
         """
         changed = self.changes()
         if changed:
@@ -92,7 +111,8 @@ class SourceState:
         except StoppedError:
             raise
         except Exception:
-            self.refuse_changes()
+            with suppress(CheckpointError):
+                self.refuse_changes()
             raise
 
 
@@ -100,6 +120,10 @@ def _relative(file: str, root: Path) -> str:
     """Returns the path of a file relative to the source; a source of many arrays may have a file for each."""
     above = f"{root}{os.sep}"
     return file.removeprefix(above) if file.startswith(above) and ".." not in file else os.path.relpath(file, root)
+
+
+def _of_object(version: str | None) -> str:
+    return version or f"unreadable: {os.strerror(errno.ENOENT)}"
 
 
 def _identity(file: str) -> str:

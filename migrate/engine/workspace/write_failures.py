@@ -12,6 +12,8 @@ from pathlib import Path
 from migrate.codes import WriteFailed
 from migrate.errors import MigrateError
 from migrate.formats.files import unreadable
+from migrate.places.bucket_path import BucketPath
+from migrate.places.names import path_of
 
 _OF_READING = (errno.EIO, errno.ENOENT, errno.ESTALE, errno.EACCES)
 """Errors of an operation on a file of the source and one of DST that reading can cause."""
@@ -52,7 +54,10 @@ def _unread_file(error: OSError, source: Path | None) -> Path | None:
 
     An error with two files comes from a link or a copy: a full disk is DST's, a lost file the source's.
     """
-    if not isinstance(error.filename, str | bytes) or not _is_inside(file := Path(os.fsdecode(error.filename)), source):
+    if not isinstance(error.filename, str | bytes):
+        return None
+    file = path_of(os.fsdecode(error.filename))
+    if not _is_inside(file, source):
         return None
     if error.filename2 is not None and (error.errno not in _OF_READING or _is_readable(file, error)):
         return None
@@ -67,6 +72,8 @@ def _is_inside(file: Path, source: Path | None) -> bool:
     """Returns whether a path is the source or below it, as it is written or with links resolved."""
     if source is None:
         return False
+    if isinstance(source, BucketPath) or isinstance(file, BucketPath):
+        return isinstance(source, BucketPath) and file.is_relative_to(source)
     path, root = Path(os.path.abspath(file)), Path(os.path.abspath(source))
     return path.is_relative_to(root) or path.resolve().is_relative_to(root.resolve())
 

@@ -7,19 +7,19 @@ one that TensorStore 0.1.35 wrote: their keys are found here, and those of one a
 from __future__ import annotations
 
 import abc
-import os
 from bisect import bisect_left
 from functools import cached_property
 from itertools import islice, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from migrate.formats.files import children, damaged, explain_store_failure, file_size, is_dir, is_file, read_file
+from migrate.formats.files import children, damaged, explain_store_failure, is_dir, is_file, read_file
 from migrate.formats.zarr.ocdbt_0_1_35 import ByteRange, read_entries, value_of
 from migrate.formats.zarr.references import references
 from migrate.formats.zarr.small_arrays import DatabaseValues, FolderValues, SmallArrays
 from migrate.formats.zarr.store_spec import database_spec, folder_spec
 from migrate.formats.zarr.stored_chunks import ExpectedArray, Shortfall, StoredRange, in_folder, in_index
+from migrate.places.names import path_of, reaches
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -201,7 +201,7 @@ class Folder(_StorePlace):
         place = self.path.joinpath(*inside[: len(inside) - up])
         if ".." in segments:
             raise damaged(self.path, f"the parameter `{name}` leads out of the checkpoint", paths=(name,))
-        return os.path.isdir(place)
+        return is_dir(place)
 
 
 class Database(_StorePlace):
@@ -225,8 +225,8 @@ class Database(_StorePlace):
     def _explain(self, error: Exception, what: str) -> NoReturn:
         """Names the file of the database that is too short, where one is."""
         for place in self.ranges().values():
-            if place is not None and (file_size(place.file) or 0) < place.end:
-                raise damaged(Path(place.file), f"{what} cannot be read: it has fewer than {place.end:,} bytes")
+            if place is not None and not reaches(place.file, place.end):
+                raise damaged(path_of(place.file), f"{what} cannot be read: it has fewer than {place.end:,} bytes")
         explain_store_failure(error, self.path, what)
 
     def ranges(self) -> dict[str, StoredRange | None]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from migrate.formats.files import damaged, file_size, is_file, missing, read_file, read_head, unreadable
 from migrate.formats.zarr.ocdbt_fields import Fields
+from migrate.places.names import open_range, reaches
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,9 +50,9 @@ class ByteRange:
         if not is_file(self.file):
             raise missing(self.file.parent.parent, f"the data file `d/{self.file.name}` is missing")
         try:
-            with self.file.open("rb") as file:
-                file.seek(self.offset)
-                content = file.read(self.nbytes) if self.nbytes <= self.file.stat().st_size else b""
+            is_there = reaches(self.file, self.nbytes)
+            with open_range(self.file, self.offset, self.offset + self.nbytes) as file:
+                content = file.read(self.nbytes) if is_there else b""
         except OSError as error:
             raise unreadable(self.file, error) from error
         if len(content) != self.nbytes:

@@ -18,6 +18,7 @@ from migrate.formats.zarr.ocdbt_format import (
     decode_manifest,
     decode_node,
 )
+from migrate.places.names import open_range
 
 _MANIFEST = "manifest.ocdbt"
 _NUMBERED = re.compile(r"manifest\.[0-9a-f]{16}")
@@ -133,11 +134,11 @@ def _decoded(place: ValueRange, decode: Callable[[], _T]) -> _T:
 def _bytes_at(directory: Path, place: ValueRange) -> bytes:
     path = directory / place.file
     end = place.offset + place.length
-    with path.open("rb") as file:
-        if path.stat().st_size < end:
-            raise ValueError(f"the file ends before byte {end}")
-        file.seek(place.offset)
-        return file.read(place.length)
+    with open_range(path, place.offset, end) as file:
+        content = file.read(place.length)
+    if len(content) < place.length:
+        raise ValueError(f"the file ends before byte {end}")
+    return content
 
 
 def _children(node: Node, keys: Sequence[bytes], expected: _Expected) -> Iterator[_Expected]:

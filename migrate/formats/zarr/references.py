@@ -14,6 +14,8 @@ from migrate.errors import CheckpointError
 from migrate.formats.files import damaged, file_size, missing, refuse_lfs_pointer, refuse_lfs_pointers_below
 from migrate.formats.zarr.ocdbt_format import Reference
 from migrate.formats.zarr.ocdbt_index import Index, IndexNode, UnreadableNodeError
+from migrate.places.bucket_path import BucketPath
+from migrate.places.names import open_range
 
 BLOCK_BYTES = 1 << 20
 """Ranges of two files are compared in blocks of this size."""
@@ -100,7 +102,7 @@ def same_reference(a: Reference, a_base: Path, b: Reference, b_base: Path) -> bo
     if a.inline is not None and b.inline is not None:
         return a.inline == b.inline
     if a.inline is None and b.inline is None and a.offset == b.offset and _same_file(a_base / a.file, b_base / b.file):
-        _refuse_truncated(a, a_base)
+        _refuse_truncated(*((b, b_base) if isinstance(a_base, BucketPath) else (a, a_base)))
         return True
     return all(one == other for one, other in zip(_blocks(a, a_base), _blocks(b, b_base), strict=True))
 
@@ -108,11 +110,13 @@ def same_reference(a: Reference, a_base: Path, b: Reference, b_base: Path) -> bo
 def _refuse_truncated(reference: Reference, base: Path) -> None:
     """Refuses a file that ends before the range: two truncated ranges would otherwise count as the same."""
     file, end = base / reference.file, reference.offset + reference.length
-    if file.stat().st_size < end:
+    if not isinstance(file, BucketPath) and file.stat().st_size < end:
         raise damaged(file, f"it ends before byte {end}")
 
 
 def _same_file(a: Path, b: Path) -> bool:
+    if isinstance(a, BucketPath) or isinstance(b, BucketPath):
+        return a.name == b.name  # which is random: a copy has the name of its original
     return os.path.samestat(a.stat(), b.stat())
 
 
@@ -122,8 +126,7 @@ def _blocks(reference: Reference, base: Path) -> Iterator[bytes]:
         starts = range(0, reference.length, BLOCK_BYTES)
         yield from (reference.inline[start : start + BLOCK_BYTES] for start in starts)
         return
-    with (base / reference.file).open("rb") as file:
-        file.seek(reference.offset)
+    with open_range(base / reference.file, reference.offset, reference.offset + reference.length) as file:
         for start in range(0, reference.length, BLOCK_BYTES):
             size = min(BLOCK_BYTES, reference.length - start)
             block = file.read(size)

@@ -25,6 +25,8 @@ from migrate.formats.stored_dtype import UnknownDtypeError
 from migrate.formats.zarr.metadata import METADATA_KEYS, Driver, chunk_key, parse
 from migrate.formats.zarr.references import read_value, references
 from migrate.formats.zarr.store_spec import array_spec
+from migrate.places.bucket_path import BucketPath
+from migrate.places.names import version_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -61,15 +63,13 @@ class DatabaseValues:
     def __init__(self, base: Path) -> None:
         self._base = base
         self._manifest = f"{base}/manifest.ocdbt"
-        self._index: tuple[tuple[int, ...], Mapping[str, Reference]] | None = None
+        self._index: tuple[Any, Mapping[str, Reference]] | None = None
 
     @property
     def _references(self) -> Mapping[str, Reference]:
-        try:
-            found = os.stat(self._manifest)
-        except OSError:
+        version = version_of(self._manifest)
+        if version is None:
             return {}
-        version = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
         known = self._index
         if known is None or known[0] != version:
             try:
@@ -109,6 +109,8 @@ class FolderValues:
 
     def get(self, key: str) -> bytes | None:
         """Returns a value of at most `SMALL_BYTES`; None for others, and for those that cannot be read."""
+        if isinstance(self._folder, BucketPath):
+            return None  # TensorStore requests many at once
         file = f"{self._folder}/{key}"
         size = file_size(file)  # before it is opened: a pipe would block
         if size is None or size > SMALL_BYTES:

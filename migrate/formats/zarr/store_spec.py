@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from migrate.formats.zarr.metadata import TENSORSTORE_DRIVERS, Driver
+from migrate.places.bucket_path import BucketPath
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +21,8 @@ INDEX_CACHE = "cache_pool#index"
 
 def folder_spec(folder: Path, prefix: str = "") -> dict[str, Any]:
     """Returns the specification of the files below a directory as a key-value store."""
+    if isinstance(folder, BucketPath):
+        return folder.store_spec(prefix)
     return {"driver": "file", "path": f"{folder}/{prefix}"}
 
 

@@ -9,13 +9,13 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 from migrate.formats.base import Defect, key_prefix
 from migrate.formats.files import file_size, files_below
 from migrate.formats.zarr.metadata import ArrayMetadata
+from migrate.places.names import bucket_path, path_of, reaches
 from migrate.tree import KeyPath
 
 _CHUNK = re.compile(r"c|(c/)?\d+([./]\d+)*")
@@ -64,12 +64,16 @@ def in_index(
       arrays: the arrays that are stored in it.
     """
     expected = {array.name: array for array in arrays}
-    size_of = cache(file_size)
+    ends: dict[str, int] = {}
+    for place in index.values():
+        if place is not None:
+            ends[place.file] = max(place.end, ends.get(place.file, 0))
+    sizes = {file: file_size(file) for file, end in ends.items() if not reaches(file, end)}
     for key, place in index.items():
-        if place is not None and ((size := size_of(place.file)) is None or size < place.end):
-            owner = _owner(key, expected)
-            if owner is not None:
-                yield Shortfall(owner, Path(place.file), size, place.end)
+        if place is not None and place.file in sizes:
+            size, owner = sizes[place.file], _owner(key, expected)
+            if owner is not None and (size is None or size < place.end):
+                yield Shortfall(owner, path_of(place.file), size, place.end)
     for array in expected.values():
         prefix, keys = key_prefix(array.name), None if array.may_fill else array.metadata.chunk_keys()
         if keys is not None and not all(f"{prefix}{key}" in index for key in keys):
@@ -97,11 +101,19 @@ def in_folder(folder: Path, arrays: Iterable[ExpectedArray]) -> Iterator[Shortfa
     for array in arrays:
         prefix, least = f"{folder}/{key_prefix(array.name)}", array.metadata.chunk_bytes
         for file in _chunk_files(prefix, array):
-            size = file_size(file)
+            size = _size(file, least)
             if size is None or size < least:
-                yield Shortfall(array.name, Path(file), size, least)
+                yield Shortfall(array.name, path_of(file), size, least)
             if size is None:
                 break  # of a large array most chunks may be missing
+
+
+def _size(file: str, least: int) -> int | None:
+    """Returns the size of the file of a chunk; of an object, whose size would be a request, only that it exists."""
+    far = bucket_path(file)
+    if far is None:
+        return file_size(file)
+    return least if far.is_file() else None
 
 
 def _chunk_files(prefix: str, array: ExpectedArray) -> Iterator[str]:
@@ -109,7 +121,7 @@ def _chunk_files(prefix: str, array: ExpectedArray) -> Iterator[str]:
     keys = None if array.may_fill else array.metadata.chunk_keys()
     if keys is not None:
         return (f"{prefix}{key}" for key in keys)
-    return (str(path) for path in files_below(Path(prefix)) if _CHUNK.fullmatch(os.path.relpath(path, prefix)))
+    return (str(path) for path in files_below(path_of(prefix)) if _CHUNK.fullmatch(os.path.relpath(path, prefix)))
 
 
 def _owner(key: str, names: Mapping[str, object]) -> str | None:

@@ -1,0 +1,1 @@
+"""Where a checkpoint is stored: on a local file system, or in a bucket of Google Cloud Storage or S3."""
