@@ -146,6 +146,7 @@ def _tree(records: Records) -> Outline:
     sources = _from_values(records)
     containers = dict(records.values.containers) if records.values else {}
     if records.declared is not None:
+        _refuse_undeclared(records.folder, sources, {leaf.path for leaf in records.declared.leaves})
         declared = {
             leaf.path: _from_declared(leaf, sources.get(leaf.path), records) for leaf in records.declared.leaves
         }
@@ -153,6 +154,19 @@ def _tree(records: Records) -> Outline:
         sources.update({path: source for path, source in declared.items() if source is not None})
         containers.update(records.declared.containers)
     return Outline(sources, containers, notes=tuple(_collisions(records.folder, sources)))
+
+
+def _refuse_undeclared(folder: Path, sources: Mapping[KeyPath, ValueSource], declared: Collection[KeyPath]) -> None:
+    """Refuses a msgpack file that places an array where `_METADATA` has no leaf: the name in one of them is damaged.
+
+    Raises:
+      CheckpointError: the first such entry (`DamagedFile`).
+    """
+    for path, source in sources.items():
+        if path not in declared and isinstance(source, StoredArray):
+            name = format_path(path)
+            reason = f"it has an array `{name}`, and `_METADATA` has no leaf of this name"
+            raise damaged(folder / "checkpoint", reason, paths=(name,))
 
 
 def _collisions(folder: Path, sources: Mapping[KeyPath, ValueSource]) -> Iterator[Diagnostic]:
