@@ -217,5 +217,5 @@ def test_an_altered_name_of_a_placeholder_is_not_read_as_another_leaf(tmp_path):
     shutil.copytree(FIXTURES / "linen_2024/cnn_standard/ckpt", tmp_path / "copy")
     file = next((tmp_path / "copy").rglob("checkpoint"))
     file.write_bytes(file.read_bytes().replace(b"\xa6kernel", b"\xa6karnel", 1))
-    with pytest.raises(CheckpointError, match="is damaged: it has an array `.*karnel`, and `_METADATA` has no leaf"):
+    with pytest.raises(CheckpointError, match=r"is damaged: it has an array `.*karnel`, and `_METADATA` has no leaf"):
         open_reader(tmp_path / "copy")
