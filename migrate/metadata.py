@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
-from importlib import metadata as distributions
 from pathlib import Path
 from typing import Any
 
@@ -236,6 +235,8 @@ def already_applied(metadata: Metadata, rules_digest: str) -> bool:
 
 def installed_versions() -> dict[str, str]:
     """Returns the versions of the packages that write a checkpoint, without importing them."""
+    from importlib import metadata as distributions
+
     found = {"migrate": __version__}
     for name, distribution in _DISTRIBUTIONS.items():
         try:

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from migrate.api.loading import summary
-from migrate.api.resumed_plan import ResumedModel
-from migrate.api.step_search import StepSearch
 from migrate.checkpoint import Checkpoint, StrPath
 from migrate.codes import HyperparameterMismatch
 from migrate.engine.options import DEFAULT_RAM
@@ -90,6 +88,8 @@ def resume(
       RefusedError: code is not allowed, a cast or an assertion fails, or the checkpoint changed meanwhile.
       MigrateError: memory is exhausted, or another process of the job failed.
     """
+    from migrate.api.resumed_plan import ResumedModel
+    from migrate.api.step_search import StepSearch
     from migrate.engine.loading.agreement import agree, is_unreadable
     from migrate.engine.loading.load import load
 

@@ -15,14 +15,13 @@ from migrate.engine.stopping import never
 from migrate.errors import CheckpointError, Diagnostic, UsageError, listed
 from migrate.events import Listener, ignore
 from migrate.formats.files import is_dir
-from migrate.formats.root import Root, RootStep, read_root
-from migrate.formats.steps import find_steps
 from migrate.places.names import local_path
 from migrate.planning.root_steps import StepSelection, StepSelector, parse_selector
 from migrate.planning.root_steps import choose_steps as choose
 
 if TYPE_CHECKING:
     from migrate.engine.receipt import Receipt
+    from migrate.formats.root import Root, RootStep
     from migrate.planning.model import Plan
 
 _LISTED = 20
@@ -55,6 +54,8 @@ class ChosenSteps:
 
     def surplus(self, destination: StrPath) -> list[Diagnostic]:
         """Returns a note on steps of DST that `keep` would not keep; none without `keep`."""
+        from migrate.formats.steps import find_steps
+
         where = Path(destination)
         if self.keep is None or not is_dir(where):
             return []
@@ -106,6 +107,8 @@ def choose_steps(
       CheckpointError: there are no steps, none is selected (`NoSelectedStep`), no step has the metric
         (`UnknownMetric`), or a chosen step cannot be read (`DamagedStep`).
     """
+    from migrate.formats.root import read_root
+
     selector = parse_selector(step)
     read = read_root(root, metrics=selector.kind == "best", follow_links=follow_links)
     open_step = opened or (lambda number: open_checkpoint(root, number, follow_links=follow_links))

@@ -17,7 +17,6 @@ from typing import Any, final
 from migrate.codes import InvalidValue, MissingField, UnknownField
 from migrate.errors import Code, Diagnostic, Span, did_you_mean, nearest
 from migrate.rules.source import ListNode, MapNode, Node, ScalarNode, plain
-from migrate.template.spec_advice import meant_spec
 
 JsonSchema = dict[str, Any]
 
@@ -154,7 +153,7 @@ class CallableType(FieldType):
         return self._text.phrase()
 
     def read(self, node: Node, context: ReadContext) -> str | None:
-        meant = meant_spec(node.text) if isinstance(node, ScalarNode) else None
+        meant = _meant(node.text) if isinstance(node, ScalarNode) else None
         if meant is None:
             return self._text.read(node, context)
         self.reject(node, context, f"did you mean `{meant}`?")
@@ -162,6 +161,15 @@ class CallableType(FieldType):
 
     def json(self) -> JsonSchema:
         return self._text.json()
+
+
+def _meant(text: str) -> str | None:
+    """Returns the name that was meant where the text names a file; the import is only needed for such texts."""
+    if "/" not in text and ".py:" not in text:
+        return None
+    from migrate.template.spec_advice import meant_spec
+
+    return meant_spec(text)
 
 
 INT = ScalarType((int,), "an integer")

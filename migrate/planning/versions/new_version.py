@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from migrate.codes import AmbiguousUpgradePath
 from migrate.errors import UsageError
 from migrate.planning.rule_text.write import flow
-from migrate.planning.suggest.pipeline import Suggestion
 from migrate.planning.versions.graph import VersionGraph, draw
 from migrate.rules.folder import RuleFolder
+
+if TYPE_CHECKING:
+    from migrate.planning.suggest.pipeline import Suggestion
 
 _LEADING = re.compile(r"(\d+)")
 
