@@ -103,7 +103,7 @@ def _summary(
 def _verdict(checked: FolderCheck, errors: int) -> str:
     steps, paths = checked.every.steps, checked.every.paths
     applying = sum(one.applicable for one in steps)
-    fused = sum(one.plan is not None for one in paths)
+    fused = sum(one.is_planned for one in paths)
     good = "OK" if not errors else plural(errors, "error")
     of_steps = f"{applying:,} of {plural(len(steps), 'rule file')}"
     return (
@@ -126,7 +126,7 @@ def _data(checked: FolderCheck, versions: Sequence[ModelVersion], written: Seque
                 "from": path.source.version,
                 "to": path.target.version,
                 "files": [step.rules.path for step in path.steps],
-                "planned": path.plan is not None,
+                "planned": path.is_planned,
             }
             for path in checked.every.paths
         ],

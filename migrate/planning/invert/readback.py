@@ -16,9 +16,11 @@ def as_read(tree: AbstractTree) -> tuple[AbstractTree, Mapping[KeyPath, KeyPath]
     return tree.once(_as_read)
 
 
-def names_as_read(tree: AbstractTree) -> Mapping[KeyPath, KeyPath]:
-    """Returns the map of `as_read` from planned key paths to the reader's."""
-    return {path: path for path in tree.leaves} if tree.once(is_canonical) else as_read(tree)[1]
+def renamed_as_read(tree: AbstractTree) -> Mapping[KeyPath, KeyPath]:
+    """Returns the map of `as_read` from planned key paths to the reader's, without those that are equal."""
+    if tree.once(is_canonical):
+        return {}
+    return {path: name for path, name in as_read(tree)[1].items() if path != name}
 
 
 def _as_read(tree: AbstractTree) -> tuple[AbstractTree, Mapping[KeyPath, KeyPath]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from migrate.codes import ConfigConflict, UnfusableSteps, UnknownVersion, UnreleasedModel
 from migrate.errors import Diagnostic, Span
@@ -12,11 +13,13 @@ from migrate.planning.versions.every_path import EveryPath, PlannedStep, plan_ev
 from migrate.planning.versions.graph import ModelVersion
 from migrate.planning.versions.graph_findings import graph_findings, newest
 from migrate.planning.versions.lints import lint
-from migrate.planning.versions.new_version import NewVersion
 from migrate.rules.folder import RuleFolder
 from migrate.rules.lock import Lock
 from migrate.rules.recorded_tree import RecordedTree
 from migrate.tree import AbstractTree
+
+if TYPE_CHECKING:
+    from migrate.planning.versions.new_version import NewVersion
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,18 @@
 
 A composition grows at its front, so that the paths from all versions to the newest one cost one step each: the path
 from a version is its first step, followed by the path from the version after it. Its expressions are not simplified;
-`Expressions.simplified` does that from the leaves up, whatever the order in which the chain was composed.
+`Expressions.simplified` does that from the leaves up, whatever the order in which the chain was composed. Notes are
+composed when a task needs them: a check of many paths makes no tasks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from migrate.errors import Span
-from migrate.planning.invert.readback import names_as_read
+from migrate.planning.invert.readback import renamed_as_read
 from migrate.planning.model import Dropped, Plan, Task
 from migrate.planning.versions.values import (
     CallResult,
@@ -42,72 +44,101 @@ class LeafNote:
     remark: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ChainEffect:
     """The effect of a chain of plans.
 
     Attributes:
       plans: the plans in order.
       values: every leaf of the last target.
-      notes: the notes about these leaves.
       drops: the leaves that a plan drops, as values, with the plan's decision.
+      first: the effect of the first plan.
+      after: the effect of the other plans; None for a chain of one.
     """
 
     plans: tuple[Plan, ...]
     values: Mapping[KeyPath, Value]
-    notes: Mapping[KeyPath, LeafNote]
     drops: tuple[tuple[Value, Dropped], ...]
+    first: PlanEffect
+    after: ChainEffect | None = None
+
+    @cached_property
+    def notes(self) -> Mapping[KeyPath, LeafNote]:
+        """The notes about the leaves of the last target."""
+        if self.after is None:
+            return {path: self.first.notes.get(path) or LeafNote(path) for path in self.values}
+        for chain in reversed(self._later):  # the last first, so that no call is nested deeply
+            notes = chain.notes
+        return {path: self.first.noted(note) for path, note in notes.items()}
+
+    @property
+    def _later(self) -> list[ChainEffect]:
+        """The chains that follow the first plan, the second, and so on."""
+        found, chain = list[ChainEffect](), self.after
+        while chain is not None:
+            found.append(chain)
+            chain = chain.after
+        return found
 
 
 def of_last(plan: Plan, expressions: Expressions) -> ChainEffect:
     """Returns the effect of the last plan of a chain."""
-    leaves = plan.target.leaves
-    effect = _Effect(plan, {path: path for path in leaves}, expressions)
-    values = {path: effect.after(expressions.source(path, leaf.aval)) for path, leaf in leaves.items()}
-    notes = {path: effect.notes.get(path) or LeafNote(path) for path in leaves}
-    return ChainEffect((plan,), values, notes, _drops(plan, expressions))
+    effect = PlanEffect(plan, {}, expressions)
+    sources = {path: expressions.source(path, leaf.aval) for path, leaf in plan.target.leaves.items()}
+    return ChainEffect((plan,), effect.of_all(sources), _drops(plan, expressions), effect)
 
 
 def preceded(chain: ChainEffect, plan: Plan, expressions: Expressions) -> ChainEffect:
     """Returns the effect of a plan followed by a chain, which is made for the plan's target."""
-    effect = _Effect(plan, names_as_read(plan.target), expressions)
-    return ChainEffect(
-        (plan, *chain.plans),
-        {path: effect.after(value) for path, value in chain.values.items()},
-        {path: effect.noted(note) for path, note in chain.notes.items()},
-        (*_drops(plan, expressions), *((effect.after(value), drop) for value, drop in chain.drops)),
-    )
+    effect = PlanEffect(plan, renamed_as_read(plan.target), expressions)
+    drops = (*_drops(plan, expressions), *((effect.after(value), drop) for value, drop in chain.drops))
+    return ChainEffect((plan, *chain.plans), effect.of_all(chain.values), drops, effect, chain)
 
 
-class _Effect:
+class PlanEffect:
     """The effect of one plan on the leaves of its target that do not just keep their key path.
+
+    Args:
+      plan: the plan.
+      renamed: the leaves of its target that a reader finds under another key path, with that path.
+      expressions: those of the chain.
 
     Attributes:
       changed: these leaves, with their values.
-      notes: the notes about them, by key path.
     """
 
-    def __init__(self, plan: Plan, names: Mapping[KeyPath, KeyPath], expressions: Expressions) -> None:
+    def __init__(self, plan: Plan, renamed: Mapping[KeyPath, KeyPath], expressions: Expressions) -> None:
         self.changed: dict[SourceValue, Value] = {}
-        self.notes: dict[KeyPath, LeafNote] = {}
+        self._renamed = renamed
         self._expressions = expressions
         self._leaves = plan.source.tree.leaves
+        self._created = plan.created
         self._done: dict[Value, Value] = {}
         target = plan.target.leaves
-        for task in plan.tasks:
-            first = task.targets[0]
-            if _keeps_path(task) and names[first] == first and task.in_avals[0] == target[first].aval:
-                continue
-            note = self._note(task)
+        self._tasks = [task for task in plan.tasks if not self._keeps(task, target)]
+        for task in self._tasks:
             for path, value in self._results(task):
-                self._set(names[path], target[path], value, note)
+                self._set(path, target[path], value)
         for creation in plan.created:
-            path = creation.target
-            self._set(names[path], target[path], CreatedValue(creation, plan.rules), LeafNote(None, creation.rule))
+            self._set(creation.target, target[creation.target], CreatedValue(creation, plan.rules))
 
-    def _set(self, name: KeyPath, leaf: AbstractLeaf, value: Value, note: LeafNote) -> None:
-        self.changed[self._expressions.source(name, leaf.aval)] = value
-        self.notes[name] = note
+    def _keeps(self, task: Task, target: Mapping[KeyPath, AbstractLeaf]) -> bool:
+        """Whether a task does nothing but keep a leaf, and no rule or optimizer decides about it."""
+        if task.steps or task.rule or task.follows or task.state or task.remark or task.sources != task.targets:
+            return False
+        (path, *more), before = task.targets, task.in_avals[0]
+        after = target[path].aval
+        return not more and path not in self._renamed and (before is after or before == after)
+
+    def _set(self, path: KeyPath, leaf: AbstractLeaf, value: Value) -> None:
+        self.changed[self._expressions.source(self._renamed.get(path, path), leaf.aval)] = value
+
+    @cached_property
+    def notes(self) -> Mapping[KeyPath, LeafNote]:
+        """The notes about the changed leaves, by key path."""
+        of_tasks = ((path, note) for task in self._tasks for note in [self._note(task)] for path in task.targets)
+        of_created = ((creation.target, LeafNote(None, creation.rule)) for creation in self._created)
+        return {self._renamed.get(path, path): note for path, note in (*of_tasks, *of_created)}
 
     def _source(self, path: KeyPath) -> SourceValue:
         return self._expressions.source(path, self._leaves[path].aval)
@@ -124,6 +155,14 @@ class _Effect:
     def _note(self, task: Task) -> LeafNote:
         follows = (self._source(task.follows),) if task.follows and task.follows in self._leaves else ()
         return LeafNote(task.sources[0] if task.sources else None, task.rule, follows, task.state, task.remark)
+
+    def of_all(self, values: Mapping[KeyPath, Value]) -> dict[KeyPath, Value]:
+        """Returns values over the target as values over the source; most of them are leaves that do not change."""
+        changed, after = self.changed, self.after
+        return {
+            path: changed.get(value, value) if isinstance(value, SourceValue) else after(value)
+            for path, value in values.items()
+        }
 
     def after(self, value: Value) -> Value:
         """Returns a value over the target as a value over the source; the same object if no leaf of it changes."""
@@ -156,12 +195,6 @@ class _Effect:
             note.state or before.state,
             note.remark or before.remark,
         )
-
-
-def _keeps_path(task: Task) -> bool:
-    """Whether a task does nothing but keep a leaf, and no rule or optimizer decides about it."""
-    decided = task.steps or task.rule or task.follows or task.state or task.remark
-    return not decided and len(task.targets) == 1 and task.sources == task.targets
 
 
 def _drops(plan: Plan, expressions: Expressions) -> tuple[tuple[Value, Dropped], ...]:

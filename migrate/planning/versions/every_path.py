@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property, partial
 from itertools import pairwise
 
 from migrate.errors import Diagnostic, PlanError
@@ -14,7 +15,7 @@ from migrate.planning.invert.readback import as_read
 from migrate.planning.model import Plan
 from migrate.planning.versions.chain import ChainStep, plan_chain, plan_steps, recorded_source, result_of
 from migrate.planning.versions.composition import ChainEffect, of_last, preceded
-from migrate.planning.versions.fuse import Fuser
+from migrate.planning.versions.fuse import Fuser, Fusion
 from migrate.planning.versions.graph import ModelVersion, VersionGraph, VersionStep
 from migrate.rules.folder import RuleFolder
 from migrate.rules.recorded_tree import RecordedTree
@@ -40,7 +41,7 @@ class PlannedStep:
         return self.plan is not None and self.plan.applicable
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PlannedPath:
     """The path from an older version to a newest one, with its fused plan or the reason why there is none.
 
@@ -48,7 +49,7 @@ class PlannedPath:
       source: the older version.
       target: the newest version.
       steps: the rule files in order; empty where the graph has no single path.
-      plan: the fused plan; None unless it can run. For a path of one step it is the plan of that step.
+      make_plan: makes the fused plan; None unless it can run.
       blocked: the steps that are not applicable or not planned; the diagnostics of `PlannedStep` give the reasons.
       diagnostics: the errors of the path itself: there is no single path, or its steps cannot be fused.
     """
@@ -56,9 +57,19 @@ class PlannedPath:
     source: ModelVersion
     target: ModelVersion
     steps: tuple[VersionStep, ...]
-    plan: Plan | None
+    make_plan: Callable[[], Plan] | None = None
     blocked: tuple[VersionStep, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
+
+    @property
+    def is_planned(self) -> bool:
+        """Whether there is a plan, which is not made."""
+        return self.make_plan is not None
+
+    @cached_property
+    def plan(self) -> Plan | None:
+        """The fused plan, made when it is first used; for a path of one step, the plan of that step."""
+        return None if self.make_plan is None else self.make_plan()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +96,12 @@ class EveryPath:
 
 
 def plan_every_path(folder: RuleFolder) -> EveryPath:
-    """Returns the plan of every step and the fused plan of every path; no checkpoint, template or array is needed.
+    """Returns the plan of every step and decides about every path; no checkpoint, template or array is needed.
 
     Each step is planned once, from the recorded tree of its source version to that of its target version. Where the
-    target is not recorded and the rule file names no template, its rules derive the target, as `upgrade` does. The plan
-    of a path is that of its first step fused with the plan of the path after it.
+    target is not recorded and the rule file names no template, its rules derive the target, as `upgrade` does. The
+    effect of a path is that of its first step followed by that of the path after it. It decides whether the steps can
+    be fused; the tasks of the fused plan are made when `PlannedPath.plan` is first used.
 
     Args:
       folder: the rule files and recorded trees. Every problem becomes a part of the result; nothing is raised.
@@ -174,23 +186,25 @@ class _PathPlanner:
         try:
             steps = self._graph.path(source, target)
         except PlanError as error:
-            return PlannedPath(source, target, (), None, diagnostics=tuple(error.diagnostics))
+            return PlannedPath(source, target, (), diagnostics=tuple(error.diagnostics))
         blocked = tuple(step for step in steps if not self._planned[step].applicable)
         if blocked:
-            return PlannedPath(source, target, steps, None, blocked)
-        plan = self._plan(steps)
-        if plan.applicable:
-            return PlannedPath(source, target, steps, plan)
-        return PlannedPath(
-            source, target, steps, None, diagnostics=tuple(one for one in plan.diagnostics if one.is_error)
-        )
+            return PlannedPath(source, target, steps, blocked=blocked)
+        make, diagnostics = self._plan(steps)
+        errors = tuple(one for one in diagnostics if one.is_error)
+        return PlannedPath(source, target, steps, None if errors else make, diagnostics=errors)
 
-    def _plan(self, steps: Sequence[VersionStep]) -> Plan:
-        """Returns the fused plan of a path; where its steps were planned for another path, they are planned again."""
+    def _plan(self, steps: Sequence[VersionStep]) -> tuple[Callable[[], Plan], Sequence[Diagnostic]]:
+        """Returns what makes the fused plan of a path, and its diagnostics besides those of the steps.
+
+        Where the steps were planned for another path, they are planned again.
+        """
         if all(self._continues(one, other) for one, other in pairwise(steps)):
-            return self._fuser.plan(self._chain(steps), link=False)
+            fusion = Fusion(self._chain(steps), self._fuser)
+            return partial(fusion.plan, link=False), fusion.problems
         chain = [self._planner.chain_step(step) for step in steps]
-        return plan_chain(self._plan_of(steps[0]).source, chain, link=False)
+        plan = plan_chain(self._plan_of(steps[0]).source, chain, link=False)
+        return lambda: plan, plan.diagnostics
 
     def _continues(self, one: VersionStep, other: VersionStep) -> bool:
         """Whether a step is planned for the tree that the step before makes: rule files may derive different trees."""

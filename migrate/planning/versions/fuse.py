@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from migrate.codes import UnfusableSteps
 from migrate.errors import Diagnostic, Span
@@ -64,7 +65,7 @@ class Fuser:
 
     def plan(self, chain: ChainEffect, *, link: bool = True) -> Plan:
         """Returns the plan of a chain; `link` as in `fuse`."""
-        return chain.plans[0] if len(chain.plans) == 1 else _fused(chain, self, link=link)
+        return Fusion(chain, self).plan(link=link)
 
     def task(self, paths: Sequence[KeyPath], values: tuple[Value, ...], note: LeafNote) -> Task:
         """Returns the task that computes these targets, which share a note."""
@@ -81,63 +82,83 @@ class Fuser:
         return next((one.path for param in params for one in leaves_of(param)), None)
 
 
-def _fused(chain: ChainEffect, fuser: Fuser, *, link: bool) -> Plan:
-    plans = chain.plans
-    fusion = _Fusion(chain, fuser)
-    first, last = plans[0], plans[-1]
-    config, findings = join_configs(plans)
-    problems = (*fusion.problems(), *findings)
-    wanted = {path: value for path, value in fusion.values.items() if not isinstance(value, CreatedValue)}
-    tasks = () if problems else tuple(fusion.tasks(wanted))
-    return replace(
-        last,
-        source=replace(first.source, metadata=last.source.metadata),  # the record as the steps before the last leave it
-        rules=_joined_rules(plans),
-        tasks=_placed(tasks, wanted, plans, link=link),
-        dropped=tuple(fusion.dropped(tasks)),
-        created=tuple(fusion.created()),
-        diagnostics=(*(one for plan in plans for one in plan.diagnostics), *problems),
-        extras=tuple(name for name in last.extras if all(name in plan.extras for plan in plans)),
-        chain=tuple(AppliedRules(plan.rules, plan.source.structure_hash) for plan in plans),
-        config=config,
-    )
+class Fusion:
+    """A chain as one plan.
 
+    Whether the chain can be fused is decided without the plan, whose tasks cost more than all other steps together.
 
-class _Fusion:
-    """The simplified value of each leaf after the last plan, with the drops and assertions on the way."""
+    Args:
+      chain: the composed plans.
+      fuser: makes the tasks.
+
+    Attributes:
+      problems: a diagnostic for each leaf that one plan cannot compute, and for each contradiction between configs.
+    """
 
     def __init__(self, chain: ChainEffect, fuser: Fuser) -> None:
-        self.source = chain.plans[0].source.tree
-        self.target = chain.plans[-1].target
-        self.last = chain.plans[-1].rules
-        self.notes = chain.notes
-        simplified = fuser.expressions.simplified
-        self.values = {path: simplified(value) for path, value in chain.values.items()}
-        self._task = fuser.task
-        self.drops: dict[KeyPath, Dropped] = {}
-        self.failed: list[Diagnostic] = []
-        for value, drop in chain.drops:
-            self._drop(simplified(value), drop)
+        self._chain = chain
+        self._plans = chain.plans
+        self._fuser = fuser
+        self._last = chain.plans[-1].rules
+        self._source = chain.plans[0].source.tree
+        self._target = chain.plans[-1].target
+        self._config, findings = join_configs(chain.plans)
+        alone = len(chain.plans) == 1
+        self.problems: tuple[Diagnostic, ...] = () if alone else (*self._lost_assertions(), *self._needed(), *findings)
 
-    def _drop(self, value: Value, drop: Dropped) -> None:
-        if drop.assert_zero and not _zero_with_its_leaves(value):
-            name = format_path(drop.source)
-            self.failed.append(
-                _unfusable(f"`{name}` is dropped with `assert: zero`, and it exists only between two steps", drop.rule)
-            )
-        for path in (one.path for one in leaves_of(value)):
-            asserted = drop.assert_zero or (path in self.drops and self.drops[path].assert_zero)
-            self.drops[path] = Dropped(path, self.source.leaves[path], asserted, drop.rule)
+    def plan(self, *, link: bool = True) -> Plan:
+        """Returns the plan; that of a chain of one is the plan itself. `link` as in `fuse`."""
+        first, last = self._plans[0], self._plans[-1]
+        if len(self._plans) == 1:
+            return first
+        wanted = {path: value for path, value in self._values.items() if not isinstance(value, CreatedValue)}
+        tasks = () if self.problems else tuple(self._tasks(wanted))
+        return replace(
+            last,
+            source=replace(first.source, metadata=last.source.metadata),  # the record as the steps before leave it
+            rules=_joined_rules(self._plans),
+            tasks=_placed(tasks, wanted, self._plans, link=link),
+            dropped=tuple(self._dropped(tasks)),
+            created=tuple(self._created()),
+            diagnostics=(*(one for plan in self._plans for one in plan.diagnostics), *self.problems),
+            extras=tuple(name for name in last.extras if all(name in plan.extras for plan in self._plans)),
+            chain=tuple(AppliedRules(plan.rules, plan.source.structure_hash) for plan in self._plans),
+            config=self._config,
+        )
 
-    def problems(self) -> Iterator[Diagnostic]:
-        """Yields a diagnostic for each leaf that one plan cannot compute."""
-        yield from self.failed
-        for path, value in self.values.items():
-            if isinstance(value, SourceValue):
+    @cached_property
+    def _values(self) -> Mapping[KeyPath, Value]:
+        """The simplified value of each leaf after the last plan."""
+        simplified = self._fuser.expressions.simplified
+        return {path: simplified(value) for path, value in self._chain.values.items()}
+
+    @cached_property
+    def _drops(self) -> Mapping[KeyPath, Dropped]:
+        """The leaves of the source that a plan drops, or leaves that are computed from them."""
+        drops: dict[KeyPath, Dropped] = {}
+        for value, drop in self._chain.drops:
+            for path in (one.path for one in leaves_of(self._fuser.expressions.simplified(value))):
+                asserted = drop.assert_zero or (path in drops and drops[path].assert_zero)
+                drops[path] = Dropped(path, self._source.leaves[path], asserted, drop.rule)
+        return drops
+
+    def _lost_assertions(self) -> Iterator[Diagnostic]:
+        """Yields a diagnostic for each asserted leaf that no leaf of the source can be asserted for."""
+        for value, drop in self._chain.drops:
+            if drop.assert_zero and not _zero_with_its_leaves(self._fuser.expressions.simplified(value)):
+                name = format_path(drop.source)
+                message = f"`{name}` is dropped with `assert: zero`, and it exists only between two steps"
+                yield _unfusable(message, drop.rule)
+
+    def _needed(self) -> Iterator[Diagnostic]:
+        """Yields a diagnostic for each leaf that needs a created one whose value one plan cannot know."""
+        for path, written in self._chain.values.items():
+            if isinstance(written, SourceValue) or not any(isinstance(one, CreatedValue) for one in written.origins):
                 continue
+            value = self._fuser.expressions.simplified(written)
             made = [one for one in value.origins if isinstance(one, CreatedValue)]
             drawn = [one for one in made if one.number is None and isinstance(value, CallResult)]
-            early = [one for one in made if _is_of_template(one.creation) and one.rules is not self.last]
+            early = [one for one in made if _is_of_template(one.creation) and one.rules is not self._last]
             alone = isinstance(value, CallResult) and len(made) == len(value.origins)
             for one in (drawn or early or (made if alone else []))[:1]:
                 yield self._unfusable(path, one)
@@ -148,26 +169,27 @@ class _Fusion:
         message = f"`{format_path(path)}` needs `{format_path(creation.target)}`, which {rules.path} creates ({kind})"
         return _unfusable(message, creation.rule, rules.target.version)
 
-    def tasks(self, wanted: Mapping[KeyPath, Value]) -> Iterator[Task]:
+    def _tasks(self, wanted: Mapping[KeyPath, Value]) -> Iterator[Task]:
         """Yields the tasks that compute these leaves, with their rule, and for moments with their param."""
+        notes = self._chain.notes
         for paths in groups_of(wanted):
-            yield self._task(paths, tuple([wanted[path] for path in paths]), self.notes[paths[0]])
+            yield self._fuser.task(paths, tuple([wanted[path] for path in paths]), notes[paths[0]])
 
-    def dropped(self, tasks: Iterable[Task]) -> Iterator[Dropped]:
+    def _dropped(self, tasks: Iterable[Task]) -> Iterator[Dropped]:
         """Yields the leaves of the source that no target needs, and those that are asserted to be zero."""
         used = {path for task in tasks for path in task.sources}
-        for path, leaf in self.source.leaves.items():
-            drop = self.drops.get(path)
+        for path, leaf in self._source.leaves.items():
+            drop = self._drops.get(path)
             if path not in used or (drop is not None and drop.assert_zero):
                 yield drop or Dropped(path, leaf)
 
-    def created(self) -> Iterator[Created]:
+    def _created(self) -> Iterator[Created]:
         """Yields the leaves of the last target that have no source."""
-        for path, value in self.values.items():
+        for path, value in self._values.items():
             if isinstance(value, CreatedValue):
                 first = value.creation
                 named = first.named or (first.target if first.init and first.init.kind == "rng" else None)
-                leaf = self.target.leaves[path]
+                leaf = self._target.leaves[path]
                 yield replace(first, target=path, leaf=leaf, named=None if named == path else named)
 
 
