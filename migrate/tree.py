@@ -30,6 +30,7 @@ EMPTY = r"\e"
 """An empty segment where empty text does not stand for one: a key path that consists of it alone."""
 _ALONE = {"": EMPTY, ".": r"\."}
 _NUMBER = re.compile(r"(\d+)")
+_WITH_DATA: frozenset[Kind] = frozenset({"array", "scalar", "string", "opaque"})
 
 
 def format_path(path: KeyPath) -> str:
@@ -203,7 +204,7 @@ class AbstractLeaf:
     @property
     def has_data(self) -> bool:
         """Whether it has a value that could be lost: true for arrays, scalars, strings and opaque leaves."""
-        return self.kind in ("array", "scalar", "string", "opaque")
+        return self.kind in _WITH_DATA
 
     @property
     def is_readable(self) -> bool:
@@ -281,6 +282,12 @@ class AbstractTree:
         )
 
     @cached_property
+    def with_data(self) -> Mapping[KeyPath, AbstractLeaf]:
+        """The leaves with data, in natural order."""
+        found = {path: leaf for path, leaf in self.leaves.items() if leaf.kind in _WITH_DATA}
+        return found if len(found) < len(self.leaves) else self.leaves
+
+    @cached_property
     def ranks(self) -> Mapping[KeyPath, int]:
         """The place of each leaf in natural order, from 0."""
         return {path: rank for rank, path in enumerate(self.leaves)}
@@ -311,7 +318,8 @@ def _hash_of_rows(rows: Iterable[tuple[str, str, tuple[int, ...] | None]]) -> st
     """Returns `sha256:` and the hex digest of the rows as canonical JSON, sorted by their usual JSON.
 
     Equal to `json.dumps(sorted(rows, key=json.dumps), separators=(",", ":"), ensure_ascii=False)`, which is slow for
-    many rows: here all names are encoded at once, and each combination of dtype and shape once.
+    many rows: here all names are encoded at once, and each combination of dtype and shape once. A name ends with its
+    quote, so that no name is the start of another, and the order of the names is that of the rows.
     """
     names: list[str] = []
     ends: list[tuple[str, str]] = []
@@ -324,9 +332,9 @@ def _hash_of_rows(rows: Iterable[tuple[str, str, tuple[int, ...] | None]]) -> st
             end = known[dtype, shape] = usual[1:], compact[1:]
         names.append(name)
         ends.append(end)
-    pairs = zip(_encoded(names, ensure_ascii=True), _encoded(names, ensure_ascii=False), ends, strict=True)
-    texts = sorted((f"[{key}, {end[0]}", f"[{name},{end[1]}") for key, name, end in pairs)
-    canonical = f"[{','.join(text for _, text in texts)}]"
+    keys, texts = _encoded(names, ensure_ascii=True), _encoded(names, ensure_ascii=False)
+    ordered = sorted(zip(keys, ends, texts, strict=True))
+    canonical = f"[{','.join([f'[{text},{end}' for _, (_, end), text in ordered])}]"
     return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
 
 

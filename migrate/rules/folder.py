@@ -12,7 +12,7 @@ from migrate.errors import Diagnostic, RuleFileError
 from migrate.rules.files import bundled_names
 from migrate.rules.loader import load_rules
 from migrate.rules.model import RuleSet
-from migrate.rules.recorded_tree import SUFFIX, RecordedTree, read_tree
+from migrate.rules.recorded_tree import SUFFIX, RecordedTree, TreeReader
 from migrate.tree import natural_key
 
 _RULES = (".yaml", ".yml")
@@ -65,14 +65,14 @@ def read_folder(path: str | os.PathLike[str]) -> tuple[RuleFolder, list[Diagnost
         message = f"the folder of rule files `{folder}` cannot be read: {error.strerror}"
         raise RuleFileError(UnreadableRuleFile.at(message, help="name a folder with one rule file per step")) from None
     problems: list[Diagnostic] = []
-    files, trees = list[RuleSet](), list[RecordedTree]()
+    files, trees, reader = list[RuleSet](), list[RecordedTree](), TreeReader()
     for name in names:
         try:
             if name.endswith(_RULES):
                 rules = load_rules(str(folder / name))
                 files.append(rules)
             elif name.endswith(SUFFIX):
-                trees.append(read_tree(folder / name))
+                trees.append(reader.read(folder / name))
         except RuleFileError as error:
             problems += error.diagnostics
     problems += _doubles(trees)
