@@ -16,7 +16,7 @@ from migrate.tree import AbstractTree, KeyPath
 
 def restore_levels(tasks: Iterable[Task], source: AbstractTree, target: AbstractTree | None) -> tuple[Task, ...]:
     """Returns the tasks, with the level restored in the targets where the template has it."""
-    if target is None:
+    if target is None or not any(leaf.box for leaf in source.leaves.values()):
         return tuple(tasks)
     return tuple(_restore_level(task, source, target) for task in tasks)
 
@@ -42,6 +42,8 @@ def with_template_paths(source: AbstractTree, target: AbstractTree) -> AbstractT
 
 
 def _restore_level(task: Task, source: AbstractTree, target: AbstractTree) -> Task:
+    if all(path in target.leaves for path in task.targets):
+        return task
     levels = {source.leaves[path].box for path in task.sources}
     level = levels.pop() if len(levels) == 1 else None
     targets = tuple(template_path(path, level, target) for path in task.targets)

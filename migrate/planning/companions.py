@@ -20,9 +20,9 @@ _WORDS = ("scale", "scales", "scale_inv", "inv", "inv_scale", "zero", "zeros", "
 
 def left_companions(tasks: Iterable[Task], tree: AbstractTree) -> Mapping[KeyPath, Sequence[KeyPath]]:
     """Returns the companions that no task uses, by the quantized weight that a task does use."""
-    tasks = tuple(tasks)
-    used = {path for task in tasks for path in task.sources}
-    weights = [path for path in used if _is_quantized(path, tree.leaves[path])]
+    quantized = {path for path, leaf in tree.leaves.items() if _is_quantized(path, leaf)}
+    used = {path for task in tasks for path in task.sources} if quantized else set()
+    weights = used & quantized
     if not weights:
         return {}
     siblings: defaultdict[KeyPath, list[KeyPath]] = defaultdict(list)
@@ -35,9 +35,8 @@ def left_companions(tasks: Iterable[Task], tree: AbstractTree) -> Mapping[KeyPat
 
 def _is_quantized(path: KeyPath, leaf: AbstractLeaf) -> bool:
     """Whether a leaf has elements of at most 8 bits, or the name of a weight that packs them into words."""
-    if not path or leaf.aval is None or not leaf.aval.shape:
-        return False
-    return path[-1] == "qweight" or _is_small(leaf.aval.dtype)
+    aval = leaf.aval
+    return aval is not None and (_is_small(aval.dtype) or path[-1:] == ("qweight",)) and bool(path and aval.shape)
 
 
 @cache

@@ -143,7 +143,8 @@ def cover(
         filled = tuple(Created(path, template.leaves[path], Init("template")) for path in missing)
         without_data, missing = (*without_data, *filled), ()
     misfits = list(_misfits(rules, source, template, tasks, x64=x64))
-    unknown = {path: task for task in tasks for path in task.targets if path not in template.leaves}
+    beyond = written - template.leaves.keys()
+    unknown = {path: task for task in tasks for path in task.targets if path in beyond} if beyond else {}
     return Coverage(
         created=without_data,
         missing=missing,
@@ -189,11 +190,11 @@ def _and_by(spans: Sequence[Span | None]) -> str:
 
 def refuse_collisions(target: AbstractTree) -> tuple[Diagnostic, ...]:
     """Returns one `CollidingPaths` for each set of leaves whose stored names (key paths joined by `.`) are equal."""
-    stored = {path: ".".join(stored_path(path, leaf)) for path, leaf in target.leaves.items() if leaf.has_data}
-    if len({*stored.values()}) == len(stored):
+    stored = [(path, ".".join(stored_path(path, leaf))) for path, leaf in target.with_data.items()]
+    if len({name for _, name in stored}) == len(stored):
         return ()
     names: defaultdict[str, list[KeyPath]] = defaultdict(list)
-    for path, name in stored.items():
+    for path, name in stored:
         names[name].append(path)
     return tuple(
         CollidingPaths.at(
@@ -257,12 +258,14 @@ def _misfits(
     rules: RuleSet, source: AbstractTree, template: AbstractTree, tasks: Iterable[Task], *, x64: bool
 ) -> Iterable[tuple[type[ShapeMismatch] | type[DtypeMismatch], KeyPath, Diagnostic]]:
     advised: dict[Span | None, str] = {}
+    leaves = template.leaves
     for task in tasks:
         for index, path in enumerate(task.targets):
-            if path not in template.leaves:
+            wanted = leaves.get(path)
+            if wanted is None:
                 continue
-            wanted = template.leaves[path]
-            if wanted.aval is not None and wanted.aval == task.out_avals[index]:
+            made = task.out_avals[index]
+            if made is not None and (made is wanted.aval or made == wanted.aval):
                 continue
             ours = AbstractLeaf("array", task.out_avals[index]) if task.steps else _written(source, task, index)
             if not ours.has_data and not wanted.has_data:

@@ -260,7 +260,7 @@ def _excused(
         if isinstance(rule := rules.rules[index], Move) and any(claim.path in failed for claim in rule_claims)
     ]
     patterns = [pattern for rule in broken for pattern in rule.targets]
-    leaves = target.leaves if target else ()
+    leaves = target.leaves if target and patterns else ()
     return frozenset(path for path in leaves if any(p.match(path) is not None for p in patterns))
 
 
@@ -273,8 +273,9 @@ def _add_unnamed(
     """
     tasks, dropped, unexpected = list(results.tasks), list(results.dropped), []
     written = {path for task in results.tasks for path in task.targets} | {c.target for c in results.created}
+    settled, barred = results.settled, results.barred
     for path, leaf in source.leaves.items():
-        if path in results.settled:
+        if path in settled:
             continue
         if not leaf.is_readable and rules.unmatched_source == "drop":
             dropped.append(Dropped(path, leaf))
@@ -282,9 +283,12 @@ def _add_unnamed(
         place = template_path(path, leaf.box, target) if target and leaf.box else path
         other = target.leaves.get(place) if target else leaf
         keeps = target is None or (other is not None and place not in written and _may_keep_path(leaf, other))
-        if keeps and path not in results.barred:
+        if keeps and path not in barred:
             ends, avals = (path,), (leaf.aval,)
-            tasks.append(Task(ends, ends if place == path else (place,), (0,), (), avals, avals))
+            if place is path:
+                tasks.append(Task(ends, ends, (0,), (), avals, avals, proved="name"))
+            else:
+                tasks.append(Task(ends, (place,), (0,), (), avals, avals))
         elif not leaf.has_data or rules.unmatched_source == "drop":
             dropped.append(Dropped(path, leaf))
         else:
@@ -294,11 +298,11 @@ def _add_unnamed(
 
 def _refuse_opaque(tasks: Iterable[Task], source: AbstractCheckpoint) -> Iterator[Diagnostic]:
     """Yields one `UnsupportedLeaf` for each leaf that a task would have to read and that cannot be read."""
-    for task in tasks:
+    opaque = {path: leaf for path, leaf in source.tree.leaves.items() if leaf.kind == "opaque"}
+    for task in tasks if opaque else ():
         for path in task.sources:
-            leaf = source.tree.leaves[path]
-            if not leaf.is_readable:
-                yield replace(unreadable(path, leaf, source.path), span=task.rule)
+            if path in opaque:
+                yield replace(unreadable(path, opaque[path], source.path), span=task.rule)
 
 
 def _may_keep_path(ours: AbstractLeaf, theirs: AbstractLeaf) -> bool:

@@ -27,9 +27,10 @@ A leaf is proved *by value* when a probe has compared outputs of the old model a
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from itertools import chain
 
 from migrate.codes import UnprovedLeaves
 from migrate.errors import Diagnostic, Span
@@ -62,9 +63,7 @@ class Candidates:
     ) -> Candidates:
         """Returns the candidates among the abstract arrays of each side; None stands for a leaf that is no array."""
         loose = frozenset(_sizes(aval) for aval in cast if aval)
-        return cls(
-            Counter(_signature(a, loose) for a in sources), Counter(_signature(a, loose) for a in targets), loose
-        )
+        return cls(_counted(sources, loose), _counted(targets, loose), loose)
 
     def only_fit(self, sources: Iterable[AbstractArray | None], targets: Iterable[AbstractArray | None]) -> bool:
         """Whether these sources fit only these targets, and each axis only the one of its size."""
@@ -91,9 +90,9 @@ class TreeWithSlots:
     @cached_property
     def moments(self) -> frozenset[KeyPath]:
         """The leaves in slots."""
-        depths = {len(slot) for slot in self.slots}
         slots = set(self.slots)
-        return frozenset(path for path in self.tree.leaves if any(path[:depth] in slots for depth in depths))
+        found = [[path for path in self.tree.leaves if path[:depth] in slots] for depth in {*map(len, slots)}]
+        return frozenset(chain.from_iterable(found))
 
 
 def prove(
@@ -108,12 +107,16 @@ def prove(
       unscaled: quantized weights of the source whose scales are left behind; only a probe can prove them.
     """
     tasks = tuple(tasks)
-    prover = _Prover.of([task for task in tasks if not task.follows], source, target)
-    unproved = [bool(task.follows) or any(path in unscaled for path in task.sources) for task in tasks]
-    return _inherited(
-        [task if skipped else task.with_proof(prover(task)) for task, skipped in zip(tasks, unproved, strict=True)],
-        given={},
-    )
+    prover = _Prover([task for task in tasks if not task.follows], source, target)
+
+    def proved(task: Task) -> Task:
+        if task.follows:
+            return task
+        if unscaled and any(path in unscaled for path in task.sources):
+            return task.with_proof("none")
+        return task.with_proof(prover(task))
+
+    return _inherited(map(proved, tasks), given={})
 
 
 def after_probe(plan: Plan, seen: Collection[KeyPath]) -> Plan:
@@ -160,6 +163,8 @@ def _inherited(tasks: Iterable[Task], given: Collection[Proof]) -> tuple[Task, .
     With `given`, only unproved moments change, and only to one of those proofs.
     """
     tasks = tuple(tasks)
+    if not any(task.follows for task in tasks):
+        return tasks
     of_param: Mapping[KeyPath, Proof] = {path: t.proved for t in tasks if not t.follows for path in t.sources}
 
     def proof(task: Task, param: KeyPath) -> Proof:
@@ -173,46 +178,56 @@ def _kept(task: Task) -> bool:
     return not task.steps and task.sources == task.targets
 
 
-@dataclass(frozen=True, slots=True)
 class _Prover:
-    """Proves tasks one by one, with all counts made in advance."""
+    """Proves tasks one by one; the counts are made for the first task that does more than keep its leaf.
 
-    params: Candidates
-    """All leaves but moments."""
-    everything: Candidates
-    source: AbstractTree
-    moments: frozenset[KeyPath]
-    """Source leaves in slots."""
+    Args:
+      tasks: all tasks but those of moments that follow a param.
+      source: the source's tree.
+      target: the target's tree.
+    """
 
-    @classmethod
-    def of(cls, tasks: Sequence[Task], source: TreeWithSlots, target: TreeWithSlots) -> _Prover:
-        kept = {task.sources[0] for task in tasks if _kept(task)}
-        tied = {path for task in tasks if len(task.targets) > 1 for path in _repeated(task)}
-        cast = [aval for task in tasks if task.steps and _casts(task) for aval in (*task.in_avals, *task.out_avals)]
-        before, after = _open_leaves(source.tree, kept), _open_leaves(target.tree, kept | tied)
-        old, new = source.moments, target.moments
-        everything = Candidates.of(before.values(), after.values(), cast)
-        params = Candidates.of(_without(before, old), _without(after, new), cast) if old or new else everything
-        return cls(params, everything, source.tree, old)
+    def __init__(self, tasks: Sequence[Task], source: TreeWithSlots, target: TreeWithSlots) -> None:
+        self._tasks = tasks
+        self._source = source
+        self._target = target
 
     def __call__(self, task: Task) -> Proof:
         if _kept(task):
             return "name"
-        if not any(self.source.leaves[path].has_data for path in task.sources):
+        if not any(path in self._source.tree.with_data for path in task.sources):
             return "shape"
-        among = self.params if self.moments.isdisjoint(task.sources) else self.everything
+        among = self._params if self._source.moments.isdisjoint(task.sources) else self._everything
         return "shape" if among.only_fit(task.in_avals, _distinct(task)) and _keeps_axes(task) else "none"
 
+    @cached_property
+    def _everything(self) -> Candidates:
+        return self._candidates(*self._open_paths)
 
-def _open_leaves(tree: AbstractTree, settled: Collection[KeyPath]) -> Mapping[KeyPath, AbstractArray | None]:
-    """Returns the leaves with data that their name alone does not prove."""
-    return {path: leaf.aval for path, leaf in tree.leaves.items() if leaf.has_data and path not in settled}
+    @cached_property
+    def _params(self) -> Candidates:
+        """All leaves but moments."""
+        before, after = self._open_paths
+        return self._candidates(before - self._source.moments, after - self._target.moments)
 
+    @cached_property
+    def _open_paths(self) -> tuple[Set[KeyPath], Set[KeyPath]]:
+        """The leaves with data of both sides that their name alone does not prove."""
+        kept = {task.sources[0] for task in self._tasks if _kept(task)}
+        tied = {path for task in self._tasks if len(task.targets) > 1 for path in _repeated(task)}
+        return self._source.tree.with_data.keys() - kept, self._target.tree.with_data.keys() - kept - tied
 
-def _without(
-    leaves: Mapping[KeyPath, AbstractArray | None], those: Collection[KeyPath]
-) -> Iterable[AbstractArray | None]:
-    return (aval for path, aval in leaves.items() if path not in those)
+    @cached_property
+    def _cast(self) -> Sequence[AbstractArray | None]:
+        """The arrays that change their dtype."""
+        casts = (task for task in self._tasks if task.steps and _casts(task))
+        return [aval for task in casts for aval in (*task.in_avals, *task.out_avals)]
+
+    def _candidates(self, before: Iterable[KeyPath], after: Iterable[KeyPath]) -> Candidates:
+        sources, targets = self._source.tree.leaves, self._target.tree.leaves
+        return Candidates.of(
+            [sources[path].aval for path in before], [targets[path].aval for path in after], self._cast
+        )
 
 
 def _distinct(task: Task) -> Iterable[AbstractArray | None]:
@@ -244,6 +259,14 @@ def _keeps_axes(task: Task) -> bool:
 @lru_cache(maxsize=1 << 12)  # a checkpoint has many arrays and few shapes
 def _sizes(aval: AbstractArray) -> Sizes:
     return tuple(sorted(wide(aval.shape)))
+
+
+def _counted(avals: Iterable[AbstractArray | None], cast: Collection[Sizes]) -> Counter[tuple[Sizes, str]]:
+    """Counts arrays by sizes and dtype; a tree has many arrays and few different ones."""
+    found: Counter[tuple[Sizes, str]] = Counter()
+    for aval, count in Counter(avals).items():
+        found[_signature(aval, cast)] += count
+    return found
 
 
 def _signature(aval: AbstractArray | None, cast: Collection[Sizes]) -> tuple[Sizes, str]:

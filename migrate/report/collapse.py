@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from itertools import pairwise, product
 from typing import Any
 
@@ -65,16 +66,14 @@ def column(paths: Sequence[KeyPath]) -> Column:
 def merge_integers(lines: Iterable[Line]) -> list[Line]:
     """Merges lines that differ only in integers: one line for each full range."""
     families: dict[Hashable, dict[tuple[str, ...], Line]] = {}
+    skeleton = cache(partial(_DIGITS.sub, _HOLE))  # of a segment: lines have few different ones
     for line in lines:
-        holes = tuple(_DIGITS.findall("\1".join("/".join(column) for column in line.columns)))
-        family = families.setdefault((line.key, _skeleton(line)), {})
+        holes = tuple(_DIGITS.findall("\1".join(["/".join(column) for column in line.columns])))
+        skeletons = tuple([tuple(map(skeleton, column)) for column in line.columns])
+        family = families.setdefault((line.key, skeletons), {})
         known = family.get(holes)
         family[holes] = line if known is None else replace(known, members=known.members + line.members)
     return [merged for family in families.values() for merged in _merged(family)]
-
-
-def _skeleton(line: Line) -> tuple[Column, ...]:
-    return tuple(tuple(_DIGITS.sub(_HOLE, segment) for segment in column) for column in line.columns)
 
 
 def _merged(family: Mapping[tuple[str, ...], Line]) -> list[Line]:

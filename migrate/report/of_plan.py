@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
@@ -268,9 +268,11 @@ def _proved(plan: Plan, *, verbose: bool) -> str:
 
 def task_counts(plan: Plan) -> str:
     """Returns how many tasks of each kind, drops and creations a plan has; an empty string for an empty plan."""
-    verbs = Counter(task.verb for task in plan.tasks)
-    ordered = dict.fromkeys((*_FIRST, *verbs))
-    parts = [f"{verbs[verb]:,} {verb}{_arity(plan, verb)}" for verb in ordered if verbs[verb]]
+    by_verb: defaultdict[str, list[Task]] = defaultdict(list)
+    for task in plan.tasks:
+        by_verb[task.verb].append(task)
+    ordered = [verb for verb in dict.fromkeys((*_FIRST, *by_verb)) if verb in by_verb]
+    parts = [f"{len(by_verb[verb]):,} {verb}{_arity(by_verb[verb])}" for verb in ordered]
     parts += [
         f"{len(things):,} {verb}"
         for things, verb in (
@@ -283,11 +285,8 @@ def task_counts(plan: Plan) -> str:
     return ", ".join(parts)
 
 
-def _arity(plan: Plan, verb: str) -> str:
-    tasks = [task for task in plan.tasks if task.verb == verb]
-    sources, targets = (
-        sum(len(side) for side in sides) for sides in zip(*((t.sources, t.targets) for t in tasks), strict=True)
-    )
+def _arity(tasks: Sequence[Task]) -> str:
+    sources, targets = (sum(map(len, sides)) for sides in zip(*((t.sources, t.targets) for t in tasks), strict=True))
     if sources > len(tasks):
         return f" (from {sources:,})"
     return f" (to {targets:,})" if targets > len(tasks) else ""

@@ -129,6 +129,6 @@ def for_moments(rule: Move, *, templated: bool, one_per_tensor: bool, copy: bool
 def without_idle_casts(task: Task) -> Task:
     """Returns the task without casts to the dtype that its arrays already have."""
     types = {aval.dtype for aval in (*task.in_avals, *task.out_avals) if aval}
-    if len(types) > 1:
+    if len(types) > 1 or not any(step.op.only_casts for step in task.steps):
         return task
     return replace(task, steps=tuple(step for step in task.steps if step.bound or not step.op.only_casts))

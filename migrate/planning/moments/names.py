@@ -39,6 +39,9 @@ NAMES: Mapping[frozenset[str], str] = {
 }
 """Transforms, by those fields of their states that hold data."""
 
+FIELDS = frozenset(field for fields in NAMES for field in fields)
+"""All fields of these transforms."""
+
 PARAM_STATES = "param_states"
 """The node of `flax.optim` below which each param has its moments."""
 

@@ -1,55 +1,52 @@
-"""The inner nodes of a tree, each with the leaves below it."""
+"""The inner nodes of a tree with data below them.
+
+A tree has about as many inner nodes as leaves, and few of them matter for moments. Nodes are therefore found by the
+names of their children, and the leaves below a node by bisection: in natural order, they follow each other.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence, Set
 
-from migrate.tree import AbstractTree, KeyPath
+from migrate.tree import AbstractTree, KeyPath, natural_key
 
 
-@dataclass(frozen=True, slots=True)
-class InnerNode:
-    """An inner node.
+def holders(tree: AbstractTree, names: Set[str]) -> list[KeyPath]:
+    """Returns the nodes below the root with data below a child of one of these names.
 
-    Attributes:
-      paths: the key paths of all leaves with data below it, in the order of the tree.
-      children: the names of its children below which there are such leaves.
+    They are in the order of the first leaves below such children; of nodes with the same first leaf, the upper comes
+    first.
     """
-
-    paths: list[KeyPath] = field(default_factory=list)
-    children: set[str] = field(default_factory=set)
-
-
-def nodes_of(tree: AbstractTree) -> Mapping[KeyPath, InnerNode]:
-    """Returns all inner nodes with data below them, and the root, in the order of their first leaves."""
-    return tree.once(_nodes_of)
-
-
-def _nodes_of(tree: AbstractTree) -> Mapping[KeyPath, InnerNode]:
-    above: dict[KeyPath, list[InnerNode]] = {(): [InnerNode()]}
-    for path, leaf in tree.leaves.items():
-        if leaf.has_data:
-            around = above.get(path[:-1]) or _added(above, path[:-1])
-            around[-1].children.update(path[-1:])
-            for node in around:
-                node.paths.append(path)
-    return {path: around[-1] for path, around in above.items()}
+    found: dict[KeyPath, None] = {}
+    for path in tree.with_data:
+        if not names.isdisjoint(path):
+            for depth in range(1, len(path)):
+                if path[depth] in names:
+                    found[path[:depth]] = None
+    return [*found]
 
 
-def _added(above: dict[KeyPath, list[InnerNode]], parent: KeyPath) -> list[InnerNode]:
-    """Adds a node and those above it that are not known; returns the node with all above it, from the root."""
-    known = len(parent) - 1
-    while parent[:known] not in above:
-        known -= 1
-    around = above[parent[:known]]
-    for depth in range(known, len(parent)):
-        around[-1].children.add(parent[depth])
-        around = above[parent[: depth + 1]] = [*around, InnerNode()]
-    return around
+def paths_below(tree: AbstractTree, node: KeyPath) -> Sequence[KeyPath]:
+    """Returns the key paths of all leaves with data below a node, in natural order."""
+    if not node:
+        return [*tree.with_data]
+    paths, depth, key = tree.once(_paths), len(node), natural_key(node)
+    start = bisect_left(paths, key, key=natural_key)
+    found = paths[start : bisect_right(paths, key, start, key=lambda path: natural_key(path[:depth]))]
+    return found[1:] if found[:1] == [node] else found
+
+
+def _paths(tree: AbstractTree) -> list[KeyPath]:
+    return [*tree.with_data]
+
+
+def children(tree: AbstractTree, node: KeyPath) -> set[str]:
+    """Returns the names of the children of a node that have data or data below them."""
+    return {path[len(node)] for path in paths_below(tree, node)}
 
 
 def below(tree: AbstractTree, node: KeyPath) -> frozenset[KeyPath]:
     """Returns the relative key paths of all leaves with data below a node."""
-    found, depth = nodes_of(tree).get(node), len(node)
-    return frozenset(path[depth:] for path in found.paths) if found else frozenset()
+    depth = len(node)
+    return frozenset([path[depth:] for path in paths_below(tree, node)])

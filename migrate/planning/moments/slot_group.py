@@ -26,6 +26,13 @@ class SlotGroup:
         return (path for slot in self.slots for path in slot.leaves)
 
     @property
+    def pairs(self) -> Iterator[tuple[KeyPath, KeyPath]]:
+        """Each moment with its param."""
+        for slot in self.slots:
+            start, root, beyond = len(slot.prefix), slot.root, len(slot.suffix)
+            yield from ((path, root + path[start : len(path) - beyond]) for path in slot.leaves)
+
+    @property
     def params(self) -> Iterator[KeyPath]:
         """The key paths of all params that the slots mirror."""
         return (slot.root + path for slot in self.slots for path in sorted(slot.paths))
@@ -52,7 +59,8 @@ class SlotGroup:
     def place(self, param: KeyPath) -> KeyPath:
         """Returns the key path that the moment of a param has or would have."""
         slot = self._above(param) or self.slots[0]
-        return self.moment(param) or slot.prefix + param[len(slot.root) :] + slot.suffix
+        known = self.moment(param) if len(self.slots) > 1 else None
+        return known or slot.prefix + param[len(slot.root) :] + slot.suffix
 
     def _above(self, param: KeyPath) -> Slot | None:
         """Returns the first slot below whose root the param is."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 from migrate.codes import UntransferableMoments
@@ -50,7 +50,7 @@ class FollowContext:
 
     def in_template(self, path: KeyPath) -> bool:
         """Whether the template has a leaf with data at this path; without a template it has every path."""
-        return self.template is None or (path in self.template.leaves and self.template.leaves[path].has_data)
+        return self.template is None or path in self.template.with_data
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def claims_of(move: SlotMove) -> dict[int, list[Claim]]:
         for claim in claims:
             path = move.moment(claim.path)
             if path is not None:
-                moved[index].append(replace(claim, path=path, leaf=move.context.source.leaves[path]))
+                moved[index].append(Claim(path, move.context.source.leaves[path], claim.origin, claim.bindings))
     return moved
 
 
@@ -230,7 +230,7 @@ def _unplaced(move: SlotMove, unplaced: Sequence[tuple[KeyPath, KeyPath]], span:
 
 def _labelled(move: SlotMove, task: Task) -> Task:
     task = algebra.without_idle_casts(task) if move.context.template else task
-    return replace(task, follows=move.slot.param(task.sources[0]), state=move.state)
+    return task.with_origin(task.rule, move.slot.param(task.sources[0]), move.state, task.remark)
 
 
 def _right_hand_side(move: SlotMove, rule: Move | Create) -> Iterator[KeyPath]:
@@ -263,8 +263,7 @@ def kept(move: SlotMove) -> FollowResult:
     unplaced: list[tuple[KeyPath, KeyPath]] = []
     unmoved: list[KeyPath] = []
     claimed = move.context.claims.claimed
-    for path in move.slot.leaves:
-        param = move.slot.param(path)
+    for path, param in move.slot.pairs:
         if path in claimed or param in claimed:
             continue
         if not (move.counterpart.covers(param) and move.context.in_template(param)):

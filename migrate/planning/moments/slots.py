@@ -8,13 +8,13 @@ paths are a subset of the params' paths, since a masked or labeled optimizer kee
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Set
+from collections.abc import Collection, Iterator, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
 
 from migrate.knowledge.naming import PARAM_ROOTS
-from migrate.planning.moments.names import PARAM_STATES, name_of
-from migrate.planning.moments.nodes import below, nodes_of
+from migrate.planning.moments.names import FIELDS, PARAM_STATES, name_of
+from migrate.planning.moments.nodes import below, children, holders, paths_below
 from migrate.tree import AbstractTree, KeyPath, format_path, is_below, natural_key
 
 
@@ -162,32 +162,35 @@ def mirrors(tree: AbstractTree, root: KeyPath, params: Set[KeyPath]) -> list[Slo
       root: the node of the params; nothing below it is a mirror. The root of the tree excludes nothing.
       params: the params' key paths below `root`.
     """
-    whole: list[tuple[KeyPath, frozenset[KeyPath]]] = []
-    for node, content in nodes_of(tree).items():
-        depth, paths = len(node), content.paths
-        if not node or (root and node[: len(root)] == root):
+    found: list[Slot] = []
+    top: KeyPath = ()
+    for node in holders(tree, {path[0] for path in params if path}):
+        depth = len(node)
+        if (root and node[: len(root)] == root) or (top and node[: len(top)] == top):
             continue
+        paths = paths_below(tree, node)
         if root[:depth] == node:
             paths = [path for path in paths if path[: len(root)] != root]
-        if paths and paths[0][depth:] in params and (shared := _mirrored(paths, depth, params)):
-            whole.append((node, shared))
-    found: list[Slot] = []
-    for node, shared in sorted(whole, key=lambda pair: (len(pair[0]), natural_key(pair[0]))):
-        if not _inside(node, found):
+        shared = _mirrored(paths, depth, params)
+        if shared:
             found.append(Slot(node, root, shared))
-    return found
+            top = node  # the nodes below it follow
+    return sorted(found, key=lambda slot: (len(slot.prefix), natural_key(slot.prefix)))
 
 
-def _mirrored(paths: Collection[KeyPath], depth: int, params: Set[KeyPath]) -> frozenset[KeyPath] | None:
+def _mirrored(paths: Sequence[KeyPath], depth: int, params: Set[KeyPath]) -> frozenset[KeyPath] | None:
     """Returns the relative key paths of the leaves below a node of this depth if all of them are those of params."""
-    if {path[depth] for path in paths} == {"count"}:
+    if not paths or paths[0][depth:] not in params:
+        return None  # most nodes
+    shared = frozenset([path[depth:] for path in paths])
+    if not shared <= params or all(path[0] == "count" for path in shared):
         return None  # a count belongs to a schedule, even where a param has this name
-    shared = frozenset(path[depth:] for path in paths)
-    return shared if shared <= params else None
+    return shared
 
 
 def _param_roots(tree: AbstractTree) -> list[KeyPath]:
-    nodes = {path[:depth] for path in tree.leaves for depth in range(1, min(len(path), 4))}
+    starts = {path[:4] for path in tree.leaves}
+    nodes = {start[:depth] for start in starts for depth in range(1, len(start))}
     roots = [node for node in nodes if node[-1] in PARAM_ROOTS and not any(part in PARAM_ROOTS for part in node[:-1])]
     return sorted(roots, key=lambda node: (len(node), natural_key(node)))
 
@@ -195,7 +198,7 @@ def _param_roots(tree: AbstractTree) -> list[KeyPath]:
 def _inner_roots(tree: AbstractTree, root: KeyPath) -> Iterator[KeyPath]:
     """Yields the collection of params below a root that holds all variables: an optimizer may mirror only that."""
     inner = (*root, "params")
-    if any(is_below(path, inner) and path != inner for path in tree.leaves):
+    if any(path[: len(inner)] == inner and path != inner for path in tree.leaves):
         yield inner
 
 
@@ -230,14 +233,15 @@ def _of_unnamed_roots(tree: AbstractTree, known: Collection[Slot]) -> Iterator[S
 
 def _states(tree: AbstractTree) -> dict[KeyPath, set[str]]:
     """Returns the nodes that could be the state of a known transform, with the names of their children with data."""
-    return {node: one.children for node, one in nodes_of(tree).items() if node and name_of(one.children)}
+    found = {node: children(tree, node) for node in holders(tree, FIELDS)}
+    return {node: names for node, names in found.items() if name_of(names)}
 
 
 def _ends(tree: AbstractTree) -> dict[KeyPath, list[KeyPath]]:
     """Returns for the end of every key path the nodes below which it exists."""
     ends: defaultdict[KeyPath, list[KeyPath]] = defaultdict(list)
-    for path, leaf in tree.leaves.items():
-        for depth in range(1, len(path)) if leaf.has_data else ():
+    for path in tree.with_data:
+        for depth in range(1, len(path)):
             ends[path[depth:]].append(path[:depth])
     return ends
 

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from migrate.planning.moments.names import FLAX_OPTIM, MAPPING_FIELDS, NESTED_STATES, PARAM_STATES, name_of
-from migrate.planning.moments.nodes import nodes_of
+from migrate.planning.moments.nodes import paths_below
 from migrate.planning.moments.slots import Slot
 from migrate.tree import AbstractTree, KeyPath, format_path, is_below, natural_key
 
@@ -137,9 +137,8 @@ def _old_state(tree: AbstractTree, node: KeyPath, slots: Sequence[Slot]) -> Tran
 
 def _own_leaves(tree: AbstractTree, optimizer: KeyPath, slots: Collection[KeyPath]) -> list[KeyPath]:
     """Returns the leaves with data outside all slots."""
-    nodes = nodes_of(tree)
-    moments = {path for slot in slots for path in nodes[slot].paths}
-    return [path for path in nodes[optimizer].paths if path not in moments] if optimizer in nodes else []
+    moments = {path for slot in slots for path in paths_below(tree, slot)}
+    return [path for path in paths_below(tree, optimizer) if path not in moments]
 
 
 def _owner(path: KeyPath, optimizer: KeyPath, holders: Collection[KeyPath]) -> KeyPath:
@@ -171,6 +170,8 @@ def _leads_on(segment: str) -> bool:
 def _empty_fields(tree: AbstractTree, node: KeyPath) -> frozenset[str]:
     """Returns the fields whose leaves all hold no data; holes of a chain and nested states are not fields."""
     depth = len(node)
+    if len(tree.with_data) == len(tree.leaves):
+        return frozenset()
     inner = [
         (path[depth], leaf) for path, leaf in tree.leaves.items() if path[:depth] == node and len(path) > depth + 1
     ]
