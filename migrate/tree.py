@@ -332,7 +332,8 @@ def _hash_of_rows(rows: Iterable[tuple[str, str, tuple[int, ...] | None]]) -> st
             end = known[dtype, shape] = usual[1:], compact[1:]
         names.append(name)
         ends.append(end)
-    keys, texts = _encoded(names, ensure_ascii=True), _encoded(names, ensure_ascii=False)
+    whole, texts = "".join(names), _encoded(names, ensure_ascii=False)
+    keys = texts if whole.isascii() and "\x7f" not in whole else _encoded(names, ensure_ascii=True)
     ordered = sorted(zip(keys, ends, texts, strict=True))
     canonical = f"[{','.join([f'[{text},{end}' for _, (_, end), text in ordered])}]"
     return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from migrate.cli import options, rule_output
 from migrate.cli.console import Console, exit_with
+from migrate.garbage import without_collection
 
 if TYPE_CHECKING:
     from migrate.planning.versions.check import FolderCheck
     from migrate.planning.versions.new_version import NewVersion
+    from migrate.report.view import Report
 
 
 def check_folder(console: Console, folder: str, template: str | None, message: str, *, write: bool) -> None:
@@ -23,6 +25,15 @@ def check_folder(console: Console, folder: str, template: str | None, message: s
       message: as on the command line.
       write: whether the missing rule file and missing lines of the lock file are written.
     """
+    with without_collection():
+        report = _report(folder, template, message, write=write)  # the plans are not kept: nothing is left to visit
+    console.text(report, findings_to_stdout=True)
+    console.finish([report])
+    exit_with(report.exit_code)
+
+
+def _report(folder: str, template: str | None, message: str, *, write: bool) -> Report:
+    """Checks a folder and writes what is missing if requested."""
     from migrate import api
     from migrate.report.of_check import folder_report
 
@@ -35,10 +46,7 @@ def check_folder(console: Console, folder: str, template: str | None, message: s
         if checked.lock.missing and checked.is_writable:
             written.append(_write_lock(checked))
             checked = api.check_versions(folder, template, message=message)
-    report = folder_report(checked, written, template=template, writes=write, text_of=options.text_of)
-    console.text(report, findings_to_stdout=True)
-    console.finish([report])
-    exit_with(report.exit_code)
+    return folder_report(checked, written, template=template, writes=write, text_of=options.text_of)
 
 
 def _write_version(folder: str, draft: NewVersion) -> list[str]:

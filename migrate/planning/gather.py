@@ -73,8 +73,9 @@ def gather(
     failed: list[KeyPath] = []
     diagnostics: list[Diagnostic] = []
     for filled, group in _groups(rule, claims):
+        moved = None if rule.ops or len(group) > 1 else _moved(rule, group[0], filled, place)
         try:
-            tasks.append(_TaskBuilder(rule, group, template, place, filled).task())
+            tasks.append(moved or _TaskBuilder(rule, group, template, place, filled).task())
         except _GatherError as error:
             failed += [claim.path for claim in group]
             diagnostics.append(_advised(error.diagnostic, rule, group, template, place))
@@ -143,6 +144,17 @@ def _groups(rule: Move, claims: Sequence[Claim]) -> list[tuple[_Filled, list[Cla
             filled = ()
         groups[filled, () if filled else claim.path].append(claim)
     return [(filled, group) for (filled, _), group in groups.items()]
+
+
+def _moved(rule: Move, claim: Claim, filled: _Filled, place: Place) -> Task | None:
+    """Returns the task of a leaf that no op changes, or None if its captures leave a target open or make two equal."""
+    if not filled or not all(isinstance(segment, str) for target in filled for segment in target):
+        return None
+    targets = tuple([place(tuple(map(str, target))) for target in filled])
+    if len(targets) > 1 and len({*targets}) < len(targets):
+        return None
+    avals = (claim.leaf.aval,)
+    return Task((claim.path,), targets, (0,) * len(targets), (), avals, avals * len(targets), rule=rule.span)
 
 
 class _TaskBuilder:

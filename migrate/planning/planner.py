@@ -273,11 +273,11 @@ def _add_unnamed(
     """
     tasks, dropped, unexpected = list(results.tasks), list(results.dropped), []
     written = {path for task in results.tasks for path in task.targets} | {c.target for c in results.created}
-    settled, barred = results.settled, results.barred
+    settled, barred, drops = results.settled, results.barred, rules.unmatched_source == "drop"
     for path, leaf in source.leaves.items():
         if path in settled:
             continue
-        if not leaf.is_readable and rules.unmatched_source == "drop":
+        if drops and not leaf.is_readable:
             dropped.append(Dropped(path, leaf))
             continue
         place = template_path(path, leaf.box, target) if target and leaf.box else path
@@ -289,7 +289,7 @@ def _add_unnamed(
                 tasks.append(Task(ends, ends, (0,), (), avals, avals, proved="name"))
             else:
                 tasks.append(Task(ends, (place,), (0,), (), avals, avals))
-        elif not leaf.has_data or rules.unmatched_source == "drop":
+        elif not leaf.has_data or drops:
             dropped.append(Dropped(path, leaf))
         else:
             unexpected.append(path)
@@ -307,6 +307,6 @@ def _refuse_opaque(tasks: Iterable[Task], source: AbstractCheckpoint) -> Iterato
 
 def _may_keep_path(ours: AbstractLeaf, theirs: AbstractLeaf) -> bool:
     """Whether a leaf may keep its path: data maps to data, a leaf without data to one of its own kind."""
-    if ours.aval is not None and theirs.aval is not None:
+    if ours is theirs or (ours.aval is not None and theirs.aval is not None):
         return True
     return ours.has_data == theirs.has_data and (ours.has_data or str(ours) == str(theirs))

@@ -68,9 +68,9 @@ class _SegmentMatcher:
             return None
         if path[: len(self._prefix)] != self._prefix or path[len(path) - len(self._suffix) :] != self._suffix:
             return None
-        if any(_END in segment for segment in path):
-            return None
         text = _END.join((*path, ""))
+        if text.count(_END) != len(path):
+            return None
         found = self._regex.fullmatch(text) if self._is_fast(path) else self._match_slowly(text, path)
         return self._bindings(found.groups()) if found else None
 

@@ -115,7 +115,10 @@ class Pattern:
         """
         if self.is_regex:
             raise PatternError("a regular expression cannot be filled; use it only on the left")
-        return tuple(piece for segment in self._segments for piece in _filled(segment, bindings))
+        pieces: list[object] = []
+        for segment in self._segments:
+            pieces += _filled(segment, bindings)
+        return tuple(pieces)
 
     def distinguishes(self, name: str) -> bool:
         """Whether different values of a name always fill the pattern differently; `{i//2}` and `{i%6}` group them."""

@@ -3,7 +3,7 @@
 import pytest
 
 from migrate.planning.claims import claim_leaves
-from migrate.planning.gather import gather
+from migrate.planning.gather import _groups, _TaskBuilder, gather
 from migrate.rules.loader import parse_rules
 from tests.planning.trees import tree
 
@@ -144,3 +144,21 @@ def test_an_unstack_spreads_by_arithmetic_on_the_right():
     found = gathered(rule, {f"s_{j}/k": "4,2" for j in range(3)}, {f"l_{i}/k": "4" for i in range(7)})
     assert () == found.diagnostics
     assert [([f"s_{j}/k"], [f"l_{j}/k", f"l_{j + 3}/k"]) for j in range(3)] == tasks_of(found)
+
+
+@pytest.mark.parametrize("rule", ['- "{n} -> x/{n}"', '- "** -> y/**"', '- {from: "{n}", to: ["{n}", "tied/{n}"]}'])
+def test_a_leaf_without_ops_becomes_the_task_that_its_ops_would_make(rule):
+    (parsed,) = parse_rules(f"migrate: 1\nrules:\n{rule}", "rules.yaml").rules
+    claims = claim_leaves([parsed], tree({"a": "2,3", "b": "none", "c_1": "string"})).by_rule[0]
+    made = [
+        _TaskBuilder(parsed, group, None, lambda path: ("mu", *path), filled).task()
+        for filled, group in _groups(parsed, claims)
+    ]
+
+    assert made == list(gather(parsed, claims, None, lambda path: ("mu", *path)).tasks)
+    assert len(claims) == len(made)
+
+
+def test_two_equal_targets_of_a_leaf_without_ops_are_refused():
+    (finding,) = gathered('- {from: "a", to: ["b", "b"]}', {"a": "2"}).diagnostics
+    assert "2 arrays end at `b`" in finding.message

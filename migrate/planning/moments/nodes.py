@@ -21,8 +21,8 @@ def holders(tree: AbstractTree, names: Set[str]) -> list[KeyPath]:
     found: dict[KeyPath, None] = {}
     for path in tree.with_data:
         if not names.isdisjoint(path):
-            for depth in range(1, len(path)):
-                if path[depth] in names:
+            for depth, segment in enumerate(path):
+                if segment in names and depth:
                     found[path[:depth]] = None
     return [*found]
 

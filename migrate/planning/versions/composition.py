@@ -52,6 +52,7 @@ class ChainEffect:
       plans: the plans in order.
       values: every leaf of the last target.
       drops: the leaves that a plan drops, as values, with the plan's decision.
+      created: the leaves that a plan creates.
       first: the effect of the first plan.
       after: the effect of the other plans; None for a chain of one.
     """
@@ -59,6 +60,7 @@ class ChainEffect:
     plans: tuple[Plan, ...]
     values: Mapping[KeyPath, Value]
     drops: tuple[tuple[Value, Dropped], ...]
+    created: frozenset[CreatedValue]
     first: PlanEffect
     after: ChainEffect | None = None
 
@@ -85,14 +87,15 @@ def of_last(plan: Plan, expressions: Expressions) -> ChainEffect:
     """Returns the effect of the last plan of a chain."""
     effect = PlanEffect(plan, {}, expressions)
     sources = {path: expressions.source(path, leaf.aval) for path, leaf in plan.target.leaves.items()}
-    return ChainEffect((plan,), effect.of_all(sources), _drops(plan, expressions), effect)
+    return ChainEffect((plan,), effect.of_all(sources), _drops(plan, expressions), effect.created, effect)
 
 
 def preceded(chain: ChainEffect, plan: Plan, expressions: Expressions) -> ChainEffect:
     """Returns the effect of a plan followed by a chain, which is made for the plan's target."""
     effect = PlanEffect(plan, renamed_as_read(plan.target), expressions)
     drops = (*_drops(plan, expressions), *((effect.after(value), drop) for value, drop in chain.drops))
-    return ChainEffect((plan, *chain.plans), effect.of_all(chain.values), drops, effect, chain)
+    created = chain.created | effect.created
+    return ChainEffect((plan, *chain.plans), effect.of_all(chain.values), drops, created, effect, chain)
 
 
 class PlanEffect:
@@ -105,6 +108,7 @@ class PlanEffect:
 
     Attributes:
       changed: these leaves, with their values.
+      created: those of these values that the plan creates.
     """
 
     def __init__(self, plan: Plan, renamed: Mapping[KeyPath, KeyPath], expressions: Expressions) -> None:
@@ -112,15 +116,17 @@ class PlanEffect:
         self._renamed = renamed
         self._expressions = expressions
         self._leaves = plan.source.tree.leaves
-        self._created = plan.created
+        self._creations = plan.created
         self._done: dict[Value, Value] = {}
         target = plan.target.leaves
         self._tasks = [task for task in plan.tasks if not self._keeps(task, target)]
         for task in self._tasks:
             for path, value in self._results(task):
                 self._set(path, target[path], value)
-        for creation in plan.created:
-            self._set(creation.target, target[creation.target], CreatedValue(creation, plan.rules))
+        made = [CreatedValue(creation, plan.rules) for creation in plan.created]
+        for value in made:
+            self._set(value.creation.target, target[value.creation.target], value)
+        self.created = frozenset(made)
 
     def _keeps(self, task: Task, target: Mapping[KeyPath, AbstractLeaf]) -> bool:
         """Whether a task does nothing but keep a leaf, and no rule or optimizer decides about it."""
@@ -137,7 +143,7 @@ class PlanEffect:
     def notes(self) -> Mapping[KeyPath, LeafNote]:
         """The notes about the changed leaves, by key path."""
         of_tasks = ((path, note) for task in self._tasks for note in [self._note(task)] for path in task.targets)
-        of_created = ((creation.target, LeafNote(None, creation.rule)) for creation in self._created)
+        of_created = ((creation.target, LeafNote(None, creation.rule)) for creation in self._creations)
         return {self._renamed.get(path, path): note for path, note in (*of_tasks, *of_created)}
 
     def _source(self, path: KeyPath) -> SourceValue:

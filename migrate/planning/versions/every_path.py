@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import pairwise
 
 from migrate.errors import Diagnostic, PlanError
 from migrate.formats.reader import AbstractCheckpoint
+from migrate.garbage import without_collection
 from migrate.planning.invert.readback import as_read
 from migrate.planning.model import Plan
 from migrate.planning.versions.chain import ChainStep, plan_chain, plan_steps, recorded_source, result_of
@@ -108,23 +107,11 @@ def plan_every_path(folder: RuleFolder) -> EveryPath:
     """
     graph = VersionGraph(folder)
     planner = _Planner(folder)
-    with _without_collection():
+    with without_collection():
         planned = {step: planner.step(step) for step in graph.from_old_to_new}
         paths = _PathPlanner(graph, planner, planned).paths()
     unrecorded = tuple(version for version in graph.versions if planner.source_of(version) is None)
     return EveryPath(graph, tuple(planned[step] for step in graph.steps), paths, unrecorded)
-
-
-@contextmanager
-def _without_collection() -> Iterator[None]:
-    """Suspends the search for circular garbage: nearly all objects are parts of the result, and none is circular."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 class _Planner:

@@ -152,8 +152,9 @@ class Fusion:
 
     def _needed(self) -> Iterator[Diagnostic]:
         """Yields a diagnostic for each leaf that needs a created one whose value one plan cannot know."""
-        for path, written in self._chain.values.items():
-            if isinstance(written, SourceValue) or not any(isinstance(one, CreatedValue) for one in written.origins):
+        created = self._chain.created
+        for path, written in self._chain.values.items() if created else ():
+            if isinstance(written, SourceValue) or created.isdisjoint(written.origins):
                 continue
             value = self._fuser.expressions.simplified(written)
             made = [one for one in value.origins if isinstance(one, CreatedValue)]

@@ -1,0 +1,20 @@
+import gc
+
+import pytest
+
+from migrate.garbage import without_collection
+
+
+def test_the_search_is_suspended_and_resumes_after_an_error_too():
+    seen = []
+    with pytest.raises(ZeroDivisionError), without_collection():
+        seen.append(gc.isenabled() or 1 / 0)
+
+    assert ([], True) == (seen, gc.isenabled())
+
+
+def test_a_search_that_was_suspended_stays_so():
+    with without_collection():
+        with without_collection():
+            pass
+        assert not gc.isenabled()
