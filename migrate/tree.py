@@ -47,7 +47,7 @@ def format_path(path: KeyPath) -> str:
 
 def format_segment(segment: str) -> str:
     r"""Returns one segment as text, with `\` before characters that are special in patterns."""
-    return _SPECIAL.sub(r"\\\1", segment)
+    return segment if segment.isidentifier() else _SPECIAL.sub(r"\\\1", segment)
 
 
 def join_segments(texts: Sequence[str]) -> str:

@@ -332,17 +332,19 @@ def _apply(console: Console, plan: Plan, source: Checkpoint, dst: str, chosen: A
     from migrate.planning.proof import after_probe
     from migrate.report.of_plan import plan_data
     from migrate.report.of_receipt import receipt_report
+    from migrate.report.view import DeferredData
 
     with Stopping() as stopped, console.progress() as listener:
         receipt = apply(plan, source.reader, Path(dst), chosen, listener=listener, stopped=stopped)
     done = receipt_report(receipt)
     console.text(done)
-    proved = plan_data(after_probe(plan, receipt.probe.seen)) if receipt.probe else planned.data
+    proved = plan_data(after_probe(plan, receipt.probe.seen)) if receipt.probe else {}
+    known = {**done.data, "already_done": receipt.already_done}
     return replace(
         planned,
         summary=(*planned.summary, *done.summary),
         findings=(*planned.findings, *done.findings),
-        data={**planned.data, **proved, **done.data, "already_done": receipt.already_done},
+        data=DeferredData(lambda: {**planned.data, **proved}, known),
     )
 
 

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -82,10 +83,23 @@ class DigestRecord:
         """The leaves without digests."""
         return tuple(path for path, leaf in self.leaves.items() if leaf.blocks is None)
 
+    @cached_property
+    def digests(self) -> Mapping[KeyPath, str | None]:
+        """The digest of each leaf. Many leaves can have one value, as before they are staged: it is hashed once."""
+        known: dict[tuple[str, Blocks | None], str | None] = {}
+        found: dict[KeyPath, str | None] = {}
+        for path, leaf in self.leaves.items():
+            value = leaf.type, leaf.blocks
+            if value not in known:
+                known[value] = leaf.digest
+            found[path] = known[value]
+        return found
+
     @property
     def root(self) -> str:
         """`sha256:` over the whole record."""
-        rows = [[path, leaf.digest, leaf.type, leaf.stored] for path, leaf in self.leaves.items()]
+        digests = self.digests
+        rows = [[path, digests[path], leaf.type, leaf.stored] for path, leaf in self.leaves.items()]
         return _sha256([VERSION, BLOCK_BYTES, self.items, self.sequences, rows, *([self.files] if self.files else [])])
 
     def without_items(self, names: Collection[str]) -> DigestRecord:
@@ -117,7 +131,7 @@ class DigestRecord:
     def to_text(self) -> str:
         """Returns the record as JSON, one leaf a line."""
         head = {"version": VERSION, "block_bytes": BLOCK_BYTES, "root": self.root, "items": self.items}
-        lines = ",\n".join(_text(_row(path, leaf)) for path, leaf in self.leaves.items())
+        lines = ",\n".join([_text(_row(path, leaf, self.digests[path])) for path, leaf in self.leaves.items()])
         nodes, files = _text(self.sequences), _text(self.files)
         return f'{_text(head)[:-1]},"sequences":{nodes},"files":{files},"leaves":[\n{lines}\n]}}\n'
 
@@ -134,9 +148,8 @@ class DigestRecord:
             leaves = {tuple(row["path"]): _leaf(row) for row in content["leaves"]}
             sequences = tuple(map(tuple, content["sequences"]))
             found = cls(leaves, sequences, content["items"], content.get("files", {}))
-            kept = all(
-                leaf.digest == row["digest"] for leaf, row in zip(leaves.values(), content["leaves"], strict=True)
-            )
+            digests = zip(found.digests.values(), content["leaves"], strict=True)
+            kept = all(digest == row["digest"] for digest, row in digests)
             intact = kept and content["block_bytes"] == BLOCK_BYTES and content["root"] == found.root
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise _damaged(file, f"it is not a record of digests ({type(error).__name__}: {error})") from error
@@ -218,8 +231,8 @@ def blocks_of(nbytes: int) -> Iterable[range]:
     return (range(at, min(at + BLOCK_BYTES, nbytes)) for at in range(0, nbytes, BLOCK_BYTES))
 
 
-def _row(path: KeyPath, leaf: LeafDigests) -> dict[str, Any]:
-    row = {"path": path, "type": leaf.type, "digest": leaf.digest, "blocks": leaf.blocks}
+def _row(path: KeyPath, leaf: LeafDigests, digest: str | None) -> dict[str, Any]:
+    row = {"path": path, "type": leaf.type, "digest": digest, "blocks": leaf.blocks}
     return row if leaf.stored is None else {**row, "stored": leaf.stored}
 
 
@@ -232,8 +245,7 @@ def _leaf(row: Mapping[str, Any]) -> LeafDigests:
     return LeafDigests(row["type"], None if blocks is None else tuple(blocks), stored and (stored[0], stored[1]))
 
 
-def _text(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"))
+_text = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def _sha256(value: Any) -> str:

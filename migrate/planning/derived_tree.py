@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 
 from migrate.planning.model import Created, Task
 from migrate.tree import AbstractLeaf, AbstractTree, Container, KeyPath
@@ -35,9 +34,9 @@ def derive_tree(
 def _leaf(source: AbstractTree, task: Task, index: int, *, boxes: bool) -> AbstractLeaf:
     origin = source.leaves[task.sources[0]]
     aval = task.out_avals[index]
-    boxed = boxes and all(source.leaves[path].box for path in task.sources)
+    boxed = boxes and origin.box and all(source.leaves[path].box for path in task.sources)
     kind = origin.kind if not task.steps else "array"
-    return replace(origin, kind=kind, aval=aval, box="value" if boxed else None, storage=None, sharding=None)
+    return AbstractLeaf(kind, aval, origin.container, "value" if boxed else None, content=origin.content)
 
 
 def _containers(
@@ -48,6 +47,8 @@ def _containers(
     A node has the kind of the source's node where a leaf moves with the end of its key path unchanged.
     """
     kinds: dict[KeyPath, Container] = {}
+    if all(kind == "dict" for kind in source.containers.values()):
+        return kinds
     for task in tasks:
         for target in task.targets:
             kinds.update(_carried(source, task.sources[0], target))

@@ -94,6 +94,13 @@ class Task:
         arrays = self.sources, self.targets, self.outputs, self.steps, self.in_avals, self.out_avals
         return Task(*arrays, self.mode, proved, self.rule, self.follows, self.state, self.remark)
 
+    def with_mode(self, mode: Mode) -> Task:
+        """Returns the task with a mode."""
+        if self.mode == mode:
+            return self
+        arrays = self.sources, self.targets, self.outputs, self.steps, self.in_avals, self.out_avals
+        return Task(*arrays, mode, self.proved, self.rule, self.follows, self.state, self.remark)
+
     def with_origin(self, rule: Span | None, follows: KeyPath | None, state: str | None, remark: str) -> Task:
         """Returns the task with what is known about its origin."""
         arrays = self.sources, self.targets, self.outputs, self.steps, self.in_avals, self.out_avals

@@ -9,7 +9,6 @@ All other tasks are streamed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from migrate.ops.chunk_grid import ChunkGrid
 from migrate.planning.model import Mode, Step, Task
@@ -31,7 +30,7 @@ def choose_modes(
     driver = "zarr3" if zarr3 else "zarr2"
     modes = (_mode(task, source, target, driver) for task in tasks)
     copied = ("copy" if plain and mode == "relink" else mode for mode in modes)
-    return tuple(replace(task, mode=mode) for task, mode in zip(tasks, copied, strict=True))
+    return tuple(task.with_mode(mode) for task, mode in zip(tasks, copied, strict=True))
 
 
 def _mode(task: Task, source: AbstractTree, target: AbstractTree, driver: str) -> Mode:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
@@ -19,7 +19,7 @@ from migrate.report.of_coverage import creation_rows, drop_rows, initial, place
 from migrate.report.of_items import item_sentences, items_data
 from migrate.report.placeholders import filled
 from migrate.report.proofs import left_to_probe, proof_counts, proof_data, unproved_lines
-from migrate.report.view import Report, Row, TextOf, findings, no_text
+from migrate.report.view import DeferredData, Report, Row, TextOf, findings, no_text
 from migrate.tree import AbstractArray, KeyPath, format_path
 
 MOST_ROWS = 40
@@ -71,7 +71,7 @@ def plan_report(
         ),
         brief=_brief(plan) if plan.applicable else ending[-1],
         findings=findings(plan_diagnostics(plan, destination), text_of),
-        data={**plan_data(plan), "items": items_data(plan)},
+        data=DeferredData(lambda: {**plan_data(plan), "items": items_data(plan)}),
     )
 
 
@@ -96,9 +96,8 @@ def _changes(plan: Plan) -> Iterator[Row]:
     """Yields the lines that are never omitted: what is lost, what is new, and what is rounded."""
     yield from drop_rows(drop for drop in plan.dropped if drop.leaf.has_data)
     yield from creation_rows(creation for creation in plan.created if creation.leaf.has_data)
-    lossy = [task for task in plan.tasks if _is_lossy(task)]
-    for verb in dict.fromkeys(task.verb for task in lossy):
-        yield from _moves([task for task in lossy if task.verb == verb], verb, verbose=True)
+    for verb, tasks in _by_verb(task for task in plan.tasks if _is_lossy(task)).items():
+        yield from _moves(tasks, verb, verbose=True)
 
 
 def _empty_nodes(plan: Plan) -> Iterator[Row]:
@@ -115,13 +114,21 @@ def _is_lossy(task: Task) -> bool:
 def _rows(plan: Plan, *, verbose: bool) -> list[Row]:
     followers = [] if verbose else [task for task in plan.tasks if _follows(task)]
     named = [task for task in plan.tasks if not _is_lossy(task) and (verbose or not _follows(task))]
-    verbs = dict.fromkeys((*_FIRST, *(task.verb for task in named)))
-    moves = chain.from_iterable(_moves([t for t in named if t.verb == v], v, verbose=verbose) for v in verbs)
+    by_verb = _by_verb(named)
+    verbs = [verb for verb in dict.fromkeys((*_FIRST, *by_verb)) if verb in by_verb]
+    moves = chain.from_iterable(_moves(by_verb[verb], verb, verbose=verbose) for verb in verbs)
     return [*moves, *_followers(followers)]
 
 
+def _by_verb(tasks: Iterable[Task]) -> dict[str, list[Task]]:
+    found: dict[str, list[Task]] = {}
+    for task in tasks:
+        found.setdefault(task.verb, []).append(task)
+    return found
+
+
 def _moves(tasks: Sequence[Task], verb: str, *, verbose: bool) -> Iterable[Row]:
-    lines = merge_integers(_task_line(task) for task in tasks)
+    lines = merge_integers(_task_line(task, verb) for task in tasks)
     strict = merge_siblings((line for line in lines if line.members[0].steps), nested=False)
     loose = any_shape(line for line in lines if not line.members[0].steps)
     if verb == "keep" and len(loose) > MOST_KEPT and not verbose:
@@ -129,10 +136,10 @@ def _moves(tasks: Sequence[Task], verb: str, *, verbose: bool) -> Iterable[Row]:
     return [_task_row(line, verb) for line in sorted((*loose, *strict), key=_rule_line)]
 
 
-def _task_line(task: Task) -> Line:
-    sides = (task.sources,) if task.verb == "keep" else (task.sources, task.targets)
+def _task_line(task: Task, verb: str) -> Line:
+    sides = (task.sources,) if verb == "keep" else (task.sources, task.targets)
     ops = tuple(repr(step.ops) for step in task.steps)
-    key = (task.verb, ops, task.mode, task.rule, task.follows is None, (task.in_avals, task.out_avals))
+    key = (verb, ops, task.mode, task.rule, task.follows is None, (task.in_avals, task.out_avals))
     return Line(tuple(map(column, sides)), key, (task,))
 
 
@@ -268,9 +275,7 @@ def _proved(plan: Plan, *, verbose: bool) -> str:
 
 def task_counts(plan: Plan) -> str:
     """Returns how many tasks of each kind, drops and creations a plan has; an empty string for an empty plan."""
-    by_verb: defaultdict[str, list[Task]] = defaultdict(list)
-    for task in plan.tasks:
-        by_verb[task.verb].append(task)
+    by_verb = _by_verb(plan.tasks)
     ordered = [verb for verb in dict.fromkeys((*_FIRST, *by_verb)) if verb in by_verb]
     parts = [f"{len(by_verb[verb]):,} {verb}{_arity(by_verb[verb])}" for verb in ordered]
     parts += [

@@ -7,8 +7,9 @@ Builders (`of_plan`, `of_diff`, `of_checkpoint`, `of_suggestion`, `of_receipt`) 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from migrate.errors import Diagnostic, ExitCode, Severity, Span
@@ -66,6 +67,32 @@ class Row:
     detail: str = ""
     mode: str = ""
     place: str = ""
+
+
+class DeferredData(Mapping[str, Any]):
+    """Data for programs that are made when they are first used: reports for people need none.
+
+    Args:
+      make: makes the data.
+      known: more data, which have precedence.
+    """
+
+    def __init__(self, make: Callable[[], Mapping[str, Any]], known: Mapping[str, Any] | None = None) -> None:
+        self._make = make
+        self._known = known or {}
+
+    @cached_property
+    def _data(self) -> Mapping[str, Any]:
+        return {**self._make(), **self._known}
+
+    def __getitem__(self, name: str) -> Any:
+        return self._known[name] if name in self._known else self._data[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._data)
+
+    def __len__(self) -> int:
+        return len(self._data)
 
 
 @dataclass(frozen=True)

@@ -89,3 +89,16 @@ def test_an_item_with_a_record_of_its_own_is_not_part_of_that_of_its_step(tmp_pa
     assert [] == changed_files(DigestRecord({}, files=recorded), tmp_path)
     (tmp_path / "b" / FILE).unlink()
     assert ["b/_METADATA"] == changed_files(DigestRecord({}, files=recorded), tmp_path)
+
+
+def test_equal_values_are_hashed_once_and_have_the_digest_of_each():
+    leaves = {
+        (name,): LeafDigests(type_, blocks)
+        for name, type_, blocks in [
+            ("a", "float32[2]", ("0" * 40,)),
+            ("b", "float32[2]", ("0" * 40,)),
+            ("c", "int8[2]", ("0" * 40,)),
+            ("d", "int8[2]", None),
+        ]
+    }
+    assert {path: leaf.digest for path, leaf in leaves.items()} == DigestRecord(leaves).digests

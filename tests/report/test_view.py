@@ -2,7 +2,7 @@ import pytest
 
 from migrate.codes import IdlePattern, UnfilledTarget
 from migrate.errors import ExitCode, Span
-from migrate.report.view import Excerpt, Report, findings, no_text
+from migrate.report.view import DeferredData, Excerpt, Report, findings, no_text
 
 TEXT = "rules:\n  - a -> b\n\t- c -> d\n"
 
@@ -38,3 +38,12 @@ def test_findings_keep_their_order_and_lose_duplicates():
 
 def test_a_report_is_ok_only_with_exit_code_0():
     assert [True, False, False] == [Report("x", code).ok for code in (ExitCode.OK, ExitCode.NO, ExitCode.STOPPED)]
+
+
+def test_deferred_data_are_made_once_and_only_for_what_is_not_known():
+    made = []
+    data = DeferredData(lambda: made.append("made") or {"a": 1, "b": 2}, {"b": 3, "c": 4})
+
+    assert (3, []) == (data["b"], made)
+    assert {"a": 1, "b": 3, "c": 4} == data
+    assert (["a", "b", "c"], 3, ["made"]) == (list(data), len(data), made)

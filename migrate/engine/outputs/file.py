@@ -72,7 +72,7 @@ class FileOutput(Output):
         return replace(
             plan,
             target=target,
-            tasks=tuple(replace(task, mode="stream") for task in plan.tasks),
+            tasks=tuple(task.with_mode("stream") for task in plan.tasks),
             created=tuple(replace(c, leaf=target.leaves.get(c.target, c.leaf)) for c in plan.created),
             rules=replace(plan.rules, target=replace(plan.rules.target, layout=layout)),
             diagnostics=tuple(dict.fromkeys((*plan.diagnostics, *problems))),
@@ -99,8 +99,11 @@ class FileOutput(Output):
             place = HEADER_KEY if record else None
             metadata = new_metadata(plan, SourceState.now(reader).digest, digests=place)
             note = {"metadata": {**metadata, **record}, "texts": texts}
-            remember(store, note, self._layout(item.tree, note).size)
-        with FileStore(store, self._layout(item.tree, note), self.form.encoded) as opened:
+            layout = self._layout(item.tree, note)
+            remember(store, note, layout.size)
+        else:
+            layout = self._layout(item.tree, note)
+        with FileStore(store, layout, self.form.encoded) as opened:
             yield opened
 
     def _layout(self, tree: AbstractTree, note: Mapping[str, Any]) -> FileLayout:
@@ -157,7 +160,8 @@ class FileOutput(Output):
         problems: list[Diagnostic] = []
         workers = max(1, min(options.workers, options.max_ram // (2 * READ_BYTES)))
         located = {path: place for path, place in places.items() if place is not None}
-        arrays = in_parallel(lambda path: str(extent_digest(located[path])), located, workers)
+        sizes = {path: sum(extent.nbytes for extent in place) for path, place in located.items()}
+        arrays = in_parallel(lambda path: str(extent_digest(located[path])), located, workers, sizes.__getitem__)
         for path, found in itertools.chain(numbers.items(), arrays):
             if found != digests[path]:
                 problems.append(differs(path, "its digest is not that of what was written"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -113,7 +113,7 @@ class FileFormat(abc.ABC):
 def unsharded(tree: AbstractTree, *, boxes: bool) -> AbstractTree:
     """Returns the tree without shardings, which no file has, and with or without Flax's boxes."""
     leaves = {
-        path: replace(leaf, sharding=None, storage=None, box=leaf.box if boxes else None)
+        path: AbstractLeaf(leaf.kind, leaf.aval, leaf.container, leaf.box if boxes else None, content=leaf.content)
         for path, leaf in tree.leaves.items()
     }
     return AbstractTree(leaves, tree.containers)

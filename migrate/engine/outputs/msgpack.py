@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -118,16 +119,26 @@ class _Parts:
         self._texts = texts
         self._metadata = json.dumps(metadata, separators=(",", ":"), ensure_ascii=False)
         self._carrier = _carrier(tree)
+        self._names = cache(_packed)
+        self._heads = cache(_head)
 
     def of(self, node: Any) -> Iterator[bytes | FileRegion]:
         """Yields the parts of a node: a mapping of children, or the key path of a leaf."""
-        if isinstance(node, dict):
-            yield _mapping(len(node))
-            for key, child in node.items():
-                yield _packed(key)
-                yield from self.of(child)
-        else:
+        if not isinstance(node, dict):
             yield from self._leaf(node, self._tree.leaves[node])
+            return
+        yield _mapping(len(node))
+        open_nodes = [iter(node.items())]  # from the root down: a part passes through no generator but this one
+        while open_nodes:
+            for key, child in open_nodes[-1]:
+                yield self._names(key)
+                if isinstance(child, dict):
+                    yield _mapping(len(child))
+                    open_nodes.append(iter(child.items()))
+                    break
+                yield from self._leaf(child, self._tree.leaves[child])
+            else:
+                open_nodes.pop()
 
     def _leaf(self, path: KeyPath, leaf: AbstractLeaf) -> Iterator[bytes | FileRegion]:
         if leaf.kind == "array" and leaf.aval is not None:
@@ -142,7 +153,8 @@ class _Parts:
     def _array(self, path: KeyPath, aval: AbstractArray) -> Iterator[bytes | FileRegion]:
         carries = path == self._carrier
         if aval.nbytes <= CHUNK_BYTES and not carries:
-            yield from _piece(path, aval)
+            yield self._heads(aval)
+            yield FileRegion(path, aval.nbytes)
             return
         yield _mapping(4 if carries else 3)
         yield _packed(CHUNKED) + _packed(True)
@@ -155,14 +167,15 @@ class _Parts:
         yield _packed("chunks") + _mapping(len(sizes))
         for number, size in enumerate(sizes):
             yield _packed(str(number))
-            yield from _piece(path, AbstractArray((size,), aval.dtype))
+            piece = AbstractArray((size,), aval.dtype)
+            yield self._heads(piece)
+            yield FileRegion(path, piece.nbytes)
 
 
-def _piece(path: KeyPath, aval: AbstractArray) -> Iterator[bytes | FileRegion]:
-    """Yields an array as one msgpack value: shape, dtype and bytes."""
+def _head(aval: AbstractArray) -> bytes:
+    """Returns what precedes the bytes of an array in one msgpack value: shape, dtype and lengths."""
     head = b"\x93" + _packed(aval.shape) + _packed(aval.dtype) + _binary(aval.nbytes)
-    yield _extension(_ARRAY, len(head) + aval.nbytes) + head
-    yield FileRegion(path, aval.nbytes)
+    return _extension(_ARRAY, len(head) + aval.nbytes) + head
 
 
 def _packed(value: Any) -> bytes:

@@ -26,6 +26,9 @@ from migrate.tree import AbstractLeaf, KeyPath, format_path
 READ_BYTES = 16 << 20
 """Ranges of files are read in parts of this size."""
 
+_MOST_TOGETHER = 64
+"""The most small items that one thread takes at once."""
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -56,23 +59,54 @@ def leaf_digests(
     for path, array in decoded:
         yield path, array if isinstance(array, UndecodableArray) else array.blocks
     workers = max(1, min(jobs, max_ram // (2 * READ_BYTES)))
-    for path, found in in_parallel(lambda path: extent_digest(ranges[path], crc=crc), ranges, workers):
+    sizes = {path: leaves[path].nbytes for path in ranges}
+    read = in_parallel(lambda path: extent_digest(ranges[path], crc=crc), ranges, workers, sizes.__getitem__)
+    for path, found in read:
         yield path, found.blocks
     for path, leaf in leaves.items():
         if path not in chunked and path not in ranges and leaf.is_readable:
             yield path, _value_blocks(path, leaf, reader.read(path))
 
 
-def in_parallel(work: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[tuple[T, R]]:
-    """Yields every item with the result of the work on it, in order; several are in work at once."""
+def in_parallel(
+    work: Callable[[T], R], items: Iterable[T], workers: int, nbytes: Callable[[T], int] = lambda _: READ_BYTES
+) -> Iterator[tuple[T, R]]:
+    """Yields every item with the result of the work on it, in order; several are in work at once.
+
+    Args:
+      work: the work on one item.
+      items: the items.
+      workers: the number of threads.
+      nbytes: the size of an item. A thread takes several small items together: handing over one costs more than reading
+        it.
+    """
+
+    def of_all(group: Sequence[T]) -> list[R]:
+        return [work(item) for item in group]
+
     with ThreadPoolExecutor(workers, "digest") as pool:
-        coming = deque((item, pool.submit(work, item)) for item in items)
+        coming = deque((group, pool.submit(of_all, group)) for group in _groups(items, nbytes))
         try:
             while coming:
-                item, found = coming.popleft()
-                yield item, found.result()
+                group, found = coming.popleft()
+                yield from zip(group, found.result(), strict=True)
         finally:  # a caller that stops early waits for the items in work, not for all of them
             pool.shutdown(cancel_futures=True)
+
+
+def _groups(items: Iterable[T], nbytes: Callable[[T], int]) -> Iterator[list[T]]:
+    """Yields consecutive items, up to `READ_BYTES` together; a larger item is alone."""
+    group: list[T] = []
+    total = 0
+    for item in items:
+        size = nbytes(item)
+        if group and (total + size > READ_BYTES or len(group) == _MOST_TOGETHER):
+            yield group
+            group, total = [], 0
+        group.append(item)
+        total += size
+    if group:
+        yield group
 
 
 def extent_digest(extents: Sequence[Extent], *, crc: bool = True) -> Digest:

@@ -2,9 +2,18 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from migrate.engine.streaming.array_bytes import digest_of
-from migrate.engine.verification.leaf_digests import extent_digest, in_parallel, leaf_digests, value_blocks
+from migrate.engine.verification.leaf_digests import (
+    READ_BYTES,
+    _groups,
+    extent_digest,
+    in_parallel,
+    leaf_digests,
+    value_blocks,
+)
 from migrate.errors import CheckpointError
 from migrate.formats.base import Extent
 from tests.engine.sources import every_kind, opened, save
@@ -34,3 +43,13 @@ def test_a_file_that_ends_early_is_refused(tmp_path):
 
 def test_results_come_in_the_order_of_the_items():
     assert [(i, i * i) for i in range(50)] == list(in_parallel(lambda i: i * i, range(50), 4))
+
+
+@given(st.lists(st.integers(0, READ_BYTES * 2), max_size=300))
+def test_small_items_are_read_together_and_keep_their_order(sizes):
+    items = list(enumerate(sizes))
+    found = list(in_parallel(lambda item: item[0], items, 2, nbytes=lambda item: item[1]))
+
+    assert [(item, item[0]) for item in items] == found
+    groups = list(_groups(items, lambda item: item[1]))
+    assert all(len(group) == 1 or sum(size for _, size in group) <= READ_BYTES for group in groups)

@@ -85,6 +85,14 @@ def test_two_rule_files_may_derive_different_trees_of_one_version():
     assert {("b", "x/d"): []} == paths["2"]
 
 
+def test_plans_of_paths_are_made_when_they_are_used():
+    (first, _, last) = plan_every_path(folder(RENAMES, TREES)).paths
+
+    assert ([True, True], False) == ([first.is_planned, last.is_planned], "plan" in vars(first))
+    assert {("a", "d"): []} == summary(first.plan)
+    assert first.plan is first.plan
+
+
 def test_an_inapplicable_step_blocks_the_paths_through_it():
     found = plan_every_path(folder(RENAMES, TREES | {2: {"b": "2", "extra": "2"}}))
     first, second, third = found.steps
