@@ -166,8 +166,9 @@ _OUTPUT_OPTIONS = (
 
 template = click.option(
     "--template",
-    metavar="M:F",
-    help="The target: a callable that returns the model, as `module:callable` (default: from the rule file).",
+    metavar="M:F|FILE",
+    help="The target: a callable that returns the model, as `module:callable`, or a tree that `migrate template` "
+    "recorded, FILE.tree.json (default: from the rule file).",
 )
 step = click.option("--step", type=StepType(), metavar="N|latest", help=f"{STEP_HELP}.")
 item = click.option("--item", metavar="NAME", help="Item of a step (default: all).")

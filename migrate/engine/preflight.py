@@ -34,6 +34,7 @@ from migrate.planning.model import Plan
 from migrate.planning.proof import refuse_unproved
 from migrate.rules.model import CodeReference
 from migrate.rules.permission import refusals, require_permission
+from migrate.rules.recorded_tree import require_callable
 from migrate.tree import AbstractTree, format_path
 
 
@@ -71,7 +72,8 @@ def check(plan: Plan, reader: Reader, destination: Path, options: ApplyOptions, 
     Arguments as in `migrate.engine.run.apply`.
 
     Raises:
-      UsageError: an option is invalid (`InvalidUsage`), or a probe has no model (`InconclusiveProbe`).
+      UsageError: an option is invalid (`InvalidUsage`), a probe has no model (`InconclusiveProbe`), or only the tree of
+        a model that has to be called is recorded (`ModelNeeded`).
       PlanError: the plan is not applicable, or `require_proof` finds unproved leaves.
       RefusedError: DST exists (`DestinationExists`) or overlaps the source (`OverlappingPaths`), or code is not
         allowed (`CodeNotAllowed`); DST cannot be created (`UnwritableDestination`) or has too little space (`NoRoom`).
@@ -91,6 +93,8 @@ def check(plan: Plan, reader: Reader, destination: Path, options: ApplyOptions, 
     refused = [*_occupied(plan, destination, options), *forbidden, *unwritable(place, output.beside(place))]
     encoded = not is_single_file(destination) and options.compression != "none"
     _raise(RefusedError, refused or short_of_space(plan, reader, place, output.beside(place), encoded=encoded))
+    if plan.calls_model:
+        require_callable(plan.template or "", "initial values (`init: template`) are those of")
     refuse_code(plan, options)
     probe = chosen_probe(plan, options.probe, options.tolerance, options.rtol, destination)
     if options.require_proof and probe is None:
