@@ -168,7 +168,7 @@ _OPTIONS: tuple[Callable[[Command], Command], ...] = (
         "--compression",
         type=options.CompressionType(),
         metavar="zstd:N|none",
-        help="Compression of every array (default: that of SRC).",
+        help="Compression of every array, with N from -5 (fastest) to 22 (smallest) (default: that of SRC).",
     ),
 )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from migrate.codes import DestinationExists, InvalidUsage, OverlappingPaths, UnrepresentableLeaf
 from migrate.engine.linking.link import stream_unlocated
-from migrate.engine.options import MINIMUM_RAM, ApplyOptions
+from migrate.engine.options import COMPRESSIONS, MINIMUM_RAM, ApplyOptions, is_compression
 from migrate.engine.outputs.base import Output
 from migrate.engine.outputs.registry import is_single_file, output_of
 from migrate.engine.probing.probe import Probe, chosen_probe
@@ -168,14 +168,9 @@ def _invalid(options: ApplyOptions) -> Iterator[Diagnostic]:
         )
     if options.jobs is not None and options.jobs < 1:
         yield InvalidUsage.at(f"`--jobs {options.jobs}` is below 1", help="give `--jobs` at least 1")
-    if options.compression is not None and not _is_compression(options.compression):
-        advice = "write `zstd:N` with N from 1 to 22, or `none`"
+    if options.compression is not None and not is_compression(options.compression):
+        advice = f"write {COMPRESSIONS}, or `none`"
         yield InvalidUsage.at(f"`{options.compression}` is not a compression", help=advice)
-
-
-def _is_compression(text: str) -> bool:
-    codec, _, level = text.partition(":")
-    return text == "none" or (codec == "zstd" and level.isascii() and level.isdigit() and 1 <= int(level) <= 22)
 
 
 def _occupied(plan: Plan, destination: Path, options: ApplyOptions) -> Iterator[Diagnostic]:

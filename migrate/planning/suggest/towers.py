@@ -50,11 +50,13 @@ def _coverage(modules: ModuleIndex, members: Family) -> int:
 
 def _towers(chains: ModuleIndex, lists: ModuleIndex) -> Iterator[tuple[Family, Family]]:
     """Yields numbered layers of one side, and the lists of the other that they form."""
-    runs = _families(lists)
+    runs = [(run, {lists.shapes(member) for member in run}) for run in _families(lists)]
     for chain in _families(chains):
+        if len(chain) < 3:
+            continue
         shapes = {chains.shapes(member) for member in chain}
-        fitting = [run for run in runs if {lists.shapes(member) for member in run} <= shapes and len(run) < len(chain)]
-        found = _cover(chain, fitting, chains, lists) if len(chain) > 2 else None
+        fitting = [run for run, offered in runs if len(run) < len(chain) and offered <= shapes]
+        found = _cover(chain, fitting, chains, lists)
         if found and len(found) > 1 and any(len(run) > 1 for run in found):
             yield chain, tuple(member for run in found for member in run)
 
