@@ -113,7 +113,7 @@ def plan(
       mesh: axes and sizes, as a value or as `data=-1,model=4` (default: the output suits any devices).
       partition: a partition table or its file, which assigns key paths to axes of the mesh.
       as_step: whether one pytree is written as a step with one item, for a `CheckpointManager` root.
-      link: whether arrays whose bytes do not change are linked (`auto`), or read and written like all others (`never`).
+      link: whether arrays whose bytes do not change are linked (`auto`), or copied as they are encoded (`never`).
       max_ram: the host bytes that `apply` will get, an upper bound of the plan's `peak_host_bytes`.
       require_proof: whether leaves that only the rule file assigns are errors (`UnprovedLeaves`).
       destination: DST, if it is known; its suffix may ask for a single file, which cannot hold every kind of leaf.
@@ -136,10 +136,17 @@ def plan(
     else:
         built = template
     axes, table = placement(mesh, partition)
-    made = make_plan(checkpoint.abstract, rule_set, built, mesh=axes, partition=table, link=link == "auto")
-    made = replace(made, as_step=as_step, max_ram=max_ram)
+    made = make_plan(checkpoint.abstract, rule_set, built, mesh=axes, partition=table)
+    made = replace(linked_or_copied(made, link), as_step=as_step, max_ram=max_ram)
     notes = getattr(built, "notes", ())
     return finished(made, notes, require_proof=require_proof, destination=destination, mesh=axes is not None)
+
+
+def linked_or_copied(made: Plan, link: Literal["auto", "never"]) -> Plan:
+    """Return a plan with the chunks that do not change linked (`auto`) or copied as they are encoded (`never`)."""
+    from migrate.planning.relink import copied_tasks
+
+    return made if link == "auto" else replace(made, tasks=copied_tasks(made.tasks))
 
 
 def finished(

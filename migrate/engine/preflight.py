@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from migrate.codes import DestinationExists, InvalidUsage, OverlappingPaths, UnrepresentableLeaf
@@ -32,6 +32,7 @@ from migrate.formats.steps import is_temporary
 from migrate.metadata import Metadata
 from migrate.planning.model import Plan
 from migrate.planning.proof import refuse_unproved
+from migrate.planning.relink import streamed_tasks
 from migrate.rules.model import CodeReference
 from migrate.rules.permission import refusals, require_permission
 from migrate.rules.recorded_tree import require_callable
@@ -82,7 +83,7 @@ def check(plan: Plan, reader: Reader, destination: Path, options: ApplyOptions, 
     """
     output = output or output_of(destination)
     refuse_path(destination)
-    plan = stream_unlocated(output.fit(plan), reader)
+    plan = carried_out(plan, reader, output, options)
     place = absolute(destination)
     _raise(UsageError, [*output.objections(options.compression), *_invalid(options), *_unfinished(plan, destination)])
     _raise(PlanError, [*(problem for problem in plan.diagnostics if problem.is_error), *_too_deep(plan.target)])
@@ -100,6 +101,14 @@ def check(plan: Plan, reader: Reader, destination: Path, options: ApplyOptions, 
     if options.require_proof and probe is None:
         _raise(PlanError, refuse_unproved(plan.tasks))
     return Job(plan, output, destination, place, probe, options)
+
+
+def carried_out(plan: Plan, reader: Reader, output: Output, options: ApplyOptions) -> Plan:
+    """Returns the plan as the output carries it out: with a compression, every array is encoded again."""
+    fit = output.fit(plan)
+    if options.compression is not None:
+        fit = replace(fit, tasks=streamed_tasks(fit.tasks))
+    return stream_unlocated(fit, reader)
 
 
 def refuse_code(plan: Plan, options: ApplyOptions) -> None:

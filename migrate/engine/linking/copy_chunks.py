@@ -52,12 +52,22 @@ def copy_chunks(links: Sequence[Link], target: Any, context: ts.Context) -> None
     Raises:
       CheckpointError: a file of the source cannot be read, or a chunk is cut off.
     """
-    for batch in _batches(_entries(links, context)):
+    write_values(_entries(links, context), target)
+
+
+def write_values(entries: Iterable[tuple[str, bytes]], target: Any) -> None:
+    """Writes keys and values into a database; the next batch is read while one is committed."""
+    committing = None
+    for batch in _batches(entries):
+        if committing is not None:
+            committing.result()
         transaction = ts.Transaction()
         pending = [target.with_transaction(transaction).write(key, value) for key, value in batch]
         for request in pending:
             request.result()
-        transaction.commit_async().result()
+        committing = transaction.commit_async()
+    if committing is not None:
+        committing.result()
 
 
 def _entries(links: Sequence[Link], context: ts.Context) -> Iterator[tuple[str, bytes]]:
@@ -105,4 +115,5 @@ def _batches(entries: Iterable[tuple[str, bytes]]) -> Iterator[list[tuple[str, b
         if nbytes >= COPY_BYTES:
             yield batch
             batch, nbytes = [], 0
-    yield batch
+    if batch:
+        yield batch
