@@ -3,8 +3,8 @@
     python -m tests.benchmarks.floor [--cases turn copy rename plain] [--size 1] [--runs 3] [--checkouts . ../other]
 
 Every round runs every way once, one after the other; the medians are printed. `turn` transposes every matrix and keeps
-float32, against `floor_pipeline` and against Orbax; `copy` renames with `--link never`; `plain` renames plain zarr of
-many files, against Orbax.
+float32, with a template, with its recorded tree and with neither, against `floor_pipeline` and against Orbax; `copy`
+renames with `--link never`; `plain` renames plain zarr of many files, against Orbax.
 """
 
 import argparse
@@ -29,9 +29,9 @@ rules:
 
 LAUNCHER = """
 import json, os, sys, time
-quiet = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)] if sys.argv[1] == "quiet" else []
+quiet = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
 start = time.monotonic()
-child = os.posix_spawnp(sys.argv[2], sys.argv[2:], os.environ, file_actions=quiet)
+child = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ, file_actions=quiet)
 _, status, usage = os.wait4(child, 0)
 figures = [usage.ru_utime + usage.ru_stime, usage.ru_stime, time.monotonic() - start, usage.ru_maxrss / 1e6]
 print(json.dumps([*figures, os.waitstatus_to_exitcode(status)]))
@@ -82,6 +82,7 @@ def run_case(work, name, options):
         for checkout in options.checkouts
     }
     if name == "turn":
+        ways |= templates(work, source, target, options)
         ways["floor_pipeline"] = (ROOT, ["tests.benchmarks.floor_pipeline", source, target])
         ways["Orbax"] = (ROOT, ["tests.benchmarks.orbax_ways", "turn", source, target])
     if name == "plain":
@@ -100,11 +101,25 @@ def run_case(work, name, options):
     shutil.rmtree(source)
 
 
+def templates(work, source, target, options):
+    """The ways with the model as a template, and with its recorded tree."""
+    file, tree = work / "templated.yaml", work / "model.tree.json"
+    model = f'target: {{template: "tests.benchmarks.turned:make", args: {{gigabytes: {options.size}}}}}'
+    file.write_text(TURN.replace("rules:", f"{model}\nrules:"))
+    migrate = [sys.executable, "-c", "from migrate.cli.main import main; main()"]
+    subprocess.run([*migrate, "template", "--rules", file, "-o", tree, "-q", "--allow-code"], check=True, cwd=ROOT)
+    words = ["tests.benchmarks.marked", work / "marks.json", "apply", file, source, target, "--json", "-q"]
+    return {
+        "migrate, template": (ROOT, [*words, "--allow-code"]),
+        "migrate, recorded tree": (ROOT, [*words, "--template", tree]),
+    }
+
+
 def measured(checkout, command, target):
     """CPU seconds, those of the system, wall seconds and peak gigabytes of one process, and the bytes that it wrote."""
     os.sync()
     environment = {**os.environ, "PYTHONPATH": str(checkout), "JAX_PLATFORMS": "cpu"}
-    words = [sys.executable, "-I", "-S", "-c", LAUNCHER, "quiet", *command]
+    words = [sys.executable, "-I", "-S", "-c", LAUNCHER, *command]
     done = subprocess.run(
         words, capture_output=True, check=True, env=environment, cwd=ROOT if "orbax" in str(command) else checkout
     )

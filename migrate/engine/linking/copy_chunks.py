@@ -33,11 +33,10 @@ def copy_chunks_into_files(links: Sequence[Link], folder: Path, context: ts.Cont
       CheckpointError: a file of the source cannot be read, or a chunk is cut off.
     """
     files, keys = NewFiles(folder), set()
-    for batch in _batches(_entries(links, context)):
-        for key, value in batch:
-            files.write(file_key(key), value)
-            keys.add(key)
-        files.sync()
+    for key, value in _entries(links, context):
+        files.write(file_key(key), value)
+        keys.add(key)
+    files.sync()
     return keys
 
 

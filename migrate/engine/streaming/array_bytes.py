@@ -64,6 +64,8 @@ class Digest:
     @property
     def blocks(self) -> Blocks:
         """The digests of the blocks so far; the last block may be smaller than the others."""
+        if not self._with_blocks:
+            return ()
         return (*self._blocks, self._last_block()) if self._filled else tuple(self._blocks)
 
     def __str__(self) -> str:
