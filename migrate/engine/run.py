@@ -318,6 +318,7 @@ class _Run:
             digested=len(checked.blocks),
             leaves=len(plan.target.leaves),
             linked=len(links),
+            copied=sum(link.copied for link in links),
             dead_bytes=staged.dead_bytes,
             resumed=len(earlier),
             versions=installed_versions(),

@@ -114,6 +114,7 @@ def receipt_data(receipt: Receipt) -> dict[str, Any]:
         "probe": probe_data(receipt.probe),
         "leaves": receipt.leaves,
         "linked": receipt.linked,
+        "copied": receipt.copied,
         "decoded": receipt.decoded,
         "digested": receipt.digested,
         "dead_bytes": receipt.dead_bytes,
