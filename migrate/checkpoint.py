@@ -120,8 +120,10 @@ def _named(reader: Reader, spec: str) -> Reader:
 
     if not is_nameless(reader.abstract()):
         return reader
+    from migrate.rules.recorded_tree import require_callable
     from migrate.template.leaf_order import leaf_order
 
+    require_callable(spec, f"the names of the arrays of {reader.abstract().path} are those of")
     order = leaf_order(spec)
     why = mismatch(reader.abstract(), order.leaves) if order else "it has NNX modules, whose order is their own"
     if order is None or why is not None:

@@ -114,9 +114,8 @@ def test_code_of_the_user_is_loaded_in_known_places_only():
         if loaders & {alias.name for alias in node.names}
     }
     assert {
-        "migrate.api.folder_check",  # the caller names the template
         "migrate.api.plans",  # the gate is in `template_of`; other callers name the template
-        "migrate.api.stamping",  # the caller names the template
+        "migrate.api.recorded_templates",  # the caller names the template, or after the gate
         "migrate.engine.loading.recipient",  # the caller names the template, or after the gate of `api.loading`
         "migrate.engine.probing.computed_model",  # `suggest`, whose caller names template and probe
         "migrate.engine.probing.probe",  # after `preflight`; `verify` passes a probe that is named or permitted

@@ -17,6 +17,7 @@ from migrate.api.layouts import contract, expand
 from migrate.api.loading import load
 from migrate.api.plan_files import load_plan, save_plan
 from migrate.api.plans import abstract_template, diff, invert, load_rules, plan, structure_hash, suggest
+from migrate.api.recorded_templates import record_template
 from migrate.api.resuming import Resumed, resume
 from migrate.api.roots import apply_root, choose_steps
 from migrate.api.runs import apply
@@ -81,6 +82,7 @@ __all__ = [
     "open_checkpoint",
     "plan",
     "plan_upgrade",
+    "record_template",
     "resume",
     "save",
     "save_plan",

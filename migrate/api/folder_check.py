@@ -8,6 +8,7 @@ from dataclasses import replace
 from shlex import join
 from typing import TYPE_CHECKING, Any
 
+from migrate.api.plans import abstract_template
 from migrate.api.versions import draft_version, recorded_tree
 from migrate.checkpoint import StrPath
 from migrate.errors import Diagnostic
@@ -65,7 +66,6 @@ def _compared(made: FolderCheck, template: str, message: str) -> ModelComparison
     from migrate.planning.versions.chain import recorded_source
     from migrate.planning.versions.check import compared
     from migrate.planning.versions.new_version import next_release
-    from migrate.template.template import abstract_template
 
     head = _head(made, template)
     recorded = recorded_tree(made.folder, head) if head else None

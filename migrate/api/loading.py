@@ -129,12 +129,14 @@ def recipient_for(rules: RuleSet, template: str | None, into: Any, *, allow_code
     """Return the model that gets the values.
 
     Raises:
-      UsageError: neither the arguments nor the rule file name one (`InvalidUsage`).
+      UsageError: neither the arguments nor the rule file name one (`InvalidUsage`), or only its tree is recorded
+        (`ModelNeeded`).
       RefusedError: the rule file's template may not run (`CodeNotAllowed`).
       CheckpointError: the callable cannot be found or fails (`InvalidTemplate`).
     """
     from migrate.engine.loading.recipient import INTO, recipient_of_callable, recipient_of_object
     from migrate.rules.permission import require_permission
+    from migrate.rules.recorded_tree import require_callable
 
     target = rules.target
     layout = target.layout or "state"
@@ -145,6 +147,7 @@ def recipient_for(rules: RuleSet, template: str | None, into: Any, *, allow_code
         message = f"there is no model to load into: `{rules.path}` names no template"
         advice = 'pass `template="module:callable"` or `into=model`, or write `target: {template: …}`'
         raise UsageError(InvalidUsage.at(message, help=advice))
+    require_callable(spec, "a load fills")
     if template is None:
         require_permission(rules.template_code, allow_code=allow_code)
     return recipient_of_callable(spec, target.args, layout)

@@ -9,7 +9,7 @@ from pathlib import Path
 from shlex import join
 from typing import TYPE_CHECKING, Literal
 
-from migrate.api.plans import finished, load_rules, template_of
+from migrate.api.plans import finished, linked_or_copied, load_rules, template_of
 from migrate.checkpoint import Checkpoint, StrPath
 from migrate.codes import DestinationExists, InvalidPlanFile, StalePlan, WriteFailed
 from migrate.errors import PlanError, RuleFileError, Span, UsageError
@@ -108,7 +108,7 @@ def bind_plan(
 
     checkpoint.require_complete()
     built = template_of(saved.rules, template) if isinstance(template, str) else template
-    made = bound(saved, checkpoint.abstract, built, link=link == "auto")
+    made = linked_or_copied(bound(saved, checkpoint.abstract, built), link)
     made = replace(made, as_step=as_step, max_ram=max_ram)
     return finished(made, require_proof=require_proof, destination=destination, mesh=made.has_mesh)
 

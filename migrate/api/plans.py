@@ -44,12 +44,21 @@ def abstract_template(
 ) -> Template:
     """Trace the callable that makes a model (`module:callable`) and return the expected tree; no array is allocated.
 
+    Args:
+      spec: the callable, or the file that `migrate template` recorded from it, which is read without JAX.
+      args: keyword arguments of the callable.
+      layout: the layout of the checkpoint.
+
     Raises:
       CheckpointError: the callable cannot be found or fails (`InvalidTemplate`).
+      RuleFileError: the file cannot be read or is invalid (`InvalidRecordedTree`).
+      UsageError: the file was recorded with other arguments or another layout (`OtherRecordedCall`).
     """
+    from migrate.api.recorded_templates import recorded_template
+    from migrate.rules.recorded_tree import is_recorded_tree
     from migrate.template import abstract_template as build
 
-    return build(spec, args, layout)
+    return recorded_template(spec, args, layout) if is_recorded_tree(spec) else build(spec, args, layout)
 
 
 def template_of(rules: RuleSet | None, spec: str | None = None, *, allow_code: bool = False) -> Template | None:
@@ -57,14 +66,16 @@ def template_of(rules: RuleSet | None, spec: str | None = None, *, allow_code: b
 
     Args:
       rules: the rule set.
-      spec: `module:callable`.
+      spec: `module:callable`, or the file of a recorded tree.
       allow_code: whether the rule file's template may run if the file or the module is not below the current directory.
 
     Raises:
       RefusedError: the rule file's template may not run (`CodeNotAllowed`).
       CheckpointError: the callable cannot be found or fails (`InvalidTemplate`).
     """
+    from migrate.api.recorded_templates import recorded_template
     from migrate.rules.permission import require_permission
+    from migrate.rules.recorded_tree import is_recorded_tree
 
     target = rules.target if rules else None
     chosen = spec or (target.template if target else None)
@@ -72,7 +83,10 @@ def template_of(rules: RuleSet | None, spec: str | None = None, *, allow_code: b
         return None
     if rules is not None and not spec:
         require_permission(rules.template_code, allow_code=allow_code)
-    return abstract_template(chosen, target.args if target else None, (target.layout if target else None) or "state")
+    if target is None and is_recorded_tree(chosen):
+        return recorded_template(chosen)
+    args, layout = (target.args, target.layout) if target else (None, None)
+    return abstract_template(chosen, args, layout or "state")
 
 
 def plan(
@@ -94,11 +108,12 @@ def plan(
     Args:
       checkpoint: the source.
       rules: a rule set, or its file.
-      template: the target's template, or `module:callable` (default: the one that the rule file names).
+      template: the target's template, `module:callable`, or the file of a recorded tree (default: the one that the
+        rule file names).
       mesh: axes and sizes, as a value or as `data=-1,model=4` (default: the output suits any devices).
       partition: a partition table or its file, which assigns key paths to axes of the mesh.
       as_step: whether one pytree is written as a step with one item, for a `CheckpointManager` root.
-      link: whether arrays whose bytes do not change are linked (`auto`), or read and written like all others (`never`).
+      link: whether arrays whose bytes do not change are linked (`auto`), or copied as they are encoded (`never`).
       max_ram: the host bytes that `apply` will get, an upper bound of the plan's `peak_host_bytes`.
       require_proof: whether leaves that only the rule file assigns are errors (`UnprovedLeaves`).
       destination: DST, if it is known; its suffix may ask for a single file, which cannot hold every kind of leaf.
@@ -121,10 +136,17 @@ def plan(
     else:
         built = template
     axes, table = placement(mesh, partition)
-    made = make_plan(checkpoint.abstract, rule_set, built, mesh=axes, partition=table, link=link == "auto")
-    made = replace(made, as_step=as_step, max_ram=max_ram)
+    made = make_plan(checkpoint.abstract, rule_set, built, mesh=axes, partition=table)
+    made = replace(linked_or_copied(made, link), as_step=as_step, max_ram=max_ram)
     notes = getattr(built, "notes", ())
     return finished(made, notes, require_proof=require_proof, destination=destination, mesh=axes is not None)
+
+
+def linked_or_copied(made: Plan, link: Literal["auto", "never"]) -> Plan:
+    """Return a plan with the chunks that do not change linked (`auto`) or copied as they are encoded (`never`)."""
+    from migrate.planning.relink import copied_tasks
+
+    return made if link == "auto" else replace(made, tasks=copied_tasks(made.tasks))
 
 
 def finished(
@@ -186,7 +208,7 @@ def suggest(
 
     Args:
       checkpoint: the source; no array byte is read without a probe.
-      template: the target's template, or `module:callable`.
+      template: the target's template, `module:callable`, or the file of a recorded tree.
       args: keyword arguments of the callable, which the rule file records.
       probe: `module:function` that compares outputs of the old model and the new. It runs on the suggestion and on its
         alternatives, in memory, until all outputs agree; `Suggestion.findings` has the result.
@@ -206,7 +228,9 @@ def suggest(
     if probe is None:
         return _suggested(checkpoint, template, args)
     from migrate.engine.probing.settle import DEFAULT_BUDGET, settle, suggestion_probe
+    from migrate.rules.recorded_tree import require_callable
 
+    require_callable(template if isinstance(template, str) else template.spec, f"the probe `{probe}` runs")
     chosen = suggestion_probe(probe, tolerance, rtol)
     budget = DEFAULT_BUDGET if probe_budget is None else probe_budget
     if budget < 1:
@@ -233,8 +257,12 @@ def template_for(
     Raises:
       CheckpointError: the callable cannot be found or fails (`InvalidTemplate`).
     """
+    from migrate.api.recorded_templates import recorded_template, target_fields
     from migrate.planning.rule_text.write import Word
+    from migrate.rules.recorded_tree import is_recorded_tree
 
+    if is_recorded_tree(spec):
+        return recorded_template(spec, args), target_fields(spec)
     fields: dict[str, Any] = {"args": args} if args else {}
     built = _template_of_items(source, spec, args)
     if built is not None:

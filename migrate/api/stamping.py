@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
+from migrate.api.plans import abstract_template
 from migrate.checkpoint import StrPath
 from migrate.codes import InvalidUsage
 from migrate.engine.options import DEFAULT_RAM
@@ -58,13 +59,17 @@ def stamp(
     from migrate.engine.verification.stamp import Stamped, stamp_digests
     from migrate.engine.workspace.write_failures import explained_failures
     from migrate.formats.detect import open_reader
-    from migrate.template import abstract_template
+    from migrate.rules.recorded_tree import is_recorded_tree
+    from migrate.template.facts import ModelFacts
 
     has_record = (model, version, template) != (None, None, None)
     if not digests and not has_record:
         advice = "`migrate stamp CKPT --model NAME --version V` or `migrate stamp CKPT --digests`"
         raise UsageError(InvalidUsage.at("there is nothing to record", help=advice))
     built = abstract_template(template) if isinstance(template, str) else template
+    if built is not None and is_recorded_tree(built.spec) and built.facts == ModelFacts():
+        message = f"{built.spec} records a tree, and neither hyperparameters nor digests of code"
+        raise UsageError(InvalidUsage.at(message, help="`migrate template M:F -o NAME.tree.json` records them, too"))
     done: Stamped | None = None
     with explained_failures(local_path(path)):
         if digests:

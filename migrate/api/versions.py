@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from migrate.api.plans import Mesh, finished, placement, template_of
+from migrate.api.plans import Mesh, finished, linked_or_copied, placement, template_of
 from migrate.checkpoint import Checkpoint, StrPath
 from migrate.codes import InvalidUsage, UnknownVersion
 from migrate.errors import CheckpointError, MigrateError, UsageError
@@ -125,7 +125,7 @@ def plan_upgrade(
     refuse_other_reading(checkpoint, path[0])
     steps = chain_steps(known, path, template, allow_code=allow_code)
     axes, table = placement(mesh, partition)
-    made = plan_chain(checkpoint.abstract, steps, mesh=axes, partition=table, link=link == "auto")
+    made = linked_or_copied(plan_chain(checkpoint.abstract, steps, mesh=axes, partition=table), link)
     made = replace(made, as_step=as_step, max_ram=max_ram)
     notes = getattr(steps[-1].template, "notes", ())
     return finished(made, notes, require_proof=require_proof, destination=destination, mesh=axes is not None)

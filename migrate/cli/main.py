@@ -44,6 +44,7 @@ COMMANDS = (
     "expand",
     "contract",
     "invert",
+    "template",
     "explain",
     "schema",
 )

@@ -27,9 +27,10 @@ from migrate.errors import UsageError
 )
 @click.option(
     "--template",
-    metavar="M:F",
+    metavar="M:F|FILE",
     required=True,
-    help="The new version: a callable that returns the model, as `module:callable`.",
+    help="The new version: a callable that returns the model, as `module:callable`, or its recorded tree, "
+    "FILE.tree.json.",
 )
 @click.option("-m", "--message", metavar="TEXT", default="", help="What changes; a part of the file's name.")
 @click.option("--model", metavar="NAME", help="Name of the model (default: from the record of SRC, or the rule files).")

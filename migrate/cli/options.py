@@ -13,7 +13,7 @@ import click
 
 from migrate.cli.console import Console
 from migrate.cli.places import FILE
-from migrate.engine.options import MINIMUM_RAM
+from migrate.engine.options import COMPRESSIONS, MINIMUM_RAM, is_compression
 from migrate.planning.root_steps import StepSelector, parse_selector
 from migrate.rules import files
 
@@ -101,9 +101,8 @@ class CompressionType(click.ParamType):  # type: ignore[type-arg]  # generic onl
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Returns the text if it is valid."""
-        found = re.fullmatch(r"zstd:(\d{1,2})", value, re.ASCII)
-        if value != "none" and not (found and 1 <= int(found[1]) <= 22):
-            self.fail(f"`{value}` is neither `none` nor `zstd:N` with N from 1 to 22", param, ctx)
+        if not is_compression(value):
+            self.fail(f"`{value}` is neither `none` nor {COMPRESSIONS}", param, ctx)
         return str(value)
 
 
@@ -166,8 +165,9 @@ _OUTPUT_OPTIONS = (
 
 template = click.option(
     "--template",
-    metavar="M:F",
-    help="The target: a callable that returns the model, as `module:callable` (default: from the rule file).",
+    metavar="M:F|FILE",
+    help="The target: a callable that returns the model, as `module:callable`, or a tree that `migrate template` "
+    "recorded, FILE.tree.json (default: from the rule file).",
 )
 step = click.option("--step", type=StepType(), metavar="N|latest", help=f"{STEP_HELP}.")
 item = click.option("--item", metavar="NAME", help="Item of a step (default: all).")

@@ -155,7 +155,7 @@ _OPTIONS: tuple[Callable[[Command], Command], ...] = (
         "--link",
         type=click.Choice(["auto", "never"]),
         default="auto",
-        help="`auto` links arrays that do not change, `never` copies them (default: auto).",
+        help="`auto` links arrays that do not change, `never` copies their chunks as encoded (default: auto).",
     ),
     click.option(
         "--compact",
@@ -168,7 +168,7 @@ _OPTIONS: tuple[Callable[[Command], Command], ...] = (
         "--compression",
         type=options.CompressionType(),
         metavar="zstd:N|none",
-        help="Compression of every array (default: that of SRC).",
+        help="Compression of every array, with N from -5 (fastest) to 22 (smallest) (default: that of SRC).",
     ),
 )
 
@@ -278,6 +278,7 @@ def _tell_done(console: Console, reports: list[Report], steps: int) -> None:
 def _run(console: Console, origin: PlanOrigin, src: str, step: StepChoice, dst: str, request: Request) -> Report:
     """Plans and runs one checkpoint; returns plan and receipt as one report."""
     from migrate.engine.outputs.registry import fitted
+    from migrate.planning.relink import streamed_tasks
     from migrate.report.of_plan import plan_report
 
     chosen = request.options
@@ -285,6 +286,8 @@ def _run(console: Console, origin: PlanOrigin, src: str, step: StepChoice, dst: 
     with _open(origin, src, step, request) as source:
         made = origin.plan(source, probed=probe is not None)
         plan = fitted(made, dst, mesh=request.mesh is not None or made.has_mesh)
+        if chosen.compression is not None:
+            plan = replace(plan, tasks=streamed_tasks(plan.tasks))
         shown = {"dry_run": request.dry_run, "verbose": console.complete}
         planned = plan_report(plan, dst, **shown, probe=probe, text_of=options.text_of)
         if request.dry_run and plan.applicable:

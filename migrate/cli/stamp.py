@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 @click.option("--version", metavar="V", help="The version of the model (default: the recorded one).")
 @click.option(
     "--template",
-    metavar="M:F",
-    help="The model that was saved; its hyperparameters and digests of its code are recorded as well.",
+    metavar="M:F|FILE",
+    help="The model that was saved, or its recorded tree, FILE.tree.json; its hyperparameters and digests of its code "
+    "are recorded as well.",
 )
 @click.option("--digests", is_flag=True, help="Decode every leaf and record its digest.")
 @options.step

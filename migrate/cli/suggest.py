@@ -14,9 +14,9 @@ from migrate.cli.places import CHECKPOINT
 @click.argument("src", type=CHECKPOINT)
 @click.option(
     "--template",
-    metavar="M:F",
+    metavar="M:F|FILE",
     required=True,
-    help="The target: a callable that returns the model, as `module:callable`.",
+    help="The target: a callable that returns the model, as `module:callable`, or its recorded tree, FILE.tree.json.",
 )
 @options.probe
 @click.option(

@@ -81,7 +81,9 @@ from migrate.codes.m5_execution import (
     InconclusiveProbe,
     LeftoverWorkspace,
     LossyCast,
+    ModelNeeded,
     NoRoom,
+    OtherRecordedCall,
     OutOfMemory,
     OutputMismatch,
     OverlappingPaths,
@@ -188,6 +190,7 @@ __all__ = [
     "MissingPart",
     "MissingRelease",
     "ModelMismatch",
+    "ModelNeeded",
     "NarrowedLeaf",
     "NoCheckpoint",
     "NoLayouts",
@@ -197,6 +200,7 @@ __all__ = [
     "NoUpgradePath",
     "NotExpandable",
     "OpMismatch",
+    "OtherRecordedCall",
     "OutOfMemory",
     "OutputMismatch",
     "OverlappingPaths",
@@ -254,4 +258,4 @@ __all__ = [
     "UnwritableDestination",
     "VerificationFailed",
     "WriteFailed",
-]  # fmt: skip
+]

@@ -211,3 +211,24 @@ class OutOfMemory(Code):
     """
 
     number = "M522"
+
+
+class ModelNeeded(Code):
+    """A recorded tree stands for the model, and the model itself is needed.
+
+    A file that `migrate template` wrote has key paths, shapes and dtypes, and no code: it suffices for a plan and for
+    leaves that come from the source. Initial values of the model (`init: template`) and a probe call the model. Name it
+    with `--template module:callable` for this command.
+    """
+
+    number = "M570"
+
+
+class OtherRecordedCall(Code):
+    """A recorded tree was made with other arguments or another layout than the rule file names.
+
+    `args:` and `layout:` of `target:` decide the tree of a template. The file records those with which it was written.
+    Write it again with `migrate template --rules RULES -o FILE --overwrite`.
+    """
+
+    number = "M571"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +17,19 @@ MINIMUM_RAM = 64 << 20
 
 DEFAULT_TOLERANCE = 1e-5
 """The rounding of float32 when layers compute in another order of operations: absolute, and relative to a value."""
+
+
+ZSTD_LEVELS = range(-5, 23)
+"""The levels of zstd that may be requested; 0 is zstd's own default, 3."""
+
+COMPRESSIONS = f"`zstd:N` with N from {ZSTD_LEVELS[0]} to {ZSTD_LEVELS[-1]}"
+"""The compressions beside `none`, for messages."""
+
+
+def is_compression(text: str) -> bool:
+    """Returns whether a text is `zstd:N` with a valid level, or `none`."""
+    found = re.fullmatch(r"zstd:(-?[0-9]{1,2})", text)
+    return text == "none" or (found is not None and int(found[1]) in ZSTD_LEVELS)
 
 
 @dataclass(frozen=True, kw_only=True)

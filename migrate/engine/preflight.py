@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from migrate.codes import DestinationExists, InvalidUsage, OverlappingPaths, UnrepresentableLeaf
 from migrate.engine.linking.link import stream_unlocated
-from migrate.engine.options import MINIMUM_RAM, ApplyOptions
+from migrate.engine.options import COMPRESSIONS, MINIMUM_RAM, ApplyOptions, is_compression
 from migrate.engine.outputs.base import Output
 from migrate.engine.outputs.registry import is_single_file, output_of
 from migrate.engine.probing.probe import Probe, chosen_probe
@@ -32,8 +32,10 @@ from migrate.formats.steps import is_temporary
 from migrate.metadata import Metadata
 from migrate.planning.model import Plan
 from migrate.planning.proof import refuse_unproved
+from migrate.planning.relink import streamed_tasks
 from migrate.rules.model import CodeReference
 from migrate.rules.permission import refusals, require_permission
+from migrate.rules.recorded_tree import require_callable
 from migrate.tree import AbstractTree, format_path
 
 
@@ -71,7 +73,8 @@ def check(plan: Plan, reader: Reader, destination: Path, options: ApplyOptions, 
     Arguments as in `migrate.engine.run.apply`.
 
     Raises:
-      UsageError: an option is invalid (`InvalidUsage`), or a probe has no model (`InconclusiveProbe`).
+      UsageError: an option is invalid (`InvalidUsage`), a probe has no model (`InconclusiveProbe`), or only the tree of
+        a model that has to be called is recorded (`ModelNeeded`).
       PlanError: the plan is not applicable, or `require_proof` finds unproved leaves.
       RefusedError: DST exists (`DestinationExists`) or overlaps the source (`OverlappingPaths`), or code is not
         allowed (`CodeNotAllowed`); DST cannot be created (`UnwritableDestination`) or has too little space (`NoRoom`).
@@ -80,7 +83,7 @@ def check(plan: Plan, reader: Reader, destination: Path, options: ApplyOptions, 
     """
     output = output or output_of(destination)
     refuse_path(destination)
-    plan = stream_unlocated(output.fit(plan), reader)
+    plan = carried_out(plan, reader, output, options)
     place = absolute(destination)
     _raise(UsageError, [*output.objections(options.compression), *_invalid(options), *_unfinished(plan, destination)])
     _raise(PlanError, [*(problem for problem in plan.diagnostics if problem.is_error), *_too_deep(plan.target)])
@@ -91,11 +94,21 @@ def check(plan: Plan, reader: Reader, destination: Path, options: ApplyOptions, 
     refused = [*_occupied(plan, destination, options), *forbidden, *unwritable(place, output.beside(place))]
     encoded = not is_single_file(destination) and options.compression != "none"
     _raise(RefusedError, refused or short_of_space(plan, reader, place, output.beside(place), encoded=encoded))
+    if plan.calls_model:
+        require_callable(plan.template or "", "initial values (`init: template`) are those of")
     refuse_code(plan, options)
     probe = chosen_probe(plan, options.probe, options.tolerance, options.rtol, destination)
     if options.require_proof and probe is None:
         _raise(PlanError, refuse_unproved(plan.tasks))
     return Job(plan, output, destination, place, probe, options)
+
+
+def carried_out(plan: Plan, reader: Reader, output: Output, options: ApplyOptions) -> Plan:
+    """Returns the plan as the output carries it out: with a compression, every array is encoded again."""
+    fit = output.fit(plan)
+    if options.compression is not None:
+        fit = replace(fit, tasks=streamed_tasks(fit.tasks))
+    return stream_unlocated(fit, reader)
 
 
 def refuse_code(plan: Plan, options: ApplyOptions) -> None:
@@ -164,14 +177,9 @@ def _invalid(options: ApplyOptions) -> Iterator[Diagnostic]:
         )
     if options.jobs is not None and options.jobs < 1:
         yield InvalidUsage.at(f"`--jobs {options.jobs}` is below 1", help="give `--jobs` at least 1")
-    if options.compression is not None and not _is_compression(options.compression):
-        advice = "write `zstd:N` with N from 1 to 22, or `none`"
+    if options.compression is not None and not is_compression(options.compression):
+        advice = f"write {COMPRESSIONS}, or `none`"
         yield InvalidUsage.at(f"`{options.compression}` is not a compression", help=advice)
-
-
-def _is_compression(text: str) -> bool:
-    codec, _, level = text.partition(":")
-    return text == "none" or (codec == "zstd" and level.isascii() and level.isdigit() and 1 <= int(level) <= 22)
 
 
 def _occupied(plan: Plan, destination: Path, options: ApplyOptions) -> Iterator[Diagnostic]:

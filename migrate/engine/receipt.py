@@ -34,7 +34,8 @@ class Receipt:
       verified: the mode of the verification; `none` where nothing was verified.
       verified_leaves: the number of compared leaves.
       leaves: the number of leaves of the new checkpoint.
-      linked: the number of arrays that were linked, chunk by chunk.
+      linked: the number of arrays that were linked or copied chunk by chunk, without decoding them.
+      copied: the number of those that were copied as they are encoded.
       decoded: the number of linked arrays that were decoded once (`--verify decode`).
       digested: the number of arrays and numbers whose digests the new checkpoint records.
       dead_bytes: bytes in linked files that no leaf needs: they hold arrays that were dropped or rewritten.
@@ -69,6 +70,7 @@ class Receipt:
     probe: Probed | None = None
     published: str | None = None
     config: int = 0
+    copied: int = 0
 
     @property
     def already_done(self) -> bool:

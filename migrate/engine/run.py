@@ -16,7 +16,7 @@ from pathlib import Path
 from migrate.codes import InvalidUsage, RunStopped
 from migrate.engine import preflight
 from migrate.engine.items import ItemPlan, item_of, item_plans
-from migrate.engine.linking.link import LINKED, Link, find_links, stream_unlocated
+from migrate.engine.linking.link import LINKED, Link, find_links
 from migrate.engine.options import DEFAULTS, ApplyOptions
 from migrate.engine.outputs.base import Output, Staged
 from migrate.engine.outputs.registry import output_of
@@ -132,7 +132,7 @@ def resume(
     Raises:
       UsageError: no run of this plan was killed or stopped beside DST (`InvalidUsage`). Otherwise see `apply`.
     """
-    digest = stream_unlocated(output_of(destination).fit(plan), reader).digest
+    digest = preflight.carried_out(plan, reader, output_of(destination), options).digest
     if not is_unfinished(preflight.absolute(destination), digest):
         message = f"no unfinished run of this plan is beside `{destination}`"
         raise UsageError(InvalidUsage.at(message, help="call `apply`, which starts a new run"))
@@ -318,6 +318,7 @@ class _Run:
             digested=len(checked.blocks),
             leaves=len(plan.target.leaves),
             linked=len(links),
+            copied=sum(link.copied for link in links),
             dead_bytes=staged.dead_bytes,
             resumed=len(earlier),
             versions=installed_versions(),

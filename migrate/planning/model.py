@@ -19,6 +19,7 @@ from migrate.ops.base import Op
 from migrate.planning.config import UNCHANGED, PlannedConfig
 from migrate.planning.rule_text.config import config_fields
 from migrate.rules.model import Init, RuleSet
+from migrate.rules.recorded_tree import is_recorded_tree
 from migrate.sharding import PORTABLE
 from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, KeyPath, format_path
 
@@ -238,8 +239,12 @@ class Plan:
 
     @property
     def has_callable_model(self) -> bool:
-        """Whether the code of its template may be called without a need: false if only a plan file names it."""
-        return self.template is not None and (self.rules.planned is None or self.rules.target.template is None)
+        """Whether the code of its template may be called without a need: false if only a plan file names it, and for a
+        recorded tree, which has no code.
+        """
+        if self.template is None or is_recorded_tree(self.template):
+            return False
+        return self.rules.planned is None or self.rules.target.template is None
 
     @property
     def applicable(self) -> bool:

@@ -4,6 +4,8 @@ A task is relinked when all its arrays are stored in an OCDBT database in one en
 the target needs no other chunks. Where chunks are files of their own (plain zarr), in the source or in the target, they
 are copied in their encoding.
 All other tasks are streamed.
+
+`copied_tasks` and `streamed_tasks` change modes where nothing may be linked, or where all arrays are encoded again.
 """
 
 from __future__ import annotations
@@ -31,6 +33,16 @@ def choose_modes(
     modes = (_mode(task, source, target, driver) for task in tasks)
     copied = ("copy" if plain and mode == "relink" else mode for mode in modes)
     return tuple(task.with_mode(mode) for task, mode in zip(tasks, copied, strict=True))
+
+
+def copied_tasks(tasks: Sequence[Task]) -> tuple[Task, ...]:
+    """Returns the tasks for a target that shares no file with the source: linked chunks are copied as encoded."""
+    return tuple(task.with_mode("copy") if task.mode == "relink" else task for task in tasks)
+
+
+def streamed_tasks(tasks: Sequence[Task]) -> tuple[Task, ...]:
+    """Returns the tasks for a target whose arrays are all encoded again."""
+    return tuple(task if task.mode == "stream" else task.with_mode("stream") for task in tasks)
 
 
 def _mode(task: Task, source: AbstractTree, target: AbstractTree, driver: str) -> Mode:

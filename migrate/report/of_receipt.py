@@ -87,12 +87,12 @@ def _dead_bytes(receipt: Receipt) -> Iterator[str]:
 _PROVES = {
     "full": "every leaf, read back (from a directory: by plain Orbax), equals the result of the rules on the source, "
     "bit for bit",
-    "decode": "every array and number that was written is read back as it was written, every linked array has the "
-    "source's chunks, each of which can be decoded, and key paths, shapes and dtypes are the plan's; strings and the "
+    "decode": "every array and number that was written is read back as it was written, every linked or copied array "
+    "has the source's chunks, each of which can be decoded, and key paths, shapes and dtypes are the plan's; strings "
+    "and the ops themselves were not checked again",
+    "digest": "every array and number that was written is read back as it was written, every linked or copied array "
+    "has the source's chunks, which were not decoded, and key paths, shapes and dtypes are the plan's; strings and the "
     "ops themselves were not checked again",
-    "digest": "every array and number that was written is read back as it was written, every linked array refers to "
-    "the source's chunks, which were not decoded, and key paths, shapes and dtypes are the plan's; strings and the ops "
-    "themselves were not checked again",
     "none": "nothing",
 }
 
@@ -114,6 +114,7 @@ def receipt_data(receipt: Receipt) -> dict[str, Any]:
         "probe": probe_data(receipt.probe),
         "leaves": receipt.leaves,
         "linked": receipt.linked,
+        "copied": receipt.copied,
         "decoded": receipt.decoded,
         "digested": receipt.digested,
         "dead_bytes": receipt.dead_bytes,

@@ -12,7 +12,7 @@ from migrate.errors import Diagnostic, RuleFileError
 from migrate.rules.files import bundled_names
 from migrate.rules.loader import load_rules
 from migrate.rules.model import RuleSet
-from migrate.rules.recorded_tree import SUFFIX, RecordedTree, TreeReader
+from migrate.rules.recorded_tree import SUFFIX, RecordedTree, TreeReader, is_recorded_tree
 from migrate.tree import natural_key
 
 _RULES = (".yaml", ".yml")
@@ -72,7 +72,7 @@ def read_folder(path: str | os.PathLike[str]) -> tuple[RuleFolder, list[Diagnost
                 rules = load_rules(str(folder / name))
                 files.append(rules)
             elif name.endswith(SUFFIX):
-                trees.append(reader.read(folder / name))
+                trees += [tree] if (tree := reader.read(folder / name)).version is not None else []
         except RuleFileError as error:
             problems += error.diagnostics
     problems += _doubles(trees)
@@ -84,7 +84,8 @@ def released_names(folder: RuleFolder) -> list[str]:
     """Returns the files that decide what an upgrade does, relative to the folder: steps, included files and trees."""
     bundled = bundled_names()
     read = [name for rules in folder.files for name, _ in rules.files if name not in bundled]
-    names = [*read, *(tree.spec for tree in folder.trees)]
+    targets = [rules.target.template or "" for rules in folder.files]
+    names = [*read, *(tree.spec for tree in folder.trees), *filter(is_recorded_tree, targets)]
     return sorted({Path(os.path.relpath(name, folder.path)).as_posix() for name in names})
 
 

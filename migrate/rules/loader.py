@@ -19,6 +19,7 @@ from migrate.rules.include import place_rules
 from migrate.rules.layout_type import PLAIN_ZARR
 from migrate.rules.model import ConfigRule, Guard, Include, Rule, RuleSet, Target
 from migrate.rules.probe_type import ProbeFields
+from migrate.rules.recorded_tree import is_recorded_tree
 from migrate.rules.schema import FILE, VERSION
 from migrate.rules.source import MapNode, Node, ScalarNode, compose
 
@@ -216,7 +217,7 @@ def _rule_set(part: _LoadedFile, path: str, text: str, files: tuple[tuple[str, s
         rules=part.rules,
         name=record.get("name", ""),
         source=Guard(**guard.values, span=spans["source"]) if guard else Guard(),
-        target=_target(target, spans["target"]) if target else Target(),
+        target=_target(target, spans["target"], path) if target else Target(),
         follow=record.get("follow", "auto") == "auto",
         unmatched_source=(unmatched or empty).get("source", "error"),
         unmatched_target=(unmatched or empty).get("target", "error"),
@@ -240,8 +241,11 @@ def _probe(record: FieldValues) -> dict[str, Any]:
     }
 
 
-def _target(fields: FieldValues, span: Span) -> Target:
+def _target(fields: FieldValues, span: Span, path: str) -> Target:
+    """Returns the target of the rule file `path`; a recorded tree is named relative to that file."""
     values = dict(fields.values)
+    if is_recorded_tree(values.get("template")):
+        values["template"] = os.path.join(os.path.dirname(path), values["template"])
     words = values.pop("layout", None) or ()
     layout = next((word for word in words if word != PLAIN_ZARR), None)
     return Target(

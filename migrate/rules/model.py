@@ -10,6 +10,7 @@ from migrate.errors import Span
 from migrate.ops.base import Op
 from migrate.rules.formula import Term
 from migrate.rules.pattern import Pattern
+from migrate.rules.recorded_tree import is_recorded_tree
 
 Layout = Literal["state", "pure_dict", "items"]
 CodeKind = Literal["target.template", "call", "probe"]
@@ -225,9 +226,9 @@ class RuleSet:
 
     @property
     def template_code(self) -> tuple[CodeReference, ...]:
-        """The callable of the template; empty if the file names none."""
+        """The callable of the template; empty if the file names none, or a recorded tree."""
         target = self.target
-        if target.template is None:
+        if target.template is None or is_recorded_tree(target.template):
             return ()
         return (self._reference("target.template", target.template, target.template_span, target.args),)
 

@@ -10,7 +10,6 @@ from migrate.errors import nearest
 from migrate.rules.build import build_create, build_drop, build_move, include_problems, move_problems
 from migrate.rules.config_type import ConfigRuleType
 from migrate.rules.field_types import (
-    CALLABLE,
     FLAG,
     INT,
     AnyMappingType,
@@ -34,6 +33,7 @@ from migrate.rules.op_types import OpList
 from migrate.rules.pattern_types import REGEX, SourcePattern, TargetPattern, read_line
 from migrate.rules.probe_type import ProbeType
 from migrate.rules.source import MapNode, Node, ScalarNode
+from migrate.rules.template_type import TEMPLATE
 
 VERSION = 1
 """The version of the rule language."""
@@ -239,7 +239,12 @@ TARGET = MappingType(
     (
         Field("model", StringType(), "the model's name; recorded in the new checkpoint's metadata"),
         Field("version", _VERSION, "the model's version; recorded in the new checkpoint's metadata"),
-        Field("template", CALLABLE, "a callable that returns the model, as `module:callable`"),
+        Field(
+            "template",
+            TEMPLATE,
+            "a callable that returns the model, as `module:callable`, or the file of its recorded tree, relative to "
+            "the rule file",
+        ),
         Field("args", AnyMappingType(), "keyword arguments for the template's callable"),
         Field("structure", HASH, "the required structure hash of the template"),
         Field(

@@ -18,12 +18,16 @@ EQUAL_LEAVES = 100
 LEAF_CHUNK_BYTES = 64 << 20
 
 
+def width_of(gigabytes):
+    """The width of the transformer of a size."""
+    return max(8, 8 * round(math.sqrt(gigabytes * 1e9 / (3 * 4 * 12 * LAYERS)) / 8))
+
+
 def transformer(gigabytes):
     """A transformer with the state of adam: 12 layers whatever the size, so that only the bytes grow."""
     import numpy as np
 
-    width = max(8, 8 * round(math.sqrt(gigabytes * 1e9 / (3 * 4 * 12 * LAYERS)) / 8))
-    random = np.random.default_rng(0)
+    width, random = width_of(gigabytes), np.random.default_rng(0)
 
     def dense(rows, columns):
         kernel = random.standard_normal((rows, columns), dtype=np.float32)

@@ -41,6 +41,27 @@ def transpose(source, target):
     ocp.PyTreeCheckpointer().save(target, edit(tree, turned))
 
 
+def turn(source, target):
+    """(a) with every matrix transposed, in float32."""
+    import jax
+    import orbax.checkpoint as ocp
+
+    def turned(params):
+        return jax.tree.map(lambda leaf: leaf.T if leaf.ndim == 2 else leaf, renamed(params))
+
+    tree = ocp.PyTreeCheckpointer().restore(source)
+    ocp.PyTreeCheckpointer().save(target, edit(tree, turned))
+
+
+def blocks(source, target):
+    """(a) for blocks without an optimizer."""
+    import orbax.checkpoint as ocp
+
+    tree = ocp.PyTreeCheckpointer().restore(source)
+    moved = {"blocks": {name.removeprefix("block_"): node for name, node in tree.items()}}
+    ocp.PyTreeCheckpointer().save(target, moved)
+
+
 def transform(source, target):
     """(b): Orbax's own transformations while it restores, then save."""
     import jax
@@ -54,7 +75,7 @@ def transform(source, target):
     ocp.PyTreeCheckpointer().save(target, tree)
 
 
-WAYS = {"rename": rename, "transpose": transpose, "transform": transform}
+WAYS = {"rename": rename, "transpose": transpose, "transform": transform, "turn": turn, "blocks": blocks}
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")

@@ -1,6 +1,7 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -230,3 +231,24 @@ def test_a_suffix_that_is_almost_that_of_a_single_file_is_a_mistake(run, name, m
 def test_a_directory_may_have_a_suffix(run, here, name):
     assert 0 == run("apply", "rules.yaml", "old.msgpack", name).exit_code
     assert (here / name).is_dir()
+
+
+@pytest.mark.parametrize("layout", ["", "layout: zarr, "])
+def test_orbax_and_tensorstore_read_what_the_fastest_level_of_zstd_writes(run, here, layout):
+    import orbax.checkpoint as ocp
+    import tensorstore as ts
+
+    rules = Path("rules.yaml").read_text().replace("target: {", f"target: {{{layout}")
+    Path("fast.yaml").write_text(rules)
+    result = run("apply", "fast.yaml", "old.msgpack", "new", "--compression", "zstd:-5")
+    assert 0 == result.exit_code, result.output
+
+    want = params()["params"]["Dense_1"]["kernel"]
+    with ocp.StandardCheckpointer() as checkpointer:
+        assert np.array_equal(want, checkpointer.restore(here / "new")["layers"]["1"]["kernel"])
+    base = {"driver": "file" if layout else "ocdbt"}
+    place = {"path": f"{here}/new/layers.1.kernel"} if layout else {"base": f"file://{here}/new"}
+    kvstore = {**base, **place, **({} if layout else {"path": "layers.1.kernel/"})}
+    array = ts.open({"driver": "zarr", "kvstore": kvstore}).result()
+    assert {"id": "zstd", "level": -5} == array.spec().to_json()["metadata"]["compressor"]
+    assert np.array_equal(want, array.read().result())

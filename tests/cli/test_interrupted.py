@@ -97,9 +97,18 @@ def linked(run, here):
     return "migrated"
 
 
-@pytest.mark.parametrize(("link", "expected"), [("auto", "relink"), ("never", "stream")])
-def test_linking_is_the_users_choice(run, linked, link, expected):
-    payload = json.loads(run("apply", "portable", linked, "again", "--link", link, "--json").stdout)
-    assert {expected} == {task["mode"] for task in payload["tasks"]}
-    assert {"relink": 6, "stream": 0}[expected] == payload["receipt"]["linked"]
+@pytest.mark.parametrize(
+    ("options", "mode", "linked_arrays", "copied"),
+    [
+        ((), "relink", 6, 0),
+        (("--link", "never"), "copy", 6, 6),
+        (("--compact",), "copy", 6, 6),
+        (("--compression", "zstd:1"), "stream", 0, 0),
+    ],
+)
+def test_linking_is_the_users_choice(run, linked, options, mode, linked_arrays, copied):
+    payload = json.loads(run("apply", "portable", linked, "again", *options, "--json").stdout)
+    assert {mode} == {task["mode"] for task in payload["tasks"]}
+    receipt = payload["receipt"]
+    assert (linked_arrays, copied) == (receipt["linked"], receipt["copied"])
     assert "every array and number that was written is read back" in payload["receipt"]["verification_proves"]

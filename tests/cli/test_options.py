@@ -24,7 +24,7 @@ def test_sizes_have_units_or_are_bytes(run, size):
     [
         ("--jobs", "0"),
         ("--compression", "gzip"),
-        ("--compression", "zstd:0"),
+        ("--compression", "zstd:-6"),
         ("--compression", "zstd:"),
         ("--link", "x"),
     ],

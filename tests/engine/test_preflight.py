@@ -56,10 +56,10 @@ def test_all_invalid_options_are_named_at_once(plan, tmp_path):
     ] == found
 
 
-@pytest.mark.parametrize("level", ["0", "23", "x", "", "٣"])
-def test_a_compression_has_a_level_from_1_to_22(plan, tmp_path, level):
+@pytest.mark.parametrize("level", ["-6", "23", "x", "", "٣", "--1", "1.0"])
+def test_a_compression_has_a_level_from_minus_5_to_22(plan, tmp_path, level):
     assert refusals(UsageError, plan, tmp_path / "new", compression=f"zstd:{level}")
-    for valid in ("zstd:1", "zstd:22", "none"):
+    for valid in ("zstd:-5", "zstd:0", "zstd:1", "zstd:22", "none"):
         checked(plan, tmp_path / "new", ApplyOptions(compression=valid))
 
 

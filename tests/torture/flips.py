@@ -81,8 +81,8 @@ def attack(arena, name, place, mask, link, weigh):
 def _wrong(arena, where, link):
     """Compares DST with what the reference libraries read from SRC."""
     found, reference = (arena.call(plain.every_value, path) for path in (arena.dst, arena.src))
-    if found.code and reference.code and link == "auto":
-        return _undecodable(arena, where)
+    if found.code and reference.code:
+        return _undecodable(arena, where, link)
     if found.code:
         return f"wrong, {where}: DST is unreadable: {found.output[-300:]}"
     if reference.code:
@@ -95,11 +95,11 @@ def _wrong(arena, where, link):
     return None
 
 
-def _undecodable(arena, where):
-    """Requires that decoding refuses what was linked without it and no library can decode."""
-    arena.kind = "linked without decoding, and refused with `--verify decode`"
+def _undecodable(arena, where, link):
+    """Requires that decoding refuses what was linked or copied without it and no library can decode."""
+    arena.kind = "linked or copied without decoding, and refused with `--verify decode`"
     other = arena.dst.with_name("decoded")
-    run = arena.migrate("apply", arena.rules(KEEP), arena.src, other, "-q", "--verify", "decode")
+    run = arena.migrate("apply", arena.rules(KEEP), arena.src, other, "-q", "--link", link, "--verify", "decode")
     if problem := run.problem(1, 2):
         return f"wrong, {where}: no library decodes it, and `--verify decode` does not refuse it: {problem}"
     return None

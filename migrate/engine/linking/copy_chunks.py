@@ -33,11 +33,10 @@ def copy_chunks_into_files(links: Sequence[Link], folder: Path, context: ts.Cont
       CheckpointError: a file of the source cannot be read, or a chunk is cut off.
     """
     files, keys = NewFiles(folder), set()
-    for batch in _batches(_entries(links, context)):
-        for key, value in batch:
-            files.write(file_key(key), value)
-            keys.add(key)
-        files.sync()
+    for key, value in _entries(links, context):
+        files.write(file_key(key), value)
+        keys.add(key)
+    files.sync()
     return keys
 
 
@@ -52,12 +51,22 @@ def copy_chunks(links: Sequence[Link], target: Any, context: ts.Context) -> None
     Raises:
       CheckpointError: a file of the source cannot be read, or a chunk is cut off.
     """
-    for batch in _batches(_entries(links, context)):
+    write_values(_entries(links, context), target)
+
+
+def write_values(entries: Iterable[tuple[str, bytes]], target: Any) -> None:
+    """Writes keys and values into a database; the next batch is read while one is committed."""
+    committing = None
+    for batch in _batches(entries):
+        if committing is not None:
+            committing.result()
         transaction = ts.Transaction()
         pending = [target.with_transaction(transaction).write(key, value) for key, value in batch]
         for request in pending:
             request.result()
-        transaction.commit_async().result()
+        committing = transaction.commit_async()
+    if committing is not None:
+        committing.result()
 
 
 def _entries(links: Sequence[Link], context: ts.Context) -> Iterator[tuple[str, bytes]]:
@@ -105,4 +114,5 @@ def _batches(entries: Iterable[tuple[str, bytes]]) -> Iterator[list[tuple[str, b
         if nbytes >= COPY_BYTES:
             yield batch
             batch, nbytes = [], 0
-    yield batch
+    if batch:
+        yield batch

@@ -38,6 +38,7 @@ class Link:
       leaf: the target's leaf.
       grid: its chunks, as blocks of the chunks of its sources.
       locations: the locations of its sources.
+      copied: whether its chunks are copied as they are encoded, although they could be referred to.
     """
 
     path: KeyPath
@@ -45,6 +46,12 @@ class Link:
     leaf: AbstractLeaf
     grid: ChunkGrid
     locations: tuple[Location, ...]
+    copied: bool = False
+
+    @property
+    def is_referable(self) -> bool:
+        """Whether its chunks are entries of a database that the target may refer to."""
+        return self.locations[0].ocdbt and not self.copied
 
     @property
     def name(self) -> str:
@@ -149,7 +156,7 @@ def _links_of(task: Task, plan: Plan, reader: Reader, items: Mapping[KeyPath, It
     assert grids is not None
     assert len(locations) == len(task.sources)
     for path, grid in zip(task.targets, grids, strict=True):
-        yield Link(path, items[path], plan.target.leaves[path], grid, locations)
+        yield Link(path, items[path], plan.target.leaves[path], grid, locations, copied=task.mode == "copy")
 
 
 def _refuse_unreadable(links: Sequence[Link]) -> None:

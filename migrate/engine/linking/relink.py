@@ -9,20 +9,21 @@ is written again, since the shape may differ.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 import tensorstore as ts
 
 from migrate.codes import MissingPart
-from migrate.engine.linking.copy_chunks import copy_chunks, copy_chunks_into_files
+from migrate.engine.linking.copy_chunks import copy_chunks, copy_chunks_into_files, write_values
 from migrate.engine.linking.fetch import fetch
 from migrate.engine.linking.hard_links import link_file
 from migrate.engine.linking.link import Link
 from migrate.engine.linking.open_stores import OPTIONS, open_database_at
 from migrate.engine.linking.prune import prune_files
+from migrate.engine.linking.worth import keys_by_base, unworthy_files
 from migrate.engine.staged_array import StagedArray
 from migrate.errors import CheckpointError, listed
 from migrate.formats.files import damaged, explain_store_failure, file_size
@@ -56,12 +57,13 @@ class LinkedArrays:
     dead_bytes: int = 0
 
 
-def relink(links: Sequence[Link], stores: Mapping[str, Path]) -> LinkedArrays:
+def relink(links: Sequence[Link], stores: Mapping[str, Path], *, shared: bool = False) -> LinkedArrays:
     """Links or copies arrays into the staging stores of their items.
 
     Args:
       links: from `find_links`.
       stores: the directory of each item's staging store; it may be missing.
+      shared: whether the files of the source stay beside the target anyway, so that every one of them is worth a link.
 
     Raises:
       CheckpointError: the source lacks a chunk (`MissingPart`), or its database or array metadata cannot be read, for
@@ -72,7 +74,8 @@ def relink(links: Sequence[Link], stores: Mapping[str, Path]) -> LinkedArrays:
         of_item = [link for link in links if link.item.name == name]
         if of_item:
             try:
-                parts.append((_copy_into if of_item[0].item.plain else _relink_into)(store, of_item))
+                plain = of_item[0].item.plain
+                parts.append(_copy_into(store, of_item) if plain else _relink_into(store, of_item, shared=shared))
             except (ValueError, KeyError, TypeError, IndexError) as error:
                 _explain(error, store, of_item[0].locations[0].base)
     arrays = {path: array for part in parts for path, array in part.arrays.items()}
@@ -88,8 +91,9 @@ def _explain(error: Exception, store: Path, base: Path) -> NoReturn:
     explain_store_failure(error, base, "the index or the metadata of its arrays")
 
 
-def _relink_into(store: Path, links: Sequence[Link]) -> LinkedArrays:
-    bases = dict.fromkeys(location.base for link in links for location in link.locations if location.ocdbt)
+def _relink_into(store: Path, links: Sequence[Link], *, shared: bool) -> LinkedArrays:
+    referable = [link for link in links if link.is_referable]
+    bases = dict.fromkeys(location.base for link in referable for location in link.locations)
     folders = {base: store / f"{SOURCE}{number}" for number, base in enumerate(bases)}
     for base, folder in folders.items():
         if not isinstance(base, BucketPath):
@@ -105,8 +109,12 @@ def _relink_into(store: Path, links: Sequence[Link]) -> LinkedArrays:
         )
         for base, folder in folders.items()
     }
-    refer([link for link in links if link.locations[0].ocdbt], target, sources)
-    copy_chunks([link for link in links if not link.locations[0].ocdbt], target, context)
+    if not shared:
+        wanted = keys_by_base(referable)
+        sources = {base: replace(source, copied=source.unworthy(wanted[base])) for base, source in sources.items()}
+    refer(referable, target, sources)
+    write_values(_unworthy_chunks(referable, sources), target)
+    copy_chunks([link for link in links if not link.is_referable], target, context)
     entries = references(store)
     _refuse_missing(link for link in links if any(key not in entries for _, _, key in link.moves()))
     needed = {entry.file for entry in entries.values() if entry.inline is None}
@@ -167,13 +175,29 @@ def _link_database(base: Path, folder: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class SourceDatabase:
-    """The database of a source: as TensorStore opens it, and the values that its index holds."""
+    """The database of a source.
+
+    Attributes:
+      store: as TensorStore opens it.
+      values: the values that its index holds.
+      copied: its files that are not linked, since little of them is needed: their chunks are copied.
+    """
 
     store: Any
     values: DatabaseValues
+    copied: Collection[str] = frozenset()
+
+    def unworthy(self, wanted: Collection[str]) -> Collection[str]:
+        """Returns its files that are not worth a link for the chunks of some keys."""
+        return unworthy_files(self.values.references, wanted, self.values.base)
+
+    def copies(self, key: str) -> bool:
+        """Whether a chunk is copied as it is encoded, because its file is not linked."""
+        place = self.values.references.get(key) if self.copied else None
+        return place is not None and place.file in self.copied
 
     def read(self, key: str) -> bytes:
-        """Returns a small value."""
+        """Returns a value."""
         found = self.values.get(key)
         return found if found is not None else self.store.read(key).result().value
 
@@ -200,11 +224,23 @@ def refer(links: Sequence[Link], target: Any, sources: Mapping[Path, SourceDatab
     for link in links:
         first = link.locations[0]
         content = sources[first.base].read(first.prefix + link.metadata_key)
-        pending += (sources[place.base].copy(key, writing, new_key) for place, key, new_key in link.moves())
+        pending += (
+            sources[place.base].copy(key, writing, new_key)
+            for place, key, new_key in link.moves()
+            if not sources[place.base].copies(key)
+        )
         pending.append(writing.write(f"{link.prefix}{link.metadata_key}", link.metadata(content)))
     for request in pending:
         request.result()
     transaction.commit_async().result()
+
+
+def _unworthy_chunks(links: Sequence[Link], sources: Mapping[Path, SourceDatabase]) -> Iterator[tuple[str, bytes]]:
+    """Yields the new keys and the encoded chunks of those files that are not linked."""
+    for link in links if any(source.copied for source in sources.values()) else ():
+        for place, key, new_key in link.moves():
+            if sources[place.base].copies(key):
+                yield new_key, sources[place.base].read(key)
 
 
 def _refuse_missing(links: Iterable[Link]) -> None:

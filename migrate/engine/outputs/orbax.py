@@ -38,7 +38,13 @@ from migrate.tree import KeyPath
 
 
 class OrbaxOutput(Output):
-    """A directory: one pytree, or the items of a step."""
+    """A directory: one pytree, or the items of a step.
+
+    Attributes:
+      shares_files: whether the files of the source stay beside the result anyway.
+    """
+
+    shares_files = False
 
     def recognizes(self, written: Path) -> bool:
         return not is_file(written)
@@ -86,7 +92,7 @@ class OrbaxOutput(Output):
         """Links the arrays that were not streamed, and saves both kinds."""
         plans = item_plans(plan)
         stores = {item.name: work.store(item.name) for item in plans}
-        linked = relink(links, stores)
+        linked = relink(links, stores, shared=self.shares_files)
         if resumed:
             for item in plans:
                 if not item.plain:

@@ -28,6 +28,8 @@ class StepItem(OrbaxOutput):
       item: the item that the layout is made from.
     """
 
+    shares_files = True
+
     def __init__(self, step: Path, item: str) -> None:
         self.step = step
         self.item = item

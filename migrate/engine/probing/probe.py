@@ -35,6 +35,7 @@ from migrate.errors import CheckpointError, Diagnostic, PlanError, UsageError, V
 from migrate.formats.reader import Reader
 from migrate.planning.model import Plan, Task
 from migrate.planning.proof import after_probe, refuse_unproved
+from migrate.rules.recorded_tree import require_callable
 from migrate.template import Template, abstract_template
 from migrate.template.user_code import load, running
 from migrate.tree import AbstractLeaf, KeyPath, format_path
@@ -120,7 +121,8 @@ def chosen_probe(
     Tolerances that the caller does not give are those of the rule file, if the probe is its own, or the default.
 
     Raises:
-      UsageError: the tolerance is invalid (`InvalidUsage`), or Orbax can restore no model (`InconclusiveProbe`).
+      UsageError: the tolerance is invalid (`InvalidUsage`), Orbax can restore no model (`InconclusiveProbe`), or only
+        the tree of the model is recorded (`ModelNeeded`).
       CheckpointError: the probe cannot be imported or called (`InconclusiveProbe`).
     """
     rules = plan.rules
@@ -133,6 +135,7 @@ def chosen_probe(
         raise UsageError(
             InconclusiveProbe.at(f"the probe `{spec}` needs a model, and no template is given", help=advice)
         )
+    require_callable(plan.template, f"the probe `{spec}` runs")
     if is_single_file(destination) or Path(destination).is_file():
         advice = "write a directory and probe it, then write the file with the same rules"
         raise UsageError(

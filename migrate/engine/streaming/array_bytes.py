@@ -23,13 +23,15 @@ class Digest:
     The digests of its blocks come with it (`migrate.formats.digest_record`). The first block is hashed once for both.
     """
 
-    def __init__(self, *, crc: bool = True) -> None:
+    def __init__(self, *, crc: bool = True, blocks: bool = True) -> None:
         """Begins a digest.
 
         Args:
           crc: whether the digests of blocks contain the CRC-32 that a record needs, and not only the XXH3-128.
+          blocks: whether there are digests of blocks; without them, bytes are hashed once instead of up to three times.
         """
         self._whole: Any = None
+        self._with_blocks = blocks
         self._blocks: list[str] = []
         self._block, self._crc, self._filled = xxhash.xxh3_128(), 0, 0
         self._with_crc = crc
@@ -37,6 +39,9 @@ class Digest:
     def update(self, part: Array) -> None:
         """Adds the next part."""
         left = raw_bytes(part)
+        if not self._with_blocks:
+            self._block.update(left)
+            return
         while left:
             piece, left = left[: BLOCK_BYTES - self._filled], left[BLOCK_BYTES - self._filled :]
             self._block.update(piece)
@@ -59,6 +64,8 @@ class Digest:
     @property
     def blocks(self) -> Blocks:
         """The digests of the blocks so far; the last block may be smaller than the others."""
+        if not self._with_blocks:
+            return ()
         return (*self._blocks, self._last_block()) if self._filled else tuple(self._blocks)
 
     def __str__(self) -> str:

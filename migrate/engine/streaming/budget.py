@@ -17,7 +17,7 @@ LEAF_BYTES = 16 << 10
 """Overhead of a leaf beside its elements: metadata, chunk keys, futures."""
 
 TRIM_BYTES = 64 << 20
-"""Freed memory is returned to the system each time about this many bytes were processed."""
+"""The fewest bytes that are processed between two returns of freed memory to the system."""
 
 
 class Budget:
@@ -136,9 +136,18 @@ def _steps_bytes(task: Task) -> int:
 
 
 class Trimmer:
-    """Returns freed memory to the system each time about `TRIM_BYTES` were processed; thread-safe."""
+    """Returns freed memory to the system each time many bytes were processed; thread-safe.
 
-    def __init__(self) -> None:
+    Memory that is returned is zeroed by the system when it is needed again, which costs as much as a copy.
+    """
+
+    def __init__(self, limit: int = 0) -> None:
+        """Begins to count.
+
+        Args:
+          limit: the budget; a quarter of it may be freed and not returned, or `TRIM_BYTES` where that is more.
+        """
+        self._most = max(TRIM_BYTES, limit // 4)
         self._since = 0
         self._lock = threading.Lock()
 
@@ -146,7 +155,7 @@ class Trimmer:
         """Counts bytes of arrays that were processed and freed."""
         with self._lock:
             self._since += nbytes
-            due = self._since >= TRIM_BYTES
+            due = self._since >= self._most
             self._since = 0 if due else self._since
         if due:
             return_freed_memory()

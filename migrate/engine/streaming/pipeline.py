@@ -181,7 +181,7 @@ class _Work:
         self._owner: Mapping[KeyPath, ItemPlan] = item_of(item_plans(self.plan))
         self._lock = threading.Lock()
         self._durable = 0
-        self._trimmer = Trimmer()
+        self._trimmer = Trimmer(self.budget.limit)
 
     def pieces(self) -> Iterator[Piece]:
         """The pieces with an unfinished array or number, or with any value of another kind."""

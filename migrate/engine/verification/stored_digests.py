@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,14 +62,17 @@ def stored_digests(
     jobs: int,
     small: Collection[KeyPath] = (),
 ) -> Iterator[tuple[KeyPath, Digest]]:
-    """Yields the digests of each array, in order; several are computed at once.
+    """Yields the digest of each array without digests of blocks, in order; several are computed at once.
 
     Arguments as in `decoded_arrays`.
 
     Raises:
       CheckpointError: a chunk is missing or damaged; the message names the leaf, the chunk and the file.
     """
-    for path, found in decoded_arrays(locations, largest_chunk=largest_chunk, max_ram=max_ram, jobs=jobs, small=small):
+    decoded = decoded_arrays(
+        locations, largest_chunk=largest_chunk, max_ram=max_ram, jobs=jobs, small=small, blocks=False
+    )
+    for path, found in decoded:
         if isinstance(found, UndecodableArray):
             raise undecodable(path, found, ChunkFiles())
         yield path, found
@@ -91,6 +95,7 @@ def decoded_arrays(
     max_ram: int,
     jobs: int,
     crc: bool = True,
+    blocks: bool = True,
     small: Collection[KeyPath] = (),
 ) -> Iterator[tuple[KeyPath, Digest | UndecodableArray]]:
     """Yields the digests of each array, or the reason why it cannot be decoded, in order; several are decoded at once.
@@ -101,9 +106,10 @@ def decoded_arrays(
       max_ram: host bytes in memory at once; one chunk and its encoded form always are.
       jobs: the most arrays that are read at once.
       crc: whether the digests of blocks are complete, as a record needs them; XXH3-128 alone takes less time.
+      blocks: whether there are digests of blocks.
       small: the arrays of at most `SMALL_BYTES`; a thread takes several of them at once.
     """
-    arrays = _StoredArrays(crc=crc)
+    arrays = _StoredArrays(crc=crc, blocks=blocks)
     workers = max(1, min(jobs, len(locations), max_ram // (_COPIES * max(largest_chunk, 1))))
     share = max_ram // workers
     groups = list(_groups(locations, small, max(1, min(GROUP, len(locations) // (4 * workers)))))
@@ -137,8 +143,8 @@ def _groups(paths: Iterable[KeyPath], small: Collection[KeyPath], most: int) -> 
 class _StoredArrays:
     """Opens stored arrays by their location, with one cache for the indexes of their databases; thread-safe."""
 
-    def __init__(self, *, crc: bool = True) -> None:
-        self._crc = crc
+    def __init__(self, *, crc: bool = True, blocks: bool = True) -> None:
+        self._new_digest = partial(Digest, crc=crc, blocks=blocks)
         self._context = reading_context(0, _INDEX_CACHE_BYTES)
         self._small: dict[Path, SmallArrays] = {}
 
@@ -165,7 +171,7 @@ class _StoredArrays:
           location: the location of the array.
           max_ram: host bytes in memory at once; one chunk is decoded whole, whatever its size.
         """
-        found, small = Digest(crc=self._crc), self._read_small(location)
+        found, small = self._new_digest(), self._read_small(location)
         if small is not None:
             found.update(small)
             return found

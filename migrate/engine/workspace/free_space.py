@@ -100,7 +100,7 @@ def needed_bytes(plan: Plan, reader: Reader, place: Path, *, encoded: bool) -> i
     linked = _same_device(plan.source.path, existing_parent(place))
     written = [_least(task) if encoded else task.out_bytes for task in plan.tasks if task.mode == "stream"]
     created = [] if encoded else [creation.leaf.nbytes for creation in plan.created]
-    copied = 0 if linked else sum(task.in_bytes for task in plan.tasks if task.mode != "stream")
+    copied = sum(task.in_bytes for task in plan.tasks if task.mode == "copy" or (task.mode == "relink" and not linked))
     return int(sum((*written, *created)) * (rest if encoded else 1) + copied * rest)
 
 

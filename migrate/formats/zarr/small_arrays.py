@@ -61,19 +61,20 @@ class DatabaseValues:
     """The values of an OCDBT database, whose index is read when the first value is needed, and after a change."""
 
     def __init__(self, base: Path) -> None:
-        self._base = base
+        self.base = base
         self._manifest = f"{base}/manifest.ocdbt"
         self._index: tuple[Any, Mapping[str, Reference]] | None = None
 
     @property
-    def _references(self) -> Mapping[str, Reference]:
+    def references(self) -> Mapping[str, Reference]:
+        """All keys of the index; none where it cannot be read."""
         version = version_of(self._manifest)
         if version is None:
             return {}
         known = self._index
         if known is None or known[0] != version:
             try:
-                known = (version, references(self._base))
+                known = (version, references(self.base))
             except CheckpointError:
                 known = (version, {})
             self._index = known
@@ -81,23 +82,23 @@ class DatabaseValues:
 
     def get(self, key: str) -> bytes | None:
         """Returns a value of at most `SMALL_BYTES`; None for others, and for those that cannot be read."""
-        place = self._references.get(key)
+        place = self.references.get(key)
         if place is None or place.length > SMALL_BYTES:
             return None
         if place.inline is not None:
             return place.inline
         try:
-            return read_value(place, self._base)
+            return read_value(place, self.base)
         except (CheckpointError, OSError):
             return None
 
     def holds(self, key: str) -> bool:
         """Whether the index has a key."""
-        return key in self._references
+        return key in self.references
 
     def inline(self, key: str) -> bytes | None:
         """Returns a value that the index itself holds; None for all others."""
-        place = self._references.get(key)
+        place = self.references.get(key)
         return place.inline if place is not None else None
 
 

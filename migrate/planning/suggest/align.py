@@ -15,7 +15,6 @@ from migrate.planning.rule_text.numbers import numbers_in
 from migrate.planning.suggest.assign import assign
 from migrate.planning.suggest.candidates import SequenceCandidates, partners, sequence_candidates
 from migrate.planning.suggest.doubts import (
-    BlockMatch,
     doubt_blocks,
     doubt_orientation,
     doubt_remainders,
@@ -24,6 +23,7 @@ from migrate.planning.suggest.doubts import (
 from migrate.planning.suggest.fit import LayerFit, fit_layer, kinds_agree, names_alike
 from migrate.planning.suggest.fusion import fuse
 from migrate.planning.suggest.named import alike_in_size, corresponds, named_modules
+from migrate.planning.suggest.rivals import BlockMatch
 from migrate.planning.suggest.scans import BlockScan, block_scans, other_order
 from migrate.planning.suggest.scope import (
     LayerUnit,

@@ -96,17 +96,22 @@ def partners(
 def _similar_candidates(mine: ModuleIndex, theirs: ModuleIndex) -> list[SequenceCandidates]:
     """Returns sequences of equal length whose blocks differ in few shapes: an extra bias, a missing layer."""
     candidates: list[SequenceCandidates] = []
-    blocks = [[s for s in side.sequences if len(s.members) > 1] for side in (mine, theirs)]
-    for one in blocks[0]:
-        for other in blocks[1]:
-            if len(one.members) == len(other.members) and not mine.is_layer(one.node):
-                shared = [
-                    _shared(mine.shapes(a), theirs.shapes(b)) for a, b in zip(one.members, other.members, strict=True)
-                ]
-                if min(shared) >= _ALIKE_ENOUGH:
-                    coverage = sum(total(mine.shapes(member)) for member in one.members)
-                    candidates.append(SequenceCandidates(coverage, False, (one,), (other,)))
+    by_length: defaultdict[int, list[ModuleSequence]] = defaultdict(list)
+    for other in theirs.sequences:
+        by_length[len(other.members)].append(other)
+    for one in mine.sequences:
+        if len(one.members) < 2 or len(one.members) not in by_length or mine.is_layer(one.node):
+            continue
+        for other in by_length[len(one.members)]:
+            if _are_similar(one, other, mine, theirs):
+                coverage = sum(total(mine.shapes(member)) for member in one.members)
+                candidates.append(SequenceCandidates(coverage, False, (one,), (other,)))
     return candidates
+
+
+def _are_similar(one: ModuleSequence, other: ModuleSequence, mine: ModuleIndex, theirs: ModuleIndex) -> bool:
+    pairs = zip(one.members, other.members, strict=True)
+    return all(_shared(mine.shapes(a), theirs.shapes(b)) >= _ALIKE_ENOUGH for a, b in pairs)
 
 
 def _shared(one: tuple[tuple[int, ...], ...], other: tuple[tuple[int, ...], ...]) -> float:

@@ -7,28 +7,18 @@ fits the other's target, regardless of their names; the doubt records whether th
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
-from migrate.knowledge.layers import LAYERS
-from migrate.knowledge.naming import auto_name, is_counted_name
+from migrate.knowledge.naming import auto_name
 from migrate.planning.rule_text.numbers import numbers_in, split_number
 from migrate.planning.suggest.convert import transposed
-from migrate.planning.suggest.fit import fit_layer, only_shape
+from migrate.planning.suggest.fit import only_shape
 from migrate.planning.suggest.named import same_name
-from migrate.planning.suggest.scope import LEAF_NAMES, LayerUnit, SequenceMember
+from migrate.planning.suggest.rivals import BlockMatch, Rivals, keeps_path
+from migrate.planning.suggest.scope import LEAF_NAMES, LayerUnit
 from migrate.planning.suggest.tokens import agrees, alike, similarity
 from migrate.planning.suggest.values import Alternative, Doubt, Match, ModelArray
 from migrate.tree import KeyPath, format_path
-
-_GATES = frozenset(
-    (leaf.sources[0][0], leaf.target[0])
-    for layer in LAYERS
-    for leaf in layer.leaves
-    if layer.nnx.endswith("Cell") and len(leaf.sources) == 1
-)
-"""Names of the gates of recurrent cells, in Linen and in NNX."""
 
 _SUGGESTIVE = 0.35
 """The similarity of names below which they do not suggest a match."""
@@ -38,26 +28,6 @@ _RELATED = 0.5
 
 _NAMED = 4
 """The number of layers that a message names."""
-
-
-@dataclass(frozen=True, slots=True)
-class BlockMatch:
-    """A layer or module with its counterpart, if it has one.
-
-    Attributes:
-      source, target: the layer on each side; None on the side where it has no counterpart.
-      matches: the indices of its arrays' matches in the scope.
-      members: the two members of sequences through which it was matched, if any.
-      layer: whether it is a single layer (or array) and not a module of several.
-      run: identifies the list of layers in the order of the model that it is part of, if any.
-    """
-
-    source: LayerUnit | None
-    target: LayerUnit | None
-    matches: range
-    members: tuple[SequenceMember, SequenceMember] | None
-    layer: bool
-    run: int | None = None
 
 
 def doubt_blocks(matches: Sequence[Match], blocks: Sequence[BlockMatch], *, lead: bool, top: bool) -> list[Match]:
@@ -70,34 +40,17 @@ def doubt_blocks(matches: Sequence[Match], blocks: Sequence[BlockMatch], *, lead
       top: whether the scope is the whole model; layers that all keep their key paths are then not in doubt.
     """
     doubted = list(matches)
-    near = _by_sizes(blocks)
+    known = Rivals(blocks, lead=lead, top=top)
     for block in blocks:
         if block.source is None or block.target is None:
             continue
-        candidates = dict.fromkeys(other for key in _keys(block) for other in near[key])
-        near_by = [blocks[i] for i in candidates if blocks[i] is not block]
-        kept = top and _keeps_path(block)
-        rivals = [one for one in near_by if not (kept and _keeps_path(one)) and _could_swap(block, one, lead=lead)]
+        rivals = known.of(block)
         if rivals:
             why, agree = _reason(block, rivals)
             for index in block.matches:
                 others = tuple(_counterparts(doubted[index], block, rivals))
                 doubted[index] = doubted[index].doubting(Doubt(why, agree, others))
     return doubted
-
-
-def _by_sizes(blocks: Sequence[BlockMatch]) -> dict[tuple[int, ...], list[int]]:
-    """Returns the indices of blocks by the sizes of their arrays: blocks of different sizes cannot be exchanged."""
-    found: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
-    for index, block in enumerate(blocks):
-        for key in _keys(block):
-            found[key].append(index)
-    return found
-
-
-def _keys(block: BlockMatch) -> set[tuple[int, ...]]:
-    units = (unit for unit in (block.source, block.target) if unit is not None)
-    return {tuple(sorted(math.prod(item.shape) for _, item in unit.leaves)) for unit in units}
 
 
 def doubt_beside_unplaced(
@@ -182,7 +135,7 @@ def doubt_remainders(
     lists = [{_numberless(node) for node in side if _numberless(node) != node} for side in matched]
     parts = [{unit.path for unit in side if _numberless(unit.path) in lists[at]} for at, side in enumerate(divided)]
     for block in blocks:
-        if block.source is None or block.target is None or _keeps_path(block):
+        if block.source is None or block.target is None or keeps_path(block):
             continue
         for at, path in enumerate((block.source.path, block.target.path)):
             node = next((path[:depth] for depth in range(1, len(path)) if path[:depth] in parts[at]), None)
@@ -200,115 +153,6 @@ def _numberless(path: KeyPath) -> KeyPath:
 def doubt_shape_only(match: Match, source: LayerUnit, target: LayerUnit) -> Match:
     """Returns the match, with a doubt if only its shape supports it."""
     return match.doubting(Doubt("only the shape supports this")) if only_shape(source, target) else match
-
-
-def _could_swap(one: BlockMatch, other: BlockMatch, *, lead: bool) -> bool:
-    """Whether each source fits the other's target as well; a missing side fits anything."""
-    if one.layer != other.layer or _told_apart_by_number(one, other) or _keep_flax_names(one, other):
-        return False
-    if _told_apart_by_name(one, other):
-        return False
-    if not one.layer:
-        return _are_alike(one, other)
-    return _fits(one.source, other.target, lead=lead) and _fits(other.source, one.target, lead=lead)
-
-
-def _are_alike(one: BlockMatch, other: BlockMatch) -> bool:
-    """Whether two modules have the same shapes on one side, so that an exchange would be as good a match."""
-    if _shapes(one.source) == _shapes(other.target) and _shapes(other.source) == _shapes(one.target):
-        return True
-    sides = ((one.source, other.source), (one.target, other.target))
-    return any(mine and theirs and _shapes(mine) == _shapes(theirs) for mine, theirs in sides)
-
-
-def _shapes(unit: LayerUnit | None) -> list[tuple[int, ...]]:
-    return sorted(item.shape for _, item in unit.leaves) if unit else []
-
-
-def _fits(source: LayerUnit | None, target: LayerUnit | None, *, lead: bool) -> bool:
-    if source is None or target is None:
-        return True
-    found = fit_layer(source, target, lead=lead)
-    return found is not None and found.whole and not any(leaf.conversion.open for leaf in found.leaf_matches)
-
-
-def _told_apart_by_name(one: BlockMatch, other: BlockMatch) -> bool:
-    """Whether the names of one block agree along the whole path, and those of an exchange would not."""
-    crossed = [
-        (block.source.path, rival.target.path)
-        for block, rival in ((one, other), (other, one))
-        if block.source and rival.target
-    ]
-    if any(same_name(*paths) for paths in crossed):
-        return False
-    return any(
-        block.source and block.target and same_name(block.source.path, block.target.path) for block in (one, other)
-    )
-
-
-def _told_apart_by_number(one: BlockMatch, other: BlockMatch) -> bool:
-    """Whether numbers distinguish two members of one sequence.
-
-    They distinguish modules always, and layers if the user numbered them: Linen's own numbers follow the order of
-    construction.
-    """
-    if one.members is None or other.members is None:
-        return _keep_numbers(one, other)
-    if one.run is not None and one.run == other.run:
-        return True
-    (a, b), (c, d) = one.members, other.members
-    if not (a.numbers and c.numbers and _skeleton(a) == _skeleton(c) and _skeleton(b) == _skeleton(d)):
-        return False
-    if not _in_order((a, c), (b, d)):
-        return False
-    if not one.layer:
-        return True
-    chosen = auto_name(a.node[-1]) is None and not is_counted_name(a.node[-1])
-    return chosen and a.numbers == b.numbers and c.numbers == d.numbers
-
-
-def _in_order(mine: tuple[SequenceMember, SequenceMember], theirs: tuple[SequenceMember, SequenceMember]) -> bool:
-    """Whether the numbers of two modules and their parts have the same order on both sides."""
-    orders = []
-    for one, other in (mine, theirs):
-        first, second = (
-            (
-                tuple(n for segment in member.node for n in numbers_in(segment)[1]),
-                member.part.index if member.part else 0,
-            )
-            for member in (one, other)
-        )
-        orders.append(first < second if first != second else None)
-    return None not in orders and orders[0] == orders[1]
-
-
-def _keep_numbers(one: BlockMatch, other: BlockMatch) -> bool:
-    """Whether both blocks keep their key paths, which differ only in numbers of the modules around them."""
-    paths = [block.source.path for block in (one, other) if block.source and block.source.path and _keeps_path(block)]
-    around = {(*(numbers_in(segment)[0] for segment in path[:-1]), path[-1]) for path in paths}
-    return len(paths) == 2 and len(around) == 1
-
-
-def _keeps_path(block: BlockMatch) -> bool:
-    return block.source is not None and block.target is not None and block.source.path == block.target.path
-
-
-def _keep_flax_names(one: BlockMatch, other: BlockMatch) -> bool:
-    """Whether both blocks keep the names of Flax's own layers: `scale` and `bias` of a norm, gates of a cell."""
-    return all(
-        block.source is not None
-        and block.target is not None
-        and bool(block.source.path and block.target.path)  # the whole model has no name
-        and (
-            (block.source.path[-1], block.target.path[-1]) in _GATES
-            or (block.source.loose and block.source.path[-1] == block.target.path[-1] in LEAF_NAMES)
-        )
-        for block in (one, other)
-    )
-
-
-def _skeleton(member: SequenceMember) -> tuple[str, ...]:
-    return tuple(numbers_in(segment)[0] for segment in member.node)
 
 
 def _reason(block: BlockMatch, rivals: Sequence[BlockMatch]) -> tuple[str, bool]:

@@ -40,10 +40,14 @@ def block_scans(stacked: ModuleIndex, apart: ModuleIndex) -> Iterator[BlockScan]
       apart: the side with the list.
     """
     blocks = [(found, axis, count) for found in _numbered(stacked) for axis, count in stack_axes(stacked, found)]
-    lists = _numbered(apart)
+    lists = _numbered(apart) if blocks else []
+    by_length: defaultdict[int, list[int]] = defaultdict(list)
+    for index, listed in enumerate(lists):
+        by_length[len(listed)].append(index)
     found: list[tuple[int, float, BlockScan]] = []
     for block, axis, count in blocks:
-        for listed in lists:
+        lengths = (length for length in by_length if 0 <= length - len(block) * count < max(len(block), 2))
+        for listed in (lists[index] for index in sorted(index for length in lengths for index in by_length[length])):
             for rest in _remainders(stacked, block, len(listed) - len(block) * count):
                 scan = _scan(block, axis, count, rest, listed)
                 if _fits(scan, stacked, apart):

@@ -113,7 +113,7 @@ class ModuleIndex:
         """
         found: list[ModuleSequence] = []
         for node in ((), *self.below):
-            shapes = [self.scope[path].shape for path in self.below.get(node, tuple(self.scope))]
+            shapes = [self.scope[path].shape for path in (self.below[node] if node else self.scope)]
             for axis in _STACK_AXES:
                 count = shapes[0][axis] if shapes and len(shapes[0]) > axis else 0
                 if count < 2 or (count not in counts and self.is_layer(node)):

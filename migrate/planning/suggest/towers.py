@@ -51,10 +51,16 @@ def _coverage(modules: ModuleIndex, members: Family) -> int:
 def _towers(chains: ModuleIndex, lists: ModuleIndex) -> Iterator[tuple[Family, Family]]:
     """Yields numbered layers of one side, and the lists of the other that they form."""
     runs = _families(lists)
+    alike: defaultdict[tuple[int, frozenset[object]], list[int]] = defaultdict(list)
+    for index, run in enumerate(runs):
+        alike[len(run), frozenset(lists.shapes(member) for member in run)].append(index)
     for chain in _families(chains):
+        if len(chain) < 3:
+            continue
         shapes = {chains.shapes(member) for member in chain}
-        fitting = [run for run in runs if {lists.shapes(member) for member in run} <= shapes and len(run) < len(chain)]
-        found = _cover(chain, fitting, chains, lists) if len(chain) > 2 else None
+        indices = (some for (size, offered), some in alike.items() if size < len(chain) and offered <= shapes)
+        fitting = sorted(index for some in indices for index in some)
+        found = _cover(chain, [runs[index] for index in fitting], chains, lists)
         if found and len(found) > 1 and any(len(run) > 1 for run in found):
             yield chain, tuple(member for run in found for member in run)
 

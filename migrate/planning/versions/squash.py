@@ -30,6 +30,7 @@ from migrate.planning.versions.chain import ChainStep, plan_steps, result_of
 from migrate.planning.versions.fuse import fuse
 from migrate.printable import printable
 from migrate.rules.loader import parse_rules
+from migrate.rules.recorded_tree import is_recorded_tree
 from migrate.tree import KeyPath, format_path
 
 UNWRITTEN = "the squashed file"
@@ -131,7 +132,7 @@ class _Writer:
         fields: dict[str, Any] = {
             "model": target.model,
             "version": target.version,
-            "template": target.template,
+            "template": self._template(),
             "args": dict(target.args) or None,
             "structure": target.structure,
             "layout": Word(target.layout) if target.layout else None,
@@ -141,6 +142,12 @@ class _Writer:
                 yield f"{name}: {flow(given)}"
         if not follow:
             yield "follow: off  # the rules name every moment"
+
+    def _template(self) -> str | None:
+        """Returns the template of the last rule file as it is written there; a recorded tree is beside the file."""
+        last = self.steps[-1].rules
+        name = last.target.template
+        return name.removeprefix(last.path[: last.path.rfind("/") + 1]) if name and is_recorded_tree(name) else name
 
     def _moves(self, *, follow: bool) -> list[InverseRule]:
         tasks = [task for task in self.fused.tasks if not (follow and (task.follows or task.state))]

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -21,11 +22,13 @@ from migrate.engine.items import item_of, item_plans
 from migrate.engine.linking import copy_chunks
 from migrate.engine.linking.link import find_links
 from migrate.engine.linking.relink import SOURCE, relink
+from migrate.engine.options import ApplyOptions
 from migrate.engine.verification.links import check_links
 from migrate.errors import CheckpointError, MigrateError, VerifyError
 from migrate.events import PhaseStarted
-from migrate.formats.zarr.references import references
+from migrate.formats.zarr.references import read_value, references
 from migrate.planning.planner import make_plan
+from migrate.planning.relink import copied_tasks
 from migrate.rules.loader import parse_rules
 from tests.engine.sources import apply_plan, opened, plan_for
 
@@ -224,6 +227,89 @@ def test_a_dropped_array_in_a_file_that_is_needed_is_dead_bytes(tmp_path):
     size = (source / a.file).stat().st_size
     assert size - a.length - b.length == dead_bytes(source, tmp_path / "kept", "[]")
     assert size - a.length == dead_bytes(source, tmp_path / "dropped", "[drop: b]")
+
+
+def rewritten(tmp_path):
+    """A checkpoint with a large and a small array in one data file, and rules that change the large one."""
+    large = jnp.asarray(np.random.default_rng(0).standard_normal((300, 200), np.float32))
+    source = save(tmp_path / "old", {"large": large, "small": jnp.arange(3000.0)}, False)
+    written_together(source, "large/0.0", "small/0")
+    return source, "[{from: large, to: large, ops: [{transpose: [1, 0]}]}, {from: small, to: kept}]"
+
+
+def test_chunks_are_copied_from_a_file_of_which_little_is_needed(tmp_path):
+    source, rules = rewritten(tmp_path)
+    assert 0 == dead_bytes(source, tmp_path / "new", rules)
+
+    assert set() == linked_files(tmp_path / "new")
+    before, after = references(source)["small/0"], references(tmp_path / "new")["kept/0"]
+    assert read_value(before, source) == read_value(after, tmp_path / "new")
+    assert np.array_equal(np.arange(3000, dtype=np.float32), restored(tmp_path / "new")["kept"])
+
+
+def test_copied_chunks_are_compared_with_the_source(tmp_path):
+    source, rules = rewritten(tmp_path)
+    applied(source, tmp_path / "new", rules)
+    after = references(tmp_path / "new")["kept/0"]
+    with opened(source) as reader:
+        plan = plan_of(reader, rules)
+        links = find_links(plan, reader, item_of(item_plans(plan)))
+        assert 1 == check_links(links, tmp_path / "new")
+        with (tmp_path / "new" / after.file).open("r+b") as file:
+            file.seek(after.offset + 40)
+            file.write(b"?")
+        with pytest.raises(VerifyError, match="`kept`: chunk `kept/0` does not have the bytes of `small/0`"):
+            check_links(links, tmp_path / "new")
+
+
+def test_all_that_a_source_has_in_a_file_is_linked_however_little_it_is(tmp_path):
+    source, _ = rewritten(tmp_path)
+    database = ts.KvStore.open({"driver": "ocdbt", "base": f"file://{source}/"}).result()
+    database.write("large/0.0", database.read("large/0.0").result().value).result()  # what it was is dead now
+    file = references(source)["small/0"].file
+    assert file != references(source)["large/0.0"].file
+
+    assert (source / file).stat().st_size // 2 < dead_bytes(source, tmp_path / "new", "[small -> kept]")
+    assert 2 == len(linked_files(tmp_path / "new"))
+
+
+@pytest.mark.parametrize("name", ["keep", "rename", "tie", "stack 1", "concat", "reshape"])
+def test_encoded_chunks_are_copied_where_nothing_may_be_shared(source, tmp_path, name):
+    with opened(source) as reader:
+        plan = plan_of(reader, RULES[name])
+        plan = replace(plan, tasks=copied_tasks(plan.tasks))
+        assert "relink" not in {task.mode for task in plan.tasks}
+        assert 0 == run.apply(plan, reader, tmp_path / "copied").dead_bytes
+    assert set() == linked_files(tmp_path / "copied")
+    assert set() == inodes(source) & inodes(tmp_path / "copied")
+    applied(source, tmp_path / "linked", RULES[name])
+    assert_equal(restored(tmp_path / "linked"), restored(tmp_path / "copied"))
+    values = [values_of_chunks(tmp_path / folder) for folder in ("linked", "copied")]
+    assert values[0] == values[1]
+
+
+def inodes(checkpoint):
+    """The data files of a checkpoint, by which two names of one file are recognized."""
+    return {file.stat().st_ino for file in checkpoint.rglob("*") if file.is_file() and file.parent.name == "d"}
+
+
+def values_of_chunks(checkpoint):
+    return {key: read_value(entry, checkpoint) for key, entry in references(checkpoint).items()}
+
+
+def test_copied_chunks_are_not_decoded_unless_that_is_asked_for(tmp_path):
+    source = save(tmp_path / "old", {"a": jnp.arange(5000.0)}, False)
+    entry = references(source)["a/0"]
+    with (source / entry.file).open("r+b") as file:
+        file.seek(entry.offset + entry.length // 2)
+        file.write(bytes(200))
+    with opened(source) as reader:
+        plan = plan_of(reader, "[]")
+        plan = replace(plan, tasks=copied_tasks(plan.tasks))
+        with pytest.raises(VerifyError):
+            run.apply(plan, reader, tmp_path / "decoded", ApplyOptions(verify="decode"))
+        run.apply(plan, reader, tmp_path / "copied")
+    assert values_of_chunks(source)["a/0"] == values_of_chunks(tmp_path / "copied")["a/0"]
 
 
 def test_relinking_twice_into_one_store_gives_the_same_arrays(tmp_path, zarr3):

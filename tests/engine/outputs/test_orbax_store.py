@@ -87,6 +87,8 @@ def test_a_store_that_is_there_is_continued_and_what_was_not_noted_is_replaced(t
         (None, "none", None),
         ("none", "zstd:3", None),
         ("zstd:2", "none", "zstd:2"),
+        ("zstd:-5", "zstd:3", "zstd:-5"),
+        ("zstd:0", None, "zstd:0"),
     ],
 )
 def test_the_codec_is_the_sources_unless_another_was_asked_for(tmp_path, zarr3, compression, codec, stored):

@@ -20,7 +20,7 @@ def stored(folder):
     return {key: store.read(key).result().value for key in store.list().result()}
 
 
-@pytest.mark.parametrize("compression", [None, "none", "zstd:3"])
+@pytest.mark.parametrize("compression", [None, "none", "zstd:3", "zstd:-5", "zstd:0"])
 @pytest.mark.parametrize("zarr3", [False, True])
 def test_keys_and_values_are_those_that_tensorstore_writes(tmp_path, monkeypatch, zarr3, compression):
     arrays = {f"a{i}": np.full((3, 4), i, np.float32) for i in range(3)}

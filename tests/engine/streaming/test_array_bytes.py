@@ -27,6 +27,15 @@ def test_a_digest_of_slabs_is_that_of_the_whole():
     assert digest(array) == str(parts)
 
 
+@pytest.mark.parametrize("nbytes", [0, 100, (16 << 20) + 5])
+def test_a_digest_without_blocks_is_the_same(nbytes):
+    array = np.random.default_rng(0).integers(0, 256, nbytes, np.uint8)
+    found = Digest(crc=False, blocks=False)
+    for part in np.array_split(array, 3):
+        found.update(part)
+    assert (digest(array), ()) == (str(found), found.blocks)
+
+
 @pytest.mark.parametrize("shape", [(), (3,), (130, 67), (5, 6, 70), (0, 3)])
 def test_an_array_in_another_order_is_copied_to_c_order(shape):
     array = np.arange(np.prod(shape, dtype=int), dtype=np.int32).reshape(shape).T

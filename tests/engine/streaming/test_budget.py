@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from migrate.engine.streaming import budget
 from migrate.engine.streaming.budget import LEAF_BYTES, Budget, task_bytes, value_bytes
 from migrate.ops.cast import Cast
 from migrate.ops.transpose import Transpose
@@ -149,3 +150,13 @@ def test_targets_that_are_tied_are_written_once_each():
 
 def test_a_created_value_is_reserved_with_a_copy_and_its_encoded_chunks():
     assert 3 * (4 << 20) + LEAF_BYTES == value_bytes(4 << 20)
+
+
+@pytest.mark.parametrize(("limit", "trims"), [(0, 4), (256 << 20, 4), (512 << 20, 2), (2 << 30, 0)])
+def test_freed_memory_is_returned_less_often_under_a_larger_budget(monkeypatch, limit, trims):
+    calls = []
+    monkeypatch.setattr(budget, "return_freed_memory", lambda: calls.append(1))
+    trimmer = budget.Trimmer(limit)
+    for _ in range(8):
+        trimmer.add(32 << 20)
+    assert trims == len(calls)

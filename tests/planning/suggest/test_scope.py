@@ -49,3 +49,30 @@ def test_arrays_of_one_layer_are_one_unit_and_others_are_loose():
         ("/".join(u.path), u.loose, len(u.leaves)) for u in units
     ]
     assert [("d", "kernel"), ("pos",)] == [units[0].leaf("kernel"), units[2].leaf("pos")]
+
+
+class _Counted(dict):
+    """A scope that counts how often its arrays are looked up."""
+
+    looks = 0
+
+    def __getitem__(self, path):
+        _Counted.looks += 1
+        return super().__getitem__(path)
+
+    def __iter__(self):
+        _Counted.looks += len(self)
+        return super().__iter__()
+
+
+def test_looking_for_stacked_modules_grows_with_the_number_of_arrays():
+    looks = []
+    for count in (50, 100):
+        arrays = {("blocks", str(i), name): ModelArray((3, 4)) for i in range(count) for name in ("kernel", "bias")}
+        modules = ModuleIndex(_Counted(arrays))
+        _ = modules.below
+        _Counted.looks = 0
+        modules.stacked({3})
+        looks.append(_Counted.looks)
+
+    assert looks[1] < 2.2 * looks[0]

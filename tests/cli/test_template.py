@@ -1,0 +1,219 @@
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import migrate
+
+WITHOUT_JAX = (
+    "import sys; sys.modules['jax'] = sys.modules['flax'] = sys.modules['orbax'] = None\n"
+    "from migrate.cli.main import main; sys.argv = ['migrate', *sys.argv[1:]]; main()"
+)
+
+BARE = "migrate: 1\nrules: ['params/Dense_{i}/** -> layers/{i}/**', drop: params/old_head]\n"
+
+SIZED = "import numpy as np\n\n\ndef make(n):\n    return {'w': np.zeros(n, 'float32')}\n"
+
+
+@pytest.fixture
+def recorded(run, here):
+    """`tiny.tree.json`, the recorded tree of `tiny_model:make`."""
+    result = run("template", "tiny_model:make", "-o", "tiny.tree.json")
+    assert 0 == result.exit_code, result.output
+    return "tiny.tree.json"
+
+
+def without_jax(*arguments):
+    """Runs a command in a process in which JAX, Flax and Orbax cannot be imported."""
+    return subprocess.run([sys.executable, "-c", WITHOUT_JAX, *arguments], capture_output=True, text=True, check=False)
+
+
+def plan(run, *arguments):
+    result = run("apply", *arguments, "--dry-run", "--json")
+    assert 0 == result.exit_code, result.output
+    return json.loads(result.stdout)
+
+
+def test_the_file_has_the_tree_and_is_not_replaced_unasked(run, recorded):
+    again = run("template", "tiny_model:make", "-o", recorded)
+
+    assert 2 == again.exit_code
+    assert "error[M501]: `tiny.tree.json` exists" in again.stderr
+    replaced = run("template", "tiny_model:make", "-o", recorded, "--overwrite")
+    sentence = (
+        "Recorded: the tree of `tiny_model:make`, 6 leaves, in tiny.tree.json; `--template tiny.tree.json` stands"
+    )
+    assert f"{sentence} for the model." == " ".join(replaced.stdout.split())
+    assert Path(recorded).read_text() == run("template", "tiny_model:make", "-q").stdout
+
+
+def test_a_file_that_template_would_not_recognize_is_refused(run, here):
+    result = run("template", "tiny_model:make", "-o", "tiny.json")
+
+    assert 2 == result.exit_code
+    assert "help: `-o tiny.tree.json`" in result.stderr
+    assert not Path("tiny.json").exists()
+
+
+def test_a_plan_is_the_one_that_the_model_gives(run, recorded):
+    Path("bare.yaml").write_text(BARE)
+    of_model = plan(run, "bare.yaml", "old.msgpack", "new", "--template", "tiny_model:make")
+    of_tree = plan(run, "bare.yaml", "old.msgpack", "new", "--template", recorded)
+
+    assert recorded == of_tree["template"]
+    assert {**of_model, "template": recorded} == of_tree
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "apply bare.yaml old.msgpack new --dry-run",
+        "apply bare.yaml old.msgpack new",
+        "check bare.yaml old.msgpack",
+        "diff old.msgpack --rules bare.yaml",
+        "plan bare.yaml old.msgpack",
+    ],
+)
+def test_no_command_needs_jax_with_a_recorded_tree(run, recorded, words):
+    Path("bare.yaml").write_text(BARE)
+    done = without_jax(*words.split(), "--template", recorded)
+
+    assert 0 == done.returncode, done.stdout + done.stderr
+
+
+def test_suggest_and_invert_need_no_jax_with_a_recorded_tree(run, recorded):
+    """Exit code 1: the draft leaves a leaf open, and the inverse does not restore what the rules drop."""
+    Path("bare.yaml").write_text(BARE)
+    for words in (("suggest", "old.msgpack"), ("invert", "bare.yaml", "old.msgpack")):
+        done = without_jax(*words, "--template", recorded)
+        assert (1, "") == (done.returncode, "".join(re.findall("error.*", done.stderr))), done.stderr
+
+
+def test_verify_compares_with_a_recorded_tree_without_jax(run, recorded, migrated):
+    done = without_jax("verify", migrated, "--template", recorded)
+    assert 0 == done.returncode, done.stdout + done.stderr
+    assert f"match `{recorded}`" in " ".join(done.stdout.split())
+
+    run("template", "tiny_model:wider", "-o", "wider.tree.json")
+    assert 1 == without_jax("verify", migrated, "--template", "wider.tree.json").returncode
+
+
+def test_a_rule_file_names_a_recorded_tree_beside_it(run, recorded):
+    Path("sub").mkdir()
+    Path(recorded).rename(f"sub/{recorded}")
+    Path("sub/rules.yaml").write_text(BARE.replace("rules:", f"target: {{template: {recorded}}}\nrules:"))
+    done = without_jax("apply", "sub/rules.yaml", "old.msgpack", "new", "--dry-run", "--json")
+
+    assert 0 == done.returncode, done.stdout
+    assert f"sub/{recorded}" == json.loads(done.stdout)["template"]
+
+
+def test_a_suggestion_names_the_model_that_was_recorded(run, recorded):
+    of_model = run("suggest", "old.msgpack", "--template", "tiny_model:make")
+    of_tree = run("suggest", "old.msgpack", "--template", recorded)
+
+    assert 'target: {template: "tiny_model:make"}' in of_tree.stdout
+    assert [line for line in of_model.stdout.splitlines() if line[:1] != "#"] == [
+        line for line in of_tree.stdout.splitlines() if line[:1] != "#"
+    ]
+
+
+NNX = """
+from flax import nnx
+
+
+class Model(nnx.Module):
+    def __init__(self, width, rngs):
+        self.width = width
+        self.layer = nnx.Linear(4, width, rngs=rngs)
+        self.norm = nnx.BatchNorm(width, rngs=rngs)
+        self.dropout = nnx.Dropout(0.5, rngs=rngs)
+
+
+def make():
+    return Model(6, nnx.Rngs(0))
+"""
+
+
+def test_what_a_model_is_known_by_is_recorded(run, here):
+    Path("nnx_model.py").write_text(NNX)
+    assert 0 == run("template", "nnx_model:make", "-o", "nnx.tree.json").exit_code
+    made, found = migrate.abstract_template("nnx_model:make"), migrate.abstract_template("nnx.tree.json")
+
+    assert {"Param", "BatchStat", "RngKey", "RngCount"} <= set(found.variables.values())
+    assert 6 == found.facts.hyperparameters["width"]
+    assert (made.tree, made.variables, made.facts, made.transforms, made.x64) == (
+        found.tree,
+        found.variables,
+        found.facts,
+        found.transforms,
+        found.x64,
+    )
+
+
+def test_initial_values_need_the_model(run, recorded):
+    Path("create.yaml").write_text(
+        "migrate: 1\nrules: [drop: 'params/Dense_2/**', 'params/Dense_{i}/** -> layers/{i}/**', drop: params/old_head, "
+        "create: {to: 'layers/2/**', init: template}]\n".replace("'params/Dense_{i}", "'params/Dense_{i:0|1}")
+    )
+    for dry in ((), ("--dry-run",)):
+        result = run("apply", "create.yaml", "old.msgpack", "new", "--template", recorded, *dry)
+
+        assert 2 == result.exit_code
+        assert "M570" in result.output
+        assert "--template tiny_model:make" in result.output
+        assert not Path("new").exists()
+    assert 0 == run("apply", "create.yaml", "old.msgpack", "new", "--template", "tiny_model:make").exit_code
+
+
+def test_a_probe_needs_the_model(run, recorded):
+    result = run("suggest", "old.msgpack", "--template", recorded, "--probe", "my_probe:probe")
+
+    assert 2 == result.exit_code
+    assert "error[M570]: the probe `my_probe:probe` runs the model, and tiny.tree.json records only its tree" in (
+        result.stderr
+    )
+
+
+def test_arguments_and_layout_of_the_rule_file_are_recorded_and_compared(run, here):
+    Path("sized.py").write_text(SIZED)
+    Path("four.yaml").write_text("migrate: 1\ntarget: {template: 'sized:make', args: {n: 4}}\nrules: []\n")
+    Path("five.yaml").write_text("migrate: 1\ntarget: {template: 'sized:make', args: {n: 5}}\nrules: []\n")
+    assert 0 == run("template", "--rules", "four.yaml", "-o", "four.tree.json").exit_code
+    leaves = json.loads(Path("four.tree.json").read_text())["leaves"]
+    assert [4] == leaves["w"]["shape"]
+
+    result = run("check", "five.yaml", "old.msgpack", "--template", "four.tree.json")
+    assert 2 == result.exit_code
+    assert "error[M571]: four.tree.json was recorded from `sized:make` with the arguments {'n': 4}, not {'n': 5}" in (
+        result.stderr
+    )
+    assert "`migrate template --rules RULES -o four.tree.json --overwrite`" in result.stderr
+
+
+def test_without_a_model_nothing_is_recorded(run, here):
+    Path("bare.yaml").write_text(BARE)
+    assert "M416" in run("template").output or 2 == run("template").exit_code
+    result = run("template", "--rules", "bare.yaml")
+
+    assert 2 == result.exit_code
+    assert "`bare.yaml` names no template" in result.stderr
+
+
+def test_a_tree_is_not_recorded_from_a_recorded_tree(run, recorded):
+    result = run("template", recorded, "-o", "other.tree.json")
+
+    assert 2 == result.exit_code
+    assert "M570" in result.stderr
+
+
+def test_a_file_that_is_no_recorded_tree_is_refused(run, here):
+    Path("odd.tree.json").write_text("{}")
+    Path("bare.yaml").write_text(BARE)
+    result = run("apply", "bare.yaml", "old.msgpack", "new", "--template", "odd.tree.json")
+
+    assert 1 == result.exit_code
+    assert "error[M607]: the recorded tree odd.tree.json has no field `migrate`" in result.stderr
