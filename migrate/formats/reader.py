@@ -220,6 +220,7 @@ class CheckpointReader(Reader):
         self._around = around or Surroundings()
         trees: dict[str, AbstractTree] = {}
         self._origin: dict[KeyPath, tuple[Item, KeyPath]] = {}
+        self._locations: dict[KeyPath, Location | None] = {}
         for name, item in self._items.items():
             _refuse_deep(path, item.info.tree)
             trees[name], stored = canonical(item.info.tree, unbox)
@@ -254,9 +255,11 @@ class CheckpointReader(Reader):
         Raises:
           KeyError: there is no such leaf.
         """
-        item, stored = self._origin[path]
-        with self._explained():
-            return item.location(stored)
+        if path not in self._locations:
+            item, stored = self._origin[path]
+            with self._explained():
+                self._locations[path] = item.location(stored)
+        return self._locations[path]
 
     def extents(self, path: KeyPath) -> tuple[Extent, ...] | None:
         """Where the bytes of an array are stored, in order; None where they are encoded in any way.
