@@ -62,6 +62,7 @@ def load(
       MigrateError: memory is exhausted, or another process of the job failed.
     """
     from migrate.engine.loading.agreement import agree
+    from migrate.engine.loading.collection import paused_collection
     from migrate.engine.loading.load import load as run
 
     with ExitStack() as stack:
@@ -69,8 +70,9 @@ def load(
         def planned() -> tuple[Checkpoint, Recipient, Plan]:
             rule_set = load_rules(rules) if isinstance(rules, str | os.PathLike) else rules
             recipient = recipient_for(rule_set, template, into, allow_code=allow_code)
-            source = stack.enter_context(_opened(checkpoint, step, item))
-            return source, recipient, plan(source, rule_set, recipient.template, max_ram=max_ram)
+            with paused_collection():
+                source = stack.enter_context(_opened(checkpoint, step, item))
+                return source, recipient, plan(source, rule_set, recipient.template, max_ram=max_ram)
 
         source, recipient, made = agree(planned, lambda found: summary(*found[1:]))
         return run(made, source.reader, recipient, mesh=mesh, max_ram=max_ram, allow_code=allow_code)
