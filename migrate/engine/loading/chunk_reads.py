@@ -21,18 +21,20 @@ from typing import Any
 
 import numpy as np
 
+from migrate.codes import InternalError
 from migrate.engine.linking.link import Link
 from migrate.engine.loading.decoded_links import DecodedLink
 from migrate.engine.loading.host_buffers import aligned
 from migrate.engine.loading.store_reads import HostValue
 from migrate.engine.streaming.array_sources import contiguous_chunks
 from migrate.engine.streaming.chunk_content import ChunkContent
+from migrate.errors import MigrateError
 from migrate.formats.base import Location
 from migrate.formats.zarr.plain_encoding import PlainChunks, plain_chunks
 from migrate.formats.zarr.small_arrays import SMALL_BYTES, DatabaseValues, values_of
 from migrate.ops.windows import Window, extent, whole, windows
 from migrate.places.bucket_path import BucketPath
-from migrate.tree import KeyPath
+from migrate.tree import KeyPath, format_path
 
 Array = np.ndarray[Any, Any]
 
@@ -93,9 +95,11 @@ class WindowReads:
 
         Raises:
           CheckpointError: a chunk is missing or damaged.
+          RefusedError: a value does not allow an op (`LossyCast`).
+          MigrateError: elements belong to no chunk, which is a bug (`InternalError`).
         """
-        copied = sum([read.result() for read in self.reads])
-        assert copied == self.filled.size, "the chunks of an array cover it"
+        if sum([read.result() for read in self.reads]) != self.filled.size:
+            raise MigrateError(InternalError.at(f"the chunks of `{format_path(self.path)}` do not cover it"))
         return [HostValue(self.path, window, buffer) for window, buffer in self.filled.pairs()]
 
 

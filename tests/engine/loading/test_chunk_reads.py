@@ -17,7 +17,7 @@ from migrate.engine.linking.link import find_links
 from migrate.engine.loading import chunk_reads
 from migrate.engine.loading.chunk_reads import ChunkReads
 from migrate.engine.loading.decoded_links import DecodedLink
-from migrate.errors import CheckpointError
+from migrate.errors import CheckpointError, MigrateError
 from migrate.formats.zarr import small_arrays
 from migrate.formats.zarr.small_arrays import SMALL_BYTES
 from migrate.ops.windows import cut, whole
@@ -142,3 +142,9 @@ assert made["stacked"].sharding == sharding
 assert "flax" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+
+
+def test_elements_that_no_chunk_covers_are_an_internal_error(tmp_path):
+    with migrate.open_checkpoint(saved(tmp_path / "old", layers())) as checkpoint, pytest.raises(MigrateError) as error:
+        read(reads_of(checkpoint), ("stacked",), [((0, 8), (0, 5), (0, 13))])
+    assert "do not cover" in str(error.value)
