@@ -255,11 +255,14 @@ class CheckpointReader(Reader):
         Raises:
           KeyError: there is no such leaf.
         """
-        if path not in self._locations:
+        known = self._locations
+        if path not in known:
             item, stored = self._origin[path]
-            with self._explained():
-                self._locations[path] = item.location(stored)
-        return self._locations[path]
+            try:
+                known[path] = item.location(stored)
+            except OSError as error:
+                raise self._unreadable(error) from error
+        return known[path]
 
     def extents(self, path: KeyPath) -> tuple[Extent, ...] | None:
         """Where the bytes of an array are stored, in order; None where they are encoded in any way.
@@ -295,7 +298,10 @@ class CheckpointReader(Reader):
         try:
             yield
         except OSError as error:
-            raise unreadable(path_of(str(error.filename or self._abstract.path)), error) from error
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: OSError) -> CheckpointError:
+        return unreadable(path_of(str(error.filename or self._abstract.path)), error)
 
     @property
     def digest_folder(self) -> Path | None:

@@ -16,6 +16,7 @@ from migrate.engine.items import item_of, item_plans
 from migrate.engine.linking.link import find_links, stream_unlocated
 from migrate.engine.loading.agreement import agree
 from migrate.engine.loading.chunk_reads import ChunkReads
+from migrate.engine.loading.collection import paused_collection
 from migrate.engine.loading.decoded_links import DecodedLink, converted_links
 from migrate.engine.loading.jobs import LoadJob, LoadJobs
 from migrate.engine.loading.loaded_leaves import LoadedLeaves, narrowed
@@ -148,10 +149,11 @@ class _Load:
     def _jobs(self) -> Iterator[LoadJob]:
         plan = self.plan
         windows, context = self.leaves.windows, loading_context()
-        items = item_of(item_plans(plan))
-        links = [link for link in find_links(plan, self.reader, items) if link.path in windows]
-        converted = [one for one in converted_links(plan, self.reader, items) if one.link.path in windows]
-        chunks = ChunkReads([*map(DecodedLink, links), *converted])
+        with paused_collection():
+            items = item_of(item_plans(plan))
+            links = [link for link in find_links(plan, self.reader, items) if link.path in windows]
+            converted = [one for one in converted_links(plan, self.reader, items) if one.link.path in windows]
+            chunks = ChunkReads([*map(DecodedLink, links), *converted])
         jobs = LoadJobs(
             reader=self.reader,
             target=plan.target,

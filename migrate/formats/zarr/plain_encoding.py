@@ -82,31 +82,26 @@ class PlainChunks(NamedTuple):
     Attributes:
       encoding: how they are encoded.
       dtype: the dtype of the array.
-      elements: the number of elements of a chunk.
+      nbytes: the bytes of a decoded chunk.
     """
 
     encoding: PlainEncoding
     dtype: np.dtype[Any]
-    elements: int
-
-    @property
-    def nbytes(self) -> int:
-        """The bytes of a decoded chunk."""
-        return self.elements * self.dtype.itemsize
+    nbytes: int
 
     def decode(self, chunk: bytes) -> np.ndarray[Any, Any] | None:
         """Returns the elements of a stored chunk in C order; None if it cannot be decoded."""
         import numpy as np
 
-        nbytes = self.nbytes
-        content = self._inner(chunk) if self.encoding.sharded else chunk
-        if content is not None and self.encoding.compressed:
+        encoding, dtype, nbytes = self
+        content = self._inner(chunk) if encoding.sharded else chunk
+        if content is not None and encoding.compressed:
             content = _decompressed(content, nbytes)
         if content is None or len(content) != nbytes:
             return None
-        if self.dtype == np.bool_ and max(content, default=0) > 1:
+        if dtype.kind == "b" and max(content, default=0) > 1:
             return None
-        return np.frombuffer(content, self.dtype)
+        return np.frombuffer(content, dtype)
 
     def _inner(self, shard: bytes) -> bytes | None:
         try:
@@ -125,20 +120,28 @@ def plain_chunks(content: bytes, driver: Driver) -> PlainChunks | None:
         return None
     if encoding is None or metadata.aval.dtype in dtypes.SUB_BYTE:
         return None
-    return PlainChunks(encoding, dtypes.to_numpy(metadata.aval.dtype), math.prod(metadata.chunks))
+    dtype = dtypes.to_numpy(metadata.aval.dtype)
+    return PlainChunks(encoding, dtype, math.prod(metadata.chunks) * dtype.itemsize)
+
+
+def _decoder() -> Any:
+    import zstandard
+
+    try:
+        return _of_thread.decoder
+    except AttributeError:
+        _of_thread.decoder = zstandard.ZstdDecompressor()
+        return _of_thread.decoder
 
 
 def _decompressed(frame: bytes, nbytes: int) -> bytes | None:
     """Returns the content of a frame with so many bytes; None for any other."""
     import zstandard
 
-    decoder = _of_thread.__dict__.get("decoder")
-    if decoder is None:
-        decoder = _of_thread.decoder = zstandard.ZstdDecompressor()
     try:
         if zstandard.frame_content_size(frame) not in (nbytes, -1):  # before memory is taken for it
             return None
-        content: bytes = decoder.decompress(frame, max_output_size=nbytes, allow_extra_data=False)
+        content: bytes = _decoder().decompress(frame, max_output_size=nbytes, allow_extra_data=False)
     except zstandard.ZstdError:
         return None
     return content
