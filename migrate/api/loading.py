@@ -62,15 +62,15 @@ def load(
       MigrateError: memory is exhausted, or another process of the job failed.
     """
     from migrate.engine.loading.agreement import agree
-    from migrate.engine.loading.collection import paused_collection
     from migrate.engine.loading.load import load as run
+    from migrate.garbage import without_collection
 
     with ExitStack() as stack:
 
         def planned() -> tuple[Checkpoint, Recipient, Plan]:
             rule_set = load_rules(rules) if isinstance(rules, str | os.PathLike) else rules
             recipient = recipient_for(rule_set, template, into, allow_code=allow_code)
-            with paused_collection():
+            with without_collection():
                 source = stack.enter_context(_opened(checkpoint, step, item))
                 return source, recipient, plan(source, rule_set, recipient.template, max_ram=max_ram)
 

@@ -16,7 +16,6 @@ from migrate.engine.items import item_of, item_plans
 from migrate.engine.linking.link import find_links, stream_unlocated
 from migrate.engine.loading.agreement import agree
 from migrate.engine.loading.chunk_reads import ChunkReads
-from migrate.engine.loading.collection import paused_collection
 from migrate.engine.loading.decoded_links import DecodedLink, converted_links
 from migrate.engine.loading.jobs import LoadJob, LoadJobs
 from migrate.engine.loading.loaded_leaves import LoadedLeaves, narrowed
@@ -31,6 +30,7 @@ from migrate.engine.workspace.source_state import SourceState
 from migrate.errors import CheckpointError, Diagnostic, PlanError, UsageError
 from migrate.formats.files import unreadable
 from migrate.formats.reader import Reader
+from migrate.garbage import without_collection
 from migrate.places.names import path_of
 from migrate.planning.model import Created, Plan
 from migrate.rules.permission import require_permission
@@ -149,7 +149,7 @@ class _Load:
     def _jobs(self) -> Iterator[LoadJob]:
         plan = self.plan
         windows, context = self.leaves.windows, loading_context()
-        with paused_collection():
+        with without_collection():
             items = item_of(item_plans(plan))
             links = [link for link in find_links(plan, self.reader, items) if link.path in windows]
             converted = [one for one in converted_links(plan, self.reader, items) if one.link.path in windows]
