@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from migrate.codes import InvalidSharding
@@ -103,8 +104,13 @@ def from_orbax_json(text: object) -> Sharding | None:
 
     A saved sharding is only a hint about devices that may no longer exist, so an invalid one is not an error.
     """
+    return _parsed(text) if isinstance(text, str) and text else None
+
+
+@lru_cache(maxsize=1024)  # many arrays of a checkpoint have equal shardings
+def _parsed(text: str) -> Sharding | None:
     try:
-        fields = json.loads(text) if isinstance(text, str) and text else {}
+        fields = json.loads(text)
         if fields.get("sharding_type") != "NamedSharding":
             return None
         mesh = tuple((str(name), int(size)) for name, size in zip(fields["axis_names"], fields["shape"], strict=True))

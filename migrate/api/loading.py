@@ -63,14 +63,16 @@ def load(
     """
     from migrate.engine.loading.agreement import agree
     from migrate.engine.loading.load import load as run
+    from migrate.garbage import without_collection
 
     with ExitStack() as stack:
 
         def planned() -> tuple[Checkpoint, Recipient, Plan]:
             rule_set = load_rules(rules) if isinstance(rules, str | os.PathLike) else rules
             recipient = recipient_for(rule_set, template, into, allow_code=allow_code)
-            source = stack.enter_context(_opened(checkpoint, step, item))
-            return source, recipient, plan(source, rule_set, recipient.template, max_ram=max_ram)
+            with without_collection():
+                source = stack.enter_context(_opened(checkpoint, step, item))
+                return source, recipient, plan(source, rule_set, recipient.template, max_ram=max_ram)
 
         source, recipient, made = agree(planned, lambda found: summary(*found[1:]))
         return run(made, source.reader, recipient, mesh=mesh, max_ram=max_ram, allow_code=allow_code)

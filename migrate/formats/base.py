@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import abc
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from migrate.formats.item_kinds import PYTREE, ItemKind
 
@@ -24,6 +24,13 @@ Value = Any
 """A leaf's value: a NumPy array for `array`; a Python or NumPy number for `scalar`; str; None for the other kinds."""
 
 
+class StoredValues(Protocol):
+    """The small values of a key-value store."""
+
+    def get(self, key: str) -> bytes | None:
+        """Returns a small value; None for others, and for those that cannot be read."""
+
+
 @dataclass(frozen=True, slots=True)
 class Location:
     """Where an array's chunks are stored, so that they can be read in parts or moved without decoding.
@@ -35,6 +42,7 @@ class Location:
       driver: `zarr2` or `zarr3`.
       fill_missing: whether a chunk that is not stored means zeros.
       key_impl: the implementation of a typed PRNG key, whose stored array has one more dimension of words.
+      values: the values of the store, which the open checkpoint reads once for all arrays; None where it has none.
     """
 
     base: Path
@@ -43,6 +51,7 @@ class Location:
     driver: Literal["zarr2", "zarr3"]
     fill_missing: bool
     key_impl: str | None = None
+    values: StoredValues | None = field(default=None, compare=False, repr=False)
 
     @property
     def prefix(self) -> str:

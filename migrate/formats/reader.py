@@ -220,6 +220,7 @@ class CheckpointReader(Reader):
         self._around = around or Surroundings()
         trees: dict[str, AbstractTree] = {}
         self._origin: dict[KeyPath, tuple[Item, KeyPath]] = {}
+        self._locations: dict[KeyPath, Location | None] = {}
         for name, item in self._items.items():
             _refuse_deep(path, item.info.tree)
             trees[name], stored = canonical(item.info.tree, unbox)
@@ -254,9 +255,14 @@ class CheckpointReader(Reader):
         Raises:
           KeyError: there is no such leaf.
         """
-        item, stored = self._origin[path]
-        with self._explained():
-            return item.location(stored)
+        known = self._locations
+        if path not in known:
+            item, stored = self._origin[path]
+            try:
+                known[path] = item.location(stored)
+            except OSError as error:
+                raise self._unreadable(error) from error
+        return known[path]
 
     def extents(self, path: KeyPath) -> tuple[Extent, ...] | None:
         """Where the bytes of an array are stored, in order; None where they are encoded in any way.
@@ -292,7 +298,10 @@ class CheckpointReader(Reader):
         try:
             yield
         except OSError as error:
-            raise unreadable(path_of(str(error.filename or self._abstract.path)), error) from error
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: OSError) -> CheckpointError:
+        return unreadable(path_of(str(error.filename or self._abstract.path)), error)
 
     @property
     def digest_folder(self) -> Path | None:

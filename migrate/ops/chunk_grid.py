@@ -12,10 +12,13 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from operator import add
 from typing import TypeVar
 
 Index = tuple[int, ...]
 T = TypeVar("T")
+
+# The functions below make values directly: `dataclasses.replace` takes ten times as long, and arrays may be many.
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,10 @@ class Run:
     start: int
     offset: int
     count: int
+
+
+_NEW = Run(None, 0, 0, 1)
+"""An axis that no source has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +54,19 @@ class Block:
 
     def moves(self) -> Iterator[tuple[Index, Index]]:
         """The index of every chunk in its source, and in the result."""
-        rank = len(self.fixed) + sum(run.source is not None for run in self.runs)
-        for steps in itertools.product(*(range(run.count) for run in self.runs)):
-            origin = [0] * rank
-            for axis, index in self.fixed:
-                origin[axis] = index
-            for run, step in zip(self.runs, steps, strict=True):
-                if run.source is not None:
-                    origin[run.source] = run.start + step
-            yield tuple(origin), tuple(run.offset + step for run, step in zip(self.runs, steps, strict=True))
+        first = [0] * (len(self.fixed) + sum([run.source is not None for run in self.runs]))
+        for axis, index in self.fixed:
+            first[axis] = index
+        for run in self.runs:
+            if run.source is not None:
+                first[run.source] = run.start
+        sources, offsets = [run.source for run in self.runs], [run.offset for run in self.runs]
+        for steps in itertools.product(*[range(run.count) for run in self.runs]):
+            origin = first.copy()
+            for source, step in zip(sources, steps, strict=True):
+                if source is not None:
+                    origin[source] += step
+            yield tuple(origin), tuple(map(add, offsets, steps))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +94,11 @@ class ChunkGrid:
 
     def with_axis(self, axis: int) -> ChunkGrid:
         """The grid with a new axis of size one before `axis`."""
-        blocks = (replace(b, runs=_inserted(b.runs, axis, Run(None, 0, 0, 1))) for b in self.blocks)
         return ChunkGrid(
             _inserted(self.shape, axis, 1),
             _inserted(self.chunks, axis, 1),
             _inserted(self.inner, axis, 1) if self.inner is not None else None,
-            tuple(blocks),
+            tuple([Block(b.array, b.fixed, _inserted(b.runs, axis, _NEW)) for b in self.blocks]),
         )
 
     def without_axis(self, axis: int) -> ChunkGrid | None:
@@ -185,9 +195,10 @@ def _clipped(block: Block, axis: int, first: int, last: int) -> Block | None:
     if low >= high:
         return None
     kept = Run(run.source, run.start + low - run.offset, low - first, high - low)
-    return replace(block, runs=(*block.runs[:axis], kept, *block.runs[axis + 1 :]))
+    return Block(block.array, block.fixed, (*block.runs[:axis], kept, *block.runs[axis + 1 :]))
 
 
 def _shifted(block: Block, axis: int, by: int) -> Block:
-    run = replace(block.runs[axis], offset=block.runs[axis].offset + by)
-    return replace(block, runs=(*block.runs[:axis], run, *block.runs[axis + 1 :]))
+    old = block.runs[axis]
+    run = Run(old.source, old.start, old.offset + by, old.count)
+    return Block(block.array, block.fixed, (*block.runs[:axis], run, *block.runs[axis + 1 :]))

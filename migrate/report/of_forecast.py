@@ -34,6 +34,11 @@ def forecast_sentences(found: Forecast, mesh: str) -> Iterator[str]:
         named = ", ".join(f"`{format_path(path)}` {factor:g}×" for path, factor in ranked[:_SHOWN])
         more = f" and {len(ranked) - _SHOWN} more" if len(ranked) > _SHOWN else ""
         yield f"Decoded by several devices, which share chunks: {named}{more}."
+    if found.undivided:
+        by_size = sorted(found.undivided.items(), key=lambda item: -item[1])
+        named = ", ".join(f"`{format_path(path)}` {size(nbytes)}" for path, nbytes in by_size[:_SHOWN])
+        more = f" and {len(by_size) - _SHOWN} more" if len(by_size) > _SHOWN else ""
+        yield f"Chunks that exceed `max_ram` and are decoded whole: {named}{more}."
 
 
 def forecast_data(found: Forecast) -> dict[str, Any]:
@@ -43,6 +48,7 @@ def forecast_data(found: Forecast) -> dict[str, Any]:
             {"place": dict(device.place), "kept": device.kept, "decoded": device.decoded} for device in found.devices
         ],
         "factors": {format_path(path): factor for path, factor in found.factors.items()},
+        "undivided": {format_path(path): nbytes for path, nbytes in found.undivided.items()},
     }
 
 

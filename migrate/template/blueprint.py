@@ -41,7 +41,7 @@ class Blueprint:
 
     Attributes:
       abstract: the pytree with which Orbax restores it; arrays are `jax.ShapeDtypeStruct`s without a sharding.
-      graph: the graph definition of all modules together, so that shared Variables stay shared.
+      graph: the graph definition of all modules together, so that shared Variables stay shared; None without modules.
       places: the location of each module's state in the saved pytree, for modules with a state of their own.
       states: these states, abstract, for pytrees saved without Variables; None otherwise.
       frame: the object that the callable returned, with placeholders for modules.
@@ -55,6 +55,8 @@ class Blueprint:
 
     def assemble(self, restored: Any) -> Any:
         """Returns the object that the callable returns, with the restored values."""
+        if self.graph is None:
+            return restored
         from flax import nnx
 
         return _filled(self.frame, restored, nnx.merge(self.graph, self._joint(restored)))
@@ -68,6 +70,8 @@ class Blueprint:
           live: the object from which the blueprint was made.
           restored: its saved pytree with other values.
         """
+        if self.graph is None:
+            return restored
         from flax import nnx
 
         modules = {index: module for index, (_, module) in enumerate(modules_in(live))}
@@ -102,9 +106,12 @@ def blueprints_of(result: Any, layout: Layout = "state") -> Mapping[str, Bluepri
 
 def _blueprint(result: Any, layout: Layout) -> Blueprint:
     import jax
-    from flax import nnx
 
     modules = {index: module for index, (_, module) in enumerate(modules_in(result))}
+    if not modules:
+        return Blueprint(jax.tree.map(as_abstract, saved_pytree(result, layout)), None, {}, None, None)
+    from flax import nnx
+
     places: dict[int, Keys] = {}
     frame = _frame(result, (), places)
     graph, joint = nnx.split(modules)

@@ -102,9 +102,12 @@ def plain(value: Any) -> Any:
 
 def _modules(roots: Iterable[Any]) -> Iterator[Any]:
     """Yields every module, each once."""
+    roots = list(roots)
+    if not roots:
+        return
     from flax import nnx
 
-    for _, node in nnx.iter_graph(list(roots)):
+    for _, node in nnx.iter_graph(roots):
         if isinstance(node, nnx.Module):
             yield node
 

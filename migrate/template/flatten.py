@@ -12,6 +12,7 @@ from typing import Any
 from migrate import dtypes
 from migrate.formats.canonical import canonical
 from migrate.sharding import spec_from_partition
+from migrate.template.parts import is_variable, uses_flax
 from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, Container, KeyPath, Sharding
 
 _NUMBERS = {bool: "bool", int: "int64", float: "float64"}
@@ -107,9 +108,7 @@ def leaf_paths(pytree: Any, *, boxed: bool) -> list[KeyPath | None]:
 
 
 def _remember(nodes: _Nodes, path: tuple[Any, ...], node: Any) -> None:
-    from flax import nnx
-
-    if isinstance(node, nnx.Variable):
+    if is_variable(node):
         nodes.variables[path] = node
     elif isinstance(node, list | tuple) and not hasattr(node, "_fields") and node:
         nodes.sequences[path] = "list" if isinstance(node, list) else "tuple"
@@ -174,7 +173,6 @@ def _describe_empty(value: Any) -> AbstractLeaf:
 def _annotation(value: Any, variable: Any) -> Sharding | None:
     """Returns the sharding that the model requests, without a mesh, which the model does not specify."""
     import jax
-    from flax.core import spmd
 
     wanted = variable.get_metadata().get("out_sharding") if variable is not None else None
     if wanted is None and not isinstance(value, jax.core.Tracer):
@@ -182,6 +180,10 @@ def _annotation(value: Any, variable: Any) -> Sharding | None:
     names = wanted if isinstance(wanted, tuple | jax.sharding.PartitionSpec) else getattr(wanted, "spec", None)
     if not names:
         return None
+    if not uses_flax():  # so there are no rules for names of axes
+        return Sharding((), spec_from_partition(names))
+    from flax.core import spmd
+
     rules = variable.get_metadata().get("sharding_rules") if variable is not None else None
     return Sharding((), spec_from_partition(spmd.get_pspec(jax.sharding.PartitionSpec(*names), rules or ())))
 

@@ -16,6 +16,9 @@ _PACKAGE = "optax"
 
 def transforms_in(modules: Iterable[Any]) -> frozenset[str] | None:
     """Returns the optax names of all transforms of the optimizers among the modules; None if there is no optimizer."""
+    modules = list(modules)
+    if not modules:
+        return None
     from flax import nnx
 
     optimizers = [module.tx for module in modules if isinstance(module, nnx.Optimizer)]

@@ -4,6 +4,7 @@ and its saved pytree.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
@@ -52,10 +53,12 @@ def states_of(result: Any) -> Any:
     Containers of modules become dicts, as in `nnx.state(result)`: the keys of a list or tuple are 0, 1, …. Parts
     without modules keep their own containers.
     """
+    modules = {index: module for index, (_, module) in enumerate(modules_in(result))}
+    if not modules:
+        return result
     from flax import nnx
 
-    modules = {index: module for index, (_, module) in enumerate(modules_in(result))}
-    joint = nnx.state(modules) if modules else {}
+    joint = nnx.state(modules)
     placed = _place(result, iter([joint.get(index, _ELSEWHERE) for index in modules]))
     return nnx.State({}) if placed is _ELSEWHERE else placed
 
@@ -103,13 +106,31 @@ def _place(result: Any, states: Iterator[Any]) -> Any:
 
 def is_module(result: Any) -> bool:
     """Whether it has Flax state: true for modules, optimizers and Variables."""
+    if not uses_flax():
+        return False
     from flax import nnx
 
     return isinstance(result, nnx.Pytree | nnx.Variable)
 
 
+def is_variable(result: Any) -> bool:
+    """Whether it is a Variable."""
+    if not uses_flax():
+        return False
+    from flax import nnx
+
+    return isinstance(result, nnx.Variable)
+
+
+def uses_flax() -> bool:
+    """Whether an object can be one of Flax; before Flax is imported, none can, and the import takes half a second."""
+    return "flax" in sys.modules
+
+
 def _pure(saved: Any) -> Any:
     """Returns the pytree without Variables."""
+    if not uses_flax():
+        return saved
     import jax
     from flax import nnx
 

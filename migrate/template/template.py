@@ -231,11 +231,11 @@ def _notes(bare: Sequence[str]) -> Iterator[Diagnostic]:
 
 def _bare_arrays(result: Any) -> list[str]:
     """Returns the key paths of arrays that modules contain outside Variables."""
-    from flax import nnx
-
     modules = list(modules_in(result))
     if not modules:
         return []
+    from flax import nnx
+
     flat = flatten(nnx.state({index: module for index, (_, module) in enumerate(modules)}), boxed=True)
     paths = [p for p, leaf in flat.tree.leaves.items() if leaf.kind == "array" and flat.entries[p].variable is None]
     return [format_path((*modules[int(path[0])][0], *path[1:])) for path in paths]

@@ -127,20 +127,20 @@ def _reading(figures):
 
 
 def _loading(figures):
-    """A load through rules against Orbax's restore of the migrated copy; streamed leaves per byte that is decoded."""
+    """A load through rules against Orbax's restore of the migrated copy; streamed leaves per encoded byte."""
     for (key, size), figure in figures.items():
         other = figures.get((key.replace("load-migrate", "load-orbax"), size))
         if not key.startswith("load-migrate") or other is None:
             continue
         mine, theirs, name = figure.marks, other.marks, key.removeprefix("load-migrate-")
         streamed = name.startswith("streamed")
-        share = mine["decoded"] / theirs["decoded"] if streamed else 1
+        share = mine["read"] / theirs["read"] if streamed else 1
         most = 1.1 if streamed else 1.0
         for unit, what in (("cpu", "CPU"), ("loading", "wall")):
             if name.startswith("small") and unit != "cpu":
                 continue
             ratio = mine[unit] / theirs[unit] / share
-            each = ", per byte decoded" if streamed else ""
+            each = ", per encoded byte" if streamed else ""
             yield Bar(f"load {name}: {what}{each} ≤ {most:.1f}× Orbax", f"{ratio:.2f}×", ratio <= most)
         if not name.startswith("small"):
             allowed = BUDGET + 150e6

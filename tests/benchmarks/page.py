@@ -102,11 +102,11 @@ def reading_table(figures):
 def loading_table(figures):
     """The duration, CPU and memory of each load."""
     rows = [
-        [TITLES[key], f"{m['loading']:.2f}", f"{m['cpu']:.2f}", amount(m["above"]), amount(m["decoded"])]
+        [TITLES[key], f"{m['loading']:.2f}", f"{m['cpu']:.2f}", amount(m["above"]), amount(m["read"])]
         for (key, _), figure in figures.items()
         if "loading" in (m := figure.marks)
     ]
-    return table(["case", "s", "CPU s", "memory", "TensorStore read"], rows)
+    return table(["case", "s", "CPU s", "memory", "read"], rows)
 
 
 def bars_table(found):

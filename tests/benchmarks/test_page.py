@@ -18,7 +18,7 @@ MARKS |= {"cpu": 12.0}
 
 
 def figure(case, size, *, seconds=2.0, peak=400_000_000):
-    loaded = {"loading": 1.0, "cpu": 1.0, "above": 1e8, "arrays": 5e8, "decoded": 5e8}
+    loaded = {"loading": 1.0, "cpu": 1.0, "above": 1e8, "arrays": 5e8, "read": 5e8}
     marks = {"migrate": MARKS, "check": MARKS | {"cpu": 4.0}, "read": {"reading": 1.0}, "load": loaded}
     return Figure(seconds, peak, marks.get(case.way, {}))
 

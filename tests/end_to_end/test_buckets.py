@@ -3,6 +3,7 @@
 import difflib
 import re
 
+import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
@@ -180,3 +181,23 @@ def test_a_run_is_resumed_after_the_bucket_refused_a_read(bucket, tmp_path):
 def migrated_locally(tmp_path, rules):
     migrated(tmp_path / "old", rules, tmp_path / "near")
     return tmp_path / "near"
+
+
+def test_a_load_from_a_bucket_has_the_values_of_the_local_one(bucket, tmp_path):
+    random = np.random.default_rng(0)
+    layers = {
+        f"l_{i}": {"w": random.random((300, 300), np.float32), "b": random.random(5, np.float32)} for i in range(3)
+    }
+    local = save(tmp_path / "old", layers)
+    far = bucket.upload(local, "old")
+    half = "{cast: {to: float16, lossy: true}}"
+    rules = rules_file(
+        tmp_path,
+        f"""rules:
+  - {{from: "l_{{i}}/w", to: w, ops: [{{stack: {{axis: 0, over: i}}}}]}}
+  - {{from: "l_{{i}}/b", to: b, ops: [{{stack: {{axis: 0, over: i}}}}, {half}]}}""",
+    )
+    into = {"w": jax.ShapeDtypeStruct((3, 300, 300), np.float32), "b": jax.ShapeDtypeStruct((3, 5), np.float16)}
+    near, remote = (migrate.load(place, rules, into=into) for place in (local, far))
+    np.testing.assert_array_equal(np.stack([layer["w"] for layer in layers.values()]), remote["w"])
+    np.testing.assert_array_equal(near["b"], remote["b"])

@@ -14,7 +14,15 @@ def test_devices_that_need_the_same_are_one_sentence():
     assert {
         "devices": [{"place": {"data": n}, "kept": 1 << 20, "decoded": 2 << 20} for n in range(2)],
         "factors": {"a/kernel": 2.0, "b": 8.0},
+        "undivided": {},
     } == forecast_data(found)
+
+
+def test_chunks_that_exceed_the_budget_are_named_beforehand():
+    found = Forecast((DeviceBytes({"x": 0}, 1, 1),), {}, {("a",): 3 << 30, ("b", "kernel"): 8 << 30})
+    expected = "Chunks that exceed `max_ram` and are decoded whole: `b/kernel` 8 GiB, `a` 3 GiB."
+    assert expected == list(forecast_sentences(found, "x=1"))[-1]
+    assert {"a": 3 << 30, "b/kernel": 8 << 30} == forecast_data(found)["undivided"]
 
 
 def test_the_least_and_the_most_are_named_where_devices_differ():

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -77,12 +78,17 @@ class Link:
     def moves(self) -> Iterator[tuple[Location, str, str]]:
         """Every chunk: the location of its source array, its key there, and its key in the target."""
         tail, prefix = (0,) * len(self.key_words), self.prefix
+        for location, key, index in self.chunk_moves():
+            yield location, key, f"{prefix}{chunk_key((*index, *tail), location.driver)}"
+
+    def chunk_moves(self) -> Iterator[tuple[Location, str, tuple[int, ...]]]:
+        """Every chunk: the location of its source array, its key there, and its position in the target's grid."""
+        tail = (0,) * len(self.key_words)
         for block in self.grid.blocks:
             location = self.locations[block.array]
             before = location.prefix
             for origin, target in block.moves():
-                key = f"{before}{chunk_key((*origin, *tail), location.driver)}"
-                yield location, key, f"{prefix}{chunk_key((*target, *tail), location.driver)}"
+                yield location, f"{before}{chunk_key((*origin, *tail), location.driver)}", target
 
     def metadata(self, content: bytes) -> bytes:
         """Its array metadata: the metadata of its first source with the shape and chunk shapes of the target."""
@@ -172,8 +178,14 @@ def _refuse_unreadable(links: Sequence[Link]) -> None:
 
 def _metadata_of(locations: Sequence[Location], context: Any) -> Iterator[tuple[Location, bytes]]:
     """Yields the array metadata at each location; what the store has to look up is requested at once."""
-    values = {place.base: values_of(place) for place in locations}
-    known = {place: values[place.base].get(place.prefix + METADATA_KEYS[place.driver]) for place in locations}
+    by_base: dict[Path, list[Location]] = {}
+    for place in locations:
+        by_base.setdefault(place.base, []).append(place)
+    known: dict[Location, bytes | None] = {}
+    for places in by_base.values():
+        keys = {place: place.prefix + METADATA_KEYS[place.driver] for place in places}
+        found = values_of(places[0]).get_all(keys.values())
+        known.update((place, found[key]) for place, key in keys.items())
     stores = {
         place.base: (open_database if place.ocdbt else open_folder)(place.base, context)
         for place in {place.base: place for place, content in known.items() if content is None}.values()

@@ -189,11 +189,11 @@ class SourceDatabase:
 
     def unworthy(self, wanted: Collection[str]) -> Collection[str]:
         """Returns its files that are not worth a link for the chunks of some keys."""
-        return unworthy_files(self.values.references, wanted, self.values.base)
+        return unworthy_files(self.values.entries, wanted, self.values.base)
 
     def copies(self, key: str) -> bool:
         """Whether a chunk is copied as it is encoded, because its file is not linked."""
-        place = self.values.references.get(key) if self.copied else None
+        place = self.values.entries.get(key) if self.copied else None
         return place is not None and place.file in self.copied
 
     def read(self, key: str) -> bytes:

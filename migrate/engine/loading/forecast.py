@@ -8,11 +8,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from migrate import dtypes
 from migrate.codes import InvalidSharding
+from migrate.engine.loading.decoded_links import chunks_of_targets
 from migrate.engine.loading.window_costs import decoded_bytes, elements
+from migrate.engine.options import DEFAULT_RAM
 from migrate.engine.streaming.array_graph import ArrayNode, results
 from migrate.engine.streaming.array_sources import ArraySource
 from migrate.errors import UsageError
@@ -44,10 +46,13 @@ class Forecast:
     Attributes:
       devices: each device, in the order of the mesh.
       factors: for each leaf of which devices decode more than they keep, how many times as much.
+      undivided: for each leaf that needs chunks which are decoded whole and exceed the default budget, the bytes of
+        the largest.
     """
 
     devices: tuple[DeviceBytes, ...]
     factors: Mapping[KeyPath, float]
+    undivided: Mapping[KeyPath, int] = field(default_factory=dict)
 
 
 def forecast(plan: Plan, placed: AbstractTree, mesh: Mesh) -> Forecast:
@@ -77,7 +82,22 @@ def forecast(plan: Plan, placed: AbstractTree, mesh: Mesh) -> Forecast:
         factor = _factor([costs[w] for w in windows], [sizes[w] for w in windows], all_of_it, leaf)
         if factor > 1:
             factors[path] = factor
-    return Forecast(tuple(map(DeviceBytes, places, kept, decoded)), factors)
+    return Forecast(tuple(map(DeviceBytes, places, kept, decoded)), factors, dict(_undivided(plan)))
+
+
+def _undivided(plan: Plan) -> Iterator[tuple[KeyPath, int]]:
+    """Yields the leaves that need a chunk which exceeds the budget and is not decoded in slabs."""
+    for task in plan.tasks:
+        leaves = [plan.source.tree.leaves[path] for path in task.sources]
+        largest = max((math.prod(_chunks(leaf)) * _item_bytes(leaf) for leaf in leaves), default=0)
+        if largest > DEFAULT_RAM and not (all(map(_has_slabs, leaves)) and chunks_of_targets(task, plan)):
+            yield from ((path, largest) for path in task.targets)
+
+
+def _has_slabs(leaf: AbstractLeaf) -> bool:
+    """Whether the chunks of an array have an encoding that is decoded in slabs."""
+    codec = leaf.storage.codec if leaf.storage is not None else None
+    return codec is None or codec.partition(":")[0] == "zstd"
 
 
 def _leaves(plan: Plan, placed: AbstractTree) -> Iterator[tuple[KeyPath, AbstractLeaf, ArrayNode | None, int]]:

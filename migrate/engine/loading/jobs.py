@@ -1,9 +1,9 @@
 """Divides a plan into jobs: reads of windows of arrays or of whole values that run together.
 
-There are four ways. A linked array is read window by window from a virtual array or from gathered chunks, and a task
-that only moves elements from views of its sources. Any other task whose arrays fit into the budget is computed whole,
-so that each chunk is decoded once, and then cut into windows. What is left is computed window by window: large tasks,
-and those of which this process needs a part only.
+There are five ways. The chunks of a linked array are decoded into its windows if they are small; others are read from
+a virtual array, and a task that only moves elements from views of its sources. Any other task whose arrays fit into the
+budget is computed whole, so that each chunk is decoded once, and then cut into windows. What is left is computed window
+by window: large tasks, and those of which this process needs a part only.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from typing import Any, NoReturn, Protocol
 import tensorstore as ts
 
 from migrate import dtypes
-from migrate.engine.linking.link import Link
 from migrate.engine.linking.open_stores import reading_context
+from migrate.engine.loading.chunk_reads import ChunkReads
 from migrate.engine.loading.host_buffers import aligned_copy
 from migrate.engine.loading.store_reads import HostValue, StoreReads
 from migrate.engine.loading.views import open_views
+from migrate.engine.loading.virtual_arrays import VirtualArrays
 from migrate.engine.loading.window_costs import chunk_elements, decoded_bytes, decoded_whole, elements, held_bytes
 from migrate.engine.streaming.array_graph import ArrayNode, build_graph
 from migrate.engine.streaming.array_sources import blocks, open_source
@@ -73,8 +74,8 @@ class LoadJobs:
       reader: the source.
       target: the tree of the plan's target.
       windows: the windows of the leaves that are placed on devices; other leaves are read whole.
-      links: the linked arrays that are opened as arrays of TensorStore, by key path.
-      open_linked: opens one of them.
+      chunks: the linked arrays whose chunks are decoded here.
+      virtual: the linked arrays that are opened as arrays of TensorStore.
       context: the context of all arrays of TensorStore.
       limit: host bytes of all jobs together.
     """
@@ -82,8 +83,8 @@ class LoadJobs:
     reader: Reader
     target: AbstractTree
     windows: Windows
-    links: Mapping[KeyPath, Link]
-    open_linked: Callable[[KeyPath], Any]
+    chunks: ChunkReads
+    virtual: VirtualArrays
     context: ts.Context
     limit: int
 
@@ -91,7 +92,11 @@ class LoadJobs:
         """Yields the jobs of a piece of the plan; none if this process needs no part of it."""
         if all(path in self.windows and not self.windows[path] for path in piece.targets):
             return
-        if all(path in self.links for path in piece.targets):
+        if all(path in self.chunks.links for path in piece.targets):
+            for path in piece.targets:
+                yield from self._chunk_jobs(path)
+            return
+        if all(path in self.virtual.links for path in piece.targets):
             yield from self._linked(piece)
             return
         views = self._views(piece)
@@ -111,17 +116,35 @@ class LoadJobs:
     def _window_bytes(self, path: KeyPath, window: Window) -> int:
         return elements(window) * dtypes.item_bytes(self._aval(path).dtype)
 
+    def _chunk_jobs(self, path: KeyPath) -> Iterator[LoadJob]:
+        """Yields the jobs of decoding the chunks of an array: one, or several where not all windows fit."""
+        for windows in self._fitting(path):
+            nbytes = sum(self._window_bytes(path, window) for window in windows)
+            yield LoadJob(nbytes + LEAF_BYTES, partial(self.chunks.begin, path=path, windows=windows))
+
+    def _fitting(self, path: KeyPath) -> Iterator[Sequence[Window]]:
+        """Yields the windows of an array in groups of at most the budget, or of one window."""
+        group: list[Window] = []
+        nbytes = 0
+        for window in self._of(path):
+            size = self._window_bytes(path, window)
+            if group and nbytes + size > self.limit:
+                yield group
+                group, nbytes = [], 0
+            group, nbytes = [*group, window], nbytes + size
+        yield group
+
     def _linked(self, piece: Piece) -> Iterator[LoadJob]:
         """Yields one job for each array, which decodes each chunk once, or one for each window of a larger array."""
         for path in piece.targets:
             windows, item = self._of(path), dtypes.item_bytes(self._aval(path).dtype)
-            opened = partial(self.open_linked, path)
+            opened = partial(self.virtual.open, path)
             job = self._store_job(piece, path, opened)
             if job.nbytes <= self.limit or len(windows) < 2:
                 yield job
                 continue
             for window in windows:
-                chunks = chunk_elements(window, self.links[path].grid.chunks) * item
+                chunks = chunk_elements(window, self.virtual.links[path].grid.chunks) * item
                 nbytes = self._window_bytes(path, window) + chunks + LEAF_BYTES
                 yield replace(self._store_job(piece, path, opened, (window,)), nbytes=nbytes)
 

@@ -15,8 +15,9 @@ from migrate.codes import AbstractInitialValue, InvalidUsage
 from migrate.engine.items import item_of, item_plans
 from migrate.engine.linking.link import find_links, stream_unlocated
 from migrate.engine.loading.agreement import agree
-from migrate.engine.loading.gathered_arrays import LEAST_SOURCES, GatheredArrays
-from migrate.engine.loading.jobs import LoadJob, LoadJobs, is_small
+from migrate.engine.loading.chunk_reads import ChunkReads
+from migrate.engine.loading.decoded_links import DecodedLink, converted_links
+from migrate.engine.loading.jobs import LoadJob, LoadJobs
 from migrate.engine.loading.loaded_leaves import LoadedLeaves, narrowed
 from migrate.engine.loading.recipient import INTO, Recipient
 from migrate.engine.loading.run_jobs import run_jobs
@@ -29,6 +30,7 @@ from migrate.engine.workspace.source_state import SourceState
 from migrate.errors import CheckpointError, Diagnostic, PlanError, UsageError
 from migrate.formats.files import unreadable
 from migrate.formats.reader import Reader
+from migrate.garbage import without_collection
 from migrate.places.names import path_of
 from migrate.planning.model import Created, Plan
 from migrate.rules.permission import require_permission
@@ -147,16 +149,17 @@ class _Load:
     def _jobs(self) -> Iterator[LoadJob]:
         plan = self.plan
         windows, context = self.leaves.windows, loading_context()
-        small = {path: len(task.sources) for task in plan.tasks if is_small(task) for path in task.targets}
-        links = [link for link in find_links(plan, self.reader, item_of(item_plans(plan))) if link.path in windows]
-        gathered = GatheredArrays([link for link in links if small.get(link.path, 0) >= LEAST_SOURCES])
-        virtual = VirtualArrays([link for link in links if link.path not in small], context)
+        with without_collection():
+            items = item_of(item_plans(plan))
+            links = [link for link in find_links(plan, self.reader, items) if link.path in windows]
+            converted = [one for one in converted_links(plan, self.reader, items) if one.link.path in windows]
+            chunks = ChunkReads([*map(DecodedLink, links), *converted])
         jobs = LoadJobs(
             reader=self.reader,
             target=plan.target,
             windows=windows,
-            links={**gathered.links, **virtual.links},
-            open_linked=lambda path: (gathered if path in gathered.links else virtual).open(path),
+            chunks=chunks,
+            virtual=VirtualArrays([link for link in links if link.path not in chunks.links], context),
             context=context,
             limit=self.max_ram,
         )

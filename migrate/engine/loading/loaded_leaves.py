@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -11,7 +11,7 @@ import numpy as np
 from migrate import dtypes
 from migrate.codes import InternalError, NarrowedLeaf
 from migrate.engine.loading.host_buffers import aligned_copy
-from migrate.engine.loading.shardings import is_jax, local_windows
+from migrate.engine.loading.shardings import is_jax, local_windows, window_of
 from migrate.engine.loading.store_reads import HostValue
 from migrate.errors import Diagnostic, MigrateError
 from migrate.formats.base import Value
@@ -50,18 +50,32 @@ class LoadedLeaves:
         """The windows of each array that is placed in parts."""
         return {path: tuple(windows) for path, windows in self._devices.items()}
 
-    def place(self, found: HostValue) -> None:
-        """Places a window on its devices, or makes a leaf of a whole value; then the host's copy is not needed."""
-        path = found.path
-        if path not in self._leaves:
-            return
-        if found.window is None:
-            self.values[path] = _leaf(found.value, self._leaves[path], self._shardings.get(path))
-            return
+    def place(self, values: Sequence[HostValue]) -> None:
+        """Places windows on their devices, and makes leaves of whole values; then the host's copies are not needed."""
+        windows: dict[KeyPath, dict[Window, Any]] = {}
+        for found in values:
+            if found.path not in self._leaves:
+                continue
+            if found.window is None:
+                leaf, sharding = self._leaves[found.path], self._shardings.get(found.path)
+                self.values[found.path] = _leaf(found.value, leaf, sharding)
+            else:
+                windows.setdefault(found.path, {})[found.window] = found.value
+        for path, parts in windows.items():
+            (self._place_all if len(parts) == len(self._devices[path]) else self._place_some)(path, parts)
+
+    def _place_all(self, path: KeyPath, parts: Mapping[Window, Any]) -> None:
+        """Makes an array of all its windows, which takes much less time than to place one after the other."""
+        shape, sharding = tuple(self._leaves[path].shape), self._shardings[path]
+        array = jax.make_array_from_callback(shape, sharding, lambda index: parts[window_of(index or (), shape)])
+        self.values[path] = jax.block_until_ready(array)
+
+    def _place_some(self, path: KeyPath, parts: Mapping[Window, Any]) -> None:
         windows = self._devices[path]
         placed = self._placed.setdefault(path, [])
-        targets = [self._memory(path, device) for device in windows[found.window]]
-        placed += jax.block_until_ready([jax.device_put(found.value, target) for target in targets])
+        for window, value in parts.items():
+            targets = [self._memory(path, device) for device in windows[window]]
+            placed += jax.block_until_ready([jax.device_put(value, target) for target in targets])
         if len(placed) == sum(map(len, windows.values())):
             self._finish(path)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from migrate.engine.loading.jobs import LoadJob, Pending
@@ -13,13 +13,13 @@ from migrate.engine.streaming.budget import return_freed_memory
 from migrate.errors import Diagnostic, RefusedError
 
 
-def run_jobs(jobs: Iterable[LoadJob], limit: int, place: Callable[[HostValue], None]) -> None:
+def run_jobs(jobs: Iterable[LoadJob], limit: int, place: Callable[[Sequence[HostValue]], None]) -> None:
     """Runs all jobs.
 
     Args:
       jobs: the jobs; one that needs more than the limit runs alone.
       limit: host bytes of the jobs that run at once.
-      place: receives every value that the jobs read, in this thread; afterwards the value may be freed.
+      place: receives the values that a job read, in this thread; afterwards they may be freed.
 
     Raises:
       RefusedError: a value does not allow an op; names those of all jobs that had begun.
@@ -44,7 +44,7 @@ def run_jobs(jobs: Iterable[LoadJob], limit: int, place: Callable[[HostValue], N
 class _RunningJobs:
     """The jobs that have begun, the oldest first."""
 
-    def __init__(self, place: Callable[[HostValue], None]) -> None:
+    def __init__(self, place: Callable[[Sequence[HostValue]], None]) -> None:
         self._place = place
         self._begun: deque[tuple[Pending, int]] = deque()
         self.nbytes = 0
@@ -62,8 +62,7 @@ class _RunningJobs:
     def finish_oldest(self) -> None:
         """Waits for the oldest job and places what it read."""
         pending, nbytes = self._begun.popleft()
-        for found in pending.result():
-            self._place(found)
+        self._place(pending.result())
         self.nbytes -= nbytes
 
     def refusals(self) -> list[Diagnostic]:

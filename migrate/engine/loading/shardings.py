@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -125,8 +125,10 @@ def local_windows(sharding: jax.sharding.Sharding, shape: tuple[int, ...]) -> Ma
     """Returns the different windows of an array that devices of this process hold, each with its devices."""
     windows: dict[Window, list[jax.Device]] = {}
     for device, index in sharding.addressable_devices_indices_map(shape).items():
-        box = index or ()
-        windows.setdefault(tuple(part.indices(size)[:2] for part, size in zip(box, shape, strict=True)), []).append(
-            device
-        )
+        windows.setdefault(window_of(index or (), shape), []).append(device)
     return windows
+
+
+def window_of(index: Sequence[slice], shape: Sequence[int]) -> Window:
+    """Returns the window of an array that JAX describes by slices."""
+    return tuple([part.indices(size)[:2] for part, size in zip(index, shape, strict=True)])

@@ -19,7 +19,7 @@ from migrate.engine.linking.open_stores import OPTIONS, open_folder
 from migrate.engine.linking.relink import SOURCE, SourceDatabase, refer
 from migrate.errors import CheckpointError, Diagnostic
 from migrate.formats.files import COPY_WHOLE, explain_store_failure, is_file
-from migrate.formats.zarr.small_arrays import DatabaseValues, FolderValues
+from migrate.formats.zarr.small_arrays import DatabaseValues, FolderValues, database_of
 from migrate.formats.zarr.store_spec import INDEX_CACHE, array_spec, folder_spec
 from migrate.tree import KeyPath, format_path
 
@@ -46,7 +46,8 @@ class VirtualArrays:
           CheckpointError: the source lacks a chunk (`MissingPart`), or its index or metadata is damaged.
         """
         self.links: Mapping[KeyPath, Link] = {link.path: link for link in links}
-        indexes = {place.base: DatabaseValues(place.base) for link in links for place in link.locations if place.ocdbt}
+        places = {place.base: place for link in links for place in link.locations if place.ocdbt}
+        indexes = {base: database_of(place) for base, place in places.items()}
         _refuse_missing(links, indexes)
         specs: dict[KeyPath, dict[str, Any]] = {}
         for number, of_item in enumerate(_by_item(links)):

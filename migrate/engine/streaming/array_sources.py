@@ -148,10 +148,16 @@ def _contiguous_runs(shape: Sequence[int], window: Window, itemsize: int) -> Ite
         yield start + (window[last][0] * strides[last] if shape else 0), length
 
 
-def _flat_chunks(aval: AbstractArray) -> tuple[int, ...]:
-    """The largest chunk shape of at most `SCRATCH_CHUNK_BYTES` whose chunks are contiguous and form a grid."""
-    chunks, room = [], SCRATCH_CHUNK_BYTES // dtypes.item_bytes(aval.dtype)
-    for size in reversed(aval.shape):
+def contiguous_chunks(shape: Sequence[int], itemsize: int, limit: int) -> tuple[int, ...]:
+    """The largest chunk shape of at most `limit` bytes whose chunks are contiguous, follow one another and form a grid.
+
+    Args:
+      shape: the shape of the array in C order.
+      itemsize: bytes of an element.
+      limit: the bytes; a chunk has at least one element.
+    """
+    chunks, room = [], limit // itemsize
+    for size in reversed(shape):
         chunks.append(max(1, min(size, room)))
         room = room // size if chunks[-1] == size else 0
     return tuple(reversed(chunks))
@@ -223,7 +229,8 @@ def open_source(reader: Reader, path: KeyPath, aval: AbstractArray, context: Any
         extents = reader.extents(path)
         if not extents or not aval.size:
             return WholeSource(aval, aval.shape, reader, path)
-        return FlatSource(aval, _flat_chunks(aval), extents)
+        chunks = contiguous_chunks(aval.shape, dtypes.item_bytes(aval.dtype), SCRATCH_CHUNK_BYTES)
+        return FlatSource(aval, chunks, extents)
     store = open_array(location, context)
     # A 0-d array has no chunk shape.
     chunks = tuple(store.chunk_layout.read_chunk.shape or ())[: len(aval.shape)]

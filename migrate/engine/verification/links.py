@@ -18,7 +18,7 @@ from migrate.engine.linking.open_stores import open_folder
 from migrate.errors import Diagnostic, VerifyError
 from migrate.formats.base import Location
 from migrate.formats.zarr.references import read_value, references, same_reference
-from migrate.formats.zarr.small_arrays import FolderValues
+from migrate.formats.zarr.small_arrays import FolderValues, database_of
 from migrate.tree import format_path
 
 SHOWN = 20
@@ -56,7 +56,7 @@ class _Comparison:
         self._written = open_folder(directory, self._context)
         self._written_files = FolderValues(directory)
         places = {place.base: place for link in links for place in link.locations}
-        self._known = {base: references(base) for base, place in places.items() if place.ocdbt}
+        self._known = {base: database_of(place).references() for base, place in places.items() if place.ocdbt}
         self._files = {base: open_folder(base, self._context) for base, place in places.items() if not place.ocdbt}
         self._small = {base: FolderValues(base) for base in self._files}
 

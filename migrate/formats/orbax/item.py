@@ -146,8 +146,26 @@ class OrbaxItem(Item):
 
     def _leaves(self) -> dict[KeyPath, AbstractLeaf]:
         shardings = orbax_metadata.read_shardings(self._folder, self._arrays)
-        leaves = {path: self._leaf(path, source) for path, source in self._sources.items()}
-        return {path: _with_sharding(leaf, self._sources[path], shardings) for path, leaf in leaves.items()}
+        alike: dict[tuple[object, ...], AbstractLeaf] = {}
+        leaves = {}
+        for path, source in self._sources.items():
+            key = self._likeness(path, source, shardings)
+            if key not in alike:
+                alike[key] = _with_sharding(self._leaf(path, source), source, shardings)
+            leaves[path] = alike[key]
+        return leaves
+
+    def _likeness(self, path: KeyPath, source: ValueSource, shardings: Mapping[str, Sharding]) -> tuple[object, ...]:
+        """Returns a value that is equal for equal leaves: a checkpoint has many arrays and few kinds of them."""
+        if not isinstance(source, StoredArray) or source.name not in self._arrays:
+            return (path,)
+        name = source.name
+        kind = (id(self._arrays[name]), self._store.place_of(name), source.scalar, name in self._words)
+        return (*kind, self._impls.get(name), id(shardings.get(name)))
+
+    def _is_linkable(self, name: str) -> bool:
+        """Whether a parameter's chunks can be linked: they decode without this reader, and each has to exist."""
+        return self._is_movable(name) and not self._may_fill(name)
 
     def _leaf(self, path: KeyPath, source: ValueSource) -> AbstractLeaf:
         if isinstance(source, Nothing):
@@ -164,13 +182,12 @@ class OrbaxItem(Item):
         if source.name in self._store.opaque:
             return self._store.opaque[source.name]
         array = self._arrays[source.name]
-        linkable = self._is_movable(source.name) and not self._may_fill(source.name)
         storage = Storage(
             array.driver,
             array.chunks,
             array.codec,
             inner=array.inner,
-            encoding=array.encoding if linkable else None,
+            encoding=array.encoding if self._is_linkable(source.name) else None,
             database=self._store.in_database(source.name),
         )
         kind: Kind = "scalar" if source.scalar and not array.aval.shape else "array"

@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from migrate.formats.files import children, damaged, explain_store_failure, is_dir, is_file, read_file
 from migrate.formats.zarr.ocdbt_0_1_35 import ByteRange, read_entries, value_of
-from migrate.formats.zarr.references import references
 from migrate.formats.zarr.small_arrays import DatabaseValues, FolderValues, SmallArrays
 from migrate.formats.zarr.store_spec import database_spec, folder_spec
 from migrate.formats.zarr.stored_chunks import ExpectedArray, Shortfall, StoredRange, in_folder, in_index
 from migrate.places.names import path_of, reaches
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from migrate.formats.zarr.ocdbt_format import Reference
 
 STORE_ERRORS = (
     ValueError,
@@ -75,11 +76,13 @@ class Place(abc.ABC):
       path: its directory.
       ocdbt: whether it is an OCDBT database.
       movable: whether TensorStore finds the chunks there by their keys, without this reader.
+      values: its values, as far as they are found without TensorStore.
       small: reads its small arrays, where TensorStore would search the whole place for each.
     """
 
     ocdbt: bool
     movable: bool
+    values: DatabaseValues | FolderValues | None = None
     small: SmallArrays | None = None
 
     def __init__(self, path: Path) -> None:
@@ -136,7 +139,7 @@ class _StorePlace(Place):
 
     def read(self, keys: Sequence[str], context: Any) -> list[bytes | None]:
         """Returns the values of many keys; those that need TensorStore are requested at once."""
-        found = {key: self._known(key) for key in keys}
+        found = dict(self._known(keys))
         try:
             store = self._open(context)
             requests = {key: store.read(key) for key, value in found.items() if value is None}
@@ -147,8 +150,8 @@ class _StorePlace(Place):
         return [found[key] for key in keys]
 
     @abc.abstractmethod
-    def _known(self, key: str) -> bytes | None:
-        """Returns a value that is found without TensorStore; None where TensorStore has to look."""
+    def _known(self, keys: Sequence[str]) -> Mapping[str, bytes | None]:
+        """Returns the values that are found without TensorStore; None where TensorStore has to look."""
 
     def kvstore(self, prefix: str, context: Any) -> tuple[dict[str, Any], Any]:
         """Returns the specification of the place, and the given context."""
@@ -168,15 +171,16 @@ class Folder(_StorePlace):
     """A directory with a subdirectory for each parameter."""
 
     ocdbt = False
+    values: FolderValues
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self._files = FolderValues(self.path)
-        self.small = SmallArrays(self._files)
+        self.values = FolderValues(self.path)
+        self.small = SmallArrays(self.values)
 
-    def _known(self, key: str) -> bytes | None:
-        """Returns the content of a small file."""
-        return self._files.get(key)
+    def _known(self, keys: Sequence[str]) -> Mapping[str, bytes | None]:
+        """Returns the content of small files."""
+        return self.values.get_all(keys)
 
     def stored_name(self, name: str) -> str:
         """Returns the name with slashes in place of backslashes, as TensorStore does for files."""
@@ -208,15 +212,17 @@ class Database(_StorePlace):
     """An OCDBT database."""
 
     ocdbt = True
+    values: DatabaseValues
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self._values = DatabaseValues(self.path)
-        self.small = SmallArrays(self._values)
+        self.values = DatabaseValues(self.path)
+        self._ranges: tuple[Mapping[str, Reference], dict[str, StoredRange | None]] | None = None
+        self.small = SmallArrays(self.values)
 
-    def _known(self, key: str) -> bytes | None:
-        """Returns a value that the index itself holds."""
-        return self._values.inline(key)
+    def _known(self, keys: Sequence[str]) -> Mapping[str, bytes | None]:
+        """Returns the values that the index itself holds."""
+        return self.values.inlined(keys)
 
     def spec(self, prefix: str) -> dict[str, Any]:
         """Returns a specification with the OCDBT driver."""
@@ -231,10 +237,15 @@ class Database(_StorePlace):
 
     def ranges(self) -> dict[str, StoredRange | None]:
         """Returns the range of every key, as the B-tree records it."""
-        return {
-            key: StoredRange(f"{self.path}/{entry.file}", entry.offset + entry.length) if entry.inline is None else None
-            for key, entry in references(self.path).items()
-        }
+        known = self.values.references()
+        if self._ranges is None or self._ranges[0] is not known:
+            files = {name: f"{self.path}/{name}" for name in {entry.file for entry in known.values()}}
+            ranges = {
+                key: StoredRange(files[entry.file], entry.offset + entry.length) if entry.inline is None else None
+                for key, entry in known.items()
+            }
+            self._ranges = known, ranges
+        return self._ranges[1]
 
 
 class _GatheredPlace(Place):
@@ -305,7 +316,8 @@ class Nested(Place):
 
     def __init__(self, database: Place, subfolder: str) -> None:
         super().__init__(database.path)
-        self._database, self._prefix, self.movable = database, f"{subfolder}/", database.movable
+        self._database, self._prefix = database, f"{subfolder}/"
+        self.movable, self.values = database.movable, database.values
 
     def stored_name(self, name: str) -> str:
         """Returns the name without the directory; "" for the array at the root of the database."""

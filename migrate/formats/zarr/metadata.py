@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import ge
 from typing import Any, Literal
 
 from migrate import dtypes
@@ -55,9 +56,9 @@ class ArrayMetadata:
         shape, chunks = self.aval.shape, self.chunks
         if self.encoding is None or len(shape) != len(chunks) or not all(chunks):
             return None
+        if 0 not in shape and all(map(ge, chunks, shape)):
+            return iter((_first_key(len(shape), self.driver),))
         counts = [-(-size // chunk) for size, chunk in zip(shape, chunks, strict=True)]
-        if all(count == 1 for count in counts):
-            return iter((chunk_key((0,) * len(counts), self.driver),))
         return (chunk_key(index, self.driver) for index in _indices(counts))
 
 
@@ -76,6 +77,11 @@ def chunk_key(index: Sequence[int], driver: str) -> str:
     if driver == "zarr3":
         return "/".join(("c", *map(str, index)))
     return ".".join(map(str, index)) or "0"
+
+
+@lru_cache(maxsize=64)
+def _first_key(rank: int, driver: str) -> str:
+    return chunk_key((0,) * rank, driver)
 
 
 @lru_cache(maxsize=4096)  # many arrays of a checkpoint have identical metadata

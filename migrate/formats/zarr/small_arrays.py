@@ -15,7 +15,7 @@ import math
 import os
 import threading
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from migrate.dtypes import item_bytes
 from migrate.errors import CheckpointError
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from migrate.formats.base import Location
+    from migrate.formats.base import Location, StoredValues
     from migrate.formats.zarr.ocdbt_format import Reference
 
 SMALL_BYTES = 256 << 10
@@ -50,39 +50,51 @@ _CAPACITY = 4096
 """The chunks of an array in memory; the next one has a new array."""
 
 
-class Values(Protocol):
-    """The values of a key-value store."""
-
-    def get(self, key: str) -> bytes | None:
-        """Returns a value of at most `SMALL_BYTES`; None for others, and for those that cannot be read."""
-
-
 class DatabaseValues:
     """The values of an OCDBT database, whose index is read when the first value is needed, and after a change."""
 
     def __init__(self, base: Path) -> None:
         self.base = base
         self._manifest = f"{base}/manifest.ocdbt"
-        self._index: tuple[Any, Mapping[str, Reference]] | None = None
+        self._index: tuple[Any, Mapping[str, Reference] | CheckpointError] | None = None
 
-    @property
     def references(self) -> Mapping[str, Reference]:
-        """All keys of the index; none where it cannot be read."""
-        version = version_of(self._manifest)
-        if version is None:
-            return {}
-        known = self._index
-        if known is None or known[0] != version:
+        """Returns every key of the newest version with its reference; the same object while the manifest is the same.
+
+        Raises:
+          CheckpointError: there is no database, or its index is damaged or refers to files outside it.
+        """
+        found = self._found()
+        if isinstance(found, CheckpointError):
+            raise found
+        return found
+
+    def _found(self) -> Mapping[str, Reference] | CheckpointError:
+        version, known = version_of(self._manifest), self._index
+        if known is None or known[0] != version or version is None:
             try:
                 known = (version, references(self.base))
-            except CheckpointError:
-                known = (version, {})
+            except CheckpointError as error:
+                known = (version, error)
             self._index = known
         return known[1]
 
+    @property
+    def entries(self) -> Mapping[str, Reference]:
+        """Every key of the index with its reference; none where it cannot be read."""
+        found = self._found()
+        return {} if isinstance(found, CheckpointError) else found
+
     def get(self, key: str) -> bytes | None:
         """Returns a value of at most `SMALL_BYTES`; None for others, and for those that cannot be read."""
-        place = self.references.get(key)
+        return self._value(self.entries.get(key))
+
+    def get_all(self, keys: Iterable[str]) -> dict[str, bytes | None]:
+        """Returns values as `get` does."""
+        known = self.entries
+        return {key: self._value(known.get(key)) for key in keys}
+
+    def _value(self, place: Reference | None) -> bytes | None:
         if place is None or place.length > SMALL_BYTES:
             return None
         if place.inline is not None:
@@ -94,12 +106,16 @@ class DatabaseValues:
 
     def holds(self, key: str) -> bool:
         """Whether the index has a key."""
-        return key in self.references
+        return key in self.entries
 
     def inline(self, key: str) -> bytes | None:
         """Returns a value that the index itself holds; None for all others."""
-        place = self.references.get(key)
-        return place.inline if place is not None else None
+        return self.inlined([key])[key]
+
+    def inlined(self, keys: Sequence[str]) -> dict[str, bytes | None]:
+        """Returns the values that the index itself holds; None for all others."""
+        known = self.entries
+        return {key: place.inline if (place := known.get(key)) is not None else None for key in keys}
 
 
 class FolderValues:
@@ -107,6 +123,10 @@ class FolderValues:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+
+    def get_all(self, keys: Iterable[str]) -> dict[str, bytes | None]:
+        """Returns values as `get` does."""
+        return {key: self.get(key) for key in keys}
 
     def get(self, key: str) -> bytes | None:
         """Returns a value of at most `SMALL_BYTES`; None for others, and for those that cannot be read."""
@@ -129,14 +149,24 @@ class FolderValues:
 
 
 def values_of(location: Location) -> DatabaseValues | FolderValues:
-    """Returns the values of the store that holds an array."""
+    """Returns the values of the store that holds an array: those that its reader has, as far as it has any."""
+    known = location.values
+    if isinstance(known, DatabaseValues | FolderValues):
+        return known
     return DatabaseValues(location.base) if location.ocdbt else FolderValues(location.base)
+
+
+def database_of(location: Location) -> DatabaseValues:
+    """Returns the values of the database that holds an array."""
+    values = values_of(location)
+    assert isinstance(values, DatabaseValues)
+    return values
 
 
 class SmallArrays:
     """Reads arrays of one chunk from the values of a store; thread-safe."""
 
-    def __init__(self, values: Values) -> None:
+    def __init__(self, values: StoredValues) -> None:
         self._values = values
         self._thread = threading.local()
 

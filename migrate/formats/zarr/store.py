@@ -204,6 +204,10 @@ class ZarrStore:
             if not zarr_metadata.is_group(contents.get(key)):
                 yield key.rpartition("/")[0]
 
+    def place_of(self, name: str) -> Place:
+        """Returns where a parameter is stored; call `metadata` first."""
+        return self._found[name][0]
+
     def movable(self, name: str) -> bool:
         """Whether a parameter's chunks can be found without this reader; call `metadata` first."""
         return self._found[name][0].movable
@@ -223,7 +227,8 @@ class ZarrStore:
         self._refuse_empty_claim(name, found)
         if not place.movable:
             return None
-        return Location(place.path, place.ocdbt, place.stored_name(name), found.driver, fill_missing, key_impl)
+        stored_name = place.stored_name(name)
+        return Location(place.path, place.ocdbt, stored_name, found.driver, fill_missing, key_impl, place.values)
 
     def read(self, name: str, *, fill_missing: bool) -> np.ndarray[Any, Any]:
         """Returns a parameter's whole array, in its stored form; call `metadata` first.

@@ -1,8 +1,7 @@
-"""Reads the content of a zstd frame as a file, decompressed block by block.
+"""Reads the content of a zstd frame as a file, decompressed as it is read.
 
-The stream reader of `zstandard` accepts a frame that is truncated before its checksum. Its other decoder does not, but
-returns the whole content of its input at once, which may be any number of bytes. A block decodes to at most 128 KiB, so
-that decoder is given one block at a time.
+The stream reader of `zstandard` accepts a frame that is truncated before its checksum, and data that follows a frame.
+So the blocks of the frame are counted here, by their headers, on their way to it (RFC 8878, section 3.1.1).
 """
 
 from __future__ import annotations
@@ -14,8 +13,12 @@ import zstandard
 
 _LONGEST_HEADER = 18
 _CHECKSUM_BYTES = 4
+_BLOCK_HEADER_BYTES = 3
 _RLE = 1
 """The type of a block that repeats one byte."""
+
+_READ_BYTES = 1 << 20
+"""The encoded bytes that are read at once."""
 
 
 class ZstdStream(io.RawIOBase):
@@ -30,13 +33,9 @@ class ZstdStream(io.RawIOBase):
     """
 
     def __init__(self, encoded: io.RawIOBase | io.BytesIO, window_bytes: int = 0) -> None:
-        self._encoded = encoded
-        header = encoded.read(_LONGEST_HEADER) or b""
-        self._has_checksum = zstandard.get_frame_parameters(header).has_checksum
-        size = zstandard.frame_header_size(header)
-        self._ahead = header[size:]
-        self._decoder = zstandard.ZstdDecompressor(max_window_size=window_bytes).decompressobj()
-        self._ready = memoryview(self._decoder.decompress(header[:size]))
+        self._frame = _CountedFrame(encoded)
+        decoder = zstandard.ZstdDecompressor(max_window_size=window_bytes)
+        self._reader: Any = decoder.stream_reader(self._frame, read_size=_READ_BYTES)  # type: ignore[arg-type]  # it reads only
 
     def readable(self) -> bool:
         """Returns True."""
@@ -44,31 +43,63 @@ class ZstdStream(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """Reads the next bytes of the content; none once the frame has ended and its checksum, if any, was verified."""
-        while not self._ready and not self._decoder.eof:
-            self._ready = memoryview(self._block())
-        count = min(len(buffer), len(self._ready))
-        buffer[:count] = self._ready[:count]
-        self._ready = self._ready[count:]
+        count: int = self._reader.readinto(buffer)
+        if not count and len(buffer):
+            self._frame.refuse_rest()
         return count
 
-    def _block(self) -> bytes:
-        head = self._take(3)
-        fields = int.from_bytes(head, "little")
-        is_last, kind, size = fields & 1, fields >> 1 & 3, fields >> 3
-        content = head + self._take(1 if kind == _RLE else size)
-        if is_last and self._has_checksum:
-            content += self._take(_CHECKSUM_BYTES)
-        decoded: bytes = self._decoder.decompress(content)
-        if is_last and not self._decoder.eof:
-            raise zstandard.ZstdError("the frame does not end with its last block")
-        if is_last and (self._ahead or self._encoded.read(1)):
-            raise zstandard.ZstdError("data follows the frame")
-        return decoded
 
-    def _take(self, count: int) -> bytes:
-        content, self._ahead = self._ahead[:count], self._ahead[count:]
-        if len(content) < count:
-            content += self._encoded.read(count - len(content)) or b""
-        if len(content) < count:
+class _CountedFrame:
+    """The encoded bytes of a frame, which knows from the headers of the blocks where the frame ends."""
+
+    def __init__(self, encoded: io.RawIOBase | io.BytesIO) -> None:
+        self._encoded = encoded
+        self._header = encoded.read(_LONGEST_HEADER) or b""
+        self._has_checksum = zstandard.get_frame_parameters(self._header).has_checksum
+        self._left = zstandard.frame_header_size(self._header)
+        self._block_header = b""
+        self._in_last = False
+
+    def read(self, size: int) -> bytes:
+        """Returns the next bytes.
+
+        Raises:
+          zstandard.ZstdError: the frame is truncated, or data follows it.
+        """
+        content, self._header = self._header or self._encoded.read(size) or b"", b""
+        if not content and not self._has_ended:
             raise zstandard.ZstdError("the frame is truncated")
+        self._count(content)
         return content
+
+    def refuse_rest(self) -> None:
+        """Refuses a frame of which not everything was read.
+
+        Raises:
+          zstandard.ZstdError: the frame is truncated, or data follows it.
+        """
+        while self.read(_READ_BYTES):
+            pass
+
+    @property
+    def _has_ended(self) -> bool:
+        return self._in_last and not self._left
+
+    def _count(self, content: bytes) -> None:
+        at = 0
+        while at < len(content):
+            if self._has_ended:
+                raise zstandard.ZstdError("data follows the frame")
+            step = min(self._left or _BLOCK_HEADER_BYTES - len(self._block_header), len(content) - at)
+            if self._left:
+                self._left -= step
+            else:
+                self._block_header += content[at : at + step]
+            at += step
+            if len(self._block_header) == _BLOCK_HEADER_BYTES:
+                self._enter_block()
+
+    def _enter_block(self) -> None:
+        fields, self._block_header = int.from_bytes(self._block_header, "little"), b""
+        self._in_last, kind, size = bool(fields & 1), fields >> 1 & 3, fields >> 3
+        self._left = (1 if kind == _RLE else size) + (_CHECKSUM_BYTES if self._in_last and self._has_checksum else 0)

@@ -6,6 +6,7 @@ import pytest
 from flax import serialization
 
 import migrate
+from migrate.engine.loading import forecast as forecast_module
 from migrate.engine.loading.forecast import forecast
 from migrate.errors import UsageError
 from migrate.planning.planner import make_plan
@@ -106,3 +107,20 @@ def test_shards_of_a_mesh_are_numbered_along_its_axes(flat):
 def test_an_open_axis_is_refused(flat):
     with pytest.raises(UsageError, match="one is -1"):
         made(flat, "rules: []", {"a": ((ROWS, COLUMNS), "float32", ())}, mesh="data=-1")
+
+
+@pytest.mark.parametrize(
+    ("rule", "undivided"),
+    [
+        ("'a -> x'", []),
+        ("{from: a, to: x, ops: [{cast: {to: bfloat16, lossy: true}}]}", []),
+        ("{from: a, to: x, ops: [transpose]}", ["x"]),
+    ],
+)
+def test_chunks_that_exceed_the_budget_are_decoded_in_slabs_or_named(chunked, rule, undivided, monkeypatch):
+    monkeypatch.setattr(forecast_module, "DEFAULT_RAM", NBYTES - 1)
+    with migrate.open_checkpoint(chunked) as checkpoint:
+        rules = parse_rules(f"migrate: 1\nrules: [{rule}, {{drop: b}}]\n", "rules.yaml")
+        plan = make_plan(checkpoint.abstract, rules, None)
+        found = forecast(plan, plan.target, parse_mesh("data=2"))
+    assert {(name,): NBYTES for name in undivided} == found.undivided

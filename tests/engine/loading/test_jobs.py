@@ -8,7 +8,10 @@ from hypothesis import strategies as st
 import migrate
 from migrate.engine.items import item_of, item_plans
 from migrate.engine.linking.link import find_links, stream_unlocated
+from migrate.engine.loading import chunk_reads
 from migrate.engine.loading import jobs as jobs_module
+from migrate.engine.loading.chunk_reads import ChunkReads
+from migrate.engine.loading.decoded_links import DecodedLink, converted_links
 from migrate.engine.loading.jobs import LoadJobs
 from migrate.engine.loading.run_jobs import run_jobs
 from migrate.engine.loading.virtual_arrays import VirtualArrays, loading_context
@@ -57,23 +60,34 @@ def planned(reader):
     return stream_unlocated(plan_for(reader, RULES), reader)
 
 
-def read_by_jobs(plan, reader, wanted, limit=BUDGET):
-    """What the jobs of a plan read: windows by leaf, and whole values."""
-    context = loading_context()
-    links = find_links(plan, reader, item_of(item_plans(plan)))
-    large = [link for link in links if link.path in wanted and jobs_module.SMALL_BYTES < 0]
-    made = LoadJobs(
+LINKED = {"decoded here": (True, False), "virtual": (False, True), "computed": (False, False)}
+"""The ways of reading linked arrays: whether chunks are decoded here, and whether virtual arrays are opened."""
+
+
+def jobs_of(plan, reader, wanted, limit=BUDGET, linked="virtual", kind=LoadJobs):
+    """The jobs of a plan."""
+    context, items = loading_context(), item_of(item_plans(plan))
+    links = [link for link in find_links(plan, reader, items) if link.path in wanted]
+    converted = [one for one in converted_links(plan, reader, items) if one.link.path in wanted]
+    is_decoded, is_virtual = LINKED[linked]
+    return kind(
         reader=reader,
         target=plan.target,
         windows=wanted,
-        links={link.path: link for link in large},
-        open_linked=VirtualArrays(large, context).open,
+        chunks=ChunkReads([*map(DecodedLink, links), *converted] if is_decoded else []),
+        virtual=VirtualArrays(links if is_virtual else [], context),
         context=context,
         limit=limit,
     )
-    found = {}
+
+
+def read_by_jobs(plan, reader, wanted, limit=BUDGET, linked="virtual"):
+    """What the jobs of a plan read: windows by leaf, and whole values."""
+    made, found = jobs_of(plan, reader, wanted, limit, linked), {}
     every = (job for piece in pieces(plan, reader) for job in made.of(piece))
-    run_jobs(every, limit, lambda one: found.setdefault(one.path, {}).update({one.window: one.value}))
+    run_jobs(
+        every, limit, lambda values: [found.setdefault(one.path, {}).update({one.window: one.value}) for one in values]
+    )
     return found
 
 
@@ -81,12 +95,15 @@ def values_of(plan, reader):
     return {path: value for task in plan.tasks for path, value in evaluate(task, reader, plan.target).items()}
 
 
+@pytest.mark.parametrize("linked", LINKED)
 @pytest.mark.parametrize("small", [jobs_module.SMALL_BYTES, -1])
 @pytest.mark.parametrize("limit", [BUDGET, 300])
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_all_windows_are_read_with_their_values(source, small, limit, monkeypatch, data):
+def test_all_windows_are_read_with_their_values(source, linked, small, limit, monkeypatch, data):
     monkeypatch.setattr(jobs_module, "SMALL_BYTES", small)
+    monkeypatch.setattr(chunk_reads, "SMALL_BYTES", small)
+    monkeypatch.setattr(chunk_reads, "SLAB_BYTES", 40)
     plan = planned(source)
     expected = values_of(plan, source)
     wanted = {}
@@ -94,7 +111,7 @@ def test_all_windows_are_read_with_their_values(source, small, limit, monkeypatc
         if np.ndim(value) and data.draw(st.booleans()):
             tiles = list(windows(value.shape, [data.draw(st.integers(1, size)) for size in value.shape]))
             wanted[path] = data.draw(st.lists(st.sampled_from(tiles), unique=True))
-    found = read_by_jobs(plan, source, wanted, limit)
+    found = read_by_jobs(plan, source, wanted, limit, linked)
     for path, value in expected.items():
         if path not in wanted:
             np.testing.assert_array_equal(value, found[path][None])
@@ -106,7 +123,7 @@ def test_all_windows_are_read_with_their_values(source, small, limit, monkeypatc
             assert np.ascontiguousarray(cut(value, window)).tobytes() == part.tobytes()
 
 
-def ways(plan, reader, wanted, limit=BUDGET):
+def ways(plan, reader, wanted, limit=BUDGET, linked="virtual"):
     """The way in which each leaf of a plan is read, by the function that its jobs call."""
     seen = {}
 
@@ -116,6 +133,10 @@ def ways(plan, reader, wanted, limit=BUDGET):
         def _linked(self, piece):
             seen.update(dict.fromkeys(piece.targets, "linked"))
             return super()._linked(piece)
+
+        def _chunk_jobs(self, path):
+            seen[path] = "chunks"
+            return super()._chunk_jobs(path)
 
         def _compute(self, piece):
             seen.update(dict.fromkeys(piece.targets, "whole"))
@@ -129,11 +150,7 @@ def ways(plan, reader, wanted, limit=BUDGET):
             seen.setdefault(path, "views")
             return super()._store_job(piece, path, opened, windows)
 
-    context = loading_context()
-    links = find_links(plan, reader, item_of(item_plans(plan)))
-    made = Spy(
-        reader, plan.target, wanted, {x.path: x for x in links}, VirtualArrays(links, context).open, context, limit
-    )
+    made = jobs_of(plan, reader, wanted, limit, linked, kind=Spy)
     run_jobs((job for piece in pieces(plan, reader) for job in made.of(piece)), limit, lambda _: None)
     return {path[0]: way for path, way in seen.items()}
 
@@ -170,8 +187,9 @@ def test_a_chunk_that_is_touched_counts_with_all_of_its_elements():
     assert 1 == chunk_elements((), ())
 
 
+@pytest.mark.parametrize("linked", LINKED)
 @pytest.mark.parametrize("rule", ["{from: a, to: b}", "{from: a, to: b, ops: [transpose]}"])
-def test_a_chunk_that_cannot_be_decoded_is_an_error_about_the_source_and_its_leaf(tmp_path, rule, monkeypatch):
+def test_a_chunk_that_cannot_be_decoded_is_an_error_about_the_source_and_its_leaf(tmp_path, rule, linked, monkeypatch):
     monkeypatch.setattr(jobs_module, "SMALL_BYTES", -1)
     save(tmp_path / "old", {"a": np.random.default_rng(0).standard_normal((64, 32)).astype(np.float32)})
     data = max((tmp_path / "old").rglob("d/*"), key=lambda path: path.stat().st_size)
@@ -182,7 +200,7 @@ def test_a_chunk_that_cannot_be_decoded_is_an_error_about_the_source_and_its_lea
         data.write_bytes(content)
         shape = (64, 32) if "ops" not in rule else (32, 64)
         with pytest.raises(CheckpointError) as error:
-            read_by_jobs(plan, checkpoint.reader, {("b",): [whole(shape)]})
+            read_by_jobs(plan, checkpoint.reader, {("b",): [whole(shape)]}, linked=linked)
     assert str(tmp_path / "old") in str(error.value)
     assert "`a`" in str(error.value)
     assert "index0" not in str(error.value)
@@ -193,6 +211,14 @@ def test_nothing_is_read_for_leaves_of_which_this_process_has_no_window(source, 
     plan = planned(source)
     wanted = {path: [] for path, leaf in plan.target.leaves.items() if leaf.kind == "array"}
     assert {"step": "whole"} == ways(plan, source, wanted)
+
+
+def test_chunks_of_linked_arrays_are_decoded_here(source):
+    plan = planned(source)
+    wanted = {path: [whole(leaf.aval.shape)] for path, leaf in plan.target.leaves.items() if leaf.kind == "array"}
+    found = ways(plan, source, wanted, linked="decoded here")
+    expected = {"chunks"} if plan.source.format != "flax msgpack" else {"whole"}
+    assert expected == {found["up"], found["norm"]}
 
 
 def test_memory_that_is_exhausted_is_not_blamed_on_the_source(source):

@@ -30,8 +30,8 @@ class Ledger:
             raise error
         return [HostValue((str(number),), None, number)]
 
-    def place(self, found):
-        self.placed.append(found.value)
+    def place(self, values):
+        self.placed += [found.value for found in values]
 
 
 def test_all_values_are_placed_in_the_order_of_the_jobs():
@@ -60,7 +60,7 @@ def test_as_many_jobs_begin_as_the_limit_allows():
     def job(number):
         return LoadJob(40, lambda _: begun.append(number) or Slow(number))
 
-    run_jobs(map(job, range(4)), 100, lambda found: placed.append((found.value, len(begun))))
+    run_jobs(map(job, range(4)), 100, lambda values: placed.extend((found.value, len(begun)) for found in values))
     assert [(0, 2), (1, 3), (2, 4), (3, 4)] == placed
 
 
@@ -74,7 +74,7 @@ def test_a_job_that_has_ended_is_placed_before_the_next_begins():
     done, order = Future(), []
     done.set_result([HostValue((), None, "first")])
     jobs = [LoadJob(1, lambda _: done), LoadJob(1, lambda _: order.append("second begins") or done)]
-    run_jobs(jobs, 100, lambda found: order.append(found.value))
+    run_jobs(jobs, 100, lambda values: order.extend(found.value for found in values))
     assert ["first", "second begins", "first"] == order
 
 

@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrate.engine.linking.open_stores import reading_context
-from migrate.engine.streaming.array_sources import FilledSource, FlatSource, _flat_chunks, open_source
+from migrate.engine.streaming.array_sources import (
+    SCRATCH_CHUNK_BYTES,
+    FilledSource,
+    FlatSource,
+    contiguous_chunks,
+    open_source,
+)
 from migrate.errors import CheckpointError
 from migrate.formats.base import Extent
 from migrate.formats.detect import open_reader
@@ -52,7 +58,7 @@ def test_every_window_of_an_array_in_several_extents_is_read(tmp_path_factory, d
     ],
 )
 def test_chunks_of_a_flat_array_are_contiguous(shape, chunks):
-    assert chunks == _flat_chunks(AbstractArray(shape, "float32"))
+    assert chunks == contiguous_chunks(shape, 4, SCRATCH_CHUNK_BYTES)
 
 
 def test_a_file_that_became_shorter_is_damaged(tmp_path):

@@ -1,4 +1,4 @@
-"""Large chunks are decoded as streams, and every part equals what TensorStore decodes."""
+"""Large chunks are decoded as streams, and every part equals what TensorStore decodes; covers `chunk_content`."""
 
 import struct
 from dataclasses import replace
