@@ -73,6 +73,7 @@ from migrate.codes.m4_formats import (
 )
 from migrate.codes.m5_execution import (
     AlreadyApplied,
+    AmplifiedReads,
     ChangedValues,
     CodeNotAllowed,
     DestinationExists,
@@ -82,6 +83,7 @@ from migrate.codes.m5_execution import (
     LeftoverWorkspace,
     LossyCast,
     NoRoom,
+    NothingDivided,
     OutOfMemory,
     OutputMismatch,
     OverlappingPaths,
@@ -136,6 +138,7 @@ __all__ = [
     "AlreadyApplied",
     "AmbiguousItem",
     "AmbiguousUpgradePath",
+    "AmplifiedReads",
     "ChangedOrbax",
     "ChangedValues",
     "CircularVersions",
@@ -196,6 +199,7 @@ __all__ = [
     "NoSelectedStep",
     "NoUpgradePath",
     "NotExpandable",
+    "NothingDivided",
     "OpMismatch",
     "OutOfMemory",
     "OutputMismatch",
@@ -254,4 +258,4 @@ __all__ = [
     "UnwritableDestination",
     "VerificationFailed",
     "WriteFailed",
-]  # fmt: skip
+]

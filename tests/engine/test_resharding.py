@@ -1,6 +1,6 @@
 """`--mesh` and `--partition`: chunks and shardings of the target, written from a host with one device.
 
-Covers `outputs.array_record` and `streaming.chunk_shapes` from end to end.
+Covers `outputs.array_record` from end to end.
 """
 
 import hashlib
