@@ -5,8 +5,8 @@ than the bound allows, the one with the fewest chunks is chosen; where there is 
 amplification. The number of chunks is bounded, and so is their size from below: then small arrays are one chunk.
 
 The edges along different dimensions are combined one dimension at a time. Of what was combined, only what nothing else
-beats in both the number of chunks and the amplification is kept, so that the search is exact for short dimensions and
-fast for long ones.
+beats in both the number of chunks and the amplification is kept; of very many, only the best of about each number of
+chunks. So the search is exact for short dimensions and for sizes with common divisors, and takes milliseconds for others.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ MOST_CHUNKS = 1 << 16
 
 _EVERY_EDGE = 1024
 _QUOTIENTS = 512
-_FRONT = 256
+_EXACT = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,15 +151,25 @@ class _Partial:
 
 
 def _front(candidates: Iterable[_Partial]) -> list[_Partial]:
-    """Returns the candidates that no other beats, with few chunks first; of very many, some."""
+    """Returns the candidates that no other beats, with few chunks first; of very many, the best of each size."""
+    ordered = sorted(candidates, key=_Partial.size_first)
+    if len(ordered) > _EXACT:
+        ordered = _best_of_each_size(ordered)
     kept: list[_Partial] = []
-    for one in sorted(candidates, key=_Partial.size_first):
+    for one in ordered:
         if not any(other.beats(one) for other in reversed(kept)):
             kept.append(one)
-    if len(kept) <= _FRONT:
-        return kept
-    exact = [one for one in kept if one.worst == 1]
-    return [*kept[:: -(-len(kept) // _FRONT)], *exact[:1], kept[-1]]
+    return kept
+
+
+def _best_of_each_size(ordered: Iterable[_Partial]) -> list[_Partial]:
+    """Returns for numbers of chunks that differ by less than 5 % the candidate with the least amplification."""
+    best: dict[int, _Partial] = {}
+    for one in ordered:
+        known = best.setdefault(int(16 * math.log2(one.count)), one)
+        if one.worst < known.worst:
+            best[int(16 * math.log2(one.count))] = one
+    return list(best.values())
 
 
 @lru_cache(maxsize=1 << 12)
