@@ -6,7 +6,7 @@ amplification. The number of chunks is bounded, and so is their size from below:
 
 The edges along different dimensions are combined one dimension at a time. Of what was combined, only what nothing else
 beats in both the number of chunks and the amplification is kept; of very many, only the best of about each number of
-chunks. So the search is exact for short dimensions and for sizes with common divisors, and takes milliseconds for others.
+chunks. So the search is exact for short dimensions and for sizes with common divisors, and fast for others.
 """
 
 from __future__ import annotations
