@@ -53,7 +53,7 @@ def migrated(source, place, layout, way):
     return new, load
 
 
-@pytest.mark.parametrize("case", sampled(CASES, 13, name=lambda case: "-".join(case)))
+@pytest.mark.parametrize("case", sampled(CASES, 17, name=lambda case: "-".join(case)))
 def test_every_layout_becomes_every_other(case, tmp_path):
     saved, version, way = case
     source = tmp_path / "old"
