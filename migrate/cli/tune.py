@@ -9,7 +9,7 @@ import click
 from migrate.cli import options, running
 from migrate.cli.arguments import refuse_rule_file
 from migrate.cli.console import Console
-from migrate.cli.places import PLACE
+from migrate.cli.places import CHECKPOINT, PLACE
 from migrate.cli.plan_origin import RuleFileOrigin
 
 
@@ -18,7 +18,7 @@ from migrate.cli.plan_origin import RuleFileOrigin
     short_help="Rewrite a checkpoint in chunks that suit the loads to come.",
     context_settings=options.SETTINGS,
 )
-@click.argument("src", type=PLACE)
+@click.argument("src", type=CHECKPOINT)
 @click.argument("dst", type=PLACE)
 @running.run_options
 @options.output
