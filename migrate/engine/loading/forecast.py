@@ -103,7 +103,7 @@ def device_bytes(found: Iterable[LeafReads], mesh: Mesh) -> tuple[DeviceBytes, .
 
 def leaf_reads(plan: Plan, placed: AbstractTree, mesh: Mesh) -> Iterator[LeafReads]:
     """Yields what the devices of a mesh keep and decode of each array; arguments and errors as in `forecast`."""
-    require_sizes(mesh)
+    require_sizes(mesh, "--for-load")
     for path, leaf, node, all_of_it in _leaves(plan, placed):
         sharding = leaf.sharding or Sharding(mesh)
         if isinstance(node, ArraySource):

@@ -86,8 +86,8 @@ def loads_of_target(plan: Plan) -> LoadsToCome | None:
     return LoadsToCome(((mesh, plan.target),), MESH_BOUND)
 
 
-def require_sizes(mesh: Mesh) -> None:
-    """Refuses a mesh whose devices cannot be counted.
+def require_sizes(mesh: Mesh, option: str = "--for") -> None:
+    """Refuses a mesh whose devices cannot be counted; the help names the option.
 
     Raises:
       UsageError: the size of an axis is open (`InvalidSharding`).
@@ -95,7 +95,7 @@ def require_sizes(mesh: Mesh) -> None:
     if any(size < 1 for _, size in mesh):
         message = "the bytes of each device depend on the size of every mesh axis, and one is -1"
         sized = mesh_text((name, size if size > 0 else 8) for name, size in mesh)
-        raise UsageError(InvalidSharding.at(message, help=f"write every size, for example `{sized}`"))
+        raise UsageError(InvalidSharding.at(message, help=f"write every size, for example `{option} {sized}`"))
 
 
 def mesh_text(mesh: Iterable[tuple[str, int]]) -> str:

@@ -82,7 +82,7 @@ def test_meshes_that_divide_nothing_are_an_error():
 def test_an_open_axis_is_refused():
     with pytest.raises(UsageError, match="one is -1") as caught:
         loads(plan_of({"a": stored("8,8", (1, 8))}), "x=-1,y=2")
-    assert "`x=8,y=2`" in caught.value.diagnostics[0].help
+    assert "`--for x=8,y=2`" in caught.value.diagnostics[0].help
 
 
 def test_without_a_mesh_every_mesh_is_a_load():
