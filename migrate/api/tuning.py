@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Literal
 from migrate.api.plans import finished
 from migrate.api.plans import plan as make
 from migrate.checkpoint import Checkpoint, StrPath
-from migrate.errors import PlanError
+from migrate.codes import InvalidUsage
+from migrate.errors import PlanError, UsageError
 
 if TYPE_CHECKING:
     from migrate.engine.loading.amplification import MeshAmplification
@@ -50,7 +51,7 @@ def plan_tune(
       destination: as in `plan`.
 
     Raises:
-      UsageError: a mesh cannot be read, or the size of one of its axes is open (`InvalidSharding`).
+      UsageError: a mesh cannot be read, the size of one of its axes is open, or a partition has no mesh.
       CheckpointError: the template cannot be found or fails, or a file of the checkpoint lacks bytes.
     """
     table = partition if mesh is not None else None
@@ -88,7 +89,7 @@ def choose_chunks(
       over which no array is divided (`NothingDivided`), are errors of the plan.
 
     Raises:
-      UsageError: a mesh cannot be read, or the size of one of its axes is open (`InvalidSharding`).
+      UsageError: a mesh cannot be read, the size of one of its axes is open, or a partition has no mesh.
     """
     from migrate.planning.chunking.assign import with_chunks
 
@@ -106,7 +107,7 @@ def read_amplification(
       partition: as in `plan_tune`.
 
     Raises:
-      UsageError: a mesh cannot be read, or the size of one of its axes is open (`InvalidSharding`).
+      UsageError: a mesh cannot be read, the size of one of its axes is open, or a partition has no mesh.
       PlanError: a sharding does not fit a mesh (`InvalidSharding`), or no array is divided (`NothingDivided`).
     """
     from migrate.engine.loading.amplification import amplifications
@@ -118,11 +119,19 @@ def read_amplification(
 
 
 def loads_of(plan: Plan, meshes: Sequence[Mesh | str], partition: Partition | StrPath | None) -> LoadsToCome:
-    """Return the loads of a plan's target onto meshes."""
+    """Return the loads of a plan's target onto meshes.
+
+    Raises:
+      UsageError: a mesh cannot be read, or the size of one of its axes is open (`InvalidSharding`); or a partition has
+        no mesh (`InvalidUsage`).
+    """
     from migrate.planning.chunking.loads import loads_to_come
     from migrate.rules.partition_file import load_partition
     from migrate.sharding import parse_mesh
 
+    if partition is not None and not meshes:
+        advice = "name the axes, for example `--for data=1,fsdp=128`"
+        raise UsageError(InvalidUsage.at("a partition needs a mesh", help=advice))
     axes = [parse_mesh(mesh) if isinstance(mesh, str) else mesh for mesh in meshes]
     table = load_partition(partition) if isinstance(partition, str | os.PathLike) else partition
     return loads_to_come(plan, axes, table)

@@ -11,6 +11,7 @@ from migrate.codes import InvalidUsage
 from migrate.errors import UsageError
 
 if TYPE_CHECKING:
+    from migrate.planning.chunking.loads import LoadsToCome
     from migrate.planning.model import Plan
     from migrate.report.view import Report
 
@@ -36,7 +37,8 @@ def chosen_chunks(
 
     if not load_meshes:
         return plan
-    return choose_chunks(plan, options.meshes_of(load_meshes), partition=partition, link=link)
+    meshes = options.meshes_of(load_meshes)
+    return choose_chunks(plan, meshes, partition=partition if meshes else None, link=link)
 
 
 def with_reads(
@@ -65,8 +67,11 @@ def with_reads(
     from migrate.planning.chunking.loads import loads_of_target
     from migrate.report.of_reads import reads_data, reads_sentences
 
-    chosen = load_meshes and loads_of(plan, options.meshes_of(load_meshes), partition)
-    loads = chosen or (loads_of_target(plan) if of_target else None)
+    meshes = options.meshes_of(load_meshes)
+    if load_meshes:
+        loads: LoadsToCome | None = loads_of(plan, meshes, partition if meshes else None)
+    else:
+        loads = loads_of_target(plan) if of_target else None
     if loads is None or not plan.applicable:
         return report
     found = amplifications(plan, loads)

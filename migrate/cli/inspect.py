@@ -12,7 +12,8 @@ from migrate.cli.arguments import refuse_rule_file
 from migrate.cli.chunks import with_reads
 from migrate.cli.console import Console, exit_with
 from migrate.cli.places import CHECKPOINT
-from migrate.errors import PlanError
+from migrate.codes import InvalidUsage
+from migrate.errors import PlanError, UsageError
 from migrate.places.names import place_of
 
 if TYPE_CHECKING:
@@ -70,6 +71,9 @@ def command(
     from migrate.report.of_checkpoint import checkpoint_report
 
     refuse_rule_file(ckpt)
+    if partition is not None and not options.meshes_of(load_meshes):
+        advice = "name the axes, for example `--for data=1,fsdp=128`"
+        raise UsageError(InvalidUsage.at("a partition needs a mesh", help=advice))
     clear_needless(place_of(ckpt))
     chosen = options.chosen_step(step)
     with api.open_checkpoint(ckpt, chosen, item, follow_links=follow_links, template=template) as checkpoint:

@@ -76,7 +76,7 @@ class Request:
     @property
     def target_partition(self) -> str | None:
         """The partition file as far as it concerns the shardings of the target, and not only the loads to come."""
-        return self.partition if self.mesh is not None or not self.load_meshes else None
+        return self.partition if self.mesh is not None or not options.meshes_of(self.load_meshes) else None
 
     @property
     def as_step(self) -> bool:

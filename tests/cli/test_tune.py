@@ -170,6 +170,13 @@ def test_a_single_file_has_no_chunks(run, work):
     assert "`new.safetensors` is a single file, which has no chunks" in result.output
 
 
+@pytest.mark.parametrize("command", [("inspect", "old"), ("tune", "old", "new"), ("inspect", "old", "--for", "any")])
+def test_a_partition_needs_a_mesh(run, work, command):
+    result = run(*command, "--partition", "p.yaml")
+    assert 2 == result.exit_code
+    assert "a partition needs a mesh" in result.output
+
+
 def test_any_stands_alone(run, work):
     result = run("tune", "old", "new", *FOR, "--for", "any")
     assert 2 == result.exit_code
