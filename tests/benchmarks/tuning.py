@@ -147,12 +147,18 @@ def compare(options):
             "orbax": [*this, "orbax", source],
             "apply --mesh": [*command, "apply", "portable", source],
             "tune --for": [*command, "tune", source],
+            "tune --for, --verify none": [*command, "tune", source],
         }
-        more = {"apply --mesh": ["--mesh", MESH, *specs], "tune --for": ["--for", MESH, *specs]}
+        tuned = ["--for", MESH, *specs]
+        more = {
+            "apply --mesh": ["--mesh", MESH, *specs],
+            "tune --for": tuned,
+            "tune --for, --verify none": [*tuned, "--verify", "none"],
+        }
         rows = {}
         for _ in range(options.runs):
             for name, words in copies.items():
-                target = work / name.replace(" ", "")
+                target = work / name.translate({ord(" "): None, ord(","): None})
                 shutil.rmtree(target, ignore_errors=True)
                 rows.setdefault(name, []).append(_measured([*words, target, *more.get(name, [])]))
             for what, place in (("untuned", source), ("tuned", work / "tune--for")):
