@@ -50,6 +50,7 @@ def with_reads(
     of_target: bool,
     verbose: bool,
     ends: bool,
+    after: str = "afterwards",
 ) -> Report:
     """Returns the report of a plan with the read amplification of the loads.
 
@@ -61,6 +62,7 @@ def with_reads(
       of_target: whether the mesh of the plan's target counts as one where there is no other.
       verbose: whether every array is named that is decoded more than once.
       ends: whether the last sentence of the report stays the last.
+      after: when the target exists, in words.
     """
     from migrate.api.tuning import loads_of
     from migrate.engine.loading.amplification import amplifications
@@ -76,5 +78,5 @@ def with_reads(
         return report
     found = amplifications(plan, loads)
     last = len(report.summary) - (1 if ends and report.summary else 0)
-    summary = (*report.summary[:last], *reads_sentences(found, verbose=verbose), *report.summary[last:])
+    summary = (*report.summary[:last], *reads_sentences(found, after=after, verbose=verbose), *report.summary[last:])
     return replace(report, summary=summary, data={**report.data, "reads": reads_data(found)})

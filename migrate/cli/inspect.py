@@ -85,6 +85,10 @@ def command(
     exit_with(report.exit_code)
 
 
+AFTER = "after `migrate tune`"
+"""When the target of the plan exists, in words."""
+
+
 def _with_reads(
     report: Report, checkpoint: Checkpoint, load_meshes: tuple[str, ...], partition: str | None, *, verbose: bool
 ) -> Report:
@@ -100,4 +104,4 @@ def _with_reads(
     if not plan.applicable:
         raise PlanError(*(found for found in plan.diagnostics if found.is_error))
     noted = replace(report, findings=(*report.findings, *findings(plan.diagnostics)))
-    return with_reads(noted, plan, load_meshes, partition, of_target=False, verbose=verbose, ends=False)
+    return with_reads(noted, plan, load_meshes, partition, of_target=False, verbose=verbose, ends=False, after=AFTER)

@@ -16,32 +16,35 @@ from migrate.tree import KeyPath, format_path
 _SHOWN = 5
 
 
-def reads_sentences(found: Iterable[MeshAmplification], *, verbose: bool = False) -> Iterator[str]:
+def reads_sentences(
+    found: Iterable[MeshAmplification], *, after: str = "afterwards", verbose: bool = False
+) -> Iterator[str]:
     """Yields the sentences about loads.
 
     Args:
       found: the loads.
+      after: when the target exists, in words.
       verbose: whether every array is named that is decoded more than once.
     """
     for one in found:
-        yield from _of_any_mesh(one) if one.mesh is None else _of_mesh(one)
+        yield from _of_any_mesh(one, after) if one.mesh is None else _of_mesh(one, after)
         yield from _leaves(one.leaves, verbose=verbose)
 
 
-def _of_mesh(one: MeshAmplification) -> Iterator[str]:
-    today, after = worst_device(one.today), worst_device(one.after)
+def _of_mesh(one: MeshAmplification, after: str) -> Iterator[str]:
+    today, then = worst_device(one.today), worst_device(one.after)
     yield (
         f"Read by {mesh_text(one.mesh or ())}, {plural(len(one.today), 'device')}: the worst decodes "
         f"{times(today.factor)} its own {size(today.kept)} today ({size(today.decoded)}), "
-        f"{times(after.factor)} afterwards ({size(after.decoded)})."
+        f"{times(then.factor)} {after} ({size(then.decoded)})."
     )
 
 
-def _of_any_mesh(one: MeshAmplification) -> Iterator[str]:
+def _of_any_mesh(one: MeshAmplification, after: str) -> Iterator[str]:
     total = one.total
     yield (
         f"Read by any mesh up to {ANY_PARTS}×{ANY_PARTS}: at worst {times(total.today)} their own bytes today, "
-        f"{times(total.after)} afterwards, over all arrays."
+        f"{times(total.after)} {after}, over all arrays."
     )
 
 

@@ -52,6 +52,11 @@ def test_any_mesh_has_the_mean_of_the_worst_cases():
     assert [None, None] == [reads_data([one])[0][name] for name in ("mesh", "devices")]
 
 
+def test_the_time_of_the_target_can_be_named():
+    one = load({})
+    assert next(reads_sentences([one], after="after `migrate tune`")).endswith("1× after `migrate tune` (1 MiB).")
+
+
 def test_json_has_the_figures_of_every_array():
     worst = {"place": {"x": 1}, "kept": MIB, "decoded": 8 * MIB, "amplification": 8.0}
     assert [

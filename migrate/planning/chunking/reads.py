@@ -14,7 +14,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from migrate.tree import Sharding
 
@@ -30,14 +30,14 @@ class AxisPart:
     decoded: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ShardReads:
     """The elements of an array that each device keeps and decodes, in the order of the places on the mesh."""
 
     kept: tuple[int, ...]
     decoded: tuple[int, ...]
 
-    @property
+    @cached_property
     def worst(self) -> float:
         """The largest amplification of a device; 1 where no device keeps an element."""
         pairs = zip(self.kept, self.decoded, strict=True)
