@@ -39,6 +39,7 @@ format: .venv/installed
 
 bench: .venv/installed  ## time and memory against Orbax restore + save
 	$(PY) -m tests.benchmarks.run
+	$(PY) -m tests.benchmarks.tuning
 
 lock: .venv/installed  ## resolve requirements.lock again; needs the uv command
 	uv pip compile pyproject.toml --group dev --python-version 3.11 --no-header --no-annotate --no-emit-index-url --output-file requirements.lock

@@ -151,8 +151,12 @@ class Sharding:
         """Whether it has a mesh; the annotations of a template are specs without one."""
         return bool(self.mesh)
 
-    def shard_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+    def shard_shape(self, shape: tuple[int, ...], *, uneven: bool = False) -> tuple[int, ...]:
         """Returns the shape of one device's shard; axes of size -1 count as 1.
+
+        Args:
+          shape: the shape of the array.
+          uneven: whether a dimension may be divided unevenly; the result is then the shape of the largest shard.
 
         Raises:
           ValueError: a dimension is not divisible, or the spec names an axis that the mesh lacks or has more entries
@@ -167,15 +171,31 @@ class Sharding:
                 if axis not in sizes:
                     raise ValueError(f"the mesh has no axis `{axis}`")
                 count = max(sizes[axis], 1)
-                if parts[dim] % count:
+                if parts[dim] % count and not uneven:
                     raise ValueError(f"dimension {dim} of {shape} is not divisible by {count} (`{axis}`)")
-                parts[dim] //= count
+                parts[dim] = -(-parts[dim] // count)
         return tuple(parts)
 
     def __str__(self) -> str:
         mesh = ",".join(f"{name}={size}" for name, size in self.mesh)
         spec = ",".join("+".join(axes) if axes else "-" for axes in self.spec)
         return f"{mesh}({spec})"
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkShapes:
+    """The chunks in which an array is to be written.
+
+    Attributes:
+      outer: the shape of what is stored as one value: a chunk, or a shard of zarr 3.
+      inner: the shape of what is encoded and decoded at once; only in zarr 3 it may be smaller than `outer`.
+    """
+
+    outer: tuple[int, ...]
+    inner: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return f"{list(self.inner)} in {list(self.outer)}" if self.inner != self.outer else str(list(self.inner))
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +211,7 @@ class AbstractLeaf:
       storage: how the leaf is stored on disk; None in a template.
       sharding: the saved sharding, or the one that the template requests.
       content: the type of the data of an `opaque` leaf, such as `text[2]`.
+      chunks: in a target, the chunks that suit the loads to come; None where the sharding decides.
     """
 
     kind: Kind
@@ -200,6 +221,7 @@ class AbstractLeaf:
     storage: Storage | None = None
     sharding: Sharding | None = None
     content: str = ""
+    chunks: ChunkShapes | None = None
 
     @property
     def has_data(self) -> bool:

@@ -22,6 +22,7 @@ from migrate.api.resuming import Resumed, resume
 from migrate.api.roots import apply_root, choose_steps
 from migrate.api.runs import apply
 from migrate.api.stamping import stamp
+from migrate.api.tuning import choose_chunks, plan_tune, read_amplification
 from migrate.api.verification import Verified, diff_values, verify
 from migrate.api.versions import load_versions, new_version, plan_upgrade, squash, upgrade_path
 from migrate.checkpoint import Checkpoint, list_steps, open_checkpoint
@@ -67,6 +68,7 @@ __all__ = [
     "apply",
     "apply_root",
     "check_versions",
+    "choose_chunks",
     "choose_steps",
     "contract",
     "diff",
@@ -81,7 +83,9 @@ __all__ = [
     "new_version",
     "open_checkpoint",
     "plan",
+    "plan_tune",
     "plan_upgrade",
+    "read_amplification",
     "record_template",
     "resume",
     "save",

@@ -43,6 +43,7 @@ COMMANDS = (
     "stamp",
     "expand",
     "contract",
+    "tune",
     "invert",
     "template",
     "explain",

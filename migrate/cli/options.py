@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, Literal, ParamSpec
 
@@ -13,7 +13,9 @@ import click
 
 from migrate.cli.console import Console
 from migrate.cli.places import FILE
+from migrate.codes import InvalidUsage
 from migrate.engine.options import COMPRESSIONS, MINIMUM_RAM, is_compression
+from migrate.errors import UsageError
 from migrate.planning.root_steps import StepSelector, parse_selector
 from migrate.rules import files
 
@@ -211,12 +213,36 @@ mesh = click.option(
 for_load = click.option(
     "--for-load", metavar="AXES", help="Also print the bytes that each device of a mesh reads in `migrate.load`."
 )
+ANY = "any"
+"""The value of `--for` that stands for every mesh up to 16×16."""
+
+load_meshes = click.option(
+    "--for",
+    "load_meshes",
+    multiple=True,
+    metavar="AXES",
+    help="Choose chunks for loads onto a mesh, such as data=1,fsdp=128, or `any` for every mesh up to 16x16; may be "
+    "given several times (default: a chunk is a shard of --mesh, or large).",
+)
 partition = click.option(
     "--partition",
     type=FILE,
     metavar="FILE.yaml",
-    help="File that assigns leaves to mesh axes; needs --mesh.",
+    help="File that assigns leaves to mesh axes; needs a mesh.",
 )
+
+
+def meshes_of(chosen: Sequence[str]) -> tuple[str, ...]:
+    """Returns the meshes of `--for`, none for `any`.
+
+    Raises:
+      UsageError: `any` is one of several (`InvalidUsage`).
+    """
+    if ANY in chosen and len(chosen) > 1:
+        advice = f"leave out the other meshes, or `--for {ANY}`"
+        raise UsageError(InvalidUsage.at(f"`--for {ANY}` stands for every mesh up to 16×16", help=advice))
+    return tuple(text for text in chosen if text != ANY)
+
 
 max_ram = click.option(
     "--max-ram",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from migrate.cli import options, rule_output
+from migrate.cli.chunks import chosen_chunks, with_reads
 from migrate.cli.console import Console, exit_with
 from migrate.cli.places import CHECKPOINT, PLACE
 from migrate.cli.sources import open_source
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 @options.follow_links
 @options.mesh
 @options.partition
+@options.load_meshes
 @options.for_load
 @options.require_proof
 @options.allow_code
@@ -51,6 +53,7 @@ def command(
     follow_links: bool,
     mesh: str | None,
     partition: str | None,
+    load_meshes: tuple[str, ...],
     for_load: str | None,
     require_proof: bool,
     allow_code: bool,
@@ -73,11 +76,13 @@ def command(
             rule_set,
             template,
             mesh=mesh,
-            partition=partition,
+            partition=partition if mesh is not None or not load_meshes else None,
             require_proof=require_proof and rule_set.probe is None,
             allow_code=allow_code,
         )
+        plan = chosen_chunks(plan, load_meshes, partition)
         report = _report(plan, verbose=console.complete)
+        report = with_reads(report, plan, load_meshes, partition, of_target=False, verbose=console.complete, ends=False)
         if for_load is not None and plan.applicable:
             made = forecast_load(source, rule_set, plan, for_load, template, allow_code=allow_code)
             report = _with_forecast(report, made, for_load)

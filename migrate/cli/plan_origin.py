@@ -31,15 +31,15 @@ def plan_origin(rules: str, request: Request) -> PlanOrigin:
     from migrate.api.plan_files import is_plan_file, open_plan
 
     if not is_plan_file(rules):
-        return _RuleFile(api.load_rules(rules), request)
-    if request.mesh is not None or request.partition is not None:
+        return RuleFileOrigin(api.load_rules(rules), request)
+    if request.mesh is not None or request.target_partition is not None:
         message = f"{rules} is a plan file, which has decided on the shardings"
         raise UsageError(InvalidUsage.at(message, help="give `--mesh` and `--partition` to `migrate plan`"))
     return _PlanFile(open_plan(rules), request)
 
 
 @dataclass(frozen=True, slots=True)
-class _RuleFile:
+class RuleFileOrigin:
     """Makes plans from a rule file; the template is traced once for all steps of a root."""
 
     rules: RuleSet
@@ -60,7 +60,7 @@ class _RuleFile:
             self.rules,
             self.traced[0],
             mesh=request.mesh,
-            partition=request.partition,
+            partition=request.target_partition,
             as_step=request.as_step,
             link=request.link,
             max_ram=request.options.max_ram,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import click
 
 from migrate.cli import options, rule_output
+from migrate.cli.chunks import chosen_chunks, refuse_single_file, with_reads
 from migrate.cli.console import Console, exit_with
 from migrate.cli.options import StepChoice
 from migrate.cli.sources import open_source
@@ -49,6 +50,7 @@ class Request:
       follow_links: as on the command line.
       mesh: as on the command line.
       partition: as on the command line.
+      load_meshes: the meshes of `--for`, or `any`; empty where chunks are not chosen.
       dry_run: whether to stop after the plan.
       link: whether arrays whose bytes do not change are linked.
       options: the options of the engine.
@@ -69,6 +71,12 @@ class Request:
     root: bool = False
     link: Literal["auto", "never"] = "auto"
     output: str | None = None
+    load_meshes: tuple[str, ...] = ()
+
+    @property
+    def target_partition(self) -> str | None:
+        """The partition file as far as it concerns the shardings of the target, and not only the loads to come."""
+        return self.partition if self.mesh is not None or not options.meshes_of(self.load_meshes) else None
 
     @property
     def as_step(self) -> bool:
@@ -132,6 +140,7 @@ _OPTIONS: tuple[Callable[[Command], Command], ...] = (
     options.follow_links,
     options.mesh,
     options.partition,
+    options.load_meshes,
     click.option(
         "--verify",
         type=click.Choice(["full", "decode", "digest", "none"]),
@@ -283,13 +292,25 @@ def _run(console: Console, origin: PlanOrigin, src: str, step: StepChoice, dst: 
 
     chosen = request.options
     probe = chosen.probe or origin.rules.probe
+    refuse_single_file(dst, request.load_meshes)
     with _open(origin, src, step, request) as source:
-        made = origin.plan(source, probed=probe is not None)
+        made = chosen_chunks(
+            origin.plan(source, probed=probe is not None), request.load_meshes, request.partition, request.link
+        )
         plan = fitted(made, dst, mesh=request.mesh is not None or made.has_mesh)
         if chosen.compression is not None:
             plan = replace(plan, tasks=streamed_tasks(plan.tasks))
         shown = {"dry_run": request.dry_run, "verbose": console.complete}
         planned = plan_report(plan, dst, **shown, probe=probe, text_of=options.text_of)
+        planned = with_reads(
+            planned,
+            plan,
+            request.load_meshes,
+            request.partition,
+            of_target=request.dry_run,
+            verbose=console.complete,
+            ends=request.dry_run,
+        )
         if request.dry_run and plan.applicable:
             planned = _checked(plan, source, dst, chosen, planned)
         if request.output is not None and plan.applicable:

@@ -73,7 +73,7 @@ class _Folder:
             to=self.to,
             start=self.start,
             mesh=request.mesh,
-            partition=request.partition,
+            partition=request.target_partition,
             as_step=request.as_step,
             link=request.link,
             max_ram=request.options.max_ram,

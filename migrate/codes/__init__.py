@@ -73,6 +73,7 @@ from migrate.codes.m4_formats import (
 )
 from migrate.codes.m5_execution import (
     AlreadyApplied,
+    AmplifiedReads,
     ChangedValues,
     CodeNotAllowed,
     DestinationExists,
@@ -83,6 +84,7 @@ from migrate.codes.m5_execution import (
     LossyCast,
     ModelNeeded,
     NoRoom,
+    NothingDivided,
     OtherRecordedCall,
     OutOfMemory,
     OutputMismatch,
@@ -138,6 +140,7 @@ __all__ = [
     "AlreadyApplied",
     "AmbiguousItem",
     "AmbiguousUpgradePath",
+    "AmplifiedReads",
     "ChangedOrbax",
     "ChangedValues",
     "CircularVersions",
@@ -199,6 +202,7 @@ __all__ = [
     "NoSelectedStep",
     "NoUpgradePath",
     "NotExpandable",
+    "NothingDivided",
     "OpMismatch",
     "OtherRecordedCall",
     "OutOfMemory",

@@ -213,6 +213,31 @@ class OutOfMemory(Code):
     number = "M522"
 
 
+class AmplifiedReads(Code):
+    """Some arrays cannot have chunks that suit every load.
+
+    A device that needs a part of an array decodes every chunk that the part touches. `--for` chooses chunks that follow
+    the parts of all its meshes, but chunks below 16 KiB cost more than they save, and an array has at most 65,536 of
+    them. Where these limits leave no choice that reaches the bound, or where two meshes divide a dimension in ways that
+    have no common divisor, the chunks with the least amplification are chosen. Small arrays weigh little: the total of
+    each device is in the report.
+    """
+
+    number = "M560"
+    severity = "note"
+
+
+class NothingDivided(Code):
+    """No array is divided over the meshes of `--for`.
+
+    Every device would read all of every array, so that no choice of chunks changes what it decodes. The specs come from
+    the file of `--partition`, from the annotations of the template, or from the shardings with which the checkpoint was
+    saved. Pass one of them, or leave out `--for`: `migrate tune` then chooses chunks that suit every mesh up to 16×16.
+    """
+
+    number = "M561"
+
+
 class ModelNeeded(Code):
     """A recorded tree stands for the model, and the model itself is needed.
 

@@ -182,6 +182,7 @@ class Plan:
       model_facts: the fields of the new checkpoint's record that the template's model fills, by name, as plain JSON.
       chain: the rule files of a fused plan in order; empty for the plan of one rule file.
       config: the hyperparameters and JSON items that rules change.
+      specs: the template's annotations: the partition specs of target leaves, for any mesh.
       missing, unexpected, shape_mismatch, dtype_mismatch: the key paths that make the plan inapplicable; empty in an
         applicable plan.
     """
@@ -204,6 +205,7 @@ class Plan:
     model_facts: Mapping[str, Any] = field(default_factory=dict)
     chain: tuple[AppliedRules, ...] = ()
     config: PlannedConfig = UNCHANGED
+    specs: Mapping[KeyPath, tuple[tuple[str, ...] | None, ...]] = field(default_factory=dict)
 
     @property
     def json_items(self) -> Mapping[str, Any]:
@@ -303,5 +305,11 @@ class Plan:
                 for c in self.created
             ],
             **({"chain": [one.rules.digest for one in self.chain]} if self.chain else {}),
+            **({"chunks": chunks} if (chunks := _chosen_chunks(self.target)) else {}),
             **({"config": [config_fields(rule) for rule in self.rules.config]} if self.rules.config else {}),
         }
+
+
+def _chosen_chunks(target: AbstractTree) -> dict[str, str]:
+    """Returns the chunks that were chosen for leaves, as text."""
+    return {format_path(path): str(leaf.chunks) for path, leaf in target.leaves.items() if leaf.chunks is not None}

@@ -12,6 +12,9 @@ from migrate.rules.partition_file import Partition
 from migrate.sharding import PORTABLE, Mesh
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, Sharding, format_path
 
+ANNOTATED = "the spec is the model's own annotation; give other axes with `--mesh`, or a spec with `--partition`"
+"""The help of a diagnostic about an annotation."""
+
 
 @dataclass(frozen=True, slots=True)
 class _ShardingChoice:
@@ -22,7 +25,13 @@ class _ShardingChoice:
 
 
 def assign_shardings(
-    tree: AbstractTree, mesh: Mesh | None, partition: Partition | None = None, *, annotations: bool = False
+    tree: AbstractTree,
+    mesh: Mesh | None,
+    partition: Partition | None = None,
+    *,
+    annotations: bool = False,
+    uneven: bool = False,
+    advice: str = ANNOTATED,
 ) -> tuple[AbstractTree, tuple[Diagnostic, ...]]:
     """Assigns a sharding to every array leaf.
 
@@ -32,6 +41,8 @@ def assign_shardings(
       partition: decides about the leaves that it matches.
       annotations: whether the shardings in `tree` are the model's annotations, which then decide about the other
         leaves. Leaves without a decision are replicated.
+      uneven: whether the size of a dimension may differ from shard to shard.
+      advice: the help of a diagnostic about a spec that is not in a partition file.
 
     Returns:
       The tree, and the diagnostics: `IdlePattern` for an entry that matches no array, `InvalidSharding` for a sharding
@@ -45,11 +56,11 @@ def assign_shardings(
     problems = [
         (choice.span, path, reason)
         for path, choice in chosen.items()
-        if (reason := _misfit(choice.sharding, tree.leaves[path])) is not None
+        if (reason := _misfit(choice.sharding, tree.leaves[path], uneven=uneven)) is not None
     ]
     bad = {path for _, path, _ in problems}
     shardings = {path: Sharding(mesh) if path in bad else choice.sharding for path, choice in chosen.items()}
-    return _with(shardings, tree), (*_idle(partition, tree), *_merged(problems))
+    return _with(shardings, tree), (*_idle(partition, tree), *_merged(problems, advice))
 
 
 def _portable(tree: AbstractTree) -> AbstractTree:
@@ -80,7 +91,7 @@ def _choose(
     return _ShardingChoice(Sharding(mesh, leaf.sharding.spec if annotations and leaf.sharding else ()))
 
 
-def _misfit(sharding: Sharding, leaf: AbstractLeaf) -> str | None:
+def _misfit(sharding: Sharding, leaf: AbstractLeaf, *, uneven: bool) -> str | None:
     """Returns why a sharding does not fit a leaf, or None."""
     assert leaf.aval is not None
     used = [axis for axes in sharding.spec for axis in axes or ()]
@@ -95,7 +106,7 @@ def _misfit(sharding: Sharding, leaf: AbstractLeaf) -> str | None:
             f"; {hint}" if hint else ""
         )
     try:
-        sharding.shard_shape(leaf.aval.shape)
+        sharding.shard_shape(leaf.aval.shape, uneven=uneven)
     except ValueError as error:
         return str(error)
     return None
@@ -112,21 +123,16 @@ def _idle(partition: Partition | None, tree: AbstractTree) -> Iterator[Diagnosti
             )
 
 
-def _merged(problems: Iterable[tuple[Span | None, KeyPath, str]]) -> Iterator[Diagnostic]:
+def _merged(problems: Iterable[tuple[Span | None, KeyPath, str]], advice: str) -> Iterator[Diagnostic]:
     """Yields one diagnostic per line of the partition file and reason: it names the first leaf, counts the others."""
     groups: defaultdict[tuple[Span | None, str], list[KeyPath]] = defaultdict(list)
     for span, path, reason in problems:
         groups[(span, reason)].append(path)
     for (span, reason), paths in groups.items():
-        yield InvalidSharding.at(_sentence(paths, reason), span=span, paths=map(format_path, paths), help=_advice(span))
+        help_text = advice if span is None else "change the spec, or the axes of the mesh"
+        yield InvalidSharding.at(_sentence(paths, reason), span=span, paths=map(format_path, paths), help=help_text)
 
 
 def _sentence(paths: Sequence[KeyPath], reason: str) -> str:
     more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
     return f"the sharding of `{format_path(paths[0])}`{more} does not fit: {reason}"
-
-
-def _advice(span: Span | None) -> str:
-    if span is not None:
-        return "change the spec, or the axes of `--mesh`"
-    return "the spec is the model's own annotation; give other axes with `--mesh`, or a spec with `--partition`"

@@ -161,6 +161,7 @@ def make_plan(
         extras=tuple(sorted(source.extras.keys() - gone)),
         model_facts=facts.recorded if facts else {},
         config=config,
+        specs={path: leaf.sharding.spec for path, leaf in planned.leaves.items() if leaf.sharding} if target else {},
     )
 
 

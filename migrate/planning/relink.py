@@ -60,15 +60,18 @@ def chunk_moves(task: Task, source: AbstractTree, target: AbstractTree) -> tuple
 
     Typed keys are described without the dimension of their words, which is one chunk thick.
     """
+    made = moved_chunks(task, source)
+    wanted = [target.leaves[path] for path in task.targets if path in target.leaves]
+    fits = made is not None and len(wanted) == len(made) and all(map(_accepts, wanted, made))
+    return made if fits else None
+
+
+def moved_chunks(task: Task, source: AbstractTree) -> tuple[ChunkGrid, ...] | None:
+    """Returns the chunks of the source that hold each target of a task, whichever chunks it needs; None as above."""
     arrays = _stored_chunks([source.leaves[path] for path in task.sources])
     for step in task.steps:
         arrays = _moved(step, arrays) if arrays is not None else None
-    if arrays is None:
-        return None
-    made = tuple(arrays[index] for index in task.outputs)
-    wanted = [target.leaves[path] for path in task.targets if path in target.leaves]
-    fits = len(wanted) == len(made) and all(map(_accepts, wanted, made))
-    return made if fits else None
+    return tuple(arrays[index] for index in task.outputs) if arrays is not None else None
 
 
 def _moved(step: Step, arrays: Sequence[ChunkGrid]) -> list[ChunkGrid] | None:
@@ -94,9 +97,11 @@ def _stored_chunks(leaves: Sequence[AbstractLeaf]) -> list[ChunkGrid] | None:
 
 
 def _accepts(leaf: AbstractLeaf, made: ChunkGrid) -> bool:
-    """Whether the target accepts these chunks: an array that is split over a mesh needs one chunk per shard."""
+    """Whether the target accepts these chunks: those that were chosen, or of a split array, one for each shard."""
     if leaf.kind != "array" or leaf.aval is None or leaf.aval.shape != made.shape:
         return False
+    if leaf.chunks is not None:
+        return (leaf.chunks.outer, leaf.chunks.inner) == (made.chunks, made.inner or made.chunks)
     if leaf.sharding is None or not leaf.sharding.placed:
         return True
     shard = leaf.sharding.shard_shape(made.shape)

@@ -147,5 +147,6 @@ def _leaf_data(path: str, leaf: AbstractLeaf) -> dict[str, Any]:
         "dtype": leaf.aval.dtype if leaf.aval else None,
         "nbytes": leaf.nbytes,
         "chunks": list(chunks) if chunks is not None else None,
+        **({"inner_chunks": list(leaf.storage.inner)} if leaf.storage and leaf.storage.inner is not None else {}),
         "sharding": str(leaf.sharding) if leaf.sharding else None,
     }

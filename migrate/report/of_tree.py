@@ -160,7 +160,7 @@ def _rows(node: TreeNode, level: int, expanded: set[int]) -> Iterator[Row]:
 def signature(leaf: AbstractLeaf, *, verbose: bool = False) -> Signature:
     """Returns the description of a leaf and its size."""
     storage = leaf.storage
-    chunks = storage.chunks if storage else None
+    chunks = (storage.inner or storage.chunks) if storage else None
     whole = leaf.aval is None or chunks is None or chunks == leaf.aval.shape
     parts = [size(leaf.nbytes)] if leaf.kind == "array" else []
     parts += [] if whole else [f"chunks [{','.join(map(str, chunks or ()))}]"]

@@ -332,4 +332,4 @@ def test_the_bytes_that_each_device_reads_in_a_load_are_printed(run):
 def test_an_axis_of_open_size_cannot_be_forecast(run):
     result = run("plan", "rules.yaml", "old.msgpack", "--for-load", "data=-1")
     assert 2 == result.exit_code
-    assert "--for-load data=2,model=4" in result.stderr
+    assert "`--for-load data=8`" in result.stderr

@@ -1,6 +1,6 @@
 """`--mesh` and `--partition`: chunks and shardings of the target, written from a host with one device.
 
-Covers `outputs.array_record` and `streaming.chunk_shapes` from end to end.
+Covers `outputs.array_record` from end to end.
 """
 
 import hashlib
@@ -10,9 +10,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
+import migrate
 from migrate.engine import run
+from migrate.engine.options import MINIMUM_RAM
 from migrate.planning.planner import make_plan
 from migrate.rules.loader import parse_rules
 from migrate.rules.partition_file import load_partition
@@ -89,3 +92,22 @@ def test_a_dimension_that_is_not_divisible_is_an_error_that_names_it(source, tmp
         plan = make_plan(reader.abstract(), RULES, None, mesh=mesh, partition=partition(tmp_path))
     assert ["M307"] == [d.code for d in plan.diagnostics]
     assert "kernel" in plan.diagnostics[0].message
+
+
+@pytest.mark.parametrize("zarr3", [False, True])
+def test_an_array_beyond_the_budget_is_tuned_in_tiles_that_divide_the_chosen_chunks(tmp_path, zarr3):
+    value = np.random.default_rng(0).standard_normal((4096, 2048), np.float32)
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(use_zarr3=zarr3)) as checkpointer:
+        checkpointer.save(tmp_path / "old", args=ocp.args.PyTreeSave({"kernel": value}))
+    (tmp_path / "p.yaml").write_text("- kernel: [x, y]\n")
+    with migrate.open_checkpoint(tmp_path / "old") as checkpoint:
+        plan = migrate.plan_tune(checkpoint, ["x=2,y=4"], partition=tmp_path / "p.yaml")
+        chosen = plan.target.leaves[("kernel",)].chunks
+        migrate.apply(plan, checkpoint, tmp_path / "new", max_ram=MINIMUM_RAM)
+    with opened(tmp_path / "new") as reader:
+        storage = reader.abstract().tree.leaves[("kernel",)].storage
+        assert np.array_equal(value, reader.read(("kernel",)))
+    decoded = storage.inner or storage.chunks
+    assert (2048, 512) == chosen.inner
+    assert decoded != chosen.inner
+    assert all(whole % part == 0 for whole, part in zip(chosen.inner, decoded, strict=True))

@@ -56,6 +56,14 @@ def test_json_lists_every_leaf_with_all_its_fields(golden):
     golden("report/checkpoint_varied.json", drawn)
 
 
+def test_the_chunks_of_an_array_are_what_is_decoded_at_once():
+    stored = Storage("zarr3", (1024, 1024), inner=(256, 1024))
+    leaf = AbstractLeaf("array", AbstractArray((2048, 1024), "float32"), storage=stored)
+    report = checkpoint_report(replace(varied(), items={"state": AbstractTree({("a",): leaf})}))
+    assert "chunks [256,1024]" in report.rows[0].detail
+    assert ([1024, 1024], [256, 1024]) == tuple(report.data["leaves"][0][name] for name in ("chunks", "inner_chunks"))
+
+
 def test_layers_are_one_only_while_their_leaves_are_equal():
     tree = vit.source_tree()
     odd = ("params", "Transformer", "encoderblock_5", "LayerNorm_0", "bias")

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from migrate import dtypes
-from migrate.codes import InvalidSharding
 from migrate.engine.loading.decoded_links import chunks_of_targets
 from migrate.engine.loading.window_costs import decoded_bytes, elements
 from migrate.engine.options import DEFAULT_RAM
 from migrate.engine.streaming.array_graph import ArrayNode, results
 from migrate.engine.streaming.array_sources import ArraySource
-from migrate.errors import UsageError
 from migrate.ops.windows import Window, whole
+from migrate.planning.chunking.loads import require_sizes
+from migrate.planning.chunking.reads import ShardReads, numbers_of, part_of, parts_of, shard_reads
 from migrate.planning.model import Plan, Task
 from migrate.sharding import Mesh
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, Sharding
@@ -38,6 +38,11 @@ class DeviceBytes:
     kept: int
     decoded: int
 
+    @property
+    def factor(self) -> float:
+        """How many times the bytes that it keeps it decodes; 1 where it keeps none."""
+        return self.decoded / self.kept if self.kept else 1.0
+
 
 @dataclass(frozen=True)
 class Forecast:
@@ -55,6 +60,23 @@ class Forecast:
     undivided: Mapping[KeyPath, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class LeafReads:
+    """What the devices of a mesh keep and decode of one array.
+
+    Attributes:
+      path: its key path in the target.
+      reads: for each device, units that it keeps and decodes; one object for arrays of one shape, chunks and sharding.
+      unit: bytes of a unit.
+      all_of_it: bytes that are decoded for the whole array.
+    """
+
+    path: KeyPath
+    reads: ShardReads
+    unit: int
+    all_of_it: int
+
+
 def forecast(plan: Plan, placed: AbstractTree, mesh: Mesh) -> Forecast:
     """Returns what each device of a mesh will decode and keep.
 
@@ -66,23 +88,44 @@ def forecast(plan: Plan, placed: AbstractTree, mesh: Mesh) -> Forecast:
     Raises:
       UsageError: the size of an axis is open (`InvalidSharding`).
     """
-    if any(size < 1 for _, size in mesh):
-        message = "the bytes of each device depend on the size of every mesh axis, and one is -1"
-        raise UsageError(InvalidSharding.at(message, help="write every size, for example `--for-load data=2,model=4`"))
+    found = list(leaf_reads(plan, placed, mesh))
+    factors = {one.path: factor for one in found if (factor := _factor(one, placed.leaves[one.path])) > 1}
+    return Forecast(device_bytes(found, mesh), factors, dict(_undivided(plan)))
+
+
+def device_bytes(found: Iterable[LeafReads], mesh: Mesh) -> tuple[DeviceBytes, ...]:
+    """Returns what each device of a mesh keeps and decodes of some arrays together."""
+    alike: dict[tuple[int, int], list[LeafReads]] = {}
+    for one in found:
+        alike.setdefault((id(one.reads), one.unit), []).append(one)
     places = [dict(zip(dict(mesh), at, strict=True)) for at in itertools.product(*(range(size) for _, size in mesh))]
     kept, decoded = [0] * len(places), [0] * len(places)
-    factors: dict[KeyPath, float] = {}
+    for (_, unit), group in alike.items():
+        reads, times = group[0].reads, unit * len(group)
+        kept = [total + times * part for total, part in zip(kept, reads.kept, strict=True)]
+        decoded = [total + times * part for total, part in zip(decoded, reads.decoded, strict=True)]
+    return tuple(map(DeviceBytes, places, kept, decoded))
+
+
+def leaf_reads(plan: Plan, placed: AbstractTree, mesh: Mesh) -> Iterator[LeafReads]:
+    """Yields what the devices of a mesh keep and decode of each array; arguments and errors as in `forecast`."""
+    require_sizes(mesh, "--for-load")
     for path, leaf, node, all_of_it in _leaves(plan, placed):
-        windows = [_window(leaf, place) for place in places]
-        costs = {window: all_of_it if node is None else decoded_bytes(node, [window]) for window in set(windows)}
-        sizes = {window: elements(window) * _item_bytes(leaf) for window in costs}
-        for number, window in enumerate(windows):
-            kept[number] += sizes[window]
-            decoded[number] += costs[window]
-        factor = _factor([costs[w] for w in windows], [sizes[w] for w in windows], all_of_it, leaf)
-        if factor > 1:
-            factors[path] = factor
-    return Forecast(tuple(map(DeviceBytes, places, kept, decoded)), factors, dict(_undivided(plan)))
+        sharding = leaf.sharding or Sharding(mesh)
+        if isinstance(node, ArraySource):
+            reads = shard_reads(node.aval.shape, sharding, node.chunks)
+            yield LeafReads(path, reads, _item_bytes(leaf), all_of_it)
+        else:
+            yield LeafReads(path, _computed_reads(leaf, sharding, node, all_of_it), 1, all_of_it)
+
+
+def _computed_reads(leaf: AbstractLeaf, sharding: Sharding, node: ArrayNode | None, all_of_it: int) -> ShardReads:
+    """Returns the bytes of an array that ops compute: window by window, or from whole arrays without a node."""
+    windows = [_window(leaf, sharding, numbers) for numbers in numbers_of(sharding, len(_shape(leaf)))]
+    full = {window for window in windows if elements(window) or not window}
+    costs = {window: all_of_it if node is None else decoded_bytes(node, [window]) for window in full}
+    kept = tuple(elements(window) * _item_bytes(leaf) for window in windows)
+    return ShardReads(kept, tuple(costs.get(window, 0) for window in windows))
 
 
 def _undivided(plan: Plan) -> Iterator[tuple[KeyPath, int]]:
@@ -137,28 +180,22 @@ def _chunks(leaf: AbstractLeaf) -> tuple[int, ...]:
     return (stored.inner or stored.chunks or shape)[: len(shape)]
 
 
-def _window(leaf: AbstractLeaf, place: Mapping[str, int]) -> Window:
-    """Returns the window of an array that the device at a place of the mesh keeps."""
-    shape = leaf.aval.shape if leaf.aval is not None else ()
-    sharding = leaf.sharding or Sharding(())
-    sizes = dict(sharding.mesh)
-    spec = (*sharding.spec, *(None,) * (len(shape) - len(sharding.spec)))
-    return tuple(_part(size, axes or (), place, sizes) for size, axes in zip(shape, spec, strict=True))
+def _window(leaf: AbstractLeaf, sharding: Sharding, numbers: tuple[int, ...]) -> Window:
+    """Returns the window of an array that has these numbers along its dimensions."""
+    shape = _shape(leaf)
+    return tuple(map(part_of, shape, parts_of(sharding, len(shape)), numbers))
 
 
-def _part(size: int, axes: Sequence[str], place: Mapping[str, int], sizes: Mapping[str, int]) -> tuple[int, int]:
-    number = 0
-    for axis in axes:
-        number = number * sizes[axis] + place[axis]
-    length = size // math.prod(sizes[axis] for axis in axes)
-    return number * length, (number + 1) * length
+def _shape(leaf: AbstractLeaf) -> tuple[int, ...]:
+    return leaf.aval.shape if leaf.aval is not None else ()
 
 
 def _item_bytes(leaf: AbstractLeaf) -> int:
     return dtypes.item_bytes(leaf.aval.dtype) if leaf.aval is not None else 0
 
 
-def _factor(costs: Sequence[int], sizes: Sequence[int], all_of_it: int, leaf: AbstractLeaf) -> float:
+def _factor(found: LeafReads, leaf: AbstractLeaf) -> float:
     """Returns how many times as much the devices decode as they would if each decoded its own part."""
-    fair = sum(size / max(leaf.nbytes, 1) * all_of_it for size in sizes)
-    return round(sum(costs) / fair, 2) if fair else 1.0
+    sizes = (kept * found.unit for kept in found.reads.kept)
+    fair = sum(size / max(leaf.nbytes, 1) * found.all_of_it for size in sizes)
+    return round(sum(found.reads.decoded) * found.unit / fair, 2) if fair else 1.0

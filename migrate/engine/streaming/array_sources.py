@@ -23,7 +23,6 @@ from migrate import dtypes
 from migrate.engine.linking.open_stores import open_array
 from migrate.engine.streaming.array_bytes import stored_form
 from migrate.engine.streaming.budget import Trimmer
-from migrate.engine.streaming.chunk_shapes import chunk_shape
 from migrate.engine.streaming.evaluate import as_array
 from migrate.formats.base import Extent, Location
 from migrate.formats.files import damaged, explain_store_failure, unreadable
@@ -31,6 +30,7 @@ from migrate.formats.reader import Reader
 from migrate.formats.zarr.store_spec import folder_spec
 from migrate.ops.windows import Window, cut, extent, windows
 from migrate.places.bucket_path import BucketPath
+from migrate.planning.chunking.chunk_shapes import chunk_shape
 from migrate.tree import AbstractArray, KeyPath
 
 Array = np.ndarray[Any, Any]

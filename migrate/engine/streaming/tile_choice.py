@@ -10,7 +10,7 @@ from migrate import dtypes
 from migrate.engine.streaming.array_graph import ArrayNode, OpResult, windows_read
 from migrate.engine.streaming.array_sources import ArraySource
 from migrate.ops.windows import Window, extent, whole, windows
-from migrate.tree import AbstractArray, KeyPath
+from migrate.tree import AbstractArray, ChunkShapes, KeyPath
 
 TILE_SHARE = 12
 """The budget holds this many tiles: sources, intermediate arrays, the tile, and its encoded form, twice."""
@@ -44,11 +44,14 @@ class TiledTarget:
         return windows(self.node.aval.shape, self.tile(choice))
 
 
-def tile_shapes(aval: AbstractArray, shard: tuple[int, ...], limit: int) -> tuple[tuple[int, ...], ...]:
+def tile_shapes(
+    aval: AbstractArray, shard: tuple[int, ...], limit: int, chunks: ChunkShapes | None = None
+) -> tuple[tuple[int, ...], ...]:
     """Candidate shapes of tiles that are slabs in C order and take at most `limit` bytes, the largest first.
 
     The thickness of a tile divides the shard where there are several shards along that axis, and elsewhere if that does
-    not make tiles much smaller.
+    not make tiles much smaller. Chunks that were chosen for the array take the place of shards: tiles divide them
+    evenly, so that no part of the array touches more than it would touch of these chunks.
     """
     shape, itemsize = aval.shape, dtypes.item_bytes(aval.dtype)
     if aval.nbytes <= limit or not shape:
@@ -56,10 +59,19 @@ def tile_shapes(aval: AbstractArray, shard: tuple[int, ...], limit: int) -> tupl
     rows = [math.prod(shape[axis + 1 :]) * itemsize for axis in range(len(shape))]
     axis = next((axis for axis, row in enumerate(rows) if row <= limit), len(shape) - 1)
     most = max(limit // rows[axis], 1)
+    if chunks is not None:
+        thick = _parts_of_chunks(chunks.outer[axis], chunks.inner[axis], most)
+        return tuple((*(1,) * axis, k, *shape[axis + 1 :]) for k in thick[:_CANDIDATES])
     thick = [k for k in range(min(most, shard[axis]), 0, -1) if shard[axis] % k == 0]
     if shard[axis] == shape[axis] and thick[0] * 2 < most:
         thick.insert(0, most)
     return tuple((*(1,) * axis, k, *shape[axis + 1 :]) for k in thick[:_CANDIDATES])
+
+
+def _parts_of_chunks(outer: int, inner: int, most: int) -> list[int]:
+    """Returns even parts of a shard, the largest first, that consist of whole chunks or divide them evenly."""
+    even = (k for k in range(min(most, outer), 0, -1) if outer % k == 0)
+    return [k for k in even if k % inner == 0 or inner % k == 0]
 
 
 def choose(targets: Sequence[TiledTarget], cache: int) -> tuple[int, list[ArraySource]]:

@@ -22,7 +22,6 @@ from migrate.engine.streaming.array_bytes import Digest, contiguous
 from migrate.engine.streaming.array_graph import ArrayNode, OpResult, build_graph, with_copies
 from migrate.engine.streaming.array_sources import ArraySource, blocks, scratch_copy
 from migrate.engine.streaming.budget import Trimmer
-from migrate.engine.streaming.chunk_shapes import shard_shape
 from migrate.engine.streaming.chunk_stream import streamable
 from migrate.engine.streaming.create import fill_value
 from migrate.engine.streaming.evaluate import as_kind
@@ -32,8 +31,9 @@ from migrate.engine.streaming.tile_choice import CACHE_SHARE, TILE_SHARE, TiledT
 from migrate.formats.base import Value
 from migrate.formats.reader import Reader
 from migrate.ops.windows import whole
+from migrate.planning.chunking.chunk_shapes import shard_shape
 from migrate.planning.model import Task
-from migrate.tree import AbstractTree, KeyPath
+from migrate.tree import AbstractTree, ChunkShapes, KeyPath
 
 SCRATCH_PREFIX = ".scratch-"
 """Prefix of directories with scratch copies; a killed run leaves them behind."""
@@ -95,14 +95,15 @@ def make_in_tiles(
 def _tiled_targets(
     piece: Piece, graph: Mapping[KeyPath, ArrayNode], target: AbstractTree, todo: Sequence[KeyPath], limit: int
 ) -> Sequence[TiledTarget]:
-    """Groups targets that share an array and a shard shape."""
-    groups: dict[tuple[ArrayNode, tuple[int, ...]], list[KeyPath]] = {}
+    """Groups targets that share an array, a shard shape and chunks."""
+    groups: dict[tuple[ArrayNode, tuple[int, ...], ChunkShapes | None], list[KeyPath]] = {}
     for path in piece.targets:
         if path in todo:
-            groups.setdefault((graph[path], shard_shape(target.leaves[path])), []).append(path)
+            leaf = target.leaves[path]
+            groups.setdefault((graph[path], shard_shape(leaf), leaf.chunks), []).append(path)
     return [
-        TiledTarget(tuple(paths), node, tile_shapes(node.aval, shard, limit // TILE_SHARE))
-        for (node, shard), paths in groups.items()
+        TiledTarget(tuple(paths), node, tile_shapes(node.aval, shard, limit // TILE_SHARE, chunks))
+        for (node, shard, chunks), paths in groups.items()
     ]
 
 

@@ -6,7 +6,7 @@ it the plan for the checkpoint at hand.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -29,7 +29,7 @@ from migrate.rules.layout_type import PLAIN_ZARR
 from migrate.rules.model import ConfigRule, Guard, RuleSet, Target
 from migrate.rules.portable_names import is_portable
 from migrate.rules.source import ListNode, MapNode, Node, ScalarNode
-from migrate.tree import AbstractLeaf, AbstractTree, Container, KeyPath, Sharding, format_path, parse_path
+from migrate.tree import AbstractLeaf, AbstractTree, ChunkShapes, Container, KeyPath, Sharding, format_path, parse_path
 
 FORMAT = "plan file"
 """The format of the checkpoint of a plan that is bound to none."""
@@ -124,7 +124,29 @@ def _placed(tree: AbstractTree, side: FieldValues, findings: list[Diagnostic]) -
         leaves[path] = replace(leaves[path], sharding=Sharding((), spec))
     placed, problems = assign_shardings(AbstractTree(leaves, tree.containers), mesh, annotations=True)
     findings += [replace(problem, span=side.node.span) for problem in problems]
-    return placed
+    return _chunked(placed, side, findings)
+
+
+def _chunked(tree: AbstractTree, side: FieldValues, findings: list[Diagnostic]) -> AbstractTree:
+    """Returns the target with the chunks that were chosen for its arrays."""
+    leaves = dict(tree.leaves)
+    for text, shapes in side.get("chunks", {}).items():
+        path = parse_path(text)
+        leaf = leaves.get(path)
+        if leaf is None or leaf.kind != "array" or leaf.aval is None:
+            findings.append(_at(f"`chunks` names `{text}`, which is no array of the target", side, "chunks"))
+        elif not _are_chunks(shapes, len(leaf.aval.shape)):
+            findings.append(_at(f"`chunks` of `{text}` are no chunks of {leaf}", side, "chunks"))
+        else:
+            leaves[path] = replace(leaf, chunks=ChunkShapes(tuple(shapes[0]), tuple(shapes[-1])))
+    return AbstractTree(leaves, tree.containers)
+
+
+def _are_chunks(shapes: Sequence[Sequence[int]], rank: int) -> bool:
+    """Whether shapes are those of a chunk, or of a shard and the chunks that divide it evenly."""
+    if len(shapes) not in (1, 2) or any(len(shape) != rank or min(shape, default=1) < 1 for shape in shapes):
+        return False
+    return all(outer % inner == 0 for outer, inner in zip(shapes[0], shapes[-1], strict=True))
 
 
 def _at(message: str, side: FieldValues, name: str) -> Diagnostic:

@@ -27,6 +27,7 @@ _TEXT = StringType(r"(?s:.*)", "text")
 _RULE = Field("rule", StringType(r"(?s:.+):\d{1,9}:\d{1,9}", "`file:line:column`"), "the place of the rule")
 _INDICES = ListType(INT, "a list of indices")
 _SPEC = ListType(ListType(StringType(), "a list of axes"), "a list with the axes of each dimension")
+_CHUNKS = ListType(ListType(INT, "a list of sizes"), "a list with the shape of a chunk, or of a shard and a chunk")
 _SEQUENCES = Field("containers", MapOfType(ChoiceType(("list", "tuple"))), "the nodes that are lists or tuples")
 
 RULES = MappingType(
@@ -55,6 +56,7 @@ PLANNED_TARGET = MappingType(
         _SEQUENCES,
         Field("mesh", MapOfType(INT), "the axes of the device mesh"),
         Field("specs", MapOfType(_SPEC), "the axes over which each dimension of a leaf is split"),
+        Field("chunks", MapOfType(_CHUNKS), "the chunks that were chosen for leaves, after the shards of zarr 3"),
     ),
 )
 

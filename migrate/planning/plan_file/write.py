@@ -112,6 +112,7 @@ def _target(plan: Plan) -> Entry:
             layout=words[0] if len(words) == 1 else words,
             containers=_containers(plan.target),
             **_placement(plan.target),
+            chunks=_chunks(plan.target),
         ),
     }
 
@@ -129,6 +130,15 @@ def _placement(target: AbstractTree) -> Entry:
     return {
         "mesh": mesh if mesh != {"devices": -1} or specs else {},
         "specs": {format_path(path): [list(axes or ()) for axes in spec] for path, spec in specs.items()},
+    }
+
+
+def _chunks(target: AbstractTree) -> Mapping[str, list[list[int]]]:
+    """Returns the chunks that were chosen for leaves: their shape, after that of the shard where it is another."""
+    chosen = {path: leaf.chunks for path, leaf in target.leaves.items() if leaf.chunks is not None}
+    return {
+        format_path(path): [list(shape) for shape in dict.fromkeys((chunks.outer, chunks.inner))]
+        for path, chunks in chosen.items()
     }
 
 

@@ -12,7 +12,7 @@ from migrate.planning.plan_file.write import plan_text
 from migrate.planning.planner import make_plan
 from migrate.rules.loader import parse_rules
 from migrate.sharding import parse_mesh
-from migrate.tree import Sharding
+from migrate.tree import ChunkShapes, Sharding
 from tests.planning.invert.test_laws import plans
 from tests.planning.plan_file.plans import again, edited, read, small
 from tests.planning.trees import Template, checkpoint
@@ -262,3 +262,32 @@ def test_no_edit_is_a_bug(data):
     )
     with suppress(MigrateError):
         read(json.dumps(content))
+
+
+def test_chunks_that_were_chosen_are_those_of_an_array_of_the_target():
+    plan = small('- "a -> x"', {"a": "4,6", "n": "none"})
+    assert ChunkShapes((4, 3), (2, 3)) == read(_with_chunks(plan, {"x": [[4, 3], [2, 3]]})).target.leaves[("x",)].chunks
+    assert ChunkShapes((2, 3), (2, 3)) == read(_with_chunks(plan, {"x": [[2, 3]]})).target.leaves[("x",)].chunks
+
+
+@pytest.mark.parametrize(
+    ("chunks", "message"),
+    [
+        ({"y": [[2, 3]]}, "`chunks` names `y`, which is no array of the target"),
+        ({"n": [[2, 3]]}, "`chunks` names `n`, which is no array of the target"),
+        ({"x": [[2]]}, "`chunks` of `x` are no chunks of float32[4,6]"),
+        ({"x": [[2, 0]]}, "`chunks` of `x` are no chunks of float32[4,6]"),
+        ({"x": []}, "`chunks` of `x` are no chunks of float32[4,6]"),
+        ({"x": [[4, 3], [3, 3]]}, "`chunks` of `x` are no chunks of float32[4,6]"),
+        ({"x": [[2, "3"]]}, "must be an integer"),
+    ],
+)
+def test_other_chunks_are_refused(chunks, message):
+    plan = small('- "a -> x"', {"a": "4,6", "n": "none"})
+    with pytest.raises(PlanError) as caught:
+        read(_with_chunks(plan, chunks))
+    assert message in " ".join(one.message for one in caught.value.diagnostics)
+
+
+def _with_chunks(plan, chunks):
+    return edited(plan, lambda content: content["target"].update(chunks=chunks))

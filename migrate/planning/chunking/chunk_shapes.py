@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from migrate.tree import AbstractLeaf
+from migrate import dtypes
+from migrate.tree import AbstractLeaf, ChunkShapes
 
 CHUNK_BYTES = 256 << 20
 """The upper bound of a chunk: reading any part of it decodes all of it."""
@@ -15,6 +16,18 @@ def shard_shape(leaf: AbstractLeaf) -> tuple[int, ...]:
     assert leaf.aval is not None
     placed = leaf.sharding is not None and leaf.sharding.placed
     return leaf.sharding.shard_shape(leaf.aval.shape) if leaf.sharding and placed else leaf.aval.shape
+
+
+def written_chunks(leaf: AbstractLeaf) -> ChunkShapes:
+    """Returns the chunks in which an array is written: those that were chosen for it, or even parts of its shards.
+
+    An array that exceeds the memory budget is written in tiles, which divide these chunks further.
+    """
+    assert leaf.aval is not None
+    if leaf.chunks is not None:
+        return leaf.chunks
+    shard = shard_shape(leaf)
+    return ChunkShapes(shard, chunk_shape(shard, dtypes.item_bytes(leaf.aval.dtype)))
 
 
 def chunk_shape(

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrate.engine.streaming.chunk_shapes import chunk_shape, shard_shape
+from migrate.planning.chunking.chunk_shapes import chunk_shape, shard_shape
 from migrate.tree import AbstractArray, AbstractLeaf, Sharding
 
 
