@@ -127,7 +127,14 @@ from migrate.codes.m7_roots import (
     UnknownMetric,
     UnsavableState,
 )
-from migrate.codes.m7_training import DifferentPlans, FailedProcess, NoReadableStep, SkippedStep, UnexplainedStep
+from migrate.codes.m7_training import (
+    DifferentPlans,
+    FailedProcess,
+    NoReadableStep,
+    SkippedLayout,
+    SkippedStep,
+    UnexplainedStep,
+)
 from migrate.codes.m9_bugs import InternalError
 
 __all__ = [
@@ -207,6 +214,7 @@ __all__ = [
     "RunStopped",
     "ShapeMismatch",
     "SharedRngKey",
+    "SkippedLayout",
     "SkippedStep",
     "SourceChanged",
     "SourceStructureMismatch",
