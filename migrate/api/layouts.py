@@ -6,23 +6,29 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
+from migrate.api.plans import load_rules, plan
+from migrate.api.versions import load_versions, plan_upgrade, upgrade_path
 from migrate.checkpoint import Checkpoint, StrPath
+from migrate.codes import InvalidUsage
 from migrate.engine.options import DEFAULT_RAM, ApplyOptions, VerifyMode
 from migrate.engine.stopping import never
-from migrate.errors import PlanError
+from migrate.errors import PlanError, UsageError
 from migrate.events import Listener, ignore
+from migrate.rules.folder import RuleFolder
+from migrate.rules.model import Guard, RuleSet
 
 if TYPE_CHECKING:
     from migrate.engine.layouts.contract import Contracted
-    from migrate.engine.layouts.expand import Expanded, Expansion
+    from migrate.engine.layouts.expand import Expanded
     from migrate.planning.planner import TemplateLike
-    from migrate.rules.model import RuleSet
 
 
 def expand(
-    rules: RuleSet | StrPath,
+    rules: RuleSet | RuleFolder | StrPath,
     step: StrPath,
     *,
+    to: int | str | None = None,
+    start: int | str | None = None,
     item: str | None = None,
     name: str | None = None,
     template: TemplateLike | str | None = None,
@@ -40,10 +46,12 @@ def expand(
     exist, only the step's `_CHECKPOINT_METADATA` and its record of digests are replaced, each by one rename.
 
     Args:
-      rules: a rule set, or its file.
+      rules: a rule set, or its file; or a folder of rule files, which lead from the version of the step to another.
       step: the directory of one step, whose pytrees are items.
+      to: with a folder, the version (default: the newest).
+      start: with a folder, the version of the step (default: that of its record).
       item: the item that the layout is made from (default: the only pytree of the step).
-      name: the name of the new item (default: `item` with the version of the rule file's target, such as `state_v2`).
+      name: the name of the new item (default: `item` with the version of the target, such as `state_v2`).
       template: the target's template, or `module:callable` (default: the one that the rule file names).
       verify: as in `apply`.
       allow_code: as in `apply`.
@@ -55,50 +63,31 @@ def expand(
 
     Raises:
       CheckpointError: the step cannot be read, is not a step whose pytrees are items, or has several of them.
-      UsageError: the name is not that of an item.
+      UsageError: the name is not that of an item, or a version is unknown.
       RefusedError: the step has another item of this name.
       PlanError: the plan is not applicable. Otherwise as `apply`.
     """
-    from migrate.api.plans import load_rules, plan
+    from migrate.engine.layouts.expand import Expansion
+    from migrate.formats.step_item import open_step_item
 
-    rule_set = load_rules(rules) if isinstance(rules, str | os.PathLike) else rules
-    expansion = open_expansion(
-        step, item, name, rule_set.target.version, rule_set.source.unbox, rule_set.source.separator, follow_links
-    )
-    with expansion.reader as reader:
-        made = plan(Checkpoint(reader), rule_set, template, max_ram=max_ram, allow_code=allow_code)
+    known = _loaded(rules)
+    guard = known.source if isinstance(known, RuleSet) else Guard()
+    opened = open_step_item(step, item, guard.unbox, follow_links=follow_links, separator=guard.separator)
+    with opened:
+        source = Checkpoint(opened)
+        version: int | str | None
+        if isinstance(known, RuleSet):
+            _refuse_versions(to, start)
+            version = known.target.version
+            made = plan(source, known, template, max_ram=max_ram, allow_code=allow_code)
+        else:
+            version = upgrade_path(source, known, to=to, start=start)[-1].target.version
+            made = plan_upgrade(source, known, template, to=to, start=start, max_ram=max_ram, allow_code=allow_code)
+        expansion = Expansion.named(opened, name, version)
         if not made.applicable:
             raise PlanError(*(problem for problem in made.diagnostics if problem.is_error))
         options = ApplyOptions(verify=verify, allow_code=allow_code, max_ram=max_ram, jobs=jobs)
         return expansion.run(made, options, listener=listener, stopped=stopped)
-
-
-def open_expansion(
-    step: StrPath,
-    item: str | None,
-    name: str | None,
-    version: int | str | None,
-    unbox: Literal["auto", "never"] = "auto",
-    separator: str | None = None,
-    follow_links: bool = False,
-) -> Expansion:
-    """Open the item that a layout is made from, as rules read it; arguments as in `expand`.
-
-    Args:
-      step: as in `expand`.
-      item: as in `expand`.
-      name: as in `expand`.
-      version: the version of the target's model, for the default name.
-      unbox: as in `open_checkpoint`.
-      separator: as in `open_checkpoint`.
-      follow_links: as in `expand`.
-    """
-    from migrate.engine.layouts.expand import Expansion
-    from migrate.formats.step_item import default_name, open_step_item
-
-    reader = open_step_item(step, item, unbox, follow_links=follow_links, separator=separator)
-    (found,) = reader.abstract().items
-    return Expansion(reader, name or default_name(found, version))
 
 
 def contract(
@@ -131,3 +120,20 @@ def contract(
     from migrate.engine.layouts.contract import contract as run
 
     return run(step, keep, verify=verify, max_ram=max_ram, jobs=jobs, listener=listener)
+
+
+def _loaded(rules: RuleSet | RuleFolder | StrPath) -> RuleSet | RuleFolder:
+    if isinstance(rules, RuleSet | RuleFolder):
+        return rules
+    return load_versions(rules) if os.path.isdir(rules) else load_rules(rules)
+
+
+def _refuse_versions(to: int | str | None, start: int | str | None) -> None:
+    """Refuses versions beside a single rule file.
+
+    Raises:
+      UsageError: there is one (`InvalidUsage`).
+    """
+    if to is not None or start is not None:
+        message = "`to` and `start` choose rule files of a folder, and `rules` is one rule file"
+        raise UsageError(InvalidUsage.at(message, help="pass the folder, or leave them out"))

@@ -84,6 +84,27 @@ class ResumedModel:
             raise PlanError(UnexplainedStep.at(message, help=advice), *_errors(made))
         return recipient, made
 
+    def plan_as_it_is(self, checkpoint: Checkpoint) -> Planned | None:
+        """Returns the model, and the plan from a step or layout of the model's version to it; None for any other.
+
+        Raises:
+          UsageError: there is no model (`InvalidUsage`).
+          RuleFileError: a rule file has mistakes.
+          RefusedError: a template may not run (`CodeNotAllowed`).
+          CheckpointError: a template fails (`InvalidTemplate`).
+        """
+        record = Metadata.from_json(checkpoint.abstract.metadata) or Metadata()
+        version = None
+        if record.version is not None:
+            try:
+                version = self._version_of(record, checkpoint)
+            except PlanError:
+                return None
+            if not self._is_reached(version):
+                return None
+        planned = self._plan_unchanged(checkpoint, version)
+        return planned if planned[1].applicable else None
+
     @cached_property
     def _folder(self) -> RuleFolder:
         """The rule files; none where the folder is missing."""

@@ -16,6 +16,8 @@ from migrate.errors import CheckpointError, Diagnostic, ResumeWarning
 from migrate.places.names import place_of
 
 if TYPE_CHECKING:
+    from migrate.api.resumed_plan import ResumedModel
+    from migrate.api.step_search import StepSearch
     from migrate.engine.loading.recipient import Recipient
     from migrate.engine.loading.shardings import MeshLike
     from migrate.planning.model import Plan
@@ -57,9 +59,9 @@ def resume(
     """Return the newest step of a root as the state of the model, through the rule files from its version.
 
     The record of the step is compared first. A step of the model's version is loaded as it is, an older one through the
-    chain of rule files from its version, as `load` does it; no file is written. A step without a version is loaded as
-    it is if it fits the model, or else through the only path of rule files that fits. In a job of several processes,
-    all of them call it.
+    chain of rule files from its version, as `load` does it; no file is written. If `expand` has added a layout of the
+    model's version to an older step, that layout is loaded. A step without a version is loaded as it is if it fits the
+    model, or else through the only path of rule files that fits. In a job of several processes, all of them call it.
 
     Args:
       root: a directory of steps, as `CheckpointManager` or v1's `Checkpointer` writes it.
@@ -81,7 +83,7 @@ def resume(
       UsageError: there is no model, `to` is unknown, the root is a checkpoint or a file, or a sharding does not fit its
         array.
       CheckpointError: no step of the root can be read (`NoReadableStep`), the chosen step cannot be, `strict` refuses
-        one (`SkippedStep`), or a callable cannot be found or fails.
+        one (`SkippedStep`) or a layout of it (`SkippedLayout`), or a callable cannot be found or fails.
       PlanError: no rule file explains how the step differs from the model (`UnexplainedStep`), or the rules do not fit;
         no array was read.
       RuleFileError: a rule file has mistakes.
@@ -102,7 +104,7 @@ def resume(
 
                 def decide(stack: ExitStack = stack) -> _Choice | None:
                     checkpoint = search.next(stack)
-                    return None if checkpoint is None else _Choice(checkpoint, *model.plan_for(checkpoint))
+                    return None if checkpoint is None else _choose(checkpoint, search, model, stack)
 
                 chosen = agree(decide, lambda found: "no step" if found is None else found.summary(search.number))
                 if chosen is None:
@@ -115,10 +117,13 @@ def resume(
                 except CheckpointError as error:
                     if not is_unreadable(error):
                         raise
-                    search.skip(error)
+                    if chosen.layout is None:
+                        search.skip(error)
+                    else:
+                        search.skip_layout(chosen.layout, error)
                     continue
                 concerns += [one for one in plan.diagnostics if one.code == HyperparameterMismatch.number]
-                return Resumed(search.number, state, source.abstract.metadata, plan, source.abstract.extras)
+                return Resumed(search.number, state, source.abstract.metadata, plan, chosen.items)
     finally:
         for concern in (*search.skipped, *concerns):
             warnings.warn(ResumeWarning(concern), stacklevel=2)
@@ -126,12 +131,33 @@ def resume(
 
 @dataclass(frozen=True)
 class _Choice:
-    """A step, with the model and the plan that leads from one to the other."""
+    """A step or one of its layouts, with the model and the plan that leads from one to the other.
+
+    Attributes:
+      checkpoint: the step or the layout.
+      recipient: the model.
+      plan: the plan.
+      items: the JSON items of the step.
+      layout: the item that was chosen in place of the one that the step is read as by default.
+    """
 
     checkpoint: Checkpoint
     recipient: Recipient
     plan: Plan
+    items: Mapping[str, Any]
+    layout: str | None = None
 
     def summary(self, number: int) -> str:
         """What has to be equal in all processes."""
         return f"step {number}, {summary(self.recipient, self.plan)}"
+
+
+def _choose(checkpoint: Checkpoint, search: StepSearch, model: ResumedModel, stack: ExitStack) -> _Choice:
+    """Returns the layout of a step that is of the model's version, or else the step through its rule files."""
+    items = checkpoint.abstract.extras
+    if checkpoint.abstract.layouts and model.plan_as_it_is(checkpoint) is None:
+        for name, layout in search.layouts(checkpoint, stack):
+            planned = model.plan_as_it_is(layout)
+            if planned is not None:
+                return _Choice(layout, *planned, items, name)
+    return _Choice(checkpoint, *model.plan_for(checkpoint), items)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
 
 from migrate.checkpoint import Checkpoint, open_checkpoint
-from migrate.codes import InvalidUsage, NoReadableStep, SkippedStep
+from migrate.codes import InvalidUsage, NoReadableStep, SkippedLayout, SkippedStep
 from migrate.errors import CheckpointError, Diagnostic, UsageError
 from migrate.formats.files import is_dir, is_file
 from migrate.formats.orbax.step import holds_item, is_marked
@@ -22,7 +22,7 @@ class StepSearch:
 
     Attributes:
       number: the number of the step that was opened last.
-      skipped: a warning for each step that could not be read.
+      skipped: a warning for each step or layout that could not be read.
     """
 
     def __init__(self, root: Path, step: int | Literal["latest"], *, strict: bool) -> None:
@@ -40,6 +40,8 @@ class StepSearch:
         self._strict = strict
         self._steps: Steps | None = None
         self._ahead: list[tuple[SavedStep, bool]] = []
+        self._opened: list[tuple[SavedStep, bool]] = []
+        self._unreadable_layouts: set[tuple[int, str]] = set()
         self._has_unreadable = False
 
     def next(self, stack: ExitStack) -> Checkpoint | None:
@@ -61,6 +63,7 @@ class StepSearch:
             self._ahead = _oldest_first(self._steps)
         while self._ahead:
             step, is_whole = self._ahead.pop()
+            self._opened = [(step, is_whole)]
             self.number = int(step.number)
             try:
                 path = self._steps.choose(self.number).path if is_whole else step.path
@@ -69,6 +72,42 @@ class StepSearch:
                 self.skip(error, only_unfinished=is_temporary(step.path.name))
         self._refuse_silence()
         return None
+
+    def layouts(self, checkpoint: Checkpoint, stack: ExitStack) -> Iterator[tuple[str, Checkpoint]]:
+        """Yields the other layouts of the step that was opened last, apart from those that cannot be read.
+
+        Args:
+          checkpoint: the step.
+          stack: closes the layouts.
+
+        Raises:
+          CheckpointError: one is refused (`SkippedLayout`).
+        """
+        for name in checkpoint.abstract.layouts:
+            if (self.number, name) in self._unreadable_layouts:
+                continue
+            try:
+                yield name, stack.enter_context(_complete(open_checkpoint(checkpoint.abstract.path, item=name)))
+            except CheckpointError as error:
+                self._note_layout(name, error)
+
+    def skip_layout(self, name: str, error: CheckpointError) -> None:
+        """Lets `next` open the same step again, of which a layout is not considered any more.
+
+        Raises:
+          CheckpointError: none may be skipped (`SkippedLayout`).
+        """
+        self._note_layout(name, error)
+        self._ahead.extend(self._opened)
+
+    def _note_layout(self, name: str, error: CheckpointError) -> None:
+        self._unreadable_layouts.add((self.number, name))
+        cause = error.diagnostics[0].message
+        message = f"the layout {name} of step {self.number} of `{self._root}` cannot be resumed: {cause}"
+        if self._strict:
+            advice = "drop it with `migrate contract`; `strict=False` resumes the layout that it was made from"
+            raise CheckpointError(SkippedLayout.at(message, help=advice, severity="error"))
+        self.skipped.append(SkippedLayout.at(message, help="the layout that it was made from is resumed"))
 
     def skip(self, error: CheckpointError, *, only_unfinished: bool = False) -> None:
         """Skips the step that was opened last.

@@ -77,7 +77,7 @@ def upgrade_path(
 def plan_upgrade(
     checkpoint: Checkpoint,
     folder: RuleFolder | StrPath,
-    template: str | None = None,
+    template: TemplateLike | str | None = None,
     *,
     to: int | str | None = None,
     start: int | str | None = None,
@@ -95,7 +95,7 @@ def plan_upgrade(
     Args:
       checkpoint: the source; its record names model and version.
       folder: the rule files.
-      template: the template of the last version, as `module:callable` (default: the one that its rule file names).
+      template: the template of the last version, or `module:callable` (default: the one that its rule file names).
       to: the version (default: the newest).
       start: the version of the checkpoint (default: that of its record).
       mesh: as in `plan`, for the last version.

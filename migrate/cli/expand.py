@@ -11,7 +11,7 @@ from migrate.cli import options
 from migrate.cli.arguments import require_order
 from migrate.cli.console import Console, exit_with
 from migrate.cli.places import PLACE
-from migrate.cli.plan_origin import plan_origin
+from migrate.cli.plan_origin import origin_of
 from migrate.cli.running import Request
 from migrate.engine.options import ApplyOptions, VerifyMode
 from migrate.engine.stopping import Stopping
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 @click.option("-n", "--dry-run", is_flag=True, help="Show the plan and stop; exit with 1 if it cannot be applied.")
 @click.option("--item", metavar="NAME", help="Item that the layout is made from (default: the only pytree of STEP).")
 @click.option("--as", "name", metavar="NAME", help="Name of the new item (default: such as state_v2).")
+@options.versions("STEP")
 @options.template
 @options.follow_links
 @options.mesh
@@ -55,6 +56,8 @@ def command(
     dry_run: bool,
     item: str | None,
     name: str | None,
+    to: str | None,
+    start: str | None,
     template: str | None,
     follow_links: bool,
     mesh: str | None,
@@ -66,6 +69,9 @@ def command(
 ) -> None:
     """Apply RULES to an item of STEP, one step of a root, and add the result to STEP as another item.
 
+    RULES is a rule file, a plan file of `migrate plan`, or a folder of rule files, which lead from the version of STEP
+    to the newest as in `migrate upgrade`.
+
     Unlike `apply`, this changes the checkpoint that it reads: STEP gets an item, and `_CHECKPOINT_METADATA` is replaced
     by one rename, so that it lists the item and has its record, as is a record of digests. All other files stay. The
     new item shares the data files of the old one, so only what is streamed is added as data, and old code and new code
@@ -74,8 +80,9 @@ def command(
     STEP is valid at every moment; after Ctrl-C or a kill, the same command resumes. `migrate contract` drops one of the
     layouts again.
     """
-    from migrate.api.layouts import open_expansion
     from migrate.checkpoint import Checkpoint
+    from migrate.engine.layouts.expand import Expansion
+    from migrate.formats.step_item import open_step_item
     from migrate.report.of_layouts import expansion_planned
     from migrate.report.of_plan import plan_report
 
@@ -90,12 +97,13 @@ def command(
         dry_run=dry_run,
         options=chosen,
     )
-    origin = plan_origin(rules, request)
+    origin = origin_of(rules, request, to=to, start=start)
     known = origin.rules
-    source = known.source
-    expansion = open_expansion(step, item, name, known.target.version, source.unbox, source.separator, follow_links)
-    with expansion.reader:
-        made = origin.plan(Checkpoint(expansion.reader), probed=known.probe is not None)
+    reader = open_step_item(step, item, known.source.unbox, follow_links=follow_links, separator=known.source.separator)
+    with reader:
+        source = Checkpoint(reader)
+        expansion = Expansion.named(reader, name, origin.target_version(source))
+        made = origin.plan(source, probed=known.probe is not None)
         plan = expansion.output.fit(made)
         shown = {"dry_run": dry_run, "verbose": console.complete}
         alone = replace(plan, source=replace(plan.source, unread=()))  # no other item of the step takes part

@@ -178,6 +178,21 @@ follow_links = click.option(
     is_flag=True,
     help="Read links that lead out of a checkpoint, as in storage that is built of links (default: refuse them).",
 )
+
+
+def versions(source: str) -> Callable[[Command], Command]:
+    """Returns the options `--to` and `--from` of a command that takes a folder of rule files.
+
+    Args:
+      source: the argument that names the checkpoint.
+    """
+    start = click.option(
+        "--from", "start", metavar="V", help=f"Version of {source} (default: from the record of {source})."
+    )
+    to = click.option("--to", metavar="V", help="Version to upgrade to (default: the newest).")
+    return lambda function: to(start(function))
+
+
 probe = click.option(
     "--probe",
     metavar="M:F",

@@ -1,7 +1,8 @@
-"""Where `migrate apply` takes its plans from: a rule file, or a plan file."""
+"""Where commands take their plans from: a rule file, a plan file, or a folder of rule files."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,41 @@ from migrate.errors import UsageError
 if TYPE_CHECKING:
     from migrate.checkpoint import Checkpoint
     from migrate.planning.model import Plan
+    from migrate.rules.folder import RuleFolder
     from migrate.rules.model import RuleSet
     from migrate.template import Template
+
+
+def folder_origin(folder: str, request: Request, *, to: str | None, start: str | None) -> FolderOrigin:
+    """Returns the plans of the chains of a folder.
+
+    Args:
+      folder: the folder of rule files.
+      request: the options.
+      to: the version to which the rule files lead (default: the newest).
+      start: the version of the checkpoint (default: that of its record).
+
+    Raises:
+      RuleFileError: with every mistake in the rule files.
+    """
+    from migrate import api
+
+    return FolderOrigin(api.load_versions(folder), to, start, request)
+
+
+def origin_of(rules: str, request: Request, *, to: str | None, start: str | None) -> PlanOrigin:
+    """Returns the plans of a folder, or of a rule file or plan file; arguments as in `folder_origin`.
+
+    Raises:
+      UsageError: a version is named, and it is not a folder (`InvalidUsage`).
+      RuleFileError, PlanError: as `plan_origin` and `folder_origin`.
+    """
+    if os.path.isdir(rules):
+        return folder_origin(rules, request, to=to, start=start)
+    if to is not None or start is not None:
+        message = f"`--to` and `--from` choose rule files of a folder, and {rules} is a file"
+        raise UsageError(InvalidUsage.at(message, help="name the folder, or leave them out"))
+    return plan_origin(rules, request)
 
 
 def plan_origin(rules: str, request: Request) -> PlanOrigin:
@@ -46,6 +80,10 @@ class RuleFileOrigin:
     request: Request
     traced: list[Template | None] = field(default_factory=list)
 
+    def target_version(self, source: Checkpoint) -> int | str | None:  # noqa: ARG002 - equal for every checkpoint
+        """The version to which the rule file leads."""
+        return self.rules.target.version
+
     def plan(self, source: Checkpoint, *, probed: bool) -> Plan:
         """Returns the plan for a checkpoint and any DST."""
         from migrate import api
@@ -70,6 +108,49 @@ class RuleFileOrigin:
 
 
 @dataclass(frozen=True, slots=True)
+class FolderOrigin:
+    """Makes plans from the chain that leads from the version of a checkpoint to another."""
+
+    folder: RuleFolder
+    to: str | None
+    start: str | None
+    request: Request
+
+    @property
+    def rules(self) -> RuleSet:
+        """No rules: which files are used depends on the record of the checkpoint."""
+        from migrate.rules.model import RuleSet
+
+        return RuleSet(self.folder.path, "", ())
+
+    def target_version(self, source: Checkpoint) -> str:
+        """The version to which the rule files lead from a checkpoint."""
+        from migrate import api
+
+        return api.upgrade_path(source, self.folder, to=self.to, start=self.start)[-1].target.version
+
+    def plan(self, source: Checkpoint, *, probed: bool) -> Plan:
+        """Returns the plan for a checkpoint and any DST."""
+        from migrate import api
+
+        request = self.request
+        return api.plan_upgrade(
+            source,
+            self.folder,
+            request.template,
+            to=self.to,
+            start=self.start,
+            mesh=request.mesh,
+            partition=request.partition,
+            as_step=request.as_step,
+            link=request.link,
+            max_ram=request.options.max_ram,
+            require_proof=request.options.require_proof and not probed,
+            allow_code=request.options.allow_code,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class _PlanFile:
     """Takes the plan of a plan file."""
 
@@ -80,6 +161,10 @@ class _PlanFile:
     def rules(self) -> RuleSet:
         """The part of the rule file that the plan file has."""
         return self.saved.rules
+
+    def target_version(self, source: Checkpoint) -> int | str | None:  # noqa: ARG002 - equal for every checkpoint
+        """The version to which the rule file led."""
+        return self.rules.target.version
 
     def plan(self, source: Checkpoint, *, probed: bool) -> Plan:
         """Returns the plan for a checkpoint and any DST."""

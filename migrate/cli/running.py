@@ -99,6 +99,9 @@ class PlanOrigin(Protocol):
     def rules(self) -> RuleSet:
         """The rules, as far as they are known before a checkpoint is read: how it is read, and the probe."""
 
+    def target_version(self, source: Checkpoint) -> int | str | None:
+        """The version of the model to which the plan of a checkpoint leads; None if it is not known."""
+
     def plan(self, source: Checkpoint, *, probed: bool) -> Plan:
         """Returns the plan for a checkpoint and any DST."""
 

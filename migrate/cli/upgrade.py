@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
 import click
 
 from migrate.cli import options, running
 from migrate.cli.console import Console
 from migrate.cli.places import CHECKPOINT, PLACE
-
-if TYPE_CHECKING:
-    from migrate.checkpoint import Checkpoint
-    from migrate.planning.model import Plan
-    from migrate.rules.folder import RuleFolder
-    from migrate.rules.model import RuleSet
+from migrate.cli.plan_origin import folder_origin
 
 
 @click.command(
@@ -26,8 +18,7 @@ if TYPE_CHECKING:
 @click.argument("folder", type=PLACE, metavar="RULES")
 @click.argument("src", type=CHECKPOINT)
 @click.argument("dst", type=PLACE)
-@click.option("--to", metavar="V", help="Version to upgrade to (default: the newest).")
-@click.option("--from", "start", metavar="V", help="Version of SRC (default: from the record of SRC).")
+@options.versions("SRC")
 @running.run_options
 @options.output
 def command(
@@ -40,43 +31,4 @@ def command(
     and a rename of a rename is a rename. The history of DST has an entry for each rule file. Everything else is as in
     `migrate apply`.
     """
-    from migrate import api
-
-    running.run(console, _Folder(api.load_versions(folder), to, start, request), src, dst, request)
-
-
-@dataclass(frozen=True, slots=True)
-class _Folder:
-    """Makes plans from the chain that leads from the version of a checkpoint to another."""
-
-    folder: RuleFolder
-    to: str | None
-    start: str | None
-    request: running.Request
-
-    @property
-    def rules(self) -> RuleSet:
-        """No rules: which files are used depends on the record of the checkpoint."""
-        from migrate.rules.model import RuleSet
-
-        return RuleSet(self.folder.path, "", ())
-
-    def plan(self, source: Checkpoint, *, probed: bool) -> Plan:
-        """Returns the plan for a checkpoint and any DST."""
-        from migrate import api
-
-        request = self.request
-        return api.plan_upgrade(
-            source,
-            self.folder,
-            request.template,
-            to=self.to,
-            start=self.start,
-            mesh=request.mesh,
-            partition=request.target_partition,
-            as_step=request.as_step,
-            link=request.link,
-            max_ram=request.options.max_ram,
-            require_proof=request.options.require_proof and not probed,
-            allow_code=request.options.allow_code,
-        )
+    running.run(console, folder_origin(folder, request, to=to, start=start), src, dst, request)

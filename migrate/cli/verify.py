@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
+from dataclasses import dataclass
 from shlex import join
 from typing import TYPE_CHECKING
 
@@ -14,16 +15,20 @@ from migrate.cli.arguments import refuse_rule_file
 from migrate.cli.console import Console, exit_with
 from migrate.cli.places import CHECKPOINT
 from migrate.cli.sources import open_source
-from migrate.errors import PlanError
+from migrate.codes import InvalidUsage
+from migrate.errors import PlanError, UsageError
 from migrate.report.view import Report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from migrate.api import Verified
+    from migrate.checkpoint import Checkpoint
     from migrate.engine.verification.findings import ValuesDiffer
     from migrate.planning.model import Plan
+    from migrate.rules.folder import RuleFolder
     from migrate.rules.model import RuleSet
+    from migrate.template import Template
 
 
 SHOWN = 3
@@ -35,7 +40,8 @@ SHOWN = 3
 @click.option(
     "--source", type=CHECKPOINT, metavar="SRC", help="The checkpoint that DST was migrated from; needs --rules."
 )
-@click.option("--rules", metavar="RULES", help="The rule file that DST was migrated by; needs --source.")
+@click.option("--rules", metavar="RULES", help="The rule file or folder that DST was migrated by; needs --source.")
+@click.option("--from", "start", metavar="V", help="With a folder: version of SRC (default: from the record of SRC).")
 @options.template
 @options.step
 @options.item
@@ -52,6 +58,7 @@ def command(
     dst: str,
     source: str | None,
     rules: str | None,
+    start: str | None,
     template: str | None,
     step: int | str | None,
     item: str | None,
@@ -70,8 +77,6 @@ def command(
     has exactly the leaves of that model. With --probe: the old and the new model compute the same outputs.
     """
     from migrate import api
-    from migrate.api.plan_files import bind_plan, is_plan_file, open_plan
-    from migrate.api.plans import template_of
     from migrate.engine.verification.findings import ValuesDiffer
     from migrate.report.of_plan import plan_diagnostics
 
@@ -82,15 +87,15 @@ def command(
     if probe is not None and source is None:
         raise click.UsageError("--probe needs --source and --rules: it compares the new model with the old one.")
     with ExitStack() as stack:
-        saved = open_plan(rules) if rules and is_plan_file(rules) else None
-        rule_set = saved.rules if saved else api.load_rules(rules) if rules else None
-        model = None if saved and not template else template_of(rule_set, template, allow_code=allow_code)
+        how = _Rules.of(rules, template, dst, start, allow_code=allow_code)
+        rule_set, model = how.rule_set, how.model
         opened = plan = None
-        if source is not None and rule_set is not None:
+        if source is not None:
+            known, chosen_step = how.reading, options.chosen_step(step)
             opened = stack.enter_context(
-                open_source(source, rule_set, step=options.chosen_step(step), item=item, follow_links=follow_links)
+                open_source(source, known, step=chosen_step, item=item, follow_links=follow_links)
             )
-            plan = bind_plan(saved, opened, model) if saved else api.plan(opened, rule_set, model)
+            plan = how.plan(opened)
             if not plan.applicable:
                 raise PlanError(*plan_diagnostics(plan, dst))
         listener = stack.enter_context(console.progress())
@@ -120,6 +125,68 @@ def command(
     console.text(report)
     console.finish([report])
     exit_with(report.exit_code)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """What `--rules` and `--template` name: a rule file, a plan file, a folder of rule files, or nothing.
+
+    Attributes:
+      rule_set: the rules of a file.
+      model: the template; None if none is named, or if only a plan file names one.
+      saved: the plan of a plan file.
+      folder: the folder.
+      dst: the checkpoint, whose version is the one to which the rule files of a folder lead.
+      start: the version from which they lead; None for that of the source's record.
+    """
+
+    rule_set: RuleSet | None
+    model: Template | None
+    saved: Plan | None = None
+    folder: RuleFolder | None = None
+    dst: str = ""
+    start: str | None = None
+
+    @classmethod
+    def of(cls, rules: str | None, template: str | None, dst: str, start: str | None, *, allow_code: bool) -> _Rules:
+        """Returns the rules of a command line, whose arguments these are."""
+        from migrate import api
+        from migrate.api.plan_files import is_plan_file, open_plan
+        from migrate.api.plans import template_of
+
+        if rules and os.path.isdir(rules):
+            model = template_of(None, template, allow_code=allow_code)
+            return cls(None, model, folder=api.load_versions(rules), dst=dst, start=start)
+        if start is not None:
+            message = "`--from` names the version from which the rule files of a folder lead"
+            raise UsageError(InvalidUsage.at(message, help="let `--rules` be a folder, or leave out `--from`"))
+        saved = open_plan(rules) if rules and is_plan_file(rules) else None
+        rule_set = saved.rules if saved else api.load_rules(rules) if rules else None
+        model = None if saved and not template else template_of(rule_set, template, allow_code=allow_code)
+        return cls(rule_set, model, saved)
+
+    @property
+    def reading(self) -> RuleSet:
+        """The rules that decide how the source is read."""
+        from migrate.rules.model import RuleSet
+
+        return self.rule_set or RuleSet(self.folder.path if self.folder else "", "", ())
+
+    def plan(self, source: Checkpoint) -> Plan:
+        """Returns the plan from a source to the checkpoint."""
+        from migrate import api
+        from migrate.api.plan_files import bind_plan
+        from migrate.metadata import Metadata
+
+        if self.saved:
+            return bind_plan(self.saved, source, self.model)
+        if self.folder is None:
+            assert self.rule_set is not None
+            return api.plan(source, self.rule_set, self.model)
+        with api.open_checkpoint(self.dst) as checkpoint:
+            record = Metadata.from_json(checkpoint.abstract.metadata)
+        to = record.version if record else None
+        return api.plan_upgrade(source, self.folder, self.model, to=to, start=self.start)
 
 
 def _difference(dst: str, error: ValuesDiffer, plan: Plan) -> Report:

@@ -132,7 +132,14 @@ from migrate.codes.m7_roots import (
     UnknownMetric,
     UnsavableState,
 )
-from migrate.codes.m7_training import DifferentPlans, FailedProcess, NoReadableStep, SkippedStep, UnexplainedStep
+from migrate.codes.m7_training import (
+    DifferentPlans,
+    FailedProcess,
+    NoReadableStep,
+    SkippedLayout,
+    SkippedStep,
+    UnexplainedStep,
+)
 from migrate.codes.m9_bugs import InternalError
 
 __all__ = [
@@ -216,6 +223,7 @@ __all__ = [
     "RunStopped",
     "ShapeMismatch",
     "SharedRngKey",
+    "SkippedLayout",
     "SkippedStep",
     "SourceChanged",
     "SourceStructureMismatch",

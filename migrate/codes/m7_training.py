@@ -55,3 +55,15 @@ class FailedProcess(Code):
     """
 
     number = "M744"
+
+
+class SkippedLayout(Code):
+    """A layout of a step is damaged, so the step is resumed from the layout that it was made from.
+
+    `migrate expand` has added the layout, which is of the model's version. Without it, the step passes through the rule
+    files on its way to the devices; no training is lost. With `strict=True`, the step is refused instead.
+    `migrate contract STEP --keep ITEM` drops the layout, and `migrate expand` makes it again.
+    """
+
+    number = "M745"
+    severity = "warning"

@@ -32,6 +32,10 @@ class StepSaver(abc.ABC):
         """Whether the checkpointer saves named items only."""
 
     @abc.abstractmethod
+    def takes(self, step: int) -> bool:
+        """Whether the policy of the checkpointer takes a step now."""
+
+    @abc.abstractmethod
     def save(
         self, step: int, payload: Payload, custom: dict[str, Any], metrics: Mapping[str, Any] | None, *, force: bool
     ) -> bool:
@@ -74,6 +78,9 @@ class _Manager(StepSaver):
     def named(self) -> bool:
         return self._unnamed().get() is False
 
+    def takes(self, step: int) -> bool:
+        return bool(self.manager.should_save(step))
+
     def save(
         self, step: int, payload: Payload, custom: dict[str, Any], metrics: Mapping[str, Any] | None, *, force: bool
     ) -> bool:
@@ -87,7 +94,9 @@ class _Manager(StepSaver):
             raise UsageError(UnsavableState.at(message, help=advice))
         self._refuse_unknown_item()
         single = "state" if self.named else "default"
-        args = ocp.args.Composite(**{name or single: _arguments(item) for name, item in payload.items()})
+        args = ocp.args.Composite(
+            **{name or single: _arguments(name or single, item) for name, item in payload.items()}
+        )
         with _several_items(unnamed) if alone and not self.named else _nothing():
             return bool(self.manager.save(step, args=args, metrics=metrics, force=force, custom_metadata=custom))
 
@@ -119,17 +128,23 @@ class _Checkpointer(StepSaver):
     def __init__(self, checkpointer: Any) -> None:
         self.checkpointer = checkpointer
 
+    def takes(self, step: int) -> bool:
+        return bool(self.checkpointer.should_save(step))
+
     def save(
         self, step: int, payload: Payload, custom: dict[str, Any], metrics: Mapping[str, Any] | None, *, force: bool
     ) -> bool:
+        import numpy as np
         import orbax.checkpoint as ocp
 
-        for item in payload.values():
+        for name, item in payload.items():
+            kind = type(item.value).__name__
             if isinstance(item.value, ocp.args.CheckpointArgs):
-                message = (
-                    f"{type(item.value).__name__} is for a `CheckpointManager`, not for `Checkpointer` of the v1 API"
-                )
+                message = f"{kind} is for a `CheckpointManager`, not for `Checkpointer` of the v1 API"
                 raise UsageError(UnsavableState.at(message, help="pass what it wraps"))
+            if isinstance(item.value, np.generic):
+                message = f"`{name or 'state'}` is a single {kind}, which `Checkpointer` of the v1 API does not save"
+                raise UsageError(UnsavableState.at(message, help="convert it, for example with `x.item()`"))
         values = {name or "state": item.value for name, item in payload.items()}
         with self._json([name for name, item in payload.items() if item.kind == "json"]):
             response = self.checkpointer.save_checkpointables_async(
@@ -156,21 +171,44 @@ class _Checkpointer(StepSaver):
         return context
 
 
-def _arguments(item: PayloadItem) -> Any:
+def _arguments(name: str, item: PayloadItem) -> Any:
     import orbax.checkpoint as ocp
 
     if item.kind == "json":
         return ocp.args.JsonSave(item.value)
-    if item.kind == "own":
-        if isinstance(item.value, ocp.args.CheckpointArgs):
-            return item.value
-        message = f"a {type(item.value).__name__} saves itself with `Checkpointer` of Orbax's v1 API only"
-        advice = "wrap it in the `CheckpointSave` of its library, or give it `get_state`"
-        raise UsageError(UnsavableState.at(message, help=advice))
+    if item.kind == "pytree":
+        return _pytree_arguments(name, item.value)
+    if isinstance(item.value, ocp.args.CheckpointArgs):
+        return item.value
+    message = f"a {type(item.value).__name__} saves itself with `Checkpointer` of Orbax's v1 API only"
+    advice = "wrap it in the `CheckpointSave` of its library, or give it `get_state`"
+    raise UsageError(UnsavableState.at(message, help=advice))
+
+
+def _pytree_arguments(name: str, value: Any) -> Any:
+    """Returns the arguments of a pytree; a single array, number or random key has a handler of its own."""
+    import jax
+    import numpy as np
+    import orbax.checkpoint as ocp
+
+    if any(isinstance(leaf, str) for leaf in jax.tree.leaves(value)):
+        return ocp.args.PyTreeSave(value)
+    if isinstance(value, jax.Array) and jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
+        _refuse_other_keys(name, value)
+        return ocp.args.JaxRandomKeySave(value)
+    is_single = isinstance(value, jax.Array | np.generic | int | float)
+    return ocp.args.ArraySave(value) if is_single else ocp.args.StandardSave(value)
+
+
+def _refuse_other_keys(name: str, key: Any) -> None:
+    """Refuses a random key that `JaxRandomKeySave` saves without its implementation, so that it cannot be restored."""
     import jax
 
-    has_text = any(isinstance(leaf, str) for leaf in jax.tree.leaves(item.value))
-    return ocp.args.PyTreeSave(item.value) if has_text else ocp.args.StandardSave(item.value)
+    default = jax.random.key_impl(jax.random.key(0))
+    if jax.random.key_impl(key) != default:
+        message = f"`{name}` is a single key of the implementation {jax.random.key_impl(key)}, which is not recorded"
+        advice = f"save it in a dict, which records it: `{{'{name}': {{'key': key}}}}`"
+        raise UsageError(UnsavableState.at(message, help=advice))
 
 
 @contextmanager

@@ -47,14 +47,14 @@ def payload_of(state: Any, step: int, *, named: bool) -> dict[str, PayloadItem]:
     if not isinstance(state, dict) or not (named or any(map(_is_own, state.values()))):
         if _is_own(state):
             raise UsageError(_unsavable("the state", state, "pass a dict of item names, such as `{'data': iterator}`"))
-        return {ALONE: PayloadItem("pytree", _saved(state)), STEP: PayloadItem("json", step)}
+        return {ALONE: _pytree_item("the state", _saved(state)), STEP: PayloadItem("json", step)}
     _refuse_names(state)
     _refuse_other_step(state, step)
     own = {name: value for name, value in state.items() if _is_own(value)}
     trees = {name: value for name, value in state.items() if name not in own and name != STEP}
     saved = _saved(trees) if trees else {}
     items = {
-        name: _own_item(name, own[name]) if name in own else PayloadItem("pytree", saved[name])
+        name: _own_item(name, own[name]) if name in own else _pytree_item(f"`{name}`", saved[name])
         for name in state
         if name in own or name in saved  # an item whose Variables all belong to an earlier one has nothing to save
     }
@@ -66,6 +66,20 @@ def _saved(state: Any) -> Any:
     from migrate.template.parts import holds_module, states_of
 
     return states_of(state) if holds_module(state) else state
+
+
+def _pytree_item(what: str, value: Any) -> PayloadItem:
+    """Returns the item of a pytree.
+
+    Raises:
+      UsageError: it has no leaves, which Orbax refuses to save (`UnsavableState`).
+    """
+    import jax
+
+    if not jax.tree.leaves(value):
+        message = f"{what} is a {type(value).__name__} without arrays and numbers, for which Orbax saves no item"
+        raise UsageError(UnsavableState.at(message, help="leave it out of the state"))
+    return PayloadItem("pytree", value)
 
 
 def _is_own(value: object) -> bool:
@@ -93,12 +107,13 @@ def _saves_itself(value: object) -> bool:
 def _own_item(name: str, value: Any) -> PayloadItem:
     if _is_save_args(value) or _saves_itself(value):
         return PayloadItem("own", value)
-    import jax
+    from migrate.engine.loading.agreement import is_equal_everywhere
 
-    if jax.process_count() > 1:
+    content = _iterator_state(name, value)
+    if not is_equal_everywhere(json.dumps(content, sort_keys=True)):
         advice = "wrap it in the `CheckpointSave` of its library, which saves the state of every process"
         raise UsageError(_unsavable(f"`{name}`, whose state differs between processes,", value, advice))
-    return PayloadItem("json", _iterator_state(name, value))
+    return PayloadItem("json", content)
 
 
 def _iterator_state(name: str, iterator: Any) -> Any:

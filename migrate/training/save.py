@@ -22,7 +22,8 @@ def save(
 ) -> bool:
     """Save all that a training script needs to resume as one step, which appears at once or not at all.
 
-    The save runs in the background, as the checkpointer does it. A script that ends waits for it.
+    The save runs in the background, as the checkpointer does it. A script that ends waits for it. In a job of several
+    processes, all of them call it.
 
     Args:
       checkpointer: a `CheckpointManager`, or a `Checkpointer` of Orbax's v1 API.
@@ -51,6 +52,8 @@ def save(
     custom = custom_metadata(metadata, number, checkpointer)
     if metrics is not None:
         refuse_other_than_json(metrics, "the metrics")
+    if not force and not saver.takes(number):
+        return False
     payload = payload_of(state, number, named=saver.named)
     begun = saver.save(number, payload, custom, metrics, force=force)
     if begun:

@@ -6,6 +6,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
+import migrate
+
 RULES = """\
 migrate: 1
 name: stack
@@ -122,3 +124,53 @@ def test_other_places_than_a_step_are_refused(run, step, words, message):
     result = run(*words)
     assert 2 == result.exit_code
     assert message in result.stderr
+
+
+FOLDER = {
+    2: "rules: [{from: 'layers_{i}/w', to: 'blocks/w', ops: [{stack: {axis: 0, over: i}}]}]",
+    3: "rules: ['blocks/w -> stack/w']",
+}
+
+
+@pytest.fixture
+def folder(step):
+    """`rules`, which lead from version 1 to version 3; `run/7` is of version 1."""
+    place = step.parents[1] / "rules"
+    place.mkdir()
+    for version, rules in FOLDER.items():
+        guards = f"source: {{model: lm, version: {version - 1}}}\ntarget: {{model: lm, version: {version}}}"
+        (place / f"{version}.yaml").write_text(f"migrate: 1\n{guards}\n{rules}\n")
+    migrate.stamp(step, model="lm", version=1)
+    return place
+
+
+def test_a_folder_adds_the_newest_version_by_one_plan(run, step, folder):
+    result = run("expand", "rules/", "run/7")
+    assert 0 == result.exit_code, result.stderr
+    assert "state_v3" in entries(step)
+    assert "One plan for 2 rule files: rules/2.yaml, rules/3.yaml." in " ".join(result.stdout.split())
+    with migrate.open_checkpoint(step, item="state_v3") as added:
+        record = migrate.Metadata.from_json(added.abstract.metadata)
+        assert (("stack", "w"),) == tuple(added.tree.leaves)
+        assert (3, ["rules/2.yaml", "rules/3.yaml"]) == (record.version, [one.rules for one in record.history])
+        np.testing.assert_array_equal(np.arange(3), added.read("stack/w")[:, 0, 0])
+    again = run("expand", "rules/", "run/7")
+    assert (0, True) == (again.exit_code, "Already done: state_v3 of run/7" in again.stdout)
+
+
+def test_a_version_of_the_folder_is_chosen(run, step, folder):
+    assert 0 == run("expand", "rules/", "run/7", "--to", "2").exit_code
+    assert "state_v2" in entries(step)
+    assert 0 == run("expand", "rules/", "run/7", "--from", "1", "--to", "3", "--as", "state_x").exit_code
+    assert "state_x" in entries(step)
+    unknown = run("expand", "rules/", "run/7", "--to", "9")
+    assert (2, True) == (unknown.exit_code, "M601" in unknown.stderr)
+    assert migrate.expand(folder, step, to=2, name="state_y").name == "state_y"
+    with pytest.raises(migrate.UsageError, match="`rules` is one rule file"):
+        migrate.expand("stack.yaml", step, to=2)
+
+
+def test_versions_without_a_folder_are_refused(run, step):
+    result = run("expand", "stack.yaml", "run/7", "--to", "2")
+    assert (2, True) == (result.exit_code, "name the folder, or leave them out" in result.stderr)
+    assert ["7"] == [path.name for path in step.parent.iterdir()]

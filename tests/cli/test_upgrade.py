@@ -71,6 +71,19 @@ def test_an_upgrade_writes_the_same_bits_as_its_steps(run, steps):
     assert (stepwise.structure_hash, stepwise.leaves) == (upgraded.structure_hash, upgraded.leaves)
 
 
+def test_an_upgrade_is_verified_against_its_source_and_its_folder(run, steps):
+    assert 0 == run("upgrade", steps, "old.msgpack", "new", "--from", "1", "--to", "4").exit_code
+    compare = ("verify", "new", "--source", "old.msgpack", "--rules", steps, "--from", "1")
+    result = run(*compare)
+    assert 0 == result.exit_code, result.stderr
+    assert "equal the result of the rules on the source, bit for bit" in " ".join(result.stdout.split())
+    assert (2, True) == ((unknown := run(*compare[:-2])).exit_code, "M601" in unknown.stderr)
+    file = f"{steps}/0002.yaml"
+    assert 2 == run(*compare[:5], file, *compare[6:]).exit_code, "`--from` beside a file"
+    write(3, '  - {from: "layers/{i}/kernel", to: "layers/{i}/w", ops: [transpose, {scale: {by: 2}}]}')
+    assert 1 == run(*compare).exit_code
+
+
 def test_hyperparameters_of_an_earlier_step_are_recorded(run, steps):
     text = Path(steps, "0002.yaml").read_text().replace("version: 2}", "version: 2, args: {n: 3}}")
     Path(steps, "0002.yaml").write_text(text)

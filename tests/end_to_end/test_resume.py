@@ -304,6 +304,85 @@ def test_the_code_of_a_version_before_the_newest_names_its_version(root, folders
     assert 4 == migrate.resume(root, spec(3), folders[5], to=3).step
 
 
+def saved_by(api, place):
+    """A root with step 2 of version 1 with items, as `migrate.save` makes it, and what was saved."""
+    state = v1()
+    run(state, 2, 1)
+    made = ocp.CheckpointManager if api == "v0" else ocp.v1.training.Checkpointer
+    with made((place / "root").absolute()) as checkpointer:
+        migrate.save(checkpointer, 2, {"state": state, "data": Iterator(5)}, {**record(state, 1), "epoch": 4})
+    return place / "root", state
+
+
+@pytest.fixture
+def two_layouts(folders, tmp_path, request):
+    """A root with step 2 of version 1, which also has the layout of version 2."""
+    root, _ = saved_by(getattr(request, "param", "v0"), tmp_path)
+    migrate.expand(folders[2] / "0002.yaml", root / "2", template=spec(2))
+    return root
+
+
+@pytest.mark.parametrize("two_layouts", ["v0", "v1"], indirect=True)
+@pytest.mark.parametrize("has_rules", [True, False])
+def test_a_layout_of_the_models_version_is_restored_without_rules(two_layouts, has_rules, folders, tmp_path):
+    expected = migrate.resume(saved_by("v0", tmp_path / "other")[0], spec(2), folders[2])
+    rules = folders[2] if has_rules else tmp_path / "missing"
+    resumed = migrate.resume(two_layouts, spec(2), rules)
+    assert (2, ["state_v2"]) == (resumed.step, list(resumed.plan.source.items))
+    assert not any(task.steps for task in resumed.plan.tasks)
+    assert equal(expected.state, resumed.state)
+    assert (2, 4) == (resumed.metadata["migrate"]["version"], resumed.metadata["epoch"])
+    assert {"step": 2, "data": {"at": 5}} == dict(resumed.items)
+
+
+@pytest.mark.parametrize("two_layouts", ["v0", "v1"], indirect=True)
+def test_the_old_code_resumes_the_old_layout_and_a_newer_version_passes_through_the_rules(two_layouts, folders):
+    resumed = migrate.resume(two_layouts, spec(1), folders[1])
+    assert (["state"], 1) == (list(resumed.plan.source.items), resumed.metadata["migrate"]["version"])
+    resumed = migrate.resume(two_layouts, spec(1), folders[5], to=1)
+    assert ["state"] == list(resumed.plan.source.items)
+    newer = migrate.resume(two_layouts, spec(3), folders[3])
+    assert (["state"], 2) == (list(newer.plan.source.items), len(newer.plan.chain))
+
+
+@pytest.mark.parametrize("two_layouts", ["v0", "v1"], indirect=True)
+def test_what_contract_keeps_is_resumed(two_layouts, folders):
+    expected = migrate.resume(two_layouts, spec(2), folders[2]).state
+    migrate.contract(two_layouts / "2", keep="state_v2")
+    resumed = migrate.resume(two_layouts, spec(2), folders[2])
+    assert equal(expected, resumed.state)
+    assert {"step": 2, "data": {"at": 5}} == dict(resumed.items)
+
+
+def without_manifest(layout):
+    (layout / "manifest.ocdbt").unlink()
+
+
+def with_flipped_chunks(layout):
+    """Changes bytes of the layout's own copies of its files, and no length."""
+    for file in layout.rglob("d/*"):
+        content = bytearray(file.read_bytes())
+        at = max(len(content) - 200, 0) // 2
+        content[at : at + 100] = bytes(byte ^ 0xFF for byte in content[at : at + 100])
+        file.unlink()
+        file.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [without_manifest, with_flipped_chunks])
+@pytest.mark.parametrize("step", ["latest", 2])
+def test_a_damaged_layout_is_named_and_the_step_passes_through_the_rules(two_layouts, damage, step, folders):
+    expected = migrate.resume(two_layouts, spec(2), folders[2]).state
+    damage(two_layouts / "2" / "state_v2")
+    message = r"M745: the layout state_v2 of step 2 of `.*root` cannot be resumed: "
+    with pytest.warns(migrate.ResumeWarning, match=message) as caught:
+        resumed = migrate.resume(two_layouts, spec(2), folders[2], step=step)
+    assert (1, 2, 1) == (len(caught), resumed.step, resumed.metadata["migrate"]["version"])
+    assert equal(expected, resumed.state)
+    with pytest.raises(CheckpointError, match=message.removeprefix("M745: ")) as error:
+        migrate.resume(two_layouts, spec(2), folders[2], step=step, strict=True)
+    assert ["M745"] == [found.code for found in error.value.diagnostics]
+
+
 def test_hyperparameters_that_differ_are_a_warning(root, folders):
     restamped(root / "3", hyperparameters={"in_features": 99})
     with pytest.warns(migrate.ResumeWarning, match="M310: saved with in_features 99"):

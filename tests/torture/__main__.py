@@ -82,7 +82,8 @@ def preload():
     """Imports once what every trial needs; a fork then costs milliseconds."""
     for name in (
         "tensorstore", "migrate.api", "migrate.cli.main", "migrate.cli.apply", "migrate.cli.verify",
-        "migrate.cli.inspect", "migrate.engine.run", "migrate.engine.outputs.orbax",
+        "migrate.cli.inspect", "migrate.cli.expand", "migrate.cli.contract", "migrate.engine.layouts.expand",
+        "migrate.engine.layouts.contract", "migrate.engine.run", "migrate.engine.outputs.orbax",
         "migrate.engine.outputs.safetensors", "migrate.engine.outputs.msgpack", "migrate.report.of_plan",
         "migrate.report.of_receipt", "numpy.random", "safetensors.numpy", "yaml",
     ):  # fmt: skip

@@ -17,6 +17,8 @@ def trials(rng, scale):
     names = list(SCENARIOS)
     for number in range(max(len(names), round(POINTS * scale * len(names)))):
         kind = rng.choices(("call", "event", "time"), (6, 2, 2))[0]
+        if kind == "event" and not SCENARIOS[names[number % len(names)]].has_events:
+            kind = "call"
         points = [rng.random() for _ in range(1 + (number % 4 == 3))]
         yield _trial(names[number % len(names)], kind, points)
 
@@ -40,13 +42,20 @@ def attack(arena, scenario, kind, points):
             found = content(arena, arena.dst)
             if found not in (wanted.content, old):
                 return f"DST is neither absent nor old nor complete after the kill: {_difference(wanted, found)}"
+            if problem := scenario.invalid(arena):
+                return f"after the kill, Orbax cannot restore DST: {problem}"
     run = arena.migrate(*arguments, before=scenario.before())
-    if problem := run.problem(0):
+    problem = run.problem(0)
+    if problem and not scenario.is_done(run):
         if scenario.old is None and complete and "M501" in run.output:
             problem = f"DST was complete, but: {run.output[-300:]}"
         return f"the same command does not finish: {problem}; beside DST: {arena.leftovers()}"
     found = content(arena, arena.dst)
-    return None if found == wanted.content else f"another result: {_difference(wanted, found)}"
+    if found != wanted.content:
+        return f"another result: {_difference(wanted, found)}"
+    if scenario.in_place and (left := [name for name in os.listdir(arena.dst.parent) if not name.isdigit()]):
+        return f"left behind beside the step: {left}"
+    return scenario.invalid(arena) or None
 
 
 def _difference(wanted, found):

@@ -1,6 +1,8 @@
 """Migrations that other attacks disturb, and what each of them gives undisturbed."""
 
 import fcntl
+import json
+import os
 import pickle
 import shutil
 from dataclasses import dataclass, replace
@@ -40,6 +42,24 @@ class Scenario:
     budget: int | None = None
     old: str | None = None
 
+    @property
+    def in_place(self):
+        """Whether it changes the checkpoint that it reads."""
+        return False
+
+    @property
+    def has_events(self):
+        """Whether the engine reports events of it."""
+        return True
+
+    def is_done(self, run):
+        """Whether a run was refused because an earlier one had done all of its work."""
+        return False
+
+    def invalid(self, arena):
+        """Returns why DST, of which every array can be read, is no checkpoint for Orbax; an empty text if it is one."""
+        return ""
+
     def before(self, *functions):
         """Returns what a child process calls first."""
 
@@ -61,6 +81,53 @@ class Scenario:
         return ("apply", arena.rules(self.rules), arena.src, arena.dst, "-q", *self.options)
 
 
+STEP, ADDED = "5", "new"
+
+
+@dataclass(frozen=True)
+class LayoutScenario(Scenario):
+    """A step of a root gets a second layout, or loses one of two; DST is the step.
+
+    Attributes:
+      keep: the layout that `contract` keeps; None for `expand`.
+    """
+
+    keep: str | None = None
+
+    @property
+    def in_place(self):
+        """It has no SRC but the step."""
+        return True
+
+    @property
+    def has_events(self):
+        """Only `expand` is a run of the engine."""
+        return self.keep is None
+
+    def is_done(self, run):
+        """`contract` of a step with one layout."""
+        return self.keep is not None and run.code == 2 and "error[M722]" in run.output
+
+    def set_up(self, arena):
+        """Copies the root and the rule file, for `contract` with two layouts; returns the arguments of the command."""
+        root = arena.out / "run"
+        shutil.copytree(arena.sources / self.source, root)
+        arena.dst, arena.expected = root / STEP, {root.name}
+        expand = ("expand", arena.rules(self.rules), arena.dst, "--as", ADDED, "-q", *self.options)
+        if self.keep is None:
+            return expand
+        if problem := arena.migrate(*expand).problem(0):
+            raise RuntimeError(problem)
+        return ("contract", arena.dst, "--keep", self.keep, "-q")
+
+    def invalid(self, arena):
+        """The metadata name the handler of every item, as `CheckpointManager.restore` needs it."""
+        handlers = json.loads((arena.dst / "_CHECKPOINT_METADATA").read_bytes())["item_handlers"]
+        items = {entry.name for entry in os.scandir(arena.dst) if entry.is_dir()}
+        missing = items - set(handlers)
+        return f"no handler for {sorted(missing)}" if missing or not items else ""
+
+
 SCENARIOS = {
     scenario.name: scenario
     for scenario in (
@@ -75,6 +142,10 @@ SCENARIOS = {
         Scenario("overwrite", "ocdbt", MIXED, options=("--overwrite",), old="other"),
         Scenario("steps", "manager", MIXED, options=("--step", "all")),
         Scenario("full", "ocdbt", MIXED, options=("--verify", "full")),
+        LayoutScenario("expand", "manager", RENAME, old="manager"),
+        LayoutScenario("expand-mixed", "manager", MIXED, old="manager"),
+        LayoutScenario("contract-old", "manager", MIXED, old="manager", keep="default"),
+        LayoutScenario("contract-new", "manager", MIXED, old="manager", keep=ADDED),
     )
 }
 

@@ -1,10 +1,15 @@
 """The items of a state."""
 
+import socket
+import subprocess
+import sys
+
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 from flax import nnx
 
+import migrate
 from migrate.errors import UsageError
 from migrate.training.payload import payload_of
 
@@ -48,3 +53,58 @@ def test_names_of_items_are_names_of_directories():
     for name in ("a/b", "", ".a", 3):
         with pytest.raises(UsageError, match="is not the name of an item"):
             payload_of({"d": Loader(), name: 1}, 1, named=False)
+
+
+SCRIPT = """
+import os
+import sys
+from pathlib import Path
+
+os.environ["JAX_PLATFORMS"] = "cpu"
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+import migrate
+
+address, number, root, differ = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), sys.argv[4] == "differ"
+jax.distributed.initialize(address, 2, number)
+
+
+class Batches:
+    def get_state(self):
+        return {"position": 3, "process": number if differ else 0}
+
+
+with ocp.CheckpointManager(root) as manager:
+    try:
+        print("saved", migrate.save(manager, 1, {"model": {"w": np.ones(2)}, "data": Batches()}, {}))
+    except migrate.UsageError as error:
+        print("refused", error.diagnostics[0].code, error)
+"""
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize(
+    ("states", "said"), [("equal", "saved True"), ("differ", "refused M736 `data`, whose state differs")]
+)
+def test_the_state_of_an_iterator_has_to_be_equal_in_two_processes(states, said, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+    root = tmp_path / "root"
+    root.mkdir()
+    command = [sys.executable, "-W", "ignore", "-c", SCRIPT, address]
+    started = [
+        subprocess.Popen([*command, str(number), str(root), states], stdout=subprocess.PIPE, text=True)
+        for number in (0, 1)
+    ]
+    try:
+        outputs = [process.communicate(timeout=600)[0] for process in started]
+    finally:
+        for process in started:
+            process.kill()
+    assert all(said in output for output in outputs), outputs
+    if states == "differ":
+        assert [] == list(root.iterdir())
+    else:
+        with migrate.open_checkpoint(root) as checkpoint:
+            assert {"step": 1, "data": {"position": 3, "process": 0}} == checkpoint.abstract.extras

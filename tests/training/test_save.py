@@ -92,6 +92,68 @@ def test_a_dict_with_an_iterator_is_saved_as_items(checkpointer, tmp_path):
         assert {"model", "rngs"} == set(opened.abstract.items)
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        jax.random.key(3),
+        jax.random.split(jax.random.key(3), 4),
+        jax.random.PRNGKey(3),
+        jnp.arange(4.0),
+        np.arange(4),
+        3,
+    ],
+    ids=["key", "keys", "raw-key", "array", "numpy", "number"],
+)
+def test_an_item_that_is_a_single_array_number_or_key_is_saved_and_resumed(checkpointer, tmp_path, value):
+    items = {"model": TREE["params"], "rng": value}
+    assert migrate.save(checkpointer, 2, {**items, "data": Batches(12)}, record(items))
+    wait(checkpointer)
+    found = migrate.resume(tmp_path / "root", rules=tmp_path / "none", into=items).state["rng"]
+    assert type(value) is type(found)
+    is_key = isinstance(value, jax.Array) and jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key)
+    both = [np.asarray(jax.random.key_data(one) if is_key else one) for one in (value, found)]
+    assert both[0].dtype == both[1].dtype
+    np.testing.assert_array_equal(*both)
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        (None, "`extra` is a NoneType without arrays and numbers, for which Orbax saves no item"),
+        ({"empty": {}}, "`extra` is a dict without arrays"),
+        (optax.EmptyState(), "`extra` is a EmptyState without arrays"),
+    ],
+)
+def test_an_item_without_leaves_is_refused_before_anything_is_written(checkpointer, tmp_path, value, problem):
+    with pytest.raises(migrate.UsageError, match=problem) as refused:
+        migrate.save(checkpointer, 1, {"model": TREE, "extra": value, "data": Batches()}, {})
+    assert ("M736", "leave it out of the state") == (
+        refused.value.diagnostics[0].code,
+        refused.value.diagnostics[0].help,
+    )
+    assert [] == list((tmp_path / "root").iterdir())
+
+
+def test_a_key_whose_implementation_orbax_would_lose_is_refused_with_the_way_to_save_it(tmp_path):
+    key = jax.random.key(3, impl="rbg")
+    with ocp.CheckpointManager(tmp_path / "root") as manager:
+        with pytest.raises(migrate.UsageError, match="`rng` is a single key of the implementation rbg") as refused:
+            migrate.save(manager, 1, {"model": TREE, "rng": key, "data": Batches()}, {})
+        assert "`{'rng': {'key': key}}`" in refused.value.diagnostics[0].help
+        assert [] == list((tmp_path / "root").iterdir())
+        assert migrate.save(manager, 1, {"model": TREE, "rng": {"key": key}, "data": Batches()}, {})
+
+
+def test_a_single_numpy_number_is_refused_by_the_api_that_does_not_save_it(tmp_path):
+    state = {"model": TREE, "rate": np.float32(3), "data": Batches()}
+    with ocp.CheckpointManager(tmp_path / "v0") as manager:
+        assert migrate.save(manager, 1, state, {})
+    with v1.training.Checkpointer(tmp_path / "v1") as checkpointer:
+        with pytest.raises(migrate.UsageError, match=r"`rate` is a single float32, which .* does not save"):
+            migrate.save(checkpointer, 1, state, {})
+        assert [] == list((tmp_path / "v1").iterdir())
+
+
 def test_a_manager_of_one_item_restores_it_without_a_name_before_and_after(tmp_path):
     with ocp.CheckpointManager(tmp_path / "root") as manager:
         manager.save(0, args=ocp.args.StandardSave(TREE))

@@ -27,7 +27,7 @@ from migrate.formats.orbax.layouts import recorded_layouts
 from migrate.formats.orbax.metadata import CHECKPOINT_FILE
 from migrate.formats.orbax.step import read_step
 from migrate.formats.reader import CheckpointReader
-from migrate.formats.step_item import require_name
+from migrate.formats.step_item import default_name, require_name
 from migrate.metadata import Metadata
 from migrate.planning.model import Plan
 
@@ -63,6 +63,18 @@ class Expansion:
 
     reader: CheckpointReader
     name: str
+
+    @classmethod
+    def named(cls, reader: CheckpointReader, name: str | None, version: int | str | None) -> Expansion:
+        """Returns the expansion of an item.
+
+        Args:
+          reader: the item.
+          name: the name of the new one (default: that of the item, with the version).
+          version: the version of the target's model.
+        """
+        (item,) = reader.abstract().items
+        return cls(reader, name or default_name(item, version))
 
     @property
     def step(self) -> Path:

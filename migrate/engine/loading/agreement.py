@@ -1,11 +1,13 @@
 """Agreement between the processes of a job: what one does, all do, or all stop with one message.
 
 Each agreement is one collective of JAX. A load has two: the first compares what the processes plan, the last their
-success. Between them no process waits for another. A job of one process has none.
+success. Between them no process waits for another. A save compares the state of a data iterator. A job of one process
+has none.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -49,6 +51,18 @@ def agree(work: Callable[[], Result], describe: Callable[[Result], str]) -> Resu
         raise
     _compare(_exchange(_Outcome(_DONE, describe(result))))
     return result
+
+
+def is_equal_everywhere(text: str) -> bool:
+    """Returns whether a text is the same in all processes, which all have to call it.
+
+    Raises:
+      MigrateError: a process has ended (`FailedProcess`).
+    """
+    if jax.process_count() == 1:
+        return True
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return len({outcome.text for outcome in _exchange(_Outcome(_DONE, digest))}) == 1
 
 
 def is_unreadable(error: BaseException) -> bool:
