@@ -111,7 +111,8 @@ def leaf_reads(plan: Plan, placed: AbstractTree, mesh: Mesh) -> Iterator[LeafRea
     """Yields what the devices of a mesh keep and decode of each array; arguments and errors as in `forecast`."""
     require_sizes(mesh, "--for-load")
     for path, leaf, node, all_of_it in _leaves(plan, placed):
-        sharding = leaf.sharding or Sharding(mesh)
+        placed_here = leaf.sharding is not None and leaf.sharding.mesh == mesh  # a portable one is on any mesh
+        sharding = leaf.sharding if leaf.sharding is not None and placed_here else Sharding(mesh)
         if isinstance(node, ArraySource):
             reads = shard_reads(node.aval.shape, sharding, node.chunks)
             yield LeafReads(path, reads, _item_bytes(leaf), all_of_it)
