@@ -92,6 +92,7 @@ from migrate.codes.m5_execution import (
     VerificationFailed,
     WriteFailed,
 )
+from migrate.codes.m5_sharing import FailedShare, MissingShares, UnfitWorker, UnreachableWorkers, UnsharedPlan
 from migrate.codes.m6_versions import (
     AmbiguousUpgradePath,
     CircularVersions,
@@ -156,6 +157,7 @@ __all__ = [
     "EditedRelease",
     "FailedAssertion",
     "FailedProcess",
+    "FailedShare",
     "ForeignEntry",
     "ForeignFiles",
     "HyperparameterMismatch",
@@ -187,6 +189,7 @@ __all__ = [
     "MissingPackage",
     "MissingPart",
     "MissingRelease",
+    "MissingShares",
     "ModelMismatch",
     "NarrowedLeaf",
     "NoCheckpoint",
@@ -221,6 +224,7 @@ __all__ = [
     "UnexplainedStep",
     "UnfilledTarget",
     "UnfinishedSave",
+    "UnfitWorker",
     "UnfusableSteps",
     "UnknownConfigItem",
     "UnknownConfigName",
@@ -236,6 +240,7 @@ __all__ = [
     "UnprobedLeaves",
     "UnprovedLeaves",
     "UnreachableBucket",
+    "UnreachableWorkers",
     "UnreadableRuleFile",
     "UnrecoverableDrop",
     "UnreducedArrays",
@@ -243,6 +248,7 @@ __all__ = [
     "UnrepresentableLeaf",
     "UnsavableState",
     "UnscaledWeight",
+    "UnsharedPlan",
     "UnsupportedLeaf",
     "UnsupportedPlace",
     "UnsupportedPlanVersion",
