@@ -261,6 +261,11 @@ def _open(origin: PlanOrigin, src: str, step: StepChoice, request: Request) -> C
     return open_source(src, origin.rules, step=step, item=request.item, follow_links=follow, template=template)
 
 
+def open_chosen(origin: PlanOrigin, src: str, request: Request) -> Checkpoint:
+    """Opens the checkpoint of a run that writes one."""
+    return _open(origin, src, request.one_step, request)
+
+
 def _run_step(
     console: Console, origin: PlanOrigin, src: str, step: int, dst: str, request: Request, workers: Workers
 ) -> Report:

@@ -22,6 +22,7 @@ from migrate.engine.streaming.pipeline import Stopped, stage
 from migrate.engine.streaming.store import Store
 from migrate.engine.workspace.attempts import SHARES, Attempt, new_attempt
 from migrate.engine.workspace.directory import Workspace
+from migrate.engine.workspace.journal import names_arrays
 from migrate.engine.workspace.resume import Shared, SharedArray, shared_arrays
 from migrate.engine.workspace.write_failures import explained_failures
 from migrate.formats.reader import Reader
@@ -112,6 +113,7 @@ def stage_share(
     attempt, found = new_attempt(work.path, share.number), dict(earlier)
     halted = False
     with (
+        _leaving_no_empty_attempt(work, attempt),
         explained_failures(work.path, plan.source.path),
         explained_memory_failures(f"an array of share {share.number}", options.max_ram),
         attempt.begin(origin, shares) as journal,
@@ -155,6 +157,18 @@ def _open_stores(
         for item in items
         if item.name in needed
     }
+
+
+@contextmanager
+def _leaving_no_empty_attempt(work: Workspace, attempt: Attempt) -> Iterator[None]:
+    """Removes an attempt that ends without an array: nothing would be resumed from it."""
+    try:
+        yield
+    finally:
+        if not names_arrays(attempt.journal):
+            attempt.journal.unlink(missing_ok=True)
+            for folder in work.staged.glob(f"*/{attempt.folder}"):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

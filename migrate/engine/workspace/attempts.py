@@ -77,7 +77,7 @@ class Attempt:
         Raises:
           OSError: it cannot be written.
         """
-        self.journal.parent.mkdir(exist_ok=True)
+        self.journal.parent.mkdir(parents=True, exist_ok=True)
         return Journal(self.journal, origin, {"shares": shares, "holder": asdict(myself())})
 
 

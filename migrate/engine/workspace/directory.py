@@ -77,6 +77,11 @@ class Workspace:
         """Whether a journal, that of the run or of a share, names any array."""
         return names_arrays(self.journal) or any(names_arrays(one.journal) for one in attempts(self.path))
 
+    @property
+    def has_live_attempts(self) -> bool:
+        """Whether a process may be staging a share."""
+        return any(attempt.may_run for attempt in attempts(self.path))
+
     def start_over(self, keep: Collection[Attempt] = ()) -> None:
         """Removes what earlier runs staged: journals first, so that none names an array that is gone.
 
@@ -156,7 +161,7 @@ def _is_needless(work: Workspace, destination: Path) -> bool:
         return True
     if work.has_arrays or os.path.lexists(work.replaced):
         return False
-    return not any(attempt.may_run for attempt in attempts(work.path))
+    return not work.has_live_attempts
 
 
 def _was_published(work: Workspace) -> bool:
@@ -195,7 +200,7 @@ def open_workspace(
         work.notes.extend(_leftovers(work.path, beside))
         yield work
     except BaseException as error:
-        if isinstance(error, INCURABLE) or not work.has_arrays:
+        if isinstance(error, INCURABLE) or not (work.has_arrays or work.has_live_attempts):
             _discard(work)
         else:
             lock.release(work.path)

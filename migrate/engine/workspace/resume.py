@@ -102,7 +102,7 @@ def finished(plan: Plan, work: Workspace, now: Origin, stored: StoredArrays, *, 
         work.start_over(keep)
     else:
         work.remove_attempts(keep)
-    if there_was_one:
+    if there_was_one and not code:
         work.notes.append(_note(plan, work, {**kept, **shared}, changed=named is None))
     return Finished(kept, shared)
 
