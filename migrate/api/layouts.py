@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from migrate.checkpoint import Checkpoint, StrPath
 from migrate.engine.options import DEFAULT_RAM, ApplyOptions, VerifyMode
-from migrate.engine.stopping import never
+from migrate.engine.streaming.stopping import never
 from migrate.errors import PlanError
 from migrate.events import Listener, ignore
 

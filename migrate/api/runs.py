@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from migrate.checkpoint import Checkpoint, StrPath
 from migrate.engine.options import DEFAULT_RAM, ApplyOptions, VerifyMode
-from migrate.engine.stopping import never
+from migrate.engine.streaming.stopping import never
 from migrate.events import Listener, ignore
 from migrate.places.names import local_path
 

@@ -21,7 +21,7 @@ from migrate.cli.pool import LOCAL, PoolChoice
 from migrate.cli.sources import open_source
 from migrate.codes import InvalidUsage
 from migrate.engine.options import ApplyOptions
-from migrate.engine.stopping import Stopping
+from migrate.engine.streaming.stopping import Stopping
 from migrate.errors import ExitCode, MigrateError, UsageError
 from migrate.planning.root_steps import StepSelector
 

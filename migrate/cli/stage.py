@@ -15,7 +15,7 @@ from migrate.cli.console import Console, exit_with
 from migrate.cli.places import PLACE
 from migrate.cli.plan_origin import plan_origin
 from migrate.codes import InvalidUsage
-from migrate.engine.stopping import Stopping
+from migrate.engine.streaming.stopping import Stopping
 from migrate.errors import UsageError
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from migrate.engine.sharing.pools import Pool
 from migrate.engine.sharing.progress import JournalTail
 from migrate.engine.sharing.refusals import refuse_unshared
 from migrate.engine.sharing.staging import StagedShare, StopFile
-from migrate.engine.sharing.submissions import Call, Submissions
+from migrate.engine.sharing.submissions import Submission, Submissions
 from migrate.engine.sharing.worker import check_share, run_share
 from migrate.engine.sharing.workers import Errand, OthersArrays, Told, Workers
 from migrate.engine.workspace.resume import Finished, Shared, SharedArray
@@ -69,11 +69,11 @@ class PoolWorkers(Workers):
         finally:
             staging.end()
 
-    def _calls(self, errand: Errand, shares: Collection[Share]) -> Mapping[int, Call]:
+    def _calls(self, errand: Errand, shares: Collection[Share]) -> Mapping[int, Submission]:
         if not shares:
             return {}
         order = self._order(errand)
-        return {share.number: Call(run_share, (order, share.to_json(), len(shares))) for share in shares}
+        return {share.number: Submission(run_share, (order, share.to_json(), len(shares))) for share in shares}
 
     def check_digests(
         self, errand: Errand, digests: Mapping[KeyPath, str], links: Sequence[Link], listener: Listener
@@ -103,12 +103,12 @@ class PoolWorkers(Workers):
 
     def _checks(
         self, errand: Errand, digests: Mapping[KeyPath, str], hands: Sequence[Sequence[KeyPath]]
-    ) -> Mapping[int, Call]:
+    ) -> Mapping[int, Submission]:
         if not hands:
             return {}
         order, result = self._order(errand), str(errand.work.result)
         pairs = ([(list(path), digests[path]) for path in hand] for hand in hands)
-        return {number: Call(check_share, (order, result, each)) for number, each in enumerate(pairs)}
+        return {number: Submission(check_share, (order, result, each)) for number, each in enumerate(pairs)}
 
     def _order(self, errand: Errand) -> Mapping[str, Any]:
         return new_order(errand.job, errand.reader, errand.work, errand.origin, self._pool.neighbors).to_json()
@@ -129,7 +129,7 @@ class StagingShares(OthersArrays):
     """The arrays of shares that workers stage."""
 
     def __init__(
-        self, errand: Errand, earlier: Finished, rest: Plan, stop: StopFile, calls: Mapping[int, Call], pool: Pool
+        self, errand: Errand, earlier: Finished, rest: Plan, stop: StopFile, calls: Mapping[int, Submission], pool: Pool
     ) -> None:
         super().__init__(rest)
         self._errand = errand

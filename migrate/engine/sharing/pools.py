@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import re
+import socket
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
@@ -16,6 +18,9 @@ from migrate.errors import MigrateError
 
 WAIT_SECONDS = 30
 """A scheduler is given this time to answer, and to get its first worker."""
+
+
+_ADDRESS = re.compile(r"\w+://(?P<host>.+):(?P<port>\d{1,6})", re.ASCII)
 
 
 class Pool(Protocol):
@@ -136,14 +141,28 @@ def _connected(address: str) -> Any:
         message = "`--on` needs the package `distributed` (Dask), which is not installed"
         raise MigrateError(MissingPackage.at(message, help="`pip install 'migrate-jax[dask]'`")) from error
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # it logs every attempt to connect
+    _refuse_silent(address)
+    connect: Any = Client
     try:
-        connect: Any = Client
         return connect(address, timeout=WAIT_SECONDS, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        advice = "start one with `dask scheduler`; `--on` takes the address that it prints, such as tcp://host:8786"
-        message = f"no Dask scheduler answers at `{address}`: {reason}"
-        raise MigrateError(UnreachableWorkers.at(message, help=advice)) from error
+        raise _unanswered(address, str(error).partition("\n")[0] or type(error).__name__) from error
+
+
+def _refuse_silent(address: str) -> None:
+    """Refuses an address at which nothing listens: a client of Dask that cannot connect may block the next one."""
+    found = _ADDRESS.fullmatch(address)
+    if found is None:
+        raise _unanswered(address, "it is not of the form tcp://HOST:PORT")
+    try:
+        socket.create_connection((found["host"].strip("[]"), int(found["port"])), WAIT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise _unanswered(address, getattr(error, "strerror", None) or str(error)) from error
+
+
+def _unanswered(address: str, reason: str) -> MigrateError:
+    advice = "start one with `dask scheduler`; `--on` takes the address that it prints, such as tcp://host:8786"
+    return MigrateError(UnreachableWorkers.at(f"no Dask scheduler answers at `{address}`: {reason}", help=advice))
 
 
 def _threads(client: Any, address: str) -> Counter[str]:

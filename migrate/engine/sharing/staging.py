@@ -16,9 +16,9 @@ from migrate.engine.options import ApplyOptions
 from migrate.engine.outputs.base import Output
 from migrate.engine.sharing.dealing import Dealt, Share
 from migrate.engine.staged_array import StagedArray
-from migrate.engine.stopping import never
 from migrate.engine.streaming.memory import explained_memory_failures
 from migrate.engine.streaming.pipeline import Stopped, stage
+from migrate.engine.streaming.stopping import never
 from migrate.engine.streaming.store import Store
 from migrate.engine.workspace.attempts import SHARES, Attempt, new_attempt
 from migrate.engine.workspace.directory import Workspace

@@ -24,7 +24,7 @@ POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class Submission:
     """A function of a worker, with its arguments."""
 
     function: Callable[..., Any]
@@ -34,7 +34,7 @@ class Call:
 class Submissions:
     """The calls of one phase of a run."""
 
-    def __init__(self, pool: Pool, calls: Mapping[int, Call], what: str) -> None:
+    def __init__(self, pool: Pool, calls: Mapping[int, Submission], what: str) -> None:
         """Submits every call.
 
         Args:
