@@ -49,8 +49,14 @@ class PoolChoice:
         from migrate.engine.sharing.pool_workers import PoolWorkers
         from migrate.engine.sharing.pools import DaskPool, LocalPool
 
-        with LocalPool(self.processes) if self.on is None or dry_run else DaskPool(self.on) as pool:
-            yield PoolWorkers(pool)
+        if self.on is not None and not dry_run:
+            with DaskPool(self.on) as dask:
+                yield PoolWorkers(dask)
+            return
+        with LocalPool(self.processes) as local:
+            if not dry_run:
+                local.start()
+            yield PoolWorkers(local)
 
 
 LOCAL = PoolChoice()

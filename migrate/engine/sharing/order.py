@@ -11,11 +11,10 @@ import socket
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from migrate.codes import UnfitWorker
 from migrate.engine.options import MINIMUM_RAM, ApplyOptions
-from migrate.engine.preflight import Job
 from migrate.engine.workspace.directory import Workspace
 from migrate.engine.workspace.source_state import SourceState
 from migrate.errors import MigrateError
@@ -28,6 +27,9 @@ from migrate.planning.plan_file.write import plan_text
 from migrate.rules.files import RuleFile
 from migrate.rules.permission import require_permission
 from migrate.version import __version__
+
+if TYPE_CHECKING:
+    from migrate.engine.preflight import Job
 
 PLAN = "plan.json"
 """The plan file in the working directory."""

@@ -7,11 +7,13 @@ import multiprocessing
 import os
 import re
 import socket
+import sys
+import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from migrate.codes import MissingPackage, UnreachableWorkers
 from migrate.errors import MigrateError
@@ -21,6 +23,10 @@ WAIT_SECONDS = 30
 
 
 _ADDRESS = re.compile(r"\w+://(?P<host>.+):(?P<port>\d{1,6})", re.ASCII)
+
+
+_THREADED = frozenset({"jax", "distributed"})
+"""Modules that start threads."""
 
 
 class Pool(Protocol):
@@ -63,14 +69,28 @@ class LocalPool(_Closing):
     def __enter__(self) -> LocalPool:
         return self
 
+    def start(self) -> None:
+        """Forks the processes now, if this one has no thread yet that a fork would lose.
+
+        They have imported what they need then, which costs a process of its own half a second of CPU.
+        """
+        from migrate.engine.outputs import orbax  # noqa: F401 (the workers need it)
+
+        if sys.platform == "linux" and threading.active_count() == 1 and not _THREADED.intersection(sys.modules):
+            self._executor = self._new("fork")
+            self._executor.submit(os.getpid)
+
     def submit(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
         """Submits a call."""
         if self._executor is None:
-            from migrate.engine.sharing.worker import begin
-
-            context = multiprocessing.get_context("spawn")  # threads of TensorStore do not survive a fork
-            self._executor = ProcessPoolExecutor(self.workers, mp_context=context, initializer=begin)
+            self._executor = self._new("spawn")
         return self._executor.submit(function, *args)
+
+    def _new(self, method: Literal["fork", "spawn"]) -> ProcessPoolExecutor:
+        from migrate.engine.sharing.worker import begin
+
+        context = multiprocessing.get_context(method)
+        return ProcessPoolExecutor(self.workers, mp_context=context, initializer=begin)
 
     def renew(self) -> bool:
         """Starts new processes in place of those of a broken pool."""

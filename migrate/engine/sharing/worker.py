@@ -22,6 +22,9 @@ from migrate.engine.sharing.order import Order, Planned, jobs_of, plan_again
 from migrate.engine.sharing.staging import StopFile, stage_share
 from migrate.engine.workspace.directory import Workspace
 
+_LOOK_SECONDS = 1.0
+"""A forked process looks for its parent this often: processes that were forked later keep its pipe open."""
+
 
 class _Desk:
     """The last plan of this process."""
@@ -96,7 +99,9 @@ def begin() -> None:
 
 
 def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        multiprocessing.connection.wait([parent.sentinel])
-        os._exit(1)
+    parent, pid = multiprocessing.parent_process(), os.getppid()
+    if parent is None:
+        return
+    while os.getppid() == pid and not multiprocessing.connection.wait([parent.sentinel], _LOOK_SECONDS):
+        pass
+    os._exit(1)

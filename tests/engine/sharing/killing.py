@@ -90,12 +90,20 @@ def durable(folder):
 
 
 def workers_of(pid):
-    """The processes of the pool of a process."""
+    """The processes of the pool of a process: forked from it, or in place of some that died, spawned."""
+    return [child for child in _children(pid) if _is_worker(child, pid)]
+
+
+def _is_worker(child, parent):
+    command = _command(child)
+    return bool(command) and (command == _command(parent) or b"spawn_main" in command)
+
+
+def _children(pid):
     try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except OSError:
         return []
-    return [int(child) for child in children if b"spawn_main" in _command(child)]
 
 
 def _command(pid):
@@ -108,6 +116,6 @@ def _command(pid):
 def wait_for_end(ids):
     """Waits until no process of a pool is left: each ends soon after its parent."""
     end = time.monotonic() + _SECONDS
-    while any(b"spawn_main" in _command(each) for each in ids):
+    while any(_command(each) for each in ids):
         assert time.monotonic() < end, f"of {ids}, a worker has survived its parent"
         time.sleep(0.02)
