@@ -12,6 +12,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Any, Literal, Protocol
 
@@ -65,6 +66,7 @@ class LocalPool(_Closing):
     def __init__(self, processes: int) -> None:
         self.workers = self.neighbors = processes
         self._executor: ProcessPoolExecutor | None = None
+        self._others: frozenset[BaseProcess] = frozenset()
 
     def __enter__(self) -> LocalPool:
         return self
@@ -90,6 +92,7 @@ class LocalPool(_Closing):
         from migrate.engine.sharing.worker import begin
 
         context = multiprocessing.get_context(method)
+        self._others = frozenset(multiprocessing.active_children())
         return ProcessPoolExecutor(self.workers, mp_context=context, initializer=begin)
 
     def renew(self) -> bool:
@@ -98,10 +101,19 @@ class LocalPool(_Closing):
         return True
 
     def close(self) -> None:
-        """Ends the processes once their calls have ended."""
-        if self._executor is not None:
-            self._executor.shutdown(wait=True, cancel_futures=True)
-            self._executor = None
+        """Ends the processes; none of them has a call of which the result is needed.
+
+        They are not asked to end: one that was killed while it waited for a call keeps the others from seeing one.
+        """
+        if self._executor is None:
+            return
+        mine = set(multiprocessing.active_children()) - self._others
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        for process in mine:
+            process.kill()
+        for process in mine:
+            process.join()
+        self._executor = None
 
 
 class GivenExecutor:

@@ -18,13 +18,13 @@ MOMENTS = (
     "begin", "arrays-1", "arrays-3", "arrays-6", "arrays-9", "arrays-12", "arrays-15", "merged", "result", "verify",
     *(f"after-{milliseconds}" for milliseconds in (1, 5, 20, 60, 120, 200, 300, 400, 500, 600, 800, 1000)),
 )  # fmt: skip
-_SECONDS = 120
+_SECONDS = 60
 
 
 def start(folder, processes):
     """Starts the command in a folder that has `src` and `rules.yaml`; arrays take a while, because of their codec."""
     words = ["apply", "rules.yaml", "src", "new", "--processes", str(processes), "--compression", "zstd:15", "-q"]
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "JAX_PLATFORMS": "cpu"}
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "JAX_PLATFORMS": "cpu", "PYTHONFAULTHANDLER": "1"}
     command = [sys.executable, "-m", "migrate", *words]
     return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
