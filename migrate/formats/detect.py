@@ -169,7 +169,7 @@ def open_reader(
     reader = CheckpointReader(where, items, around, unbox)
     if formats is None:
         number = around.step if is_root(where) else None
-        reader.opening = Opening(os.path.abspath(where), number, item, unbox, follow_links, separator)
+        reader.opening = Opening(str(where.absolute()), number, item, unbox, follow_links, separator)
     return reader
 
 
