@@ -25,8 +25,8 @@ def staged(tmp_path, *names, earlier=0):
 @pytest.mark.parametrize(
     ("names", "earlier", "sentence"),
     [
-        ("a", 0, "Staged share 3/16 of plan 0123456789ab: 1 array, 1.0 KiB. "),
-        ("ab", 1, "Staged share 3/16 of plan 0123456789ab: 2 arrays, 1 of them before, 2.0 KiB. "),
+        ("a", 0, "Staged share 3/16 of plan 0123456789ab: 1 array, 1 KiB. "),
+        ("ab", 1, "Staged share 3/16 of plan 0123456789ab: 2 arrays, 1 of them before, 2 KiB. "),
     ],
 )
 def test_a_share_is_reported_with_its_arrays_and_the_next_command(tmp_path, names, earlier, sentence):
