@@ -126,6 +126,10 @@ class MigrateError(Exception):
         super().__init__("\n".join(d.message for d in diagnostics))
         self.diagnostics: Sequence[Diagnostic] = diagnostics
 
+    def __reduce__(self) -> tuple[type[MigrateError], tuple[Diagnostic, ...]]:
+        """Lets an error of a worker reach the process that waits for it."""
+        return type(self), tuple(self.diagnostics)
+
 
 class UsageError(MigrateError):
     """The call is invalid."""

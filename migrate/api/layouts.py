@@ -11,7 +11,7 @@ from migrate.api.versions import load_versions, plan_upgrade, upgrade_path
 from migrate.checkpoint import Checkpoint, StrPath
 from migrate.codes import InvalidUsage
 from migrate.engine.options import DEFAULT_RAM, ApplyOptions, VerifyMode
-from migrate.engine.stopping import never
+from migrate.engine.streaming.stopping import never
 from migrate.errors import PlanError, UsageError
 from migrate.events import Listener, ignore
 from migrate.rules.folder import RuleFolder

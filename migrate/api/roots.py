@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from migrate.checkpoint import Checkpoint, StrPath, open_checkpoint
 from migrate.codes import DamagedStep, InvalidUsage, SurplusSteps
 from migrate.engine.options import DEFAULT_RAM, VerifyMode
-from migrate.engine.stopping import never
+from migrate.engine.streaming.stopping import never
 from migrate.errors import CheckpointError, Diagnostic, UsageError, listed
 from migrate.events import Listener, ignore
 from migrate.formats.files import is_dir

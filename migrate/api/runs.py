@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from migrate.checkpoint import Checkpoint, StrPath
 from migrate.engine.options import DEFAULT_RAM, ApplyOptions, VerifyMode
-from migrate.engine.stopping import never
+from migrate.engine.streaming.stopping import never
 from migrate.events import Listener, ignore
 from migrate.places.names import local_path
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from migrate.engine.receipt import Receipt
+    from migrate.engine.sharing.workers import Workers
     from migrate.planning.model import Plan
 
 
@@ -34,6 +37,7 @@ def apply(
     resume: Literal["auto", "only"] = "auto",
     listener: Listener = ignore,
     stopped: Callable[[], bool] = never,
+    executor: Executor | None = None,
 ) -> Receipt:
     """Run a plan: stage, commit, verify, publish; or resume an unfinished run of this plan.
 
@@ -59,9 +63,12 @@ def apply(
       resume: `auto` resumes an unfinished run of this plan, or starts one; `only` refuses to start one.
       listener: receives every event of the run.
       stopped: asked between leaves; once it returns true, the leaves in flight are finished and the run stops.
+      executor: runs shares of the plan in other processes, on this machine or on others that see the same files under
+        the same paths. `max_ram` and `jobs` are divided among its workers (default: this process does everything).
 
     Raises:
-      UsageError: an option is invalid, a probe has no model, or no unfinished run can be resumed (`resume="only"`).
+      UsageError: an option is invalid, a probe has no model, no unfinished run can be resumed (`resume="only"`), or an
+        executor cannot carry out the plan (`UnsharedPlan`).
       PlanError: the plan is not applicable, or `require_proof` finds unproved leaves.
       RefusedError: the destination exists, code is not allowed, a cast or an assertion fails, or the source changed
         during the run.
@@ -85,4 +92,14 @@ def apply(
         require_proof=require_proof,
     )
     carry_out = run.resume if resume == "only" else run.apply
-    return carry_out(plan, checkpoint.reader, local_path(destination), options, listener=listener, stopped=stopped)
+    how: dict[str, Any] = {"listener": listener, "stopped": stopped, "workers": _workers(executor)}
+    return carry_out(plan, checkpoint.reader, local_path(destination), options, **how)
+
+
+def _workers(executor: Executor | None) -> Workers | None:
+    if executor is None:
+        return None
+    from migrate.engine.sharing.pool_workers import PoolWorkers
+    from migrate.engine.sharing.pools import GivenExecutor
+
+    return PoolWorkers(GivenExecutor(executor))

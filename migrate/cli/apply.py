@@ -11,6 +11,7 @@ from migrate.cli.arguments import require_order
 from migrate.cli.console import Console
 from migrate.cli.places import CHECKPOINT, PLACE
 from migrate.cli.plan_origin import plan_origin
+from migrate.cli.pool import PoolChoice, pool_options
 from migrate.codes import InvalidUsage
 from migrate.errors import UsageError
 
@@ -25,9 +26,19 @@ from migrate.errors import UsageError
 @click.argument("src", type=CHECKPOINT)
 @click.argument("dst", type=PLACE)
 @running.run_options
+@pool_options
 @rule_output.dry_run_output
 @options.output
-def command(console: Console, rules: str, src: str, dst: str, *, output: str | None, request: running.Request) -> None:
+def command(
+    console: Console,
+    rules: str,
+    src: str,
+    dst: str,
+    *,
+    output: str | None,
+    pool: PoolChoice,
+    request: running.Request,
+) -> None:
     """Apply RULES to the checkpoint SRC and write the result to DST.
 
     RULES may also be a plan file of `migrate plan`, whose plan is carried out exactly, or not at all.
@@ -40,7 +51,7 @@ def command(console: Console, rules: str, src: str, dst: str, *, output: str | N
     result of the same plan already is left as it is.
     """
     require_order(rules, src, dst)
-    request = replace(request, output=output)
+    request = replace(request, output=output, pool=pool)
     _refuse_output(request)
     running.run(console, plan_origin(rules, request), src, dst, request)
 

@@ -14,7 +14,7 @@ from migrate.cli.places import PLACE
 from migrate.cli.plan_origin import origin_of
 from migrate.cli.running import Request
 from migrate.engine.options import ApplyOptions, VerifyMode
-from migrate.engine.stopping import Stopping
+from migrate.engine.streaming.stopping import Stopping
 from migrate.errors import MigrateError
 
 if TYPE_CHECKING:

@@ -34,6 +34,8 @@ COMMANDS = (
     "plan",
     "show",
     "apply",
+    "stage",
+    "commit",
     "upgrade",
     "heads",
     "history",

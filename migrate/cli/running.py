@@ -18,16 +18,18 @@ from migrate.cli import options, rule_output
 from migrate.cli.chunks import chosen_chunks, refuse_single_file, with_reads
 from migrate.cli.console import Console, exit_with
 from migrate.cli.options import StepChoice
+from migrate.cli.pool import LOCAL, PoolChoice
 from migrate.cli.sources import open_source
 from migrate.codes import InvalidUsage
 from migrate.engine.options import ApplyOptions
-from migrate.engine.stopping import Stopping
+from migrate.engine.streaming.stopping import Stopping
 from migrate.errors import ExitCode, MigrateError, UsageError
 from migrate.planning.root_steps import StepSelector
 
 if TYPE_CHECKING:
     from migrate.api.roots import ChosenSteps
     from migrate.checkpoint import Checkpoint
+    from migrate.engine.sharing.workers import Workers
     from migrate.planning.model import Plan
     from migrate.report.view import Report
     from migrate.rules.model import RuleSet
@@ -55,6 +57,7 @@ class Request:
       link: whether arrays whose bytes do not change are linked.
       options: the options of the engine.
       output: the plan file that a dry run writes; None for none.
+      pool: the processes that stage arrays.
     """
 
     template: str | None
@@ -72,6 +75,7 @@ class Request:
     link: Literal["auto", "never"] = "auto"
     output: str | None = None
     load_meshes: tuple[str, ...] = ()
+    pool: PoolChoice = LOCAL
 
     @property
     def target_partition(self) -> str | None:
@@ -209,15 +213,18 @@ def run_options(function: Command) -> Command:
 
 def run(console: Console, origin: PlanOrigin, src: str, dst: str, request: Request) -> None:
     """Plans and runs one checkpoint, or the chosen steps of a root; exits with the code of the worst report."""
-    if request.as_step:
-        reports = _run_root(console, origin, src, dst, request)
-    else:
-        reports = [_run(console, origin, src, request.one_step, dst, request)]
+    with request.pool.workers(dry_run=request.dry_run) as workers:
+        if request.as_step:
+            reports = _run_root(console, origin, src, dst, request, workers)
+        else:
+            reports = [_run(console, origin, src, request.one_step, dst, request, workers)]
     console.finish(reports)
     exit_with(max(ExitCode(report.exit_code) for report in reports))
 
 
-def _run_root(console: Console, origin: PlanOrigin, src: str, dst: str, request: Request) -> list[Report]:
+def _run_root(
+    console: Console, origin: PlanOrigin, src: str, dst: str, request: Request, workers: Workers
+) -> list[Report]:
     """Checks every chosen step of a root before any is written, then runs them; stops at the first that fails."""
     from migrate.report.of_root import root_report
 
@@ -225,7 +232,7 @@ def _run_root(console: Console, origin: PlanOrigin, src: str, dst: str, request:
     silent = replace(console, format="json")
     runs = [(one.number, os.path.join(dst, one.name)) for one in chosen.selection.chosen]
     dry = replace(request, dry_run=True)
-    checked = [_run_step(silent, origin, src, number, where, dry) for number, where in runs]
+    checked = [_run_step(silent, origin, src, number, where, dry, workers) for number, where in runs]
     refused = [report for report in checked if not report.ok]
     of_root = root_report(chosen, src, dst, checked, dry_run=request.dry_run)
     console.text(of_root)
@@ -236,7 +243,7 @@ def _run_root(console: Console, origin: PlanOrigin, src: str, dst: str, request:
         return _together(console, of_root, checked, runs)
     reports: list[Report] = []
     for number, where in runs:
-        reports.append(_run_step(console, origin, src, number, where, request))
+        reports.append(_run_step(console, origin, src, number, where, request, workers))
         if not reports[-1].ok:
             break
     _tell_done(console, reports, len(runs))
@@ -266,12 +273,19 @@ def _open(origin: PlanOrigin, src: str, step: StepChoice, request: Request) -> C
     return open_source(src, origin.rules, step=step, item=request.item, follow_links=follow, template=template)
 
 
-def _run_step(console: Console, origin: PlanOrigin, src: str, step: int, dst: str, request: Request) -> Report:
+def open_chosen(origin: PlanOrigin, src: str, request: Request) -> Checkpoint:
+    """Opens the checkpoint of a run that writes one."""
+    return _open(origin, src, request.one_step, request)
+
+
+def _run_step(
+    console: Console, origin: PlanOrigin, src: str, step: int, dst: str, request: Request, workers: Workers
+) -> Report:
     """Runs one of several steps; an error becomes a report, beside those of the other steps."""
     from migrate.report.view import Report, findings
 
     try:
-        return _run(console, origin, src, step, dst, request)
+        return _run(console, origin, src, step, dst, request, workers)
     except MigrateError as error:
         failed = Report("apply", error.exit_code, findings=findings(error.diagnostics, options.text_of))
         console.text(failed)
@@ -287,7 +301,9 @@ def _tell_done(console: Console, reports: list[Report], steps: int) -> None:
         console.text(Report("apply", summary=(f"{done} of {steps} steps already done.",)))
 
 
-def _run(console: Console, origin: PlanOrigin, src: str, step: StepChoice, dst: str, request: Request) -> Report:
+def _run(
+    console: Console, origin: PlanOrigin, src: str, step: StepChoice, dst: str, request: Request, workers: Workers
+) -> Report:
     """Plans and runs one checkpoint; returns plan and receipt as one report."""
     from migrate.engine.outputs.registry import fitted
     from migrate.planning.relink import streamed_tasks
@@ -315,7 +331,7 @@ def _run(console: Console, origin: PlanOrigin, src: str, step: StepChoice, dst: 
             ends=request.dry_run,
         )
         if request.dry_run and plan.applicable:
-            planned = _checked(plan, source, dst, chosen, planned)
+            planned = _checked(plan, source, dst, chosen, planned, workers)
         if request.output is not None and plan.applicable:
             planned = _saved(made, planned, request.output)
         stops = request.dry_run or not plan.applicable
@@ -323,17 +339,22 @@ def _run(console: Console, origin: PlanOrigin, src: str, step: StepChoice, dst: 
             console.text(planned)
         if stops:
             return planned
-        return _apply(console, plan, source, dst, chosen, planned)
+        return _apply(console, plan, source, dst, chosen, planned, workers)
 
 
-def _checked(plan: Plan, source: Checkpoint, dst: str, chosen: ApplyOptions, planned: Report) -> Report:
+def _checked(
+    plan: Plan, source: Checkpoint, dst: str, chosen: ApplyOptions, planned: Report, workers: Workers
+) -> Report:
     """Returns the report of a dry run with everything for which `apply` would refuse the plan before it writes."""
     from migrate.engine import preflight
     from migrate.report.of_receipt import done_before
     from migrate.report.view import findings
 
     try:
-        done = preflight.check(plan, source.reader, Path(dst), chosen).done
+        job = preflight.check(plan, source.reader, Path(dst), chosen)
+        done = job.done
+        if done is None:
+            workers.check(job, source.reader)
     except MigrateError as error:
         found = (*planned.findings, *findings(error.diagnostics, options.text_of))
         refused = "`apply` would refuse this plan. Nothing was written."
@@ -353,7 +374,15 @@ def _saved(plan: Plan, planned: Report, output: str) -> Report:
     return replace(planned, summary=(*planned.summary, *plan_file_sentences(plan, output)))
 
 
-def _apply(console: Console, plan: Plan, source: Checkpoint, dst: str, chosen: ApplyOptions, planned: Report) -> Report:
+def _apply(
+    console: Console,
+    plan: Plan,
+    source: Checkpoint,
+    dst: str,
+    chosen: ApplyOptions,
+    planned: Report,
+    workers: Workers,
+) -> Report:
     """Runs a plan; returns its report with the receipt."""
     from migrate.engine.run import apply
     from migrate.planning.proof import after_probe
@@ -362,7 +391,8 @@ def _apply(console: Console, plan: Plan, source: Checkpoint, dst: str, chosen: A
     from migrate.report.view import DeferredData
 
     with Stopping() as stopped, console.progress() as listener:
-        receipt = apply(plan, source.reader, Path(dst), chosen, listener=listener, stopped=stopped)
+        how: dict[str, Any] = {"listener": listener, "stopped": stopped, "workers": workers}
+        receipt = apply(plan, source.reader, Path(dst), chosen, **how)
     done = receipt_report(receipt)
     console.text(done)
     proved = plan_data(after_probe(plan, receipt.probe.seen)) if receipt.probe else {}

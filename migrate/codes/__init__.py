@@ -96,6 +96,7 @@ from migrate.codes.m5_execution import (
     VerificationFailed,
     WriteFailed,
 )
+from migrate.codes.m5_sharing import FailedShare, MissingShares, UnfitWorker, UnreachableWorkers, UnsharedPlan
 from migrate.codes.m6_versions import (
     AmbiguousUpgradePath,
     CircularVersions,
@@ -168,6 +169,7 @@ __all__ = [
     "EditedRelease",
     "FailedAssertion",
     "FailedProcess",
+    "FailedShare",
     "ForeignEntry",
     "ForeignFiles",
     "HyperparameterMismatch",
@@ -199,6 +201,7 @@ __all__ = [
     "MissingPackage",
     "MissingPart",
     "MissingRelease",
+    "MissingShares",
     "ModelMismatch",
     "ModelNeeded",
     "NarrowedLeaf",
@@ -237,6 +240,7 @@ __all__ = [
     "UnexplainedStep",
     "UnfilledTarget",
     "UnfinishedSave",
+    "UnfitWorker",
     "UnfusableSteps",
     "UnknownConfigItem",
     "UnknownConfigName",
@@ -252,6 +256,7 @@ __all__ = [
     "UnprobedLeaves",
     "UnprovedLeaves",
     "UnreachableBucket",
+    "UnreachableWorkers",
     "UnreadableRuleFile",
     "UnrecoverableDrop",
     "UnreducedArrays",
@@ -259,6 +264,7 @@ __all__ = [
     "UnrepresentableLeaf",
     "UnsavableState",
     "UnscaledWeight",
+    "UnsharedPlan",
     "UnsupportedLeaf",
     "UnsupportedPlace",
     "UnsupportedPlanVersion",

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from migrate.codes import InvalidUsage, RunStopped
 from migrate.engine import preflight
@@ -22,17 +23,19 @@ from migrate.engine.outputs.base import Output, Staged
 from migrate.engine.outputs.registry import output_of
 from migrate.engine.probing.probe import Probed, prove
 from migrate.engine.receipt import Clock, Receipt, phase, stage_phase
+from migrate.engine.sharing.merging import merge_shares
+from migrate.engine.sharing.workers import Errand, OthersArrays, Workers
 from migrate.engine.staged_array import StagedArray
-from migrate.engine.stopping import never
 from migrate.engine.streaming.memory import explained_memory_failures
 from migrate.engine.streaming.pieces import check_assertions
 from migrate.engine.streaming.pipeline import Sink, Stopped, stage
+from migrate.engine.streaming.stopping import never
 from migrate.engine.streaming.store import Store
 from migrate.engine.verification.recorded import carried_digests, refuse_changed
 from migrate.engine.workspace.directory import Workspace, clear_needless, is_unfinished, open_workspace
 from migrate.engine.workspace.journal import Journal
 from migrate.engine.workspace.publish import publish
-from migrate.engine.workspace.resume import finished, origin
+from migrate.engine.workspace.resume import Finished, Shared, finished, origin
 from migrate.engine.workspace.source_state import SourceState
 from migrate.engine.workspace.write_failures import explained_failures
 from migrate.errors import CheckpointError, Diagnostic, StoppedError, UsageError, VerifyError
@@ -57,6 +60,7 @@ def apply(
     listener: Listener = ignore,
     stopped: Callable[[], bool] = never,
     output: Output | None = None,
+    workers: Workers | None = None,
 ) -> Receipt:
     """Writes the checkpoint that a plan describes, or resumes an unfinished run of this plan.
 
@@ -72,6 +76,7 @@ def apply(
       listener: receives every event, from several threads, one event at a time.
       stopped: asked between leaves; once it returns true, the leaves in flight are finished and the run stops.
       output: the kind of DST (default: the one that its suffix selects).
+      workers: stage arrays and read them back (default: this process does).
 
     Raises:
       UsageError: an option is invalid (`InvalidUsage`), or a probe has no model (`InconclusiveProbe`).
@@ -92,10 +97,12 @@ def apply(
     job = preflight.check(plan, reader, destination, options, output)
     if job.done is not None:
         return _done_before(job, job.done)
+    workers = workers or Workers()
+    workers.check(job, reader)
     source = SourceState.now(reader)
     _refuse(reader.problems())
     carried = carried_digests(job.plan, reader.digest_record())
-    run = _Run(job, reader, source, Clock(listener), listener, stopped, carried)
+    run = _Run(job, reader, source, Clock(listener), listener, stopped, carried, workers)
     with (
         explained_failures(destination, job.plan.source.path),
         explained_memory_failures(f"a leaf of {destination}", options.max_ram),
@@ -105,9 +112,9 @@ def apply(
         if (done := preflight.published_meanwhile(job, reader)) is not None:
             return _done_before(job, done)
         check_assertions(job.plan, reader, limit=options.max_ram // 4)
-        earlier, streamed = run.stage(work)
+        earlier, streamed, shared = run.stage(work)
         links = run.find_links()
-        staged = run.commit(work, streamed, links, resumed=bool(earlier))
+        staged = run.commit(work, streamed, shared, links, resumed=bool(earlier))
         checked = run.verify(work, staged, links)
         job.output.record_digests(job.plan, work.result, checked.blocks, staged)
         proved, probed = run.probe(work)
@@ -126,6 +133,7 @@ def resume(
     *,
     listener: Listener = ignore,
     stopped: Callable[[], bool] = never,
+    workers: Workers | None = None,
 ) -> Receipt:
     """Resumes an unfinished run of this plan; arguments as in `apply`.
 
@@ -136,7 +144,7 @@ def resume(
     if not is_unfinished(preflight.absolute(destination), digest):
         message = f"no unfinished run of this plan is beside `{destination}`"
         raise UsageError(InvalidUsage.at(message, help="call `apply`, which starts a new run"))
-    return apply(plan, reader, destination, options, listener=listener, stopped=stopped)
+    return apply(plan, reader, destination, options, listener=listener, stopped=stopped, workers=workers)
 
 
 def _refuse(problems: Sequence[Diagnostic]) -> None:
@@ -189,19 +197,30 @@ class _Run:
     listener: Listener
     stopped: Callable[[], bool]
     carried: Mapping[KeyPath, Blocks]
+    workers: Workers
 
-    def stage(self, work: Workspace) -> tuple[Arrays, Staged]:
-        """Streams what no earlier run made durable; returns the earlier run's arrays, and all arrays and values."""
-        plan = self.job.plan
-        now = origin(plan, self.source, self.job.options.compression)
-        earlier = finished(plan, work, now, self.job.output.stored_arrays)
-        with Journal(work.journal, now) as journal:
-            staged = self.clock(stage_phase(plan, earlier), lambda: self._stream(work, earlier, journal))
+    def stage(self, work: Workspace) -> tuple[Arrays, Staged, Shared]:
+        """Streams what no earlier run made durable.
+
+        Returns:
+          The earlier run's arrays, all arrays and values, and those arrays that are in the databases of shares.
+        """
+        plan, errand = self.job.plan, self._errand(work)
+        earlier = finished(plan, work, errand.origin, self.job.output.stored_arrays, code=self.workers.one_run)
+        with Journal(work.journal, errand.origin) as journal, self.workers.staging(errand, earlier) as others:
+            phase_of_all = stage_phase(plan, earlier.arrays)
+            staged, shared = self.clock(phase_of_all, lambda: self._stream(work, earlier, others, journal))
         self._stop_if_asked()
-        return earlier, staged
+        return earlier.arrays, staged, shared
 
-    def _stream(self, work: Workspace, earlier: Arrays, journal: Journal) -> Staged:
-        arrays = dict(earlier)
+    def _errand(self, work: Workspace) -> Errand:
+        now = origin(self.job.plan, self.source, self.job.options.compression)
+        return Errand(self.job, self.reader, work, now, self.stopped)
+
+    def _stream(
+        self, work: Workspace, earlier: Finished, others: OthersArrays, journal: Journal
+    ) -> tuple[Staged, Shared]:
+        arrays = dict(earlier.arrays)
 
         def durable(path: KeyPath, array: StagedArray) -> None:
             journal.record(path, array)
@@ -210,18 +229,24 @@ class _Run:
 
         with ExitStack() as stack:
             stores = {item.name: stack.enter_context(self._store(work, item)) for item in item_plans(self.job.plan)}
-            values = self._fill(stores, earlier, durable)
+            values = self._fill(others.rest, stores, earlier.arrays, durable)
         for path in values:
             self._tell_staged(path)
-        return Staged(arrays, values)
+        shared = {**earlier.shared, **others.collect(self._tell_staged)}
+        arrays.update((path, found.array) for path, found in shared.items())
+        return Staged(arrays, values), shared
 
     def _store(self, work: Workspace, item: ItemPlan) -> AbstractContextManager[Store]:
         job = self.job
-        return job.output.open_store(job.plan, self.reader, item, work.store(item.name), job.options)
+        return job.output.open_store(job.plan, self.reader, item, work.store(item.name), self._own_options)
 
-    def _fill(self, stores: Mapping[str, Store], earlier: Arrays, durable: Sink) -> Mapping[KeyPath, Value]:
-        plan, options = self.job.plan, self.job.options
-        how = {"max_ram": options.max_ram, "jobs": options.workers}
+    @property
+    def _own_options(self) -> ApplyOptions:
+        return self.workers.own_options(self.job.options)
+
+    def _fill(self, plan: Plan, stores: Mapping[str, Store], earlier: Arrays, durable: Sink) -> Mapping[KeyPath, Value]:
+        options = self._own_options
+        how: dict[str, Any] = {"max_ram": options.max_ram, "jobs": options.workers}
         try:
             return stage(plan, self.reader, stores, **how, finished=earlier, sink=durable, stopped=self.stopped)
         except Stopped as stop:
@@ -235,9 +260,15 @@ class _Run:
         plan = self.job.plan
         return find_links(plan, self.reader, item_of(item_plans(plan)))
 
-    def commit(self, work: Workspace, streamed: Staged, links: Sequence[Link], *, resumed: bool) -> Staged:
+    def commit(
+        self, work: Workspace, streamed: Staged, shared: Shared, links: Sequence[Link], *, resumed: bool
+    ) -> Staged:
         """Assembles the result from the staging stores and the links; returns all arrays and values."""
-        commit = partial(self.job.output.commit, self.job.plan, streamed, links, work, resumed=resumed)
+
+        def commit() -> Staged:
+            merge_shares(self.job.plan, work, shared)
+            return self.job.output.commit(self.job.plan, streamed, links, work, resumed=resumed)
+
         return self.clock(phase("commit", ()), commit)
 
     def verify(self, work: Workspace, staged: Staged, links: Sequence[Link]) -> _Checked:
@@ -274,7 +305,7 @@ class _Run:
         done: _Checked,
     ) -> None:
         job, heard = self.job, self._listen_or_stop
-        done.compared = job.output.check_digests(job.plan, work.result, digests, links, job.options, heard)
+        done.compared = self.workers.check_digests(self._errand(work), digests, links, heard)
         if job.options.verify == "decode":
             decoded = job.output.decode_links(job.plan, work.result, links, job.options, heard)
             done.decoded = len(decoded)

@@ -49,7 +49,7 @@ from migrate.formats.orbax.step import (
     root_metadata_file,
 )
 from migrate.formats.parts import stray_notes
-from migrate.formats.reader import CheckpointReader
+from migrate.formats.reader import CheckpointReader, Opening
 from migrate.formats.safetensors.item import SafetensorsItem, files_beside, is_safetensors
 from migrate.formats.steps import find_steps, is_root, is_temporary
 from migrate.formats.surroundings import Surroundings
@@ -166,7 +166,11 @@ def open_reader(
     if separator and all(found.info.separator is None for found in items.values()):
         message = f"`source: {{separator}}` is set, and `{where}` has no flat names that could be split"
         raise CheckpointError(InvalidUsage.at(message, help="leave `separator` out"))
-    return CheckpointReader(where, items, around, unbox)
+    reader = CheckpointReader(where, items, around, unbox)
+    if formats is None:
+        number = around.step if is_root(where) else None
+        reader.opening = Opening(str(where.absolute()), number, item, unbox, follow_links, separator)
+    return reader
 
 
 def list_steps(path: str | os.PathLike[str]) -> tuple[int, ...]:

@@ -111,10 +111,27 @@ class AbstractCheckpoint:
         return self.tree.structure_hash
 
 
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """The arguments with which another process opens the same checkpoint; see `migrate.formats.detect.open_reader`."""
+
+    path: str
+    step: int | None = None
+    item: str | None = None
+    unbox: Unbox = "auto"
+    follow_links: bool = False
+    separator: str | None = None
+
+
 class Reader(abc.ABC):
-    """Reads one checkpoint; safe to use from several threads; a context manager."""
+    """Reads one checkpoint; safe to use from several threads; a context manager.
+
+    Attributes:
+      opening: how another process opens the same checkpoint; None where it cannot.
+    """
 
     format: ClassVar[str]
+    opening: Opening | None = None
 
     @abc.abstractmethod
     def abstract(self) -> AbstractCheckpoint:

@@ -7,7 +7,7 @@ import orbax.checkpoint as ocp
 
 from migrate.engine import run
 from migrate.engine.options import ApplyOptions
-from migrate.engine.stopping import never
+from migrate.engine.streaming.stopping import never
 from migrate.events import ignore
 from migrate.formats.detect import open_reader
 from migrate.planning.planner import make_plan
@@ -47,9 +47,9 @@ def opened(path):
     return open_reader(path)
 
 
-def apply_plan(plan, reader, target, *, how=run.apply, listener=ignore, stopped=never, **options):
+def apply_plan(plan, reader, target, *, how=run.apply, listener=ignore, stopped=never, workers=None, **options):
     """Runs a plan, with the options as keywords."""
-    return how(plan, reader, target, ApplyOptions(**options), listener=listener, stopped=stopped)
+    return how(plan, reader, target, ApplyOptions(**options), listener=listener, stopped=stopped, workers=workers)
 
 
 MIXED_RULES = "rules: [{from: 'flipped/{i}', to: 'turned/{i}', ops: [{flip: {axis: 0}}]}]"

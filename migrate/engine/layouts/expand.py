@@ -18,7 +18,7 @@ from migrate.engine.options import DEFAULTS, ApplyOptions
 from migrate.engine.outputs.step_item import StepItem
 from migrate.engine.outputs.step_metadata import require_place
 from migrate.engine.receipt import Receipt
-from migrate.engine.stopping import never
+from migrate.engine.streaming.stopping import never
 from migrate.engine.workspace.earlier_result import earlier_result
 from migrate.errors import Diagnostic, RefusedError
 from migrate.events import Listener, ignore

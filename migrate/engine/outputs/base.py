@@ -79,6 +79,14 @@ class Output(abc.ABC):
     def announce(self, result: Path, place: Path) -> None:  # noqa: B027
         """Prepares the surroundings of DST for the verified result, just before it is published; by default nothing."""
 
+    def shared_items(self, plan: Plan) -> Collection[str]:
+        """Returns the names of the items of which several processes can stage arrays; by default none.
+
+        Each process writes databases of its own, whose arrays are joined by reference.
+        """
+        del plan
+        return ()
+
     @abc.abstractmethod
     def objections(self, compression: str | None) -> Iterator[Diagnostic]:
         """Finds options that are invalid for this output (`InvalidUsage`)."""

@@ -22,7 +22,7 @@ from migrate.engine.verification.links import check_links
 from migrate.engine.verification.record_file import write_record
 from migrate.engine.verification.recorded import new_record
 from migrate.engine.workspace.directory import Workspace
-from migrate.engine.workspace.resume import database_arrays, folder_arrays
+from migrate.engine.workspace.resume import database_arrays, folder_arrays, has_nested_names
 from migrate.errors import CheckpointError, Diagnostic, listed
 from migrate.events import Listener
 from migrate.formats.detect import open_reader
@@ -69,6 +69,10 @@ class OrbaxOutput(Output):
         if not bare and not problems:
             return plan
         return replace(plan, tasks=tuple(tasks), diagnostics=tuple(dict.fromkeys((*plan.diagnostics, *problems))))
+
+    def shared_items(self, plan: Plan) -> Collection[str]:
+        """Returns the items with OCDBT databases, unless the keys of an array are among those of another one."""
+        return {item.name for item in item_plans(plan) if not item.plain and not has_nested_names(item)}
 
     def objections(self, compression: str | None) -> Iterator[Diagnostic]:
         del compression

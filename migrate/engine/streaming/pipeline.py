@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from migrate.engine.items import ItemPlan, item_of, item_plans
 from migrate.engine.options import DEFAULT_RAM
@@ -61,6 +62,7 @@ def stage(
     finished: Collection[KeyPath] = (),
     sink: Sink = _ignore,
     stopped: Callable[[], bool] = lambda: False,
+    scratch: Path | None = None,
 ) -> Mapping[KeyPath, Value]:
     """Writes every array that is streamed or created into the store of its item.
 
@@ -74,6 +76,8 @@ def stage(
       finished: target key paths that an earlier run made durable; they are not written again.
       sink: called with every array once it is durable, by one thread at a time.
       stopped: called before each piece; once it returns true, running pieces are finished and Stopped is raised.
+      scratch: the directory for scratch copies, of this call alone (default: beside the stores, where those of a killed
+        run are removed first).
 
     Returns:
       The values of all target leaves that are neither arrays nor numbers.
@@ -84,9 +88,9 @@ def stage(
       CheckpointError: the source cannot be read.
       MigrateError: memory is exhausted (`OutOfMemory`).
     """
-    for store in stores.values():
+    for store in stores.values() if scratch is None else ():
         remove_scratch(store.directory.parent)
-    work = _Work(plan, reader, stores, Budget(max_ram), frozenset(finished), sink)
+    work = _Work(plan, reader, stores, Budget(max_ram), frozenset(finished), sink, scratch)
     with ThreadPoolExecutor(jobs or os.cpu_count() or 1, thread_name_prefix="stage") as pool:
         try:
             halted = _dispatch(work, pool, jobs or os.cpu_count() or 1, stopped)
@@ -173,6 +177,7 @@ class _Work:
     budget: Budget
     finished: frozenset[KeyPath]
     sink: Sink
+    scratch: Path | None = None
     values: dict[KeyPath, Value] = field(default_factory=dict)
     failed: threading.Event = field(default_factory=threading.Event)
 
@@ -238,7 +243,7 @@ class _Work:
             store, item, leaf = self._destination(path)
             return store.tiled(item.inner(path), leaf, tile, self._codec(piece), self._on_durable(path, share))
 
-        scratch = next(iter(self.stores.values())).directory.parent
+        scratch = self.scratch or next(iter(self.stores.values())).directory.parent
         return make_in_tiles(piece, self.reader, self.plan.target, todo, self.budget.limit, begin, scratch)
 
     def _destination(self, path: KeyPath) -> tuple[Store, ItemPlan, AbstractLeaf]:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from migrate.codes import LeftoverWorkspace
 from migrate.engine.workspace import lock
+from migrate.engine.workspace.attempts import FOLDERS, SHARES, Attempt, attempts
 from migrate.engine.workspace.journal import names_arrays
 from migrate.errors import Diagnostic, PlanError, RefusedError, VerifyError
 from migrate.places.bucket_path import BucketPath
@@ -71,10 +72,41 @@ class Workspace:
         """Returns the staging store of an item."""
         return self.staged / (item or "item")
 
-    def start_over(self) -> None:
-        """Removes what an earlier run staged: the journal first, so that it never names an array that is gone."""
+    @property
+    def has_arrays(self) -> bool:
+        """Whether a journal, that of the run or of a share, names any array."""
+        return names_arrays(self.journal) or any(names_arrays(one.journal) for one in attempts(self.path))
+
+    @property
+    def has_live_attempts(self) -> bool:
+        """Whether a process may be staging a share."""
+        return any(attempt.may_run for attempt in attempts(self.path))
+
+    def start_over(self, keep: Collection[Attempt] = ()) -> None:
+        """Removes what earlier runs staged: journals first, so that none names an array that is gone.
+
+        Args:
+          keep: attempts at shares whose journals and databases stay.
+        """
         self.journal.unlink(missing_ok=True)
-        shutil.rmtree(self.staged, ignore_errors=True)
+        self.remove_attempts(keep)
+        if not keep:
+            shutil.rmtree(self.staged, ignore_errors=True)
+            return
+        kept = {attempt.folder for attempt in keep}
+        for entry in self.staged.glob("*/*"):
+            if entry.name not in kept:
+                _remove(entry)
+
+    def remove_attempts(self, keep: Collection[Attempt] = ()) -> None:
+        """Removes the attempts at shares that are not kept."""
+        for attempt in attempts(self.path):
+            if attempt not in keep:
+                attempt.journal.unlink(missing_ok=True)
+        kept = {attempt.folder for attempt in keep}
+        for folder in self.staged.glob(f"*/{FOLDERS}"):
+            if folder.name not in kept:
+                _remove(folder)
 
 
 def workspace_path(destination: Path, plan_digest: str) -> Path:
@@ -89,7 +121,7 @@ def workspace_path(destination: Path, plan_digest: str) -> Path:
 
 def is_unfinished(destination: Path, plan_digest: str) -> bool:
     """Returns whether an earlier run of this plan left arrays to resume from."""
-    return names_arrays(Workspace(workspace_path(destination, plan_digest)).journal)
+    return Workspace(workspace_path(destination, plan_digest)).has_arrays
 
 
 def clear_needless(destination: Path, beside: Path | None = None) -> None:
@@ -127,7 +159,9 @@ def _clear(work: Workspace, destination: Path) -> None:
 def _is_needless(work: Workspace, destination: Path) -> bool:
     if os.path.lexists(destination) and _was_published(work):
         return True
-    return not names_arrays(work.journal) and not os.path.lexists(work.replaced)
+    if work.has_arrays or os.path.lexists(work.replaced):
+        return False
+    return not work.has_live_attempts
 
 
 def _was_published(work: Workspace) -> bool:
@@ -166,7 +200,7 @@ def open_workspace(
         work.notes.extend(_leftovers(work.path, beside))
         yield work
     except BaseException as error:
-        if isinstance(error, INCURABLE) or not names_arrays(work.journal):
+        if isinstance(error, INCURABLE) or not (work.has_arrays or work.has_live_attempts):
             _discard(work)
         else:
             lock.release(work.path)
@@ -189,7 +223,7 @@ def _recover(work: Workspace, destination: Path) -> None:
     work.publishing.unlink(missing_ok=True)
     if os.path.lexists(work.replaced) and not os.path.lexists(destination):
         os.rename(work.replaced, destination)
-    keep = {lock.NAME, work.journal.name, work.staged.name}
+    keep = {lock.NAME, work.journal.name, work.staged.name, SHARES}
     for entry in os.scandir(work.path):
         if entry.name not in keep:
             _remove(Path(entry.path))

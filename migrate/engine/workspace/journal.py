@@ -30,12 +30,13 @@ VERSION = 2
 class Journal:
     """Writes a journal; a context manager. Not thread-safe."""
 
-    def __init__(self, path: Path, origin: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, origin: Mapping[str, Any], about: Mapping[str, Any] | None = None) -> None:
         """Opens the journal at `path`, or begins it.
 
         Args:
           path: the file.
           origin: the origin of the arrays: plain JSON values.
+          about: further fields of the first line, about the process that writes.
 
         Raises:
           OSError: the file cannot be written.
@@ -45,7 +46,7 @@ class Journal:
         self._unsynced = 0
         self._synced = time.monotonic()
         if not begun:
-            self._append({"version": VERSION, "origin": dict(origin)})
+            self._append({"version": VERSION, "origin": dict(origin), **(about or {})})
             self._sync()
 
     def __enter__(self) -> Journal:
@@ -93,9 +94,31 @@ def read_journal(path: Path, origin: Mapping[str, Any]) -> Mapping[KeyPath, Stag
     """
     lines = _lines(path)
     # Through JSON, as the journal was: tuples become lists.
-    if not lines or lines[0] != json.loads(json.dumps({"version": VERSION, "origin": dict(origin)})):
+    meant = json.loads(json.dumps({"version": VERSION, "origin": dict(origin)}))
+    if not lines or {name: lines[0].get(name) for name in meant} != meant:
         return None
     return {tuple(line["path"]): StagedArray.from_json(line["array"]) for line in lines[1:] if "array" in line}
+
+
+def read_header(path: Path) -> Mapping[str, Any]:
+    """Returns the first line of a journal; empty where there is none."""
+    return next(iter(_lines(path)), {})
+
+
+def new_paths(path: Path, offset: int) -> tuple[list[KeyPath], int]:
+    """Returns the arrays that a journal names after an offset in bytes, and the offset of the next line.
+
+    A journal that another process is writing is read bit by bit with it; none where the journal is gone.
+    """
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            content = file.read()
+    except FileNotFoundError:
+        return [], offset
+    whole = content.rfind(b"\n") + 1
+    lines = [line for text in content[:whole].split(b"\n") if (line := _parsed(text)) is not None]
+    return [tuple(line["path"]) for line in lines if "array" in line], offset + whole
 
 
 def names_arrays(path: Path) -> bool:

@@ -43,15 +43,26 @@ def take(folder: Path) -> Diagnostic | None:
     path = folder / NAME
     with _one_at_a_time(folder):
         holder = _read(path)
-        if holder is not None and _may_live(holder):
+        if holder is not None and may_live(holder):
             raise RefusedError(_held(path, holder))
         left_over = os.path.lexists(path)
         path.unlink(missing_ok=True)
-        _write(path, _myself())
+        _write(path, myself())
     if not left_over:
         return None
     owner = f"process {holder.pid}, which has ended" if holder else "a process that ended while it took the lock"
     return LeftoverWorkspace.at(f"the lock `{path}` was held by {owner}; this run replaced it")
+
+
+def refuse_held(folder: Path) -> None:
+    """Refuses a working directory that a run holds, for a process that needs no lock itself.
+
+    Raises:
+      RefusedError: another run holds it, or may hold it on another host (`DestinationLocked`).
+    """
+    holder = _read(folder / NAME)
+    if holder is not None and may_live(holder):
+        raise RefusedError(_held(folder / NAME, holder))
 
 
 def release(folder: Path) -> None:
@@ -88,11 +99,13 @@ def _read(path: Path) -> Holder | None:
         return None
 
 
-def _myself() -> Holder:
+def myself() -> Holder:
+    """Returns this process."""
     return Holder(socket.gethostname(), os.getpid(), _started(os.getpid()))
 
 
-def _may_live(holder: Holder) -> bool:
+def may_live(holder: Holder) -> bool:
+    """Returns whether a process may be running; true for one on another host, which cannot be checked from here."""
     if holder.host != socket.gethostname():
         return True
     try:

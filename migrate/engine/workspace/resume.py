@@ -7,8 +7,9 @@ codec and the version of migrate. Where any of them has changed, everything is s
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorstore as ts
 
@@ -17,6 +18,7 @@ from migrate.engine.items import ItemPlan, item_of, item_plans, stored_name
 from migrate.engine.linking.open_stores import open_database, open_folder
 from migrate.engine.linking.orphans import remove_unfinished
 from migrate.engine.staged_array import StagedArray
+from migrate.engine.workspace.attempts import Attempt, attempts
 from migrate.engine.workspace.directory import Workspace
 from migrate.engine.workspace.journal import read_journal
 from migrate.engine.workspace.source_state import SourceState
@@ -51,7 +53,35 @@ def origin(plan: Plan, source: SourceState, compression: str | None) -> Origin:
     }
 
 
-def finished(plan: Plan, work: Workspace, now: Origin, stored: StoredArrays) -> Mapping[KeyPath, StagedArray]:
+class SharedArray(NamedTuple):
+    """An array that an attempt at a share made durable."""
+
+    attempt: Attempt
+    array: StagedArray
+
+
+Shared = Mapping[KeyPath, SharedArray]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The arrays of earlier runs that need not be staged again.
+
+    Attributes:
+      own: those in the staging stores.
+      shared: those in the databases of shares.
+    """
+
+    own: Mapping[KeyPath, StagedArray]
+    shared: Shared
+
+    @property
+    def arrays(self) -> Mapping[KeyPath, StagedArray]:
+        """All of them."""
+        return {**{path: found.array for path, found in self.shared.items()}, **self.own}
+
+
+def finished(plan: Plan, work: Workspace, now: Origin, stored: StoredArrays, *, code: bool = False) -> Finished:
     """Returns the arrays that need not be staged again; without any, the working directory is emptied.
 
     Leaves that the user's own code computes are always staged again: that code may have changed.
@@ -61,19 +91,50 @@ def finished(plan: Plan, work: Workspace, now: Origin, stored: StoredArrays) -> 
       work: the working directory; receives a note about the earlier run.
       now: the origin of the arrays of this run.
       stored: returns the names of the arrays that a store contains.
+      code: whether such leaves of shares are kept, because the shares are parts of the same run.
     """
     there_was_one = work.journal.exists()
     named = read_journal(work.journal, now)
     kept = _still_there(plan, work, named or {}, stored)
+    shared = {path: found for path, found in shared_arrays(plan, work, now, code=code).items() if path not in kept}
+    keep = {found.attempt for found in shared.values()}
     if not kept:
-        work.start_over()
-    if there_was_one:
-        work.notes.append(_note(plan, work, kept, changed=named is None))
-    return kept
+        work.start_over(keep)
+    else:
+        work.remove_attempts(keep)
+    if there_was_one and not code:
+        work.notes.append(_note(plan, work, {**kept, **shared}, changed=named is None))
+    return Finished(kept, shared)
 
 
-def _note(plan: Plan, work: Workspace, kept: Mapping[KeyPath, StagedArray], *, changed: bool) -> Diagnostic:
-    if changed:
+def shared_arrays(plan: Plan, work: Workspace, now: Origin, *, share: int | None = None, code: bool = False) -> Shared:
+    """Returns the arrays in the databases of shares, each of the latest attempt that has it.
+
+    Args:
+      plan: the plan.
+      work: the working directory.
+      now: the origin that the arrays must have.
+      share: the number of the share (default: those of all shares).
+      code: whether leaves that the user's own code computes are among them.
+    """
+    of_share = [attempt for attempt in attempts(work.path) if share in (None, attempt.share)]
+    if not of_share:
+        return {}
+    items = item_plans(plan)
+    owner, excluded = item_of(items), frozenset() if code else frozenset(_made_by_code(plan))
+    found: dict[KeyPath, SharedArray] = {}
+    for attempt in of_share:
+        named = read_journal(attempt.journal, now) or {}
+        stored = {item.name: database_arrays(work.store(item.name) / attempt.folder) for item in items if named}
+        for path, array in named.items():
+            item = owner.get(path)
+            if item and path not in excluded and array.name in stored[item.name]:
+                found[path] = SharedArray(attempt, array)
+    return found
+
+
+def _note(plan: Plan, work: Workspace, kept: Collection[KeyPath], *, changed: bool) -> Diagnostic:
+    if changed and not kept:
         why = "the source, the options or the version of migrate have changed"
         return LeftoverWorkspace.at(
             f"no array of an earlier run in `{work.path}` can be reused: {why}", help="no action is needed"
@@ -91,7 +152,7 @@ def _still_there(
     if not named:
         return {}
     items = item_plans(plan)
-    if any(_has_nested_names(item) for item in items):
+    if any(has_nested_names(item) for item in items):
         return {}
     for item in items:
         remove_unfinished(work.store(item.name))
@@ -108,7 +169,7 @@ def _still_there(
     return kept
 
 
-def _has_nested_names(item: ItemPlan) -> bool:
+def has_nested_names(item: ItemPlan) -> bool:
     """Returns whether one name is below another, as `a/b` below `a`: writing `a` again would clear both."""
     names = {stored_name(path, leaf) for path, leaf in item.tree.leaves.items() if leaf.is_numeric}
     return any(name[:end] in names for name in names for end, char in enumerate(name) if char == "/")

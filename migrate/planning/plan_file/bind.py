@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from migrate.codes import StalePlan
 from migrate.errors import Diagnostic, PlanError
@@ -18,10 +18,12 @@ from migrate.planning.config import plan_config
 from migrate.planning.guards import guard
 from migrate.planning.model import Plan
 from migrate.planning.plan_file.leaf_text import leaf_text
-from migrate.planning.planner import TemplateLike
 from migrate.planning.recorded_leaves import leaf_changes, listed_changes
 from migrate.planning.relink import choose_modes
 from migrate.tree import AbstractTree, format_path
+
+if TYPE_CHECKING:
+    from migrate.planning.planner import TemplateLike
 
 _AGAIN = "`migrate plan RULES SRC -o FILE` writes the plan for this structure; review it again"
 

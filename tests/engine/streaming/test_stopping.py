@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 
-from migrate.engine.stopping import Stopping, never
+from migrate.engine.streaming.stopping import Stopping, never
 
 
 def test_nobody_is_stopped_who_was_not_asked(capfd):
@@ -32,7 +32,7 @@ def test_afterwards_ctrl_c_means_what_it_meant_before():
 def test_the_second_ctrl_c_aborts_at_once_whatever_threads_are_doing():
     code = (
         "import os, signal, threading, time\n"
-        "from migrate.engine.stopping import Stopping\n"
+        "from migrate.engine.streaming.stopping import Stopping\n"
         "threading.Thread(target=time.sleep, args=(600,)).start()\n"
         "with Stopping():\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"

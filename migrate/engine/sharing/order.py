@@ -1,0 +1,181 @@
+"""What a worker is told: where everything is, and what it must find there, as plain JSON values.
+
+A worker gets no plan and no code. It reads the plan as the text of a plan file from the working directory, opens the
+source itself and compares the digests of both with those of the order.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from migrate.codes import UnfitWorker
+from migrate.engine.options import MINIMUM_RAM, ApplyOptions
+from migrate.engine.workspace.directory import Workspace
+from migrate.engine.workspace.source_state import SourceState
+from migrate.errors import MigrateError
+from migrate.formats.detect import open_reader
+from migrate.formats.reader import Opening, Reader
+from migrate.planning.model import Mode, Plan
+from migrate.planning.plan_file.bind import bound
+from migrate.planning.plan_file.read import read_plan
+from migrate.planning.plan_file.write import plan_text
+from migrate.rules.files import RuleFile
+from migrate.rules.permission import require_permission
+from migrate.version import __version__
+
+if TYPE_CHECKING:
+    from migrate.engine.preflight import Job
+
+PLAN = "plan.json"
+"""The plan file in the working directory."""
+
+_LETTERS: Mapping[Mode, str] = {"stream": "s", "relink": "r", "copy": "c"}
+_MODES = {letter: mode for mode, letter in _LETTERS.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """The work of one run, as its workers get it.
+
+    Attributes:
+      workspace: the working directory.
+      destination: DST, absolute.
+      digest: the digest of the plan.
+      origin: the origin of staged arrays (`migrate.engine.workspace.resume.origin`).
+      opening: how the source is opened.
+      modes: the mode of each task as one letter.
+      as_step: `Plan.as_step`.
+      files: the rule files by name, with the places by which the permission of their code is decided.
+      neighbors: the number of workers on one machine, which share its memory and its processors.
+      options: the options of the engine that concern staging.
+    """
+
+    workspace: str
+    destination: str
+    digest: str
+    origin: Mapping[str, Any]
+    opening: Mapping[str, Any]
+    modes: str
+    as_step: bool
+    files: tuple[tuple[str, str], ...]
+    neighbors: int
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns it as plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Order:
+        """Returns the order that `to_json` returned."""
+        return cls(**{**fields, "files": tuple((name, place) for name, place in fields["files"])})
+
+    @property
+    def apply_options(self) -> ApplyOptions:
+        """The options of one worker."""
+        return ApplyOptions(**self.options)
+
+
+def new_order(job: Job, reader: Reader, work: Workspace, origin: Mapping[str, Any], neighbors: int) -> Order:
+    """Writes the plan into the working directory and returns the order for it.
+
+    Args:
+      job: the run; `refuse_unshared` has passed its plan.
+      reader: the source.
+      work: the working directory.
+      origin: the origin of the arrays of this run.
+      neighbors: the number of workers on one machine.
+
+    Raises:
+      OSError: the plan cannot be written.
+    """
+    draft = work.path / f"{PLAN}.new"
+    draft.write_text(plan_text(job.plan), encoding="utf-8")
+    draft.rename(work.path / PLAN)
+    assert reader.opening is not None
+    share = share_of(job.options, neighbors)
+    return Order(
+        workspace=str(work.path),
+        destination=str(job.place),
+        digest=job.plan.digest,
+        origin=dict(origin),
+        opening=asdict(reader.opening),
+        modes="".join(_LETTERS[task.mode] for task in job.plan.tasks),
+        as_step=job.plan.as_step,
+        files=tuple((name, os.path.realpath(place)) for name, place in job.plan.rules.files),
+        neighbors=neighbors,
+        options={
+            "max_ram": share.max_ram,
+            "jobs": share.jobs,
+            "compression": share.compression,
+            "allow_code": share.allow_code,
+        },
+    )
+
+
+def share_of(options: ApplyOptions, neighbors: int) -> ApplyOptions:
+    """Returns the options of one of several workers on a machine: memory and leaves at a time are divided."""
+    jobs = None if options.jobs is None else max(1, options.jobs // neighbors)
+    return replace(options, max_ram=max(MINIMUM_RAM, options.max_ram // neighbors), jobs=jobs)
+
+
+def jobs_of(order: Order) -> int:
+    """Returns the number of leaves that a worker has in work at once, on the machine where it runs."""
+    return order.apply_options.jobs or max(1, (os.cpu_count() or 1) // order.neighbors)
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan that a worker made again, and the source that it opened."""
+
+    plan: Plan
+    reader: Reader
+    source: SourceState
+
+
+def plan_again(order: Order) -> Planned:
+    """Opens the source and makes the plan of an order again.
+
+    Raises:
+      MigrateError: this machine has another version, source or plan, or lacks the working directory (`UnfitWorker`).
+      CheckpointError: the source cannot be read here.
+      RefusedError: code is not allowed (`CodeNotAllowed`).
+    """
+    _refuse(order.origin["migrate"] != __version__, f"runs migrate {__version__}, not {order.origin['migrate']}")
+    work = Workspace(Path(order.workspace))
+    _refuse(not work.path.is_dir(), f"does not see the working directory `{work.path}`")
+    reader = open_reader(**asdict(Opening(**order.opening)))
+    try:
+        source = SourceState.now(reader)
+        other = f"sees other files of `{order.opening['path']}`, or other times of them"
+        _refuse(source.digest != order.origin["source"], other)
+        plan = _bound(order, reader, (work.path / PLAN).read_text(encoding="utf-8"))
+        _refuse(plan.digest != order.digest, f"makes the plan {plan.digest}, not {order.digest}")
+        require_permission(plan.rules.call_code, allow_code=order.apply_options.allow_code)
+    except BaseException:
+        reader.close()
+        raise
+    return Planned(plan, reader, source)
+
+
+def _bound(order: Order, reader: Reader, text: str) -> Plan:
+    """Returns the plan of a text for the source, with the modes of the order."""
+    file = RuleFile(order.files[0][0] if order.files else PLAN, Path(order.workspace) / PLAN)
+    plan = bound(read_plan(text, file, str(file.place)), reader.abstract(), link=False)
+    _refuse(len(plan.tasks) != len(order.modes), "makes a plan of another number of tasks")
+    pairs = zip(plan.tasks, (_MODES[letter] for letter in order.modes), strict=True)
+    tasks = tuple(task if task.mode == mode else replace(task, mode=mode) for task, mode in pairs)
+    files = tuple((file.name, place) for _, place in order.files)  # the code of any of them needs all to be below here
+    return replace(plan, tasks=tasks, as_step=order.as_step, rules=replace(plan.rules, files=files))
+
+
+def _refuse(unfit: bool, reason: str) -> None:
+    if unfit:
+        message = f"the worker process {os.getpid()} on {socket.gethostname()} {reason}"
+        advice = "give every worker the same files under the same paths, and the same version of migrate"
+        raise MigrateError(UnfitWorker.at(message, help=advice))

@@ -1,0 +1,58 @@
+"""Plans that several processes cannot carry out, and options that leave a worker too little."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from migrate.codes import InvalidUsage, UnsharedPlan
+from migrate.engine.options import MINIMUM_RAM
+from migrate.engine.outputs.registry import is_single_file
+from migrate.engine.preflight import Job
+from migrate.errors import Diagnostic, UsageError
+from migrate.formats.reader import Reader
+
+_ALONE = "run the same command without `--processes` and `--on` (in Python: without `executor`)"
+
+
+def refuse_unshared(job: Job, reader: Reader, neighbors: int) -> None:
+    """Refuses a run that cannot be shared.
+
+    Args:
+      job: the run.
+      reader: the source.
+      neighbors: the number of workers on one machine.
+
+    Raises:
+      UsageError: it cannot (`UnsharedPlan`), or the workers of a machine get too little memory (`InvalidUsage`).
+    """
+    problems = [*_unshared(job, reader), *_too_little(job, neighbors)]
+    if problems:
+        raise UsageError(*problems)
+
+
+def _unshared(job: Job, reader: Reader) -> Iterator[Diagnostic]:
+    if job.plan.chain:
+        rules = f"`{job.plan.chain[0].rules.path}` and {len(job.plan.chain) - 1} more rule files"
+        advice = "`migrate squash` makes one rule file of them; apply that one"
+        yield UnsharedPlan.at(f"the plan is a chain of {rules}, which no plan file can hold", help=advice)
+    if not job.output.shared_items(job.plan):
+        yield UnsharedPlan.at(f"`{job.destination}` is written by one process: {_why(job)}", help=_ALONE)
+    if reader.opening is None:
+        path = job.plan.source.path
+        message = (
+            f"other processes cannot open `{path}`: a model names its arrays, or its reader is not one of migrate's"
+        )
+        yield UnsharedPlan.at(message, help=_ALONE)
+
+
+def _why(job: Job) -> str:
+    if is_single_file(job.destination):
+        return f"a `{job.destination.suffix}` file is not a database that others can be joined to"
+    return "`layout: zarr` stores arrays as files, which cannot be joined by reference"
+
+
+def _too_little(job: Job, neighbors: int) -> Iterator[Diagnostic]:
+    if job.options.max_ram < neighbors * MINIMUM_RAM:
+        each, least = job.options.max_ram // neighbors >> 20, neighbors * MINIMUM_RAM >> 20
+        message = f"{neighbors} workers on one machine share `--max-ram`, so that each has {each} MiB"
+        yield InvalidUsage.at(message, help=f"give `--max-ram {least}MiB` or more, or use fewer workers")

@@ -1,0 +1,21 @@
+"""A small checkpoint of which most arrays are streamed, and what one process makes of it."""
+
+import orbax.checkpoint as ocp
+import pytest
+
+from tests.engine.sharing.shared_runs import applied, tree, values
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory):
+    path = tmp_path_factory.mktemp("source") / "old"
+    with ocp.PyTreeCheckpointer() as checkpointer:
+        checkpointer.save(path, tree())
+    return path
+
+
+@pytest.fixture(scope="session")
+def alone(source, tmp_path_factory):
+    """The receipt and the leaves of a run of one process."""
+    target = tmp_path_factory.mktemp("alone") / "new"
+    return applied(source, target), values(target)
