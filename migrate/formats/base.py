@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from migrate.errors import Diagnostic
+    from migrate.formats.canonical import Unbox
     from migrate.tree import AbstractTree, KeyPath
 
 
@@ -147,3 +148,15 @@ class Item(abc.ABC):
 
     def close(self) -> None:  # noqa: B027 - most formats hold nothing open
         """Releases files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """The arguments with which another process opens the same checkpoint; see `migrate.formats.detect.open_reader`."""
+
+    path: str
+    step: int | None = None
+    item: str | None = None
+    unbox: Unbox = "auto"
+    follow_links: bool = False
+    separator: str | None = None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from migrate.codes import AmbiguousItem, InvalidUsage, NoCheckpoint, UnfinishedSave, UnknownItem
 from migrate.errors import CheckpointError, did_you_mean, listed
 from migrate.formats import digest_record
-from migrate.formats.base import Item
+from migrate.formats.base import Item, Opening
 from migrate.formats.boundary import Boundary, refuse_undecodable
 from migrate.formats.files import (
     FILES_SEARCHED,
@@ -49,7 +49,7 @@ from migrate.formats.orbax.step import (
     root_metadata_file,
 )
 from migrate.formats.parts import stray_notes
-from migrate.formats.reader import CheckpointReader, Opening
+from migrate.formats.reader import CheckpointReader
 from migrate.formats.safetensors.item import SafetensorsItem, files_beside, is_safetensors
 from migrate.formats.steps import find_steps, is_root, is_temporary
 from migrate.formats.surroundings import Surroundings

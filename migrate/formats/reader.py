@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from migrate.codes import UnknownNodeKind
 from migrate.errors import CheckpointError, Diagnostic
-from migrate.formats.base import Value
+from migrate.formats.base import Opening, Value
 from migrate.formats.canonical import Unbox, canonical
 from migrate.formats.digest_record import FILE, HEADER_KEY, RECORD_KEY, DigestRecord, read_record, without_digests
 from migrate.formats.files import MAX_DEPTH, damaged, files_below, lacking, unreadable
@@ -109,18 +109,6 @@ class AbstractCheckpoint:
     def structure_hash(self) -> str:
         """The structure hash of `tree`."""
         return self.tree.structure_hash
-
-
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """The arguments with which another process opens the same checkpoint; see `migrate.formats.detect.open_reader`."""
-
-    path: str
-    step: int | None = None
-    item: str | None = None
-    unbox: Unbox = "auto"
-    follow_links: bool = False
-    separator: str | None = None
 
 
 class Reader(abc.ABC):

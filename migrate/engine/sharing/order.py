@@ -18,8 +18,9 @@ from migrate.engine.options import MINIMUM_RAM, ApplyOptions
 from migrate.engine.workspace.directory import Workspace
 from migrate.engine.workspace.source_state import SourceState
 from migrate.errors import MigrateError
+from migrate.formats.base import Opening
 from migrate.formats.detect import open_reader
-from migrate.formats.reader import Opening, Reader
+from migrate.formats.reader import Reader
 from migrate.planning.model import Mode, Plan
 from migrate.planning.plan_file.bind import bound
 from migrate.planning.plan_file.read import read_plan
