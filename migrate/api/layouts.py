@@ -6,21 +6,19 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
-from migrate.api.plans import load_rules, plan
-from migrate.api.versions import load_versions, plan_upgrade, upgrade_path
 from migrate.checkpoint import Checkpoint, StrPath
 from migrate.codes import InvalidUsage
 from migrate.engine.options import DEFAULT_RAM, ApplyOptions, VerifyMode
 from migrate.engine.streaming.stopping import never
 from migrate.errors import PlanError, UsageError
 from migrate.events import Listener, ignore
-from migrate.rules.folder import RuleFolder
-from migrate.rules.model import Guard, RuleSet
 
 if TYPE_CHECKING:
     from migrate.engine.layouts.contract import Contracted
     from migrate.engine.layouts.expand import Expanded
     from migrate.planning.planner import TemplateLike
+    from migrate.rules.folder import RuleFolder
+    from migrate.rules.model import RuleSet
 
 
 def expand(
@@ -67,8 +65,11 @@ def expand(
       RefusedError: the step has another item of this name.
       PlanError: the plan is not applicable. Otherwise as `apply`.
     """
+    from migrate.api.plans import plan
+    from migrate.api.versions import plan_upgrade, upgrade_path
     from migrate.engine.layouts.expand import Expansion
     from migrate.formats.step_item import open_step_item
+    from migrate.rules.model import Guard, RuleSet
 
     known = _loaded(rules)
     guard = known.source if isinstance(known, RuleSet) else Guard()
@@ -123,7 +124,10 @@ def contract(
 
 
 def _loaded(rules: RuleSet | RuleFolder | StrPath) -> RuleSet | RuleFolder:
-    if isinstance(rules, RuleSet | RuleFolder):
+    from migrate.api.plans import load_rules
+    from migrate.api.versions import load_versions
+
+    if not isinstance(rules, str | os.PathLike):
         return rules
     return load_versions(rules) if os.path.isdir(rules) else load_rules(rules)
 
