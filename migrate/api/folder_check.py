@@ -63,9 +63,11 @@ def _idle(policy: Policy, made: FolderCheck) -> Iterator[Diagnostic]:
 
 def _compared(made: FolderCheck, template: str, message: str) -> ModelComparison | None:
     """Return the comparison of a model with the newest version; None if that version is not the only one or unknown."""
+    from migrate.api.recorded_templates import target_fields
     from migrate.planning.versions.chain import recorded_source
     from migrate.planning.versions.check import compared
     from migrate.planning.versions.new_version import next_release
+    from migrate.rules.recorded_tree import is_recorded_tree
 
     head = _head(made, template)
     recorded = recorded_tree(made.folder, head) if head else None
@@ -83,6 +85,8 @@ def _compared(made: FolderCheck, template: str, message: str) -> ModelComparison
         from migrate.planning.rule_text.write import Word
 
         fields["layout"] = Word(layout)
+    if is_recorded_tree(template):
+        fields = target_fields(template)
     release = next_release(made.folder, head.model, recorded.version)
     draft = draft_version(made.folder, release, recorded_source(recorded), built, fields, message)
     return replace(comparison, draft=draft)

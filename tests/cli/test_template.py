@@ -154,6 +154,41 @@ def test_what_a_model_is_known_by_is_recorded(run, here):
     )
 
 
+VERSIONS = """
+import numpy as np
+
+
+def model(blocks):
+    layer = {"kernel": np.zeros((4, 4), "float32"), "bias": np.zeros(4, "float32")}
+    return {blocks: {str(i): dict(layer) for i in range(3)}, "old_head": np.zeros((4, 2), "float32")}
+
+
+def second():
+    return model("layers")
+
+
+def third():
+    return model("blocks")
+"""
+
+
+def test_versions_are_drafted_planned_and_checked_from_recorded_trees(run, here):
+    Path("versions_now.py").write_text(VERSIONS)
+    for name in ("second", "third"):
+        assert 0 == run("template", f"versions_now:{name}", "-o", f"{name}.tree.json").exit_code
+    drafted = without_jax("new", "steps", "--from", "old.msgpack", "--template", "second.tree.json", "--model", "tiny")
+    assert 0 == drafted.returncode, drafted.stdout + drafted.stderr
+    assert '"versions_now:second"' in Path("steps/0002.yaml").read_text()
+
+    upgrade = ("upgrade", "steps", "old.msgpack", "new", "--from", "1", "--template", "steps/2.tree.json")
+    planned = without_jax(*upgrade, "--dry-run")
+    assert 0 == planned.returncode, planned.stdout + planned.stderr
+
+    without_jax("check", "steps", "--template", "third.tree.json", "--write", "-m", "blocks")
+    (added,) = Path("steps").glob("0003*")
+    assert '"versions_now:third"' in added.read_text()
+
+
 def test_initial_values_need_the_model(run, recorded):
     Path("create.yaml").write_text(
         "migrate: 1\nrules: [drop: 'params/Dense_2/**', 'params/Dense_{i}/** -> layers/{i}/**', drop: params/old_head, "
