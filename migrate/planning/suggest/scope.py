@@ -113,11 +113,13 @@ class ModuleIndex:
         """
         found: list[ModuleSequence] = []
         for node in ((), *self.below):
-            shapes = [self.scope[path].shape for path in (self.below[node] if node else self.scope)]
+            paths = self.below[node] if node else tuple(self.scope)
+            first = self.scope[paths[0]].shape if paths else ()
             for axis in _STACK_AXES:
-                count = shapes[0][axis] if shapes and len(shapes[0]) > axis else 0
+                count = first[axis] if len(first) > axis else 0
                 if count < 2 or (count not in counts and self.is_layer(node)):
                     continue
+                shapes = (self.scope[path].shape for path in paths)
                 if all(len(shape) > axis and shape[axis] == count for shape in shapes):
                     parts = (StackedPart(axis, index, count) for index in range(count))
                     found.append(ModuleSequence(tuple(SequenceMember(node, (part.index,), part) for part in parts)))
