@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import click
 
-from migrate.cli import options, rule_output
+from migrate.cli import options
 from migrate.cli.chunks import chosen_chunks, refuse_single_file, with_reads
 from migrate.cli.console import Console, exit_with
 from migrate.cli.options import StepChoice
+from migrate.cli.planned import checked, fitted_plan, saved
 from migrate.cli.pool import LOCAL, PoolChoice
 from migrate.cli.sources import open_source
 from migrate.codes import InvalidUsage
@@ -305,20 +306,13 @@ def _run(
     console: Console, origin: PlanOrigin, src: str, step: StepChoice, dst: str, request: Request, workers: Workers
 ) -> Report:
     """Plans and runs one checkpoint; returns plan and receipt as one report."""
-    from migrate.engine.outputs.registry import fitted
-    from migrate.planning.relink import streamed_tasks
     from migrate.report.of_plan import plan_report
 
     chosen = request.options
     probe = chosen.probe or origin.rules.probe
     refuse_single_file(dst, request.load_meshes)
     with _open(origin, src, step, request) as source:
-        made = chosen_chunks(
-            origin.plan(source, probed=probe is not None), request.load_meshes, request.partition, request.link
-        )
-        plan = fitted(made, dst, mesh=request.mesh is not None or made.has_mesh)
-        if chosen.compression is not None:
-            plan = replace(plan, tasks=streamed_tasks(plan.tasks))
+        made, plan = made_and_fitted(origin, source, dst, request, probed=probe is not None)
         shown = {"dry_run": request.dry_run, "verbose": console.complete}
         planned = plan_report(plan, dst, **shown, probe=probe, text_of=options.text_of)
         planned = with_reads(
@@ -331,9 +325,9 @@ def _run(
             ends=request.dry_run,
         )
         if request.dry_run and plan.applicable:
-            planned = _checked(plan, source, dst, chosen, planned, workers)
+            planned = checked(plan, source, dst, chosen, planned, workers)
         if request.output is not None and plan.applicable:
-            planned = _saved(made, planned, request.output)
+            planned = saved(made, planned, request.output)
         stops = request.dry_run or not plan.applicable
         if stops or not console.quiet:
             console.text(planned)
@@ -342,36 +336,12 @@ def _run(
         return _apply(console, plan, source, dst, chosen, planned, workers)
 
 
-def _checked(
-    plan: Plan, source: Checkpoint, dst: str, chosen: ApplyOptions, planned: Report, workers: Workers
-) -> Report:
-    """Returns the report of a dry run with everything for which `apply` would refuse the plan before it writes."""
-    from migrate.engine import preflight
-    from migrate.report.of_receipt import done_before
-    from migrate.report.view import findings
-
-    try:
-        job = preflight.check(plan, source.reader, Path(dst), chosen)
-        done = job.done
-        if done is None:
-            workers.check(job, source.reader)
-    except MigrateError as error:
-        found = (*planned.findings, *findings(error.diagnostics, options.text_of))
-        refused = "`apply` would refuse this plan. Nothing was written."
-        return replace(planned, exit_code=error.exit_code, findings=found, summary=(*planned.summary[:-1], refused))
-    if done is None:
-        return planned
-    sentence = done_before(dst, done.history[-1].date)
-    return replace(planned, summary=(*planned.summary[:-1], sentence), data={**planned.data, "already_done": True})
-
-
-def _saved(plan: Plan, planned: Report, output: str) -> Report:
-    """Writes the plan file of a dry run; returns the report with what a reviewer needs to know about it."""
-    from migrate.planning.plan_file.write import plan_text
-    from migrate.report.of_plan_file import plan_file_sentences
-
-    rule_output.write(output, plan_text(plan))
-    return replace(planned, summary=(*planned.summary, *plan_file_sentences(plan, output)))
+def made_and_fitted(
+    origin: PlanOrigin, source: Checkpoint, dst: str, request: Request, *, probed: bool
+) -> tuple[Plan, Plan]:
+    """Returns the plan for any DST, which a plan file holds, and the plan that a run for this DST carries out."""
+    made = chosen_chunks(origin.plan(source, probed=probed), request.load_meshes, request.partition, request.link)
+    return made, fitted_plan(made, dst, mesh=request.mesh is not None, compression=request.options.compression)
 
 
 def _apply(

@@ -78,15 +78,13 @@ def command(
 
 
 def _run(console: Console, rules: str, src: str, dst: str, share: tuple[int, int], request: running.Request) -> Report:
-    from migrate.engine.outputs.registry import fitted
     from migrate.engine.sharing.one_share import stage_one
     from migrate.report.of_plan import plan_report
     from migrate.report.of_share import share_report
 
     origin = plan_origin(rules, request)
     with running.open_chosen(origin, src, request) as source:
-        made = origin.plan(source, probed=True)
-        plan = fitted(made, dst, mesh=request.mesh is not None or made.has_mesh)
+        _, plan = running.made_and_fitted(origin, source, dst, request, probed=True)
         if request.dry_run or not plan.applicable:
             shown = plan_report(plan, dst, dry_run=request.dry_run, verbose=console.complete, text_of=options.text_of)
             return replace(shown, command="stage")

@@ -1,6 +1,6 @@
 """`migrate stage` and `migrate commit`: shares of a plan for schedulers, and `--processes` of `apply`.
 
-Covers `commit`, `pool` and, through what is printed, `migrate.report.of_share`.
+Covers `commit`, `pool`, `planned` and, through what is printed, `migrate.report.of_share`.
 """
 
 import json
