@@ -6,11 +6,13 @@ import asyncio
 import json
 import os
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from migrate.codes import MissingCloudPackage
 from migrate.errors import MigrateError
+from migrate.places import listings
 from migrate.places.bucket_path import BucketPath
 from migrate.places.objects import BucketName, Objects
 from migrate.places.writable_path import WritableBucketPath
@@ -42,6 +44,30 @@ def copy_files(pairs: Sequence[Pair]) -> None:
             _upload(source, target)
     for folder in {target.parent for _, target in pairs}:
         folder.refresh()
+
+
+def learn_sizes(paths: Sequence[WritableBucketPath]) -> None:
+    """Asks the server for the sizes of objects, which TensorStore would search for; without obstore, nothing is asked.
+
+    Raises:
+      CheckpointError: the bucket cannot be reached (`UnreachableBucket`).
+    """
+    if paths and find_spec("obstore") is not None:
+        asyncio.run(_learn_sizes(paths))
+
+
+async def _learn_sizes(paths: Sequence[WritableBucketPath]) -> None:
+    obstore, store, at_once = _obstore(), open_store(paths[0].bucket), asyncio.Semaphore(_AT_ONCE)
+
+    async def learned(path: WritableBucketPath) -> None:
+        async with at_once:
+            found = await obstore.head_async(store, path.key)
+        listings.learn_size(path.bucket, path.key, found["size"])
+
+    try:
+        await asyncio.gather(*map(learned, paths))
+    except Exception as error:
+        raise _explained(error, paths[0]) from error
 
 
 def _is_on_server(source: Path, target: WritableBucketPath) -> bool:

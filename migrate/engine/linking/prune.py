@@ -37,8 +37,9 @@ def prune_files(store: Path, folders: Iterable[Path], needed: set[str]) -> int:
 def _prune_objects(store: Path, folder: WritableBucketPath, needed: set[str]) -> int:
     files = {file.relative_to(store).as_posix(): file for file in folder.files_below()}
     needless = [file.key for name, file in files.items() if name not in needed]
-    Objects(folder.bucket).delete(needless)
-    folder.refresh()
+    if needless:
+        Objects(folder.bucket).delete(needless)
+        folder.refresh()
     return sum(file.stat().st_size for name, file in files.items() if name in needed)
 
 

@@ -33,7 +33,7 @@ from migrate.formats.zarr.references import references
 from migrate.formats.zarr.small_arrays import DatabaseValues
 from migrate.formats.zarr.store_spec import folder_spec
 from migrate.places.bucket_path import BucketPath
-from migrate.places.copies import copy_files
+from migrate.places.copies import copy_files, learn_sizes
 from migrate.places.names import refresh
 from migrate.places.objects import is_about_access, unreachable
 from migrate.places.writable_path import WritableBucketPath
@@ -175,10 +175,11 @@ def _is_copied_by_server(base: Path, store: Path) -> bool:
 
 def _copy_files(base: Path, folder: Path, needed: Iterable[str]) -> None:
     """Copies those files of a source to which the new database refers; none that is there already."""
-    names = (name.partition("/")[2] for name in sorted(needed) if name.startswith(f"{folder.name}/"))
+    names = [name.partition("/")[2] for name in sorted(needed) if name.startswith(f"{folder.name}/")]
     lacking = [name for name in names if not is_file(folder / name)]
     if isinstance(folder, WritableBucketPath):
         copy_files([(base / name, folder / name) for name in lacking])
+        learn_sizes([folder / name for name in names])
         return
     folder.mkdir(parents=True, exist_ok=True)
     for name in lacking:

@@ -30,6 +30,7 @@ from migrate.formats.base import key_prefix
 from migrate.formats.digest_record import Blocks
 from migrate.formats.zarr.metadata import TENSORSTORE_DRIVERS
 from migrate.formats.zarr.store_spec import INDEX_CACHE, database_spec, folder_spec
+from migrate.places.bucket_path import BucketPath
 from migrate.tree import AbstractLeaf, KeyPath
 
 BATCH_BYTES = 32 << 20
@@ -63,7 +64,7 @@ class _SmallArray(NamedTuple):
 class _Batch:
     """Arrays that become durable together."""
 
-    transaction: Any = field(default_factory=ts.Transaction)
+    transaction: Any
     writes: list[Any] = field(default_factory=list)
     small: list[_SmallArray] = field(default_factory=list)
     arrays: list[tuple[StagedArray, Done]] = field(default_factory=list)
@@ -116,6 +117,8 @@ class Staging:
           batch_bytes: the approximate size of a transaction.
         """
         self._batch_bytes = batch_bytes
+        # Otherwise the manifest is written for each array.
+        self._is_atomic = isinstance(directory, BucketPath) and not plain
         self.directory = directory
         self.compression = compression
         self._zarr3 = zarr3
@@ -140,9 +143,9 @@ class Staging:
     def _next_batch(self, previous: _Batch | None = None) -> _Batch:
         self._begun += len(previous.arrays) if previous else 0
         files = new_files(self.directory) if self._plain else None
-        return _Batch(
-            files=files, full=self._batch_bytes, most=BATCH_ARRAYS * max(1, self._begun // (GROWTH * BATCH_ARRAYS))
-        )
+        most = BATCH_ARRAYS * max(1, self._begun // (GROWTH * BATCH_ARRAYS))
+        transaction = ts.Transaction(atomic=self._is_atomic)
+        return _Batch(transaction, most=most, full=self._batch_bytes, files=files)
 
     def __enter__(self) -> Staging:
         return self

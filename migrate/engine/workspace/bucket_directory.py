@@ -12,12 +12,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from migrate.codes import DestinationExists, LeftoverWorkspace
+from migrate.codes import DestinationExists
 from migrate.engine.workspace import bucket_lock
 from migrate.engine.workspace.bucket_lock import BucketLock
 from migrate.engine.workspace.directory import INCURABLE, Workspace, workspace_path
 from migrate.engine.workspace.journal import names_arrays
-from migrate.errors import CheckpointError, Diagnostic, RefusedError, StoppedError
+from migrate.errors import CheckpointError, RefusedError, StoppedError
 from migrate.places.unfinished import COMMITTED, UNFINISHED, writing
 from migrate.places.writable_path import WritableBucketPath
 
@@ -154,11 +154,3 @@ def publish(work: BucketWorkspace) -> None:
         message = f"`{place}` was completed while this run was writing"
         raise StoppedError(DestinationExists.at(message, help=f"`migrate verify {place}` checks it")) from None
     (place / UNFINISHED).unlink(missing_ok=True)
-
-
-def leftovers(destination: WritableBucketPath, mine: str) -> Iterator[Diagnostic]:
-    """Finds working directories that other plans left beside the same DST."""
-    prefix = f".{destination.name}.migrate-"
-    for entry in destination.parent.iterdir():
-        if entry.name.startswith(prefix) and entry.name != mine:
-            yield LeftoverWorkspace.at(f"`{entry}` was left by a run of another plan", help="delete the directory")

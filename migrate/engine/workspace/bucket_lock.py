@@ -36,8 +36,9 @@ _WATCH_SECONDS = 1.0
 class BucketLock:
     """A lock that this run holds; a thread renews it."""
 
-    def __init__(self, place: WritableBucketPath, generation: bytes, note: Diagnostic | None) -> None:
+    def __init__(self, place: WritableBucketPath, generation: bytes, token: str, note: Diagnostic | None) -> None:
         self._place = place
+        self._token = token
         self._generation = generation
         self._mine = threading.Lock()
         self._released = threading.Event()
@@ -77,21 +78,17 @@ class BucketLock:
         with self._mine:
             if self._lost:
                 return
-            renewed = self._place.exchange(_content(myself()), self._generation)
+            renewed = self._place.exchange(_content(self._token), self._generation)
             if renewed is None:
                 found = self._place.read_new()
-                self._lost = found is None or json.loads(found[0]).get("run") != _RUN
+                self._lost = found is None or json.loads(found[0]).get("run") != self._token
                 renewed = None if found is None else found[1]  # an earlier attempt had succeeded without an answer
             self._generation = renewed or self._generation
 
 
-_RUN = uuid.uuid4().hex
-"""Identifies this process."""
-
-
-def _content(holder: Holder) -> bytes:
+def _content(token: str) -> bytes:
     """Returns the content of the lock, which no other write has: the ETag of S3 depends on nothing else."""
-    return json.dumps({**asdict(holder), "run": _RUN, "renewed": uuid.uuid4().hex}).encode()
+    return json.dumps({**asdict(myself()), "run": token, "renewed": uuid.uuid4().hex}).encode()
 
 
 @contextmanager
@@ -111,21 +108,21 @@ def held(folder: WritableBucketPath) -> Iterator[BucketLock]:
 
 def take(folder: WritableBucketPath) -> BucketLock:
     """Takes the lock of a working directory; arguments and errors as `held`."""
-    place = folder / NAME
-    generation, note = place.exchange(_content(myself()), NONE), None
+    place, token = folder / NAME, uuid.uuid4().hex
+    generation, note = place.exchange(_content(token), NONE), None
     while generation is None:
         found = place.read_new()
         if found is None:
-            generation = place.exchange(_content(myself()), NONE)
+            generation = place.exchange(_content(token), NONE)
             continue
         holder = _holder(found[0])
         if not _is_abandoned(place, found[1], holder):
             raise RefusedError(_held(place, holder))
-        generation = place.exchange(_content(myself()), found[1])
+        generation = place.exchange(_content(token), found[1])
         note = LeftoverWorkspace.at(
             f"the lock `{place}` was held by {_named(holder)}, which ended; this run took it over"
         )
-    return BucketLock(place, generation, note)
+    return BucketLock(place, generation, token, note)
 
 
 def _is_abandoned(place: WritableBucketPath, generation: bytes, holder: Holder | None) -> bool:
