@@ -66,8 +66,8 @@ def local_path(place: str | os.PathLike[str]) -> Path:
     upload = _UPLOADS[found.bucket.scheme].format(quote(str(found)))
     raise UsageError(
         UnsupportedPlace.at(
-            f"`{found}` is not a local path: checkpoints in buckets are read, and everything else is local",
-            help=f"write to a local directory DST, and upload it: `{upload}`",
+            f"`{found}` is not a local path, and this command needs one",
+            help=f"use a local directory DST, and upload it: `{upload}`",
         )
     )
 

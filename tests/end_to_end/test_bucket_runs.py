@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from itertools import product
 
 import numpy as np
 import pytest
@@ -62,10 +63,7 @@ def killed_during(bucket, process, *faults):
     bucket.traffic.faults.clear()
 
 
-@pytest.mark.parametrize(
-    ("scheme", "moment"),
-    [*(("gs", moment) for moment in MOMENTS), ("s3", "arrays were linked"), ("s3", "DST was marked")],
-)
+@pytest.mark.parametrize(("scheme", "moment"), [*product(["gs"], MOMENTS), ("s3", "arrays were linked")])
 def test_a_killed_run_is_finished_by_the_same_command(bucket_servers, tmp_path, scheme, moment):
     bucket = bucket_servers.bucket(scheme)
     rules = rules_file(tmp_path, RULES)
@@ -90,7 +88,7 @@ def test_a_run_that_is_killed_after_it_published_is_done(bucket_servers, tmp_pat
     assert migrate.verify(f"{bucket.url}/new").digests
     process = start(*words)
     output = process.communicate()[0]
-    assert (0, True) == (process.returncode, "already" in output), output
+    assert (0, True) == (process.returncode, "Already done" in output), output
     if part != "LOCK":
         require_clean(bucket, "new")
 

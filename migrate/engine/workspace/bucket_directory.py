@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 
 from migrate.codes import DestinationExists
 from migrate.engine.workspace import bucket_lock
@@ -96,27 +97,36 @@ def open_bucket_workspace(
     folder = workspace_of(destination, plan_digest)
     with bucket_lock.held(folder) as lock, writing(destination):
         work = BucketWorkspace(folder, source, [lock.note] if lock.note else [], destination=destination, lock=lock)
-        _mark(destination, folder)
         folder.refresh()
+        destination.refresh()
+        if not (destination / COMMITTED).is_file():
+            _mark(destination, folder)
         try:
             yield work
         except BaseException as error:
-            if isinstance(error, INCURABLE) or not names_arrays(work.journal):
-                with suppress(CheckpointError):
+            with suppress(CheckpointError, StoppedError):  # then the next run of this plan finds it
+                if isinstance(error, INCURABLE) or not names_arrays(work.journal):
+                    lock.require()
                     _discard(work)
             raise
         _discard_workspace(folder)
+        (destination / UNFINISHED).unlink(missing_ok=True)  # last, since it names the working directory
 
 
 def _mark(destination: WritableBucketPath, folder: WritableBucketPath) -> None:
     """Marks DST as unfinished, unless an earlier run of this plan did.
 
     Raises:
-      RefusedError: an unfinished run of another plan is in DST (`DestinationExists`).
+      RefusedError: an unfinished run of another plan, or anything else, is in DST (`DestinationExists`).
     """
     mark = destination / UNFINISHED
     try:
         mark.write_new(folder.name.encode())
+        destination.refresh()
+        if [entry.name for entry in destination.iterdir()] != [UNFINISHED]:
+            mark.unlink(missing_ok=True)
+            message = f"`{destination}` appeared while this run began"
+            raise RefusedError(DestinationExists.at(message, help="choose another DST"))
     except FileExistsError:
         found = mark.read_new()
         if found is not None and found[0] != folder.name.encode():
@@ -128,9 +138,12 @@ def _mark(destination: WritableBucketPath, folder: WritableBucketPath) -> None:
 
 
 def _discard(work: BucketWorkspace) -> None:
-    """Removes DST, which was not published, and the working directory but for the lock."""
-    work.start_over()
-    (work.destination / UNFINISHED).unlink(missing_ok=True)
+    """Removes DST, if this plan began it and it was not published, and the working directory but for the lock."""
+    mark = work.destination / UNFINISHED
+    found = mark.read_new()
+    if found is not None and found[0] == work.path.name.encode() and (work.destination / COMMITTED).read_new() is None:
+        work.start_over()
+        mark.unlink(missing_ok=True)
     assert isinstance(work.path, WritableBucketPath)
     _discard_workspace(work.path)
 
@@ -152,5 +165,6 @@ def publish(work: BucketWorkspace) -> None:
         (place / COMMITTED).write_new(f"Checkpoint commit was successful to {place.name}".encode())
     except FileExistsError:
         message = f"`{place}` was completed while this run was writing"
-        raise StoppedError(DestinationExists.at(message, help=f"`migrate verify {place}` checks it")) from None
-    (place / UNFINISHED).unlink(missing_ok=True)
+        raise StoppedError(
+            DestinationExists.at(message, help=f"`migrate verify {quote(str(place))}` checks it")
+        ) from None

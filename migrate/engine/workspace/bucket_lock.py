@@ -119,9 +119,7 @@ def take(folder: WritableBucketPath) -> BucketLock:
         if not _is_abandoned(place, found[1], holder):
             raise RefusedError(_held(place, holder))
         generation = place.exchange(_content(token), found[1])
-        note = LeftoverWorkspace.at(
-            f"the lock `{place}` was held by {_named(holder)}, which ended; this run took it over"
-        )
+        note = LeftoverWorkspace.at(f"the lock `{place}` of {_named(holder)}, which ended, was taken over")
     return BucketLock(place, generation, token, note)
 
 
