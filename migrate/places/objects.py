@@ -205,9 +205,9 @@ class Objects:
         found: bytes = answer.generation
         return found or None
 
-    def begin_write(self, key: str, content: bytes | None) -> Pending:
+    def begin_write(self, key: str, content: bytes | None) -> PendingWrite:
         """Begins to write or delete an object."""
-        return Pending(self, key, self._store.write(key, content))
+        return PendingWrite(self, key, self._store.write(key, content))
 
     def delete(self, keys: Sequence[str]) -> None:
         """Deletes objects, many at once.
@@ -273,7 +273,7 @@ class Objects:
         raise unreachable(error, f"{self._bucket}/{key}") from error
 
 
-class Pending(NamedTuple):
+class PendingWrite(NamedTuple):
     """An object that is being written."""
 
     objects: Objects

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from migrate.engine.linking.new_files import NewFiles
-from migrate.places.objects import Objects, Pending
+from migrate.places.objects import Objects, PendingWrite
 from migrate.places.writable_path import WritableBucketPath
 
 
@@ -14,7 +14,7 @@ class NewObjects:
 
     def __init__(self, folder: WritableBucketPath) -> None:
         self._folder = folder
-        self._pending: list[Pending] = []
+        self._pending: list[PendingWrite] = []
 
     def write(self, key: str, content: bytes) -> None:
         """Begins to write a value, in place of an earlier one."""
