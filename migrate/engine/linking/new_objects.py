@@ -8,6 +8,9 @@ from migrate.engine.linking.new_files import NewFiles
 from migrate.places.objects import Objects, PendingWrite
 from migrate.places.writable_path import WritableBucketPath
 
+_PENDING_BYTES = 64 << 20
+"""The most bytes that are being written at once."""
+
 
 class NewObjects:
     """The objects that are being written below a directory; for one thread. The interface is that of `NewFiles`."""
@@ -15,9 +18,17 @@ class NewObjects:
     def __init__(self, folder: WritableBucketPath) -> None:
         self._folder = folder
         self._pending: list[PendingWrite] = []
+        self._nbytes = 0
 
     def write(self, key: str, content: bytes) -> None:
-        """Begins to write a value, in place of an earlier one."""
+        """Begins to write a value, in place of an earlier one.
+
+        Raises:
+          CheckpointError: an earlier one cannot be written (`UnreachableBucket`).
+        """
+        if self._nbytes > _PENDING_BYTES:
+            self.sync()
+        self._nbytes += len(content)
         place = self._folder / key
         self._pending.append(Objects(place.bucket).begin_write(place.key, content))
 
@@ -38,6 +49,7 @@ class NewObjects:
         for pending in self._pending:
             pending.result()
         self._pending.clear()
+        self._nbytes = 0
         self._folder.refresh()
 
 

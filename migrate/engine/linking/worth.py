@@ -66,5 +66,5 @@ def unworthy_files(entries: Mapping[str, Reference], wanted: Collection[str], ba
 
 
 def _size(file: Path, end: int) -> int:
-    """Returns the size of a data file; of one in a bucket, whose size would take requests, the end of its last value."""
+    """Returns the size of a data file; of one in a bucket, which takes many requests, the end of its last value."""
     return end if isinstance(file, BucketPath) else file_size(file) or 0
