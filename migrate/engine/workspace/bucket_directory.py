@@ -7,7 +7,7 @@ names too. The working directory beside DST, whose name contains the plan's dige
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,7 @@ from shlex import quote
 
 from migrate.codes import DestinationExists
 from migrate.engine.workspace import bucket_lock
+from migrate.engine.workspace.attempts import Attempt
 from migrate.engine.workspace.bucket_lock import BucketLock
 from migrate.engine.workspace.directory import INCURABLE, Workspace, workspace_path
 from migrate.engine.workspace.journal import names_arrays
@@ -49,11 +50,20 @@ class BucketWorkspace(Workspace):
         """Returns the staging store of an item: its directory in DST."""
         return self.destination / place
 
-    def start_over(self) -> None:
-        """Removes what an earlier run staged: the journal first, so that it never names an array that is gone."""
+    def start_over(self, keep: Collection[Attempt] = ()) -> None:
+        """Removes what an earlier run staged: the journal first, so that it never names an array that is gone.
+
+        Args:
+          keep: attempts of shares, of which a bucket has none.
+        """
+        assert not keep
         assert isinstance(self.journal, WritableBucketPath)
         self.journal.remove_below()
         self.destination.remove_below(keep=frozenset({UNFINISHED}))
+
+    def remove_attempts(self, keep: Collection[Attempt] = ()) -> None:
+        """Does nothing: no run with DST in a bucket is shared."""
+        del keep
 
 
 def workspace_of(destination: WritableBucketPath, plan_digest: str) -> WritableBucketPath:
