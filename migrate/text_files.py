@@ -6,9 +6,13 @@ import os
 import stat
 from pathlib import Path
 
+from migrate.places.writable_path import WritableBucketPath
+
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Writes a file by one rename, so that a reader finds the old content or the new; the permissions are kept.
+
+    An object in a bucket is written as a whole.
 
     A link is followed. What is no regular file, such as `/dev/stdout`, is written in place.
 
@@ -19,6 +23,9 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     Raises:
       OSError: it cannot be written.
     """
+    if isinstance(path, WritableBucketPath):
+        path.write_text(text)
+        return
     place = Path(os.path.realpath(path))
     if os.path.exists(path) and not place.is_file():
         Path(path).write_text(text, encoding="utf-8", newline="\n")

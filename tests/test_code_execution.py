@@ -32,6 +32,8 @@ ALLOWED = {
     ("migrate.engine.outputs.registry", "importlib"): "imports the outputs, whose names are a constant",
     ("migrate.metadata", "importlib"): "reads the versions of installed packages",
     ("migrate.git_commit", "subprocess"): "one fixed git command in a directory of our own",
+    ("migrate.places.copies", "asyncio"): "waits for copies that a bucket makes, to which the caller's DST belongs",
+    ("migrate.places.copies", "importlib"): "finds out whether obstore is installed; imports nothing",
     ("migrate.places.names", "urllib"): "decodes `%20` in `file://` URLs; opens no connection",
     ("migrate.template.user_code", "importlib"): "imports the user's code, after `migrate.rules.permission`",
     ("migrate.template.user_code", "pkgutil"): "lists the names of modules for suggestions",

@@ -107,6 +107,7 @@ def declared(requirements):
 def test_dependencies_are_the_packages_that_are_imported():
     suites = set((ROOT / "migrate" / "testing").rglob("*.py"))
     rest = set((ROOT / "migrate").rglob("*.py")) - suites
-    extras = {name for extra in ("dask", "keras") for name in declared(PROJECT["optional-dependencies"][extra])}
+    optional = PROJECT["optional-dependencies"]
+    extras = {name for extra in ("cloud", "dask", "keras") for name in declared(optional[extra])}
     assert declared(PROJECT["dependencies"]) | extras == imported(rest)
     assert imported(suites) <= declared(PROJECT["dependencies"]) | declared(PROJECT["optional-dependencies"]["testing"])

@@ -15,7 +15,7 @@ from migrate.engine.streaming.stopping import never
 from migrate.errors import CheckpointError, Diagnostic, UsageError, listed
 from migrate.events import Listener, ignore
 from migrate.formats.files import is_dir
-from migrate.places.names import local_path
+from migrate.places.names import destination_path, refresh
 from migrate.planning.root_steps import StepSelection, StepSelector, parse_selector
 from migrate.planning.root_steps import choose_steps as choose
 
@@ -56,7 +56,8 @@ class ChosenSteps:
         """Returns a note on steps of DST that `keep` would not keep; none without `keep`."""
         from migrate.formats.steps import find_steps
 
-        where = Path(destination)
+        where = destination_path(destination)
+        refresh(where)
         if self.keep is None or not is_dir(where):
             return []
         names = [step.path.name for step in find_steps(where).steps if step.whole not in self.numbers]
@@ -218,7 +219,7 @@ def apply_root(
     if is_single_file(destination):
         advice = "name a directory, or migrate one step with `apply`"
         raise UsageError(InvalidUsage.at(f"{os.fspath(destination)} is a single file, which is no root", help=advice))
-    place = local_path(destination)
+    place = destination_path(destination)
     options = ApplyOptions(
         overwrite=overwrite,
         verify=verify,

@@ -9,7 +9,7 @@ from migrate.checkpoint import Checkpoint, StrPath
 from migrate.engine.options import DEFAULT_RAM, ApplyOptions, VerifyMode
 from migrate.engine.streaming.stopping import never
 from migrate.events import Listener, ignore
-from migrate.places.names import local_path
+from migrate.places.names import destination_path
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -93,7 +93,7 @@ def apply(
     )
     carry_out = run.resume if resume == "only" else run.apply
     how: dict[str, Any] = {"listener": listener, "stopped": stopped, "workers": _workers(executor)}
-    return carry_out(plan, checkpoint.reader, local_path(destination), options, **how)
+    return carry_out(plan, checkpoint.reader, destination_path(destination), options, **how)
 
 
 def _workers(executor: Executor | None) -> Workers | None:

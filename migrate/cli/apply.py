@@ -24,7 +24,7 @@ from migrate.errors import UsageError
 )
 @click.argument("rules", type=PLACE)
 @click.argument("src", type=CHECKPOINT)
-@click.argument("dst", type=PLACE)
+@click.argument("dst", type=CHECKPOINT)
 @running.run_options
 @pool_options
 @rule_output.dry_run_output

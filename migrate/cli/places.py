@@ -26,7 +26,7 @@ class _Place(click.ParamType[str]):
 
 
 class _Checkpoint(_Place):
-    """A checkpoint that is only read, local or in a bucket."""
+    """A checkpoint, local or in a bucket."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Returns the text.
@@ -55,10 +55,10 @@ class _File(click.Path):
 
 
 PLACE = _Place()
-"""The type of a checkpoint that is written or changed, a rule file or a folder of rule files."""
+"""The type of a step that is changed, a rule file or a folder of rule files."""
 
 CHECKPOINT = _Checkpoint()
-"""The type of a checkpoint that is only read."""
+"""The type of a checkpoint that may be in a bucket."""
 
 FILE = _File(dir_okay=False)
 """The type of a file that is read or written."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from migrate.cli import options, rule_output
 from migrate.errors import MigrateError
+from migrate.places.names import destination_path
 
 if TYPE_CHECKING:
     from migrate.checkpoint import Checkpoint
@@ -42,7 +42,7 @@ def checked(
     from migrate.report.view import findings
 
     try:
-        job = preflight.check(plan, source.reader, Path(dst), chosen)
+        job = preflight.check(plan, source.reader, destination_path(dst), chosen)
         done = job.done
         if done is None:
             workers.check(job, source.reader)

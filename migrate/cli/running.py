@@ -9,7 +9,6 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import wraps
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import click
@@ -25,6 +24,7 @@ from migrate.codes import InvalidUsage
 from migrate.engine.options import ApplyOptions
 from migrate.engine.streaming.stopping import Stopping
 from migrate.errors import ExitCode, MigrateError, UsageError
+from migrate.places.names import destination_path
 from migrate.planning.root_steps import StepSelector
 
 if TYPE_CHECKING:
@@ -362,7 +362,7 @@ def _apply(
 
     with Stopping() as stopped, console.progress() as listener:
         how: dict[str, Any] = {"listener": listener, "stopped": stopped, "workers": workers}
-        receipt = apply(plan, source.reader, Path(dst), chosen, **how)
+        receipt = apply(plan, source.reader, destination_path(dst), chosen, **how)
     done = receipt_report(receipt)
     console.text(done)
     proved = plan_data(after_probe(plan, receipt.probe.seen)) if receipt.probe else {}

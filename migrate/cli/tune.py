@@ -9,7 +9,7 @@ import click
 from migrate.cli import options, running
 from migrate.cli.arguments import refuse_rule_file
 from migrate.cli.console import Console
-from migrate.cli.places import CHECKPOINT, PLACE
+from migrate.cli.places import CHECKPOINT
 from migrate.cli.plan_origin import RuleFileOrigin
 
 
@@ -19,7 +19,7 @@ from migrate.cli.plan_origin import RuleFileOrigin
     context_settings=options.SETTINGS,
 )
 @click.argument("src", type=CHECKPOINT)
-@click.argument("dst", type=PLACE)
+@click.argument("dst", type=CHECKPOINT)
 @running.run_options
 @options.output
 def command(console: Console, src: str, dst: str, *, request: running.Request) -> None:

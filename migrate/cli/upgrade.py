@@ -17,7 +17,7 @@ from migrate.cli.plan_origin import folder_origin
 )
 @click.argument("folder", type=PLACE, metavar="RULES")
 @click.argument("src", type=CHECKPOINT)
-@click.argument("dst", type=PLACE)
+@click.argument("dst", type=CHECKPOINT)
 @options.versions("SRC")
 @running.run_options
 @options.output

@@ -174,9 +174,9 @@ class MissingPackage(Code):
 class UnsupportedPlace(Code):
     """A place is a URL that the command does not support.
 
-    Checkpoints are read from local paths, `file://`, `gs://` and `s3://`. Rule files, plans and other files are local,
-    and so are checkpoints that are written or changed: write to a local directory, and upload the result. Without this
-    error, `gs://bucket/new` would name a local directory `gs:`. For a directory of such a name, write `./gs:/name`.
+    Checkpoints are read from and written to local paths, `file://`, `gs://` and `s3://`. Rule files, plans and other
+    files are local, and so are steps that are changed in place: change a local copy, and upload it. Without this error,
+    `gs://bucket/new` would name a local directory `gs:`. For a directory of such a name, write `./gs:/name`.
     """
 
     number = "M417"

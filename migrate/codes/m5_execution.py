@@ -213,6 +213,39 @@ class OutOfMemory(Code):
     number = "M522"
 
 
+class MissingCloudPackage(Code):
+    """A package for buckets is not installed.
+
+    TensorStore reads and writes buckets, and cannot copy an object on the server. Arrays whose bytes do not change are
+    copied there, so that they do not pass through this machine, by the package obstore:
+    `pip install 'migrate-jax[cloud]'`. With `--link never`, all arrays are streamed, and the package is not needed.
+    """
+
+    number = "M540"
+
+
+class UnsupportedInBucket(Code):
+    """What was asked for has no form in a bucket.
+
+    A bucket has no rename. DST is written under its final name, and a marker completes it: so DST must not exist, not
+    even with `--overwrite`, and single files (`.safetensors`, `.msgpack`) are not written. Write a directory under
+    another name; delete the old checkpoint once nothing needs it.
+    """
+
+    number = "M541"
+
+
+class LostLock(Code):
+    """Another run took the lock of this run, which had not renewed it for too long.
+
+    The lock of a run in a bucket is an object that the run renews every few seconds. If it is not renewed, because the
+    process is suspended or the network is down, another run may take it over. Nothing was published. Wait for the other
+    run, or run the same command again: it resumes what both have staged.
+    """
+
+    number = "M542"
+
+
 class AmplifiedReads(Code):
     """Some arrays cannot have chunks that suit every load.
 

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from migrate.codes import DestinationExists, InvalidUsage, OverlappingPaths, UnrepresentableLeaf
+from migrate.codes import DestinationExists, InvalidUsage, OverlappingPaths, UnrepresentableLeaf, UnsupportedInBucket
 from migrate.engine.linking.link import stream_unlocated
 from migrate.engine.options import COMPRESSIONS, MINIMUM_RAM, ApplyOptions, is_compression
 from migrate.engine.outputs.base import Output
 from migrate.engine.outputs.registry import is_single_file, output_of
 from migrate.engine.probing.probe import Probe, chosen_probe
+from migrate.engine.workspace.any_place import is_there
 from migrate.engine.workspace.earlier_result import earlier_result
 from migrate.engine.workspace.free_space import short_of_space, unwritable
 from migrate.errors import (
@@ -30,6 +31,7 @@ from migrate.formats.files import MAX_DEPTH
 from migrate.formats.reader import Reader
 from migrate.formats.steps import is_temporary
 from migrate.metadata import Metadata
+from migrate.places.bucket_path import BucketPath
 from migrate.planning.model import Plan
 from migrate.planning.proof import refuse_unproved
 from migrate.planning.relink import streamed_tasks
@@ -83,6 +85,7 @@ def check(plan: Plan, reader: Reader, destination: Path, options: ApplyOptions, 
     """
     output = output or output_of(destination)
     refuse_path(destination)
+    refuse_in_bucket(destination, options, output)
     plan = carried_out(plan, reader, output, options)
     place = absolute(destination)
     _raise(UsageError, [*output.objections(options.compression), *_invalid(options), *_unfinished(plan, destination)])
@@ -91,9 +94,13 @@ def check(plan: Plan, reader: Reader, destination: Path, options: ApplyOptions, 
     if done is not None:
         return Job(plan, output, destination, place, None, options, done)
     forbidden = refusals(_code(plan, options), allow_code=options.allow_code)
-    refused = [*_occupied(plan, destination, options), *forbidden, *unwritable(place, output.beside(place))]
+    refused = [*_occupied(plan, destination, options), *forbidden]
+    if not isinstance(place, BucketPath):
+        refused += unwritable(place, output.beside(place))
     encoded = not is_single_file(destination) and options.compression != "none"
-    _raise(RefusedError, refused or short_of_space(plan, reader, place, output.beside(place), encoded=encoded))
+    if not isinstance(place, BucketPath):
+        refused = refused or [*short_of_space(plan, reader, place, output.beside(place), encoded=encoded)]
+    _raise(RefusedError, refused)
     if plan.calls_model:
         require_callable(plan.template or "", "initial values (`init: template`) are those of")
     refuse_code(plan, options)
@@ -134,7 +141,27 @@ def _code(plan: Plan, options: ApplyOptions) -> tuple[CodeReference, ...]:
 
 def absolute(destination: Path) -> Path:
     """Returns DST as an absolute path without `..`, which TensorStore refuses."""
-    return Path(os.path.abspath(destination))
+    return destination if isinstance(destination, BucketPath) else Path(os.path.abspath(destination))
+
+
+def refuse_in_bucket(destination: Path, options: ApplyOptions, output: Output) -> None:
+    """Refuses what has no form in a bucket.
+
+    Raises:
+      UsageError: DST is a single file or a further item of a step, or would be replaced (`UnsupportedInBucket`).
+    """
+    if not isinstance(destination, BucketPath):
+        return
+    if is_single_file(destination):
+        message, advice = f"`{destination}` is a single file; in a bucket, DST is a directory", "leave the suffix out"
+    elif output.beside(destination) != destination:
+        message, advice = f"`{destination}` is an item of a step in a bucket", "write a new checkpoint with `apply`"
+    elif options.overwrite and is_there(destination):
+        message = f"`{destination}` exists, and a bucket cannot replace a checkpoint in one step"
+        advice = "choose another DST; delete the old one once nothing needs it"
+    else:
+        return
+    raise UsageError(UnsupportedInBucket.at(message, help=advice))
 
 
 def refuse_path(destination: Path) -> None:
@@ -186,9 +213,9 @@ def _occupied(plan: Plan, destination: Path, options: ApplyOptions) -> Iterator[
     if _overlap(plan.source.path, destination):
         advice = "choose a DST elsewhere; the source is never written to"
         yield OverlappingPaths.at(f"`{destination}` and the source `{plan.source.path}` overlap", help=advice)
-    elif os.path.lexists(destination) and not options.overwrite:
+    elif is_there(destination) and not options.overwrite:
         yield DestinationExists.at(f"`{destination}` exists", help="choose another DST, or add `--overwrite`")
-    elif os.path.lexists(destination):
+    elif is_there(destination):
         yield from irreplaceable(destination)
 
 
@@ -217,7 +244,7 @@ def published_meanwhile(job: Job, reader: Reader) -> Metadata | None:
     Raises:
       RefusedError: DST exists (`DestinationExists`).
     """
-    if job.options.overwrite or not os.path.lexists(job.place):
+    if job.options.overwrite or not is_there(job.place):
         return None
     done = earlier_result(job.plan, reader, job.place, job.options.compression)
     if done is None:
@@ -231,7 +258,7 @@ def refuse_replacing(job: Job) -> None:
     Raises:
       StoppedError: it is no longer one checkpoint of the kind that is written (`DestinationExists`).
     """
-    if job.options.overwrite and os.path.lexists(job.place):
+    if job.options.overwrite and is_there(job.place):
         _raise(StoppedError, irreplaceable(job.place))
 
 

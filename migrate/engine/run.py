@@ -6,7 +6,6 @@ or not at all; the source is only read. The same call resumes a run that was kil
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
@@ -32,9 +31,9 @@ from migrate.engine.streaming.pipeline import Sink, Stopped, stage
 from migrate.engine.streaming.stopping import never
 from migrate.engine.streaming.store import Store
 from migrate.engine.verification.recorded import carried_digests, refuse_changed
-from migrate.engine.workspace.directory import Workspace, clear_needless, is_unfinished, open_workspace
-from migrate.engine.workspace.journal import Journal
-from migrate.engine.workspace.publish import publish
+from migrate.engine.workspace.any_place import clear_needless, is_there, is_unfinished, open_workspace, publish
+from migrate.engine.workspace.directory import Workspace
+from migrate.engine.workspace.journal import BucketJournal, Journal, open_journal
 from migrate.engine.workspace.resume import Finished, Shared, finished, origin
 from migrate.engine.workspace.source_state import SourceState
 from migrate.engine.workspace.write_failures import explained_failures
@@ -207,7 +206,7 @@ class _Run:
         """
         plan, errand = self.job.plan, self._errand(work)
         earlier = finished(plan, work, errand.origin, self.job.output.stored_arrays, code=self.workers.one_run)
-        with Journal(work.journal, errand.origin) as journal, self.workers.staging(errand, earlier) as others:
+        with open_journal(work.journal, errand.origin) as journal, self.workers.staging(errand, earlier) as others:
             phase_of_all = stage_phase(plan, earlier.arrays)
             staged, shared = self.clock(phase_of_all, lambda: self._stream(work, earlier, others, journal))
         self._stop_if_asked()
@@ -218,7 +217,7 @@ class _Run:
         return Errand(self.job, self.reader, work, now, self.stopped)
 
     def _stream(
-        self, work: Workspace, earlier: Finished, others: OthersArrays, journal: Journal
+        self, work: Workspace, earlier: Finished, others: OthersArrays, journal: Journal | BucketJournal
     ) -> tuple[Staged, Shared]:
         arrays = dict(earlier.arrays)
 
@@ -238,7 +237,7 @@ class _Run:
 
     def _store(self, work: Workspace, item: ItemPlan) -> AbstractContextManager[Store]:
         job = self.job
-        return job.output.open_store(job.plan, self.reader, item, work.store(item.name), self._own_options)
+        return job.output.open_store(job.plan, self.reader, item, work.store(item.place), self._own_options)
 
     @property
     def _own_options(self) -> ApplyOptions:
@@ -246,7 +245,8 @@ class _Run:
 
     def _fill(self, plan: Plan, stores: Mapping[str, Store], earlier: Arrays, durable: Sink) -> Mapping[KeyPath, Value]:
         options = self._own_options
-        how: dict[str, Any] = {"max_ram": options.max_ram, "jobs": options.workers}
+        limit = options.max_ram - self.job.output.reserved_bytes(self.job.place, options.max_ram)
+        how: dict[str, Any] = {"max_ram": limit, "jobs": options.workers}
         try:
             return stage(plan, self.reader, stores, **how, finished=earlier, sink=durable, stopped=self.stopped)
         except Stopped as stop:
@@ -365,7 +365,7 @@ class _Run:
             raise self._stopped_at(leaves, leaves)
 
     def _stopped_at(self, done: int, leaves: int) -> StoppedError:
-        destination = self.job.destination
-        fate = "was not changed" if os.path.lexists(destination) else "was not created"
+        destination, job_place = self.job.destination, self.job.place
+        fate = "was not changed" if is_there(job_place) else "was not created"
         message = f"Stopped at {done:,}/{leaves:,} leaves. {destination} {fate}. Run the same command to resume."
         return StoppedError(RunStopped.at(message))

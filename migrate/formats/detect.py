@@ -55,6 +55,7 @@ from migrate.formats.steps import find_steps, is_root, is_temporary
 from migrate.formats.surroundings import Surroundings
 from migrate.formats.unread import refuse_unread
 from migrate.places.names import place_of, refresh
+from migrate.places.unfinished import is_unfinished
 
 if TYPE_CHECKING:
     from migrate.formats.canonical import Unbox
@@ -159,6 +160,10 @@ def open_reader(
         refuse_lfs_pointer(where)
     elif not is_dir(where):
         raise _no_such_path(where, table)
+    elif is_unfinished(where):
+        message = f"`{where}` is unfinished: the run that writes it has not completed it"
+        advice = "wait for the run, or run its command again, which resumes it"
+        raise CheckpointError(UnfinishedSave.at(message, help=advice))
     elif is_temporary(where.name):
         message = f"`{where}` has a temporary name: the save was never finished"
         raise CheckpointError(UnfinishedSave.at(message, help=_EARLIER))

@@ -16,6 +16,7 @@ from migrate.formats.files import children, files_at, is_dir, is_file
 from migrate.formats.flax.msgpack import looks_like_msgpack
 from migrate.formats.orbax.nested_store import are_numbered_nodes, is_nested_store
 from migrate.formats.orbax.step import holds_item, is_marked, is_step
+from migrate.places.unfinished import is_unfinished
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -114,7 +115,7 @@ def find_steps(root: Path) -> Steps:
     steps, unfinished, others = [], [], []
     for child in children(root):
         number = step_number(child.name)
-        if is_temporary(child.name) or (number is not None and _is_unfinished(child)):
+        if is_temporary(child.name) or is_unfinished(child) or (number is not None and _is_unfinished(child)):
             unfinished.append(child)
         elif number is not None and _holds_checkpoint(child):
             steps.append(SavedStep(number, child))

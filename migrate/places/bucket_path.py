@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PosixPath
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 from migrate.places import listings
 from migrate.places.objects import DRIVERS, LARGEST, BucketName, Objects, store_spec
@@ -100,7 +100,7 @@ class BucketPath(PosixPath):
         return True
 
     @property
-    def parent(self) -> BucketPath:
+    def parent(self) -> Self:
         """The directory above; that of a bucket is the bucket itself."""
         return super().parent if len(self.parts) > 2 else self
 

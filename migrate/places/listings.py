@@ -65,6 +65,7 @@ class _Known:
         self.listings: dict[tuple[BucketName, str], Listing] = {}
         self.single: dict[tuple[BucketName, str], bool] = {}
         self.versions: dict[tuple[BucketName, str], str | None] = {}
+        self.sizes: dict[tuple[BucketName, str], int] = {}
         self.contents: OrderedDict[tuple[BucketName, str, int, int | None], bytes | None] = OrderedDict()
         self.nbytes = 0
 
@@ -94,7 +95,7 @@ class _Known:
                 if known == bucket and (below.startswith(prefix) or prefix.startswith(below))
             ]:
                 del self.listings[place]
-            for cached in (self.single, self.versions):
+            for cached in (self.single, self.versions, self.sizes):
                 for one in [one for one in cached if concerns(*one)]:
                     del cached[one]
             for content in [one for one in self.contents if concerns(*one[:2])]:
@@ -163,7 +164,18 @@ def size(bucket: BucketName, key: str) -> int | None:
     """Returns the size of an object in bytes; None if there is none."""
     with _KNOWN.lock:
         whole = _KNOWN.contents.get((bucket, key, 0, None))
-    return len(whole) if whole is not None else Objects(bucket).size(key)
+        known = _KNOWN.sizes.get((bucket, key)) if whole is None else len(whole)
+    if known is None:
+        known = Objects(bucket).size(key)
+        if known is not None:
+            learn_size(bucket, key, known)
+    return known
+
+
+def learn_size(bucket: BucketName, key: str, nbytes: int) -> None:
+    """Keeps the size of an object until it is refreshed."""
+    with _KNOWN.lock:
+        _KNOWN.sizes[bucket, key] = nbytes
 
 
 def version(bucket: BucketName, key: str) -> str | None:

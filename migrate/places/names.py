@@ -12,6 +12,7 @@ from urllib.parse import unquote
 from migrate.codes import UnsupportedPlace
 from migrate.errors import UsageError
 from migrate.places.bucket_path import BucketPath, is_bucket_url
+from migrate.places.writable_path import WritableBucketPath
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(/+)")
 """The start of a URL. `Path` makes one slash of two; a single letter can be a drive."""
@@ -65,10 +66,16 @@ def local_path(place: str | os.PathLike[str]) -> Path:
     upload = _UPLOADS[found.bucket.scheme].format(quote(str(found)))
     raise UsageError(
         UnsupportedPlace.at(
-            f"`{found}` is not a local path: checkpoints in buckets are read, and everything else is local",
-            help=f"write to a local directory DST, and upload it: `{upload}`",
+            f"`{found}` is not a local path, and this command needs one",
+            help=f"use a local directory DST, and upload it: `{upload}`",
         )
     )
+
+
+def destination_path(place: str | os.PathLike[str]) -> Path:
+    """Returns the path of a checkpoint that is written, local or in a bucket; arguments and errors as `place_of`."""
+    found = place_of(place)
+    return WritableBucketPath(str(found)) if isinstance(found, BucketPath) else found
 
 
 def refresh(place: Path) -> None:

@@ -29,6 +29,8 @@ _PROBES = 32
 """The single bytes that are requested at once in the search for a size."""
 LARGEST = 1 << 43
 """No object is as large: the limit of both services is 5 TiB."""
+NONE = b"\x02"
+"""The generation of an object that does not exist."""
 _RETRIES = {"max_retries": 7, "initial_delay": "250ms", "max_delay": "8s"}
 """How often a request of this module is repeated: a bucket that does not answer is reported after about 30 seconds."""
 
@@ -176,6 +178,46 @@ class Objects:
             known = end
         return known, beyond
 
+    def read_with_generation(self, key: str) -> tuple[bytes, bytes] | None:
+        """Returns the content and the generation of an object; None if there is none.
+
+        Raises:
+          CheckpointError: it cannot be read (`UnreachableBucket`).
+        """
+        answer = self._answered(lambda: self._store.read(key), key)
+        return (answer.value, answer.stamp.generation) if answer.state == "value" else None
+
+    def write(self, key: str, content: bytes | None, generation: bytes | None = None) -> bytes | None:
+        """Writes or deletes an object; returns its new generation.
+
+        Args:
+          key: its key.
+          content: its content; None to delete it.
+          generation: the only generation that is replaced, `NONE` for no object (default: any).
+
+        Returns:
+          None if the object has another generation.
+
+        Raises:
+          CheckpointError: it cannot be written (`UnreachableBucket`).
+        """
+        answer = self._answered(lambda: self._store.write(key, content, if_equal=generation), key)
+        found: bytes = answer.generation
+        return found or None
+
+    def begin_write(self, key: str, content: bytes | None) -> PendingWrite:
+        """Begins to write or delete an object."""
+        return PendingWrite(self, key, self._store.write(key, content))
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Deletes objects, many at once.
+
+        Raises:
+          CheckpointError: one cannot be deleted (`UnreachableBucket`).
+        """
+        for pending in [self.begin_write(key, None) for key in keys]:
+            pending.result()
+
     def generations(self, keys: Sequence[str]) -> list[str | None]:
         """Returns a text for each object that changes whenever it is written: its generation or ETag; None without one.
 
@@ -213,14 +255,38 @@ class Objects:
             self._explain(error, key)
 
     def _answered(self, request: Callable[[], Any], key: str) -> Any:
+        return self.answer(request(), key)
+
+    def answer(self, request: Any, key: str) -> Any:
+        """Returns the answer to a request about a key.
+
+        Raises:
+          CheckpointError: the bucket did not answer or refused it (`UnreachableBucket`).
+        """
         try:
-            return request().result()
+            return request.result()
         except _ERRORS as error:
             self._explain(error, key)
 
     def _explain(self, error: Exception, key: str) -> NoReturn:
         """Raises the error for a request that failed (`UnreachableBucket`)."""
         raise unreachable(error, f"{self._bucket}/{key}") from error
+
+
+class PendingWrite(NamedTuple):
+    """An object that is being written."""
+
+    objects: Objects
+    key: str
+    request: Any
+
+    def result(self) -> None:
+        """Returns when the object is written.
+
+        Raises:
+          CheckpointError: it cannot be (`UnreachableBucket`).
+        """
+        self.objects.answer(self.request, self.key)
 
 
 def unreachable(error: Exception, url: str) -> CheckpointError:

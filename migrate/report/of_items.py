@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from migrate.engine.items import SINGLE, copied_items, item_plans
 from migrate.engine.outputs.registry import is_single_file
 from migrate.formats.item_kinds import PYTREE
+from migrate.places.names import path_of
 from migrate.planning.model import Plan
 
 Fate = Literal["item", "pytree", "metadata", "copied", "dropped", "not read"]
@@ -114,9 +114,9 @@ def _result(plan: Plan, destination: str) -> Iterator[str]:
         yield f"DST is {step} as a single file."
     elif item_plans(plan)[0].name == SINGLE:
         yield f"DST is {step} as one pytree, which `CheckpointManager` does not open as a step; {_cure(plan)}."
-    elif Path(destination).name.isdecimal():
-        yield f"DST is {step}; `CheckpointManager` opens the root {Path(destination).parent}."
+    elif path_of(destination).name.isdecimal():
+        yield f"DST is {step}; `CheckpointManager` opens the root {path_of(destination).parent}."
     else:
         number = 0 if source.step is None else source.step
         more = "; `--step all` writes every step of a root" if source.steps else ""
-        yield f"DST is {step}, not a root: `CheckpointManager` opens it as {Path(destination) / str(number)}{more}."
+        yield f"DST is {step}, not a root: `CheckpointManager` opens it as {path_of(destination) / str(number)}{more}."

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from migrate.engine.receipt import Receipt
+from migrate.places.names import bucket_path
 from migrate.report.amounts import plural, seconds, size
 from migrate.report.of_plan import short
 from migrate.report.proofs import pair_lines, probe_data, probe_sentence, proof_counts, proof_data
@@ -37,9 +38,10 @@ def receipt_report(receipt: Receipt) -> Report:
 
 def done_before(destination: str, published: str) -> str:
     """Returns the sentence about a DST that was the finished result of the plan before, since the date it records."""
+    again = "" if bucket_path(destination) else ", --overwrite writes it again"
     return (
         f"Already done: {destination} is the result of this plan, written on {published}. Nothing was written or "
-        f"verified; `migrate verify {destination}` verifies it, --overwrite writes it again."
+        f"verified; `migrate verify {destination}` verifies it{again}."
     )
 
 

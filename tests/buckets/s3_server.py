@@ -1,6 +1,7 @@
 """An S3 in memory: moto's, which checks preconditions, with counters and failures of our own before it."""
 
 import io
+import socket
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -41,6 +42,7 @@ class S3Server:
             start(_STATUS[status], [("Content-Length", "0")])
             return []
         if status == 0:
+            environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
             raise ConnectionError("a failure that the test asked for")
         size = int(environ.get("CONTENT_LENGTH") or 0)
         body = environ["wsgi.input"].read(size) if size else b""

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from migrate.cli.main import COMMANDS, migrate
 from migrate.cli.places import CHECKPOINT, FILE, PLACE
 
-NOT_PLACES = {("explain", "code")}
+NOT_PLACES = {("explain", "code"), ("template", "template")}
 
 
 def url_for(parameter):
@@ -26,9 +26,8 @@ def parameters():
             url = url_for(given)
             yield name, given.name, [name, *(url if p is given else "absent" for p in arguments)]
         for option in command.params:
-            if isinstance(option, click.Option) and (
-                option.type in (CHECKPOINT, FILE, PLACE) or "FILE" in str(option.metavar)
-            ):
+            is_file = "FILE" in str(option.metavar) and "M:F" not in option.metavar  # a template is a module first
+            if isinstance(option, click.Option) and (option.type in (CHECKPOINT, FILE, PLACE) or is_file):
                 words = [name, *["absent"] * len(arguments), option.opts[-1], url_for(option)]
                 yield name, option.name, words
 

@@ -11,7 +11,8 @@ from typing import Any
 import tensorstore as ts
 
 from migrate.engine.linking.link import Link
-from migrate.engine.linking.new_files import NewFiles, file_key
+from migrate.engine.linking.new_files import file_key
+from migrate.engine.linking.new_objects import new_files
 from migrate.engine.linking.source_values import SourceValues
 from migrate.formats.base import Location
 from migrate.formats.files import damaged, missing, refuse_lfs_pointer
@@ -32,7 +33,7 @@ def copy_chunks_into_files(links: Sequence[Link], folder: Path, context: ts.Cont
     Raises:
       CheckpointError: a file of the source cannot be read, or a chunk is cut off.
     """
-    files, keys = NewFiles(folder), set()
+    files, keys = new_files(folder), set()
     for key, value in _entries(links, context):
         files.write(file_key(key), value)
         keys.add(key)

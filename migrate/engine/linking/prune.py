@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from migrate.places.objects import Objects
+from migrate.places.writable_path import WritableBucketPath
+
 
 def prune_files(store: Path, folders: Iterable[Path], needed: set[str]) -> int:
     """Removes the files below some folders that are not needed, and the directories that become empty.
@@ -19,6 +22,9 @@ def prune_files(store: Path, folders: Iterable[Path], needed: set[str]) -> int:
     """
     nbytes = 0
     for folder in folders:
+        if isinstance(folder, WritableBucketPath):
+            nbytes += _prune_objects(store, folder, needed)
+            continue
         for path in [path for path in folder.rglob("*") if path.is_file()]:
             if path.relative_to(store).as_posix() in needed:
                 nbytes += path.stat().st_size
@@ -26,6 +32,15 @@ def prune_files(store: Path, folders: Iterable[Path], needed: set[str]) -> int:
                 path.unlink()
         _remove_empty(folder)
     return nbytes
+
+
+def _prune_objects(store: Path, folder: WritableBucketPath, needed: set[str]) -> int:
+    files = {file.relative_to(store).as_posix(): file for file in folder.files_below()}
+    needless = [file.key for name, file in files.items() if name not in needed]
+    if needless:
+        Objects(folder.bucket).delete(needless)
+        folder.refresh()
+    return sum(file.stat().st_size for name, file in files.items() if name in needed)
 
 
 def _remove_empty(folder: Path) -> None:

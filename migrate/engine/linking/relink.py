@@ -26,13 +26,17 @@ from migrate.engine.linking.prune import prune_files
 from migrate.engine.linking.worth import keys_by_base, unworthy_files
 from migrate.engine.staged_array import StagedArray
 from migrate.errors import CheckpointError, listed
-from migrate.formats.files import damaged, explain_store_failure, file_size
+from migrate.formats.files import damaged, explain_store_failure, file_size, is_file
 from migrate.formats.zarr.key_places import database_files
 from migrate.formats.zarr.ocdbt_format import Reference
 from migrate.formats.zarr.references import references
 from migrate.formats.zarr.small_arrays import DatabaseValues
 from migrate.formats.zarr.store_spec import folder_spec
 from migrate.places.bucket_path import BucketPath
+from migrate.places.copies import copy_files, learn_sizes
+from migrate.places.names import refresh
+from migrate.places.objects import is_about_access, unreachable
+from migrate.places.writable_path import WritableBucketPath
 from migrate.tree import KeyPath, format_path
 
 SOURCE = "ocdbt.process_source_"
@@ -86,6 +90,8 @@ def _explain(error: Exception, store: Path, base: Path) -> NoReturn:
     """Raises the error about the source; what was linked of it is removed, so that it is linked again."""
     if "os_error_code" in str(error):
         raise error
+    if isinstance(store, BucketPath) and is_about_access(error):
+        raise unreachable(error, str(store)) from error
     for folder in store.glob(f"{SOURCE}*"):
         shutil.rmtree(folder, ignore_errors=True)
     explain_store_failure(error, base, "the index or the metadata of its arrays")
@@ -96,7 +102,7 @@ def _relink_into(store: Path, links: Sequence[Link], *, shared: bool) -> LinkedA
     bases = dict.fromkeys(location.base for link in referable for location in link.locations)
     folders = {base: store / f"{SOURCE}{number}" for number, base in enumerate(bases)}
     for base, folder in folders.items():
-        if not isinstance(base, BucketPath):
+        if not _is_mounted(base, store):
             _link_database(base, folder)
     # Copying by reference needs both databases in one context, the source below the target; without a cache every key
     # would read the index again.
@@ -105,22 +111,24 @@ def _relink_into(store: Path, links: Sequence[Link], *, shared: bool) -> LinkedA
     sources = {
         base: SourceDatabase(
             open_database_at(_staging_spec(store, folders, below=folder), context),
-            DatabaseValues(base if isinstance(base, BucketPath) else folder),
+            DatabaseValues(base if _is_mounted(base, store) else folder),
         )
         for base, folder in folders.items()
     }
-    if not shared:
-        wanted = keys_by_base(referable)
-        sources = {base: replace(source, copied=source.unworthy(wanted[base])) for base, source in sources.items()}
+    wanted = {} if shared else keys_by_base(referable)
+    for base in wanted:
+        if not _is_copied_by_server(base, store):
+            sources[base] = replace(sources[base], copied=sources[base].unworthy(wanted[base]))
     refer(referable, target, sources)
     write_values(_unworthy_chunks(referable, sources), target)
     copy_chunks([link for link in links if not link.is_referable], target, context)
+    refresh(store)
     entries = references(store)
     _refuse_missing(link for link in links if any(key not in entries for _, _, key in link.moves()))
     needed = {entry.file for entry in entries.values() if entry.inline is None}
     for base, folder in folders.items():
-        if isinstance(base, BucketPath):
-            _fetch_files(base, folder, needed)
+        if _is_mounted(base, store):
+            _copy_files(base, folder, needed)
     nbytes = prune_files(store, folders.values(), needed)
     arrays = {link.path: link.staged_array() for link in links}
     origins = {folder.name: base for base, folder in folders.items()}
@@ -137,7 +145,7 @@ def _copy_into(folder: Path, links: Sequence[Link]) -> LinkedArrays:
 
 
 def _staging_spec(store: Path, folders: Mapping[Path, Path], below: Path | None = None) -> dict[str, Any]:
-    """Returns the specification of a staging store in which the files of sources in buckets appear as if linked.
+    """Returns the specification of a staging store in which the files of sources appear that are copied later.
 
     Args:
       store: its directory.
@@ -147,7 +155,7 @@ def _staging_spec(store: Path, folders: Mapping[Path, Path], below: Path | None 
     mounts = [
         {"prefix": f"{folder.name}/", "base": folder_spec(base)}
         for base, folder in folders.items()
-        if isinstance(base, BucketPath)
+        if _is_mounted(base, store)
     ]
     if not mounts:
         return folder_spec(below or store)
@@ -155,13 +163,27 @@ def _staging_spec(store: Path, folders: Mapping[Path, Path], below: Path | None 
     return {**stack, "path": f"{below.name}/"} if below else stack
 
 
-def _fetch_files(base: BucketPath, folder: Path, needed: Iterable[str]) -> None:
-    """Copies those files of a source in a bucket to which the new database refers; none that is there already."""
+def _is_mounted(base: Path, store: Path) -> bool:
+    """Whether the files of a source cannot be linked: the index is written first, and names those that are copied."""
+    return isinstance(base, BucketPath) or isinstance(store, BucketPath)
+
+
+def _is_copied_by_server(base: Path, store: Path) -> bool:
+    """Whether the files of a source are copied within a bucket, which costs less than to copy chunks of them."""
+    return isinstance(base, BucketPath) and isinstance(store, BucketPath) and base.bucket == store.bucket
+
+
+def _copy_files(base: Path, folder: Path, needed: Iterable[str]) -> None:
+    """Copies those files of a source to which the new database refers; none that is there already."""
+    names = [name.partition("/")[2] for name in sorted(needed) if name.startswith(f"{folder.name}/")]
+    lacking = [name for name in names if not is_file(folder / name)]
+    if isinstance(folder, WritableBucketPath):
+        copy_files([(base / name, folder / name) for name in lacking])
+        learn_sizes([folder / name for name in names])
+        return
     folder.mkdir(parents=True, exist_ok=True)
-    for name in sorted(needed):
-        below, _, file = name.partition("/")
-        if below == folder.name and not (folder / file).exists():
-            fetch(base / file, folder / file)
+    for name in lacking:
+        fetch(BucketPath(str(base)) / name, folder / name)
 
 
 def _link_database(base: Path, folder: Path) -> None:

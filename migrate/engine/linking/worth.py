@@ -14,6 +14,7 @@ from migrate.engine.linking.link import Link
 from migrate.formats.files import file_size
 from migrate.formats.zarr.metadata import METADATA_KEYS
 from migrate.formats.zarr.ocdbt_format import Reference
+from migrate.places.bucket_path import BucketPath
 
 _METADATA = tuple(METADATA_KEYS.values())
 
@@ -50,13 +51,20 @@ def unworthy_files(entries: Mapping[str, Reference], wanted: Collection[str], ba
     """
     stored: Counter[str] = Counter()
     needed: Counter[str] = Counter()
+    ends: dict[str, int] = {}
     for key, entry in entries.items():
         if entry.inline is None and not key.endswith(_METADATA):
             stored[entry.file] += entry.length
+            ends[entry.file] = max(entry.offset + entry.length, ends.get(entry.file, 0))
             if key in wanted:
                 needed[entry.file] += entry.length
     return frozenset(
         file
         for file, nbytes in needed.items()
-        if not is_worth_linking(nbytes, stored[file], file_size(base / file) or 0)
+        if not is_worth_linking(nbytes, stored[file], _size(base / file, ends[file]))
     )
+
+
+def _size(file: Path, end: int) -> int:
+    """Returns the size of a data file; of one in a bucket, which takes many requests, the end of its last value."""
+    return end if isinstance(file, BucketPath) else file_size(file) or 0

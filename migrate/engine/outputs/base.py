@@ -101,6 +101,11 @@ class Output(abc.ABC):
     ) -> AbstractContextManager[Store]:
         """Opens the staging store of an item, or creates it."""
 
+    def reserved_bytes(self, place: Path, max_ram: int) -> int:
+        """Returns the host bytes of the budget that a store holds until its arrays are durable; by default none."""
+        del place, max_ram
+        return 0
+
     @abc.abstractmethod
     def commit(self, plan: Plan, staged: Staged, links: Sequence[Link], work: Workspace, *, resumed: bool) -> Staged:
         """Assembles `work.result` from staged and linked arrays; returns the records of all arrays."""

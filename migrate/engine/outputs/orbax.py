@@ -14,7 +14,7 @@ from migrate.engine.linking.relink import relink
 from migrate.engine.options import ApplyOptions
 from migrate.engine.outputs.base import Output, Staged
 from migrate.engine.outputs.orbax_commit import CommittedItem, CopiedItem, commit_item, commit_step
-from migrate.engine.outputs.orbax_store import Staging
+from migrate.engine.outputs.orbax_store import BATCH_BYTES, Staging
 from migrate.engine.outputs.plain_names import unusable_names
 from migrate.engine.outputs.provenance import new_metadata
 from migrate.engine.verification.digests import decode_links, verify_digests
@@ -33,8 +33,12 @@ from migrate.formats.orbax.entries import foreign_entries
 from migrate.formats.orbax.step import holds_item, holds_items
 from migrate.formats.reader import Reader
 from migrate.formats.steps import is_root
+from migrate.places.bucket_path import BucketPath
 from migrate.planning.model import Plan
 from migrate.tree import KeyPath
+
+BUCKET_SHARE = 4
+"""The part of the budget that holds the arrays of a transaction in a bucket: a quarter."""
 
 
 class OrbaxOutput(Output):
@@ -90,12 +94,17 @@ class OrbaxOutput(Output):
             jobs=options.workers,
             plain=item.plain,
             name=item.stored_name(()) if item.kind.bare else None,
+            batch_bytes=batch_bytes(store, options.max_ram),
         )
+
+    def reserved_bytes(self, place: Path, max_ram: int) -> int:
+        """Returns the size of a transaction in a bucket; a local one is small."""
+        return batch_bytes(place, max_ram) - BATCH_BYTES
 
     def commit(self, plan: Plan, staged: Staged, links: Sequence[Link], work: Workspace, *, resumed: bool) -> Staged:
         """Links the arrays that were not streamed, and saves both kinds."""
         plans = item_plans(plan)
-        stores = {item.name: work.store(item.name) for item in plans}
+        stores = {item.name: work.store(item.place) for item in plans}
         linked = relink(links, stores, shared=self.shares_files)
         if resumed:
             for item in plans:
@@ -158,6 +167,11 @@ class OrbaxOutput(Output):
 OUTPUT = OrbaxOutput()
 
 
+def batch_bytes(store: Path, max_ram: int) -> int:
+    """Returns the size of a transaction: a bucket takes about one write a second of one name, that of the manifest."""
+    return max(BATCH_BYTES, min(max_ram // BUCKET_SHARE, 1 << 30)) if isinstance(store, BucketPath) else BATCH_BYTES
+
+
 def _item(plan: Plan, item: ItemPlan, staged: Staged, work: Workspace) -> CommittedItem:
     paths = {inner: item.prefix + inner for inner in item.tree.leaves}
     arrays = {inner: staged.arrays[path] for inner, path in paths.items() if path in staged.arrays}
@@ -167,5 +181,5 @@ def _item(plan: Plan, item: ItemPlan, staged: Staged, work: Workspace) -> Commit
         tree = tree.prefixed((BARE,))
         (array,) = arrays.values()
         arrays = {(BARE,): replace(array, key_impl=None)}
-    store = work.store(item.name)
+    store = work.store(item.place)
     return CommittedItem(tree, arrays, store, values, item.kind, zarr3=item.is_zarr3(plan), plain=item.plain)

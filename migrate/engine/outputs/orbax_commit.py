@@ -12,19 +12,24 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from migrate.engine.linking.fetch import fetch
 from migrate.engine.linking.hard_links import link_file
 from migrate.engine.outputs import orbax_files
 from migrate.engine.staged_array import StagedArray
 from migrate.formats.files import files_below
 from migrate.formats.item_kinds import PYTREE, ItemKind
+from migrate.places.bucket_path import BucketPath
+from migrate.places.copies import copy_files
+from migrate.places.unfinished import COMMITTED
+from migrate.places.writable_path import WritableBucketPath
 from migrate.tree import AbstractTree, KeyPath
 
-_MARKER = "commit_success.txt"
+_MARKER = COMMITTED
 """On file systems without an atomic rename, this file marks a complete checkpoint."""
 
 
@@ -122,7 +127,8 @@ def _json_file(name: str) -> str:
 def _checkpoint(place: Path, handlers: object, metadata: Mapping[str, Any]) -> Iterator[None]:
     """Creates a directory whose metadata record when and by which handlers it was saved."""
     begun = time.time_ns()
-    with _directory(place):
+    is_far = isinstance(place, WritableBucketPath)  # whose marker publishes it
+    with nullcontext() if is_far else _directory(place):
         yield
         content = orbax_files.checkpoint_metadata(handlers, metadata, begun=begun, committed=time.time_ns())
         _write(place / "_CHECKPOINT_METADATA", content)
@@ -168,7 +174,12 @@ def _write_sidecars(place: Path, item: CommittedItem) -> None:
 
 
 def _link_tree(source: Path, target: Path) -> None:
-    """Links every file of the store, so that the store stays complete until the checkpoint is published."""
+    """Links every file of the store, so that the store stays complete until the checkpoint is published.
+
+    In a bucket, the store is the checkpoint's own directory.
+    """
+    if isinstance(target, WritableBucketPath):
+        return
     for folder, _, files in os.walk(source):
         here = target / Path(folder).relative_to(source)
         here.mkdir(exist_ok=True)
@@ -178,15 +189,24 @@ def _link_tree(source: Path, target: Path) -> None:
 
 def _link_files(source: Path, target: Path) -> None:
     """Links every file below a directory of the source, whose entries `Boundary` has checked."""
+    if isinstance(target, WritableBucketPath):
+        copy_files([(file, target / file.relative_to(source)) for file in files_below(source)])
+        return
     target.mkdir()
     for file in files_below(source):
         here = target / file.relative_to(source)
         here.parent.mkdir(parents=True, exist_ok=True)
-        link_file(file, here)
+        if isinstance(file, BucketPath):
+            fetch(file, here)
+        else:
+            link_file(file, here)
 
 
 def _write(path: Path, text: str) -> None:
-    """Writes a file and syncs it to disk."""
+    """Writes a file and syncs it to disk; in a bucket, in place of the one that a killed run has left."""
+    if isinstance(path, WritableBucketPath):
+        path.write_text(text)
+        return
     with path.open("x", encoding="utf-8") as file:
         file.write(text)
         file.flush()

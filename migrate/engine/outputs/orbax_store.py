@@ -18,6 +18,7 @@ import tensorstore as ts
 
 from migrate import dtypes
 from migrate.engine.linking.new_files import NewFiles, file_key
+from migrate.engine.linking.new_objects import NewObjects, new_files
 from migrate.engine.linking.open_stores import OPTIONS
 from migrate.engine.outputs.array_record import describe
 from migrate.engine.outputs.small_chunks import SMALL_BYTES, EncodedArray, SmallChunks
@@ -29,6 +30,7 @@ from migrate.formats.base import key_prefix
 from migrate.formats.digest_record import Blocks
 from migrate.formats.zarr.metadata import TENSORSTORE_DRIVERS
 from migrate.formats.zarr.store_spec import INDEX_CACHE, database_spec, folder_spec
+from migrate.places.bucket_path import BucketPath
 from migrate.tree import AbstractLeaf, KeyPath
 
 BATCH_BYTES = 32 << 20
@@ -62,17 +64,18 @@ class _SmallArray(NamedTuple):
 class _Batch:
     """Arrays that become durable together."""
 
-    transaction: Any = field(default_factory=ts.Transaction)
+    transaction: Any
     writes: list[Any] = field(default_factory=list)
     small: list[_SmallArray] = field(default_factory=list)
     arrays: list[tuple[StagedArray, Done]] = field(default_factory=list)
     nbytes: int = 0
     most: int = BATCH_ARRAYS
-    files: NewFiles | None = None
+    full: int = BATCH_BYTES
+    files: NewFiles | NewObjects | None = None
 
     @property
     def is_full(self) -> bool:
-        return self.nbytes >= BATCH_BYTES or len(self.arrays) >= self.most
+        return self.nbytes >= self.full or len(self.arrays) >= self.most
 
     def commit(self) -> None:
         for write in self.writes:
@@ -100,6 +103,7 @@ class Staging:
         jobs: int = 2,
         plain: bool = False,
         name: str | None = None,
+        batch_bytes: int = BATCH_BYTES,
     ) -> None:
         """Opens or creates a store.
 
@@ -110,7 +114,11 @@ class Staging:
           jobs: number of chunks that are encoded at once.
           plain: whether chunks are files of their own rather than values of an OCDBT database.
           name: the name of the only array (default: arrays are named by their key paths).
+          batch_bytes: the approximate size of a transaction.
         """
+        self._batch_bytes = batch_bytes
+        # Otherwise the manifest is written for each array.
+        self._is_atomic = isinstance(directory, BucketPath) and not plain
         self.directory = directory
         self.compression = compression
         self._zarr3 = zarr3
@@ -134,8 +142,10 @@ class Staging:
 
     def _next_batch(self, previous: _Batch | None = None) -> _Batch:
         self._begun += len(previous.arrays) if previous else 0
-        files = NewFiles(self.directory) if self._plain else None
-        return _Batch(files=files, most=BATCH_ARRAYS * max(1, self._begun // (GROWTH * BATCH_ARRAYS)))
+        files = new_files(self.directory) if self._plain else None
+        most = BATCH_ARRAYS * max(1, self._begun // (GROWTH * BATCH_ARRAYS))
+        transaction = ts.Transaction(atomic=self._is_atomic)
+        return _Batch(transaction, most=most, full=self._batch_bytes, files=files)
 
     def __enter__(self) -> Staging:
         return self

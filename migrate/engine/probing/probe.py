@@ -33,6 +33,7 @@ from migrate.engine.probing.restored_model import RestoredModel
 from migrate.engine.probing.source_tree import whole_tree
 from migrate.errors import CheckpointError, Diagnostic, PlanError, UsageError, VerifyError
 from migrate.formats.reader import Reader
+from migrate.places.names import bucket_path
 from migrate.planning.model import Plan, Task
 from migrate.planning.proof import after_probe, refuse_unproved
 from migrate.rules.recorded_tree import require_callable
@@ -140,6 +141,11 @@ def chosen_probe(
         advice = "write a directory and probe it, then write the file with the same rules"
         raise UsageError(
             InconclusiveProbe.at(f"`{destination}` is a single file, from which Orbax restores no model", help=advice)
+        )
+    if bucket_path(destination) is not None:
+        advice = "write to a local directory and probe it, then upload it, or write to the bucket without a probe"
+        raise UsageError(
+            InconclusiveProbe.at(f"`{destination}` is in a bucket, from which Orbax restores no model", help=advice)
         )
     probe = Probe(spec, Tolerance(*map(_first_given, (atol, rtol), own)))
     probe_function(spec)

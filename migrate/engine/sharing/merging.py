@@ -43,13 +43,13 @@ def merge_shares(plan: Plan, work: Workspace, shared: Shared) -> None:
     owner = item_of(item_plans(plan))
     of_item: dict[str, dict[Attempt, list[str]]] = defaultdict(lambda: defaultdict(list))
     for path, found in shared.items():
-        of_item[owner[path].name][found.attempt].append(found.array.name)
-    for name, attempts in of_item.items():
-        _merge(work, name, attempts)
+        of_item[owner[path].place][found.attempt].append(found.array.name)
+    for place, attempts in of_item.items():
+        _merge(work, place, attempts)
 
 
-def _merge(work: Workspace, item: str, attempts: Mapping[Attempt, Sequence[str]]) -> None:
-    store = work.store(item)
+def _merge(work: Workspace, place: str, attempts: Mapping[Attempt, Sequence[str]]) -> None:
+    store = work.store(place)
     # Copying by reference needs both databases in one context, the source below the target.
     context = ts.Context({"cache_pool": {"total_bytes_limit": INDEX_CACHE_BYTES}})
     target = open_database(store, context, config=OPTIONS, assume_config=True)

@@ -10,6 +10,7 @@ from migrate.engine.outputs.registry import is_single_file
 from migrate.engine.preflight import Job
 from migrate.errors import Diagnostic, UsageError
 from migrate.formats.reader import Reader
+from migrate.places.bucket_path import BucketPath
 
 _ALONE = "run the same command without `--processes` and `--on` (in Python: without `executor`)"
 
@@ -35,7 +36,7 @@ def _unshared(job: Job, reader: Reader) -> Iterator[Diagnostic]:
         rules = f"`{job.plan.chain[0].rules.path}` and {len(job.plan.chain) - 1} more rule files"
         advice = "`migrate squash` makes one rule file of them; apply that one"
         yield UnsharedPlan.at(f"the plan is a chain of {rules}, which no plan file can hold", help=advice)
-    if not job.output.shared_items(job.plan):
+    if isinstance(job.place, BucketPath) or not job.output.shared_items(job.plan):
         yield UnsharedPlan.at(f"`{job.destination}` is written by one process: {_why(job)}", help=_ALONE)
     if reader.opening is None:
         path = job.plan.source.path
@@ -46,6 +47,8 @@ def _unshared(job: Job, reader: Reader) -> Iterator[Diagnostic]:
 
 
 def _why(job: Job) -> str:
+    if isinstance(job.place, BucketPath):
+        return "it is in a bucket"
     if is_single_file(job.destination):
         return f"a `{job.destination.suffix}` file is not a database that others can be joined to"
     return "`layout: zarr` stores arrays as files, which cannot be joined by reference"

@@ -152,7 +152,7 @@ def _open_stores(
     needed = {owner[path].name for path in targets}
     return {
         item.name: stack.enter_context(
-            output.open_store(plan, reader, item, work.store(item.name) / attempt.folder, options)
+            output.open_store(plan, reader, item, work.store(item.place) / attempt.folder, options)
         )
         for item in items
         if item.name in needed

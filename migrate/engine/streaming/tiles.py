@@ -31,6 +31,7 @@ from migrate.engine.streaming.tile_choice import CACHE_SHARE, TILE_SHARE, TiledT
 from migrate.formats.base import Value
 from migrate.formats.reader import Reader
 from migrate.ops.windows import whole
+from migrate.places.bucket_path import BucketPath
 from migrate.planning.chunking.chunk_shapes import shard_shape
 from migrate.planning.model import Task
 from migrate.tree import AbstractTree, ChunkShapes, KeyPath
@@ -44,6 +45,8 @@ Begin = Callable[[KeyPath, tuple[int, ...]], Tiles]
 
 def remove_scratch(folder: Path) -> None:
     """Removes the scratch copies that a killed run left in a directory."""
+    if isinstance(folder, BucketPath):
+        return
     for left in folder.glob(f"{SCRATCH_PREFIX}*"):
         shutil.rmtree(left, ignore_errors=True)
 
@@ -70,7 +73,8 @@ def make_in_tiles(
       todo: the piece's targets that are arrays and not yet durable.
       limit: budget in bytes; a larger chunk whose codec cannot be streamed is still decoded whole.
       begin: begins writing one target.
-      scratch: the directory for scratch copies, beside the stores.
+      scratch: the directory for scratch copies, beside the stores; those of a bucket are in the directory for
+        temporary files.
 
     Returns:
       The values of the piece's targets that are not arrays.
@@ -80,7 +84,7 @@ def make_in_tiles(
       CheckpointError: the source cannot be read.
     """
     graph = build_graph(piece, reader, limit // CACHE_SHARE)
-    folder = Path(tempfile.mkdtemp(prefix=SCRATCH_PREFIX, dir=scratch))
+    folder = Path(tempfile.mkdtemp(prefix=SCRATCH_PREFIX, dir=None if isinstance(scratch, BucketPath) else scratch))
     try:
         tiled = _tiled_targets(piece, graph, target, todo, limit)
         tiled, choice = _Scratch(folder, limit).prepare(tiled)

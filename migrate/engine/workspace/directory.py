@@ -68,9 +68,9 @@ class Workspace:
         """The inode of the result, written before it is published; with this file and without the result, it was."""
         return self.path / "publishing"
 
-    def store(self, item: str) -> Path:
-        """Returns the staging store of an item."""
-        return self.staged / (item or "item")
+    def store(self, place: str) -> Path:
+        """Returns the staging store of an item, for the directory of its arrays relative to the checkpoint."""
+        return self.staged / (place or "item")
 
     @property
     def has_arrays(self) -> bool:

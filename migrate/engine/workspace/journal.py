@@ -15,6 +15,8 @@ from types import TracebackType
 from typing import Any
 
 from migrate.engine.staged_array import StagedArray
+from migrate.places.bucket_path import BucketPath
+from migrate.places.writable_path import WritableBucketPath
 from migrate.tree import KeyPath
 
 SYNC_LINES = 64
@@ -22,6 +24,9 @@ SYNC_SECONDS = 1.0
 """Each line reaches the operating system at once, which survives a kill, and the disk after this many lines or seconds,
 which survives a power cut: each sync costs milliseconds.
 """
+
+PART_SECONDS = 2.0
+"""The shortest time between two objects of a journal in a bucket."""
 
 VERSION = 2
 """The version of the file's format; a journal of another version is not resumed."""
@@ -82,6 +87,65 @@ class Journal:
         self._synced = time.monotonic()
 
 
+class BucketJournal:
+    """A journal in a bucket, where nothing can be appended to: each part is an object; a context manager.
+
+    An object has the lines since the one before it. It is written at the latest with the next line after
+    `PART_SECONDS`, so that a killed run stages again what it had staged since then.
+    """
+
+    def __init__(self, folder: WritableBucketPath, origin: Mapping[str, Any]) -> None:
+        """Opens the journal below `folder`, or begins it; arguments as in `Journal`.
+
+        Raises:
+          CheckpointError: an object cannot be written (`UnreachableBucket`).
+        """
+        self._folder = folder
+        folder.refresh()
+        self._next = 1 + max((int(part.name) for part in _parts(folder)), default=0)
+        self._lines: list[str] = []
+        self._written = time.monotonic()
+        if self._next == 1:
+            self._lines.append(json.dumps({"version": VERSION, "origin": dict(origin)}, separators=(",", ":")))
+            self._write()
+
+    def __enter__(self) -> BucketJournal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._write()
+
+    def record(self, path: KeyPath, staged: StagedArray) -> None:
+        """Records that an array is durable in its staging store.
+
+        Raises:
+          CheckpointError: an object cannot be written (`UnreachableBucket`).
+        """
+        self._lines.append(json.dumps({"path": list(path), "array": staged.to_json()}, separators=(",", ":")))
+        if time.monotonic() - self._written >= PART_SECONDS:
+            self._write()
+
+    def _write(self) -> None:
+        if self._lines:
+            part: WritableBucketPath = self._folder / f"{self._next:08}"
+            part.write_new("".join(f"{line}\n" for line in self._lines).encode())
+            self._next += 1
+        self._lines.clear()
+        self._written = time.monotonic()
+
+
+def open_journal(path: Path, origin: Mapping[str, Any]) -> Journal | BucketJournal:
+    """Opens or begins the journal of a working directory; arguments as in `Journal`."""
+    return BucketJournal(path, origin) if isinstance(path, WritableBucketPath) else Journal(path, origin)
+
+
+def _parts(folder: BucketPath) -> list[BucketPath]:
+    """Returns the objects of a journal, in order."""
+    return sorted(part for part in folder.files_below() if part.name.isdecimal())
+
+
 def read_journal(path: Path, origin: Mapping[str, Any]) -> Mapping[KeyPath, StagedArray] | None:
     """Returns the arrays that a journal names; of two lines for one array, the later.
 
@@ -129,7 +193,9 @@ def names_arrays(path: Path) -> bool:
 def _lines(path: Path) -> list[dict[str, Any]]:
     """Returns every complete line that is JSON; an array whose line a power cut damaged is staged again."""
     try:
-        content = path.read_bytes()
+        content = (
+            b"".join(part.read_bytes() for part in _parts(path)) if isinstance(path, BucketPath) else path.read_bytes()
+        )
     except FileNotFoundError:
         return []
     return [line for text in content.split(b"\n")[:-1] if (line := _parsed(text)) is not None]

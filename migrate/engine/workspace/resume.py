@@ -125,7 +125,7 @@ def shared_arrays(plan: Plan, work: Workspace, now: Origin, *, share: int | None
     found: dict[KeyPath, SharedArray] = {}
     for attempt in of_share:
         named = read_journal(attempt.journal, now) or {}
-        stored = {item.name: database_arrays(work.store(item.name) / attempt.folder) for item in items if named}
+        stored = {item.name: database_arrays(work.store(item.place) / attempt.folder) for item in items if named}
         for path, array in named.items():
             item = owner.get(path)
             if item and path not in excluded and array.name in stored[item.name]:
@@ -155,9 +155,9 @@ def _still_there(
     if any(has_nested_names(item) for item in items):
         return {}
     for item in items:
-        remove_unfinished(work.store(item.name))
+        remove_unfinished(work.store(item.place))
     owner, made_by_code = item_of(items), set(_made_by_code(plan))
-    stored = {item.name: stored_arrays(item, work.store(item.name)) for item in items}
+    stored = {item.name: stored_arrays(item, work.store(item.place)) for item in items}
     kept = {}
     for path, staged in named.items():
         leaf = plan.target.leaves.get(path)

@@ -1,0 +1,74 @@
+"""The working directory of a DST, on a local file system or in a bucket."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from migrate.engine.workspace import bucket_directory, directory
+from migrate.engine.workspace import publish as local
+from migrate.engine.workspace.bucket_directory import BucketWorkspace
+from migrate.engine.workspace.directory import Workspace
+from migrate.engine.workspace.journal import names_arrays
+from migrate.places.writable_path import WritableBucketPath
+
+
+def is_there(destination: Path) -> bool:
+    """Returns whether there is anything at DST, apart from what a killed run left in a bucket to resume from."""
+    if isinstance(destination, WritableBucketPath):
+        return bucket_directory.is_occupied(destination)
+    return os.path.lexists(destination)
+
+
+def is_unfinished(destination: Path, plan_digest: str) -> bool:
+    """Returns whether an earlier run of this plan left arrays to resume from."""
+    if isinstance(destination, WritableBucketPath):
+        folder = bucket_directory.workspace_of(destination, plan_digest)
+        folder.refresh()
+        return names_arrays(folder / "journal")
+    return directory.is_unfinished(destination, plan_digest)
+
+
+def clear_needless(destination: Path, beside: Path | None = None) -> None:
+    """Removes the working directories beside DST that no run needs; arguments as in `directory.clear_needless`."""
+    if isinstance(destination, WritableBucketPath):
+        bucket_directory.clear_published(destination)
+    else:
+        directory.clear_needless(destination, beside)
+
+
+@contextmanager
+def open_workspace(
+    destination: Path, plan_digest: str, source: str | None = None, beside: Path | None = None
+) -> Iterator[Workspace]:
+    """Creates the working directory, or opens it again, and locks it; arguments as in `directory.open_workspace`.
+
+    Raises:
+      RefusedError: another run holds it (`DestinationLocked`), or an unfinished run of another plan is in a DST in a
+        bucket (`DestinationExists`).
+      CheckpointError: the bucket cannot be reached (`UnreachableBucket`).
+      OSError: it cannot be created.
+    """
+    if isinstance(destination, WritableBucketPath):
+        with bucket_directory.open_bucket_workspace(destination, plan_digest, source) as work:
+            yield work
+    else:
+        with directory.open_workspace(destination, plan_digest, source, beside) as work:
+            yield work
+
+
+def publish(work: Workspace, destination: Path, *, overwrite: bool) -> None:
+    """Makes the verified result DST in one step.
+
+    Raises:
+      StoppedError: DST appeared during the run and must not be replaced (`DestinationExists`), or another run took the
+        lock of a bucket (`LostLock`).
+      CheckpointError: the bucket cannot be reached (`UnreachableBucket`).
+      OSError: the result cannot be moved.
+    """
+    if isinstance(work, BucketWorkspace):
+        bucket_directory.publish(work)
+    else:
+        local.publish(work, destination, overwrite=overwrite)

@@ -1,0 +1,180 @@
+"""The working directory of a DST in a bucket.
+
+A bucket has no rename, so arrays are staged where DST has them, and all other objects are written under their final
+names too. The working directory beside DST, whose name contains the plan's digest, has the lock and the journal.
+`UNFINISHED` in DST names it until the marker of Orbax completes DST (`migrate.places.unfinished`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from shlex import quote
+
+from migrate.codes import DestinationExists
+from migrate.engine.workspace import bucket_lock
+from migrate.engine.workspace.attempts import Attempt
+from migrate.engine.workspace.bucket_lock import BucketLock
+from migrate.engine.workspace.directory import INCURABLE, Workspace, workspace_path
+from migrate.engine.workspace.journal import names_arrays
+from migrate.errors import CheckpointError, RefusedError, StoppedError
+from migrate.places.unfinished import COMMITTED, UNFINISHED, writing
+from migrate.places.writable_path import WritableBucketPath
+
+
+@dataclass(frozen=True)
+class BucketWorkspace(Workspace):
+    """A working directory in a bucket that this run holds.
+
+    Attributes:
+      destination: DST.
+      lock: the lock.
+    """
+
+    destination: WritableBucketPath = field(kw_only=True)
+    lock: BucketLock = field(kw_only=True)
+
+    @property
+    def journal(self) -> Path:
+        """The directory of the journal of staged arrays."""
+        return self.path / "journal"
+
+    @property
+    def result(self) -> Path:
+        """DST itself."""
+        return self.destination
+
+    def store(self, place: str) -> Path:
+        """Returns the staging store of an item: its directory in DST."""
+        return self.destination / place
+
+    def start_over(self, keep: Collection[Attempt] = ()) -> None:
+        """Removes what an earlier run staged: the journal first, so that it never names an array that is gone.
+
+        Args:
+          keep: attempts of shares, of which a bucket has none.
+        """
+        assert not keep
+        assert isinstance(self.journal, WritableBucketPath)
+        self.journal.remove_below()
+        self.destination.remove_below(keep=frozenset({UNFINISHED}))
+
+    def remove_attempts(self, keep: Collection[Attempt] = ()) -> None:
+        """Does nothing: no run with DST in a bucket is shared."""
+        del keep
+
+
+def workspace_of(destination: WritableBucketPath, plan_digest: str) -> WritableBucketPath:
+    """Returns the working directory of a plan."""
+    found = workspace_path(destination, plan_digest)
+    assert isinstance(found, WritableBucketPath)
+    return found
+
+
+def is_occupied(destination: WritableBucketPath) -> bool:
+    """Returns whether there is anything at DST but what a killed run has left to resume from."""
+    destination.refresh()
+    if not destination.exists():
+        return False
+    return (destination / COMMITTED).is_file() or not (destination / UNFINISHED).is_file()
+
+
+def clear_published(destination: WritableBucketPath) -> None:
+    """Removes what a run left that was killed after it had published DST."""
+    with suppress(CheckpointError, RefusedError):
+        destination.refresh()
+        mark = destination / UNFINISHED
+        if mark.is_file() and (destination / COMMITTED).is_file():
+            folder = destination.parent / mark.read_text()
+            with bucket_lock.held(folder):
+                _discard_workspace(folder)
+                mark.unlink(missing_ok=True)
+
+
+@contextmanager
+def open_bucket_workspace(
+    destination: WritableBucketPath, plan_digest: str, source: str | None = None
+) -> Iterator[BucketWorkspace]:
+    """Creates the working directory, or opens it again, and locks it; what stays is as in `open_workspace`.
+
+    Raises:
+      RefusedError: another run holds it (`DestinationLocked`), or an unfinished run of another plan is in DST
+        (`DestinationExists`).
+      CheckpointError: the bucket cannot be reached (`UnreachableBucket`).
+    """
+    folder = workspace_of(destination, plan_digest)
+    with bucket_lock.held(folder) as lock, writing(destination):
+        work = BucketWorkspace(folder, source, [lock.note] if lock.note else [], destination=destination, lock=lock)
+        folder.refresh()
+        destination.refresh()
+        if not (destination / COMMITTED).is_file():
+            _mark(destination, folder)
+        try:
+            yield work
+        except BaseException as error:
+            with suppress(CheckpointError, StoppedError):  # then the next run of this plan finds it
+                if isinstance(error, INCURABLE) or not names_arrays(work.journal):
+                    lock.require()
+                    _discard(work)
+            raise
+        _discard_workspace(folder)
+        (destination / UNFINISHED).unlink(missing_ok=True)  # last, since it names the working directory
+
+
+def _mark(destination: WritableBucketPath, folder: WritableBucketPath) -> None:
+    """Marks DST as unfinished, unless an earlier run of this plan did.
+
+    Raises:
+      RefusedError: an unfinished run of another plan, or anything else, is in DST (`DestinationExists`).
+    """
+    mark = destination / UNFINISHED
+    try:
+        mark.write_new(folder.name.encode())
+        destination.refresh()
+        if [entry.name for entry in destination.iterdir()] != [UNFINISHED]:
+            mark.unlink(missing_ok=True)
+            message = f"`{destination}` appeared while this run began"
+            raise RefusedError(DestinationExists.at(message, help="choose another DST"))
+    except FileExistsError:
+        found = mark.read_new()
+        if found is not None and found[0] != folder.name.encode():
+            other = destination.parent / found[0].decode(errors="replace")
+            message = f"an unfinished run of another plan is in `{destination}`; its working directory is `{other}`"
+            advice = "run that command again to resume it, or delete both directories"
+            raise RefusedError(DestinationExists.at(message, help=advice)) from None
+    destination.refresh()
+
+
+def _discard(work: BucketWorkspace) -> None:
+    """Removes DST, if this plan began it and it was not published, and the working directory but for the lock."""
+    mark = work.destination / UNFINISHED
+    found = mark.read_new()
+    if found is not None and found[0] == work.path.name.encode() and (work.destination / COMMITTED).read_new() is None:
+        work.start_over()
+        mark.unlink(missing_ok=True)
+    assert isinstance(work.path, WritableBucketPath)
+    _discard_workspace(work.path)
+
+
+def _discard_workspace(folder: WritableBucketPath) -> None:
+    folder.remove_below(keep=frozenset({bucket_lock.NAME}))
+
+
+def publish(work: BucketWorkspace) -> None:
+    """Completes DST by its marker, which is written last.
+
+    Raises:
+      StoppedError: another run took the lock (`LostLock`), or completed DST (`DestinationExists`).
+      CheckpointError: the bucket cannot be reached (`UnreachableBucket`).
+    """
+    work.lock.require()
+    place = work.destination
+    try:
+        (place / COMMITTED).write_new(f"Checkpoint commit was successful to {place.name}".encode())
+    except FileExistsError:
+        message = f"`{place}` was completed while this run was writing"
+        raise StoppedError(
+            DestinationExists.at(message, help=f"`migrate verify {quote(str(place))}` checks it")
+        ) from None

@@ -1,0 +1,167 @@
+"""Copies files into a bucket: by the server where it has them in the same bucket, through this process otherwise."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from migrate.codes import MissingCloudPackage
+from migrate.errors import MigrateError
+from migrate.places import listings
+from migrate.places.bucket_path import BucketPath
+from migrate.places.objects import BucketName, Objects
+from migrate.places.writable_path import WritableBucketPath
+
+_AT_ONCE = 64
+"""The most copies that a server makes at once."""
+_WHOLE_BYTES = 256 << 20
+"""The largest file that is uploaded by one request, from memory."""
+_BLOCK_BYTES = 8 << 20
+LARGEST_COPY = 5 << 30
+"""The largest object that S3 copies by one request."""
+
+Pair = tuple[Path, WritableBucketPath]
+
+
+def copy_files(pairs: Sequence[Pair]) -> None:
+    """Copies files, each to a path in a bucket.
+
+    Raises:
+      CheckpointError: a file cannot be read, or an object cannot be read or written (`UnreachableBucket`).
+      MigrateError: the package for copies on the server is missing (`MissingCloudPackage`).
+      OSError: a local file cannot be read.
+    """
+    on_server = [(source, target) for source, target in pairs if _is_on_server(source, target)]
+    if on_server:
+        asyncio.run(_copy_on_server(on_server))
+    for source, target in pairs:
+        if (source, target) not in on_server:
+            _upload(source, target)
+    for folder in {target.parent for _, target in pairs}:
+        folder.refresh()
+
+
+def learn_sizes(paths: Sequence[WritableBucketPath]) -> None:
+    """Asks the server for the sizes of objects, which TensorStore would search for; without obstore, nothing is asked.
+
+    Raises:
+      CheckpointError: the bucket cannot be reached (`UnreachableBucket`).
+    """
+    if paths and find_spec("obstore") is not None:
+        asyncio.run(_learn_sizes(paths))
+
+
+async def _learn_sizes(paths: Sequence[WritableBucketPath]) -> None:
+    obstore, store, at_once = _obstore(), open_store(paths[0].bucket), asyncio.Semaphore(_AT_ONCE)
+
+    async def learned(path: WritableBucketPath) -> None:
+        async with at_once:
+            found = await obstore.head_async(store, path.key)
+        listings.learn_size(path.bucket, path.key, found["size"])
+
+    try:
+        await asyncio.gather(*map(learned, paths))
+    except Exception as error:
+        raise _explained(error, paths[0]) from error
+
+
+def _is_on_server(source: Path, target: WritableBucketPath) -> bool:
+    if not isinstance(source, BucketPath) or source.bucket != target.bucket:
+        return False
+    return source.bucket.scheme != "s3" or not source.reaches(LARGEST_COPY + 1)
+
+
+async def _copy_on_server(pairs: Sequence[Pair]) -> None:
+    obstore, at_once = _obstore(), asyncio.Semaphore(_AT_ONCE)
+    store = open_store(pairs[0][1].bucket)
+
+    async def copied(source: Path, target: WritableBucketPath) -> None:
+        assert isinstance(source, BucketPath)
+        async with at_once:
+            await obstore.copy_async(store, source.key, target.key)
+
+    try:
+        await asyncio.gather(*(copied(source, target) for source, target in pairs))
+    except Exception as error:
+        raise _explained(error, pairs[0][1]) from error
+
+
+def _upload(source: Path, target: WritableBucketPath) -> None:
+    """Sends a file through this process: a small one by one request, a large one in parts."""
+    if not _is_large(source):
+        Objects(target.bucket).write(target.key, source.read_bytes())
+        return
+    obstore = _obstore()
+    try:
+        obstore.put(open_store(target.bucket), target.key, _blocks(source), use_multipart=True)
+    except Exception as error:
+        raise _explained(error, target) from error
+
+
+def _is_large(source: Path) -> bool:
+    if isinstance(source, BucketPath):
+        return source.reaches(_WHOLE_BYTES + 1)
+    return source.stat().st_size > _WHOLE_BYTES
+
+
+def _blocks(source: Path) -> Iterator[bytes]:
+    if isinstance(source, BucketPath):
+        yield from source.blocks()
+        return
+    with source.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            yield block
+
+
+def open_store(bucket: BucketName) -> Any:
+    """Opens a bucket with obstore, with the endpoint of the environment.
+
+    Raises:
+      MigrateError: the package is missing (`MissingCloudPackage`).
+    """
+    _obstore()
+    from obstore.store import GCSStore, S3Store
+
+    if bucket.scheme == "s3":
+        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+        options: dict[str, Any] = {"endpoint": endpoint, "virtual_hosted_style_request": False} if endpoint else {}
+        if region or endpoint:
+            options["region"] = region or "us-east-1"
+        return S3Store(bucket.name, client_options=_http(endpoint), **options)
+    emulator = os.environ.get("TENSORSTORE_GCS_HTTP_URL")
+    if emulator is None:
+        return GCSStore(bucket.name)
+    account = {
+        "gcs_base_url": emulator,
+        "disable_oauth": True,
+        "client_email": "",
+        "private_key": "",
+        "private_key_id": "",
+    }
+    return GCSStore(bucket.name, service_account_key=json.dumps(account), client_options=_http(emulator))
+
+
+def _http(endpoint: str | None) -> Any:
+    return {"allow_http": True} if endpoint is not None and endpoint.startswith("http:") else {}
+
+
+def _obstore() -> Any:
+    try:
+        import obstore
+    except ImportError as error:
+        message = "files are copied within a bucket by the package obstore, which is not installed"
+        advice = "install it: `pip install 'migrate-jax[cloud]'`"
+        raise MigrateError(MissingCloudPackage.at(message, help=advice)) from error
+    return obstore
+
+
+def _explained(error: Exception, target: WritableBucketPath) -> Exception:
+    from migrate.places.objects import unreachable
+
+    return error if isinstance(error, MigrateError) else unreachable(error, str(target))
