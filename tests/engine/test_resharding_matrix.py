@@ -44,9 +44,8 @@ def migrated(source, place, layout, way):
         if way == "--mesh":
             plan = migrate.plan(checkpoint, "portable", mesh=mesh, partition=file)
         else:
-            plan = migrate.plan_tune(
-                checkpoint, [mesh] if way == "--for" and any(LAYOUTS[layout][1]) else [], partition=file
-            )
+            divided = way == "--for" and any(LAYOUTS[layout][1])
+            plan = migrate.plan_tune(checkpoint, [mesh] if divided else [], partition=file if divided else None)
         assert plan.applicable, [one.message for one in plan.diagnostics]
         migrate.apply(plan, checkpoint, new)
         (load,) = migrate.read_amplification(plan, [mesh], partition=file) if any(LAYOUTS[layout][1]) else (None,)
