@@ -82,6 +82,7 @@ def loss(output):
     return re.search(r"^step 4: loss (.*)$", output, re.M)[1]
 
 
+@pytest.mark.matrix
 def test_each_command_of_the_readme_prints_what_it_shows(transcript):
     shown = {
         "LOSS": loss(next(output for command, _, _, output in transcript if "train.py checkpoints/v1 1 4" in command))
@@ -109,11 +110,13 @@ def test_a_step_and_an_upgrade_commute_bit_for_bit(example, losses, version):
     assert re.search(r"Values: no differences in \d+ leaves, bit for bit\.", found), found
 
 
+@pytest.mark.matrix
 def test_all_upgrades_at_once_commute_with_a_step_too(example):
     upgraded(example, "checkpoints/v1", "after_all", 5, "--step", 4)
     assert "no differences in 53 leaves, bit for bit" in differences(example, "after_all", "v5")
 
 
+@pytest.mark.matrix
 def test_a_step_changes_the_values_that_are_compared(example):
     upgraded(example, "checkpoints/v1", "before_step", 5, "--step", 3)
     code, output = run(example, "migrate", "diff", "checkpoints/before_step", "checkpoints/v5", "--values")
@@ -137,6 +140,7 @@ def test_the_fused_upgrade_writes_the_bits_of_its_steps_and_costs_no_more_than_t
     assert [f"rules/{RULES[version]}.yaml" for version in (2, 3, 4, 5)] == history
 
 
+@pytest.mark.matrix
 def test_training_with_older_code_is_refused(example):
     code, output = run(example, sys.executable, "train.py", "checkpoints/v5", 1, 5)
     assert 1 == code
@@ -159,6 +163,7 @@ def losses_of(example, root, version, steps):
     return re.findall(r"^step \d+: loss .*$", output, re.M)
 
 
+@pytest.mark.matrix
 def test_the_record_names_the_model_and_what_decides_its_shapes(example):
     with migrate.open_checkpoint(example / "checkpoints/v1") as checkpoint:
         record = checkpoint.abstract.metadata["migrate"]
@@ -168,6 +173,7 @@ def test_the_record_names_the_model_and_what_decides_its_shapes(example):
     }
 
 
+@pytest.mark.matrix
 def test_the_config_rules_lead_to_the_hyperparameters_that_version_5_records(example):
     hyperparameters = {}
     upgraded(example, "checkpoints/v1", "described", 5, "--step", 3)

@@ -122,6 +122,7 @@ def here(tmp_path):
     return copy(tmp_path)
 
 
+@pytest.mark.matrix
 def test_a_killed_job_continues_with_the_code_of_version_5_and_repeats_the_losses_bit_for_bit(example, here):
     root = here / "root"
     shutil.copytree(example / "checkpoints/v1/3", root / "3")
