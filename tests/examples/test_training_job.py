@@ -21,6 +21,9 @@ ENDLESS = 1000
 TOLERANCE = 1e-6
 """The relative difference of a loss on several devices, as the README states it."""
 
+LOSS = re.compile(r"step (\d+): loss ([^\s\[]+)(?=\n|\[Gloo\])")
+"""A line with a loss, which Gloo may continue; a line that was cut by a kill does not match."""
+
 
 class Job:
     """A job of one or two processes, all of which train the same root.
@@ -52,7 +55,7 @@ class Job:
     @property
     def losses(self):
         """The printed losses by step, which all processes agree on; a line that was cut by a kill does not count."""
-        found = [dict(re.findall(r"^step (\d+): loss (\S+)\n", self.output(i), re.M)) for i in range(len(self.started))]
+        found = [dict(LOSS.findall(self.output(number))) for number in range(len(self.started))]
         for other in found[1:]:
             assert all(found[0].get(step, loss) == loss for step, loss in other.items())
         return {int(step): loss for one in found for step, loss in one.items()}
