@@ -69,7 +69,7 @@ def load_plan(
       template: a template, or `module:callable`, whose tree must be the target of the plan. It is called for leaves
         with `init: template` and for a probe (default: the callable that the file names, if it may run).
       as_step: whether one pytree is written as a step with one item, for a `CheckpointManager` root.
-      link: whether arrays whose bytes do not change are linked (`auto`), or read and written like all others (`never`).
+      link: whether chunks whose bytes do not change are linked (`auto`), or copied as they are encoded (`never`).
       max_ram: the host bytes that `apply` will get, an upper bound of the plan's `peak_host_bytes`.
       require_proof: whether leaves that only the rule file assigns are errors (`UnprovedLeaves`).
       destination: DST, if it is known; its suffix may ask for a single file, which cannot hold every kind of leaf.

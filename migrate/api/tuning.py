@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from migrate.api.plans import finished
+from migrate.api.plans import finished, linked_or_copied
 from migrate.api.plans import plan as make
 from migrate.checkpoint import Checkpoint, StrPath
 from migrate.codes import InvalidUsage
@@ -93,7 +93,7 @@ def choose_chunks(
     """
     from migrate.planning.chunking.assign import with_chunks
 
-    return with_chunks(plan, loads_of(plan, meshes, partition), link=link == "auto")
+    return linked_or_copied(with_chunks(plan, loads_of(plan, meshes, partition)), link)
 
 
 def read_amplification(

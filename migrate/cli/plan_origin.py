@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from migrate.cli.running import PlanOrigin, Request
 from migrate.codes import InvalidUsage
@@ -97,13 +97,7 @@ class RuleFileOrigin:
             source,
             self.rules,
             self.traced[0],
-            mesh=request.mesh,
-            partition=request.target_partition,
-            as_step=request.as_step,
-            link=request.link,
-            max_ram=request.options.max_ram,
-            require_proof=request.options.require_proof and not probed,
-            allow_code=request.options.allow_code,
+            **_target_options(request, probed=probed),
         )
 
 
@@ -140,13 +134,7 @@ class FolderOrigin:
             request.template,
             to=self.to,
             start=self.start,
-            mesh=request.mesh,
-            partition=request.partition,
-            as_step=request.as_step,
-            link=request.link,
-            max_ram=request.options.max_ram,
-            require_proof=request.options.require_proof and not probed,
-            allow_code=request.options.allow_code,
+            **_target_options(request, probed=probed),
         )
 
 
@@ -175,8 +163,25 @@ class _PlanFile:
             self.saved,
             source,
             request.template,
-            as_step=request.as_step,
-            link=request.link,
-            max_ram=request.options.max_ram,
-            require_proof=request.options.require_proof and not probed,
+            **_plan_options(request, probed=probed),
         )
+
+
+def _plan_options(request: Request, *, probed: bool) -> dict[str, Any]:
+    """Returns the arguments that every plan gets."""
+    return {
+        "as_step": request.as_step,
+        "link": request.link,
+        "max_ram": request.options.max_ram,
+        "require_proof": request.options.require_proof and not probed,
+    }
+
+
+def _target_options(request: Request, *, probed: bool) -> dict[str, Any]:
+    """Returns the arguments of a plan whose target is not decided yet: those of every plan, and its shardings."""
+    return {
+        **_plan_options(request, probed=probed),
+        "mesh": request.mesh,
+        "partition": request.target_partition,
+        "allow_code": request.options.allow_code,
+    }

@@ -80,6 +80,16 @@ def test_the_same_command_again_is_done_already(run, work):
     assert "M501" in other.output
 
 
+@pytest.mark.parametrize("option", [("--link", "never"), ("--compact",)])
+def test_a_copy_that_shares_no_file_has_the_chunks_for_the_mesh_too(run, work, option):
+    assert 0 == run("tune", "old", "linked", *FOR).exit_code
+    result = run("tune", "old", "new", *FOR, *option)
+    assert 0 == result.exit_code, result.output
+    assert (256, 128) == chunks("new")["emb"]
+    assert chunks("linked") == chunks("new")
+    assert equal(values(work / "old"), values(work / "new"))
+
+
 def test_without_a_mesh_every_mesh_is_served(run, work):
     result = run("tune", "old", "new", "--json")
     (load,) = json.loads(result.stdout)["reads"]
@@ -197,3 +207,12 @@ def test_the_steps_of_a_root_are_tuned(run, work):
     result = run("tune", "root", "new", *FOR, "--step", "all")
     assert 0 == result.exit_code, result.output
     assert [(256, 128)] * 2 == [chunks(work / "new" / step / "default")["emb"] for step in ("1", "2")]
+
+
+def test_an_upgrade_takes_a_partition_for_the_loads_alone(run, work):
+    (work / "rules").mkdir()
+    guards = "source: {model: m, version: 1}\ntarget: {model: m, version: 2}\n"
+    (work / "rules/0002.yaml").write_text(f'migrate: 1\n{guards}rules: ["layers/** -> blocks/**"]\n')
+    result = run("upgrade", "rules", "old", "new", "--from", "1", *FOR)
+    assert 0 == result.exit_code, result.output
+    assert ((512, 128), (256, 128)) == (chunks("new")["blocks/0/kernel"], chunks("new")["emb"])

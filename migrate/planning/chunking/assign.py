@@ -32,13 +32,12 @@ class _Suited:
     worst: float
 
 
-def with_chunks(plan: Plan, loads: LoadsToCome, *, link: bool = True) -> Plan:
+def with_chunks(plan: Plan, loads: LoadsToCome) -> Plan:
     """Returns the plan with chunks for every array, and with the modes of its tasks that follow from them.
 
     Args:
       plan: the plan; an inapplicable one is returned with the diagnostics of the loads.
       loads: the loads to come.
-      link: whether arrays whose bytes do not change may be linked.
     """
     plan = replace(plan, diagnostics=tuple(dict.fromkeys((*plan.diagnostics, *loads.diagnostics))))
     if not plan.applicable:
@@ -55,11 +54,10 @@ def with_chunks(plan: Plan, loads: LoadsToCome, *, link: bool = True) -> Plan:
     }
     target = AbstractTree(leaves, plan.target.containers)
     modes = {"zarr3": plan.source.zarr3, "plain": plan.rules.target.plain_zarr}
-    linked = link and plan.source.locates_chunks
     return replace(
         plan,
         target=target,
-        tasks=choose_modes(plan.tasks, plan.source.tree, target, **modes) if linked else plan.tasks,
+        tasks=choose_modes(plan.tasks, plan.source.tree, target, **modes) if plan.source.locates_chunks else plan.tasks,
         diagnostics=(*plan.diagnostics, *_amplified(suited, loads)),
     )
 

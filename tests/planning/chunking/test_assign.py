@@ -1,9 +1,9 @@
 """Arrays whose chunks suit are linked, all others get chunks that suit, and the plan's digest depends on them."""
 
-from dataclasses import replace
-
 import pytest
 
+from migrate.api.plans import linked_or_copied
+from migrate.api.tuning import choose_chunks
 from migrate.planning.chunking.assign import with_chunks
 from migrate.planning.chunking.loads import loads_to_come
 from migrate.sharding import parse_mesh
@@ -15,8 +15,8 @@ ROWS, COLUMNS = (("x",),), (None, ("x",))
 SHAPE = "1024,1024"
 
 
-def tuned(plan, *meshes, link=True):
-    return with_chunks(plan, loads_to_come(plan, [parse_mesh(mesh) for mesh in meshes]), link=link)
+def tuned(plan, *meshes):
+    return with_chunks(plan, loads_to_come(plan, [parse_mesh(mesh) for mesh in meshes]))
 
 
 def chunks(plan):
@@ -64,11 +64,14 @@ def test_the_chunks_of_a_stack_that_suit_are_linked():
     )
 
 
-def test_without_links_every_array_is_streamed():
-    plan = tuned(replace(plan_of({"a": stored(SHAPE, (128, 1024), spec=ROWS)})), "x=8", link=False)
-    untouched = tuned(plan_of({"a": stored(SHAPE, (128, 1024), spec=ROWS)}), "x=8")
-    assert {"a": "relink"} == modes(untouched)
-    assert chunks(plan) == chunks(untouched)
+def test_without_links_chunks_that_suit_are_copied_and_others_are_written_again():
+    made = plan_of({"a": stored(SHAPE, (128, 1024), spec=ROWS), "b": stored(SHAPE, (128, 1024), spec=COLUMNS)})
+    copied = linked_or_copied(made, "never")
+    plan, linked = choose_chunks(copied, ["x=8"], link="never"), choose_chunks(made, ["x=8"])
+    assert {"a": "copy", "b": "copy"} == modes(copied)
+    assert {"a": "relink", "b": "stream"} == modes(linked)
+    assert {"a": "copy", "b": "stream"} == modes(plan)
+    assert chunks(plan) == chunks(linked)
 
 
 def test_zarr3_has_chunks_of_about_1_mib_in_large_shards_for_any_mesh():
