@@ -1,6 +1,7 @@
-"""Suspends the search for circular garbage while many objects are made that are used to the end, none of them circular.
+"""Keeps the search for circular garbage rare.
 
-The search visits every object again and again, and finds nothing.
+A plan is many objects that are used to the end, none of them circular: the search visits each again and again, and
+finds nothing.
 """
 
 from __future__ import annotations
@@ -20,3 +21,8 @@ def without_collection() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
+
+
+def collect_rarely() -> None:
+    """Lets a process of migrate search seldom, for the rest of its life."""
+    gc.set_threshold(200_000, 50, 50)

@@ -2,7 +2,7 @@ import gc
 
 import pytest
 
-from migrate.garbage import without_collection
+from migrate.garbage import collect_rarely, without_collection
 
 
 def test_the_search_is_suspended_and_resumes_after_an_error_too():
@@ -18,3 +18,13 @@ def test_a_search_that_was_suspended_stays_so():
         with without_collection():
             pass
         assert not gc.isenabled()
+
+
+def test_a_search_is_rare_after_ten_thousands_of_objects():
+    before = gc.get_threshold()
+    try:
+        collect_rarely()
+        assert gc.isenabled()
+        assert gc.get_threshold()[0] >= 100_000
+    finally:
+        gc.set_threshold(*before)

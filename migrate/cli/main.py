@@ -5,7 +5,6 @@ A subcommand is imported only when it is used, so that help and small commands s
 
 from __future__ import annotations
 
-import gc
 import importlib
 import os
 import sys
@@ -21,6 +20,7 @@ from migrate.cli.options import SETTINGS, text_of
 from migrate.codes import InternalError, InvalidUsage
 from migrate.engine.streaming.memory import out_of_memory
 from migrate.errors import Diagnostic, ExitCode, MigrateError
+from migrate.garbage import collect_rarely
 from migrate.printable import printable
 from migrate.report.quoting import quote
 from migrate.report.view import Report, findings
@@ -74,7 +74,7 @@ class Commands(click.Group):
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
         """Runs the command and exits."""
-        gc.set_threshold(200_000, 50, 50)  # a plan of 10,000 leaves is many small objects, all alive to the end
+        collect_rarely()
         arguments = list(sys.argv[1:] if args is None else args)
         _replace_closed_streams()
         extra["standalone_mode"] = False

@@ -14,7 +14,7 @@ from migrate.codes import MissingCloudPackage
 from migrate.errors import MigrateError
 from migrate.places import listings
 from migrate.places.bucket_path import BucketPath
-from migrate.places.objects import BucketName, Objects
+from migrate.places.objects import BucketName, Objects, s3_server
 from migrate.places.writable_path import WritableBucketPath
 
 _AT_ONCE = 64
@@ -36,12 +36,14 @@ def copy_files(pairs: Sequence[Pair]) -> None:
       MigrateError: the package for copies on the server is missing (`MissingCloudPackage`).
       OSError: a local file cannot be read.
     """
-    on_server = [(source, target) for source, target in pairs if _is_on_server(source, target)]
+    on_server: list[Pair] = []
+    through_here: list[Pair] = []
+    for pair in pairs:
+        (on_server if _is_on_server(*pair) else through_here).append(pair)
     if on_server:
         asyncio.run(_copy_on_server(on_server))
-    for source, target in pairs:
-        if (source, target) not in on_server:
-            _upload(source, target)
+    for source, target in through_here:
+        _upload(source, target)
     for folder in {target.parent for _, target in pairs}:
         folder.refresh()
 
@@ -128,11 +130,10 @@ def open_store(bucket: BucketName) -> Any:
     from obstore.store import GCSStore, S3Store
 
     if bucket.scheme == "s3":
-        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+        endpoint, region = s3_server()
         options: dict[str, Any] = {"endpoint": endpoint, "virtual_hosted_style_request": False} if endpoint else {}
-        if region or endpoint:
-            options["region"] = region or "us-east-1"
+        if region:
+            options["region"] = region
         return S3Store(bucket.name, client_options=_http(endpoint), **options)
     emulator = os.environ.get("TENSORSTORE_GCS_HTTP_URL")
     if emulator is None:

@@ -64,15 +64,29 @@ def store_spec(bucket: BucketName, key: str) -> dict[str, Any]:
     """
     spec: dict[str, Any] = {"driver": DRIVERS[bucket.scheme], "bucket": bucket.name, "path": key}
     if bucket.scheme == "s3":
-        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+        endpoint, region = s3_server()
         if os.environ.get("AWS_ACCESS_KEY_ID"):  # the other sources of credentials would log that they have none
             spec["aws_credentials"] = {"type": "environment"}
         if endpoint:
             spec["endpoint"] = endpoint
-        if region or endpoint:  # a server of one's own has no regions, and TensorStore would ask for its own
-            spec["aws_region"] = region or "us-east-1"
+        if region:
+            spec["aws_region"] = region
     return spec
+
+
+def s3_server() -> S3Server:
+    """Returns the server of S3 that the environment selects, by the variables that the AWS command line reads."""
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or None
+    # A server of one's own has no regions, and clients would ask for one.
+    return S3Server(endpoint, region or ("us-east-1" if endpoint else None))
+
+
+class S3Server(NamedTuple):
+    """A server of S3; None leaves the choice to the client."""
+
+    endpoint: str | None
+    region: str | None
 
 
 class Objects:
@@ -233,7 +247,7 @@ class Objects:
     @property
     def _store(self) -> Any:
         try:
-            return _opened(self._bucket, os.environ.get("AWS_ENDPOINT_URL_S3"), os.environ.get("AWS_ENDPOINT_URL"))
+            return _opened(self._bucket, s3_server())
         except _ERRORS as error:
             self._explain(error, "")
 
@@ -309,9 +323,9 @@ def _advice(reason: str, url: str) -> str:
 
 
 @cache
-def _opened(bucket: BucketName, *endpoints: str | None) -> Any:
-    """Opens a bucket; `endpoints` are the variables of the environment that `store_spec` reads."""
-    del endpoints
+def _opened(bucket: BucketName, server: S3Server) -> Any:
+    """Opens a bucket; `server` is part of the key of the cache, and `store_spec` reads it again."""
+    del server
     import tensorstore as ts
 
     context = ts.Context({f"{DRIVERS[bucket.scheme]}_request_retries": _RETRIES})

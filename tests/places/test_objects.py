@@ -81,3 +81,11 @@ def test_the_environment_selects_endpoint_and_region(monkeypatch):
 def test_credentials_of_the_environment_are_the_only_ones_that_are_asked_for(monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     assert {"type": "environment"} == store_spec(BucketName("s3", "b"), "")["aws_credentials"]
+
+
+def test_a_region_that_changed_is_not_that_of_the_open_bucket(monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.delenv("AWS_REGION", raising=False)
+    for region in ("eu-west-1", "us-west-2"):
+        monkeypatch.setenv("AWS_DEFAULT_REGION", region)
+        assert region == Objects(BucketName("s3", "regions"))._store.spec().to_json()["aws_region"]

@@ -16,6 +16,7 @@ OPTIONS = {"max_inline_value_bytes": 1024, "max_decoded_node_bytes": 100_000_000
 
 INDEX_CACHE_BYTES = 16 << 20
 """The default size of the cache of B-tree nodes."""
+_COPYING_CACHE_BYTES = 64 << 20
 
 
 def open_folder(directory: Path, context: ts.Context) -> Any:
@@ -31,6 +32,15 @@ def open_database(directory: Path, context: ts.Context, **options: Any) -> Any:
 def open_database_at(place: dict[str, Any], context: ts.Context, **options: Any) -> Any:
     """Opens the OCDBT database in a key-value store, given by its specification."""
     return ts.KvStore.open({"driver": "ocdbt", "base": place, **options}, context=context).result()
+
+
+def copying_context() -> ts.Context:
+    """Returns a context for databases between which entries are copied, and for values that are copied.
+
+    Copying by reference needs both databases in one context, the source below the target. The cache holds B-tree nodes:
+    without one, every key would read the index again.
+    """
+    return ts.Context({"cache_pool": {"total_bytes_limit": _COPYING_CACHE_BYTES}})
 
 
 def reading_context(cache_bytes: int, index_bytes: int = INDEX_CACHE_BYTES) -> ts.Context:

@@ -21,7 +21,7 @@ from migrate.engine.linking.copy_chunks import copy_chunks, copy_chunks_into_fil
 from migrate.engine.linking.fetch import fetch
 from migrate.engine.linking.hard_links import link_file
 from migrate.engine.linking.link import Link
-from migrate.engine.linking.open_stores import OPTIONS, open_database_at
+from migrate.engine.linking.open_stores import OPTIONS, copying_context, open_database_at
 from migrate.engine.linking.prune import prune_files
 from migrate.engine.linking.worth import keys_by_base, unworthy_files
 from migrate.engine.staged_array import StagedArray
@@ -43,9 +43,6 @@ SOURCE = "ocdbt.process_source_"
 """The prefix of folders for linked files of a source's database, followed by a number: Orbax has this form of name for
 a database among the files of a larger one.
 """
-
-INDEX_CACHE_BYTES = 64 << 20
-"""Size of the cache of B-tree nodes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +101,7 @@ def _relink_into(store: Path, links: Sequence[Link], *, shared: bool) -> LinkedA
     for base, folder in folders.items():
         if not _is_mounted(base, store):
             _link_database(base, folder)
-    # Copying by reference needs both databases in one context, the source below the target; without a cache every key
-    # would read the index again.
-    context = ts.Context({"cache_pool": {"total_bytes_limit": INDEX_CACHE_BYTES}})
+    context = copying_context()
     target = open_database_at(_staging_spec(store, folders), context, config=OPTIONS, assume_config=True)
     sources = {
         base: SourceDatabase(
@@ -137,7 +132,7 @@ def _relink_into(store: Path, links: Sequence[Link], *, shared: bool) -> LinkedA
 
 def _copy_into(folder: Path, links: Sequence[Link]) -> LinkedArrays:
     """Copies every chunk into a folder of plain zarr, which can refer to no other file."""
-    context = ts.Context({"cache_pool": {"total_bytes_limit": INDEX_CACHE_BYTES}})
+    context = copying_context()
     folder.mkdir(parents=True, exist_ok=True)
     found = copy_chunks_into_files(links, folder, context)
     _refuse_missing(link for link in links if any(key not in found for _, _, key in link.moves()))

@@ -13,7 +13,7 @@ import tensorstore as ts
 
 from migrate.codes import WriteFailed
 from migrate.engine.items import item_of, item_plans
-from migrate.engine.linking.open_stores import OPTIONS, open_database
+from migrate.engine.linking.open_stores import OPTIONS, copying_context, open_database
 from migrate.engine.linking.orphans import remove_orphans, remove_unfinished
 from migrate.engine.workspace.attempts import Attempt
 from migrate.engine.workspace.directory import Workspace
@@ -21,9 +21,6 @@ from migrate.engine.workspace.resume import Shared, database_arrays
 from migrate.errors import MigrateError, listed
 from migrate.formats.base import key_prefix
 from migrate.planning.model import Plan
-
-INDEX_CACHE_BYTES = 64 << 20
-"""Size of the cache of B-tree nodes; without one, every key would read the index again."""
 
 
 def merge_shares(plan: Plan, work: Workspace, shared: Shared) -> None:
@@ -50,8 +47,7 @@ def merge_shares(plan: Plan, work: Workspace, shared: Shared) -> None:
 
 def _merge(work: Workspace, place: str, attempts: Mapping[Attempt, Sequence[str]]) -> None:
     store = work.store(place)
-    # Copying by reference needs both databases in one context, the source below the target.
-    context = ts.Context({"cache_pool": {"total_bytes_limit": INDEX_CACHE_BYTES}})
+    context = copying_context()
     target = open_database(store, context, config=OPTIONS, assume_config=True)
     transaction = ts.Transaction(atomic=True)
     writing = target.with_transaction(transaction)

@@ -5,7 +5,6 @@ A process keeps the last plan that it made, since it gets several shares of one 
 
 from __future__ import annotations
 
-import gc
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -21,6 +20,7 @@ from migrate.engine.sharing.dealing import Dealt, Share
 from migrate.engine.sharing.order import Order, Planned, jobs_of, plan_again
 from migrate.engine.sharing.staging import StopFile, stage_share
 from migrate.engine.workspace.directory import Workspace
+from migrate.garbage import collect_rarely
 
 _LOOK_SECONDS = 1.0
 """A forked process looks for its parent this often: processes that were forked later keep its pipe open."""
@@ -94,7 +94,7 @@ def check_share(order: Mapping[str, Any], result: str, digests: Sequence[tuple[S
 def begin() -> None:
     """Prepares a process of a local pool: Ctrl-C is for its parent, and it ends when its parent has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    gc.set_threshold(200_000, 50, 50)  # a plan of 10,000 leaves is many small objects, all alive to the end
+    collect_rarely()
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
 
 
