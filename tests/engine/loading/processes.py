@@ -31,6 +31,9 @@ from tests.engine.loading import training
 LATE = 3.0
 """Seconds by which one process is late in a step between the two agreements."""
 
+HEARTBEATS = 30
+"""Seconds after which JAX ends the job of a process that was killed, if the collective has not noticed it."""
+
 
 def shards_differ(state, copy):
     """The leaves of which a shard of this process differs from the migrated copy."""
@@ -91,7 +94,8 @@ def arranged(case, number, work, row):
 
 def main(case, number, port, work):
     logging.disable(logging.WARNING)
-    jax.distributed.initialize(f"127.0.0.1:{port}", num_processes=2, process_id=number)
+    heartbeats = {"heartbeat_timeout_seconds": HEARTBEATS} if case == "killed" else {}
+    jax.distributed.initialize(f"127.0.0.1:{port}", num_processes=2, process_id=number, **heartbeats)
     mesh = jax.sharding.Mesh(np.array(jax.devices()).reshape(2, 4), ("data", "model"), axis_types=(AxisType.Auto,) * 2)
     row = {"process": number}
     rules = arranged(case, number, work, row)
