@@ -35,7 +35,8 @@ def attack(arena, scenario, kind, points):
     old = content(arena, arena.dst) if scenario.old else None
     for point in points:
         run = arena.migrate(*arguments, before=scenario.before(killer(kind, point, wanted, arena.out)))
-        if run.code not in (0, -signal.SIGKILL, -signal.SIGALRM) and (problem := run.problem(0)):
+        ended = run.code in (0, -signal.SIGKILL, -signal.SIGALRM) or scenario.is_done(run)
+        if not ended and (problem := run.problem(0)):
             return f"the run before the kill: {problem}"
         complete = os.path.lexists(arena.dst)
         if complete and scenario.name != "steps":

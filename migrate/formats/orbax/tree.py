@@ -196,6 +196,10 @@ def _from_node(path: KeyPath, node: object, records: Records) -> ValueSource:
         return Inline()
     if isinstance(node, SavedSpec):
         return StoredArray(name, words=node.dtype == "bfloat16" or records.t5x)
+    own = parameter_name(path)
+    if name != own and (own in records.strings or own in records.names()):
+        reason = f"the placeholder of `{'/'.join(path)}` names `{name}`, although `{own}` is stored"
+        raise damaged(records.folder / "checkpoint", reason, paths=("/".join(path),))
     return InlineText(records.strings[name]) if name in records.strings else StoredArray(name)
 
 

@@ -213,6 +213,14 @@ def test_an_altered_placeholder_is_not_read_as_a_string(tmp_path):
         open_reader(tmp_path / "copy")
 
 
+def test_a_placeholder_does_not_name_the_array_of_another_leaf(tmp_path):
+    shutil.copytree(FIXTURES / "linen_2024/cnn_standard/ckpt", tmp_path / "copy")
+    file = next((tmp_path / "copy").rglob("checkpoint"))
+    file.write_bytes(file.read_bytes().replace(b"//params.Conv_1.kernel", b"//params.Conv_0.kernel", 1))
+    with pytest.raises(CheckpointError, match=r"names `params\.Conv_0\.kernel`, although `params\.Conv_1\.kernel`"):
+        open_reader(tmp_path / "copy")
+
+
 def test_an_altered_name_of_a_placeholder_is_not_read_as_another_leaf(tmp_path):
     shutil.copytree(FIXTURES / "linen_2024/cnn_standard/ckpt", tmp_path / "copy")
     file = next((tmp_path / "copy").rglob("checkpoint"))
