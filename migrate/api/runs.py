@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from migrate.checkpoint import Checkpoint, StrPath
@@ -30,6 +31,8 @@ def apply(
     max_ram: int = DEFAULT_RAM,
     jobs: int | None = None,
     compression: str | None = None,
+    max_shard_size: int | None = None,
+    files_from: StrPath | None = None,
     probe: str | None = None,
     tolerance: float | None = None,
     rtol: float | None = None,
@@ -54,6 +57,9 @@ def apply(
       max_ram: bytes of array data in memory at once; at least 64 MiB (default: 2 GiB).
       jobs: number of leaves in work at once (default: the number of CPUs).
       compression: `zstd:N` or `none` for every array (default: each array keeps its own codec).
+      max_shard_size: with `layout: huggingface`, the most bytes of arrays in one file (default: 5 GB).
+      files_from: with `layout: huggingface`, the folder with the configuration and tokenizer to copy (default: the
+        source, where it has them).
       probe: `module:function` that compares outputs of the old model and the new before anything is published
         (default: the rule file's probe).
       tolerance: outputs pass if |old − new| ≤ tolerance + rtol · |old| everywhere, as in `numpy.allclose` (default:
@@ -86,6 +92,8 @@ def apply(
         max_ram=max_ram,
         jobs=jobs,
         compression=compression,
+        max_shard_size=max_shard_size,
+        files_from=Path(files_from) if files_from is not None else None,
         probe=probe,
         tolerance=tolerance,
         rtol=rtol,

@@ -85,7 +85,8 @@ class SizeType(click.ParamType):  # type: ignore[type-arg]  # generic only in ne
             self.fail(f"`{value}` is not a size such as 512MiB, 2GB or 1000000 (bytes)", param, ctx)
         nbytes = int(float(found[1]) * unit)
         if nbytes < self.least:
-            self.fail(f"{value} is too small; the minimum is {self.least >> 20}MiB", param, ctx)
+            least = f"{self.least >> 20}MiB" if self.least >> 20 else f"{self.least} bytes"
+            self.fail(f"{value} is too small; the minimum is {least}", param, ctx)
         return nbytes
 
 

@@ -62,3 +62,6 @@ CHECKPOINT = _Checkpoint()
 
 FILE = _File(dir_okay=False)
 """The type of a file that is read or written."""
+
+DIRECTORY = _File(exists=True, file_okay=False, path_type=Path)
+"""The type of a directory that is read."""

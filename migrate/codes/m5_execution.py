@@ -213,6 +213,18 @@ class OutOfMemory(Code):
     number = "M522"
 
 
+class NoModelConfig(Code):
+    """A folder of Hugging Face gets no `config.json`.
+
+    `layout: huggingface` writes the tensors of a model and copies its configuration and tokenizer from the folder that
+    `--files-from` names, or from SRC where SRC is such a folder. `from_pretrained` of `transformers` opens no folder
+    without `config.json`. The tensors are complete; copy the file beside them, or write DST again with `--files-from`.
+    """
+
+    number = "M528"
+    severity = "note"
+
+
 class MissingCloudPackage(Code):
     """A package for buckets is not installed.
 

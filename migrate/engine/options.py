@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 VerifyMode = Literal["full", "decode", "digest", "none"]
 
 DEFAULT_RAM = 2 << 30
 """The budget of array data in memory, in bytes."""
+
+DEFAULT_SHARD = 5_000_000_000
+"""The most bytes of arrays in one file of a folder of Hugging Face."""
 
 MINIMUM_RAM = 64 << 20
 """The smallest budget: below it, buffers of the libraries weigh more than the arrays."""
@@ -46,6 +50,8 @@ class ApplyOptions:
       max_ram: bytes of array data in memory at once; at least 64 MiB.
       jobs: number of leaves in work at once; None takes the number of CPUs.
       compression: `zstd:N` or `none` for every array; None keeps each array's own codec.
+      max_shard_size: the most bytes of arrays in one file of a folder of Hugging Face (default: 5 GB).
+      files_from: the folder whose configuration and tokenizer files such a folder gets (default: SRC, if it has them).
       probe: `module:function` that compares outputs of the old model and the new before DST is published; None takes
         the rule file's probe.
       tolerance: outputs pass if |old − new| ≤ tolerance + rtol · |old| everywhere, as in `numpy.allclose`; None takes
@@ -60,6 +66,8 @@ class ApplyOptions:
     max_ram: int = DEFAULT_RAM
     jobs: int | None = None
     compression: str | None = None
+    max_shard_size: int | None = None
+    files_from: Path | None = None
     probe: str | None = None
     tolerance: float | None = None
     rtol: float | None = None

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from migrate.codes import DestinationExists, InvalidUsage, OverlappingPaths, UnrepresentableLeaf, UnsupportedInBucket
 from migrate.engine.linking.link import stream_unlocated
 from migrate.engine.options import COMPRESSIONS, MINIMUM_RAM, ApplyOptions, is_compression
 from migrate.engine.outputs.base import Output
-from migrate.engine.outputs.registry import is_single_file, output_of
+from migrate.engine.outputs.registry import output_of
 from migrate.engine.probing.probe import Probe, chosen_probe
 from migrate.engine.workspace.any_place import is_there
 from migrate.engine.workspace.earlier_result import earlier_result
@@ -28,7 +29,7 @@ from migrate.errors import (
 )
 from migrate.formats.boundary import is_utf_8
 from migrate.formats.files import MAX_DEPTH
-from migrate.formats.reader import Reader
+from migrate.formats.reader import AbstractCheckpoint, Reader
 from migrate.formats.steps import is_temporary
 from migrate.metadata import Metadata
 from migrate.places.bucket_path import BucketPath
@@ -83,21 +84,21 @@ def check(plan: Plan, reader: Reader, destination: Path, options: ApplyOptions, 
       CheckpointError: the probe cannot be imported (`InconclusiveProbe`), or a function of a `call`
         (`InvalidTemplate`).
     """
-    output = output or output_of(destination)
-    refuse_path(destination)
+    output = output or output_of(destination, plan)
+    refuse_path(destination, output)
     refuse_in_bucket(destination, options, output)
     plan = carried_out(plan, reader, output, options)
     place = absolute(destination)
-    _raise(UsageError, [*output.objections(options.compression), *_invalid(options), *_unfinished(plan, destination)])
+    _raise(UsageError, [*output.objections(options), *_invalid(options), *_unfinished(plan, destination, output)])
     _raise(PlanError, [*(problem for problem in plan.diagnostics if problem.is_error), *_too_deep(plan.target)])
-    done = None if options.overwrite else earlier_result(plan, reader, place, options.compression)
+    done = None if options.overwrite else earlier_result(plan, reader, place, _as_asked(output, place, options))
     if done is not None:
         return Job(plan, output, destination, place, None, options, done)
     forbidden = refusals(_code(plan, options), allow_code=options.allow_code)
-    refused = [*_occupied(plan, destination, options), *forbidden]
+    refused = [*_occupied(plan, destination, options, output), *forbidden]
     if not isinstance(place, BucketPath):
         refused += unwritable(place, output.beside(place))
-    encoded = not is_single_file(destination) and options.compression != "none"
+    encoded = output.is_orbax and options.compression != "none"
     if not isinstance(place, BucketPath):
         refused = refused or [*short_of_space(plan, reader, place, output.beside(place), encoded=encoded)]
     _raise(RefusedError, refused)
@@ -108,6 +109,10 @@ def check(plan: Plan, reader: Reader, destination: Path, options: ApplyOptions, 
     if options.require_proof and probe is None:
         _raise(PlanError, refuse_unproved(plan.tasks))
     return Job(plan, output, destination, place, probe, options)
+
+
+def _as_asked(output: Output, place: Path, options: ApplyOptions) -> Callable[[AbstractCheckpoint], bool]:
+    return partial(output.is_written_with, place=place, options=options)
 
 
 def carried_out(plan: Plan, reader: Reader, output: Output, options: ApplyOptions) -> Plan:
@@ -152,8 +157,8 @@ def refuse_in_bucket(destination: Path, options: ApplyOptions, output: Output) -
     """
     if not isinstance(destination, BucketPath):
         return
-    if is_single_file(destination):
-        message, advice = f"`{destination}` is a single file; in a bucket, DST is a directory", "leave the suffix out"
+    if not output.is_orbax:
+        message, advice = f"`{destination}` is not an Orbax checkpoint", "write to a local path, then upload the result"
     elif output.beside(destination) != destination:
         message, advice = f"`{destination}` is an item of a step in a bucket", "write a new checkpoint with `apply`"
     elif options.overwrite and is_there(destination):
@@ -164,7 +169,7 @@ def refuse_in_bucket(destination: Path, options: ApplyOptions, output: Output) -
     raise UsageError(UnsupportedInBucket.at(message, help=advice))
 
 
-def refuse_path(destination: Path) -> None:
+def refuse_path(destination: Path, output: Output) -> None:
     """Refuses a DST whose path cannot be written to.
 
     Raises:
@@ -173,15 +178,15 @@ def refuse_path(destination: Path) -> None:
     place = str(absolute(destination))
     if not is_utf_8(place):
         raise UsageError(InvalidUsage.at(f"the bytes of the path `{place}` are not UTF-8", help="choose another DST"))
-    if "\\" in os.path.realpath(place) and not is_single_file(destination):
+    if "\\" in os.path.realpath(place) and output.is_orbax:
         message = f"the path `{place}` contains `\\`, which TensorStore reads as `/`"
         raise UsageError(InvalidUsage.at(message, help="choose another DST, or write a single file"))
 
 
-def _unfinished(plan: Plan, destination: Path) -> Iterator[Diagnostic]:
+def _unfinished(plan: Plan, destination: Path, output: Output) -> Iterator[Diagnostic]:
     """Finds a directory whose name, or that of the root of its step, is one of an unfinished save."""
     place = absolute(destination)
-    named = () if is_single_file(destination) else (place, place.parent) if plan.as_step else (place,)
+    named = () if not output.is_orbax else (place, place.parent) if plan.as_step else (place,)
     for folder in named:
         if is_temporary(folder.name):
             message = f"`{folder.name}` is a name that Orbax or Flax gives to unfinished saves, which no reader opens"
@@ -209,21 +214,21 @@ def _invalid(options: ApplyOptions) -> Iterator[Diagnostic]:
         yield InvalidUsage.at(f"`{options.compression}` is not a compression", help=advice)
 
 
-def _occupied(plan: Plan, destination: Path, options: ApplyOptions) -> Iterator[Diagnostic]:
+def _occupied(plan: Plan, destination: Path, options: ApplyOptions, output: Output) -> Iterator[Diagnostic]:
     if _overlap(plan.source.path, destination):
         advice = "choose a DST elsewhere; the source is never written to"
         yield OverlappingPaths.at(f"`{destination}` and the source `{plan.source.path}` overlap", help=advice)
     elif is_there(destination) and not options.overwrite:
         yield DestinationExists.at(f"`{destination}` exists", help="choose another DST, or add `--overwrite`")
     elif is_there(destination):
-        yield from irreplaceable(destination)
+        yield from irreplaceable(destination, output)
 
 
-def irreplaceable(destination: Path) -> Iterator[Diagnostic]:
+def irreplaceable(destination: Path, output: Output) -> Iterator[Diagnostic]:
     """Finds what `--overwrite` would delete besides one checkpoint of the written kind (`DestinationExists`)."""
     advice = "choose another DST, or move away what is there"
     try:
-        foreign = output_of(destination).foreign_entries(destination)
+        foreign = output.foreign_entries(destination)
     except CheckpointError as error:
         reason = error.diagnostics[0].message
         message = f"`--overwrite` replaces a checkpoint of the kind that is written and nothing else: {reason}"
@@ -246,9 +251,9 @@ def published_meanwhile(job: Job, reader: Reader) -> Metadata | None:
     """
     if job.options.overwrite or not is_there(job.place):
         return None
-    done = earlier_result(job.plan, reader, job.place, job.options.compression)
+    done = earlier_result(job.plan, reader, job.place, _as_asked(job.output, job.place, job.options))
     if done is None:
-        _raise(RefusedError, _occupied(job.plan, job.destination, job.options))
+        _raise(RefusedError, _occupied(job.plan, job.destination, job.options, job.output))
     return done
 
 
@@ -259,7 +264,7 @@ def refuse_replacing(job: Job) -> None:
       StoppedError: it is no longer one checkpoint of the kind that is written (`DestinationExists`).
     """
     if job.options.overwrite and is_there(job.place):
-        _raise(StoppedError, irreplaceable(job.place))
+        _raise(StoppedError, irreplaceable(job.place, job.output))
 
 
 def _overlap(source: Path, destination: Path) -> bool:

@@ -91,7 +91,7 @@ def apply(
       MigrateError: writing failed (`WriteFailed`) or memory is exhausted (`OutOfMemory`); the same call resumes once
         the cause is gone.
     """
-    output = output or output_of(destination)
+    output = output or output_of(destination, plan)
     clear_needless(destination, output.beside(preflight.absolute(destination)))
     job = preflight.check(plan, reader, destination, options, output)
     if job.done is not None:
@@ -110,6 +110,7 @@ def apply(
     ):
         if (done := preflight.published_meanwhile(job, reader)) is not None:
             return _done_before(job, done)
+        work.notes.extend(job.output.remarks(job.plan, options))
         check_assertions(job.plan, reader, limit=options.max_ram // 4)
         earlier, streamed, shared = run.stage(work)
         links = run.find_links()
@@ -139,7 +140,7 @@ def resume(
     Raises:
       UsageError: no run of this plan was killed or stopped beside DST (`InvalidUsage`). Otherwise see `apply`.
     """
-    digest = preflight.carried_out(plan, reader, output_of(destination), options).digest
+    digest = preflight.carried_out(plan, reader, output_of(destination, plan), options).digest
     if not is_unfinished(preflight.absolute(destination), digest):
         message = f"no unfinished run of this plan is beside `{destination}`"
         raise UsageError(InvalidUsage.at(message, help="call `apply`, which starts a new run"))
@@ -213,7 +214,7 @@ class _Run:
         return earlier.arrays, staged, shared
 
     def _errand(self, work: Workspace) -> Errand:
-        now = origin(self.job.plan, self.source, self.job.options.compression)
+        now = origin(self.job.plan, self.source, self.job.options)
         return Errand(self.job, self.reader, work, now, self.stopped)
 
     def _stream(

@@ -331,15 +331,15 @@ class CheckpointReader(Reader):
         return self.digest_folder / FILE if self.digest_folder else None
 
     def digest_record(self) -> DigestRecord | None:
-        """The digests that the directory or the header of the file records; None where there are none.
+        """The digests that the directory or the header of its files records; None where there are none.
 
         Raises:
           CheckpointError: the record is damaged (`DamagedFile`).
         """
-        if self.digest_file:
-            return read_record(self.digest_file)
         header = next(iter(self._items.values())).info.metadata.get(HEADER_KEY) if self._items else None
-        return DigestRecord.from_text(header, self._abstract.path) if isinstance(header, str) else None
+        if isinstance(header, str):
+            return DigestRecord.from_text(header, self._abstract.path)
+        return read_record(self.digest_file) if self.digest_file else None
 
     def close(self) -> None:
         """Releases files."""

@@ -112,6 +112,8 @@ def _result(plan: Plan, destination: str) -> Iterator[str]:
         return
     if single:
         yield f"DST is {step} as a single file."
+    elif plan.rules.target.storage == "huggingface":
+        yield f"DST is {step} as a folder of Hugging Face."
     elif item_plans(plan)[0].name == SINGLE:
         yield f"DST is {step} as one pytree, which `CheckpointManager` does not open as a step; {_cure(plan)}."
     elif path_of(destination).name.isdecimal():

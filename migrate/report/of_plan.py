@@ -83,7 +83,7 @@ def plan_diagnostics(plan: Plan, destination: str | None = None) -> tuple[Diagno
 
 def _title(plan: Plan, destination: str) -> str:
     source = f"{plan.source.path} ({plan.source.format}, {plural(len(plan.source.tree.leaves), 'leaf')})"
-    target = f"{destination} ({kind_of(destination).name}, {plural(len(plan.target.leaves), 'leaf')})"
+    target = f"{destination} ({kind_of(destination, plan).name}, {plural(len(plan.target.leaves), 'leaf')})"
     return f"Plan {short(plan.digest)}   {source} → {target}"
 
 

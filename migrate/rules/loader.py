@@ -16,7 +16,7 @@ from migrate.rules.arguments import fill_arguments, unknown_arguments
 from migrate.rules.field_types import FieldValues, ReadContext, describe_node
 from migrate.rules.files import MAX_BYTES, RuleFile, bundled_names, decode, find, read
 from migrate.rules.include import place_rules
-from migrate.rules.layout_type import PLAIN_ZARR
+from migrate.rules.layout_type import structure_and_storage
 from migrate.rules.model import ConfigRule, Guard, Include, Rule, RuleSet, Target
 from migrate.rules.probe_type import ProbeFields
 from migrate.rules.recorded_tree import is_recorded_tree
@@ -246,12 +246,11 @@ def _target(fields: FieldValues, span: Span, path: str) -> Target:
     values = dict(fields.values)
     if is_recorded_tree(values.get("template")):
         values["template"] = os.path.join(os.path.dirname(path), values["template"])
-    words = values.pop("layout", None) or ()
-    layout = next((word for word in words if word != PLAIN_ZARR), None)
+    layout, storage = structure_and_storage(values.pop("layout", None) or ())
     return Target(
         **values,
         layout=layout,
-        plain_zarr=PLAIN_ZARR in words,
+        storage=storage,
         span=span,
         template_span=_span_of(fields.node, "template"),
     )

@@ -13,6 +13,7 @@ from migrate.rules.pattern import Pattern
 from migrate.rules.recorded_tree import is_recorded_tree
 
 Layout = Literal["state", "pure_dict", "items"]
+ArrayStorage = Literal["zarr", "huggingface"]
 CodeKind = Literal["target.template", "call", "probe"]
 InitKind = Literal["zeros", "ones", "constant", "rng", "template"]
 
@@ -145,7 +146,7 @@ class Guard:
 class Target:
     """The target of the rules: model, template and layout.
 
-    `plain_zarr` stores arrays as files of plain zarr rather than in an OCDBT database.
+    `storage` stores arrays as files of plain zarr or as a folder of Hugging Face rather than in an OCDBT database.
     """
 
     model: str | None = None
@@ -154,9 +155,14 @@ class Target:
     args: Mapping[str, Any] = field(default_factory=dict)
     structure: str | None = None
     layout: Layout | None = None
-    plain_zarr: bool = False
+    storage: ArrayStorage | None = None
     span: Span | None = None
     template_span: Span | None = None
+
+    @property
+    def plain_zarr(self) -> bool:
+        """Whether arrays are files of plain zarr."""
+        return self.storage == "zarr"
 
 
 @dataclass(frozen=True, slots=True)

@@ -251,7 +251,8 @@ TARGET = MappingType(
             "layout",
             LayoutType(),
             "the layout of the new checkpoint: `nnx.state`, a pure dict, or one item per part (default: state); `zarr` "
-            "stores arrays as plain zarr, without an OCDBT database, also beside one of them: `[items, zarr]`",
+            "stores arrays as plain zarr, without an OCDBT database, also beside one of them: `[items, zarr]`; "
+            "`huggingface` writes a folder of safetensors files as `transformers` reads it",
         ),
     ),
 )

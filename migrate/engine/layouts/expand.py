@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from migrate.codes import DestinationExists
@@ -144,7 +145,9 @@ class Expansion:
             raise RefusedError(self._exists(self.name in recorded_layouts(custom)))
 
     def _earlier(self, plan: Plan, options: ApplyOptions) -> Metadata | None:
-        return earlier_result(self.output.fit(plan), self.reader, preflight.absolute(self.place), options.compression)
+        place = preflight.absolute(self.place)
+        as_asked = partial(self.output.is_written_with, place=place, options=options)
+        return earlier_result(self.output.fit(plan), self.reader, place, as_asked)
 
     def _exists(self, is_layout: bool) -> Diagnostic:
         advice = "choose another name with `--as`"

@@ -11,8 +11,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
+from migrate.codes import InvalidUsage
 from migrate.engine.items import ItemPlan
 from migrate.engine.options import ApplyOptions
 from migrate.engine.staged_array import StagedArray
@@ -22,7 +23,7 @@ from migrate.errors import Diagnostic
 from migrate.events import Listener
 from migrate.formats.base import Value
 from migrate.formats.digest_record import Blocks
-from migrate.formats.reader import Reader
+from migrate.formats.reader import AbstractCheckpoint, Reader
 from migrate.planning.model import Plan
 from migrate.tree import KeyPath
 
@@ -50,7 +51,13 @@ class Staged:
 
 
 class Output(abc.ABC):
-    """A kind of DST."""
+    """A kind of DST.
+
+    Attributes:
+      is_orbax: whether DST is an Orbax checkpoint: a directory of chunked arrays, which may have items.
+    """
+
+    is_orbax: ClassVar[bool] = True
 
     @abc.abstractmethod
     def recognizes(self, written: Path) -> bool:
@@ -87,9 +94,33 @@ class Output(abc.ABC):
         del plan
         return ()
 
-    @abc.abstractmethod
-    def objections(self, compression: str | None) -> Iterator[Diagnostic]:
-        """Finds options that are invalid for this output (`InvalidUsage`)."""
+    def objections(self, options: ApplyOptions) -> Iterator[Diagnostic]:
+        """Finds options that are invalid (`InvalidUsage`); by default, those of a folder of Hugging Face."""
+        given = {"--max-shard-size": options.max_shard_size, "--files-from": options.files_from}
+        for name in (name for name, value in given.items() if value is not None):
+            message = f"`{name}` is for a folder of Hugging Face, and DST is of another kind"
+            yield InvalidUsage.at(
+                message, help=f"remove `{name}`, or set `target: {{layout: huggingface}}` in the rule file"
+            )
+
+    def is_written_with(self, found: AbstractCheckpoint, place: Path, options: ApplyOptions) -> bool:
+        """Returns whether an existing result of a plan is what the plan would write with these options.
+
+        Args:
+          found: the result.
+          place: where it is.
+          options: the options of the run; by default, only the codec of all arrays is compared.
+        """
+        del place
+        if options.compression is None:
+            return True
+        stored = [leaf.storage for leaf in found.tree.leaves.values() if leaf.is_numeric and leaf.storage]
+        return all((storage.codec or "none") == options.compression for storage in stored)
+
+    def remarks(self, plan: Plan, options: ApplyOptions) -> Iterator[Diagnostic]:
+        """Finds what the user of the result should know; by default nothing."""
+        del plan, options
+        yield from ()
 
     @abc.abstractmethod
     def stored_arrays(self, item: ItemPlan, store: Path) -> Collection[str]:

@@ -1,4 +1,4 @@
-"""The single-file output: arrays are staged at their final offsets in the file itself."""
+"""The output of a single file, or of a folder of files: arrays are staged at their final offsets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from migrate import dtypes
 from migrate.codes import InvalidUsage, NoCheckpoint
 from migrate.engine.items import SINGLE, ItemPlan, item_plans, stored_name
 from migrate.engine.linking.hard_links import link_file
-from migrate.engine.options import ApplyOptions
+from migrate.engine.options import DEFAULT_SHARD, ApplyOptions
 from migrate.engine.outputs.base import Output, Staged
 from migrate.engine.outputs.file_layout import FileFormat, FileLayout
 from migrate.engine.outputs.file_store import FileStore, file_of, recall, remember
@@ -47,7 +47,9 @@ BATCH_BYTES = 32 << 20
 
 
 class FileOutput(Output):
-    """A single file whose layout a `FileFormat` decides."""
+    """A single file, or several, whose layout a `FileFormat` decides."""
+
+    is_orbax = False
 
     def __init__(self, form: FileFormat) -> None:
         self.form = form
@@ -79,8 +81,9 @@ class FileOutput(Output):
             as_step=False,
         )
 
-    def objections(self, compression: str | None) -> Iterator[Diagnostic]:
-        if compression not in (None, "none"):
+    def objections(self, options: ApplyOptions) -> Iterator[Diagnostic]:
+        yield from super().objections(options)
+        if options.compression not in (None, "none"):
             yield InvalidUsage.at(f"a {self.form.name} file is not compressed", help="remove `--compression`")
 
     def stored_arrays(self, item: ItemPlan, store: Path) -> Collection[str]:
@@ -91,23 +94,23 @@ class FileOutput(Output):
     def open_store(
         self, plan: Plan, reader: Reader, item: ItemPlan, store: Path, options: ApplyOptions
     ) -> Iterator[FileStore]:
-        del options
         note = recall(store)
         if note is None:
             texts = _texts(plan, reader)
             record = self._record(plan, texts, None)
             place = HEADER_KEY if record else None
             metadata = new_metadata(plan, SourceState.now(reader).digest, digests=place)
-            note = {"metadata": {**metadata, **record}, "texts": texts}
+            shard = options.max_shard_size or DEFAULT_SHARD
+            note = {"metadata": {**metadata, **record}, "texts": texts, "shard_bytes": shard}
             layout = self._layout(item.tree, note)
-            remember(store, note, layout.size)
+            remember(store, note, layout.sizes)
         else:
             layout = self._layout(item.tree, note)
         with FileStore(store, layout, self.form.encoded) as opened:
             yield opened
 
     def _layout(self, tree: AbstractTree, note: Mapping[str, Any]) -> FileLayout:
-        return self.form.layout(tree, note["metadata"], _by_path(note["texts"]))
+        return self.form.layout(tree, note["metadata"], _by_path(note["texts"]), note["shard_bytes"])
 
     def _record(self, plan: Plan, texts: _TextRows, staged: Staged | None) -> Mapping[str, str]:
         """Returns the metadata entry with the digests of all leaves; before they are staged, one of the same length."""
@@ -124,7 +127,7 @@ class FileOutput(Output):
         return {HEADER_KEY: new_record(plan, blank, strings, names).to_text()}
 
     def commit(self, plan: Plan, staged: Staged, links: Sequence[Link], work: Workspace, *, resumed: bool) -> Staged:
-        """Completes the file and links it as the result: the staged file stays for the next run if this one fails."""
+        """Completes the files and links them as the result: staged files stay for the next run if this one fails."""
         del links, resumed
         store, (item,) = work.store(SINGLE), item_plans(plan)
         note = recall(store)
@@ -133,8 +136,13 @@ class FileOutput(Output):
         layout = self._layout(item.tree, note)
         with FileStore(store, layout, self.form.encoded) as opened:
             opened.finish(layout.fixed)
-        link_file(file_of(store), work.result)
+        self.assemble(store, layout, work.result)
         return staged
+
+    def assemble(self, store: Path, layout: FileLayout, result: Path) -> None:
+        """Links the completed files as the result."""
+        (name,) = layout.sizes
+        link_file(file_of(store, name), result)
 
     def check_digests(
         self,

@@ -1,23 +1,28 @@
-"""The layout of a single file: the offset of every byte, known before the first value is.
+"""The layout of a file, or of several: the offset of every byte, known before the first value is.
 
 A layout is a sequence of parts: fixed bytes, and regions that one leaf each fills. So several threads write arrays at
-their offsets in any order, and a killed run is resumed in the same file.
+their offsets in any order, and a killed run is resumed in the same files. Offsets of several files count on from one
+file to the next, as if they were one.
 """
 
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from migrate.codes import UnrepresentableLeaf
+from migrate.engine.options import DEFAULT_SHARD
 from migrate.engine.streaming.array_bytes import raw_bytes
 from migrate.errors import Diagnostic
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, format_path
+
+ONE_FILE = "file"
+"""The name of a single file while it is staged."""
 
 Texts = Mapping[KeyPath, str]
 """The values of all string leaves: their lengths decide the offsets of what follows."""
@@ -33,7 +38,7 @@ class FileRegion:
 
 @dataclass(frozen=True, slots=True)
 class FileRange:
-    """The place of a region in the file, in bytes."""
+    """The place of a region, in bytes."""
 
     offset: int
     nbytes: int
@@ -41,17 +46,17 @@ class FileRange:
 
 @dataclass(frozen=True)
 class FileLayout:
-    """The layout of a file.
+    """The layout of a file, or of several.
 
     Attributes:
       fixed: bytes that do not depend on values, by offset.
       ranges: the ranges that each leaf fills, in order.
-      size: bytes of the whole file.
+      sizes: bytes of each file, by name, in order.
     """
 
     fixed: Mapping[int, bytes]
     ranges: Mapping[KeyPath, tuple[FileRange, ...]]
-    size: int
+    sizes: Mapping[str, int]
 
     @classmethod
     def of(cls, parts: Iterable[bytes | FileRegion]) -> FileLayout:
@@ -66,11 +71,21 @@ class FileLayout:
             else:
                 fixed[position] = part
                 position += len(part)
-        return cls(fixed, ranges, position)
+        return cls(fixed, ranges, {ONE_FILE: position})
+
+    @classmethod
+    def joined(cls, files: Mapping[str, Sequence[bytes | FileRegion]]) -> FileLayout:
+        """Returns the layout of several files, each of consecutive parts."""
+        layout = cls.of(part for parts in files.values() for part in parts)
+        return replace(layout, sizes={name: sum(map(_size, parts)) for name, parts in files.items()})
+
+
+def _size(part: bytes | FileRegion) -> int:
+    return part.nbytes if isinstance(part, FileRegion) else len(part)
 
 
 class FileFormat(abc.ABC):
-    """The format of a single file: which trees it holds, and their layout."""
+    """The format of a single file, or of a folder of files: which trees it holds, and their layout."""
 
     name: ClassVar[str]
 
@@ -92,13 +107,16 @@ class FileFormat(abc.ABC):
         """
 
     @abc.abstractmethod
-    def layout(self, tree: AbstractTree, metadata: Mapping[str, Any], texts: Texts) -> FileLayout:
-        """Returns the layout of a file.
+    def layout(
+        self, tree: AbstractTree, metadata: Mapping[str, Any], texts: Texts, shard_bytes: int = DEFAULT_SHARD
+    ) -> FileLayout:
+        """Returns the layout of a file, or of all files.
 
         Args:
           tree: from `held`, for a tree without errors.
           metadata: custom metadata: plain JSON values.
           texts: the strings of the tree.
+          shard_bytes: the most bytes of arrays in one file, where the format has several.
         """
 
     def stored_names(self, tree: AbstractTree) -> Mapping[KeyPath, str] | None:  # noqa: ARG002 - used by overrides

@@ -1,11 +1,13 @@
-"""The staging store of a single file: every array is written at its final offset.
+"""The staging store of a file, or of several: every array is written at its final offset.
 
-The file is in the working directory beside DST, with a note of the metadata that decided the layout, so that a killed
-run is resumed in the same file.
+The files are in the working directory beside DST, with a note of the metadata that decided the layout, so that a killed
+run is resumed in the same files.
 """
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import json
 import os
 import threading
@@ -19,7 +21,7 @@ import numpy as np
 
 from migrate import dtypes
 from migrate.engine.outputs.array_record import describe
-from migrate.engine.outputs.file_layout import FileLayout, FileRange
+from migrate.engine.outputs.file_layout import ONE_FILE, FileLayout, FileRange
 from migrate.engine.staged_array import StagedArray
 from migrate.engine.streaming.array_bytes import contiguous, digest_of, raw_bytes
 from migrate.engine.streaming.store import Done
@@ -30,37 +32,37 @@ SYNC_BYTES = 64 << 20
 SYNC_ARRAYS = 512
 """Bytes and arrays that are made durable together."""
 
-_FILE = "file"
 _NOTE = "file.json"
 
 
-def file_of(directory: Path) -> Path:
-    """Returns the path of the staged file."""
-    return directory / _FILE
+def file_of(directory: Path, name: str = ONE_FILE) -> Path:
+    """Returns the path of a staged file."""
+    return directory / name
 
 
 def recall(directory: Path) -> Mapping[str, Any] | None:
-    """Returns the note of a store; None without one, or where the file does not match it.
+    """Returns the note of a store; None without one, or where a file does not match it.
 
     A file with a second hard link was published by a run that was killed right after: it must not be written again.
     """
     try:
         note: Mapping[str, Any] = json.loads((directory / _NOTE).read_bytes())
-        found = file_of(directory).stat()
-        return note if found.st_size == note["size"] and found.st_nlink == 1 else None
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        found = [(file_of(directory, name).stat(), size) for name, size in note["sizes"].items()]
+        return note if all(file.st_size == size and file.st_nlink == 1 for file, size in found) else None
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def remember(directory: Path, note: Mapping[str, Any], size: int) -> None:
-    """Creates a store: an empty file of `size` bytes, and a note that appears whole or not at all."""
+def remember(directory: Path, note: Mapping[str, Any], sizes: Mapping[str, int]) -> None:
+    """Creates a store: empty files of `sizes` bytes, and a note that appears whole or not at all."""
     directory.mkdir(parents=True, exist_ok=True)
-    file_of(directory).unlink(missing_ok=True)
-    with file_of(directory).open("xb") as file:
-        file.truncate(size)
+    for name, size in sizes.items():
+        file_of(directory, name).unlink(missing_ok=True)
+        with file_of(directory, name).open("xb") as file:
+            file.truncate(size)
     draft = directory / f"{_NOTE}.new"
     with draft.open("w", encoding="utf-8") as text:
-        json.dump({**note, "size": size}, text)
+        json.dump({**note, "sizes": sizes}, text)
         text.flush()
         os.fsync(text.fileno())
     draft.replace(directory / _NOTE)
@@ -71,7 +73,7 @@ Encode = Callable[[AbstractLeaf, np.ndarray[Any, Any]], memoryview]
 
 
 class FileStore:
-    """Writes arrays and numbers into the file that `remember` created in `directory`; thread-safe.
+    """Writes arrays and numbers into the files that `remember` created in `directory`; thread-safe.
 
     A context manager that makes everything durable on exit, unless there was an error.
     """
@@ -80,7 +82,7 @@ class FileStore:
         self.directory = directory
         self._encode = encode
         self._layout = layout
-        self._file = os.open(file_of(directory), os.O_WRONLY)
+        self._files = _Files(directory, layout.sizes)
         self._lock = threading.Lock()
         self._waiting: list[tuple[StagedArray, Done]] = []
         self._nbytes = 0
@@ -95,7 +97,7 @@ class FileStore:
             if kind is None:
                 self.flush()
         finally:
-            os.close(self._file)
+            self._files.close()
 
     def write(
         self, path: KeyPath, leaf: AbstractLeaf, array: np.ndarray[Any, Any], *, codec: str | None, done: Done
@@ -118,7 +120,7 @@ class FileStore:
         """Writes bytes of a leaf, the first of which is byte `start` of the leaf."""
         for region in ranges:
             part = content[: max(region.nbytes - start, 0)] if start < region.nbytes else content[:0]
-            _write_all(self._file, part, region.offset + start)
+            self._files.write(part, region.offset + start)
             content, start = content[len(part) :], max(start - region.nbytes, 0)
         assert not content, "a leaf has as many bytes as its ranges"
 
@@ -127,7 +129,7 @@ class FileStore:
         with self._lock:
             waiting, self._waiting, self._nbytes = self._waiting, [], 0
         if waiting:
-            os.fdatasync(self._file)
+            self._files.sync()
         for staged, done in waiting:
             done(staged)
 
@@ -139,14 +141,51 @@ class FileStore:
         return FileTiles(self, staged, self._layout.ranges[path], done)
 
     def finish(self, fixed: Mapping[int, bytes]) -> None:
-        """Writes the bytes that do not depend on values, and makes the whole file durable."""
+        """Writes the bytes that do not depend on values, and makes the files durable."""
         for offset, content in fixed.items():
-            _write_all(self._file, memoryview(content), offset)
-        os.fsync(self._file)
+            self._files.write(memoryview(content), offset)
+        self._files.sync()
 
     def sync(self) -> None:
         """Makes everything durable that was written so far."""
-        os.fdatasync(self._file)
+        self._files.sync()
+
+
+class _Files:
+    """The open files of a store, addressed by offsets that count on from one file to the next."""
+
+    def __init__(self, directory: Path, sizes: Mapping[str, int]) -> None:
+        self._starts = [0, *itertools.accumulate(sizes.values())]
+        self._open: list[int] = []
+        try:
+            for name in sizes:
+                self._open.append(os.open(file_of(directory, name), os.O_WRONLY))
+        except OSError:
+            self.close()
+            raise
+        self._touched: set[int] = set()
+        self._lock = threading.Lock()
+
+    def write(self, content: memoryview, offset: int) -> None:
+        """Writes bytes that are in one file."""
+        if not content:
+            return
+        number = bisect.bisect_right(self._starts, offset) - 1
+        with self._lock:
+            self._touched.add(number)
+        _write_all(self._open[number], content, offset - self._starts[number])
+
+    def sync(self) -> None:
+        """Makes durable what was written; the sizes of the files were durable before."""
+        with self._lock:
+            touched, self._touched = self._touched, set()
+        for number in touched:
+            os.fdatasync(self._open[number])
+
+    def close(self) -> None:
+        """Closes all files."""
+        for file in self._open:
+            os.close(file)
 
 
 class FileTiles:

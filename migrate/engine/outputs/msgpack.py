@@ -17,6 +17,7 @@ import msgpack
 import numpy as np
 
 from migrate import dtypes
+from migrate.engine.options import DEFAULT_SHARD
 from migrate.engine.outputs.file import FileOutput
 from migrate.engine.outputs.file_layout import (
     FileFormat,
@@ -73,7 +74,10 @@ class MsgpackFile(FileFormat):
             return None
         return {path: "/".join(stored_path(path, leaf)) for path, leaf in tree.leaves.items()}
 
-    def layout(self, tree: AbstractTree, metadata: Mapping[str, Any], texts: Texts) -> FileLayout:
+    def layout(
+        self, tree: AbstractTree, metadata: Mapping[str, Any], texts: Texts, shard_bytes: int = DEFAULT_SHARD
+    ) -> FileLayout:
+        del shard_bytes
         root: dict[str, Any] = {}
         for path, leaf in tree.leaves.items():
             node = root

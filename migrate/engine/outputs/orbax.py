@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from migrate.engine.verification.record_file import write_record
 from migrate.engine.verification.recorded import new_record
 from migrate.engine.workspace.directory import Workspace
 from migrate.engine.workspace.resume import database_arrays, folder_arrays, has_nested_names
-from migrate.errors import CheckpointError, Diagnostic, listed
+from migrate.errors import CheckpointError, listed
 from migrate.events import Listener
 from migrate.formats.detect import open_reader
 from migrate.formats.digest_record import FILE, Blocks, small_files
@@ -77,10 +77,6 @@ class OrbaxOutput(Output):
     def shared_items(self, plan: Plan) -> Collection[str]:
         """Returns the items with OCDBT databases, unless the keys of an array are among those of another one."""
         return {item.name for item in item_plans(plan) if not item.plain and not has_nested_names(item)}
-
-    def objections(self, compression: str | None) -> Iterator[Diagnostic]:
-        del compression
-        yield from ()
 
     def stored_arrays(self, item: ItemPlan, store: Path) -> Collection[str]:
         return folder_arrays(store) if item.plain else database_arrays(store)

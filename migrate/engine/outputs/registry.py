@@ -26,12 +26,14 @@ class OutputKind:
     Attributes:
       name: the name in reports and messages.
       suffix: the end of DST's name, in lower case; empty for a directory.
+      storage: the word of `layout` that selects it for a directory; None without one.
       module: the module below `migrate.engine.outputs` whose `OUTPUT` is the output.
     """
 
     name: str
     suffix: str
     module: str
+    storage: str | None = None
 
     def load(self) -> Output:
         """Returns the output; its module is imported on first use."""
@@ -40,12 +42,13 @@ class OutputKind:
 
 
 OUTPUTS = (
+    OutputKind("huggingface", "", "huggingface", storage="huggingface"),
     OutputKind("orbax", "", "orbax"),
     OutputKind("safetensors", ".safetensors", "safetensors"),
     OutputKind("msgpack", ".msgpack", "msgpack"),
 )
-"""Every kind of DST. The first row that recognizes an existing checkpoint wins; a msgpack file has no signature, so its
-row comes last.
+"""Every kind of DST. The first row that recognizes an existing checkpoint wins: Orbax takes every other directory,
+and a msgpack file has no signature.
 """
 
 _NOT_WRITTEN = (".npz", ".npy", ".pt", ".pth", ".h5", ".hdf5", ".pkl", ".pickle", ".gguf", ".onnx")
@@ -56,14 +59,16 @@ _MISSPELLED = 0.8
 """The similarity above which a suffix counts as a misspelled one."""
 
 
-def kind_of(destination: str | os.PathLike[str]) -> OutputKind:
-    """Returns the row for a DST of this name.
+def kind_of(destination: str | os.PathLike[str], plan: Plan | None = None) -> OutputKind:
+    """Returns the row for a DST of this name, and of this plan if it is a directory.
 
     Raises:
       UsageError: the suffix belongs to a format that is not written, or is a misspelled one (`InvalidUsage`).
     """
     suffix = Path(destination).suffix.lower()
-    rows = {row.suffix: row for row in OUTPUTS}
+    rows = {row.suffix: row for row in OUTPUTS if row.storage is None}
+    storage = plan.rules.target.storage if plan else None
+    rows[""] = next((row for row in OUTPUTS if storage and row.storage == storage), rows[""])
     if suffix in rows:
         return rows[suffix]
     meant = nearest(suffix, filter(None, rows), cutoff=_MISSPELLED)
@@ -95,21 +100,23 @@ def fitted(plan: Plan, destination: str | os.PathLike[str], *, mesh: bool) -> Pl
       mesh: whether the plan was made for a mesh.
 
     Raises:
-      UsageError: DST is a single file although the plan has a mesh, or its format is not written (`InvalidUsage`).
+      UsageError: the plan has a mesh, which the output does not record, or its format is not written (`InvalidUsage`).
     """
-    if mesh and is_single_file(destination):
-        message = f"`{destination}` is a single file, which records no mesh"
-        raise UsageError(InvalidUsage.at(message, help="remove `--mesh`, or write a directory"))
-    return output_of(destination).fit(plan)
+    output = output_of(destination, plan)
+    if mesh and not output.is_orbax:
+        what = "is a single file" if is_single_file(destination) else "becomes a folder of Hugging Face"
+        message = f"`{destination}` {what}, which records no mesh"
+        raise UsageError(InvalidUsage.at(message, help="remove `--mesh`, or write an Orbax checkpoint"))
+    return output.fit(plan)
 
 
-def output_of(destination: str | os.PathLike[str]) -> Output:
-    """Returns the output for a DST of this name.
+def output_of(destination: str | os.PathLike[str], plan: Plan | None = None) -> Output:
+    """Returns the output for a DST of this name, and of this plan if it is a directory.
 
     Raises:
       UsageError: the suffix belongs to a format that is not written (`InvalidUsage`).
     """
-    return kind_of(destination).load()
+    return kind_of(destination, plan).load()
 
 
 def output_at(written: Path) -> Output:

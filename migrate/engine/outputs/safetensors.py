@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from migrate import dtypes
+from migrate.engine.options import DEFAULT_SHARD
 from migrate.engine.outputs.file import FileOutput
 from migrate.engine.outputs.file_layout import (
     FileFormat,
@@ -58,27 +59,45 @@ class SafetensorsFile(FileFormat):
         return unsharded(tree, boxes=False)
 
     def stored_names(self, tree: AbstractTree) -> Mapping[KeyPath, str]:
-        return _names(tree)
+        return tensor_names(tree)
 
-    def layout(self, tree: AbstractTree, metadata: Mapping[str, Any], texts: Texts) -> FileLayout:
-        del texts
-        names = _names(tree)
-        avals = {name: aval for path, name in names.items() if (aval := tree.leaves[path].aval)}
-        record = record_of(tree, names).to_text()
-        texts_of = {key: value if isinstance(value, str) else _json(value) for key, value in metadata.items()}
-        header = write_header(
-            {name: (aval.dtype, aval.shape) for name, aval in avals.items()},
-            {**FORMAT, **texts_of, **({TREE_KEY: record} if record else {})},
-        )
-        paths = {name: path for path, name in names.items()}
-        ordered = file_order({name: aval.dtype for name, aval in avals.items()})
-        return FileLayout.of([header, *(FileRegion(paths[name], avals[name].nbytes) for name in ordered)])
+    def layout(
+        self, tree: AbstractTree, metadata: Mapping[str, Any], texts: Texts, shard_bytes: int = DEFAULT_SHARD
+    ) -> FileLayout:
+        del texts, shard_bytes
+        names = tensor_names(tree)
+        return FileLayout.of(file_parts(tree, names, header_metadata(tree, names, metadata)))
 
 
 OUTPUT = FileOutput(SafetensorsFile())
 
 
-def _names(tree: AbstractTree) -> dict[KeyPath, str]:
+def header_metadata(tree: AbstractTree, names: Mapping[KeyPath, str], metadata: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the metadata of a header: format, custom metadata, and what the names of a tree do not express."""
+    record = record_of(tree, names).to_text()
+    texts = {key: value if isinstance(value, str) else _json(value) for key, value in metadata.items()}
+    return {**FORMAT, **texts, **({TREE_KEY: record} if record else {})}
+
+
+def file_parts(
+    tree: AbstractTree, names: Mapping[KeyPath, str], metadata: Mapping[str, str]
+) -> list[bytes | FileRegion]:
+    """Returns the header of a file and the regions of its tensors.
+
+    Args:
+      tree: the tree.
+      names: the names of the leaves in this file, by key path.
+      metadata: the metadata of its header.
+    """
+    avals = {name: aval for path, name in names.items() if (aval := tree.leaves[path].aval)}
+    header = write_header({name: (aval.dtype, aval.shape) for name, aval in avals.items()}, metadata)
+    paths = {name: path for path, name in names.items()}
+    ordered = file_order({name: aval.dtype for name, aval in avals.items()})
+    return [header, *(FileRegion(paths[name], avals[name].nbytes) for name in ordered)]
+
+
+def tensor_names(tree: AbstractTree) -> dict[KeyPath, str]:
+    """Returns the names of the tensors of a tree, by key path."""
     return names_of(path for path, leaf in tree.leaves.items() if leaf.has_data)
 
 

@@ -27,7 +27,7 @@ from typing import Any
 
 from migrate.codes import InconclusiveProbe, InvalidUsage, OutputMismatch
 from migrate.engine.options import DEFAULT_TOLERANCE
-from migrate.engine.outputs.registry import is_single_file
+from migrate.engine.outputs.registry import output_of
 from migrate.engine.probing.output_pair import Difference, OutputPair, PairError, Tolerance
 from migrate.engine.probing.restored_model import RestoredModel
 from migrate.engine.probing.source_tree import whole_tree
@@ -137,10 +137,10 @@ def chosen_probe(
             InconclusiveProbe.at(f"the probe `{spec}` needs a model, and no template is given", help=advice)
         )
     require_callable(plan.template, f"the probe `{spec}` runs")
-    if is_single_file(destination) or Path(destination).is_file():
-        advice = "write a directory and probe it, then write the file with the same rules"
+    if not output_of(destination, plan).is_orbax or Path(destination).is_file():
+        advice = "write an Orbax checkpoint and probe it, then write this DST with the same rules"
         raise UsageError(
-            InconclusiveProbe.at(f"`{destination}` is a single file, from which Orbax restores no model", help=advice)
+            InconclusiveProbe.at(f"`{destination}` is not one that Orbax restores a model from", help=advice)
         )
     if bucket_path(destination) is not None:
         advice = "write to a local directory and probe it, then upload it, or write to the bucket without a probe"

@@ -57,7 +57,7 @@ def stage_one(
         `migrate.engine.run.apply`.
       StoppedError: the share was stopped; the same call resumes it (`RunStopped`).
     """
-    job = preflight.check(plan, reader, destination, options, output_of(destination))
+    job = preflight.check(plan, reader, destination, options, output_of(destination, plan))
     if job.done is not None:
         return None
     refuse_unshared(job, reader, 1)
@@ -67,7 +67,7 @@ def stage_one(
     work = Workspace(workspace_path(job.beside, job.plan.digest), source.digest)
     work.path.mkdir(parents=True, exist_ok=True)
     lock.refuse_held(work.path)
-    now = origin(job.plan, source, options.compression)
+    now = origin(job.plan, source, options)
     share = deal(job.plan, job.output.shared_items(job.plan), count)[number]
     leaves = job.plan.target.leaves
     earlier = shared_arrays(job.plan, work, now, share=number)

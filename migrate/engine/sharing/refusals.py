@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from migrate.codes import InvalidUsage, UnsharedPlan
 from migrate.engine.options import MINIMUM_RAM
-from migrate.engine.outputs.registry import is_single_file
 from migrate.engine.preflight import Job
 from migrate.errors import Diagnostic, UsageError
 from migrate.formats.reader import Reader
@@ -49,8 +48,10 @@ def _unshared(job: Job, reader: Reader) -> Iterator[Diagnostic]:
 def _why(job: Job) -> str:
     if isinstance(job.place, BucketPath):
         return "it is in a bucket"
-    if is_single_file(job.destination):
+    if not job.output.is_orbax and job.destination.suffix:
         return f"a `{job.destination.suffix}` file is not a database that others can be joined to"
+    if not job.output.is_orbax:
+        return "files of safetensors are not a database that others can be joined to"
     return "`layout: zarr` stores arrays as files, which cannot be joined by reference"
 
 

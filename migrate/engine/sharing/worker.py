@@ -64,7 +64,7 @@ def run_share(order: Mapping[str, Any], share: Mapping[str, Any], shares: int) -
     """
     told, mine = Order.from_json(order), Share.from_json(share)
     planned, dealt = _DESK.plan(told)
-    work, output = Workspace(Path(told.workspace)), output_of(told.destination)
+    work, output = Workspace(Path(told.workspace)), output_of(told.destination, planned.plan)
     options = replace(told.apply_options, jobs=jobs_of(told))
     how: dict[str, Any] = {"origin": told.origin, "options": options, "stopped": StopFile(work)}
     return stage_share(dealt, mine, shares, planned.reader, output, work, **how).to_json()

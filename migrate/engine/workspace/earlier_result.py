@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from migrate.engine.items import item_plans, recorded_tree
@@ -13,17 +14,19 @@ from migrate.metadata import Metadata
 from migrate.planning.model import Plan
 
 
-def earlier_result(plan: Plan, reader: Reader, place: Path, compression: str | None) -> Metadata | None:
+def earlier_result(
+    plan: Plan, reader: Reader, place: Path, as_asked: Callable[[AbstractCheckpoint], bool]
+) -> Metadata | None:
     """Returns the record of DST if DST is the finished result of this plan on this source, unchanged since.
 
-    Only metadata is read: the plan's digest and the source's files as DST records them, its structure, its layout and,
-    where a compression is requested, that of its arrays. None for everything else, also for a DST without a record.
+    Only metadata is read: the plan's digest and the source's files as DST records them, its structure and its layout.
+    None for everything else, also for a DST without a record.
 
     Args:
       plan: the plan as it is carried out.
       reader: the source.
       place: DST, absolute.
-      compression: the compression that the caller requests; None for each array's own.
+      as_asked: whether an existing result is what the options of the caller ask for.
     """
     try:
         with open_reader(place) as written:
@@ -33,7 +36,7 @@ def earlier_result(plan: Plan, reader: Reader, place: Path, compression: str | N
         return None
     if record is None or not record.history or record.history[-1].plan_digest != plan.digest:
         return None
-    if found.steps or not _is_unchanged(found, record, plan) or not _has_codec(found, compression):
+    if found.steps or not _is_unchanged(found, record, plan) or not as_asked(found):
         return None
     return record if record.source_fingerprint == SourceState.now(reader).digest else None
 
@@ -43,10 +46,3 @@ def _is_unchanged(found: AbstractCheckpoint, record: Metadata, plan: Plan) -> bo
     meant = recorded_tree(plan.target).structure_hash
     same_items = set(found.items) == {item.name for item in item_plans(plan)}
     return same_items and found.structure_hash == record.structure_hash == meant
-
-
-def _has_codec(found: AbstractCheckpoint, compression: str | None) -> bool:
-    if compression is None:
-        return True
-    stored = [leaf.storage for leaf in found.tree.leaves.values() if leaf.is_numeric and leaf.storage]
-    return all((storage.codec or "none") == compression for storage in stored)

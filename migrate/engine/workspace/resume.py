@@ -17,6 +17,7 @@ from migrate.codes import LeftoverWorkspace
 from migrate.engine.items import ItemPlan, item_of, item_plans, stored_name
 from migrate.engine.linking.open_stores import open_database, open_folder
 from migrate.engine.linking.orphans import remove_unfinished
+from migrate.engine.options import ApplyOptions
 from migrate.engine.staged_array import StagedArray
 from migrate.engine.workspace.attempts import Attempt, attempts
 from migrate.engine.workspace.directory import Workspace
@@ -37,18 +38,19 @@ StoredArrays = Callable[[ItemPlan, Path], Collection[str]]
 _METADATA_KEYS = tuple(key.encode() for key in METADATA_KEYS.values())
 
 
-def origin(plan: Plan, source: SourceState, compression: str | None) -> Origin:
+def origin(plan: Plan, source: SourceState, options: ApplyOptions) -> Origin:
     """Returns the origin of staged arrays; arrays of another origin are not reused.
 
     Args:
       plan: the plan.
       source: the source's files, as they are at the start of the run.
-      compression: the compression of all arrays; None for each array's own.
+      options: the compression of all arrays and the size of files.
     """
     return {
         "plan": plan.digest,
         "source": source.digest,
-        "compression": compression,
+        "compression": options.compression,
+        "shard": options.max_shard_size,
         "migrate": __version__,
     }
 

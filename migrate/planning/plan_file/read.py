@@ -25,7 +25,7 @@ from migrate.planning.planner import with_slots
 from migrate.planning.proof import prove
 from migrate.rules.field_types import FieldValues, ReadContext, describe_node, head_span
 from migrate.rules.files import RuleFile
-from migrate.rules.layout_type import PLAIN_ZARR
+from migrate.rules.layout_type import structure_and_storage
 from migrate.rules.model import ConfigRule, Guard, RuleSet, Target
 from migrate.rules.portable_names import is_portable
 from migrate.rules.source import ListNode, MapNode, Node, ScalarNode
@@ -188,15 +188,15 @@ def _config(record: FieldValues) -> Iterable[ConfigRule]:
 
 
 def _target(fields: FieldValues) -> Target:
-    words = fields.get("layout", ())
+    structure, storage = structure_and_storage(fields.get("layout", ()))
     template = fields.node.get("template")
     return Target(
         fields.get("model"),
         fields.get("version"),
         fields.get("template"),
         fields.get("args", {}),
-        layout=next((word for word in words if word != PLAIN_ZARR), None),
-        plain_zarr=PLAIN_ZARR in words,
+        layout=structure,
+        storage=storage,
         template_span=template.span if template else None,
     )
 

@@ -20,7 +20,6 @@ from migrate.planning.plan_file.op_lines import default_groups, init_line, step_
 from migrate.planning.plan_file.schema import VERSION, VERSION_FIELD
 from migrate.planning.rule_text.config import config_fields
 from migrate.printable import UNSAFE
-from migrate.rules.layout_type import PLAIN_ZARR
 from migrate.rules.model import ConfigRule, RuleSet
 from migrate.rules.portable_names import PortableNames, last_name
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, format_path, natural_key
@@ -101,7 +100,7 @@ def _source(plan: Plan) -> Entry:
 
 def _target(plan: Plan) -> Entry:
     target = plan.rules.target
-    words = [*filter(None, (target.layout, PLAIN_ZARR if target.plain_zarr else None))]
+    words = [*filter(None, (target.layout, target.storage))]
     return {
         "structure": plan.target.structure_hash,
         **_given(

@@ -30,6 +30,7 @@ from migrate.planning.versions.chain import ChainStep, plan_steps, result_of
 from migrate.planning.versions.fuse import fuse
 from migrate.printable import printable
 from migrate.rules.loader import parse_rules
+from migrate.rules.model import Target
 from migrate.rules.recorded_tree import is_recorded_tree
 from migrate.tree import KeyPath, format_path
 
@@ -135,7 +136,7 @@ class _Writer:
             "template": self._template(),
             "args": dict(target.args) or None,
             "structure": target.structure,
-            "layout": Word(target.layout) if target.layout else None,
+            "layout": _layout(target),
         }
         for name, values in (("source", source), ("target", fields)):
             if given := {key: value for key, value in values.items() if value is not None}:
@@ -248,3 +249,8 @@ def _config(plan: Plan) -> tuple[Any, ...]:
 
 def _created(plan: Plan) -> dict[KeyPath, Any]:
     return {one.target: (one.init, one.named, one.leaf.aval) for one in plan.created}
+
+
+def _layout(target: Target) -> Any:
+    words = [Word(word) for word in (target.layout, target.storage) if word]
+    return words[0] if len(words) == 1 else words or None

@@ -15,7 +15,7 @@ def written(form, tree, values, path):
     texts = {key: value for key, value in values.items() if tree.leaves[key].kind == "string"}
     layout = form.layout(held, {"migrate": {"model": "m"}}, texts)
     store = path.with_name(f"{path.name}.store")
-    remember(store, {}, layout.size)
+    remember(store, {}, layout.sizes)
     with FileStore(store, layout, form.encoded) as opened_store:
         for key, leaf in held.leaves.items():
             if leaf.is_numeric:

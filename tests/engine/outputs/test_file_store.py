@@ -22,13 +22,13 @@ def layout():
 
 
 def test_a_layout_gives_every_part_its_offset(layout):
-    assert ({0: b"head", 36: b"tail"}, 40) == (layout.fixed, layout.size)
+    assert ({0: b"head", 36: b"tail"}, 40) == (layout.fixed, layout.sizes)
     assert [(4, 32)] == [(place.offset, place.nbytes) for place in layout.ranges["a",]]
 
 
 def test_regions_of_one_leaf_are_filled_one_after_another(tmp_path):
     layout = FileLayout.of([b"<", FileRegion(("a",), 3), b"|", FileRegion(("a",), 2), b">"])
-    remember(tmp_path, {}, layout.size)
+    remember(tmp_path, {}, layout.sizes)
     with FileStore(tmp_path, layout, raw) as store:
         for start, content in ((4, b"e"), (0, b"ab"), (2, b"cd")):
             store.put(layout.ranges["a",], start, memoryview(content))
@@ -39,7 +39,7 @@ def test_regions_of_one_leaf_are_filled_one_after_another(tmp_path):
 def test_a_whole_array_and_the_same_in_tiles_are_the_same_bytes(tmp_path, layout):
     contents, told = [], []
     for name in ("whole", "tiled"):
-        remember(tmp_path / name, {}, layout.size)
+        remember(tmp_path / name, {}, layout.sizes)
         with FileStore(tmp_path / name, layout, raw) as store:
             if name == "whole":
                 store.write(("a",), LEAF, ARRAY, codec=None, done=told.append)
@@ -56,7 +56,7 @@ def test_a_whole_array_and_the_same_in_tiles_are_the_same_bytes(tmp_path, layout
 
 def test_nobody_is_told_of_arrays_of_a_failed_run(tmp_path, layout):
     told = []
-    remember(tmp_path, {}, layout.size)
+    remember(tmp_path, {}, layout.sizes)
 
     def fail():
         with FileStore(tmp_path, layout, raw) as store:
@@ -70,7 +70,7 @@ def test_nobody_is_told_of_arrays_of_a_failed_run(tmp_path, layout):
 
 def test_a_note_is_recalled_only_while_its_file_is_the_one_that_was_created(tmp_path):
     assert recall(tmp_path) is None
-    remember(tmp_path, {"metadata": {}}, 5)
+    remember(tmp_path, {"metadata": {}}, {"file": 5})
     assert {"metadata": {}, "size": 5} == recall(tmp_path)
     (tmp_path / "published").hardlink_to(file_of(tmp_path))
     assert recall(tmp_path) is None

@@ -18,7 +18,7 @@ def test_a_safetensors_file_is_byte_for_byte_the_librarys(tmp_path):
     leaves = {path: AbstractLeaf("array", AbstractArray(a.shape, a.dtype.name)) for path, a in arrays.items()}
     form, tree = SafetensorsFile(), AbstractTree.build(leaves.items())
     layout = form.layout(tree, {}, {})
-    remember(tmp_path, {}, layout.size)
+    remember(tmp_path, {}, layout.sizes)
     with FileStore(tmp_path, layout, form.encoded) as store:
         for path, array in arrays.items():
             store.write(path, leaves[path], array, codec=None, done=nobody)
