@@ -16,8 +16,8 @@ import click
 from migrate.cli import options
 from migrate.cli.chunks import chosen_chunks, refuse_single_file, with_reads
 from migrate.cli.console import Console, exit_with
+from migrate.cli.hugging_face import FOLDER_OPTIONS
 from migrate.cli.options import StepChoice
-from migrate.cli.places import DIRECTORY
 from migrate.cli.planned import checked, fitted_plan, saved
 from migrate.cli.pool import LOCAL, PoolChoice
 from migrate.cli.sources import open_source
@@ -188,19 +188,7 @@ _OPTIONS: tuple[Callable[[Command], Command], ...] = (
         metavar="zstd:N|none",
         help="Compression of every array, with N from -5 (fastest) to 22 (smallest) (default: that of SRC).",
     ),
-    click.option(
-        "--max-shard-size",
-        type=options.SizeType(1),
-        metavar="SIZE",
-        help="With `layout: huggingface`: the most bytes of arrays in one file (default: 5GB).",
-    ),
-    click.option(
-        "--files-from",
-        type=DIRECTORY,
-        metavar="DIR",
-        help="With `layout: huggingface`: the folder with config.json, tokenizer and generation files to copy "
-        "(default: SRC).",
-    ),
+    *FOLDER_OPTIONS,
 )
 
 

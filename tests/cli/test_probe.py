@@ -238,7 +238,7 @@ def test_a_probe_needs_a_model(run, here):
 def test_a_single_file_is_no_model_that_can_be_probed(run, here):
     result = run("apply", "rules.yaml", "old.msgpack", "new.msgpack", "--probe", "probes:layers")
     assert (2, []) == (result.exit_code, leftovers(here))
-    assert "error[M514]: `new.msgpack` is a single file, from which Orbax restores no model" in result.stderr
+    assert "error[M514]: `new.msgpack` is not a checkpoint from which Orbax restores a model" in result.stderr
 
 
 @pytest.mark.parametrize("tolerance", ["-1", "nan", "x"])

@@ -1,4 +1,4 @@
-"""The field `layout`: a structure, `zarr`, or both."""
+"""The field `layout`: a structure, a storage, or both."""
 
 import pytest
 
@@ -11,20 +11,24 @@ def target(layout):
 
 
 @pytest.mark.parametrize(
-    ("text", "layout", "plain"),
+    ("text", "layout", "storage"),
     [
-        ("items", "items", False),
-        ("zarr", None, True),
-        ("[items, zarr]", "items", True),
-        ("[zarr, pure_dict]", "pure_dict", True),
+        ("items", "items", None),
+        ("zarr", None, "zarr"),
+        ("huggingface", None, "huggingface"),
+        ("[items, zarr]", "items", "zarr"),
+        ("[zarr, pure_dict]", "pure_dict", "zarr"),
+        ("[pure_dict, huggingface]", "pure_dict", "huggingface"),
     ],
 )
-def test_zarr_stands_alone_or_beside_a_structure(text, layout, plain):
+def test_a_storage_stands_alone_or_beside_a_structure(text, layout, storage):
     found = target(text)
-    assert (layout, plain) == (found.layout, found.plain_zarr)
+    assert (layout, storage, storage == "zarr") == (found.layout, found.storage, found.plain_zarr)
 
 
-@pytest.mark.parametrize("text", ["[items, state]", "[zarr, zarr]", "[]", "ocdbt", "[items, zar]"])
+@pytest.mark.parametrize(
+    "text", ["[items, state]", "[zarr, zarr]", "[zarr, huggingface]", "[]", "ocdbt", "[items, zar]"]
+)
 def test_other_combinations_are_refused(text):
     with pytest.raises(RuleFileError):
         target(text)

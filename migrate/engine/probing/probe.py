@@ -140,7 +140,7 @@ def chosen_probe(
     if not output_of(destination, plan).is_orbax or Path(destination).is_file():
         advice = "write an Orbax checkpoint and probe it, then write this DST with the same rules"
         raise UsageError(
-            InconclusiveProbe.at(f"`{destination}` is not one that Orbax restores a model from", help=advice)
+            InconclusiveProbe.at(f"`{destination}` is not a checkpoint from which Orbax restores a model", help=advice)
         )
     if bucket_path(destination) is not None:
         advice = "write to a local directory and probe it, then upload it, or write to the bucket without a probe"

@@ -22,7 +22,7 @@ def layout():
 
 
 def test_a_layout_gives_every_part_its_offset(layout):
-    assert ({0: b"head", 36: b"tail"}, 40) == (layout.fixed, layout.sizes)
+    assert ({0: b"head", 36: b"tail"}, {"file": 40}) == (layout.fixed, layout.sizes)
     assert [(4, 32)] == [(place.offset, place.nbytes) for place in layout.ranges["a",]]
 
 
@@ -71,9 +71,21 @@ def test_nobody_is_told_of_arrays_of_a_failed_run(tmp_path, layout):
 def test_a_note_is_recalled_only_while_its_file_is_the_one_that_was_created(tmp_path):
     assert recall(tmp_path) is None
     remember(tmp_path, {"metadata": {}}, {"file": 5})
-    assert {"metadata": {}, "size": 5} == recall(tmp_path)
+    assert {"metadata": {}, "sizes": {"file": 5}} == recall(tmp_path)
     (tmp_path / "published").hardlink_to(file_of(tmp_path))
     assert recall(tmp_path) is None
     (tmp_path / "published").unlink()
     file_of(tmp_path).write_bytes(b"1234")
     assert recall(tmp_path) is None
+
+
+def test_offsets_count_on_from_one_file_to_the_next(tmp_path):
+    parts = {"one": [b"<", FileRegion(("a",), 2)], "two": [FileRegion(("b",), 3), b">"], "three": [b"end"]}
+    layout = FileLayout.joined(parts)
+    assert {"one": 3, "two": 4, "three": 3} == layout.sizes
+    remember(tmp_path, {}, layout.sizes)
+    with FileStore(tmp_path, layout, raw) as store:
+        store.put(layout.ranges["b",], 0, memoryview(b"bcd"))
+        store.put(layout.ranges["a",], 0, memoryview(b"ab"))
+        store.finish(layout.fixed)
+    assert [b"<ab", b"bcd>", b"end"] == [file_of(tmp_path, name).read_bytes() for name in parts]

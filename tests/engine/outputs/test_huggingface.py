@@ -121,7 +121,7 @@ def test_only_such_a_folder_is_replaced(source, config, tmp_path):
     apply(source, tmp_path / "new", overwrite=True)
     assert ["model.safetensors"] == [file.name for file in (tmp_path / "new").iterdir()]
     (tmp_path / "new/notes.md").write_text("mine")
-    with pytest.raises(RefusedError, match=r"would delete more than a checkpoint in .*: notes\.md"):
+    with pytest.raises(RefusedError, match=r"would delete more than a checkpoint in .*: `notes\.md`"):
         apply(source, tmp_path / "new", overwrite=True)
 
 

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from migrate.engine.options import ApplyOptions
 from migrate.engine.outputs.base import Staged
 from migrate.engine.outputs.orbax import OUTPUT
 from migrate.engine.staged_array import StagedArray
@@ -57,7 +58,7 @@ def test_it_changes_no_plan_and_objects_to_no_compression(source):
     with opened(source) as reader:
         plan = plan_for(reader)
     assert plan is OUTPUT.fit(plan)
-    assert [] == list(OUTPUT.objections("zstd:3"))
+    assert [] == list(OUTPUT.objections(ApplyOptions(compression="zstd:3")))
 
 
 def test_digests_of_staged_arrays_are_by_key_path():

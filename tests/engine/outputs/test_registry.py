@@ -1,6 +1,7 @@
 """The table of outputs: a suffix selects a row before DST is written, its content afterwards."""
 
 import importlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,26 +18,34 @@ def source(tmp_path_factory):
     return save(tmp_path_factory.mktemp("source") / "old", {"a": np.ones(3, np.float32)})
 
 
-def test_names_and_suffixes_of_rows_differ_and_one_row_is_a_directory():
-    assert len(OUTPUTS) == len({row.name for row in OUTPUTS}) == len({row.suffix for row in OUTPUTS})
-    assert ["orbax"] == [row.name for row in OUTPUTS if not row.suffix]
+@pytest.fixture
+def plan(row, source):
+    """A plan that writes the row, together with its suffix."""
+    with opened(source) as reader:
+        made = plan_for(reader)
+    target = replace(made.rules.target, storage=row.storage)
+    return replace(made, rules=replace(made.rules, target=target))
+
+
+def test_names_and_suffixes_of_rows_differ_and_one_row_is_a_directory_by_default():
+    assert len(OUTPUTS) == len({row.name for row in OUTPUTS}) == len({(row.suffix, row.storage) for row in OUTPUTS})
+    assert ["orbax"] == [row.name for row in OUTPUTS if not row.suffix and not row.storage]
 
 
 @pytest.mark.parametrize("row", OUTPUTS, ids=lambda row: row.name)
-def test_a_row_selects_what_is_written_under_its_suffix_and_recognizes_it_again(row, source, tmp_path):
+def test_a_row_selects_what_is_written_under_its_suffix_and_recognizes_it_again(row, plan, source, tmp_path):
     target = tmp_path / f"new{row.suffix.upper()}"
-    assert row == kind_of(target)
+    assert row == kind_of(target, plan)
     assert bool(row.suffix) == is_single_file(target)
     with opened(source) as reader:
-        apply_plan(plan_for(reader), reader, target, verify="none")
+        apply_plan(plan, reader, target, verify="none")
     assert bool(row.suffix) == target.is_file()
-    assert row.load() is output_of(target) is output_at(target)
+    assert row.load() is output_of(target, plan) is output_at(target)
 
 
 @pytest.mark.parametrize("row", OUTPUTS, ids=lambda row: row.name)
-def test_a_report_names_the_row(row, source):
-    with opened(source) as reader:
-        report = plan_report(plan_for(reader), f"new{row.suffix}")
+def test_a_report_names_the_row(row, plan):
+    report = plan_report(plan, f"new{row.suffix}")
     assert f"new{row.suffix} ({row.name}, " in report.title
 
 

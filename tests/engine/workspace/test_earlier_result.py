@@ -100,6 +100,6 @@ def test_a_root_whose_latest_step_is_the_result_is_not_the_result(source, tmp_pa
     applied(source, tmp_path / "root" / "3")
     with opened(source) as reader:
         plan = plan_for(reader, RULES)
-        assert earlier_result(plan, reader, tmp_path / "root" / "3", None)
-        assert earlier_result(plan, reader, tmp_path / "root", None) is None
-        assert earlier_result(plan, reader, tmp_path / "absent", None) is None
+        assert earlier_result(plan, reader, tmp_path / "root" / "3", lambda _: True)
+        assert earlier_result(plan, reader, tmp_path / "root", lambda _: True) is None
+        assert earlier_result(plan, reader, tmp_path / "absent", lambda _: True) is None
