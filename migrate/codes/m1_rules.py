@@ -56,9 +56,10 @@ class MissingField(Code):
 class InvalidPattern(Code):
     r"""A pattern is invalid.
 
-    A pattern is a key path that may contain `{name}`, `{name:int}`, `{name:a|b}`, `*` and `**`. Arithmetic such as
-    `{i+1}` is allowed only on the right-hand side. To match one of the characters `/ { } * \` itself, put `\` before
-    it.
+    A pattern is a key path that may contain `{name}`, `{name:int}`, `{name:a|b}`, `*` and `**`. An integer may have a
+    condition on the left-hand side, `{i:int where i%2==0}`: comparisons of integer expressions, `and`, `or` and `not`.
+    Arithmetic on the left-hand side, such as `{2*j+1}`, is linear in one name. To match one of the characters
+    `/ { } * \` itself, put `\` before it.
     """
 
     number = "M106"

@@ -269,6 +269,8 @@ class _TaskBuilder:
 
     def _joins(self, captures: Bindings) -> bool:
         """Whether an array with these captures would belong to this task."""
+        if not any(pattern.admits(captures) for pattern in self.rule.sources):
+            return False
         try:
             return not self.filled or self.filled == tuple(target.key(captures) for target in self.rule.targets)
         except PatternError:

@@ -15,8 +15,9 @@ from migrate.tree import AbstractTree, KeyPath, format_path
 _MOST = 2000
 """The number of names that a segment, and of key paths that a pattern, is compared with: comparing is slow."""
 
-_SEPARATOR = re.compile(r"(?<!\\)/")
+_SEPARATOR = re.compile(r"(?<!\\)/(?![^{}]*\})")
 _WILDCARD = re.compile(r"\{[^{}]*\}|\*+")
+_CONDITION = re.compile(r"(?<=:int)\s+where\b[^{}]*(?=\})")
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,13 @@ class NearPatterns:
     tree: AbstractTree
 
     def did_you_mean(self, pattern: Pattern) -> str | None:
-        """Returns ``did you mean `x`?`` for the most similar pattern or key path, or None."""
+        """Returns ``did you mean `x`?`` for the most similar pattern or key path, or the condition that excludes all
+        leaves; or None.
+        """
         if not pattern.is_regex:
+            if pattern.is_conditional and (count := self._unconditional_matches(pattern)):
+                leaves = "1 leaf" if count == 1 else f"{count:,} leaves"
+                return f"it matches {leaves} without its condition"
             for text in (self._repaired(pattern.text), *self._below_a_root(pattern.text)):
                 if text is not None and self._matches(text):
                     return f"did you mean `{text}`?"
@@ -76,6 +82,11 @@ class NearPatterns:
             return False
         return any(pattern.match(path) is not None for path in self.tree.leaves)
 
+    def _unconditional_matches(self, pattern: Pattern) -> int:
+        """Returns the number of leaves that match a pattern without its conditions."""
+        bare = Pattern.parse(_CONDITION.sub("", pattern.text))
+        return sum(bare.match(path) is not None for path in self.tree.leaves)
+
     def _key_paths(self, pattern: Pattern) -> list[str]:
         """Returns the key paths to compare with a pattern: those of its length, else all."""
         depth = str(pattern).count("/") + 1
@@ -91,7 +102,7 @@ def _fitting(segment: str, names: Iterable[str]) -> list[str]:
     if not segment:
         return [name for name in names if not name]
     try:
-        pattern = Pattern.parse(segment)
+        pattern = Pattern.parse(_CONDITION.sub("", segment))
     except PatternError:
         return []
     return [name for name in names if pattern.match((name,)) is not None]

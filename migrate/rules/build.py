@@ -70,6 +70,7 @@ def move_problems(move: Move, targets: Iterable[LocatedPattern]) -> Iterator[Dia
     captured = set(move.sources[0].captures).intersection(*(pattern.captures for pattern in move.sources[1:]))
     made = {op.over for op in move.ops if op.over and op.op.role == "extend"}
     for placed in targets:
+        yield from _right_side(placed)
         for name in sorted(placed.pattern.names - captured - made):
             yield _uncaptured(name, placed, move.sources, captured)
     for op in move.ops:
@@ -77,7 +78,9 @@ def move_problems(move: Move, targets: Iterable[LocatedPattern]) -> Iterator[Dia
             yield from _over(op, op.over, move, captured, made)
 
 
-def include_problems(include: Include, places: Sequence[LocatedPattern]) -> Iterator[Diagnostic]:
+def include_problems(
+    include: Include, places: Sequence[LocatedPattern], to: LocatedPattern | None = None
+) -> Iterator[Diagnostic]:
     """Yields the reasons why places cannot be prepended to the patterns of an included file: unnamed wildcards, which
     would be numbered together with those of the file, and names that only one of the places uses.
     """
@@ -87,6 +90,7 @@ def include_problems(include: Include, places: Sequence[LocatedPattern]) -> Iter
             yield InvalidInclude.at(
                 message, span=placed.span_of_name(name), help="name it in braces, such as `{at:**}`"
             )
+    yield from _right_side(to) if to else ()
     for error in include.under.left_side_errors() if include.under else ():
         span = places[0].node.span_of(places[0].start + error.offset, error.length)
         yield InvalidPattern.at(f"`under: {include.under}` is invalid: {error}", span=span)
@@ -97,6 +101,12 @@ def include_problems(include: Include, places: Sequence[LocatedPattern]) -> Iter
                 span=places[-1].span_of_name(name),
                 label=did_you_mean(name, include.under.captures),
             )
+
+
+def _right_side(placed: LocatedPattern) -> Iterator[Diagnostic]:
+    for error in placed.pattern.right_side_errors():
+        span = placed.node.span_of(placed.start + error.offset, error.length)
+        yield InvalidPattern.at(f"invalid pattern `{placed.pattern}`: {error}", span=span)
 
 
 def _uncaptured(name: str, placed: LocatedPattern, sources: Sequence[Pattern], captured: set[str]) -> Diagnostic:

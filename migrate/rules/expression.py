@@ -21,7 +21,8 @@ _OPERATORS: dict[type[ast.operator], Callable[[int, int], int]] = {
     ast.Mod: mod,
 }
 _DIGITS = re.compile(r"[0-9]{1,18}")
-_MAX_LENGTH = 100  # enough for index arithmetic; deep nesting would exhaust Python's parser
+MAX_LENGTH = 100
+"""The most characters of an expression: enough for index arithmetic; deep nesting would exhaust Python's parser."""
 
 
 class PatternError(ValueError):
@@ -66,6 +67,20 @@ class Expression:
         """Whether different values can have one result, because it divides or takes a remainder."""
         return any(isinstance(node, ast.FloorDiv | ast.Mod) for node in ast.walk(self._tree))
 
+    @cached_property
+    def line(self) -> tuple[int, int] | None:
+        """Slope and offset of a linear expression of one name, `(2, 1)` for `2*i+1`; None for all others."""
+        found = _line(self._tree) if len(self.names) == 1 else None
+        return found if found and found[0] else None
+
+    def solve(self, text: str) -> str | None:
+        """Returns the value of the only name with which a linear expression is `text`; None where there is none."""
+        if self.line is None or not _DIGITS.fullmatch(text):
+            return None
+        slope, offset = self.line
+        value, rest = divmod(int(text) - offset, slope)
+        return str(value) if rest == 0 and value >= 0 and str(int(text)) == text else None
+
     def evaluate(self, values: Mapping[str, object]) -> int:
         """Returns the value, which is at least 0: key paths have no negative indices.
 
@@ -93,6 +108,32 @@ class Expression:
         return int(text)
 
 
+def _line(node: ast.expr) -> tuple[int, int] | None:
+    """Returns slope and offset of an expression of one name; None where it is not linear."""
+    match node:
+        case ast.Name():
+            return 1, 0
+        case ast.Constant(value=int() as value):
+            return 0, value
+        case ast.UnaryOp(operand=operand):
+            return None if (one := _line(operand)) is None else (-one[0], -one[1])
+        case ast.BinOp(left=left, op=op, right=right):
+            a, b = _line(left), _line(right)
+            if a is not None and b is not None:
+                return _combined(op, a, b)
+    return None
+
+
+def _combined(op: ast.operator, a: tuple[int, int], b: tuple[int, int]) -> tuple[int, int] | None:
+    if isinstance(op, ast.Add | ast.Sub):
+        return _OPERATORS[type(op)](a[0], b[0]), _OPERATORS[type(op)](a[1], b[1])
+    if isinstance(op, ast.Mult) and 0 in (a[0], b[0]):
+        return a[0] * b[1] + b[0] * a[1], a[1] * b[1]
+    if a[0] == b[0] == 0 and b[1]:
+        return 0, _OPERATORS[type(op)](a[1], b[1])
+    return None
+
+
 def parse_arithmetic(source: str, shown: str) -> ast.expr:
     """Returns the syntax tree of an integer expression, for `compute`.
 
@@ -103,23 +144,32 @@ def parse_arithmetic(source: str, shown: str) -> ast.expr:
     Raises:
       PatternError: it contains anything besides integers, names and `+ - * // %`.
     """
-    if len(source) > _MAX_LENGTH:
-        raise PatternError(f"an expression of {len(source)} characters is too long; the limit is {_MAX_LENGTH}")
+    if len(source) > MAX_LENGTH:
+        raise PatternError(f"an expression of {len(source)} characters is too long; the limit is {MAX_LENGTH}")
     try:
         tree = ast.parse(source.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise PatternError(f"`{shown}` is neither a name nor an integer expression") from None
-    _check(tree, shown)
+    check_arithmetic(tree, shown)
     return tree
 
 
-def _check(node: ast.expr, shown: str) -> None:
+def check_arithmetic(node: ast.expr, shown: str) -> None:
+    """Checks that a syntax tree is integer arithmetic.
+
+    Args:
+      node: the tree.
+      shown: the text that messages quote.
+
+    Raises:
+      PatternError: it contains anything besides integers, names and `+ - * // %`.
+    """
     match node:
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
-            _check(left, shown)
-            _check(right, shown)
+            check_arithmetic(left, shown)
+            check_arithmetic(right, shown)
         case ast.UnaryOp(op=ast.USub(), operand=operand):
-            _check(operand, shown)
+            check_arithmetic(operand, shown)
         case ast.Name():
             pass
         case ast.Constant(value=int() as value) if not isinstance(value, bool):
@@ -152,7 +202,7 @@ def compute(node: ast.expr, numbers: Mapping[str, int], *, exact: bool = False) 
             return numbers[name]
         case ast.Constant(value=int() as value):
             return value
-    raise AssertionError(node)  # `_check` rejects all other nodes
+    raise AssertionError(node)  # `check_arithmetic` rejects all other nodes
 
 
 def _shown(numbers: Mapping[str, int]) -> str:

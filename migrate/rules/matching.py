@@ -10,13 +10,14 @@ text can be divided in several ways, an earlier wildcard takes as much as possib
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import takewhile
 from typing import Any
 
 from migrate.codes import InvalidPattern
 from migrate.errors import PlanError
+from migrate.rules.condition import Condition
 from migrate.rules.expression import PatternError
 from migrate.rules.linear_regex import compile_re2, compile_regex, escape_re2
 from migrate.rules.syntax import Capture, Computed, LiteralText, Part, Segment, is_rest
@@ -51,6 +52,7 @@ class _SegmentMatcher:
         self._expression = "".join(map(self._compiler.segment, segments))
         self._segments = segments
         self._rests = len(segments) - self._length
+        self._conditions = conditions_of(segments)
         self._extra = sum(max(sum(not isinstance(part, LiteralText) for part in s) - 1, 0) for s in segments)
 
     @cached_property
@@ -92,11 +94,39 @@ class _SegmentMatcher:
         bindings: dict[str, str | KeyPath] = {}
         computed: list[tuple[Computed, str]] = []
         for part, text in zip(self._compiler.groups, texts, strict=True):
-            if isinstance(part, Computed):
-                computed.append((part, text))
-            else:
+            if isinstance(part, Capture):
                 bindings[part.name] = tuple(text.split(_END)[:-1]) if part.kind == "rest" else text
-        return bindings if all(_agrees(part, text, bindings) for part, text in computed) else None
+            else:
+                computed.append((part, text))
+        if computed:
+            bindings = self._solved(bindings, computed)
+        agrees = all(_agrees(part, text, bindings) for part, text in computed)
+        return bindings if agrees and all(one.holds(bindings) for one in self._conditions) else None
+
+    def _solved(
+        self, bindings: Mapping[str, str | KeyPath], computed: Iterable[tuple[Computed, str]]
+    ) -> dict[str, str | KeyPath]:
+        """Returns the captures with the names of linear expressions that nothing else captures, from left to right.
+
+        A name that no integer satisfies is left at a value with which the expression does not agree.
+        """
+        found = dict(bindings)
+        for part, text in computed:
+            if part.expression.line is not None:
+                found.setdefault(part.expression.names[0], part.expression.solve(text) or "")
+        order = [name for part in self._compiler.groups for name in names_of(part)]
+        return {name: found[name] for name in dict.fromkeys(order) if name in found}
+
+
+def names_of(part: Capture | Computed) -> tuple[str, ...]:
+    """Returns the names that a part of a pattern uses."""
+    return (part.name,) if isinstance(part, Capture) else part.expression.names
+
+
+def conditions_of(segments: Iterable[Segment]) -> tuple[Condition, ...]:
+    """Returns the conditions of the captures in a pattern."""
+    parts = [part for segment in segments for part in segment]
+    return tuple(part.where for part in parts if isinstance(part, Capture) and part.where is not None)
 
 
 def _agrees(part: Computed, text: str, bindings: Bindings) -> bool:

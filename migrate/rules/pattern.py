@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 from migrate.rules.expression import PatternError
-from migrate.rules.matching import Bindings, Matcher, regex_matcher, segment_matcher
+from migrate.rules.matching import Bindings, Matcher, conditions_of, names_of, regex_matcher, segment_matcher
 from migrate.rules.syntax import Capture, Computed, LiteralText, Part, Segment, is_rest, parse_segments
 from migrate.tree import KeyPath
 
@@ -31,7 +31,8 @@ class Pattern:
 
     Attributes:
       text: the text in the rule file.
-      captures: the names that `match` binds, from left to right; unnamed wildcards are `*0`, `**0` and so on.
+      captures: the names that `match` binds, from left to right, those of linear expressions included; unnamed
+        wildcards are `*0`, `**0` and so on.
       names: all names that `fill` needs: the captures and the names in expressions.
       is_regex: whether it is a regular expression, which cannot be filled.
     """
@@ -52,7 +53,8 @@ class Pattern:
         """
         segments = parse_segments(text)
         parts = [part for segment in segments for part in segment]
-        captures = tuple(dict.fromkeys(part.name for part in parts if isinstance(part, Capture)))
+        captures = tuple(dict.fromkeys(name for part in parts if (name := _bound(part)) is not None))
+        _check_conditions(parts, captures)
         computed = {name for part in parts if isinstance(part, Computed) for name in part.expression.names}
         return cls(text, captures, frozenset(computed).union(captures), False, segments, segment_matcher(segments))
 
@@ -90,6 +92,11 @@ class Pattern:
         """Returns the captures from a key path; None if it does not match."""
         return self._match(path)
 
+    def admits(self, bindings: Bindings) -> bool:
+        """Returns whether captured text satisfies the conditions, as far as it has the names that they use."""
+        known = [one for one in conditions_of(self._segments) if bindings.keys() >= set(one.names)]
+        return all(one.holds(bindings) for one in known)
+
     def fill(self, bindings: Bindings) -> KeyPath:
         """Returns the key path with captured text in place of the names.
 
@@ -124,24 +131,48 @@ class Pattern:
         """Whether different values of a name always fill the pattern differently; `{i//2}` and `{i%6}` group them."""
         parts = [part for segment in self._segments for part in segment if not isinstance(part, LiteralText)]
         return any(
-            name in _names(part) and not (isinstance(part, Computed) and part.expression.groups) for part in parts
+            name in names_of(part) and not (isinstance(part, Computed) and part.expression.groups) for part in parts
         )
 
     def find(self, name: str) -> tuple[int, int]:
         """Returns offset and length of the first use of a name in the text; the whole text if it is not found."""
         for part in (part for segment in self._segments for part in segment):
-            if not isinstance(part, LiteralText) and name in _names(part):
+            if not isinstance(part, LiteralText) and name in names_of(part):
                 return part.offset, part.length
         return 0, len(self.text)
 
+    @property
+    def is_conditional(self) -> bool:
+        """Whether a capture has a condition."""
+        return bool(conditions_of(self._segments))
+
     def left_side_errors(self) -> Iterator[PatternError]:
-        """Yields the errors of the pattern on the left-hand side: arithmetic, and adjacent wildcards."""
+        """Yields the errors of the pattern on the left-hand side: adjacent wildcards, and arithmetic that does not
+        determine its names.
+        """
         for segment in self._segments:
-            yield from _arithmetic(segment)
+            yield from self._undetermined(segment)
             yield from map(_ambiguity, filter(_ambiguous, pairwise(segment)))
         for left, right in pairwise(self._segments):
             if is_rest(left) and is_rest(right):
                 yield _ambiguity((left[0], right[0]))
+
+    def right_side_errors(self) -> Iterator[PatternError]:
+        """Yields the errors of the pattern on the right-hand side: conditions, which only matches satisfy."""
+        for part in (part for segment in self._segments for part in segment):
+            if isinstance(part, Capture) and part.where is not None:
+                message = f"a condition is allowed only on the left-hand side; write `{{{part.name}}}` here"
+                yield PatternError(message, part.offset, part.length)
+
+    def _undetermined(self, segment: Segment) -> Iterator[PatternError]:
+        for part in segment:
+            if isinstance(part, Computed) and not set(part.expression.names) <= set(self.captures):
+                name = part.expression.names[0]
+                message = (
+                    f"arithmetic on the left-hand side has to be linear in one name, such as `{{2*{name}+1}}`; for all "
+                    f"else, capture the number with a condition, such as `{{{name}:int where {name}%2==1}}`"
+                )
+                yield PatternError(message, part.offset, part.length)
 
 
 def _filled(segment: Segment, bindings: Bindings) -> tuple[object, ...]:
@@ -193,16 +224,23 @@ def _missing(segment: object) -> str:
     return " and ".join(f"`{part.source}`" for part in parts if isinstance(part, _Placeholder))
 
 
-def _names(part: Capture | Computed) -> tuple[str, ...]:
-    return (part.name,) if isinstance(part, Capture) else part.expression.names
+def _bound(part: Part) -> str | None:
+    """Returns the name that a part of a pattern captures, or None."""
+    if isinstance(part, Capture):
+        return part.name
+    return part.expression.names[0] if isinstance(part, Computed) and part.expression.line is not None else None
 
 
-def _arithmetic(segment: Segment) -> Iterator[PatternError]:
-    for part in segment:
-        if isinstance(part, Computed):
-            yield PatternError(
-                "arithmetic is allowed only on the right-hand side; capture a name here", part.offset, part.length
-            )
+def _check_conditions(parts: Sequence[Part], captures: Sequence[str]) -> None:
+    """Refuses conditions on names that are captured nowhere, or captured as text."""
+    kinds = {part.name: part.kind for part in parts if isinstance(part, Capture)}
+    for part in parts:
+        where = part.where if isinstance(part, Capture) else None
+        for name in where.names if where else ():
+            if name not in captures or kinds.get(name, "int") != "int":
+                why = f"write `{{{name}:int}}`" if name in kinds else "the pattern does not capture it"
+                message = f"the condition `{where}` uses `{name}`, which is not an integer: {why}"
+                raise PatternError(message, part.offset, part.length)  # type: ignore[union-attr]
 
 
 def _open_ended(part: Part) -> bool:

@@ -310,7 +310,8 @@ class _Included(FieldType):
         excepts = tuple(placed.pattern for placed in record.get("except", ()))
         places = (under and under.pattern, to and to.pattern)
         include = Include(record.get("file"), head_span(node), *places, excepts, record.get("args", {}))
-        context.findings.extend(include_problems(include, [placed for placed in (under, record.get("to")) if placed]))
+        given = record.get("to")
+        context.findings.extend(include_problems(include, [placed for placed in (under, given) if placed], given))
         return include
 
     def json(self) -> JsonSchema:
@@ -350,7 +351,10 @@ def json_schema() -> dict[str, Any]:
     """Returns the JSON Schema (draft 7) of a rule file, which editors use for completion."""
     schema = FILE.json()
     schema["properties"]["migrate"] = {"const": VERSION, "description": FILE.by_name["migrate"].doc}
-    pattern = "a key path that may contain `{name}`, `{name:int}`, `{name:a|b}`, `*` and `**`"
+    pattern = (
+        "a key path that may contain `{name}`, `{name:int}`, `{name:int where name%2==0}`, `{name:a|b}`, `{2*name}`, "
+        "`*` and `**`"
+    )
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "migrate rule file",

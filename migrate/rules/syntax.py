@@ -2,10 +2,11 @@ r"""Parses the text of a pattern to segments, which consist of parts.
 
     {name}      a run of one or more characters inside one segment
     {name:int}  the same, digits only
+    {name:int where name%2==0}  integers that satisfy a condition, on the left-hand side only
     {name:a|b}  one of a set
     *           an unnamed run of zero or more characters inside a segment; a whole segment is never empty
     **          zero or more whole segments; {name:**} if a pattern needs several
-    {i+1}       an integer expression, on the right-hand side only
+    {i+1}       an integer expression; on the left-hand side a linear one, `{2*j}`, which captures its name
     \           makes the next character literal, one of `/ { } * \`; `\x1b`, `\u202e`, `\n` are those characters
 
 Empty text between slashes is an empty segment (`a//b`), and so is `\e`.
@@ -22,12 +23,14 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from migrate.printable import read_escape
+from migrate.rules.condition import Condition
 from migrate.rules.expression import Expression, PatternError
 from migrate.tree import EMPTY
 
 Kind = Literal["run", "glob", "int", "choice", "rest"]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_WHERE = re.compile(r"\s*int\s+where\b(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +42,16 @@ class LiteralText:
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """A wildcard: `glob` is `*`, `rest` is `**`, `choices` are the alternatives of a `choice`."""
+    """A wildcard: `glob` is `*`, `rest` is `**`, `choices` are the alternatives of a `choice`; an `int` can have a
+    condition, `where`.
+    """
 
     name: str
     kind: Kind
     offset: int
     length: int
     choices: tuple[str, ...] = ()
+    where: Condition | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +155,9 @@ class _Reader:
         content = self._content()
         length = self.at - start
         name, colon, kind = content.partition(":")
+        if not colon and (plain := _NAME.match(name)) and re.match(r"\s+where\b", name[plain.end() :]):
+            message = f"only an integer can have a condition; write `{{{plain[0]}:int{name[plain.end() :]}}}`"
+            raise PatternError(message, start, length)
         if not colon and not _NAME.fullmatch(name):
             return Computed(_expression(content, start, length), start, length)
         if not _NAME.fullmatch(name):
@@ -172,13 +181,14 @@ class _Reader:
 
     def _declared(self, capture: Capture) -> Capture:
         known = self.kinds.setdefault(capture.name, capture)
-        if (known.kind, known.choices) != (capture.kind, capture.choices) and capture.kind != "run":
+        if _kind(known) != _kind(capture) and capture.kind != "run":
             raise PatternError(
                 f"`{capture.name}` is declared twice with different types; declare the type only at its first use",
                 capture.offset,
                 capture.length,
             )
-        return replace(capture, kind=known.kind, choices=known.choices)
+        where = capture.where if capture is known else None
+        return replace(capture, kind=known.kind, choices=known.choices, where=where)
 
     def _refuse_partial_rest(self, parts: list[Part]) -> None:
         for part in parts:
@@ -193,7 +203,21 @@ def _expression(content: str, offset: int, length: int) -> Expression:
         raise PatternError(str(error), offset, length) from None
 
 
+def _kind(capture: Capture) -> tuple[object, ...]:
+    return capture.kind, capture.choices, capture.where
+
+
+def _condition(text: str, offset: int, length: int) -> Condition:
+    try:
+        return Condition.parse(text)
+    except PatternError as error:
+        raise PatternError(str(error), offset, length) from None
+
+
 def _capture(name: str, kind: str | None, offset: int, length: int) -> Capture:
+    condition = _WHERE.fullmatch(kind) if kind else None
+    if condition is not None:
+        return Capture(name, "int", offset, length, where=_condition(condition[1], offset, length))
     match kind:
         case None:
             return Capture(name, "run", offset, length)

@@ -49,3 +49,21 @@ def test_a_drop_may_name_an_item_that_is_no_pytree_and_a_move_may_not():
     assert () == claims_of('- drop: "metrics/**"', ["a"], ["metrics"]).diagnostics
     assert ["M201"] == [finding.code for finding in claims_of('- "metrics -> m"', ["a"], ["metrics"]).diagnostics]
     assert {"metrics"} == dropped_extras(rules_of('- drop: "metrics/**"\n- "notes -> n"'), ["metrics", "notes"])
+
+
+def test_conditions_divide_the_layers_between_two_rules():
+    lines = '- "layers/{i:int where i%2==0}/w -> local/{i//2}"\n- "layers/{2*j+1}/w -> global/{j}"'
+    found = claims_of(lines, [f"layers/{i}/w" for i in range(4)])
+    assert () == found.diagnostics
+    assert [["0", "2"], ["1", "3"]] == [[claim.path[1] for claim in found.by_rule[rule]] for rule in (0, 1)]
+
+
+def test_conditions_that_overlap_are_a_double_claim():
+    lines = '- "layers/{i:int where i<3}/w -> a/{i}"\n- "layers/{i:int where i>1}/w -> b/{i}"'
+    (finding,) = claims_of(lines, [f"layers/{i}/w" for i in range(4)]).diagnostics
+    assert ("M202", ("layers/2/w",)) == (finding.code, finding.paths)
+
+
+def test_a_condition_that_no_leaf_satisfies_is_idle():
+    (finding,) = claims_of('- "layers/{i:int where i>9}/w -> a/{i}"', ["layers/0/w"]).diagnostics
+    assert ("M201", "it matches 1 leaf without its condition") == (finding.code, finding.label)

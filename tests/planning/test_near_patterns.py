@@ -32,6 +32,7 @@ TREE = {
         ("stepp", "step"),
         ("hk//weight", "hk//weights"),
         ("kh//weights", "hk//weights"),
+        ("params/Dense_{i:int where i//2==0}/kernels", "params/Dense_{i:int where i//2==0}/kernel"),
     ],
 )
 def test_the_subtree_of_the_nearest_name_is_proposed(written, meant):
@@ -55,3 +56,9 @@ def test_a_create_rule_proposes_names_of_the_template():
     rule = '- create: {to: "params/old_heads/**", init: zeros}'
     (finding,) = (d for d in planned(rule, {"a": "2"}, TREE).diagnostics if d.code == "M201")
     assert "did you mean `params/old_head/**`?" == finding.label
+
+
+def test_a_condition_that_excludes_every_leaf_is_named():
+    near = NearPatterns(tree(TREE))
+    found = near.did_you_mean(Pattern.parse("params/Dense_{i:int where i//2==7}/**"))
+    assert "it matches 6 leaves without its condition" == found

@@ -3,6 +3,7 @@
 Covers `migrate.rules.matching` and `migrate.rules.syntax`.
 """
 
+import re
 import string
 import time
 
@@ -61,6 +62,14 @@ def test_a_pattern_captures(pattern, path, bindings):
         ("Dense_{i:int}", "Dense_٣"),
         ("{p:query|key}", "querykey"),
         ("a_{x}/b_{x}", "a_1/b_2"),
+        ("layers/{i:int where i%2==0}/w", "layers/5/w"),
+        ("{i:int}/{j:int where j==i+1}", "3/5"),
+        ("layers/{2*j}/w", "layers/7/w"),
+        ("layers/{2*j+4}/w", "layers/2/w"),
+        ("layers/{2*j}/w", "layers/04/w"),
+        ("layers/{2*j}/w", "layers/x/w"),
+        ("{2*j}/{2*j+1}", "2/5"),
+        ("{i:int}/{i+1}", "3/5"),
         ("a.c", "abc"),
         ("a/**/b", "a"),
         ("a/**/a", "a"),
@@ -167,7 +176,8 @@ def test_a_broken_pattern_is_refused_with_its_place(text, offset, length, messag
 @pytest.mark.parametrize(
     ("text", "offsets"),
     [
-        ("a/{i+1}/{j*2}", [2, 8]),
+        ("a/{i//2}/{j*k}", [2, 9]),
+        ("a/{i+1}/{j*2}", []),
         ("a/{i}{j}", [5]),
         ("a/*{i:int}", [3]),
         ("a_{i}/**/**/{x}", [9]),
@@ -210,7 +220,31 @@ def test_a_right_hand_side_matches_a_target_and_checks_its_arithmetic():
     assert {"i": "3"} == pattern.match(("3", "4"))
     assert pattern.match(("3", "5")) is None
     assert pattern.match(("x", "5")) is None
-    assert {} == Pattern.parse("blocks/{i+1}").match(("blocks", "4"))
+    assert {"i": "3"} == Pattern.parse("blocks/{i+1}").match(("blocks", "4"))
+    assert {} == Pattern.parse("blocks/{i//2}").match(("blocks", "4"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a/{i:int where i/2==1}", "may contain only names, integers"),
+        ("a/{i:int where i}", "may contain only comparisons"),
+        ("a/{i:int where}", "is not a condition"),
+        ("a/{i:int where j==1}", "uses `j`, which is not an integer: the pattern does not capture it"),
+        ("{x}/{i:int where i>x}", "uses `x`, which is not an integer: write `{x:int}`"),
+        ("a/{i where i%2==0}", "only an integer can have a condition; write `{i:int where i%2==0}`"),
+        ("{i:int}/{i:int where i>1}", "declared twice"),
+    ],
+)
+def test_a_condition_that_cannot_be_decided_is_refused(text, message):
+    with pytest.raises(PatternError, match=re.escape(message)):
+        Pattern.parse(text)
+
+
+def test_a_condition_cannot_stand_on_the_right():
+    (error,) = Pattern.parse("a/{i:int where i>1}").right_side_errors()
+    assert ("a condition is allowed only on the left-hand side; write `{i}` here", 2) == (str(error), error.offset)
+    assert [] == list(Pattern.parse("a/{i:int}/{i//2}").right_side_errors())
 
 
 def test_a_regular_expression_matches_the_whole_escaped_key_path():

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
+from migrate.planning.invert.indices import linear, reverse_indices, samples
+from migrate.rules.condition import Condition
 from migrate.rules.expression import Expression, PatternError
 from migrate.rules.model import Move
 from migrate.rules.pattern import Pattern
@@ -34,88 +37,113 @@ def reverse(rule: Move, sources: Collection[KeyPath]) -> ReversedPatterns | None
 
     Args:
       rule: the rule.
-      sources: source leaves that it claimed; they give the first number of a capture that was reduced.
+      sources: source leaves that it claimed; they give the numbers of a capture that was reduced. Without any, the
+        numbers are the first ones that its pattern admits.
     """
     if any(pattern.is_regex for pattern in rule.sources):
         return None
     spread = any(op.op.role == "extend" and op.over is None for op in rule.ops)
     targets = rule.targets if spread else rule.targets[:1]
     made = {op.over for op in rule.ops if op.op.role == "extend" and op.over}
+    reduced = {op.over for op in rule.ops if op.op.role == "reduce" and op.over}
     try:
-        counted = {op.over: _start(op.over, rule, sources) for op in rule.ops if op.op.role == "reduce" and op.over}
-        left = [_NewSource(rule, made) for _ in targets]
-        texts = tuple(side.text(pattern) for side, pattern in zip(left, targets, strict=True))
-        fillers = {name: _filler(name, start) for name, start in counted.items()} | _agreed(left)
+        left = [_NewSource(rule, made, reduced, pattern) for pattern in targets]
+        texts = tuple(side.text() for side in left)
+        used = {name for pattern in targets for name in pattern.names}
+        fillers = {name: _counted(name, rule, sources) for name in reduced - used} | _agreed(left)
         return ReversedPatterns(texts, tuple(_right(pattern, fillers) for pattern in rule.sources))
     except (_Irreversible, PatternError):
         return None
 
 
-def _start(name: str, rule: Move, sources: Iterable[KeyPath]) -> int:
-    """Returns the first number of a capture."""
+def _counted(name: str, rule: Move, sources: Iterable[KeyPath]) -> str:
+    """Returns the expression of a capture that was reduced over its position."""
     bound = (pattern.match(path) for path in sources for pattern in rule.sources)
     values = {str(bindings[name]) for bindings in bound if bindings is not None and name in bindings}
-    if not values or not all(value.isdecimal() for value in values):
+    if not all(value.isdecimal() for value in values):
         raise _Irreversible
-    return min(map(int, values))
+    numbers = sorted(map(int, values)) or samples(name, _condition(name, rule.sources))
+    steps = {b - a for a, b in pairwise(numbers)}
+    if not numbers or len(steps) > 1:
+        raise _Irreversible
+    return linear({name: steps.pop() if steps else 1}, numbers[0])
 
 
-def _filler(name: str, start: int) -> str:
-    return f"{{{name}+{start}}}" if start else f"{{{name}}}"
+def _condition(name: str, sources: Sequence[Pattern]) -> Condition | None:
+    """Returns the condition of a capture."""
+    return next((one.where for one in _captures(sources) if one.name == name and one.where is not None), None)
 
 
 @dataclass
 class _NewSource:
-    """A right-hand side as a new left-hand side; `fillers` holds the text that restores each old capture."""
+    """A right-hand side as a new left-hand side.
+
+    Attributes:
+      fillers: the expression that restores each old capture.
+      written: the text of each part with arithmetic, by its position in the pattern.
+    """
 
     rule: Move
     made: Collection[str]
+    reduced: Collection[str]
+    pattern: Pattern
     fillers: dict[str, str] = field(default_factory=dict)
+    written: dict[int, str] = field(default_factory=dict)
 
-    def text(self, pattern: Pattern) -> str:
+    def text(self) -> str:
         """Returns the pattern as a left-hand side."""
-        return join_segments(["".join(map(self._part, segment)) for segment in parse_segments(pattern.text)])
+        segments = parse_segments(self.pattern.text)
+        parts = [part for segment in segments for part in segment]
+        direct = {part.name for part in parts if isinstance(part, Capture)} - set(self.reduced)
+        computed = [part for part in parts if isinstance(part, Computed)]
+        for name in dict.fromkeys(name for part in computed for name in part.expression.names):
+            if name not in direct:
+                self._reverse(name, [part for part in computed if name in part.expression.names])
+        return join_segments(["".join(map(self._part, segment)) for segment in segments])
 
     def _part(self, part: Part) -> str:
         if isinstance(part, LiteralText):
             return format_segment(part.text)
         if isinstance(part, Computed):
-            return self._computed(part.expression)
+            return self.written.get(part.offset, f"{{{part.expression.source}}}")
         if not part.name.isidentifier():
             return part.name.rstrip("0123456789")
         if part.name in self.made:
             return f"{{{part.name}}}"
         known = part.name in self.fillers
-        if self.fillers.setdefault(part.name, f"{{{part.name}}}") != f"{{{part.name}}}":
-            raise _Irreversible
+        self.fillers[part.name] = part.name
         return f"{{{part.name}}}" if known else _declared(part.name, self.rule.sources)
 
-    def _computed(self, expression: Expression) -> str:
-        if len(expression.names) != 1 or expression.names[0] in self.fillers:
+    def _reverse(self, name: str, parts: Sequence[Computed]) -> None:
+        """Writes captures in place of expressions of one name, and the expression that restores it."""
+        if any(part.expression.names != (name,) for part in parts):
             raise _Irreversible
-        name = expression.names[0]
-        slope, offset = _line(expression, name)
         if name in self.made:
-            if slope < 0:
+            self._count(name, parts)
+            return
+        condition = _condition(name, self.rule.sources)
+        unique = list(dict.fromkeys(part.expression for part in parts))
+        rank = name if name in self.reduced else None
+        taken = {*self.pattern.names, *(one for pattern in self.rule.sources for one in pattern.names)}
+        fresh = [letter for letter in "jklmnopq" if letter not in taken]
+        names = [*fresh] if rank else [name, *fresh]
+        results = list(zip(names, unique, strict=False))
+        found = reverse_indices(name, results, condition, rank)
+        if found is None:
+            raise _Irreversible
+        plain = len(unique) == 1 and abs((unique[0].line or (0, 0))[0]) == 1
+        for (result, expression), where in zip(results, found.conditions, strict=False):
+            kind = f":int where {where}" if where else "" if plain else ":int"
+            for at, part in enumerate(part for part in parts if part.expression == expression):
+                self.written[part.offset] = f"{{{result}}}" if at else f"{{{result}{kind}}}"
+        self.fillers[name] = found.filler
+
+    def _count(self, name: str, parts: Sequence[Computed]) -> None:
+        """Writes a capture in place of the numbers that an op counted upwards."""
+        for part in parts:
+            if (part.expression.line or (0, 0))[0] != 1 or len(parts) > 1:
                 raise _Irreversible
-        elif slope < 0:
-            self.fillers[name] = f"{{{offset}-{name}}}"
-        else:
-            self.fillers[name] = f"{{{name}{-offset:+d}}}" if offset else f"{{{name}}}"
-        return f"{{{name}}}"
-
-
-def _line(expression: Expression, name: str) -> tuple[int, int]:
-    """Returns slope (1 or -1) and offset of a linear expression."""
-    for numbers in ((100, 101, 107, 250), (0, 1)):  # an expression that counts down has no value for large numbers
-        try:
-            values = [expression.evaluate({name: str(number)}) for number in numbers]
-        except PatternError:
-            continue
-        slope, offset = values[1] - values[0], values[0] - (values[1] - values[0]) * numbers[0]
-        if abs(slope) == 1 and values == [slope * number + offset for number in numbers]:
-            return slope, offset
-    raise _Irreversible
+            self.written[part.offset] = f"{{{name}}}"
 
 
 def _declared(name: str, sources: Sequence[Pattern]) -> str:
@@ -125,7 +153,10 @@ def _declared(name: str, sources: Sequence[Pattern]) -> str:
             if capture.kind == "choice":
                 choices = "|".join(_SPECIAL.sub(r"\\\1", choice) for choice in capture.choices)
                 return f"{{{name}:{choices}}}"
-            return f"{{{name}{_KINDS.get(capture.kind, '')}}}"
+            where = f" where {capture.where}" if capture.where else ""
+            return f"{{{name}{_KINDS.get(capture.kind, '')}{where}}}"
+    if any(name in pattern.captures for pattern in sources):
+        return f"{{{name}:int}}"
     raise _Irreversible
 
 
@@ -151,6 +182,18 @@ def _right(pattern: Pattern, fillers: Mapping[str, str]) -> str:
 def _filled(part: Part, fillers: Mapping[str, str]) -> str:
     if isinstance(part, LiteralText):
         return format_segment(part.text)
-    if isinstance(part, Computed) or (part.name.isidentifier() and part.name not in fillers):
+    if isinstance(part, Computed):
+        return f"{{{_substituted(part.expression, fillers)}}}"
+    if not part.name.isidentifier():
+        return part.name.rstrip("0123456789")
+    if part.name not in fillers:
         raise _Irreversible
-    return fillers[part.name] if part.name.isidentifier() else part.name.rstrip("0123456789")
+    return f"{{{fillers[part.name]}}}"
+
+
+def _substituted(expression: Expression, fillers: Mapping[str, str]) -> str:
+    """Returns the text of an expression with the fillers in place of names."""
+    if not fillers.keys() >= set(expression.names):
+        raise _Irreversible
+    texts = {name: fillers[name] if fillers[name].isidentifier() else f"({fillers[name]})" for name in expression.names}
+    return re.sub(r"[A-Za-z_]\w*", lambda name: texts[name[0]], expression.source)

@@ -61,9 +61,36 @@ def test_numbers_that_count_down_count_up_again():
 
 def test_numbers_that_were_divided_are_put_together():
     source = {f"params/Block_{k}/w": "3" for k in range(6)}
-    assert ['- "stages/{i}/{j}/w -> params/Block_{i*2+j}/w"'] == goes_back(
+    assert ['- "stages/{k:int}/{j:int where j<2}/** -> params/Block_{2*k+j}/**"'] == goes_back(
         '- "params/Block_{k}/** -> stages/{k//2}/{k%2}/**"', source
     )
+
+
+def test_alternating_layers_go_back_as_two_rules_and_forth_again():
+    source = {f"layers/{i}/{name}": "3" for i in range(6) for name in ("q", "k")}
+    there = [
+        '- "layers/{i:int where i%2==0}/** -> blocks/{i//2}/local/**"',
+        '- "layers/{i:int where i%2==1}/** -> blocks/{i//2}/global/**"',
+    ]
+    back = [
+        '- "blocks/{i:int}/local/** -> layers/{2*i}/**"',
+        '- "blocks/{i:int}/global/** -> layers/{2*i+1}/**"',
+    ]
+    assert back == goes_back("\n".join(there), source)
+    blocks = {f"blocks/{j}/{part}/{name}": "3" for j in range(3) for part in ("local", "global") for name in ("q", "k")}
+    assert there == goes_back("\n".join(back), blocks)
+
+
+def test_every_second_layer_is_stacked_and_unstacked():
+    source = {f"layers/{i}/w": "3,2" for i in range(6)}
+    rules = "\n".join(
+        f'- {{from: "layers/{{i:int where i%2=={at}}}/w", to: "{name}/w", ops: [{{stack: {{axis: 1, over: i}}}}]}}'
+        for at, name in enumerate(("local", "global"))
+    )
+    assert [
+        '- {from: "local/w", to: "layers/{2*i}/w", ops: [{unstack: {axis: 1, over: i}}]}',
+        '- {from: "global/w", to: "layers/{2*i+1}/w", ops: [{unstack: {axis: 1, over: i}}]}',
+    ] == goes_back(rules, source)
 
 
 def test_a_capture_that_is_gone_on_the_right_is_spelled_out():
