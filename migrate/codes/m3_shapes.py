@@ -153,3 +153,26 @@ class StalePlan(Code):
     """
 
     number = "M322"
+
+
+class UndeterminedAxes(Code):
+    """The shapes do not determine the sizes that a `rearrange` omits, or contradict them.
+
+    `rearrange: "(n h) d -> d n h"` takes the sizes of `n` and `h` from the shape of the template's leaf. Where that
+    shape is the same for several sizes, as in `(n h) d -> d (h n)`, the rule must state one of them in `sizes:`. Where
+    no size fits, the pattern names axes that one of the two arrays does not have.
+    """
+
+    number = "M323"
+
+
+class MixedAxes(Code):
+    """`reshape: template` would mix axes instead of splitting and merging them.
+
+    The shape of (48, 96) becomes (6, 48, 16) only if parts of both axes are joined; more likely, an axis of 96 is split
+    into 6 × 16 and moved to the front. Shapes cannot show the difference, and a wrong order gives a model that loads
+    and computes other outputs. Write the `rearrange` that names the axes; a shape that is meant as it stands is written
+    out, `reshape: [6, 48, 16]`.
+    """
+
+    number = "M324"

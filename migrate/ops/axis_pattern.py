@@ -16,7 +16,8 @@ Group = tuple[str, ...]
 """The named axes that one axis of an array is merged from; none for an axis of size 1."""
 
 _TOKEN = re.compile(r"\.\.\.|\w+|\S")
-_ELLIPSIS = "..."
+ELLIPSIS = "..."
+"""Stands for all axes that have no name."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def parse(text: str) -> AxisPattern:
             raise OpError(f"`{text}` names an axis twice on one side")
     if odd := sorted(set(before) ^ set(after)):
         raise OpError(f"`{text}` names {', '.join(f'`{name}`' for name in odd)} on one side only")
-    if any(group and _ELLIPSIS in group for group in pattern.left):
+    if any(group and ELLIPSIS in group for group in pattern.left):
         raise OpError(f"`{text}` merges `...` on the left, where nothing says how many axes it is")
     return pattern
 
@@ -82,11 +83,11 @@ def _groups(side: str, text: str) -> tuple[Group | None, ...]:
         elif word == ")" and merged is not None:
             groups.append(tuple(merged))
             merged = None
-        elif word != _ELLIPSIS and word != "1" and not word.isidentifier():
+        elif word != ELLIPSIS and word != "1" and not word.isidentifier():
             raise OpError(f"`{word}` has no place in `{text}`; axes are names, `1`, `...` and groups in parentheses")
         elif merged is not None:
             merged += [word] if word != "1" else []
-        elif word == _ELLIPSIS:
+        elif word == ELLIPSIS:
             groups.append(None)
         else:
             groups.append((word,) if word != "1" else ())
@@ -96,7 +97,7 @@ def _groups(side: str, text: str) -> tuple[Group | None, ...]:
 
 
 def _names(groups: Iterable[Group | None]) -> list[str]:
-    return [name for group in groups for name in ((_ELLIPSIS,) if group is None else group)]
+    return [name for group in groups for name in ((ELLIPSIS,) if group is None else group)]
 
 
 def _expanded(groups: Iterable[Group | None], names: tuple[str, ...]) -> tuple[Group, ...]:
@@ -105,7 +106,7 @@ def _expanded(groups: Iterable[Group | None], names: tuple[str, ...]) -> tuple[G
         if group is None:
             expanded += [(name,) for name in names]
         else:
-            expanded.append(tuple(n for name in group for n in (names if name == _ELLIPSIS else (name,))))
+            expanded.append(tuple(n for name in group for n in (names if name == ELLIPSIS else (name,))))
     return tuple(expanded)
 
 

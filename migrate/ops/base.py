@@ -9,6 +9,7 @@ know about an op is a member of its class. The laws of every op, which `migrate.
     restores       ⇒  inverse.apply(apply(xs)) == xs, bit for bit
     keeps_axes     ⇒  apply(x) is x with its axes in some order, except for axes of size one and the dtype
     has_windows    ⇒  a window made by `window` is that window of apply(xs), bit for bit, and needs no empty window
+    shape_before(shape of a result) is the shape of every input as far as it is known
     structural     ⇒  apply(xs) has no element that xs lacks
     only_permutes  ⇒  one result, with the elements of the only input in some order
     elementwise    ⇒  apply(x.ravel()) == apply(x).ravel()
@@ -25,7 +26,10 @@ import abc
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
+from migrate.codes import OpMismatch
+from migrate.errors import Code
 from migrate.ops.chunk_grid import ChunkGrid
+from migrate.ops.open_shapes import OpenShape
 from migrate.ops.windows import Pull, Window, empty, extent
 from migrate.tree import AbstractArray
 
@@ -55,11 +59,13 @@ class OpError(ValueError):
 
     Attributes:
       help: the edit that cures it, where the op's `remedy` is too general.
+      code: its diagnostic in a plan.
     """
 
-    def __init__(self, message: str, help: str | None = None) -> None:
+    def __init__(self, message: str, help: str | None = None, code: type[Code] = OpMismatch) -> None:
         super().__init__(message)
         self.help = help
+        self.code = code
 
 
 @final
@@ -134,6 +140,35 @@ class Op(abc.ABC):
     def has_windows(self) -> bool:
         """Whether windows of the results can be made from windows of the inputs: the op defines `_window`."""
         return type(self)._window is not Op._window  # noqa: SLF001 - its own class
+
+    @property
+    def omits_sizes(self) -> bool:
+        """Whether the rule leaves sizes to the template, which `fit` fills in."""
+        return False
+
+    def fit(self, inputs: Sequence[AbstractArray], shape: OpenShape | None, target: AbstractArray) -> Op:
+        """The op with the sizes that it omits and that the template determines; called before `bind`.
+
+        Args:
+          inputs: the arrays that it will be applied to.
+          shape: the shape that its result must have, as far as the template and the later ops determine it; None if
+            they determine nothing.
+          target: the template's leaf that the result goes to, for messages.
+
+        Raises:
+          OpError: a size is not determined, or does not fit the array.
+        """
+        del inputs, shape, target
+        return self
+
+    def shape_before(self, shape: OpenShape) -> OpenShape | None:
+        """The shape of every input whose result has this shape, as far as it is known; None if nothing is known."""
+        return shape if self.elementwise else None
+
+    def unseen_order(self, *inputs: AbstractArray) -> str:
+        """The factors of split and merged axes whose order no shape shows, such as `(n h) = 6 × 16`; often empty."""
+        del inputs
+        return ""
 
     def bind(self, inputs: Sequence[AbstractArray], target: AbstractArray | None, count: int | None) -> Op:
         """The op with every field filled in that only the planner knows.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate.ops.base import Op, OpError, Param, Role, normalize_axis
 from migrate.ops.chunk_grid import ChunkGrid, joined
+from migrate.ops.open_shapes import OpenShape, opened
 from migrate.ops.windows import Pull, Window, as_stored, with_range
 from migrate.tree import AbstractArray
 
@@ -32,6 +33,9 @@ class Concat(Op):
     prominence: ClassVar[int] = 2
 
     axis: int = 0
+
+    def shape_before(self, shape: OpenShape) -> OpenShape | None:
+        return opened(shape, self.axis)
 
     def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
         if not inputs:
@@ -114,6 +118,9 @@ class Split(Op):
             return self
         (array,) = inputs
         return replace(self, sizes=_equal_parts(array, normalize_axis(self.axis, len(array.shape)), count))
+
+    def shape_before(self, shape: OpenShape) -> OpenShape | None:
+        return opened(shape, self.axis)
 
     def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
         (array,) = inputs

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate.ops.base import Op, Param, normalize_axis
+from migrate.ops.open_shapes import OpenShape
 from migrate.ops.windows import Pull, Window, with_range
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ class Flip(Op):
     shorthand: ClassVar[str | None] = "axis"
 
     axis: int
+
+    def shape_before(self, shape: OpenShape) -> OpenShape | None:
+        return shape
 
     def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
         (array,) = inputs

@@ -10,6 +10,7 @@ from migrate import dtypes
 from migrate.dtypes import holds, kind
 from migrate.ops.base import Addition, Op, OpError, Param
 from migrate.ops.crop import Crop
+from migrate.ops.open_shapes import OpenShape
 from migrate.ops.values import convert, only_rounded
 from migrate.ops.windows import Pull, Window, empty, extent, without_inputs
 from migrate.tree import AbstractArray
@@ -56,6 +57,12 @@ class Pad(Op):
     @property
     def remedy(self) -> str:
         return "put a `cast` to a wider dtype before `pad`, or use another value"
+
+    def shape_before(self, shape: OpenShape) -> OpenShape | None:
+        if len(shape) != len(self.widths):
+            return None
+        sizes = [size if size is None else size - sum(width) for size, width in zip(shape, self.widths, strict=True)]
+        return None if any(size is not None and size < 0 for size in sizes) else tuple(sizes)
 
     def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
         (array,) = inputs

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, product
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
-from migrate.ops.axis_pattern import Axes, Group, parse
+from migrate.codes import UndeterminedAxes
+from migrate.ops.axis_pattern import ELLIPSIS, Axes, Group, parse
 from migrate.ops.base import Op, OpError, Param, avals, wide
 from migrate.ops.chunk_grid import ChunkGrid, keeps_order
+from migrate.ops.open_shapes import OpenShape, product_of, solved
 from migrate.ops.reshape import Reshape
 from migrate.ops.transpose import Transpose
 from migrate.ops.windows import Pull, Window, chained
 from migrate.tree import AbstractArray
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import numpy as np
 
 _MOST_SPELLINGS = 32
 """The most choices of omitted sizes that `spellings` tries; every further axis that is split multiplies them."""
+
+_MOST_CHOICES = 12
+"""The most sizes that a help lists."""
 
 
 @final
@@ -29,13 +34,19 @@ _MOST_SPELLINGS = 32
 class Rearrange(Op):
     """Reorders, merges and splits axes, as `einops.rearrange` does.
 
-    `sizes` gives the sizes that the shape leaves open: in `(h k) d -> h k d` that of `h` or of `k`.
+    `sizes` gives the sizes that the shapes leave open: in `(h k) d -> h k d` that of `h` or of `k`, unless the shape of
+    the template's leaf determines them.
     """
 
     name: ClassVar[str] = "rearrange"
     params: ClassVar[tuple[Param, ...]] = (
         Param("pattern", "str", "the names of the axes before and after, such as `d h k -> d (h k)`"),
-        Param("sizes", "sizes", "the sizes of axes that are merged on the left, such as `{h: 12}`", False),
+        Param(
+            "sizes",
+            "sizes",
+            "the sizes of axes that are merged on the left, such as `{h: 12}`; default: the template's",
+            False,
+        ),
     )
     shorthand: ClassVar[str | None] = "pattern"
 
@@ -49,6 +60,49 @@ class Rearrange(Op):
                 raise OpError(f"`sizes` names `{name}`, which is not on the left of `{self.pattern}`")
             if size < 0:
                 raise OpError(f"the size {size} of `{name}` is negative")
+
+    @property
+    def omits_sizes(self) -> bool:
+        return bool(self._open(parse(self.pattern).left))
+
+    def fit(self, inputs: Sequence[AbstractArray], shape: OpenShape | None, target: AbstractArray) -> Rearrange:
+        (array,) = inputs
+        given, axes = dict(self.sizes), self._axes(array)
+        split = self._open(axes.left)
+        sides = [*zip(axes.left, array.shape, strict=True)]
+        if shape is not None and len(shape) != len(axes.right):
+            raise self._unfit(target, f"it makes {len(axes.right)} axes, not {len(shape)}")
+        known = solved([*sides, *zip(axes.right, shape or (), strict=False)], given)
+        for axis, (group, size) in enumerate(sides):
+            product = product_of(group, known)
+            if product is None:
+                raise self._undetermined(target, [name for name in group if name not in known], size)
+            if group in split and product != size:
+                factors = " × ".join(str(known[name]) for name in group)
+                why = f"axis {axis} has size {size}, and `{' '.join(group)}` would be {factors} = {product}"
+                raise self._unfit(target, why)
+        names = [name for group in axes.left for name in group if name in given or group in split]
+        return replace(self, sizes=tuple((name, known[name]) for name in names))
+
+    def shape_before(self, shape: OpenShape) -> OpenShape | None:
+        pattern = parse(self.pattern)
+        rest = len(shape) - sum(group is not None for group in pattern.right)
+        if any(group and ELLIPSIS in group for group in pattern.right) or rest < 0:
+            return None
+        axes = pattern.expand(rest)
+        if len(axes.right) != len(shape):
+            return None
+        known = solved([*zip(axes.right, shape, strict=True)], dict(self.sizes))
+        return tuple(product_of(group, known) for group in axes.left)
+
+    def unseen_order(self, *inputs: AbstractArray) -> str:
+        axes, lengths = self._read(*inputs)
+        found = []
+        for group in (*axes.left, *axes.right):
+            names = [name for name in group if lengths[name] != 1]
+            if len(names) > 1:
+                found.append(f"({' '.join(names)}) = {' × '.join(str(lengths[name]) for name in names)}")
+        return ", ".join(dict.fromkeys(found))
 
     def keeps_axes(self, *inputs: AbstractArray) -> bool:
         axes, lengths = self._read(*inputs)
@@ -102,15 +156,39 @@ class Rearrange(Op):
 
     def _read(self, array: AbstractArray) -> tuple[Axes, Mapping[str, int]]:
         """The pattern for this array and the size of every named axis, in the order of the left side."""
-        pattern = parse(self.pattern)
-        rest = len(array.shape) - sum(group is not None for group in pattern.left)
-        if rest < 0 or (rest > 0 and None not in pattern.left):
-            raise OpError(f"`{self.pattern}` does not name the {len(array.shape)} axes of {array}")
-        axes = pattern.expand(rest)
+        axes = self._axes(array)
         lengths: dict[str, int] = {}
         for axis, group in enumerate(axes.left):
             lengths |= self._lengths(group, array, axis)
         return axes, lengths
+
+    def _axes(self, array: AbstractArray) -> Axes:
+        """The pattern for this array."""
+        pattern = parse(self.pattern)
+        rest = len(array.shape) - sum(group is not None for group in pattern.left)
+        if rest < 0 or (rest > 0 and None not in pattern.left):
+            raise OpError(f"`{self.pattern}` does not name the {len(array.shape)} axes of {array}")
+        return pattern.expand(rest)
+
+    def _open(self, groups: Iterable[Group | None]) -> list[Group]:
+        """The groups of which `sizes` omits more than one name."""
+        given = {name for name, _ in self.sizes}
+        return [group for group in groups if group and len({*group} - given) > 1]
+
+    def _undetermined(self, target: AbstractArray, names: Sequence[str], size: int) -> OpError:
+        """The error for names of one axis whose sizes neither shape determines."""
+        open_names = " and ".join(f"`{name}`" for name in names)
+        message = f"the template's {target} leaves the sizes of {open_names} in `{self.pattern}` open"
+        choices = [str(factor) for factor in range(2, size) if size % factor == 0] or [str(size)]
+        few = ", ".join(choices[:_MOST_CHOICES]) + (", …" if len(choices) > _MOST_CHOICES else "")
+        written = ", ".join(f"{name}: {known}" for name, known in (*self.sizes, (names[0], choices[0])))
+        advice = f'`rearrange: {{pattern: "{self.pattern}", sizes: {{{written}}}}}`'
+        return OpError(message, f"write {advice} with the size of `{names[0]}`, one of {few}", UndeterminedAxes)
+
+    def _unfit(self, target: AbstractArray, why: str) -> OpError:
+        """The error for an array from which the pattern does not lead to the template's leaf."""
+        message = f"`{self.pattern}` does not lead to the template's {target}: {why}"
+        return OpError(message, "write a pattern whose sides name the axes of both shapes", UndeterminedAxes)
 
     def _lengths(self, group: Group, array: AbstractArray, axis: int) -> Mapping[str, int]:
         """The size of each named axis in `axis`."""

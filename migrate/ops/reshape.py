@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
+from migrate.codes import MixedAxes
+from migrate.ops.axis_regrouping import blocks, cuts_across, patterns
 from migrate.ops.base import TEMPLATE, Op, OpError, Param, wide
 from migrate.ops.chunk_grid import ChunkGrid
 from migrate.ops.reshape_windows import regroup
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import numpy as np
+
+_MOST_PATTERNS = 3
+"""The most patterns of `rearrange` that a help proposes."""
 
 
 def one_reshape(before: Op, then: Op, *inputs: AbstractArray) -> Reshape | None:
@@ -29,7 +34,11 @@ def one_reshape(before: Op, then: Op, *inputs: AbstractArray) -> Reshape | None:
 @final
 @dataclass(frozen=True)
 class Reshape(Op):
-    """Gives an array a new shape; one dimension may be -1, which takes the remaining elements."""
+    """Gives an array a new shape; one dimension may be -1, which takes the remaining elements.
+
+    `template` only splits axes and merges adjacent ones. Any other shape could as well be that of reordered axes, so
+    that it has to be written out.
+    """
 
     name: ClassVar[str] = "reshape"
     params: ClassVar[tuple[Param, ...]] = (
@@ -50,12 +59,23 @@ class Reshape(Op):
             raise OpError(f"{list(self.shape)} has a negative dimension")
 
     def bind(self, inputs: Sequence[AbstractArray], target: AbstractArray | None, count: int | None) -> Reshape:
-        del inputs, count
+        del count
         if self.shape != TEMPLATE:
             return self
         if target is None:
             raise OpError("the shape is `template`, but there is no template leaf that it goes to")
+        if cuts_across(inputs[0].shape, target.shape):
+            raise _across_axes(inputs[0], target)
         return replace(self, shape=target.shape)
+
+    def unseen_order(self, *inputs: AbstractArray) -> str:
+        (array,), (result,) = inputs, self.infer(*inputs)
+        pairs = [pair for pair in blocks(array.shape, result.shape) if pair[0] != pair[1]]
+        return ", ".join(
+            dict.fromkeys(
+                f"{_factors(old)} = {_factors(new)}" for old, new in (sorted(pair, key=len) for pair in pairs)
+            )
+        )
 
     def keeps_axes(self, *inputs: AbstractArray) -> bool:
         (array,), (result,) = inputs, self.infer(*inputs)
@@ -94,6 +114,19 @@ class Reshape(Op):
         if isinstance(self.shape, tuple):
             for axis in range(len(self.shape)):
                 yield Reshape((*self.shape[:axis], -1, *self.shape[axis + 1 :]))
+
+
+def _across_axes(array: AbstractArray, target: AbstractArray) -> OpError:
+    """The error for a template's shape that is no split and no merge of whole axes: `reshape` would mix them."""
+    message = f"the template's {target} neither splits nor merges whole axes of it, so that they would mix"
+    found = patterns(array.shape, target.shape, _MOST_PATTERNS)
+    meant = " or ".join(f'`rearrange: "{pattern}"`' for pattern in found)
+    order = f"`reshape: {list(target.shape)}` takes the elements in their order all the same"
+    return OpError(message, f"write {meant}; {order}" if found else order, MixedAxes)
+
+
+def _factors(sizes: Sequence[int]) -> str:
+    return " × ".join(map(str, sizes))
 
 
 def _resolved(shape: tuple[int, ...] | Literal["template"], array: AbstractArray) -> tuple[int, ...]:

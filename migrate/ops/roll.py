@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate.ops.base import Op, Param, normalize_axis
 from migrate.ops.chunk_grid import ChunkGrid, joined
+from migrate.ops.open_shapes import OpenShape
 from migrate.ops.windows import Pull, Window, with_range
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ class Roll(Op):
 
     shift: int
     axis: int
+
+    def shape_before(self, shape: OpenShape) -> OpenShape | None:
+        return shape
 
     def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
         (array,) = inputs

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate.ops.base import NotInvertible, Op, OpError, Param, normalize_axis
 from migrate.ops.chunk_grid import ChunkGrid
+from migrate.ops.open_shapes import OpenShape, opened
 from migrate.ops.windows import Pull, Window, with_range
 from migrate.tree import AbstractArray
 
@@ -46,6 +47,9 @@ class Slice(Op):
     @property
     def exact(self) -> bool:
         return False
+
+    def shape_before(self, shape: OpenShape) -> OpenShape | None:
+        return opened(shape, self.axis)
 
     def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
         (array,) = inputs

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate.ops.base import Op, OpError, Param, normalize_axis
 from migrate.ops.chunk_grid import ChunkGrid
+from migrate.ops.open_shapes import OpenShape, inserted, without
 from migrate.ops.reshape import one_reshape
 from migrate.ops.windows import Pull, Window, with_axis, without_axis
 from migrate.tree import AbstractArray
@@ -32,6 +33,9 @@ class Squeeze(Op):
     def keeps_axes(self, *inputs: AbstractArray) -> bool:
         del inputs
         return True
+
+    def shape_before(self, shape: OpenShape) -> OpenShape | None:
+        return inserted(shape, self.axis, 1)
 
     def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
         (array,) = inputs
@@ -77,6 +81,9 @@ class ExpandDims(Op):
     def keeps_axes(self, *inputs: AbstractArray) -> bool:
         del inputs
         return True
+
+    def shape_before(self, shape: OpenShape) -> OpenShape | None:
+        return without(shape, self.axis)
 
     def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
         (array,) = inputs

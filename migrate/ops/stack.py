@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate.ops.base import Op, OpError, Param, Role, normalize_axis
 from migrate.ops.chunk_grid import ChunkGrid, joined
+from migrate.ops.open_shapes import OpenShape, inserted, without
 from migrate.ops.windows import Pull, Window, with_axis, without_axis
 from migrate.tree import AbstractArray
 
@@ -29,6 +30,9 @@ class Stack(Op):
     prominence: ClassVar[int] = 4
 
     axis: int = 0
+
+    def shape_before(self, shape: OpenShape) -> OpenShape | None:
+        return without(shape, self.axis)
 
     def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
         if not inputs:
@@ -81,6 +85,9 @@ class Unstack(Op):
         if count is not None and array.shape[axis] != count:
             raise OpError(f"axis {axis} of {array} gives {array.shape[axis]} arrays, but the rule expects {count}")
         return self
+
+    def shape_before(self, shape: OpenShape) -> OpenShape | None:
+        return inserted(shape, self.axis, None)
 
     def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
         (array,) = inputs

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate.ops.base import Op, OpError, Param, normalize_axis
 from migrate.ops.chunk_grid import ChunkGrid, keeps_order
+from migrate.ops.open_shapes import OpenShape
 from migrate.ops.windows import Pull, Window
 from migrate.tree import AbstractArray
 
@@ -32,6 +33,14 @@ class Transpose(Op):
     def keeps_axes(self, *inputs: AbstractArray) -> bool:
         del inputs
         return True
+
+    def shape_before(self, shape: OpenShape) -> OpenShape | None:
+        if self.perm is None:
+            return shape[::-1]
+        if sorted(axis % len(shape) for axis in self.perm) != list(range(len(shape))):
+            return None
+        order = [axis % len(shape) for axis in self.perm]
+        return tuple(shape[order.index(axis)] for axis in range(len(shape)))
 
     def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
         (array,) = inputs

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate.ops.base import NotInvertible, Op, OpError, Param, normalize_axis
+from migrate.ops.open_shapes import OpenShape, inserted
 from migrate.ops.windows import Pull, Window, with_axis
 from migrate.tree import AbstractArray
 
@@ -44,6 +45,9 @@ class Unreplicate(Op):
     def remedy(self) -> str:
         axis = f"{{axis: {self.axis}"
         return f"`{{slice: {axis}, start: 0, stop: 1}}}}, {{squeeze: {axis}}}}}` keeps the first part only"
+
+    def shape_before(self, shape: OpenShape) -> OpenShape | None:
+        return inserted(shape, self.axis, None)
 
     def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
         (array,) = inputs

@@ -16,6 +16,7 @@ from migrate.errors import Diagnostic
 from migrate.ops.base import Op, OpError
 from migrate.planning.claims import Claim
 from migrate.planning.model import Step, Task
+from migrate.planning.op_binding import bound
 from migrate.rules.model import Move, RuleOp
 from migrate.rules.pattern import Bindings, PatternError
 from migrate.tree import AbstractArray, AbstractTree, KeyPath, format_path, natural_key
@@ -206,11 +207,12 @@ class _TaskBuilder:
 
     def _bound(self, position: int, rule_op: RuleOp, element: _Element) -> list[tuple[Op, _Element]]:
         """Returns the op for an array: one for each target where the template's leaves bind it differently."""
-        later = any(op.op.role == "extend" and op.over is None for op in self.rule.ops[position + 1 :])
+        rest = self.rule.ops[position + 1 :]
+        later = any(op.op.role == "extend" and op.over is None for op in rest)
         fixed = later or element.destination is not None
         places = [element] if fixed else [replace(element, destination=at) for at in range(len(self.rule.targets))]
         wanted = [self._target_aval(place) for place in places]
-        ops = [rule_op.op.bind((_aval(element),), aval or wanted[0], None) for aval in wanted]
+        ops = [bound(rule_op.op, (_aval(element),), aval or wanted[0], rest) for aval in wanted]
         alike = all(op == ops[0] for op in ops)
         return [(ops[0], element)] if alike else list(zip(ops, places, strict=True))
 
@@ -360,7 +362,7 @@ class _TaskBuilder:
     def _misfit(self, rule_op: RuleOp, error: OpError) -> _GatherError:
         shapes = " and ".join(dict.fromkeys(str(e.aval) for e in self.elements))
         return _GatherError(
-            OpMismatch.at(
+            error.code.at(
                 f"`{rule_op.op.name}` does not fit {shapes}: {error}",
                 span=rule_op.span,
                 paths=[format_path(claim.path) for claim in self.group],

@@ -12,6 +12,9 @@ axes to axes. Three conditions must hold:
 - No array on either side has two axes of the same size, which could be exchanged without a trace.
 - Every op on the way keeps axes (`Op.keeps_axes`).
 
+An axis that is split, or merged from others, is never proved by shape: the factors could be in either order
+(`Op.unseen_order`).
+
 A square matrix is therefore never proved by shape, renamed or transposed. Neither is the order of stacked, joined or
 split arrays, nor that of layers with equal shapes: only the rule file determines it.
 
@@ -228,6 +231,17 @@ class _Prover:
         return Candidates.of(
             [sources[path].aval for path in before], [targets[path].aval for path in after], self._cast
         )
+
+
+def unseen_order(task: Task) -> str:
+    """Returns the split and merged axes of a task, whose order no shape shows; empty if there are none."""
+    avals = [aval or _STRING for aval in task.in_avals]
+    found: list[str] = []
+    for step in task.steps:
+        calls = [(op, [avals[index] for index in group]) for op, group in step.calls]
+        found += [order for op, group in calls if (order := op.unseen_order(*group))]
+        avals = [result for op, group in calls for result in op.infer(*group)]
+    return ", ".join(dict.fromkeys(found))
 
 
 def _distinct(task: Task) -> Iterable[AbstractArray | None]:

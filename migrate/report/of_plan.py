@@ -11,14 +11,14 @@ from migrate.engine.outputs.registry import kind_of
 from migrate.errors import Diagnostic, ExitCode, Span
 from migrate.ops.base import Op
 from migrate.planning.model import Plan, Step, Task
-from migrate.planning.proof import count_proofs
+from migrate.planning.proof import count_proofs, unseen_order
 from migrate.report.amounts import plural, size
 from migrate.report.collapse import Line, any_shape, column, merge_integers, merge_siblings
 from migrate.report.of_config import config_data, config_rows
 from migrate.report.of_coverage import creation_rows, drop_rows, initial, place
 from migrate.report.of_items import item_sentences, items_data
 from migrate.report.placeholders import filled
-from migrate.report.proofs import left_to_probe, proof_counts, proof_data, unproved_lines
+from migrate.report.proofs import left_to_probe, proof_counts, proof_data, unproved_lines, unseen_orders
 from migrate.report.view import DeferredData, Report, Row, TextOf, findings, no_text
 from migrate.tree import AbstractArray, KeyPath, format_path
 
@@ -261,6 +261,7 @@ def _summary(plan: Plan, *, verbose: bool) -> Iterable[str]:
     )
     if verbose:
         yield from unproved_lines(plan.tasks)
+        yield from unseen_orders(plan.tasks)
 
 
 def _brief(plan: Plan) -> str:
@@ -353,6 +354,7 @@ def _task_data(task: Task) -> dict[str, Any]:
         "mode": task.mode,
         "exact": task.exact,
         "proved": task.proved,
+        **({"unseen_order": order} if (order := unseen_order(task)) else {}),
         "follows": format_path(task.follows) if task.follows else None,
         "state": task.state,
     }

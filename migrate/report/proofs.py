@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from migrate.planning.model import Proof, Task
+from migrate.planning.proof import unseen_order
 from migrate.report.amounts import plural
 from migrate.report.collapse import Line, column, merge_integers, merge_siblings
 from migrate.tree import format_path
@@ -41,6 +42,19 @@ def unproved_lines(tasks: Iterable[Task]) -> Iterable[str]:
     moments = sum(len(task.targets) for task in unproved if task.follows)
     if moments:
         yield f"  and {plural(moments, 'moment')} that follow{'s' if moments == 1 else ''} them"
+
+
+def unseen_orders(tasks: Iterable[Task]) -> Iterable[str]:
+    """Yields the unproved tasks that split or merge axes: no shape shows the order of the factors."""
+    lines = [
+        Line((column(task.sources), column(task.targets)), (order,), (task,))
+        for task in tasks
+        if task.proved == "none" and not task.follows and (order := unseen_order(task))
+    ]
+    if lines:
+        yield "Split or merged axes, whose order only a probe shows:"
+    for line in merge_siblings(merge_integers(lines)):
+        yield f"  {' → '.join(line.texts)}  {line.key[0]}"
 
 
 def left_to_probe(tasks: Iterable[Task], probe: str) -> Iterable[str]:

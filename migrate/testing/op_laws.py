@@ -34,6 +34,7 @@ def check_op_laws(op: Op, arrays: Sequence[Array]) -> None:
     inferred = op.infer(*before)
     assert avals(*results) == inferred, f"{op} promises {inferred} and makes {avals(*results)}"
     assert originals == [array.tobytes() for array in arrays], f"{op} changes its input"
+    _check_shapes_before(op, arrays, results)
     _check_axes(op, arrays, results)
     _check_elements(op, arrays, results)
     _check_elementwise(op, arrays, results)
@@ -83,6 +84,15 @@ def _some_windows(shape: tuple[int, ...]) -> Iterator[Window]:
         if 0 not in tile:
             tiles = list(windows(shape, tile))
             yield from tiles[:: -(-len(tiles) // _MOST_TILES) or 1]
+
+
+def _check_shapes_before(op: Op, arrays: Sequence[Array], results: Sequence[Array]) -> None:
+    for result in results:
+        open_shapes = (result.shape, *((None,) * at + result.shape[at:] for at in range(1, result.ndim + 1)))
+        for shape in filter(None, map(op.shape_before, open_shapes)):
+            for array in arrays:
+                fits = len(shape) == array.ndim and all(a in (None, b) for a, b in zip(shape, array.shape, strict=True))
+                assert fits, f"{op} takes {shape} for the shape of an input {array.shape}"
 
 
 def _check_axes(op: Op, arrays: Sequence[Array], results: Sequence[Array]) -> None:

@@ -111,3 +111,16 @@ def test_a_pattern_that_does_not_fit_the_array_is_an_error(pattern, sizes, messa
 def test_a_size_of_zero_beside_an_unknown_one_is_ambiguous_and_an_error():
     with pytest.raises(OpError, match="cannot make"):
         Rearrange("(a b) -> a b", (("a", 0),)).infer(AbstractArray((0,), "float32"))
+
+
+@pytest.mark.parametrize(
+    ("op", "shape", "order"),
+    [
+        (Rearrange("(n h) d -> d n h", (("n", 6),)), (96, 48), "(n h) = 6 × 16"),
+        (Rearrange("a b (c d) -> (a b) d c", (("c", 2),)), (4, 3, 6), "(c d) = 2 × 3, (a b) = 4 × 3"),
+        (Rearrange("(n h) d -> d n h", (("n", 1),)), (96, 48), ""),
+        (Rearrange("a b -> b a"), (96, 48), ""),
+    ],
+)
+def test_the_order_of_factors_cannot_be_seen(op, shape, order):
+    assert order == op.unseen_order(AbstractArray(shape, "float32"))

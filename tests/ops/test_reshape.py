@@ -51,3 +51,16 @@ def test_a_contiguous_array_is_not_copied():
     array = np.zeros((3, 4))
 
     assert np.shares_memory(array, Reshape((12,)).apply(array)[0])
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "order"),
+    [
+        ((96, 48), (6, 16, 48), "96 = 6 × 16"),
+        ((2, 3, 4), (6, 4), "6 = 2 × 3"),
+        ((48, 96), (6, 48, 16), "48 × 96 = 6 × 48 × 16"),
+        ((4, 1), (1, 4), ""),
+    ],
+)
+def test_the_order_of_factors_cannot_be_seen(before, after, order):
+    assert order == Reshape(after).unseen_order(AbstractArray(before, "float32"))

@@ -117,7 +117,7 @@ def test_cast_template_takes_the_templates_dtype():
 
 
 def test_reshape_template_takes_the_templates_shape():
-    plan = planned("- {from: a, to: b, ops: [{reshape: template}]}", {"a": "4,3"}, {"b": "2,6"})
+    plan = planned("- {from: a, to: b, ops: [{reshape: template}]}", {"a": "4,3"}, {"b": "2,2,3"})
     assert plan.applicable
 
 

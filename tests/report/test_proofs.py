@@ -12,8 +12,10 @@ from migrate.report.proofs import (
     proof_counts,
     proof_data,
     unproved_lines,
+    unseen_orders,
 )
 from migrate.tree import parse_path
+from tests.planning.trees import planned
 from tests.report import vit
 
 
@@ -48,6 +50,19 @@ def test_unproved_tasks_are_listed_and_their_moments_counted():
         "  and 3 moments that follow them",
     ] == list(unproved_lines([unproved("0"), unproved("1"), proved, *moments]))
     assert "  and 1 moment that follows them" == list(unproved_lines(moments[:1]))[-1]
+
+
+def test_split_axes_are_listed_with_the_factors_whose_order_only_a_probe_shows():
+    rule = '- {from: "{x}/w", to: "{x}/w", ops: [{rearrange: "(n h) d -> d n h"}]}'
+    source, target = {"0/w": "96,48", "1/w": "96,48", "v/w": "32,48"}, {"0/w": "48,6,16", "1/w": "48,6,16"}
+    plan = planned(rule, source, target | {"v/w": "48,2,16"})
+
+    assert [
+        "Split or merged axes, whose order only a probe shows:",
+        "  {0..1}/w → {0..1}/w  (n h) = 6 × 16",
+        "  v/w → v/w  (n h) = 2 × 16",
+    ] == list(unseen_orders(plan.tasks))
+    assert [] == list(unseen_orders([replace(task, proved="value") for task in plan.tasks]))
 
 
 def test_nothing_unproved_draws_nothing():
