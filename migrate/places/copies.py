@@ -59,7 +59,7 @@ def learn_sizes(paths: Sequence[WritableBucketPath]) -> None:
 
 
 async def _learn_sizes(paths: Sequence[WritableBucketPath]) -> None:
-    obstore, store, at_once = _obstore(), open_store(paths[0].bucket), asyncio.Semaphore(_AT_ONCE)
+    obstore, store, at_once = cloud_package(), open_store(paths[0].bucket), asyncio.Semaphore(_AT_ONCE)
 
     async def learned(path: WritableBucketPath) -> None:
         async with at_once:
@@ -79,7 +79,7 @@ def _is_on_server(source: Path, target: WritableBucketPath) -> bool:
 
 
 async def _copy_on_server(pairs: Sequence[Pair]) -> None:
-    obstore, at_once = _obstore(), asyncio.Semaphore(_AT_ONCE)
+    obstore, at_once = cloud_package(), asyncio.Semaphore(_AT_ONCE)
     store = open_store(pairs[0][1].bucket)
 
     async def copied(source: Path, target: WritableBucketPath) -> None:
@@ -98,7 +98,7 @@ def _upload(source: Path, target: WritableBucketPath) -> None:
     if not _is_large(source):
         Objects(target.bucket).write(target.key, source.read_bytes())
         return
-    obstore = _obstore()
+    obstore = cloud_package()
     try:
         obstore.put(open_store(target.bucket), target.key, _blocks(source), use_multipart=True)
     except Exception as error:
@@ -126,7 +126,7 @@ def open_store(bucket: BucketName) -> Any:
     Raises:
       MigrateError: the package is missing (`MissingCloudPackage`).
     """
-    _obstore()
+    cloud_package()
     from obstore.store import GCSStore, S3Store
 
     if bucket.scheme == "s3":
@@ -152,7 +152,12 @@ def _http(endpoint: str | None) -> Any:
     return {"allow_http": True} if endpoint is not None and endpoint.startswith("http:") else {}
 
 
-def _obstore() -> Any:
+def cloud_package() -> Any:
+    """Returns obstore.
+
+    Raises:
+      MigrateError: it is not installed (`MissingCloudPackage`).
+    """
     try:
         import obstore
     except ImportError as error:
