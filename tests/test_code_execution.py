@@ -34,6 +34,8 @@ ALLOWED = {
     ("migrate.git_commit", "subprocess"): "one fixed git command in a directory of our own",
     ("migrate.places.copies", "asyncio"): "waits for copies that a bucket makes, to which the caller's DST belongs",
     ("migrate.places.copies", "importlib"): "finds out whether obstore is installed; imports nothing",
+    ("migrate.places.multipart_copy", "urllib"): "encodes keys of objects; opens no connection",
+    ("migrate.places.signed_requests", "urllib"): "the server of S3 that the environment selects",
     ("migrate.places.names", "urllib"): "decodes `%20` in `file://` URLs; opens no connection",
     ("migrate.template.user_code", "importlib"): "imports the user's code, after `migrate.rules.permission`",
     ("migrate.template.user_code", "pkgutil"): "lists the names of modules for suggestions",

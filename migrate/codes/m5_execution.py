@@ -239,9 +239,8 @@ class MissingCloudPackage(Code):
 class UnsupportedInBucket(Code):
     """What was asked for has no form in a bucket.
 
-    A bucket has no rename. DST is written under its final name, and a marker completes it: so DST must not exist, not
-    even with `--overwrite`, and single files (`.safetensors`, `.msgpack`) are not written. Write a directory under
-    another name; delete the old checkpoint once nothing needs it.
+    `migrate expand` and `migrate contract` change a step in one rename, which a bucket does not have, and single files
+    (`.safetensors`, `.msgpack`) are not written there. Write them to a local path, and upload them.
     """
 
     number = "M541"

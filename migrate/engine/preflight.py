@@ -33,6 +33,7 @@ from migrate.formats.reader import AbstractCheckpoint, Reader
 from migrate.formats.steps import is_temporary
 from migrate.metadata import Metadata
 from migrate.places.bucket_path import BucketPath
+from migrate.places.copies import cloud_package
 from migrate.planning.model import Plan
 from migrate.planning.proof import refuse_unproved
 from migrate.planning.relink import streamed_tasks
@@ -153,7 +154,8 @@ def refuse_in_bucket(destination: Path, options: ApplyOptions, output: Output) -
     """Refuses what has no form in a bucket.
 
     Raises:
-      UsageError: DST is a single file or a further item of a step, or would be replaced (`UnsupportedInBucket`).
+      UsageError: DST is a single file or a further item of a step (`UnsupportedInBucket`).
+      MigrateError: the package that replaces a checkpoint is missing (`MissingCloudPackage`).
     """
     if not isinstance(destination, BucketPath):
         return
@@ -162,8 +164,8 @@ def refuse_in_bucket(destination: Path, options: ApplyOptions, output: Output) -
     elif output.beside(destination) != destination:
         message, advice = f"`{destination}` is an item of a step in a bucket", "write a new checkpoint with `apply`"
     elif options.overwrite and is_there(destination):
-        message = f"`{destination}` exists, and a bucket cannot replace a checkpoint in one step"
-        advice = "choose another DST; delete the old one once nothing needs it"
+        cloud_package()
+        return
     else:
         return
     raise UsageError(UnsupportedInBucket.at(message, help=advice))

@@ -105,7 +105,7 @@ def apply(
     with (
         explained_failures(destination, job.plan.source.path),
         explained_memory_failures(f"a leaf of {destination}", options.max_ram),
-        open_workspace(job.place, job.plan.digest, source.digest, job.beside) as work,
+        open_workspace(job.place, job.plan.digest, source.digest, job.beside, overwrite=options.overwrite) as work,
         source.explaining(),
     ):
         if (done := preflight.published_meanwhile(job, reader)) is not None:

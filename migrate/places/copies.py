@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,9 @@ from migrate.codes import MissingCloudPackage
 from migrate.errors import MigrateError
 from migrate.places import listings
 from migrate.places.bucket_path import BucketPath
+from migrate.places.multipart_copy import copy_in_parts, requests_for
 from migrate.places.objects import BucketName, Objects, s3_server
+from migrate.places.signed_requests import SignedRequests
 from migrate.places.writable_path import WritableBucketPath
 
 _AT_ONCE = 64
@@ -23,7 +26,7 @@ _WHOLE_BYTES = 256 << 20
 """The largest file that is uploaded by one request, from memory."""
 _BLOCK_BYTES = 8 << 20
 LARGEST_COPY = 5 << 30
-"""The largest object that S3 copies by one request."""
+"""The largest object that S3 copies by one request; Google Cloud Storage has no such limit."""
 
 Pair = tuple[Path, WritableBucketPath]
 
@@ -36,16 +39,48 @@ def copy_files(pairs: Sequence[Pair]) -> None:
       MigrateError: the package for copies on the server is missing (`MissingCloudPackage`).
       OSError: a local file cannot be read.
     """
-    on_server: list[Pair] = []
-    through_here: list[Pair] = []
-    for pair in pairs:
-        (on_server if _is_on_server(*pair) else through_here).append(pair)
-    if on_server:
-        asyncio.run(_copy_on_server(on_server))
-    for source, target in through_here:
-        _upload(source, target)
+    within = [pair for pair in pairs if _is_within_bucket(*pair)]
+    large = _too_large(within)
+    small = [pair for pair in within if pair not in large]
+    requests = requests_for(within[0][1].bucket) if large else None
+    if small:
+        asyncio.run(_copy_on_server(small))
+    for source, target in pairs:
+        if (source, target) in large and requests is not None:
+            _copy_large(requests, source, target)
+        elif not _is_within_bucket(source, target) or (source, target) in large:
+            _upload(source, target)
     for folder in {target.parent for _, target in pairs}:
         folder.refresh()
+
+
+def copy_new(source: BucketPath, target: WritableBucketPath) -> None:
+    """Copies an object within its bucket to a key that has none.
+
+    Raises:
+      FileExistsError: there is an object; also where another process writes it at the same moment.
+      CheckpointError: the bucket cannot be reached (`UnreachableBucket`).
+      MigrateError: the package for copies on the server is missing (`MissingCloudPackage`).
+    """
+    obstore = cloud_package()
+    try:
+        if source.bucket.scheme == "s3" and source.reaches(LARGEST_COPY + 1):
+            _copy_new_large(source, target)
+        else:
+            obstore.copy(open_store(target.bucket), source.key, target.key, overwrite=False)
+    except (obstore.exceptions.AlreadyExistsError, FileExistsError):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from None
+    except Exception as error:
+        raise _explained(error, target) from error
+    target.refresh()
+
+
+def _copy_new_large(source: BucketPath, target: WritableBucketPath) -> None:
+    """Copies an object of S3 that one request cannot copy; another process that writes it meanwhile is not noticed."""
+    target.refresh()
+    if target.is_file():
+        raise FileExistsError
+    copy_files([(source, target)])
 
 
 def learn_sizes(paths: Sequence[WritableBucketPath]) -> None:
@@ -59,7 +94,7 @@ def learn_sizes(paths: Sequence[WritableBucketPath]) -> None:
 
 
 async def _learn_sizes(paths: Sequence[WritableBucketPath]) -> None:
-    obstore, store, at_once = _obstore(), open_store(paths[0].bucket), asyncio.Semaphore(_AT_ONCE)
+    obstore, store, at_once = cloud_package(), open_store(paths[0].bucket), asyncio.Semaphore(_AT_ONCE)
 
     async def learned(path: WritableBucketPath) -> None:
         async with at_once:
@@ -72,14 +107,31 @@ async def _learn_sizes(paths: Sequence[WritableBucketPath]) -> None:
         raise _explained(error, paths[0]) from error
 
 
-def _is_on_server(source: Path, target: WritableBucketPath) -> bool:
-    if not isinstance(source, BucketPath) or source.bucket != target.bucket:
-        return False
-    return source.bucket.scheme != "s3" or not source.reaches(LARGEST_COPY + 1)
+def _is_within_bucket(source: Path, target: WritableBucketPath) -> bool:
+    return isinstance(source, BucketPath) and source.bucket == target.bucket
+
+
+def _too_large(pairs: Sequence[Pair]) -> set[Pair]:
+    """Returns those copies within a bucket that one request cannot make."""
+    if not pairs or pairs[0][1].bucket.scheme != "s3":
+        return set()
+    ends = [(source.key, LARGEST_COPY + 1) for source, _ in pairs if isinstance(source, BucketPath)]
+    reached = Objects(pairs[0][1].bucket).reach(ends)
+    return {pair for pair, is_large in zip(pairs, reached, strict=True) if is_large}
+
+
+def _copy_large(requests: SignedRequests, source: Path, target: WritableBucketPath) -> None:
+    """Lets the server copy an object part by part."""
+    assert isinstance(source, BucketPath)
+    try:
+        found = cloud_package().head(open_store(source.bucket), source.key)
+        copy_in_parts(requests, source.key, target.key, found["size"], found["e_tag"])
+    except Exception as error:
+        raise _explained(error, target) from error
 
 
 async def _copy_on_server(pairs: Sequence[Pair]) -> None:
-    obstore, at_once = _obstore(), asyncio.Semaphore(_AT_ONCE)
+    obstore, at_once = cloud_package(), asyncio.Semaphore(_AT_ONCE)
     store = open_store(pairs[0][1].bucket)
 
     async def copied(source: Path, target: WritableBucketPath) -> None:
@@ -98,7 +150,7 @@ def _upload(source: Path, target: WritableBucketPath) -> None:
     if not _is_large(source):
         Objects(target.bucket).write(target.key, source.read_bytes())
         return
-    obstore = _obstore()
+    obstore = cloud_package()
     try:
         obstore.put(open_store(target.bucket), target.key, _blocks(source), use_multipart=True)
     except Exception as error:
@@ -126,12 +178,13 @@ def open_store(bucket: BucketName) -> Any:
     Raises:
       MigrateError: the package is missing (`MissingCloudPackage`).
     """
-    _obstore()
+    cloud_package()
     from obstore.store import GCSStore, S3Store
 
     if bucket.scheme == "s3":
         endpoint, region = s3_server()
         options: dict[str, Any] = {"endpoint": endpoint, "virtual_hosted_style_request": False} if endpoint else {}
+        options["copy_if_not_exists"] = "multipart"  # the only form of it that S3 has
         if region:
             options["region"] = region
         return S3Store(bucket.name, client_options=_http(endpoint), **options)
@@ -152,7 +205,12 @@ def _http(endpoint: str | None) -> Any:
     return {"allow_http": True} if endpoint is not None and endpoint.startswith("http:") else {}
 
 
-def _obstore() -> Any:
+def cloud_package() -> Any:
+    """Returns obstore.
+
+    Raises:
+      MigrateError: it is not installed (`MissingCloudPackage`).
+    """
     try:
         import obstore
     except ImportError as error:

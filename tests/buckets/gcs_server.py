@@ -1,6 +1,6 @@
 """A Google Cloud Storage in memory, strict about preconditions: every write has a generation, and none is lost.
 
-It serves the JSON API that TensorStore uses and the XML API that obstore uses. Published emulators ignore
+It serves the JSON API that TensorStore and gcsfs use, and the XML API that obstore uses. Published emulators ignore
 `ifGenerationMatch` on some uploads, so that writers that race lose each other's objects without an error.
 """
 
@@ -15,6 +15,7 @@ from tests.buckets.traffic import Traffic
 
 _TIME = "2026-01-01T00:00:00.000Z"
 _HTTP_TIME = "Thu, 01 Jan 2026 00:00:00 GMT"
+_JSON_API = ("/storage/v1/", "/upload/storage/v1/", "/download/storage/v1/")
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ class _Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(url.query, keep_blank_values=True).items()}
         try:
-            if url.path.startswith(("/storage/v1/", "/upload/storage/v1/")):
+            if url.path.startswith(_JSON_API):
                 self._json_api(url.path, query, body)
             else:
                 self._xml_api(url.path, query, body)

@@ -27,6 +27,8 @@ _CREDENTIALS = {
     "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
     "AWS_EC2_METADATA_DISABLED": "true",
     "GOOGLE_AUTH_TOKEN_FOR_TESTING": "token",
+    "FSSPEC_GCS_TOKEN": "anon",
+    "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",  # gcsfs asks a service otherwise that no emulator has
 }
 
 
@@ -108,7 +110,11 @@ class Servers:
 def running_servers() -> Iterator[Servers]:
     """Starts both servers, and lets the environment name them."""
     with GcsServer() as gcs, S3Server() as s3:
-        addresses = {"TENSORSTORE_GCS_HTTP_URL": gcs.url, "AWS_ENDPOINT_URL": s3.url}
+        addresses = {
+            "TENSORSTORE_GCS_HTTP_URL": gcs.url,
+            "STORAGE_EMULATOR_HOST": gcs.url,  # for gcsfs, by which Orbax reads files
+            "AWS_ENDPOINT_URL": s3.url,
+        }
         with patch.dict(os.environ, {**_CREDENTIALS, **addresses}):
             yield Servers(gcs, s3)
 

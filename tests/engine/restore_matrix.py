@@ -2,7 +2,8 @@
 
     python tests/engine/restore_matrix.py DEVICES ITEM_DIRECTORY MANAGER_ROOT
 
-The number of devices has to be fixed before JAX starts, so this is a process of its own.
+Both are local directories or URLs of a bucket. The number of devices has to be fixed before JAX starts, so this is a
+process of its own.
 """
 
 import hashlib
@@ -10,7 +11,8 @@ import json
 import os
 import sys
 
-DEVICES, ITEM, ROOT = int(sys.argv[1]), os.path.abspath(sys.argv[2]), os.path.abspath(sys.argv[3])
+DEVICES = int(sys.argv[1])
+ITEM, ROOT = (place if "://" in place else os.path.abspath(place) for place in sys.argv[2:])
 os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={DEVICES}"
 os.environ["JAX_PLATFORMS"] = "cpu"
 

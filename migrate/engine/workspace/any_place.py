@@ -41,9 +41,16 @@ def clear_needless(destination: Path, beside: Path | None = None) -> None:
 
 @contextmanager
 def open_workspace(
-    destination: Path, plan_digest: str, source: str | None = None, beside: Path | None = None
+    destination: Path,
+    plan_digest: str,
+    source: str | None = None,
+    beside: Path | None = None,
+    *,
+    overwrite: bool = False,
 ) -> Iterator[Workspace]:
     """Creates the working directory, or opens it again, and locks it; arguments as in `directory.open_workspace`.
+
+    In a bucket, `overwrite` decides where the result is: a checkpoint in DST stays until the new one is verified.
 
     Raises:
       RefusedError: another run holds it (`DestinationLocked`), or an unfinished run of another plan is in a DST in a
@@ -52,7 +59,7 @@ def open_workspace(
       OSError: it cannot be created.
     """
     if isinstance(destination, WritableBucketPath):
-        with bucket_directory.open_bucket_workspace(destination, plan_digest, source) as work:
+        with bucket_directory.open_bucket_workspace(destination, plan_digest, source, overwrite=overwrite) as work:
             yield work
     else:
         with directory.open_workspace(destination, plan_digest, source, beside) as work:

@@ -3,6 +3,9 @@
 A bucket has no rename, so arrays are staged where DST has them, and all other objects are written under their final
 names too. The working directory beside DST, whose name contains the plan's digest, has the lock and the journal.
 `UNFINISHED` in DST names it until the marker of Orbax completes DST (`migrate.places.unfinished`).
+
+A DST that is replaced stays as it was until the new checkpoint, which the working directory contains, is verified; then
+the server copies the objects (`migrate.engine.workspace.bucket_replacement`).
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from pathlib import Path
 from shlex import quote
 
 from migrate.codes import DestinationExists
-from migrate.engine.workspace import bucket_lock
+from migrate.engine.workspace import bucket_lock, bucket_replacement
 from migrate.engine.workspace.attempts import Attempt
 from migrate.engine.workspace.bucket_lock import BucketLock
 from migrate.engine.workspace.directory import INCURABLE, Workspace, workspace_path
@@ -22,6 +25,9 @@ from migrate.engine.workspace.journal import names_arrays
 from migrate.errors import CheckpointError, RefusedError, StoppedError
 from migrate.places.unfinished import COMMITTED, UNFINISHED, writing
 from migrate.places.writable_path import WritableBucketPath
+
+_REPLACES = "replaces"
+"""The object of the working directory by which a resumed run knows that it replaces a checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +37,12 @@ class BucketWorkspace(Workspace):
     Attributes:
       destination: DST.
       lock: the lock.
+      replaces: whether DST has a checkpoint until the new one is verified.
     """
 
     destination: WritableBucketPath = field(kw_only=True)
     lock: BucketLock = field(kw_only=True)
+    replaces: bool = field(kw_only=True)
 
     @property
     def journal(self) -> Path:
@@ -42,13 +50,13 @@ class BucketWorkspace(Workspace):
         return self.path / "journal"
 
     @property
-    def result(self) -> Path:
-        """DST itself."""
-        return self.destination
+    def result(self) -> WritableBucketPath:
+        """DST itself, or a directory of the working directory for a DST that is replaced."""
+        return self.path / "result" if self.replaces else self.destination  # type: ignore[return-value]
 
     def store(self, place: str) -> Path:
-        """Returns the staging store of an item: its directory in DST."""
-        return self.destination / place
+        """Returns the staging store of an item: its directory in the result."""
+        return self.result / place
 
     def start_over(self, keep: Collection[Attempt] = ()) -> None:
         """Removes what an earlier run staged: the journal first, so that it never names an array that is gone.
@@ -59,7 +67,7 @@ class BucketWorkspace(Workspace):
         assert not keep
         assert isinstance(self.journal, WritableBucketPath)
         self.journal.remove_below()
-        self.destination.remove_below(keep=frozenset({UNFINISHED}))
+        self.result.remove_below(keep=frozenset({UNFINISHED}))
 
     def remove_attempts(self, keep: Collection[Attempt] = ()) -> None:
         """Does nothing: no run with DST in a bucket is shared."""
@@ -95,9 +103,15 @@ def clear_published(destination: WritableBucketPath) -> None:
 
 @contextmanager
 def open_bucket_workspace(
-    destination: WritableBucketPath, plan_digest: str, source: str | None = None
+    destination: WritableBucketPath, plan_digest: str, source: str | None = None, *, overwrite: bool = False
 ) -> Iterator[BucketWorkspace]:
     """Creates the working directory, or opens it again, and locks it; what stays is as in `open_workspace`.
+
+    Args:
+      destination: DST.
+      plan_digest: `sha256:` and hex digits.
+      source: the fingerprint of the source's files.
+      overwrite: whether a checkpoint in DST is replaced.
 
     Raises:
       RefusedError: another run holds it (`DestinationLocked`), or an unfinished run of another plan is in DST
@@ -106,21 +120,39 @@ def open_bucket_workspace(
     """
     folder = workspace_of(destination, plan_digest)
     with bucket_lock.held(folder) as lock, writing(destination):
-        work = BucketWorkspace(folder, source, [lock.note] if lock.note else [], destination=destination, lock=lock)
         folder.refresh()
+        notes, replaces = [lock.note] if lock.note else [], _replaces(destination, folder, overwrite=overwrite)
+        work = BucketWorkspace(folder, source, notes, destination=destination, lock=lock, replaces=replaces)
         destination.refresh()
-        if not (destination / COMMITTED).is_file():
+        if not replaces and not (destination / COMMITTED).is_file():
             _mark(destination, folder)
         try:
             yield work
         except BaseException as error:
             with suppress(CheckpointError, StoppedError):  # then the next run of this plan finds it
-                if isinstance(error, INCURABLE) or not names_arrays(work.journal):
+                if isinstance(error, INCURABLE) or not (names_arrays(work.journal) or _is_replacing(work)):
                     lock.require()
                     _discard(work)
             raise
         _discard_workspace(folder)
         (destination / UNFINISHED).unlink(missing_ok=True)  # last, since it names the working directory
+
+
+def _replaces(destination: WritableBucketPath, folder: WritableBucketPath, *, overwrite: bool) -> bool:
+    """Whether a run replaces a checkpoint, as it or an earlier run of its plan has recorded."""
+    record: WritableBucketPath = folder / _REPLACES
+    if record.is_file():
+        return True
+    if not overwrite or not is_occupied(destination):
+        return False
+    record.write_bytes(b"")
+    return True
+
+
+def _is_replacing(work: BucketWorkspace) -> bool:
+    """Whether a run has begun to replace the objects of DST, so that only its result is complete."""
+    found = work.destination.joinpath(UNFINISHED).read_new() if work.replaces else None
+    return found is not None and found[0] == work.path.name.encode()
 
 
 def _mark(destination: WritableBucketPath, folder: WritableBucketPath) -> None:
@@ -150,7 +182,7 @@ def _mark(destination: WritableBucketPath, folder: WritableBucketPath) -> None:
 def _discard(work: BucketWorkspace) -> None:
     """Removes DST, if this plan began it and it was not published, and the working directory but for the lock."""
     mark = work.destination / UNFINISHED
-    found = mark.read_new()
+    found = None if work.replaces else mark.read_new()
     if found is not None and found[0] == work.path.name.encode() and (work.destination / COMMITTED).read_new() is None:
         work.start_over()
         mark.unlink(missing_ok=True)
@@ -163,14 +195,17 @@ def _discard_workspace(folder: WritableBucketPath) -> None:
 
 
 def publish(work: BucketWorkspace) -> None:
-    """Completes DST by its marker, which is written last.
+    """Completes DST by its marker, which is written last; before that, the objects of the old DST are replaced.
 
     Raises:
-      StoppedError: another run took the lock (`LostLock`), or completed DST (`DestinationExists`).
+      StoppedError: another run took the lock (`LostLock`), or is writing or has completed DST (`DestinationExists`).
       CheckpointError: the bucket cannot be reached (`UnreachableBucket`).
     """
     work.lock.require()
     place = work.destination
+    if work.replaces:
+        bucket_replacement.replace(place, work.result, work.path.name)
+        work.lock.require()
     try:
         (place / COMMITTED).write_new(f"Checkpoint commit was successful to {place.name}".encode())
     except FileExistsError:
