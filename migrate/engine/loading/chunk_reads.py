@@ -27,9 +27,9 @@ from migrate.engine.loading.decoded_links import DecodedLink
 from migrate.engine.loading.host_buffers import aligned
 from migrate.engine.loading.store_reads import HostValue
 from migrate.engine.streaming.array_sources import contiguous_chunks
-from migrate.engine.streaming.chunk_content import ChunkContent
 from migrate.errors import MigrateError
 from migrate.formats.base import Location
+from migrate.formats.zarr.chunk_content import ChunkContent
 from migrate.formats.zarr.plain_encoding import PlainChunks, plain_chunks
 from migrate.formats.zarr.small_arrays import SMALL_BYTES, DatabaseValues, values_of
 from migrate.ops.windows import Window, extent, whole, windows

@@ -19,8 +19,8 @@ import tensorstore as ts
 from migrate import dtypes
 from migrate.engine.linking.open_stores import open_database, open_folder
 from migrate.engine.streaming.array_sources import ArraySource, ChunkSource
-from migrate.engine.streaming.chunk_content import ChunkContent
 from migrate.formats.base import Location
+from migrate.formats.zarr.chunk_content import ChunkContent
 from migrate.formats.zarr.metadata import METADATA_KEYS, chunk_key
 from migrate.formats.zarr.plain_encoding import PlainEncoding, plain_encoding
 from migrate.ops.windows import Window

@@ -25,6 +25,7 @@ from migrate.errors import CheckpointError
 from migrate.formats.base import Location
 from migrate.formats.files import damaged, refuse_lfs_pointers_below, short_reason
 from migrate.formats.zarr.metadata import chunk_key
+from migrate.formats.zarr.single_chunks import single_chunk
 from migrate.formats.zarr.small_arrays import SmallArrays, values_of
 from migrate.tree import KeyPath, format_path
 
@@ -175,7 +176,22 @@ class _StoredArrays:
         if small is not None:
             found.update(small)
             return found
-        array = self.open(location)
+        return self._digest_of_chunk(location) or self._digest_of_chunks(location, max_ram)
+
+    def _digest_of_chunk(self, location: Location) -> Digest | None:
+        """Returns the digests of an array of one chunk; None for others, and for those that TensorStore has to read."""
+        chunk, found = single_chunk(location), self._new_digest()
+        if chunk is None:
+            return None
+        try:
+            for slab in chunk.slabs():
+                found.update(slab)
+        except CheckpointError:
+            return None
+        return found
+
+    def _digest_of_chunks(self, location: Location, max_ram: int) -> Digest | UndecodableArray:
+        found, array = self._new_digest(), self.open(location)
         itemsize = array.dtype.numpy_dtype.itemsize
         try:
             for slab in slabs(array.shape, _chunk(array), itemsize, max(1, max_ram // 2)):

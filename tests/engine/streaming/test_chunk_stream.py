@@ -1,4 +1,4 @@
-"""Large chunks are decoded as streams, and every part equals what TensorStore decodes; covers `chunk_content`."""
+"""Large chunks are decoded as streams, and every part equals what TensorStore decodes."""
 
 import struct
 from dataclasses import replace

@@ -2,6 +2,7 @@
 
 import math
 import time
+import tracemalloc
 
 import ml_dtypes
 import numpy as np
@@ -86,6 +87,17 @@ def test_many_arrays_come_back_in_order(tmp_path):
     places = {path: write(tmp_path, path[0], array, (2, 4)) for path, array in arrays.items()}
     found = list(stored_digests(places, largest_chunk=32, max_ram=1 << 20, jobs=3))
     assert [(path, digest(array)) for path, array in arrays.items()] == [(path, str(one)) for path, one in found]
+
+
+def test_an_array_of_one_chunk_is_digested_without_a_copy_of_it_in_memory(tmp_path):
+    array = np.random.default_rng(0).standard_normal(4 << 20, np.float32)
+    location = write(tmp_path, "w", array, array.shape)
+    meant = digest(array)
+    tracemalloc.start()
+    assert meant == digest_of(location, max_ram=1 << 30, largest_chunk=array.nbytes)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < array.nbytes / 2
 
 
 def test_a_large_chunk_leaves_room_for_one_reader_only(tmp_path):
