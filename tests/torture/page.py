@@ -1,10 +1,18 @@
-"""The table of the attacks, and the page that `make torture` writes."""
+"""The table of the attacks, and the page that `make torture` writes.
 
+The figures are beside the page, in a JSON file: an attack that is run alone replaces its own row.
+"""
+
+import json
 import os
 import platform
 import sys
+from collections import Counter
 from datetime import UTC, datetime
 from importlib.metadata import version
+from types import SimpleNamespace
+
+from tests.torture.framework import Outcome, Result, Tally
 
 HEAD = ("attack", "tried", "survived", "found", "skipped", "minutes")
 
@@ -36,8 +44,35 @@ def _line(cells):
     return f"| {' | '.join(cells)} |"
 
 
-def write(path, tallies, chosen):
-    """Writes the page: how it was made, the table, and every finding with its reproduction."""
+def write(path, tallies, chosen, order):
+    """Writes the page, and its figures beside it: the table, and every finding with its reproduction.
+
+    Args:
+      path: the page.
+      tallies: pairs of an `Attack` and its `Tally`.
+      chosen: seed and scale.
+      order: the names of all attacks; the rows of those that did not run are those of the last page.
+    """
+    file = path.with_suffix(".json")
+    rows = json.loads(file.read_text("utf-8")) if file.exists() else {}
+    rows |= {attack.name: _as_row(attack, tally) for attack, tally in tallies}
+    file.write_text(json.dumps({name: rows[name] for name in order if name in rows}, indent=1) + "\n", "utf-8")
+    path.write_text(_text([_of_row(rows[name]) for name in order if name in rows], chosen), "utf-8")
+
+
+def _as_row(attack, tally):
+    found = [{"detail": one.detail, "reproduction": one.reproduction} for one in tally.found]
+    return {"title": attack.title, "machine": _machine(), **vars(tally), "found": found}
+
+
+def _of_row(row):
+    """Returns an attack, of which only the title is known, and its tally."""
+    fields = {name: value for name, value in row.items() if name not in ("title", "machine")}
+    found = [Result(Outcome.FOUND, **one) for one in fields.pop("found")]
+    return SimpleNamespace(title=row["title"]), Tally(**{**fields, "found": found, "kinds": Counter(fields["kinds"])})
+
+
+def _text(tallies, chosen):
     found = [finding for _, tally in tallies for finding in tally.found]
     parts = [
         "# Reliability",
@@ -49,7 +84,7 @@ def write(path, tallies, chosen):
         _PROMISE,
         "## Findings\n\n" + "\n".join(map(_finding, found)) if found else "Nothing was found.",
     ]
-    path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    return "\n\n".join(parts) + "\n"
 
 
 _PROMISE = """\
