@@ -4,12 +4,12 @@ Covers `sharing.merging` too.
 """
 
 import os
-from pathlib import Path
 
 import pytest
 
 from migrate.engine import run
 from migrate.engine.outputs import file_store, orbax_store
+from migrate.engine.outputs.file import FileOutput
 from migrate.engine.sharing import merging, pool_workers, staging
 from migrate.engine.sharing.finished_shares import FinishedShares
 from migrate.engine.sharing.staging import StopFile
@@ -92,9 +92,10 @@ def failing(*args, **kwargs):
 
 def test_what_a_failed_run_staged_is_not_staged_again(shared, monkeypatch):
     _, expected = shared(None, "alone")
-    with monkeypatch.context() as patch, pytest.raises(StoppedError):
+    with monkeypatch.context() as patch:
         patch.setattr(run, "merge_shares", failing)
-        shared(2)
+        with pytest.raises(StoppedError):
+            shared(2)
     receipt, found = shared(3)
     assert receipt.resumed >= len(STREAMED)
     same(values(expected), values(found))
@@ -102,9 +103,10 @@ def test_what_a_failed_run_staged_is_not_staged_again(shared, monkeypatch):
 
 def test_a_run_that_failed_after_the_shares_were_joined_is_resumed(shared, monkeypatch):
     _, expected = shared(None, "alone")
-    with monkeypatch.context() as patch, pytest.raises(StoppedError):
+    with monkeypatch.context() as patch:
         patch.setattr(run, "publish", failing)
-        shared(2)
+        with pytest.raises(StoppedError):
+            shared(2)
     receipt, found = shared(None)
     assert receipt.resumed >= len(STREAMED)
     same(values(expected), values(found))
@@ -138,7 +140,7 @@ def test_a_share_that_is_still_written_by_an_attempt_that_was_given_up_is_right(
             raise OSError("the connection was lost")
         found = original(*args)
         with monkeypatch.context() as patch:
-            patch.setattr(staging, "shared_arrays", lambda *args, **options: {})
+            patch.setattr(staging, "shared_arrays", lambda *_, **__: {})
             assert 0 == original(*args)["earlier"]
         return found
 
@@ -161,9 +163,10 @@ def test_a_kill_between_two_moved_arrays_loses_none(shared, monkeypatch, calls):
             raise StoppedError
         original(old, new)
 
-    with monkeypatch.context() as patch, pytest.raises(StoppedError):
+    with monkeypatch.context() as patch:
         patch.setattr(merging.os, "rename", rename)
-        shared(2)
+        with pytest.raises(StoppedError):
+            shared(2)
     _, found = shared(2)
     same(values(expected), values(found))
     assert stored(expected) == stored(found)
@@ -185,15 +188,8 @@ def test_a_damaged_array_is_found_by_the_workers_that_read_it_back(shared, monke
 
 
 @pytest.mark.parametrize("kind", ["safetensors", "msgpack"], indirect=True)
-def test_a_worker_that_does_not_see_the_staged_file_is_refused(shared, monkeypatch, kind):
-    original = pool_workers.run_share
-
-    def blind(order, *args):
-        for note in Path(order["workspace"]).rglob("file.json"):
-            note.unlink()
-        return original(order, *args)
-
-    monkeypatch.setattr(pool_workers, "run_share", blind)
+def test_a_worker_that_does_not_see_the_staged_file_is_refused(shared, monkeypatch):
+    monkeypatch.setattr(FileOutput, "stored_arrays", lambda *_: set())
     with pytest.raises(MigrateError, match="does not see the file in") as refusal:
         shared(1)
     assert "M553" == refusal.value.diagnostics[0].code
