@@ -29,6 +29,9 @@ Array = np.ndarray[Any, Any]
 LEAST_BYTES = 1 << 20
 """Smaller chunks are left to TensorStore, which needs less time to begin one."""
 
+AT_ONCE_BYTES = 16 << 20
+"""Larger chunks are decoded as streams, so that their encoded form is not held beside them."""
+
 
 @cache
 def _decoders() -> ThreadPoolExecutor:
@@ -97,8 +100,11 @@ class LargeChunks(NamedTuple):
         location = self.location
         key = f"{location.prefix}{chunk_key((first + at[0], *at[1:]), location.driver)}"
         with ChunkContent(location, key, self.encoding) as content:
-            content.fill(chunk)
-            content.finish()
+            if chunk.nbytes <= AT_ONCE_BYTES:
+                content.fill_at_once(chunk)
+            else:
+                content.fill(chunk)
+                content.finish()
         if not is_whole:
             place[...] = chunk[tuple(map(slice, place.shape))]
 
