@@ -100,9 +100,7 @@ class FileOutput(Output):
         (item,) = item_plans(plan)
         self._prepared(plan, reader, item, work.store(item.place), options)
 
-    def open_share(
-        self, plan: Plan, reader: Reader, item: ItemPlan, store: Path, options: ApplyOptions
-    ) -> FileStore:
+    def open_share(self, plan: Plan, reader: Reader, item: ItemPlan, store: Path, options: ApplyOptions) -> FileStore:
         """Opens the file that the run has created."""
         return FileStore(store, self._prepared(plan, reader, item, store, options), self.form.encoded)
 
@@ -114,9 +112,7 @@ class FileOutput(Output):
         with FileStore(store, layout, self.form.encoded) as opened:
             yield opened
 
-    def _prepared(
-        self, plan: Plan, reader: Reader, item: ItemPlan, store: Path, options: ApplyOptions
-    ) -> FileLayout:
+    def _prepared(self, plan: Plan, reader: Reader, item: ItemPlan, store: Path, options: ApplyOptions) -> FileLayout:
         """Returns the layout of the staged files, which are created if there are none."""
         note = recall(store)
         if note is not None:

@@ -87,7 +87,9 @@ def check_share(order: Mapping[str, Any], result: str, digests: Sequence[tuple[S
     planned, _ = _DESK.plan(told)
     meant = {tuple(path): digest for path, digest in digests}
     options = replace(told.apply_options, jobs=jobs_of(told))
-    return output_of(told.destination, planned.plan).check_digests(planned.plan, Path(result), meant, (), options, ignore)
+    return output_of(told.destination, planned.plan).check_digests(
+        planned.plan, Path(result), meant, (), options, ignore
+    )
 
 
 def begin() -> None:

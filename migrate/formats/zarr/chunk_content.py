@@ -172,7 +172,8 @@ class _RangeReader(io.RawIOBase):
         self.narrow(0, self.length)
         content, filled = np.empty(self.length, np.uint8).data, 0
         try:
-            while filled < self.length and (count := self._file.readinto(content[filled:])):
+            file: Any = self._file
+            while filled < self.length and (count := file.readinto(content[filled:])):
                 filled += count
         except OSError as error:  # which names no file
             raise unreadable(self.path, error) from error

@@ -20,10 +20,12 @@ from tests.engine.sharing.shared_runs import RULES, STREAMED, After, applied, sa
 from tests.engine.sharing.test_one_share import COMMAND, staged
 
 ZARR = f"{RULES}target: {{layout: zarr}}\n"
+NAMELESS = RULES.replace("{from: name, to: title}", "{drop: name}")
 OUTPUTS = {
     "zarr": ("new", ZARR),
-    "safetensors": ("new.safetensors", RULES.replace("{from: name, to: title}", "{drop: name}")),
+    "safetensors": ("new.safetensors", NAMELESS),
     "msgpack": ("new.msgpack", RULES),
+    "huggingface": ("new", f"{NAMELESS}target: {{layout: huggingface}}\n"),
 }
 
 
@@ -53,6 +55,8 @@ def shared(source, tmp_path, kind):
 
 def stored(target):
     """The bytes of arrays: those of every chunk file, or of a file behind its metadata, whose dates differ."""
+    if (target / "model.safetensors").exists():
+        return stored(target / "model.safetensors")
     if target.is_dir():
         files = (path for path in target.rglob("*") if path.name[0].isdigit() or path.name.startswith(".z"))
         return {str(path.relative_to(target)): path.read_bytes() for path in files if path.is_file()}
