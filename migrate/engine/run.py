@@ -203,10 +203,10 @@ class _Run:
         """Streams what no earlier run made durable.
 
         Returns:
-          The earlier run's arrays, all arrays and values, and those arrays that are in the databases of shares.
+          The earlier run's arrays, all arrays and values, and those arrays that attempts at shares staged.
         """
         plan, errand = self.job.plan, self._errand(work)
-        earlier = finished(plan, work, errand.origin, self.job.output.stored_arrays, code=self.workers.one_run)
+        earlier = finished(plan, work, errand.origin, self.job.output, code=self.workers.one_run)
         with open_journal(work.journal, errand.origin) as journal, self.workers.staging(errand, earlier) as others:
             phase_of_all = stage_phase(plan, earlier.arrays)
             staged, shared = self.clock(phase_of_all, lambda: self._stream(work, earlier, others, journal))
@@ -267,7 +267,7 @@ class _Run:
         """Assembles the result from the staging stores and the links; returns all arrays and values."""
 
         def commit() -> Staged:
-            merge_shares(self.job.plan, work, shared)
+            merge_shares(self._errand(work), shared)
             return self.job.output.commit(self.job.plan, streamed, links, work, resumed=resumed)
 
         return self.clock(phase("commit", ()), commit)

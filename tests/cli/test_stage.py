@@ -99,12 +99,34 @@ def test_processes_write_what_one_process_writes(run, old):
     assert found["one"] == found["two"]
 
 
-@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
-def test_a_single_file_is_refused_before_it_is_written(run, old, here, dry):
-    result = run("apply", "rules.yaml", "old", "new.safetensors", "--processes", "2", *dry)
+@pytest.mark.parametrize("name", ["new.safetensors", "new.msgpack"])
+def test_processes_write_a_single_file(run, old, name):
+    found = {}
+    for folder, options in (("one", ()), ("two", ("--processes", "2"))):
+        result = run("apply", "rules.yaml", "old", f"{folder}/{name}", "--json", *options)
+        assert 0 == result.exit_code, result.stderr
+        found[folder] = json.loads(result.stdout)["receipt"]["leaf_digests"]
+    assert found["one"] == found["two"]
+
+
+def test_a_share_of_a_single_file_is_refused_with_the_command_that_writes_it(run, old, here):
+    result = run("stage", "rules.yaml", "old", "new.safetensors", "--share", "0/2")
     assert 2 == result.exit_code
-    assert "error[M551]: `new.safetensors` is written by one process" in " ".join(result.stderr.split())
-    assert not (here / "new.safetensors").exists()
+    assert "error[M551]: `new.safetensors` cannot be written in separate runs" in " ".join(result.stderr.split())
+    assert "`migrate apply` with the same arguments and `--processes N`" in " ".join(result.stderr.split())
+    assert 0 == run("apply", "rules.yaml", "old", "new.safetensors", "--processes", "2").exit_code
+
+
+def test_unproved_leaves_are_refused_before_a_share_is_staged(run, here):
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(here / "square", {"a": {"w": np.ones((8, 8)), "v": np.zeros((8, 8))}})
+    (here / "square.yaml").write_text("migrate: 1\nrules: [{from: 'a/{x}', to: 'b/{x}', ops: [{transpose: [1, 0]}]}]\n")
+    share = ("stage", "square.yaml", "square", "new", "--share", "0/1")
+    result = run(*share, "--require-proof")
+    assert 1 == result.exit_code
+    assert "error[M309]: 2 leaves are unproved" in " ".join(result.stderr.split())
+    assert [] == [each for each in os.listdir(here) if each.startswith(".new.migrate-")]
+    assert 0 == run(*share).exit_code
 
 
 def test_processes_and_a_scheduler_exclude_each_other(run, old):

@@ -55,9 +55,12 @@ class Output(abc.ABC):
 
     Attributes:
       is_orbax: whether DST is an Orbax checkpoint: a directory of chunked arrays, which may have items.
+      shares_in_place: whether several processes write into one staging store. Otherwise each attempt at a share has a
+        store of its own, and `commit` joins them.
     """
 
     is_orbax: ClassVar[bool] = True
+    shares_in_place = False
 
     @abc.abstractmethod
     def recognizes(self, written: Path) -> bool:
@@ -87,10 +90,7 @@ class Output(abc.ABC):
         """Prepares the surroundings of DST for the verified result, just before it is published; by default nothing."""
 
     def shared_items(self, plan: Plan) -> Collection[str]:
-        """Returns the names of the items of which several processes can stage arrays; by default none.
-
-        Each process writes databases of its own, whose arrays are joined by reference.
-        """
+        """Returns the names of the items of which several processes can stage arrays; by default none."""
         del plan
         return ()
 
@@ -121,6 +121,24 @@ class Output(abc.ABC):
         """Finds what the user of the result should know; by default nothing."""
         del plan, options
         yield from ()
+
+    def share_store(self, store: Path, folder: str) -> Path:
+        """Returns the directory in which an attempt at a share stages arrays.
+
+        Args:
+          store: the staging store of an item.
+          folder: the name of the attempt's own directories.
+        """
+        return store if self.shares_in_place else store / folder
+
+    def prepare_shares(self, plan: Plan, reader: Reader, work: Workspace, options: ApplyOptions) -> None:  # noqa: B027
+        """Creates what processes that stage shares must find; by default nothing. The caller holds the lock."""
+
+    def open_share(
+        self, plan: Plan, reader: Reader, item: ItemPlan, store: Path, options: ApplyOptions
+    ) -> AbstractContextManager[Store]:
+        """Opens the store of an attempt at a share (`share_store`), or creates it."""
+        return self.open_store(plan, reader, item, store, options)
 
     @abc.abstractmethod
     def stored_arrays(self, item: ItemPlan, store: Path) -> Collection[str]:

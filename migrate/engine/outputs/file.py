@@ -50,6 +50,7 @@ class FileOutput(Output):
     """A single file, or several, whose layout a `FileFormat` decides."""
 
     is_orbax = False
+    shares_in_place = True
 
     def __init__(self, form: FileFormat) -> None:
         self.form = form
@@ -90,24 +91,41 @@ class FileOutput(Output):
         names = {stored_name(path, leaf) for path, leaf in item.tree.leaves.items()}
         return names if recall(store) else set()
 
+    def shared_items(self, plan: Plan) -> Collection[str]:
+        """Returns the item: every process writes its arrays at their offsets."""
+        return {item.name for item in item_plans(plan)}
+
+    def prepare_shares(self, plan: Plan, reader: Reader, work: Workspace, options: ApplyOptions) -> None:
+        """Creates the file, which decides the offsets: processes that began at the same time could each create one."""
+        (item,) = item_plans(plan)
+        self._prepared(plan, reader, item, work.store(item.place), options)
+
+    def open_share(self, plan: Plan, reader: Reader, item: ItemPlan, store: Path, options: ApplyOptions) -> FileStore:
+        """Opens the file that the run has created."""
+        return FileStore(store, self._prepared(plan, reader, item, store, options), self.form.encoded)
+
     @contextmanager
     def open_store(
         self, plan: Plan, reader: Reader, item: ItemPlan, store: Path, options: ApplyOptions
     ) -> Iterator[FileStore]:
-        note = recall(store)
-        if note is None:
-            texts = _texts(plan, reader)
-            record = self._record(plan, texts, None)
-            place = HEADER_KEY if record else None
-            metadata = new_metadata(plan, SourceState.now(reader).digest, digests=place)
-            shard = options.max_shard_size or DEFAULT_SHARD
-            note = {"metadata": {**metadata, **record}, "texts": texts, "shard_bytes": shard}
-            layout = self._layout(item.tree, note)
-            remember(store, note, layout.sizes)
-        else:
-            layout = self._layout(item.tree, note)
+        layout = self._prepared(plan, reader, item, store, options)
         with FileStore(store, layout, self.form.encoded) as opened:
             yield opened
+
+    def _prepared(self, plan: Plan, reader: Reader, item: ItemPlan, store: Path, options: ApplyOptions) -> FileLayout:
+        """Returns the layout of the staged files, which are created if there are none."""
+        note = recall(store)
+        if note is not None:
+            return self._layout(item.tree, note)
+        texts = _texts(plan, reader)
+        record = self._record(plan, texts, None)
+        place = HEADER_KEY if record else None
+        metadata = new_metadata(plan, SourceState.now(reader).digest, digests=place)
+        shard = options.max_shard_size or DEFAULT_SHARD
+        note = {"metadata": {**metadata, **record}, "texts": texts, "shard_bytes": shard}
+        layout = self._layout(item.tree, note)
+        remember(store, note, layout.sizes)
+        return layout
 
     def _layout(self, tree: AbstractTree, note: Mapping[str, Any]) -> FileLayout:
         return self.form.layout(tree, note["metadata"], _by_path(note["texts"]), note["shard_bytes"])

@@ -75,8 +75,8 @@ class OrbaxOutput(Output):
         return replace(plan, tasks=tuple(tasks), diagnostics=tuple(dict.fromkeys((*plan.diagnostics, *problems))))
 
     def shared_items(self, plan: Plan) -> Collection[str]:
-        """Returns the items with OCDBT databases, unless the keys of an array are among those of another one."""
-        return {item.name for item in item_plans(plan) if not item.plain and not has_nested_names(item)}
+        """Returns the items that are no single array, unless the keys of an array are among those of another one."""
+        return {item.name for item in item_plans(plan) if not item.kind.bare and not has_nested_names(item)}
 
     def stored_arrays(self, item: ItemPlan, store: Path) -> Collection[str]:
         return folder_arrays(store) if item.plain else database_arrays(store)

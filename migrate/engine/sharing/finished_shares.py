@@ -35,7 +35,7 @@ class FinishedShares(Workers):
         Raises:
           UsageError: it cannot be shared (`UnsharedPlan`).
         """
-        refuse_unshared(job, reader, 1)
+        refuse_unshared(job, reader, 1, together=False)
 
     @contextmanager
     def staging(self, errand: Errand, earlier: Finished) -> Iterator[OthersArrays]:

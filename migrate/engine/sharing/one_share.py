@@ -60,7 +60,7 @@ def stage_one(
     job = preflight.check(plan, reader, destination, options, output_of(destination, plan))
     if job.done is not None:
         return None
-    refuse_unshared(job, reader, 1)
+    refuse_unshared(job, reader, 1, together=False)
     source = SourceState.now(reader)
     if problems := reader.problems():
         raise CheckpointError(*problems)
@@ -70,7 +70,7 @@ def stage_one(
     now = origin(job.plan, source, options)
     share = deal(job.plan, job.output.shared_items(job.plan), count)[number]
     leaves = job.plan.target.leaves
-    earlier = shared_arrays(job.plan, work, now, share=number)
+    earlier = shared_arrays(job.plan, work, now, job.output, share=number)
 
     def done(path: KeyPath) -> None:
         listener(LeafDone("stage", path, leaves[path].nbytes))

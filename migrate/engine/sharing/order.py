@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from migrate.codes import UnfitWorker
 from migrate.engine.options import MINIMUM_RAM, ApplyOptions
+from migrate.engine.outputs.registry import output_of
 from migrate.engine.workspace.directory import Workspace
 from migrate.engine.workspace.source_state import SourceState
 from migrate.errors import MigrateError
@@ -147,16 +148,16 @@ def plan_again(order: Order) -> Planned:
       CheckpointError: the source cannot be read here.
       RefusedError: code is not allowed (`CodeNotAllowed`).
     """
-    _refuse(order.origin["migrate"] != __version__, f"runs migrate {__version__}, not {order.origin['migrate']}")
+    refuse_unfit(order.origin["migrate"] != __version__, f"runs migrate {__version__}, not {order.origin['migrate']}")
     work = Workspace(Path(order.workspace))
-    _refuse(not work.path.is_dir(), f"does not see the working directory `{work.path}`")
+    refuse_unfit(not work.path.is_dir(), f"does not see the working directory `{work.path}`")
     reader = open_reader(**asdict(Opening(**order.opening)))
     try:
         source = SourceState.now(reader)
         other = f"sees other files of `{order.opening['path']}`, or other times of them"
-        _refuse(source.digest != order.origin["source"], other)
+        refuse_unfit(source.digest != order.origin["source"], other)
         plan = _bound(order, reader, (work.path / PLAN).read_text(encoding="utf-8"))
-        _refuse(plan.digest != order.digest, f"makes the plan {plan.digest}, not {order.digest}")
+        refuse_unfit(plan.digest != order.digest, f"makes the plan {plan.digest}, not {order.digest}")
         require_permission(plan.rules.call_code, allow_code=order.apply_options.allow_code)
     except BaseException:
         reader.close()
@@ -167,15 +168,21 @@ def plan_again(order: Order) -> Planned:
 def _bound(order: Order, reader: Reader, text: str) -> Plan:
     """Returns the plan of a text for the source, with the modes of the order."""
     file = RuleFile(order.files[0][0] if order.files else PLAN, Path(order.workspace) / PLAN)
-    plan = bound(read_plan(text, file, str(file.place)), reader.abstract(), link=False)
-    _refuse(len(plan.tasks) != len(order.modes), "makes a plan of another number of tasks")
+    read = bound(read_plan(text, file, str(file.place)), reader.abstract(), link=False)
+    plan = output_of(order.destination, read).fit(read)  # a plan file does not record the kind of DST
+    refuse_unfit(len(plan.tasks) != len(order.modes), "makes a plan of another number of tasks")
     pairs = zip(plan.tasks, (_MODES[letter] for letter in order.modes), strict=True)
     tasks = tuple(task if task.mode == mode else replace(task, mode=mode) for task, mode in pairs)
     files = tuple((file.name, place) for _, place in order.files)  # the code of any of them needs all to be below here
     return replace(plan, tasks=tasks, as_step=order.as_step, rules=replace(plan.rules, files=files))
 
 
-def _refuse(unfit: bool, reason: str) -> None:
+def refuse_unfit(unfit: bool, reason: str) -> None:
+    """Refuses to work as a worker; `reason` continues a sentence about this process.
+
+    Raises:
+      MigrateError: it is unfit (`UnfitWorker`).
+    """
     if unfit:
         message = f"the worker process {os.getpid()} on {socket.gethostname()} {reason}"
         advice = "give every worker the same files under the same paths, and the same version of migrate"

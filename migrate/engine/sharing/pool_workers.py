@@ -60,6 +60,8 @@ class PoolWorkers(Workers):
         stop = StopFile(errand.work)
         stop.remove()
         rest = Dealt(plan).without(shares)
+        if shares:
+            errand.job.output.prepare_shares(plan, errand.reader, errand.work, errand.job.options)
         staging = StagingShares(errand, earlier, rest, stop, self._calls(errand, shares), self._pool)
         try:
             yield staging

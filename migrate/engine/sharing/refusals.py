@@ -14,29 +14,34 @@ from migrate.places.bucket_path import BucketPath
 _ALONE = "run the same command without `--processes` and `--on` (in Python: without `executor`)"
 
 
-def refuse_unshared(job: Job, reader: Reader, neighbors: int) -> None:
+def refuse_unshared(job: Job, reader: Reader, neighbors: int, *, together: bool = True) -> None:
     """Refuses a run that cannot be shared.
 
     Args:
       job: the run.
       reader: the source.
       neighbors: the number of workers on one machine.
+      together: whether the workers have work only while one process waits for them and holds the lock.
 
     Raises:
       UsageError: it cannot (`UnsharedPlan`), or the workers of a machine get too little memory (`InvalidUsage`).
     """
-    problems = [*_unshared(job, reader), *_too_little(job, neighbors)]
+    problems = [*_unshared(job, reader, together=together), *_too_little(job, neighbors)]
     if problems:
         raise UsageError(*problems)
 
 
-def _unshared(job: Job, reader: Reader) -> Iterator[Diagnostic]:
+def _unshared(job: Job, reader: Reader, *, together: bool) -> Iterator[Diagnostic]:
     if job.plan.chain:
         rules = f"`{job.plan.chain[0].rules.path}` and {len(job.plan.chain) - 1} more rule files"
         advice = "`migrate squash` makes one rule file of them; apply that one"
         yield UnsharedPlan.at(f"the plan is a chain of {rules}, which no plan file can hold", help=advice)
     if isinstance(job.place, BucketPath) or not job.output.shared_items(job.plan):
         yield UnsharedPlan.at(f"`{job.destination}` is written by one process: {_why(job)}", help=_ALONE)
+    elif job.output.shares_in_place and not together:
+        message = f"`{job.destination}` cannot be written in separate runs: its files exist before the first share"
+        advice = "`migrate apply` with the same arguments and `--processes N`, or `--on` for several machines"
+        yield UnsharedPlan.at(message, help=advice)
     if reader.opening is None:
         path = job.plan.source.path
         message = (
@@ -48,11 +53,7 @@ def _unshared(job: Job, reader: Reader) -> Iterator[Diagnostic]:
 def _why(job: Job) -> str:
     if isinstance(job.place, BucketPath):
         return "it is in a bucket"
-    if not job.output.is_orbax and job.destination.suffix:
-        return f"a `{job.destination.suffix}` file is not a database that others can be joined to"
-    if not job.output.is_orbax:
-        return "files of safetensors are not a database that others can be joined to"
-    return "`layout: zarr` stores arrays as files, which cannot be joined by reference"
+    return "each of its items is a single array, or the name of an array begins that of another one"
 
 
 def _too_little(job: Job, neighbors: int) -> Iterator[Diagnostic]:

@@ -1,4 +1,4 @@
-"""Stages one share of a plan in databases of its own; what earlier attempts at the share made durable is kept."""
+"""Stages one share of a plan; what earlier attempts at the share made durable is kept."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from migrate.engine.items import item_of, item_plans
 from migrate.engine.options import ApplyOptions
 from migrate.engine.outputs.base import Output
 from migrate.engine.sharing.dealing import Dealt, Share
+from migrate.engine.sharing.order import refuse_unfit
 from migrate.engine.staged_array import StagedArray
 from migrate.engine.streaming.memory import explained_memory_failures
 from migrate.engine.streaming.pipeline import Stopped, stage
@@ -105,9 +106,8 @@ def stage_share(
     """
     plan = dealt.plan
     mine = frozenset(share.targets(plan))
-    earlier = {
-        path: found for path, found in shared_arrays(plan, work, origin, share=share.number).items() if path in mine
-    }
+    staged = shared_arrays(plan, work, origin, output, share=share.number)
+    earlier = {path: found for path, found in staged.items() if path in mine}
     if len(earlier) == len(mine):
         return StagedShare(share.number, earlier, len(earlier))
     attempt, found = new_attempt(work.path, share.number), dict(earlier)
@@ -146,17 +146,22 @@ def _open_stores(
     attempt: Attempt,
     options: ApplyOptions,
 ) -> Mapping[str, Store]:
-    """Opens a database for each item of which the share has arrays."""
+    """Opens a store for each item of which the share has arrays.
+
+    Raises:
+      MigrateError: the file that the run has created for all processes is missing (`UnfitWorker`).
+    """
     items = item_plans(plan)
     owner = item_of(items)
     needed = {owner[path].name for path in targets}
-    return {
-        item.name: stack.enter_context(
-            output.open_store(plan, reader, item, work.store(item.place) / attempt.folder, options)
-        )
-        for item in items
-        if item.name in needed
-    }
+    stores: dict[str, Store] = {}
+    for item in items:
+        place = output.share_store(work.store(item.place), attempt.folder)
+        if item.name in needed:
+            lacking = output.shares_in_place and not output.stored_arrays(item, place)
+            refuse_unfit(lacking, f"does not see the file in `{place}`")
+            stores[item.name] = stack.enter_context(output.open_share(plan, reader, item, place, options))
+    return stores
 
 
 @contextmanager
@@ -182,7 +187,7 @@ def _scratch(folder: Path) -> Iterator[Path]:
 
 
 class StopFile:
-    """Whether a file that stops the workers exists; calling it asks the file system now and then."""
+    """Whether a file that stops the workers exists, or their run has ended; asks the file system now and then."""
 
     def __init__(self, work: Workspace) -> None:
         self._file = work.path / SHARES / STOP
@@ -191,7 +196,8 @@ class StopFile:
     def __call__(self) -> bool:
         """Returns whether the workers should stop."""
         if not self._found and time.monotonic() - self._asked >= _LOOK_SECONDS:
-            self._asked, self._found = time.monotonic(), os.path.lexists(self._file)
+            self._asked = time.monotonic()
+            self._found = os.path.lexists(self._file) or not os.path.lexists(self._file.parent)
         return self._found
 
     def write(self) -> None:

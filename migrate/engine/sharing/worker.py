@@ -20,6 +20,7 @@ from migrate.engine.sharing.dealing import Dealt, Share
 from migrate.engine.sharing.order import Order, Planned, jobs_of, plan_again
 from migrate.engine.sharing.staging import StopFile, stage_share
 from migrate.engine.workspace.directory import Workspace
+from migrate.events import ignore
 from migrate.garbage import collect_rarely
 
 _LOOK_SECONDS = 1.0
@@ -82,13 +83,13 @@ def check_share(order: Mapping[str, Any], result: str, digests: Sequence[tuple[S
       VerifyError: arrays differ (`VerificationFailed`).
       CheckpointError: the result cannot be read.
     """
-    from migrate.engine.verification.digests import verify_digests
-
     told = Order.from_json(order)
     planned, _ = _DESK.plan(told)
     meant = {tuple(path): digest for path, digest in digests}
-    how: dict[str, Any] = {"max_ram": told.apply_options.max_ram, "jobs": jobs_of(told)}
-    return verify_digests(planned.plan, Path(result), meant, **how)
+    options = replace(told.apply_options, jobs=jobs_of(told))
+    return output_of(told.destination, planned.plan).check_digests(
+        planned.plan, Path(result), meant, (), options, ignore
+    )
 
 
 def begin() -> None:

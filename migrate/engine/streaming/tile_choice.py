@@ -81,13 +81,15 @@ def choose(targets: Sequence[TiledTarget], cache: int) -> tuple[int, list[ArrayS
       targets: the targets, in the order in which they are written.
       cache: size of the cache of decoded chunks that all sources share.
     """
-    to_copy: list[ArraySource] | None = None
-    for choice in range(max((len(target.candidates) for target in targets), default=1)):
-        again = _decoded_again(targets, choice, cache)
+    sources = list(dict.fromkeys(node for node in _nodes(targets) if isinstance(node, ArraySource)))
+    room = cache // max(len(sources), 1)
+    to_copy: Sequence[ArraySource] = [source for source in sources if not source.is_free_to_reread]
+    for choice in range(max((len(target.candidates) for target in targets), default=1) if to_copy else 1):
+        again = _decoded_again(targets, choice, to_copy, room, first_only=choice > 0)
         if not again:
             return choice, []
-        to_copy = again if to_copy is None else to_copy
-    return 0, to_copy or []
+        to_copy = again if choice == 0 else to_copy
+    return 0, list(to_copy)
 
 
 def scattered(targets: Sequence[TiledTarget], limit: int) -> OpResult | None:
@@ -96,11 +98,27 @@ def scattered(targets: Sequence[TiledTarget], limit: int) -> OpResult | None:
     A tile of it needs a few elements here and there of its input, so the result is first copied into small chunks.
     """
     for target in targets:
-        for window in target.windows(0):
+        for window in target.windows(0) if _regroups([target]) else ():
             for node, part in windows_read(target.node, window):
                 if isinstance(node, OpResult) and node.op.regroups and _is_scattered(node, part, limit):
                     return node
     return None
+
+
+def _regroups(targets: Sequence[TiledTarget]) -> bool:
+    return any(isinstance(node, OpResult) and node.op.regroups for node in _nodes(targets))
+
+
+def _nodes(targets: Sequence[TiledTarget]) -> Iterator[ArrayNode]:
+    """Yields every node of the targets' graph, each once."""
+    seen: set[ArrayNode] = set()
+    left: list[ArrayNode] = [target.node for target in reversed(targets)]
+    while left:
+        node = left.pop()
+        if node not in seen:
+            seen.add(node)
+            yield node
+            left += reversed(node.inputs) if isinstance(node, OpResult) else ()
 
 
 def _is_scattered(node: OpResult, window: Window, limit: int) -> bool:
@@ -109,25 +127,34 @@ def _is_scattered(node: OpResult, window: Window, limit: int) -> bool:
     return needed > 2 * _count(window) and needed * itemsize > limit
 
 
-def _decoded_again(targets: Sequence[TiledTarget], choice: int, cache: int) -> list[ArraySource]:
-    """The sources with a chunk that would be decoded twice if the cache keeps the chunks of the last window only."""
-    loads: dict[ArraySource, int] = {}
+def _decoded_again(
+    targets: Sequence[TiledTarget], choice: int, sources: Sequence[ArraySource], room: int, *, first_only: bool
+) -> list[ArraySource]:
+    """The sources with a chunk that would be decoded twice if the cache keeps the chunks of the last window only.
+
+    Args:
+      targets: the targets.
+      choice: the choice of tiles.
+      sources: the sources to look at.
+      room: the bytes of the cache for each source.
+      first_only: whether to stop at the first such source.
+    """
+    chunks = {source: _count(source.grid(whole(source.aval.shape))) for source in sources}
+    loads = dict.fromkeys(sources, 0)
     last: dict[ArraySource, Window] = {}
-    cached_bytes: dict[ArraySource, int] = {}
+    again: set[ArraySource] = set()
     for source, part in _source_reads(targets, choice):
+        if source not in chunks or source in again:
+            continue
         grid = source.grid(part)
-        kept = _overlap(grid, last.get(source))
-        loads[source] = loads.get(source, 0) + _count(grid) - kept
+        count, kept = _count(grid), _overlap(grid, last.get(source))
+        loads[source] += count - kept
         last[source] = grid
-        if kept:
-            cached_bytes[source] = max(cached_bytes.get(source, 0), _count(grid) * source.chunk_bytes)
-    room = cache // max(len(loads), 1)
-    return [
-        source
-        for source, count in loads.items()
-        if not source.is_free_to_reread
-        if count > _count(source.grid(whole(source.aval.shape))) or cached_bytes.get(source, 0) > room
-    ]
+        if loads[source] > chunks[source] or (kept and count * source.chunk_bytes > room):
+            again.add(source)
+            if first_only or len(again) == len(sources):
+                break
+    return [source for source in sources if source in again]
 
 
 def _source_reads(targets: Sequence[TiledTarget], choice: int) -> Iterator[tuple[ArraySource, Window]]:

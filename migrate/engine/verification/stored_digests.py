@@ -24,6 +24,7 @@ from migrate.engine.verification.chunk_places import ChunkFiles, first_undecodab
 from migrate.errors import CheckpointError
 from migrate.formats.base import Location
 from migrate.formats.files import damaged, refuse_lfs_pointers_below, short_reason
+from migrate.formats.zarr.large_chunks import large_chunks
 from migrate.formats.zarr.metadata import chunk_key
 from migrate.formats.zarr.single_chunks import single_chunk
 from migrate.formats.zarr.small_arrays import SmallArrays, values_of
@@ -176,16 +177,16 @@ class _StoredArrays:
         if small is not None:
             found.update(small)
             return found
-        return self._digest_of_chunk(location) or self._digest_of_chunks(location, max_ram)
+        return self._digest_of_parts(_parts(location, max_ram)) or self._digest_of_chunks(location, max_ram)
 
-    def _digest_of_chunk(self, location: Location) -> Digest | None:
-        """Returns the digests of an array of one chunk; None for others, and for those that TensorStore has to read."""
-        chunk, found = single_chunk(location), self._new_digest()
-        if chunk is None:
+    def _digest_of_parts(self, parts: Iterable[np.ndarray[Any, Any]] | None) -> Digest | None:
+        """Returns the digests of consecutive parts of an array; None where TensorStore has to read it."""
+        if parts is None:
             return None
+        found = self._new_digest()
         try:
-            for slab in chunk.slabs():
-                found.update(slab)
+            for part in parts:
+                found.update(part)
         except CheckpointError:
             return None
         return found
@@ -210,6 +211,15 @@ class _StoredArrays:
         if location.base not in self._small:
             self._small.setdefault(location.base, SmallArrays(values_of(location)))
         return self._small[location.base]
+
+
+def _parts(location: Location, max_ram: int) -> Iterable[np.ndarray[Any, Any]] | None:
+    """Returns consecutive parts of an array that are decoded without TensorStore; None where it has to read it."""
+    chunk = single_chunk(location)
+    if chunk is not None:
+        return chunk.slabs()
+    chunks = large_chunks(location)
+    return chunks.rows() if chunks is not None and chunks.row_bytes <= max_ram // 2 else None
 
 
 def _read(array: Any, slab: Box, max_ram: int) -> np.ndarray[Any, Any]:

@@ -58,12 +58,14 @@ class BucketWorkspace(Workspace):
         """Returns the staging store of an item: its directory in the result."""
         return self.result / place
 
-    def start_over(self, keep: Collection[Attempt] = ()) -> None:
+    def start_over(self, keep: Collection[Attempt] = (), *, stores: bool = False) -> None:
         """Removes what an earlier run staged: the journal first, so that it never names an array that is gone.
 
         Args:
           keep: attempts of shares, of which a bucket has none.
+          stores: not used.
         """
+        del stores
         assert not keep
         assert isinstance(self.journal, WritableBucketPath)
         self.journal.remove_below()

@@ -82,16 +82,18 @@ class Workspace:
         """Whether a process may be staging a share."""
         return any(attempt.may_run for attempt in attempts(self.path))
 
-    def start_over(self, keep: Collection[Attempt] = ()) -> None:
+    def start_over(self, keep: Collection[Attempt] = (), *, stores: bool = False) -> None:
         """Removes what earlier runs staged: journals first, so that none names an array that is gone.
 
         Args:
-          keep: attempts at shares whose journals and databases stay.
+          keep: attempts at shares whose journals and directories stay.
+          stores: whether the staging stores stay with the attempts, which have written into them.
         """
         self.journal.unlink(missing_ok=True)
         self.remove_attempts(keep)
         if not keep:
             shutil.rmtree(self.staged, ignore_errors=True)
+        if stores or not keep:
             return
         kept = {attempt.folder for attempt in keep}
         for entry in self.staged.glob("*/*"):

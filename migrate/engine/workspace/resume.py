@@ -6,10 +6,10 @@ codec and the version of migrate. Where any of them has changed, everything is s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import tensorstore as ts
 
@@ -32,8 +32,18 @@ from migrate.version import __version__
 
 Origin = Mapping[str, Any]
 
-StoredArrays = Callable[[ItemPlan, Path], Collection[str]]
-"""Returns the names of the arrays that the store of an item contains."""
+
+class Stores(Protocol):
+    """The staging stores of an output, as far as a resumed run has to know them; see `Output`."""
+
+    shares_in_place: bool
+
+    def stored_arrays(self, item: ItemPlan, store: Path) -> Collection[str]:
+        """Returns the names of the arrays that the store of an item contains."""
+
+    def share_store(self, store: Path, folder: str) -> Path:
+        """Returns the directory in which an attempt at a share stages arrays."""
+
 
 _METADATA_KEYS = tuple(key.encode() for key in METADATA_KEYS.values())
 
@@ -70,8 +80,8 @@ class Finished:
     """The arrays of earlier runs that need not be staged again.
 
     Attributes:
-      own: those in the staging stores.
-      shared: those in the databases of shares.
+      own: those that the journal of the run names.
+      shared: those that attempts at shares staged.
     """
 
     own: Mapping[KeyPath, StagedArray]
@@ -83,7 +93,7 @@ class Finished:
         return {**{path: found.array for path, found in self.shared.items()}, **self.own}
 
 
-def finished(plan: Plan, work: Workspace, now: Origin, stored: StoredArrays, *, code: bool = False) -> Finished:
+def finished(plan: Plan, work: Workspace, now: Origin, stores: Stores, *, code: bool = False) -> Finished:
     """Returns the arrays that need not be staged again; without any, the working directory is emptied.
 
     Leaves that the user's own code computes are always staged again: that code may have changed.
@@ -92,16 +102,17 @@ def finished(plan: Plan, work: Workspace, now: Origin, stored: StoredArrays, *, 
       plan: the plan.
       work: the working directory; receives a note about the earlier run.
       now: the origin of the arrays of this run.
-      stored: returns the names of the arrays that a store contains.
+      stores: the staging stores.
       code: whether such leaves of shares are kept, because the shares are parts of the same run.
     """
     there_was_one = work.journal.exists()
     named = read_journal(work.journal, now)
-    kept = _still_there(plan, work, named or {}, stored)
-    shared = {path: found for path, found in shared_arrays(plan, work, now, code=code).items() if path not in kept}
+    kept = _still_there(plan, work, named or {}, stores)
+    others = shared_arrays(plan, work, now, stores, code=code)
+    shared = {path: found for path, found in others.items() if path not in kept}
     keep = {found.attempt for found in shared.values()}
     if not kept:
-        work.start_over(keep)
+        work.start_over(keep, stores=stores.shares_in_place)
     else:
         work.remove_attempts(keep)
     if there_was_one and not code:
@@ -109,13 +120,16 @@ def finished(plan: Plan, work: Workspace, now: Origin, stored: StoredArrays, *, 
     return Finished(kept, shared)
 
 
-def shared_arrays(plan: Plan, work: Workspace, now: Origin, *, share: int | None = None, code: bool = False) -> Shared:
-    """Returns the arrays in the databases of shares, each of the latest attempt that has it.
+def shared_arrays(
+    plan: Plan, work: Workspace, now: Origin, stores: Stores, *, share: int | None = None, code: bool = False
+) -> Shared:
+    """Returns the arrays that attempts at shares staged, each of the latest attempt that has it.
 
     Args:
       plan: the plan.
       work: the working directory.
       now: the origin that the arrays must have.
+      stores: the staging stores.
       share: the number of the share (default: those of all shares).
       code: whether leaves that the user's own code computes are among them.
     """
@@ -127,7 +141,11 @@ def shared_arrays(plan: Plan, work: Workspace, now: Origin, *, share: int | None
     found: dict[KeyPath, SharedArray] = {}
     for attempt in of_share:
         named = read_journal(attempt.journal, now) or {}
-        stored = {item.name: database_arrays(work.store(item.place) / attempt.folder) for item in items if named}
+        stored = {
+            item.name: stores.stored_arrays(item, stores.share_store(work.store(item.place), attempt.folder))
+            for item in items
+            if named
+        }
         for path, array in named.items():
             item = owner.get(path)
             if item and path not in excluded and array.name in stored[item.name]:
@@ -149,7 +167,7 @@ def _note(plan: Plan, work: Workspace, kept: Collection[KeyPath], *, changed: bo
 
 
 def _still_there(
-    plan: Plan, work: Workspace, named: Mapping[KeyPath, StagedArray], stored_arrays: StoredArrays
+    plan: Plan, work: Workspace, named: Mapping[KeyPath, StagedArray], stores: Stores
 ) -> dict[KeyPath, StagedArray]:
     if not named:
         return {}
@@ -159,7 +177,7 @@ def _still_there(
     for item in items:
         remove_unfinished(work.store(item.place))
     owner, made_by_code = item_of(items), set(_made_by_code(plan))
-    stored = {item.name: stored_arrays(item, work.store(item.place)) for item in items}
+    stored = {item.name: stores.stored_arrays(item, work.store(item.place)) for item in items}
     kept = {}
     for path, staged in named.items():
         leaf = plan.target.leaves.get(path)

@@ -16,7 +16,7 @@ from migrate.formats.files import damaged, missing, unreadable
 from migrate.formats.zarr.plain_encoding import PlainEncoding
 from migrate.formats.zarr.shard_index import INDEX_BYTES, inner_chunk_range
 from migrate.formats.zarr.small_arrays import database_of
-from migrate.formats.zarr.zstd_stream import ZstdStream
+from migrate.formats.zarr.zstd_stream import ZstdStream, decompress_into
 from migrate.places.bucket_path import BucketPath
 
 Array = np.ndarray[Any, Any]
@@ -65,8 +65,28 @@ class ChunkContent:
         content = elements.reshape(-1).view(np.uint8)
         if self._read(content.data) < content.size:
             raise self._damaged("has fewer bytes than its shape needs")
+        self._refuse_odd_booleans(elements, content)
+
+    def _refuse_odd_booleans(self, elements: Array, content: Array) -> None:
         if elements.dtype == np.bool_ and content.max(initial=0) > 1:
             raise self._damaged("has an element that is neither false nor true")
+
+    def fill_at_once(self, elements: Array) -> None:
+        """Decodes all elements into an array in C order, with the encoded chunk in memory.
+
+        Raises:
+          CheckpointError: the chunk has more or fewer, or is damaged.
+        """
+        if not isinstance(self._stream, ZstdStream):
+            self.fill(elements)
+            self.finish()
+            return
+        frame, content = self._encoded.whole(), elements.reshape(-1).view(np.uint8)
+        try:
+            decompress_into(frame, content.data)
+        except zstandard.ZstdError as error:
+            raise self._damaged(f"cannot be decompressed: {error}") from error
+        self._refuse_odd_booleans(elements, content)
 
     def finish(self) -> None:
         """Checks that no bytes are left, which also verifies the checksum at the end of the chunk.
@@ -146,6 +166,18 @@ class _RangeReader(io.RawIOBase):
         """Narrows the range to a part of itself; `start` counts from its present start."""
         self._start, self.length, self._left = self._start + start, length, length
         self._file.seek(self._start)
+
+    def whole(self) -> memoryview:
+        """Returns the bytes of the range, as far as the file has them."""
+        self.narrow(0, self.length)
+        content, filled = np.empty(self.length, np.uint8).data, 0
+        try:
+            file: Any = self._file
+            while filled < self.length and (count := file.readinto(content[filled:])):
+                filled += count
+        except OSError as error:  # which names no file
+            raise unreadable(self.path, error) from error
+        return content[:filled]
 
     def tail(self, count: int) -> bytes:
         """Returns the last `count` bytes, or all if there are fewer; call `narrow` before the next read."""

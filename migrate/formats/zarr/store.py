@@ -243,7 +243,7 @@ class ZarrStore:
         small = place.small.read(place.stored_name(name), found.driver) if place.small is not None else None
         if small is not None:
             return small
-        whole = self._read_single_chunk(name, fill_missing=fill_missing)
+        whole = self._read_directly(name, fill_missing=fill_missing)
         if whole is not None:
             return whole
         kvstore, context = place.kvstore(key_prefix(place.stored_name(name)), self._context)
@@ -254,13 +254,14 @@ class ZarrStore:
             explain_store_failure(error, self.folder, f"the array `{name}`")
         return array
 
-    def _read_single_chunk(self, name: str, *, fill_missing: bool) -> np.ndarray[Any, Any] | None:
-        """Returns an array of one chunk; None for others, and for those that TensorStore has to read."""
+    def _read_directly(self, name: str, *, fill_missing: bool) -> np.ndarray[Any, Any] | None:
+        """Returns an array of one chunk or of large ones; None for those that TensorStore has to read."""
+        from migrate.formats.zarr.large_chunks import large_chunks
         from migrate.formats.zarr.single_chunks import single_chunk
 
         location = self.location(name, fill_missing=fill_missing, key_impl=None)
-        chunk = single_chunk(location) if location is not None else None
-        return chunk.read() if chunk is not None else None
+        chunks = (single_chunk(location) or large_chunks(location)) if location is not None else None
+        return chunks.read() if chunks is not None else None
 
     def read_ahead(self, names: Iterable[str]) -> None:
         """Reads small arrays together that this thread is about to read; call `metadata` first."""

@@ -21,28 +21,29 @@ MOMENTS = (
 _SECONDS = 60
 
 
-def start(folder, processes):
+def start(folder, processes, target):
     """Starts the command in a folder that has `src` and `rules.yaml`; arrays take a while, because of their codec."""
-    words = ["apply", "rules.yaml", "src", "new", "--processes", str(processes), "--compression", "zstd:15", "-q"]
+    codec = () if "." in target else ("--compression", "zstd:15")
+    words = ["apply", "rules.yaml", "src", target, "--processes", str(processes), *codec, "-q"]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "JAX_PLATFORMS": "cpu", "PYTHONFAULTHANDLER": "1"}
     command = [sys.executable, "-m", "migrate", *words]
     return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
-def run(folder, processes=2):
+def run(folder, processes=2, target="new"):
     """Runs the command to its end; returns its exit code and output."""
-    process = start(folder, processes)
+    process = start(folder, processes, target)
     output = process.communicate(timeout=_SECONDS)[0].decode()
     return process.returncode, output
 
 
-def kill(folder, victim, moment, seed=0, processes=2):
+def kill(folder, victim, moment, seed=0, processes=2, target="new"):
     """Runs the command and kills a part of it.
 
     Returns:
       The exit code and the output of the command, and whether anything was killed: it may have ended before.
     """
-    process = start(folder, processes)
+    process = start(folder, processes, target)
     wait_for(folder, moment, process)
     ids = workers_of(process.pid)
     random.Random(seed).shuffle(ids)
@@ -63,9 +64,9 @@ def wait_for(folder, moment, process):
     reached = {
         "begin": lambda: journals(folder),
         "arrays": lambda: durable(folder) >= int(number),
-        "merged": lambda: any(folder.glob(".new.migrate-*/staged/*/manifest.ocdbt")),
-        "result": lambda: any(folder.glob(".new.migrate-*/result")),
-        "verify": lambda: any(folder.glob(".new.migrate-*/result/_CHECKPOINT_METADATA")),
+        "merged": lambda: any(folder.glob(".new*.migrate-*/staged/*/manifest.ocdbt")),
+        "result": lambda: any(folder.glob(".new*.migrate-*/result")),
+        "verify": lambda: any(folder.glob(".new*.migrate-*/result/_CHECKPOINT_METADATA")),
         "after": lambda: journals(folder),
     }[name]
     while process.poll() is None and not reached():
@@ -75,7 +76,7 @@ def wait_for(folder, moment, process):
 
 
 def journals(folder):
-    return list(folder.glob(".new.migrate-*/shares/*.jsonl"))
+    return list(folder.glob(".new*.migrate-*/shares/*.jsonl"))
 
 
 def durable(folder):

@@ -30,6 +30,17 @@ def test_there_are_about_200_kills():
     assert 180 <= len(CASES) <= 220
 
 
+OUTPUTS = {"new": f"{RULES}target: {{layout: zarr}}\n", "new.safetensors": RULES, "new.msgpack": RULES}
+"""The rules for outputs other than an OCDBT database."""
+
+OTHERS = [
+    (victim, moment, target)
+    for moment, target in itertools.product(("begin", *(f"arrays-{n}" for n in (1, 4, 8, 12, 15)), "result"), OUTPUTS)
+    for victim in VICTIMS
+    if victim != "all-but-one"
+]
+
+
 @pytest.fixture(scope="module")
 def old(tmp_path_factory):
     rng = np.random.default_rng(1)
@@ -68,3 +79,20 @@ def test_the_result_is_right_or_nothing_is_published(case, folder, expected):
     assert 0 == code, output
     same(expected, values(folder / "new"))
     assert ["new", "rules.yaml", "src"] == sorted(child.name for child in folder.iterdir())
+
+
+@pytest.mark.parametrize("case", sampled(OTHERS, 12, lambda case: "-".join(map(str, case))))
+def test_plain_zarr_and_single_files_are_right_or_not_published(case, folder, expected):
+    victim, moment, target = case
+    (folder / "rules.yaml").write_text(OUTPUTS[target])
+    code, output, killed = kill(folder, victim, moment, seed=zlib.crc32(repr(case).encode()), target=target)
+    published = (folder / target).exists()
+    if victim != "coordinator" or not killed:
+        assert 0 == code, output
+        assert published
+    if published:
+        same(expected, values(folder / target))
+    code, output = run(folder, target=target)
+    assert 0 == code, output
+    same(expected, values(folder / target))
+    assert sorted([target, "rules.yaml", "src"]) == sorted(child.name for child in folder.iterdir())

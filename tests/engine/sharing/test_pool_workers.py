@@ -135,9 +135,9 @@ def test_a_run_that_failed_after_the_shares_were_joined_is_resumed(source, alone
 def test_a_damaged_array_is_found_by_the_workers_that_read_it_back(source, tmp_path, monkeypatch):
     original = run.merge_shares
 
-    def damaging(plan, work, shared):
-        original(plan, work, shared)
-        largest = max(work.staged.glob("*/ocdbt.process_*/d/*"), key=lambda file: file.stat().st_size)
+    def damaging(errand, shared):
+        original(errand, shared)
+        largest = max(errand.work.staged.glob("*/ocdbt.process_*/d/*"), key=lambda file: file.stat().st_size)
         content = bytearray(largest.read_bytes())
         content[len(content) // 2] ^= 255
         largest.write_bytes(content)

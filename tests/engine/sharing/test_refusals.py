@@ -7,21 +7,6 @@ from tests.engine.sharing.shared_runs import RULES, applied
 from tests.engine.sources import apply_plan, opened, plan_for
 
 
-@pytest.mark.parametrize(
-    ("name", "rules", "reason"),
-    [
-        ("new.safetensors", RULES.replace("{from: name, to: title}", "{drop: name}"), "a `.safetensors` file"),
-        ("new.msgpack", RULES, "a `.msgpack` file"),
-        ("new", f"{RULES}\ntarget: {{layout: zarr}}", "`layout: zarr`"),
-    ],
-)
-def test_outputs_without_databases_are_refused(source, tmp_path, name, rules, reason):
-    with pytest.raises(UsageError, match=reason) as refusal:
-        applied(source, tmp_path / name, 2, rules=rules)
-    assert "M551" == refusal.value.diagnostics[0].code
-    assert [] == list(tmp_path.iterdir())
-
-
 def test_a_reader_that_cannot_be_opened_elsewhere_is_refused(source, tmp_path):
     from concurrent.futures import ThreadPoolExecutor
 

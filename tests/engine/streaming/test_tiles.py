@@ -19,7 +19,7 @@ from migrate.engine.options import ApplyOptions
 from migrate.engine.outputs.orbax_store import Staging
 from migrate.engine.streaming.array_bytes import digest, stored_form
 from migrate.engine.streaming.array_graph import build_graph
-from migrate.engine.streaming.array_sources import blocks
+from migrate.engine.streaming.array_sources import ArraySource, blocks
 from migrate.engine.streaming.pieces import Piece, check_assertions
 from migrate.engine.streaming.tile_choice import TiledTarget, choose, scattered, tile_shapes
 from migrate.engine.streaming.tiles import SCRATCH_PREFIX, can_tile, make_in_tiles, remove_scratch
@@ -203,6 +203,24 @@ def test_a_source_whose_chunks_every_tile_needs_is_copied(tmp_path):
     write_sources(tmp_path / "source", [array], [(16, 64)])
     outputs = outputs_of(tmp_path / "source", [Step(Transpose(), ((0,),))], [array], 12 << 10)
     assert 1 == len(choose(outputs, 3 << 10)[1])
+
+
+class CountedSource(ArraySource):
+    """Counts the windows for which its chunks are asked."""
+
+    asked = 0
+
+    def grid(self, window):
+        CountedSource.asked += 1
+        return super().grid(window)
+
+
+def test_the_choice_of_tiles_looks_no_further_than_the_first_chunk_that_is_decoded_again(monkeypatch):
+    monkeypatch.setattr(CountedSource, "asked", 0)
+    node = CountedSource(AbstractArray((2048, 64), "float32"), (2048, 1))
+    target = TiledTarget((), node, tile_shapes(node.aval, node.aval.shape, 2 << 10))
+    assert (0, [node]) == choose([target], 1 << 10)
+    assert CountedSource.asked < len(list(target.windows(0)))
 
 
 @pytest.mark.parametrize(("cache", "copied"), [(4096, 2), (6144, 0)], ids=["room for one", "room for two"])

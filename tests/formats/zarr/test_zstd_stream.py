@@ -10,7 +10,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from migrate.formats.zarr.zstd_stream import ZstdStream
+from migrate.formats.zarr.zstd_stream import ZstdStream, decompress_into
 
 MIB = 1 << 20
 CONTENTS = {
@@ -85,3 +85,39 @@ def test_another_checksum_is_an_error():
 def test_what_is_no_frame_is_an_error(head):
     with pytest.raises(zstandard.ZstdError):
         read_all(head)
+
+
+def at_once(encoded, size):
+    content = bytearray(size)
+    decompress_into(memoryview(encoded), memoryview(content))
+    return bytes(content)
+
+
+@pytest.mark.parametrize("name", CONTENTS)
+@pytest.mark.parametrize("options", [{}, {"write_checksum": True}, {"write_content_size": False}], ids=str)
+def test_a_frame_in_memory_gives_what_went_in(name, options):
+    encoded = zstandard.ZstdCompressor(level=1, **options).compress(CONTENTS[name])
+    assert CONTENTS[name] == at_once(encoded, len(CONTENTS[name]))
+
+
+@pytest.mark.parametrize("options", [{}, {"write_checksum": True}, {"write_content_size": False}], ids=str)
+@pytest.mark.parametrize("name", ["a byte", "zeros", "numbers"])
+def test_a_frame_in_memory_of_another_size_or_length_is_refused(name, options):
+    content = CONTENTS[name]
+    encoded = zstandard.ZstdCompressor(level=1, **options).compress(content)
+    for damaged, size in (
+        *((encoded[:-cut], len(content)) for cut in (1, 3, 5, len(encoded) // 2, len(encoded))),
+        (encoded + b"\0", len(content)),
+        (encoded + encoded, len(content)),
+        (encoded, len(content) + 1),
+        (encoded, len(content) - 1),
+    ):
+        with pytest.raises(zstandard.ZstdError):
+            at_once(damaged, size)
+
+
+def test_the_checksum_of_a_frame_in_memory_is_verified():
+    encoded = bytearray(zstandard.ZstdCompressor(level=1, write_checksum=True).compress(CONTENTS["numbers"]))
+    encoded[-1] ^= 1
+    with pytest.raises(zstandard.ZstdError):
+        at_once(encoded, len(CONTENTS["numbers"]))
