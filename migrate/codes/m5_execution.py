@@ -239,8 +239,8 @@ class MissingCloudPackage(Code):
 class UnsupportedInBucket(Code):
     """What was asked for has no form in a bucket.
 
-    `migrate expand` and `migrate contract` change a step in one rename, which a bucket does not have, and single files
-    (`.safetensors`, `.msgpack`) are not written there. Write them to a local path, and upload them.
+    `migrate expand` and `migrate contract` change a step in one rename, which a bucket does not have. Write a new
+    checkpoint with `migrate apply`, or change a local copy of the step.
     """
 
     number = "M541"

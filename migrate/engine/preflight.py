@@ -12,7 +12,7 @@ from migrate.codes import DestinationExists, InvalidUsage, OverlappingPaths, Unr
 from migrate.engine.linking.link import stream_unlocated
 from migrate.engine.options import COMPRESSIONS, MINIMUM_RAM, ApplyOptions, is_compression
 from migrate.engine.outputs.base import Output
-from migrate.engine.outputs.registry import output_of
+from migrate.engine.outputs.registry import is_single_file, output_of
 from migrate.engine.probing.probe import Probe, chosen_probe
 from migrate.engine.workspace.any_place import is_there
 from migrate.engine.workspace.earlier_result import earlier_result
@@ -154,21 +154,20 @@ def refuse_in_bucket(destination: Path, options: ApplyOptions, output: Output) -
     """Refuses what has no form in a bucket.
 
     Raises:
-      UsageError: DST is a single file or a further item of a step (`UnsupportedInBucket`).
-      MigrateError: the package that replaces a checkpoint is missing (`MissingCloudPackage`).
+      UsageError: DST is a further item of a step (`UnsupportedInBucket`).
+      MigrateError: the package that copies the result to DST is missing (`MissingCloudPackage`).
     """
     if not isinstance(destination, BucketPath):
         return
-    if not output.is_orbax:
+    is_file = is_single_file(destination)
+    if not output.is_orbax and not is_file:
         message, advice = f"`{destination}` is not an Orbax checkpoint", "write to a local path, then upload the result"
-    elif output.beside(destination) != destination:
+        raise UsageError(UnsupportedInBucket.at(message, help=advice))
+    if output.beside(destination) != destination:
         message, advice = f"`{destination}` is an item of a step in a bucket", "write a new checkpoint with `apply`"
-    elif options.overwrite and is_there(destination):
+        raise UsageError(UnsupportedInBucket.at(message, help=advice))
+    if is_file or (options.overwrite and is_there(destination)):
         cloud_package()
-        return
-    else:
-        return
-    raise UsageError(UnsupportedInBucket.at(message, help=advice))
 
 
 def refuse_path(destination: Path, output: Output) -> None:

@@ -19,7 +19,7 @@ from migrate.engine.items import ItemPlan, item_of, item_plans
 from migrate.engine.linking.link import LINKED, Link, find_links
 from migrate.engine.options import DEFAULTS, ApplyOptions
 from migrate.engine.outputs.base import Output, Staged
-from migrate.engine.outputs.registry import output_of
+from migrate.engine.outputs.registry import is_single_file, output_of
 from migrate.engine.probing.probe import Probed, prove
 from migrate.engine.receipt import Clock, Receipt, phase, stage_phase
 from migrate.engine.sharing.merging import merge_shares
@@ -31,7 +31,14 @@ from migrate.engine.streaming.pipeline import Sink, Stopped, stage
 from migrate.engine.streaming.stopping import never
 from migrate.engine.streaming.store import Store
 from migrate.engine.verification.recorded import carried_digests, refuse_changed
-from migrate.engine.workspace.any_place import clear_needless, is_there, is_unfinished, open_workspace, publish
+from migrate.engine.workspace.any_place import (
+    clear_finished,
+    clear_needless,
+    is_there,
+    is_unfinished,
+    open_workspace,
+    publish,
+)
 from migrate.engine.workspace.directory import Workspace
 from migrate.engine.workspace.journal import BucketJournal, Journal, open_journal
 from migrate.engine.workspace.resume import Finished, Shared, finished, origin
@@ -95,6 +102,7 @@ def apply(
     clear_needless(destination, output.beside(preflight.absolute(destination)))
     job = preflight.check(plan, reader, destination, options, output)
     if job.done is not None:
+        clear_finished(job.place, job.plan.digest)
         return _done_before(job, job.done)
     workers = workers or Workers()
     workers.check(job, reader)
@@ -102,10 +110,11 @@ def apply(
     _refuse(reader.problems())
     carried = carried_digests(job.plan, reader.digest_record())
     run = _Run(job, reader, source, Clock(listener), listener, stopped, carried, workers)
+    kind = {"overwrite": options.overwrite, "single_file": is_single_file(destination)}
     with (
         explained_failures(destination, job.plan.source.path),
         explained_memory_failures(f"a leaf of {destination}", options.max_ram),
-        open_workspace(job.place, job.plan.digest, source.digest, job.beside, overwrite=options.overwrite) as work,
+        open_workspace(job.place, job.plan.digest, source.digest, job.beside, **kind) as work,
         source.explaining(),
     ):
         if (done := preflight.published_meanwhile(job, reader)) is not None:

@@ -52,6 +52,9 @@ def copy_files(pairs: Sequence[Pair]) -> None:
             _upload(source, target)
     for folder in {target.parent for _, target in pairs}:
         folder.refresh()
+    for source, target in pairs:
+        if not isinstance(source, BucketPath):
+            listings.learn_size(target.bucket, target.key, source.stat().st_size)
 
 
 def copy_new(source: BucketPath, target: WritableBucketPath) -> None:

@@ -7,7 +7,7 @@ import orbax.checkpoint as ocp
 import pytest
 
 import migrate
-from migrate.errors import CheckpointError, MigrateError, RefusedError, StoppedError, UsageError
+from migrate.errors import CheckpointError, MigrateError, RefusedError, StoppedError
 from migrate.events import LeafDone, PhaseDone
 from migrate.places.bucket_path import BucketPath
 from tests.buckets.traffic import Fault
@@ -149,13 +149,6 @@ def test_dst_inside_the_source_is_refused(bucket, tmp_path):
     far = bucket.upload(save(tmp_path / "old", mixed()), "old")
     with pytest.raises(RefusedError, match="overlap"):
         migrated(far, rules_file(tmp_path, MIXED_RULES), f"{far}/new")
-
-
-@pytest.mark.parametrize("name", ["x.safetensors", "x.msgpack"])
-def test_a_single_file_is_refused(bucket, tmp_path, name):
-    with pytest.raises(UsageError, match="in a bucket, DST is a directory"):
-        migrated(save(tmp_path / "old", mixed()), rules_file(tmp_path), f"{bucket.url}/{name}")
-    assert [] == bucket.keys()
 
 
 def test_without_obstore_linked_arrays_are_refused_with_the_command(bucket, tmp_path, monkeypatch):

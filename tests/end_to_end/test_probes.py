@@ -40,6 +40,17 @@ def test_what_the_linen_model_computes_proves_every_leaf_of_the_migration(rules,
     assert "unproved" not in result.stdout.partition("Proved by value")[2]
 
 
+def test_a_checkpoint_in_a_bucket_is_probed_before_it_is_complete(run, bucket):
+    source = bucket.upload(ROOT / "fixtures/linen_2024/cnn_standard/ckpt", "old")
+    probe = ("--probe", "fixtures.probes:cnn", "--require-proof")
+    result = run("apply", RULES / "cnn.yaml", source, f"{bucket.url}/new", *probe)
+    assert 0 == result.exit_code, result.output
+    assert "Proved by value: `fixtures.probes:cnn` compared " in result.stdout
+    wrong = ("--probe", "fixtures.probes:lm")
+    assert 0 != run("apply", RULES / "cnn.yaml", source, f"{bucket.url}/other", *wrong).exit_code
+    assert "other/commit_success.txt" not in bucket.keys("other/")
+
+
 def test_a_checkpoint_that_is_laid_out_for_eight_devices_is_probed_on_one(run, tmp_path):
     source = ROOT / "fixtures/linen_2022/lm_flax_msgpack/ckpt"
     rules, probe = RULES / "lm_to_list.yaml", ("--probe", "fixtures.probes:lm")

@@ -36,6 +36,8 @@ from migrate.formats.detect import open_reader
 from migrate.formats.digest_record import BLOCK_DIGITS, HEADER_KEY, Blocks, blocks_of
 from migrate.formats.files import is_file
 from migrate.formats.reader import Reader
+from migrate.places.copies import copy_files
+from migrate.places.writable_path import WritableBucketPath
 from migrate.planning.model import Plan
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, stored_path
 
@@ -145,7 +147,7 @@ class FileOutput(Output):
         return {HEADER_KEY: new_record(plan, blank, strings, names).to_text()}
 
     def commit(self, plan: Plan, staged: Staged, links: Sequence[Link], work: Workspace, *, resumed: bool) -> Staged:
-        """Completes the files and links them as the result: staged files stay for the next run if this one fails."""
+        """Completes the files and links or uploads them; staged files stay for the next run if this one fails."""
         del links, resumed
         store, (item,) = work.store(SINGLE), item_plans(plan)
         note = recall(store)
@@ -158,9 +160,12 @@ class FileOutput(Output):
         return staged
 
     def assemble(self, store: Path, layout: FileLayout, result: Path) -> None:
-        """Links the completed files as the result."""
+        """Links the completed files as the result, or uploads them to a bucket."""
         (name,) = layout.sizes
-        link_file(file_of(store, name), result)
+        if isinstance(result, WritableBucketPath):
+            copy_files([(file_of(store, name), result)])
+        else:
+            link_file(file_of(store, name), result)
 
     def check_digests(
         self,

@@ -28,12 +28,12 @@ from typing import Any
 from migrate.codes import InconclusiveProbe, InvalidUsage, OutputMismatch
 from migrate.engine.options import DEFAULT_TOLERANCE
 from migrate.engine.outputs.registry import output_of
+from migrate.engine.probing.local_copy import local_copy
 from migrate.engine.probing.output_pair import Difference, OutputPair, PairError, Tolerance
 from migrate.engine.probing.restored_model import RestoredModel
 from migrate.engine.probing.source_tree import whole_tree
 from migrate.errors import CheckpointError, Diagnostic, PlanError, UsageError, VerifyError
 from migrate.formats.reader import Reader
-from migrate.places.names import bucket_path
 from migrate.planning.model import Plan, Task
 from migrate.planning.proof import after_probe, refuse_unproved
 from migrate.rules.recorded_tree import require_callable
@@ -142,11 +142,6 @@ def chosen_probe(
         raise UsageError(
             InconclusiveProbe.at(f"`{destination}` is not a checkpoint from which Orbax restores a model", help=advice)
         )
-    if bucket_path(destination) is not None:
-        advice = "write to a local directory and probe it, then upload it, or write to the bucket without a probe"
-        raise UsageError(
-            InconclusiveProbe.at(f"`{destination}` is in a bucket, from which Orbax restores no model", help=advice)
-        )
     probe = Probe(spec, Tolerance(*map(_first_given, (atol, rtol), own)))
     probe_function(spec)
     return probe
@@ -172,7 +167,9 @@ def run_probe(probe: Probe, reader: Reader, plan: Plan, checkpoint: Path) -> Pro
     assert plan.template is not None
     target = plan.rules.target
     template = abstract_template(plan.template, target.args, target.layout or "state")
-    old, new = whole_tree(reader), RestoredModel(plan, checkpoint)
+    old = whole_tree(reader)
+    with local_copy(checkpoint) as here:
+        new = RestoredModel(plan, here)
     compared = list(compare_models(probe, plan, old, new.model()))
     _refuse(compared, probe)
     if new.has_floats:

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from migrate.engine.workspace import bucket_directory, directory
+from migrate.engine.workspace import bucket_directory, bucket_file, directory
 from migrate.engine.workspace import publish as local
 from migrate.engine.workspace.bucket_directory import BucketWorkspace
+from migrate.engine.workspace.bucket_file import BucketFileWorkspace
 from migrate.engine.workspace.directory import Workspace
 from migrate.engine.workspace.journal import names_arrays
 from migrate.places.writable_path import WritableBucketPath
@@ -39,6 +40,12 @@ def clear_needless(destination: Path, beside: Path | None = None) -> None:
         directory.clear_needless(destination, beside)
 
 
+def clear_finished(destination: Path, plan_digest: str) -> None:
+    """Removes the working directory of a plan whose finished result DST is, if it is a single file in a bucket."""
+    if isinstance(destination, WritableBucketPath) and destination.is_file():
+        bucket_file.discard_needless(destination, plan_digest)
+
+
 @contextmanager
 def open_workspace(
     destination: Path,
@@ -47,10 +54,12 @@ def open_workspace(
     beside: Path | None = None,
     *,
     overwrite: bool = False,
+    single_file: bool = False,
 ) -> Iterator[Workspace]:
     """Creates the working directory, or opens it again, and locks it; arguments as in `directory.open_workspace`.
 
-    In a bucket, `overwrite` decides where the result is: a checkpoint in DST stays until the new one is verified.
+    In a bucket, two more of them decide where the result is: `overwrite`, since a checkpoint in DST stays until the new
+    one is verified, and `single_file`, since no part of an object can be written.
 
     Raises:
       RefusedError: another run holds it (`DestinationLocked`), or an unfinished run of another plan is in a DST in a
@@ -58,7 +67,10 @@ def open_workspace(
       CheckpointError: the bucket cannot be reached (`UnreachableBucket`).
       OSError: it cannot be created.
     """
-    if isinstance(destination, WritableBucketPath):
+    if isinstance(destination, WritableBucketPath) and single_file:
+        with bucket_file.open_file_workspace(destination, plan_digest, source) as work:
+            yield work
+    elif isinstance(destination, WritableBucketPath):
         with bucket_directory.open_bucket_workspace(destination, plan_digest, source, overwrite=overwrite) as work:
             yield work
     else:
@@ -75,7 +87,10 @@ def publish(work: Workspace, destination: Path, *, overwrite: bool) -> None:
       CheckpointError: the bucket cannot be reached (`UnreachableBucket`).
       OSError: the result cannot be moved.
     """
-    if isinstance(work, BucketWorkspace):
+    if isinstance(work, BucketFileWorkspace):
+        assert isinstance(destination, WritableBucketPath)
+        bucket_file.publish(work, destination, overwrite=overwrite)
+    elif isinstance(work, BucketWorkspace):
         bucket_directory.publish(work)
     else:
         local.publish(work, destination, overwrite=overwrite)
