@@ -19,8 +19,8 @@ PARTS = {
     "reading": 5,
     "loading": 5,
     "growth-bytes": 3,
-    "growth-leaves": 3,
-    "memory": 3,
+    "growth-leaves": 1,
+    "memory": 1,
 }
 """The parts of the benchmark, each of which can be run alone, with their rounds."""
 

@@ -1,4 +1,4 @@
-"""The cost model computes what its page states, from constants that are measured as it says."""
+"""The cost model: its constants, its arithmetic and its page."""
 
 import json
 import os
