@@ -37,9 +37,10 @@ format: .venv/installed
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
-bench: .venv/installed  ## time and memory against Orbax restore + save
+bench: .venv/installed  ## time and memory against Orbax restore + save, growth, and the cost of terabytes
 	$(PY) -m tests.benchmarks.run
 	$(PY) -m tests.benchmarks.tuning
+	$(PY) -m tests.benchmarks.scale
 
 lock: .venv/installed  ## resolve requirements.lock again; needs the uv command
 	uv pip compile pyproject.toml --group dev --python-version 3.11 --no-header --no-annotate --no-emit-index-url --output-file requirements.lock

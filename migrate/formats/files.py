@@ -33,7 +33,7 @@ _LFS_HEADER = b"version https://git-lfs"
 _LFS_POINTER_BYTES = 1024
 MAX_DEPTH = 200
 """The most levels of nesting of a tree; real trees have about a dozen."""
-_JSON_MIB = 64
+_JSON_MIB = 256
 FILES_SEARCHED = 2_000
 """The most files of a directory that a search looks at."""
 _OBJECTS_SEARCHED = 32

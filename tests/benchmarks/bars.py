@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 
-from tests.benchmarks.cases import BUDGET, LEAF_BYTES, READS
+from tests.benchmarks.case import BUDGET, LEAF_BYTES
+from tests.benchmarks.cases import BY_KEY, READS
+from tests.benchmarks.growth import BY_BYTES, BY_LEAVES, STREAMED, curves, exponent
 
 MIB = 1 << 20
 SLACK = 300 * MIB
 """What the libraries may take beside the budget."""
 
 RELINKED = ("d", "drop", "e")
-PEAKS = {"leaf": 512 * MIB}
-"""Budgets that are not the default."""
 MANY = ("many", "many-cast", "many-msgpack")
 """The cases with many leaves, whose number their size determines."""
 
@@ -32,6 +32,7 @@ def bars(figures):
     """
     return [
         *_engine(figures),
+        *_same_time(figures),
         *_growth(figures),
         *_against_orbax(figures),
         *_bytes(figures),
@@ -58,11 +59,22 @@ def _engine(figures):
             yield Bar(f"{key}, 1 GB: engine and commit ≤ 0.3 s", f"{spent:.2f} s", spent <= 0.3)
 
 
-def _growth(figures):
+def _same_time(figures):
     for key in RELINKED:
         if _both(figures, (key, 1), (key, 4)):
             ratio = _spent(figures[key, 4]) / _spent(figures[key, 1])
             yield Bar(f"{key}: engine and commit at 4 GB ≤ 1.3× that at 1 GB", f"{ratio:.2f}×", ratio <= 1.3)
+
+
+def _growth(figures):
+    """The exponents of the curves through the seconds beyond imports."""
+    for of, cases in (("bytes", BY_BYTES), ("leaves", BY_LEAVES)):
+        for curve in curves(figures, cases):
+            most = 1.1 if of == "leaves" or curve.case.key in STREAMED else 0.1
+            found = exponent(curve.seconds)
+            yield Bar(
+                f"{curve.case.key}: time grows with {of} to the power of ≤ {most:g}", f"{found:.2f}", found <= most
+            )
 
 
 def _against_orbax(figures):
@@ -96,7 +108,7 @@ def _transposes(figures):
 def _memory(figures):
     for (key, size), figure in figures.items():
         if "memory" in figure.marks and key != "full":
-            above, allowed = figure.peak - figure.marks["memory"], PEAKS.get(key, BUDGET) + SLACK
+            above, allowed = figure.peak - figure.marks["memory"], BY_KEY[key].budget + SLACK
             what = f"{key}, {size:g} GB: memory above imports ≤ `--max-ram` + 300 MB ({allowed / 1e6:.0f} MB)"
             yield Bar(what, f"{above / 1e6:.0f} MB", above <= allowed)
 

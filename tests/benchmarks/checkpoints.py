@@ -10,7 +10,10 @@ import os
 import sys
 from pathlib import Path
 
-from tests.benchmarks.cases import LEAF_BYTES
+from tests.benchmarks.case import LEAF_BYTES
+from tests.benchmarks.growth import leaves_of
+from tests.benchmarks.layers import write_layers
+from tests.benchmarks.memory import WIDE
 
 LAYERS = 12
 SMALL_LEAVES = 10_000
@@ -73,13 +76,30 @@ def equal_leaves(gigabytes):
 
 
 def one_leaf(gigabytes):
-    """One matrix, in chunks of 64 MiB: whoever reads a chunk has to decode it whole."""
+    """One matrix; `one` is saved in chunks of 64 MiB, each of which is decoded whole."""
     import numpy as np
 
     columns = 25_000
     return {"params": {"block_0": {"kernel": np.random.default_rng(0).standard_normal(
-        (int(gigabytes * 1e9 / columns / 4), columns), dtype=np.float32
+        (math.ceil(gigabytes * 1e9 / columns / 4), columns), dtype=np.float32
     )}}}  # fmt: skip
+
+
+def wide(gigabytes):
+    """Matrices that a stack joins in one array."""
+    return {"params": {f"block_{i}": {"kernel": matrix} for i, matrix in enumerate(_wide(gigabytes))}}
+
+
+def stacked(gigabytes):
+    """The matrices of `wide` in one array of one chunk."""
+    return {"params": {"kernel": _wide(gigabytes)}}
+
+
+def _wide(gigabytes):
+    import numpy as np
+
+    side = round(math.sqrt(gigabytes * 1e9 / WIDE / 4))
+    return np.random.default_rng(0).standard_normal((WIDE, side, side), dtype=np.float32)
 
 
 def blocks(gigabytes):
@@ -122,6 +142,9 @@ KINDS = {
     "many-msgpack": many_leaves,
     "equal": equal_leaves,
     "one": one_leaf,
+    "one-chunk": one_leaf,
+    "wide": wide,
+    "stacked": stacked,
 }
 
 
@@ -135,23 +158,34 @@ def over_eight_devices(tree):
 
 
 def main():
-    kind, path, size = sys.argv[1], sys.argv[2], float(sys.argv[3])
+    kind, path, size = sys.argv[1], Path(sys.argv[2]), float(sys.argv[3])
+    if kind == "sharded":
+        os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
+    write(kind, path, size)
+
+
+def write(kind, path, size):
+    """Writes a checkpoint of a kind, of about so many gigabytes."""
     if kind == "versions":
         from tests.benchmarks.version_folder import write_folder
 
-        write_folder(Path(path))
-        return
-    if kind == "sharded":
-        os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
+        write_folder(path)
+    elif kind == "layers":
+        write_layers(path, leaves_of(size))
+    elif kind.endswith("msgpack"):
+        from flax import serialization
+
+        path.write_bytes(serialization.to_bytes(KINDS[kind](size)))
+    else:
+        save(kind, path, KINDS[kind](size))
+
+
+def save(kind, path, tree):
+    """Saves a tree with Orbax."""
     import jax
     import orbax.checkpoint as ocp
 
-    if kind.endswith("msgpack"):
-        from flax import serialization
-
-        Path(path).write_bytes(serialization.to_bytes(KINDS[kind](size)))
-        return
-    tree = jax.tree.map(lambda leaf: jax.numpy.asarray(leaf) if getattr(leaf, "shape", ()) else leaf, KINDS[kind](size))
+    tree = jax.tree.map(lambda leaf: jax.numpy.asarray(leaf) if getattr(leaf, "shape", ()) else leaf, tree)
     if kind == "sharded":
         tree = over_eight_devices(tree)
     how = jax.tree.map(lambda _: ocp.SaveArgs(chunk_byte_size=LEAF_CHUNK_BYTES if kind == "one" else None), tree)

@@ -10,7 +10,6 @@ renames with `--link never`; `plain` renames plain zarr of many files, against O
 import argparse
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -18,10 +17,9 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
-from tests.benchmarks.cases import RENAME, TRANSPOSE
+from tests.benchmarks.rule_texts import RENAME, TURN_ALL
 
 ROOT = Path(__file__).parent.parent.parent
-TURN = re.sub(r"ops: \[transpose, \{cast:.*\}\]", "ops: [transpose]", TRANSPOSE)
 STACKED = """migrate: 1
 rules:
   - "block_{i}/{name} -> blocks/{i}/{name}"
@@ -38,7 +36,7 @@ print(json.dumps([*figures, os.waitstatus_to_exitcode(status)]))
 """
 
 CASES = {
-    "turn": ("transformer", TURN, ()),
+    "turn": ("transformer", TURN_ALL, ()),
     "copy": ("transformer", RENAME, ("--link", "never")),
     "rename": ("transformer", RENAME, ()),
     "plain": ("plain", STACKED, ()),
@@ -105,7 +103,7 @@ def templates(work, source, target, options):
     """The ways with the model as a template, and with its recorded tree."""
     file, tree = work / "templated.yaml", work / "model.tree.json"
     model = f'target: {{template: "tests.benchmarks.turned:make", args: {{gigabytes: {options.size}}}}}'
-    file.write_text(TURN.replace("rules:", f"{model}\nrules:"))
+    file.write_text(TURN_ALL.replace("rules:", f"{model}\nrules:"))
     migrate = [sys.executable, "-c", "from migrate.cli.main import main; main()"]
     subprocess.run([*migrate, "template", "--rules", file, "-o", tree, "-q", "--allow-code"], check=True, cwd=ROOT)
     words = ["tests.benchmarks.marked", work / "marks.json", "apply", file, source, target, "--json", "-q"]

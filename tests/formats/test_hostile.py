@@ -464,8 +464,8 @@ def test_a_key_path_that_is_too_deep_is_refused_at_once(copy_of):
 
 def test_a_json_file_that_no_writer_makes_is_not_read(copy_of):
     folder = copy_of()
-    os.truncate(folder / "_METADATA", 65 << 20)
-    assert "larger than 64 MiB" in refusal(folder).message
+    os.truncate(folder / "_METADATA", 257 << 20)
+    assert "larger than 256 MiB" in refusal(folder).message
 
 
 def test_a_parameter_whose_link_goes_round_in_a_circle_is_refused(copy_of):
