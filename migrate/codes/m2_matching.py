@@ -142,9 +142,31 @@ class UnscaledWeight(Code):
 
     A weight of 8 bits is stored beside a scale, and perhaps a zero point, and only their product is the weight that the
     model multiplies with. A rule moves or keeps the weight while the other is dropped or left, so the new model would
-    compute with other weights. Such a leaf is never proved by name or shape. Join both in one rule and multiply them in
-    a function that `call` names, move both if the new model has both, or use a probe.
+    compute with other weights. Bind both in one rule that multiplies them, as the message shows
+    (`from: {value: …, scale: …}` with `dequantize`), or move both if the new model has both.
     """
 
     number = "M214"
-    severity = "note"
+
+
+class MissingInput(Code):
+    """An op that takes several unlike leaves lacks one of them.
+
+    `from:` binds a name to each pattern, and the leaves with the same captures are combined: each weight with its own
+    scale. Here one of them is not in the source, or two leaves have the same name and captures. If a leaf may be
+    absent, write `?` after its name in `from:`, as in `scale?: …`: where only the first input exists, it passes
+    unchanged.
+    """
+
+    number = "M220"
+
+
+class UnboundInput(Code):
+    """The names in `from:` and the inputs of an op do not fit.
+
+    An op such as `dequantize` takes the leaves that `from:` binds to the names of its inputs, or to those that its
+    `of:` lists in the order of the inputs. Every name must be taken by an op, because the rule writes one array.
+    `migrate schema` lists the inputs of each op.
+    """
+
+    number = "M221"

@@ -8,6 +8,7 @@ know about an op is a member of its class. The laws of every op, which `migrate.
     exact          ⇒  restores(avals(xs))
     restores       ⇒  inverse.apply(apply(xs)) == xs, bit for bit
     keeps_axes     ⇒  apply(x) is x with its axes in some order, except for axes of size one and the dtype
+    combine        ⇒  one result that is not structural, and has_windows
     has_windows    ⇒  a window made by `window` is that window of apply(xs), bit for bit, and needs no empty window
     shape_before(shape of a result) is the shape of every input as far as it is known
     structural     ⇒  apply(xs) has no element that xs lacks
@@ -42,13 +43,15 @@ Addition = Literal["fresh", "copies"]
 """Elements that an op adds to a tensor, as params: `fresh` ones, whose moments are those of a fresh optimizer, or
 `copies` of the tensor's own."""
 
-Role = Literal["map", "reduce", "extend"]
-"""`map` takes one array to one; `reduce` takes a list to one; `extend` takes one to a list."""
+Role = Literal["map", "reduce", "extend", "combine"]
+"""`map` takes one array to one; `reduce` takes a list to one; `extend` takes one to a list; `combine` takes unlike
+arrays, each with a meaning of its own, to one."""
 
-ParamType = Literal["int", "ints", "str", "bool", "number", "dtype", "shape", "pairs", "sizes"]
+ParamType = Literal["int", "ints", "str", "bool", "number", "dtype", "shape", "pairs", "sizes", "names"]
 """The form of a field in a rule file. `shape` is a list of integers, one of which may be -1, or `template`; `dtype` is
-a dtype name or `template`; `pairs` is a list of pairs of integers; `sizes` is a mapping of names to integers. Fields
-store lists as tuples, pairs as tuples of two, and a mapping as a tuple of (name, size)."""
+a dtype name or `template`; `pairs` is a list of pairs of integers; `sizes` is a mapping of names to integers; `names`
+is a name that `from:` binds, or a list of them. Fields store lists as tuples, pairs as tuples of two, and a mapping as
+a tuple of (name, size)."""
 
 TEMPLATE: Literal["template"] = "template"
 """The value of a field in a rule that takes the template's shape or dtype."""
@@ -87,12 +90,29 @@ class Param:
     required: bool = True
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One of the unlike arrays that an op of the role `combine` takes.
+
+    Attributes:
+      name: the name under which `from:` binds it, unless `of:` gives another.
+      required: whether a rule must bind it.
+    """
+
+    name: str
+    doc: str
+    required: bool = True
+
+
 class Op(abc.ABC):
     """An array transformation.
 
     Attributes:
       name: its name in a rule file.
-      role: `map`, `reduce` or `extend`.
+      role: `map`, `reduce`, `extend` or `combine`.
+      inputs: the arrays that an op of the role `combine` takes, in order; empty where it takes any number of two or
+        more. The required ones come first.
       params: its fields, in order; each is also a dataclass field.
       shorthand: the field that may be written alone (`reshape: [2, 3]` for `reshape: {shape: [2, 3]}`).
       structural: whether it only moves or drops elements, so that it commutes with the moments of every elementwise
@@ -110,6 +130,7 @@ class Op(abc.ABC):
 
     name: ClassVar[str]
     role: ClassVar[Role] = "map"
+    inputs: ClassVar[tuple[Input, ...]] = ()
     params: ClassVar[tuple[Param, ...]] = ()
     shorthand: ClassVar[str | None] = None
     structural: ClassVar[bool] = True
@@ -127,9 +148,24 @@ class Op(abc.ABC):
         return None
 
     @property
+    def combines(self) -> bool:
+        """Whether it takes unlike arrays to one: those that `of` names, or all that `from:` binds."""
+        return self.role == "combine"
+
+    @property
+    def takes_several(self) -> bool:
+        """Whether one call takes several arrays to one."""
+        return self.role == "reduce" or self.combines
+
+    @property
     def exact(self) -> bool:
         """Whether the inverse restores every bit."""
         return True
+
+    @property
+    def rounds(self) -> bool:
+        """Whether the result may be rounded, which a plan reports as lossy; false for ops that check every value."""
+        return self.only_casts and not self.exact
 
     @property
     def only_permutes(self) -> bool:
@@ -184,6 +220,16 @@ class Op(abc.ABC):
         del inputs, target, count
         return self
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names in `from:` of the arrays that it combines, in order; empty where the rule leaves them out."""
+        return ()
+
+    def called_with(self, names: tuple[str, ...]) -> Op:
+        """The op as it is applied to the arrays of these names, in order; most ops need the names no more."""
+        del names
+        return self
+
     def for_moments(self, *, templated: bool) -> Op | None:
         """The op as it applies to the moments of a param; None where it does nothing to them.
 
@@ -214,7 +260,7 @@ class Op(abc.ABC):
         """The results; views where no element has to move. Never casts, never calls JAX.
 
         Raises:
-          OpError: a value does not allow it (only `cast`, `scale`, `pad`, `unreplicate` and `call`).
+          OpError: a value does not allow it (only ops that check values, such as `cast`, `scale` and `call`).
         """
 
     @final

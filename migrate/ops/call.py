@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 class Call(Op):
     """Passes the array (read-only) to a Python function, which returns the new one.
 
+    With several names in `of`, it passes the arrays that `from:` binds to them as keyword arguments of these names.
     Planning does not run the function. `shape` and `dtype` declare its result (default: those of the template's leaf,
     else those of the input); the declaration is checked when the function runs.
     """
@@ -29,6 +30,7 @@ class Call(Op):
         Param("function", "str", "`module:function`; it gets a NumPy array and returns one"),
         Param("shape", "shape", "the shape that it returns; default: the template's, else the input's", False),
         Param("dtype", "dtype", "the dtype that it returns; default: the template's, else the input's", False),
+        Param("of", "names", "the names in `from:` of the arrays that it gets; default: each array alone", False),
     )
     shorthand: ClassVar[str | None] = "function"
     structural: ClassVar[bool] = False
@@ -36,6 +38,7 @@ class Call(Op):
     function: str
     shape: tuple[int, ...] | Literal["template"] | None = None
     dtype: str | None = None
+    of: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         module, _, name = self.function.partition(":")
@@ -51,8 +54,19 @@ class Call(Op):
         return self.function
 
     @property
+    def names(self) -> tuple[str, ...]:
+        return self.of
+
+    @property
+    def combines(self) -> bool:
+        return len(self.of) > 1
+
+    @property
     def exact(self) -> bool:
         return False
+
+    def called_with(self, names: tuple[str, ...]) -> Call:
+        return replace(self, of=names if self.combines else ())
 
     def bind(self, inputs: Sequence[AbstractArray], target: AbstractArray | None, count: int | None) -> Call:
         del count
@@ -68,15 +82,16 @@ class Call(Op):
         )
 
     def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
-        (array,) = inputs
+        array = inputs[0]
+        if len(inputs) != max(len(self.of), 1):
+            raise OpError(f"`of` names {len(self.of)} arrays, but there are {len(inputs)}")
         if self.shape == TEMPLATE or self.dtype == TEMPLATE:
             raise OpError("the promise is `template` and was not bound to a template leaf")
         return (AbstractArray(array.shape if self.shape is None else self.shape, self.dtype or array.dtype),)
 
     def apply(self, *arrays: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:
-        (array,) = arrays
-        result = self._run(array)
-        (promised,) = self.infer(*avals(array))
+        result = self._run(arrays)
+        (promised,) = self.infer(*avals(*arrays))
         try:
             (returned,) = avals(result)
         except KeyError as error:
@@ -85,21 +100,25 @@ class Call(Op):
             ) from None
         if returned != promised:
             shape, dtype = list(returned.shape), returned.dtype
-            declared = f'{{call: {{function: "{self.function}", shape: {shape}, dtype: {dtype}}}}}'
+            of = f", of: [{', '.join(self.of)}]" if self.of else ""
+            declared = f'{{call: {{function: "{self.function}", shape: {shape}, dtype: {dtype}{of}}}}}'
             advice = f"return {promised}, or declare what it returns: `{declared}`"
             raise OpError(f"`{self.function}` returned {returned}, but {promised} was promised", advice)
         return (result,)
 
-    def _run(self, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    def _run(self, arrays: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
         import numpy as np
 
         from migrate.template.user_code import load, running
 
         function = load(self.function)
-        view = array.view()
-        view.flags.writeable = False
+        views = [array.view() for array in arrays]
+        for view in views:
+            view.flags.writeable = False
         with running(self.function):
-            return np.asarray(function(view))
+            if self.of:
+                return np.asarray(function(**dict(zip(self.of, views, strict=True))))
+            return np.asarray(function(*views))
 
     def inverse(self, *inputs: AbstractArray) -> NotInvertible:
         del inputs

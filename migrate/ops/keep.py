@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True)
 class Keep(Op):
-    """Passes an array on; only fused plans have it, rule files do not."""
+    """Passes an array on; only plans have it, rule files do not."""
 
     name: ClassVar[str] = "keep"
     prominence: ClassVar[int] = -1
@@ -42,6 +42,10 @@ class Keep(Op):
 
     def relink(self, *inputs: ChunkGrid) -> tuple[ChunkGrid, ...] | None:
         return inputs
+
+    def does_nothing(self, *inputs: AbstractArray) -> bool:
+        del inputs
+        return True
 
     def inverse(self, *inputs: AbstractArray) -> Keep:
         del inputs

@@ -108,6 +108,7 @@ def _idle_patterns(
         )
         for origin, pattern in enumerate(rule.sources)
         if origin not in busy
+        and not (isinstance(rule, Move) and rule.bound[origin] in rule.maybe)
         and not (isinstance(rule, Drop) and _drops_extra(pattern, extras))
         and not _is_left_out(rule, pattern, near.tree)
     ]

@@ -8,13 +8,16 @@ Arrays whose filled right-hand sides agree belong to one task. A finished task h
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 
 from migrate.codes import IndexGap, OpMismatch, UncomputableIndex, UnreducedArrays
 from migrate.errors import Diagnostic
 from migrate.ops.base import Op, OpError
+from migrate.ops.keep import Keep
 from migrate.planning.claims import Claim
+from migrate.planning.combine import combined_calls
+from migrate.planning.elements import Element, GatherError, aval_of, extended, joined, reduction_key
 from migrate.planning.model import Step, Task
 from migrate.planning.op_binding import bound
 from migrate.rules.model import Move, RuleOp
@@ -26,24 +29,6 @@ _MOST_AXES = 3
 
 Place = Callable[[KeyPath], KeyPath]
 """Maps a rule's filled right-hand side to its key path in the target: itself, or for a moment the slot's copy of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Element:
-    """One array of the list: its abstract array and its tags."""
-
-    aval: AbstractArray | None
-    captures: Bindings
-    origin: int | None
-    destination: int | None = None
-
-
-class _GatherError(Exception):
-    """A rule that cannot be carried out on these leaves."""
-
-    def __init__(self, diagnostic: Diagnostic) -> None:
-        super().__init__(diagnostic.message)
-        self.diagnostic = diagnostic
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +62,7 @@ def gather(
         moved = None if rule.ops or len(group) > 1 else _moved(rule, group[0], filled, place)
         try:
             tasks.append(moved or _TaskBuilder(rule, group, template, place, filled).task())
-        except _GatherError as error:
+        except GatherError as error:
             failed += [claim.path for claim in group]
             diagnostics.append(_advised(error.diagnostic, rule, group, template, place))
     return Gathered(tuple(tasks), tuple(failed), tuple(diagnostics))
@@ -122,7 +107,7 @@ def _fits(rule: Move, claims: Sequence[Claim], template: AbstractTree | None, pl
     """Whether the claims are one task, whose targets have the shapes of the template."""
     try:
         (task,) = [_TaskBuilder(rule, group, template, place, filled).task() for filled, group in _groups(rule, claims)]
-    except (_GatherError, ValueError):
+    except (GatherError, ValueError):
         return False
     if template is None:
         return True
@@ -170,7 +155,8 @@ class _TaskBuilder:
         self.template = template
         self.place = place
         self.steps: list[Step] = []
-        self.elements = [_Element(c.leaf.aval, c.bindings, c.origin) for c in group]
+        names = rule.bound
+        self.elements = [Element(c.leaf.aval, c.bindings, c.origin, names[c.origin], c.path) for c in group]
 
     def task(self) -> Task:
         for position, rule_op in enumerate(self.rule.ops):
@@ -190,6 +176,9 @@ class _TaskBuilder:
         )
 
     def _step(self, position: int, rule_op: RuleOp) -> None:
+        if rule_op.op.combines:
+            self._combine(position, rule_op)
+            return
         match rule_op.op.role:
             case "map":
                 self._map(position, rule_op)
@@ -199,20 +188,45 @@ class _TaskBuilder:
                 self._extend(rule_op)
 
     def _map(self, position: int, rule_op: RuleOp) -> None:
-        calls = [
-            (i, *call) for i, element in enumerate(self.elements) for call in self._bound(position, rule_op, element)
-        ]
-        self._record([op for _, op, _ in calls], [(i,) for i, _, _ in calls], rule_op)
-        self.elements = [replace(e, aval=op.infer(_aval(e))[0]) for _, op, e in calls]
+        whole = [(rule_op.op.called_with(()) if self._concerns(rule_op, e) else Keep(), (e,)) for e in self.elements]
+        self._call(position, rule_op, [(op, (index,), members) for index, (op, members) in enumerate(whole)])
 
-    def _bound(self, position: int, rule_op: RuleOp, element: _Element) -> list[tuple[Op, _Element]]:
-        """Returns the op for an array: one for each target where the template's leaves bind it differently."""
+    def _concerns(self, rule_op: RuleOp, element: Element) -> bool:
+        """Whether an op of one array applies to this one: to all of them, or to those of the name in `of`."""
+        named = rule_op.op.names or ((rule_op.of,) if rule_op.of else ())
+        return not named or element.name in named
+
+    def _combine(self, position: int, rule_op: RuleOp) -> None:
+        calls = combined_calls(self.rule, rule_op, self.elements)
+        used = {index for _, group in calls for index in group}
+        calls += [(Keep(), (index,)) for index in range(len(self.elements)) if index not in used]
+        ordered = sorted(calls, key=lambda call: call[1][0])
+        self._call(position, rule_op, [(op, group, tuple(self.elements[i] for i in group)) for op, group in ordered])
+
+    def _call(
+        self, position: int, rule_op: RuleOp, calls: Sequence[tuple[Op, tuple[int, ...], tuple[Element, ...]]]
+    ) -> None:
+        """Adds the step of these calls of ops that make one array each; none where all arrays are kept."""
+        if all(isinstance(op, Keep) for op, _, _ in calls):
+            return
+        made = [
+            (op, group, _result(op, members, place))
+            for written, group, members in calls
+            for op, place in self._bound(position, written, members)
+        ]
+        self._record([op for op, _, _ in made], [group for _, group, _ in made], rule_op)
+        self.elements = [element for _, _, element in made]
+
+    def _bound(self, position: int, op: Op, members: Sequence[Element]) -> list[tuple[Op, Element]]:
+        """Returns the op for some arrays: one for each target where the template's leaves bind it differently."""
+        element = members[0]
         rest = self.rule.ops[position + 1 :]
         later = any(op.op.role == "extend" and op.over is None for op in rest)
         fixed = later or element.destination is not None
         places = [element] if fixed else [replace(element, destination=at) for at in range(len(self.rule.targets))]
         wanted = [self._target_aval(place) for place in places]
-        ops = [bound(rule_op.op, (_aval(element),), aval or wanted[0], rest) for aval in wanted]
+        inputs = tuple(map(aval_of, members))
+        ops = [bound(op, inputs, aval or wanted[0], rest) for aval in wanted]
         alike = all(op == ops[0] for op in ops)
         return [(ops[0], element)] if alike else list(zip(ops, places, strict=True))
 
@@ -220,7 +234,7 @@ class _TaskBuilder:
         kept = self._kept(position)
         parts: defaultdict[Hashable, list[int]] = defaultdict(list)
         for index, element in enumerate(self.elements):
-            parts[_reduction_key(element, rule_op.over, kept)].append(index)
+            parts[reduction_key(element, rule_op.over, kept, named=bool(self.rule.names))].append(index)
         members = [self._ordered(part, rule_op) for part in parts.values()]
         self._record([rule_op.op] * len(members), members, rule_op)
         self.elements = [self._reduced(rule_op, part) for part in members]
@@ -233,16 +247,9 @@ class _TaskBuilder:
         made = {op.over for op in self.rule.ops[:position] if op.op.role == "extend" and op.over}
         return later | {name for name in made if any(name in target.names for target in self.rule.targets)}
 
-    def _reduced(self, rule_op: RuleOp, part: tuple[int, ...]) -> _Element:
-        first = self.elements[part[0]]
-        aval = rule_op.op.infer(*(_aval(self.elements[i]) for i in part))[0]
-        shared = {
-            name: value
-            for name, value in first.captures.items()
-            if all(self.elements[i].captures.get(name) == value for i in part)
-        }
-        origin = first.origin if all(self.elements[i].origin == first.origin for i in part) else None
-        return _Element(aval, shared, origin, first.destination)
+    def _reduced(self, rule_op: RuleOp, part: tuple[int, ...]) -> Element:
+        members = [self.elements[index] for index in part]
+        return joined(members, rule_op.op.infer(*map(aval_of, members))[0])
 
     def _ordered(self, part: Sequence[int], rule_op: RuleOp) -> tuple[int, ...]:
         if rule_op.over is None:
@@ -260,7 +267,7 @@ class _TaskBuilder:
         absent = sorted(set(range(min(*numbers, 1), max(numbers) + 1)) - set(numbers))
         missing = [n for n in absent if self._joins({**captures, str(rule_op.over): str(n)})]
         if missing:
-            raise _GatherError(
+            raise GatherError(
                 IndexGap.at(
                     f"`{{{rule_op.over}}}` has a gap: {_first_few(missing)} of 0..{max(numbers)} is not in the source",
                     span=rule_op.span,
@@ -282,10 +289,10 @@ class _TaskBuilder:
         count = len(self.rule.targets) if rule_op.over is None else self._count_in_template(rule_op.over)
         bound, elements = [], []
         for element in self.elements:
-            op = rule_op.op.bind((_aval(element),), self._target_aval(element), count)
+            op = rule_op.op.bind((aval_of(element),), self._target_aval(element), count)
             bound.append(op)
-            for index, aval in enumerate(op.infer(_aval(element))):
-                elements.append(_extended(element, aval, rule_op.over, index))
+            for index, aval in enumerate(op.infer(aval_of(element))):
+                elements.append(extended(element, aval, rule_op.over, index))
         self._record(bound, [(i,) for i in range(len(bound))], rule_op)
         self.elements = elements
 
@@ -306,9 +313,10 @@ class _TaskBuilder:
     def _record(self, ops: Sequence[Op], groups: Sequence[tuple[int, ...]], rule_op: RuleOp) -> None:
         """Adds a step, with the op of each group where `template` or an open count resolves to different ones."""
         alike = all(op == ops[0] for op in ops)
-        self.steps.append(Step(ops[0], tuple(groups), rule_op.over, () if alike else tuple(ops)))
+        main = next((op for op in ops if not isinstance(op, Keep)), ops[0])
+        self.steps.append(Step(main, tuple(groups), rule_op.over, () if alike else tuple(ops)))
 
-    def _target_aval(self, element: _Element) -> AbstractArray | None:
+    def _target_aval(self, element: Element) -> AbstractArray | None:
         """Returns the template's leaf for this array; the first one, where a later op still spreads the array."""
         if self.template is None:
             return None
@@ -341,7 +349,7 @@ class _TaskBuilder:
         try:
             return self.place(pattern.fill(captures))
         except PatternError as error:
-            raise _GatherError(
+            raise GatherError(
                 UncomputableIndex.at(
                     f"`{pattern}` cannot be filled: {error}",
                     span=self.rule.span,
@@ -349,8 +357,8 @@ class _TaskBuilder:
                 )
             ) from None
 
-    def _unreduced(self, path: KeyPath, count: int) -> _GatherError:
-        return _GatherError(
+    def _unreduced(self, path: KeyPath, count: int) -> GatherError:
+        return GatherError(
             UnreducedArrays.at(
                 f"{count} arrays end at `{format_path(path)}` and no op reduces them",
                 span=self.rule.span,
@@ -359,9 +367,9 @@ class _TaskBuilder:
             )
         )
 
-    def _misfit(self, rule_op: RuleOp, error: OpError) -> _GatherError:
+    def _misfit(self, rule_op: RuleOp, error: OpError) -> GatherError:
         shapes = " and ".join(dict.fromkeys(str(e.aval) for e in self.elements))
-        return _GatherError(
+        return GatherError(
             error.code.at(
                 f"`{rule_op.op.name}` does not fit {shapes}: {error}",
                 span=rule_op.span,
@@ -371,28 +379,10 @@ class _TaskBuilder:
         )
 
 
-def _aval(element: _Element) -> AbstractArray:
-    if element.aval is None:
-        raise OpError("a string has no shape; only arrays and numbers go through ops")
-    return element.aval
-
-
-def _reduction_key(element: _Element, over: str | None, kept: set[str]) -> Hashable:
-    """Returns the key that arrays of one reduction share; such arrays go to one target.
-
-    With `over`, it is everything but the reduced capture; otherwise the captures that are `kept`.
-    """
-    if over is None:
-        return (element.destination, tuple(pair for pair in element.captures.items() if pair[0] in kept))
-    others = tuple(pair for pair in element.captures.items() if pair[0] != over)
-    return (element.origin, element.destination, others)
-
-
-def _extended(element: _Element, aval: AbstractArray, over: str | None, index: int) -> _Element:
-    if over is None:
-        return replace(element, aval=aval, destination=index)
-    captures: Mapping[str, str | KeyPath] = {**element.captures, over: str(index)}
-    return replace(element, aval=aval, captures=captures)
+def _result(op: Op, members: Sequence[Element], place: Element) -> Element:
+    """Returns the only result of an op, which stands where the first of its arrays stood."""
+    made = joined(members, op.infer(*map(aval_of, members))[0])
+    return replace(made, origin=place.origin, destination=place.destination)
 
 
 def _first_few(numbers: Sequence[int]) -> str:

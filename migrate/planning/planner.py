@@ -148,7 +148,7 @@ def make_plan(
                 else ()
             ),
             *shared_keys(tasks),
-            *unscaled_weights(tasks, unscaled, rules.rules),
+            *unscaled_weights(tasks, unscaled, rules.rules, source.tree, templated=template is not None),
             *refuse_collisions(tree),
             *(() if target else new_empty_segments(tasks, source.tree)),
             *misplaced,

@@ -107,8 +107,8 @@ def _empty_nodes(plan: Plan) -> Iterator[Row]:
 
 
 def _is_lossy(task: Task) -> bool:
-    """Returns whether a cast may change values; moments are rounded as their params are, and are listed with them."""
-    return not _follows(task) and any(op.only_casts and not op.exact for step in task.steps for op in step.ops)
+    """Returns whether an op may round values; moments are rounded as their params are, and are listed with them."""
+    return not _follows(task) and any(op.rounds for step in task.steps for op in step.ops)
 
 
 def _rows(plan: Plan, *, verbose: bool) -> list[Row]:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from migrate.codes import InvalidInclude, InvalidOver, InvalidPattern, UnboundCapture
 from migrate.errors import Diagnostic, Span, did_you_mean
 from migrate.rules.field_types import FieldValues
+from migrate.rules.input_names import input_problems
 from migrate.rules.model import Create, Drop, Include, Init, Move, RuleOp
 from migrate.rules.pattern import Pattern
 from migrate.rules.pattern_types import LocatedPattern
@@ -30,6 +31,8 @@ def build_move(
         excepts=_patterns(get("except", ())),
         optional=get("optional", False),
         moments=get("moments"),
+        names=tuple(one.name for one in sources if one.name),
+        maybe=frozenset(one.name for one in sources if one.maybe),
     )
 
 
@@ -76,6 +79,7 @@ def move_problems(move: Move, targets: Iterable[LocatedPattern]) -> Iterator[Dia
     for op in move.ops:
         if op.over is not None:
             yield from _over(op, op.over, move, captured, made)
+    yield from input_problems(move)
 
 
 def include_problems(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from migrate.errors import Span
@@ -20,12 +20,20 @@ InitKind = Literal["zeros", "ones", "constant", "rng", "template"]
 
 @dataclass(frozen=True, slots=True)
 class RuleOp:
-    """An op in a rule's list; `over` is the capture that it reduces or extends over, located at `over_span`."""
+    """An op in a rule's list.
+
+    Attributes:
+      over: the capture that it reduces or extends over, located at `over_span`.
+      of: the name in `from:` of the only array that it applies to; None for all arrays.
+      names_span: the location of the names in `of`, also of an op that combines arrays.
+    """
 
     op: Op
     over: str | None
     span: Span
     over_span: Span | None = None
+    of: str | None = None
+    names_span: Span | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +52,8 @@ class Move:
       moments: the treatment of these params' optimizer moments. None moves them unless the optimizer depends on the
         division into tensors; an explicit `follow` moves them in that case too; `reset` initializes them again.
       left_out: the leaves that the `except` of an include takes out of the rule, which may then match nothing.
+      names: the name of each of `sources`; empty if `from:` binds none.
+      maybe: the names that may be absent.
     """
 
     sources: tuple[Pattern, ...]
@@ -54,6 +64,13 @@ class Move:
     optional: bool = False
     moments: Literal["follow", "reset"] | None = None
     left_out: tuple[Pattern, ...] = ()
+    names: tuple[str, ...] = ()
+    maybe: frozenset[str] = frozenset()
+
+    @property
+    def bound(self) -> tuple[str, ...]:
+        """The names of `sources`; their positions if `from:` binds none."""
+        return self.names or tuple(map(str, range(len(self.sources))))
 
     @property
     def reset_moments(self) -> bool:
@@ -176,6 +193,7 @@ class CodeReference:
       places: the real paths of the files with this name that were read; none if its text came from elsewhere.
       args: the keyword arguments that the rule file passes.
       span: its location.
+      arrays: the names of the arrays that a `call` passes as keyword arguments; empty where it passes one array.
     """
 
     kind: CodeKind
@@ -184,6 +202,7 @@ class CodeReference:
     places: tuple[str, ...]
     args: Mapping[str, Any] = field(default_factory=dict)
     span: Span | None = None
+    arrays: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +265,9 @@ class RuleSet:
             for rule_op in rule.ops if isinstance(rule, Move) else ():
                 spec = rule_op.op.code
                 if spec is not None:
-                    found.setdefault((spec, rule_op.span.file), self._reference("call", spec, rule_op.span))
+                    arrays = rule_op.op.names if rule_op.op.combines else ()
+                    reference = replace(self._reference("call", spec, rule_op.span), arrays=arrays)
+                    found.setdefault((spec, rule_op.span.file), reference)
         return tuple(found.values())
 
     @property

@@ -7,7 +7,7 @@ of each parameter type.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, final
 
@@ -26,6 +26,7 @@ from migrate.rules.field_types import (
     JsonSchema,
     ListType,
     MappingType,
+    OneOrManyType,
     ReadContext,
     SizesType,
     StringType,
@@ -70,6 +71,8 @@ class _Shape(FieldType):
         return {"anyOf": [{"const": TEMPLATE}, _INTS.json()]}
 
 
+_INPUT = StringType(r"[A-Za-z_][A-Za-z0-9_]*", "a name that `from` binds")
+
 _TYPES: Mapping[ParamType, FieldType] = {
     "int": INT,
     "ints": _INTS,
@@ -80,6 +83,7 @@ _TYPES: Mapping[ParamType, FieldType] = {
     "shape": _Shape(),
     "pairs": ListType(ListType(INT, "a list of two integers", count=2), "a list of pairs of integers"),
     "sizes": SizesType(),
+    "names": OneOrManyType(_INPUT),
 }
 
 _OVER = {
@@ -91,61 +95,84 @@ _OVER = {
     ),
 }
 
+_OF = Field("of", _INPUT, "the name in `from` of the only array that it applies to (default: all arrays)")
+
 
 @cache
 def _fields_of(op: type[Op]) -> MappingType:
     """Returns the type of an op's fields in a rule file."""
-    own = tuple(Field(param.name, _TYPES[param.type], param.doc, param.required) for param in op.params)
+    own = tuple(Field(one.name, _TYPES[one.type], one.doc, one.required) for one in op.params)
     over = (_OVER[op.role],) if op.role in _OVER else ()
-    return MappingType(f"`{op.name}`", own + over, unknown=InvalidOpField, missing=InvalidOpField)
+    of = (_OF,) if op.role == "map" and _OF.name not in _own_fields(op) else ()
+    return MappingType(f"`{op.name}`", own + over + of, unknown=InvalidOpField, missing=InvalidOpField)
 
 
 @final
 @dataclass(frozen=True)
 class OpList(FieldType):
-    """A list of ops; each item is an op's name, or a mapping of the name to its fields or its shorthand value."""
+    """A list of ops; each item is an op's name, or a mapping of the name to its fields or its shorthand value.
+
+    Attributes:
+      known: the ops by name.
+    """
+
+    known: Mapping[str, type[Op]] = field(default_factory=lambda: OPS)
 
     def phrase(self) -> str:
         return "a list of ops"
 
     def read(self, node: Node, context: ReadContext) -> tuple[RuleOp | None, ...] | None:
         if isinstance(node, ListNode):
-            return tuple(_read_item(item, context) for item in node.items)
+            return tuple(_read_item(item, self.known, context) for item in node.items)
         self.reject(node, context, "write it as a list: `[{…}]`" if isinstance(node, MapNode) else None)
         return None
 
     def json(self) -> JsonSchema:
-        bare = [name for name, op in OPS.items() if not any(param.required for param in op.params)]
-        return {"type": "array", "items": {"anyOf": [{"enum": bare}, *map(_item_json, OPS.values())]}}
+        bare = [name for name, op in self.known.items() if not any(param.required for param in op.params)]
+        return {"type": "array", "items": {"anyOf": [{"enum": bare}, *map(_item_json, self.known.values())]}}
 
 
-def _read_item(node: Node, context: ReadContext) -> RuleOp | None:
+def _read_item(node: Node, known: Mapping[str, type[Op]], context: ReadContext) -> RuleOp | None:
     if isinstance(node, ScalarNode) and isinstance(node.value, str):
-        return _read_op(node, None, context)
+        return _read_op(node, None, known, context)
     if isinstance(node, MapNode) and len(node.entries) == 1:
-        return _read_op(*node.entries[0], context)
+        return _read_op(*node.entries[0], known, context)
     forms = "an op is a name, or `{name: value}`, or `{name: {field: value}}`"
     context.refuse(InvalidValue, "each item of `ops` must name one op", node.span, help=forms)
     return None
 
 
-def _read_op(name: ScalarNode, value: Node | None, context: ReadContext) -> RuleOp | None:
-    op = OPS.get(name.text)
+def _read_op(
+    name: ScalarNode, value: Node | None, known: Mapping[str, type[Op]], context: ReadContext
+) -> RuleOp | None:
+    op = known.get(name.text)
     if op is None:
-        message, known = f"unknown op `{name.text}`", ", ".join(f"`{one}`" for one in OPS)
-        context.refuse(UnknownOp, message, name.span, label=did_you_mean(name.text, OPS), help=f"the ops are {known}")
+        message, listing = f"unknown op `{name.text}`", ", ".join(f"`{one}`" for one in OPS)
+        label = did_you_mean(name.text, OPS)
+        context.refuse(UnknownOp, message, name.span, label=label, help=f"the ops are {listing}")
         return None
     before = len(context.findings)
     fields = _read_fields(op, name, value, context)
     if len(context.findings) > before:
         return None
-    over = fields.pop("over", None)
-    over_node = value.get("over") if isinstance(value, MapNode) else None
+    over, of = fields.pop("over", None), None if "of" in _own_fields(op) else fields.pop("of", None)
+    over_node, of_node = (value.get(one) if isinstance(value, MapNode) else None for one in ("over", "of"))
     try:
-        return RuleOp(op(**fields), over, name.span, over_node.span if over_node else None)
+        return RuleOp(
+            op(**fields),
+            over,
+            name.span,
+            over_node.span if over_node else None,
+            of,
+            of_node.span if of_node else None,
+        )
     except OpError as error:
         context.refuse(InvalidValue, f"`{op.name}`: {error}", (value or name).span)
         return None
+
+
+def _own_fields(op: type[Op]) -> set[str]:
+    return {param.name for param in op.params}
 
 
 def _read_fields(op: type[Op], name: ScalarNode, value: Node | None, context: ReadContext) -> dict[str, Any]:
@@ -169,5 +196,11 @@ def _item_json(op: type[Op]) -> JsonSchema:
         forms.append(struct.by_name[op.shorthand].type.json())
     if not any(param.required for param in op.params):
         forms.append({"type": "null"})
-    value = {"description": (op.__doc__ or "").partition("\n")[0], "anyOf": forms}
+    value = {"description": (op.__doc__ or "").partition("\n")[0] + _inputs(op), "anyOf": forms}
     return {"type": "object", "properties": {op.name: value}, "required": [op.name], "additionalProperties": False}
+
+
+def _inputs(op: type[Op]) -> str:
+    """Returns the sentence about the inputs of an op that combines arrays; empty for other ops."""
+    inputs = [f"`{one.name}`, {one.doc}{'' if one.required else ' (optional)'}" for one in op.inputs]
+    return f" Inputs: {'; '.join(inputs)}." if inputs else ""

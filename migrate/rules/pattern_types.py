@@ -27,11 +27,18 @@ REGEX = MappingType(
 
 @dataclass(frozen=True, slots=True)
 class LocatedPattern:
-    """A pattern and its location: `start` characters into the text of `node`."""
+    """A pattern and its location: `start` characters into the text of `node`.
+
+    Attributes:
+      name: the name that `from:` binds to its leaves; empty if it binds none.
+      maybe: whether its leaf may be absent.
+    """
 
     pattern: Pattern
     node: ScalarNode
     start: int = 0
+    name: str = ""
+    maybe: bool = False
 
     @property
     def span(self) -> Span:

@@ -36,7 +36,7 @@ def require_permission(references: Iterable[CodeReference], *, allow_code: bool)
       RefusedError: code is not allowed (`CodeNotAllowed`); all of it is named, and nothing was imported if a file or
         module is the reason.
       CheckpointError: a module or attribute does not exist, importing it fails, or a `call` names an object that cannot
-        be called with one array.
+        be called with its arrays.
     """
     named = tuple(references)
     refused = tuple(refusals(named, allow_code=allow_code))
@@ -45,7 +45,7 @@ def require_permission(references: Iterable[CodeReference], *, allow_code: bool)
     for reference in named:
         found = load(reference.spec, _code(reference)) if allow_code else _load_from_here(reference)
         if reference.kind == "call":
-            refuse_uncallable(reference.spec, found)
+            refuse_uncallable(reference.spec, found, reference.arrays)
 
 
 def refusals(references: Iterable[CodeReference], *, allow_code: bool) -> Iterator[Diagnostic]:

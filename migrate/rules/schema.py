@@ -7,6 +7,7 @@ from typing import Any, final
 
 from migrate.codes import MissingField
 from migrate.errors import nearest
+from migrate.rules.bound_patterns import MoveSources
 from migrate.rules.build import build_create, build_drop, build_move, include_problems, move_problems
 from migrate.rules.config_type import ConfigRuleType
 from migrate.rules.field_types import (
@@ -48,7 +49,11 @@ MOVE = MappingType(
     "a rule",
     (
         Field(
-            "from", _SOURCES, "the source leaves: a pattern, a list of patterns, or a regular expression", required=True
+            "from",
+            MoveSources(),
+            "the source leaves: a pattern, a list of patterns, a regular expression, or a mapping that binds a name to "
+            "each pattern, for ops that take unlike arrays",
+            required=True,
         ),
         Field(
             "to", OneOrManyType(TargetPattern()), "the target leaves: a pattern, or a list of patterns", required=True

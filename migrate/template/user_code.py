@@ -113,24 +113,31 @@ def _unknown(spec: str, args: Mapping[str, Any], named: Mapping[str, object]) ->
     ]
 
 
-def refuse_uncallable(spec: str, function: Any) -> None:
-    """Refuses an object that cannot be called with one array, before any array is read.
+def refuse_uncallable(spec: str, function: Any, names: Sequence[str] = ()) -> None:
+    """Refuses an object that cannot be called with its arrays, before any array is read.
+
+    Args:
+      spec: the name of the object.
+      function: the object.
+      names: the keyword arguments that are passed; none for one array alone.
 
     Raises:
-      CheckpointError: it is not a callable, or its signature does not accept one argument (`InvalidTemplate`).
+      CheckpointError: it is not a callable, or its signature does not accept these arguments (`InvalidTemplate`).
     """
     if not callable(function):
         raise CheckpointError(
             InvalidTemplate.at(f"`{spec}` is a {type(function).__name__}, not a callable", help=_MODULE_HELP)
         )
     try:
-        inspect.signature(function).bind(None)
+        inspect.signature(function).bind(*(() if names else (None,)), **dict.fromkeys(names))
     except ValueError:  # built-in callables may have no signature
         return
     except TypeError as error:
         name = spec.rpartition(":")[2].rpartition(".")[2]
-        message = f"`{spec}` cannot be called with one array: {error}"
-        raise CheckpointError(InvalidTemplate.at(message, help=f"define it as `def {name}(array):`")) from None
+        arrays = f"the arrays {', '.join(names)}" if names else "one array"
+        message = f"`{spec}` cannot be called with {arrays}: {error}"
+        advice = f"define it as `def {name}({', '.join(names) or 'array'}):`"
+        raise CheckpointError(InvalidTemplate.at(message, help=advice)) from None
 
 
 def _no_advice(error: BaseException) -> None:

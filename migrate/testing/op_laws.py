@@ -35,6 +35,7 @@ def check_op_laws(op: Op, arrays: Sequence[Array]) -> None:
     assert avals(*results) == inferred, f"{op} promises {inferred} and makes {avals(*results)}"
     assert originals == [array.tobytes() for array in arrays], f"{op} changes its input"
     _check_shapes_before(op, arrays, results)
+    _check_combination(op, results)
     _check_axes(op, arrays, results)
     _check_elements(op, arrays, results)
     _check_elementwise(op, arrays, results)
@@ -93,6 +94,15 @@ def _check_shapes_before(op: Op, arrays: Sequence[Array], results: Sequence[Arra
             for array in arrays:
                 fits = len(shape) == array.ndim and all(a in (None, b) for a, b in zip(shape, array.shape, strict=True))
                 assert fits, f"{op} takes {shape} for the shape of an input {array.shape}"
+
+
+def _check_combination(op: Op, results: Sequence[Array]) -> None:
+    assert not op.combines or len(results) == 1, f"{op} combines arrays to {len(results)} results"
+    if op.role == "combine":
+        assert op.has_windows, f"{op} combines arrays, which may be large, and has no windows"
+        assert not op.structural, f"{op} combines arrays and is structural"
+        required = [one.required for one in op.inputs]
+        assert required == sorted(required, reverse=True), f"{op} has an optional input before a required one"
 
 
 def _check_axes(op: Op, arrays: Sequence[Array], results: Sequence[Array]) -> None:

@@ -18,7 +18,10 @@ from migrate.ops.call import Call
 from migrate.ops.cast import Cast
 from migrate.ops.concat import Concat, Split
 from migrate.ops.crop import Crop
+from migrate.ops.dequantize import Dequantize
 from migrate.ops.flip import Flip
+from migrate.ops.lora import Lora
+from migrate.ops.mxfp4 import Mxfp4
 from migrate.ops.pad import Pad
 from migrate.ops.rearrange import Rearrange
 from migrate.ops.reshape import Reshape
@@ -27,6 +30,7 @@ from migrate.ops.scale import Scale
 from migrate.ops.slice import Slice
 from migrate.ops.squeeze import ExpandDims, Squeeze
 from migrate.ops.stack import Stack, Unstack
+from migrate.ops.sum import Product, Sum
 from migrate.ops.tile import Tile
 from migrate.ops.transpose import Transpose
 from migrate.ops.unreplicate import Unreplicate
@@ -263,6 +267,53 @@ def _cast(draw: st.DrawFn, array: Array) -> Op:
     return Cast(draw(st.sampled_from(NUMBERS)), lossy=not exact or draw(st.booleans()))
 
 
+def _dequantize(draw: st.DrawFn, value: Array) -> Case:
+    """One block size for all axes, which the op gets; an axis may also be one block."""
+    if kind(dtypes.from_numpy(value.dtype)) not in ("int", "uint", "float"):
+        raise OpError("there are no real numbers")
+    block = draw(st.integers(1, 3))
+    others = []
+    for seed, dtype in enumerate(draw(st.sampled_from([("float32",), ("bfloat16",), ("float32", "int8")]))):
+        counts = [draw(st.sampled_from((1, -(-size // block) or 1))) for size in value.shape]
+        others.append(_moderate(draw(st.sampled_from((tuple(counts), ()))), dtype, seed))
+    return Dequantize(draw(st.sampled_from(("float32", "bfloat16"))), block), (value, *others)
+
+
+def _moderate(shape: tuple[int, ...], dtype: str, seed: int) -> Array:
+    """Numbers from 1 to 3 whose products and sums stay in the range of every float."""
+    return np.asarray(np.random.default_rng(seed).random(shape) * 2 + 1).astype(dtypes.to_numpy(dtype))
+
+
+def _mxfp4(draw: st.DrawFn, packed: Array) -> Case:
+    if packed.dtype != np.uint8 or packed.ndim < 3 or packed.shape[-1] != 16:
+        raise OpError("these are no blocks")
+    scales = np.random.default_rng(packed.size).integers(100, 150, packed.shape[:-1], np.uint8)
+    return Mxfp4(draw(st.sampled_from(("float32", "bfloat16")))), (packed, scales)
+
+
+def _lora(draw: st.DrawFn, base: Array) -> Case:
+    dtype = dtypes.from_numpy(base.dtype)
+    if dtype not in ("float32", "bfloat16"):
+        raise OpError("the base has no floats of this range")
+    rank, rows = draw(st.integers(1, 3)), draw(st.integers(0, base.ndim))
+    a = _moderate((rank, *base.shape[rows:]), "float32", 1)
+    b = _moderate((*base.shape[:rows], rank), "bfloat16", 2)
+    return Lora(draw(st.sampled_from((1, -0.5, 2.0))), draw(st.sampled_from((dtype, "float32")))), (base, a, b)
+
+
+def _sum(draw: st.DrawFn, first: Array) -> Case:
+    return Sum(), _like(draw, first)
+
+
+def _product(draw: st.DrawFn, first: Array) -> Case:
+    return Product(), _like(draw, first)
+
+
+def _like(draw: st.DrawFn, first: Array) -> tuple[Array, ...]:
+    dtype = dtypes.from_numpy(first.dtype)
+    return (first, *(_moderate(first.shape, dtype, seed) for seed in range(draw(st.integers(1, 2)))))
+
+
 def _call(draw: st.DrawFn, array: Array) -> Op:
     del draw
     return Call("numpy:ravel", shape=(array.size,))
@@ -289,6 +340,15 @@ def _ones() -> st.SearchStrategy[Array]:
     """Numbers so small that no factor takes them out of the range of a dtype."""
     names = st.sampled_from([name for name in NUMBERS if name != "bool"])
     return st.builds(lambda shape, name: np.ones(shape, dtypes.to_numpy(name)), shapes(), names)
+
+
+def _floats() -> st.SearchStrategy[Array]:
+    names = st.sampled_from(("float32", "bfloat16", "float16", "float64"))
+    return st.builds(_moderate, shapes(), names, st.integers(0, 9))
+
+
+def _blocks() -> st.SearchStrategy[Array]:
+    return arrays(shapes(min_dims=2, max_dims=3).map(lambda shape: (*shape, 16)), st.just("uint8"))
 
 
 def _with_axis_of(low: int, high: int) -> st.SearchStrategy[Array]:
@@ -328,6 +388,11 @@ _CASES: dict[str, tuple[st.SearchStrategy[Array], Draw]] = {
     "tile": (arrays(shapes(max_dims=3)), _tile),
     "scale": (_ones(), _scale),
     "cast": (st.one_of(arrays(dtype=st.sampled_from(NUMBERS)), _zeros_and_ones()), _cast),
+    "dequantize": (arrays(dtype=st.sampled_from(("int8", "uint8", "int4", "float8_e4m3fn"))), _dequantize),
+    "mxfp4": (_blocks(), _mxfp4),
+    "lora": (arrays(dtype=st.sampled_from(("float32", "bfloat16"))), _lora),
+    "sum": (_floats(), _sum),
+    "product": (_floats(), _product),
     "call": (_ANY, _call),
     "wrap_key_data": (_words(), _wrap_key_data),
     "key_data": (_keys(), _key_data),

@@ -116,5 +116,5 @@ def test_no_plan_calls_a_weight_without_its_scale_proved(project):
     kernel = np.ones((8, 4), ml_dtypes.float8_e4m3fn)
     save(folder / "old", {"l": {"kernel": kernel, "kernel_scale_inv": np.ones((1, 4), np.float32)}})
     shown = run("apply", "rules.yaml", "old", "new", "--dry-run")
-    assert "warning[M214]: `l/kernel` (float8_e4m3fn[8,4]) is used without `l/kernel_scale_inv`" in shown.output
+    assert "error[M214]: `l/kernel` (float8_e4m3fn[8,4]) is used without `l/kernel_scale_inv`" in shown.output
     assert "Leaves: 1 unproved" in shown.output

@@ -30,13 +30,15 @@ def test_an_ops_params_are_its_dataclass_fields(name):
 
 
 def test_the_roles_are_those_that_rules_gather_by():
-    assert {"concat": "reduce", "stack": "reduce", "split": "extend", "unstack": "extend"} == {
+    combine = dict.fromkeys(("dequantize", "mxfp4", "lora", "sum", "product"), "combine")
+    assert {"concat": "reduce", "stack": "reduce", "split": "extend", "unstack": "extend", **combine} == {
         name: op.role for name, op in OPS.items() if op.role != "map"
     }
 
 
 def test_only_ops_that_make_new_values_are_not_structural():
-    assert ["pad", "tile", "scale", "cast", "call"] == [name for name, op in OPS.items() if not op.structural]
+    combine = ["dequantize", "mxfp4", "lora", "sum", "product"]
+    assert ["pad", "tile", "scale", "cast", *combine, "call"] == [name for name, op in OPS.items() if not op.structural]
 
 
 def test_planning_with_ops_imports_neither_numpy_nor_jax():

@@ -68,7 +68,7 @@ def test_the_most_specific_entry_decides(entries, expected):
 
 
 def test_a_note_and_a_warning_can_be_raised():
-    assert [("error", ())] == judged(SharedRngKey.at("shared"), everywhere(M214="error", M212="error", M213="error"))
+    assert [("error", ())] == judged(SharedRngKey.at("shared"), everywhere(M311="error", M212="error", M213="error"))
     assert [("error", ())] == judged(HyperparameterMismatch.at("differ"), everywhere(M310="error"))
 
 

@@ -162,15 +162,19 @@ def test_every_op_and_every_field_of_it_is_described():
         for one in SCHEMA["properties"]["rules"]["items"]["anyOf"]
         if "from" in one.get("required", ())
     ]
-    described = {}
+    described, descriptions = {}, {}
     for item in ops["items"]["anyOf"][1:]:
         ((name, value),) = item["properties"].items()
         assert value["description"]
+        descriptions[name] = value["description"]
         described[name] = value["anyOf"][0]["properties"]
     assert list(OPS) == list(described)
     for name, op in OPS.items():
         assert [param.doc for param in op.params] == [described[name][param.name]["description"] for param in op.params]
-        assert (op.role != "map") == ("over" in described[name])
+        assert (op.role in ("reduce", "extend")) == ("over" in described[name])
+        assert (op.role in ("map", "combine")) == ("of" in described[name])
+        for one in op.inputs:
+            assert f"`{one.name}`, {one.doc}" in descriptions[name]
 
 
 def test_the_schema_is_of_draft_7():

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from migrate.planning.invert.task_inverse import InverseStep, TaskInverse
+from migrate.planning.invert.task_inverse import TaskInverse
 from migrate.planning.rule_text.doubt import OpText
 from migrate.planning.rule_text.numbers import split_number
 from migrate.planning.rule_text.rule_drafts import RuleDraft, Segments, text_of
@@ -33,8 +33,8 @@ class PatternDraft:
 
 def drafts(inverse: TaskInverse) -> Iterator[PatternDraft]:
     """Yields candidates for the patterns of one task's inverse, those with most captures first; each needs a check."""
-    reduces = [at for at, step in enumerate(inverse.steps) if _role(step) == "reduce"]
-    extends = [at for at, step in enumerate(inverse.steps) if _role(step) == "extend"]
+    reduces = [at for at, step in enumerate(inverse.steps) if step.uses[0].op.takes_several]
+    extends = [at for at, step in enumerate(inverse.steps) if step.uses[0].op.role == "extend"]
     origins = dict(
         zip(_places([len(inverse.steps[at].uses[0].inputs) for at in reduces]), inverse.origins, strict=False)
     )
@@ -51,10 +51,6 @@ def drafts(inverse: TaskInverse) -> Iterator[PatternDraft]:
 def row(inverse: TaskInverse, draft: PatternDraft, ops: tuple[OpText, ...]) -> RuleDraft:
     """Returns the draft of a rule for one task."""
     return RuleDraft(draft.sources, draft.targets, ops, frozenset(inverse.origins), frozenset(inverse.task.sources))
-
-
-def _role(step: InverseStep) -> str:
-    return step.uses[0].op.role
 
 
 def _places(sizes: Sequence[int]) -> Iterator[Place]:

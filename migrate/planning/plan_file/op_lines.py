@@ -8,6 +8,8 @@ from typing import Any
 
 from migrate.codes import InvalidValue
 from migrate.errors import Diagnostic
+from migrate.ops.base import Op
+from migrate.ops.registry import PLANNED_OPS
 from migrate.planning.model import Step
 from migrate.planning.rule_text.ops import number_text, op_text
 from migrate.rules.build import build_init
@@ -31,9 +33,9 @@ def init_line(init: Init) -> str:
     return f"{{rng: {{seed: {init.value}}}}}" if init.kind == "rng" else init.kind
 
 
-def default_groups(op_role: str, count: int) -> tuple[tuple[int, ...], ...]:
-    """Returns the groups of a step that are not written: all arrays for a reduction, otherwise each array alone."""
-    return (tuple(range(count)),) if op_role == "reduce" else tuple((index,) for index in range(count))
+def default_groups(op: Op, count: int) -> tuple[tuple[int, ...], ...]:
+    """Returns the groups of a step that are not written: all arrays where the op takes several, else each alone."""
+    return (tuple(range(count)),) if op.takes_several else tuple((index,) for index in range(count))
 
 
 class LineReader:
@@ -45,7 +47,7 @@ class LineReader:
     def op(self, node: ScalarNode, findings: list[Diagnostic]) -> RuleOp | None:
         """Returns the op of a text such as `transpose: {perm: [1, 0]}`; None after a finding."""
         if node.text not in self._ops:
-            self._ops[node.text] = _read(OpList(), f"[{{{node.text}}}]", node, "ops", lambda found: found[0])
+            self._ops[node.text] = _read(OpList(PLANNED_OPS), f"[{{{node.text}}}]", node, "ops", lambda found: found[0])
         found: RuleOp | None = _found(self._ops[node.text], node, findings)
         return found
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 from migrate.codes import InvalidPlanFile
 from migrate.errors import Diagnostic, Span
 from migrate.ops.base import TEMPLATE, Op, OpError
+from migrate.ops.keep import Keep
 from migrate.planning.coverage import can_create
 from migrate.planning.diff import same_dtype, same_shape
 from migrate.planning.model import Created, Dropped, Step, Task
@@ -132,14 +133,15 @@ class EntryReader:
 
     def _step(self, node: Node, groups: Groups, count: int) -> Step:
         ops = [self._op(one) for one in (_items(node) or (node,))]
-        op, over = ops[0]
-        if any((type(other), name) != (type(op), over) for other, name in ops):
-            self._refuse("a list of ops has one op with the fields of each group", node)
-        groups = groups or default_groups(op.role, count)
-        sizes_fit = all(len(group) == 1 or (group and op.role == "reduce") for group in groups)
+        op, over = next((one for one in ops if not isinstance(one[0], Keep)), ops[0])
+        if any((type(other), name) != (type(op), over) for other, name in ops if not isinstance(other, Keep)):
+            self._refuse("a list of ops has one op with the fields of each group, or `keep`", node)
+        groups = groups or default_groups(op, count)
+        bound = tuple(other for other, _ in ops) if isinstance(node, ListNode) else ()
+        calls = Step(op, groups, over, bound).calls
+        sizes_fit = all(len(group) == 1 or (group and one.takes_several) for one, group in calls)
         if not sizes_fit or {index for group in groups for index in group} != {*range(count)}:
             self._refuse(f"`groups` of `{op.name}` do not fit {count} arrays", node)
-        bound = tuple(other for other, _ in ops) if isinstance(node, ListNode) else ()
         if bound and len(bound) != len(groups):
             self._refuse(f"`{op.name}` has {len(bound)} ops for {len(groups)} groups", node)
         return Step(op, groups, over, bound)

@@ -144,7 +144,7 @@ def _chunks(target: AbstractTree) -> Mapping[str, list[list[int]]]:
 def _task(task: Task, target: AbstractTree, source: AbstractTree, names: PortableNames) -> Entry:
     groups, count = [], len(task.sources)
     for step in task.steps:
-        usual = step.groups == default_groups(step.op.role, count)
+        usual = step.groups == default_groups(step.op, count)
         groups.append([] if usual else [list(group) for group in step.groups])
         count = _results(task, len(groups))
     return {
