@@ -88,10 +88,14 @@ def test_a_batch_that_does_not_become_durable_fails_the_next_flush_and_the_store
     def fail(_):
         raise OSError("no space")
 
-    with pytest.raises(OSError, match="no space"), Staging(tmp_path / "s", zarr3=False) as store:
-        fill_a_batch(store, fail)
-        with pytest.raises(OSError, match="no space"):
-            store.flush()
+    def flush_twice():
+        with Staging(tmp_path / "s", zarr3=False) as store:
+            fill_a_batch(store, fail)
+            with pytest.raises(OSError, match="no space"):
+                store.flush()
+
+    with pytest.raises(OSError, match="no space"):
+        flush_twice()
 
 
 @pytest.mark.parametrize("zarr3", [False, True])
