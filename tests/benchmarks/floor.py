@@ -31,9 +31,14 @@ quiet = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
 start = time.monotonic()
 child = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ, file_actions=quiet)
 _, status, usage = os.wait4(child, 0)
-figures = [usage.ru_utime + usage.ru_stime, usage.ru_stime, time.monotonic() - start, usage.ru_maxrss / 1e6]
+wall = time.monotonic() - start
+with open("/proc/self/io") as counts:  # those of the child are added once it was waited for
+    read = int(dict(line.split(": ") for line in counts)["rchar"])
+figures = [usage.ru_utime + usage.ru_stime, usage.ru_stime, wall, usage.ru_maxrss / 1e6, read / 1e6]
 print(json.dumps([*figures, os.waitstatus_to_exitcode(status)]))
 """
+
+COLUMNS = "CPU s, of it system, wall s, peak GB, MB read, MB of DST"
 
 CASES = {
     "turn": ("transformer", TURN_ALL, ()),
@@ -47,12 +52,20 @@ CASES = {
 def main():
     options = arguments()
     work = Path(tempfile.mkdtemp(prefix="migrate-floor-", dir=options.scratch))
+    for checkout in {ROOT, *map(Path.resolve, options.checkouts)}:
+        compile_all(checkout)
     try:
         for name in options.cases:
-            print(f"\n{name}, {options.size:g} GB, {options.runs} rounds: CPU s, of it system, wall s, peak GB, DST")
+            print(f"\n{name}, {options.size:g} GB, {options.runs} rounds: {COLUMNS}")
             run_case(work, name, options)
     finally:
         shutil.rmtree(work)
+
+
+def compile_all(checkout):
+    """Compiles a checkout as `pip install` does: the rivals are installed, and their bytecode is on disk."""
+    folders = [checkout / "migrate", checkout / "tests" / "benchmarks"]
+    subprocess.run([sys.executable, "-m", "compileall", "-q", *folders], check=True)
 
 
 def arguments():
@@ -94,8 +107,9 @@ def run_case(work, name, options):
                 print(f"  {way}: {marks['phases']}, CPU of the work {marks['cpu']:.2f}", flush=True)
             shutil.rmtree(target)
     for way, found in figures.items():
-        cpu, system, wall, peak, nbytes = (median(row[at] for row in found) for at in range(5))
-        print(f"  {way:28} {cpu:7.2f} {system:7.2f} {wall:7.2f} {peak:6.2f} {nbytes / 1e6:9.1f} MB", flush=True)
+        cpu, system, wall, peak, read, nbytes = (median(row[at] for row in found) for at in range(6))
+        figures_of_way = f"{cpu:7.2f} {system:7.2f} {wall:7.2f} {peak:6.2f} {read:8.0f} {nbytes / 1e6:8.1f}"
+        print(f"  {way:28} {figures_of_way}", flush=True)
     shutil.rmtree(source)
 
 
@@ -114,7 +128,7 @@ def templates(work, source, target, options):
 
 
 def measured(checkout, command, target):
-    """CPU seconds, those of the system, wall seconds and peak gigabytes of one process, and the bytes that it wrote."""
+    """CPU seconds, those of the system, wall seconds, peak gigabytes, megabytes read, and bytes of DST."""
     os.sync()
     environment = {**os.environ, "PYTHONPATH": str(checkout), "JAX_PLATFORMS": "cpu"}
     words = [sys.executable, "-I", "-S", "-c", LAUNCHER, *command]

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import tensorstore as ts
+import xxhash
 
 from migrate.engine.linking.link import Link
 from migrate.engine.linking.new_files import file_key
-from migrate.engine.linking.new_objects import new_files
+from migrate.engine.linking.new_objects import NewObjects, new_files
 from migrate.engine.linking.source_values import SourceValues
 from migrate.formats.base import Location
 from migrate.formats.files import damaged, missing, refuse_lfs_pointer
@@ -20,6 +23,13 @@ from migrate.formats.zarr.encoded_chunk import refuse_incomplete
 
 COPY_BYTES = 32 << 20
 """Encoded chunks are copied in transactions of about this size."""
+
+_GROUP_BYTES = 4 << 20
+_GROUP_ARRAYS = 256
+"""The most bytes and arrays that a thread copies at once."""
+
+_THREADS = 4
+"""Threads that read and write files: more than processors, since they wait for the file system."""
 
 
 def copy_chunks_into_files(links: Sequence[Link], folder: Path, context: ts.Context) -> set[str]:
@@ -33,10 +43,18 @@ def copy_chunks_into_files(links: Sequence[Link], folder: Path, context: ts.Cont
     Raises:
       CheckpointError: a file of the source cannot be read, or a chunk is cut off.
     """
-    files, keys = new_files(folder), set()
-    for key, value in _entries(links, context):
-        files.write(file_key(key), value)
-        keys.add(key)
+    files, chunks = new_files(folder), _EncodedChunks(links, context)
+
+    def copy(group: Sequence[Link]) -> list[str]:
+        return [key for key, value in chunks.of(group) if files.write(file_key(key), value) is None]
+
+    if isinstance(files, NewObjects):
+        keys = set(copy(links))
+    else:
+        groups, large = _groups(links)
+        with ThreadPoolExecutor(_THREADS, "copy") as pool:
+            keys = {key for written in pool.map(copy, groups) for key in written}
+        keys.update(copy(large))
     files.sync()
     return keys
 
@@ -52,7 +70,7 @@ def copy_chunks(links: Sequence[Link], target: Any, context: ts.Context) -> None
     Raises:
       CheckpointError: a file of the source cannot be read, or a chunk is cut off.
     """
-    write_values(_entries(links, context), target)
+    write_values(_EncodedChunks(links, context).read_ahead(), target)
 
 
 def write_values(entries: Iterable[tuple[str, bytes]], target: Any) -> None:
@@ -70,25 +88,73 @@ def write_values(entries: Iterable[tuple[str, bytes]], target: Any) -> None:
         committing.result()
 
 
-def _entries(links: Sequence[Link], context: ts.Context) -> Iterator[tuple[str, bytes]]:
-    """The new keys and the values of metadata and chunks."""
-    places = {place.base: place for link in links for place in link.locations}
-    sources = {base: SourceValues.of(place, context) for base, place in places.items()}
+class _EncodedChunks:
+    """The new keys and the values of array metadata and chunks, read from the sources of links; thread-safe."""
+
+    def __init__(self, links: Sequence[Link], context: ts.Context) -> None:
+        places = {place.base: place for link in links for place in link.locations}
+        self._links = links
+        self._sources = {base: SourceValues.of(place, context) for base, place in places.items()}
+
+    def read_ahead(self) -> Iterator[tuple[str, bytes]]:
+        """Yields those of all links; groups of small arrays are read by threads, a few ahead."""
+        groups, large = _groups(self._links)
+        coming: deque[Future[list[tuple[str, bytes]]]] = deque()
+        with ThreadPoolExecutor(_THREADS, "copy") as pool:
+            try:
+                for group in groups:
+                    coming.append(pool.submit(lambda group: list(self.of(group)), group))
+                    if len(coming) > _THREADS:
+                        yield from coming.popleft().result()
+                while coming:
+                    yield from coming.popleft().result()
+            finally:
+                pool.shutdown(cancel_futures=True)
+        yield from self.of(large)
+
+    def of(self, links: Iterable[Link]) -> Iterator[tuple[str, bytes]]:
+        """Yields those of some links, and records the digest of each chunk."""
+        for link in links:
+            metadata = {place: self._read(place, place.prefix + link.metadata_key) for place in link.locations}
+            first = metadata[link.locations[0]]
+            if first is None:
+                raise missing(link.locations[0].base, f"the metadata of `{link.locations[0].name}` is missing")
+            yield f"{link.prefix}{link.metadata_key}", link.metadata(first)
+            fields = {place: _fields(content) for place, content in metadata.items() if content is not None}
+            for location, key, new_key in link.moves():
+                chunk = self._read(location, key)
+                if chunk is not None:
+                    if not location.ocdbt:
+                        _refuse_incomplete(chunk, location, key, fields[location])
+                    link.digests[new_key] = digest_of_chunk([chunk])
+                    yield new_key, chunk
+
+    def _read(self, location: Location, key: str) -> bytes | None:
+        return self._sources[location.base].read(location, key)
+
+
+def digest_of_chunk(parts: Iterable[bytes]) -> bytes:
+    """Returns the digest by which a copied chunk is compared with what was read; the parts follow one another."""
+    found = xxhash.xxh3_128()
+    for part in parts:
+        found.update(part)
+    return found.digest()
+
+
+def _groups(links: Iterable[Link]) -> tuple[list[list[Link]], list[Link]]:
+    """Returns groups of small arrays, of about `_GROUP_BYTES` each, and the large ones, which are copied one by one."""
+    groups: list[list[Link]] = []
+    large, nbytes = [], _GROUP_BYTES
     for link in links:
-        metadata = {
-            place: sources[place.base].read(place, place.prefix + link.metadata_key) for place in link.locations
-        }
-        first = metadata[link.locations[0]]
-        if first is None:
-            raise missing(link.locations[0].base, f"the metadata of `{link.locations[0].name}` is missing")
-        yield f"{link.prefix}{link.metadata_key}", link.metadata(first)
-        fields = {place: _fields(content) for place, content in metadata.items() if content is not None}
-        for location, key, new_key in link.moves():
-            chunk = sources[location.base].read(location, key)
-            if chunk is not None:
-                if not location.ocdbt:
-                    _refuse_incomplete(chunk, location, key, fields[location])
-                yield new_key, chunk
+        if link.leaf.nbytes > _GROUP_BYTES:
+            large.append(link)
+            continue
+        if nbytes >= _GROUP_BYTES or len(groups[-1]) == _GROUP_ARRAYS:
+            groups.append([])
+            nbytes = 0
+        groups[-1].append(link)
+        nbytes += link.leaf.nbytes
+    return groups, large
 
 
 @lru_cache(maxsize=1024)  # many arrays of a checkpoint have equal metadata

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ class Link:
       grid: its chunks, as blocks of the chunks of its sources.
       locations: the locations of its sources.
       copied: whether its chunks are copied as they are encoded, although they could be referred to.
+      digests: receives the digest of each encoded chunk that is copied, by its key in the target.
     """
 
     path: KeyPath
@@ -48,6 +49,7 @@ class Link:
     grid: ChunkGrid
     locations: tuple[Location, ...]
     copied: bool = False
+    digests: dict[str, bytes] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def is_referable(self) -> bool:

@@ -17,7 +17,12 @@ from typing import Any, NoReturn
 import tensorstore as ts
 
 from migrate.codes import MissingPart
-from migrate.engine.linking.copy_chunks import copy_chunks, copy_chunks_into_files, write_values
+from migrate.engine.linking.copy_chunks import (
+    copy_chunks,
+    copy_chunks_into_files,
+    digest_of_chunk,
+    write_values,
+)
 from migrate.engine.linking.fetch import fetch
 from migrate.engine.linking.hard_links import link_file
 from migrate.engine.linking.link import Link
@@ -257,7 +262,9 @@ def _unworthy_chunks(links: Sequence[Link], sources: Mapping[Path, SourceDatabas
     for link in links if any(source.copied for source in sources.values()) else ():
         for place, key, new_key in link.moves():
             if sources[place.base].copies(key):
-                yield new_key, sources[place.base].read(key)
+                chunk = sources[place.base].read(key)
+                link.digests[new_key] = digest_of_chunk([chunk])
+                yield new_key, chunk
 
 
 def _refuse_missing(links: Iterable[Link]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -43,6 +44,9 @@ GROWTH = 4
 """Later transactions may have a quarter of the arrays that are durable: each writes most of the index again, so that
 transactions of one size would take quadratic time.
 """
+
+_MOST_COMMITTING = 2
+"""The most batches that are being made durable, which takes most of its time waiting for the disk."""
 
 _INDEX_CACHE_BYTES = 16 << 20
 """Without an index cache, the database reads its index again for every array that is opened."""
@@ -137,6 +141,9 @@ class Staging:
         self._encoder = SmallChunks("zarr3" if zarr3 else "zarr2")
         # A killed run may have committed arrays that its journal does not name; they are written again.
         self._replaces = directory.exists()
+        # A bucket's transactions are large: one at a time.
+        self._committer = None if isinstance(directory, BucketPath) else ThreadPoolExecutor(1, "commit")
+        self._committing: list[Future[None]] = []
         directory.mkdir(parents=True, exist_ok=True)
         self._values: Any = ts.KvStore.open(self._kvstore(""), context=self._context).result()
 
@@ -153,10 +160,14 @@ class Staging:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self.flush()
-        else:
-            self._batch.transaction.abort()
+        try:
+            if kind is None:
+                self.flush()
+            else:
+                self._batch.transaction.abort()
+        finally:
+            if self._committer is not None:
+                self._committer.shutdown(cancel_futures=True)
 
     def write(
         self,
@@ -192,13 +203,30 @@ class Staging:
             if not batch.is_full:
                 return staged
             self._batch = self._next_batch(batch)
-        self._commit(batch)
+        self._begin_commit(batch)
         return staged
 
     def _is_small(self, staged: StagedArray, stored: np.ndarray[Any, Any]) -> bool:
         """Whether an array is one small chunk, which is encoded when its batch is committed."""
         grid = staged.write_shape if self._zarr3 else staged.chunk_shape
         return 0 < stored.nbytes <= SMALL_BYTES and tuple(grid) == tuple(staged.shape)
+
+    def _begin_commit(self, batch: _Batch) -> None:
+        """Lets a thread make a batch durable while arrays are written; waits where too many are not durable yet."""
+        if self._committer is None:
+            self._commit(batch)
+            return
+        with self._lock:
+            self._committing.append(self._committer.submit(self._commit, batch))
+            earlier = self._committing[:-_MOST_COMMITTING]
+        self._wait_for(earlier)
+
+    def _wait_for(self, commits: Sequence[Future[None]]) -> None:
+        """Waits for commits; raises the failure of one, also to every later caller."""
+        for commit in commits:
+            commit.result()
+        with self._lock:
+            self._committing = [commit for commit in self._committing if commit not in commits]
 
     def _commit(self, batch: _Batch) -> None:
         """Makes a batch durable; equal small arrays are encoded together."""
@@ -230,11 +258,14 @@ class Staging:
         batch.writes += [values.write(f"{prefix}{key}", value) for key, value in pairs]
 
     def flush(self) -> None:
-        """Makes everything durable that was written so far, unless another thread is committing it."""
+        """Makes everything durable that was written so far; in a bucket, unless another thread is committing it."""
         with self._lock:
             batch, self._batch = self._batch, self._next_batch(self._batch)
         if batch.arrays:
-            self._commit(batch)
+            self._begin_commit(batch)
+        with self._lock:
+            commits = list(self._committing)
+        self._wait_for(commits)
 
     def tiled(
         self, path: KeyPath, leaf: AbstractLeaf, tile: Sequence[int], codec: str | None = None, done: Done = _nothing

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from migrate import dtypes
 from migrate.codes import InternalError, LossyCast
 from migrate.engine.streaming.array_bytes import contiguous
+from migrate.engine.streaming.transposed_chunk import transposed_chunk
 from migrate.errors import CheckpointError, MigrateError, RefusedError
 from migrate.formats.base import Value
 from migrate.formats.reader import Reader
@@ -46,7 +47,11 @@ def evaluate(task: Task, reader: Reader, target: AbstractTree) -> dict[KeyPath, 
     if not task.steps:
         value = reader.read(task.sources[0])
         return {path: as_kind(value, target.leaves[path]) for path in task.targets}
-    arrays = _carry_out(task, [as_array(reader.read(path)) for path in task.sources])
+    transposed = transposed_chunk(task, reader)
+    if transposed is None:
+        arrays = _carry_out(task, [as_array(reader.read(path)) for path in task.sources])
+    else:
+        arrays = [transposed]
     values = {path: arrays[index] for path, index in zip(task.targets, task.outputs, strict=True)}
     _check(task, values)
     return {path: as_kind(value, target.leaves[path]) for path, value in values.items()}

@@ -159,7 +159,8 @@ class _RangeReader(io.RawIOBase):
     """
 
     def __init__(self, file: BinaryIO, path: Path, start: int, length: int) -> None:
-        self._file, self.path, self._start = file, path, 0
+        self._file: Any = file
+        self.path, self._start = path, 0
         self.narrow(start, length)
 
     def narrow(self, start: int, length: int) -> None:
@@ -183,7 +184,8 @@ class _RangeReader(io.RawIOBase):
         """Returns the last `count` bytes, or all if there are fewer; call `narrow` before the next read."""
         count = min(count, self.length)
         self._file.seek(self._start + self.length - count)
-        return self._file.read(count)
+        content: bytes = self._file.read(count)
+        return content
 
     def readable(self) -> bool:
         """Returns True."""
@@ -192,12 +194,20 @@ class _RangeReader(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         """Reads the next bytes, at most to the end of the range."""
         try:
-            content = self._file.read(min(len(buffer), self._left))
+            count: int = self._file.readinto(memoryview(buffer)[: self._left])
         except OSError as error:  # which names no file
             raise unreadable(self.path, error) from error
-        buffer[: len(content)] = content
+        self._left -= count
+        return count
+
+    def read(self, size: int = -1) -> bytes:
+        """Returns the next bytes, at most to the end of the range; the base class would copy them twice."""
+        try:
+            content: bytes = self._file.read(self._left if size < 0 else min(size, self._left))
+        except OSError as error:
+            raise unreadable(self.path, error) from error
         self._left -= len(content)
-        return len(content)
+        return content
 
     def close(self) -> None:
         """Closes the reader and the file."""

@@ -78,7 +78,7 @@ def read_value(reference: Reference, base: Path) -> bytes:
       CheckpointError: the file ends before the range does.
       OSError: the data file cannot be read.
     """
-    return b"".join(_blocks(reference, base))
+    return b"".join(value_blocks(reference, base))
 
 
 def same_reference(a: Reference, a_base: Path, b: Reference, b_base: Path) -> bool:
@@ -104,7 +104,7 @@ def same_reference(a: Reference, a_base: Path, b: Reference, b_base: Path) -> bo
     if a.inline is None and b.inline is None and a.offset == b.offset and _same_file(a_base / a.file, b_base / b.file):
         _refuse_truncated(*((b, b_base) if isinstance(a_base, BucketPath) else (a, a_base)))
         return True
-    return all(one == other for one, other in zip(_blocks(a, a_base), _blocks(b, b_base), strict=True))
+    return all(one == other for one, other in zip(value_blocks(a, a_base), value_blocks(b, b_base), strict=True))
 
 
 def _refuse_truncated(reference: Reference, base: Path) -> None:
@@ -120,8 +120,17 @@ def _same_file(a: Path, b: Path) -> bool:
     return os.path.samestat(a.stat(), b.stat())
 
 
-def _blocks(reference: Reference, base: Path) -> Iterator[bytes]:
-    """A value in blocks; values of one length have the same block boundaries."""
+def value_blocks(reference: Reference, base: Path) -> Iterator[bytes]:
+    """Yields a value in blocks; values of one length have the same block boundaries.
+
+    Args:
+      reference: the reference of the value.
+      base: the directory of its database.
+
+    Raises:
+      CheckpointError: the file ends before the range does.
+      OSError: the data file cannot be read.
+    """
     if reference.inline is not None:
         starts = range(0, reference.length, BLOCK_BYTES)
         yield from (reference.inline[start : start + BLOCK_BYTES] for start in starts)

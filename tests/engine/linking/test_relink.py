@@ -1,6 +1,6 @@
 """Linked and streamed checkpoints are bit-equal; linking touches no array byte and does not depend on the source.
 
-Covers `linking.link`, `linking.copy_chunks` and `linking.source_values` as well.
+Covers `linking.link` and `linking.source_values` as well.
 """
 
 import json

@@ -1,5 +1,7 @@
 """The staging store: chunks of a bounded size, shards that are the target's, durable before anybody is told."""
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -49,15 +51,51 @@ def test_a_failed_run_tells_nobody(tmp_path):
 
 
 def test_small_arrays_share_transactions(tmp_path):
-    told, heard_before_the_last = [], None
+    told, heard_before_the_last, all_told = [], None, threading.Event()
+
+    def done(staged):
+        told.append(staged)
+        if len(told) == BATCH_ARRAYS:
+            all_told.set()
+
     with Staging(tmp_path / "s", zarr3=False) as store:
         for number in range(BATCH_ARRAYS):
             heard_before_the_last = len(told)
-            store.write((str(number),), leaf_of(np.zeros(3)), np.full(3, number, np.float64), done=told.append)
-        assert (0, BATCH_ARRAYS) == (heard_before_the_last, len(told))
+            store.write((str(number),), leaf_of(np.zeros(3)), np.full(3, number, np.float64), done=done)
+        assert all_told.wait(60)
+        assert 0 == heard_before_the_last
     # TensorStore may write the index more than once on the way; how often depends on how busy the machine is.
     assert len(list((tmp_path / "s" / "d").iterdir())) < BATCH_ARRAYS // 16
     assert np.array_equal(np.full(3, 77.0), read_all(tmp_path / "s")["77"])
+
+
+def fill_a_batch(store, done):
+    for number in range(BATCH_ARRAYS):
+        store.write((str(number),), leaf_of(np.zeros(3)), np.full(3, number, np.float64), done=done)
+
+
+def test_arrays_are_written_while_a_batch_becomes_durable(tmp_path):
+    written, in_time = threading.Event(), []
+    with Staging(tmp_path / "s", zarr3=False) as store:
+        fill_a_batch(store, lambda _: in_time.append(written.wait(60)))
+        store.write(("next",), leaf_of(np.zeros(3)), np.ones(3))
+        written.set()
+    assert {True} == set(in_time)
+    assert BATCH_ARRAYS + 1 == len(read_all(tmp_path / "s"))
+
+
+def test_a_batch_that_does_not_become_durable_fails_the_next_flush_and_the_store(tmp_path):
+    def fail(_):
+        raise OSError("no space")
+
+    def flush_twice():
+        with Staging(tmp_path / "s", zarr3=False) as store:
+            fill_a_batch(store, fail)
+            with pytest.raises(OSError, match="no space"):
+                store.flush()
+
+    with pytest.raises(OSError, match="no space"):
+        flush_twice()
 
 
 @pytest.mark.parametrize("zarr3", [False, True])

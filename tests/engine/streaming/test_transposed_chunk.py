@@ -1,0 +1,112 @@
+"""A transposed array of one chunk is what NumPy makes of it, and its source is never in memory as a whole."""
+
+import tracemalloc
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+
+from migrate.engine.streaming.evaluate import evaluate
+from migrate.engine.streaming.transposed_chunk import transposed_chunk
+from migrate.errors import CheckpointError
+from migrate.planning.planner import make_plan
+from migrate.rules.loader import parse_rules
+from tests.engine.sources import opened, save
+
+RANDOM = np.random.default_rng(0)
+TREE = {
+    "matrix": RANDOM.standard_normal((3301, 1777), np.float32),
+    "cube": RANDOM.standard_normal((90, 70, 61), np.float32),
+    "half": jnp.asarray(RANDOM.standard_normal((700, 1100), np.float32)).astype(jnp.bfloat16),
+    "small": RANDOM.standard_normal((30, 40), np.float32),
+    "long row": RANDOM.standard_normal((2, 300_000), np.float32),
+    "vector": RANDOM.standard_normal(400_000, np.float32),
+}
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["zarr2", "zarr3"])
+def source(request, tmp_path_factory):
+    tree = {name: jnp.asarray(value) for name, value in TREE.items()}
+    path = tmp_path_factory.mktemp("source") / "old"
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler(use_zarr3=request.param)) as checkpointer:
+        checkpointer.save(path, args=ocp.args.PyTreeSave(tree))
+    return path
+
+
+def task_of(reader, name, ops):
+    rules = parse_rules(f'migrate: 1\nrules: [{{from: "{name}", to: new, ops: {ops}}}]', "rules.yaml")
+    plan = make_plan(reader.abstract(), rules, None)
+    return plan, next(task for task in plan.tasks if task.targets == (("new",),))
+
+
+def both(source, name, ops):
+    """What is decoded into place, and what the ops make of the whole array."""
+    with opened(source) as reader:
+        plan, task = task_of(reader, name, ops)
+        (meant,) = evaluate(task, _Unlocated(reader), plan.target).values()
+        return transposed_chunk(task, reader), meant
+
+
+class _Unlocated:
+    """A reader that reads arrays whole only."""
+
+    def __init__(self, reader):
+        self.read = reader.read
+
+    def location(self, path):
+        del path
+
+
+@pytest.mark.parametrize(
+    ("name", "ops"),
+    [
+        ("matrix", "[transpose]"),
+        ("half", "[{transpose: [1, 0]}]"),
+        ("cube", "[transpose]"),
+        ("cube", "[{transpose: [1, 2, 0]}]"),
+        ("cube", "[{transpose: [0, 2, 1]}]"),
+    ],
+)
+def test_it_is_what_numpy_makes_of_it(source, name, ops):
+    found, meant = both(source, name, ops)
+    assert (meant.dtype, meant.shape, meant.tobytes()) == (found.dtype, found.shape, found.tobytes())
+    assert found.flags.c_contiguous
+
+
+@pytest.mark.parametrize(
+    ("name", "ops"),
+    [
+        ("small", "[transpose]"),
+        ("long row", "[transpose]"),
+        ("vector", "[{reshape: [400, 1000]}, transpose]"),
+        ("matrix", "[transpose, {cast: bfloat16}]"),
+    ],
+)
+def test_other_tasks_are_left_to_their_ops(source, name, ops):
+    with opened(source) as reader:
+        assert transposed_chunk(task_of(reader, name, ops)[1], reader) is None
+
+
+def test_the_array_of_the_source_is_not_in_memory(source):
+    with opened(source) as reader:
+        _, task = task_of(reader, "matrix", "[transpose]")
+        tracemalloc.start()
+        found = transposed_chunk(task, reader)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert found.nbytes < peak < 1.5 * found.nbytes
+
+
+def test_a_damaged_chunk_is_refused_by_the_reader_which_names_the_file(tmp_path):
+    source = save(tmp_path / "old", {"matrix": jnp.asarray(TREE["matrix"])})
+    (file,) = [file for file in Path(source).rglob("d/*") if file.stat().st_size > 1 << 20]
+    with opened(source) as reader:
+        plan, task = task_of(reader, "matrix", "[transpose]")
+        with file.open("r+b") as content:
+            content.seek(1 << 20)
+            content.write(bytes(1 << 18))
+        assert transposed_chunk(task, reader) is None
+        with pytest.raises(CheckpointError, match="matrix"):
+            evaluate(task, reader, plan.target)
