@@ -1,4 +1,4 @@
-"""Quantized weights, adapters and functions of several leaves, from a checkpoint to a verified one, in every way to run."""
+"""Quantized weights, adapters and functions of several leaves, from a checkpoint to a verified one in every way."""
 
 import sys
 
