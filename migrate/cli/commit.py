@@ -13,7 +13,7 @@ import click
 from migrate.cli import options, running
 from migrate.cli.arguments import require_order
 from migrate.cli.console import Console
-from migrate.cli.places import PLACE
+from migrate.cli.places import CHECKPOINT, PLACE
 from migrate.cli.plan_origin import plan_origin
 from migrate.cli.pool import PoolChoice
 from migrate.codes import InvalidUsage
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     context_settings=options.SETTINGS,
 )
 @click.argument("plan", type=PLACE)
-@click.argument("src", type=PLACE)
-@click.argument("dst", type=PLACE)
+@click.argument("src", type=CHECKPOINT)
+@click.argument("dst", type=CHECKPOINT)
 @running.run_options
 @options.output
 def command(console: Console, plan: str, src: str, dst: str, *, request: running.Request) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,11 +11,12 @@ import click
 from migrate.cli import options, running
 from migrate.cli.arguments import require_order
 from migrate.cli.console import Console, exit_with
-from migrate.cli.places import PLACE
+from migrate.cli.places import CHECKPOINT, PLACE
 from migrate.cli.plan_origin import plan_origin
 from migrate.codes import InvalidUsage
 from migrate.engine.streaming.stopping import Stopping
 from migrate.errors import UsageError
+from migrate.places.names import destination_path
 
 if TYPE_CHECKING:
     from migrate.report.view import Report
@@ -45,8 +45,8 @@ class ShareType(click.ParamType):  # type: ignore[type-arg]  # generic only in n
     context_settings=options.SETTINGS,
 )
 @click.argument("plan", type=PLACE)
-@click.argument("src", type=PLACE)
-@click.argument("dst", type=PLACE)
+@click.argument("src", type=CHECKPOINT)
+@click.argument("dst", type=CHECKPOINT)
 @click.option(
     "--share",
     type=ShareType(),
@@ -90,5 +90,5 @@ def _run(console: Console, rules: str, src: str, dst: str, share: tuple[int, int
             return replace(shown, command="stage")
         with Stopping() as stopped, console.progress() as listener:
             how: dict[str, Any] = {"listener": listener, "stopped": stopped}
-            staged = stage_one(plan, source.reader, Path(dst), request.options, *share, **how)
+            staged = stage_one(plan, source.reader, destination_path(dst), request.options, *share, **how)
     return share_report(plan, dst, staged, share)

@@ -6,6 +6,8 @@ every reader of migrate from taking a part for the whole.
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,21 +20,24 @@ UNFINISHED = "migrate_unfinished"
 COMMITTED = "commit_success.txt"
 """The object that completes a checkpoint."""
 
-_written_here: set[str] = set()
+_written_here: Counter[str] = Counter()
+_lock = threading.Lock()
 
 
 def is_unfinished(place: Path) -> bool:
     """Whether a path in a bucket is a DST that a run began and has not published; not one that this process writes."""
-    if not isinstance(place, BucketPath) or str(place) in _written_here:
+    if not isinstance(place, BucketPath) or _written_here[str(place)]:
         return False
     return (place / UNFINISHED).is_file() and not (place / COMMITTED).is_file()
 
 
 @contextmanager
-def writing(place: BucketPath) -> Iterator[None]:
-    """Lets this process read a DST that it has not published, to verify it."""
-    _written_here.add(str(place))
+def writing(place: Path) -> Iterator[None]:
+    """Lets this process read a DST that is not published, to verify it."""
+    with _lock:
+        _written_here[str(place)] += 1
     try:
         yield
     finally:
-        _written_here.discard(str(place))
+        with _lock:
+            _written_here[str(place)] -= 1

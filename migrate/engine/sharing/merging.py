@@ -29,6 +29,7 @@ from migrate.engine.workspace.journal import open_journal
 from migrate.engine.workspace.resume import Shared, database_arrays
 from migrate.errors import MigrateError, listed
 from migrate.formats.base import key_prefix
+from migrate.places.names import refresh
 from migrate.tree import KeyPath
 
 _Arrays = Mapping[Attempt, Mapping[KeyPath, StagedArray]]
@@ -68,6 +69,7 @@ def _by_item(errand: Errand, shared: Shared) -> Iterator[tuple[ItemPlan, _Arrays
 def _copy(work: Workspace, place: str, arrays: _Arrays) -> None:
     """Copies the entries of databases by reference."""
     store = work.store(place)
+    refresh(store)
     context = copying_context()
     target = open_database(store, context, config=OPTIONS, assume_config=True)
     transaction = ts.Transaction(atomic=True)
@@ -82,6 +84,7 @@ def _copy(work: Workspace, place: str, arrays: _Arrays) -> None:
     for request in requests:
         request.result()
     transaction.commit_async().result()
+    refresh(store)
     _refuse_lost({array.name for found in arrays.values() for array in found.values()} - database_arrays(store))
 
 

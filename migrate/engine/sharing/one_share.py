@@ -14,8 +14,7 @@ from migrate.engine.receipt import Clock, phase
 from migrate.engine.sharing.dealing import Dealt, deal
 from migrate.engine.sharing.refusals import refuse_unshared
 from migrate.engine.sharing.staging import StagedShare, stage_share
-from migrate.engine.workspace import lock
-from migrate.engine.workspace.directory import Workspace, workspace_path
+from migrate.engine.workspace.any_place import join_workspace
 from migrate.engine.workspace.resume import origin, shared_arrays
 from migrate.engine.workspace.source_state import SourceState
 from migrate.errors import CheckpointError, StoppedError
@@ -64,9 +63,7 @@ def stage_one(
     source = SourceState.now(reader)
     if problems := reader.problems():
         raise CheckpointError(*problems)
-    work = Workspace(workspace_path(job.beside, job.plan.digest), source.digest)
-    work.path.mkdir(parents=True, exist_ok=True)
-    lock.refuse_held(work.path)
+    work = join_workspace(job.place, job.plan.digest, source.digest, job.beside, overwrite=options.overwrite)
     now = origin(job.plan, source, options)
     share = deal(job.plan, job.output.shared_items(job.plan), count)[number]
     leaves = job.plan.target.leaves

@@ -22,6 +22,8 @@ from migrate.errors import MigrateError
 from migrate.formats.base import Opening
 from migrate.formats.detect import open_reader
 from migrate.formats.reader import Reader
+from migrate.places.bucket_path import BucketPath
+from migrate.places.names import path_of, refresh
 from migrate.planning.model import Mode, Plan
 from migrate.planning.plan_file.bind import bound
 from migrate.planning.plan_file.read import read_plan
@@ -96,9 +98,7 @@ def new_order(job: Job, reader: Reader, work: Workspace, origin: Mapping[str, An
     Raises:
       OSError: the plan cannot be written.
     """
-    draft = work.path / f"{PLAN}.new"
-    draft.write_text(plan_text(job.plan), encoding="utf-8")
-    draft.rename(work.path / PLAN)
+    _write_whole(work.path / PLAN, plan_text(job.plan))
     assert reader.opening is not None
     share = share_of(job.options, neighbors)
     return Order(
@@ -118,6 +118,16 @@ def new_order(job: Job, reader: Reader, work: Workspace, origin: Mapping[str, An
             "allow_code": share.allow_code,
         },
     )
+
+
+def _write_whole(file: Path, text: str) -> None:
+    """Writes a file that workers never see in part; an object of a bucket never is."""
+    if isinstance(file, BucketPath):
+        file.write_text(text)
+        return
+    draft = file.with_name(f"{file.name}.new")
+    draft.write_text(text, encoding="utf-8")
+    draft.rename(file)
 
 
 def share_of(options: ApplyOptions, neighbors: int) -> ApplyOptions:
@@ -149,14 +159,15 @@ def plan_again(order: Order) -> Planned:
       RefusedError: code is not allowed (`CodeNotAllowed`).
     """
     refuse_unfit(order.origin["migrate"] != __version__, f"runs migrate {__version__}, not {order.origin['migrate']}")
-    work = Workspace(Path(order.workspace))
-    refuse_unfit(not work.path.is_dir(), f"does not see the working directory `{work.path}`")
+    workspace = path_of(order.workspace)
+    refresh(workspace)
+    refuse_unfit(not workspace.is_dir(), f"does not see the working directory `{workspace}`")
     reader = open_reader(**asdict(Opening(**order.opening)))
     try:
         source = SourceState.now(reader)
         other = f"sees other files of `{order.opening['path']}`, or other times of them"
         refuse_unfit(source.digest != order.origin["source"], other)
-        plan = _bound(order, reader, (work.path / PLAN).read_text(encoding="utf-8"))
+        plan = _bound(order, reader, (workspace / PLAN).read_text(encoding="utf-8"))
         refuse_unfit(plan.digest != order.digest, f"makes the plan {plan.digest}, not {order.digest}")
         require_permission(plan.rules.call_code, allow_code=order.apply_options.allow_code)
     except BaseException:
@@ -167,7 +178,7 @@ def plan_again(order: Order) -> Planned:
 
 def _bound(order: Order, reader: Reader, text: str) -> Plan:
     """Returns the plan of a text for the source, with the modes of the order."""
-    file = RuleFile(order.files[0][0] if order.files else PLAN, Path(order.workspace) / PLAN)
+    file = RuleFile(order.files[0][0] if order.files else PLAN, path_of(order.workspace) / PLAN)
     read = bound(read_plan(text, file, str(file.place)), reader.abstract(), link=False)
     plan = output_of(order.destination, read).fit(read)  # a plan file does not record the kind of DST
     refuse_unfit(len(plan.tasks) != len(order.modes), "makes a plan of another number of tasks")

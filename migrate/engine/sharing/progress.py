@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 
 from migrate.engine.workspace.attempts import attempts
 from migrate.engine.workspace.directory import Workspace
 from migrate.engine.workspace.journal import new_paths
+from migrate.places.bucket_path import BucketPath
 from migrate.tree import KeyPath
+
+_BUCKET_SECONDS = 3.0
+"""The journals of shares in a bucket are read this often."""
 
 
 class JournalTail:
@@ -25,9 +30,14 @@ class JournalTail:
         self._told = told
         self._offsets: dict[str, int] = {}
         self._known = set(known)
+        self._polled = time.monotonic()
 
     def poll(self) -> None:
-        """Reads what was written since the last call."""
+        """Reads what was written since the last call, in a bucket every few seconds: requests take time and money."""
+        if isinstance(self._work.path, BucketPath):
+            if time.monotonic() - self._polled < _BUCKET_SECONDS:
+                return
+            self._polled = time.monotonic()
         for attempt in attempts(self._work.path):
             paths, offset = new_paths(attempt.journal, self._offsets.get(attempt.name, 0))
             self._offsets[attempt.name] = offset

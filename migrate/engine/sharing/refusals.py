@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from migrate.codes import InvalidUsage, UnsharedPlan
+from migrate.engine.items import item_plans
 from migrate.engine.options import MINIMUM_RAM
 from migrate.engine.preflight import Job
 from migrate.errors import Diagnostic, UsageError
@@ -36,7 +37,7 @@ def _unshared(job: Job, reader: Reader, *, together: bool) -> Iterator[Diagnosti
         rules = f"`{job.plan.chain[0].rules.path}` and {len(job.plan.chain) - 1} more rule files"
         advice = "`migrate squash` makes one rule file of them; apply that one"
         yield UnsharedPlan.at(f"the plan is a chain of {rules}, which no plan file can hold", help=advice)
-    if isinstance(job.place, BucketPath) or not job.output.shared_items(job.plan):
+    if not job.output.shared_items(job.plan) or not _can_be_joined(job):
         yield UnsharedPlan.at(f"`{job.destination}` is written by one process: {_why(job)}", help=_ALONE)
     elif job.output.shares_in_place and not together:
         message = f"`{job.destination}` cannot be written in separate runs: its files exist before the first share"
@@ -50,9 +51,15 @@ def _unshared(job: Job, reader: Reader, *, together: bool) -> Iterator[Diagnosti
         yield UnsharedPlan.at(message, help=_ALONE)
 
 
+def _can_be_joined(job: Job) -> bool:
+    """Whether what processes write can be joined in DST: objects of a bucket cannot be moved."""
+    in_bucket = isinstance(job.place, BucketPath)
+    return not in_bucket or (job.output.is_orbax and not any(item.plain for item in item_plans(job.plan)))
+
+
 def _why(job: Job) -> str:
     if isinstance(job.place, BucketPath):
-        return "it is in a bucket"
+        return "in a bucket, only OCDBT databases are joined, by reference"
     return "each of its items is a single array, or the name of an array begins that of another one"
 
 

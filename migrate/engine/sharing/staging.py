@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +26,8 @@ from migrate.engine.workspace.journal import names_arrays
 from migrate.engine.workspace.resume import Shared, SharedArray, shared_arrays
 from migrate.engine.workspace.write_failures import explained_failures
 from migrate.formats.reader import Reader
+from migrate.places.bucket_path import BucketPath
+from migrate.places.names import refresh
 from migrate.planning.model import Plan
 from migrate.tree import KeyPath
 
@@ -34,7 +35,8 @@ STOP = "stop"
 """A file in the directory of the shares that stops their workers between two arrays."""
 
 _LOOK_SECONDS = 0.2
-"""A file system is asked for that file this often."""
+_LOOK_BUCKET_SECONDS = 3.0
+"""A file system or a bucket is asked for that file this often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,14 +173,15 @@ def _leaving_no_empty_attempt(work: Workspace, attempt: Attempt) -> Iterator[Non
         yield
     finally:
         if not names_arrays(attempt.journal):
-            attempt.journal.unlink(missing_ok=True)
-            for folder in work.staged.glob(f"*/{attempt.folder}"):
-                shutil.rmtree(folder, ignore_errors=True)
+            work.remove_attempt(attempt)
 
 
 @contextmanager
 def _scratch(folder: Path) -> Iterator[Path]:
-    """Makes the directory for scratch copies, and removes it."""
+    """Makes the directory for scratch copies, and removes it; there is none in a bucket."""
+    if isinstance(folder, BucketPath):
+        yield folder
+        return
     folder.mkdir()
     try:
         yield folder
@@ -191,19 +194,21 @@ class StopFile:
 
     def __init__(self, work: Workspace) -> None:
         self._file = work.path / SHARES / STOP
+        self._every = _LOOK_BUCKET_SECONDS if isinstance(self._file, BucketPath) else _LOOK_SECONDS
         self._asked, self._found = 0.0, False
 
     def __call__(self) -> bool:
         """Returns whether the workers should stop."""
-        if not self._found and time.monotonic() - self._asked >= _LOOK_SECONDS:
+        if not self._found and time.monotonic() - self._asked >= self._every:
+            refresh(self._file.parent)
             self._asked = time.monotonic()
-            self._found = os.path.lexists(self._file) or not os.path.lexists(self._file.parent)
+            self._found = self._file.exists() or not self._file.parent.exists()
         return self._found
 
     def write(self) -> None:
         """Stops the workers."""
         self._file.parent.mkdir(exist_ok=True)
-        self._file.touch()
+        self._file.write_bytes(b"")
 
     def remove(self) -> None:
         """Lets workers work again."""

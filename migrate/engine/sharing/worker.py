@@ -12,16 +12,17 @@ import signal
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from migrate.engine.outputs.registry import output_of
 from migrate.engine.sharing.dealing import Dealt, Share
 from migrate.engine.sharing.order import Order, Planned, jobs_of, plan_again
 from migrate.engine.sharing.staging import StopFile, stage_share
-from migrate.engine.workspace.directory import Workspace
+from migrate.engine.workspace.any_place import shared_workspace
 from migrate.events import ignore
 from migrate.garbage import collect_rarely
+from migrate.places.names import path_of
+from migrate.places.unfinished import writing
 
 _LOOK_SECONDS = 1.0
 """A forked process looks for its parent this often: processes that were forked later keep its pipe open."""
@@ -65,7 +66,7 @@ def run_share(order: Mapping[str, Any], share: Mapping[str, Any], shares: int) -
     """
     told, mine = Order.from_json(order), Share.from_json(share)
     planned, dealt = _DESK.plan(told)
-    work, output = Workspace(Path(told.workspace)), output_of(told.destination, planned.plan)
+    work, output = shared_workspace(told.destination, told.workspace), output_of(told.destination, planned.plan)
     options = replace(told.apply_options, jobs=jobs_of(told))
     how: dict[str, Any] = {"origin": told.origin, "options": options, "stopped": StopFile(work)}
     return stage_share(dealt, mine, shares, planned.reader, output, work, **how).to_json()
@@ -87,9 +88,9 @@ def check_share(order: Mapping[str, Any], result: str, digests: Sequence[tuple[S
     planned, _ = _DESK.plan(told)
     meant = {tuple(path): digest for path, digest in digests}
     options = replace(told.apply_options, jobs=jobs_of(told))
-    return output_of(told.destination, planned.plan).check_digests(
-        planned.plan, Path(result), meant, (), options, ignore
-    )
+    output, place = output_of(told.destination, planned.plan), path_of(result)
+    with writing(place):
+        return output.check_digests(planned.plan, place, meant, (), options, ignore)
 
 
 def begin() -> None:

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from migrate.engine.workspace import bucket_directory, bucket_file, directory
+from migrate.engine.workspace import bucket_directory, bucket_file, directory, lock
 from migrate.engine.workspace import publish as local
+from migrate.engine.workspace.attempts import attempts
 from migrate.engine.workspace.bucket_directory import BucketWorkspace
 from migrate.engine.workspace.bucket_file import BucketFileWorkspace
 from migrate.engine.workspace.directory import Workspace
 from migrate.engine.workspace.journal import names_arrays
+from migrate.places.names import destination_path
 from migrate.places.writable_path import WritableBucketPath
 
 
@@ -28,7 +30,7 @@ def is_unfinished(destination: Path, plan_digest: str) -> bool:
     if isinstance(destination, WritableBucketPath):
         folder = bucket_directory.workspace_of(destination, plan_digest)
         folder.refresh()
-        return names_arrays(folder / "journal")
+        return names_arrays(folder / "journal") or any(names_arrays(one.journal) for one in attempts(folder))
     return directory.is_unfinished(destination, plan_digest)
 
 
@@ -76,6 +78,37 @@ def open_workspace(
     else:
         with directory.open_workspace(destination, plan_digest, source, beside) as work:
             yield work
+
+
+def join_workspace(
+    destination: Path,
+    plan_digest: str,
+    source: str | None = None,
+    beside: Path | None = None,
+    *,
+    overwrite: bool = False,
+) -> Workspace:
+    """Creates or opens the working directory for a process that stages a share, and takes no lock; as `open_workspace`.
+
+    Raises:
+      RefusedError: a run holds it (`DestinationLocked`), or another plan is being written (`DestinationExists`).
+      CheckpointError: the bucket cannot be reached (`UnreachableBucket`).
+      OSError: it cannot be created.
+    """
+    if isinstance(destination, WritableBucketPath):
+        return bucket_directory.join(destination, plan_digest, source, overwrite=overwrite)
+    work = Workspace(directory.workspace_path(beside or destination, plan_digest), source)
+    work.path.mkdir(parents=True, exist_ok=True)
+    lock.refuse_held(work.path)
+    return work
+
+
+def shared_workspace(destination: str, folder: str) -> Workspace:
+    """Returns the working directory of a run of which this process is a worker, by the texts of both paths."""
+    place, found = destination_path(destination), destination_path(folder)
+    if isinstance(place, WritableBucketPath) and isinstance(found, WritableBucketPath):
+        return bucket_directory.shared(place, found)
+    return Workspace(found)
 
 
 def publish(work: Workspace, destination: Path, *, overwrite: bool) -> None:

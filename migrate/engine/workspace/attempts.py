@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
@@ -15,9 +16,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from migrate.engine.workspace.journal import Journal, read_header
+from migrate.engine.workspace.journal import BucketJournal, Journal, open_journal, read_header
 from migrate.engine.workspace.lock import Holder, may_live, myself
 from migrate.formats.zarr.key_places import PROCESS
+from migrate.places.writable_path import WritableBucketPath
 
 SHARES = "shares"
 """The directory of the journals, in the working directory."""
@@ -42,7 +44,7 @@ class Attempt:
 
     @property
     def journal(self) -> Path:
-        """The journal of the arrays that the attempt made durable."""
+        """The journal of the arrays that the attempt made durable: a file, or a directory in a bucket."""
         return self.workspace / SHARES / f"{self.name}.jsonl"
 
     @property
@@ -71,14 +73,23 @@ class Attempt:
         fields = read_header(self.journal).get("holder")
         return fields is not None and may_live(Holder(**fields))
 
-    def begin(self, origin: Mapping[str, Any], shares: int) -> Journal:
+    def begin(self, origin: Mapping[str, Any], shares: int) -> Journal | BucketJournal:
         """Begins its journal.
 
         Raises:
           OSError: it cannot be written.
+          CheckpointError: it cannot be written to the bucket (`UnreachableBucket`).
         """
         self.journal.parent.mkdir(parents=True, exist_ok=True)
-        return Journal(self.journal, origin, {"shares": shares, "holder": asdict(myself())})
+        about = {"shares": shares, "holder": asdict(myself()), "begun": time.time_ns()}
+        return open_journal(self.journal, origin, about)
+
+    def remove_journal(self) -> None:
+        """Removes its journal, so that nothing is resumed from it."""
+        if isinstance(self.journal, WritableBucketPath):
+            self.journal.remove_below()
+        else:
+            self.journal.unlink(missing_ok=True)
 
 
 def new_attempt(workspace: Path, share: int) -> Attempt:
@@ -88,6 +99,8 @@ def new_attempt(workspace: Path, share: int) -> Attempt:
 
 def attempts(workspace: Path) -> list[Attempt]:
     """Returns every attempt in a working directory, the oldest first."""
+    if isinstance(workspace, WritableBucketPath):
+        return _attempts_in_bucket(workspace)
     with suppress(FileNotFoundError, NotADirectoryError):
         with os.scandir(workspace / SHARES) as entries:
             found = [(_age(entry), match[1]) for entry in entries if (match := _JOURNAL.fullmatch(entry.name))]
@@ -99,3 +112,12 @@ def _age(entry: os.DirEntry[str]) -> int:
     with suppress(FileNotFoundError):
         return entry.stat().st_mtime_ns
     return 0
+
+
+def _attempts_in_bucket(workspace: WritableBucketPath) -> list[Attempt]:
+    """Returns every attempt by the time at which its process began it: objects have no times."""
+    folder = workspace / SHARES
+    folder.refresh()
+    entries = folder.iterdir() if folder.exists() else ()
+    found = [Attempt(workspace, match[1]) for entry in entries if (match := _JOURNAL.fullmatch(entry.name))]
+    return sorted(found, key=lambda attempt: int(read_header(attempt.journal).get("begun", 0)))

@@ -10,19 +10,20 @@ the server copies the objects (`migrate.engine.workspace.bucket_replacement`).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from shlex import quote
 
 from migrate.codes import DestinationExists
 from migrate.engine.workspace import bucket_lock, bucket_replacement
-from migrate.engine.workspace.attempts import Attempt
+from migrate.engine.workspace.attempts import FOLDERS, Attempt, attempts
 from migrate.engine.workspace.bucket_lock import BucketLock
 from migrate.engine.workspace.directory import INCURABLE, Workspace, workspace_path
-from migrate.engine.workspace.journal import names_arrays
 from migrate.errors import CheckpointError, RefusedError, StoppedError
+from migrate.places.objects import Objects
 from migrate.places.unfinished import COMMITTED, UNFINISHED, writing
 from migrate.places.writable_path import WritableBucketPath
 
@@ -36,12 +37,12 @@ class BucketWorkspace(Workspace):
 
     Attributes:
       destination: DST.
-      lock: the lock.
+      lock: the lock; None in a process that only stages a share.
       replaces: whether DST has a checkpoint until the new one is verified.
     """
 
     destination: WritableBucketPath = field(kw_only=True)
-    lock: BucketLock = field(kw_only=True)
+    lock: BucketLock | None = field(kw_only=True)
     replaces: bool = field(kw_only=True)
 
     @property
@@ -59,21 +60,41 @@ class BucketWorkspace(Workspace):
         return self.result / place
 
     def start_over(self, keep: Collection[Attempt] = (), *, stores: bool = False) -> None:
-        """Removes what an earlier run staged: the journal first, so that it never names an array that is gone.
+        """Removes what earlier runs staged: journals first, so that none names an array that is gone.
 
         Args:
-          keep: attempts of shares, of which a bucket has none.
-          stores: not used.
+          keep: attempts at shares whose journals and databases stay.
+          stores: not used: attempts have databases of their own.
         """
         del stores
-        assert not keep
         assert isinstance(self.journal, WritableBucketPath)
         self.journal.remove_below()
-        self.result.remove_below(keep=frozenset({UNFINISHED}))
+        self._remove_journals(keep)
+        kept = {attempt.folder for attempt in keep}
+        self._remove(lambda parts: parts != (UNFINISHED,) and not kept.intersection(parts))
+
+    def remove_attempt(self, attempt: Attempt) -> None:
+        """Removes an attempt."""
+        attempt.remove_journal()
+        self._remove(lambda parts: attempt.folder in parts)
 
     def remove_attempts(self, keep: Collection[Attempt] = ()) -> None:
-        """Does nothing: no run with DST in a bucket is shared."""
-        del keep
+        """Removes the attempts at shares that are not kept."""
+        self._remove_journals(keep)
+        kept = {attempt.folder for attempt in keep}
+        self._remove(lambda parts: any(fnmatchcase(part, FOLDERS) and part not in kept for part in parts))
+
+    def _remove_journals(self, keep: Collection[Attempt]) -> None:
+        for attempt in attempts(self.path):
+            if attempt not in keep:
+                attempt.remove_journal()
+
+    def _remove(self, is_needless: Callable[[tuple[str, ...]], bool]) -> None:
+        """Removes the objects of the result whose names, as parts relative to it, are needless."""
+        self.result.refresh()
+        files = [file for file in self.result.files_below() if is_needless(file.relative_to(self.result).parts)]
+        Objects(self.result.bucket).delete([file.key for file in files])
+        self.result.refresh()
 
 
 def workspace_of(destination: WritableBucketPath, plan_digest: str) -> WritableBucketPath:
@@ -127,12 +148,13 @@ def open_bucket_workspace(
         work = BucketWorkspace(folder, source, notes, destination=destination, lock=lock, replaces=replaces)
         destination.refresh()
         if not replaces and not (destination / COMMITTED).is_file():
-            _mark(destination, folder)
+            _mark(destination, folder, alone=True)
         try:
             yield work
         except BaseException as error:
             with suppress(CheckpointError, StoppedError):  # then the next run of this plan finds it
-                if isinstance(error, INCURABLE) or not (names_arrays(work.journal) or _is_replacing(work)):
+                is_kept = work.has_arrays or work.has_live_attempts or _is_replacing(work)
+                if isinstance(error, INCURABLE) or not is_kept:
                     lock.require()
                     _discard(work)
             raise
@@ -157,8 +179,38 @@ def _is_replacing(work: BucketWorkspace) -> bool:
     return found is not None and found[0] == work.path.name.encode()
 
 
-def _mark(destination: WritableBucketPath, folder: WritableBucketPath) -> None:
+def join(
+    destination: WritableBucketPath, plan_digest: str, source: str | None = None, *, overwrite: bool = False
+) -> BucketWorkspace:
+    """Returns the working directory of a run that stages a share and takes no lock; arguments as above.
+
+    Raises:
+      RefusedError: as `open_bucket_workspace`.
+      CheckpointError: the bucket cannot be reached (`UnreachableBucket`).
+    """
+    folder = workspace_of(destination, plan_digest)
+    bucket_lock.refuse_held(folder)
+    folder.refresh()
+    replaces = _replaces(destination, folder, overwrite=overwrite)
+    if not replaces:
+        _mark(destination, folder, alone=False)
+    return BucketWorkspace(folder, source, destination=destination, lock=None, replaces=replaces)
+
+
+def shared(destination: WritableBucketPath, folder: WritableBucketPath) -> BucketWorkspace:
+    """Returns the working directory of a run of which this process is a worker."""
+    folder.refresh()
+    replaces = (folder / _REPLACES).is_file()
+    return BucketWorkspace(folder, destination=destination, lock=None, replaces=replaces)
+
+
+def _mark(destination: WritableBucketPath, folder: WritableBucketPath, *, alone: bool) -> None:
     """Marks DST as unfinished, unless an earlier run of this plan did.
+
+    Args:
+      destination: DST.
+      folder: the working directory.
+      alone: whether no other process of this plan may write to DST at the same time.
 
     Raises:
       RefusedError: an unfinished run of another plan, or anything else, is in DST (`DestinationExists`).
@@ -167,7 +219,7 @@ def _mark(destination: WritableBucketPath, folder: WritableBucketPath) -> None:
     try:
         mark.write_new(folder.name.encode())
         destination.refresh()
-        if [entry.name for entry in destination.iterdir()] != [UNFINISHED]:
+        if alone and [entry.name for entry in destination.iterdir()] != [UNFINISHED]:
             mark.unlink(missing_ok=True)
             message = f"`{destination}` appeared while this run began"
             raise RefusedError(DestinationExists.at(message, help="choose another DST"))
@@ -203,6 +255,7 @@ def publish(work: BucketWorkspace) -> None:
       StoppedError: another run took the lock (`LostLock`), or is writing or has completed DST (`DestinationExists`).
       CheckpointError: the bucket cannot be reached (`UnreachableBucket`).
     """
+    assert work.lock is not None
     work.lock.require()
     place = work.destination
     if work.replaces:

@@ -106,6 +106,19 @@ def held(folder: WritableBucketPath) -> Iterator[BucketLock]:
         lock.release()
 
 
+def refuse_held(folder: WritableBucketPath) -> None:
+    """Refuses a working directory that a run holds, for a process that needs no lock itself.
+
+    Raises:
+      RefusedError: another run holds it (`DestinationLocked`).
+      CheckpointError: the bucket cannot be reached (`UnreachableBucket`).
+    """
+    place: WritableBucketPath = folder / NAME
+    found = place.read_new()
+    if found is not None and not _is_abandoned(place, found[1], holder := _holder(found[0])):
+        raise RefusedError(_held(place, holder))
+
+
 def take(folder: WritableBucketPath) -> BucketLock:
     """Takes the lock of a working directory; arguments and errors as `held`."""
     place, token = folder / NAME, uuid.uuid4().hex

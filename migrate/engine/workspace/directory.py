@@ -100,11 +100,17 @@ class Workspace:
             if entry.name not in kept:
                 _remove(entry)
 
+    def remove_attempt(self, attempt: Attempt) -> None:
+        """Removes an attempt."""
+        attempt.remove_journal()
+        for folder in self.staged.glob(f"*/{attempt.folder}"):
+            _remove(folder)
+
     def remove_attempts(self, keep: Collection[Attempt] = ()) -> None:
         """Removes the attempts at shares that are not kept."""
         for attempt in attempts(self.path):
             if attempt not in keep:
-                attempt.journal.unlink(missing_ok=True)
+                attempt.remove_journal()
         kept = {attempt.folder for attempt in keep}
         for folder in self.staged.glob(f"*/{FOLDERS}"):
             if folder.name not in kept:

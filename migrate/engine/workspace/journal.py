@@ -94,7 +94,9 @@ class BucketJournal:
     `PART_SECONDS`, so that a killed run stages again what it had staged since then.
     """
 
-    def __init__(self, folder: WritableBucketPath, origin: Mapping[str, Any]) -> None:
+    def __init__(
+        self, folder: WritableBucketPath, origin: Mapping[str, Any], about: Mapping[str, Any] | None = None
+    ) -> None:
         """Opens the journal below `folder`, or begins it; arguments as in `Journal`.
 
         Raises:
@@ -106,7 +108,8 @@ class BucketJournal:
         self._lines: list[str] = []
         self._written = time.monotonic()
         if self._next == 1:
-            self._lines.append(json.dumps({"version": VERSION, "origin": dict(origin)}, separators=(",", ":")))
+            header = {"version": VERSION, "origin": dict(origin), **(about or {})}
+            self._lines.append(json.dumps(header, separators=(",", ":")))
             self._write()
 
     def __enter__(self) -> BucketJournal:
@@ -136,9 +139,11 @@ class BucketJournal:
         self._written = time.monotonic()
 
 
-def open_journal(path: Path, origin: Mapping[str, Any]) -> Journal | BucketJournal:
+def open_journal(
+    path: Path, origin: Mapping[str, Any], about: Mapping[str, Any] | None = None
+) -> Journal | BucketJournal:
     """Opens or begins the journal of a working directory; arguments as in `Journal`."""
-    return BucketJournal(path, origin) if isinstance(path, WritableBucketPath) else Journal(path, origin)
+    return BucketJournal(path, origin, about) if isinstance(path, WritableBucketPath) else Journal(path, origin, about)
 
 
 def _parts(folder: BucketPath) -> list[BucketPath]:
@@ -175,9 +180,13 @@ def new_paths(path: Path, offset: int) -> tuple[list[KeyPath], int]:
     A journal that another process is writing is read bit by bit with it; none where the journal is gone.
     """
     try:
-        with path.open("rb") as file:
-            file.seek(offset)
-            content = file.read()
+        if isinstance(path, BucketPath):
+            path.refresh()
+            content = _content(path)[offset:]
+        else:
+            with path.open("rb") as file:
+                file.seek(offset)
+                content = file.read()
     except FileNotFoundError:
         return [], offset
     whole = content.rfind(b"\n") + 1
@@ -193,12 +202,16 @@ def names_arrays(path: Path) -> bool:
 def _lines(path: Path) -> list[dict[str, Any]]:
     """Returns every complete line that is JSON; an array whose line a power cut damaged is staged again."""
     try:
-        content = (
-            b"".join(part.read_bytes() for part in _parts(path)) if isinstance(path, BucketPath) else path.read_bytes()
-        )
+        content = _content(path)
     except FileNotFoundError:
         return []
     return [line for text in content.split(b"\n")[:-1] if (line := _parsed(text)) is not None]
+
+
+def _content(path: Path) -> bytes:
+    if isinstance(path, BucketPath):
+        return b"".join(part.read_bytes() for part in _parts(path))
+    return path.read_bytes()
 
 
 def _parsed(text: bytes) -> dict[str, Any] | None:

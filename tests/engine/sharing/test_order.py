@@ -29,7 +29,7 @@ def job(source, tmp_path):
 def order(job, tmp_path):
     run, reader = job
     (tmp_path / "work").mkdir()
-    now = origin(run.plan, SourceState.now(reader), None)
+    now = origin(run.plan, SourceState.now(reader), run.options)
     return new_order(run, reader, Workspace(tmp_path / "work"), now, 2)
 
 
@@ -73,7 +73,7 @@ def test_code_needs_the_same_permission_in_a_worker(source, tmp_path, monkeypatc
         plan = migrate.plan(checkpoint, "rules.yaml")
         run = preflight.check(plan, checkpoint.reader, Path("new"), ApplyOptions(), OUTPUT)
         (tmp_path / "work").mkdir()
-        now = origin(run.plan, SourceState.now(checkpoint.reader), None)
+        now = origin(run.plan, SourceState.now(checkpoint.reader), run.options)
         made = new_order(run, checkpoint.reader, Workspace(tmp_path / "work"), now, 1)
     plan_again(made).reader.close()
     (tmp_path / "elsewhere").mkdir()
