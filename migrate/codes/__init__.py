@@ -40,6 +40,7 @@ from migrate.codes.m2_matching import (
 from migrate.codes.m3_shapes import (
     CodeMismatch,
     DtypeMismatch,
+    EarlyRounding,
     HyperparameterMismatch,
     InvalidPlanFile,
     InvalidSharding,
@@ -174,6 +175,7 @@ __all__ = [
     "DtypeMismatch",
     "DuplicateKey",
     "DuplicateTarget",
+    "EarlyRounding",
     "EditedRelease",
     "FailedAssertion",
     "FailedProcess",

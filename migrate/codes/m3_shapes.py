@@ -176,3 +176,15 @@ class MixedAxes(Code):
     """
 
     number = "M324"
+
+
+class EarlyRounding(Code):
+    """`scale` or `add` rounds to a narrow dtype before a cast to a wider one.
+
+    Both keep the dtype of their input. In `ops: [{add: 1}, {cast: float32}]`, a bfloat16 array loses digits that
+    float32 would represent. Put the cast first: `ops: [{cast: float32}, {add: 1}]`. If the model expects exactly the
+    rounded values, nothing has to be done.
+    """
+
+    number = "M325"
+    severity = "warning"

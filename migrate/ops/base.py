@@ -47,11 +47,11 @@ Role = Literal["map", "reduce", "extend", "combine"]
 """`map` takes one array to one; `reduce` takes a list to one; `extend` takes one to a list; `combine` takes unlike
 arrays, each with a meaning of its own, to one."""
 
-ParamType = Literal["int", "ints", "str", "bool", "number", "dtype", "shape", "pairs", "sizes", "names"]
-"""The form of a field in a rule file. `shape` is a list of integers, one of which may be -1, or `template`; `dtype` is
-a dtype name or `template`; `pairs` is a list of pairs of integers; `sizes` is a mapping of names to integers; `names`
-is a name that `from:` binds, or a list of them. Fields store lists as tuples, pairs as tuples of two, and a mapping as
-a tuple of (name, size)."""
+ParamType = Literal["int", "ints", "str", "bool", "number", "arithmetic", "dtype", "shape", "pairs", "sizes", "names"]
+"""The form of a field in a rule file. `arithmetic` is a number, or text such as `1/sqrt(16)`; `shape` is a list of
+integers, one of which may be -1, or `template`; `dtype` is a dtype name or `template`; `pairs` is a list of pairs of
+integers; `sizes` is a mapping of names to integers; `names` is a name that `from:` binds, or a list of them. Fields
+store lists as tuples, pairs as tuples of two, and a mapping as a tuple of (name, size)."""
 
 TEMPLATE: Literal["template"] = "template"
 """The value of a field in a rule that takes the template's shape or dtype."""
@@ -239,6 +239,16 @@ class Op(abc.ABC):
         del templated
         return self
 
+    @property
+    def gradient_factor(self) -> float | None:
+        """What the gradient of the result is times that of the input, for ops that shift or scale a param."""
+        return None
+
+    def for_gradient(self, power: int) -> Op | None:
+        """The op that multiplies by `gradient_factor ** power`, for moments; None where the factor is 1."""
+        del power
+        return None
+
     def keeps_axes(self, *inputs: AbstractArray) -> bool:
         """Whether the axes longer than one are the same in the only input and the only result, each whole and in its
         own direction, so that the shape of the result tells which axis became which. False for most ops: they merge,
@@ -315,6 +325,11 @@ class Op(abc.ABC):
         """One op that does to these inputs what `before` and then this op do; None where there is none."""
         del before, inputs
         return None
+
+    def unrestored(self, *inputs: AbstractArray) -> str:
+        """Which numbers the inverse does not restore, as a clause computed on the dtype; empty where it is unknown."""
+        del inputs
+        return ""
 
     @property
     def loss(self) -> str:

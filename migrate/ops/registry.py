@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from migrate.ops.add import Add
 from migrate.ops.call import Call
 from migrate.ops.cast import Cast
 from migrate.ops.concat import Concat, Split
@@ -50,6 +51,7 @@ OPS: dict[str, type[Op]] = {
         Pad,
         Tile,
         Scale,
+        Add,
         Cast,
         Dequantize,
         Mxfp4,

@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 import sys
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate import dtypes
 from migrate.dtypes import int_bounds, kind
+from migrate.ops.arithmetic import Number, reciprocal, value_of
 from migrate.ops.base import NotInvertible, Op, OpError, Param
 from migrate.ops.piecewise import map_chunks
-from migrate.ops.values import convert, only_rounded
+from migrate.ops.rounding import smallest_normal, unrestored
+from migrate.ops.values import only_rounded, rounded_once
 from migrate.ops.windows import Pull, Window
 
 if TYPE_CHECKING:
@@ -30,25 +33,38 @@ class Scale(Op):
     """Multiplies by `by` and keeps the dtype: in float64, rounded once; integers exactly.
 
     A finite number that leaves the dtype's range is refused, as is a fraction for integers. It is never exact, because
-    rounding cannot be reversed.
+    rounding cannot be reversed; `unrestored` counts the numbers that the inverse changes.
     """
 
     name: ClassVar[str] = "scale"
-    params: ClassVar[tuple[Param, ...]] = (Param("by", "number", "the factor; a whole number for integers"),)
+    params: ClassVar[tuple[Param, ...]] = (
+        Param("by", "arithmetic", "the factor, as a number or arithmetic; a whole number for integers"),
+    )
     shorthand: ClassVar[str | None] = "by"
     structural: ClassVar[bool] = False
     elementwise: ClassVar[bool] = True
 
-    by: int | float
+    by: Number
 
     def __post_init__(self) -> None:
-        # A comparison, because `math.isfinite` fails on an integer beyond the range of floats.
-        if not abs(self.by) <= sys.float_info.max:
-            raise OpError(f"the factor {self.by} is not a finite number")
+        value_of(self.by)
+
+    @cached_property
+    def factor(self) -> int | float:
+        """The value of `by`."""
+        return value_of(self.by)
 
     @property
     def exact(self) -> bool:
         return False
+
+    @property
+    def gradient_factor(self) -> float | None:
+        return 1 / self.factor if self.factor and abs(1 / self.factor) <= sys.float_info.max else None
+
+    def for_gradient(self, power: int) -> Op | None:
+        factor = (self.gradient_factor or 0.0) ** power
+        return None if factor == 1 else Scale(factor)
 
     @property
     def remedy(self) -> str:
@@ -59,7 +75,7 @@ class Scale(Op):
         match kind(array.dtype):
             case "bool" | "key":
                 raise OpError(f"{array} has no numbers that could be scaled")
-            case "int" | "uint" if self.by != int(self.by):
+            case "int" | "uint" if self.factor != int(self.factor):
                 raise OpError(f"{array} holds integers and {self.by} is a fraction; `cast` to a float first")
         return (array,)
 
@@ -67,7 +83,7 @@ class Scale(Op):
         (array,) = arrays
         match kind(dtypes.from_numpy(array.dtype)):
             case "int" | "uint":
-                return (map_chunks(lambda piece, _: _scaled_integers(piece, int(self.by)), array),)
+                return (map_chunks(lambda piece, _: _scaled_integers(piece, int(self.factor)), array),)
             case "complex":
                 # Part by part: in complex arithmetic an infinity times a real number has NaN as its other part.
                 return (
@@ -80,8 +96,8 @@ class Scale(Op):
 
         with np.errstate(all="ignore"):
             before = piece.astype(np.float64)
-            wanted = before * float(self.by)
-            held = convert(wanted, dtypes.from_numpy(piece.dtype))
+            wanted = before * float(self.factor)
+            held = rounded_once(wanted, dtypes.from_numpy(piece.dtype))
             lost = np.isfinite(before) & ~(np.isfinite(wanted) & only_rounded(wanted, held))
         if lost.any():
             raise OpError(f"{piece[lost.argmax()]} times {self.by} is beyond {dtypes.from_numpy(piece.dtype)}")
@@ -93,20 +109,34 @@ class Scale(Op):
 
     def inverse(self, *inputs: AbstractArray) -> Op | NotInvertible:
         (array,) = inputs
-        if abs(self.by) == 1:
+        if abs(self.factor) == 1:
             return self
         if kind(array.dtype) in ("int", "uint"):
             return NotInvertible(f"integers cannot be divided by {self.by}")
-        if self.by == 0 or not abs(1 / self.by) <= sys.float_info.max:
+        if self.factor == 0 or not abs(1 / self.factor) <= sys.float_info.max:
             return NotInvertible(f"1/{self.by} is not a finite number")
-        return Scale(1 / self.by)
+        return Scale(reciprocal(self.by) if isinstance(self.by, str) else 1 / self.by)
 
     def restores(self, *inputs: AbstractArray) -> bool:
         (array,) = inputs
-        if abs(self.by) == 1:
+        if abs(self.factor) == 1:
             return True
-        is_power_of_two = math.frexp(self.by)[0] in (0.5, -0.5)
-        return kind(array.dtype) in ("float", "complex") and abs(self.by) > 1 and is_power_of_two
+        return kind(array.dtype) in ("float", "complex") and abs(self.factor) > 1 and self._is_power_of_two
+
+    def unrestored(self, *inputs: AbstractArray) -> str:
+        (array,) = inputs
+        back = self.inverse(array)
+        if self.restores(array) or not isinstance(back, Scale):
+            return ""
+        if self._is_power_of_two:
+            return f"numbers below {smallest_normal(array.dtype) / abs(self.factor):.2g} may be rounded"
+        # The exponent decides nothing: factors from 1 to 2 keep all products in range.
+        there, again = 2 * math.frexp(self.factor)[0], math.frexp(back.factor)[0]
+        return unrestored(array.dtype, "significands of {}", 0, lambda x: x * there, lambda x: x * again)
+
+    @property
+    def _is_power_of_two(self) -> bool:
+        return math.frexp(self.factor)[0] in (0.5, -0.5)
 
 
 def _scaled_integers(piece: Array, by: int) -> Array:

@@ -34,6 +34,26 @@ def convert(array: Array, dtype: str) -> Array:
         return array.astype(dtypes.to_numpy(dtype))
 
 
+def rounded_once(values: Array, dtype: str) -> Array:
+    """Rounds float64 numbers to the nearest of a real floating-point dtype, ties to even.
+
+    ml_dtypes rounds to float32 first, where a number close to a tie becomes the tie. Rounding to odd keeps it on its
+    side: float32 has more than twice the digits of these dtypes.
+    """
+    import numpy as np
+
+    if dtype in ("float16", "float32", "float64"):
+        return convert(values, dtype)
+    with np.errstate(all="ignore"):
+        near = values.astype(np.float32)
+        wide = near.astype(np.float64)
+        inexact = (wide != values) & np.isfinite(near)
+        beyond = np.abs(wide) > np.abs(values)
+        bits = near.view(np.uint32)
+        odd = np.where(inexact, (bits - beyond.astype(np.uint32)) | np.uint32(1), bits)
+    return convert(odd.view(np.float32), dtype)
+
+
 def _is_small(dtype: str) -> bool:
     return dtypes.item_bytes(dtype) == 1 and dtype not in ("bool", "int8", "uint8")
 

@@ -30,6 +30,7 @@ from migrate.planning.coverage import (
 from migrate.planning.derived_tree import derive_tree
 from migrate.planning.gather import gather
 from migrate.planning.guards import guard
+from migrate.planning.losses import early_rounding
 from migrate.planning.model import Created, Dropped, Plan, Task
 from migrate.planning.moments import FollowResult, TransformState, follow, source_slots
 from migrate.planning.partition import assign_shardings
@@ -149,6 +150,7 @@ def make_plan(
             ),
             *shared_keys(tasks),
             *unscaled_weights(tasks, unscaled, rules.rules, source.tree, templated=template is not None),
+            *early_rounding(tasks),
             *refuse_collisions(tree),
             *(() if target else new_empty_segments(tasks, source.tree)),
             *misplaced,

@@ -10,6 +10,7 @@ from typing import Any
 from migrate.engine.outputs.registry import kind_of
 from migrate.errors import Diagnostic, ExitCode, Span
 from migrate.ops.base import Op
+from migrate.planning.losses import unrestored
 from migrate.planning.model import Plan, Step, Task
 from migrate.planning.proof import count_proofs, unseen_order
 from migrate.report.amounts import plural, size
@@ -108,7 +109,8 @@ def _empty_nodes(plan: Plan) -> Iterator[Row]:
 
 def _is_lossy(task: Task) -> bool:
     """Returns whether an op may round values; moments are rounded as their params are, and are listed with them."""
-    return not _follows(task) and any(op.rounds for step in task.steps for op in step.ops)
+    rounds = any(op.rounds for step in task.steps for op in step.ops)
+    return not _follows(task) and (rounds or bool(unrestored(task)))
 
 
 def _rows(plan: Plan, *, verbose: bool) -> list[Row]:
@@ -171,8 +173,16 @@ def _task_detail(tasks: Sequence[Task]) -> str:
     chain_of_ops = [step.op.name for step in task.steps]
     via = f"  ({', '.join(chain_of_ops)})" if len(chain_of_ops) > 1 else ""
     count = f"{len(tasks)} × " if len(tasks) > 1 else ""
-    change = f"{_avals(task.in_avals)} → {_avals(task.out_avals)}{', lossy' if _is_lossy(task) else ''}"
+    change = f"{_avals(task.in_avals)} → {_avals(task.out_avals)}{_loss(task)}"
     return (f"{count}({change})" if count else change) + via
+
+
+def _loss(task: Task) -> str:
+    """Returns whether the task may round values, and which of them its inverse does not restore."""
+    if not _is_lossy(task):
+        return ""
+    which = "; ".join(unrestored(task))
+    return f", lossy: {which}" if which else ", lossy"
 
 
 def _avals(avals: Sequence[AbstractArray | None]) -> str:
@@ -354,6 +364,7 @@ def _task_data(task: Task) -> dict[str, Any]:
         "mode": task.mode,
         "exact": task.exact,
         "proved": task.proved,
+        **({"unrestored": list(lost)} if (lost := unrestored(task)) else {}),
         **({"unseen_order": order} if (order := unseen_order(task)) else {}),
         "follows": format_path(task.follows) if task.follows else None,
         "state": task.state,

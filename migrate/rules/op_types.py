@@ -14,6 +14,7 @@ from typing import Any, final
 from migrate import dtypes
 from migrate.codes import InvalidOpField, InvalidValue, UnknownOp
 from migrate.errors import did_you_mean
+from migrate.ops.arithmetic import value_of
 from migrate.ops.base import TEMPLATE, Op, OpError, ParamType
 from migrate.ops.registry import OPS
 from migrate.rules.field_types import (
@@ -73,12 +74,35 @@ class _Shape(FieldType):
 
 _INPUT = StringType(r"[A-Za-z_][A-Za-z0-9_]*", "a name that `from` binds")
 
+
+@final
+@dataclass(frozen=True)
+class _Arithmetic(FieldType):
+    def phrase(self) -> str:
+        return "a number, or arithmetic such as `1/sqrt(16)`"
+
+    def read(self, node: Node, context: ReadContext) -> int | float | str | None:
+        if not isinstance(node, ScalarNode) or not isinstance(node.value, str):
+            number: int | float | None = NUMBER.read(node, context)
+            return number
+        try:
+            value_of(node.text)
+        except OpError as error:
+            self.reject(node, context, str(error))
+            return None
+        return node.text
+
+    def json(self) -> JsonSchema:
+        return {"anyOf": [NUMBER.json(), {"type": "string"}]}
+
+
 _TYPES: Mapping[ParamType, FieldType] = {
     "int": INT,
     "ints": _INTS,
     "str": StringType(),
     "bool": FLAG,
     "number": NUMBER,
+    "arithmetic": _Arithmetic(),
     "dtype": _Dtype(),
     "shape": _Shape(),
     "pairs": ListType(ListType(INT, "a list of two integers", count=2), "a list of pairs of integers"),

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from migrate import dtypes
 from migrate.dtypes import kind
+from migrate.ops.add import Add
+from migrate.ops.arithmetic import Number
 from migrate.ops.base import Op, OpError, avals
 from migrate.ops.call import Call
 from migrate.ops.cast import Cast
@@ -252,10 +254,18 @@ def _tile(draw: st.DrawFn, array: Array) -> Op:
 
 
 def _scale(draw: st.DrawFn, array: Array) -> Op:
-    factors = (
-        (1, 2, 3.0, 0) if kind(dtypes.from_numpy(array.dtype)) in ("int", "uint") else (1, 2, 0.5, -1.5, 0, 1e-320)
+    factors: tuple[Number, ...] = (
+        (1, 2, 3.0, 0)
+        if kind(dtypes.from_numpy(array.dtype)) in ("int", "uint")
+        else (1, 2, 0.5, -1.5, 0, 1e-320, "1/sqrt(16)", "sqrt(2)")
     )
     return Scale(draw(st.sampled_from(factors)))
+
+
+def _add(draw: st.DrawFn, array: Array) -> Op:
+    whole = kind(dtypes.from_numpy(array.dtype)) in ("int", "uint")
+    numbers: tuple[Number, ...] = (0, -1, 0.0, "2 - 3") if whole else (0, 1, 0.25, "sqrt(2)")
+    return Add(draw(st.sampled_from(numbers)))
 
 
 def _cast(draw: st.DrawFn, array: Array) -> Op:
@@ -387,6 +397,7 @@ _CASES: dict[str, tuple[st.SearchStrategy[Array], Draw]] = {
     "pad": (arrays(dtype=st.sampled_from(NUMBERS)), _pad),
     "tile": (arrays(shapes(max_dims=3)), _tile),
     "scale": (_ones(), _scale),
+    "add": (_ones(), _add),
     "cast": (st.one_of(arrays(dtype=st.sampled_from(NUMBERS)), _zeros_and_ones()), _cast),
     "dequantize": (arrays(dtype=st.sampled_from(("int8", "uint8", "int4", "float8_e4m3fn"))), _dequantize),
     "mxfp4": (_blocks(), _mxfp4),

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from migrate.ops.add import Add
 from migrate.ops.base import avals
 from migrate.ops.cast import Cast
 from migrate.ops.concat import Concat, Split
@@ -46,6 +47,9 @@ CASES = [
     (Pad(((1, 0), (0, 2)), 3), [A], lambda x: jnp.pad(x, ((1, 0), (0, 2)), constant_values=3)),
     (Tile((2, 1)), [A], lambda x: jnp.concatenate([x, x])),
     (Scale(-2), [A], lambda x: x + x - x - x - x - x),
+    (Scale("sqrt(16)/2"), [A], lambda x: x + x),
+    (Add(3), [A], lambda x: x + 1 + 1 + 1),
+    (Add("1 - 3"), [A], lambda x: x - 2),
     (Cast("float32"), [A], lambda x: x.astype("float32")),
     (Cast("complex64"), [A], lambda x: x.astype("complex64")),
 ]

@@ -8,7 +8,7 @@ from migrate.ops.registry import OPS
 
 DESIGN = {
     "reshape", "transpose", "rearrange", "concat", "split", "stack", "unstack", "squeeze", "expand_dims", "flip",
-    "slice", "pad", "tile", "scale", "cast", "call", "wrap_key_data",
+    "slice", "pad", "tile", "scale", "add", "cast", "call", "wrap_key_data",
 }  # fmt: skip
 
 
@@ -37,8 +37,8 @@ def test_the_roles_are_those_that_rules_gather_by():
 
 
 def test_only_ops_that_make_new_values_are_not_structural():
-    combine = ["dequantize", "mxfp4", "lora", "sum", "product"]
-    assert ["pad", "tile", "scale", "cast", *combine, "call"] == [name for name, op in OPS.items() if not op.structural]
+    computing = ["pad", "tile", "scale", "add", "cast", "dequantize", "mxfp4", "lora", "sum", "product", "call"]
+    assert computing == [name for name, op in OPS.items() if not op.structural]
 
 
 def test_planning_with_ops_imports_neither_numpy_nor_jax():
@@ -51,7 +51,8 @@ OPS["reshape"]((3, -1)).infer(a)
 OPS["rearrange"]("a (b c) -> c a b", (("b", 3),)).infer(a)
 OPS["concat"]().infer(*OPS["split"](1, (2, 4)).infer(a)[:1])
 OPS["pad"](((0, 1), (0, 0)), 1.5).infer(a)
-OPS["scale"](2).inverse(a).infer(a)
+OPS["scale"]("1/sqrt(2)").inverse(a).infer(a)
+OPS["add"](1).inverse(a).infer(a)
 OPS["cast"]("bfloat16").infer(a)
 OPS["call"]("m:f").infer(a)
 OPS["wrap_key_data"]().infer(A((2,), "uint32"))

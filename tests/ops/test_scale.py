@@ -4,6 +4,7 @@ import pytest
 from migrate import dtypes
 from migrate.ops.base import NotInvertible, OpError
 from migrate.ops.scale import Scale
+from migrate.ops.values import convert, rounded_once
 from migrate.testing.ops import filled
 from migrate.tree import AbstractArray
 
@@ -28,6 +29,26 @@ def test_bfloat16_is_rounded_once():
     expected = (small.astype(np.float64) * 0.3).astype(dtypes.to_numpy("bfloat16"))
 
     assert expected.tobytes() == Scale(0.3).apply(small)[0].tobytes()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "digits"), [("bfloat16", 8), ("float8_e4m3fn", 4), ("float8_e5m2", 3), ("float16", 11), ("float32", 24)]
+)
+@pytest.mark.parametrize(("nudge", "expected"), [(1, 1), (0, 0), (-1, 0)])
+def test_a_number_close_to_a_tie_is_rounded_to_its_side(dtype, digits, nudge, expected):
+    """By way of float32, it would become the tie."""
+    step = 2.0 ** (1 - digits)
+    number = 1 + step / 2 + nudge * 2.0**-40
+
+    assert [1 + expected * step, -1 - expected * step] == rounded_once(np.array([number, -number]), dtype).tolist()
+
+
+def test_numbers_that_are_no_ties_are_rounded_as_ml_dtypes_does():
+    values = np.random.default_rng(0).standard_normal(4096)
+
+    expected = convert(values, "bfloat16")
+
+    assert expected.tobytes() == rounded_once(values, "bfloat16").tobytes()
 
 
 @pytest.mark.parametrize(
@@ -85,6 +106,17 @@ def test_the_factor_must_be_a_finite_number(by):
 @pytest.mark.parametrize(("by", "dtype"), [(0, "float32"), (5e-324, "float32"), (2, "int32")])
 def test_a_factor_without_a_reciprocal_has_no_inverse(by, dtype):
     assert isinstance(Scale(by).inverse(AbstractArray((2,), dtype)), NotInvertible)
+
+
+def test_arithmetic_is_a_factor_and_its_inverse_the_divisor():
+    array = AbstractArray((2,), "float32")
+
+    assert [0.25, 0.5] == Scale("1/sqrt(16)").apply(np.array([1.0, 2.0], np.float32))[0].tolist()
+    assert (Scale("sqrt(16)"), Scale("1/sqrt(3)")) == (
+        Scale("1/sqrt(16)").inverse(array),
+        Scale("sqrt(3)").inverse(array),
+    )
+    assert [6, 9] == Scale("sqrt(9)").apply(np.array([2, 3]))[0].tolist()
 
 
 def test_the_inverse_divides_and_neither_is_exact():

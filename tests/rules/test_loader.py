@@ -179,6 +179,9 @@ def test_ops_are_written_as_a_name_a_shorthand_or_fields():
         ("{pad: {widths: [[0, 1], [2, 3]], value: 1.5}}", OPS["pad"](widths=((0, 1), (2, 3)), value=1.5)),
         ('{rearrange: {pattern: "(h k) -> h k", sizes: {h: 2}}}', OPS["rearrange"]("(h k) -> h k", (("h", 2),))),
         ("{scale: 2}", OPS["scale"](by=2)),
+        ("{scale: {by: 1/sqrt(16)}}", OPS["scale"](by="1/sqrt(16)")),
+        ("{add: 1}", OPS["add"](value=1)),
+        ('{add: "-sqrt(2)"}', OPS["add"](value="-sqrt(2)")),
         ("{call: pkg.mod:fn}", OPS["call"](function="pkg.mod:fn")),
     ],
 )

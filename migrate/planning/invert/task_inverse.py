@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from migrate.ops.base import NotInvertible
+from migrate.ops.base import NotInvertible, Op
 from migrate.planning.invert.expressions import Avals, Expression, identity, stages
 from migrate.planning.invert.forks import without_forks
 from migrate.planning.invert.spellings import OpUse
 from migrate.planning.model import Step, Task
-from migrate.tree import KeyPath
+from migrate.tree import AbstractArray, KeyPath
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,8 @@ def invert_task(task: Task, names: Mapping[KeyPath, KeyPath]) -> TaskInverse | N
             return undone
         found = _before(step, undone, arrays, found)
         steps.append(InverseStep(undone, step))
-        reasons += [op.loss for op, group in step.calls if not op.restores(*(arrays[index] for index in group))]
+        calls = [(op, [arrays[index] for index in group]) for op, group in step.calls]
+        reasons += [_loss(op, inputs) for op, inputs in calls if not op.restores(*inputs)]
     return TaskInverse(
         task,
         chosen,
@@ -82,6 +83,12 @@ def invert_task(task: Task, names: Mapping[KeyPath, KeyPath]) -> TaskInverse | N
         dict(zip(task.sources, found, strict=True)),
         "; ".join(dict.fromkeys(reasons)),
     )
+
+
+def _loss(op: Op, inputs: Sequence[AbstractArray]) -> str:
+    """Returns why the inverse of an op may not restore every bit, and which numbers it does not, if that is known."""
+    which = op.unrestored(*inputs)
+    return f"{op.loss}: {which}" if which else op.loss
 
 
 def _undo(step: Step, arrays: Avals) -> tuple[OpUse, ...] | NotInvertible:

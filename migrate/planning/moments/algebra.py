@@ -3,8 +3,9 @@
 Elementwise optimizers treat every element of a tensor by itself, so an op that only moves elements gives the same
 result before and after an optimizer step. An op that adds elements and keeps all others (`Op.adds`) has an equivalent
 too: fresh elements have the moments of a fresh optimizer, and a rule may give copies the moments of their original.
-This module refuses everything else: ops that compute new numbers, state that does not have its param's shape, and
-optimizers that treat a tensor as a whole.
+`add` changes no gradient, and so no moment. `scale` divides the gradients by its factor, so that updates have another
+effect than before; a rule may scale the moments likewise. This module refuses everything else: ops that compute new
+numbers, state that does not have its param's shape, and optimizers that treat a tensor as a whole.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from migrate.errors import Span
+from migrate.ops.base import Op
 from migrate.planning.model import Task
 from migrate.planning.moments.names import NONZERO, PER_TENSOR
 from migrate.rules.model import Move, RuleOp
@@ -21,6 +23,8 @@ from migrate.tree import AbstractArray, format_path
 MUON = "scale_by_muon"
 
 COPIES = "a copy could start with the moments of its original (`moments: follow`) or with fresh ones (`moments: reset`)"
+
+SCALED = "`moments: follow` scales the moments as the gradients"
 
 Refusal = tuple[str, Span]
 """A reason, and the place of the op that causes it."""
@@ -32,6 +36,7 @@ def refusal(
     transforms: Collection[str],
     shapes: Sequence[tuple[AbstractArray, AbstractArray]],
     *,
+    power: int | None = None,
     copy: bool = False,
 ) -> Refusal | None:
     """Returns why a rule has no exact meaning for the moments of some params, or None.
@@ -41,16 +46,34 @@ def refusal(
       state: optax's name of the state that holds the moments.
       transforms: the names of all known transforms of the optimizer.
       shapes: moments with their params.
+      power: the power of the gradients that the moments are means of; None where it is unknown.
       copy: whether they are copies of the params (an EMA), to which an op adds what it adds to the params.
     """
-    ops = [op for op in rule.ops if not op.op.only_casts]
+    ops = [op for op in rule.ops if not op.op.only_casts and (copy or op.op.gradient_factor != 1)]
     added = None if copy else _added(rule, ops, state)
-    return _new_numbers(ops) or added or _whole_tensors(rule, ops, state, transforms) or _other_shapes(ops, shapes)
+    computed = None if copy else _scaled(rule, ops, power)
+    return (
+        _new_numbers(ops)
+        or computed
+        or added
+        or _whole_tensors(rule, ops, state, transforms)
+        or _other_shapes(ops, shapes)
+    )
 
 
 def _new_numbers(ops: Sequence[RuleOp]) -> Refusal | None:
-    loose = [op for op in ops if not op.op.structural and op.op.adds is None]
+    loose = [op for op in ops if not op.op.structural and op.op.adds is None and op.op.gradient_factor is None]
     return (f"`{loose[0].op.name}` has no exact equivalent for moments", loose[0].span) if loose else None
+
+
+def _scaled(rule: Move, ops: Sequence[RuleOp], power: int | None) -> Refusal | None:
+    """Refuses to scale moments without `moments: follow`, and those of which the power of the gradients is unknown."""
+    scaled = next((op for op in ops if op.op.gradient_factor is not None), None)
+    if scaled is None or (power is not None and rule.moments == "follow"):
+        return None
+    factor = f"{scaled.op.gradient_factor:.6g}"
+    reason = f"`{scaled.op.name}` multiplies the gradients by {factor}, so that updates have another effect than before"
+    return (f"{reason} ({SCALED})" if power is not None else reason), scaled.span
 
 
 def _added(rule: Move, ops: Sequence[RuleOp], state: str | None) -> Refusal | None:
@@ -111,18 +134,26 @@ def may_treat_tensors_whole(rule: Move, state: str | None, transforms: Collectio
     return recut and transforms is None and rule.moments is None and state in ("scale_by_adam", "trace")
 
 
-def for_moments(rule: Move, *, templated: bool, one_per_tensor: bool, copy: bool = False) -> Move:
+def for_moments(
+    rule: Move, *, templated: bool, one_per_tensor: bool, power: int | None = None, copy: bool = False
+) -> Move:
     """Returns the rule as it applies to moments.
 
     Moments have a dtype of their own: the template's, or else they keep theirs. One number for a whole tensor goes
-    through no op. Elements that an op adds to a copy of the params have the values that it adds to the params.
+    through no op. Elements that an op adds to a copy of the params have the values that it adds to the params, and
+    numbers that it computes are computed alike; other moments are scaled as a power of the gradients.
     """
     if one_per_tensor:
         return replace(rule, ops=())
-    ops = [
-        (rule_op, rule_op.op if copy and rule_op.op.adds else rule_op.op.for_moments(templated=templated))
-        for rule_op in rule.ops
-    ]
+
+    def meant(op: Op) -> Op | None:
+        if copy and (op.adds or op.gradient_factor is not None):
+            return op
+        if op.gradient_factor is not None:
+            return op.for_gradient(power or 0)
+        return op.for_moments(templated=templated)
+
+    ops = [(rule_op, meant(rule_op.op)) for rule_op in rule.ops]
     return replace(rule, ops=tuple(replace(rule_op, op=op) for rule_op, op in ops if op))
 
 

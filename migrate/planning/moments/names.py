@@ -72,6 +72,16 @@ NONZERO: Mapping[str, str] = {
 SCHEDULED = frozenset({"gradient_step"})
 """Counts beside moments that drive a schedule; they continue where the moments start fresh."""
 
+GRADIENT_POWERS: Mapping[str, int] = {
+    "mu": 1,
+    "trace": 1,
+    "acc_grads": 1,
+    "nu": 2,
+    "nu_max": 2,
+    "sum_of_squares": 2,
+}
+"""Fields of moments that are sums or means of a power of the gradients, with that power."""
+
 _ADAM = "the first updates of fresh moments are up to 3.16 × the learning rate"
 CORRECTED: Mapping[str, str] = {
     "scale_by_adam": _ADAM,

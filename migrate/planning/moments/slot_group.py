@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from migrate.planning.moments.names import FLAX_OPTIM, GRADIENT_POWERS
 from migrate.planning.moments.slots import Slot
 from migrate.tree import KeyPath, is_below
 
@@ -19,6 +20,13 @@ class SlotGroup:
     def prefix(self) -> KeyPath:
         """The node of the first slot, for messages."""
         return self.slots[0].prefix
+
+    @property
+    def gradient_power(self) -> int | None:
+        """The power of the gradients that the moments are sums or means of; None where it is unknown."""
+        slot = self.slots[0]
+        field = (*slot.prefix, *slot.suffix)[-1] if slot.prefix or slot.suffix else ""
+        return GRADIENT_POWERS.get(FLAX_OPTIM.get(field, field) if slot.suffix else field)
 
     @property
     def leaves(self) -> Iterator[KeyPath]:

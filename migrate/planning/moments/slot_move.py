@@ -132,7 +132,10 @@ def _gathered(move: SlotMove, rule: Move, claims: Sequence[Claim], unmade: tuple
     parts = []
     for single in (False, True):
         ours = [claim for claim in claims if _one_per_tensor(move, claim) == single]
-        meant = algebra.for_moments(rule, templated=template is not None, one_per_tensor=single, copy=move.copy)
+        power = move.slot.gradient_power
+        meant = algebra.for_moments(
+            rule, templated=template is not None, one_per_tensor=single, power=power, copy=move.copy
+        )
         parts.append(gather(meant, ours, template, move.place))
     failed = (*unmade, *(path for made in parts for path in made.failed))
     return FollowResult(
@@ -157,7 +160,8 @@ def _refusal(move: SlotMove, rule: Move, tasks: Sequence[Task]) -> algebra.Refus
     leaves = move.context.source.leaves
     copies = [(leaves[path], leaves[s]) for task in tasks for s in task.sources if (path := move.moment(s)) is not None]
     shapes = [(moment.aval, param.aval) for moment, param in copies if moment.aval and param.aval]
-    return algebra.refusal(rule, move.state, move.transforms, shapes, copy=move.copy)
+    power = move.slot.gradient_power
+    return algebra.refusal(rule, move.state, move.transforms, shapes, power=power, copy=move.copy)
 
 
 def refuse(
@@ -174,7 +178,7 @@ def refuse(
         f"the moments in `{format_path(place or move.slot.prefix)}`{named} cannot follow: {message}",
         span=span,
         paths=map(format_path, failed),
-        help=COPY if message == algebra.COPIES else RESET,
+        help=COPY if algebra.COPIES in message or algebra.SCALED in message else RESET,
     )
     excused = tuple(move.wanted(target for task in tasks for target in task.targets))
     return FollowResult(failed=tuple(failed), excused=excused, diagnostics=(diagnostic,))

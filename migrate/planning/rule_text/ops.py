@@ -32,7 +32,7 @@ def _value(kind: str, value: Any) -> str:
         return "{" + ", ".join(f"{name}: {size}" for name, size in value) + "}"
     if isinstance(value, tuple):
         return "[" + ", ".join(_value("", item) for item in value) + "]"
-    if kind == "number":
+    if kind == "number" or (kind == "arithmetic" and not isinstance(value, str)):
         return number_text(int(value) if isinstance(value, bool) else value)
     if kind == "dtype" and _PLAIN.fullmatch(value):
         return str(value)

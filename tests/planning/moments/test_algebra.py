@@ -77,10 +77,46 @@ def test_ops_that_make_new_numbers_are_refused_unless_reset(op):
     rules = f"- {{from: params/w, to: model/w, ops: [{{{op}}}]}}\n"
     refused = planned(rules, state(ADAM, {"w": (2, 3)}), target(ADAM, shapes))
     assert {"M210"} == {*codes(refused)}
-    assert "has no exact equivalent for moments" in refused.diagnostics[0].message
+    reason = "multiplies the gradients by 0.5" if "scale" in op else "has no exact equivalent for moments"
+    assert reason in refused.diagnostics[0].message
     anew = planned(rules.replace("]}\n", "], moments: reset}\n"), state(ADAM, {"w": (2, 3)}), target(ADAM, shapes))
     assert [] == codes(anew)
     assert ["template"] * 3 == [c.init.kind for c in anew.created if c.init]
+
+
+def computed(op, tx, fields="", params=None):
+    """The values of `scale` and `add` by the first segments of the targets, of an applicable plan."""
+    rules = f"- {{from: params/w, to: model/w, ops: [{op}]{fields}}}\n"
+    plan = planned(rules, state(tx, {"w": (2, 3)}) | (params or {}), target(tx, {"w": (2, 3)}) | (params or {}))
+    assert [] == codes(plan)
+    ops = {"/".join(task.targets[0]): [op for step in task.steps for op in step.ops] for task in plan.tasks}
+    return {path: [getattr(op, "by", None) or op.value for op in found] for path, found in ops.items() if found}
+
+
+@pytest.mark.parametrize("tx", [optax.adam(1e-3), optax.sgd(1e-3, momentum=0.9), optax.adagrad(1e-3)])
+def test_moments_do_not_change_where_a_number_is_added(tx):
+    assert {"model/w": [1]} == computed("{add: 1}", tx)
+
+
+def test_moments_are_scaled_as_their_power_of_the_gradients_where_the_rule_wants_it():
+    found = computed('{scale: "1/sqrt(16)"}', optax.adam(1e-3), ", moments: follow")
+
+    assert {"1/sqrt(16)"} == {*found.pop("model/w")}
+    assert {"mu": [4.0], "nu": [16.0]} == {path.split("/")[3]: values for path, values in found.items()}
+
+
+def test_a_copy_of_the_params_is_computed_as_they_are():
+    assert {"model/w": [0.3, 1], "ema_params/w": [0.3, 1]} == computed(
+        "{scale: 0.3}, {add: 1}", optax.identity(), "", {"ema_params/w": "2,3"}
+    )
+
+
+def test_moments_of_an_unknown_power_are_not_scaled():
+    rules = "- {from: params/w, to: model/w, ops: [{scale: 0.25}], moments: follow}\n"
+    plan = planned(rules, state(optax.ema(0.9), {"w": (2, 3)}), target(optax.ema(0.9), {"w": (2, 3)}))
+
+    assert {"M210"} == {*codes(plan)}
+    assert "multiplies the gradients by 4, so that updates have another effect" in plan.diagnostics[0].message
 
 
 PAD = "- {from: params/w, to: model/w, ops: [{pad: {widths: [[0, 1], [0, 0]], value: 7}}]}\n"

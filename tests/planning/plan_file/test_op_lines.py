@@ -46,6 +46,12 @@ def test_numbers_keep_their_type_and_value(value):
         assert ([], repr(op)) == (findings, repr(found.op))
 
 
+@pytest.mark.parametrize("text", ["1/sqrt(16)", "-sqrt(2)"])
+def test_arithmetic_stays_as_it_was_written(text):
+    found, findings = read_op(step_lines(Step(Scale(text), ())))
+    assert ([], Scale(text)) == (findings, found.op)
+
+
 @pytest.mark.parametrize(
     "init",
     [
