@@ -56,19 +56,21 @@ class BucketFileWorkspace(Workspace):
         name = hashlib.sha256(str(self.folder).encode()).hexdigest()[:16]
         return Path(tempfile.gettempdir()) / f"migrate-{os.getuid()}-{name}"
 
-    def start_over(self, keep: Collection[Attempt] = ()) -> None:
+    def start_over(self, keep: Collection[Attempt] = (), *, stores: bool = False) -> None:
         """Removes what an earlier run staged: the journal first, so that it never names an array that is gone.
 
         Args:
-          keep: attempts at shares, of which a single file has none.
+          keep: attempts at shares, of which a file in a bucket has none.
+          stores: not used.
         """
+        del stores
         assert not keep
         self.journal.remove_below()
         self.result.unlink(missing_ok=True)
         shutil.rmtree(self.staged, ignore_errors=True)
 
     def remove_attempts(self, keep: Collection[Attempt] = ()) -> None:
-        """Does nothing: a single file is staged by one process."""
+        """Does nothing: a file in a bucket is staged by one process."""
         del keep
 
 
