@@ -25,6 +25,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.benchmarks.floor import compile_all
 from tests.benchmarks.measure import measure
 
 ROOT = Path(__file__).parent.parent.parent
@@ -143,6 +144,7 @@ def compare(options):
     source, marks = work / "source", work / "marks.json"
     this = [sys.executable, "-m", "tests.benchmarks.tuning"]
     (work / "p.yaml").write_text(PARTITION)
+    compile_all(ROOT)
     try:
         subprocess.run([*this, "saved", source, str(options.gigabytes)], check=True, cwd=ROOT)
         command = [sys.executable, "-m", "migrate"]
