@@ -70,7 +70,7 @@ class BucketFileWorkspace(Workspace):
         shutil.rmtree(self.staged, ignore_errors=True)
 
     def remove_attempts(self, keep: Collection[Attempt] = ()) -> None:
-        """Does nothing: a single file is staged by one process."""
+        """Does nothing: a file in a bucket is staged by one process."""
         del keep
 
 
