@@ -205,6 +205,10 @@ class CodeReference:
     arrays: tuple[str, ...] = ()
 
 
+CalledFunction = tuple[str, tuple[str, ...]]
+"""`module:function`, and the names of the arrays that it gets as keyword arguments."""
+
+
 @dataclass(frozen=True, slots=True)
 class RuleSet:
     """A whole rule file.
@@ -221,7 +225,8 @@ class RuleSet:
       probe_atol, probe_rtol: the absolute and the relative tolerance of that comparison; None is the default.
       files: the name and the real path of each file that was read, includes too.
       planned: the number of rules for leaves, where the tasks of a plan file stand for them; then `rules` is empty.
-      calls: functions of `call` ops with their places, where the ops are those of a plan file.
+      calls: functions of `call` ops, with the names of their arrays and their places, where the ops are those of a plan
+        file.
       config: the rules for hyperparameters and JSON items, those of a plan file included.
     """
 
@@ -241,7 +246,7 @@ class RuleSet:
     probe_rtol: float | None = None
     files: tuple[tuple[str, str], ...] = ()
     planned: int | None = None
-    calls: tuple[tuple[str, Span], ...] = ()
+    calls: tuple[tuple[CalledFunction, Span], ...] = ()
     config: tuple[ConfigRule, ...] = ()
 
     @property
@@ -259,15 +264,18 @@ class RuleSet:
 
     @property
     def call_code(self) -> tuple[CodeReference, ...]:
-        """The functions of `call` ops, each once."""
-        found = {(spec, span.file): self._reference("call", spec, span) for spec, span in self.calls}
+        """The functions of `call` ops, each once for the arrays that it gets."""
+        found = {
+            (spec, span.file, names): replace(self._reference("call", spec, span), arrays=names)
+            for (spec, names), span in self.calls
+        }
         for rule in self.rules:
             for rule_op in rule.ops if isinstance(rule, Move) else ():
                 spec = rule_op.op.code
                 if spec is not None:
                     arrays = rule_op.op.names if rule_op.op.combines else ()
                     reference = replace(self._reference("call", spec, rule_op.span), arrays=arrays)
-                    found.setdefault((spec, rule_op.span.file), reference)
+                    found.setdefault((spec, rule_op.span.file, arrays), reference)
         return tuple(found.values())
 
     @property

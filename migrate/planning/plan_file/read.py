@@ -26,7 +26,7 @@ from migrate.planning.proof import prove
 from migrate.rules.field_types import FieldValues, ReadContext, describe_node, head_span
 from migrate.rules.files import RuleFile
 from migrate.rules.layout_type import structure_and_storage
-from migrate.rules.model import ConfigRule, Guard, RuleSet, Target
+from migrate.rules.model import CalledFunction, ConfigRule, Guard, RuleSet, Target
 from migrate.rules.portable_names import is_portable
 from migrate.rules.source import ListNode, MapNode, Node, ScalarNode
 from migrate.tree import AbstractLeaf, AbstractTree, ChunkShapes, Container, KeyPath, Sharding, format_path, parse_path
@@ -154,7 +154,9 @@ def _at(message: str, side: FieldValues, name: str) -> Diagnostic:
     return InvalidPlanFile.at(message, span=(node or side.node).span, help=_AGAIN)
 
 
-def _rule_set(record: FieldValues, calls: Mapping[str, Span], place: str, findings: list[Diagnostic]) -> RuleSet:
+def _rule_set(
+    record: FieldValues, calls: Mapping[CalledFunction, Span], place: str, findings: list[Diagnostic]
+) -> RuleSet:
     """Returns what a run takes from the rule file but its rules; code has its place in the plan file."""
     rules, source = record.get("rules"), record.get("source")
     file = record.node.span.file

@@ -17,6 +17,7 @@ from migrate.planning.plan_file.leaf_text import LocatedLeaf
 from migrate.planning.plan_file.op_lines import LineReader, default_groups
 from migrate.planning.plan_file.write import usual_outputs
 from migrate.rules.field_types import FieldValues
+from migrate.rules.model import CalledFunction
 from migrate.rules.source import ListNode, Node, ScalarNode
 from migrate.tree import AbstractArray, AbstractLeaf, KeyPath, format_path, parse_path
 
@@ -35,13 +36,13 @@ class EntryReader:
 
     Attributes:
       sources, targets: the leaves of all entries so far.
-      calls: the functions of `call` ops, with their places.
+      calls: the functions of `call` ops and the names of their arrays, with their places.
     """
 
     findings: list[Diagnostic] = field(default_factory=list)
     sources: dict[KeyPath, AbstractLeaf] = field(default_factory=dict)
     targets: dict[KeyPath, AbstractLeaf] = field(default_factory=dict)
-    calls: dict[str, Span] = field(default_factory=dict)
+    calls: dict[CalledFunction, Span] = field(default_factory=dict)
     _lines: LineReader = field(default_factory=LineReader)
 
     def tasks(self, entries: Sequence[FieldValues]) -> tuple[Task, ...]:
@@ -154,7 +155,7 @@ class EntryReader:
         if any(getattr(op, param.name) == TEMPLATE for param in op.params if param.type in ("dtype", "shape")):
             self._refuse(f"`{op.name}` has the field `template`; a plan has the shape or dtype itself", node)
         if op.code is not None:
-            self.calls.setdefault(op.code, node.span)
+            self.calls.setdefault((op.code, op.names), node.span)
         return op, found.over
 
     def _inferred(self, step: Step, arrays: Avals, node: Node) -> Avals:
