@@ -172,6 +172,12 @@ template = click.option(
     help="The target: a callable that returns the model, as `module:callable`, or a tree that `migrate template` "
     "recorded, FILE.tree.json (default: from the rule file).",
 )
+reverse = click.option(
+    "--reverse",
+    is_flag=True,
+    help="Apply RULES backwards: SRC is a checkpoint of their target, and --template the old model (default: derived "
+    "from RULES and SRC).",
+)
 step = click.option("--step", type=StepType(), metavar="N|latest", help=f"{STEP_HELP}.")
 item = click.option("--item", metavar="NAME", help="Item of a step (default: all).")
 follow_links = click.option(

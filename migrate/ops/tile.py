@@ -59,6 +59,14 @@ class Tile(Op):
             rows.append([index % size - low for index in range(start, stop)])
         return Pull(((0, tuple(needed)),), lambda parts: parts[0][np.ix_(*rows)] if rows else parts[0])
 
+    def preimage(self, *results: AbstractArray) -> tuple[AbstractArray, ...]:
+        (array,) = results
+        if len(self.reps) != len(array.shape) or any(
+            size % rep for size, rep in zip(array.shape, self.reps, strict=True)
+        ):
+            raise OpError(f"{array} does not consist of {list(self.reps)} copies")
+        return (AbstractArray(tuple(s // rep for s, rep in zip(array.shape, self.reps, strict=True)), array.dtype),)
+
     def inverse(self, *inputs: AbstractArray) -> Crop:
         (array,) = inputs
         return Crop(tuple((0, size) for size in array.shape))
