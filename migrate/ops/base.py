@@ -310,8 +310,10 @@ class Op(abc.ABC):
         Raises:
           OpError: no arrays have these results.
         """
-        del results
-        return NotInvertible(f"the results of `{self.name}` do not determine the arrays before it")
+        shape = self.shape_before(results[0].shape) if self.role == "map" else None
+        if shape is None or None in shape:
+            return NotInvertible(f"the results of `{self.name}` do not determine the arrays before it")
+        return (AbstractArray(tuple(size for size in shape if size is not None), results[0].dtype),)
 
     def restores(self, *inputs: AbstractArray) -> bool:
         """Whether the inverse, if there is one, restores every bit of inputs of these shapes and dtypes."""

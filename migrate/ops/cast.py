@@ -100,9 +100,6 @@ class Cast(Op):
         del inputs, output
         return self._applied_to(window)
 
-    def preimage(self, *results: AbstractArray) -> tuple[AbstractArray, ...]:
-        return results
-
     def inverse(self, *inputs: AbstractArray) -> Cast:
         (array,) = inputs
         return Cast(array.dtype, self.lossy)

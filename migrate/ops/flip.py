@@ -48,9 +48,6 @@ class Flip(Op):
         size, (start, stop) = inputs[0].shape[axis], window[axis]
         return self._applied_to(with_range(window, axis, (size - stop, size - start)))
 
-    def preimage(self, *results: AbstractArray) -> tuple[AbstractArray, ...]:
-        return results
-
     def inverse(self, *inputs: AbstractArray) -> Flip:
         del inputs
         return self

@@ -96,15 +96,6 @@ class Pad(Op):
             return without_inputs(lambda: part.apply(nothing.make(()))[0])
         return Pull(((0, tuple(inside)),), lambda parts: part.apply(*parts)[0])
 
-    def preimage(self, *results: AbstractArray) -> tuple[AbstractArray, ...]:
-        (array,) = results
-        if len(self.widths) != len(array.shape):
-            raise OpError(f"there are {len(self.widths)} widths for the {len(array.shape)} axes of {array}")
-        sizes = [size - before - after for size, (before, after) in zip(array.shape, self.widths, strict=True)]
-        if min(sizes, default=0) < 0:
-            raise OpError(f"{array} is smaller than the border that `pad` adds")
-        return (AbstractArray(tuple(sizes), array.dtype),)
-
     def inverse(self, *inputs: AbstractArray) -> Crop:
         (array,) = inputs
         return Crop(tuple((before, before + size) for size, (before, _) in zip(array.shape, self.widths, strict=True)))

@@ -72,9 +72,6 @@ class Roll(Op):
         rolled = joined([end, start], axis) if end and start else None
         return None if rolled is None else (rolled,)
 
-    def preimage(self, *results: AbstractArray) -> tuple[AbstractArray, ...]:
-        return results
-
     def inverse(self, *inputs: AbstractArray) -> Roll:
         del inputs
         return Roll(-self.shift, self.axis)

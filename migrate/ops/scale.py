@@ -91,9 +91,6 @@ class Scale(Op):
         del inputs, output
         return self._applied_to(window)
 
-    def preimage(self, *results: AbstractArray) -> tuple[AbstractArray, ...]:
-        return results
-
     def inverse(self, *inputs: AbstractArray) -> Op | NotInvertible:
         (array,) = inputs
         if abs(self.by) == 1:

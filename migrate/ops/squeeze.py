@@ -61,9 +61,6 @@ class Squeeze(Op):
     def after(self, before: Op, *inputs: AbstractArray) -> Op | None:
         return one_reshape(before, self, *inputs)
 
-    def preimage(self, *results: AbstractArray) -> tuple[AbstractArray, ...]:
-        return ExpandDims(self.axis).infer(*results)
-
     def inverse(self, *inputs: AbstractArray) -> ExpandDims:
         (array,) = inputs
         return ExpandDims(normalize_axis(self.axis, len(array.shape)))
@@ -109,9 +106,6 @@ class ExpandDims(Op):
 
     def after(self, before: Op, *inputs: AbstractArray) -> Op | None:
         return one_reshape(before, self, *inputs)
-
-    def preimage(self, *results: AbstractArray) -> tuple[AbstractArray, ...]:
-        return Squeeze(self.axis).infer(*results)
 
     def inverse(self, *inputs: AbstractArray) -> Squeeze:
         (array,) = inputs

@@ -73,9 +73,6 @@ class Transpose(Op):
         first, (between,) = before._order(*inputs), before.infer(*inputs)  # noqa: SLF001 - its own class
         return Transpose(tuple(first[axis] for axis in self._order(between)))
 
-    def preimage(self, *results: AbstractArray) -> tuple[AbstractArray, ...]:
-        return self.inverse(*results).infer(*results)
-
     def inverse(self, *inputs: AbstractArray) -> Transpose:
         (array,) = inputs
         if self.perm is None:
