@@ -72,8 +72,8 @@ def command(
     rule_output.refuse_existing(output, overwrite=overwrite)
     rule_set = api.load_rules(rules)
     chosen = options.chosen_step(step)
-    how = {"step": chosen, "item": item, "follow_links": follow_links, "template": None if reverse else template}
-    with open_source(src, None if reverse else rule_set, **how) as source:
+    read_as, named = (None, None) if reverse else (rule_set, template)
+    with open_source(src, read_as, step=chosen, item=item, follow_links=follow_links, template=named) as source:
         plan = api.plan(
             source,
             rule_set,

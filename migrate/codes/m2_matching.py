@@ -184,6 +184,17 @@ class NotRestored(Code):
     severity = "warning"
 
 
+class InvalidAssertion(Code):
+    """A drop asserts that a leaf equals another one, which cannot be.
+
+    `drop: {from: lm_head/weight, assert: {equal: model/embed_tokens/weight}}` compares two leaves of the source by
+    value before anything is published. The other leaf has to be an array of the source that is not dropped, with the
+    shape and dtype that the leaf has after the `ops` of the rule. Correct the key path, or add the ops.
+    """
+
+    number = "M218"
+
+
 class MissingInput(Code):
     """An op that takes several unlike leaves lacks one of them.
 

@@ -13,6 +13,7 @@ from migrate.errors import Diagnostic
 from migrate.formats.item_kinds import KEYS
 from migrate.formats.opaque import unreadable
 from migrate.formats.reader import AbstractCheckpoint
+from migrate.planning.assertions import drop_leaves, lost_twins
 from migrate.planning.box_levels import restore_levels, template_path
 from migrate.planning.carried_items import with_carried_items
 from migrate.planning.claims import Claims, claim_leaves, dropped_extras
@@ -204,7 +205,7 @@ def _apply_rules(
 ) -> _RuleResults:
     """Applies the rules to the leaves that they name, and then to the moments that follow."""
     claims = claim_leaves(rules.rules, source, extras)
-    named = _carry_out(rules, claims, target)
+    named = _carry_out(rules, claims, source, target)
     created, idle = create_leaves(rules, target)
     followed = FollowResult()
     if rules.follow:
@@ -226,7 +227,7 @@ def _apply_rules(
     )
 
 
-def _carry_out(rules: RuleSet, claims: Claims, target: AbstractTree | None) -> FollowResult:
+def _carry_out(rules: RuleSet, claims: Claims, source: AbstractTree, target: AbstractTree | None) -> FollowResult:
     """Returns the tasks and drops of the rules' own claims."""
     tasks: list[Task] = []
     dropped: list[Dropped] = []
@@ -235,7 +236,9 @@ def _carry_out(rules: RuleSet, claims: Claims, target: AbstractTree | None) -> F
     for index, rule_claims in claims.by_rule.items():
         rule = rules.rules[index]
         if isinstance(rule, Drop):
-            dropped += [Dropped(c.path, c.leaf, rule.assert_zero, rule.span) for c in rule_claims]
+            drops = drop_leaves(rule, rule_claims, source)
+            dropped += drops.dropped
+            diagnostics += drops.diagnostics
         elif isinstance(rule, Move):
             moving = [c for c in rule_claims if _moves(c.leaf, rule, target)]
             dropped += [Dropped(c.path, c.leaf) for c in rule_claims if not _moves(c.leaf, rule, target)]
@@ -243,6 +246,7 @@ def _carry_out(rules: RuleSet, claims: Claims, target: AbstractTree | None) -> F
             tasks += made.tasks
             failed += made.failed
             diagnostics += made.diagnostics
+    diagnostics += lost_twins(rules.rules, claims)
     return FollowResult(tuple(tasks), tuple(dropped), failed=tuple(failed), diagnostics=tuple(diagnostics))
 
 

@@ -69,7 +69,9 @@ def _patterns(rule: Rule) -> Iterator[Pattern]:
     yield from rule.left_out
     if not isinstance(rule, Create):
         yield from rule.sources
-    if not isinstance(rule, Drop):
+    if isinstance(rule, Drop):
+        yield from (rule.equal,) if rule.equal else ()
+    else:
         yield from rule.targets
 
 
@@ -88,7 +90,8 @@ def _rule(rule: Rule, under: Pattern, to: Pattern) -> Rule:
     if isinstance(rule, Move):
         targets = tuple(pattern.below(to) for pattern in rule.targets)
         return replace(rule, sources=sources, targets=targets)
-    return replace(rule, sources=sources)
+    equal = rule.equal.below(under) if isinstance(rule, Drop) and rule.equal else None
+    return replace(rule, sources=sources, equal=equal)
 
 
 def _sources_below(patterns: Iterable[Pattern], place: Pattern) -> tuple[Pattern, ...]:

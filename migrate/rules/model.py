@@ -80,7 +80,12 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """A rule that drops sources; with `assert_zero` only if all their values are zero; `left_out` as in `Move`."""
+    """A rule that drops sources; `left_out` is as in `Move`.
+
+    Attributes:
+      assert_zero: whether all their values have to be zero.
+      equal: the source leaf that each of them has to equal, after `ops`.
+    """
 
     sources: tuple[Pattern, ...]
     span: Span
@@ -88,6 +93,8 @@ class Drop:
     optional: bool = False
     assert_zero: bool = False
     left_out: tuple[Pattern, ...] = ()
+    equal: Pattern | None = None
+    ops: tuple[RuleOp, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,14 @@ from typing import Any, final
 from migrate.codes import MissingField
 from migrate.errors import nearest
 from migrate.rules.bound_patterns import MoveSources
-from migrate.rules.build import build_create, build_drop, build_move, include_problems, move_problems
+from migrate.rules.build import (
+    build_create,
+    build_drop,
+    build_move,
+    drop_problems,
+    include_problems,
+    move_problems,
+)
 from migrate.rules.config_type import ConfigRuleType
 from migrate.rules.field_types import (
     FLAG,
@@ -69,11 +76,40 @@ MOVE = MappingType(
     ),
 )
 
+_EQUAL = MappingType(
+    "`assert`",
+    (Field("equal", TargetPattern(), "the source leaf that has to have the same values", required=True),),
+)
+_ZERO = ChoiceType(("zero",))
+
+
+@final
+@dataclass(frozen=True)
+class _Assertion(FieldType):
+    """A keyword, or a mapping with one key."""
+
+    def phrase(self) -> str:
+        return "`zero` or `{equal: …}`"
+
+    def read(self, node: Node, context: ReadContext) -> str | FieldValues | None:
+        if isinstance(node, MapNode):
+            return _EQUAL.read(node, context)
+        return node.text if isinstance(node, ScalarNode) and node.value in _ZERO.words else self.reject(node, context)
+
+    def json(self) -> JsonSchema:
+        return {"anyOf": [_ZERO.json(), _EQUAL.json()]}
+
+
 DROP = MappingType(
     "a `drop` rule",
     (
         Field("from", _SOURCES, "the source leaves to drop", required=True),
-        Field("assert", ChoiceType(("zero",)), "refuses to drop a leaf with a value that is not zero"),
+        Field(
+            "assert",
+            _Assertion(),
+            "refuses to drop a leaf with a value that is not zero, or that differs from the one of another leaf",
+        ),
+        Field("ops", OpList(), "ops applied to the leaf before it is compared"),
         _EXCEPT,
         _OPTIONAL,
     ),
@@ -132,7 +168,7 @@ class _Dropped(FieldType):
     """The value of `drop:`: patterns, or a mapping with further fields."""
 
     def phrase(self) -> str:
-        return "a pattern, a list of patterns, or a mapping of `from`, `assert`, `except`, `optional`"
+        return "a pattern, a list of patterns, or a mapping of `from`, `assert`, `ops`, `except`, `optional`"
 
     def read(self, node: Node, context: ReadContext) -> FieldValues | None:
         if isinstance(node, MapNode) and node.get("regex") is None:
@@ -194,7 +230,9 @@ def _read_mapping(node: MapNode, context: ReadContext) -> Rule | None:
     if record is None or len(context.findings) > before:
         return None
     if form is _DROP_RULE:
-        return build_drop(record.get("drop"))
+        drop = build_drop(record.get("drop"))
+        context.findings.extend(drop_problems(drop, record.get("drop")))
+        return drop
     if form is _CREATE_RULE:
         return build_create(record.get("create"))
     return _move(record.values, record, context)

@@ -99,6 +99,8 @@ DROPPED = MappingType(
     (
         Field("from", LeavesType(), "the source leaf", required=True),
         Field("assert", ChoiceType(("zero",)), "refuses to drop a leaf with a value that is not zero"),
+        Field("equal", _TEXT, "the source leaf that has to have the same values, after the ops"),
+        Field("ops", ListType(_TEXT, "a list of ops"), "ops applied to the leaf before it is compared"),
         _RULE,
     ),
 )
