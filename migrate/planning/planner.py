@@ -36,6 +36,7 @@ from migrate.planning.moments import FollowResult, TransformState, follow, sourc
 from migrate.planning.partition import assign_shardings
 from migrate.planning.proof import TreeWithSlots, prove
 from migrate.planning.relink import choose_modes
+from migrate.planning.shared_sources import joined_tasks
 from migrate.planning.streams import shared_keys
 from migrate.planning.unmatched import leftover
 from migrate.rules.model import Drop, Move, RuleSet
@@ -103,6 +104,7 @@ def make_plan(
     results = _apply_rules(source.tree, rules, target, template.transforms if template else None, source.extras)
     results = replace(results, tasks=restore_levels(results.tasks, source.tree, target))
     results, unexpected = _add_unnamed(results, source.tree, rules, target)
+    results = replace(results, tasks=joined_tasks(results.tasks))
     excused, fresh = results.excused, results.fresh
     covered = (
         cover(rules, source.tree, target, results.tasks, results.created, excused, fresh, x64=_has_x64(template))
@@ -213,12 +215,13 @@ def _apply_rules(
     explicit = {creation.target for creation in created}
     dropped = (*named.dropped, *followed.dropped)
     failed = {*named.failed, *followed.failed}
+    moved = {path for task in followed.tasks for path in task.sources} - {*followed.unbarred}  # a rule may copy them
     return _RuleResults(
         tasks=(*named.tasks, *followed.tasks),
         dropped=dropped,
         created=(*created, *(c for c in followed.created if c.target not in explicit)),
         diagnostics=(*claims.diagnostics, *named.diagnostics, *followed.diagnostics, *idle),
-        settled=frozenset({*claims.claimed, *failed, *(p for t in followed.tasks for p in t.sources)})
+        settled=frozenset({*claims.claimed, *(failed - {*followed.unbarred}), *moved})
         | {drop.source for drop in dropped},
         excused=_excused(rules, claims, failed, target) | {*followed.excused},
         barred=frozenset({*followed.barred} - {*followed.unbarred}),

@@ -33,6 +33,7 @@ def build_move(
         moments=get("moments"),
         names=tuple(one.name for one in sources if one.name),
         maybe=frozenset(one.name for one in sources if one.maybe),
+        copy=get("copy", False),
     )
 
 

@@ -54,6 +54,7 @@ class Move:
       left_out: the leaves that the `except` of an include takes out of the rule, which may then match nothing.
       names: the name of each of `sources`; empty if `from:` binds none.
       maybe: the names that may be absent.
+      copy: whether it takes leaves without claiming them: other rules may take them too.
     """
 
     sources: tuple[Pattern, ...]
@@ -66,6 +67,7 @@ class Move:
     left_out: tuple[Pattern, ...] = ()
     names: tuple[str, ...] = ()
     maybe: frozenset[str] = frozenset()
+    copy: bool = False
 
     @property
     def bound(self) -> tuple[str, ...]:

@@ -68,6 +68,7 @@ MOVE = MappingType(
         Field("ops", OpList(), "ops applied to the arrays, in order"),
         _EXCEPT,
         _OPTIONAL,
+        Field("copy", FLAG, "whether other rules may take the leaves too, or keep their key paths (default: false)"),
         Field(
             "moments",
             ChoiceType(("follow", "reset")),
