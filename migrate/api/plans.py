@@ -28,15 +28,19 @@ if TYPE_CHECKING:
 Mesh = tuple[tuple[str, int], ...]
 
 
-def load_rules(path: StrPath) -> RuleSet:
+def load_rules(path: StrPath, args: Mapping[str, str | int] | None = None) -> RuleSet:
     """Load a rule file, or a bundled one by its name.
+
+    Args:
+      path: the file, or the name.
+      args: values of the arguments of the file (default: those of the file).
 
     Raises:
       RuleFileError: with every mistake in the file.
     """
     from migrate.rules.loader import load_rules as load
 
-    return load(os.fspath(path))
+    return load(os.fspath(path), args)
 
 
 def abstract_template(

@@ -25,6 +25,7 @@ from migrate.report.view import Report, findings
 )
 @click.argument("rules", type=PLACE)
 @click.argument("src", type=CHECKPOINT, required=False)
+@options.arguments
 @options.reverse
 @options.template
 @options.step
@@ -39,6 +40,7 @@ def command(
     console: Console,
     rules: str,
     src: str | None,
+    arguments: tuple[tuple[str, str], ...],
     reverse: bool,
     template: str | None,
     step: int | str | None,
@@ -74,7 +76,7 @@ def command(
     try:
         chosen = options.chosen_step(step)
         flags = {"require_proof": require_proof, "allow_code": allow_code, "reverse": reverse}
-        report = _report(rules, src, template, chosen, item, follow_links, **flags)
+        report = _report(rules, src, template, chosen, item, follow_links, dict(arguments), **flags)
     except (RuleFileError, PlanError) as error:
         report = Report("check", ExitCode.NO, findings=findings(error.diagnostics, options.text_of))
     console.text(report, findings_to_stdout=True)
@@ -104,6 +106,7 @@ def _report(
     step: options.StepChoice,
     item: str | None,
     follow_links: bool,
+    arguments: dict[str, str],
     *,
     require_proof: bool,
     allow_code: bool,
@@ -116,7 +119,7 @@ def _report(
     from migrate.report.proofs import left_to_probe, proof_data
     from migrate.rules.policy_file import load_policy
 
-    rule_set = api.load_rules(rules)
+    rule_set = api.load_rules(rules, arguments)
     data: dict[str, object] = {"rules": rule_set.count, "name": rule_set.name, "digest": rule_set.digest}
     policy, mistakes = load_policy(rules if os.path.exists(rules) else ".")
     invalid = (*mistakes, *policy.idle([rules], None))

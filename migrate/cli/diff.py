@@ -39,6 +39,7 @@ class Expected:
 @click.argument("dst", type=CHECKPOINT, required=False)
 @options.template
 @click.option("--rules", metavar="RULES", help="Compare the result of these rules on SRC.")
+@options.arguments
 @options.reverse
 @options.step
 @options.item
@@ -58,6 +59,7 @@ def command(
     dst: str | None,
     template: str | None,
     rules: str | None,
+    arguments: tuple[tuple[str, str], ...],
     reverse: bool,
     step: int | str | None,
     item: str | None,
@@ -80,7 +82,7 @@ def command(
         raise click.UsageError("Give DST or --template, not both.")
     if reverse and rules is None:
         raise click.UsageError("--reverse needs --rules: it compares the result of the rules, applied backwards.")
-    rule_set = api.load_rules(rules) if rules else None
+    rule_set = api.load_rules(rules, dict(arguments)) if rules else None
     read_as = None if reverse else rule_set
     with ExitStack() as stack:
         source = stack.enter_context(

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 )
 @click.argument("rules", type=PLACE)
 @click.argument("src", type=CHECKPOINT)
+@options.arguments
 @options.reverse
 @options.template
 @rule_output.plan_output
@@ -46,6 +47,7 @@ def command(
     console: Console,
     rules: str,
     src: str,
+    arguments: tuple[tuple[str, str], ...],
     reverse: bool,
     template: str | None,
     output: str | None,
@@ -70,7 +72,7 @@ def command(
     from migrate.api.loading import forecast_load
 
     rule_output.refuse_existing(output, overwrite=overwrite)
-    rule_set = api.load_rules(rules)
+    rule_set = api.load_rules(rules, dict(arguments))
     chosen = options.chosen_step(step)
     read_as, named = (None, None) if reverse else (rule_set, template)
     with open_source(src, read_as, step=chosen, item=item, follow_links=follow_links, template=named) as source:

@@ -65,8 +65,11 @@ def plan_origin(rules: str, request: Request) -> PlanOrigin:
     from migrate.api.plan_files import is_plan_file, open_plan
 
     if not is_plan_file(rules):
-        loaded = api.load_rules(rules)
+        loaded = api.load_rules(rules, dict(request.arguments))
         return ReversedOrigin(loaded, request) if request.reverse else RuleFileOrigin(loaded, request)
+    if request.arguments:
+        message = f"{rules} is a plan file, in which the arguments have their values"
+        raise UsageError(InvalidUsage.at(message, help="give `--arg` to `migrate plan`"))
     if request.reverse:
         message = f"{rules} is a plan file, which has one direction"
         raise UsageError(InvalidUsage.at(message, help="name the rule file, or leave out `--reverse`"))

@@ -61,6 +61,7 @@ class Request:
       output: the plan file that a dry run writes; None for none.
       pool: the processes that stage arrays.
       reverse: whether the rules are applied in reverse.
+      arguments: the names and values of `--arg`.
     """
 
     template: str | None
@@ -80,6 +81,7 @@ class Request:
     load_meshes: tuple[str, ...] = ()
     pool: PoolChoice = LOCAL
     reverse: bool = False
+    arguments: tuple[tuple[str, str], ...] = ()
 
     @property
     def target_partition(self) -> str | None:

@@ -8,6 +8,7 @@ standard library, so that `explain` starts fast.
 
 from migrate.codes.m0_yaml import DuplicateKey, InvalidYaml, UnreadableRuleFile, UnsupportedYaml
 from migrate.codes.m1_rules import (
+    InvalidArgument,
     InvalidInclude,
     InvalidOpField,
     InvalidOver,
@@ -192,6 +193,7 @@ __all__ = [
     "IndexGap",
     "InexpressibleRules",
     "InternalError",
+    "InvalidArgument",
     "InvalidAssertion",
     "InvalidInclude",
     "InvalidItemName",

@@ -14,6 +14,7 @@ from migrate.codes import IdlePattern, OverlappingRules
 from migrate.errors import Diagnostic
 from migrate.planning.narrowing import advise_overlap
 from migrate.planning.near_patterns import NearPatterns
+from migrate.rules.leaf_filter import LeafFilter
 from migrate.rules.model import Drop, Move, Rule
 from migrate.rules.pattern import Bindings, Pattern
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, format_path, natural_key
@@ -87,7 +88,7 @@ def _captured(bindings: Bindings) -> KeyPath:
     return tuple("/".join(value) if isinstance(value, tuple) else value for value in bindings.values())
 
 
-def _excepted(excepts: Iterable[Pattern], path: KeyPath) -> bool:
+def _excepted(excepts: Iterable[LeafFilter], path: KeyPath) -> bool:
     return any(pattern.match(path) is not None for pattern in excepts)
 
 

@@ -9,8 +9,10 @@ from typing import Any, Literal
 from migrate.errors import Span
 from migrate.ops.base import Op
 from migrate.rules.formula import Term
+from migrate.rules.leaf_filter import LeafFilter
 from migrate.rules.pattern import Pattern
 from migrate.rules.recorded_tree import is_recorded_tree
+from migrate.rules.source import Value
 
 Layout = Literal["state", "pure_dict", "items"]
 ArrayStorage = Literal["zarr", "huggingface"]
@@ -64,7 +66,7 @@ class Move:
     excepts: tuple[Pattern, ...] = ()
     optional: bool = False
     moments: Literal["follow", "reset"] | None = None
-    left_out: tuple[Pattern, ...] = ()
+    left_out: tuple[LeafFilter, ...] = ()
     names: tuple[str, ...] = ()
     maybe: frozenset[str] = frozenset()
     copy: bool = False
@@ -94,7 +96,7 @@ class Drop:
     excepts: tuple[Pattern, ...] = ()
     optional: bool = False
     assert_zero: bool = False
-    left_out: tuple[Pattern, ...] = ()
+    left_out: tuple[LeafFilter, ...] = ()
     equal: Pattern | None = None
     ops: tuple[RuleOp, ...] = ()
 
@@ -108,7 +110,7 @@ class Create:
     span: Span
     excepts: tuple[Pattern, ...] = ()
     optional: bool = False
-    left_out: tuple[Pattern, ...] = ()
+    left_out: tuple[LeafFilter, ...] = ()
 
 
 Rule = Move | Drop | Create
@@ -143,6 +145,8 @@ class Include:
     Attributes:
       excepts: patterns of leaves that its rules do not apply to, in the coordinates of the including file.
       args: values of its arguments, by name.
+      only: patterns of the leaves that its rules apply to, in the coordinates of the including file; none for all.
+      optional: whether its rules may match nothing.
     """
 
     file: str
@@ -151,6 +155,8 @@ class Include:
     to: Pattern | None = None
     excepts: tuple[Pattern, ...] = ()
     args: Mapping[str, Any] = field(default_factory=dict)
+    only: tuple[Pattern, ...] = ()
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +238,7 @@ class RuleSet:
       planned: the number of rules for leaves, where the tasks of a plan file stand for them; then `rules` is empty.
       calls: functions of `call` ops with their places, where the ops are those of a plan file.
       config: the rules for hyperparameters and JSON items, those of a plan file included.
+      args: the arguments of the file that have other values than its defaults, by name.
     """
 
     path: str
@@ -252,6 +259,7 @@ class RuleSet:
     planned: int | None = None
     calls: tuple[tuple[str, Span], ...] = ()
     config: tuple[ConfigRule, ...] = ()
+    args: Mapping[str, Value] = field(default_factory=dict)
 
     @property
     def count(self) -> int:

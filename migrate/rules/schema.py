@@ -324,7 +324,9 @@ INCLUDE = MappingType(
         Field("under", TargetPattern(), "the place in the source that its rules apply to (default: `.`, the root)"),
         Field("to", TargetPattern(), "the place in the target that its rules write to (default: `under`)"),
         Field("except", _SOURCES, "patterns of leaves that its rules do not apply to"),
+        Field("only", _SOURCES, "patterns of the leaves that its rules apply to (default: all)"),
         Field("args", ArgumentsType(), "values of the file's arguments, by name (default: those of the file)"),
+        Field("optional", FLAG, "whether its rules may match nothing (default: false)"),
     ),
 )
 
@@ -335,7 +337,7 @@ class _Included(FieldType):
     """The name of a file, or a mapping that also gives the places for its rules."""
 
     def phrase(self) -> str:
-        return "the name of a rule file, or a mapping of `file`, `under`, `to`, `except` and `args`"
+        return "the name of a rule file, or a mapping of `file`, `under`, `to`, `except`, `only`, `args` and `optional`"
 
     def read(self, node: Node, context: ReadContext) -> Include | None:
         if isinstance(node, MapNode):
@@ -353,7 +355,16 @@ class _Included(FieldType):
         under, to = record.get("under"), record.get("to") or record.get("under")
         excepts = tuple(placed.pattern for placed in record.get("except", ()))
         places = (under and under.pattern, to and to.pattern)
-        include = Include(record.get("file"), head_span(node), *places, excepts, record.get("args", {}))
+        only = tuple(placed.pattern for placed in record.get("only", ()))
+        include = Include(
+            record.get("file"),
+            head_span(node),
+            *places,
+            excepts,
+            record.get("args", {}),
+            only,
+            record.get("optional", False),
+        )
         given = record.get("to")
         context.findings.extend(include_problems(include, [placed for placed in (under, given) if placed], given))
         return include

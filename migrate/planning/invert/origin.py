@@ -88,7 +88,7 @@ def _read_backwards(rules: Sequence[Rule]) -> tuple[list[_Backwards], list[Diagn
 
 
 def _created(rule: Create) -> Drop:
-    return Drop(rule.targets, rule.span, (*rule.excepts, *rule.left_out), optional=True)
+    return Drop(rule.targets, rule.span, rule.excepts, optional=True, left_out=rule.left_out)
 
 
 def _is_tie(rule: Move) -> bool:

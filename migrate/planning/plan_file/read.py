@@ -174,6 +174,7 @@ def _rule_set(record: FieldValues, calls: Mapping[str, Span], place: str, findin
         probe_span=probe.span if probe else None,
         files=((file, place),),
         planned=rules.get("count"),
+        args=rules.get("args", {}),
         calls=tuple(calls.items()),
         config=tuple(_config(record)),
     )

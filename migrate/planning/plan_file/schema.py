@@ -8,6 +8,7 @@ from migrate.rules.config_type import ConfigRuleType
 from migrate.rules.field_types import (
     INT,
     AnyMappingType,
+    ArgumentsType,
     ChoiceType,
     Field,
     ListType,
@@ -37,6 +38,7 @@ RULES = MappingType(
         Field("digest", HASH, "the digest of the rule file and its includes", required=True),
         Field("count", INT, "the number of rules", required=True),
         Field("name", _TEXT, "the name of the migration"),
+        Field("args", ArgumentsType(), "the arguments of the rule file that have other values than its defaults"),
     ),
 )
 

@@ -81,7 +81,7 @@ def _rules(rules: RuleSet, names: PortableNames) -> Entry:
         "file": names.name(rules.path),
         "digest": rules.digest,
         "count": rules.count - len(rules.config),
-        **_given(name=rules.name),
+        **_given(name=rules.name, args=dict(rules.args)),
     }
 
 
