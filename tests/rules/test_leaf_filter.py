@@ -1,10 +1,10 @@
-"""Includes that are narrowed by `only:` or excused by `optional:`."""
+"""Includes that are narrowed by `only:` or excused by `optional:`; covers `include_type`."""
 
 from migrate.planning.planner import make_plan
 from migrate.rules.leaf_filter import Outside
 from migrate.rules.loader import load_rules
 from migrate.rules.pattern import Pattern
-from tests.planning.trees import checkpoint, codes, moves
+from tests.planning.trees import Template, checkpoint, codes, moves
 from tests.rules.test_include import refused, rules_of
 
 LAYER = rules_of('"q/{n} -> query/{n}"', '"k/{n} -> key/{n}"', "drop: mask")
@@ -45,8 +45,6 @@ def test_only_creates_what_it_names(write):
         new=rules_of("create: {to: x, init: zeros}", "create: {to: y, init: zeros}"),
     )
     assert [["x"], ["y"]] == [[str(one) for one in rule.targets] for rule in load_rules("new.yaml").rules]
-    from tests.planning.trees import Template
-
     plan = make_plan(checkpoint({"k": "1"}), load_rules("main.yaml"), Template({"k": "1", "m/x": "2", "m/y": "2"}))
     assert [("m", "x")] == [creation.target for creation in plan.created]
 

@@ -114,6 +114,9 @@ def _moved(rule: Move) -> Move | None:
         ops=tuple(replace(one, op=Undone(one.op)) for one in reversed(rule.ops)),
         excepts=(),
         left_out=(),
+        names=(),
+        maybe=frozenset(),
+        copy=False,
         moments=rule.moments or "follow",
     )
 
