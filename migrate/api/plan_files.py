@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from shlex import join
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from migrate.api.plans import finished, linked_or_copied, load_rules, template_of
 from migrate.checkpoint import Checkpoint, StrPath
@@ -163,7 +163,7 @@ def _rule_files(saved: Plan, path: str) -> Collection[str]:
     """
     name, changed = saved.rules.path, []
     for folder in dict.fromkeys(("", os.path.dirname(path))):
-        rules = _loaded(os.path.join(folder, name), bundled=not folder)
+        rules = _loaded(os.path.join(folder, name), saved.rules.args, bundled=not folder)
         if rules is not None and rules.digest == saved.rules.digest:
             return {os.path.relpath(file, folder or ".") if folder else file for file, _ in rules.files}
         if rules is not None or os.path.isfile(os.path.join(folder, name)):
@@ -177,14 +177,14 @@ def _rule_files(saved: Plan, path: str) -> Collection[str]:
     return ()
 
 
-def _loaded(place: str, *, bundled: bool) -> RuleSet | None:
+def _loaded(place: str, args: Mapping[str, Any], *, bundled: bool) -> RuleSet | None:
     """Return a rule file that exists and has no mistakes."""
     from migrate.rules.files import bundled_names
 
     if not os.path.isfile(place) and not (bundled and place in bundled_names()):
         return None
     try:
-        return load_rules(place)
+        return load_rules(place, args)
     except RuleFileError:
         return None
 

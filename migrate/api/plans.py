@@ -28,15 +28,19 @@ if TYPE_CHECKING:
 Mesh = tuple[tuple[str, int], ...]
 
 
-def load_rules(path: StrPath) -> RuleSet:
+def load_rules(path: StrPath, args: Mapping[str, str | int] | None = None) -> RuleSet:
     """Load a rule file, or a bundled one by its name.
+
+    Args:
+      path: the file, or the name.
+      args: values of the arguments of the file (default: those of the file).
 
     Raises:
       RuleFileError: with every mistake in the file.
     """
     from migrate.rules.loader import load_rules as load
 
-    return load(os.fspath(path))
+    return load(os.fspath(path), args)
 
 
 def abstract_template(
@@ -102,6 +106,7 @@ def plan(
     require_proof: bool = False,
     destination: StrPath | None = None,
     allow_code: bool = False,
+    reverse: bool = False,
 ) -> Plan:
     """Decide what happens to every leaf, without reading or writing an array.
 
@@ -118,6 +123,8 @@ def plan(
       require_proof: whether leaves that only the rule file assigns are errors (`UnprovedLeaves`).
       destination: DST, if it is known; its suffix may ask for a single file, which cannot hold every kind of leaf.
       allow_code: whether the rule file's template may run if the file or the module is not below the current directory.
+      reverse: whether the rules are applied in reverse, to a checkpoint of their target; then `template` is the old
+        model (default: derived from the rules and the checkpoint).
 
     Returns:
       The plan. Mistakes in the rules raise no error here: `plan.applicable` is false, with `plan.diagnostics`.
@@ -126,19 +133,24 @@ def plan(
       RefusedError: the rule file's template may not run (`CodeNotAllowed`).
       CheckpointError: the template cannot be found or fails (`InvalidTemplate`), or a file of the checkpoint lacks
         bytes in which leaves are stored.
+      PlanError: with `reverse`, a rule cannot be reversed (`IrreversibleRule`, `AmbiguousReversal`).
     """
+    from migrate.planning.invert.reversal import reversal
     from migrate.planning.planner import make_plan
 
     checkpoint.require_complete()
     rule_set = load_rules(rules) if isinstance(rules, str | os.PathLike) else rules
     if template is None or isinstance(template, str):
-        built: TemplateLike | None = template_of(rule_set, template, allow_code=allow_code)
+        built: TemplateLike | None = template_of(None if reverse else rule_set, template, allow_code=allow_code)
     else:
         built = template
+    notes = getattr(built, "notes", ())
+    if reverse:
+        turned = reversal(rule_set, checkpoint.abstract, built.tree if built else None)
+        rule_set, notes = turned.rules, (*notes, *turned.findings)
     axes, table = placement(mesh, partition)
     made = make_plan(checkpoint.abstract, rule_set, built, mesh=axes, partition=table)
     made = replace(linked_or_copied(made, link), as_step=as_step, max_ram=max_ram)
-    notes = getattr(built, "notes", ())
     return finished(made, notes, require_proof=require_proof, destination=destination, mesh=axes is not None)
 
 

@@ -25,6 +25,8 @@ from migrate.errors import UsageError
 @click.argument("rules", type=PLACE)
 @click.argument("src", type=CHECKPOINT)
 @click.argument("dst", type=CHECKPOINT)
+@options.arguments
+@options.reverse
 @running.run_options
 @pool_options
 @rule_output.dry_run_output

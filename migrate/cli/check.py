@@ -13,7 +13,7 @@ from migrate.cli.check_folder import check_folder
 from migrate.cli.console import Console, exit_with
 from migrate.cli.places import CHECKPOINT, PLACE
 from migrate.cli.sources import open_source
-from migrate.errors import ExitCode, RuleFileError
+from migrate.errors import ExitCode, PlanError, RuleFileError
 from migrate.report.view import Report, findings
 
 
@@ -25,6 +25,8 @@ from migrate.report.view import Report, findings
 )
 @click.argument("rules", type=PLACE)
 @click.argument("src", type=CHECKPOINT, required=False)
+@options.arguments
+@options.reverse
 @options.template
 @options.step
 @options.item
@@ -38,6 +40,8 @@ def command(
     console: Console,
     rules: str,
     src: str | None,
+    arguments: tuple[tuple[str, str], ...],
+    reverse: bool,
     template: str | None,
     step: int | str | None,
     item: str | None,
@@ -65,13 +69,15 @@ def command(
         raise click.UsageError("--template needs SRC: the rules lead from a checkpoint to the template.")
     if src is None and require_proof:
         raise click.UsageError("--require-proof needs SRC: it concerns the leaves of a checkpoint.")
+    if src is None and reverse:
+        raise click.UsageError("--reverse needs SRC: the way back depends on the leaves of a checkpoint.")
     if src is not None:
         require_order(rules, src)
     try:
         chosen = options.chosen_step(step)
-        flags = {"require_proof": require_proof, "allow_code": allow_code}
-        report = _report(rules, src, template, chosen, item, follow_links, **flags)
-    except RuleFileError as error:
+        flags = {"require_proof": require_proof, "allow_code": allow_code, "reverse": reverse}
+        report = _report(rules, src, template, chosen, item, follow_links, dict(arguments), **flags)
+    except (RuleFileError, PlanError) as error:
         report = Report("check", ExitCode.NO, findings=findings(error.diagnostics, options.text_of))
     console.text(report, findings_to_stdout=True)
     console.finish([report])
@@ -100,9 +106,11 @@ def _report(
     step: options.StepChoice,
     item: str | None,
     follow_links: bool,
+    arguments: dict[str, str],
     *,
     require_proof: bool,
     allow_code: bool,
+    reverse: bool,
 ) -> Report:
     from migrate import api
     from migrate.planning.proof import count_proofs
@@ -111,7 +119,7 @@ def _report(
     from migrate.report.proofs import left_to_probe, proof_data
     from migrate.rules.policy_file import load_policy
 
-    rule_set = api.load_rules(rules)
+    rule_set = api.load_rules(rules, arguments)
     data: dict[str, object] = {"rules": rule_set.count, "name": rule_set.name, "digest": rule_set.digest}
     policy, mistakes = load_policy(rules if os.path.exists(rules) else ".")
     invalid = (*mistakes, *policy.idle([rules], None))
@@ -119,11 +127,14 @@ def _report(
         valid = f"{rules} is valid: {plural(rule_set.count, 'rule')}."
         code = ExitCode.NO if invalid else ExitCode.OK
         return Report("check", code, summary=(valid,), findings=findings(invalid, options.text_of), data=data)
-    with open_source(src, rule_set, step=step, item=item, follow_links=follow_links, template=template) as source:
+    named = None if reverse else template
+    read_as = None if reverse else rule_set
+    with open_source(src, read_as, step=step, item=item, follow_links=follow_links, template=named) as source:
         proof = require_proof and rule_set.probe is None
-        plan = api.plan(source, rule_set, template, require_proof=proof, allow_code=allow_code)
+        plan = api.plan(source, rule_set, template, require_proof=proof, allow_code=allow_code, reverse=reverse)
         data["proof"] = proof_data(count_proofs(plan.tasks))
-    applies = f"{rules} applies to {src}: {plural(rule_set.count, 'rule')}, {plural(len(plan.tasks), 'task')}."
+    way = " in reverse" if reverse else ""
+    applies = f"{rules} applies{way} to {src}: {plural(plan.rules.count, 'rule')}, {plural(len(plan.tasks), 'task')}."
     found = (*policy.applied(plan_diagnostics(plan)), *invalid)
     is_good = not any(one.is_error for one in found)
     pending = left_to_probe(plan.tasks, rule_set.probe) if require_proof and rule_set.probe else ()

@@ -39,6 +39,8 @@ class Expected:
 @click.argument("dst", type=CHECKPOINT, required=False)
 @options.template
 @click.option("--rules", metavar="RULES", help="Compare the result of these rules on SRC.")
+@options.arguments
+@options.reverse
 @options.step
 @options.item
 @options.follow_links
@@ -57,6 +59,8 @@ def command(
     dst: str | None,
     template: str | None,
     rules: str | None,
+    arguments: tuple[tuple[str, str], ...],
+    reverse: bool,
     step: int | str | None,
     item: str | None,
     follow_links: bool,
@@ -76,26 +80,30 @@ def command(
         refuse_rule_file(ckpt or "")
     if dst is not None and template is not None:
         raise click.UsageError("Give DST or --template, not both.")
-    rule_set = api.load_rules(rules) if rules else None
+    if reverse and rules is None:
+        raise click.UsageError("--reverse needs --rules: it compares the result of the rules, applied backwards.")
+    rule_set = api.load_rules(rules, dict(arguments)) if rules else None
+    read_as = None if reverse else rule_set
     with ExitStack() as stack:
         source = stack.enter_context(
             open_source(
                 src,
-                rule_set,
+                read_as,
                 step=options.chosen_step(step),
                 item=item,
                 follow_links=follow_links,
-                template=template,
+                template=None if reverse else template,
             )
         )
         other = stack.enter_context(api.open_checkpoint(dst, follow_links=follow_links)) if dst is not None else None
         for checkpoint in (source, *([other] if other else [])):
             checkpoint.require_complete()
-        target = other or template_of(rule_set, template, allow_code=allow_code)
+        target = other or template_of(read_as, template, allow_code=allow_code)
         if values and other is None:
             raise click.UsageError("--values needs DST: a model has no values to compare with.")
         budget = max_ram if values else None
-        report = _report(console, source, target, template, rule_set, max_ram=budget, allow_code=allow_code)
+        plan = _plan(source, rule_set, target, reverse=reverse) if rule_set and target else None
+        report = _report(console, source, target, template, plan, rule_set, max_ram=budget, allow_code=allow_code)
     console.text(report)
     console.finish([report])
     exit_with(report.exit_code)
@@ -106,6 +114,7 @@ def _report(
     source: Checkpoint,
     target: Checkpoint | Template | None,
     template: str | None,
+    plan: Plan | None,
     rules: RuleSet | None,
     *,
     max_ram: int | None,
@@ -120,7 +129,6 @@ def _report(
     other = target if isinstance(target, Checkpoint) else None
     if target is None:
         raise click.UsageError("There is nothing to compare with: give DST or --template M:F.")
-    plan = _plan(source, rules, target) if rules else None
     found = _diff_of_result(plan, target) if plan else api.diff(source, target)
     values = None
     if other is not None and max_ram is not None:
@@ -146,10 +154,11 @@ def _name(target: Checkpoint | Template) -> str:
     return spec if isinstance(spec, str) else "DST"
 
 
-def _plan(source: Checkpoint, rules: RuleSet, target: Checkpoint | Template) -> Plan:
+def _plan(source: Checkpoint, rules: RuleSet, target: Checkpoint | Template, *, reverse: bool) -> Plan:
     from migrate import api
 
-    return api.plan(source, rules, Expected(_name(target), target.tree, getattr(target, "transforms", None)))
+    expected = Expected(_name(target), target.tree, getattr(target, "transforms", None))
+    return api.plan(source, rules, expected, reverse=reverse)
 
 
 def _diff_of_result(plan: Plan, target: Checkpoint | Template) -> Diff:

@@ -20,6 +20,7 @@ from migrate.errors import PlanError, RuleFileError, UsageError
 )
 @click.argument("rules", type=PLACE)
 @click.argument("src", type=CHECKPOINT)
+@options.arguments
 @options.template
 @rule_output.output
 @rule_output.overwrite
@@ -32,6 +33,7 @@ def command(
     console: Console,
     rules: str,
     src: str,
+    arguments: tuple[tuple[str, str], ...],
     template: str | None,
     output: str | None,
     overwrite: bool,
@@ -51,7 +53,7 @@ def command(
     require_order(rules, src)
     rule_output.refuse_existing(output, overwrite=overwrite)
     try:
-        rule_set = api.load_rules(rules)
+        rule_set = api.load_rules(rules, dict(arguments))
         chosen = options.chosen_step(step)
         with open_source(src, rule_set, step=chosen, item=item, follow_links=follow_links) as source:
             inversion = api.invert(api.plan(source, rule_set, template, allow_code=allow_code))

@@ -172,6 +172,37 @@ template = click.option(
     help="The target: a callable that returns the model, as `module:callable`, or a tree that `migrate template` "
     "recorded, FILE.tree.json (default: from the rule file).",
 )
+
+
+class ArgumentType(click.ParamType):  # type: ignore[type-arg]  # generic only in newer versions of click
+    """`--arg`: a name and its value."""
+
+    name = "argument"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """Returns the name and the value."""
+        if isinstance(value, tuple):
+            return value
+        name, equals, text = str(value).partition("=")
+        if not name or not equals:
+            self.fail(f"`{value}` is not NAME=VALUE", param, ctx)
+        return name, text
+
+
+arguments = click.option(
+    "--arg",
+    "arguments",
+    type=ArgumentType(),
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Value of an argument that RULES declares; may be given several times (default: that of RULES).",
+)
+reverse = click.option(
+    "--reverse",
+    is_flag=True,
+    help="Apply RULES backwards: SRC is a checkpoint of their target, and --template the old model (default: derived "
+    "from RULES and SRC).",
+)
 step = click.option("--step", type=StepType(), metavar="N|latest", help=f"{STEP_HELP}.")
 item = click.option("--item", metavar="NAME", help="Item of a step (default: all).")
 follow_links = click.option(

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 )
 @click.argument("rules", type=PLACE)
 @click.argument("src", type=CHECKPOINT)
+@options.arguments
+@options.reverse
 @options.template
 @rule_output.plan_output
 @rule_output.overwrite
@@ -45,6 +47,8 @@ def command(
     console: Console,
     rules: str,
     src: str,
+    arguments: tuple[tuple[str, str], ...],
+    reverse: bool,
     template: str | None,
     output: str | None,
     overwrite: bool,
@@ -68,9 +72,10 @@ def command(
     from migrate.api.loading import forecast_load
 
     rule_output.refuse_existing(output, overwrite=overwrite)
-    rule_set = api.load_rules(rules)
+    rule_set = api.load_rules(rules, dict(arguments))
     chosen = options.chosen_step(step)
-    with open_source(src, rule_set, step=chosen, item=item, follow_links=follow_links, template=template) as source:
+    read_as, named = (None, None) if reverse else (rule_set, template)
+    with open_source(src, read_as, step=chosen, item=item, follow_links=follow_links, template=named) as source:
         plan = api.plan(
             source,
             rule_set,
@@ -79,12 +84,15 @@ def command(
             partition=partition if mesh is not None or not load_meshes else None,
             require_proof=require_proof and rule_set.probe is None,
             allow_code=allow_code,
+            reverse=reverse,
         )
         plan = chosen_chunks(plan, load_meshes, partition)
         report = _report(plan, verbose=console.complete)
         report = with_reads(report, plan, load_meshes, partition, of_target=False, verbose=console.complete, ends=False)
         if for_load is not None and plan.applicable:
-            made = forecast_load(source, rule_set, plan, for_load, template, allow_code=allow_code)
+            made = forecast_load(
+                source, plan.rules if reverse else rule_set, plan, for_load, template, allow_code=allow_code
+            )
             report = _with_forecast(report, made, for_load)
     if plan.applicable:
         _write(console, plan, report, output)

@@ -65,7 +65,14 @@ def plan_origin(rules: str, request: Request) -> PlanOrigin:
     from migrate.api.plan_files import is_plan_file, open_plan
 
     if not is_plan_file(rules):
-        return RuleFileOrigin(api.load_rules(rules), request)
+        loaded = api.load_rules(rules, dict(request.arguments))
+        return ReversedOrigin(loaded, request) if request.reverse else RuleFileOrigin(loaded, request)
+    if request.arguments:
+        message = f"{rules} is a plan file, in which the arguments have their values"
+        raise UsageError(InvalidUsage.at(message, help="give `--arg` to `migrate plan`"))
+    if request.reverse:
+        message = f"{rules} is a plan file, which has one direction"
+        raise UsageError(InvalidUsage.at(message, help="name the rule file, or leave out `--reverse`"))
     if request.mesh is not None or request.target_partition is not None:
         message = f"{rules} is a plan file, which has decided on the shardings"
         raise UsageError(InvalidUsage.at(message, help="give `--mesh` and `--partition` to `migrate plan`"))
@@ -98,6 +105,37 @@ class RuleFileOrigin:
             self.rules,
             self.traced[0],
             **_target_options(request, probed=probed),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ReversedOrigin:
+    """Makes plans that lead back from the target of a rule file; the old model is traced once for all steps."""
+
+    forward: RuleSet
+    request: Request
+    traced: list[Template | None] = field(default_factory=list)
+
+    @property
+    def rules(self) -> RuleSet:
+        """No rules: those that lead back depend on the checkpoint, which is not read as the rule file states."""
+        from migrate.rules.model import RuleSet
+
+        return RuleSet(self.forward.path, "", ())
+
+    def target_version(self, source: Checkpoint) -> int | str | None:  # noqa: ARG002 - equal for every checkpoint
+        """The version to which the rules lead back."""
+        return self.forward.source.version
+
+    def plan(self, source: Checkpoint, *, probed: bool) -> Plan:
+        """Returns the plan for a checkpoint and any DST."""
+        from migrate import api
+        from migrate.api.plans import template_of
+
+        if not self.traced:
+            self.traced.append(template_of(None, self.request.template))
+        return api.plan(
+            source, self.forward, self.traced[0], reverse=True, **_target_options(self.request, probed=probed)
         )
 
 

@@ -60,6 +60,8 @@ class Request:
       options: the options of the engine.
       output: the plan file that a dry run writes; None for none.
       pool: the processes that stage arrays.
+      reverse: whether the rules are applied in reverse.
+      arguments: the names and values of `--arg`.
     """
 
     template: str | None
@@ -78,6 +80,8 @@ class Request:
     output: str | None = None
     load_meshes: tuple[str, ...] = ()
     pool: PoolChoice = LOCAL
+    reverse: bool = False
+    arguments: tuple[tuple[str, str], ...] = ()
 
     @property
     def target_partition(self) -> str | None:
@@ -272,7 +276,7 @@ def _choose_steps(origin: PlanOrigin, src: str, dst: str, request: Request) -> C
 
 
 def _open(origin: PlanOrigin, src: str, step: StepChoice, request: Request) -> Checkpoint:
-    follow, template = request.follow_links, request.template
+    follow, template = request.follow_links, None if request.reverse else request.template
     return open_source(src, origin.rules, step=step, item=request.item, follow_links=follow, template=template)
 
 

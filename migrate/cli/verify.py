@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from shlex import join
 from typing import TYPE_CHECKING
 
@@ -42,6 +42,8 @@ SHOWN = 3
 )
 @click.option("--rules", metavar="RULES", help="The rule file or folder that DST was migrated by; needs --source.")
 @click.option("--from", "start", metavar="V", help="With a folder: version of SRC (default: from the record of SRC).")
+@options.arguments
+@options.reverse
 @options.template
 @options.step
 @options.item
@@ -59,6 +61,8 @@ def command(
     source: str | None,
     rules: str | None,
     start: str | None,
+    arguments: tuple[tuple[str, str], ...],
+    reverse: bool,
     template: str | None,
     step: int | str | None,
     item: str | None,
@@ -87,7 +91,7 @@ def command(
     if probe is not None and source is None:
         raise click.UsageError("--probe needs --source and --rules: it compares the new model with the old one.")
     with ExitStack() as stack:
-        how = _Rules.of(rules, template, dst, start, allow_code=allow_code)
+        how = _Rules.of(rules, template, dst, start, dict(arguments), reverse=reverse, allow_code=allow_code)
         rule_set, model = how.rule_set, how.model
         opened = plan = None
         if source is not None:
@@ -138,6 +142,7 @@ class _Rules:
       folder: the folder.
       dst: the checkpoint, whose version is the one to which the rule files of a folder lead.
       start: the version from which they lead; None for that of the source's record.
+      reverse: whether DST was written by the rule file in reverse.
     """
 
     rule_set: RuleSet | None
@@ -146,9 +151,20 @@ class _Rules:
     folder: RuleFolder | None = None
     dst: str = ""
     start: str | None = None
+    reverse: bool = False
 
     @classmethod
-    def of(cls, rules: str | None, template: str | None, dst: str, start: str | None, *, allow_code: bool) -> _Rules:
+    def of(
+        cls,
+        rules: str | None,
+        template: str | None,
+        dst: str,
+        start: str | None,
+        arguments: dict[str, str],
+        *,
+        reverse: bool,
+        allow_code: bool,
+    ) -> _Rules:
         """Returns the rules of a command line, whose arguments these are."""
         from migrate import api
         from migrate.api.plan_files import is_plan_file, open_plan
@@ -161,7 +177,9 @@ class _Rules:
             message = "`--from` names the version from which the rule files of a folder lead"
             raise UsageError(InvalidUsage.at(message, help="let `--rules` be a folder, or leave out `--from`"))
         saved = open_plan(rules) if rules and is_plan_file(rules) else None
-        rule_set = saved.rules if saved else api.load_rules(rules) if rules else None
+        rule_set = saved.rules if saved else api.load_rules(rules, arguments) if rules else None
+        if rule_set and reverse:
+            return cls(replace(rule_set, probe=None), template_of(None, template), reverse=True)
         model = None if saved and not template else template_of(rule_set, template, allow_code=allow_code)
         return cls(rule_set, model, saved)
 
@@ -170,7 +188,9 @@ class _Rules:
         """The rules that decide how the source is read."""
         from migrate.rules.model import RuleSet
 
-        return self.rule_set or RuleSet(self.folder.path if self.folder else "", "", ())
+        if self.rule_set and not self.reverse:
+            return self.rule_set
+        return RuleSet(self.folder.path if self.folder else "", "", ())
 
     def plan(self, source: Checkpoint) -> Plan:
         """Returns the plan from a source to the checkpoint."""
@@ -182,7 +202,7 @@ class _Rules:
             return bind_plan(self.saved, source, self.model)
         if self.folder is None:
             assert self.rule_set is not None
-            return api.plan(source, self.rule_set, self.model)
+            return api.plan(source, self.rule_set, self.model, reverse=self.reverse)
         with api.open_checkpoint(self.dst) as checkpoint:
             record = Metadata.from_json(checkpoint.abstract.metadata)
         to = record.version if record else None

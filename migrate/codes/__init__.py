@@ -8,6 +8,7 @@ standard library, so that `explain` starts fast.
 
 from migrate.codes.m0_yaml import DuplicateKey, InvalidYaml, UnreadableRuleFile, UnsupportedYaml
 from migrate.codes.m1_rules import (
+    InvalidArgument,
     InvalidInclude,
     InvalidOpField,
     InvalidOver,
@@ -20,11 +21,15 @@ from migrate.codes.m1_rules import (
     UnsupportedRuleVersion,
 )
 from migrate.codes.m2_matching import (
+    AmbiguousReversal,
     CollidingPaths,
     DuplicateTarget,
     IdlePattern,
     IndexGap,
+    InvalidAssertion,
+    IrreversibleRule,
     MissingInput,
+    NotRestored,
     OverlappingRules,
     PerTensorOptimizer,
     SharedRngKey,
@@ -156,6 +161,7 @@ __all__ = [
     "AbstractInitialValue",
     "AlreadyApplied",
     "AmbiguousItem",
+    "AmbiguousReversal",
     "AmbiguousUpgradePath",
     "AmplifiedReads",
     "ChangedOrbax",
@@ -189,6 +195,8 @@ __all__ = [
     "IndexGap",
     "InexpressibleRules",
     "InternalError",
+    "InvalidArgument",
+    "InvalidAssertion",
     "InvalidInclude",
     "InvalidItemName",
     "InvalidLock",
@@ -204,6 +212,7 @@ __all__ = [
     "InvalidUsage",
     "InvalidValue",
     "InvalidYaml",
+    "IrreversibleRule",
     "LeftoverWorkspace",
     "LfsPointer",
     "LossyCast",
@@ -227,6 +236,7 @@ __all__ = [
     "NoSelectedStep",
     "NoUpgradePath",
     "NotExpandable",
+    "NotRestored",
     "NothingDivided",
     "OpMismatch",
     "OtherRecordedCall",

@@ -106,3 +106,14 @@ class InvalidInclude(Code):
     """
 
     number = "M110"
+
+
+class InvalidArgument(Code):
+    """A rule file does not have an argument, or has it of another type.
+
+    `--arg NAME=VALUE`, or `args` of `migrate.load_rules`, gives values to the names that a rule file declares in
+    `args:`, which stand for them as `${name}`. An argument whose default is an integer takes integers. Use
+    one of the names that the message lists.
+    """
+
+    number = "M113"

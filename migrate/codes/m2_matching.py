@@ -149,6 +149,52 @@ class UnscaledWeight(Code):
     number = "M214"
 
 
+class IrreversibleRule(Code):
+    """A rule cannot be reversed without the old model.
+
+    `--reverse` reads every rule of the file backwards. The right-hand side has to determine the left-hand side, so all
+    captures have to appear on the right, and the results of its ops have to determine the arrays before them: `concat`
+    needs `sizes`, `rearrange` needs the sizes of the axes that it merges, and the shape before `reshape` is not known.
+    Add what the message names, or give the old model with `--template`. `slice`, `crop` and `call` lose values and
+    lead back in no case.
+    """
+
+    number = "M215"
+
+
+class AmbiguousReversal(Code):
+    """Two rules may have written one leaf.
+
+    `--reverse` has to know which rule a leaf of the checkpoint comes from. Of two rules whose targets match it, the one
+    with the more specific target is chosen; these two are equally specific. Make their targets differ, mark the rule
+    that does not lead back with `optional: true`, or give the old model with `--template`.
+    """
+
+    number = "M216"
+
+
+class NotRestored(Code):
+    """The way back does not restore everything.
+
+    The rules drop leaves that the checkpoint no longer has, or change values in a way that cannot be undone bit for
+    bit. The new checkpoint lacks those leaves, or has other values; the message names the rule.
+    """
+
+    number = "M217"
+    severity = "warning"
+
+
+class InvalidAssertion(Code):
+    """A drop asserts that a leaf equals another one, which cannot be.
+
+    `drop: {from: lm_head/weight, assert: {equal: model/embed_tokens/weight}}` compares two leaves of the source by
+    value before anything is published. The other leaf has to be an array of the source that is not dropped, with the
+    shape and dtype that the leaf has after the `ops` of the rule. Correct the key path, or add the ops.
+    """
+
+    number = "M218"
+
+
 class MissingInput(Code):
     """An op that takes several unlike leaves lacks one of them.
 

@@ -25,8 +25,8 @@ from migrate.engine.receipt import Clock, Receipt, phase, stage_phase
 from migrate.engine.sharing.merging import merge_shares
 from migrate.engine.sharing.workers import Errand, OthersArrays, Workers
 from migrate.engine.staged_array import StagedArray
+from migrate.engine.streaming.assertions import check_assertions
 from migrate.engine.streaming.memory import explained_memory_failures
-from migrate.engine.streaming.pieces import check_assertions
 from migrate.engine.streaming.pipeline import Sink, Stopped, stage
 from migrate.engine.streaming.stopping import never
 from migrate.engine.streaming.store import Store

@@ -7,6 +7,7 @@ know about an op is a member of its class. The laws of every op, which `migrate.
     inverse.infer(infer(a)) == a
     exact          ⇒  restores(avals(xs))
     restores       ⇒  inverse.apply(apply(xs)) == xs, bit for bit
+    infer(preimage(infer(a))) == infer(a), where there is a preimage
     keeps_axes     ⇒  apply(x) is x with its axes in some order, except for axes of size one and the dtype
     combine        ⇒  one result that is not structural, and has_windows
     has_windows    ⇒  a window made by `window` is that window of apply(xs), bit for bit, and needs no empty window
@@ -311,6 +312,18 @@ class Op(abc.ABC):
     @abc.abstractmethod
     def inverse(self, *inputs: AbstractArray) -> Op | NotInvertible:
         """The op that leads from the results back to inputs of these shapes, or why there is none."""
+
+    def preimage(self, *results: AbstractArray) -> tuple[AbstractArray, ...] | NotInvertible:
+        """The arrays of which these are the results, as far as the results and the fields of the op determine them;
+        or why they do not. A dtype that the op changes stays that of the results.
+
+        Raises:
+          OpError: no arrays have these results.
+        """
+        shape = self.shape_before(results[0].shape) if self.role == "map" else None
+        if shape is None or None in shape:
+            return NotInvertible(f"the results of `{self.name}` do not determine the arrays before it")
+        return (AbstractArray(tuple(size for size in shape if size is not None), results[0].dtype),)
 
     def restores(self, *inputs: AbstractArray) -> bool:
         """Whether the inverse, if there is one, restores every bit of inputs of these shapes and dtypes."""

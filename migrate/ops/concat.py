@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
-from migrate.ops.base import Op, OpError, Param, Role, normalize_axis
+from migrate.ops.base import NotInvertible, Op, OpError, Param, Role, normalize_axis
 from migrate.ops.chunk_grid import ChunkGrid, joined
 from migrate.ops.open_shapes import OpenShape, opened
 from migrate.ops.windows import Pull, Window, as_stored, with_range
@@ -27,12 +27,14 @@ class Concat(Op):
     role: ClassVar[Role] = "reduce"
     params: ClassVar[tuple[Param, ...]] = (
         Param("axis", "int", "the axis along which they are joined; default: 0", False),
+        Param("sizes", "ints", "the size of each array along the axis; default: any", False),
     )
     shorthand: ClassVar[str | None] = "axis"
     recuts: ClassVar[bool] = True
     prominence: ClassVar[int] = 2
 
     axis: int = 0
+    sizes: tuple[int, ...] | None = field(default=None, repr=False)  # the arrays have them; a plan stays the same
 
     def shape_before(self, shape: OpenShape) -> OpenShape | None:
         return opened(shape, self.axis)
@@ -44,7 +46,10 @@ class Concat(Op):
         axis = normalize_axis(self.axis, len(first.shape))
         for other in inputs[1:]:
             _check_alike(first, other, axis)
-        total = sum(array.shape[axis] for array in inputs)
+        found = tuple(array.shape[axis] for array in inputs)
+        if self.sizes is not None and found != self.sizes:
+            raise OpError(f"the arrays have the sizes {list(found)} along axis {axis}, not {list(self.sizes)}")
+        total = sum(found)
         return (AbstractArray((*first.shape[:axis], total, *first.shape[axis + 1 :]), first.dtype),)
 
     def apply(self, *arrays: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], ...]:
@@ -70,6 +75,13 @@ class Concat(Op):
 
     def does_nothing(self, *inputs: AbstractArray) -> bool:
         return len(inputs) == 1
+
+    def preimage(self, *results: AbstractArray) -> tuple[AbstractArray, ...] | NotInvertible:
+        if self.sizes is None:
+            return NotInvertible(
+                "`concat` without `sizes` does not determine the arrays before it; add `sizes: [the size of each]`"
+            )
+        return Split(self.axis, self.sizes).infer(*results)
 
     def inverse(self, *inputs: AbstractArray) -> Split:
         axis = normalize_axis(self.axis, len(inputs[0].shape))
@@ -153,6 +165,9 @@ class Split(Op):
         parts = [array.cut(axis, end - size, end) for size, end in zip(self.sizes or (), ends, strict=True)]
         known = tuple(part for part in parts if part is not None)
         return known if len(known) == len(parts) else None
+
+    def preimage(self, *results: AbstractArray) -> tuple[AbstractArray, ...]:
+        return Concat(self.axis).infer(*results)
 
     def inverse(self, *inputs: AbstractArray) -> Concat:
         (array,) = inputs

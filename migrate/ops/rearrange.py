@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate.codes import UndeterminedAxes
 from migrate.ops.axis_pattern import ELLIPSIS, Axes, Group, parse
-from migrate.ops.base import Op, OpError, Param, avals, wide
+from migrate.ops.base import NotInvertible, Op, OpError, Param, avals, wide
 from migrate.ops.chunk_grid import ChunkGrid, keeps_order
 from migrate.ops.open_shapes import OpenShape, product_of, solved
 from migrate.ops.reshape import Reshape
@@ -138,6 +138,16 @@ class Rearrange(Op):
             return None
         reshaped = array.reshaped(_shape(axes.right, lengths))
         return None if reshaped is None else (reshaped,)
+
+    def preimage(self, *results: AbstractArray) -> tuple[AbstractArray, ...] | NotInvertible:
+        (array,) = results
+        (pattern,) = _exchanged(self)
+        try:
+            names = {name for group in parse(pattern).left for name in group or ()}
+            known = tuple((name, size) for name, size in self.sizes if name in names)
+            return Rearrange(pattern, known).infer(array)
+        except OpError as error:
+            return NotInvertible(f"`rearrange` cannot be reversed: {error}")
 
     def inverse(self, *inputs: AbstractArray) -> Rearrange:
         axes, lengths = self._read(*inputs)

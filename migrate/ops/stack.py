@@ -60,6 +60,9 @@ class Stack(Op):
         whole = joined([array.with_axis(axis) for array in inputs], axis)
         return None if whole is None else (whole,)
 
+    def preimage(self, *results: AbstractArray) -> tuple[AbstractArray, ...]:
+        return Unstack(self.axis).infer(*results)
+
     def inverse(self, *inputs: AbstractArray) -> Unstack:
         return Unstack(normalize_axis(self.axis, len(inputs[0].shape) + 1))
 
@@ -113,6 +116,9 @@ class Unstack(Op):
         layers = [array.cut(axis, index, index + 1) for index in range(array.shape[axis])]
         bare = tuple(part for layer in layers if layer is not None and (part := layer.without_axis(axis)))
         return bare if len(bare) == len(layers) else None
+
+    def preimage(self, *results: AbstractArray) -> tuple[AbstractArray, ...]:
+        return Stack(self.axis).infer(*results)
 
     def inverse(self, *inputs: AbstractArray) -> Stack:
         (array,) = inputs

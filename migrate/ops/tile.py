@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate.ops.base import Addition, Op, OpError, Param
 from migrate.ops.crop import Crop
+from migrate.ops.open_shapes import OpenShape
 from migrate.ops.windows import Pull, Window
 from migrate.tree import AbstractArray
 
@@ -58,6 +59,13 @@ class Tile(Op):
             needed.append((low, high))
             rows.append([index % size - low for index in range(start, stop)])
         return Pull(((0, tuple(needed)),), lambda parts: parts[0][np.ix_(*rows)] if rows else parts[0])
+
+    def shape_before(self, shape: OpenShape) -> OpenShape | None:
+        if len(self.reps) != len(shape) or any(
+            size is not None and size % rep for size, rep in zip(shape, self.reps, strict=True)
+        ):
+            return None
+        return tuple(None if size is None else size // rep for size, rep in zip(shape, self.reps, strict=True))
 
     def inverse(self, *inputs: AbstractArray) -> Crop:
         (array,) = inputs

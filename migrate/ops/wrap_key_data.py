@@ -55,6 +55,9 @@ class WrapKeyData(Op):
         del inputs, output
         return self._applied_to((*window, (0, self._words)))
 
+    def preimage(self, *results: AbstractArray) -> tuple[AbstractArray, ...]:
+        return KeyData().infer(*results)
+
     def inverse(self, *inputs: AbstractArray) -> KeyData:
         del inputs
         return KeyData()

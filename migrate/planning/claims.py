@@ -14,6 +14,7 @@ from migrate.codes import IdlePattern, OverlappingRules
 from migrate.errors import Diagnostic
 from migrate.planning.narrowing import advise_overlap
 from migrate.planning.near_patterns import NearPatterns
+from migrate.rules.leaf_filter import LeafFilter
 from migrate.rules.model import Drop, Move, Rule
 from migrate.rules.pattern import Bindings, Pattern
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, format_path, natural_key
@@ -39,15 +40,18 @@ class Claims:
     """All claims by the index of their rule in the rule file.
 
     The claims of a rule are in the order of its lists of arrays: by `from:` pattern, then by captures.
+    `copies` are the indices of the rules that take leaves without claiming them.
     """
 
     by_rule: Mapping[int, Sequence[Claim]]
     diagnostics: tuple[Diagnostic, ...]
+    copies: frozenset[int] = frozenset()
 
     @cached_property
     def claimed(self) -> frozenset[KeyPath]:
         """All leaves that a rule claims."""
-        return frozenset(claim.path for claims in self.by_rule.values() for claim in claims)
+        claiming = (claims for index, claims in self.by_rule.items() if index not in self.copies)
+        return frozenset(claim.path for claims in claiming for claim in claims)
 
 
 def claim_leaves(rules: Sequence[Rule], tree: AbstractTree, extras: Collection[str] = ()) -> Claims:
@@ -65,7 +69,9 @@ def claim_leaves(rules: Sequence[Rule], tree: AbstractTree, extras: Collection[s
         if isinstance(rule, (Move, Drop)):
             by_rule[index] = _claims_of(rule, tree)
             diagnostics += _idle_patterns(rule, by_rule[index], near, extras)
-    return Claims(by_rule, (*diagnostics, *_conflicts(rules, by_rule)))
+    copies = frozenset(at for at, rule in enumerate(rules) if isinstance(rule, Move) and rule.copy)
+    claiming = {index: claims for index, claims in by_rule.items() if index not in copies}
+    return Claims(by_rule, (*diagnostics, *_conflicts(rules, claiming)), copies)
 
 
 def _claims_of(rule: Move | Drop, tree: AbstractTree) -> list[Claim]:
@@ -82,7 +88,7 @@ def _captured(bindings: Bindings) -> KeyPath:
     return tuple("/".join(value) if isinstance(value, tuple) else value for value in bindings.values())
 
 
-def _excepted(excepts: Iterable[Pattern], path: KeyPath) -> bool:
+def _excepted(excepts: Iterable[LeafFilter], path: KeyPath) -> bool:
     return any(pattern.match(path) is not None for pattern in excepts)
 
 

@@ -134,12 +134,26 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A source leaf that is left behind; `rule` is None if `unmatched: {source: drop}` drops it or it holds no data."""
+    """A source leaf that is left behind.
+
+    Attributes:
+      assert_zero: whether it has to be zero.
+      rule: None if `unmatched: {source: drop}` drops it or it holds no data.
+      equal: the source leaf that has to equal it after `ops`.
+      ops: bound ops of one array.
+    """
 
     source: KeyPath
     leaf: AbstractLeaf
     assert_zero: bool = False
     rule: Span | None = None
+    equal: KeyPath | None = None
+    ops: tuple[Op, ...] = ()
+
+    @property
+    def asserts(self) -> bool:
+        """Whether its values are checked."""
+        return self.assert_zero or self.equal is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +270,7 @@ class Plan:
     @property
     def bytes_read(self) -> int:
         """Host bytes of array data to read."""
-        asserted = sum(drop.leaf.nbytes for drop in self.dropped if drop.assert_zero)
+        asserted = sum(drop.leaf.nbytes for drop in self.dropped if drop.asserts)
         return asserted + sum(task.in_bytes for task in self.tasks if task.mode != "relink")
 
     @property
@@ -304,10 +318,20 @@ class Plan:
                 ]
                 for c in self.created
             ],
+            **({"equal": equal} if (equal := _equal_leaves(self.dropped)) else {}),
             **({"chain": [one.rules.digest for one in self.chain]} if self.chain else {}),
             **({"chunks": chunks} if (chunks := _chosen_chunks(self.target)) else {}),
             **({"config": [config_fields(rule) for rule in self.rules.config]} if self.rules.config else {}),
         }
+
+
+def _equal_leaves(dropped: Iterable[Dropped]) -> list[list[str]]:
+    """Returns the leaves that are dropped as equal to others, with those and the ops between them, as text."""
+    return [
+        [format_path(one.source), format_path(one.equal), *map(repr, one.ops)]
+        for one in dropped
+        if one.equal is not None
+    ]
 
 
 def _chosen_chunks(target: AbstractTree) -> dict[str, str]:

@@ -13,6 +13,7 @@ from migrate.errors import Diagnostic
 from migrate.formats.item_kinds import KEYS
 from migrate.formats.opaque import unreadable
 from migrate.formats.reader import AbstractCheckpoint
+from migrate.planning.assertions import drop_leaves, lost_twins
 from migrate.planning.box_levels import restore_levels, template_path
 from migrate.planning.carried_items import with_carried_items
 from migrate.planning.claims import Claims, claim_leaves, dropped_extras
@@ -36,6 +37,7 @@ from migrate.planning.moments import FollowResult, TransformState, follow, sourc
 from migrate.planning.partition import assign_shardings
 from migrate.planning.proof import TreeWithSlots, prove
 from migrate.planning.relink import choose_modes
+from migrate.planning.shared_sources import joined_tasks
 from migrate.planning.streams import shared_keys
 from migrate.planning.unmatched import leftover
 from migrate.rules.model import Drop, Move, RuleSet
@@ -103,6 +105,7 @@ def make_plan(
     results = _apply_rules(source.tree, rules, target, template.transforms if template else None, source.extras)
     results = replace(results, tasks=restore_levels(results.tasks, source.tree, target))
     results, unexpected = _add_unnamed(results, source.tree, rules, target)
+    results = replace(results, tasks=joined_tasks(results.tasks))
     excused, fresh = results.excused, results.fresh
     covered = (
         cover(rules, source.tree, target, results.tasks, results.created, excused, fresh, x64=_has_x64(template))
@@ -206,7 +209,7 @@ def _apply_rules(
 ) -> _RuleResults:
     """Applies the rules to the leaves that they name, and then to the moments that follow."""
     claims = claim_leaves(rules.rules, source, extras)
-    named = _carry_out(rules, claims, target)
+    named = _carry_out(rules, claims, source, target)
     created, idle = create_leaves(rules, target)
     followed = FollowResult()
     if rules.follow:
@@ -214,12 +217,13 @@ def _apply_rules(
     explicit = {creation.target for creation in created}
     dropped = (*named.dropped, *followed.dropped)
     failed = {*named.failed, *followed.failed}
+    moved = {path for task in followed.tasks for path in task.sources} - {*followed.unbarred}  # a rule may copy them
     return _RuleResults(
         tasks=(*named.tasks, *followed.tasks),
         dropped=dropped,
         created=(*created, *(c for c in followed.created if c.target not in explicit)),
         diagnostics=(*claims.diagnostics, *named.diagnostics, *followed.diagnostics, *idle),
-        settled=frozenset({*claims.claimed, *failed, *(p for t in followed.tasks for p in t.sources)})
+        settled=frozenset({*claims.claimed, *(failed - {*followed.unbarred}), *moved})
         | {drop.source for drop in dropped},
         excused=_excused(rules, claims, failed, target) | {*followed.excused},
         barred=frozenset({*followed.barred} - {*followed.unbarred}),
@@ -228,7 +232,7 @@ def _apply_rules(
     )
 
 
-def _carry_out(rules: RuleSet, claims: Claims, target: AbstractTree | None) -> FollowResult:
+def _carry_out(rules: RuleSet, claims: Claims, source: AbstractTree, target: AbstractTree | None) -> FollowResult:
     """Returns the tasks and drops of the rules' own claims."""
     tasks: list[Task] = []
     dropped: list[Dropped] = []
@@ -237,7 +241,9 @@ def _carry_out(rules: RuleSet, claims: Claims, target: AbstractTree | None) -> F
     for index, rule_claims in claims.by_rule.items():
         rule = rules.rules[index]
         if isinstance(rule, Drop):
-            dropped += [Dropped(c.path, c.leaf, rule.assert_zero, rule.span) for c in rule_claims]
+            drops = drop_leaves(rule, rule_claims, source)
+            dropped += drops.dropped
+            diagnostics += drops.diagnostics
         elif isinstance(rule, Move):
             moving = [c for c in rule_claims if _moves(c.leaf, rule, target)]
             dropped += [Dropped(c.path, c.leaf) for c in rule_claims if not _moves(c.leaf, rule, target)]
@@ -245,6 +251,7 @@ def _carry_out(rules: RuleSet, claims: Claims, target: AbstractTree | None) -> F
             tasks += made.tasks
             failed += made.failed
             diagnostics += made.diagnostics
+    diagnostics += lost_twins(rules.rules, claims)
     return FollowResult(tuple(tasks), tuple(dropped), failed=tuple(failed), diagnostics=tuple(diagnostics))
 
 

@@ -7,13 +7,16 @@ from collections.abc import Iterable, Sequence
 from migrate.errors import Span
 from migrate.planning.model import Created, Dropped
 from migrate.report.amounts import plural, size
-from migrate.report.collapse import Line, any_shape, merge_integers, segments
+from migrate.report.collapse import Line, any_shape, collapse_paths, merge_integers, segments
 from migrate.report.view import Row
 
 
 def drop_rows(dropped: Iterable[Dropped]) -> Iterable[Row]:
     """Yields a line for each group of dropped leaves, with their size and whether it can be recovered."""
-    lines = [Line((segments(d.source),), (d.rule, d.assert_zero, d.leaf.has_data, str(d.leaf)), (d,)) for d in dropped]
+    lines = [
+        Line((segments(d.source),), (d.rule, d.assert_zero, d.equal is None, d.leaf.has_data, str(d.leaf)), (d,))
+        for d in dropped
+    ]
     for line in any_shape(merge_integers(lines)):
         first: Dropped = line.members[0]
         yield Row("-", "drop", line.texts[0], "", _drop_detail(line.members), "", place(first.rule))
@@ -24,7 +27,16 @@ def _drop_detail(dropped: Sequence[Dropped]) -> str:
         return f"{plural(len(dropped), 'leaf')} without data"
     nbytes = size(sum(drop.leaf.nbytes for drop in dropped))
     many = f"{plural(len(dropped), 'leaf')}, " if len(dropped) > 1 else ""
-    return f"{many}{nbytes}, " + ("only if all zero" if dropped[0].assert_zero else "not recoverable")
+    return f"{many}{nbytes}, {_condition(dropped)}"
+
+
+def _condition(dropped: Sequence[Dropped]) -> str:
+    if dropped[0].assert_zero:
+        return "only if all zero"
+    equal = [drop.equal for drop in dropped if drop.equal is not None]
+    if not equal:
+        return "not recoverable"
+    return f"only if equal to {', '.join(collapse_paths(equal))}"
 
 
 def creation_rows(created: Iterable[Created]) -> Iterable[Row]:

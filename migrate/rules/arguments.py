@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 
-from migrate.codes import InvalidInclude, UnboundCapture
+from migrate.codes import InvalidArgument, InvalidInclude, UnboundCapture
 from migrate.errors import Diagnostic, did_you_mean
 from migrate.rules.model import Include
 from migrate.rules.source import ListNode, MapNode, Node, ScalarNode, Value
@@ -45,6 +45,30 @@ def fill_arguments(root: MapNode, given: Mapping[str, Value], findings: list[Dia
 
     entries = tuple((key, node if key.text == "args" else _mapped(node, fill)) for key, node in root.entries)
     return MapNode(entries, root.span, root.size)
+
+
+def given_arguments(
+    root: MapNode, given: Mapping[str, Value], file: str, findings: list[Diagnostic]
+) -> dict[str, Value]:
+    """Returns the arguments that a call gives other values than the defaults of the file, in the types of the defaults.
+
+    Unknown names, and text in place of an integer, are added to `findings`.
+    """
+    declared = root.get("args")
+    entries = declared.entries if isinstance(declared, MapNode) else ()
+    defaults = {key.text: node.value for key, node in entries if isinstance(node, ScalarNode)}
+    known = ", ".join(f"`{name}`" for name in defaults) or "none"
+    found: dict[str, Value] = {}
+    for name, value in given.items():
+        if name not in defaults:
+            message = f"`{file}` has no argument `{name}`"
+            label = did_you_mean(name, defaults)
+            findings.append(InvalidArgument.at(message, label=label, help=f"its arguments: {known}"))
+        elif isinstance(defaults[name], int) and not re.fullmatch(r"-?[0-9]+", str(value)):
+            findings.append(InvalidArgument.at(f"the argument `{name}` of `{file}` is an integer, not `{value}`"))
+        else:
+            found[name] = int(str(value)) if isinstance(defaults[name], int) else str(value)
+    return {name: value for name, value in found.items() if value != defaults[name]}
 
 
 def unknown_arguments(include: Include, root: MapNode) -> Iterator[Diagnostic]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from migrate.codes import InvalidInclude, InvalidOver, InvalidPattern, UnboundCapture
+from migrate.codes import InvalidInclude, InvalidOver, InvalidPattern, InvalidValue, UnboundCapture
 from migrate.errors import Diagnostic, Span, did_you_mean
 from migrate.rules.field_types import FieldValues
 from migrate.rules.input_names import input_problems
@@ -33,6 +33,7 @@ def build_move(
         moments=get("moments"),
         names=tuple(one.name for one in sources if one.name),
         maybe=frozenset(one.name for one in sources if one.maybe),
+        copy=get("copy", False),
     )
 
 
@@ -44,7 +45,32 @@ def build_drop(fields: FieldValues) -> Drop:
         excepts=_patterns(fields.get("except", ())),
         optional=fields.get("optional", False),
         assert_zero=fields.get("assert") == "zero",
+        equal=equal.pattern if (equal := _equal(fields)) else None,
+        ops=tuple(fields.get("ops", ())),
     )
+
+
+def _equal(fields: FieldValues) -> LocatedPattern | None:
+    """Returns the pattern of the leaf that a dropped one has to equal."""
+    assertion = fields.get("assert")
+    return assertion.get("equal") if isinstance(assertion, FieldValues) else None
+
+
+def drop_problems(rule: Drop, fields: FieldValues) -> Iterator[Diagnostic]:
+    """Yields the inconsistencies of a drop: names that are not captured, and ops that compare nothing."""
+    equal = _equal(fields)
+    if equal is not None:
+        yield from _right_side(equal)
+        captured = set(rule.sources[0].captures).intersection(*(pattern.captures for pattern in rule.sources[1:]))
+        for name in sorted(equal.pattern.names - captured):
+            yield _uncaptured(name, equal, rule.sources, captured)
+    for op in rule.ops:
+        if equal is None:
+            yield InvalidValue.at(
+                "`ops` of a drop need `assert: {equal: …}`, with which the result is compared", span=op.span
+            )
+        elif op.op.role != "map":
+            yield InvalidValue.at(f"`{op.op.name}` joins or divides arrays, and a drop compares one", span=op.span)
 
 
 def build_create(fields: FieldValues) -> Create:

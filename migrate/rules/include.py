@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from migrate.codes import InvalidInclude, UnboundCapture
 from migrate.errors import Diagnostic
+from migrate.rules.leaf_filter import LeafFilter, Outside
 from migrate.rules.model import Create, Drop, Include, Move, Rule
 from migrate.rules.pattern import Pattern, PatternError
 
@@ -22,8 +23,14 @@ def place_rules(include: Include, rules: Iterable[Rule], findings: list[Diagnost
 
     Problems are added to `findings`.
     """
+    outside = (Outside(include.only),) if include.only else ()
     return tuple(
-        replace(rule, left_out=(*rule.left_out, *include.excepts)) for rule in _below(include, rules, findings)
+        replace(
+            rule,
+            left_out=(*rule.left_out, *include.excepts, *outside),
+            optional=rule.optional or include.optional,
+        )
+        for rule in _below(include, rules, findings)
     )
 
 
@@ -64,12 +71,14 @@ def _placed(
             findings.append(InvalidInclude.at(message, span=include.span))
 
 
-def _patterns(rule: Rule) -> Iterator[Pattern]:
+def _patterns(rule: Rule) -> Iterator[LeafFilter]:
     yield from rule.excepts
     yield from rule.left_out
     if not isinstance(rule, Create):
         yield from rule.sources
-    if not isinstance(rule, Drop):
+    if isinstance(rule, Drop):
+        yield from (rule.equal,) if rule.equal else ()
+    else:
         yield from rule.targets
 
 
@@ -81,19 +90,24 @@ def _clash(rule: Rule, taken: frozenset[str]) -> str | None:
 def _rule(rule: Rule, under: Pattern, to: Pattern) -> Rule:
     place = to if isinstance(rule, Create) else under
     excepts = _sources_below(rule.excepts, place)
-    rule = replace(rule, excepts=excepts, left_out=_sources_below(rule.left_out, place))
+    rule = replace(rule, excepts=excepts, left_out=tuple(_filter_below(one, place) for one in rule.left_out))
     if isinstance(rule, Create):
         return replace(rule, targets=_sources_below(rule.targets, to))
     sources = _sources_below(rule.sources, under)
     if isinstance(rule, Move):
         targets = tuple(pattern.below(to) for pattern in rule.targets)
         return replace(rule, sources=sources, targets=targets)
-    return replace(rule, sources=sources)
+    equal = rule.equal.below(under) if isinstance(rule, Drop) and rule.equal else None
+    return replace(rule, sources=sources, equal=equal)
 
 
 def _sources_below(patterns: Iterable[Pattern], place: Pattern) -> tuple[Pattern, ...]:
     """Returns source patterns below a place, and checks that they are still valid on the left."""
     return tuple(_source_below(pattern, place) for pattern in patterns)
+
+
+def _filter_below(one: LeafFilter, place: Pattern) -> LeafFilter:
+    return Outside(_sources_below(one.patterns, place)) if isinstance(one, Outside) else _source_below(one, place)
 
 
 def _source_below(pattern: Pattern, place: Pattern) -> Pattern:

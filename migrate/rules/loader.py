@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shlex
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from migrate.codes import InvalidInclude, MissingField, UnsupportedRuleVersion
 from migrate.errors import Diagnostic, RuleFileError, Span
-from migrate.rules.arguments import fill_arguments, unknown_arguments
+from migrate.rules.arguments import fill_arguments, given_arguments, unknown_arguments
 from migrate.rules.field_types import FieldValues, ReadContext, describe_node
 from migrate.rules.files import MAX_BYTES, RuleFile, bundled_names, decode, find, read
 from migrate.rules.include import place_rules
@@ -21,7 +22,7 @@ from migrate.rules.model import ConfigRule, Guard, Include, Rule, RuleSet, Targe
 from migrate.rules.probe_type import ProbeFields
 from migrate.rules.recorded_tree import is_recorded_tree
 from migrate.rules.schema import FILE, VERSION
-from migrate.rules.source import MapNode, Node, ScalarNode, compose
+from migrate.rules.source import MapNode, Node, ScalarNode, Value, compose
 
 __all__ = ["MAX_BYTES", "bundled_names", "load_rules", "parse_rules"]
 
@@ -29,18 +30,19 @@ MAX_INCLUDES = 1000
 """The maximum number of files that a rule file includes, directly or indirectly."""
 
 
-def load_rules(path: str | os.PathLike[str]) -> RuleSet:
+def load_rules(path: str | os.PathLike[str], args: Mapping[str, Value] | None = None) -> RuleSet:
     """Reads a rule file and the files that it includes.
 
     Args:
       path: a file, or the name of a bundled rule file (such as `portable`) if no such file exists.
+      args: values of the arguments of the file (default: those of the file).
 
     Raises:
       RuleFileError: the files have mistakes; carries all of them.
     """
     file = find(os.fspath(path))
     content = read(file)
-    return _load(file, decode(content, file.name), content, was_read=True)
+    return _load(file, decode(content, file.name), content, args or {}, was_read=True)
 
 
 def parse_rules(text: str, path: str) -> RuleSet:
@@ -51,15 +53,23 @@ def parse_rules(text: str, path: str) -> RuleSet:
     Raises:
       RuleFileError: the text has mistakes; carries all of them.
     """
-    return _load(RuleFile(path, Path(path)), text, text.encode("utf-8", "surrogatepass"), was_read=False)
+    return _load(RuleFile(path, Path(path)), text, text.encode("utf-8", "surrogatepass"), {}, was_read=False)
 
 
-def _load(file: RuleFile, text: str, content: bytes, *, was_read: bool) -> RuleSet:
-    loader = _Loader()
+def _load(file: RuleFile, text: str, content: bytes, args: Mapping[str, Value], *, was_read: bool) -> RuleSet:
+    loader = _Loader(args=args)
     part = loader.load(file, text, content)
     if loader.findings or part is None:
         raise RuleFileError(*loader.findings)
-    return _rule_set(part, file.name, text, tuple(loader.files[0 if was_read else 1 :]))
+    rules = _rule_set(part, file.name, text, tuple(loader.files[0 if was_read else 1 :]))
+    return replace(rules, args=loader.args, digest=_digest_with(rules.digest, loader.args))
+
+
+def _digest_with(digest: str, args: Mapping[str, Value]) -> str:
+    """Returns the digest of a file with other values of its arguments than its own."""
+    if not args:
+        return digest
+    return f"sha256:{hashlib.sha256(f'{digest}{json.dumps(args, sort_keys=True)}'.encode()).hexdigest()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +100,8 @@ class _Loader:
     included: dict[tuple[str | _Place, ...], Include] = field(default_factory=dict)
     files: list[tuple[str, str]] = field(default_factory=list)
     """The name and the real path of each file, the first file first."""
+    args: Mapping[str, Value] = field(default_factory=dict)
+    """The arguments of the first file that the caller gives."""
 
     def load(self, file: RuleFile, text: str, content: bytes, by: Include | None = None) -> _LoadedFile | None:
         """Returns the loaded file, with the arguments of the include that names it; None after a finding."""
@@ -99,7 +111,9 @@ class _Loader:
         unknown = list(unknown_arguments(by, root)) if root is not None and by else []
         self.findings += unknown
         if root is not None:
-            root = fill_arguments(root, by.args if by else {}, findings)
+            if by is None:
+                self.args = given_arguments(root, self.args, file.name, findings)
+            root = fill_arguments(root, by.args if by else self.args, findings)
         record = FILE.read(root, ReadContext("rules", findings)) if root is not None else None
         self.findings += sorted(findings, key=_position)
         if findings or unknown or record is None:
@@ -148,7 +162,7 @@ class _Loader:
 
 
 def _place(include: Include) -> _Place:
-    return include.under, include.to, include.excepts, tuple(include.args.items())
+    return include.under, include.to, include.excepts, include.only, tuple(include.args.items())
 
 
 def _at(diagnostic: Diagnostic, include: Include) -> Diagnostic:

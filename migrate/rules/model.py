@@ -9,8 +9,10 @@ from typing import Any, Literal
 from migrate.errors import Span
 from migrate.ops.base import Op
 from migrate.rules.formula import Term
+from migrate.rules.leaf_filter import LeafFilter
 from migrate.rules.pattern import Pattern
 from migrate.rules.recorded_tree import is_recorded_tree
+from migrate.rules.source import Value
 
 Layout = Literal["state", "pure_dict", "items"]
 ArrayStorage = Literal["zarr", "huggingface"]
@@ -54,6 +56,7 @@ class Move:
       left_out: the leaves that the `except` of an include takes out of the rule, which may then match nothing.
       names: the name of each of `sources`; empty if `from:` binds none.
       maybe: the names that may be absent.
+      copy: whether it takes leaves without claiming them: other rules may take them too.
     """
 
     sources: tuple[Pattern, ...]
@@ -63,9 +66,10 @@ class Move:
     excepts: tuple[Pattern, ...] = ()
     optional: bool = False
     moments: Literal["follow", "reset"] | None = None
-    left_out: tuple[Pattern, ...] = ()
+    left_out: tuple[LeafFilter, ...] = ()
     names: tuple[str, ...] = ()
     maybe: frozenset[str] = frozenset()
+    copy: bool = False
 
     @property
     def bound(self) -> tuple[str, ...]:
@@ -80,14 +84,21 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """A rule that drops sources; with `assert_zero` only if all their values are zero; `left_out` as in `Move`."""
+    """A rule that drops sources; `left_out` is as in `Move`.
+
+    Attributes:
+      assert_zero: whether all their values have to be zero.
+      equal: the source leaf that each of them has to equal, after `ops`.
+    """
 
     sources: tuple[Pattern, ...]
     span: Span
     excepts: tuple[Pattern, ...] = ()
     optional: bool = False
     assert_zero: bool = False
-    left_out: tuple[Pattern, ...] = ()
+    left_out: tuple[LeafFilter, ...] = ()
+    equal: Pattern | None = None
+    ops: tuple[RuleOp, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +110,7 @@ class Create:
     span: Span
     excepts: tuple[Pattern, ...] = ()
     optional: bool = False
-    left_out: tuple[Pattern, ...] = ()
+    left_out: tuple[LeafFilter, ...] = ()
 
 
 Rule = Move | Drop | Create
@@ -134,6 +145,8 @@ class Include:
     Attributes:
       excepts: patterns of leaves that its rules do not apply to, in the coordinates of the including file.
       args: values of its arguments, by name.
+      only: patterns of the leaves that its rules apply to, in the coordinates of the including file; none for all.
+      optional: whether its rules may match nothing.
     """
 
     file: str
@@ -142,6 +155,8 @@ class Include:
     to: Pattern | None = None
     excepts: tuple[Pattern, ...] = ()
     args: Mapping[str, Any] = field(default_factory=dict)
+    only: tuple[Pattern, ...] = ()
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +243,7 @@ class RuleSet:
       calls: functions of `call` ops, with the names of their arrays and their places, where the ops are those of a plan
         file.
       config: the rules for hyperparameters and JSON items, those of a plan file included.
+      args: the arguments of the file that have other values than its defaults, by name.
     """
 
     path: str
@@ -248,6 +264,7 @@ class RuleSet:
     planned: int | None = None
     calls: tuple[tuple[CalledFunction, Span], ...] = ()
     config: tuple[ConfigRule, ...] = ()
+    args: Mapping[str, Value] = field(default_factory=dict)
 
     @property
     def count(self) -> int:

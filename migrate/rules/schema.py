@@ -8,7 +8,13 @@ from typing import Any, final
 from migrate.codes import MissingField
 from migrate.errors import nearest
 from migrate.rules.bound_patterns import MoveSources
-from migrate.rules.build import build_create, build_drop, build_move, include_problems, move_problems
+from migrate.rules.build import (
+    build_create,
+    build_drop,
+    build_move,
+    drop_problems,
+    move_problems,
+)
 from migrate.rules.config_type import ConfigRuleType
 from migrate.rules.field_types import (
     FLAG,
@@ -28,8 +34,9 @@ from migrate.rules.field_types import (
     StringType,
     head_span,
 )
+from migrate.rules.include_type import IncludeType
 from migrate.rules.layout_type import LayoutType
-from migrate.rules.model import Include, Rule
+from migrate.rules.model import Rule
 from migrate.rules.op_types import OpList
 from migrate.rules.pattern_types import REGEX, SourcePattern, TargetPattern, read_line
 from migrate.rules.probe_type import ProbeType
@@ -61,6 +68,7 @@ MOVE = MappingType(
         Field("ops", OpList(), "ops applied to the arrays, in order"),
         _EXCEPT,
         _OPTIONAL,
+        Field("copy", FLAG, "whether other rules may take the leaves too, or keep their key paths (default: false)"),
         Field(
             "moments",
             ChoiceType(("follow", "reset")),
@@ -69,11 +77,40 @@ MOVE = MappingType(
     ),
 )
 
+_EQUAL = MappingType(
+    "`assert`",
+    (Field("equal", TargetPattern(), "the source leaf that has to have the same values", required=True),),
+)
+_ZERO = ChoiceType(("zero",))
+
+
+@final
+@dataclass(frozen=True)
+class _Assertion(FieldType):
+    """A keyword, or a mapping with one key."""
+
+    def phrase(self) -> str:
+        return "`zero` or `{equal: …}`"
+
+    def read(self, node: Node, context: ReadContext) -> str | FieldValues | None:
+        if isinstance(node, MapNode):
+            return _EQUAL.read(node, context)
+        return node.text if isinstance(node, ScalarNode) and node.value in _ZERO.words else self.reject(node, context)
+
+    def json(self) -> JsonSchema:
+        return {"anyOf": [_ZERO.json(), _EQUAL.json()]}
+
+
 DROP = MappingType(
     "a `drop` rule",
     (
         Field("from", _SOURCES, "the source leaves to drop", required=True),
-        Field("assert", ChoiceType(("zero",)), "refuses to drop a leaf with a value that is not zero"),
+        Field(
+            "assert",
+            _Assertion(),
+            "refuses to drop a leaf with a value that is not zero, or that differs from the one of another leaf",
+        ),
+        Field("ops", OpList(), "ops applied to the leaf before it is compared"),
         _EXCEPT,
         _OPTIONAL,
     ),
@@ -132,7 +169,7 @@ class _Dropped(FieldType):
     """The value of `drop:`: patterns, or a mapping with further fields."""
 
     def phrase(self) -> str:
-        return "a pattern, a list of patterns, or a mapping of `from`, `assert`, `except`, `optional`"
+        return "a pattern, a list of patterns, or a mapping of `from`, `assert`, `ops`, `except`, `optional`"
 
     def read(self, node: Node, context: ReadContext) -> FieldValues | None:
         if isinstance(node, MapNode) and node.get("regex") is None:
@@ -194,7 +231,9 @@ def _read_mapping(node: MapNode, context: ReadContext) -> Rule | None:
     if record is None or len(context.findings) > before:
         return None
     if form is _DROP_RULE:
-        return build_drop(record.get("drop"))
+        drop = build_drop(record.get("drop"))
+        context.findings.extend(drop_problems(drop, record.get("drop")))
+        return drop
     if form is _CREATE_RULE:
         return build_create(record.get("create"))
     return _move(record.values, record, context)
@@ -278,51 +317,6 @@ UNMATCHED = MappingType(
     ),
 )
 
-INCLUDE = MappingType(
-    "an include",
-    (
-        Field("file", StringType(), "the name of a bundled rule file, or a path relative to this file", required=True),
-        Field("under", TargetPattern(), "the place in the source that its rules apply to (default: `.`, the root)"),
-        Field("to", TargetPattern(), "the place in the target that its rules write to (default: `under`)"),
-        Field("except", _SOURCES, "patterns of leaves that its rules do not apply to"),
-        Field("args", ArgumentsType(), "values of the file's arguments, by name (default: those of the file)"),
-    ),
-)
-
-
-@final
-@dataclass(frozen=True)
-class _Included(FieldType):
-    """The name of a file, or a mapping that also gives the places for its rules."""
-
-    def phrase(self) -> str:
-        return "the name of a rule file, or a mapping of `file`, `under`, `to`, `except` and `args`"
-
-    def read(self, node: Node, context: ReadContext) -> Include | None:
-        if isinstance(node, MapNode):
-            return self._mapping(node, context)
-        if isinstance(node, ScalarNode) and isinstance(node.value, str) and node.value:
-            return Include(node.value, node.span)
-        self.reject(node, context)
-        return None
-
-    def _mapping(self, node: MapNode, context: ReadContext) -> Include | None:
-        before = len(context.findings)
-        record = INCLUDE.read(node, context)
-        if record is None or len(context.findings) > before:
-            return None
-        under, to = record.get("under"), record.get("to") or record.get("under")
-        excepts = tuple(placed.pattern for placed in record.get("except", ()))
-        places = (under and under.pattern, to and to.pattern)
-        include = Include(record.get("file"), head_span(node), *places, excepts, record.get("args", {}))
-        given = record.get("to")
-        context.findings.extend(include_problems(include, [placed for placed in (under, given) if placed], given))
-        return include
-
-    def json(self) -> JsonSchema:
-        return {"anyOf": [{"type": "string"}, INCLUDE.json()]}
-
-
 FILE = MappingType(
     "a rule file",
     (
@@ -333,7 +327,7 @@ FILE = MappingType(
         Field(
             "args", ArgumentsType(), "names that `${name}` stands for, with their values unless an include gives others"
         ),
-        Field("include", OneOrManyType(_Included()), "rule files whose rules precede these rules"),
+        Field("include", OneOrManyType(IncludeType()), "rule files whose rules precede these rules"),
         Field(
             "rules",
             ListType(RuleType(), "a list of rules (`[]` for none)"),

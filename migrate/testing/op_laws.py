@@ -13,6 +13,7 @@ from migrate import dtypes
 from migrate.dtypes import kind
 from migrate.ops.base import NotInvertible, Op, avals, wide
 from migrate.ops.windows import Window, cut, extent, whole, windows
+from migrate.tree import AbstractArray
 
 Array = np.ndarray[Any, Any]
 
@@ -40,6 +41,7 @@ def check_op_laws(op: Op, arrays: Sequence[Array]) -> None:
     _check_elements(op, arrays, results)
     _check_elementwise(op, arrays, results)
     check_windows(op, arrays)
+    _check_preimage(op, inferred)
     back = op.inverse(*before)
     if isinstance(back, NotInvertible):
         assert not op.exact, f"{op} is exact and has no inverse"
@@ -51,6 +53,14 @@ def check_op_laws(op: Op, arrays: Sequence[Array]) -> None:
         restored = back.apply(*results)
         same = _same_bits if {a.dtype for a in before} == {a.dtype for a in inferred} else _same_values
         assert all(map(same, arrays, restored)), f"{back} does not restore the input of {op}"
+
+
+def _check_preimage(op: Op, results: tuple[AbstractArray, ...]) -> None:
+    found = op.preimage(*results)
+    if isinstance(found, NotInvertible):
+        assert found.reason, f"{op} has no preimage and does not say why"
+    else:
+        assert op.infer(*found) == results, f"{op} makes {op.infer(*found)} of its preimage {found}, not {results}"
 
 
 def check_windows(op: Op, arrays: Sequence[Array]) -> None:

@@ -62,3 +62,33 @@ def test_a_value_is_text_or_an_integer(write, value):
     write(main=[f"args: {{net: {value}}}", "rules: []"])
     with pytest.raises(RuleFileError, match="`net` must be text or an integer"):
         load_rules("main.yaml")
+
+
+def test_a_caller_gives_values_in_the_types_of_the_defaults(write):
+    write(main=NET)
+    rules = load_rules("main.yaml", {"net": 7, "depth": "0"})
+    assert [("1/{n}/**", "7/{n}/**"), ("s", "7/s")] == sides(rules.rules)
+    assert (0, {"net": "7", "depth": 0}) == (rules.rules[1].ops[0].op.axis, rules.args)
+
+
+def test_values_of_a_caller_are_part_of_the_digest_unless_they_are_the_defaults(write):
+    write(main=NET)
+    plain = load_rules("main.yaml")
+    assert plain.digest == load_rules("main.yaml", {"depth": 2, "net": "policy"}).digest
+    digests = {plain.digest, *(load_rules("main.yaml", {"depth": depth}).digest for depth in (0, 1))}
+    assert 3 == len(digests)
+
+
+@pytest.mark.parametrize(
+    ("args", "message", "label"),
+    [
+        ({"dept": 1}, "`main.yaml` has no argument `dept`", "did you mean `depth`?"),
+        ({"depth": "deep"}, "the argument `depth` of `main.yaml` is an integer, not `deep`", None),
+    ],
+)
+def test_a_value_that_the_file_cannot_take_is_refused(write, args, message, label):
+    write(main=NET)
+    with pytest.raises(RuleFileError) as caught:
+        load_rules("main.yaml", args)
+    (finding,) = caught.value.diagnostics
+    assert ("M113", message, label) == (finding.code, finding.message, finding.label)

@@ -24,8 +24,9 @@ from migrate.engine.loading.run_jobs import run_jobs
 from migrate.engine.loading.shardings import MeshLike, Placement
 from migrate.engine.loading.virtual_arrays import VirtualArrays, loading_context
 from migrate.engine.options import DEFAULT_RAM, MINIMUM_RAM
+from migrate.engine.streaming.assertions import check_assertions
 from migrate.engine.streaming.memory import explained_memory_failures
-from migrate.engine.streaming.pieces import Piece, check_assertions, pieces
+from migrate.engine.streaming.pieces import Piece, pieces
 from migrate.engine.workspace.source_state import SourceState
 from migrate.errors import CheckpointError, Diagnostic, PlanError, UsageError
 from migrate.formats.files import unreadable

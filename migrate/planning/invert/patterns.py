@@ -51,7 +51,7 @@ def reverse(rule: Move, sources: Collection[KeyPath]) -> ReversedPatterns | None
         texts = tuple(side.text() for side in left)
         used = {name for pattern in targets for name in pattern.names}
         fillers = {name: _counted(name, rule, sources) for name in reduced - used} | _agreed(left)
-        return ReversedPatterns(texts, tuple(_right(pattern, fillers) for pattern in rule.sources))
+        return ReversedPatterns(texts, tuple(_right(pattern, fillers, used) for pattern in rule.sources))
     except (_Irreversible, PatternError):
         return None
 
@@ -174,9 +174,14 @@ def _agreed(sides: Sequence[_NewSource]) -> dict[str, str]:
     return fillers
 
 
-def _right(pattern: Pattern, fillers: Mapping[str, str]) -> str:
-    segments = parse_segments(pattern.text)
+def _right(pattern: Pattern, fillers: Mapping[str, str], known: Collection[str]) -> str:
+    """Returns a left-hand side as a right-hand side; a `**` that the other side lacks is taken for no segment."""
+    segments = [segment for segment in parse_segments(pattern.text) if not _is_absent(segment[0], known)]
     return join_segments(["".join(_filled(part, fillers) for part in segment) for segment in segments])
+
+
+def _is_absent(part: Part, known: Collection[str]) -> bool:
+    return isinstance(part, Capture) and part.name.startswith("**") and part.name not in known
 
 
 def _filled(part: Part, fillers: Mapping[str, str]) -> str:

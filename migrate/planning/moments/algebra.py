@@ -118,6 +118,11 @@ def is_tied(task: Task) -> bool:
 
 def tied(task: Task) -> str:
     """Returns why moments cannot follow a tied param: its moments belong to the sum of the new params' gradients."""
+    if len(task.targets) == 1:
+        return (
+            f"`{format_path(task.targets[0])}` is a copy, and the moments belong to the sum of the gradients of both "
+            "params (`moments: follow` gives each of them a copy)"
+        )
     params = " and ".join(f"`{format_path(target)}`" for target in task.targets[:3])
     return (
         f"{params} were one param, whose moments belong to the sum of their gradients (`moments: follow` gives each of "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from migrate.codes import UntransferableMoments
@@ -114,7 +114,8 @@ def _by_rule(move: SlotMove, index: int, claims: Sequence[Claim]) -> FollowResul
         return FollowResult(dropped=tuple(Dropped(c.path, c.leaf, rule=rule.span) for c in claims))
     assert isinstance(rule, Move)
     if rule.reset_moments:
-        return _reset(move, rule, claims)
+        reset = _reset(move, rule, claims)
+        return replace(reset, dropped=()) if rule.copy else reset
     tasks = [task for task in move.context.tasks_of_rule.get(rule.span, ()) if _concerns(move, task)]
     reason = _refusal(move, rule, tasks)
     if reason:
@@ -196,7 +197,7 @@ def _feasible(move: SlotMove, rule: Move, tasks: Sequence[Task]) -> tuple[list[T
         lacking = [t for t in task.targets if not move.context.in_template(move.place(t))]
         if len(there) < len(copies):
             refused.append(refuse(move, [task], there, (_partly(move, task), rule.span)))
-        elif algebra.is_tied(task) and rule.moments is None:
+        elif (algebra.is_tied(task) or rule.copy) and rule.moments is None:
             refused.append(refuse(move, [task], there, (algebra.tied(task), rule.span)))
         elif lacking or not all(map(move.counterpart.covers, task.targets)):
             known = [target for target in lacking or task.targets if move.context.in_template(target)]

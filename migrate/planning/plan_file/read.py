@@ -176,6 +176,7 @@ def _rule_set(
         probe_span=probe.span if probe else None,
         files=((file, place),),
         planned=rules.get("count"),
+        args=rules.get("args", {}),
         calls=tuple(calls.items()),
         config=tuple(_config(record)),
     )

@@ -90,7 +90,27 @@ class EntryReader:
 
     def _drop(self, entry: FieldValues) -> Dropped:
         one = self._single(entry, "from", self.sources)
-        return Dropped(one.path, one.leaf, entry.get("assert") == "zero", rule_span(entry))
+        zero, span, equal = entry.get("assert") == "zero", rule_span(entry), entry.get("equal")
+        if equal is None:
+            return Dropped(one.path, one.leaf, zero, span)
+        return self._equal(entry, one, parse_path(equal), span)
+
+    def _equal(self, entry: FieldValues, one: LocatedLeaf, path: KeyPath, span: Span | None) -> Dropped:
+        """Returns the drop of a leaf that equals another one of the source, in shape and dtype at least."""
+        nodes = entry.node.get("ops")
+        items = nodes.items if isinstance(nodes, ListNode) else ()
+        found = [self._lines.op(node, self.findings) for node in items if isinstance(node, ScalarNode)]
+        ops = tuple(rule_op.op for rule_op in found if rule_op is not None)
+        other = self.sources.get(path)
+        avals = (one.leaf.aval,) if one.leaf.aval else ()
+        try:
+            for op in ops:
+                avals = op.infer(*avals)
+        except OpError as error:
+            self._refuse(str(error), entry.node)
+        if other is None or len(ops) < len(found) or avals != (other.leaf.aval,):
+            self._refuse(f"`{format_path(path)}` is not a leaf of the source of the same shape", entry.node)
+        return Dropped(one.path, one.leaf, rule=span, equal=path, ops=ops)
 
     def _creation(self, entry: FieldValues) -> Created:
         one = self._single(entry, "to", self.targets)

@@ -8,6 +8,7 @@ from migrate.rules.config_type import ConfigRuleType
 from migrate.rules.field_types import (
     INT,
     AnyMappingType,
+    ArgumentsType,
     ChoiceType,
     Field,
     ListType,
@@ -37,6 +38,7 @@ RULES = MappingType(
         Field("digest", HASH, "the digest of the rule file and its includes", required=True),
         Field("count", INT, "the number of rules", required=True),
         Field("name", _TEXT, "the name of the migration"),
+        Field("args", ArgumentsType(), "the arguments of the rule file that have other values than its defaults"),
     ),
 )
 
@@ -99,6 +101,8 @@ DROPPED = MappingType(
     (
         Field("from", LeavesType(), "the source leaf", required=True),
         Field("assert", ChoiceType(("zero",)), "refuses to drop a leaf with a value that is not zero"),
+        Field("equal", _TEXT, "the source leaf that has to have the same values, after the ops"),
+        Field("ops", ListType(_TEXT, "a list of ops"), "ops applied to the leaf before it is compared"),
         _RULE,
     ),
 )

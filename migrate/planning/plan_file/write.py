@@ -19,6 +19,7 @@ from migrate.planning.plan_file.leaf_text import leaf_text
 from migrate.planning.plan_file.op_lines import default_groups, init_line, step_lines
 from migrate.planning.plan_file.schema import VERSION, VERSION_FIELD
 from migrate.planning.rule_text.config import config_fields
+from migrate.planning.rule_text.ops import op_text
 from migrate.printable import UNSAFE
 from migrate.rules.model import ConfigRule, RuleSet
 from migrate.rules.portable_names import PortableNames, last_name
@@ -80,7 +81,7 @@ def _rules(rules: RuleSet, names: PortableNames) -> Entry:
         "file": names.name(rules.path),
         "digest": rules.digest,
         "count": rules.count - len(rules.config),
-        **_given(name=rules.name),
+        **_given(name=rules.name, args=dict(rules.args)),
     }
 
 
@@ -187,7 +188,12 @@ def _one_leaf(path: KeyPath, leaf: AbstractLeaf) -> Mapping[str, str]:
 def _dropped(drop: Dropped, names: PortableNames) -> Entry:
     return {
         "from": _one_leaf(drop.source, drop.leaf),
-        **_given(**{"assert": "zero" if drop.assert_zero else None}, rule=_place(drop.rule, names)),
+        **_given(
+            **{"assert": "zero" if drop.assert_zero else None},
+            equal=None if drop.equal is None else format_path(drop.equal),
+            ops=[op_text(op) for op in drop.ops] or None,
+            rule=_place(drop.rule, names),
+        ),
     }
 
 

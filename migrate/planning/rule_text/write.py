@@ -64,10 +64,11 @@ def _field(lead: str, name: str, text: str, listed: Sequence[str]) -> Iterator[s
     yield from (f"      - {quoted(one)}" for one in listed)
 
 
-def drop_line(pattern: str, *, assertion: str = "") -> str:
-    """The line of a drop."""
+def drop_line(pattern: str, *, assertion: str = "", ops: Sequence[OpText] = ()) -> str:
+    """The line of a drop; the ops are applied before the assertion is checked."""
     if assertion:
-        return f"  - drop: {{from: {quoted(pattern)}, assert: {assertion}}}"
+        listed = f", ops: [{', '.join(f'{{{op}}}' for op in ops)}]" if ops else ""
+        return f"  - drop: {{from: {quoted(pattern)}, assert: {assertion}{listed}}}"
     return f"  - drop: {quoted(pattern)}"
 
 

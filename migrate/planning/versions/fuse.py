@@ -139,8 +139,13 @@ class Fusion:
         for value, drop in self._chain.drops:
             for path in (one.path for one in leaves_of(self._fuser.expressions.simplified(value))):
                 asserted = drop.assert_zero or (path in drops and drops[path].assert_zero)
-                drops[path] = Dropped(path, self._source.leaves[path], asserted, drop.rule)
+                same = drop.equal is not None and self._is_of_source(drop)
+                drops[path] = drop if same else Dropped(path, self._source.leaves[path], asserted, drop.rule)
         return drops
+
+    def _is_of_source(self, drop: Dropped) -> bool:
+        """Whether the first plan drops a leaf, so that what the leaf is compared with is in the source too."""
+        return any(drop is one for one in self._plans[0].dropped)
 
     def _lost_assertions(self) -> Iterator[Diagnostic]:
         """Yields a diagnostic for each asserted leaf that no leaf of the source can be asserted for."""
@@ -148,6 +153,10 @@ class Fusion:
             if drop.assert_zero and not _zero_with_its_leaves(self._fuser.expressions.simplified(value)):
                 name = format_path(drop.source)
                 message = f"`{name}` is dropped with `assert: zero`, and it exists only between two steps"
+                yield _unfusable(message, drop.rule)
+            if drop.equal is not None and not self._is_of_source(drop):
+                name = format_path(drop.source)
+                message = f"`{name}` is dropped as equal to another leaf, and the two exist only between two steps"
                 yield _unfusable(message, drop.rule)
 
     def _needed(self) -> Iterator[Diagnostic]:
@@ -181,7 +190,7 @@ class Fusion:
         used = {path for task in tasks for path in task.sources}
         for path, leaf in self._source.leaves.items():
             drop = self._drops.get(path)
-            if path not in used or (drop is not None and drop.assert_zero):
+            if path not in used or (drop is not None and drop.asserts):
                 yield drop or Dropped(path, leaf)
 
     def _created(self) -> Iterator[Created]:

@@ -37,7 +37,7 @@ def lint(plan: Plan) -> Iterator[Diagnostic]:
 def _drops(plan: Plan, start: Span) -> Iterator[Diagnostic]:
     dropped: defaultdict[Span, list[KeyPath]] = defaultdict(list)
     for drop in plan.dropped:
-        if drop.leaf.has_data and not drop.assert_zero:
+        if drop.leaf.has_data and not drop.asserts:
             dropped[drop.rule or start].append(drop.source)
     for span, paths in dropped.items():
         yield UnrecoverableDrop.at(

@@ -173,10 +173,17 @@ class _Writer:
             paths = [
                 drop.source
                 for drop in self.fused.dropped
-                if drop.assert_zero == asserted and drop.leaf.has_data and not (follow and drop.source in self.moments)
+                if drop.assert_zero == asserted
+                and drop.equal is None
+                and drop.leaf.has_data
+                and not (follow and drop.source in self.moments)
             ]
             for text in patterns_for(paths, universe) if paths else ():
                 yield drop_line(text, assertion="zero" if asserted else "")
+        for drop in self.fused.dropped:
+            if drop.equal is not None:
+                equal = f"{{equal: {quoted(format_path(drop.equal))}}}"
+                yield drop_line(format_path(drop.source), assertion=equal, ops=tuple(map(op_text, drop.ops)))
 
     def _creations(self) -> Iterator[str]:
         for creation in self.fused.created:
@@ -232,8 +239,7 @@ def _same(plan: Plan, fused: Plan) -> bool:
     return (
         expressions(plan.tasks) == expressions(fused.tasks)
         and _created(plan) == _created(fused)
-        and {drop.source for drop in plan.dropped if drop.assert_zero}
-        == {drop.source for drop in fused.dropped if drop.assert_zero}
+        and _asserted(plan) == _asserted(fused)
         and _config(plan) == _config(fused)
         and plan.target.leaves == fused.target.leaves
         and plan.target.containers == fused.target.containers
@@ -245,6 +251,11 @@ def _config(plan: Plan) -> tuple[Any, ...]:
     changes = plan.config.changes
     texts = sorted(str((change.item, sorted(change.sources), change.target, change.term)) for change in changes)
     return texts, json.dumps(configs_of(result_of(plan)), sort_keys=True), plan.config.patterns
+
+
+def _asserted(plan: Plan) -> dict[KeyPath, Any]:
+    """Returns what a plan asserts of the leaves that it drops."""
+    return {drop.source: (drop.equal, drop.ops) for drop in plan.dropped if drop.asserts}
 
 
 def _created(plan: Plan) -> dict[KeyPath, Any]:

@@ -1,11 +1,12 @@
-"""Pieces of a plan, batches of small pieces, and assertions on dropped leaves."""
+"""Pieces of a plan, batches of small pieces, and `assertions` on dropped leaves."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from migrate.engine.streaming.pieces import batches, check_assertions, pieces, produce
+from migrate.engine.streaming.assertions import check_assertions
+from migrate.engine.streaming.pieces import batches, pieces, produce
 from migrate.errors import RefusedError
 from tests.engine.sources import opened, plan_for, save
 

@@ -20,7 +20,8 @@ from migrate.engine.outputs.orbax_store import Staging
 from migrate.engine.streaming.array_bytes import digest, stored_form
 from migrate.engine.streaming.array_graph import build_graph
 from migrate.engine.streaming.array_sources import ArraySource, blocks
-from migrate.engine.streaming.pieces import Piece, check_assertions
+from migrate.engine.streaming.assertions import check_assertions
+from migrate.engine.streaming.pieces import Piece
 from migrate.engine.streaming.tile_choice import TiledTarget, choose, scattered, tile_shapes
 from migrate.engine.streaming.tiles import SCRATCH_PREFIX, can_tile, make_in_tiles, remove_scratch
 from migrate.errors import RefusedError
@@ -339,6 +340,21 @@ def test_a_large_leaf_with_an_assertion_is_read_in_parts(tmp_path):
         plan = plan_for(reader, 'rules: [{drop: {from: "0", assert: zero}}]')
         with pytest.raises(RefusedError, match="1 of its values"):
             check_assertions(plan, reader, limit=1000)
+
+
+@pytest.mark.parametrize("limit", [1000, 1 << 20])
+def test_two_leaves_are_compared_in_parts_through_the_ops(tmp_path, limit):
+    array = np.random.default_rng(0).normal(size=(40, 30)).astype(np.float32)
+    array[3, 4] = np.nan
+    other = array.T.copy()
+    other[7, 33] += 1
+    write_sources(tmp_path / "source", [array, array.T.copy(), other], [(8, 30), (30, 8), (7, 11)])
+    with open_reader(tmp_path / "source") as reader:
+        equal = 'rules: [{drop: {from: "1", assert: {equal: "0"}, ops: [{transpose: {}}]}}]'
+        check_assertions(plan_for(reader, equal), reader, limit)
+        plan = plan_for(reader, equal.replace('"1"', '"2"'))
+        with pytest.raises(RefusedError, match="1 of its values differ from those of `0`"):
+            check_assertions(plan, reader, limit)
 
 
 def test_a_created_array_beyond_the_budget_is_written_in_tiles(tmp_path):

@@ -1,5 +1,5 @@
 """Tests of `pipeline`, and through whole files those of `rule_inverter`, `path_rules`, `task_inverse`, `notes`, `text`,
-`readback` and `model`.
+`readback`, `indices` and `model`.
 """
 
 from dataclasses import replace

@@ -1,0 +1,148 @@
+"""A rule file applied in reverse: the rules that lead a checkpoint of the new model back to the old one.
+
+The old tree is that of a template, or it is derived from the rules and the new tree (`origin`). From there on the path
+is that of `migrate invert`: the rules are planned on the old tree with the new one as their target, and that plan is
+inverted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from migrate.codes import IrreversibleRule, NotRestored
+from migrate.errors import Diagnostic, PlanError, Span
+from migrate.formats.reader import AbstractCheckpoint
+from migrate.metadata import Metadata
+from migrate.planning.claims import claim_leaves
+from migrate.planning.invert.model import Inversion
+from migrate.planning.invert.origin import TO_ADD, origin_tree
+from migrate.planning.invert.pipeline import invert
+from migrate.planning.model import Plan
+from migrate.planning.planner import make_plan
+from migrate.rules.loader import parse_rules
+from migrate.rules.model import Drop, Guard, Move, Rule, RuleSet
+from migrate.tree import AbstractTree, KeyPath, format_path
+
+
+@dataclass(frozen=True, slots=True)
+class Reversal:
+    """The rules that lead back from one checkpoint.
+
+    Attributes:
+      rules: the rules, as a rule file that is not written.
+      inversion: the inversion of the rules on the old tree.
+      findings: what is not restored.
+    """
+
+    rules: RuleSet
+    inversion: Inversion
+    findings: tuple[Diagnostic, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _NewTree:
+    """The tree of the checkpoint, as the target of the rules."""
+
+    tree: AbstractTree
+    spec: str = "SRC"
+    transforms: frozenset[str] | None = None
+
+
+def reversal(rules: RuleSet, new: AbstractCheckpoint, old: AbstractTree | None = None) -> Reversal:
+    """Returns the rules that lead from a checkpoint back to the tree before a rule file.
+
+    Args:
+      rules: the rule file.
+      new: the checkpoint to which it led, or one of a model that was trained from there.
+      old: the tree that it was applied to (default: derived from the rules and the checkpoint).
+
+    Raises:
+      PlanError: a rule cannot be reversed (`IrreversibleRule`, `AmbiguousReversal`), or the rules do not lead from the
+        old tree to that of the checkpoint.
+    """
+    tree = old if old is not None else origin_tree(rules, new)
+    forward = _forward(rules, new, tree, derived=old is None)
+    inversion = invert(forward)
+    lost = list(_lost(inversion))
+    if any(one.is_error for one in lost):
+        raise PlanError(*lost)
+    return Reversal(_rules(rules, forward, inversion), inversion, (*lost, *_dropped(rules, derived=old is None)))
+
+
+def _rules(rules: RuleSet, forward: Plan, inversion: Inversion) -> RuleSet:
+    """Returns the rules of an inverse file, each at the place of the rule that it reverses."""
+    back = parse_rules(inversion.text, f"{rules.path} (reversed)")
+    body = "\n".join(line for line in inversion.text.splitlines() if not line.startswith("#"))
+    digest = hashlib.sha256(f"reversed {rules.digest}\n{body}".encode()).hexdigest()
+    places = {path: task.rule for task in forward.tasks if task.rule for path in task.targets}
+    places |= {created.target: created.rule for created in forward.created if created.rule}
+    return replace(back, rules=tuple(_placed(back.rules, inversion, places)), digest=f"sha256:{digest}")
+
+
+def _placed(rules: Sequence[Rule], inversion: Inversion, places: Mapping[KeyPath, Span]) -> Iterator[Rule]:
+    """Yields rules at the places of the rules that wrote their sources.
+
+    A plan tells its rules apart by their places, so the further rules that reverse one rule end a column later each.
+    """
+    claims = claim_leaves(rules, inversion.plan.source.tree).by_rule
+    counts: Counter[Span] = Counter()
+    for index, rule in enumerate(rules):
+        span = next((places[claim.path] for claim in claims.get(index, ()) if claim.path in places), None)
+        if span is None:
+            yield rule
+            continue
+        found = replace(span, end_column=span.end_column + counts[span])
+        counts[span] += 1
+        if isinstance(rule, Move):
+            ops = tuple(replace(one, span=found, over_span=None) for one in rule.ops)
+            yield replace(rule, span=found, ops=ops)
+        else:
+            yield replace(rule, span=found)
+
+
+def _forward(rules: RuleSet, new: AbstractCheckpoint, tree: AbstractTree, *, derived: bool) -> Plan:
+    """Returns the plan of the rules from the old tree to that of the checkpoint."""
+    record = Metadata(model=rules.source.model, version=rules.source.version)
+    before = AbstractCheckpoint(
+        Path("the old checkpoint"),
+        "orbax",
+        {"": tree},
+        extras=new.extras,
+        metadata=record.to_json(),
+        knows_config=False,
+    )
+    guard = Guard(rules.source.model, rules.source.version, span=rules.source.span)
+    target = replace(rules.target, structure=None)
+    kept = tuple(replace(rule, optional=True) if derived and isinstance(rule, Drop) else rule for rule in rules.rules)
+    forward = replace(rules, rules=kept, source=guard, target=target, config=())
+    return make_plan(before, forward, _NewTree(new.tree), link=False)
+
+
+def _lost(inversion: Inversion) -> Iterator[Diagnostic]:
+    """Yields a finding for each reason for which leaves are not restored bit for bit."""
+    groups: dict[tuple[Span | None, str, str], list[str]] = {}
+    for one in inversion.lost:
+        groups.setdefault((one.rule, one.kind, one.reason), []).append(format_path(one.path))
+    for (span, kind, reason), paths in groups.items():
+        more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+        if kind in ("no inverse", "not expressible"):
+            message = f"`{paths[0]}`{more} cannot be computed back: {reason}"
+            yield IrreversibleRule.at(message, span=span, paths=paths, help=TO_ADD)
+        else:
+            yield NotRestored.at(f"`{paths[0]}`{more} is not restored bit for bit: {reason}", span=span, paths=paths)
+
+
+def _dropped(rules: RuleSet, *, derived: bool) -> Iterator[Diagnostic]:
+    """Yields a finding for each rule that drops what every old checkpoint has."""
+    for rule in rules.rules if derived else ():
+        if isinstance(rule, Drop) and not rule.optional:
+            names = ", ".join(f"`{pattern}`" for pattern in rule.sources)
+            yield NotRestored.at(
+                f"the rules drop {names}, which the checkpoint no longer has, so that it is not restored",
+                span=rule.span,
+                help="mark the rule `optional: true` if old checkpoints may lack it",
+            )
