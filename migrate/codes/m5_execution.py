@@ -239,8 +239,9 @@ class MissingCloudPackage(Code):
 class UnsupportedInBucket(Code):
     """What was asked for has no form in a bucket.
 
-    `migrate expand` and `migrate contract` change a step in one rename, which a bucket does not have. Write a new
-    checkpoint with `migrate apply`, or change a local copy of the step.
+    `migrate expand` and `migrate contract` change a step in one rename, which a bucket does not have: write a new
+    checkpoint with `migrate apply`, or change a local copy of the step. Folders of Hugging Face (`layout: huggingface`)
+    are written to a local path; upload them.
     """
 
     number = "M541"

@@ -49,6 +49,19 @@ def test_arrays_are_linked_and_streamed_into_a_bucket(bucket, tmp_path, far_sour
     assert local_files(tmp_path / "new") == local_files(downloaded)
 
 
+def test_file_urls_are_local_paths(tmp_path):
+    local, rules = save(tmp_path / "old", mixed()), rules_file(tmp_path, MIXED_RULES)
+    near = migrated(local, rules, tmp_path / "new")
+    far = migrated(f"file://{local}", rules, f"file://{tmp_path}/other")
+    assert near.leaf_digests == far.leaf_digests
+    assert near.linked == far.linked > 0
+    same_values(tmp_path / "new", f"file://localhost{tmp_path}/other")
+    assert migrate.verify(f"file://{tmp_path}/other").digests
+    code, output = command("apply", rules, f"file://{local}", f"file://{tmp_path}/other")
+    assert (0, True) == (code, "Already done" in output), output
+    assert not [entry for entry in tmp_path.iterdir() if entry.name.startswith(("file:", "."))]
+
+
 def test_every_kind_of_leaf_arrives(bucket, tmp_path):
     local, rules = save(tmp_path / "old", every_kind()), rules_file(tmp_path)
     migrated(local, rules, f"{bucket.url}/new", verify="full")

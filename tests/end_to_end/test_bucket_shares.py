@@ -113,3 +113,12 @@ def test_a_killed_run_of_processes_is_finished_by_one(bucket, tmp_path, places):
     assert "resumed" in output
     require_clean(bucket, "new")
     same_values(tmp_path / "expected", words[-1])
+
+
+@pytest.mark.parametrize(("name", "more"), [("new.safetensors", ""), ("new", "\ntarget: {layout: zarr}")])
+def test_objects_that_cannot_be_joined_are_written_by_one_process(bucket, tmp_path, name, more):
+    far, rules = bucket.upload(save(tmp_path / "old", tree()), "old"), rules_file(tmp_path, RULES + more)
+    for words in (("apply", "--processes", "2"), ("stage", "--share", "0/2")):
+        code, output = command(words[0], rules, far, f"{bucket.url}/{name}", *words[1:])
+        assert (2, True) == (code, "M551" in output), output
+    assert [] == [key for key in bucket.keys("") if not key.startswith("old/")]
