@@ -10,8 +10,8 @@ from migrate.codes import EarlyRounding
 from migrate.dtypes import item_bytes, kind
 from migrate.errors import Diagnostic, Span
 from migrate.ops.base import Op
-from migrate.planning.invert.expressions import Avals, stages
 from migrate.planning.model import Task
+from migrate.planning.stages import Avals, stages
 from migrate.tree import KeyPath, format_path
 
 

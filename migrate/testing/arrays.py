@@ -71,3 +71,32 @@ def windows_of(draw: st.DrawFn, shape: tuple[int, ...]) -> tuple[tuple[int, int]
     """Windows of an array of this shape, empty ones among them."""
     ends = [sorted((draw(st.integers(0, size)), draw(st.integers(0, size)))) for size in shape]
     return tuple((start, stop) for start, stop in ends)
+
+
+def zeros_and_ones() -> st.SearchStrategy[Array]:
+    """Arrays of zeros and ones, which every numeric dtype has."""
+    drawn = st.tuples(arrays(dtype=st.just("bool")), st.sampled_from(NUMBERS))
+    return drawn.map(lambda pair: pair[0].astype(dtypes.to_numpy(pair[1])))
+
+
+def ones() -> st.SearchStrategy[Array]:
+    """Numbers so small that no factor takes them out of the range of a dtype."""
+    names = st.sampled_from([name for name in NUMBERS if name != "bool"])
+    return st.builds(lambda shape, name: np.ones(shape, dtypes.to_numpy(name)), shapes(), names)
+
+
+def with_axis_of(low: int, high: int) -> st.SearchStrategy[Array]:
+    """Arrays with an axis whose size is from `low` to `high`."""
+    drawn = st.tuples(shapes(max_dims=3), st.integers(low, high), st.integers(0, 3))
+    return arrays(drawn.map(lambda part: (*part[0][: part[2]], part[1], *part[0][part[2] :])))
+
+
+def key_words() -> st.SearchStrategy[Array]:
+    """Arrays of the words of PRNG keys."""
+    drawn = st.tuples(shapes(max_dims=3), st.sampled_from(tuple(dtypes.KEY_WORDS.values())))
+    return arrays(drawn.map(lambda part: (*part[0], part[1])), st.just("uint32"))
+
+
+def keys() -> st.SearchStrategy[Array]:
+    """Arrays of PRNG keys."""
+    return arrays(shapes(max_dims=3), st.sampled_from([f"key<{short}>" for short in dtypes.KEY_WORDS]))

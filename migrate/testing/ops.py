@@ -37,7 +37,19 @@ from migrate.ops.tile import Tile
 from migrate.ops.transpose import Transpose
 from migrate.ops.unreplicate import Unreplicate
 from migrate.ops.wrap_key_data import KeyData, WrapKeyData
-from migrate.testing.arrays import DTYPES, NUMBERS, arrays, filled, shapes, windows_of
+from migrate.testing.arrays import (
+    DTYPES,
+    NUMBERS,
+    arrays,
+    filled,
+    key_words,
+    keys,
+    ones,
+    shapes,
+    windows_of,
+    with_axis_of,
+    zeros_and_ones,
+)
 from migrate.testing.op_laws import check_op_laws, check_windows
 
 if TYPE_CHECKING:
@@ -341,17 +353,6 @@ def _key_data(draw: st.DrawFn, array: Array) -> Op:
     return KeyData()
 
 
-def _zeros_and_ones() -> st.SearchStrategy[Array]:
-    drawn = st.tuples(arrays(dtype=st.just("bool")), st.sampled_from(NUMBERS))
-    return drawn.map(lambda pair: pair[0].astype(dtypes.to_numpy(pair[1])))
-
-
-def _ones() -> st.SearchStrategy[Array]:
-    """Numbers so small that no factor takes them out of the range of a dtype."""
-    names = st.sampled_from([name for name in NUMBERS if name != "bool"])
-    return st.builds(lambda shape, name: np.ones(shape, dtypes.to_numpy(name)), shapes(), names)
-
-
 def _floats() -> st.SearchStrategy[Array]:
     names = st.sampled_from(("float32", "bfloat16", "float16", "float64"))
     return st.builds(_moderate, shapes(), names, st.integers(0, 9))
@@ -359,21 +360,6 @@ def _floats() -> st.SearchStrategy[Array]:
 
 def _blocks() -> st.SearchStrategy[Array]:
     return arrays(shapes(min_dims=2, max_dims=3).map(lambda shape: (*shape, 16)), st.just("uint8"))
-
-
-def _with_axis_of(low: int, high: int) -> st.SearchStrategy[Array]:
-    """Arrays with an axis whose size is from `low` to `high`."""
-    drawn = st.tuples(shapes(max_dims=3), st.integers(low, high), st.integers(0, 3))
-    return arrays(drawn.map(lambda part: (*part[0][: part[2]], part[1], *part[0][part[2] :])))
-
-
-def _words() -> st.SearchStrategy[Array]:
-    drawn = st.tuples(shapes(max_dims=3), st.sampled_from(tuple(dtypes.KEY_WORDS.values())))
-    return arrays(drawn.map(lambda part: (*part[0], part[1])), st.just("uint32"))
-
-
-def _keys() -> st.SearchStrategy[Array]:
-    return arrays(shapes(max_dims=3), st.sampled_from([f"key<{short}>" for short in dtypes.KEY_WORDS]))
 
 
 _ANY = arrays()
@@ -386,8 +372,8 @@ _CASES: dict[str, tuple[st.SearchStrategy[Array], Draw]] = {
     "concat": (_WITH_AXES, _concat),
     "split": (_WITH_AXES, _split),
     "stack": (_ANY, _stack),
-    "unstack": (_with_axis_of(1, 4), _unstack),
-    "squeeze": (_with_axis_of(1, 1), _squeeze),
+    "unstack": (with_axis_of(1, 4), _unstack),
+    "squeeze": (with_axis_of(1, 1), _squeeze),
     "expand_dims": (_ANY, _expand_dims),
     "unreplicate": (_ANY, _unreplicate),
     "flip": (_WITH_AXES, _flip),
@@ -396,17 +382,17 @@ _CASES: dict[str, tuple[st.SearchStrategy[Array], Draw]] = {
     "crop": (_ANY, _crop),
     "pad": (arrays(dtype=st.sampled_from(NUMBERS)), _pad),
     "tile": (arrays(shapes(max_dims=3)), _tile),
-    "scale": (_ones(), _scale),
-    "add": (_ones(), _add),
-    "cast": (st.one_of(arrays(dtype=st.sampled_from(NUMBERS)), _zeros_and_ones()), _cast),
+    "scale": (ones(), _scale),
+    "add": (ones(), _add),
+    "cast": (st.one_of(arrays(dtype=st.sampled_from(NUMBERS)), zeros_and_ones()), _cast),
     "dequantize": (arrays(dtype=st.sampled_from(("int8", "uint8", "int4", "float8_e4m3fn"))), _dequantize),
     "mxfp4": (_blocks(), _mxfp4),
     "lora": (arrays(dtype=st.sampled_from(("float32", "bfloat16"))), _lora),
     "sum": (_floats(), _sum),
     "product": (_floats(), _product),
     "call": (_ANY, _call),
-    "wrap_key_data": (_words(), _wrap_key_data),
-    "key_data": (_keys(), _key_data),
+    "wrap_key_data": (key_words(), _wrap_key_data),
+    "key_data": (keys(), _key_data),
 }
 """For each op, arrays that suit it, and the function that draws the op for such an array, with the other arrays that it
 reduces. The function raises `OpError` for an array that cannot suit the op."""

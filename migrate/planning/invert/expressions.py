@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Sequence
 
 from migrate.ops.base import NotInvertible, Op
-from migrate.planning.model import Step, Task
+from migrate.planning.model import Task
+from migrate.planning.stages import stages
 from migrate.tree import AbstractArray, KeyPath
 
 Expression = Hashable
 """The key path of a leaf, or an op with the expressions of its inputs."""
-
-Avals = tuple[AbstractArray, ...]
 
 
 def identity(op: Op, inputs: Sequence[AbstractArray]) -> Hashable:
@@ -28,16 +27,6 @@ def identity(op: Op, inputs: Sequence[AbstractArray]) -> Hashable:
     results = op.infer(*inputs)
     back = op.inverse(*inputs)
     return (op.name, op if isinstance(back, NotInvertible) else back, results)
-
-
-def stages(task: Task) -> list[tuple[Step, Avals]]:
-    """Returns each step with the abstract arrays of its inputs."""
-    arrays = tuple(aval for aval in task.in_avals if aval is not None)
-    found: list[tuple[Step, Avals]] = []
-    for step in task.steps:
-        found.append((step, arrays))
-        arrays = tuple(aval for op, group in step.calls for aval in op.infer(*(arrays[i] for i in group)))
-    return found
 
 
 def expressions(tasks: Iterable[Task]) -> dict[KeyPath, Expression]:

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from migrate.ops.base import Op
-from migrate.planning.invert.expressions import Avals, stages
 from migrate.planning.model import Step, Task
+from migrate.planning.stages import Avals, stages
 from migrate.tree import KeyPath
 
 

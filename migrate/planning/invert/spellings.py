@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from migrate.ops.base import Op, OpError
-from migrate.planning.invert.expressions import Avals, identity
+from migrate.planning.invert.expressions import identity
+from migrate.planning.stages import Avals
 
 
 @dataclass(frozen=True, slots=True)

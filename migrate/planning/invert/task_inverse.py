@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from migrate.ops.base import NotInvertible, Op
-from migrate.planning.invert.expressions import Avals, Expression, identity, stages
+from migrate.planning.invert.expressions import Expression, identity
 from migrate.planning.invert.forks import without_forks
 from migrate.planning.invert.spellings import OpUse
 from migrate.planning.model import Step, Task
+from migrate.planning.stages import Avals, stages
 from migrate.tree import AbstractArray, KeyPath
 
 

@@ -9,8 +9,8 @@ from functools import lru_cache
 from migrate.codes import RoundedLeaves, StepWithoutInverse, UnprobedLeaves, UnrecoverableDrop
 from migrate.errors import Diagnostic, Span
 from migrate.ops.base import NotInvertible, Op
-from migrate.planning.invert.expressions import Avals, stages
 from migrate.planning.model import Plan, Task
+from migrate.planning.stages import Avals, stages
 from migrate.tree import KeyPath, format_path
 
 _Tasks = Mapping[Span, Sequence[Task]]

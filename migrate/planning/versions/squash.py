@@ -15,7 +15,7 @@ from migrate.codes import InexpressibleRules
 from migrate.errors import Diagnostic, PlanError, RuleFileError
 from migrate.formats.reader import AbstractCheckpoint
 from migrate.planning.config import configs_of
-from migrate.planning.invert.expressions import expressions, stages
+from migrate.planning.invert.expressions import expressions
 from migrate.planning.invert.rule_inverter import InverseRule, RuleInverter
 from migrate.planning.invert.spellings import OpUse
 from migrate.planning.invert.task_inverse import InverseStep, TaskInverse
@@ -26,6 +26,7 @@ from migrate.planning.rule_text.config import change_fields, config_lines
 from migrate.planning.rule_text.cover import patterns_for
 from migrate.planning.rule_text.ops import op_text
 from migrate.planning.rule_text.write import Word, drop_line, flow, quoted
+from migrate.planning.stages import stages
 from migrate.planning.versions.chain import ChainStep, plan_steps, result_of
 from migrate.planning.versions.fuse import fuse
 from migrate.printable import printable

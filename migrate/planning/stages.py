@@ -1,0 +1,18 @@
+"""The abstract arrays of a task between its ops."""
+
+from __future__ import annotations
+
+from migrate.planning.model import Step, Task
+from migrate.tree import AbstractArray
+
+Avals = tuple[AbstractArray, ...]
+
+
+def stages(task: Task) -> list[tuple[Step, Avals]]:
+    """Returns each step with the abstract arrays of its inputs."""
+    arrays = tuple(aval for aval in task.in_avals if aval is not None)
+    found: list[tuple[Step, Avals]] = []
+    for step in task.steps:
+        found.append((step, arrays))
+        arrays = tuple(aval for op, group in step.calls for aval in op.infer(*(arrays[i] for i in group)))
+    return found
