@@ -50,8 +50,7 @@ class MoveSources(FieldType):
     def json(self) -> JsonSchema:
         bound = {
             "type": "object",
-            "patternProperties": {f"^{_NAME.pattern}$": SourcePattern().json()},
-            "additionalProperties": False,
+            "additionalProperties": SourcePattern().json(),
             "minProperties": 2,
         }
         return {"anyOf": [*_PATTERNS.json()["anyOf"], bound]}
