@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
+from migrate.ops.arithmetic import Number, value_of
 from migrate.ops.base import TEMPLATE, Input, OpError, Param
 from migrate.ops.combination import OF, Combination, computing_dtype, require_float, require_real
 from migrate.ops.values import convert
@@ -38,18 +38,17 @@ class Lora(Combination):
     )
     params: ClassVar[tuple[Param, ...]] = (
         OF,
-        Param("scale", "number", "the factor: lora_alpha / r, or lora_alpha / sqrt(r) with rslora"),
+        Param("scale", "arithmetic", "the factor: lora_alpha / r, or lora_alpha / sqrt(r) with rslora"),
         Param("to", "dtype", "the dtype of the result; default: that of the base", False),
     )
     shorthand: ClassVar[str | None] = "scale"
     no_inverse: ClassVar[str] = "a merged weight does not tell which part of it was the adapter"
 
-    scale: int | float
+    scale: Number
     to: str | None = None
 
     def __post_init__(self) -> None:
-        if not math.isfinite(self.scale):
-            raise OpError(f"the scale {self.scale} is not a finite number")
+        value_of(self.scale)
         if self.to not in (None, TEMPLATE):
             require_float("dtype of the result", str(self.to))
 
@@ -96,6 +95,6 @@ class Lora(Combination):
         update = np.zeros_like(base)
         for term in range(a.shape[0]):
             update += np.multiply.outer(b[..., term], a[term])
-        update *= update.dtype.type(self.scale)
+        update *= update.dtype.type(value_of(self.scale))
         update += base
         return update

@@ -20,13 +20,13 @@ _PATTERNS = OneOrManyType(SourcePattern())
 @final
 @dataclass(frozen=True)
 class MoveSources(FieldType):
-    """Patterns, or a mapping of names to patterns; the leaf of a name that ends in `?` may be absent."""
+    """Patterns, or a mapping of two or more names to patterns; the leaf of a name that ends in `?` may be absent."""
 
     def phrase(self) -> str:
         return f"{_PATTERNS.phrase()}, or a mapping of names to patterns"
 
     def read(self, node: Node, context: ReadContext) -> tuple[LocatedPattern | None, ...] | None:
-        if not isinstance(node, MapNode) or [key.text for key, _ in node.entries] == [_REGEX]:
+        if not isinstance(node, MapNode) or len(node.entries) == 1:
             return _PATTERNS.read(node, context)
         if not node.entries:
             self.reject(node, context)
@@ -50,8 +50,7 @@ class MoveSources(FieldType):
     def json(self) -> JsonSchema:
         bound = {
             "type": "object",
-            "patternProperties": {f"^{_NAME.pattern}$": SourcePattern().json()},
-            "additionalProperties": False,
-            "minProperties": 1,
+            "additionalProperties": SourcePattern().json(),
+            "minProperties": 2,
         }
         return {"anyOf": [*_PATTERNS.json()["anyOf"], bound]}

@@ -36,6 +36,11 @@ def test_the_scale_multiplies_the_update_alone():
     assert [[2.5, 2.5], [2.5, 2.5]] == merged.tolist()
 
 
+def test_the_scale_may_be_arithmetic():
+    base, a, b = np.ones((1, 1), np.float32), np.ones((1, 1), np.float32), np.ones((1, 1), np.float32)
+    assert [[5.0]] == Lora("16 / sqrt(16)").apply(base, a, b)[0].tolist()
+
+
 @pytest.mark.parametrize("scale", [float("nan"), float("inf")])
 def test_a_scale_that_is_no_number_is_refused(scale):
     with pytest.raises(OpError):

@@ -41,6 +41,7 @@ def test_a_mapping_with_the_key_regex_alone_is_a_regular_expression():
         ("{value: a, regex: b}", "`regex` cannot be the name of a leaf"),
         ("{value: a, value?: b}", "`value` is bound twice"),
         ("{}", "must be a pattern"),
+        ("{value: a}", "a regular expression has no field `value`"),
         ("{value: [a, b], scale: c}", "`value` must be a pattern"),
     ],
 )
