@@ -6,6 +6,7 @@ finds nothing.
 
 from __future__ import annotations
 
+import atexit
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,5 +25,10 @@ def without_collection() -> Iterator[None]:
 
 
 def collect_rarely() -> None:
-    """Lets a process of migrate search seldom, for the rest of its life."""
+    """Lets a process of migrate search seldom for the rest of its life, and not at its end.
+
+    Python searches several times as it ends: with JAX loaded, that takes a tenth of a second each.
+    """
     gc.set_threshold(200_000, 50, 50)
+    atexit.unregister(gc.freeze)
+    atexit.register(gc.freeze)

@@ -1,4 +1,6 @@
 import gc
+import subprocess
+import sys
 
 import pytest
 
@@ -28,3 +30,27 @@ def test_a_search_is_rare_after_ten_thousands_of_objects():
         assert gc.get_threshold()[0] >= 100_000
     finally:
         gc.set_threshold(*before)
+
+
+ENDING = """
+import gc
+from migrate.garbage import collect_rarely
+
+class Circle:
+    def __init__(self):
+        self.itself = self
+
+    def __del__(self):
+        print("found", flush=True)
+
+circle = Circle()
+del circle
+if {rarely}:
+    collect_rarely()
+"""
+
+
+@pytest.mark.parametrize(("rarely", "output"), [(False, b"found"), (True, b"")])
+def test_a_process_that_searches_rarely_does_not_search_as_it_ends(rarely, output):
+    done = subprocess.run([sys.executable, "-c", ENDING.format(rarely=rarely)], capture_output=True, check=True)
+    assert output == done.stdout.strip()
