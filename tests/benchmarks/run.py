@@ -36,7 +36,7 @@ def main():
     for part in dict.fromkeys(case.part for case in cases):
         runs = options.runs or PARTS[part]
         figures = measured([case for case in cases if case.part == part], runs, options)
-        keep(options.out, part, {"machine": machine(), "date": date(), "runs": runs, "figures": figures})
+        keep(options.out, part, {"machine": machine(options.note), "date": date(), "runs": runs, "figures": figures})
     print(write(options.out))
 
 
@@ -48,6 +48,7 @@ def arguments():
     parser.add_argument("--cases", nargs="+", choices=[c.key for c in CASES], default=[c.key for c in CASES])
     parser.add_argument("--scale", type=float, default=1, help="of the checkpoints whose size is always the same")
     parser.add_argument("--scratch", type=Path, help="where the checkpoints are written; the temporary directory")
+    parser.add_argument("--note", default="", help="what else the machine does, for the page")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "benchmarks")
     return parser.parse_args()
 
@@ -112,12 +113,12 @@ def date():
     return time.strftime("%Y-%m-%d")
 
 
-def machine():
-    """The machine and the versions, in one line."""
+def machine(note=""):
+    """The machine, its other work and the versions, in one line."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    where = f"{os.cpu_count()} cores, {memory:.0f} GB, {platform.system()} {platform.machine()}"
-    return f"{where}, Python {platform.python_version()}, {versions}"
+    where = f"{os.cpu_count()} cores, {memory:.0f} GB{f' ({note})' if note else ''}"
+    return f"{where}, {platform.system()} {platform.machine()}, Python {platform.python_version()}, {versions}"
 
 
 if __name__ == "__main__":

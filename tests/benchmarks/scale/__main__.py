@@ -3,9 +3,10 @@
 The constants of growth are those of docs/benchmarks/figures.json, whose parts `growth-bytes` and `growth-leaves` are
 measured first (`python -m tests.benchmarks.run --only growth-bytes growth-leaves`).
 
-    python -m tests.benchmarks.scale
+    python -m tests.benchmarks.scale [--note "other work on the machine"]
 """
 
+import argparse
 import json
 import os
 import subprocess
@@ -23,13 +24,16 @@ NEEDED = ("growth-bytes", "growth-leaves")
 
 
 def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--note", default="", help="what else the machine does, for the page")
+    note = parser.parse_args().note
     parts = json.loads((BENCHMARKS / "figures.json").read_text())["parts"]
     missing = [part for part in NEEDED if part not in parts]
     if missing:
         raise SystemExit(f"measure these parts first: python -m tests.benchmarks.run --only {' '.join(missing)}")
     requests = measured_alone("requests")
     found = {
-        "machine": machine(),
+        "machine": machine(note),
         "date": date(),
         "measured": vars(measured_of(medians(parts), requests["each"])),
         "requests": requests,
