@@ -18,10 +18,10 @@ class FailedShare(Code):
 class UnsharedPlan(Code):
     """Several processes cannot carry out this plan.
 
-    A chain of rule files (`migrate upgrade`), plain zarr and single files in a bucket, and a checkpoint that only its
-    own reader can open are left to one process. `migrate stage` and `migrate commit` do not write single files, which
-    have to exist before the first share. Run the command without `--processes` and `--on`, or follow the help of the
-    message.
+    A chain of rule files (`migrate upgrade`) and a checkpoint that only its own reader can open are left to one
+    process, and in a bucket plain zarr and single files. `migrate stage` and `migrate commit` do not write single
+    files, which have to exist before the first share. Run the command without `--processes` and `--on`, or follow the
+    help of the message.
     """
 
     number = "M551"
