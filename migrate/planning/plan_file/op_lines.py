@@ -9,7 +9,6 @@ from typing import Any
 from migrate.codes import InvalidValue
 from migrate.errors import Diagnostic
 from migrate.ops.base import Op
-from migrate.ops.keep import Keep
 from migrate.ops.registry import PLANNED_OPS
 from migrate.planning.model import Step
 from migrate.planning.rule_text.ops import number_text, op_text
@@ -19,9 +18,6 @@ from migrate.rules.model import Init, RuleOp
 from migrate.rules.op_types import OpList
 from migrate.rules.schema import INIT
 from migrate.rules.source import ScalarNode, compose
-
-_KEEP = op_text(Keep())
-"""An array that a step passes on beside others; rule files have no such op."""
 
 
 def step_lines(step: Step) -> str | list[str]:
@@ -50,8 +46,6 @@ class LineReader:
 
     def op(self, node: ScalarNode, findings: list[Diagnostic]) -> RuleOp | None:
         """Returns the op of a text such as `transpose: {perm: [1, 0]}`; None after a finding."""
-        if node.text == _KEEP:
-            return RuleOp(Keep(), None, node.span)
         if node.text not in self._ops:
             self._ops[node.text] = _read(OpList(PLANNED_OPS), f"[{{{node.text}}}]", node, "ops", lambda found: found[0])
         found: RuleOp | None = _found(self._ops[node.text], node, findings)
