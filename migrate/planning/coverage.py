@@ -25,8 +25,8 @@ from migrate.planning.narrowing import own_file
 from migrate.planning.near_patterns import NearPatterns
 from migrate.planning.shape_advice import advise_on_shape
 from migrate.planning.unmatched import missing_leaves, names
+from migrate.rules.leaf_filter import LeafFilter
 from migrate.rules.model import Create, Init, RuleSet
-from migrate.rules.pattern import Pattern
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, format_path, stored_path
 
 SUGGESTIONS = 20
@@ -96,7 +96,7 @@ def _creates(rule: Create, path: KeyPath) -> bool:
     return _any(rule.targets, path) and not _any((*rule.excepts, *rule.left_out), path)
 
 
-def _any(patterns: Iterable[Pattern], path: KeyPath) -> bool:
+def _any(patterns: Iterable[LeafFilter], path: KeyPath) -> bool:
     return any(pattern.match(path) is not None for pattern in patterns)
 
 

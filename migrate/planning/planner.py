@@ -105,7 +105,7 @@ def make_plan(
     results = _apply_rules(source.tree, rules, target, template.transforms if template else None, source.extras)
     results = replace(results, tasks=restore_levels(results.tasks, source.tree, target))
     results, unexpected = _add_unnamed(results, source.tree, rules, target)
-    results = replace(results, tasks=joined_tasks(results.tasks))
+    results = replace(results, tasks=joined_tasks(results.tasks, rules.rules))
     excused, fresh = results.excused, results.fresh
     covered = (
         cover(rules, source.tree, target, results.tasks, results.created, excused, fresh, x64=_has_x64(template))
@@ -217,19 +217,29 @@ def _apply_rules(
     explicit = {creation.target for creation in created}
     dropped = (*named.dropped, *followed.dropped)
     failed = {*named.failed, *followed.failed}
-    moved = {path for task in followed.tasks for path in task.sources} - {*followed.unbarred}  # a rule may copy them
+    moved, unsettled = _moved_moments(rules, claims, followed)
     return _RuleResults(
         tasks=(*named.tasks, *followed.tasks),
         dropped=dropped,
         created=(*created, *(c for c in followed.created if c.target not in explicit)),
         diagnostics=(*claims.diagnostics, *named.diagnostics, *followed.diagnostics, *idle),
-        settled=frozenset({*claims.claimed, *(failed - {*followed.unbarred}), *moved})
-        | {drop.source for drop in dropped},
+        settled=frozenset({*claims.claimed, *(failed - unsettled), *moved}) | {drop.source for drop in dropped},
         excused=_excused(rules, claims, failed, target) | {*followed.excused},
         barred=frozenset({*followed.barred} - {*followed.unbarred}),
         lost=followed.lost,
         fresh=followed.fresh,
     )
+
+
+def _moved_moments(
+    rules: RuleSet, claims: Claims, followed: FollowResult
+) -> tuple[frozenset[KeyPath], frozenset[KeyPath]]:
+    """Returns the moments that follow their params, and those that stay while a rule only copies their param."""
+    copies = {rules.rules[index].span for index in claims.copies}
+    staying = frozenset(followed.unbarred) if copies else frozenset()
+    moving = {path for task in followed.tasks if task.rule not in copies for path in task.sources}
+    copied = {path for task in followed.tasks if task.rule in copies for path in task.sources}
+    return frozenset(moving | (copied - staying)), staying - moving
 
 
 def _carry_out(rules: RuleSet, claims: Claims, source: AbstractTree, target: AbstractTree | None) -> FollowResult:

@@ -13,11 +13,13 @@ from dataclasses import replace
 from migrate.ops.base import Op
 from migrate.ops.keep import Keep
 from migrate.planning.model import Step, Task
+from migrate.rules.model import Move, Rule
 from migrate.tree import AbstractArray, KeyPath
 
 
-def joined_tasks(tasks: Sequence[Task]) -> tuple[Task, ...]:
-    """Returns the tasks, in order, with those that share a source leaf joined to the first of them."""
+def joined_tasks(tasks: Sequence[Task], rules: Sequence[Rule]) -> tuple[Task, ...]:
+    """Returns the tasks, in order, with those that share a source leaf joined, copies last in each."""
+    copies = {rule.span for rule in rules if isinstance(rule, Move) and rule.copy}
     uses = Counter(path for task in tasks for path in set(task.sources))
     if not any(count > 1 for count in uses.values()):
         return tuple(tasks)
@@ -29,7 +31,8 @@ def joined_tasks(tasks: Sequence[Task]) -> tuple[Task, ...]:
             found.append(task)
             at = len(found) - 1
         else:
-            found[at] = _joined(found[at], task)
+            pair = (task, found[at]) if found[at].rule in copies else (found[at], task)
+            found[at] = _joined(*pair)
         holders |= dict.fromkeys(task.sources, at)
     return tuple(found)
 
@@ -42,11 +45,17 @@ def _joined(first: Task, second: Task) -> Task:
     for one, task in enumerate((first, second)):
         for step in task.steps:
             calls = [(op, tuple(ends[one][index] for index in group)) for op, group in step.calls]
-            kept = ends[1 - one]
-            made = [aval for op, group in calls for aval in op.infer(*(_aval(arrays[index]) for index in group))]
-            steps.append(_step([*calls, *((Keep(), (index,)) for index in kept)], step.over))
-            arrays = [*made, *(arrays[index] for index in kept)]
-            ends[one], ends[1 - one] = list(range(len(made))), list(range(len(made), len(arrays)))
+            kept: list[tuple[Op, tuple[int, ...]]] = [(Keep(), (index,)) for index in ends[1 - one]]
+            made = [_aval(arrays[index]) for index in ends[1 - one]] if one else []
+            count = len(made)
+            made += [aval for op, group in calls for aval in op.infer(*(_aval(arrays[index]) for index in group))]
+            steps.append(_step([*kept, *calls] if one else [*calls, *kept], step.over))
+            if one:
+                ends = [list(range(count)), list(range(count, len(made)))]
+                arrays = [*made]
+            else:
+                arrays = [*made, *(arrays[index] for index in ends[1])]
+                ends = [list(range(len(made))), list(range(len(made), len(arrays)))]
     return replace(
         first,
         sources=tuple(avals),
@@ -61,8 +70,9 @@ def _joined(first: Task, second: Task) -> Task:
 
 def _step(calls: Sequence[tuple[Op, tuple[int, ...]]], over: str | None) -> Step:
     ops = [op for op, _ in calls]
-    alike = all(op == ops[0] for op in ops)
-    return Step(ops[0], tuple(group for _, group in calls), over, () if alike else tuple(ops))
+    named = next((op for op in ops if not isinstance(op, Keep)), ops[0])
+    alike = all(op == named for op in ops)
+    return Step(named, tuple(group for _, group in calls), over, () if alike else tuple(ops))
 
 
 def _aval(aval: AbstractArray | None) -> AbstractArray:

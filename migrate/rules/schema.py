@@ -95,7 +95,10 @@ class _Assertion(FieldType):
     def read(self, node: Node, context: ReadContext) -> str | FieldValues | None:
         if isinstance(node, MapNode):
             return _EQUAL.read(node, context)
-        return node.text if isinstance(node, ScalarNode) and node.value in _ZERO.words else self.reject(node, context)
+        if isinstance(node, ScalarNode) and node.value in _ZERO.words:
+            return node.text
+        self.reject(node, context)
+        return None
 
     def json(self) -> JsonSchema:
         return {"anyOf": [_ZERO.json(), _EQUAL.json()]}

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Sequence
 
 from migrate.ops.base import NotInvertible, Op
+from migrate.ops.keep import Keep
 from migrate.planning.model import Task
 from migrate.planning.stages import stages
 from migrate.tree import AbstractArray, KeyPath
@@ -40,6 +41,9 @@ def _of_task(task: Task) -> Iterable[tuple[KeyPath, Expression]]:
         results: list[Expression] = []
         for op, group in step.calls:
             given = tuple(arrays[index] for index in group)
+            if isinstance(op, Keep):
+                results += [found[index] for index in group]
+                continue
             effect, inputs = identity(op, given), tuple(found[index] for index in group)
             results += [(effect, inputs, index) for index in range(len(op.infer(*given)))]
         found = results

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from migrate.ops.base import Op
+from migrate.ops.base import NotInvertible, Op
+from migrate.ops.keep import Keep
 from migrate.planning.model import Step, Task
 from migrate.planning.stages import Avals, stages
 from migrate.tree import KeyPath
@@ -32,9 +33,15 @@ def without_forks(task: Task) -> tuple[Task, Mapping[KeyPath, KeyPath]]:
         targets=tuple(path for path, _, _ in kept_ends),
         outputs=tuple(numbers[output] for _, output, _ in kept_ends),
         out_avals=tuple(aval for _, _, aval in kept_ends),
-        steps=tuple(steps),
+        steps=tuple(step for step in steps if not _passes_on(step)),
     )
     return reduced, {path: first[twins[output]] for path, output, _ in ends if twins[output] != output}
+
+
+def _passes_on(step: Step) -> bool:
+    """Whether a step only passes its arrays on, in order."""
+    in_order = step.groups == tuple((at,) for at in range(len(step.groups)))
+    return in_order and all(isinstance(op, Keep) for op in step.ops)
 
 
 def _chosen(step: Step, arrays: Avals, twins: list[int]) -> tuple[Step, list[int]]:
@@ -73,3 +80,33 @@ def _numbers(twins: list[int]) -> Mapping[int, int]:
 def _prefers(op: Op, other: Op, group: tuple[int, ...], arrays: Avals) -> bool:
     given = [arrays[index] for index in group]
     return op.restores(*given) and not other.restores(*given)
+
+
+def ops_between(task: Task, path: KeyPath, twin: KeyPath) -> tuple[Op, ...] | None:
+    """Returns the ops that lead from one target to another that is the unchanged source; None where it is not."""
+    if len(task.sources) != 1 or _ops_to(task, twin) != ():
+        return None
+    (aval,) = task.in_avals
+    found: list[Op] = []
+    for op in _ops_to(task, path) or ():
+        assert aval is not None
+        back = op.inverse(aval)
+        if isinstance(back, NotInvertible) or not op.restores(aval):
+            return None
+        (aval,) = op.infer(aval)
+        found.insert(0, back)
+    return tuple(found) or None
+
+
+def _ops_to(task: Task, path: KeyPath) -> tuple[Op, ...] | None:
+    """Returns the ops that lead from the only source to a target; None where arrays are joined or divided."""
+    at = task.outputs[task.targets.index(path)]
+    found: list[Op] = []
+    for step in reversed(task.steps):
+        calls = list(step.calls)
+        if any(len(group) != 1 or op.role != "map" for op, group in calls):
+            return None
+        op, (at,) = calls[at]
+        if not isinstance(op, Keep):
+            found.insert(0, op)
+    return tuple(found)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from migrate.errors import Span
+from migrate.ops.base import Op
 from migrate.planning.model import Plan
 from migrate.tree import KeyPath
 
@@ -41,12 +42,19 @@ class LostConfig:
 
 @dataclass(frozen=True, slots=True)
 class LeftBehind:
-    """A target leaf that the inverse file drops; `rule` is the place of the rule that wrote it."""
+    """A target leaf that the inverse file drops.
+
+    Attributes:
+      rule: the place of the rule that wrote it.
+      equal: the target leaf that it has to equal, after `ops`; None where that is not asserted.
+    """
 
     path: KeyPath
     kind: LeftKind
     reason: str
     rule: Span | None = None
+    equal: KeyPath | None = None
+    ops: tuple[Op, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from migrate.codes import InternalError
@@ -18,9 +18,9 @@ from migrate.planning.invert.model import Inversion, LeftBehind, Lost
 from migrate.planning.invert.notes import structure_notes
 from migrate.planning.invert.readback import as_read
 from migrate.planning.invert.rule_inverter import InverseRule, RuleInverter
-from migrate.planning.invert.task_inverse import TaskInverse, invert_task
+from migrate.planning.invert.task_inverse import TaskInverse, Tie, invert_task
 from migrate.planning.invert.text import FileHeader, inverse_file
-from migrate.planning.model import Dropped, Plan, Task
+from migrate.planning.model import Dropped, Plan, Step, Task
 from migrate.planning.model_fields import custom_metadata, model_fields
 from migrate.planning.planner import make_plan
 from migrate.rules.loader import parse_rules
@@ -83,6 +83,17 @@ class _Inverter:
                 self.blocked.append((task, inverse.reason))
             else:
                 self.inverses.append(inverse)
+        self.copies = [found for drop in plan.dropped if (found := self._copy(drop)) is not None]
+
+    def _copy(self, drop: Dropped) -> TaskInverse | None:
+        """Returns how a leaf is restored that was dropped as equal to another one: from the target of that one."""
+        task = next((one for one in self.plan.tasks if one.sources == (drop.equal,)), None)
+        if task is None or drop.equal is None or any(step.bound for step in task.steps):
+            return None
+        steps = (*(Step(op, ((0,),)) for op in drop.ops), *task.steps)
+        twin = replace(task, sources=(drop.source,), steps=steps, in_avals=(drop.leaf.aval,), rule=drop.rule)
+        inverse = invert_task(twin, self.names)
+        return None if isinstance(inverse, NotInvertible) else replace(inverse, ties=())
 
     def finished(self, attempt: _Attempt) -> Inversion | None:
         """Returns the inversion if its file applies and restores exactly what it should."""
@@ -93,7 +104,8 @@ class _Inverter:
         rules = parse_rules(text, UNWRITTEN)
         back = make_plan(self.target, rules, None, link=False)
         failed = {id(inverse) for inverse in made.failed}
-        expected = {p: e for inverse in self.inverses if id(inverse) not in failed for p, e in inverse.expected.items()}
+        known = (*self.inverses, *self.copies)
+        expected = {p: e for inverse in known if id(inverse) not in failed for p, e in inverse.expected.items()}
         if not back.applicable or not _does(back, expected, self.plan):
             return None
         if not restores_config(back, self.target, self.plan, self.config):
@@ -129,6 +141,8 @@ class _Inverter:
         else:
             found += [self._of_rule(inverses) for inverses in named]
             found.append(self.inverter.of_paths(silent))
+        copied, _ = self.inverter.of_paths(self.copies)
+        found.append(([replace(rule, copy=True) for rule in copied], []))
         return _Rules(
             tuple(rule for rules, _ in found for rule in rules),
             tuple(inverse for _, failed in found for inverse in failed),
@@ -168,8 +182,9 @@ class _Inverter:
         for inverse in self.inverses:
             if inverse.rounded and id(inverse) not in gone:
                 yield from (Lost(path, "rounded", inverse.rounded, inverse.task.rule) for path in inverse.task.sources)
+        copied = {path for inverse in self.copies for path in inverse.task.sources}
         for drop in self.plan.dropped:
-            if leaves[drop.source].has_data:
+            if leaves[drop.source].has_data and drop.source not in copied:
                 yield Lost(drop.source, "dropped", _why_dropped(drop), drop.rule)
         for name in sorted(self.plan.source.extras.keys() - set(self.plan.extras)):
             yield Lost((name,), "dropped", "the rules drop this item")
@@ -182,16 +197,23 @@ class _Inverter:
             if path in self.tree.leaves and not same:
                 yield LeftBehind(path, "created", "the rules created it", creation.rule)
         for inverse in self.inverses:
-            for path, twin in inverse.ties:
-                yield LeftBehind(path, "tied", f"it is assumed to equal `{format_path(twin)}`", inverse.task.rule)
+            yield from (_left_tie(tie, inverse.task) for tie in inverse.ties)
         for task in (*(task for task, _ in self.blocked), *(inverse.task for inverse in failed)):
-            tied = {path for inverse in failed for path, _ in inverse.ties}
+            tied = {tie.path for inverse in failed for tie in inverse.ties}
             reason = "its sources cannot be restored"
             yield from (
                 LeftBehind(self.names[path], "unused", reason, task.rule)
                 for path in task.targets
                 if self.names[path] not in tied
             )
+
+
+def _left_tie(tie: Tie, task: Task) -> LeftBehind:
+    """Returns a tied leaf; moments of tied params are assumed to be equal, and those of others have to be."""
+    if tie.ops is None or _follows(task) or not all(task.in_avals):
+        return LeftBehind(tie.path, "tied", f"it is assumed to equal `{format_path(tie.twin)}`", task.rule)
+    reason = f"it has to equal `{format_path(tie.twin)}`"
+    return LeftBehind(tie.path, "tied", reason, task.rule, tie.twin, tie.ops)
 
 
 def _follows(task: Task) -> bool:

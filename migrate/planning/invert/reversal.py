@@ -11,7 +11,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from migrate.codes import IrreversibleRule, NotRestored
 from migrate.errors import Diagnostic, PlanError, Span
@@ -108,7 +107,7 @@ def _forward(rules: RuleSet, new: AbstractCheckpoint, tree: AbstractTree, *, der
     """Returns the plan of the rules from the old tree to that of the checkpoint."""
     record = Metadata(model=rules.source.model, version=rules.source.version)
     before = AbstractCheckpoint(
-        Path("the old checkpoint"),
+        new.path / "the old checkpoint",
         "orbax",
         {"": tree},
         extras=new.extras,

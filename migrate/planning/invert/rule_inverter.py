@@ -37,10 +37,13 @@ class InverseRule:
     ops: tuple[OpText, ...] = ()
     excepts: tuple[str, ...] = ()
     comment: str = ""
+    copy: bool = False
 
     def lines(self) -> list[str]:
         """The lines of the file."""
-        return list(move_lines(self.left, self.right, self.ops, excepts=self.excepts, comment=self.comment))
+        return list(
+            move_lines(self.left, self.right, self.ops, excepts=self.excepts, comment=self.comment, copy=self.copy)
+        )
 
     def parsed(self) -> Move | None:
         """Returns the parsed rule; None where it is invalid."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from migrate.ops.base import NotInvertible, Op
 from migrate.planning.invert.expressions import Expression, identity
-from migrate.planning.invert.forks import without_forks
+from migrate.planning.invert.forks import ops_between, without_forks
 from migrate.planning.invert.spellings import OpUse
 from migrate.planning.model import Step, Task
 from migrate.planning.stages import Avals, stages
@@ -28,13 +28,28 @@ class InverseStep:
 
 
 @dataclass(frozen=True, slots=True)
+class Tie:
+    """A target that is not used.
+
+    Attributes:
+      path: its key path.
+      twin: the target that is used, to which it is assumed to be equal.
+      ops: the ops that lead from it to the twin; None where they are not known.
+    """
+
+    path: KeyPath
+    twin: KeyPath
+    ops: tuple[Op, ...] | None = ()
+
+
+@dataclass(frozen=True, slots=True)
 class TaskInverse:
     """How the sources of a task are restored.
 
     Attributes:
       task: the task that is inverted.
       origins: for each final array of the task, the target from which it is restored.
-      ties: targets that are not used, each with the target that it is assumed to equal.
+      ties: targets that are not used.
       steps: the inverse steps; the first inverts the last step of the task.
       expected: the expression of each source.
       rounded: why the task may have changed values; empty if it cannot.
@@ -42,7 +57,7 @@ class TaskInverse:
 
     task: Task
     origins: tuple[KeyPath, ...]
-    ties: tuple[tuple[KeyPath, KeyPath], ...]
+    ties: tuple[Tie, ...]
     steps: tuple[InverseStep, ...]
     expected: Mapping[KeyPath, Expression]
     rounded: str = ""
@@ -56,14 +71,14 @@ def invert_task(task: Task, names: Mapping[KeyPath, KeyPath]) -> TaskInverse | N
       names: the key paths of the target as a reader finds them.
     """
     origins: dict[int, KeyPath] = {}
-    ties: list[tuple[KeyPath, KeyPath]] = []
+    ties: list[Tie] = []
     plain, others = without_forks(task)
     for path, output in zip(plain.targets, plain.outputs, strict=True):
         if output in origins:
-            ties.append((names[path], origins[output]))
+            ties.append(Tie(names[path], origins[output]))
         else:
             origins[output] = names[path]
-    ties += [(names[path], names[twin]) for path, twin in others.items()]
+    ties += [Tie(names[path], names[twin], ops_between(task, path, twin)) for path, twin in others.items()]
     chosen = tuple(origins[output] for output in sorted(origins))
     found: list[Expression] = list(chosen)
     steps: list[InverseStep] = []

@@ -14,6 +14,7 @@ from migrate.planning.invert.rule_inverter import InverseRule
 from migrate.planning.model import Plan
 from migrate.planning.rule_text.config import config_lines
 from migrate.planning.rule_text.cover import patterns_for
+from migrate.planning.rule_text.ops import op_text
 from migrate.planning.rule_text.write import drop_line, flow, quoted
 from migrate.printable import printable
 from migrate.rules.model import Layout
@@ -80,11 +81,16 @@ def _head(header: FileHeader) -> Iterator[str]:
 
 def _drops(left: Iterable[LeftBehind], universe: Sequence[KeyPath]) -> Iterator[str]:
     groups: defaultdict[LeftKind, list[KeyPath]] = defaultdict(list)
+    asserted = [one for one in left if one.equal is not None]
     for one in left:
-        groups[one.kind].append(one.path)
+        if one.equal is None:
+            groups[one.kind].append(one.path)
     for kind, paths in groups.items():
         yield f"  # {_WHY_LEFT[kind]}"
         yield from (drop_line(pattern) for pattern in patterns_for(paths, universe))
+    for one in asserted:
+        equal = f"{{equal: {quoted(format_path(one.equal or ()))}}}"
+        yield drop_line(format_path(one.path), assertion=equal, ops=[op_text(op) for op in one.ops])
 
 
 def _lost(lost: Iterable[Lost], universe: Sequence[KeyPath]) -> Iterator[str]:

@@ -102,13 +102,13 @@ class EntryReader:
         found = [self._lines.op(node, self.findings) for node in items if isinstance(node, ScalarNode)]
         ops = tuple(rule_op.op for rule_op in found if rule_op is not None)
         other = self.sources.get(path)
-        avals = (one.leaf.aval,) if one.leaf.aval else ()
+        avals: tuple[AbstractArray, ...] = (one.leaf.aval,) if one.leaf.aval else ()
         try:
             for op in ops:
                 avals = op.infer(*avals)
         except OpError as error:
             self._refuse(str(error), entry.node)
-        if other is None or len(ops) < len(found) or avals != (other.leaf.aval,):
+        if other is None or len(ops) < len(found) or avals != (other.aval,):
             self._refuse(f"`{format_path(path)}` is not a leaf of the source of the same shape", entry.node)
         return Dropped(one.path, one.leaf, rule=span, equal=path, ops=ops)
 

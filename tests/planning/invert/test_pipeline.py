@@ -296,7 +296,7 @@ def test_of_tied_leaves_one_goes_back():
     inversion = inverted("- {from: emb, to: [in, out]}", {"emb": "3"})
     assert {} == lost(inversion)
     assert {"out": "tied"} == left(inversion)
-    assert ['- "in -> emb"', '- drop: "out"'] == rules_of(inversion)
+    assert ['- "in -> emb"', '- drop: {from: "out", assert: {equal: "in"}}'] == rules_of(inversion)
 
 
 def test_leaves_without_data_are_notes():

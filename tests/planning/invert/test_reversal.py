@@ -87,7 +87,7 @@ def test_moments_lead_back_with_their_params():
 def test_what_the_rules_created_and_tied_is_left_behind():
     rules = "- {from: c, to: [x, y/z]}\n- create: {to: new, init: zeros}"
     found, findings = leads_back(rules, {"c": "2", "k": "1"}, {"x": "2", "y/z": "2", "k": "1", "new": "3"})
-    assert (['- "x -> c"', '- drop: "new"', '- drop: "y/**"'], []) == (found, findings)
+    assert (['- "x -> c"', '- drop: "new"', '- drop: {from: "y/z", assert: {equal: "x"}}'], []) == (found, findings)
 
 
 def test_what_the_rules_dropped_is_named():
