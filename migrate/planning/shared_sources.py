@@ -64,6 +64,8 @@ def _joined(first: Task, second: Task) -> Task:
         steps=tuple(steps),
         in_avals=tuple(avals.values()),
         out_avals=(*first.out_avals, *second.out_avals),
+        follows=first.follows or second.follows,
+        state=first.state or second.state,
         remark=first.remark or second.remark,
     )
 
