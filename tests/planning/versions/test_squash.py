@@ -43,6 +43,16 @@ def test_ops_are_written_in_order():
     assert rule == '- {from: "l/{i}/w", to: "k/w", ops: [{transpose: {}}, {stack: {axis: 0, over: i}}]}'
 
 
+def test_unlike_leaves_are_listed_in_the_order_of_the_inputs():
+    source = {f"l/{i}/{name}": text for i in range(3) for name, text in {"w": "int8:3,4", "s": "3,1"}.items()}
+    (rule,) = squashed(
+        source,
+        '- {from: {scale: "l/{i}/s", value: "l/{i}/w"}, to: "x/{i}", ops: [dequantize]}',
+        '- {from: "x/{i}", to: k, ops: [{stack: {axis: 0, over: i}}]}',
+    )
+    assert '- {from: ["l/{j}/w", "l/{j}/s"], to: "k", ops: [{dequantize: {}}, {stack: {axis: 0, over: j}}]}' == rule
+
+
 def test_a_stack_is_divided_again():
     (rule,) = squashed(
         {"s": "3,4"},
