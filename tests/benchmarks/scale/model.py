@@ -19,7 +19,7 @@ class Stated:
         the egress of a region, 200 Gbit/s).
       request: seconds of a request (assumption).
       copy: seconds of a copy within the bucket of a file of 2 GB (assumption).
-      in_flight: requests that run at once (`migrate.places.copies`).
+      in_flight: requests of a host that run at once (`migrate.places.copies`).
       reads: reads per second of a bucket at the start (published).
       name_writes: writes per second of one object (published).
       file_gb: GB of a data file (Orbax's default).
@@ -118,7 +118,7 @@ def stream(kind, terabytes, hosts, measured, stated):
     staging = {
         "network": gigabytes / speed,
         "CPU": (gigabytes * stage + thousands * measured.leaf_cpu) / cores,
-        "requests": thousands * 1000 * measured.leaf_requests * stated.request / stated.in_flight,
+        "requests": thousands * 1000 * measured.leaf_requests * stated.request / stated.in_flight / hosts,
     }
     if hosts == 1:
         transactions = gigabytes / min(stated.max_ram_gb / 4, (1 << 30) / GB)

@@ -36,7 +36,7 @@ INPUTS = (
     ("cores", "cores of a host", "assumed"),
     ("request", "seconds of a request", "assumed"),
     ("copy", "seconds of the copy of one data file within the bucket", "assumed"),
-    ("in_flight", "requests that run at once", "of migrate"),
+    ("in_flight", "requests of a host that run at once", "of migrate"),
     ("file_gb", "GB of a data file", "of Orbax"),
     ("max_ram_gb", "GB of `--max-ram`, of which a transaction gets a quarter", "chosen"),
     ("leaves", "leaves per TB", "assumed"),
