@@ -1,0 +1,45 @@
+"""The commands that move a checkpoint to the other library and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.bundled.migrating import run
+from tests.families.rows import Row
+
+TREE = "target.tree.json"
+"""The name of the recorded tree of a row's model."""
+
+
+def rule_file(row: Row, folder: Path) -> str:
+    """Returns the rule file of a row: the bundled one, or a file that includes it with the row's arguments."""
+    path = folder / "rules.yaml"
+    if row.trained:
+        include = f"{{file: {row.rules}, to: model}}"
+        path.write_text(f'migrate: 1\ninclude: {include}\nrules: ["step -> optimizer/step"]\n', encoding="utf-8")
+        return str(path)
+    if not row.args:
+        return row.rules
+    args = ", ".join(f"{name}: {value}" for name, value in row.args.items())
+    path.write_text(f"migrate: 1\ninclude: {{file: {row.rules}, args: {{{args}}}}}\nrules: []\n", encoding="utf-8")
+    return str(path)
+
+
+def there(row: Row, source: Path, folder: Path, tree: Path) -> Path:
+    """Applies a family's file; returns the new checkpoint."""
+    new = folder / "new"
+    _succeed("apply", rule_file(row, folder), source, new, "--template", tree)
+    return new
+
+
+def back(row: Row, source: Path, new: Path, folder: Path, tree: Path) -> Path:
+    """Leads the new checkpoint back by the same rule file; returns the safetensors file, or the training state."""
+    inverse, file = folder / "back.yaml", folder / "back" / ("state" if row.trained else "model.safetensors")
+    _succeed("invert", rule_file(row, folder), source, "--template", tree, "-o", inverse)
+    _succeed("apply", inverse, new, file)
+    return file
+
+
+def _succeed(*words: str | Path) -> None:
+    result = run(*words)
+    assert 0 == result.exit_code, f"{' '.join(map(str, words))}\n{result.output}"
