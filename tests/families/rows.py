@@ -130,7 +130,7 @@ class Row:
     tied: bool = False
     dtype: str = "float32"
     golden: bool = False
-    args: dict[str, int] = field(default_factory=lambda: {"head": 16}, hash=False)
+    args: dict[str, int] = field(default_factory=dict, hash=False)
     trained: bool = False
 
     @property
@@ -158,12 +158,11 @@ def _tied(rules: str, family: str, config: dict[str, Any], **more: Any) -> list[
     ]
 
 
-def _ours(rules: str, family: str, config: dict[str, Any], size: int = 8, **more: Any) -> list[Row]:
-    """Returns the rows of a family against a model of `fixtures/models`; a head has `size` features."""
-    args = {"size": size} if size else {}
+def _ours(rules: str, family: str, config: dict[str, Any], **more: Any) -> list[Row]:
+    """Returns the rows of a family against a model of `fixtures/models`."""
     return [
-        Row(rules, family, config, other="nnx", args=args, golden=True, **more),
-        Row(rules, family, config, other="nnx", args=args, dtype="bfloat16", **more),
+        Row(rules, family, config, other="nnx", golden=True, **more),
+        Row(rules, family, config, other="nnx", dtype="bfloat16", **more),
     ]
 
 
@@ -179,13 +178,13 @@ ROWS = [
     *_tied("hf/gemma3", "gemma3_text", GEMMA3),
     *_both("maxtext/qwen3", "qwen3", SMALL | MILLION, other="maxtext"),
     *_both("maxtext/qwen3-unscanned", "qwen3", SMALL | MILLION, other="maxtext"),
-    Row("maxtext-tunix/qwen3", "qwen3", SMALL | MILLION, variant="with Adam", trained=True, golden=True, args={}),
-    *_ours("hf/gpt2", "gpt2", GPT2, size=0),
-    *_ours("hf/gpt2-lm", "gpt2", GPT2, size=0),
+    Row("maxtext-tunix/qwen3", "qwen3", SMALL | MILLION, variant="with Adam", trained=True, golden=True),
+    *_ours("hf/gpt2", "gpt2", GPT2),
+    *_ours("hf/gpt2-lm", "gpt2", GPT2),
     *_ours("hf/bert", "bert", BERT),
     *_ours("hf/bert", "bert", BERT, variant="pretraining"),
-    *_ours("hf/t5", "t5", T5, size=16),
-    *_ours("hf/t5", "t5", T5 | GATED, size=16, variant="gated"),
+    *_ours("hf/t5", "t5", T5),
+    *_ours("hf/t5", "t5", T5 | GATED, variant="gated"),
     *_ours("hf/clip", "clip", CLIP),
     *_ours("hf/vit", "vit", VIT),
 ]
