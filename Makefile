@@ -22,9 +22,9 @@ test: .venv/installed  ## the suite, in about ten minutes, with a sample of the 
 matrix: .venv/installed  ## the long lists of cases, of which `make test` runs a sample
 	$(PY) -m pytest -n 2 -m matrix
 
-.venv-families/installed: tests/families/requirements.txt
+.venv-families/installed: tests/families/requirements.txt tests/families/torch.txt
 	$(PYTHON) -m venv .venv-families
-	.venv-families/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement $<
+	for file in $^; do .venv-families/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement $$file || exit 1; done
 	touch $@
 
 families: .venv-families/installed  ## every model family, there and back, in an environment of its own; writes docs/families.md and fixtures/families

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.families import page
+from tests.families import golden, page
 from tests.families.check import Figures
 from tests.families.rows import ROWS, Row
 from tests.families.run import run, versions
@@ -31,6 +31,8 @@ def main(words: list[str] | None = None) -> int:
     figures = [one for row in rows if (one := _measured(row, keep=chosen.keep)) is not None]
     if len(figures) < len(rows):
         return 1
+    if chosen.keep:
+        golden.prune()
     if chosen.write:
         page.write(figures, versions())
     return int(not all(one.passed for one in figures))

@@ -1,11 +1,13 @@
 """The rows that are kept in `fixtures/families`, so that `make test` needs none of the other libraries.
 
-A folder has the checkpoint as the original library wrote it, the recorded tree of the model on the other side, the
-digests of its leaves after the migration, and inputs with the original library's outputs.
+A folder has the recorded tree of the model on the other side, the digests of its leaves after the migration, inputs
+with the outputs of the original library, and the name of the checkpoint in `sources/`, as that library wrote it: rows
+of one model share it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -22,7 +24,7 @@ from tests.families.ways import TREE
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "fixtures/families"
 RULES = ROOT / "rules/families"
-SOURCE = "model.safetensors"
+SOURCES = FOLDER / "sources"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class Golden:
 
     Attributes:
       row: the row.
-      source: the checkpoint of the original library.
+      source: the checkpoint of the original library; `sources/` itself where a test makes the checkpoint.
       tree: the recorded tree of the other side.
       digests: dtype, shape and SHA-256 of each leaf of the other side.
     """
@@ -50,7 +52,7 @@ def read() -> list[Golden]:
 def _read(row: Row) -> Golden:
     folder = FOLDER / row.name
     values = json.loads((folder / "golden.json").read_text(encoding="utf-8"))
-    return Golden(row, folder / SOURCE, folder / TREE, values["digests"])
+    return Golden(row, SOURCES / values["source"], folder / TREE, values["digests"])
 
 
 def outputs(row: Row) -> dict[str, np.ndarray[Any, Any]]:
@@ -71,13 +73,25 @@ def write(
     folder = FOLDER / row.name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+    name = ""
     if source is not None:
-        shutil.copyfile(source, folder / SOURCE)
+        SOURCES.mkdir(exist_ok=True)
+        name = f"{row.family}-{hashlib.sha256(source.read_bytes()).hexdigest()[:8]}.safetensors"
+        shutil.copyfile(source, SOURCES / name)
     shutil.copyfile(tree, folder / TREE)
     np.savez_compressed(folder / "golden.npz", **arrays)
     lines = ",\n".join(f"    {json.dumps(name)}: {json.dumps(digest)}" for name, digest in digests.items())
-    head = f'{{\n  "rules": {json.dumps(row.rules)},\n  "versions": {json.dumps(dict(versions))},\n'
+    values = {"rules": row.rules, "source": name, "versions": dict(versions)}
+    head = "{\n" + "".join(f"  {json.dumps(key)}: {json.dumps(value)},\n" for key, value in values.items())
     (folder / "golden.json").write_text(f'{head}  "digests": {{\n{lines}\n  }}\n}}\n', encoding="utf-8")
+
+
+def prune() -> None:
+    """Removes the checkpoints that no row names any more."""
+    named = {golden.source for golden in read()}
+    for file in SOURCES.glob("*.safetensors"):
+        if file not in named:
+            file.unlink()
 
 
 def rule_lines(name: str) -> int:

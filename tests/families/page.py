@@ -18,7 +18,8 @@ _HEAD = (
 def line(figures: Figures) -> str:
     """Returns the row of the table."""
     logits = "not run" if figures.logits is None else f"{figures.logits:.1e}"
-    back = f"{len(figures.changed)} differ" if figures.changed else "bit for bit"
+    changed = f"{figures.rounded:.1e}" if figures.row.rounds else f"{len(figures.changed)} differ"
+    back = changed if figures.changed else "bit for bit"
     loading = " / ".join(str(len(names)) for names in figures.loading.values()) or "not run"
     cells = (
         f"`{figures.row.rules}`",

@@ -25,6 +25,26 @@ SMALL = {
 MILLION = {"rope_parameters": {"rope_type": "default", "rope_theta": 1_000_000.0}}
 """The only rotation that tunix' Llama3 and Qwen3 compute."""
 
+THOUSANDS = {"rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0}}
+
+LLAMA31 = {
+    "rope_parameters": {
+        "rope_type": "llama3",
+        "rope_theta": 500_000.0,
+        "factor": 8.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 32,
+    }
+}
+
+MIXTRAL = SMALL | MILLION | {
+    "intermediate_size": 24,
+    "num_local_experts": 12,
+    "num_experts_per_tok": 2,
+    "rms_norm_eps": 1e-6,
+}  # fmt: skip
+
 QWEN2 = SMALL | {"hidden_size": 96} | MILLION
 """Qwen 2 has no `head_dim`: it is the width divided by the heads."""
 
@@ -38,6 +58,8 @@ MOE = SMALL | MILLION | {
 }  # fmt: skip
 
 GEMMA = SMALL | {"rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0}, "query_pre_attn_scalar": 16}
+
+GEMMA2 = GEMMA | {"sliding_window": 5, "num_hidden_layers": 4}
 
 GEMMA3 = SMALL | {
     "num_hidden_layers": 6,  # the sixth layer is the first global one
@@ -104,6 +126,9 @@ VIT = IMAGE | {
     "num_labels": 5,
 }
 
+NARROW_GEMMA3 = GEMMA3 | {"hidden_size": 24, "intermediate_size": 36}
+"""A smaller one, which is kept in float32."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -119,6 +144,7 @@ class Row:
       dtype: the dtype of the checkpoint.
       golden: whether the row is kept in `fixtures/families`.
       args: the arguments of the rule file.
+      rounds: whether the rules compute new numbers, so that the way back is exact to rounding.
       trained: whether the source is a training state of MaxText, with Adam's moments.
     """
 
@@ -132,6 +158,7 @@ class Row:
     golden: bool = False
     args: dict[str, int] = field(default_factory=dict, hash=False)
     trained: bool = False
+    rounds: bool = False
 
     @property
     def name(self) -> str:
@@ -158,11 +185,35 @@ def _tied(rules: str, family: str, config: dict[str, Any], **more: Any) -> list[
     ]
 
 
+def _maxtext_gemma(rules: str, family: str, config: dict[str, Any], args: dict[str, int]) -> Row:
+    """Returns the row of a Gemma against MaxText, whose params are rounded on the way."""
+    return Row(
+        rules,
+        family,
+        config,
+        other="maxtext",
+        tied=True,
+        golden=True,
+        rounds=True,
+        args=args | {"width": config["hidden_size"]},
+    )
+
+
+def _maxtext(rules: str, family: str, config: dict[str, Any]) -> list[Row]:
+    """Returns the rows of a family against MaxText, with scanned layers and without."""
+    args = {"head": config["head_dim"]}
+    return [
+        Row(rules, family, config, other="maxtext", dtype="bfloat16", golden=True, args=args),
+        Row(rules, family, config, other="maxtext", tied=True, args=args),
+        Row(f"{rules}-unscanned", family, config, other="maxtext", dtype="bfloat16", golden=True, args=args),
+    ]
+
+
 def _ours(rules: str, family: str, config: dict[str, Any], **more: Any) -> list[Row]:
     """Returns the rows of a family against a model of `fixtures/models`."""
     return [
-        Row(rules, family, config, other="nnx", golden=True, **more),
-        Row(rules, family, config, other="nnx", dtype="bfloat16", **more),
+        Row(rules, family, config, other="nnx", **more),
+        Row(rules, family, config, other="nnx", dtype="bfloat16", golden=True, **more),
     ]
 
 
@@ -174,8 +225,14 @@ ROWS = [
     *_both("hf/qwen3-moe", "qwen3_moe", MOE),
     *_tied("hf/gemma", "gemma", GEMMA),
     *_tied("hf/gemma-qkv", "gemma", GEMMA | {"num_key_value_heads": 6}),
-    *_tied("hf/gemma2", "gemma2", GEMMA | {"sliding_window": 5}),
+    *_tied("hf/gemma2", "gemma2", GEMMA2),
     *_tied("hf/gemma3", "gemma3_text", GEMMA3),
+    *_maxtext("maxtext/llama", "llama", SMALL | THOUSANDS),
+    *_maxtext("maxtext/llama3-1", "llama", SMALL | LLAMA31),
+    *_maxtext("maxtext/mixtral", "mixtral", MIXTRAL),
+    _maxtext_gemma("maxtext/gemma2", "gemma2", GEMMA2, {"head": 16, "padding": 31}),
+    _maxtext_gemma("maxtext/gemma2-unscanned", "gemma2", GEMMA2, {"head": 16, "padding": 0}),
+    _maxtext_gemma("maxtext/gemma3-unscanned", "gemma3_text", NARROW_GEMMA3, {"padding": 0}),
     *_both("maxtext/qwen3", "qwen3", SMALL | MILLION, other="maxtext"),
     *_both("maxtext/qwen3-unscanned", "qwen3", SMALL | MILLION, other="maxtext"),
     Row("maxtext-tunix/qwen3", "qwen3", SMALL | MILLION, variant="with Adam", trained=True, golden=True),

@@ -17,17 +17,20 @@ MOMENTS = ("mu", "nu")
 _COUNT = 7
 
 
+def make(row: str) -> dict[str, Any]:
+    """Returns the initial state of a training run with MaxText's optimizer."""
+    params = maxtext_trees.make(row)["params"]
+    return {"params": params, "opt_state": optax.adamw(lambda _: 1e-3).init(params), "step": np.int32(0)}
+
+
 def state(row: Row) -> dict[str, Any]:
-    """Returns the state of a training run with MaxText's optimizer, with random params and moments."""
+    """Returns such a state with random params and moments."""
     rng = np.random.default_rng(0)
-    params = maxtext_trees.make(row.name)["params"]
 
     def normal(array: Any) -> np.ndarray[Any, Any]:
         return rng.normal(scale=0.3, size=array.shape).astype(array.dtype)
 
-    optimizer = optax.adamw(lambda _: 1e-3)
-    made = {"params": params, "opt_state": optimizer.init(params), "step": np.int32(0)}
-    return jax.tree.map(lambda array: normal(array) if array.ndim else np.int32(_COUNT), made)
+    return jax.tree.map(lambda array: normal(array) if array.ndim else np.int32(_COUNT), make(row.name))
 
 
 def save_state(row: Row, folder: Path) -> Path:
@@ -52,8 +55,9 @@ def moments(path: Path, moment: str) -> dict[str, np.ndarray[Any, Any]]:
 
 
 def differing(expected: Path, actual: Path) -> tuple[str, ...]:
-    """Returns the key paths at which two checkpoints differ, bit for bit."""
+    """Returns the key paths at which two checkpoints differ, bit for bit; the step may be of another integer type."""
     one, other = leaves(expected), leaves(actual)
+    other["step"] = other["step"].astype(one["step"].dtype)
     return tuple(sorted(k for k in one.keys() | other.keys() if _bits(one.get(k)) != _bits(other.get(k))))
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import migrate
+from migrate.rules.loader import parse_rules
+from migrate.rules.recorded_tree import tree_text
 from tests.bundled.migrating import run
 from tests.families.rows import Row
 
@@ -16,7 +19,8 @@ def rule_file(row: Row, folder: Path) -> str:
     path = folder / "rules.yaml"
     if row.trained:
         include = f"{{file: {row.rules}, to: model}}"
-        path.write_text(f'migrate: 1\ninclude: {include}\nrules: ["step -> optimizer/step"]\n', encoding="utf-8")
+        step = "{from: step, to: optimizer/step, ops: [{cast: template}]}"
+        path.write_text(f"migrate: 1\ninclude: {include}\nrules: [{step}]\n", encoding="utf-8")
         return str(path)
     if not row.args:
         return row.rules
@@ -32,12 +36,26 @@ def there(row: Row, source: Path, folder: Path, tree: Path) -> Path:
     return new
 
 
-def back(row: Row, source: Path, new: Path, folder: Path, tree: Path) -> Path:
-    """Leads the new checkpoint back by the same rule file; returns the safetensors file, or the training state."""
-    inverse, file = folder / "back.yaml", folder / "back" / ("state" if row.trained else "model.safetensors")
-    _succeed("invert", rule_file(row, folder), source, "--template", tree, "-o", inverse)
-    _succeed("apply", inverse, new, file)
+def back(row: Row, new: Path, folder: Path) -> Path:
+    """Leads the new checkpoint back by the same rule file; returns the safetensors file, or the training state.
+
+    Moments need the tree that they lead back to.
+    """
+    file = folder / "back" / ("state" if row.trained else "model.safetensors")
+    rules = rule_file(row, folder)
+    if row.trained:
+        tree = record_tree("tests.families.trained:make", row, folder / "old.tree.json")
+        _succeed("apply", rules, "--reverse", new, file, "--template", tree)
+    else:
+        _succeed("apply", rules, "--reverse", new, file)
     return file
+
+
+def record_tree(template: str, row: Row, path: Path) -> Path:
+    """Records the tree of a row's model; returns the file."""
+    text = f'migrate: 1\ntarget: {{template: "{template}", args: {{row: {row.name}}}}}\nrules: []\n'
+    path.write_text(tree_text(migrate.record_template(None, parse_rules(text, "row.yaml"), allow_code=True)))
+    return path
 
 
 def _succeed(*words: str | Path) -> None:
