@@ -3,7 +3,7 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 
-.PHONY: demo test matrix torture fuzz lint format bench lock fixtures clean
+.PHONY: demo test matrix families torture fuzz lint format bench lock fixtures clean
 .DEFAULT_GOAL := test
 
 .venv/installed: requirements.lock pyproject.toml
@@ -21,6 +21,14 @@ test: .venv/installed  ## the suite, in about ten minutes, with a sample of the 
 
 matrix: .venv/installed  ## the long lists of cases, of which `make test` runs a sample
 	$(PY) -m pytest -n 2 -m matrix
+
+.venv-families/installed: tests/families/requirements.txt tests/families/torch.txt
+	$(PYTHON) -m venv .venv-families
+	for file in $^; do .venv-families/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement $$file || exit 1; done
+	touch $@
+
+families: .venv-families/installed  ## every model family, there and back, in an environment of its own; writes docs/families.md and fixtures/families
+	.venv-families/bin/python -m tests.families --write --keep
 
 torture: .venv/installed  ## attack it for up to 40 minutes; writes docs/reliability.md
 	$(PY) -m tests.torture --write docs/reliability.md
@@ -49,4 +57,4 @@ fixtures: .venv/installed  ## write the fixtures again with the old versions; ne
 	$(PY) fixtures/regenerate.py
 
 clean:
-	rm -rf .venv demo-out
+	rm -rf .venv .venv-families demo-out

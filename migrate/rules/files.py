@@ -32,9 +32,8 @@ class RuleFile:
 
 
 def bundled_names() -> list[str]:
-    """Returns the names of the bundled rule files, such as `portable` and `linen/lstm-to-nnx`."""
-    bundle = _bundle()
-    return sorted(file.relative_to(bundle).with_suffix("").as_posix() for file in bundle.rglob("*.yaml"))
+    """Returns the names of the bundled rule files, such as `portable`, `linen/lstm-to-nnx` and `hf/qwen3`."""
+    return sorted(_bundled_files())
 
 
 def find(name: str, within: RuleFile | None = None) -> RuleFile:
@@ -52,8 +51,9 @@ def find(name: str, within: RuleFile | None = None) -> RuleFile:
         _refuse_special(name, place, descriptors=False)
     if os.path.exists(place):  # unlike `Path.exists`, false for invalid file names
         return RuleFile(os.path.join(os.path.dirname(within.name), name) if within else name, place)
-    if name in bundled_names():
-        return RuleFile(name, _bundled(name))
+    bundled = _bundled_files().get(name)
+    if bundled is not None:
+        return RuleFile(name, bundled)
     raise RuleFileError(_unknown(name, place))
 
 
@@ -108,8 +108,8 @@ def decode(content: bytes, name: str) -> str:
 def text_of(name: str) -> str | None:
     """Returns the text of the file that diagnostics name this way, for excerpts; None if it cannot be read as text."""
     place = Path(name)
-    if not os.path.exists(place) and name in bundled_names():
-        place = _bundled(name)
+    if not os.path.exists(place):
+        place = _bundled_files().get(name, place)
     if special_kind(place) is not None:
         return None
     try:
@@ -125,8 +125,13 @@ def _bundle() -> Path:
     return installed if installed.is_dir() else package.parent / "rules"
 
 
-def _bundled(name: str) -> Path:
-    return _bundle() / f"{name}.yaml"
+def _bundled_files() -> dict[str, Path]:
+    """Returns the bundled rule files by name, which is the path below the bundle without a leading `families/`."""
+    bundle = _bundle()
+    families = bundle / "families"
+    files = list(bundle.rglob("*.yaml"))
+    places = [file.relative_to(families if file.is_relative_to(families) else bundle) for file in files]
+    return {place.with_suffix("").as_posix(): file for place, file in zip(places, files, strict=True)}
 
 
 def _unknown(name: str, place: Path) -> Diagnostic:

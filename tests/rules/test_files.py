@@ -1,5 +1,7 @@
 """Finding and reading rule files: names, bundled files, and files that cannot be read."""
 
+from pathlib import Path
+
 import pytest
 
 from migrate.errors import RuleFileError
@@ -56,6 +58,16 @@ def test_the_bundled_rule_file_changes_nothing():
     rules = load_rules("portable")
     assert ("portable", "portable", ()) == (rules.path, rules.name, rules.rules)
     assert "portable" in bundled_names()
+
+
+def test_files_of_families_are_named_without_their_folder():
+    assert "hf-llama" == load_rules("hf/llama").name
+    assert "name: hf-llama" in text_of("hf/llama")
+
+
+def test_no_two_bundled_files_have_one_name():
+    files = list((Path(__file__).parents[2] / "rules").rglob("*.yaml"))
+    assert len(files) == len(bundled_names())
 
 
 def test_a_file_wins_over_a_bundled_one_of_its_name(tmp_path, monkeypatch):

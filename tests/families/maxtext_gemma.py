@@ -1,0 +1,129 @@
+"""MaxText's Gemma 2 and 3: the tree by names and shapes, and a decoder that computes what its formulas say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+Tree = dict[str, Any]
+SCAN_AXIS = 1
+KINDS = ("local", "global")
+"""The two halves of a layer of Gemma 2."""
+
+
+def shapes(config: dict[str, Any], *, second: bool, scanned: bool, padding: int) -> Tree:
+    """Returns the shapes of the params.
+
+    Args:
+      config: the config of Hugging Face's model.
+      second: whether it is Gemma 2, of which MaxText joins two layers to one; Gemma 3 otherwise.
+      scanned: whether the layers are one array per param.
+      padding: the number of tokens that are added to the vocabulary.
+    """
+    one = _layer(config, second=second)
+    count = config["num_hidden_layers"]
+    if second:
+        one, count = {f"{name}_{kind}": part for kind in KINDS for name, part in one.items()}, count // 2
+    below = {f"layers_{i}": one for i in range(count)}
+    if scanned:
+        below = {"layers": jax.tree.map(lambda shape: (*shape[:1], count, *shape[1:]), one, is_leaf=_is_shape)}
+    width = config["hidden_size"]
+    return {
+        "token_embedder": {"embedding": (config["vocab_size"] + padding, width)},
+        "decoder": {"decoder_norm": {"scale": (width,)}, **below},
+    }
+
+
+def _is_shape(value: Any) -> bool:
+    return isinstance(value, tuple)
+
+
+def _layer(config: dict[str, Any], *, second: bool) -> Tree:
+    d, f, h = config["hidden_size"], config["intermediate_size"], config["head_dim"]
+    n, k = config["num_attention_heads"], config["num_key_value_heads"]
+    places = ("pre_self_attention", "post_self_attention", "pre_ffw", "post_ffw")
+    head_norms = {} if second else {f"{part}_norm": {"scale": (h,)} for part in ("query", "key")}
+    return {
+        **{f"{place}_norm": {"scale": (d,)} for place in places},
+        "self_attention": {
+            "query": {"kernel": (d, n, h)},
+            "key": {"kernel": (d, k, h)},
+            "value": {"kernel": (d, k, h)},
+            "out": {"kernel": (n, h, d)},
+            **head_norms,
+        },
+        "mlp": {"wi_0": {"kernel": (d, f)}, "wi_1": {"kernel": (d, f)}, "wo": {"kernel": (f, d)}},
+    }
+
+
+def logits(params: Tree, input_ids: Any, config: dict[str, Any]) -> jax.Array:
+    """Returns the logits of tokens of shape (batch, length).
+
+    The embedding is stored times the square root of the width, and norms with the 1 that Hugging Face adds.
+    """
+    embedding, decoder = params["token_embedder"]["embedding"], params["decoder"]
+    second = "query_norm" not in str(jax.tree.structure(decoder))
+    layers = _layers(decoder)
+    x = embedding[jnp.asarray(input_ids)]
+    for i, layer in enumerate(layers):
+        is_local = i % 2 == 0 if second else i % 6 != 5
+        theta = 10_000.0 if second or is_local else 1_000_000.0
+        window = config["sliding_window"] if is_local else None
+        mixed = _attention(layer["self_attention"], _norm(layer["pre_self_attention_norm"], x), theta, window)
+        x = x + _norm(layer["post_self_attention_norm"], mixed)
+        x = x + _norm(layer["post_ffw_norm"], _mlp(layer["mlp"], _norm(layer["pre_ffw_norm"], x)))
+    x = _norm(decoder["decoder_norm"], x) / config["hidden_size"] ** 0.5
+    result = x @ embedding[: config["vocab_size"]].T
+    return 30 * jnp.tanh(result / 30) if second else result
+
+
+def _layers(decoder: Tree) -> list[Tree]:
+    """Returns the layers as Hugging Face counts them."""
+    if "layers" in decoder:
+        count = decoder["layers"]["pre_ffw_norm_local"]["scale"].shape[SCAN_AXIS]
+        joined = [
+            jax.tree.map(lambda array, i=i: jnp.take(array, i, SCAN_AXIS), decoder["layers"]) for i in range(count)
+        ]
+    else:
+        joined = [decoder[f"layers_{i}"] for i in range(len(decoder) - 1)]
+    if "mlp" in joined[0]:
+        return joined
+    return [
+        {name.removesuffix(f"_{kind}"): part for name, part in layer.items() if name.endswith(kind)}
+        for layer in joined
+        for kind in KINDS
+    ]
+
+
+def _norm(params: Tree, x: jax.Array) -> jax.Array:
+    return x * jax.lax.rsqrt(jnp.mean(x**2, -1, keepdims=True) + 1e-6) * params["scale"]
+
+
+def _mlp(params: Tree, x: jax.Array) -> jax.Array:
+    gate, up, down = (params[name]["kernel"] for name in ("wi_0", "wi_1", "wo"))
+    return (jax.nn.gelu(x @ gate, approximate=True) * (x @ up)) @ down
+
+
+def _attention(params: Tree, x: jax.Array, theta: float, window: int | None) -> jax.Array:
+    q, k, v = (jnp.einsum("btd,dnh->btnh", x, params[name]["kernel"]) for name in ("query", "key", "value"))
+    if "query_norm" in params:
+        q, k = _norm(params["query_norm"], q) * q.shape[-1] ** -0.5, _norm(params["key_norm"], k)
+    q, k = _rotated(q, theta), _rotated(k, theta)
+    k, v = (jnp.repeat(array, q.shape[2] // array.shape[2], 2) for array in (k, v))
+    scores = jnp.einsum("btnh,bsnh->bnts", q, k)
+    if "query_norm" not in params:
+        scores = 50 * jnp.tanh(scores / 50)
+    distance = jnp.arange(x.shape[1])[:, None] - jnp.arange(x.shape[1])
+    seen = (distance >= 0) & (distance < (window or x.shape[1]))
+    weights = jax.nn.softmax(jnp.where(seen, scores, -jnp.inf))
+    return jnp.einsum("bnts,bsnh,nhd->btd", weights, v, params["out"]["kernel"])
+
+
+def _rotated(x: jax.Array, theta: float) -> jax.Array:
+    half = x.shape[-1] // 2
+    angles = jnp.arange(x.shape[1])[:, None] * theta ** (-jnp.arange(half) / half)
+    cos, sin = jnp.cos(angles)[:, None], jnp.sin(angles)[:, None]
+    first, second = x[..., :half], x[..., half:]
+    return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], -1)
