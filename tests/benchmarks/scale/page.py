@@ -99,9 +99,10 @@ writes this page; the growth that they extrapolate is in the [benchmarks](benchm
 - **tune**: every array is rewritten in other chunks."""
 
 ASSUMPTIONS = """\
-In brackets is the phase that takes longest. One host reads and writes a bucket; several hosts write below a path that
-all of them see, and share streamed arrays only ([processes](processes.md)). The model assumes that CPU seconds divide
-by the cores of all hosts, and that transfers reach the rate of the network. While arrays are staged, network, CPU,
+In brackets is the phase that takes longest. In the model, one host reads and writes a bucket, and several hosts write
+below a path that all of them see; they share streamed arrays only ([processes](processes.md)). Several hosts can write
+to [a bucket](buckets.md) as well, each to a manifest of its own, which is not modeled. CPU seconds divide by the cores
+of all hosts, and transfers reach the rate of the network. While arrays are staged, network, CPU,
 requests and puts of the manifest overlap, so that the slowest counts. Afterwards, all arrays are read back."""
 
 READ_PHASES = """\
