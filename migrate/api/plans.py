@@ -107,6 +107,7 @@ def plan(
     destination: StrPath | None = None,
     allow_code: bool = False,
     reverse: bool = False,
+    layout: Literal["huggingface", "zarr"] | None = None,
 ) -> Plan:
     """Decide what happens to every leaf, without reading or writing an array.
 
@@ -125,6 +126,7 @@ def plan(
       allow_code: whether the rule file's template may run if the file or the module is not below the current directory.
       reverse: whether the rules are applied in reverse, to a checkpoint of their target; then `template` is the old
         model (default: derived from the rules and the checkpoint).
+      layout: how the output is stored: as a folder of Hugging Face, or as plain zarr (default: from the rule file).
 
     Returns:
       The plan. Mistakes in the rules raise no error here: `plan.applicable` is false, with `plan.diagnostics`.
@@ -148,6 +150,7 @@ def plan(
     if reverse:
         turned = reversal(rule_set, checkpoint.abstract, built.tree if built else None)
         rule_set, notes = turned.rules, (*notes, *turned.findings)
+    rule_set = rule_set.stored_as(layout)
     axes, table = placement(mesh, partition)
     made = make_plan(checkpoint.abstract, rule_set, built, mesh=axes, partition=table)
     made = replace(linked_or_copied(made, link), as_step=as_step, max_ram=max_ram)

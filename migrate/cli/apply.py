@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import click
 
-from migrate.cli import options, rule_output, running
+from migrate.cli import hugging_face, options, rule_output, running
 from migrate.cli.arguments import require_order
 from migrate.cli.console import Console
 from migrate.cli.places import CHECKPOINT, PLACE
@@ -29,6 +29,7 @@ from migrate.errors import UsageError
 @options.reverse
 @running.run_options
 @pool_options
+@hugging_face.layout
 @rule_output.dry_run_output
 @options.output
 def command(

@@ -1,4 +1,4 @@
-"""The options of a run that writes a folder of Hugging Face."""
+"""How DST is stored: the option `--layout`, and those of a folder of Hugging Face."""
 
 from __future__ import annotations
 
@@ -7,18 +7,24 @@ import click
 from migrate.cli import options
 from migrate.cli.places import DIRECTORY
 
+layout = click.option(
+    "--layout",
+    type=click.Choice(["huggingface", "zarr"]),
+    help="How DST is stored: as a folder that `transformers` reads, or as plain zarr (default: from the rule file).",
+)
+
 FOLDER_OPTIONS = (
     click.option(
         "--max-shard-size",
         type=options.SizeType(1),
         metavar="SIZE",
-        help="With `layout: huggingface`: the most bytes of arrays in one file (default: 5GB).",
+        help="With the layout huggingface: the most bytes of arrays in one file (default: 5GB).",
     ),
     click.option(
         "--files-from",
         type=DIRECTORY,
         metavar="DIR",
-        help="With `layout: huggingface`: the folder with config.json, tokenizer and generation files to copy "
+        help="With the layout huggingface: the folder with config.json, tokenizer and generation files to copy "
         "(default: SRC).",
     ),
 )

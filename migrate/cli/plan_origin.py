@@ -73,6 +73,9 @@ def plan_origin(rules: str, request: Request) -> PlanOrigin:
     if request.reverse:
         message = f"{rules} is a plan file, which has one direction"
         raise UsageError(InvalidUsage.at(message, help="name the rule file, or leave out `--reverse`"))
+    if request.layout is not None:
+        message = f"{rules} is a plan file, which has decided on the layout"
+        raise UsageError(InvalidUsage.at(message, help="write `target: {layout: …}` in the rule file and plan again"))
     if request.mesh is not None or request.target_partition is not None:
         message = f"{rules} is a plan file, which has decided on the shardings"
         raise UsageError(InvalidUsage.at(message, help="give `--mesh` and `--partition` to `migrate plan`"))
@@ -104,6 +107,7 @@ class RuleFileOrigin:
             source,
             self.rules,
             self.traced[0],
+            layout=request.layout,
             **_target_options(request, probed=probed),
         )
 
@@ -135,7 +139,12 @@ class ReversedOrigin:
         if not self.traced:
             self.traced.append(template_of(None, self.request.template))
         return api.plan(
-            source, self.forward, self.traced[0], reverse=True, **_target_options(self.request, probed=probed)
+            source,
+            self.forward,
+            self.traced[0],
+            reverse=True,
+            layout=self.request.layout,
+            **_target_options(self.request, probed=probed),
         )
 
 

@@ -57,6 +57,7 @@ class Request:
       load_meshes: the meshes of `--for`, or `any`; empty where chunks are not chosen.
       dry_run: whether to stop after the plan.
       link: whether arrays whose bytes do not change are linked.
+      layout: how DST is stored; None for what the rule file states.
       options: the options of the engine.
       output: the plan file that a dry run writes; None for none.
       pool: the processes that stage arrays.
@@ -77,6 +78,7 @@ class Request:
     skip_damaged: bool = False
     root: bool = False
     link: Literal["auto", "never"] = "auto"
+    layout: Literal["huggingface", "zarr"] | None = None
     output: str | None = None
     load_meshes: tuple[str, ...] = ()
     pool: PoolChoice = LOCAL

@@ -320,6 +320,7 @@ class Plan:
             ],
             **({"equal": equal} if (equal := _equal_leaves(self.dropped)) else {}),
             **({"chain": [one.rules.digest for one in self.chain]} if self.chain else {}),
+            **({"storage": self.rules.target.storage} if self.rules.target.storage else {}),
             **({"chunks": chunks} if (chunks := _chosen_chunks(self.target)) else {}),
             **({"config": [config_fields(rule) for rule in self.rules.config]} if self.rules.config else {}),
         }

@@ -266,6 +266,10 @@ class RuleSet:
     config: tuple[ConfigRule, ...] = ()
     args: Mapping[str, Value] = field(default_factory=dict)
 
+    def stored_as(self, storage: ArrayStorage | None) -> RuleSet:
+        """Returns the rules with another storage of the target, as if the file had it; None keeps that of the file."""
+        return self if storage is None else replace(self, target=replace(self.target, storage=storage))
+
     @property
     def count(self) -> int:
         """The number of rules, those for the config and those that a plan file has carried out included."""

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 RULES = "migrate: 1\ntarget: {layout: huggingface}\nrules:\n- '{a:**} -> {a}'\n"
 
@@ -41,7 +41,6 @@ def test_a_dry_run_writes_nothing(run, here):
         (("new", "--mesh", "data=2"), "`new` becomes a folder of Hugging Face, which records no mesh"),
         (("new", "--compression", "zstd:3"), "safetensors files are not compressed"),
         (("new.safetensors", "--max-shard-size", "1GB"), "`--max-shard-size` is for a folder of Hugging Face"),
-        (("new", "--processes", "2"), "files of safetensors are not a database"),
     ],
 )
 def test_what_the_folder_cannot_have_is_refused(run, here, arguments, message):
@@ -49,3 +48,39 @@ def test_what_the_folder_cannot_have_is_refused(run, here, arguments, message):
     assert 2 == result.exit_code
     assert message in " ".join(result.stderr.split())
     assert not (here / arguments[0]).exists()
+
+
+def test_the_option_chooses_the_layout_without_a_change_of_the_rule_file(run, here):
+    (here / "rules.yaml").write_text(RULES.replace("target: {layout: huggingface}\n", ""))
+    assert 0 == run("apply", "rules.yaml", "old.safetensors", "orbax").exit_code
+    assert 0 == run("apply", "rules.yaml", "old.safetensors", "new", "--layout", "huggingface", "-q").exit_code
+    assert ["model.safetensors"] == [file.name for file in (here / "new").iterdir()]
+    again = run("apply", "rules.yaml", "old.safetensors", "new")
+    assert (1, True) == (again.exit_code, "error[M501]: `new` exists" in again.output)
+    assert 0 == run("apply", "rules.yaml", "old.safetensors", "plain", "--layout", "zarr", "-q").exit_code
+    assert (here / "plain/model.layers.0.w/.zarray").exists()
+
+
+def test_processes_carry_out_the_layout_of_the_option(run, here):
+    (here / "rules.yaml").write_text("migrate: 1\nrules:\n- {from: '{a:**}', to: '{a}', ops: [{transpose: [1, 0]}]}\n")
+    for layout, name in (("zarr", "plain"), ("huggingface", "folder")):
+        result = run("apply", "rules.yaml", "old.safetensors", name, "--layout", layout, "--processes", "2", "-q")
+        assert 0 == result.exit_code, result.output
+    assert (here / "plain/model.layers.0.w/.zarray").exists()
+    assert 3 == len(load_file("folder/model.safetensors"))
+
+
+def test_in_reverse_the_option_writes_the_folder_that_transformers_reads(run, here):
+    (here / "rules.yaml").write_text("migrate: 1\nrules:\n- 'model/layers/{i:int}/w -> blocks/{i}/kernel'\n")
+    assert 0 == run("apply", "rules.yaml", "old.safetensors", "new").exit_code
+    back = run("apply", "rules.yaml", "--reverse", "new", "back", "--layout", "huggingface", "--files-from", "original")
+    assert 0 == back.exit_code, back.output
+    old, new = load_file("old.safetensors"), load_file("back/model.safetensors")
+    assert {name: array.tobytes() for name, array in old.items()} == {n: a.tobytes() for n, a in new.items()}
+    assert (here / "back/config.json").exists()
+
+
+def test_a_plan_file_has_decided_on_the_layout(run, here):
+    assert 0 == run("plan", "rules.yaml", "old.safetensors", "-o", "plan.json").exit_code
+    result = run("apply", "plan.json", "old.safetensors", "new", "--layout", "zarr")
+    assert (2, True) == (result.exit_code, "which has decided on the layout" in result.stderr)
