@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from migrate.checkpoint import Checkpoint, StrPath
@@ -93,7 +92,7 @@ def apply(
         jobs=jobs,
         compression=compression,
         max_shard_size=max_shard_size,
-        files_from=Path(files_from) if files_from is not None else None,
+        files_from=files_from,
         probe=probe,
         tolerance=tolerance,
         rtol=rtol,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
+
+from migrate.checkpoint import StrPath
 
 VerifyMode = Literal["full", "decode", "digest", "none"]
 
@@ -67,7 +68,7 @@ class ApplyOptions:
     jobs: int | None = None
     compression: str | None = None
     max_shard_size: int | None = None
-    files_from: Path | None = None
+    files_from: StrPath | None = None
     probe: str | None = None
     tolerance: float | None = None
     rtol: float | None = None

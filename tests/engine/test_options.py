@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import os
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -26,6 +27,8 @@ CHANGED = {
     "tolerance": (["--tolerance", "0.5"], 0.5),
     "rtol": (["--rtol", "0.5"], 0.5),
     "require_proof": (["--require-proof"], True),
+    "max_shard_size": (["--max-shard-size", "1MB", "--layout", "huggingface"], 1_000_000),
+    "files_from": (["--files-from", "original", "--layout", "huggingface"], Path("original")),
 }
 """Arguments on the command line, and the value that each gives its option."""
 
@@ -68,9 +71,12 @@ def received(monkeypatch):
     return seen
 
 
-@pytest.fixture(scope="module")
-def source(tmp_path_factory):
-    return save(tmp_path_factory.mktemp("source") / "old", {"a": 1.0})
+@pytest.fixture
+def source(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "original").mkdir()
+    (tmp_path / "original/config.json").write_text("{}")
+    return save(tmp_path / "old", {"a": 1.0})
 
 
 def applied(source, target, *arguments):
@@ -99,7 +105,8 @@ def test_every_option_of_the_command_line_reaches_the_engine(name, source, tmp_p
 @pytest.mark.parametrize("name", FIELDS)
 def test_every_option_of_the_python_function_reaches_the_engine(name, source, tmp_path, received):
     with migrate.open_checkpoint(source) as checkpoint:
-        plan = migrate.plan(checkpoint, "portable", "tests.engine.test_options:template")
+        layout = "huggingface" if "huggingface" in CHANGED[name][0] else None
+        plan = migrate.plan(checkpoint, "portable", "tests.engine.test_options:template", layout=layout)
         options = {name: CHANGED[name][1]}
         migrate.apply(plan, checkpoint, tmp_path / "new", **options)
         with pytest.raises(migrate.UsageError, match="no unfinished run"):

@@ -286,10 +286,10 @@ def test_a_large_array_of_zeros_whose_chunks_take_almost_no_bytes_is_migrated(tm
 def test_a_run_that_gets_the_lock_after_another_published_leaves_nothing(source, tmp_path, monkeypatch, same):
     target, known = tmp_path / "new", run.open_workspace
 
-    def late(*arguments):
+    def late(*arguments, **options):
         monkeypatch.setattr(run, "open_workspace", known)
         applied(source, target, "rules: []" if same else "rules: ['step -> steps']")
-        return known(*arguments)
+        return known(*arguments, **options)
 
     monkeypatch.setattr(run, "open_workspace", late)
     if same:

@@ -108,7 +108,7 @@ class HuggingFaceFolder(FileOutput):
                 f"`--max-shard-size {options.max_shard_size}` is below 1 byte", help="give at least 1"
             )
         folder = options.files_from
-        if folder is not None and not model_files(folder):
+        if folder is not None and not model_files(Path(folder)):
             message = f"`{folder}` has no `{CONFIG}` and no other file of a model of Hugging Face"
             yield InvalidUsage.at(message, help="give `--files-from` the folder of the original model")
 
@@ -117,13 +117,12 @@ class HuggingFaceFolder(FileOutput):
         leaves = found.tree.leaves
         shards = len(list(_shards(found.tree, {path: "" for path, leaf in leaves.items() if leaf.aval}, limit)))
         files = [child for child in children(place) if child.suffix == SUFFIX]
-        kept = model_files(options.files_from) if options.files_from else []
+        kept = model_files(Path(options.files_from)) if options.files_from else []
         return len(files) == max(shards, 1) and all(_is_copied(file, place) for file in kept)
 
     def remarks(self, plan: Plan, options: ApplyOptions) -> Iterator[Diagnostic]:
         """Notes that no configuration is known, without which `transformers` does not open the folder."""
-        folder = options.files_from or plan.source.path
-        if all(file.name != CONFIG for file in model_files(folder)):
+        if all(file.name != CONFIG for file in model_files(_origin(plan, options))):
             message = f"DST gets no `{CONFIG}`, without which `transformers` does not open it"
             yield NoModelConfig.at(message, help="add `--files-from DIR` with the folder of the original model")
 
@@ -133,7 +132,7 @@ class HuggingFaceFolder(FileOutput):
     ) -> Iterator[FileStore]:
         """Copies the files of the model into the store first, so that the commit finds them there."""
         with super().open_store(plan, reader, item, store, options) as opened:
-            _carry(model_files(options.files_from or plan.source.path), store / _CARRIED)
+            _carry(model_files(_origin(plan, options)), store / _CARRIED)
             yield opened
 
     def assemble(self, store: Path, layout: FileLayout, result: Path) -> None:
@@ -148,6 +147,11 @@ class HuggingFaceFolder(FileOutput):
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def _origin(plan: Plan, options: ApplyOptions) -> Path:
+    """Returns the folder that has the files of the model."""
+    return plan.source.path if options.files_from is None else Path(options.files_from)
 
 
 def _is_copied(file: Path, folder: Path) -> bool:
