@@ -1,21 +1,19 @@
 """The cost of opening a checkpoint depends on the number of its leaves, not on their sizes."""
 
 import time
+from pathlib import Path
 
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
-import tensorstore as ts
 
 from migrate.formats.detect import open_reader
 
-BYTES_READ = "/tensorstore/kvstore/file/bytes_read"
-
 
 def bytes_read():
-    return sum(
-        entry["value"] for metric in ts.experimental_collect_matching_metrics(BYTES_READ) for entry in metric["values"]
-    )
+    """The bytes that this process has read by system calls, files of Python included."""
+    counts = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+    return int(counts["rchar"])
 
 
 @pytest.mark.parametrize("use_ocdbt", [True, False])
@@ -23,6 +21,8 @@ def test_opening_reads_metadata_alone(tmp_path, use_ocdbt):
     noise = np.random.default_rng(0).standard_normal((256, 1024)).astype(np.float32)
     with ocp.PyTreeCheckpointer(use_ocdbt=use_ocdbt) as checkpointer:
         checkpointer.save(tmp_path / "item", {f"w{index}": noise for index in range(8)})
+    with open_reader(tmp_path / "item") as reader:  # imports what it needs
+        reader.read(("w0",))
     before = bytes_read()
     with open_reader(tmp_path / "item") as reader:
         assert 8 * noise.nbytes == reader.abstract().tree.nbytes

@@ -253,13 +253,14 @@ def test_one_matrix_is_cut_into_its_parts():
 
 
 @pytest.mark.parametrize("places", [(1, 2), (1, 0)])
-def test_rules_that_the_planner_refuses_as_one_stay_apart(places):
-    """The template has 3 layers in one group and 2 in the other; one rule for both would count 3 in each."""
+def test_one_rule_cuts_scans_of_different_lengths(places):
+    """The template has 3 layers in one group and 2 in the other; the number of the group tells how many."""
     old = {"params/scan_0/kernel": (3, 4, 5), "params/scan_1/kernel": (2, 5, 4)}
     new = {f"groups/{places[j]}/{i}/kernel": old[f"params/scan_{j}/kernel"][1:] for j in range(2) for i in range(3 - j)}
     suggestion = suggested(old, new)
     assert suggestion.plan.applicable
-    assert 2 == suggestion.rules
+    assert 1 == suggestion.rules
+    assert {3, 2} == {len(task.targets) for task in suggestion.plan.tasks}
 
 
 HAIKU = {"linear/w": (3, 5), "linear/b": (5,), "ln/scale": (3,), "ln/offset": (3,)}
