@@ -61,7 +61,7 @@ def test_the_nearest_file_counts_for_a_folder_and_for_a_file_in_it(project):
         ('[tool.migrate.per-file]\n"rules/*" = ["M608"]\n', "`rules/*` is not a table", "4:2", '= {allow = ["CODE"]}'),
         ('[tool.migrate.per-file]\n"rules/*" = {alow = []}\n', "`rules/*` has no field `alow`", "4:14", "`allow`?"),
         ('[tool.migrate.per-leaf]\n"a/{i" = {allow = ["M608"]}\n', "invalid pattern `a/{i`", "4:2", None),
-        ('[tool.migrate.per-leaf]\n"{i%2}" = {allow = ["M608"]}\n', "invalid pattern `{i+1}`", "4:2", None),
+        ('[tool.migrate.per-leaf]\n"{i%2}" = {allow = ["M608"]}\n', "invalid pattern `{i%2}`", "4:2", None),
         ("[tool.migrate]\nper-file = 1\n", "`per-file` is not a table", "4:1", None),
         ("[tool]\nmigrate = 1\n", "`[tool.migrate]` is not a table", "4:1", None),
         ("[tool.migrate\n", "pyproject.toml is not valid TOML", "3:14", None),
