@@ -9,6 +9,7 @@ from migrate import dtypes
 from migrate.errors import did_you_mean
 from migrate.ops.base import TEMPLATE, Op, OpError, Param
 from migrate.ops.piecewise import map_chunks
+from migrate.ops.template_dtype import require_bound, template_dtype
 from migrate.ops.values import convert, unchanged
 from migrate.ops.windows import Pull, Window
 from migrate.tree import AbstractArray
@@ -56,9 +57,7 @@ class Cast(Op):
         del inputs, count
         if self.to != TEMPLATE:
             return self
-        if target is None:
-            raise OpError("the dtype is `template`, but there is no template leaf that it goes to")
-        return replace(self, to=target.dtype)
+        return replace(self, to=template_dtype(target))
 
     def for_moments(self, *, templated: bool) -> Cast | None:
         return replace(self, to=TEMPLATE) if templated else None
@@ -69,8 +68,7 @@ class Cast(Op):
 
     def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
         (array,) = inputs
-        if self.to == TEMPLATE:
-            raise OpError("the dtype is `template` and was not bound to a template leaf")
+        require_bound(self.to)
         if self.to != array.dtype and (dtypes.key_impl(self.to) or dtypes.key_impl(array.dtype)):
             raise OpError(f"{array} cannot become {self.to}: keys are not numbers; see `wrap_key_data` and `key_data`")
         return (AbstractArray(array.shape, self.to),)

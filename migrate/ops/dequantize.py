@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 from migrate.dtypes import kind
 from migrate.ops.base import TEMPLATE, Input, OpError, Param
 from migrate.ops.combination import OF, Combination, blocks, computing_dtype, require_float, require_real
+from migrate.ops.template_dtype import require_bound, template_dtype
 from migrate.ops.values import convert
 from migrate.ops.windows import Window
 from migrate.tree import AbstractArray
@@ -58,13 +59,10 @@ class Dequantize(Combination):
         del inputs, count
         if self.to != TEMPLATE:
             return self
-        if target is None:
-            raise OpError("the dtype is `template`, but there is no template leaf that it goes to")
-        return replace(self, to=target.dtype)
+        return replace(self, to=template_dtype(target))
 
     def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
-        if self.to == TEMPLATE:
-            raise OpError("the dtype is `template` and was not bound to a template leaf")
+        require_bound(self.to)
         for one, array in zip(self.inputs, inputs, strict=False):
             require_real(one.name, array)
         if kind(inputs[1].dtype) != "float":

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from migrate.ops.base import TEMPLATE, Input, OpError, Param
 from migrate.ops.combination import OF, Combination, require_float
+from migrate.ops.template_dtype import require_bound, template_dtype
 from migrate.ops.windows import Window
 from migrate.tree import AbstractArray
 
@@ -61,14 +62,11 @@ class Mxfp4(Combination):
         del inputs, count
         if self.to != TEMPLATE:
             return self
-        if target is None:
-            raise OpError("the dtype is `template`, but there is no template leaf that it goes to")
-        return replace(self, to=target.dtype)
+        return replace(self, to=template_dtype(target))
 
     def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
         packed, scales = inputs
-        if self.to == TEMPLATE:
-            raise OpError("the dtype is `template` and was not bound to a template leaf")
+        require_bound(self.to)
         if packed.dtype != "uint8" or len(packed.shape) < 3 or packed.shape[-1] != _BYTES:
             raise OpError(f"the blocks are {packed}; they must be uint8[…,out,groups,{_BYTES}]")
         if scales != AbstractArray(packed.shape[:-1], "uint8"):

@@ -1,18 +1,17 @@
 """A single file in a bucket is what a local one would be: one object, which appears or is replaced in one step."""
 
 import os
-import threading
 
 import numpy as np
 import pytest
 from safetensors.numpy import load
 
 import migrate
-from migrate.errors import CheckpointError, MigrateError, RefusedError, StoppedError, VerifyError
+from migrate.errors import CheckpointError, RefusedError, StoppedError, VerifyError
 from migrate.events import LeafDone, PhaseDone
 from migrate.places.bucket_path import BucketPath
 from tests.buckets.traffic import Fault
-from tests.end_to_end.test_bucket_runs import killed_during, start
+from tests.end_to_end.test_bucket_runs import at_once, killed_during, require_one_written, start
 from tests.end_to_end.test_buckets import migrated, rules_file, same_values
 from tests.engine.sources import MIXED_RULES, mixed, save
 
@@ -173,21 +172,7 @@ def test_what_a_run_left_that_was_killed_after_it_published_is_removed(bucket, p
 
 def test_of_two_runs_at_once_one_writes(bucket, places):
     far, rules = places
-    results = []
-
-    def run():
-        try:
-            results.append(migrated(far, rules, f"{bucket.url}/x/model.safetensors"))
-        except MigrateError as error:
-            results.append(error)
-
-    threads = [threading.Thread(target=run) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    written = [one for one in results if not isinstance(one, MigrateError) and one.published is None]
-    assert 1 == len(written), results
+    require_one_written(at_once(2, lambda: migrated(far, rules, f"{bucket.url}/x/model.safetensors")))
     require_clean(bucket, "model.safetensors")
 
 

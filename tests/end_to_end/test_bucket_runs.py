@@ -100,23 +100,35 @@ def fast_leases(monkeypatch):
     monkeypatch.setattr(bucket_lock, "_WATCH_SECONDS", 0.1)
 
 
-def test_of_two_runs_at_once_one_writes(bucket, tmp_path, fast_leases):
-    far, rules = bucket.upload(save(tmp_path / "old", tree()), "old"), rules_file(tmp_path, RULES)
+def at_once(count, work):
+    """What this number of threads return, or the errors that they raise."""
     results = []
 
     def run():
         try:
-            results.append(migrated(far, rules, f"{bucket.url}/new"))
+            results.append(work())
         except MigrateError as error:
             results.append(error)
 
-    threads = [threading.Thread(target=run) for _ in range(4)]
+    threads = [threading.Thread(target=run) for _ in range(count)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    return results
+
+
+def require_one_written(results):
+    """Requires that one run has written DST; returns it in a list."""
     written = [one for one in results if not isinstance(one, MigrateError) and one.published is None]
     assert 1 == len(written), results
+    return written
+
+
+def test_of_two_runs_at_once_one_writes(bucket, tmp_path, fast_leases):
+    far, rules = bucket.upload(save(tmp_path / "old", tree()), "old"), rules_file(tmp_path, RULES)
+    results = at_once(4, lambda: migrated(far, rules, f"{bucket.url}/new"))
+    written = require_one_written(results)
     assert all(isinstance(one, RefusedError) or one.published for one in results if one not in written), results
     require_clean(bucket, "new")
     migrated(tmp_path / "old", rules, tmp_path / "new")

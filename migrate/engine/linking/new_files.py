@@ -62,7 +62,7 @@ class NewFiles:
         """
         if self._written and not _sync_file_system(self._folder):
             folders = dict.fromkeys(folder for file in self._written for folder in self._folders(file))
-            _sync_each((*self._written, *folders))
+            sync_each((*self._written, *folders))
         self._written.clear()
 
     def _folders(self, file: str) -> Iterable[str]:
@@ -102,7 +102,8 @@ def _sync_file_system(folder: str) -> bool:
     raise OSError(code, os.strerror(code), folder)
 
 
-def _sync_each(paths: Iterable[str]) -> None:
+def sync_each(paths: Iterable[str | os.PathLike[str]]) -> None:
+    """Makes files, or the entries of directories, durable one by one."""
     for path in paths:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:

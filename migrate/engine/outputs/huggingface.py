@@ -17,6 +17,7 @@ from typing import Any
 from migrate.codes import InvalidUsage, NoModelConfig
 from migrate.engine.items import ItemPlan
 from migrate.engine.linking.hard_links import link_file
+from migrate.engine.linking.new_files import sync_each
 from migrate.engine.options import DEFAULT_SHARD, ApplyOptions
 from migrate.engine.outputs.file import FileOutput
 from migrate.engine.outputs.file_layout import FileLayout, FileRegion, Texts
@@ -142,11 +143,7 @@ class HuggingFaceFolder(FileOutput):
             link_file(file_of(store, name), result / name)
         for file in children(store / _CARRIED):
             link_file(file, result / file.name)
-        handle = os.open(result, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        sync_each([result])
 
 
 def _origin(plan: Plan, options: ApplyOptions) -> Path:

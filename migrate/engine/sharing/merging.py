@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,7 +18,7 @@ import tensorstore as ts
 
 from migrate.codes import WriteFailed
 from migrate.engine.items import ItemPlan, item_of, item_plans
-from migrate.engine.linking.new_files import file_key
+from migrate.engine.linking.new_files import file_key, sync_each
 from migrate.engine.linking.open_stores import OPTIONS, copying_context, open_database
 from migrate.engine.linking.orphans import remove_orphans, remove_unfinished
 from migrate.engine.sharing.workers import Errand
@@ -105,16 +105,7 @@ def _move(errand: Errand, store: Path, arrays: _Arrays) -> None:
                     shutil.rmtree(store / name)
                 (store / name).parent.mkdir(parents=True, exist_ok=True)
                 os.rename(folder / name, store / name)
-            _sync({(store / name).parent for name in names})
+            sync_each({(store / name).parent for name in names})
             for path, array in of_attempt.items():
                 journal.record(path, array)
             shutil.rmtree(folder)
-
-
-def _sync(folders: Iterable[Path]) -> None:
-    for folder in folders:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
