@@ -154,9 +154,10 @@ class IrreversibleRule(Code):
 
     `--reverse` reads every rule of the file backwards. The right-hand side has to determine the left-hand side, so all
     captures have to appear on the right, and the results of its ops have to determine the arrays before them: `concat`
-    needs `sizes`, `rearrange` needs the sizes of the axes that it merges, and the shape before `reshape` is not known.
-    Add what the message names, or give the old model with `--template`. `slice`, `crop` and `call` lose values and
-    lead back in no case.
+    needs `sizes` or `parts`, `rearrange` needs the sizes of the axes that it merges, and the shape before `reshape` is
+    not known. Add what the message names, or give the old model with `--template`. `slice`, `crop` and `call` lose
+    values and lead back in no case. A rule with `reverse: false` is not reversed; the comment of its file may name the
+    file that leads back.
     """
 
     number = "M215"
@@ -167,7 +168,7 @@ class AmbiguousReversal(Code):
 
     `--reverse` has to know which rule a leaf of the checkpoint comes from. Of two rules whose targets match it, the one
     with the more specific target is chosen; these two are equally specific. Make their targets differ, mark the rule
-    that does not lead back with `optional: true`, or give the old model with `--template`.
+    that does not lead back with `reverse: false`, or give the old model with `--template`.
     """
 
     number = "M216"

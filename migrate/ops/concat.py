@@ -28,6 +28,7 @@ class Concat(Op):
     params: ClassVar[tuple[Param, ...]] = (
         Param("axis", "int", "the axis along which they are joined; default: 0", False),
         Param("sizes", "ints", "the size of each array along the axis; default: any", False),
+        Param("parts", "int", "the number of arrays, which have one size along the axis; default: any", False),
     )
     shorthand: ClassVar[str | None] = "axis"
     recuts: ClassVar[bool] = True
@@ -35,6 +36,13 @@ class Concat(Op):
 
     axis: int = 0
     sizes: tuple[int, ...] | None = field(default=None, repr=False)  # the arrays have them; a plan stays the same
+    parts: int | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.parts is not None and self.parts < 1:
+            raise OpError(f"{self.parts} parts cannot be joined; `parts` is the number of arrays")
+        if self.parts is not None and self.sizes is not None:
+            raise OpError("`parts` is for arrays of one size, and `sizes` for arrays of several; omit one of them")
 
     def shape_before(self, shape: OpenShape) -> OpenShape | None:
         return opened(shape, self.axis)
@@ -49,6 +57,8 @@ class Concat(Op):
         found = tuple(array.shape[axis] for array in inputs)
         if self.sizes is not None and found != self.sizes:
             raise OpError(f"the arrays have the sizes {list(found)} along axis {axis}, not {list(self.sizes)}")
+        if self.parts is not None and (len(found) != self.parts or len(set(found)) != 1):
+            raise OpError(f"the arrays have the sizes {list(found)} along axis {axis}, not {self.parts} equal ones")
         total = sum(found)
         return (AbstractArray((*first.shape[:axis], total, *first.shape[axis + 1 :]), first.dtype),)
 
@@ -77,11 +87,14 @@ class Concat(Op):
         return len(inputs) == 1
 
     def preimage(self, *results: AbstractArray) -> tuple[AbstractArray, ...] | NotInvertible:
-        if self.sizes is None:
-            return NotInvertible(
-                "`concat` without `sizes` does not determine the arrays before it; add `sizes: [the size of each]`"
-            )
-        return Split(self.axis, self.sizes).infer(*results)
+        if self.sizes is not None:
+            return Split(self.axis, self.sizes).infer(*results)
+        if self.parts is not None:
+            return Split(self.axis).bind(results, None, self.parts).infer(*results)
+        return NotInvertible(
+            "`concat` without `sizes` does not determine the arrays before it; add `sizes: [the size of each]`, or "
+            "`parts: the number of arrays` if they are of one size"
+        )
 
     def inverse(self, *inputs: AbstractArray) -> Split:
         axis = normalize_axis(self.axis, len(inputs[0].shape))

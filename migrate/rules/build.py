@@ -34,6 +34,7 @@ def build_move(
         names=tuple(one.name for one in sources if one.name),
         maybe=frozenset(one.name for one in sources if one.maybe),
         copy=get("copy", False),
+        reverse=get("reverse", True),
     )
 
 

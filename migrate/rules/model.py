@@ -57,6 +57,7 @@ class Move:
       names: the name of each of `sources`; empty if `from:` binds none.
       maybe: the names that may be absent.
       copy: whether it takes leaves without claiming them: other rules may take them too.
+      reverse: whether it leads back where the rules are applied in reverse.
     """
 
     sources: tuple[Pattern, ...]
@@ -70,6 +71,7 @@ class Move:
     names: tuple[str, ...] = ()
     maybe: frozenset[str] = frozenset()
     copy: bool = False
+    reverse: bool = True
 
     @property
     def bound(self) -> tuple[str, ...]:

@@ -69,6 +69,7 @@ MOVE = MappingType(
         _EXCEPT,
         _OPTIONAL,
         Field("copy", FLAG, "whether other rules may take the leaves too, or keep their key paths (default: false)"),
+        Field("reverse", FLAG, "whether `--reverse` uses the rule (default: true)"),
         Field(
             "moments",
             ChoiceType(("follow", "reset")),

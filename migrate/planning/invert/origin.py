@@ -1,7 +1,8 @@
 """The old tree of a rule file, from the rules and the new tree alone.
 
 Every rule is read backwards: its reversed patterns find the leaves that it wrote, and its ops, undone for shapes, give
-the leaves that it read. Leaves that no rule wrote have kept their key path. What the rules dropped is not in the tree.
+the leaves that it read. Leaves that no rule wrote have kept their key path. What the rules dropped is not in the tree,
+except for leaves that had to equal another one.
 """
 
 from __future__ import annotations
@@ -68,15 +69,42 @@ def origin_tree(rules: RuleSet, new: AbstractCheckpoint) -> AbstractTree:
     problems += dict.fromkeys(_as_reversal(one) for one in found)
     if problems:
         raise PlanError(*problems)
+    return _with_copies(rules, derived, replace(new, items={"": plan.target}))
+
+
+def _with_copies(rules: RuleSet, derived: RuleSet, old: AbstractCheckpoint) -> AbstractTree:
+    """Returns the old tree with the leaves that were dropped as equal to others, each with the moments of a copy."""
+    drops = [rule for rule in rules.rules if isinstance(rule, Drop) and rule.equal is not None and not rule.optional]
+    copies = [_Backwards(rule, copy) for rule in drops for copy in _copies(rule)]
+    tree = old.items[""]
+    if not copies:
+        return tree
+    copying = tuple(one.back for one in _without_excepted(copies, tree))
+    plan = make_plan(old, replace(derived, rules=copying), None, link=False)
+    found = [one for one in plan.diagnostics if one.is_error and one.code not in ABOUT_SOURCE]
+    if found:
+        raise PlanError(*dict.fromkeys(map(_as_reversal, found)))
     return plan.target
+
+
+def _copies(rule: Drop) -> Iterator[Move]:
+    """Yields the moves that make the leaves which a rule drops of those that they equal; none for a pattern with a
+    capture that the other leaf does not determine.
+    """
+    assert rule.equal is not None
+    for pattern in rule.sources:
+        back = _moved(Move((pattern,), (rule.equal,), rule.span, rule.ops))
+        if back is not None:
+            yield replace(back, copy=True, optional=True)
 
 
 def _read_backwards(rules: Sequence[Rule]) -> tuple[list[_Backwards], list[Diagnostic]]:
     """Returns the rules backwards, with what they create first; drops have nothing to lead back."""
+    problems = [_forward_only(rule) for rule in rules if isinstance(rule, Move) and not (rule.reverse or rule.optional)]
+    rules = [rule for rule in rules if not isinstance(rule, Move) or rule.reverse]
     created = [_Backwards(rule, _created(rule)) for rule in rules if isinstance(rule, Create)]
     created += [_Backwards(rule, _tied(rule)) for rule in rules if isinstance(rule, Move) and _is_tie(rule)]
     moved: list[_Backwards] = []
-    problems: list[Diagnostic] = []
     for rule in rules:
         if isinstance(rule, Move):
             back = _moved(rule)
@@ -121,16 +149,24 @@ def _moved(rule: Move) -> Move | None:
     )
 
 
+def _forward_only(rule: Move) -> Diagnostic:
+    """Returns the finding about a rule that always applies and does not lead back."""
+    message = f"{_described(rule)} is marked `reverse: false`, so that its leaves cannot be led back"
+    return IrreversibleRule.at(message, span=rule.span, help=TO_ADD)
+
+
+def _described(rule: Move) -> str:
+    left, right = (", ".join(map(str, side)) for side in (rule.sources, rule.targets))
+    return f"the rule `{left} -> {right}`"
+
+
 def _irreversible(rule: Move) -> Diagnostic:
     if any(pattern.is_regex for pattern in rule.sources):
         why = "a regular expression cannot be filled"
         cure = "write `from:` with captures, such as `{i:int where i%2==0}`; or "
     else:
         why, cure = "its right-hand side does not determine its left-hand side", ""
-    left, right = (", ".join(map(str, side)) for side in (rule.sources, rule.targets))
-    return IrreversibleRule.at(
-        f"the rule `{left} -> {right}` cannot be reversed: {why}", span=rule.span, help=f"{cure}{TO_ADD}"
-    )
+    return IrreversibleRule.at(f"{_described(rule)} cannot be reversed: {why}", span=rule.span, help=f"{cure}{TO_ADD}")
 
 
 def _without_excepted(backwards: Iterable[_Backwards], tree: AbstractTree) -> list[_Backwards]:
@@ -138,14 +174,14 @@ def _without_excepted(backwards: Iterable[_Backwards], tree: AbstractTree) -> li
     found = []
     for one in backwards:
         rule, back = one.rule, one.back
-        if isinstance(rule, Move) and isinstance(back, Move) and (rule.excepts or rule.left_out):
+        if isinstance(back, Move) and (rule.excepts or rule.left_out):
             others = tuple(_excepted_leaves(rule, back, tree))
             back = replace(back, left_out=others)
         found.append(_Backwards(rule, back))
     return found
 
 
-def _excepted_leaves(rule: Move, back: Move, tree: AbstractTree) -> Iterator[Pattern]:
+def _excepted_leaves(rule: Rule, back: Move, tree: AbstractTree) -> Iterator[Pattern]:
     for claim in claim_leaves([back], tree).by_rule[0]:
         for pattern in back.targets:
             try:
@@ -186,11 +222,12 @@ def _rivals(claims: Claims) -> list[tuple[int, int]]:
 
 def _generality(one: _Backwards) -> tuple[int, ...]:
     """Returns a number that is smaller for rules that match less: created leaves, then fewer wildcards of any length,
-    then more literal text.
+    then more literal text, to which the shortest of the choices of a capture counts.
     """
     parts = [part for pattern in one.back.sources for segment in parse_segments(pattern.text) for part in segment]
     rests = sum(isinstance(part, Capture) and part.kind == "rest" for part in parts)
     literal = sum(len(part.text) for part in parts if isinstance(part, LiteralText))
+    literal += sum(min(map(len, part.choices)) for part in parts if isinstance(part, Capture) and part.choices)
     optional = isinstance(one.rule, Move) and one.rule.optional
     return (not isinstance(one.back, Drop), rests, -literal, optional)
 
@@ -200,7 +237,7 @@ def _ambiguous(first: Rule, second: Rule) -> Diagnostic:
     return AmbiguousReversal.at(
         f"`{target}` may have been written by this rule or by the one at {first.span}",
         span=second.span,
-        help=f"mark the one that does not lead back with `optional: true`; or {TO_ADD}",
+        help=f"mark the one that does not lead back with `reverse: false`; or {TO_ADD}",
     )
 
 

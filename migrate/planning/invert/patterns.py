@@ -181,7 +181,7 @@ def _right(pattern: Pattern, fillers: Mapping[str, str], known: Collection[str])
 
 
 def _is_absent(part: Part, known: Collection[str]) -> bool:
-    return isinstance(part, Capture) and part.name.startswith("**") and part.name not in known
+    return isinstance(part, Capture) and part.kind == "rest" and part.name not in known
 
 
 def _filled(part: Part, fillers: Mapping[str, str]) -> str:

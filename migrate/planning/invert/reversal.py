@@ -69,7 +69,9 @@ def reversal(rules: RuleSet, new: AbstractCheckpoint, old: AbstractTree | None =
     lost = list(_lost(inversion))
     if any(one.is_error for one in lost):
         raise PlanError(*lost)
-    return Reversal(_rules(rules, forward, inversion), inversion, (*lost, *_dropped(rules, derived=old is None)))
+    return Reversal(
+        _rules(rules, forward, inversion), inversion, (*lost, *_dropped(rules, forward, derived=old is None))
+    )
 
 
 def _rules(rules: RuleSet, forward: Plan, inversion: Inversion) -> RuleSet:
@@ -116,9 +118,14 @@ def _forward(rules: RuleSet, new: AbstractCheckpoint, tree: AbstractTree, *, der
     )
     guard = Guard(rules.source.model, rules.source.version, span=rules.source.span)
     target = replace(rules.target, structure=None)
-    kept = tuple(replace(rule, optional=True) if derived and isinstance(rule, Drop) else rule for rule in rules.rules)
+    kept = tuple(replace(rule, optional=True) if derived and not _leads_back(rule) else rule for rule in rules.rules)
     forward = replace(rules, rules=kept, source=guard, target=target, config=())
     return make_plan(before, forward, _NewTree(new.tree), link=False)
+
+
+def _leads_back(rule: Rule) -> bool:
+    """Whether the derived old tree has leaves that the rule matches."""
+    return not isinstance(rule, Drop) and (not isinstance(rule, Move) or rule.reverse)
 
 
 def _lost(inversion: Inversion) -> Iterator[Diagnostic]:
@@ -135,10 +142,11 @@ def _lost(inversion: Inversion) -> Iterator[Diagnostic]:
             yield NotRestored.at(f"`{paths[0]}`{more} is not restored bit for bit: {reason}", span=span, paths=paths)
 
 
-def _dropped(rules: RuleSet, *, derived: bool) -> Iterator[Diagnostic]:
-    """Yields a finding for each rule that drops what every old checkpoint has."""
+def _dropped(rules: RuleSet, forward: Plan, *, derived: bool) -> Iterator[Diagnostic]:
+    """Yields a finding for each rule that drops what every old checkpoint has, and that the old tree lacks."""
+    copied = {drop.rule for drop in forward.dropped if drop.equal is not None}
     for rule in rules.rules if derived else ():
-        if isinstance(rule, Drop) and not rule.optional:
+        if isinstance(rule, Drop) and not rule.optional and rule.span not in copied:
             names = ", ".join(f"`{pattern}`" for pattern in rule.sources)
             yield NotRestored.at(
                 f"the rules drop {names}, which the checkpoint no longer has, so that it is not restored",

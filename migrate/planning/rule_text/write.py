@@ -41,7 +41,7 @@ def move_lines(
     fields = [("from", value(left), left), ("to", value(right), right)]
     if excepts:
         fields.append(("except", f"[{', '.join(map(quoted, excepts))}]", excepts))
-    if ops or len(fields) == 2:
+    if ops or (len(fields) == 2 and not copy):
         fields.append(("ops", f"[{', '.join(f'{{{op}}}' for op in ops)}]", ()))
     if copy:
         fields.append(("copy", "true", ()))

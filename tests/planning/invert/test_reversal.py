@@ -52,6 +52,7 @@ def refused(rules, source, target=None, old=None):
         ('- {from: "model/layers/{i:int}/q", to: q, ops: [{transpose: {}}, {stack: {axis: 1, over: i}}]}', LAYERS),
         ('- {from: "model/layers/{i:int}/q", to: "q/{i%2}", ops: [{stack: {axis: -1, over: i}}]}', LAYERS),
         ('- {from: ["a", "b"], to: c, ops: [{concat: {axis: 0, sizes: [2, 4]}}]}', {"a": "2,3", "b": "4,3"}),
+        ('- {from: ["a", "b"], to: c, ops: [{concat: {axis: -1, parts: 2}}]}', {"a": "2,3", "b": "2,3"}),
         ('- {from: ["a", "b"], to: c, ops: [{stack: {axis: 0}}]}', {"a": "2,3", "b": "2,3"}),
         ('- {from: c, to: ["a", "b"], ops: [{split: {axis: 1, sizes: [1, 3]}}]}', {"c": "2,4"}),
         ('- {from: c, to: "a/{i+1}", ops: [{unstack: {axis: 1, over: i}}]}', {"c": "2,4"}),
@@ -95,6 +96,63 @@ def test_what_the_rules_dropped_is_named():
     (finding,) = found.findings
     assert ("M217", "warning", 4) == (finding.code, finding.severity, finding.span.line)
     assert "the rules drop `k`" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("rules", "source", "back"),
+    [
+        (
+            '- "embed -> embedding"\n- drop: {from: head, assert: {equal: embed}}',
+            {"embed": "3,2", "head": "3,2"},
+            '- {from: "embedding", to: "head", copy: true}',
+        ),
+        (
+            '- "embed -> embedding"\n- drop: {from: head, assert: {equal: embed}, ops: [{transpose: {}}]}',
+            {"embed": "3,2", "head": "2,3"},
+            '- {from: "embedding", to: "head", ops: [{transpose: {}}], copy: true}',
+        ),
+        (
+            '- {from: "l/{i:int}/a", to: "{i}/a", ops: [{transpose: {}}]}\n'
+            '- drop: {from: "l/{i:int}/b", assert: {equal: "l/{i}/a"}, except: l/9/b}',
+            {f"l/{i}/{n}": "3,2" for i in range(3) for n in "ab"} | {"l/9/a": "3,2"},
+            None,
+        ),
+    ],
+)
+def test_what_was_dropped_as_equal_is_copied(rules, source, back):
+    plan, found, new = turned(rules, source)
+    assert () == found.findings
+    assert back is None or back in rules_of(found.inversion)
+    again = make_plan(new, found.rules, None, link=False)
+    assert again.applicable, [d.message for d in again.diagnostics]
+    values = values_for(plan.source.tree)
+    for drop in plan.dropped:
+        twin = values[drop.equal]
+        values[drop.source] = drop.ops[0].inverse(drop.leaf.aval).apply(twin)[0] if drop.ops else twin
+    same_bits(values, carried_out(again, carried_out(plan, values)))
+
+
+def test_moments_of_what_was_dropped_as_equal_are_named():
+    source = state(optax.adam(1e-3), {"embed": (3, 2), "head": (3, 2), "out": (4,)})
+    rules = '- "params/embed -> params/embedding"\n- drop: {from: params/head, assert: {equal: params/embed}}'
+    plan, found, new = turned(rules, source)
+    again = make_plan(new, found.rules, None, link=False)
+    assert again.applicable, [d.message for d in again.diagnostics]
+    lost = {f"opt_state/0/{slot}/head" for slot in ("mu", "nu")}
+    assert [("M217", 4, lost)] == [(one.code, one.span.line, set(one.paths)) for one in found.findings]
+    assert lost == {"/".join(path) for path in plan.source.tree.leaves.keys() - again.target.leaves.keys()}
+
+
+def test_what_an_optional_rule_drops_as_equal_is_not_restored():
+    rules = "- drop: {from: head, assert: {equal: embed}, optional: true}"
+    _, found, _ = turned(rules, {"embed": "3,2", "head": "3,2"})
+    assert ((), []) == (found.findings, rules_of(found.inversion))
+
+
+def test_what_was_dropped_as_equal_is_named_where_the_other_leaf_does_not_determine_it():
+    rules = '- drop: {from: "heads/{i:int}", assert: {equal: embed}}'
+    _, found, _ = turned(rules, {"embed": "3,2", "heads/0": "3,2"})
+    assert ["M217"] == [one.code for one in found.findings]
 
 
 def test_rounding_is_named():
@@ -156,7 +214,32 @@ def test_a_checkpoint_that_the_rules_did_not_write_is_refused():
     )
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if name != "nnx/qkv-to-fused"])
+def test_an_optional_rule_that_does_not_lead_back_leaves_its_target_to_another_rule():
+    rules = (
+        '- {from: "a/{n}", to: "x/{n}", optional: true}\n- {from: "b/{n}", to: "x/{n}", optional: true, reverse: false}'
+    )
+    assert ['- "x/{n} -> a/{n}"'] == leads_back(rules, {"a/w": "2"})[0]
+
+
+def test_a_rule_that_always_applies_and_does_not_lead_back_is_refused():
+    (finding,) = refused('- {from: "a/{n}", to: "x/{n}", reverse: false}', {"a/w": "2"})
+    assert ("M215", 3) == (finding.code, finding.span.line)
+    assert "the rule `a/{n} -> x/{n}` is marked `reverse: false`" in finding.message
+
+
+def test_choices_make_a_target_more_specific():
+    rules = '- "p/** -> **"\n- {from: "s/**/{n:mean|var}", to: "**/{n}", optional: true}'
+    assert [] == leads_back(rules, {"p/a/w": "2", "s/a/mean": "2"})[1]
+
+
+def test_a_named_rest_that_the_right_side_lacks_is_taken_for_nothing():
+    assert ['- "x/{n} -> a/{n}"'] == leads_back('- "{root:**}/a/{n} -> x/{n}"', {"a/w": "2"})[0]
+
+
+FORWARD_ONLY = {"nnx/qkv-to-fused", "linen/scan-to-list"}
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name not in FORWARD_ONLY])
 def test_a_bundled_file_is_reversed_by_its_name(name):
     rules = load_rules(name)
     plan = make_plan(checkpoint(CASES[name]), rules, None)
