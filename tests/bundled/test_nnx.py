@@ -89,6 +89,8 @@ def test_the_model_computes_the_same_and_everything_comes_back_bit_for_bit(way, 
         one["model"].eval()
     close(evaluated(state["model"]), evaluated(after["model"]))
     before = leaves(old)
+    more = ["--template", f"fixtures.models.transformer:{make.__name__}"] if "fused" in way else []
+    same(before, leaves(apply(tmp_path / "there.yaml", new, tmp_path / "reversed", "--reverse", *more)))
     assert any("mu" in name and np.any(value != 0) for name, value in before.items() if "attn" in name)
     same(before, leaves(again))
 

@@ -26,7 +26,7 @@ _DEVIATION = 0.3
 def save(row: Row, folder: Path) -> Path:
     """Saves a model of the row with random params; returns the file."""
     torch.manual_seed(0)
-    tied = {"tie_word_embeddings": row.tied} if row.other != "nnx" else {}
+    tied = {"tie_word_embeddings": row.tied} if row.tied or row.other != "nnx" else {}
     config = transformers.AutoConfig.for_model(row.family, **row.config, **tied)
     model = _kind(row).auto.from_config(config)
     with torch.no_grad():

@@ -9,10 +9,11 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from fixtures.models import bert, clip, gpt2, t5, vit
+from fixtures.models import bert, clip, gpt2, llama, t5, vit
 from tests.families.rows import ROWS, Row
 
 GPT2 = gpt2.Config(vocabulary=97, length=16, features=48, heads=6)
+LLAMA = llama.Config(vocabulary=97, features=48, hidden=72, heads=6)
 
 
 def make(row: str) -> nnx.Module:
@@ -27,6 +28,8 @@ def _made(row: Row) -> nnx.Module:
     rngs = nnx.Rngs(0)
     if row.family == "gpt2":
         return gpt2.GPT2(GPT2, rngs)
+    if row.family == "llama":
+        return llama.Llama(LLAMA, rngs, tied=row.tied)
     if row.family == "bert":
         return bert.Bert(replace(bert.Config(), pretraining=row.variant == "pretraining"), rngs)
     if row.family == "t5":

@@ -236,6 +236,7 @@ ROWS = [
     *_both("maxtext/qwen3", "qwen3", SMALL | MILLION, other="maxtext"),
     *_both("maxtext/qwen3-unscanned", "qwen3", SMALL | MILLION, other="maxtext"),
     Row("maxtext-tunix/qwen3", "qwen3", SMALL | MILLION, variant="with Adam", trained=True, golden=True),
+    *_both("hf/llama-to-nnx", "llama", SMALL | THOUSANDS | {"head_dim": 8, "rms_norm_eps": 1e-5}, other="nnx"),
     *_ours("hf/gpt2", "gpt2", GPT2),
     *_ours("hf/gpt2-lm", "gpt2", GPT2),
     *_ours("hf/bert", "bert", BERT),
