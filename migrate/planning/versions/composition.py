@@ -44,6 +44,21 @@ class LeafNote:
     remark: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class DroppedValue:
+    """A leaf that a plan drops, as a value.
+
+    Attributes:
+      value: the leaf.
+      drop: the plan's decision.
+      twin: the leaf that it has to equal, after the ops of the drop; None where none is asserted.
+    """
+
+    value: Value
+    drop: Dropped
+    twin: Value | None = None
+
+
 @dataclass(frozen=True)
 class ChainEffect:
     """The effect of a chain of plans.
@@ -51,7 +66,7 @@ class ChainEffect:
     Attributes:
       plans: the plans in order.
       values: every leaf of the last target.
-      drops: the leaves that a plan drops, as values, with the plan's decision.
+      drops: the leaves that a plan drops.
       created: the leaves that a plan creates.
       first: the effect of the first plan.
       after: the effect of the other plans; None for a chain of one.
@@ -59,7 +74,7 @@ class ChainEffect:
 
     plans: tuple[Plan, ...]
     values: Mapping[KeyPath, Value]
-    drops: tuple[tuple[Value, Dropped], ...]
+    drops: tuple[DroppedValue, ...]
     created: frozenset[CreatedValue]
     first: PlanEffect
     after: ChainEffect | None = None
@@ -93,7 +108,7 @@ def of_last(plan: Plan, expressions: Expressions) -> ChainEffect:
 def preceded(chain: ChainEffect, plan: Plan, expressions: Expressions) -> ChainEffect:
     """Returns the effect of a plan followed by a chain, which is made for the plan's target."""
     effect = PlanEffect(plan, renamed_as_read(plan.target), expressions)
-    drops = (*_drops(plan, expressions), *((effect.after(value), drop) for value, drop in chain.drops))
+    drops = (*_drops(plan, expressions), *map(effect.after_drop, chain.drops))
     created = chain.created | effect.created
     return ChainEffect((plan, *chain.plans), effect.of_all(chain.values), drops, created, effect, chain)
 
@@ -181,6 +196,11 @@ class PlanEffect:
                 self._done[one] = self._replaced(one)
         return self._done[value]
 
+    def after_drop(self, dropped: DroppedValue) -> DroppedValue:
+        """Returns a dropped leaf of the target over the source."""
+        twin = dropped.twin
+        return replace(dropped, value=self.after(dropped.value), twin=None if twin is None else self.after(twin))
+
     def _replaced(self, value: Value) -> Value:
         """Returns a value over the source; the values below it are known."""
         if not isinstance(value, CallResult) or self.changed.keys().isdisjoint(value.origins):
@@ -203,5 +223,15 @@ class PlanEffect:
         )
 
 
-def _drops(plan: Plan, expressions: Expressions) -> tuple[tuple[Value, Dropped], ...]:
-    return tuple((expressions.source(drop.source, drop.leaf.aval), drop) for drop in plan.dropped)
+def _drops(plan: Plan, expressions: Expressions) -> tuple[DroppedValue, ...]:
+    leaves = plan.source.tree.leaves
+
+    def of_leaf(path: KeyPath) -> Value:
+        return expressions.source(path, leaves[path].aval)
+
+    return tuple(
+        DroppedValue(
+            expressions.source(drop.source, drop.leaf.aval), drop, None if drop.equal is None else of_leaf(drop.equal)
+        )
+        for drop in plan.dropped
+    )

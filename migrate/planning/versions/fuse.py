@@ -17,10 +17,20 @@ from migrate.planning.model import AppliedRules, Created, Dropped, Plan, Task
 from migrate.planning.planner import with_slots
 from migrate.planning.proof import prove
 from migrate.planning.relink import choose_modes
-from migrate.planning.versions.composition import ChainEffect, LeafNote, of_last, preceded
+from migrate.planning.versions.composition import ChainEffect, DroppedValue, LeafNote, of_last, preceded
 from migrate.planning.versions.config_chain import join_configs
+from migrate.planning.versions.equality import EqualLeaves, equal_leaves
 from migrate.planning.versions.schedule import groups_of, task_of, tasks_of
-from migrate.planning.versions.values import CallResult, CreatedValue, Expressions, SourceValue, Value, below, leaves_of
+from migrate.planning.versions.values import (
+    CallResult,
+    CreatedValue,
+    Expressions,
+    SourceValue,
+    Value,
+    below,
+    leaves_of,
+    results_of,
+)
 from migrate.rules.model import RuleSet
 from migrate.tree import KeyPath, format_path
 
@@ -136,28 +146,50 @@ class Fusion:
     def _drops(self) -> Mapping[KeyPath, Dropped]:
         """The leaves of the source that a plan drops, or leaves that are computed from them."""
         drops: dict[KeyPath, Dropped] = {}
-        for value, drop in self._chain.drops:
-            for path in (one.path for one in leaves_of(self._fuser.expressions.simplified(value))):
-                asserted = drop.assert_zero or (path in drops and drops[path].assert_zero)
-                same = drop.equal is not None and self._is_of_source(drop)
-                drops[path] = drop if same else Dropped(path, self._source.leaves[path], asserted, drop.rule)
+        leaves = self._source.leaves
+        for dropped in self._chain.drops:
+            drop = dropped.drop
+            for path in (one.path for one in leaves_of(self._fuser.expressions.simplified(dropped.value))):
+                before = drops.get(path)
+                asserted = drop.assert_zero or (before is not None and before.assert_zero)
+                if before is None or before.equal is None:
+                    drops[path] = Dropped(path, leaves[path], asserted, drop.rule)
+            for one in self._equal(dropped) or ():
+                of_source = drop if any(drop is other for other in self._plans[0].dropped) else None
+                drops[one.source] = of_source or Dropped(
+                    one.source, leaves[one.source], False, drop.rule, one.twin, one.ops
+                )
         return drops
 
-    def _is_of_source(self, drop: Dropped) -> bool:
-        """Whether the first plan drops a leaf, so that what the leaf is compared with is in the source too."""
-        return any(drop is one for one in self._plans[0].dropped)
+    def _equal(self, dropped: DroppedValue) -> tuple[EqualLeaves, ...] | None:
+        """Returns the leaves of the source that have to be equal where a drop asserts it; None where it cannot be
+        asserted of them.
+        """
+        if dropped.twin is None:
+            return ()
+        value = dropped.value
+        for op in dropped.drop.ops:
+            (value,) = results_of(op, (value,))
+        simplified = self._fuser.expressions.simplified
+        return equal_leaves(simplified(value), simplified(dropped.twin))
 
     def _lost_assertions(self) -> Iterator[Diagnostic]:
         """Yields a diagnostic for each asserted leaf that no leaf of the source can be asserted for."""
-        for value, drop in self._chain.drops:
-            if drop.assert_zero and not _zero_with_its_leaves(self._fuser.expressions.simplified(value)):
-                name = format_path(drop.source)
-                message = f"`{name}` is dropped with `assert: zero`, and it exists only between two steps"
-                yield _unfusable(message, drop.rule)
-            if drop.equal is not None and not self._is_of_source(drop):
-                name = format_path(drop.source)
-                message = f"`{name}` is dropped as equal to another leaf, and the two exist only between two steps"
-                yield _unfusable(message, drop.rule)
+        simplified = self._fuser.expressions.simplified
+        compared: dict[KeyPath, EqualLeaves | None] = {}  # None: asserted to be zero
+        for dropped in self._chain.drops:
+            name, rule = format_path(dropped.drop.source), dropped.drop.rule
+            if dropped.drop.assert_zero:
+                value = simplified(dropped.value)
+                clashes = [one for one in leaves_of(value) if compared.setdefault(one.path, None) is not None]
+                if clashes or not _zero_with_its_leaves(value):
+                    message = f"`{name}` is dropped with `assert: zero`, and it exists only between two steps"
+                    yield _unfusable(message, rule)
+            equal = self._equal(dropped)
+            if equal is None or any(compared.setdefault(one.source, one) != one for one in equal):
+                other = format_path(dropped.drop.equal or ())
+                message = f"`{name}` is dropped as equal to `{other}`, and the two exist only between two steps"
+                yield _unfusable(message, rule)
 
     def _needed(self) -> Iterator[Diagnostic]:
         """Yields a diagnostic for each leaf that needs a created one whose value one plan cannot know."""
