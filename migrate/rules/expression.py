@@ -205,5 +205,51 @@ def compute(node: ast.expr, numbers: Mapping[str, int], *, exact: bool = False) 
     raise AssertionError(node)  # `check_arithmetic` rejects all other nodes
 
 
+def solved(node: ast.expr, name: str) -> str | None:
+    """Returns the name of an expression with exact divisions, computed from its value: `i // 2 - 1` for `2 * (i + 1)`.
+
+    Args:
+      node: the syntax tree of the expression.
+      name: stands for the value in the result.
+
+    Returns:
+      None where the value does not determine the name.
+    """
+    result: ast.expr = ast.Name(name)
+    while not isinstance(node, ast.Name):
+        match node:
+            case ast.UnaryOp(operand=operand):
+                node, result = operand, ast.UnaryOp(ast.USub(), result)
+            case ast.BinOp(left=left, op=op, right=right) if len(known := _constants(left, right)) == 1:
+                (number,) = known
+                other = left if right is number else right
+                undone = _undone(op, number, result, is_left=left is number)
+                if undone is None:
+                    return None
+                node, result = other, undone
+            case _:
+                return None
+    return ast.unparse(result)
+
+
+def _constants(*nodes: ast.expr) -> list[ast.expr]:
+    """Returns the expressions without a name."""
+    return [node for node in nodes if not any(isinstance(one, ast.Name) for one in ast.walk(node))]
+
+
+def _undone(op: ast.operator, number: ast.expr, result: ast.expr, *, is_left: bool) -> ast.expr | None:
+    """Returns the operand beside a number, computed from the result of the operation; None where several fit."""
+    match op:
+        case ast.Add():
+            return ast.BinOp(result, ast.Sub(), number)
+        case ast.Sub():
+            return ast.BinOp(number, ast.Sub(), result) if is_left else ast.BinOp(result, ast.Add(), number)
+        case ast.Mult() if compute(number, {}):
+            return ast.BinOp(result, ast.FloorDiv(), number)
+        case ast.FloorDiv() if not is_left:
+            return ast.BinOp(result, ast.Mult(), number)
+    return None
+
+
 def _shown(numbers: Mapping[str, int]) -> str:
     return ", ".join(f"{name} = {number}" for name, number in numbers.items())

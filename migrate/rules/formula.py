@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from migrate.rules.expression import PatternError, compute, parse_arithmetic
+from migrate.rules.expression import PatternError, compute, parse_arithmetic, solved
 from migrate.tree import KeyPath, format_path, parse_path
 
 MOST_BITS = 4096
@@ -107,6 +107,19 @@ class Formula:
         if result.bit_length() > MOST_BITS:
             raise PatternError(f"the result has more than {MOST_BITS:,} bits")
         return result
+
+    def inverse(self, target: KeyPath) -> Formula | None:
+        """Returns the formula that leads from `target`, which has its value, back to the only name that it reads; None
+        where several names or several values of one may give the value.
+        """
+        copy = Formula.of(target)
+        if self.copied is not None or len(self.names) != 1:
+            return copy if self.copied is not None else None
+        try:
+            found = solved(self._tree, "n0")
+            return None if found is None else Formula.parse(found.replace("n0", copy.text))
+        except (PatternError, ZeroDivisionError):
+            return None
 
     def filled(self, values: Mapping[KeyPath, str]) -> str:
         """Returns the text with these texts in place of the names; other names keep their braces."""

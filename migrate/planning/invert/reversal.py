@@ -17,6 +17,8 @@ from migrate.errors import Diagnostic, PlanError, Span
 from migrate.formats.reader import AbstractCheckpoint
 from migrate.metadata import Metadata
 from migrate.planning.claims import claim_leaves
+from migrate.planning.config import config_name
+from migrate.planning.invert.config import applicable_config, invert_config
 from migrate.planning.invert.model import Inversion
 from migrate.planning.invert.origin import TO_ADD, origin_tree
 from migrate.planning.invert.pipeline import invert
@@ -69,19 +71,26 @@ def reversal(rules: RuleSet, new: AbstractCheckpoint, old: AbstractTree | None =
     lost = list(_lost(inversion))
     if any(one.is_error for one in lost):
         raise PlanError(*lost)
-    return Reversal(
-        _rules(rules, forward, inversion), inversion, (*lost, *_dropped(rules, forward, derived=old is None))
-    )
+    back, unfit = _rules(rules, forward, inversion, new)
+    findings = (*lost, *_dropped(rules, forward, derived=old is None), *_lost_config(rules, inversion), *unfit)
+    return Reversal(back, inversion, findings)
 
 
-def _rules(rules: RuleSet, forward: Plan, inversion: Inversion) -> RuleSet:
-    """Returns the rules of an inverse file, each at the place of the rule that it reverses."""
+def _rules(
+    rules: RuleSet, forward: Plan, inversion: Inversion, new: AbstractCheckpoint
+) -> tuple[RuleSet, Sequence[Diagnostic]]:
+    """Returns the rules of an inverse file, each at the place of the rule that it reverses, and findings about those
+    for the config that do not fit the checkpoint.
+    """
     back = parse_rules(inversion.text, f"{rules.path} (reversed)")
     body = "\n".join(line for line in inversion.text.splitlines() if not line.startswith("#"))
     digest = hashlib.sha256(f"reversed {rules.digest}\n{body}".encode()).hexdigest()
     places = {path: task.rule for task in forward.tasks if task.rule for path in task.targets}
     places |= {created.target: created.rule for created in forward.created if created.rule}
-    return replace(back, rules=tuple(_placed(back.rules, inversion, places)), digest=f"sha256:{digest}")
+    config = zip(back.config, invert_config(forward).places, strict=True)
+    kept, unfit = applicable_config([replace(rule, span=place or rule.span) for rule, place in config], new)
+    found = replace(back, rules=tuple(_placed(back.rules, inversion, places)), config=kept, digest=f"sha256:{digest}")
+    return found, [_unfit(one) for one in unfit]
 
 
 def _placed(rules: Sequence[Rule], inversion: Inversion, places: Mapping[KeyPath, Span]) -> Iterator[Rule]:
@@ -119,7 +128,7 @@ def _forward(rules: RuleSet, new: AbstractCheckpoint, tree: AbstractTree, *, der
     guard = Guard(rules.source.model, rules.source.version, span=rules.source.span)
     target = replace(rules.target, structure=None)
     kept = tuple(replace(rule, optional=True) if derived and not _leads_back(rule) else rule for rule in rules.rules)
-    forward = replace(rules, rules=kept, source=guard, target=target, config=())
+    forward = replace(rules, rules=kept, source=guard, target=target)
     return make_plan(before, forward, _NewTree(new.tree), link=False)
 
 
@@ -140,6 +149,22 @@ def _lost(inversion: Inversion) -> Iterator[Diagnostic]:
             yield IrreversibleRule.at(message, span=span, paths=paths, help=TO_ADD)
         else:
             yield NotRestored.at(f"`{paths[0]}`{more} is not restored bit for bit: {reason}", span=span, paths=paths)
+
+
+def _lost_config(rules: RuleSet, inversion: Inversion) -> Iterator[Diagnostic]:
+    """Yields a finding for each rule that takes names of a config away for good, unless old configs may lack them."""
+    optional = {rule.span for rule in rules.config if rule.optional}
+    for one in inversion.lost_config:
+        if one.rule not in optional:
+            names = ", ".join(f"`{format_path(path)}`" for path in one.paths)
+            message = f"{names} of {config_name(one.item)} is not restored: {one.reason}"
+            yield NotRestored.at(message, span=one.rule, paths=[format_path(path) for path in one.paths])
+
+
+def _unfit(found: Diagnostic) -> Diagnostic:
+    """Returns a finding about a rule for the config that is read backwards, which is not applied."""
+    message = f"the config is not led back by this rule: {found.message}"
+    return NotRestored.at(message, span=found.span, paths=found.paths)
 
 
 def _dropped(rules: RuleSet, forward: Plan, *, derived: bool) -> Iterator[Diagnostic]:

@@ -1,12 +1,16 @@
 """The inverse of config rules: renames lead back, set names are dropped, and what is lost is stated."""
 
 import json
+from dataclasses import replace
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from migrate.metadata import Metadata, merge
 from migrate.planning.config import flatten, nest
 from migrate.planning.invert.pipeline import invert
+from migrate.planning.invert.reversal import reversal
 from migrate.planning.planner import make_plan
 from migrate.planning.versions.chain import result_of
 from migrate.report.of_inversion import inversion_report
@@ -41,6 +45,80 @@ def test_any_rules_are_inverted_but_for_the_names_that_are_listed(record, data):
     lost = {path for one in inversion.lost_config for path in one.paths}
     found = flatten(back[""])
     assert {p: v for p, v in record.items() if p not in lost} == {p: v for p, v in found.items() if p not in lost}
+
+
+@pytest.mark.parametrize(
+    ("formula", "inverse"),
+    [
+        ("4 * {dim}", "{mlp} // 4"),
+        ("{dim} * (2 + 2) - 1", "({mlp} + 1) // (2 + 2)"),
+        ("{dim} // 8", "{mlp} * 8"),
+        ("100 - {dim}", "100 - {mlp}"),
+        ("-({dim} + 3)", "-{mlp} - 3"),
+    ],
+)
+def test_arithmetic_of_one_name_is_solved(formula, inverse):
+    rules = f'  - {{from: dim, to: mlp, value: "{formula}"}}'
+    inversion, back = there_and_back(rules, source({"dim": 64}))
+    assert inversion.exact
+    assert {"": {"dim": 64}} == back
+    assert f'{{from: "mlp", to: "dim", value: "{inverse}"}}' in inversion.text
+
+
+@pytest.mark.parametrize("formula", ["{dim} % 7", "0 * {dim}", "{dim} * {dim}", "{dim} - {heads}", "640 // {dim}"])
+def test_arithmetic_with_other_solutions_is_lost(formula):
+    rules = f'  - {{from: dim, to: mlp, value: "{formula}"}}'
+    inversion, _ = there_and_back(rules, source({"dim": 64, "heads": 8}))
+    assert [(("dim",),)] == [one.paths for one in inversion.lost_config]
+
+
+def turned_back(rules, record=None, later=None, **items):
+    """What leads back from the configs that rules write, and the configs that it makes; `later` replaces the record."""
+    plan = planned_config(rules, source(record, **items))
+    assert plan.applicable, [d.message for d in plan.diagnostics]
+    new = result_of(plan)
+    if later is not None:
+        new = replace(new, metadata=merge({}, Metadata(hyperparameters=later)))
+    found = reversal(plan.rules, new)
+    return found, contents(make_plan(new, found.rules, None))
+
+
+def test_configs_lead_back_in_reverse():
+    rules = """
+  - num_layers -> layers
+  - {to: scan_layers, value: true}
+  - {from: dim, to: mlp, value: "4 * {dim}"}
+  - {from: "model/old/**", to: "model/**"}
+  - {in: config, from: n_embd, to: width}
+  - {to: copied, value: "{dim}"}
+"""
+    record = {"num_layers": 4, "dim": 16, "model": {"old": {"x": 1, "y": [1, {}]}}, "act": "gelu"}
+    found, back = turned_back(rules, record, config={"n_embd": 8, "k": None})
+    assert () == found.findings
+    assert {"": record, "config": {"n_embd": 8, "k": None}} == back
+    assert "rules.yaml" in {rule.span.file for rule in found.rules.config}
+
+
+def test_what_the_rules_take_from_a_config_is_named():
+    rules = """
+  - drop: dropout
+  - {drop: maybe, optional: true}
+  - {from: act, to: act, value: gelu}
+  - {from: [width, heads], to: head_dim, value: "{width} // {heads}"}
+  - {from: "a_{x}/{y}", to: "b/{y}"}
+"""
+    record = {"dropout": 0.1, "act": "relu", "width": 64, "heads": 8, "a_1": {"k": 2}}
+    found, back = turned_back(rules, record)
+    assert {"act": "gelu", "b": {"k": 2}} == back[""]
+    assert [("M217", 5), ("M217", 7), ("M217", 8), ("M217", 9)] == [(d.code, d.span.line) for d in found.findings]
+    assert "`dropout` of the record is not restored: the rules drop it" == found.findings[0].message
+
+
+def test_a_config_that_the_rules_did_not_write_is_kept_and_named():
+    rules = '  - num_layers -> layers\n  - {from: dim, to: mlp, value: "4 * {dim}"}'
+    found, back = turned_back(rules, {"num_layers": 4, "dim": 16}, later={"mlp": 65, "kept": 1})
+    assert {"mlp": 65, "kept": 1} == back[""]
+    assert [("M217", 5)] == [(d.code, d.span.line) for d in found.findings]
 
 
 def test_numbers_that_json_lacks_are_carried_over():
