@@ -36,7 +36,7 @@ class Concat(Op):
 
     axis: int = 0
     sizes: tuple[int, ...] | None = field(default=None, repr=False)  # the arrays have them; a plan stays the same
-    parts: int | None = field(default=None, repr=False)
+    parts: int | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.parts is not None and self.parts < 1:

@@ -14,6 +14,7 @@ from typing import Literal
 
 from migrate.planning.rule_text.numbers import numbers_in
 from migrate.planning.rule_text.rule_drafts import RuleDraft
+from migrate.planning.suggest.norms import shifted_norms
 from migrate.planning.suggest.values import Alternative, Doubt, OpText
 from migrate.tree import KeyPath, format_segment, natural_key
 
@@ -21,7 +22,13 @@ Leaves = frozenset[KeyPath]
 Verdict = Literal["refuted", "alike", "untried"]
 """The result of a probe on a variant of a suggestion on which it passes: it fails, it passes too, or it did not run."""
 
+_UNLIKELY = 99
+"""The rank of a variant that no doubt proposes."""
+
 PROVED = "proved by value"
+
+SHIFTED = "outputs agree only with this sum"
+"""The reason for a sum that no doubt proposes: the probe fails without it."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,7 @@ class Variant:
       covers: the doubts that the variant settles: a draft, by its targets, and the position of the doubt.
       rank: its position among the alternatives of a doubt; the most likely one has rank 0.
       whole: whether it changes all blocks of a list alike.
+      reason: the evidence that drafts with other ops get.
     """
 
     exchanged: tuple[tuple[Leaves, Leaves], ...] = ()
@@ -43,6 +51,7 @@ class Variant:
     covers: frozenset[tuple[Leaves, int]] = frozenset()
     rank: int = 0
     whole: bool = True
+    reason: str = ""
 
     @property
     def targets(self) -> Leaves:
@@ -53,7 +62,7 @@ class Variant:
         """Yields the changed drafts, first with ops that move with their sources, then with ops that stay."""
         lists = (tuple(_exchanged(drafts, self.exchanged, stay=stay)) for stay in (False, True))
         for changed in dict.fromkeys(lists):
-            yield [_with_ops(draft, dict(self.ops).get(draft.fills)) for draft in changed]
+            yield [_with_ops(draft, dict(self.ops).get(draft.fills), self.reason) for draft in changed]
 
 
 def variants(drafts: Sequence[RuleDraft], *, erased: bool = False) -> list[Variant]:
@@ -61,7 +70,8 @@ def variants(drafts: Sequence[RuleDraft], *, erased: bool = False) -> list[Varia
 
     Args:
       drafts: the drafts, each with its doubts.
-      erased: whether the targets of each doubt get a variant without a value, on which outputs may not depend.
+      erased: whether the targets of each doubt get a variant without a value, on which outputs may not depend, rather
+        than the drafts, with or without doubts, one in which the scales of norms have another meaning.
     """
     owner = {path: draft for draft in drafts for path in draft.fills}
     changes: list[tuple[tuple[object, ...], tuple[object, ...], Variant]] = []
@@ -82,7 +92,12 @@ def variants(drafts: Sequence[RuleDraft], *, erased: bool = False) -> list[Varia
     apart = [_joined(members, whole=False) for members in single.values()]
     known = {(one.exchanged, one.ops, one.erased) for one in together}
     apart = [one for one in apart if (one.exchanged, one.ops, one.erased) not in known and not one.erased]
-    return sorted(together, key=lambda one: one.rank) + sorted(apart, key=lambda one: one.rank)
+    shifted = () if erased else (Variant(ops=ops, rank=_UNLIKELY, reason=SHIFTED) for ops in shifted_norms(drafts))
+    return [*sorted(together, key=_rank), *shifted, *sorted(apart, key=_rank)]
+
+
+def _rank(variant: Variant) -> int:
+    return variant.rank
 
 
 def _exchanges(
@@ -164,13 +179,13 @@ def _moved(draft: RuleDraft, other: RuleDraft, *, stay: bool) -> RuleDraft:
     return replace(draft, targets=other.targets, fills=other.fills, ops=ops, doubts=doubts)
 
 
-def _with_ops(draft: RuleDraft, way: Alternative | None) -> RuleDraft:
+def _with_ops(draft: RuleDraft, way: Alternative | None, reason: str) -> RuleDraft:
     """Returns the draft with other ops, and its own ops as the alternative."""
     if way is None:
         return draft
     own: tuple[OpText, ...] = draft.ops
     doubts = tuple((path, _without_way(doubt, way, own)) for path, doubt in draft.doubts)
-    return replace(draft, ops=way.ops, doubts=doubts)
+    return replace(draft, ops=way.ops, doubts=doubts, reasons=(*draft.reasons, *([reason] if reason else [])))
 
 
 def _without_way(doubt: Doubt, way: Alternative, own: tuple[OpText, ...]) -> Doubt:

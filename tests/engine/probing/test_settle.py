@@ -35,6 +35,12 @@ def square():
     return {"p": layer(3)}
 
 
+def gemma():
+    norms = {name: {"scale": np.zeros(4, "float32")} for name in ("input_norm", "q_norm")}
+    blocks = {str(i): {**norms, "mlp": layer(4)} for i in range(2)}
+    return {"layers": blocks, "final_norm": {"scale": np.zeros(4, "float32")}}
+
+
 def x(size):
     return np.linspace(-1, 2, 2 * size, dtype="float32").reshape(2, size)
 
@@ -62,6 +68,34 @@ def probe_blocks(old, model):
 
 def probe_half(old, model):
     yield old["params"]["one"]["kernel"], model["p"]["kernel"]
+
+
+def scaled(x, offset, norm, leaf):
+    return x / np.sqrt((x * x).mean(-1, keepdims=True) + 1e-6) * (offset + norm[leaf])
+
+
+def gemma_outputs(model, offset, leaf, norms, final):
+    a = x(4)
+    for i in range(2):
+        block = model["layers"][str(i)]
+        a = scaled(a, offset, block[norms[0]], leaf) @ block["mlp"]["kernel"]
+        yield scaled(a, offset, block[norms[1]], leaf)
+    yield scaled(a, offset, model[final], leaf)
+
+
+def probe_gemma(old, model, there=1, here=0):
+    names = ("input_norm", "q_norm")
+    new = gemma_outputs(model, here, "scale", names, "final_norm")
+    for one, other in zip(gemma_outputs(old, there, "scale", names, "final_norm"), new):
+        yield one, other
+
+
+def probe_gemma_back(old, model):
+    yield from probe_gemma(old, model, 0, 1)
+
+
+def probe_gemma_same(old, model):
+    yield from probe_gemma(old, model, 1, 1)
 
 
 def probe_square(old, model):
@@ -129,6 +163,28 @@ def test_a_square_matrix_is_transposed_if_outputs_say_so():
     found = settled(kernels({"one": 3}, "weight"), "square", "probe_square")
     assert (True, 1) == (found.findings.agrees, found.findings.changed)
     assert 'ops: [{rearrange: "a b -> b a"}]}  # proved by value' in found.text
+
+
+@pytest.mark.parametrize(
+    ("probe", "ops", "changed"),
+    [
+        ("probe_gemma", ["add: {value: 1}"], 1),
+        ("probe_gemma_back", ["add: {value: -1}"], 1),
+        ("probe_gemma_same", [], 0),
+    ],
+)
+def test_scales_of_norms_get_the_1_that_outputs_need(probe, ops, changed):
+    rng = np.random.default_rng(1)
+    names = [f"layers/{i}/{norm}/scale" for i in range(2) for norm in ("input_norm", "q_norm")]
+    arrays = {name: rng.normal(size=4).astype("float32") for name in [*names, "final_norm/scale"]}
+    arrays |= {f"layers/{i}/mlp/kernel": rng.normal(size=(4, 4)).astype("float32") for i in range(2)}
+    found = settled(arrays, "gemma", probe)
+    assert (True, changed) == (found.findings.agrees, found.findings.changed)
+    rules = found.text.partition("rules:")[2]
+    for number in (1, -1):
+        assert (f"add: {{value: {number}}}" in rules) is (ops == [f"add: {{value: {number}}}"])
+    assert "add" not in str([step.op for task in found.plan.tasks if "mlp" in task.targets[0] for step in task.steps])
+    assert not changed or "outputs agree only with this sum" in rules
 
 
 def test_a_value_that_a_cast_refuses_is_the_reason_why_the_probe_did_not_run():

@@ -1,8 +1,8 @@
-"""Variants of drafts: blocks of a list together, layers with all their arrays, ops that move or stay."""
+"""Variants of drafts: blocks of a list together, layers with all their arrays, ops that move or stay. Covers `norms` too."""
 
 from migrate.planning.rule_text.doubt import Alternative, Doubt
 from migrate.planning.rule_text.rule_drafts import RuleDraft
-from migrate.planning.suggest.variants import PROVED, settled, variants
+from migrate.planning.suggest.variants import PROVED, SHIFTED, settled, variants
 from migrate.tree import parse_path
 
 
@@ -86,3 +86,20 @@ def _all(found, verdict):
 
 def _why(drafts):
     return drafts[0].doubts[0][1].why
+
+
+def test_scales_of_all_norms_are_shifted_together_after_what_doubts_propose():
+    names = ["blocks/0/input_layernorm/scale", "ln_f/scale", "ln_f/bias", "balance/scale", "mlp/kernel"]
+    drafts = [*pair(0, "kernel"), *(draft(f"old/{name}", name) for name in names)]
+    first, added, subtracted = variants(drafts)
+    assert first.exchanged
+    scales = {parse_path(name) for name in names[:2]}
+    assert (scales, scales) == (added.targets, subtracted.targets)
+    (changed,) = added.apply(drafts)
+    assert {("add: {value: 1}",): scales} == {one.ops: scales for one in changed if one.ops}
+    assert [(SHIFTED,)] == [one.reasons for one in changed if one.fills == {parse_path(names[1])}]
+    assert not [one for one in variants(changed) if one.ops]
+
+
+def test_scales_of_norms_are_not_shifted_once_outputs_agree():
+    assert [] == variants([draft("old/norm/scale", "norm/scale")], erased=True)
