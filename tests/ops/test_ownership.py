@@ -61,12 +61,9 @@ def imported_ops(source):
 def test_no_module_beside_the_ops_lists_them_or_asks_for_their_class():
     sources = {relative(path): path.read_text() for path in MODULES}
     assert len(sources) > 400
-    naming = {name: named_ops(source) for name, source in sources.items() if not name.startswith(tuple(NAMING))}
-    assert {} == {name: lines for name, lines in naming.items() if lines}
-    importing = {
-        name: imported_ops(source) for name, source in sources.items() if not name.startswith(tuple(IMPORTING))
-    }
-    assert {} == {name: lines for name, lines in importing.items() if lines}
+    for search, allowed in ((named_ops, NAMING), (imported_ops, IMPORTING)):
+        others = {name: search(source) for name, source in sources.items() if not name.startswith(tuple(allowed))}
+        assert {} == {name: lines for name, lines in others.items() if lines}
 
 
 @pytest.mark.parametrize("place", {**NAMING, **IMPORTING})
