@@ -16,11 +16,11 @@ PY := .venv/bin/python
 demo: .venv/installed  ## migrate a bundled old Linen checkpoint into an NNX model and compare their outputs
 	$(PY) docs/demo.py
 
-test: .venv/installed  ## the suite, in about ten minutes, with a sample of the longest lists of cases
-	$(PY) -m pytest -n 2
+test: .venv/installed  ## the suite, in less than ten minutes, with a sample of the longest lists of cases; prints where its time went
+	$(PY) -m pytest -n 2 --where
 
 matrix: .venv/installed  ## the long lists of cases, of which `make test` runs a sample
-	$(PY) -m pytest -n 2 -m matrix
+	$(PY) -m pytest -n 2 -m matrix --where
 
 .venv-families/installed: tests/families/requirements.txt tests/families/torch.txt
 	$(PYTHON) -m venv .venv-families

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,16 @@ GOLDEN = Path(__file__).parent / "golden"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write golden files instead of comparing with them")
+    parser.addoption("--where", action="store_true", help="print at the end where the time went")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if config.getoption("--where"):
+        from tests.where import durations, lines
+
+        terminalreporter.section("where the time went")
+        for line in lines(durations(chain(*terminalreporter.stats.values()))):
+            terminalreporter.write_line(line)
 
 
 @pytest.fixture

@@ -3,15 +3,20 @@
 import pytest
 
 
-def sampled(cases, every, name=None):
+def sampled(cases, every, name=None, *, unpacked=False):
     """Returns all cases as parameters, all but each `every`-th of them marked for `make matrix`.
 
     Args:
       cases: the cases.
       every: 1 of this number stays in the sample.
       name: returns the name of a case (default: pytest's own).
+      unpacked: whether each case is a tuple of several arguments (default: it is one argument).
     """
     return [
-        pytest.param(case, marks=() if number % every == 0 else pytest.mark.matrix, id=name(case) if name else None)
+        pytest.param(
+            *(case if unpacked else (case,)),
+            marks=() if number % every == 0 else pytest.mark.matrix,
+            id=name(case) if name else None,
+        )
         for number, case in enumerate(cases)
     ]
