@@ -45,10 +45,11 @@ format: .venv/installed
 	$(PY) -m ruff check --fix .
 	$(PY) -m ruff format .
 
-bench: .venv/installed  ## time and memory against Orbax restore + save, growth, and the cost of terabytes
+bench: .venv/installed  ## time and memory against Orbax restore + save, growth, the cost of terabytes; against transformers after `make families`
 	$(PY) -m tests.benchmarks.run
 	$(PY) -m tests.benchmarks.tuning
 	$(PY) -m tests.benchmarks.scale
+	if [ -e .venv-families/installed ]; then .venv-families/bin/python -m tests.benchmarks.converting; fi
 
 lock: .venv/installed  ## resolve requirements.lock again; needs the uv command
 	uv pip compile pyproject.toml --group dev --python-version 3.11 --no-header --no-annotate --no-emit-index-url --output-file requirements.lock

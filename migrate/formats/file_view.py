@@ -89,7 +89,8 @@ class FileView:
 
         if not count:
             return np.empty(0, dtype)
-        array = np.frombuffer(self._read(offset, count * dtype.itemsize), dtype)
+        array = np.empty(count, dtype)  # unlike a bytearray, not filled with zeros first
+        self._read_into(array.view(np.uint8).data, offset)
         array.flags.writeable = False
         return array
 
@@ -99,13 +100,16 @@ class FileView:
 
     def _read(self, start: int, count: int) -> bytearray:
         content = bytearray(count)
-        view, done = memoryview(content), 0
-        while done < count:
+        self._read_into(memoryview(content), start)
+        return content
+
+    def _read_into(self, view: memoryview, start: int) -> None:
+        done = 0
+        while done < len(view):
             part = self._fill(view[done : done + _READ_BYTES], start + done)
             if not part:
                 raise damaged(self.path, "it has become shorter")
             done += part
-        return content
 
 
 def _fill_from_file(file: int, view: memoryview, start: int) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from migrate.engine.streaming.array_bytes import copy_into
+from migrate.engine.streaming.strided_copy import copy_into
 
 Array = np.ndarray[Any, Any]
 

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,12 +22,12 @@ from migrate.engine.linking.open_stores import open_array
 from migrate.engine.streaming.array_bytes import stored_form
 from migrate.engine.streaming.budget import Trimmer
 from migrate.engine.streaming.evaluate import as_array
+from migrate.engine.streaming.flat_bytes import FlatBytes
 from migrate.formats.base import Extent, Location
-from migrate.formats.files import damaged, explain_store_failure, unreadable
+from migrate.formats.files import explain_store_failure
 from migrate.formats.reader import Reader
 from migrate.formats.zarr.store_spec import folder_spec
 from migrate.ops.windows import Window, cut, extent, windows
-from migrate.places.bucket_path import BucketPath
 from migrate.planning.chunking.chunk_shapes import chunk_shape
 from migrate.tree import AbstractArray, KeyPath
 
@@ -94,10 +92,7 @@ class WholeSource(ArraySource):
 
 @dataclass(frozen=True, eq=False)
 class FlatSource(ArraySource):
-    """An array whose bytes are stored unencoded, in C order, in ranges of files.
-
-    Windows are read, not mapped: mapped pages count as memory of the process until they are unmapped.
-    """
+    """An array whose bytes are stored unencoded, in C order, in ranges of files."""
 
     extents: tuple[Extent, ...]
 
@@ -109,32 +104,11 @@ class FlatSource(ArraySource):
         """
         result = np.empty(extent(window), dtypes.to_numpy(self.aval.dtype))
         content, filled = result.reshape(-1).view(np.uint8).data, 0
-        with ExitStack() as files:
-            opened = [files.enter_context(part.file.open("rb", buffering=0)) for part in self.extents]
+        with FlatBytes(self.extents) as stored:
             for start, nbytes in _contiguous_runs(self.aval.shape, window, result.itemsize):
-                self._read(opened, start, content[filled : filled + nbytes])
+                stored.read_into(start, content[filled : filled + nbytes])
                 filled += nbytes
         return result
-
-    def _read(self, opened: Sequence[Any], start: int, into: memoryview) -> None:
-        for file, part in zip(opened, self.extents, strict=True):
-            wanted = into[: max(part.nbytes - start, 0)]
-            if wanted and start < part.nbytes:
-                _read_at(file, part.offset + start, wanted, part.file)
-            into, start = into[len(wanted) :], max(start - part.nbytes, 0)
-
-
-def _read_at(file: Any, start: int, into: memoryview, path: Path) -> None:
-    try:
-        if isinstance(path, BucketPath):
-            content = path.read_range(start, start + len(into))
-            count, into[: len(content)] = len(content), content
-        else:
-            count = os.preadv(file.fileno(), [into], start)
-    except OSError as error:  # which names no file
-        raise unreadable(path, error) from error
-    if count < len(into):
-        raise damaged(path, "it has become shorter")
 
 
 def _contiguous_runs(shape: Sequence[int], window: Window, itemsize: int) -> Iterator[tuple[int, int]]:

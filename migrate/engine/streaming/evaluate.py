@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from migrate import dtypes
 from migrate.codes import InternalError, LossyCast
 from migrate.engine.streaming.array_bytes import contiguous
-from migrate.engine.streaming.transposed_chunk import transposed_chunk
+from migrate.engine.streaming.transposed_slabs import transposed_slabs
 from migrate.errors import CheckpointError, MigrateError, RefusedError
 from migrate.formats.base import Value
 from migrate.formats.reader import Reader
@@ -47,7 +47,7 @@ def evaluate(task: Task, reader: Reader, target: AbstractTree) -> dict[KeyPath, 
     if not task.steps:
         value = reader.read(task.sources[0])
         return {path: as_kind(value, target.leaves[path]) for path in task.targets}
-    transposed = transposed_chunk(task, reader)
+    transposed = transposed_slabs(task, reader)
     if transposed is None:
         arrays = _carry_out(task, [as_array(reader.read(path)) for path in task.sources])
     else:

@@ -12,12 +12,12 @@ import numpy as np
 from migrate import dtypes
 from migrate.codes import RecordedStructureMismatch
 from migrate.engine.streaming.array_bytes import Digest, digest_of, stored_form, text_blocks
+from migrate.engine.streaming.flat_bytes import flat_slabs
 from migrate.engine.verification.digests import part_bytes
 from migrate.engine.verification.stored_digests import UndecodableArray, decoded_arrays
 from migrate.errors import VerifyError
 from migrate.formats.base import Extent, Value
 from migrate.formats.digest_record import Blocks
-from migrate.formats.files import damaged
 from migrate.formats.reader import Reader
 from migrate.formats.zarr.small_arrays import SMALL_BYTES
 from migrate.planning.model import Plan
@@ -109,22 +109,21 @@ def _groups(items: Iterable[T], nbytes: Callable[[T], int]) -> Iterator[list[T]]
         yield group
 
 
-def extent_digest(extents: Sequence[Extent], *, crc: bool = True) -> Digest:
+def extent_digest(extents: Sequence[Extent], *, crc: bool = True, blocks: bool = True) -> Digest:
     """Returns the digests of the bytes in ranges of files.
+
+    Args:
+      extents: the ranges.
+      crc: whether the digests of blocks are complete, as a record needs them.
+      blocks: whether there are digests of blocks, and not only that of the whole.
 
     Raises:
       CheckpointError: a file ends before its range does.
     """
-    found = Digest(crc=crc)
-    for extent in extents:
-        with extent.file.open("rb", buffering=0) as file:
-            file.seek(extent.offset)
-            left = extent.nbytes
-            while left and (part := file.read(min(left, READ_BYTES))):
-                found.update(np.frombuffer(part, np.uint8))
-                left -= len(part)
-        if left:
-            raise damaged(extent.file, f"it ends {left:,} bytes before the end of an array")
+    found = Digest(crc=crc, blocks=blocks)
+    size = sum(extent.nbytes for extent in extents)
+    for slab in flat_slabs(extents, np.dtype(np.uint8), size, READ_BYTES):
+        found.update(slab)
     return found
 
 

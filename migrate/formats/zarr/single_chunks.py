@@ -51,18 +51,19 @@ class SingleChunk(NamedTuple):
             return None
         return array
 
-    def slabs(self, unit: int = 1) -> Iterator[Array]:
+    def slabs(self, unit: int = 1, nbytes: int = SLAB_BYTES) -> Iterator[Array]:
         """Yields the elements in C order, in slabs that share their memory: each is valid until the next one.
 
         Args:
           unit: a number of elements that divides the size of the array, and of which each slab is a multiple; at most
-            `SLAB_BYTES`.
+            `nbytes`.
+          nbytes: the most bytes of a slab.
 
         Raises:
           CheckpointError: the chunk is missing or damaged; slabs may have been yielded before.
         """
         size = math.prod(self.shape)
-        buffer = np.empty(min(size, SLAB_BYTES // self.dtype.itemsize // unit * unit), self.dtype)
+        buffer = np.empty(min(size, nbytes // self.dtype.itemsize // unit * unit), self.dtype)
         with self._content() as content:
             for start in range(0, size, buffer.size):
                 slab = buffer[: size - start]
