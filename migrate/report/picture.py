@@ -33,7 +33,7 @@ class PictureTree:
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class LeafLink:
     """Leaves of the first tree that become leaves of the second; one side is empty for leaves that appear or disappear.
 
     Attributes:
@@ -74,7 +74,7 @@ class Picture:
     """
 
     trees: tuple[PictureTree, ...]
-    links: tuple[Link, ...]
+    links: tuple[LeafLink, ...]
     labels: Mapping[Kind, str]
     rules: tuple[RuleText, ...] = ()
     statistics: Mapping[int, Any] = field(default_factory=dict)
@@ -93,7 +93,7 @@ class Picture:
         }
 
 
-def _link(link: Link) -> dict[str, Any]:
+def _link(link: LeafLink) -> dict[str, Any]:
     """The fields of a link that are not empty."""
     fields = {
         "kind": link.kind,

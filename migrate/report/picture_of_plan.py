@@ -10,7 +10,7 @@ from migrate.planning.model import Created, Dropped, Plan, Task
 from migrate.planning.proof import unseen_order
 from migrate.planning.rule_text.ops import op_text
 from migrate.report.of_coverage import initial
-from migrate.report.picture import Kind, Link, Picture, PictureLeaf, PictureTree, RuleText
+from migrate.report.picture import Kind, LeafLink, Picture, PictureLeaf, PictureTree, RuleText
 from migrate.report.view import TextOf, no_text
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath
 
@@ -73,8 +73,8 @@ def _task_link(
     at_target: Mapping[KeyPath, int],
     rule: int | None,
     of_param: Mapping[KeyPath, int],
-) -> Link:
-    return Link(
+) -> LeafLink:
+    return LeafLink(
         kind_of(task),
         task.verb,
         _known(task.sources, at_source),
@@ -109,15 +109,15 @@ def _facts(task: Task) -> Iterable[tuple[str, str]]:
         yield "state", task.state
 
 
-def _dropped_link(drop: Dropped, at_source: Mapping[KeyPath, int], rule: int | None) -> Link:
+def _dropped_link(drop: Dropped, at_source: Mapping[KeyPath, int], rule: int | None) -> LeafLink:
     checked = "is zero" if drop.assert_zero else "equals another leaf" if drop.equal else ""
     facts = (("asserted", checked),) if checked else ()
-    return Link("dropped", "drop", _known([drop.source], at_source), facts=facts, rule=rule)
+    return LeafLink("dropped", "drop", _known([drop.source], at_source), facts=facts, rule=rule)
 
 
-def _created_link(creation: Created, at_target: Mapping[KeyPath, int], rule: int | None) -> Link:
+def _created_link(creation: Created, at_target: Mapping[KeyPath, int], rule: int | None) -> LeafLink:
     facts = (("value", value),) if (value := initial(creation)) else ()
-    return Link("created", "create", targets=_known([creation.target], at_target), facts=facts, rule=rule)
+    return LeafLink("created", "create", targets=_known([creation.target], at_target), facts=facts, rule=rule)
 
 
 class _Rules:

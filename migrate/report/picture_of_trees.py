@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from migrate.planning.diff import Diff
-from migrate.report.picture import Link, Picture
+from migrate.report.picture import LeafLink, Picture
 from migrate.report.picture_of_plan import picture_tree
 from migrate.tree import AbstractTree, KeyPath
 
@@ -22,7 +22,7 @@ def tree_picture(label: str, tree: AbstractTree) -> Picture:
             facts.append(("compression", storage.codec))
         if leaf.sharding:
             facts.append(("sharding", str(leaf.sharding)))
-        links.append(Link("kept", leaf.kind, sources=(number,), facts=tuple(facts)))
+        links.append(LeafLink("kept", leaf.kind, sources=(number,), facts=tuple(facts)))
     return Picture((picture_tree(label, tree),), tuple(links), {"kept": "leaf"})
 
 
@@ -45,13 +45,13 @@ def diff_picture(diff: Diff, source: str, target: str, changed: Collection[KeyPa
     links = []
     for path in at_target:
         if path not in at_source:
-            links.append(Link("created", "only in the target", targets=(at_target[path],)))
+            links.append(LeafLink("created", "only in the target", targets=(at_target[path],)))
             continue
         ends = (at_source[path],), (at_target[path],)
         facts = (("differs in", differ[path]),) if path in differ else ()
-        links.append(Link("changed", "differs", *ends, facts) if facts else Link("kept", "the same", *ends))
+        links.append(LeafLink("changed", "differs", *ends, facts) if facts else LeafLink("kept", "the same", *ends))
     gone = [number for path, number in at_source.items() if path not in at_target]
-    links += [Link("dropped", "only in the source", sources=(number,)) for number in gone]
+    links += [LeafLink("dropped", "only in the source", sources=(number,)) for number in gone]
     labels = {
         "kept": "the same",
         "changed": "differs",
@@ -62,5 +62,5 @@ def diff_picture(diff: Diff, source: str, target: str, changed: Collection[KeyPa
     return Picture(
         (picture_tree(source, diff.source), picture_tree(target, diff.target)),
         tuple(links),
-        {kind: label for kind, label in labels.items() if kind in used},  # type: ignore[misc]  # literals
+        {kind: label for kind, label in labels.items() if kind in used},
     )

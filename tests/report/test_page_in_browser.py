@@ -8,7 +8,7 @@ import pytest
 
 from migrate.report.html import draw
 from migrate.report.of_checkpoint import checkpoint_report
-from migrate.report.picture import Link, Picture, PictureLeaf, PictureTree, RuleText
+from migrate.report.picture import LeafLink, Picture, PictureLeaf, PictureTree, RuleText
 from migrate.report.view import Report
 from tests.report.browser import chromium
 from tests.report.large import checkpoint
@@ -54,11 +54,11 @@ def a_picture(leaves: int = 6, name: str = "layer") -> Picture:
     old = [PictureLeaf(path, "float32[8,8]", 256) for path in (*paths, *slots, ("old", "head"))]
     new = [PictureLeaf(("model", *one.path), one.detail, one.nbytes) for one in old[:-1]]
     links = [
-        Link("renamed", "rename", (n,), (n,), (("how", "linked"),), "none" if n == 1 else "shape", 0)
+        LeafLink("renamed", "rename", (n,), (n,), (("how", "linked"),), "none" if n == 1 else "shape", 0)
         for n in range(half)
     ]
-    links += [Link("renamed", "rename", (half + n,), (half + n,), proof="shape", follows=n) for n in range(half)]
-    links.append(Link("dropped", "drop", (2 * half,)))
+    links += [LeafLink("renamed", "rename", (half + n,), (half + n,), proof="shape", follows=n) for n in range(half)]
+    links.append(LeafLink("dropped", "drop", (2 * half,)))
     rules = (RuleText("rules.yaml:3", '  - "params/** -> model/**"'),)
     trees = PictureTree("old", tuple(old)), PictureTree("new", tuple(new))
     return Picture(trees, tuple(links), {"renamed": "renamed", "dropped": "dropped"}, rules)

@@ -6,7 +6,7 @@ import optax
 import pytest
 
 from migrate.planning.model import Plan
-from migrate.report.picture import Link, Picture
+from migrate.report.picture import LeafLink, Picture
 from migrate.report.picture_of_plan import plan_picture
 from tests.planning.optimizer_trees import state
 from tests.planning.trees import planned
@@ -35,7 +35,7 @@ def plan() -> Plan:
     return planned(RULES, source, target)
 
 
-def link_to(picture: Picture, path: str) -> Link:
+def link_to(picture: Picture, path: str) -> LeafLink:
     (index,) = [n for n, leaf in enumerate(picture.trees[1].leaves) if "/".join(leaf.path) == path]
     (link,) = [link for link in picture.links if index in link.targets]
     return link

@@ -4,7 +4,7 @@ import json
 import re
 
 from migrate.report.html import draw
-from migrate.report.picture import Link, Picture, PictureLeaf, PictureTree
+from migrate.report.picture import LeafLink, Picture, PictureLeaf, PictureTree
 from migrate.report.picture_page import draw_picture, policy, script
 from migrate.report.view import Report
 
@@ -13,7 +13,7 @@ EVIL = "</script><script>alert('x')</script><img src=x onerror=alert(1)>\u2028\u
 
 def picture(name: str) -> Picture:
     tree = PictureTree(name, (PictureLeaf((name, name), name, 4),))
-    return Picture((tree, tree), (Link("renamed", name, (0,), (0,), ((name, name),), "none"),), {"renamed": name})
+    return Picture((tree, tree), (LeafLink("renamed", name, (0,), (0,), ((name, name),), "none"),), {"renamed": name})
 
 
 def page(name: str) -> str:
