@@ -28,7 +28,8 @@ _FILE = re.compile(r"# (?P<name>[\w./-]+\.(?:py|yaml|yml|toml|sh))(?:\n|$)")
 _VARYING = (
     (re.compile(r"\b\d+(\.\d+)? (ms|s|min)\b"), "0 s"),
     (re.compile(r"\b\d+(\.\d+)? [kMG]?B/s\b"), "0 B/s"),
-    (re.compile(r"\b20\d\d-\d\d-\d\d([T ]\d\d:\d\d(:\d\d)?Z?)?\b"), "2026-01-01"),
+    (re.compile(r"\b20\d\d-\d\d-\d\d([T ]\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)?)?"), "2026-01-01"),
+    (re.compile(r"^  (probe|stage|commit|verify) +\d.*\n", re.M), ""),  # progress
 )
 """What differs from run to run, and what stands for it in a comparison."""
 
@@ -162,10 +163,14 @@ def _stable(text: str) -> str:
 
 def rewritten(page: Page, ran: list[tuple[Command, str, int]]) -> str:
     """The text of a page in which every output that no longer agrees is replaced by what was printed."""
-    text = page.path.read_text(encoding="utf-8")
+    text, end = page.path.read_text(encoding="utf-8"), 0
     for command, printed, _ in ran:
-        if command.output is None or agrees(command.output, printed):
+        if command.output is None:
             continue
         head = "$ " + command.text.replace("\n", "\n> ") + "\n"
-        text = text.replace(head + command.output, head + printed.rstrip() + "\n" * bool(printed.strip()), 1)
+        start = text.index(head + command.output, end) + len(head)
+        end = start + len(command.output)
+        if not agrees(command.output, printed):
+            shown = printed.rstrip() + "\n" * bool(printed.strip())
+            text, end = text[:start] + shown + text[end:], start + len(shown)
     return text
