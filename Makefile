@@ -3,7 +3,7 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 
-.PHONY: demo test matrix families torture fuzz lint format bench lock fixtures clean
+.PHONY: demo test matrix families docs torture fuzz lint format bench lock fixtures clean
 .DEFAULT_GOAL := test
 
 .venv/installed: requirements.lock pyproject.toml
@@ -29,6 +29,9 @@ matrix: .venv/installed  ## the long lists of cases, of which `make test` runs a
 
 families: .venv-families/installed  ## every model family, there and back, in an environment of its own; writes docs/families.md and fixtures/families
 	.venv-families/bin/python -m tests.families --write --keep
+
+docs: .venv/installed  ## the documentation as a site in docs/build; warnings are errors
+	$(PY) -m sphinx -W --keep-going -q -b html docs docs/build
 
 torture: .venv/installed  ## attack it for up to 40 minutes; writes docs/reliability.md
 	$(PY) -m tests.torture --write docs/reliability.md
@@ -58,4 +61,4 @@ fixtures: .venv/installed  ## write the fixtures again with the old versions; ne
 	$(PY) fixtures/regenerate.py
 
 clean:
-	rm -rf .venv .venv-families demo-out
+	rm -rf .venv .venv-families demo-out docs/build docs/reference/made

@@ -326,9 +326,10 @@ class AbstractTree:
 
     @cached_property
     def structure_hash(self) -> str:
-        """`sha256:` and the digest of the canonical JSON of the sorted `[key path, dtype, shape]` of all leaves.
+        """The SHA-256 digest of the canonical JSON of the sorted `[key path, dtype, shape]` of all leaves.
 
-        Leaves without data contribute their kind, so that a lost `None` or empty dict changes the hash.
+        It starts with `sha256:`. Leaves without data contribute their kind, so that a lost `None` or empty dict changes
+        the hash.
         """
         return _hash_of_rows(
             (format_path(path), leaf.aval.dtype if leaf.aval else str(leaf), leaf.aval.shape if leaf.aval else None)

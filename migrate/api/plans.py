@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -242,15 +242,36 @@ def suggest(
     """
     if probe is None:
         return _suggested(checkpoint, template, args)
+    spec = template if isinstance(template, str) else template.spec
+    settle = settling(spec, checkpoint, probe, probe_budget, tolerance, rtol, listener)
+    return settle(_suggested(checkpoint, template, args))
+
+
+def settling(
+    template: str,
+    checkpoint: Checkpoint,
+    probe: str,
+    probe_budget: int | None = None,
+    tolerance: float | None = None,
+    rtol: float | None = None,
+    listener: Listener = ignore,
+) -> Callable[[Suggestion], Suggestion]:
+    """Return a function that settles the doubts of a suggestion by value; the arguments are those of `suggest`.
+
+    Raises:
+      CheckpointError: the template is a recorded tree (`InvalidTemplate`), or the probe cannot be imported
+        (`InconclusiveProbe`).
+      UsageError: a tolerance or the budget is invalid (`InvalidUsage`).
+    """
     from migrate.engine.probing.settle import DEFAULT_BUDGET, settle, suggestion_probe
     from migrate.rules.recorded_tree import require_callable
 
-    require_callable(template if isinstance(template, str) else template.spec, f"the probe `{probe}` runs")
+    require_callable(template, f"the probe `{probe}` runs")
     chosen = suggestion_probe(probe, tolerance, rtol)
     budget = DEFAULT_BUDGET if probe_budget is None else probe_budget
     if budget < 1:
         raise UsageError(InvalidUsage.at(f"{budget} is not a number of runs", help="give a number of at least 1"))
-    return settle(_suggested(checkpoint, template, args), chosen, checkpoint.reader, budget, listener)
+    return lambda made: settle(made, chosen, checkpoint.reader, budget, listener)
 
 
 def _suggested(checkpoint: Checkpoint, template: Template | str, args: Mapping[str, Any] | None) -> Suggestion:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,12 +11,14 @@ from migrate.api.plans import Mesh, finished, linked_or_copied, placement, templ
 from migrate.checkpoint import Checkpoint, StrPath
 from migrate.codes import InvalidUsage, UnknownVersion
 from migrate.errors import CheckpointError, MigrateError, UsageError
+from migrate.events import Listener, ignore
 from migrate.metadata import Metadata
 
 if TYPE_CHECKING:
     from migrate.formats.reader import AbstractCheckpoint
     from migrate.planning.model import Plan
     from migrate.planning.planner import TemplateLike
+    from migrate.planning.suggest.pipeline import Suggestion
     from migrate.planning.versions.chain import ChainStep
     from migrate.planning.versions.graph import ModelVersion, VersionStep
     from migrate.planning.versions.new_version import NewVersion, Release
@@ -177,6 +179,8 @@ def new_version(
     model: str | None = None,
     to: int | str | None = None,
     args: Mapping[str, Any] | None = None,
+    probe: str | None = None,
+    listener: Listener = ignore,
 ) -> NewVersion:
     """Draft the next rule file of a folder, and record the tree of the new version; nothing is written or applied.
 
@@ -188,13 +192,18 @@ def new_version(
       model: the model's name (default: from the record of the checkpoint, or from the rule files).
       to: the new version (default: the number after the newest).
       args: keyword arguments of the callable, which the rule file records.
+      probe: `module:function` that settles the doubts of the draft on the checkpoint, as in `suggest`; the rule file
+        names it.
+      listener: receives an event for every run of the probe.
 
     Raises:
       UsageError: the checkpoint is not of the newest version (`AmbiguousUpgradePath`), there is neither a checkpoint
-        nor a recorded tree (`UnknownVersion`), or the model has the structure of the newest version (`InvalidUsage`).
-      CheckpointError: the callable cannot be found or fails (`InvalidTemplate`).
+        nor a recorded tree (`UnknownVersion`), the model has the structure of the newest version, or there is a probe
+        and no checkpoint (`InvalidUsage`).
+      CheckpointError: the callable cannot be found or fails (`InvalidTemplate`), or the probe fails on the draft or
+        proves nothing (`InconclusiveProbe`).
     """
-    from migrate.api.plans import template_for
+    from migrate.api.plans import settling, template_for
     from migrate.planning.versions import new_version as new
     from migrate.planning.versions.chain import recorded_source
     from migrate.rules.folder import RuleFolder
@@ -204,6 +213,9 @@ def new_version(
     record = (Metadata.from_json(checkpoint.abstract.metadata) if checkpoint else None) or Metadata()
     release = new.next_release(known, model or record.model, record.version, to)
     tree = _tree_before(known, release)
+    if probe is not None and checkpoint is None:
+        message = f"the probe `{probe}` needs the values of version {release.before}"
+        raise UsageError(InvalidUsage.at(message, help="name a checkpoint of that version with `--from SRC`"))
     if checkpoint is None and tree is None:
         raise _no_source(known, str(release.before), "--from")
     source = checkpoint.abstract if checkpoint else recorded_source(tree)  # type: ignore[arg-type]
@@ -211,7 +223,10 @@ def new_version(
     if built.tree.structure_hash == source.structure_hash:
         message = f"`{template}` has the structure of version {release.before}: there is nothing to migrate"
         raise UsageError(InvalidUsage.at(message, help="no rule file is needed"))
-    made = draft_version(known, release, source, built, fields, message)
+    settle = settling(template, checkpoint, probe, listener=listener) if checkpoint and probe else None
+    made = draft_version(known, release, source, built, fields, message, settle)
+    if settle is not None:
+        made = replace(made, text=new.with_probe(made.text, str(probe)))
     if tree is not None:
         return made
     before = RecordedTree(str(source.path), release.model, release.before, source.tree)
@@ -225,6 +240,7 @@ def draft_version(
     built: Template,
     fields: Mapping[str, Any],
     message: str = "",
+    settle: Callable[[Suggestion], Suggestion] | None = None,
 ) -> NewVersion:
     """Return the draft of the next rule file of a folder, with the recorded tree of the new version.
 
@@ -235,12 +251,14 @@ def draft_version(
       built: the model of the new version.
       fields: arguments and layout of the template, for `target:`.
       message: what changes, in a few words; a part of the file's name.
+      settle: settles the doubts of the draft.
     """
     from migrate.planning.suggest.pipeline import suggest
     from migrate.planning.versions import new_version as new
     from migrate.rules.recorded_tree import SUFFIX, RecordedTree, tree_text
 
     made = suggest(source, built, {**fields, **new.target_fields(release, built.tree.structure_hash)})
+    made = made if settle is None else settle(made)
     after = RecordedTree(built.spec, release.model, release.after, built.tree, built.transforms, built.x64)
     names = os.listdir(folder.path) if os.path.isdir(folder.path) else []
     text = new.with_source(made.text, release, source.structure_hash)

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
+from typing import Any
 
 import click
 
@@ -35,6 +36,7 @@ from migrate.errors import UsageError
 @click.option("-m", "--message", metavar="TEXT", default="", help="What changes; a part of the file's name.")
 @click.option("--model", metavar="NAME", help="Name of the model (default: from the record of SRC, or the rule files).")
 @click.option("--to", metavar="V", help="The new version (default: the number after the newest).")
+@options.probe
 @options.step
 @options.item
 @options.follow_links
@@ -47,6 +49,7 @@ def command(
     message: str,
     model: str | None,
     to: str | None,
+    probe: str | None,
     step: int | str | None,
     item: str | None,
     follow_links: bool,
@@ -54,7 +57,8 @@ def command(
     """Draft the rule file from the newest version to a model, and add it to the folder RULES. Nothing is applied.
 
     The file is numbered, and its `source:` and `target:` name model, version and structure. The trees of both versions
-    are recorded beside it, unless they are already. Exit code 1 means that the draft needs edits before its plan can be
+    are recorded beside it, unless they are already. With --probe, the outputs of both models settle what names and
+    shapes leave open, and the file names the probe. Exit code 1 means that the draft needs edits before its plan can be
     applied.
     """
     from migrate import api
@@ -65,7 +69,9 @@ def command(
         chosen = options.chosen_step(step)
         opened = src and api.open_checkpoint(src, chosen, item, follow_links=follow_links, template=template)
         checkpoint = stack.enter_context(opened) if opened else None
-        made = api.new_version(folder, template, checkpoint, message=message, model=model, to=to)
+        with console.progress() as listener:
+            how: dict[str, Any] = {"message": message, "model": model, "to": to, "probe": probe, "listener": listener}
+            made = api.new_version(folder, template, checkpoint, **how)
     files = {str(Path(folder, made.name)): made.text}
     files |= {str(Path(folder, name)): text for name, text in made.trees.items()}
     for name in files:

@@ -8,45 +8,64 @@ from typing import Any
 
 from migrate.printable import printable
 from migrate.report.diagnostics import draw_findings
+from migrate.report.picture_page import draw_picture, policy, style
 from migrate.report.view import Report, Row
 
-_STYLE = """
-:root { color-scheme: light dark; --faint: #777; --gone: #b3261e; --new: #1a7f37; --changed: #8a6100; }
-@media (prefers-color-scheme: dark) { :root { --faint: #999; --gone: #ff8a80; --new: #7ee787; --changed: #e3b341; } }
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 80rem; padding: 0 1rem; }
-h1 { font-size: 1.3rem; overflow-wrap: anywhere; }
-table { border-collapse: collapse; width: 100%; }
-td { padding: .2rem .6rem .2rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid #8883; }
-td.path, pre { font-family: ui-monospace, monospace; white-space: pre-wrap; overflow-wrap: anywhere; }
-.faint { color: var(--faint); } .gone { color: var(--gone); } .new { color: var(--new); } .changed { color: var(--changed); }
-pre { background: #8881; padding: 1rem; border-radius: .4rem; }
-"""
 _CLASSES = {"-": "gone", "+": "new", "~": "changed", "*": "changed", "&": "faint", "=": "faint"}
 
 
 def draw(*reports: Report) -> str:
-    """Draws one page with a section for each report."""
+    """Draws one page with a section for each report; the first one that has a picture shows it."""
     title = reports[0].title or f"migrate {reports[0].command}"
-    body = "".join(_section(report) for report in reports)
+    pictured = next((number for number, report in enumerate(reports) if report.picture), None)
+    body = "".join(_section(report, draws=number == pictured) for number, report in enumerate(reports))
     return (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{_escape(title)}</title>\n'
-        f"<style>{_STYLE}</style>\n</head>\n<body>\n{body}</body>\n</html>\n"
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy(has_picture=pictured is not None)}">\n'
+        f'<meta name="viewport" content="width=device-width">\n<title>{_escape(title)}</title>\n'
+        f"<style>{style()}</style>\n</head>\n<body>\n{body}</body>\n</html>\n"
     )
 
 
-def _section(report: Report) -> str:
+def _section(report: Report, *, draws: bool) -> str:
+    rows = _tag("p", report.legend, "faint") + _rows(report.rows) + _tag("p", report.omitted, "faint")
     parts = [
         _tag("h1", report.title or report.command),
         _table(([label], [value]) for label, value in report.facts),
+        *_sentences(report.summary),
         _tag("pre", draw_findings(report.findings, verbose=True)),
-        _tag("p", report.legend, "faint"),
-        _rows(report.rows),
-        _tag("p", report.omitted, "faint"),
-        *(_tag("p", sentence) for sentence in report.summary),
-        _details("Every task", report.data.get("tasks")),
-        _details("Every leaf", report.data.get("leaves")),
+        draw_picture(report.picture()) if draws and report.picture else "",
+        f"<details><summary>As a table</summary>\n{rows}</details>\n" if draws else rows,
+        "" if draws else _details("Every task", report.data.get("tasks")),
+        "" if draws else _details("Every leaf", report.data.get("leaves")),
+        _receipt(report.data.get("receipt")),
     ]
     return f"<section>\n{''.join(parts)}</section>\n"
+
+
+def _sentences(summary: Sequence[str]) -> Iterable[str]:
+    """Yields paragraphs; indented lines after a sentence are a list that the reader can open."""
+    number = 0
+    while number < len(summary):
+        end = number + 1
+        while end < len(summary) and summary[end].startswith(" "):
+            end += 1
+        below = "\n".join(summary[number + 1 : end])
+        sentence = _escape(summary[number])
+        yield (
+            f"<details><summary>{sentence}</summary>{_tag('pre', below)}</details>\n"
+            if below
+            else f"<p>{sentence}</p>\n"
+        )
+        number = end
+
+
+def _receipt(receipt: Mapping[str, Any] | None) -> str:
+    """Returns the receipt as a collapsed table; empty before a run."""
+    if not receipt:
+        return ""
+    table = _table(((name,), (_value(value),)) for name, value in receipt.items() if value not in (None, "", [], {}))
+    return f"<details><summary>Receipt</summary>\n{table}</details>\n"
 
 
 def _escape(text: str) -> str:
@@ -101,4 +120,6 @@ def _details(title: str, entries: Sequence[Mapping[str, Any]] | None) -> str:
 def _value(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(_value(item) for item in value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {_value(item)}" for name, item in value.items())
     return "" if value is None else str(value)

@@ -14,6 +14,7 @@ from migrate.metadata import KEY, Metadata
 from migrate.report.amounts import plural, size
 from migrate.report.notes import grouped, storage_notes
 from migrate.report.of_tree import draw_tree, top_amounts
+from migrate.report.picture_of_trees import tree_picture
 from migrate.report.view import Report, TextOf, findings, no_text
 from migrate.tree import AbstractLeaf, AbstractTree, format_path
 
@@ -46,6 +47,7 @@ def checkpoint_report(
         findings=findings((*(notes if verbose else map(_brief, notes)), *checkpoint.problems), text_of),
         brief=f"{checkpoint.path}: {checkpoint.format}, {_contents(checkpoint.tree)}",
         data={**_data(checkpoint), "notes": [_note_data(note) for note in notes]},
+        picture=lambda: tree_picture(str(checkpoint.path), checkpoint.tree),
     )
 
 

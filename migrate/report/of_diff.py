@@ -12,6 +12,7 @@ from migrate.report.amounts import plural, size
 from migrate.report.collapse import Line, merge_integers, merge_siblings, segments
 from migrate.report.of_plan import MISMATCHES
 from migrate.report.of_values import value_rows, value_sentences, values_data
+from migrate.report.picture_of_trees import diff_picture
 from migrate.report.view import Report, Row, TextOf, findings, no_text
 from migrate.tree import AbstractTree, format_path
 
@@ -73,6 +74,7 @@ def diff_report(
         ),
         findings=findings(diagnostics, text_of),
         data={**_data(diff), **({"values": _values(values)} if values else {})},
+        picture=lambda: diff_picture(diff, source.name, target.name, changed),
     )
 
 

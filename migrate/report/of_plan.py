@@ -18,6 +18,7 @@ from migrate.report.collapse import Line, any_shape, column, merge_integers, mer
 from migrate.report.of_config import config_data, config_rows
 from migrate.report.of_coverage import creation_rows, drop_rows, initial, place
 from migrate.report.of_items import item_sentences, items_data
+from migrate.report.picture_of_plan import plan_picture
 from migrate.report.placeholders import filled
 from migrate.report.proofs import left_to_probe, proof_counts, proof_data, unproved_lines, unseen_orders
 from migrate.report.view import DeferredData, Report, Row, TextOf, findings, no_text
@@ -73,6 +74,7 @@ def plan_report(
         brief=_brief(plan) if plan.applicable else ending[-1],
         findings=findings(plan_diagnostics(plan, destination), text_of),
         data=DeferredData(lambda: {**plan_data(plan), "items": items_data(plan)}),
+        picture=lambda: plan_picture(plan, destination, text_of),
     )
 
 

@@ -10,9 +10,12 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from migrate.errors import Diagnostic, ExitCode, Severity, Span
+
+if TYPE_CHECKING:
+    from migrate.report.picture import Picture
 
 _LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 """What ends a line in YAML."""
@@ -111,6 +114,7 @@ class Report:
       brief: the one line of `--quiet` (default: the first sentence of the summary).
       findings: diagnostics.
       data: values for programs, of types that JSON has.
+      picture: makes the trees that the HTML page draws, where the command has any.
     """
 
     command: str
@@ -124,6 +128,7 @@ class Report:
     brief: str = ""
     findings: tuple[Finding, ...] = ()
     data: Mapping[str, Any] = field(default_factory=dict)
+    picture: Callable[[], Picture] | None = None
 
     @property
     def ok(self) -> bool:

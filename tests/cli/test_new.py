@@ -102,3 +102,38 @@ def test_a_new_version_for_programs(run, models):
         payload["files"],
     )
     assert "new" in command.list_commands(None)
+
+
+PROBE = """
+def probe(old, model):
+    yield "kernel", old["params"]["Dense_1"]["kernel"], model["layers"]["1"]["kernel"]
+"""
+
+
+def test_a_probe_settles_the_draft_and_is_named_in_the_file(run, models):
+    Path("my_probe.py").write_text(PROBE)
+    result = new(
+        run,
+        "--from",
+        "old.msgpack",
+        "--template",
+        "versions_now:second",
+        "--model",
+        "tiny",
+        "--probe",
+        "my_probe:probe",
+    )
+
+    assert 0 == result.exit_code, result.stderr
+    assert "all outputs agree" in result.stdout
+    (added,) = Path("steps").glob("*.yaml")
+    assert "my_probe:probe" == migrate.load_rules(added).probe
+
+
+def test_a_probe_without_a_checkpoint_is_refused(run, models):
+    new(run, "--from", "old.msgpack", "--template", "versions_now:second", "--model", "tiny")
+    result = new(run, "--template", "versions_now:third", "--probe", "my_probe:probe")
+
+    assert 2 == result.exit_code
+    assert "the probe `my_probe:probe` needs the values of version 2" in result.stderr
+    assert "`--from SRC`" in result.stderr

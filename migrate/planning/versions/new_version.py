@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from migrate.codes import AmbiguousUpgradePath
 from migrate.errors import UsageError
-from migrate.planning.rule_text.write import flow
+from migrate.planning.rule_text.write import flow, quoted
 from migrate.planning.versions.graph import VersionGraph, draw
 from migrate.rules.folder import RuleFolder
 
@@ -107,6 +107,12 @@ def with_source(text: str, release: Release, structure: str) -> str:
     line = f"source: {flow(_guards(release.model, release.before, structure))}\n"
     head, separator, rest = text.partition("\nmigrate: 1\n")
     return f"{head}{separator}{line}{rest}"
+
+
+def with_probe(text: str, probe: str) -> str:
+    """Returns a rule file that names its probe, above its rules."""
+    head, separator, rest = text.partition("\nrules:\n")
+    return f"{head}\nprobe: {quoted(probe)}{separator}{rest}"
 
 
 def _guards(model: str | None, version: int | str, structure: str) -> dict[str, Any]:
