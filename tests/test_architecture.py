@@ -34,7 +34,7 @@ PACKAGES = [name for name, path in PATHS.items() if path.name == "__init__.py"]
 
 @cache
 def graph() -> dict[str, set[str]]:
-    """The imports of all modules, those for type checkers included; a test reads them, not the collection of all tests."""
+    """The imports of all modules, those for type checkers included; tests read them, not the collection of tests."""
     return import_graph(SOURCES, typing=True)
 
 

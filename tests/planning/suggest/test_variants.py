@@ -1,4 +1,7 @@
-"""Variants of drafts: blocks of a list together, layers with all their arrays, ops that move or stay. Covers `norms` too."""
+"""Variants of drafts: blocks of a list together, layers with all their arrays, ops that move or stay.
+
+Covers `norms` too.
+"""
 
 from migrate.planning.rule_text.doubt import Alternative, Doubt
 from migrate.planning.rule_text.rule_drafts import RuleDraft
