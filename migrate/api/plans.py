@@ -16,6 +16,7 @@ from migrate.planning.diff import diff as diff_trees
 from migrate.tree import AbstractTree
 
 if TYPE_CHECKING:
+    from migrate.formats.base import ModelConfig
     from migrate.formats.reader import AbstractCheckpoint
     from migrate.planning.invert.model import Inversion
     from migrate.planning.model import Plan
@@ -28,19 +29,40 @@ if TYPE_CHECKING:
 Mesh = tuple[tuple[str, int], ...]
 
 
-def load_rules(path: StrPath, args: Mapping[str, str | int] | None = None) -> RuleSet:
+def load_rules(path: StrPath, args: Mapping[str, str | int] | None = None, config: StrPath | None = None) -> RuleSet:
     """Load a rule file, or a bundled one by its name.
 
     Args:
       path: the file, or the name.
-      args: values of the arguments of the file (default: those of the file).
+      args: values of the arguments of the file (default: those of the model's `config.json`, or of the file).
+      config: the `config.json` of the model, or its folder, from which rules take values (default: beside the tensors
+        of the checkpoint).
 
     Raises:
       RuleFileError: with every mistake in the file.
+      UsageError: there is no `config` (`InvalidUsage`).
     """
     from migrate.rules.loader import load_rules as load
 
-    return load(os.fspath(path), args)
+    return load(os.fspath(path), args, _model_config(config) if config is not None else None)
+
+
+def _model_config(path: StrPath) -> ModelConfig:
+    """Return the `config.json` of a model, which is named or in a folder that is named.
+
+    Raises:
+      UsageError: there is no such file (`InvalidUsage`).
+    """
+    from migrate.formats.files import is_file
+    from migrate.formats.model_config import CONFIG, config_beside, read_model_config
+    from migrate.places.names import path_of
+
+    place = path_of(os.fspath(path))
+    found = read_model_config(place) if is_file(place) else config_beside(place / CONFIG)
+    if found is None:
+        message = f"`{path}` is neither a `{CONFIG}` nor a folder with one"
+        raise UsageError(InvalidUsage.at(message, help=f"name the `{CONFIG}` of the model"))
+    return found
 
 
 def abstract_template(
@@ -135,13 +157,17 @@ def plan(
       RefusedError: the rule file's template may not run (`CodeNotAllowed`).
       CheckpointError: the template cannot be found or fails (`InvalidTemplate`), or a file of the checkpoint lacks
         bytes in which leaves are stored.
-      PlanError: with `reverse`, a rule cannot be reversed (`IrreversibleRule`, `AmbiguousReversal`).
+      PlanError: with `reverse`, a rule cannot be reversed (`IrreversibleRule`, `AmbiguousReversal`), or the model is
+        not one that the rules are for (`UnmetRequirement`).
+      RuleFileError: the model's configuration states a value that an argument cannot have (`InvalidModelArgument`).
     """
     from migrate.planning.invert.reversal import reversal
     from migrate.planning.planner import make_plan
+    from migrate.planning.requirements import resolved
 
     checkpoint.require_complete()
-    rule_set = load_rules(rules) if isinstance(rules, str | os.PathLike) else rules
+    read = load_rules(rules) if isinstance(rules, str | os.PathLike) else rules
+    rule_set = resolved(read, checkpoint.abstract)
     if template is None or isinstance(template, str):
         built: TemplateLike | None = template_of(None if reverse else rule_set, template, allow_code=allow_code)
     else:

@@ -26,6 +26,7 @@ from migrate.errors import UsageError
 @click.argument("src", type=CHECKPOINT)
 @click.argument("dst", type=CHECKPOINT)
 @options.arguments
+@options.config
 @options.reverse
 @running.run_options
 @pool_options

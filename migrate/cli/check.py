@@ -26,6 +26,7 @@ from migrate.report.view import Report, findings
 @click.argument("rules", type=PLACE)
 @click.argument("src", type=CHECKPOINT, required=False)
 @options.arguments
+@options.config
 @options.reverse
 @options.template
 @options.step
@@ -41,6 +42,7 @@ def command(
     rules: str,
     src: str | None,
     arguments: tuple[tuple[str, str], ...],
+    config: str | None,
     reverse: bool,
     template: str | None,
     step: int | str | None,
@@ -76,7 +78,7 @@ def command(
     try:
         chosen = options.chosen_step(step)
         flags = {"require_proof": require_proof, "allow_code": allow_code, "reverse": reverse}
-        report = _report(rules, src, template, chosen, item, follow_links, dict(arguments), **flags)
+        report = _report(rules, src, template, chosen, item, follow_links, dict(arguments), config, **flags)
     except (RuleFileError, PlanError) as error:
         report = Report("check", ExitCode.NO, findings=findings(error.diagnostics, options.text_of))
     console.text(report, findings_to_stdout=True)
@@ -107,6 +109,7 @@ def _report(
     item: str | None,
     follow_links: bool,
     arguments: dict[str, str],
+    config: str | None,
     *,
     require_proof: bool,
     allow_code: bool,
@@ -119,7 +122,7 @@ def _report(
     from migrate.report.proofs import left_to_probe, proof_data
     from migrate.rules.policy_file import load_policy
 
-    rule_set = api.load_rules(rules, arguments)
+    rule_set = api.load_rules(rules, arguments, config)
     data: dict[str, object] = {"rules": rule_set.count, "name": rule_set.name, "digest": rule_set.digest}
     policy, mistakes = load_policy(rules if os.path.exists(rules) else ".")
     invalid = (*mistakes, *policy.idle([rules], None))

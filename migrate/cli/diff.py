@@ -40,6 +40,7 @@ class Expected:
 @options.template
 @click.option("--rules", metavar="RULES", help="Compare the result of these rules on SRC.")
 @options.arguments
+@options.config
 @options.reverse
 @options.step
 @options.item
@@ -60,6 +61,7 @@ def command(
     template: str | None,
     rules: str | None,
     arguments: tuple[tuple[str, str], ...],
+    config: str | None,
     reverse: bool,
     step: int | str | None,
     item: str | None,
@@ -82,7 +84,7 @@ def command(
         raise click.UsageError("Give DST or --template, not both.")
     if reverse and rules is None:
         raise click.UsageError("--reverse needs --rules: it compares the result of the rules, applied backwards.")
-    rule_set = api.load_rules(rules, dict(arguments)) if rules else None
+    rule_set = api.load_rules(rules, dict(arguments), config) if rules else None
     read_as = None if reverse else rule_set
     with ExitStack() as stack:
         source = stack.enter_context(

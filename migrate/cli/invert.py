@@ -21,6 +21,7 @@ from migrate.errors import PlanError, RuleFileError, UsageError
 @click.argument("rules", type=PLACE)
 @click.argument("src", type=CHECKPOINT)
 @options.arguments
+@options.config
 @options.template
 @rule_output.output
 @rule_output.overwrite
@@ -34,6 +35,7 @@ def command(
     rules: str,
     src: str,
     arguments: tuple[tuple[str, str], ...],
+    config: str | None,
     template: str | None,
     output: str | None,
     overwrite: bool,
@@ -53,7 +55,7 @@ def command(
     require_order(rules, src)
     rule_output.refuse_existing(output, overwrite=overwrite)
     try:
-        rule_set = api.load_rules(rules, dict(arguments))
+        rule_set = api.load_rules(rules, dict(arguments), config)
         chosen = options.chosen_step(step)
         with open_source(src, rule_set, step=chosen, item=item, follow_links=follow_links) as source:
             inversion = api.invert(api.plan(source, rule_set, template, allow_code=allow_code))

@@ -197,6 +197,12 @@ arguments = click.option(
     metavar="NAME=VALUE",
     help="Value of an argument that RULES declares; may be given several times (default: that of RULES).",
 )
+config = click.option(
+    "--config",
+    metavar="FILE",
+    help="The model's config.json, or its folder, from which RULES take values (default: beside the tensors of SRC; "
+    "with --reverse, in the folder of --files-from).",
+)
 reverse = click.option(
     "--reverse",
     is_flag=True,

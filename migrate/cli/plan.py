@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 @click.argument("rules", type=PLACE)
 @click.argument("src", type=CHECKPOINT)
 @options.arguments
+@options.config
 @options.reverse
 @options.template
 @rule_output.plan_output
@@ -48,6 +49,7 @@ def command(
     rules: str,
     src: str,
     arguments: tuple[tuple[str, str], ...],
+    config: str | None,
     reverse: bool,
     template: str | None,
     output: str | None,
@@ -72,7 +74,7 @@ def command(
     from migrate.api.loading import forecast_load
 
     rule_output.refuse_existing(output, overwrite=overwrite)
-    rule_set = api.load_rules(rules, dict(arguments))
+    rule_set = api.load_rules(rules, dict(arguments), config)
     chosen = options.chosen_step(step)
     read_as, named = (None, None) if reverse else (rule_set, template)
     with open_source(src, read_as, step=chosen, item=item, follow_links=follow_links, template=named) as source:

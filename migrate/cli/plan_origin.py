@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 from migrate.cli.running import PlanOrigin, Request
 from migrate.codes import InvalidUsage
 from migrate.errors import UsageError
+from migrate.formats.model_config import CONFIG, config_beside
+from migrate.places.names import path_of
 
 if TYPE_CHECKING:
-    from migrate.checkpoint import Checkpoint
+    from migrate.checkpoint import Checkpoint, StrPath
     from migrate.planning.model import Plan
     from migrate.rules.folder import RuleFolder
     from migrate.rules.model import RuleSet
@@ -65,7 +67,7 @@ def plan_origin(rules: str, request: Request) -> PlanOrigin:
     from migrate.api.plan_files import is_plan_file, open_plan
 
     if not is_plan_file(rules):
-        loaded = api.load_rules(rules, dict(request.arguments))
+        loaded = api.load_rules(rules, dict(request.arguments), _model_config(request))
         return ReversedOrigin(loaded, request) if request.reverse else RuleFileOrigin(loaded, request)
     if request.arguments:
         message = f"{rules} is a plan file, in which the arguments have their values"
@@ -73,6 +75,9 @@ def plan_origin(rules: str, request: Request) -> PlanOrigin:
     if request.reverse:
         message = f"{rules} is a plan file, which has one direction"
         raise UsageError(InvalidUsage.at(message, help="name the rule file, or leave out `--reverse`"))
+    if request.config is not None:
+        message = f"{rules} is a plan file, in which the values of the model's configuration are filled in"
+        raise UsageError(InvalidUsage.at(message, help="give `--config` to `migrate plan`"))
     if request.layout is not None:
         message = f"{rules} is a plan file, which has decided on the layout"
         raise UsageError(InvalidUsage.at(message, help="write `target: {layout: …}` in the rule file and plan again"))
@@ -80,6 +85,14 @@ def plan_origin(rules: str, request: Request) -> PlanOrigin:
         message = f"{rules} is a plan file, which has decided on the shardings"
         raise UsageError(InvalidUsage.at(message, help="give `--mesh` and `--partition` to `migrate plan`"))
     return _PlanFile(open_plan(rules), request)
+
+
+def _model_config(request: Request) -> StrPath | None:
+    """Returns the place of the model's configuration: in reverse also the folder whose files DST gets."""
+    folder = request.options.files_from if request.reverse else None
+    return request.config or (
+        folder if folder is not None and config_beside(path_of(os.fspath(folder)) / CONFIG) else None
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +111,13 @@ class RuleFileOrigin:
         """Returns the plan for a checkpoint and any DST."""
         from migrate import api
         from migrate.api.plans import template_of
+        from migrate.planning.requirements import resolved
 
         request = self.request
         source.require_complete()
         if not self.traced:
-            self.traced.append(template_of(self.rules, request.template, allow_code=request.options.allow_code))
+            rules = resolved(self.rules, source.abstract)
+            self.traced.append(template_of(rules, request.template, allow_code=request.options.allow_code))
         return api.plan(
             source,
             self.rules,

@@ -50,10 +50,7 @@ class Request:
       keep_period: multiples of it are kept as well.
       skip_damaged: whether steps of a root that cannot be read are left out.
       root: whether DST is a root although one step is chosen.
-      item: as on the command line.
-      follow_links: as on the command line.
-      mesh: as on the command line.
-      partition: as on the command line.
+      item, follow_links, mesh, partition: as on the command line.
       load_meshes: the meshes of `--for`, or `any`; empty where chunks are not chosen.
       dry_run: whether to stop after the plan.
       link: whether arrays whose bytes do not change are linked.
@@ -63,6 +60,7 @@ class Request:
       pool: the processes that stage arrays.
       reverse: whether the rules are applied in reverse.
       arguments: the names and values of `--arg`.
+      config: the model's `config.json`, or its folder; None for the one beside the tensors of SRC.
     """
 
     template: str | None
@@ -84,6 +82,7 @@ class Request:
     pool: PoolChoice = LOCAL
     reverse: bool = False
     arguments: tuple[tuple[str, str], ...] = ()
+    config: str | None = None
 
     @property
     def target_partition(self) -> str | None:

@@ -43,6 +43,7 @@ SHOWN = 3
 @click.option("--rules", metavar="RULES", help="The rule file or folder that DST was migrated by; needs --source.")
 @click.option("--from", "start", metavar="V", help="With a folder: version of SRC (default: from the record of SRC).")
 @options.arguments
+@options.config
 @options.reverse
 @options.template
 @options.step
@@ -62,6 +63,7 @@ def command(
     rules: str | None,
     start: str | None,
     arguments: tuple[tuple[str, str], ...],
+    config: str | None,
     reverse: bool,
     template: str | None,
     step: int | str | None,
@@ -91,7 +93,7 @@ def command(
     if probe is not None and source is None:
         raise click.UsageError("--probe needs --source and --rules: it compares the new model with the old one.")
     with ExitStack() as stack:
-        how = _Rules.of(rules, template, dst, start, dict(arguments), reverse=reverse, allow_code=allow_code)
+        how = _Rules.of(rules, template, dst, start, dict(arguments), config, reverse=reverse, allow_code=allow_code)
         rule_set, model = how.rule_set, how.model
         opened = plan = None
         if source is not None:
@@ -161,6 +163,7 @@ class _Rules:
         dst: str,
         start: str | None,
         arguments: dict[str, str],
+        config: str | None,
         *,
         reverse: bool,
         allow_code: bool,
@@ -177,7 +180,7 @@ class _Rules:
             message = "`--from` names the version from which the rule files of a folder lead"
             raise UsageError(InvalidUsage.at(message, help="let `--rules` be a folder, or leave out `--from`"))
         saved = open_plan(rules) if rules and is_plan_file(rules) else None
-        rule_set = saved.rules if saved else api.load_rules(rules, arguments) if rules else None
+        rule_set = saved.rules if saved else api.load_rules(rules, arguments, config) if rules else None
         if rule_set and reverse:
             return cls(replace(rule_set, probe=None), template_of(None, template), reverse=True)
         model = None if saved and not template else template_of(rule_set, template, allow_code=allow_code)

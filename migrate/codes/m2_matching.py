@@ -218,3 +218,36 @@ class UnboundInput(Code):
     """
 
     number = "M221"
+
+
+class UnmetRequirement(Code):
+    """The model is not one that the rule file is for.
+
+    `requires:` of a rule file names values of the model's `config.json`, or of arguments, without which the new model
+    computes something else although every shape fits: another kind of rotary embedding, another scale of queries. An
+    error is refused; a warning names a limit of the target's library that no rule settles, and the params are exact.
+    Choose the rule file for such models, or include the file with `requires: false` if your model is not concerned.
+    """
+
+    number = "M225"
+
+
+class UncheckedRequirement(Code):
+    """The requirements of a rule file are not checked, as the source has no `config.json`.
+
+    A folder of Hugging Face has this file beside its tensors. Copy it there, or name it with `--config FILE`.
+    """
+
+    number = "M226"
+    severity = "note"
+
+
+class DefaultArgument(Code):
+    """An argument that the model's `config.json` can state has the default of the rule file.
+
+    The default is that of the published models. Compare it with your model, and give another value with
+    `--arg NAME=VALUE`, or name the model's configuration with `--config FILE`.
+    """
+
+    number = "M227"
+    severity = "note"

@@ -229,3 +229,22 @@ class UnknownConfigItem(Code):
     """
 
     number = "M623"
+
+
+class InvalidModelConfig(Code):
+    """The model's `config.json` cannot be read, and the rule file takes values from it.
+
+    It has to be a JSON object. Correct it, or move it away and give the values with `--arg NAME=VALUE`.
+    """
+
+    number = "M640"
+
+
+class InvalidModelArgument(Code):
+    """The model's `config.json` states a value that an argument of the rule file cannot have.
+
+    An argument is an integer or text, as its default is. A formula over the configuration is integer arithmetic, in
+    which `//` has to be exact. Give the value with `--arg NAME=VALUE`.
+    """
+
+    number = "M641"

@@ -92,10 +92,27 @@ def key_prefix(name: str) -> str:
 
 
 @dataclass(frozen=True)
+class ModelConfig:
+    """The configuration of a Hugging Face model, which states beside its tensors what shapes do not show.
+
+    Attributes:
+      file: its file.
+      content: its values; empty if the file cannot be read.
+      problem: why the file cannot be read; empty if it can.
+    """
+
+    file: Path
+    content: Mapping[str, Any] = field(default_factory=dict)
+    problem: str = ""
+
+
+@dataclass(frozen=True)
 class ItemInfo:
     """Everything about an item but its values; the key paths of `tree` are those on disk.
 
-    `separator` is where flat names were split into key paths; None if the format has nested names.
+    Attributes:
+      separator: where flat names were split into key paths; None if the format has nested names.
+      model_config: the configuration beside the tensors of a Hugging Face model; None where there is none.
     """
 
     format: str
@@ -106,6 +123,7 @@ class ItemInfo:
     notes: tuple[Diagnostic, ...] = ()
     kind: ItemKind = PYTREE
     separator: str | None = None
+    model_config: ModelConfig | None = None
 
 
 class Item(abc.ABC):

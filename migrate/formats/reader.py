@@ -32,7 +32,7 @@ from migrate.places.names import path_of
 from migrate.tree import AbstractTree, KeyPath, format_path
 
 if TYPE_CHECKING:
-    from migrate.formats.base import Extent, Item, Location
+    from migrate.formats.base import Extent, Item, Location, ModelConfig
 
 
 _AT_A_TIME = 4
@@ -65,6 +65,7 @@ class AbstractCheckpoint:
       handlers: the classes that saved the items, by name, as far as they are recorded.
       others: the directories of the items of other kinds, by name; none if `--item` chooses one.
       layouts: the items of the step that are other layouts of the same state (`migrate.formats.orbax.layouts`).
+      model_config: the `config.json` of the model, where it is a Hugging Face model.
     """
 
     path: Path
@@ -86,6 +87,7 @@ class AbstractCheckpoint:
     handlers: Mapping[str, str] = field(default_factory=dict)
     others: Mapping[str, Path] = field(default_factory=dict)
     layouts: tuple[str, ...] = ()
+    model_config: ModelConfig | None = None
 
     @cached_property
     def tree(self) -> AbstractTree:
@@ -390,4 +392,5 @@ def _describe(
         handlers=around.handlers,
         others=around.others,
         layouts=around.layouts,
+        model_config=next((info.model_config for info in infos if info.model_config is not None), None),
     )

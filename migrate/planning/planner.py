@@ -37,6 +37,7 @@ from migrate.planning.moments import FollowResult, TransformState, follow, sourc
 from migrate.planning.partition import assign_shardings
 from migrate.planning.proof import TreeWithSlots, prove
 from migrate.planning.relink import choose_modes
+from migrate.planning.requirements import check_model, resolved
 from migrate.planning.shared_sources import joined_tasks
 from migrate.planning.streams import shared_keys
 from migrate.planning.unmatched import leftover
@@ -100,7 +101,11 @@ def make_plan(
       mesh: the target's mesh; default: the output adapts to the devices that are present.
       partition: which leaves are split over which axes of the mesh; default: the template's annotations.
       link: whether arrays whose bytes do not change may be linked; if False, every array is streamed.
+
+    Raises:
+      RuleFileError: the model's configuration states a value that an argument cannot have (`InvalidModelArgument`).
     """
+    rules = resolved(rules, source)
     target = with_carried_items(source, rules, template.tree) if template else None
     results = _apply_rules(source.tree, rules, target, template.transforms if template else None, source.extras)
     results = replace(results, tasks=restore_levels(results.tasks, source.tree, target))
@@ -142,6 +147,7 @@ def make_plan(
                 expected=_expected_target(source, rules, template),
                 config=config,
             ),
+            *check_model(rules, source),
             *results.diagnostics,
             *_refuse_opaque(results.tasks, source),
             *refuse_duplicates(results.tasks, results.created),

@@ -15,6 +15,7 @@ from migrate.planning.model import Plan, Step, Task
 from migrate.planning.proof import count_proofs, unseen_order
 from migrate.report.amounts import plural, size
 from migrate.report.collapse import Line, any_shape, column, merge_integers, merge_siblings
+from migrate.report.of_arguments import argument_data, argument_rows
 from migrate.report.of_config import config_data, config_rows
 from migrate.report.of_coverage import creation_rows, drop_rows, initial, place
 from migrate.report.of_items import item_sentences, items_data
@@ -64,7 +65,7 @@ def plan_report(
         command="apply",
         exit_code=ExitCode.OK if plan.applicable else ExitCode.NO,
         title=_title(plan, destination),
-        rows=(*changes, *shown, *_empty_nodes(plan), *config_rows(plan.config)),
+        rows=(*changes, *shown, *_empty_nodes(plan), *config_rows(plan.config), *argument_rows(plan.rules)),
         omitted=f"… {len(rows) - len(shown)} more lines (-v shows all)" if len(rows) > len(shown) else "",
         summary=(
             *_summary(plan, verbose=verbose),
@@ -347,6 +348,7 @@ def plan_data(plan: Plan) -> dict[str, Any]:
         ],
         "created": [{"path": format_path(c.target), "rule": _line(c.rule), "init": initial(c)} for c in plan.created],
         "config": config_data(plan.config),
+        **({"arguments": argument_data(plan.rules)} if plan.rules.arguments else {}),
         "bytes_read": plan.bytes_read,
         "bytes_written": plan.bytes_written,
         "peak_host_bytes": plan.peak_host_bytes,

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from migrate.codes import InvalidArgument, InvalidInclude, UnboundCapture
 from migrate.errors import Diagnostic, did_you_mean
+from migrate.rules.argument_values import declared_arguments
 from migrate.rules.model import Include
 from migrate.rules.source import ListNode, MapNode, Node, ScalarNode, Value
 
@@ -22,13 +23,12 @@ def fill_arguments(root: MapNode, given: Mapping[str, Value], findings: list[Dia
 
     Args:
       root: the root mapping of the file.
-      given: the values of the including file; the file's own `args:` has those of all others.
+      given: the values of the call or the model; the file's own `args:` has those of all others.
       findings: the findings about the file.
     """
-    declared = root.get("args")
-    if not isinstance(declared, MapNode):
+    if not isinstance(root.get("args"), MapNode):
         return root
-    values = {key.text: node.value for key, node in declared.entries if isinstance(node, ScalarNode)} | dict(given)
+    values = {one.name: one.default for one in declared_arguments(root).values()} | dict(given)
 
     def fill(node: ScalarNode) -> ScalarNode:
         for match in _USE.finditer(node.text) if isinstance(node.value, str) else ():
@@ -50,13 +50,11 @@ def fill_arguments(root: MapNode, given: Mapping[str, Value], findings: list[Dia
 def given_arguments(
     root: MapNode, given: Mapping[str, Value], file: str, findings: list[Diagnostic]
 ) -> dict[str, Value]:
-    """Returns the arguments that a call gives other values than the defaults of the file, in the types of the defaults.
+    """Returns the arguments that a call gives, in the types of the defaults of the file.
 
     Unknown names, and text in place of an integer, are added to `findings`.
     """
-    declared = root.get("args")
-    entries = declared.entries if isinstance(declared, MapNode) else ()
-    defaults = {key.text: node.value for key, node in entries if isinstance(node, ScalarNode)}
+    defaults = {one.name: one.default for one in declared_arguments(root).values()}
     known = ", ".join(f"`{name}`" for name in defaults) or "none"
     found: dict[str, Value] = {}
     for name, value in given.items():
@@ -68,7 +66,13 @@ def given_arguments(
             findings.append(InvalidArgument.at(f"the argument `{name}` of `{file}` is an integer, not `{value}`"))
         else:
             found[name] = int(str(value)) if isinstance(defaults[name], int) else str(value)
-    return {name: value for name, value in found.items() if value != defaults[name]}
+    return found
+
+
+def changed_arguments(root: MapNode, given: Mapping[str, Value]) -> dict[str, Value]:
+    """Returns the given arguments that have other values than the defaults of the file."""
+    declared = declared_arguments(root)
+    return {name: value for name, value in given.items() if value != declared[name].default}
 
 
 def unknown_arguments(include: Include, root: MapNode) -> Iterator[Diagnostic]:

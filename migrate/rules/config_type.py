@@ -6,10 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
-from migrate.codes import InvalidPattern, InvalidValue, MissingField
+from migrate.codes import InvalidValue, MissingField
 from migrate.errors import Diagnostic, Span
 from migrate.rules.build import move_problems
-from migrate.rules.expression import PatternError
 from migrate.rules.field_types import (
     FLAG,
     Field,
@@ -22,45 +21,13 @@ from migrate.rules.field_types import (
     StringType,
     head_span,
 )
-from migrate.rules.formula import Constant, Formula, Term, read_term
+from migrate.rules.formula import Term
 from migrate.rules.model import ConfigRule, Move
-from migrate.rules.pattern import Pattern
 from migrate.rules.pattern_types import LocatedPattern, SourcePattern, TargetPattern, read_line
-from migrate.rules.source import MapNode, Node, ScalarNode, plain
+from migrate.rules.source import MapNode, Node, ScalarNode
+from migrate.rules.value_type import ValueType
 
 _SOURCES = OneOrManyType(SourcePattern())
-
-
-@final
-@dataclass(frozen=True)
-class _ValueType(FieldType):
-    """Any value of JSON; text with names in braces is a formula."""
-
-    def phrase(self) -> str:
-        return "a value of JSON, or a formula such as `{width} // {heads}`"
-
-    def read(self, node: Node, context: ReadContext) -> Term | None:
-        try:
-            value = plain(node)
-            term = read_term(value) if isinstance(value, str) else Constant.of(value)
-            wildcards = [one for one in _names(term) if not Pattern.parse(one).is_literal]
-        except PatternError as error:
-            context.refuse(InvalidPattern, f"invalid formula: {error}", node.span)
-            return None
-        except ValueError:
-            self.reject(node, context)
-            return None
-        for name in wildcards:
-            message = f"invalid formula: `{{{name}}}` is no name: a formula has no wildcards"
-            context.refuse(InvalidPattern, message, node.span)
-        return term
-
-    def json(self) -> JsonSchema:
-        return {}
-
-
-def _names(term: Term) -> Sequence[str]:
-    return term.texts if isinstance(term, Formula) else ()
 
 
 @final
@@ -87,7 +54,7 @@ _FIELDS = (
     Field("in", StringType(r"(?s:.+)", "the name of a JSON item"), "the JSON item (default: the checkpoint's record)"),
     Field("from", _SOURCES, "the names that are moved, dropped, or replaced by `value`: a pattern or a list of them"),
     Field("to", TargetPattern(), "the name that is written: a pattern"),
-    Field("value", _ValueType(), "the value of `to`: JSON, or integer arithmetic over names in braces"),
+    Field("value", ValueType(), "the value of `to`: JSON, or integer arithmetic over names in braces"),
     Field("drop", _DropType(), "the names to drop; `true` drops those of `from`"),
     Field("except", _SOURCES, "patterns of names that the rule does not apply to"),
     Field("optional", FLAG, "whether the rule may match nothing (default: false)"),

@@ -175,6 +175,7 @@ def _meant(text: str) -> str | None:
 INT = ScalarType((int,), "an integer")
 NUMBER = ScalarType((int, float), "a number")
 FLAG = ScalarType((bool,), "`true` or `false`")
+ARGUMENT = ScalarType((int, str), "text or an integer")
 CALLABLE = CallableType()
 
 
@@ -292,8 +293,7 @@ class ArgumentsType(FieldType):
         if not isinstance(node, MapNode):
             self.reject(node, context)
             return None
-        value = ScalarType((int, str), "text or an integer")
-        return {key.text: value.read(one, context.inside(key.text)) for key, one in node.entries}
+        return {key.text: ARGUMENT.read(one, context.inside(key.text)) for key, one in node.entries}
 
     def json(self) -> JsonSchema:
         return {"type": "object", "additionalProperties": {"type": ["string", "integer"]}}

@@ -21,6 +21,7 @@ from migrate.rules.field_types import (
 from migrate.rules.model import Include
 from migrate.rules.pattern_types import SourcePattern, TargetPattern
 from migrate.rules.source import MapNode, Node, ScalarNode
+from migrate.tree import parse_path
 
 _SOURCES = OneOrManyType(SourcePattern())
 
@@ -34,6 +35,8 @@ INCLUDE = MappingType(
         Field("only", _SOURCES, "patterns of the leaves that its rules apply to (default: all)"),
         Field("args", ArgumentsType(), "values of the file's arguments, by name (default: those of the file)"),
         Field("optional", FLAG, "whether its rules may match nothing (default: false)"),
+        Field("config", StringType(), "the place of its names in the model's `config.json` (default: the root)"),
+        Field("requires", FLAG, "whether its requirements apply (default: true)"),
     ),
 )
 
@@ -44,7 +47,7 @@ class IncludeType(FieldType):
     """The name of a file, or a mapping that also gives the places for its rules."""
 
     def phrase(self) -> str:
-        return "the name of a rule file, or a mapping of `file`, `under`, `to`, `except`, `only`, `args` and `optional`"
+        return f"the name of a rule file, or {INCLUDE.phrase()}"
 
     def read(self, node: Node, context: ReadContext) -> Include | None:
         if isinstance(node, MapNode):
@@ -71,6 +74,8 @@ class IncludeType(FieldType):
             record.get("args", {}),
             only,
             record.get("optional", False),
+            parse_path(record.get("config", "")),
+            record.get("requires", True),
         )
         given = record.get("to")
         context.findings.extend(include_problems(include, [placed for placed in (under, given) if placed], given))

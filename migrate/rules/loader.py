@@ -6,14 +6,16 @@ import hashlib
 import json
 import os
 import shlex
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from migrate.codes import InvalidInclude, MissingField, UnsupportedRuleVersion
-from migrate.errors import Diagnostic, RuleFileError, Span
-from migrate.rules.arguments import fill_arguments, given_arguments, unknown_arguments
+from migrate.codes import InvalidInclude, MissingField, UnboundCapture, UnsupportedRuleVersion
+from migrate.errors import Diagnostic, RuleFileError, Span, did_you_mean
+from migrate.formats.base import ModelConfig
+from migrate.rules.argument_values import ArgumentValue, argument_values, declared_arguments
+from migrate.rules.arguments import changed_arguments, fill_arguments, given_arguments, unknown_arguments
 from migrate.rules.field_types import FieldValues, ReadContext, describe_node
 from migrate.rules.files import MAX_BYTES, RuleFile, bundled_names, decode, find, read
 from migrate.rules.include import place_rules
@@ -21,8 +23,10 @@ from migrate.rules.layout_type import structure_and_storage
 from migrate.rules.model import ConfigRule, Guard, Include, Rule, RuleSet, Target
 from migrate.rules.probe_type import ProbeFields
 from migrate.rules.recorded_tree import is_recorded_tree
+from migrate.rules.requirement import Requirement
 from migrate.rules.schema import FILE, VERSION
 from migrate.rules.source import MapNode, Node, ScalarNode, Value, compose
+from migrate.tree import KeyPath
 
 __all__ = ["MAX_BYTES", "bundled_names", "load_rules", "parse_rules"]
 
@@ -30,19 +34,23 @@ MAX_INCLUDES = 1000
 """The maximum number of files that a rule file includes, directly or indirectly."""
 
 
-def load_rules(path: str | os.PathLike[str], args: Mapping[str, Value] | None = None) -> RuleSet:
+def load_rules(
+    path: str | os.PathLike[str], args: Mapping[str, Value] | None = None, config: ModelConfig | None = None
+) -> RuleSet:
     """Reads a rule file and the files that it includes.
 
     Args:
       path: a file, or the name of a bundled rule file (such as `portable`) if no such file exists.
-      args: values of the arguments of the file (default: those of the file).
+      args: values of the arguments of the file (default: those of the configuration, or of the file).
+      config: the configuration of the model (default: that of the checkpoint, once it is known).
 
     Raises:
       RuleFileError: the files have mistakes; carries all of them.
     """
     file = find(os.fspath(path))
     content = read(file)
-    return _load(file, decode(content, file.name), content, args or {}, was_read=True)
+    rules = _load(file, decode(content, file.name), content, args or {}, was_read=True)
+    return replace(rules.for_model(config), model_config=config)
 
 
 def parse_rules(text: str, path: str) -> RuleSet:
@@ -56,13 +64,32 @@ def parse_rules(text: str, path: str) -> RuleSet:
     return _load(RuleFile(path, Path(path)), text, text.encode("utf-8", "surrogatepass"), {}, was_read=False)
 
 
-def _load(file: RuleFile, text: str, content: bytes, args: Mapping[str, Value], *, was_read: bool) -> RuleSet:
-    loader = _Loader(args=args)
+def _load(
+    file: RuleFile,
+    text: str,
+    content: bytes,
+    args: Mapping[str, Value],
+    *,
+    was_read: bool,
+    config: ModelConfig | None = None,
+    known: dict[tuple[str, str], tuple[RuleFile, bytes]] | None = None,
+) -> RuleSet:
+    loader = _Loader(args=args, config=config, known={} if known is None else known)
     part = loader.load(file, text, content)
     if loader.findings or part is None:
         raise RuleFileError(*loader.findings)
+
+    def reload(config: ModelConfig) -> RuleSet:
+        return _load(file, text, content, args, was_read=was_read, config=config, known=loader.known)
+
     rules = _rule_set(part, file.name, text, tuple(loader.files[0 if was_read else 1 :]))
-    return replace(rules, args=loader.args, digest=_digest_with(rules.digest, loader.args))
+    return replace(
+        rules,
+        args=loader.args,
+        digest=_digest_with(rules.digest, loader.args),
+        arguments=tuple(dict.fromkeys(loader.arguments)),
+        reload=reload if loader.arguments else None,
+    )
 
 
 def _digest_with(digest: str, args: Mapping[str, Value]) -> str:
@@ -74,13 +101,14 @@ def _digest_with(digest: str, args: Mapping[str, Value]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _LoadedFile:
-    """A file that was read: its fields, the included rules of both kinds followed by its own, and the digest of all
-    these files.
+    """A file that was read: its fields, the included rules of both kinds and requirements followed by its own, and the
+    digest of all these files.
     """
 
     record: FieldValues
     rules: tuple[Rule, ...]
     config: tuple[ConfigRule, ...]
+    requires: tuple[Requirement, ...]
     digest: str
 
 
@@ -101,7 +129,15 @@ class _Loader:
     files: list[tuple[str, str]] = field(default_factory=list)
     """The name and the real path of each file, the first file first."""
     args: Mapping[str, Value] = field(default_factory=dict)
-    """The arguments of the first file that the caller gives."""
+    """The arguments of the first file that the caller gives; without the defaults once the file is read."""
+    config: ModelConfig | None = None
+    """The configuration of the model, where it is known."""
+    config_place: KeyPath = ()
+    """Where the names of the current file are in the configuration."""
+    arguments: list[ArgumentValue] = field(default_factory=list)
+    """The arguments that the configuration can state."""
+    known: dict[tuple[str, str], tuple[RuleFile, bytes]] = field(default_factory=dict)
+    """The included files that were read before, by the name of the including file and theirs."""
 
     def load(self, file: RuleFile, text: str, content: bytes, by: Include | None = None) -> _LoadedFile | None:
         """Returns the loaded file, with the arguments of the include that names it; None after a finding."""
@@ -110,10 +146,10 @@ class _Loader:
         root = _root(node, file.name, findings)
         unknown = list(unknown_arguments(by, root)) if root is not None and by else []
         self.findings += unknown
+        values: Mapping[str, Value] = {}
         if root is not None:
-            if by is None:
-                self.args = given_arguments(root, self.args, file.name, findings)
-            root = fill_arguments(root, by.args if by else self.args, findings)
+            values = self._values(root, by, file.name, findings)
+            root = fill_arguments(root, values, findings)
         record = FILE.read(root, ReadContext("rules", findings)) if root is not None else None
         self.findings += sorted(findings, key=_position)
         if findings or unknown or record is None:
@@ -124,25 +160,55 @@ class _Loader:
         above = [part for part in parts if part is not None]
         rules = (*(rule for part in above for rule in part.rules), *record.get("rules"))
         config = dict.fromkeys((*(rule for part in above for rule in part.config), *record.get("config", ())))
-        return _LoadedFile(record, rules, tuple(config), _digest(content, [part.digest for part in above]))
+        required = (*(one for part in above for one in part.requires), *self._requirements(record, values))
+        digest = _digest(content, [part.digest for part in above])
+        return _LoadedFile(record, rules, tuple(config), tuple(dict.fromkeys(required)), digest)
+
+    def _values(self, root: MapNode, by: Include | None, name: str, findings: list[Diagnostic]) -> Mapping[str, Value]:
+        """Returns the values of the arguments of a file that differ from its defaults or come from elsewhere."""
+        given = given_arguments(root, self.args, name, findings) if by is None else by.args
+        if by is None:
+            self.args = changed_arguments(root, given)
+        found = list(argument_values(declared_arguments(root), given, self.config, self.config_place, findings))
+        self.arguments += found
+        return {**{one.name: one.value for one in found}, **given}
+
+    def _requirements(self, record: FieldValues, values: Mapping[str, Value]) -> Iterator[Requirement]:
+        """Yields the requirements of a file, with the values of the arguments that they name."""
+        declared = record.get("args", {})
+        for one in record.get("requires", ()):
+            if one.argument and one.argument not in declared:
+                self.findings.append(_unknown_argument(one, declared))
+            value = values.get(one.argument, _default_of(declared.get(one.argument)))
+            yield replace(one, value=value).below(self.config_place)
 
     def _include(self, include: Include, within: RuleFile) -> _LoadedFile | None:
         """Returns an included file with its rules moved below their places; None after a finding."""
         try:
-            file = find(include.file, within)
+            file, content = self._read(include.file, within)
             self._refuse_repeated(include, os.path.realpath(file.place))
-            content = read(file)
             text = decode(content, file.name)
         except RuleFileError as error:
             self.findings += [_at(one, include) for one in error.diagnostics]
             return None
         self.places.append(_place(include))
+        self.config_place, above = (*self.config_place, *include.config), self.config_place
         part = self.load(file, text, content, include)
+        self.config_place = above
         self.places.pop()
         if part is None:
             return None
         self.findings += _forbidden_fields(part.record, file, include)
-        return replace(part, rules=place_rules(include, part.rules, self.findings))
+        required = part.requires if include.requires else ()
+        return replace(part, rules=place_rules(include, part.rules, self.findings), requires=required)
+
+    def _read(self, name: str, within: RuleFile) -> tuple[RuleFile, bytes]:
+        """Returns an included file and its content, which is read once."""
+        key = (within.name, name)
+        if key not in self.known:
+            file = find(name, within)
+            self.known[key] = file, read(file)
+        return self.known[key]
 
     def _refuse_repeated(self, include: Include, place: str) -> None:
         """Refuses a file that includes itself, a second include at the same place, and too many files."""
@@ -163,6 +229,21 @@ class _Loader:
 
 def _place(include: Include) -> _Place:
     return include.under, include.to, include.excepts, include.only, tuple(include.args.items())
+
+
+def _default_of(declared: Any) -> Value:
+    """Returns the default of an argument as the file declares it."""
+    return declared.get("default") if isinstance(declared, Mapping) else declared
+
+
+def _unknown_argument(requirement: Requirement, declared: Mapping[str, Any]) -> Diagnostic:
+    known = ", ".join(f"`{name}`" for name in declared) or "none"
+    return UnboundCapture.at(
+        f"`{requirement.argument}` is not an argument of this file",
+        span=requirement.span,
+        label=did_you_mean(requirement.argument, declared),
+        help=f"its arguments: {known}",
+    )
 
 
 def _at(diagnostic: Diagnostic, include: Include) -> Diagnostic:
@@ -239,6 +320,7 @@ def _rule_set(part: _LoadedFile, path: str, text: str, files: tuple[tuple[str, s
         **_probe(record),
         files=files,
         config=part.config,
+        requires=part.requires,
     )
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from migrate.errors import Span
+from migrate.formats.base import ModelConfig
 from migrate.ops.base import Op
+from migrate.rules.argument_values import ArgumentValue
 from migrate.rules.formula import Term
 from migrate.rules.leaf_filter import LeafFilter
 from migrate.rules.pattern import Pattern
 from migrate.rules.recorded_tree import is_recorded_tree
+from migrate.rules.requirement import Requirement
 from migrate.rules.source import Value
+from migrate.tree import KeyPath
 
 Layout = Literal["state", "pure_dict", "items"]
 ArrayStorage = Literal["zarr", "huggingface"]
@@ -149,6 +153,8 @@ class Include:
       args: values of its arguments, by name.
       only: patterns of the leaves that its rules apply to, in the coordinates of the including file; none for all.
       optional: whether its rules may match nothing.
+      config: the place of its names in the model's configuration.
+      requires: whether its requirements apply.
     """
 
     file: str
@@ -159,6 +165,8 @@ class Include:
     args: Mapping[str, Any] = field(default_factory=dict)
     only: tuple[Pattern, ...] = ()
     optional: bool = False
+    config: KeyPath = ()
+    requires: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +253,11 @@ class RuleSet:
       calls: functions of `call` ops, with the names of their arrays and their places, where the ops are those of a plan
         file.
       config: the rules for hyperparameters and JSON items, those of a plan file included.
-      args: the arguments of the file that have other values than its defaults, by name.
+      args: the arguments that the call gives other values than the defaults of the file, by name.
+      requires: the values that the model's configuration and arguments have to have.
+      arguments: the arguments that the model's configuration can state, those of included files too.
+      model_config: the configuration that the call names; None for that of the checkpoint.
+      reload: reads the same files with a model's configuration; None where they read none.
     """
 
     path: str
@@ -267,6 +279,23 @@ class RuleSet:
     calls: tuple[tuple[CalledFunction, Span], ...] = ()
     config: tuple[ConfigRule, ...] = ()
     args: Mapping[str, Value] = field(default_factory=dict)
+    requires: tuple[Requirement, ...] = ()
+    arguments: tuple[ArgumentValue, ...] = ()
+    model_config: ModelConfig | None = None
+    reload: Callable[[ModelConfig], RuleSet] | None = field(default=None, compare=False, repr=False)
+
+    def for_model(self, config: ModelConfig | None) -> RuleSet:
+        """Returns the rules with the values of arguments that a model's configuration states.
+
+        Raises:
+          RuleFileError: an argument cannot have such a value (`InvalidModelArgument`).
+        """
+        if self.reload is None or config is None:
+            return self
+        read = self.reload(config)
+        target = replace(self.target, args=read.target.args)
+        found = {name: getattr(read, name) for name in ("rules", "config", "requires", "arguments")}
+        return replace(self, target=target, reload=None, **found)
 
     def stored_as(self, storage: ArrayStorage | None) -> RuleSet:
         """Returns the rules with another storage of the target, as if the file had it; None keeps that of the file."""

@@ -7,6 +7,7 @@ from typing import Any, final
 
 from migrate.codes import MissingField
 from migrate.errors import nearest
+from migrate.rules.argument_values import DeclaredArgumentsType
 from migrate.rules.bound_patterns import MoveSources
 from migrate.rules.build import (
     build_create,
@@ -20,7 +21,6 @@ from migrate.rules.field_types import (
     FLAG,
     INT,
     AnyMappingType,
-    ArgumentsType,
     ChoiceType,
     Field,
     FieldType,
@@ -40,6 +40,7 @@ from migrate.rules.model import Rule
 from migrate.rules.op_types import OpList
 from migrate.rules.pattern_types import REGEX, SourcePattern, TargetPattern, read_line
 from migrate.rules.probe_type import ProbeType
+from migrate.rules.requirement_type import RequirementType
 from migrate.rules.source import MapNode, Node, ScalarNode
 from migrate.rules.template_type import TEMPLATE
 
@@ -329,7 +330,15 @@ FILE = MappingType(
         Field("source", SOURCE, "requirements for the source; checked before planning"),
         Field("target", TARGET, "the target of the rules"),
         Field(
-            "args", ArgumentsType(), "names that `${name}` stands for, with their values unless an include gives others"
+            "args",
+            DeclaredArgumentsType(),
+            "names that `${name}` stands for, with their values unless the call or an include gives others; "
+            "`{config: …, default: …}` takes the value from the model's `config.json`",
+        ),
+        Field(
+            "requires",
+            ListType(RequirementType(), "a list of requirements"),
+            "values that the model's `config.json` or an argument has to have; checked when a plan is made",
         ),
         Field("include", OneOrManyType(IncludeType()), "rule files whose rules precede these rules"),
         Field(

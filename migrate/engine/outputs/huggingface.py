@@ -25,10 +25,11 @@ from migrate.engine.outputs.file_store import FileStore, file_of
 from migrate.engine.outputs.safetensors import SafetensorsFile, file_parts, header_metadata, tensor_names
 from migrate.errors import Diagnostic
 from migrate.formats.files import children, is_dir, is_file
+from migrate.formats.model_config import CONFIG
 from migrate.formats.parts import INDEX, is_index, is_part
 from migrate.formats.reader import AbstractCheckpoint, Reader
 from migrate.formats.safetensors.item import SUFFIX, holds_safetensors
-from migrate.formats.safetensors.model_files import CONFIG, is_model_file, model_files
+from migrate.formats.safetensors.model_files import is_model_file, model_files
 from migrate.planning.model import Plan
 from migrate.tree import AbstractTree, KeyPath
 

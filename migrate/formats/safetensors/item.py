@@ -25,6 +25,7 @@ from migrate.formats.files import (
     refuse_lfs_pointer,
 )
 from migrate.formats.flat_names import collisions, separator_of
+from migrate.formats.model_config import config_beside
 from migrate.formats.parts import (
     NAMED,
     find_index,
@@ -114,6 +115,7 @@ class SafetensorsItem(Item):
             metadata=_parsed(metadata, path),
             notes=(*self._notes, *([] if record.paths else collisions(paths, separator))),
             separator=separator,
+            model_config=config_beside(path),
         )
 
     def _files(self, path: Path) -> list[Path]:

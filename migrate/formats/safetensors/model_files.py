@@ -6,9 +6,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from migrate.formats.files import children, is_dir, is_file
-
-CONFIG = "config.json"
-"""The file that names the model's class, without which `transformers` opens no folder."""
+from migrate.formats.model_config import CONFIG
 
 _NAMES = (
     CONFIG,

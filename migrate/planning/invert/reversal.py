@@ -24,6 +24,7 @@ from migrate.planning.invert.origin import TO_ADD, origin_tree
 from migrate.planning.invert.pipeline import invert
 from migrate.planning.model import Plan
 from migrate.planning.planner import make_plan
+from migrate.planning.requirements import check_model, refuse_unmet, resolved
 from migrate.rules.loader import parse_rules
 from migrate.rules.model import Drop, Guard, Move, Rule, RuleSet
 from migrate.tree import AbstractTree, KeyPath, format_path
@@ -36,7 +37,7 @@ class Reversal:
     Attributes:
       rules: the rules, as a rule file that is not written.
       inversion: the inversion of the rules on the old tree.
-      findings: what is not restored.
+      findings: what is not restored, and what the rules require of the model.
     """
 
     rules: RuleSet
@@ -64,16 +65,20 @@ def reversal(rules: RuleSet, new: AbstractCheckpoint, old: AbstractTree | None =
     Raises:
       PlanError: a rule cannot be reversed (`IrreversibleRule`, `AmbiguousReversal`), or the rules do not lead from the
         old tree to that of the checkpoint.
+      RuleFileError: the model's configuration states a value that an argument cannot have (`InvalidModelArgument`).
     """
-    tree = old if old is not None else origin_tree(rules, new)
-    forward = _forward(rules, new, tree, derived=old is None)
+    rules = resolved(rules, new)
+    about = refuse_unmet(check_model(replace(rules, arguments=()), new))
+    unbound = replace(rules, requires=(), arguments=())
+    tree = old if old is not None else origin_tree(unbound, new)
+    forward = _forward(unbound, new, tree, derived=old is None)
     inversion = invert(forward)
     lost = list(_lost(inversion))
     if any(one.is_error for one in lost):
         raise PlanError(*lost)
     back, unfit = _rules(rules, forward, inversion, new)
-    findings = (*lost, *_dropped(rules, forward, derived=old is None), *_lost_config(rules, inversion), *unfit)
-    return Reversal(back, inversion, findings)
+    dropped = _dropped(rules, forward, derived=old is None)
+    return Reversal(back, inversion, (*about, *lost, *dropped, *_lost_config(rules, inversion), *unfit))
 
 
 def _rules(
@@ -89,7 +94,8 @@ def _rules(
     places |= {created.target: created.rule for created in forward.created if created.rule}
     config = zip(back.config, invert_config(forward).places, strict=True)
     kept, unfit = applicable_config([replace(rule, span=place or rule.span) for rule, place in config], new)
-    found = replace(back, rules=tuple(_placed(back.rules, inversion, places)), config=kept, digest=f"sha256:{digest}")
+    placed = tuple(_placed(back.rules, inversion, places))
+    found = replace(back, rules=placed, config=kept, digest=f"sha256:{digest}", arguments=rules.arguments)
     return found, [_unfit(one) for one in unfit]
 
 

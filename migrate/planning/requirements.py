@@ -1,0 +1,164 @@
+"""What a rule file requires of the model, against the model's configuration: its values, and those of arguments."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from migrate.codes import DefaultArgument, InvalidModelConfig, UncheckedRequirement, UnmetRequirement
+from migrate.errors import Diagnostic, PlanError
+from migrate.formats.base import ModelConfig
+from migrate.formats.model_config import CONFIG
+from migrate.formats.reader import AbstractCheckpoint
+from migrate.rules.config_terms import term_in, term_text
+from migrate.rules.expression import PatternError
+from migrate.rules.formula import Constant, Formula, Term
+from migrate.rules.model import RuleSet
+from migrate.rules.requirement import Requirement
+
+ABOUT_MODEL = frozenset(
+    code.number for code in (DefaultArgument, InvalidModelConfig, UncheckedRequirement, UnmetRequirement)
+)
+"""The numbers of the diagnostics of `check_model`."""
+
+
+def check_model(rules: RuleSet, source: AbstractCheckpoint) -> Iterator[Diagnostic]:
+    """Yields what a rule file requires and the model does not have, and what is not known about the model.
+
+    Args:
+      rules: the rules, with the arguments of this model (`RuleSet.for_model`).
+      source: the source, with the model's configuration where there is one.
+    """
+    config = rules.model_config or source.model_config
+    reads = [one for one in rules.requires if one.terms is not None]
+    if config is not None and config.problem and (reads or rules.arguments):
+        yield InvalidModelConfig.at(
+            config.problem, help="correct it, or move it away and give what it states with `--arg`"
+        )
+        return
+    for one in rules.requires:
+        yield from _unmet(one, config)
+    if source.knows_config:
+        yield from _unchecked(reads) if config is None else ()
+        yield from _defaults(rules, config)
+
+
+def resolved(rules: RuleSet, source: AbstractCheckpoint) -> RuleSet:
+    """Returns the rules with the arguments that the model's configuration states.
+
+    Raises:
+      RuleFileError: an argument cannot have such a value (`InvalidModelArgument`).
+    """
+    config = rules.model_config or source.model_config
+    return rules.for_model(None if config is None or config.problem else config)
+
+
+def refuse_unmet(findings: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """Returns the findings about the model among those of a plan.
+
+    Raises:
+      PlanError: the rules cannot be used for this model.
+    """
+    found = tuple(one for one in findings if one.code in ABOUT_MODEL)
+    if any(one.is_error for one in found):
+        raise PlanError(*(one for one in found if one.is_error))
+    return found
+
+
+def _unmet(requirement: Requirement, config: ModelConfig | None) -> Iterator[Diagnostic]:
+    """Yields the finding about a requirement that the model does not meet."""
+    content: Mapping[str, Any] = config.content if config else {}
+    if requirement.terms is None:
+        subject, found = f"the argument `{requirement.argument}` is {_shown(requirement.value)}", requirement.value
+    elif config is None:
+        return
+    else:
+        try:
+            term, found = requirement.terms.find(content) or (None, requirement.default.value)
+        except PatternError as error:
+            message = f"what `{requirement.span.file}` requires of `{config.file}` cannot be computed: {error}"
+            yield UnmetRequirement.at(message, span=requirement.span)
+            return
+        name = term_text(term or requirement.terms.terms[0])
+        meaning = "" if found is None else f", which means {_shown(found)}"
+        has = f"has `{name}`: {_shown(found)}" if term else f"has no `{name}`{meaning}"
+        subject = f"`{config.file}` {has}"
+    if any(_equal(found, value) for value in _values(requirement.wanted, content)):
+        return
+    wanted = " or ".join(_wanted(one, content) for one in requirement.wanted)
+    yield UnmetRequirement.at(
+        f"{subject}, and `{requirement.span.file}` requires {wanted}: {requirement.because}",
+        span=requirement.span,
+        severity="warning" if requirement.warns else "error",
+        help=f"if your model does not have this limit: `include: {{file: {requirement.span.file}, requires: false}}`",
+    )
+
+
+def _unchecked(requirements: Iterable[Requirement]) -> Iterator[Diagnostic]:
+    """Yields a finding for each file whose requirements cannot be checked."""
+    files: dict[str, list[Requirement]] = {}
+    for one in requirements:
+        files.setdefault(one.span.file, []).append(one)
+    for file, members in files.items():
+        named = "; ".join(f"{one.terms} is {' or '.join(map(_text, one.wanted))}" for one in members)
+        yield UncheckedRequirement.at(
+            f"it is not checked whether the model is one that `{file}` is for, as there is no `{CONFIG}`: {named}",
+            span=members[0].span,
+            help=f"`--config FILE` names the model's `{CONFIG}`",
+        )
+
+
+def _defaults(rules: RuleSet, config: ModelConfig | None) -> Iterator[Diagnostic]:
+    """Yields a finding for each argument whose value nothing states."""
+    where = f"there is no `{CONFIG}`" if config is None else f"`{config.file}` does not state `{{}}`"
+    for one in rules.arguments:
+        if one.origin == "default":
+            yield DefaultArgument.at(
+                f"`{one.name}` = {one.value} is the default of `{one.span.file}`, as {where.format(one.term)}",
+                span=one.span,
+                help=f"give the model's value: `--arg {one.name}={one.value}`",
+            )
+
+
+def _values(wanted: Iterable[Term], content: Mapping[str, Any]) -> Iterator[Any]:
+    """Yields the wanted values; a formula whose names have no values, or that cannot be computed, has none."""
+    for one in wanted:
+        if isinstance(one, Constant):
+            yield one.value
+        elif (value := _computed(one, content)) is not None:
+            yield value
+
+
+def _computed(term: Formula, content: Mapping[str, Any]) -> Any:
+    try:
+        return term_in(term, content)
+    except PatternError:
+        return None
+
+
+def _wanted(term: Term, content: Mapping[str, Any]) -> str:
+    """Returns a wanted value for a message, with the value of a formula."""
+    if isinstance(term, Constant):
+        return _text(term)
+    value = _computed(term, content)
+    return f"`{term_text(term)}`" if value is None else f"{_shown(value)} (`{term_text(term)}`)"
+
+
+def _text(term: Term) -> str:
+    return _shown(term.value) if isinstance(term, Constant) else f"`{term_text(term)}`"
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+_LONGEST = 60
+
+
+def _equal(found: Any, wanted: Any) -> bool:
+    """Whether two values of JSON are equal: numbers by value, `true` and 1 are different."""
+    if isinstance(found, bool) or isinstance(wanted, bool):
+        return found is wanted
+    return bool(found == wanted)
