@@ -25,6 +25,8 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "fixtures/families"
 RULES = ROOT / "rules/families"
 SOURCES = FOLDER / "sources"
+CONFIG = "config.json"
+"""The configuration of the model, as the original library wrote it, in the folder of each row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +38,14 @@ class Golden:
       source: the checkpoint of the original library; `sources/` itself where a test makes the checkpoint.
       tree: the recorded tree of the other side.
       digests: dtype, shape and SHA-256 of each leaf of the other side.
+      config: the configuration of the model; None where a test makes the checkpoint.
     """
 
     row: Row
     source: Path
     tree: Path
     digests: Mapping[str, list[Any]]
+    config: Path | None
 
 
 def read() -> list[Golden]:
@@ -52,7 +56,10 @@ def read() -> list[Golden]:
 def _read(row: Row) -> Golden:
     folder = FOLDER / row.name
     values = json.loads((folder / "golden.json").read_text(encoding="utf-8"))
-    return Golden(row, SOURCES / values["source"], folder / TREE, values["digests"])
+    config = folder / CONFIG
+    return Golden(
+        row, SOURCES / values["source"], folder / TREE, values["digests"], config if config.exists() else None
+    )
 
 
 def outputs(row: Row) -> dict[str, np.ndarray[Any, Any]]:

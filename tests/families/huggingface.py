@@ -45,6 +45,7 @@ def inputs(row: Row) -> dict[str, np.ndarray]:
         "decoder_input_ids": rng.integers(0, VOCABULARY, (2, LENGTH - 2)),
         "token_type_ids": rng.integers(0, 2, (2, LENGTH)),
         "pixel_values": rng.normal(size=(2, 3, 12, 12)).astype(np.float32),
+        "input_features": rng.normal(size=(2, 8, 16)).astype(np.float32),
     }
     return {name: made[name] for name in _kind(row).inputs}
 
@@ -97,6 +98,7 @@ _MODELS = {
     "t5": _Kind(transformers.AutoModelForSeq2SeqLM, ("input_ids", "decoder_input_ids")),
     "clip": _Kind(transformers.AutoModel, ("input_ids", "pixel_values"), ("logits_per_image",)),
     "vit": _Kind(transformers.AutoModelForImageClassification, ("pixel_values",)),
+    "whisper": _Kind(transformers.AutoModelForSpeechSeq2Seq, ("decoder_input_ids", "input_features")),
 }
 
 

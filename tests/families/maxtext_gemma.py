@@ -1,4 +1,4 @@
-"""MaxText's Gemma 2 and 3: the tree by names and shapes, and a decoder that computes what its formulas say."""
+"""MaxText's Gemmas: the tree by names and shapes, and a decoder that computes what its formulas say."""
 
 from __future__ import annotations
 
@@ -11,24 +11,31 @@ Tree = dict[str, Any]
 SCAN_AXIS = 1
 KINDS = ("local", "global")
 """The two halves of a layer of Gemma 2."""
+PERIOD = 6
+"""The number of layers of Gemma 3 that are scanned together: five local ones and a global one."""
 
 
-def shapes(config: dict[str, Any], *, second: bool, scanned: bool, padding: int) -> Tree:
+def shapes(config: dict[str, Any], family: str, *, scanned: bool, padding: int) -> Tree:
     """Returns the shapes of the params.
+
+    MaxText joins two layers of Gemma 2 to one. Of Gemma 3, it scans groups of layers, and the rest is not scanned.
 
     Args:
       config: the config of Hugging Face's model.
-      second: whether it is Gemma 2, of which MaxText joins two layers to one; Gemma 3 otherwise.
+      family: transformers' name of the model's type.
       scanned: whether the layers are one array per param.
       padding: the number of tokens that are added to the vocabulary.
     """
-    one = _layer(config, second=second)
+    one = _layer(config, family)
     count = config["num_hidden_layers"]
-    if second:
+    if family == "gemma2":
         one, count = {f"{name}_{kind}": part for kind in KINDS for name, part in one.items()}, count // 2
     below = {f"layers_{i}": one for i in range(count)}
-    if scanned:
-        below = {"layers": jax.tree.map(lambda shape: (*shape[:1], count, *shape[1:]), one, is_leaf=_is_shape)}
+    if scanned and family == "gemma3_text":
+        group = {f"layers_{i}": _scanned(one, count // PERIOD) for i in range(PERIOD)}
+        below = {"layers": group, "layers_remainder": {f"layers_{i}": one for i in range(count % PERIOD)}}
+    elif scanned:
+        below = {"layers": _scanned(one, count)}
     width = config["hidden_size"]
     return {
         "token_embedder": {"embedding": (config["vocab_size"] + padding, width)},
@@ -40,11 +47,16 @@ def _is_shape(value: Any) -> bool:
     return isinstance(value, tuple)
 
 
-def _layer(config: dict[str, Any], *, second: bool) -> Tree:
+def _scanned(layer: Tree, count: int) -> Tree:
+    return jax.tree.map(lambda shape: (*shape[:SCAN_AXIS], count, *shape[SCAN_AXIS:]), layer, is_leaf=_is_shape)
+
+
+def _layer(config: dict[str, Any], family: str) -> Tree:
     d, f, h = config["hidden_size"], config["intermediate_size"], config["head_dim"]
     n, k = config["num_attention_heads"], config["num_key_value_heads"]
-    places = ("pre_self_attention", "post_self_attention", "pre_ffw", "post_ffw")
-    head_norms = {} if second else {f"{part}_norm": {"scale": (h,)} for part in ("query", "key")}
+    places = ("pre_self_attention", "pre_ffw") + (() if family == "gemma" else ("post_self_attention", "post_ffw"))
+    has_head_norms = family == "gemma3_text"
+    head_norms = {f"{part}_norm": {"scale": (h,)} for part in ("query", "key")} if has_head_norms else {}
     return {
         **{f"{place}_norm": {"scale": (d,)} for place in places},
         "self_attention": {
@@ -64,16 +76,19 @@ def logits(params: Tree, input_ids: Any, config: dict[str, Any]) -> jax.Array:
     The embedding is stored times the square root of the width, and norms with the 1 that Hugging Face adds.
     """
     embedding, decoder = params["token_embedder"]["embedding"], params["decoder"]
-    second = "query_norm" not in str(jax.tree.structure(decoder))
     layers = _layers(decoder)
+    first, third = "post_ffw_norm" not in layers[0], "query_norm" in layers[0]["self_attention"]
+    second = not first and not third
     x = embedding[jnp.asarray(input_ids)]
     for i, layer in enumerate(layers):
-        is_local = i % 2 == 0 if second else i % 6 != 5
-        theta = 10_000.0 if second or is_local else 1_000_000.0
+        is_local = i % PERIOD != PERIOD - 1 if third else second and i % 2 == 0
+        theta = 1_000_000.0 if third and not is_local else 10_000.0
         window = config["sliding_window"] if is_local else None
-        mixed = _attention(layer["self_attention"], _norm(layer["pre_self_attention_norm"], x), theta, window)
-        x = x + _norm(layer["post_self_attention_norm"], mixed)
-        x = x + _norm(layer["post_ffw_norm"], _mlp(layer["mlp"], _norm(layer["pre_ffw_norm"], x)))
+        cap = 50.0 if second else None
+        mixed = _attention(layer["self_attention"], _norm(layer["pre_self_attention_norm"], x), theta, window, cap)
+        x = x + (mixed if first else _norm(layer["post_self_attention_norm"], mixed))
+        mixed = _mlp(layer["mlp"], _norm(layer["pre_ffw_norm"], x))
+        x = x + (mixed if first else _norm(layer["post_ffw_norm"], mixed))
     x = _norm(decoder["decoder_norm"], x) / config["hidden_size"] ** 0.5
     result = x @ embedding[: config["vocab_size"]].T
     return 30 * jnp.tanh(result / 30) if second else result
@@ -81,11 +96,13 @@ def logits(params: Tree, input_ids: Any, config: dict[str, Any]) -> jax.Array:
 
 def _layers(decoder: Tree) -> list[Tree]:
     """Returns the layers as Hugging Face counts them."""
+    if "layers_remainder" in decoder:
+        parts = [_unscanned(decoder["layers"][f"layers_{i}"]) for i in range(PERIOD)]
+        rest = decoder["layers_remainder"]
+        grouped = [part[i] for i in range(len(parts[0])) for part in parts]
+        return grouped + [rest[f"layers_{i}"] for i in range(len(rest))]
     if "layers" in decoder:
-        count = decoder["layers"]["pre_ffw_norm_local"]["scale"].shape[SCAN_AXIS]
-        joined = [
-            jax.tree.map(lambda array, i=i: jnp.take(array, i, SCAN_AXIS), decoder["layers"]) for i in range(count)
-        ]
+        joined = _unscanned(decoder["layers"])
     else:
         joined = [decoder[f"layers_{i}"] for i in range(len(decoder) - 1)]
     if "mlp" in joined[0]:
@@ -97,6 +114,11 @@ def _layers(decoder: Tree) -> list[Tree]:
     ]
 
 
+def _unscanned(layers: Tree) -> list[Tree]:
+    count = jax.tree.leaves(layers)[0].shape[SCAN_AXIS]
+    return [jax.tree.map(lambda array, i=i: jnp.take(array, i, SCAN_AXIS), layers) for i in range(count)]
+
+
 def _norm(params: Tree, x: jax.Array) -> jax.Array:
     return x * jax.lax.rsqrt(jnp.mean(x**2, -1, keepdims=True) + 1e-6) * params["scale"]
 
@@ -106,15 +128,15 @@ def _mlp(params: Tree, x: jax.Array) -> jax.Array:
     return (jax.nn.gelu(x @ gate, approximate=True) * (x @ up)) @ down
 
 
-def _attention(params: Tree, x: jax.Array, theta: float, window: int | None) -> jax.Array:
+def _attention(params: Tree, x: jax.Array, theta: float, window: int | None, cap: float | None) -> jax.Array:
     q, k, v = (jnp.einsum("btd,dnh->btnh", x, params[name]["kernel"]) for name in ("query", "key", "value"))
     if "query_norm" in params:
         q, k = _norm(params["query_norm"], q) * q.shape[-1] ** -0.5, _norm(params["key_norm"], k)
     q, k = _rotated(q, theta), _rotated(k, theta)
     k, v = (jnp.repeat(array, q.shape[2] // array.shape[2], 2) for array in (k, v))
     scores = jnp.einsum("btnh,bsnh->bnts", q, k)
-    if "query_norm" not in params:
-        scores = 50 * jnp.tanh(scores / 50)
+    if cap is not None:
+        scores = cap * jnp.tanh(scores / cap)
     distance = jnp.arange(x.shape[1])[:, None] - jnp.arange(x.shape[1])
     seen = (distance >= 0) & (distance < (window or x.shape[1]))
     weights = jax.nn.softmax(jnp.where(seen, scores, -jnp.inf))

@@ -15,7 +15,7 @@ from tests.families.rows import ROWS, Row
 
 Tree = dict[str, Any]
 SCAN_AXIS = 1
-GEMMAS = ("gemma2", "gemma3_text")
+GEMMAS = ("gemma", "gemma2", "gemma3_text")
 
 
 def make(row: str) -> Tree:
@@ -32,8 +32,7 @@ def _is_shape(value: Any) -> bool:
 def _tree(row: Row) -> Tree:
     config, scanned = row.config, "unscanned" not in row.rules
     if row.family in GEMMAS:
-        second, padding = row.family == "gemma2", row.args["padding"]
-        return maxtext_gemma.shapes(config, second=second, scanned=scanned, padding=padding)
+        return maxtext_gemma.shapes(config, row.family, scanned=scanned, padding=row.args.get("padding", 0))
     layers = config["num_hidden_layers"]
     layer, width, vocabulary = _layer(config, row.family), config["hidden_size"], config["vocab_size"]
     below = {f"layers_{i}": layer for i in range(layers)}
@@ -107,7 +106,7 @@ def logits(tree: Tree, input_ids: Any, config: dict[str, Any]) -> jax.Array:
     Queries that have a norm are scaled; others are stored divided by the square root of a head's size.
     """
     params = jax.tree.map(lambda array: jnp.asarray(array, jnp.float32), tree["params"]["params"])
-    if "post_ffw_norm" in str(jax.tree_util.tree_structure(params)):
+    if "pre_ffw_norm" in str(jax.tree_util.tree_structure(params)):
         return maxtext_gemma.logits(params, input_ids, config)
     embedding, decoder = params["token_embedder"]["embedding"], params["decoder"]
     rotation = _Rotation(config["rope_parameters"], config["head_dim"])

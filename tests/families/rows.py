@@ -126,8 +126,38 @@ VIT = IMAGE | {
     "num_labels": 5,
 }
 
-NARROW_GEMMA3 = GEMMA3 | {"hidden_size": 24, "intermediate_size": 36}
+WHISPER = {
+    "vocab_size": VOCABULARY,
+    "num_mel_bins": 8,
+    "d_model": 48,
+    "encoder_layers": 2,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 6,
+    "decoder_attention_heads": 6,
+    "encoder_ffn_dim": 72,
+    "decoder_ffn_dim": 72,
+    "max_source_positions": 8,
+    "max_target_positions": 16,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 1,
+    "decoder_start_token_id": 1,
+    "begin_suppress_tokens": None,
+}
+
+NARROW_GEMMA3 = GEMMA3 | {
+    "num_hidden_layers": 13,  # two groups of six that MaxText scans, and a rest
+    "hidden_size": 24,
+    "intermediate_size": 12,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "head_dim": 8,
+    "query_pre_attn_scalar": 8,
+}  # fmt: skip
 """A smaller one, which is kept in float32."""
+
+UNSCALED31 = {"rope_parameters": LLAMA31["rope_parameters"] | {"rope_theta": 1_000_000.0, "factor": 1.0}}
+"""Features are interleaved in MaxText, and frequencies stay, which is what tunix can compute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +173,7 @@ class Row:
       tied: whether the embedding is the head.
       dtype: the dtype of the checkpoint.
       golden: whether the row is kept in `fixtures/families`.
-      args: the arguments of the rule file.
+      args: the arguments of the rule file that the model's configuration does not state.
       rounds: whether the rules compute new numbers, so that the way back is exact to rounding.
       trained: whether the source is a training state of MaxText, with Adam's moments.
     """
@@ -195,18 +225,22 @@ def _maxtext_gemma(rules: str, family: str, config: dict[str, Any], args: dict[s
         tied=True,
         golden=True,
         rounds=True,
-        args=args | {"width": config["hidden_size"]},
+        args=args,
     )
 
 
 def _maxtext(rules: str, family: str, config: dict[str, Any]) -> list[Row]:
     """Returns the rows of a family against MaxText, with scanned layers and without."""
-    args = {"head": config["head_dim"]}
     return [
-        Row(rules, family, config, other="maxtext", dtype="bfloat16", golden=True, args=args),
-        Row(rules, family, config, other="maxtext", tied=True, args=args),
-        Row(f"{rules}-unscanned", family, config, other="maxtext", dtype="bfloat16", golden=True, args=args),
+        Row(rules, family, config, other="maxtext", dtype="bfloat16", golden=True),
+        Row(rules, family, config, other="maxtext", tied=True),
+        Row(f"{rules}-unscanned", family, config, other="maxtext", dtype="bfloat16", golden=True),
     ]
+
+
+def _trained(rules: str, family: str, config: dict[str, Any], **more: Any) -> Row:
+    """Returns the row of a family between MaxText and tunix."""
+    return Row(rules, family, config, variant="with Adam", trained=True, golden=True, **more)
 
 
 def _ours(rules: str, family: str, config: dict[str, Any], **more: Any) -> list[Row]:
@@ -230,12 +264,20 @@ ROWS = [
     *_maxtext("maxtext/llama", "llama", SMALL | THOUSANDS),
     *_maxtext("maxtext/llama3-1", "llama", SMALL | LLAMA31),
     *_maxtext("maxtext/mixtral", "mixtral", MIXTRAL),
-    _maxtext_gemma("maxtext/gemma2", "gemma2", GEMMA2, {"head": 16, "padding": 31}),
-    _maxtext_gemma("maxtext/gemma2-unscanned", "gemma2", GEMMA2, {"head": 16, "padding": 0}),
+    _maxtext_gemma("maxtext/gemma2", "gemma2", GEMMA2, {"padding": 31}),
+    _maxtext_gemma("maxtext/gemma2-unscanned", "gemma2", GEMMA2, {"padding": 0}),
+    _maxtext_gemma("maxtext/gemma3", "gemma3_text", NARROW_GEMMA3, {"padding": 7}),
     _maxtext_gemma("maxtext/gemma3-unscanned", "gemma3_text", NARROW_GEMMA3, {"padding": 0}),
     *_both("maxtext/qwen3", "qwen3", SMALL | MILLION, other="maxtext"),
     *_both("maxtext/qwen3-unscanned", "qwen3", SMALL | MILLION, other="maxtext"),
-    Row("maxtext-tunix/qwen3", "qwen3", SMALL | MILLION, variant="with Adam", trained=True, golden=True),
+    _trained("maxtext-tunix/qwen3", "qwen3", SMALL | MILLION),
+    _trained("maxtext-tunix/llama", "llama", SMALL | MILLION, rounds=True, args={"head": 16}),
+    _trained("maxtext-tunix/llama3-1", "llama", SMALL | UNSCALED31, rounds=True, args={"head": 16}),
+    _trained("maxtext-tunix/gemma", "gemma", GEMMA, rounds=True, tied=True, args={"head": 16, "width": 48}),
+    _trained("maxtext-tunix/gemma2", "gemma2", GEMMA2, rounds=True, tied=True, args={"head": 16, "width": 48}),
+    _trained(
+        "maxtext-tunix/gemma3", "gemma3_text", NARROW_GEMMA3, rounds=True, tied=True, args={"width": 24, "rest": 12}
+    ),
     *_both("hf/llama-to-nnx", "llama", SMALL | THOUSANDS | {"head_dim": 8, "rms_norm_eps": 1e-5}, other="nnx"),
     *_ours("hf/gpt2", "gpt2", GPT2),
     *_ours("hf/gpt2-lm", "gpt2", GPT2),
@@ -245,4 +287,6 @@ ROWS = [
     *_ours("hf/t5", "t5", T5 | GATED, variant="gated"),
     *_ours("hf/clip", "clip", CLIP),
     *_ours("hf/vit", "vit", VIT),
+    *_ours("bonsai/vit", "vit", VIT | {"hidden_act": "gelu_new"}),
+    *_ours("bonsai/whisper", "whisper", WHISPER),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import version
@@ -28,11 +29,13 @@ def _untrained(row: Row, folder: Path, *, keep: bool) -> Figures:
     inputs, expected = huggingface.inputs(row), huggingface.outputs(row, source.parent)
     tree = ways.record_tree(f"{sides.MODULES[row.other]}:make", row, folder / ways.TREE)
     new = ways.there(row, source, folder, tree)
-    file = ways.back(row, new, folder)
+    config = source.with_name(golden.CONFIG)
+    file = ways.back(row, new, folder, config)
     huggingface.copy_config(source.parent, file.parent)
     _, loading = huggingface.load(row, file.parent)
     if keep:
         golden.write(row, source, tree, digests(leaves(new)), _arrays(inputs, expected), versions())
+        shutil.copyfile(config, golden.FOLDER / row.name / golden.CONFIG)
     figures = _figures(row, expected, sides.logits(row, new, inputs), new, differing(source, file))
     return replace(figures, loading=loading, rounded=deviation(source, file) if row.rounds else 0.0)
 
@@ -46,7 +49,8 @@ def _trained(row: Row, folder: Path, *, keep: bool) -> Figures:
     state = ways.back(row, new, folder)
     if keep:
         golden.write(row, None, tree, digests(leaves(new)), _arrays(inputs, expected), versions())
-    return _figures(row, expected, sides.logits(row, new, inputs), new, trained.differing(source, state))
+    figures = _figures(row, expected, sides.logits(row, new, inputs), new, trained.differing(source, state))
+    return replace(figures, rounded=trained.deviation(source, state) if row.rounds else 0.0)
 
 
 def _figures(

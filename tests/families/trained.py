@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import optax
 
 from tests.bundled.migrating import leaves, save
 from tests.families import maxtext_trees
+from tests.families.check import relative
 from tests.families.rows import LENGTH, VOCABULARY, Row
 
 MOMENTS = ("mu", "nu")
@@ -48,10 +50,37 @@ def as_params(row: Row, moment: str) -> dict[str, Any]:
     return {"params": getattr(state(row)["opt_state"][0], moment)}
 
 
+def constant(row: Row, value: float) -> dict[str, Any]:
+    """Returns a tree whose params have one value."""
+    return {"params": jax.tree.map(lambda array: np.full_like(array, value), make(row.name)["params"])}
+
+
+def followed(
+    moment: str,
+    moved: Mapping[str, np.ndarray[Any, Any]],
+    ones: Mapping[str, np.ndarray[Any, Any]],
+    zeros: Mapping[str, np.ndarray[Any, Any]],
+) -> dict[str, np.ndarray[Any, Any]]:
+    """Returns what a moment becomes where its values, moved as params, become `moved`.
+
+    Rules for params make `r * p + c` of each param `p`, so that its gradient becomes `g / r`: the first moment is
+    divided by `r`, and the second by its square. Both constants are known from params that are one and zero.
+    """
+    power = MOMENTS.index(moment) + 1
+    factors = {name: ones[name] - zeros[name] for name in moved}
+    return {name: (moved[name] - zeros[name]) / factors[name] ** (power + 1) for name in moved}
+
+
 def moments(path: Path, moment: str) -> dict[str, np.ndarray[Any, Any]]:
     """Returns a moment of a migrated checkpoint by the key paths of the params."""
     below = f"optimizer/opt_state/0/{moment}/"
     return {name.removeprefix(below): array for name, array in leaves(path).items() if name.startswith(below)}
+
+
+def deviation(expected: Path, actual: Path) -> float:
+    """Returns the largest relative difference of the leaves of two checkpoints."""
+    one, other = leaves(expected), leaves(actual)
+    return max(relative(one[name], other[name]) for name in one if one[name].ndim)
 
 
 def differing(expected: Path, actual: Path) -> tuple[str, ...]:
