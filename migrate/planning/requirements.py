@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -11,7 +10,7 @@ from migrate.errors import Diagnostic, PlanError
 from migrate.formats.base import ModelConfig
 from migrate.formats.model_config import CONFIG
 from migrate.formats.reader import AbstractCheckpoint
-from migrate.rules.config_terms import term_in, term_text
+from migrate.rules.config_terms import shown, term_in, term_text
 from migrate.rules.expression import PatternError
 from migrate.rules.formula import Constant, Formula, Term
 from migrate.rules.model import RuleSet
@@ -70,7 +69,7 @@ def _unmet(requirement: Requirement, config: ModelConfig | None) -> Iterator[Dia
     """Yields the finding about a requirement that the model does not meet."""
     content: Mapping[str, Any] = config.content if config else {}
     if requirement.terms is None:
-        subject, found = f"the argument `{requirement.argument}` is {_shown(requirement.value)}", requirement.value
+        subject, found = f"the argument `{requirement.argument}` is {shown(requirement.value)}", requirement.value
     elif config is None:
         return
     else:
@@ -81,8 +80,8 @@ def _unmet(requirement: Requirement, config: ModelConfig | None) -> Iterator[Dia
             yield UnmetRequirement.at(message, span=requirement.span)
             return
         name = term_text(term or requirement.terms.terms[0])
-        meaning = "" if found is None else f", which means {_shown(found)}"
-        has = f"has `{name}`: {_shown(found)}" if term else f"has no `{name}`{meaning}"
+        meaning = "" if found is None else f", which means {shown(found)}"
+        has = f"has `{name}`: {shown(found)}" if term else f"has no `{name}`{meaning}"
         subject = f"`{config.file}` {has}"
     if any(_equal(found, value) for value in _values(requirement.wanted, content)):
         return
@@ -142,19 +141,11 @@ def _wanted(term: Term, content: Mapping[str, Any]) -> str:
     if isinstance(term, Constant):
         return _text(term)
     value = _computed(term, content)
-    return f"`{term_text(term)}`" if value is None else f"{_shown(value)} (`{term_text(term)}`)"
+    return f"`{term_text(term)}`" if value is None else f"{shown(value)} (`{term_text(term)}`)"
 
 
 def _text(term: Term) -> str:
-    return _shown(term.value) if isinstance(term, Constant) else f"`{term_text(term)}`"
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
-
-
-_LONGEST = 60
+    return shown(term.value) if isinstance(term, Constant) else f"`{term_text(term)}`"
 
 
 def _equal(found: Any, wanted: Any) -> bool:

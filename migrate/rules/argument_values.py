@@ -14,7 +14,7 @@ from typing import Literal, final
 from migrate.codes import InvalidModelArgument
 from migrate.errors import Diagnostic, Span
 from migrate.formats.base import ModelConfig
-from migrate.rules.config_terms import ConfigTerms, ConfigTermsType, term_text
+from migrate.rules.config_terms import ConfigTerms, ConfigTermsType, shown, term_text
 from migrate.rules.expression import PatternError
 from migrate.rules.field_types import (
     ARGUMENT,
@@ -116,7 +116,7 @@ def _found(
     if isinstance(value, float) and value.is_integer() and isinstance(declared.default, int):
         value = int(value)
     if type(value) is not type(declared.default):
-        findings.append(_invalid(declared, config, f"is `{term_text(term)}`, {value!r}"))
+        findings.append(_invalid(declared, config, f"is `{term_text(term)}`, {shown(value)}"))
         return None
     return value, "config", term_text(term)
 

@@ -6,6 +6,7 @@ name that the configuration lacks, or gives as null, has none.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, final
@@ -16,6 +17,9 @@ from migrate.rules.field_types import FieldType, JsonSchema, ReadContext
 from migrate.rules.formula import Formula
 from migrate.rules.source import ListNode, Node, ScalarNode
 from migrate.tree import KeyPath, format_path, parse_path
+
+LONGEST = 60
+"""The most characters of a value that a message shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,15 @@ def term_in(term: Formula, content: Mapping[str, Any]) -> Any:
 def term_text(term: Formula) -> str:
     """Returns a formula for a message: a single name without braces."""
     return format_path(term.copied) if term.copied is not None else term.text
+
+
+def shown(value: Any) -> str:
+    """Returns a value of a configuration for a message: JSON of at most `LONGEST` characters."""
+    try:
+        text = json.dumps(value, default=str)
+    except RecursionError:
+        return "a nested value"
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
 def _value_at(content: Mapping[str, Any], name: KeyPath) -> Any:

@@ -93,9 +93,9 @@ def test_arguments_of_the_template_have_the_value_too():
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        ({"head_dim": "wide"}, "the argument `head`, which is an integer, is `head_dim`, 'wide' in `old/config.json`"),
+        ({"head_dim": "wide"}, '`head`, which is an integer, is `head_dim`, "wide" in `old/config.json`'),
         ({"head_dim": 1.5}, "is `head_dim`, 1.5 in `old/config.json`"),
-        ({"head_dim": True}, "is `head_dim`, True in `old/config.json`"),
+        ({"head_dim": True}, "is `head_dim`, true in `old/config.json`"),
         ({"act": 3}, "the argument `act`, which is text, is `act`, 3 in `old/config.json`"),
         ({"width": 48, "heads": 7}, "cannot be computed: "),
     ],

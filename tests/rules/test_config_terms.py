@@ -6,7 +6,7 @@ Also covers `value_type`.
 import pytest
 
 from migrate.errors import RuleFileError
-from migrate.rules.config_terms import ConfigTerms, term_text
+from migrate.rules.config_terms import ConfigTerms, shown, term_text
 from migrate.rules.expression import PatternError
 from migrate.rules.loader import parse_rules
 
@@ -51,3 +51,11 @@ def test_a_term_is_a_name_or_a_formula(value):
     with pytest.raises(RuleFileError) as caught:
         parse_rules(f"migrate: 1\nrequires: [{{config: {value}, is: 1, because: why}}]\nrules: []", "rules.yaml")
     assert {"M104", "M106"} > {one.code for one in caught.value.diagnostics}
+
+
+def test_a_long_or_deep_value_is_shown_in_part():
+    deep = value = []
+    for _ in range(100_000):
+        value.append([])
+        value = value[0]
+    assert ('"' + "x" * 59 + "…", "a nested value", "[1, null]") == (shown("x" * 99), shown(deep), shown([1, None]))
