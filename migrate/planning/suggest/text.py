@@ -65,7 +65,8 @@ def _move(rule: RuleDraft, generalizer: Generalizer | None, why: Sequence[str]) 
         yield from _doubts(rule, generalizer, why)
     left, right = [pattern(side) for side in rule.sources], [pattern(side) for side in rule.targets]
     excepts = [pattern(side) for side in rule.excepts]
-    yield from move_lines(left, right, rule.ops, excepts=excepts, comment="" if rule.doubts else _why(rule))
+    comment = "" if rule.doubts else _why(rule)
+    yield from move_lines(left, right, rule.ops, excepts=excepts, comment=comment, copy=rule.copy)
 
 
 def _why(rule: RuleDraft) -> str:
@@ -133,7 +134,7 @@ def _settled(decision: LeftoverRule) -> Iterator[str]:
         if decision.verb == "create":
             yield f"  - create: {{to: {quoted(text)}, init: {decision.value}}}"
         else:
-            yield drop_line(text, assertion=decision.value)
+            yield drop_line(text, assertion=decision.value, ops=decision.ops)
 
 
 def _unplaced(heading: str, paths: Collection[KeyPath], tree: AbstractTree) -> list[str]:
