@@ -213,6 +213,7 @@ def suggest(
     template: Template | str,
     args: Mapping[str, Any] | None = None,
     *,
+    families: bool = True,
     probe: str | None = None,
     probe_budget: int | None = None,
     tolerance: float | None = None,
@@ -225,6 +226,8 @@ def suggest(
       checkpoint: the source; no array byte is read without a probe.
       template: the target's template, `module:callable`, or the file of a recorded tree.
       args: keyword arguments of the callable, which the rule file records.
+      families: whether a bundled rule file that accounts for every array of the model is suggested first; otherwise,
+        rules are drafted from names and shapes.
       probe: `module:function` that compares outputs of the old model and the new. It runs on the suggestion and on its
         alternatives, in memory, until all outputs agree; `Suggestion.findings` has the result.
       probe_budget: the maximum number of runs of the probe (default: 64).
@@ -241,7 +244,7 @@ def suggest(
       UsageError: a tolerance or the budget is invalid (`InvalidUsage`).
     """
     if probe is None:
-        return _suggested(checkpoint, template, args)
+        return _suggested(checkpoint, template, args, families=families)
     from migrate.engine.probing.settle import DEFAULT_BUDGET, settle, suggestion_probe
     from migrate.rules.recorded_tree import require_callable
 
@@ -250,10 +253,14 @@ def suggest(
     budget = DEFAULT_BUDGET if probe_budget is None else probe_budget
     if budget < 1:
         raise UsageError(InvalidUsage.at(f"{budget} is not a number of runs", help="give a number of at least 1"))
-    return settle(_suggested(checkpoint, template, args), chosen, checkpoint.reader, budget, listener)
+    made = _suggested(checkpoint, template, args, families=families)
+    return settle(made, chosen, checkpoint.reader, budget, listener)
 
 
-def _suggested(checkpoint: Checkpoint, template: Template | str, args: Mapping[str, Any] | None) -> Suggestion:
+def _suggested(
+    checkpoint: Checkpoint, template: Template | str, args: Mapping[str, Any] | None, *, families: bool
+) -> Suggestion:
+    from migrate.formats.safetensors.model_files import read_config
     from migrate.planning.suggest.pipeline import suggest as make
 
     checkpoint.require_complete()
@@ -261,7 +268,8 @@ def _suggested(checkpoint: Checkpoint, template: Template | str, args: Mapping[s
         built, fields = template_for(checkpoint.abstract, template, args)
     else:
         built, fields = template, {"args": args} if args else {}
-    return make(checkpoint.abstract, built, fields or None)
+    config = read_config(checkpoint.abstract.path) if families else None
+    return make(checkpoint.abstract, built, fields or None, families=families, config=config)
 
 
 def template_for(

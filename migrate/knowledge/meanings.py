@@ -110,21 +110,21 @@ BEFORE_ATTENTION, OF_ATTENTION, AFTER_ATTENTION = 1.0, 1.5, 2.0
 OF_CROSS, BEFORE_MLP, OF_MLP, AFTER_MLP = 3.0, 4.0, 4.5, 5.0
 
 NORMS: tuple[NormPosition, ...] = (
-    _norm(BEFORE_ATTENTION, "block", "input_layernorm pre_attention_norm pre_self_attention_norm ln_1 norm1 norm_1"),
+    _norm(BEFORE_ATTENTION, "block", "input_layernorm pre_attention_norm pre_self_attention_norm ln_1 norm1"),
     _norm(BEFORE_ATTENTION, "block", "pre_self_attention_layer_norm pre_attention_layer_norm layernorm_before"),
-    _norm(BEFORE_ATTENTION, "block", "layer_norm1 layer_norm_1 input_norm ln1"),
+    _norm(BEFORE_ATTENTION, "block", "layer_norm1 input_norm"),
     _norm(OF_ATTENTION, "block", "attention_norm attn_norm self_attn_layer_norm attention_layer_norm attention_ln"),
     _norm(AFTER_ATTENTION, "block", "post_attention_layernorm post_self_attention_layer_norm post_attention_norm"),
     _norm(AFTER_ATTENTION, "block", "post_self_attention_norm post_attn_norm attention/output/layernorm"),
     _norm(OF_CROSS, "block", "cross_norm pre_cross_attention_layer_norm encoder_attn_layer_norm cross_attention_norm"),
     _norm(BEFORE_MLP, "block", "pre_feedforward_layernorm pre_ffw_norm pre_mlp_layer_norm pre_mlp_norm"),
-    _norm(BEFORE_MLP, "block", "layernorm_after ln_2 norm2 layer_norm2 ln2 norm_2 layer_norm_2"),
+    _norm(BEFORE_MLP, "block", "layernorm_after ln_2 norm2 layer_norm2"),
     _norm(OF_MLP, "block", "mlp_norm ffn_norm feed_forward_norm mlp_layer_norm mlp_ln"),
     _norm(AFTER_MLP, "block", "post_feedforward_layernorm post_ffw_norm output/layernorm final_layer_norm"),
     _norm(AFTER_MLP, "block", "norm norm3 ln_3 ln layer_norm"),
-    _norm(1.0, "model", "embeddings/layernorm embeddings/norm pre_layrnorm pre_layernorm ln_pre norm1 norm_1"),
+    _norm(1.0, "model", "embeddings/layernorm embeddings/norm pre_layrnorm pre_layernorm ln_pre norm1"),
     _norm(9.0, "model", "norm ln_f final_norm decoder_norm encoder_norm final_layer_norm post_layernorm layernorm"),
-    _norm(9.0, "model", "ln_post norm2 norm_2 final_layernorm ln_final layer_norm model_norm"),
+    _norm(9.0, "model", "ln_post norm2 ln_final model_norm"),
 )
 """Norms, by where they are: before, in or after the attention and the MLP of a block, and around all blocks."""
 

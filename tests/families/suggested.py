@@ -21,7 +21,7 @@ from tests.planning.suggest.score import Score, score
 PAGE = golden.ROOT / "docs/suggest.md"
 START, END = "<!-- table of families -->", "<!-- end of the table of families -->"
 HEAD = """\
-| rule file | model | leaves | right | unproved: right as written | an alternative is right | wrong | not placed | rules |
+| rule file | model | leaves | right | unproved: right as written | an alternative right | wrong | not placed | rules |
 |---|---|---:|---:|---:|---:|---:|---:|---:|
 """
 

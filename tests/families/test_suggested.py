@@ -1,4 +1,4 @@
-"""What is suggested for the families without their bundled files: every leaf is right, or in doubt with what is right."""
+"""Suggestions for the families without their bundled files: every leaf is right, or in doubt with what is right."""
 
 import pytest
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from migrate.formats.files import children, is_dir, is_file
 
@@ -36,6 +38,19 @@ _NAMES = (
 def model_files(folder: Path) -> list[Path]:
     """Returns the files of a model in a folder, sorted; none for any other path."""
     return [child for child in children(folder) if is_model_file(child)] if is_dir(folder) else []
+
+
+def read_config(path: Path) -> dict[str, Any] | None:
+    """Returns the `config.json` in a folder, or beside a file; None if there is none, or if it cannot be read."""
+    folder = path if is_dir(path) else path.parent
+    file = folder / CONFIG
+    if not is_file(file):
+        return None
+    try:
+        found = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def is_model_file(path: Path) -> bool:

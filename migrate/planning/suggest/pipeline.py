@@ -15,6 +15,7 @@ from migrate.planning.suggest.carried import set_copies_aside, stacked_counts, s
 from migrate.planning.suggest.composition import Composition, KnownTemplate, Suggestion
 from migrate.planning.suggest.doubts import doubt_beside_unplaced
 from migrate.planning.suggest.drafts import draft_rules
+from migrate.planning.suggest.family_drafts import family_suggestion
 from migrate.planning.suggest.layout import ClassifiedLeaf, ClassifiedTree, lay_out
 from migrate.planning.suggest.leftovers import (
     LeftoverRule,
@@ -39,15 +40,27 @@ from migrate.tree import KeyPath
 _UNFIT = Doubt("the key path is the same, but the shape is another")
 
 
-def suggest(source: AbstractCheckpoint, template: KnownTemplate, target: Mapping[str, Any] | None = None) -> Suggestion:
-    """Suggests rules from a checkpoint to a template. It is pure and applies nothing.
+def suggest(
+    source: AbstractCheckpoint,
+    template: KnownTemplate,
+    target: Mapping[str, Any] | None = None,
+    *,
+    families: bool = False,
+    config: Mapping[str, Any] | None = None,
+) -> Suggestion:
+    """Suggests rules from a checkpoint to a template. It applies nothing.
 
     Args:
       source: the abstract checkpoint.
       template: the target.
       target: additional fields of `target:`, such as `args`.
+      families: whether a bundled rule file that accounts for every array of the model is suggested instead.
+      config: the checkpoint's `config.json`, if it has one, which tells families of one tree apart.
     """
     mine = lay_out(source.tree)
+    found = family_suggestion(source, template, target or {}, mine, config) if families else None
+    if found is not None:
+        return found
     theirs = set_copies_aside(mine, lay_out(template.tree, template.variables))
     replicas = replica_count(mine, theirs)
     mine = without_replicas(mine) if replicas else mine

@@ -32,6 +32,7 @@ def rule_file(
     source: AbstractTree,
     template: AbstractTree,
     comments: bool = True,
+    include: str = "",
 ) -> str:
     """Returns the whole file.
 
@@ -44,8 +45,10 @@ def rule_file(
       source: the checkpoint's tree, for shapes and for short alternatives.
       template: the template's tree, for shapes.
       comments: whether the file has comments.
+      include: the value of `include:`; empty for none.
     """
     lines = [*(f"# {line}".rstrip() for line in head), "migrate: 1", f"target: {flow(target)}"]
+    lines += [f"include: {include}"] if include else []
     generalizer = None if not comments else Generalizer([path for path, leaf in source.leaves.items() if leaf.has_data])
     before: tuple[str, ...] = ()
     body: list[str] = []

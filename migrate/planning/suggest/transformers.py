@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from migrate.knowledge.meanings import BUFFERS, FOREIGN, TORCH_ARRAY
@@ -75,26 +75,32 @@ def known_parts(mine: Sequence[ClassifiedLeaf], theirs: Sequence[ClassifiedLeaf]
       mine: the arrays of the source's model.
       theirs: the arrays of the target's model.
     """
-    if not (_is_foreign(mine) or _is_foreign(theirs)):
+    if not (is_foreign(mine) or is_foreign(theirs)):
         return Known((), ())
     columns = read_columns(mine), read_columns(theirs)
     matches = [*match_columns(*columns), *tied_heads(*columns)]
     writer = DraftWriter(MaxText(*columns), turned=turned_layers(columns[0]))
     drafts = [draft for match, axes in _with_axes(matches, writer) for draft in writer.drafts(match, axes)]
-    return Known(tuple(drafts), (*equal_heads(*columns), *_buffers(mine)))
+    return Known(tuple(drafts), (*equal_heads(*columns), *buffer_drops(mine)))
 
 
-def _buffers(mine: Sequence[ClassifiedLeaf]) -> list[LeftoverRule]:
-    """Returns the rules that drop the arrays which modules of PyTorch compute themselves."""
+def buffer_drops(mine: Sequence[ClassifiedLeaf], among: Collection[KeyPath] | None = None) -> list[LeftoverRule]:
+    """Returns the rules that drop the arrays which modules of PyTorch compute themselves.
+
+    Args:
+      mine: the arrays of the source's model.
+      among: the key paths of those that no other rule takes; None for all.
+    """
     patterns = [Pattern.parse(text) for text in BUFFERS]
-    found = [leaf.path for leaf in mine if any(pattern.match(leaf.path) is not None for pattern in patterns)]
+    paths = [leaf.path for leaf in mine if among is None or leaf.path in among]
+    found = [path for path in paths if any(pattern.match(path) is not None for pattern in patterns)]
     if not found:
         return []
     why = "buffers that PyTorch's modules compute, not params"
     return [LeftoverRule("drop", tuple(patterns_for(found, [leaf.path for leaf in mine])), "", why)]
 
 
-def _is_foreign(leaves: Sequence[ClassifiedLeaf]) -> bool:
+def is_foreign(leaves: Sequence[ClassifiedLeaf]) -> bool:
     """Whether arrays have names of PyTorch, or those that only MaxText or tunix use."""
     ends = Counter(leaf.place[-1] for leaf in leaves)
     if ends[TORCH_ARRAY] and not ends["kernel"]:
