@@ -239,6 +239,7 @@ def suggest(
     template: Template | str,
     args: Mapping[str, Any] | None = None,
     *,
+    families: bool = True,
     probe: str | None = None,
     probe_budget: int | None = None,
     tolerance: float | None = None,
@@ -251,6 +252,8 @@ def suggest(
       checkpoint: the source; no array byte is read without a probe.
       template: the target's template, `module:callable`, or the file of a recorded tree.
       args: keyword arguments of the callable, which the rule file records.
+      families: whether a bundled rule file that accounts for every array of the model is suggested first; otherwise,
+        rules are drafted from names and shapes.
       probe: `module:function` that compares outputs of the old model and the new. It runs on the suggestion and on its
         alternatives, in memory, until all outputs agree; `Suggestion.findings` has the result.
       probe_budget: the maximum number of runs of the probe (default: 64).
@@ -267,10 +270,10 @@ def suggest(
       UsageError: a tolerance or the budget is invalid (`InvalidUsage`).
     """
     if probe is None:
-        return _suggested(checkpoint, template, args)
+        return _suggested(checkpoint, template, args, families=families)
     spec = template if isinstance(template, str) else template.spec
     settle = settling(spec, checkpoint, probe, probe_budget, tolerance, rtol, listener)
-    return settle(_suggested(checkpoint, template, args))
+    return settle(_suggested(checkpoint, template, args, families=families))
 
 
 def settling(
@@ -300,7 +303,9 @@ def settling(
     return lambda made: settle(made, chosen, checkpoint.reader, budget, listener)
 
 
-def _suggested(checkpoint: Checkpoint, template: Template | str, args: Mapping[str, Any] | None) -> Suggestion:
+def _suggested(
+    checkpoint: Checkpoint, template: Template | str, args: Mapping[str, Any] | None, *, families: bool
+) -> Suggestion:
     from migrate.planning.suggest.pipeline import suggest as make
 
     checkpoint.require_complete()
@@ -308,7 +313,9 @@ def _suggested(checkpoint: Checkpoint, template: Template | str, args: Mapping[s
         built, fields = template_for(checkpoint.abstract, template, args)
     else:
         built, fields = template, {"args": args} if args else {}
-    return make(checkpoint.abstract, built, fields or None)
+    found = checkpoint.abstract.model_config
+    config = found.content or None if families and found is not None else None
+    return make(checkpoint.abstract, built, fields or None, families=families, config=config)
 
 
 def template_for(

@@ -18,6 +18,11 @@ from migrate.cli.places import CHECKPOINT
     required=True,
     help="The target: a callable that returns the model, as `module:callable`, or its recorded tree, FILE.tree.json.",
 )
+@click.option(
+    "--families/--no-families",
+    default=True,
+    help="Suggest a bundled rule file that moves every array of the model, if there is one (default: --families).",
+)
 @options.probe
 @click.option(
     "--probe-budget",
@@ -37,6 +42,7 @@ def command(
     console: Console,
     src: str,
     template: str,
+    families: bool,
     probe: str | None,
     probe_budget: int | None,
     tolerance: float | None,
@@ -65,6 +71,7 @@ def command(
             suggestion = api.suggest(
                 source,
                 template,
+                families=families,
                 probe=probe,
                 probe_budget=probe_budget,
                 tolerance=tolerance,

@@ -113,9 +113,15 @@ def _data(suggestion: Suggestion) -> dict[str, Any]:
             "source": [format_path(path) for path in suggestion.unplaced_sources],
             "target": [format_path(path) for path in suggestion.unplaced_targets],
         },
+        "family": _family_data(suggestion),
         "probe": _probe_data(suggestion.findings),
         **data,
     }
+
+
+def _family_data(suggestion: Suggestion) -> dict[str, str] | None:
+    family = suggestion.composition.family
+    return None if family is None else {"file": family.family.name, "include": family.include}
 
 
 def _probe_data(findings: ProbeFindings | None) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 from migrate.api import load_rules
+from tests.families import golden
 
 
 def test_a_rule_file_is_the_answer(run, golden):
@@ -60,3 +61,26 @@ def test_quiet_prints_the_rule_file_alone(run):
     result = run("suggest", "old.msgpack", "--template", "tiny_model:make", "--quiet")
     assert result.stdout.startswith("# Suggested for old.msgpack")
     assert "" == result.stderr
+
+
+TREE = str(golden.FOLDER / "hf-qwen3-bfloat16/target.tree.json")
+QWEN3 = str(next(golden.SOURCES.glob("qwen3-*.safetensors")))
+
+
+def test_a_model_of_a_family_gets_the_bundled_file_which_can_be_applied(run):
+    words = ("suggest", QWEN3, "--template", TREE)
+    result = run(*words, "-o", "new.yaml")
+    assert 0 == result.exit_code
+    assert "\ninclude: hf/qwen3\n" in Path("new.yaml").read_text()
+    assert 0 == run("apply", "new.yaml", QWEN3, "new").exit_code
+    payload = json.loads(run(*words, "--json").stdout)
+    assert {"file": "hf/qwen3", "include": "hf/qwen3"} == payload["family"]
+
+
+def test_its_rules_are_written_out_without_families(run):
+    words = ("suggest", QWEN3, "--template", TREE, "--no-families")
+    result = run(*words, "-o", "new.yaml")
+    assert 0 == result.exit_code
+    assert "include" not in Path("new.yaml").read_text()
+    assert 0 == run("apply", "new.yaml", QWEN3, "new").exit_code
+    assert json.loads(run(*words, "--json").stdout)["family"] is None

@@ -66,13 +66,13 @@ class Generalizer:
 
     def _by_module(self, rows: Sequence[RuleDraft]) -> list[RuleDraft]:
         """Merges drafts of whole modules, the largest first."""
-        groups: defaultdict[tuple[Segments, Segments, tuple[str, ...]], list[RuleDraft]] = defaultdict(list)
+        groups: defaultdict[tuple[Segments, Segments, tuple[str, ...], bool], list[RuleDraft]] = defaultdict(list)
         for row in rows:
             for source, target in _modules(row):
-                groups[source, target, row.ops].append(row)
+                groups[source, target, row.ops, row.copy].append(row)
         made: list[RuleDraft] = []
         settled: set[int] = set()
-        for (source, target, _), group in sorted(groups.items(), key=lambda item: (-len(item[1]), len(item[0][0]))):
+        for (source, target, *_), group in sorted(groups.items(), key=lambda item: (-len(item[1]), len(item[0][0]))):
             if len(group) < 2 or any(id(row) in settled for row in group):
                 continue
             whole = group[0].merged(group[1:], ((*source, REST),), ((*target, REST),))
@@ -123,7 +123,7 @@ def _modules(row: RuleDraft) -> Iterator[tuple[Segments, Segments]]:
 
 def _differ_at(row: RuleDraft, other: RuleDraft, at: int) -> bool:
     """Whether two drafts are the same but for a name on the left, and for the same name on the right."""
-    if other is row or row.ops != other.ops or bool(row.doubts) != bool(other.doubts):
+    if other is row or (row.ops, row.copy) != (other.ops, other.copy) or bool(row.doubts) != bool(other.doubts):
         return False
     if (len(row.sources), len(row.targets)) != (len(other.sources), len(other.targets)):
         return False

@@ -28,6 +28,7 @@ class RuleDraft:
       reasons: the evidence, for the comment.
       doubts: the doubts about it, with the source leaves in question.
       excepts: patterns of leaves that the rule does not apply to.
+      copy: whether another rule takes the sources, too.
     """
 
     sources: tuple[Segments, ...]
@@ -38,6 +39,7 @@ class RuleDraft:
     reasons: tuple[str, ...] = ()
     doubts: tuple[tuple[KeyPath, Doubt], ...] = ()
     excepts: tuple[Segments, ...] = ()
+    copy: bool = False
 
     @property
     def keeps(self) -> bool:
@@ -57,6 +59,7 @@ class RuleDraft:
             frozenset().union(*(draft.fills for draft in drafts)),
             tuple(dict.fromkeys(reason for draft in drafts for reason in draft.reasons)),
             tuple(doubt for draft in drafts for doubt in draft.doubts),
+            copy=self.copy,
         )
 
 

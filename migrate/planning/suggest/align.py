@@ -301,7 +301,7 @@ class _ScopeSolver:
                 doubts,
             )
             if leaf.turnable:
-                match = doubt_orientation(match, lead=self.lead)
+                match = doubt_orientation(match, lead=self.lead, torch=leaf.torch)
             match = doubt_shape_only(match, one, other)
             matches.append(match.doubting(*self._doubts_apart(one.path, other.path)))
         kept = self._take(matches)

@@ -14,6 +14,7 @@ from migrate.planning.model import Plan, Task
 from migrate.planning.planner import TemplateLike, make_plan
 from migrate.planning.rule_text.generalize import Generalizer
 from migrate.planning.rule_text.rule_drafts import RuleDraft, text_of
+from migrate.planning.suggest.families import FamilyFit
 from migrate.planning.suggest.leftovers import LeftoverDecisions
 from migrate.planning.suggest.prefixes import with_prefix_rules
 from migrate.planning.suggest.text import rule_file
@@ -107,6 +108,7 @@ class Composition:
       rest: the rules that drop and create leaves, and the leaves that are not placed.
       doubts: doubts about leaves that no rule moves.
       notes: comments at the top of the file, after those about doubts and unplaced leaves.
+      family: the bundled rule file that moves the model's arrays, if one does.
     """
 
     source: AbstractCheckpoint
@@ -116,6 +118,7 @@ class Composition:
     rest: LeftoverDecisions = _NOTHING
     doubts: Mapping[KeyPath, tuple[Doubt, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    family: FamilyFit | None = None
 
     def suggestion(self, drafts: Sequence[RuleDraft], findings: ProbeFindings | None = None) -> Suggestion:
         """Returns the suggestion of these drafts."""
@@ -123,6 +126,7 @@ class Composition:
         doubts = _doubts_of(rules)
         text = self._text(rules, self._head(doubts, findings))
         count = len(rules) + sum(len(one.patterns) for one in self.rest.settled)
+        count += self.family.rules if self.family else 0
         rest = self.rest
         return Suggestion(
             text,
@@ -164,6 +168,7 @@ class Composition:
             source=self.source.tree,
             template=self.template.tree,
             comments=bool(head),
+            include=self.family.include if self.family else "",
         )
 
     def _planned(self, text: str) -> Plan:
@@ -187,12 +192,14 @@ class Composition:
     def _head(self, doubts: Mapping[KeyPath, tuple[Doubt, ...]], findings: ProbeFindings | None) -> list[str]:
         """Returns the lines of the comment at the top of the file."""
         checked = "a probe compared its outputs" if findings and findings.agrees else "not checked against values"
+        about = f"it is {'derived' if self.family is None else 'chosen'} from names and shapes"
         lines = [
+            *([self.family.sentence] if self.family else ()),
             f"Suggested for {self.source.path.name} ({self.layouts[0]}, {len(self.source.tree.leaves)} leaves) "
             f"and {self.template.spec} ({len(self.template.tree.leaves)} leaves).",
-            f"Review it before use: it is derived from names and shapes, and {checked}.",
+            f"Review it before use: {about}, and {checked}.",
         ]
-        if doubts:
+        if doubts and self.family is None:
             many = f"{len(doubts)} source leaves also fit elsewhere by their shapes"
             one = "1 source leaf also fits elsewhere by its shape"
             lines.append(f"{one if len(doubts) == 1 else many}: see `unproved`.")

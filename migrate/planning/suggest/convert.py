@@ -124,6 +124,11 @@ def transposed(*, lead: bool) -> OpText:
     return _rearrange("a b", "b a", lead=lead)
 
 
+def kept_matrix(*, lead: bool) -> OpText:
+    """Returns the op that leaves a matrix unchanged, as an alternative to one that transposes it."""
+    return _rearrange("a b", "a b", lead=lead)
+
+
 def may_be_turned(source: Shape, target: Shape) -> bool:
     """Whether a transpose would not change the shape."""
     return source == target and len(source) == 2 and source[0] == source[1] > 1

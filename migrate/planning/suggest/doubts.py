@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from migrate.knowledge.naming import auto_name
 from migrate.planning.rule_text.numbers import numbers_in, split_number
-from migrate.planning.suggest.convert import transposed
+from migrate.planning.suggest.convert import kept_matrix, transposed
 from migrate.planning.suggest.fit import only_shape
 from migrate.planning.suggest.named import same_name
 from migrate.planning.suggest.rivals import BlockMatch, Rivals, keeps_path
@@ -220,7 +221,11 @@ def _counterparts(match: Match, block: BlockMatch, rivals: Sequence[BlockMatch])
             yield rival.target.leaf(rival.target.leaves[0][0])
 
 
-def doubt_orientation(match: Match, *, lead: bool) -> Match:
-    """Returns the match with the doubt that its square matrix may be transposed."""
+def doubt_orientation(match: Match, *, lead: bool, torch: bool = False) -> Match:
+    """Returns the match with the doubt that its square matrix may be transposed; one named as PyTorch's is."""
+    if torch:
+        way = Alternative("not transposed", match.ops or (kept_matrix(lead=lead),))
+        why = "a square matrix, transposed because PyTorch's `weight` is [out, in]"
+        return replace(match, ops=(transposed(lead=lead), *match.ops)).doubting(Doubt(why, alternatives=(way,)))
     way = Alternative("transposed", (*match.ops, transposed(lead=lead)))
     return match.doubting(Doubt("the shape of a square matrix does not show a transpose", alternatives=(way,)))

@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from migrate.knowledge.meanings import TORCH_ARRAY
 from migrate.knowledge.naming import COLLECTIONS
 from migrate.planning.suggest.convert import SAME, Conversion, convert, may_be_turned
 from migrate.planning.suggest.scope import LEAF_NAMES, LayerUnit
 from migrate.planning.suggest.tokens import alike, similarity
 from migrate.planning.suggest.values import ModelArray
+
+_KERNELS = ("kernel", "w")
+"""Names of matrices that are [in, out]."""
 
 _LEAST_ALIKE = 0.6
 """The minimum similarity of array names of which one is Flax's own."""
@@ -26,6 +30,11 @@ class LeafMatch:
     target: str
     conversion: Conversion
     turnable: bool = False
+
+    @property
+    def torch(self) -> bool:
+        """Whether it is a matrix of PyTorch's that becomes one of Flax's, whose orientation is the other."""
+        return self.source == TORCH_ARRAY and self.target in _KERNELS
 
 
 @dataclass(frozen=True, slots=True)

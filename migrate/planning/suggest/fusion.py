@@ -205,6 +205,8 @@ def _interleaved(parts: FusedLayers, ops: tuple[OpText, ...]) -> tuple[Alternati
     if merged is None or ops[-1] != "concat: {axis: -1}":
         return ()
     left = merged.partition('"')[2].partition(" ->")[0].split()
+    if any("(" in axis for axis in left):  # a merged axis that was split
+        return ()
     *outer, heads, size = left
     apart = " ".join((*outer, heads))
     back = f'"{apart} p {size} -> {" ".join((*outer, f"({heads} p {size})"))}"'

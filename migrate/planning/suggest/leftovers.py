@@ -44,12 +44,14 @@ class LeftoverRule:
       patterns: the patterns of the rule.
       value: the `assert:` of a drop or the `init:` of a creation, as YAML.
       why: the reason, for the comment.
+      ops: the ops of a drop, before its assertion.
     """
 
     verb: str
     patterns: tuple[str, ...]
     value: str
     why: str
+    ops: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,12 @@ class LeftoverDecisions:
     settled: tuple[LeftoverRule, ...]
     sources: tuple[KeyPath, ...]
     targets: tuple[KeyPath, ...]
+
+    def with_drops(self, drops: Sequence[LeftoverRule]) -> LeftoverDecisions:
+        """Returns the decisions with more rules that drop leaves, which are then not listed as not placed."""
+        patterns = [Pattern.parse(text) for drop in drops for text in drop.patterns]
+        left = tuple(path for path in self.sources if all(pattern.match(path) is None for pattern in patterns))
+        return replace(self, settled=(*self.settled, *drops), sources=left)
 
 
 def settle_leftovers(

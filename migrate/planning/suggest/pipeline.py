@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from migrate.planning.suggest.carried import set_copies_aside, stacked_counts, s
 from migrate.planning.suggest.composition import Composition, KnownTemplate, Suggestion
 from migrate.planning.suggest.doubts import doubt_beside_unplaced
 from migrate.planning.suggest.drafts import draft_rules
+from migrate.planning.suggest.family_drafts import family_suggestion
 from migrate.planning.suggest.layout import ClassifiedLeaf, ClassifiedTree, lay_out
 from migrate.planning.suggest.leftovers import (
     LeftoverRule,
@@ -32,26 +33,40 @@ from migrate.planning.suggest.replicas import (
     unreplicated_state,
     without_replicas,
 )
+from migrate.planning.suggest.transformers import Known, known_parts
 from migrate.planning.suggest.values import Doubt, Endpoint, Match, ModelArray
 from migrate.tree import KeyPath
 
 _UNFIT = Doubt("the key path is the same, but the shape is another")
 
 
-def suggest(source: AbstractCheckpoint, template: KnownTemplate, target: Mapping[str, Any] | None = None) -> Suggestion:
-    """Suggests rules from a checkpoint to a template. It is pure and applies nothing.
+def suggest(
+    source: AbstractCheckpoint,
+    template: KnownTemplate,
+    target: Mapping[str, Any] | None = None,
+    *,
+    families: bool = False,
+    config: Mapping[str, Any] | None = None,
+) -> Suggestion:
+    """Suggests rules from a checkpoint to a template. It applies nothing.
 
     Args:
       source: the abstract checkpoint.
       template: the target.
       target: additional fields of `target:`, such as `args`.
+      families: whether a bundled rule file that accounts for every array of the model is suggested instead.
+      config: the checkpoint's `config.json`, if it has one, which tells families of one tree apart.
     """
     mine = lay_out(source.tree)
+    found = family_suggestion(source, template, target or {}, mine, config) if families else None
+    if found is not None:
+        return found
     theirs = set_copies_aside(mine, lay_out(template.tree, template.variables))
     replicas = replica_count(mine, theirs)
     mine = without_replicas(mine) if replicas else mine
     x64 = getattr(template, "x64", True)
-    drafts = [*_model_drafts(mine, theirs, x64=x64), *stacked_streams(mine, theirs)]
+    known = known_parts(mine.of("model"), theirs.of("model"))
+    drafts = [*_model_drafts(mine, theirs, known, x64=x64), *stacked_streams(mine, theirs)]
     drafts += stacked_counts(mine, theirs) if _unstacks(drafts) else []
     drafts = unreplicated(drafts) if replicas else drafts
     composition = Composition(
@@ -63,7 +78,7 @@ def suggest(source: AbstractCheckpoint, template: KnownTemplate, target: Mapping
     )
     first = composition.general_plan(drafts)
     rest = settle_leftovers(mine, theirs, first.unexpected, first.missing)
-    rest = with_leaves_without_arrays(rest, source.tree, first.unexpected)
+    rest = with_leaves_without_arrays(rest, source.tree, first.unexpected).with_drops(known.drops)
     if replicas:
         rest = replace(rest, drafts=(*unreplicated(rest.drafts), *unreplicated_state(first.tasks)))
     unfit = _unfit(first, mine)
@@ -89,16 +104,19 @@ def _unfit(plan: Plan, mine: ClassifiedTree) -> list[KeyPath]:
     ]
 
 
-def _model_drafts(mine: ClassifiedTree, theirs: ClassifiedTree, *, x64: bool) -> list[RuleDraft]:
+def _model_drafts(mine: ClassifiedTree, theirs: ClassifiedTree, known: Known, *, x64: bool) -> list[RuleDraft]:
     """Returns the drafts for the model's arrays, and for random streams that keep their place or move with a layer."""
-    scope = _scope(mine)
-    for path in unsupported_arrays(scope, _scope(theirs)):
+    taken = known.taken(mine.of("model"))
+    scope, wanted_scope = _scope(mine, taken), _scope(theirs, taken)
+    for path in unsupported_arrays(scope, wanted_scope):
         del scope[path]
-    solution = Aligner().solve(scope, _scope(theirs), top=True)
+    solution = Aligner().solve(scope, wanted_scope, top=True)
     sources, targets = _by_place(mine.of("model")), _by_place(theirs.of("model"))
     matches = [
         _cast(_named(match), sources, targets, x64=x64)
-        for match in doubt_beside_unplaced(solution.matches, scope, _scope(theirs))
+        for match in known.doubted(
+            doubt_beside_unplaced(solution.matches, scope, wanted_scope), _scope(mine), _scope(theirs)
+        )
     ]
     streams, wanted = _by_place(mine.of("rng")), _by_place(theirs.of("rng"))
     kept = [
@@ -111,13 +129,15 @@ def _model_drafts(mine: ClassifiedTree, theirs: ClassifiedTree, *, x64: bool) ->
         {place: leaf for place, leaf in side.items() if place not in settled} for side in (streams, wanted)
     )
     return [
+        *known.drafts,
         *draft_rules(matches, _paths(sources), _paths(targets)),
         *draft_rules([*kept, *moved_streams(unsettled, missing, matches)], _paths(streams), _paths(wanted)),
     ]
 
 
-def _scope(side: ClassifiedTree) -> dict[KeyPath, ModelArray]:
-    return {leaf.place: ModelArray(leaf.aval.shape, leaf.kind) for leaf in side.of("model")}
+def _scope(side: ClassifiedTree, taken: Collection[KeyPath] = ()) -> dict[KeyPath, ModelArray]:
+    """Returns the arrays of the model without those that are taken."""
+    return {leaf.place: ModelArray(leaf.aval.shape, leaf.kind) for leaf in side.of("model") if leaf.path not in taken}
 
 
 def _by_place(leaves: Sequence[ClassifiedLeaf]) -> dict[KeyPath, ClassifiedLeaf]:

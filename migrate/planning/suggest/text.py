@@ -32,6 +32,7 @@ def rule_file(
     source: AbstractTree,
     template: AbstractTree,
     comments: bool = True,
+    include: str = "",
 ) -> str:
     """Returns the whole file.
 
@@ -44,8 +45,10 @@ def rule_file(
       source: the checkpoint's tree, for shapes and for short alternatives.
       template: the template's tree, for shapes.
       comments: whether the file has comments.
+      include: the value of `include:`; empty for none.
     """
     lines = [*(f"# {line}".rstrip() for line in head), "migrate: 1", f"target: {flow(target)}"]
+    lines += [f"include: {include}"] if include else []
     generalizer = None if not comments else Generalizer([path for path, leaf in source.leaves.items() if leaf.has_data])
     before: tuple[str, ...] = ()
     body: list[str] = []
@@ -65,7 +68,8 @@ def _move(rule: RuleDraft, generalizer: Generalizer | None, why: Sequence[str]) 
         yield from _doubts(rule, generalizer, why)
     left, right = [pattern(side) for side in rule.sources], [pattern(side) for side in rule.targets]
     excepts = [pattern(side) for side in rule.excepts]
-    yield from move_lines(left, right, rule.ops, excepts=excepts, comment="" if rule.doubts else _why(rule))
+    comment = "" if rule.doubts else _why(rule)
+    yield from move_lines(left, right, rule.ops, excepts=excepts, comment=comment, copy=rule.copy)
 
 
 def _why(rule: RuleDraft) -> str:
@@ -133,7 +137,7 @@ def _settled(decision: LeftoverRule) -> Iterator[str]:
         if decision.verb == "create":
             yield f"  - create: {{to: {quoted(text)}, init: {decision.value}}}"
         else:
-            yield drop_line(text, assertion=decision.value)
+            yield drop_line(text, assertion=decision.value, ops=decision.ops)
 
 
 def _unplaced(heading: str, paths: Collection[KeyPath], tree: AbstractTree) -> list[str]:

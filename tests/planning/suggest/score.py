@@ -6,20 +6,18 @@ the Linen module. All leaves of the source are random, so a leaf of the target i
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-import yaml
 from flax import nnx, serialization
 
 import migrate
 from migrate.engine.streaming.evaluate import evaluate
-from migrate.planning.model import Plan, Task
+from migrate.planning.model import Plan
 from migrate.planning.suggest.pipeline import Suggestion
 from migrate.planning.suggest.values import Doubt
 from migrate.rules.loader import parse_rules
@@ -132,18 +130,18 @@ def _has_right_alternative(
 ) -> bool:
     """Whether the leaf's true source lists this target as an alternative, or the alternatives have the right ops."""
     true = next(task for task in truth.tasks if path in task.targets)
-    mine = next(task for task in suggestion.plan.tasks if path in task.targets)
-    if any(np.array_equal(value, wanted) for value in _other_ways(mine, doubts, checkpoint, path)):
+    if any(np.array_equal(value, wanted) for value in _other_ways(suggestion, doubts, checkpoint, path)):
         return True
     others = [doubt.others for source in true.sources for doubt in suggestion.doubts.get(source, ())]
     return bool(doubts) and any(path in targets for targets in others)
 
 
-def _other_ways(task: Task, doubts: tuple[Doubt, ...], checkpoint: migrate.Checkpoint, path: KeyPath) -> Iterator[Any]:
+def _other_ways(
+    suggestion: Suggestion, doubts: tuple[Doubt, ...], checkpoint: migrate.Checkpoint, path: KeyPath
+) -> Iterator[Any]:
     """Yields the leaf's values with the ops of each alternative in place of the suggested ones."""
+    draft = next(draft for draft in suggestion.drafts if path in draft.fills)
     for way in (way for doubt in doubts for way in doubt.alternatives if way.ops):
-        sources = [format_path(source) for source in task.sources]
-        rule = {"from": sources, "to": format_path(path), "ops": [yaml.safe_load(f"{{{op}}}") for op in way.ops]}
-        text = json.dumps({"migrate": 1, "rules": [rule], "unmatched": {"source": "drop"}})
-        plan = migrate.plan(checkpoint, parse_rules(text, "other.yaml"))
-        yield values_of(plan, checkpoint)[path]
+        plan = suggestion.composition.plan([replace(draft, ops=way.ops)])
+        task = next(task for task in plan.tasks if path in task.targets)
+        yield evaluate(task, checkpoint.reader, plan.target)[path]
