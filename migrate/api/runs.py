@@ -58,7 +58,7 @@ def apply(
       compression: `zstd:N` or `none` for every array (default: each array keeps its own codec).
       max_shard_size: with `layout: huggingface`, the most bytes of arrays in one file (default: 5 GB).
       files_from: with `layout: huggingface`, the folder with the configuration and tokenizer to copy (default: the
-        source, where it has them).
+        source, where it has them; else, with `overwrite`, the folder that is replaced).
       probe: `module:function` that compares outputs of the old model and the new before anything is published
         (default: the rule file's probe).
       tolerance: outputs pass if |old − new| ≤ tolerance + rtol · |old| everywhere, as in `numpy.allclose` (default:

@@ -25,6 +25,6 @@ FOLDER_OPTIONS = (
         type=DIRECTORY,
         metavar="DIR",
         help="With the layout huggingface: the folder with config.json, tokenizer and generation files to copy "
-        "(default: SRC).",
+        "(default: SRC, or with --overwrite the old DST).",
     ),
 )

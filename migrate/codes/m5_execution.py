@@ -214,11 +214,12 @@ class OutOfMemory(Code):
 
 
 class NoModelConfig(Code):
-    """A folder of Hugging Face gets no `config.json`.
+    """A folder of Hugging Face gets no `config.json`, or that of the folder that it replaces.
 
     `layout: huggingface` writes the tensors of a model and copies its configuration and tokenizer from the folder that
-    `--files-from` names, or from SRC where SRC is such a folder. `from_pretrained` of `transformers` opens no folder
-    without `config.json`. The tensors are complete; copy the file beside them, or write DST again with `--files-from`.
+    `--files-from` names, or from SRC where SRC is such a folder. With `--overwrite` and neither of them, DST keeps the
+    files of the model that it replaces. `from_pretrained` of `transformers` opens no folder without `config.json`. The
+    tensors are complete; copy the file beside them, or write DST again with `--files-from`.
     """
 
     number = "M528"

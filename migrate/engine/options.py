@@ -52,7 +52,8 @@ class ApplyOptions:
       jobs: number of leaves in work at once; None takes the number of CPUs.
       compression: `zstd:N` or `none` for every array; None keeps each array's own codec.
       max_shard_size: the most bytes of arrays in one file of a folder of Hugging Face (default: 5 GB).
-      files_from: the folder whose configuration and tokenizer files such a folder gets (default: SRC, if it has them).
+      files_from: the folder whose configuration and tokenizer files such a folder gets (default: SRC, if it has them;
+        else the folder that is replaced).
       probe: `module:function` that compares outputs of the old model and the new before DST is published; None takes
         the rule file's probe.
       tolerance: outputs pass if |old − new| ≤ tolerance + rtol · |old| everywhere, as in `numpy.allclose`; None takes

@@ -53,7 +53,7 @@ class Job:
       destination: DST as the caller wrote it.
       place: DST, absolute.
       probe: the probe of this run; None without one.
-      options: the caller's options.
+      options: the caller's options, with the output's defaults.
       done: the record of DST where it is the finished result of this plan, so that there is nothing to run.
     """
 
@@ -109,7 +109,7 @@ def check(plan: Plan, reader: Reader, destination: Path, options: ApplyOptions, 
     probe = chosen_probe(plan, options.probe, options.tolerance, options.rtol, destination)
     if options.require_proof and probe is None:
         _raise(PlanError, refuse_unproved(plan.tasks))
-    return Job(plan, output, destination, place, probe, options)
+    return Job(plan, output, destination, place, probe, output.settled(plan, place, options))
 
 
 def _as_asked(output: Output, place: Path, options: ApplyOptions) -> Callable[[AbstractCheckpoint], bool]:

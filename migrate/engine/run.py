@@ -119,7 +119,7 @@ def apply(
     ):
         if (done := preflight.published_meanwhile(job, reader)) is not None:
             return _done_before(job, done)
-        work.notes.extend(job.output.remarks(job.plan, options))
+        work.notes.extend(job.output.remarks(job.plan, job.place, job.options))
         check_assertions(job.plan, reader, limit=options.max_ram // 4)
         earlier, streamed, shared = run.stage(work)
         links = run.find_links()

@@ -117,9 +117,20 @@ class Output(abc.ABC):
         stored = [leaf.storage for leaf in found.tree.leaves.values() if leaf.is_numeric and leaf.storage]
         return all((storage.codec or "none") == options.compression for storage in stored)
 
-    def remarks(self, plan: Plan, options: ApplyOptions) -> Iterator[Diagnostic]:
-        """Finds what the user of the result should know; by default nothing."""
-        del plan, options
+    def settled(self, plan: Plan, place: Path, options: ApplyOptions) -> ApplyOptions:
+        """Returns the options with the defaults that depend on what DST is; by default the options themselves.
+
+        Args:
+          plan: the plan.
+          place: DST, absolute.
+          options: the options of the run.
+        """
+        del plan, place
+        return options
+
+    def remarks(self, plan: Plan, place: Path, options: ApplyOptions) -> Iterator[Diagnostic]:
+        """Finds what the user of the result should know; by default nothing. Arguments as in `settled`."""
+        del plan, place, options
         yield from ()
 
     def share_store(self, store: Path, folder: str) -> Path:

@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from migrate.engine.outputs.file import FileOutput
 from migrate.engine.outputs.file_layout import FileLayout, FileRegion, Texts
 from migrate.engine.outputs.file_store import FileStore, file_of
 from migrate.engine.outputs.safetensors import SafetensorsFile, file_parts, header_metadata, tensor_names
-from migrate.errors import Diagnostic
+from migrate.errors import Diagnostic, listed
 from migrate.formats.files import children, is_dir, is_file
 from migrate.formats.model_config import CONFIG
 from migrate.formats.parts import INDEX, is_index, is_part
@@ -122,9 +123,19 @@ class HuggingFaceFolder(FileOutput):
         kept = model_files(Path(options.files_from)) if options.files_from else []
         return len(files) == max(shards, 1) and all(_is_copied(file, place) for file in kept)
 
-    def remarks(self, plan: Plan, options: ApplyOptions) -> Iterator[Diagnostic]:
-        """Notes that no configuration is known, without which `transformers` does not open the folder."""
-        if all(file.name != CONFIG for file in model_files(_origin(plan, options))):
+    def settled(self, plan: Plan, place: Path, options: ApplyOptions) -> ApplyOptions:
+        """Takes the files of the model from the folder that is replaced, unless they are given or beside the source."""
+        if not options.overwrite or model_files(_origin(plan, options)) or not model_files(place):
+            return options
+        return replace(options, files_from=place)
+
+    def remarks(self, plan: Plan, place: Path, options: ApplyOptions) -> Iterator[Diagnostic]:
+        """Notes the files of the model that are kept, or that there is no configuration for `transformers`."""
+        files = [file.name for file in model_files(_origin(plan, options))]
+        if options.files_from == place:
+            message = f"DST keeps files of the model that it replaces: {listed(files, 3)}"
+            yield NoModelConfig.at(message, help="for those of another model, add `--files-from DIR` with its folder")
+        if CONFIG not in files:
             message = f"DST gets no `{CONFIG}`, without which `transformers` does not open it"
             yield NoModelConfig.at(message, help="add `--files-from DIR` with the folder of the original model")
 

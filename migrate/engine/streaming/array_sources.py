@@ -212,7 +212,7 @@ def open_source(reader: Reader, path: KeyPath, aval: AbstractArray, context: Any
 
 
 def scratch_copy(
-    aval: AbstractArray, block: tuple[int, ...], parts: Iterable[tuple[Window, Array]], folder: Path
+    aval: AbstractArray, block: tuple[int, ...], parts: Iterable[tuple[Window, Array]], folder: Path, trimmer: Trimmer
 ) -> ArraySource:
     """Writes a copy of an array in small, uncompressed chunks.
 
@@ -221,6 +221,7 @@ def scratch_copy(
       block: the shape of the blocks in which the array is written; no small chunk spans two blocks.
       parts: windows that cover the array, with their elements.
       folder: the new directory of the copy; the caller removes it.
+      trimmer: counts the parts that were written.
     """
     impl = dtypes.key_impl(aval.dtype)
     words = (dtypes.KEY_WORDS[impl],) if impl else ()
@@ -234,7 +235,6 @@ def scratch_copy(
     # The copy is discarded with its process, so it need not survive a loss of power.
     context = ts.Context({"cache_pool": {"total_bytes_limit": 0}, "file_io_sync": False})
     store = ts.open(spec, create=True, context=context).result()
-    trimmer = Trimmer()
     for window, part in parts:
         box: tuple[Any, ...] = tuple(slice(start, stop) for start, stop in window)
         store[(*box, ...)].write(stored_form(part)).result()

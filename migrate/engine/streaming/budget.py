@@ -17,7 +17,10 @@ LEAF_BYTES = 16 << 10
 """Overhead of a leaf beside its elements: metadata, chunk keys, futures."""
 
 TRIM_BYTES = 64 << 20
-"""The fewest bytes that are processed between two returns of freed memory to the system."""
+"""The bytes that are processed between two returns of freed memory to the system, where no budget is known."""
+
+_LEAST_TRIM_BYTES = 8 << 20
+"""The fewest bytes between two returns, each of which takes some time."""
 
 
 class Budget:
@@ -145,9 +148,9 @@ class Trimmer:
         """Begins to count.
 
         Args:
-          limit: the budget; a quarter of it may be freed and not returned, or `TRIM_BYTES` where that is more.
+          limit: the budget, a quarter of which may be freed and not returned (default: four times `TRIM_BYTES`).
         """
-        self._most = max(TRIM_BYTES, limit // 4)
+        self._most = max(_LEAST_TRIM_BYTES, limit // 4) if limit else TRIM_BYTES
         self._since = 0
         self._lock = threading.Lock()
 

@@ -14,9 +14,12 @@ from __future__ import annotations
 import itertools
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from migrate.engine.streaming.array_bytes import Digest, contiguous
 from migrate.engine.streaming.array_graph import ArrayNode, OpResult, build_graph, with_copies
@@ -30,11 +33,13 @@ from migrate.engine.streaming.store import Tiles
 from migrate.engine.streaming.tile_choice import CACHE_SHARE, TILE_SHARE, TiledTarget, choose, scattered, tile_shapes
 from migrate.formats.base import Value
 from migrate.formats.reader import Reader
-from migrate.ops.windows import whole
+from migrate.ops.windows import Window, whole
 from migrate.places.bucket_path import BucketPath
 from migrate.planning.chunking.chunk_shapes import shard_shape
 from migrate.planning.model import Task
-from migrate.tree import AbstractTree, ChunkShapes, KeyPath
+from migrate.tree import AbstractArray, AbstractTree, ChunkShapes, KeyPath
+
+Array = np.ndarray[Any, Any]
 
 SCRATCH_PREFIX = ".scratch-"
 """Prefix of directories with scratch copies; a killed run leaves them behind."""
@@ -89,7 +94,7 @@ def make_in_tiles(
         tiled = _tiled_targets(piece, graph, target, todo, limit)
         tiled, choice = _Scratch(folder, limit).prepare(tiled)
         for one in tiled:
-            _write(one, choice, begin)
+            _write(one, choice, begin, Trimmer(limit))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     others = [path for path in piece.targets if target.leaves[path].kind != "array"]
@@ -130,27 +135,27 @@ class _Scratch:
         limit = self.limit // TILE_SHARE
         stream = streamable(source, limit)
         if stream is not None:
-            return scratch_copy(source.aval, stream.block(limit), stream.parts(limit), self._new_folder())
+            return self._copy(source.aval, stream.block(limit), stream.parts(limit))
         parts = ((part, source.read(part)) for part in blocks(source, limit))
-        return scratch_copy(source.aval, source.chunks, parts, self._new_folder())
+        return self._copy(source.aval, source.chunks, parts)
 
     def _copy_result(self, node: OpResult) -> ArraySource:
         shapes = tile_shapes(node.aval, node.aval.shape, self.limit // TILE_SHARE)
         (tiled,), choice = self.prepare([TiledTarget((), node, shapes)])
         parts = ((part, tiled.node.read(part)) for part in tiled.windows(choice))
-        return scratch_copy(node.aval, tiled.tile(choice), parts, self._new_folder())
+        return self._copy(node.aval, tiled.tile(choice), parts)
 
-    def _new_folder(self) -> Path:
-        return self.folder / str(next(self.names))
+    def _copy(self, aval: AbstractArray, block: tuple[int, ...], parts: Iterable[tuple[Window, Array]]) -> ArraySource:
+        return scratch_copy(aval, block, parts, self.folder / str(next(self.names)), Trimmer(self.limit))
 
 
 def _with_copies(targets: Sequence[TiledTarget], copies: Mapping[ArrayNode, ArraySource]) -> Sequence[TiledTarget]:
     return [replace(target, node=with_copies(target.node, copies)) for target in targets]
 
 
-def _write(target: TiledTarget, choice: int, begin: Begin) -> None:
+def _write(target: TiledTarget, choice: int, begin: Begin, trimmer: Trimmer) -> None:
     writes = [begin(path, target.tile(choice)) for path in target.targets]
-    digest, trimmer = Digest(), Trimmer()
+    digest = Digest()
     for window in target.windows(choice):
         tile = contiguous(target.node.read(window))
         digest.update(tile)

@@ -116,10 +116,31 @@ def test_the_same_run_again_is_done_and_another_size_of_files_is_not(source, con
         assert DestinationExists.number == caught.value.diagnostics[0].code
 
 
+def test_a_folder_that_is_replaced_keeps_its_files_of_the_model(source, config, tmp_path):
+    apply(source, tmp_path / "new", max_shard_size=512, files_from=config)
+    (note,) = apply(source, tmp_path / "new", overwrite=True).notes
+    kept = {"config.json", "tokenizer.json", "merges.txt"}
+    assert {"model.safetensors"} | kept == {file.name for file in (tmp_path / "new").iterdir()}
+    assert all((tmp_path / "new" / name).read_bytes() == (config / name).read_bytes() for name in kept)
+    expected = "DST keeps files of the model that it replaces: `config.json`, `merges.txt`, `tokenizer.json`"
+    assert (NoModelConfig.number, expected) == (note.code, note.message)
+
+
+def test_files_of_the_model_that_are_given_or_beside_the_source_replace_the_old_ones(source, config, tmp_path):
+    apply(source, tmp_path / "new", files_from=config)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "config.json").write_text("another")
+    assert () == apply(source, tmp_path / "new", overwrite=True, files_from=other).notes
+    assert {"config.json", "model.safetensors"} == {file.name for file in (tmp_path / "new").iterdir()}
+    source.rename(config / "model.safetensors")
+    (config / "training_args.bin").unlink()
+    assert () == apply(config, tmp_path / "new", overwrite=True).notes
+    assert (tmp_path / "new/config.json").read_bytes() == (config / "config.json").read_bytes()
+
+
 def test_only_such_a_folder_is_replaced(source, config, tmp_path):
     apply(source, tmp_path / "new", max_shard_size=512, files_from=config)
-    apply(source, tmp_path / "new", overwrite=True)
-    assert ["model.safetensors"] == [file.name for file in (tmp_path / "new").iterdir()]
     (tmp_path / "new/notes.md").write_text("mine")
     with pytest.raises(RefusedError, match=r"would delete more than a checkpoint in .*: `notes\.md`"):
         apply(source, tmp_path / "new", overwrite=True)

@@ -152,7 +152,9 @@ def test_a_created_value_is_reserved_with_a_copy_and_its_encoded_chunks():
     assert 3 * (4 << 20) + LEAF_BYTES == value_bytes(4 << 20)
 
 
-@pytest.mark.parametrize(("limit", "trims"), [(0, 4), (256 << 20, 4), (512 << 20, 2), (2 << 30, 0)])
+@pytest.mark.parametrize(
+    ("limit", "trims"), [(1, 8), (64 << 20, 8), (0, 4), (256 << 20, 4), (512 << 20, 2), (2 << 30, 0)]
+)
 def test_freed_memory_is_returned_less_often_under_a_larger_budget(monkeypatch, limit, trims):
     calls = []
     monkeypatch.setattr(budget, "return_freed_memory", lambda: calls.append(1))
