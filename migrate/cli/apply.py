@@ -27,6 +27,7 @@ from migrate.errors import UsageError
 @click.argument("dst", type=CHECKPOINT)
 @options.arguments
 @options.reverse
+@options.sources
 @running.run_options
 @pool_options
 @hugging_face.layout

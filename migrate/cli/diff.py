@@ -40,6 +40,7 @@ class Expected:
 @options.template
 @click.option("--rules", metavar="RULES", help="Compare the result of these rules on SRC.")
 @options.arguments
+@options.sources
 @options.reverse
 @options.step
 @options.item
@@ -60,6 +61,7 @@ def command(
     template: str | None,
     rules: str | None,
     arguments: tuple[tuple[str, str], ...],
+    sources: tuple[tuple[str, str], ...],
     reverse: bool,
     step: int | str | None,
     item: str | None,
@@ -93,6 +95,7 @@ def command(
                 item=item,
                 follow_links=follow_links,
                 template=None if reverse else template,
+                sources=sources,
             )
         )
         other = stack.enter_context(api.open_checkpoint(dst, follow_links=follow_links)) if dst is not None else None

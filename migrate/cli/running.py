@@ -63,6 +63,7 @@ class Request:
       pool: the processes that stage arrays.
       reverse: whether the rules are applied in reverse.
       arguments: the names and values of `--arg`.
+      sources: the names and paths of `--source`.
     """
 
     template: str | None
@@ -84,6 +85,7 @@ class Request:
     pool: PoolChoice = LOCAL
     reverse: bool = False
     arguments: tuple[tuple[str, str], ...] = ()
+    sources: tuple[tuple[str, str], ...] = ()
 
     @property
     def target_partition(self) -> str | None:
@@ -278,8 +280,9 @@ def _choose_steps(origin: PlanOrigin, src: str, dst: str, request: Request) -> C
 
 
 def _open(origin: PlanOrigin, src: str, step: StepChoice, request: Request) -> Checkpoint:
-    follow, template = request.follow_links, None if request.reverse else request.template
-    return open_source(src, origin.rules, step=step, item=request.item, follow_links=follow, template=template)
+    template = None if request.reverse else request.template
+    how: dict[str, Any] = {"follow_links": request.follow_links, "template": template, "sources": request.sources}
+    return open_source(src, origin.rules, step=step, item=request.item, **how)
 
 
 def open_chosen(origin: PlanOrigin, src: str, request: Request) -> Checkpoint:

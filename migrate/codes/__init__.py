@@ -111,6 +111,7 @@ from migrate.codes.m5_execution import (
     WriteFailed,
 )
 from migrate.codes.m5_sharing import FailedShare, MissingShares, UnfitWorker, UnreachableWorkers, UnsharedPlan
+from migrate.codes.m6_sources import AmbiguousSource, IdleSource, MissingSource, SingleSourceOnly, UnknownSource
 from migrate.codes.m6_versions import (
     AmbiguousUpgradePath,
     CircularVersions,
@@ -162,6 +163,7 @@ __all__ = [
     "AlreadyApplied",
     "AmbiguousItem",
     "AmbiguousReversal",
+    "AmbiguousSource",
     "AmbiguousUpgradePath",
     "AmplifiedReads",
     "ChangedOrbax",
@@ -190,6 +192,7 @@ __all__ = [
     "ForeignFiles",
     "HyperparameterMismatch",
     "IdlePattern",
+    "IdleSource",
     "IgnoredFiles",
     "InconclusiveProbe",
     "IndexGap",
@@ -224,6 +227,7 @@ __all__ = [
     "MissingPart",
     "MissingRelease",
     "MissingShares",
+    "MissingSource",
     "MixedAxes",
     "ModelMismatch",
     "ModelNeeded",
@@ -251,6 +255,7 @@ __all__ = [
     "RunStopped",
     "ShapeMismatch",
     "SharedRngKey",
+    "SingleSourceOnly",
     "SkippedLayout",
     "SkippedStep",
     "SourceChanged",
@@ -277,6 +282,7 @@ __all__ = [
     "UnknownMetric",
     "UnknownNodeKind",
     "UnknownOp",
+    "UnknownSource",
     "UnknownTarget",
     "UnknownVersion",
     "UnlockedFile",

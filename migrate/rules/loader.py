@@ -18,7 +18,7 @@ from migrate.rules.field_types import FieldValues, ReadContext, describe_node
 from migrate.rules.files import MAX_BYTES, RuleFile, bundled_names, decode, find, read
 from migrate.rules.include import place_rules
 from migrate.rules.layout_type import structure_and_storage
-from migrate.rules.model import ConfigRule, Guard, Include, Rule, RuleSet, Target
+from migrate.rules.model import ConfigRule, Guard, Include, OtherSource, Rule, RuleSet, Target
 from migrate.rules.probe_type import ProbeFields
 from migrate.rules.recorded_tree import is_recorded_tree
 from migrate.rules.schema import FILE, VERSION
@@ -82,6 +82,7 @@ class _LoadedFile:
     rules: tuple[Rule, ...]
     config: tuple[ConfigRule, ...]
     digest: str
+    sources: Mapping[str, OtherSource]
 
 
 _Place = tuple[Hashable, ...]
@@ -114,7 +115,7 @@ class _Loader:
             if by is None:
                 self.args = given_arguments(root, self.args, file.name, findings)
             root = fill_arguments(root, by.args if by else self.args, findings)
-        record = FILE.read(root, ReadContext("rules", findings)) if root is not None else None
+        record = FILE.read(root, ReadContext("rules", findings, _source_names(root))) if root is not None else None
         self.findings += sorted(findings, key=_position)
         if findings or unknown or record is None:
             return None
@@ -124,7 +125,19 @@ class _Loader:
         above = [part for part in parts if part is not None]
         rules = (*(rule for part in above for rule in part.rules), *record.get("rules"))
         config = dict.fromkeys((*(rule for part in above for rule in part.config), *record.get("config", ())))
-        return _LoadedFile(record, rules, tuple(config), _digest(content, [part.digest for part in above]))
+        sources = self._sources(record.get("sources", {}), above)
+        return _LoadedFile(record, rules, tuple(config), _digest(content, [part.digest for part in above]), sources)
+
+    def _sources(self, own: Mapping[str, OtherSource], above: Sequence[_LoadedFile]) -> Mapping[str, OtherSource]:
+        """Returns the named sources of a file: its own, and those of included files that it does not declare."""
+        found: dict[str, OtherSource] = {}
+        for name, one in (pair for part in above for pair in part.sources.items()):
+            other = found.setdefault(name, one)
+            if name not in own and other.path != one.path:
+                message = f"two included files name different paths for the source `{name}`"
+                advice = f"declare `{name}` in `sources:` of the including file"
+                self.findings.append(InvalidInclude.at(message, span=one.span, help=advice))
+        return {**found, **own}
 
     def _include(self, include: Include, within: RuleFile) -> _LoadedFile | None:
         """Returns an included file with its rules moved below their places; None after a finding."""
@@ -142,7 +155,7 @@ class _Loader:
         if part is None:
             return None
         self.findings += _forbidden_fields(part.record, file, include)
-        return replace(part, rules=place_rules(include, part.rules, self.findings))
+        return replace(part, rules=place_rules(include, part.rules, self.findings, part.sources))
 
     def _refuse_repeated(self, include: Include, place: str) -> None:
         """Refuses a file that includes itself, a second include at the same place, and too many files."""
@@ -159,6 +172,12 @@ class _Loader:
             )
         if len(self.included) > MAX_INCLUDES:
             raise RuleFileError(InvalidInclude.at(f"more than {MAX_INCLUDES} files are included", span=include.span))
+
+
+def _source_names(root: MapNode) -> frozenset[str]:
+    """Returns the names of the sources that a file declares."""
+    declared = root.get("sources")
+    return frozenset(key.text for key, _ in declared.entries) if isinstance(declared, MapNode) else frozenset()
 
 
 def _place(include: Include) -> _Place:
@@ -239,6 +258,7 @@ def _rule_set(part: _LoadedFile, path: str, text: str, files: tuple[tuple[str, s
         **_probe(record),
         files=files,
         config=part.config,
+        sources=part.sources,
     )
 
 

@@ -177,6 +177,20 @@ class Guard:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherSource:
+    """A source beside the main one, by whose name its key paths begin.
+
+    Attributes:
+      path: the checkpoint, with relative paths joined to the folder of the rule file; None if it has to be given.
+      guard: the requirements, as for the main source.
+    """
+
+    path: str | None = None
+    guard: Guard = Guard()
+    span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """The target of the rules: model, template and layout.
 
@@ -246,6 +260,7 @@ class RuleSet:
         file.
       config: the rules for hyperparameters and JSON items, those of a plan file included.
       args: the arguments of the file that have other values than its defaults, by name.
+      sources: the sources beside the main one, by name.
     """
 
     path: str
@@ -267,6 +282,7 @@ class RuleSet:
     calls: tuple[tuple[CalledFunction, Span], ...] = ()
     config: tuple[ConfigRule, ...] = ()
     args: Mapping[str, Value] = field(default_factory=dict)
+    sources: Mapping[str, OtherSource] = field(default_factory=dict)
 
     def stored_as(self, storage: ArrayStorage | None) -> RuleSet:
         """Returns the rules with another storage of the target, as if the file had it; None keeps that of the file."""
