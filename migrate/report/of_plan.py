@@ -87,7 +87,9 @@ def plan_diagnostics(plan: Plan, destination: str | None = None) -> tuple[Diagno
 
 
 def _title(plan: Plan, destination: str) -> str:
-    source = f"{plan.source.path} ({plan.source.format}, {plural(len(plan.source.tree.leaves), 'leaf')})"
+    main, *others = plan.source.checkpoints.values()
+    source = f"{main.path} ({main.format}, {plural(len(main.tree.leaves), 'leaf')})"
+    source += "".join(f" + {one.path}" for one in others)
     target = f"{destination} ({kind_of(destination, plan).name}, {plural(len(plan.target.leaves), 'leaf')})"
     return f"Plan {short(plan.digest)}   {source} → {target}"
 

@@ -124,11 +124,14 @@ STATE = {
 
 
 def test_moments_follow_params_of_their_own_source():
-    text = NAMES + """rules:
+    text = (
+        NAMES
+        + """rules:
 - "params/a/w -> params/b/w"
 - "lora:params/a/w -> params/c/w"
 - drop: "lora:opt_state/**"
 """
+    )
     plan = planned(text, STATE, {"lora": STATE})
     assert plan.applicable, plan.diagnostics
     assert ("opt_state/0/mu/b/w",) == moves(plan)["opt_state/0/mu/a/w",]
@@ -136,7 +139,9 @@ def test_moments_follow_params_of_their_own_source():
 
 
 def test_a_copy_of_the_params_in_another_source_is_no_average_of_them():
-    plan = planned(NAMES + 'rules: ["params/a/w -> params/b/w"]', {"params/a/w": "3,4"}, {"lora": {"params/a/w": "3,4"}})
+    plan = planned(
+        NAMES + 'rules: ["params/a/w -> params/b/w"]', {"params/a/w": "3,4"}, {"lora": {"params/a/w": "3,4"}}
+    )
     assert ["M632"] == codes(plan)
     assert {("params/a/w",): ("params/b/w",)} == moves(plan)
 
