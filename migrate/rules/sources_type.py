@@ -14,22 +14,29 @@ from migrate.rules.model import Guard, OtherSource
 from migrate.rules.source import MapNode, Node, ScalarNode
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
 @final
 @dataclass(frozen=True)
 class _Path(FieldType):
-    """A path, or null for one that has to be given; read as text, empty for null."""
+    """The path of a source, or null for one that has to be given; read as text, empty for null."""
+
+    source: str = "NAME"
 
     def phrase(self) -> str:
         return "a path, or `null` if `--source` gives it"
 
     def read(self, node: Node, context: ReadContext) -> str | None:
-        if isinstance(node, ScalarNode) and (node.value is None or (isinstance(node.value, str) and node.value)):
-            return node.value or ""
-        self.reject(node, context)
-        return None
+        if not isinstance(node, ScalarNode) or not (node.value is None or (isinstance(node.value, str) and node.value)):
+            self.reject(node, context)
+            return None
+        if node.value and _URL.match(node.value):
+            message = f"`{node.value}` is a URL, and only the command line or a caller names those"
+            advice = f"write `null` here, and give it on the command line: `--source {self.source}={node.value}`"
+            context.refuse(InvalidValue, message, node.span, help=advice)
+            return None
+        return node.value or ""
 
     def json(self) -> JsonSchema:
         return {"type": ["string", "null"]}
@@ -42,9 +49,8 @@ class SourcesType(FieldType):
 
     requirements: MappingType
 
-    @property
-    def _fields(self) -> MappingType:
-        path = Field("path", _Path(), "the checkpoint, relative to the rule file; null if `--source` gives it")
+    def _fields(self, name: str = "NAME") -> MappingType:
+        path = Field("path", _Path(name), "the checkpoint, relative to the rule file; null if `--source` gives it")
         return MappingType("a source", (path, *self.requirements.fields))
 
     def phrase(self) -> str:
@@ -64,16 +70,16 @@ class SourcesType(FieldType):
             return None
         inside = context.inside(key.text)
         if not isinstance(node, MapNode):
-            path = _Path().read(node, inside)
+            path = _Path(key.text).read(node, inside)
             return None if path is None else _other_source(path, {}, key.span)
-        fields: FieldValues | None = self._fields.read(node, inside)
+        fields: FieldValues | None = self._fields(key.text).read(node, inside)
         if fields is None:
             return None
         values = dict(fields.values)
         return _other_source(values.pop("path", None) or "", values, key.span)
 
     def json(self) -> JsonSchema:
-        one = {"anyOf": [_Path().json(), self._fields.json()]}
+        one = {"anyOf": [_Path().json(), self._fields().json()]}
         return {"type": "object", "propertyNames": {"pattern": f"^{NAME.pattern}$"}, "additionalProperties": one}
 
 
@@ -84,7 +90,7 @@ def _other_source(path: str, requirements: dict[str, object], span: Span) -> Oth
 
 def _relative_to(file: str, path: str) -> str:
     """Returns a path of a rule file as seen from the current directory."""
-    return path if _URL.match(path) else os.path.join(os.path.dirname(file), path)
+    return os.path.join(os.path.dirname(file), path)
 
 
 def canonical_text(text: str, names: frozenset[str]) -> str:

@@ -11,19 +11,23 @@ def parsed(*lines, path="rules.yaml"):
     return parse_rules("\n".join(("migrate: 1", *lines)), path)
 
 
-def refused(*lines):
+def _findings(*lines):
     with pytest.raises(RuleFileError) as caught:
         parsed(*lines)
-    return [(one.code, one.message) for one in caught.value.diagnostics]
+    return caught.value.diagnostics
+
+
+def refused(*lines):
+    return [(one.code, one.message) for one in _findings(*lines)]
 
 
 def texts(rules):
     return [[str(pattern) for pattern in rule.sources] for rule in rules.rules]
 
 
-def test_a_path_is_relative_to_the_rule_file_unless_it_is_absolute_or_a_url():
-    rules = parsed("sources: {a: x/y.safetensors, b: /x, c: 'gs://b/c', d: null}", "rules: []", path="dir/rules.yaml")
-    assert ["dir/x/y.safetensors", "/x", "gs://b/c", None] == [one.path for one in rules.sources.values()]
+def test_a_path_is_relative_to_the_rule_file_unless_it_is_absolute():
+    rules = parsed("sources: {a: x/y.safetensors, b: /x, d: null}", "rules: []", path="dir/rules.yaml")
+    assert ["dir/x/y.safetensors", "/x", None] == [one.path for one in rules.sources.values()]
 
 
 def test_a_source_has_the_requirements_of_the_main_one():
@@ -31,6 +35,13 @@ def test_a_source_has_the_requirements_of_the_main_one():
     guard = rules.sources["tower"].guard
     assert ("vit", 2, "/", "never") == (guard.model, guard.version, guard.separator, guard.unbox)
     assert 2 == guard.span.line
+
+
+@pytest.mark.parametrize("entry", ["gs://b/c", "s3://b", "file:///etc", "{path: gs://b/c}"])
+def test_a_rule_file_names_no_url(entry):
+    (found,) = (one for one in _findings(f"sources: {{tower: {entry}}}", "rules: []"))
+    assert "only the command line or a caller names those" in found.message
+    assert "`--source tower=" in found.help
 
 
 @pytest.mark.parametrize(
