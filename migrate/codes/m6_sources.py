@@ -1,4 +1,4 @@
-"""M630–M639: several sources in one migration."""
+"""M6xx: several sources in one migration."""
 
 from migrate.errors import Code
 
