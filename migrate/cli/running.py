@@ -62,8 +62,7 @@ class Request:
       output: the plan file that a dry run writes; None for none.
       pool: the processes that stage arrays.
       reverse: whether the rules are applied in reverse.
-      arguments: the names and values of `--arg`.
-      sources: the names and paths of `--source`.
+      arguments, sources: the names and values of `--arg`, the names and paths of `--source`.
     """
 
     template: str | None
@@ -240,9 +239,8 @@ def _run_root(
     from migrate.report.of_root import root_report
 
     chosen = _choose_steps(origin, src, dst, request)
-    silent = replace(console, format="json")
+    silent, dry = replace(console, format="json"), replace(request, dry_run=True)
     runs = [(one.number, os.path.join(dst, one.name)) for one in chosen.selection.chosen]
-    dry = replace(request, dry_run=True)
     checked = [_run_step(silent, origin, src, number, where, dry, workers) for number, where in runs]
     refused = [report for report in checked if not report.ok]
     of_root = root_report(chosen, src, dst, checked, dry_run=request.dry_run)
