@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeVar
 
 from migrate import dtypes
 from migrate.printable import read_escape
+from migrate.source_names import source_of
 
 KeyPath = tuple[str, ...]
 T = TypeVar("T")
@@ -294,6 +295,23 @@ class AbstractTree:
             {prefix + path: leaf for path, leaf in self.leaves.items()},
             {prefix + path: kind for path, kind in self.containers.items()},
         )
+
+    @classmethod
+    def joined(cls, trees: Mapping[KeyPath, AbstractTree]) -> AbstractTree:
+        """Returns one tree of several, each moved below its key path."""
+        moved = [tree.prefixed(prefix) for prefix, tree in trees.items()]
+        leaves = (pair for tree in moved for pair in tree.leaves.items())
+        return cls.build(leaves, {path: kind for tree in moved for path, kind in tree.containers.items()})
+
+    @cached_property
+    def by_source(self) -> Mapping[KeyPath, AbstractTree]:
+        """The tree of each source, by the start of its key paths; the main source has none."""
+        names = dict.fromkeys(path[:1] for path in self.leaves if source_of(path))
+        if not names:
+            return {(): self}
+        leaves = {path: leaf for path, leaf in self.leaves.items() if not source_of(path)}
+        kinds = {path: kind for path, kind in self.containers.items() if path[:1] not in names}
+        return {(): AbstractTree(leaves, kinds), **{name: self.below(name) for name in names}}
 
     def below(self, prefix: KeyPath) -> AbstractTree:
         """Returns the tree below `prefix`."""

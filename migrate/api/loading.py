@@ -6,6 +6,7 @@ import os
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import TYPE_CHECKING, Any, Literal
 
+from migrate.api.named_sources import Sources, joined
 from migrate.api.plans import load_rules, placement, plan
 from migrate.checkpoint import Checkpoint, StrPath, open_checkpoint
 from migrate.codes import InvalidUsage
@@ -31,6 +32,7 @@ def load(
     item: str | None = None,
     max_ram: int = DEFAULT_RAM,
     allow_code: bool = False,
+    sources: Sources | None = None,
 ) -> Any:
     """Return a model with the values of an old checkpoint, on its devices; no file is written.
 
@@ -50,6 +52,7 @@ def load(
       max_ram: bytes of array data on the host at once, beside the loaded arrays; at least 64 MiB (default: 2 GiB).
       allow_code: whether the rule file's template and `call` ops may run if the file or the module is not below the
         current directory.
+      sources: the named sources of the rules, open or by path (default: the paths of the rule file).
 
     Returns:
       What the callable returns, or `into`: its modules themselves, and new objects for its other parts.
@@ -71,7 +74,8 @@ def load(
             rule_set = load_rules(rules) if isinstance(rules, str | os.PathLike) else rules
             recipient = recipient_for(rule_set, template, into, allow_code=allow_code)
             with without_collection():
-                source = stack.enter_context(_opened(checkpoint, step, item))
+                main = stack.enter_context(_opened(checkpoint, step, item))
+                source = stack.enter_context(joined(main, rule_set, sources))
                 return source, recipient, plan(source, rule_set, recipient.template, max_ram=max_ram)
 
         source, recipient, made = agree(planned, lambda found: summary(*found[1:]))

@@ -9,6 +9,7 @@ from pathlib import Path
 from shlex import join
 from typing import TYPE_CHECKING, Any, Literal
 
+from migrate.api.named_sources import Sources, joined
 from migrate.api.plans import finished, linked_or_copied, load_rules, template_of
 from migrate.checkpoint import Checkpoint, StrPath
 from migrate.codes import DestinationExists, InvalidPlanFile, StalePlan, WriteFailed
@@ -60,6 +61,7 @@ def load_plan(
     max_ram: int | None = None,
     require_proof: bool = False,
     destination: StrPath | None = None,
+    sources: Sources | None = None,
 ) -> Plan:
     """Read a plan file and return its plan for a checkpoint; calls no code that the file names.
 
@@ -73,6 +75,7 @@ def load_plan(
       max_ram: the host bytes that `apply` will get, an upper bound of the plan's `peak_host_bytes`.
       require_proof: whether leaves that only the rule file assigns are errors (`UnprovedLeaves`).
       destination: DST, if it is known; its suffix may ask for a single file, which cannot hold every kind of leaf.
+      sources: the named sources of the rules, open or by path; a plan file does not record their paths.
 
     Raises:
       RuleFileError: the file cannot be read (`UnreadableRuleFile`).
@@ -89,6 +92,7 @@ def load_plan(
         max_ram=max_ram,
         require_proof=require_proof,
         destination=destination,
+        sources=sources,
     )
 
 
@@ -102,13 +106,15 @@ def bind_plan(
     max_ram: int | None = None,
     require_proof: bool = False,
     destination: StrPath | None = None,
+    sources: Sources | None = None,
 ) -> Plan:
     """Return the plan of `open_plan` for a checkpoint; arguments and errors as in `load_plan`."""
     from migrate.planning.plan_file.bind import bound
 
-    checkpoint.require_complete()
+    with joined(checkpoint, saved.rules, sources) as source:
+        source.require_complete()
     built = template_of(saved.rules, template) if isinstance(template, str) else template
-    made = linked_or_copied(bound(saved, checkpoint.abstract, built), link)
+    made = linked_or_copied(bound(saved, source.abstract, built), link)
     made = replace(made, as_step=as_step, max_ram=max_ram)
     return finished(made, require_proof=require_proof, destination=destination, mesh=made.has_mesh)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from migrate.api.named_sources import Sources, joined
 from migrate.checkpoint import Checkpoint, StrPath
 from migrate.codes import InvalidUsage
 from migrate.errors import CheckpointError, Diagnostic, UsageError
@@ -130,6 +131,7 @@ def plan(
     allow_code: bool = False,
     reverse: bool = False,
     layout: Literal["huggingface", "zarr"] | None = None,
+    sources: Sources | None = None,
 ) -> Plan:
     """Decide what happens to every leaf, without reading or writing an array.
 
@@ -149,6 +151,7 @@ def plan(
       reverse: whether the rules are applied in reverse, to a checkpoint of their target; then `template` is the old
         model (default: derived from the rules and the checkpoint).
       layout: how the output is stored: as a folder of Hugging Face, or as plain zarr (default: from the rule file).
+      sources: the named sources of the rules, open or by path (default: the paths of the rule file).
 
     Returns:
       The plan. Mistakes in the rules raise no error here: `plan.applicable` is false, with `plan.diagnostics`.
@@ -160,25 +163,31 @@ def plan(
       PlanError: with `reverse`, a rule cannot be reversed (`IrreversibleRule`, `AmbiguousReversal`), or the model is
         not one that the rules are for (`UnmetRequirement`).
       RuleFileError: the model's configuration states a value that an argument cannot have (`InvalidModelArgument`).
+      UsageError: a named source is missing, or the rules do not declare it (`MissingSource`, `UnknownSource`).
     """
     from migrate.planning.invert.reversal import reversal
+    from migrate.planning.named_sources import refuse_several
     from migrate.planning.planner import make_plan
     from migrate.planning.requirements import resolved
 
-    checkpoint.require_complete()
     read = load_rules(rules) if isinstance(rules, str | os.PathLike) else rules
     rule_set = resolved(read, checkpoint.abstract)
+    if reverse:
+        refuse_several(rule_set, "applied in reverse")
+    with joined(checkpoint, rule_set, sources) as whole:
+        whole.require_complete()
+        source = whole.abstract
     if template is None or isinstance(template, str):
         built: TemplateLike | None = template_of(None if reverse else rule_set, template, allow_code=allow_code)
     else:
         built = template
     notes = getattr(built, "notes", ())
     if reverse:
-        turned = reversal(rule_set, checkpoint.abstract, built.tree if built else None)
+        turned = reversal(rule_set, source, built.tree if built else None)
         rule_set, notes = turned.rules, (*notes, *turned.findings)
     rule_set = rule_set.stored_as(layout)
     axes, table = placement(mesh, partition)
-    made = make_plan(checkpoint.abstract, rule_set, built, mesh=axes, partition=table)
+    made = make_plan(source, rule_set, built, mesh=axes, partition=table)
     made = replace(linked_or_copied(made, link), as_step=as_step, max_ram=max_ram)
     return finished(made, notes, require_proof=require_proof, destination=destination, mesh=axes is not None)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
+from migrate.api.named_sources import Sources, joined_as_planned
 from migrate.checkpoint import Checkpoint, StrPath
 from migrate.engine.options import DEFAULT_RAM, ApplyOptions, VerifyMode
 from migrate.engine.streaming.stopping import never
@@ -40,6 +41,7 @@ def apply(
     listener: Listener = ignore,
     stopped: Callable[[], bool] = never,
     executor: Executor | None = None,
+    sources: Sources | None = None,
 ) -> Receipt:
     """Run a plan: stage, commit, verify, publish; or resume an unfinished run of this plan.
 
@@ -70,6 +72,7 @@ def apply(
       stopped: asked between leaves; once it returns true, the leaves in flight are finished and the run stops.
       executor: runs shares of the plan in other processes, on this machine or on others that see the same files under
         the same paths. `max_ram` and `jobs` are divided among its workers (default: this process does everything).
+      sources: the named sources that the plan was made for, open or by path (default: the paths of the plan).
 
     Raises:
       UsageError: an option is invalid, a probe has no model, no unfinished run can be resumed (`resume="only"`), or an
@@ -100,7 +103,8 @@ def apply(
     )
     carry_out = run.resume if resume == "only" else run.apply
     how: dict[str, Any] = {"listener": listener, "stopped": stopped, "workers": _workers(executor)}
-    return carry_out(plan, checkpoint.reader, destination_path(destination), options, **how)
+    with joined_as_planned(checkpoint, plan, sources) as source:
+        return carry_out(plan, source.reader, destination_path(destination), options, **how)
 
 
 def _workers(executor: Executor | None) -> Workers | None:

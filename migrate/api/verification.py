@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from migrate.api.named_sources import Sources, joined_as_planned
 from migrate.checkpoint import Checkpoint, StrPath, open_checkpoint
 from migrate.codes import InvalidUsage
 from migrate.engine.options import DEFAULT_RAM
@@ -62,6 +63,7 @@ def verify(
     jobs: int | None = None,
     listener: Listener = ignore,
     follow_links: bool = False,
+    sources: Sources | None = None,
 ) -> Verified:
     """Check a checkpoint against the structure and the digests that it records, and against what is given.
 
@@ -80,6 +82,7 @@ def verify(
       jobs: without a source: the number of leaves that are read at once (default: the number of CPUs).
       listener: receives an event for every leaf.
       follow_links: whether links in the destination may lead out of it (default: no).
+      sources: the named sources that the plan was made for, open or by path (default: the paths of the plan).
 
     Raises:
       RefusedError: a `call` op may not run (`CodeNotAllowed`).
@@ -109,9 +112,10 @@ def verify(
             found = alone.check_values(stored.reader, listener, max_ram=max_ram, jobs=jobs)
         return replace(done, digests=found.compared, undigested=tuple(found.undigested))
     plan = replace(plan, as_step=any(checkpoint.abstract.items))
-    return _compared(
-        done, plan, source, place_of(destination), probe, (tolerance, rtol), listener, follow_links=follow_links
-    )
+    with joined_as_planned(source, plan, sources) as whole:
+        return _compared(
+            done, plan, whole, place_of(destination), probe, (tolerance, rtol), listener, follow_links=follow_links
+        )
 
 
 def diff_values(
@@ -147,7 +151,8 @@ def diff_values(
     both = (*found.same, *dict.fromkeys((*found.shape_mismatch, *found.dtype_mismatch)))
     if plan is not None:
         require_permission(plan.rules.call_code, allow_code=allow_code)
-        return diff_result(plan, source.reader, target.reader, both, max_ram=max_ram, listener=listener)
+        with joined_as_planned(source, plan) as whole:
+            return diff_result(plan, whole.reader, target.reader, both, max_ram=max_ram, listener=listener)
     origins = {template_path(path, leaf.box, target.tree): path for path, leaf in source.tree.leaves.items()}
     pairs = {path: origins[path] for path in both}
     return diff_checkpoints(source.reader, target.reader, pairs, max_ram=max_ram, listener=listener)

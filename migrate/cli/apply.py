@@ -28,6 +28,7 @@ from migrate.errors import UsageError
 @options.arguments
 @options.config
 @options.reverse
+@options.sources
 @running.run_options
 @pool_options
 @hugging_face.layout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from shlex import quote
+from typing import Any
 
 import click
 
@@ -27,6 +28,7 @@ from migrate.report.view import Report, findings
 @click.argument("src", type=CHECKPOINT, required=False)
 @options.arguments
 @options.config
+@options.sources
 @options.reverse
 @options.template
 @options.step
@@ -43,6 +45,7 @@ def command(
     src: str | None,
     arguments: tuple[tuple[str, str], ...],
     config: str | None,
+    sources: tuple[tuple[str, str], ...],
     reverse: bool,
     template: str | None,
     step: int | str | None,
@@ -69,6 +72,8 @@ def command(
         raise click.UsageError(f"{'--write' if write else '--message'} is for a folder of rule files.")
     if src is None and template is not None:
         raise click.UsageError("--template needs SRC: the rules lead from a checkpoint to the template.")
+    if src is None and sources:
+        raise click.UsageError("--source NAME=PATH needs SRC, the main source.")
     if src is None and require_proof:
         raise click.UsageError("--require-proof needs SRC: it concerns the leaves of a checkpoint.")
     if src is None and reverse:
@@ -77,8 +82,9 @@ def command(
         require_order(rules, src)
     try:
         chosen = options.chosen_step(step)
-        flags = {"require_proof": require_proof, "allow_code": allow_code, "reverse": reverse}
-        report = _report(rules, src, template, chosen, item, follow_links, dict(arguments), config, **flags)
+        flags: dict[str, Any] = {"require_proof": require_proof, "allow_code": allow_code, "reverse": reverse}
+        flags |= {"config": config, "sources": sources}
+        report = _report(rules, src, template, chosen, item, follow_links, dict(arguments), **flags)
     except (RuleFileError, PlanError) as error:
         report = Report("check", ExitCode.NO, findings=findings(error.diagnostics, options.text_of))
     console.text(report, findings_to_stdout=True)
@@ -109,8 +115,9 @@ def _report(
     item: str | None,
     follow_links: bool,
     arguments: dict[str, str],
-    config: str | None,
     *,
+    config: str | None,
+    sources: tuple[tuple[str, str], ...],
     require_proof: bool,
     allow_code: bool,
     reverse: bool,
@@ -132,7 +139,8 @@ def _report(
         return Report("check", code, summary=(valid,), findings=findings(invalid, options.text_of), data=data)
     named = None if reverse else template
     read_as = None if reverse else rule_set
-    with open_source(src, read_as, step=step, item=item, follow_links=follow_links, template=named) as source:
+    how: dict[str, Any] = {"follow_links": follow_links, "template": named, "sources": sources}
+    with open_source(src, read_as, step=step, item=item, **how) as source:
         proof = require_proof and rule_set.probe is None
         plan = api.plan(source, rule_set, template, require_proof=proof, allow_code=allow_code, reverse=reverse)
         data["proof"] = proof_data(count_proofs(plan.tasks))

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 @click.argument("plan", type=PLACE)
 @click.argument("src", type=CHECKPOINT)
 @click.argument("dst", type=CHECKPOINT)
+@options.sources
 @running.run_options
 @options.output
 def command(console: Console, plan: str, src: str, dst: str, *, request: running.Request) -> None:

@@ -41,6 +41,7 @@ class Expected:
 @click.option("--rules", metavar="RULES", help="Compare the result of these rules on SRC.")
 @options.arguments
 @options.config
+@options.sources
 @options.reverse
 @options.step
 @options.item
@@ -62,6 +63,7 @@ def command(
     rules: str | None,
     arguments: tuple[tuple[str, str], ...],
     config: str | None,
+    sources: tuple[tuple[str, str], ...],
     reverse: bool,
     step: int | str | None,
     item: str | None,
@@ -95,6 +97,7 @@ def command(
                 item=item,
                 follow_links=follow_links,
                 template=None if reverse else template,
+                sources=sources,
             )
         )
         other = stack.enter_context(api.open_checkpoint(dst, follow_links=follow_links)) if dst is not None else None

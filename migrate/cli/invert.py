@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from migrate.cli import options, rule_output
@@ -22,6 +24,7 @@ from migrate.errors import PlanError, RuleFileError, UsageError
 @click.argument("src", type=CHECKPOINT)
 @options.arguments
 @options.config
+@options.sources
 @options.template
 @rule_output.output
 @rule_output.overwrite
@@ -36,6 +39,7 @@ def command(
     src: str,
     arguments: tuple[tuple[str, str], ...],
     config: str | None,
+    sources: tuple[tuple[str, str], ...],
     template: str | None,
     output: str | None,
     overwrite: bool,
@@ -57,7 +61,8 @@ def command(
     try:
         rule_set = api.load_rules(rules, dict(arguments), config)
         chosen = options.chosen_step(step)
-        with open_source(src, rule_set, step=chosen, item=item, follow_links=follow_links) as source:
+        how: dict[str, Any] = {"follow_links": follow_links, "sources": sources}
+        with open_source(src, rule_set, step=chosen, item=item, **how) as source:
             inversion = api.invert(api.plan(source, rule_set, template, allow_code=allow_code))
     except (PlanError, RuleFileError) as error:
         raise UsageError(*error.diagnostics) from error

@@ -12,7 +12,7 @@ from typing import Any, Literal, ParamSpec
 import click
 
 from migrate.cli.console import Console
-from migrate.cli.places import FILE
+from migrate.cli.places import CHECKPOINT, FILE
 from migrate.codes import InvalidUsage
 from migrate.engine.options import COMPRESSIONS, MINIMUM_RAM, is_compression
 from migrate.errors import UsageError
@@ -202,6 +202,27 @@ config = click.option(
     metavar="FILE",
     help="The model's config.json, or its folder, from which RULES take values (default: beside the tensors of SRC; "
     "with --reverse, in the folder of --files-from).",
+)
+
+
+class SourceType(ArgumentType):
+    """`--source`: the name of a source, and its path or URL."""
+
+    name = "source"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """Returns the name and the path."""
+        name, path = super().convert(value, param, ctx)
+        return name, CHECKPOINT.convert(path, param, ctx)
+
+
+sources = click.option(
+    "--source",
+    "sources",
+    type=SourceType(),
+    multiple=True,
+    metavar="NAME=PATH",
+    help="Path of a source that RULES declares beside SRC; may be given several times (default: that of RULES).",
 )
 reverse = click.option(
     "--reverse",

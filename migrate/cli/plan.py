@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 @click.argument("src", type=CHECKPOINT)
 @options.arguments
 @options.config
+@options.sources
 @options.reverse
 @options.template
 @rule_output.plan_output
@@ -50,6 +51,7 @@ def command(
     src: str,
     arguments: tuple[tuple[str, str], ...],
     config: str | None,
+    sources: tuple[tuple[str, str], ...],
     reverse: bool,
     template: str | None,
     output: str | None,
@@ -77,7 +79,8 @@ def command(
     rule_set = api.load_rules(rules, dict(arguments), config)
     chosen = options.chosen_step(step)
     read_as, named = (None, None) if reverse else (rule_set, template)
-    with open_source(src, read_as, step=chosen, item=item, follow_links=follow_links, template=named) as source:
+    how: dict[str, Any] = {"follow_links": follow_links, "template": named, "sources": sources}
+    with open_source(src, read_as, step=chosen, item=item, **how) as source:
         plan = api.plan(
             source,
             rule_set,

@@ -59,7 +59,7 @@ class Request:
       output: the plan file that a dry run writes; None for none.
       pool: the processes that stage arrays.
       reverse: whether the rules are applied in reverse.
-      arguments: the names and values of `--arg`.
+      arguments, sources: the names and values of `--arg`, the names and paths of `--source`.
       config: the model's `config.json`, or its folder; None for the one beside the tensors of SRC.
     """
 
@@ -83,6 +83,7 @@ class Request:
     reverse: bool = False
     arguments: tuple[tuple[str, str], ...] = ()
     config: str | None = None
+    sources: tuple[tuple[str, str], ...] = ()
 
     @property
     def target_partition(self) -> str | None:
@@ -237,9 +238,8 @@ def _run_root(
     from migrate.report.of_root import root_report
 
     chosen = _choose_steps(origin, src, dst, request)
-    silent = replace(console, format="json")
+    silent, dry = replace(console, format="json"), replace(request, dry_run=True)
     runs = [(one.number, os.path.join(dst, one.name)) for one in chosen.selection.chosen]
-    dry = replace(request, dry_run=True)
     checked = [_run_step(silent, origin, src, number, where, dry, workers) for number, where in runs]
     refused = [report for report in checked if not report.ok]
     of_root = root_report(chosen, src, dst, checked, dry_run=request.dry_run)
@@ -277,8 +277,9 @@ def _choose_steps(origin: PlanOrigin, src: str, dst: str, request: Request) -> C
 
 
 def _open(origin: PlanOrigin, src: str, step: StepChoice, request: Request) -> Checkpoint:
-    follow, template = request.follow_links, None if request.reverse else request.template
-    return open_source(src, origin.rules, step=step, item=request.item, follow_links=follow, template=template)
+    template = None if request.reverse else request.template
+    how: dict[str, Any] = {"follow_links": request.follow_links, "template": template, "sources": request.sources}
+    return open_source(src, origin.rules, step=step, item=request.item, **how)
 
 
 def open_chosen(origin: PlanOrigin, src: str, request: Request) -> Checkpoint:

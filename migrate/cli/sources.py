@@ -1,8 +1,9 @@
-"""SRC as the rule file says how it is read: boxes, and the separator of flat names."""
+"""SRC as the rule file states how it is read, with boxes and the separator of flat names, and its named sources."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from migrate.cli import options
 
@@ -19,8 +20,9 @@ def open_source(
     item: str | None,
     follow_links: bool,
     template: str | None = None,
+    sources: Sequence[tuple[str, str]] = (),
 ) -> Checkpoint:
-    """Opens SRC for the rules that are applied to it.
+    """Opens SRC for the rules that are applied to it, with the named sources that they declare.
 
     Args:
       src: as on the command line.
@@ -29,11 +31,19 @@ def open_source(
       item: as on the command line.
       follow_links: as on the command line.
       template: the model that names the arrays of a file without names, as on the command line.
+      sources: names and paths, as on the command line.
 
     Raises:
-      CheckpointError: it cannot be read.
+      CheckpointError: one of them cannot be read.
+      UsageError: a named source is missing, or the rules do not declare it.
     """
     from migrate.checkpoint import open_checkpoint
 
     unbox, separator = (rules.source.unbox, rules.source.separator) if rules else ("auto", None)
-    return open_checkpoint(src, step, item, unbox, follow_links=follow_links, separator=separator, template=template)
+    how: dict[str, Any] = {"follow_links": follow_links, "separator": separator, "template": template}
+    main = open_checkpoint(src, step, item, unbox, **how)
+    if rules is None or not (rules.sources or sources):
+        return main
+    from migrate.api.named_sources import open_joined
+
+    return open_joined(main, rules, dict(sources), follow_links=follow_links)

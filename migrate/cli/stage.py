@@ -54,6 +54,7 @@ class ShareType(click.ParamType):  # type: ignore[type-arg]  # generic only in n
     metavar="I/N",
     help="Number of the share, from 0, and number of shares.",
 )
+@options.sources
 @running.run_options
 @options.output
 def command(

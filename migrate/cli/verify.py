@@ -18,9 +18,10 @@ from migrate.cli.sources import open_source
 from migrate.codes import InvalidUsage
 from migrate.errors import PlanError, UsageError
 from migrate.report.view import Report
+from migrate.rules.sources_type import NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from migrate.api import Verified
     from migrate.checkpoint import Checkpoint
@@ -38,7 +39,12 @@ SHOWN = 3
 @click.command("verify", short_help="Verify a migrated checkpoint.", context_settings=options.SETTINGS)
 @click.argument("dst", type=CHECKPOINT)
 @click.option(
-    "--source", type=CHECKPOINT, metavar="SRC", help="The checkpoint that DST was migrated from; needs --rules."
+    "--source",
+    "given",
+    multiple=True,
+    metavar="SRC|NAME=PATH",
+    help="The checkpoint that DST was migrated from; needs --rules. With NAME=PATH, the path of a source that RULES "
+    "declares beside it; may be given several times (default: that of RULES).",
 )
 @click.option("--rules", metavar="RULES", help="The rule file or folder that DST was migrated by; needs --source.")
 @click.option("--from", "start", metavar="V", help="With a folder: version of SRC (default: from the record of SRC).")
@@ -59,7 +65,7 @@ SHOWN = 3
 def command(
     console: Console,
     dst: str,
-    source: str | None,
+    given: tuple[str, ...],
     rules: str | None,
     start: str | None,
     arguments: tuple[tuple[str, str], ...],
@@ -86,20 +92,20 @@ def command(
     from migrate.engine.verification.findings import ValuesDiffer
     from migrate.report.of_plan import plan_diagnostics
 
-    for ckpt in (dst, source):
-        refuse_rule_file(ckpt or "")
-    if (source is None) != (rules is None):
+    refuse_rule_file(dst)
+    if bool(given) != (rules is not None):
         raise click.UsageError("--source and --rules must be given together.")
-    if probe is not None and source is None:
+    if probe is not None and not given:
         raise click.UsageError("--probe needs --source and --rules: it compares the new model with the old one.")
     with ExitStack() as stack:
         how = _Rules.of(rules, template, dst, start, dict(arguments), config, reverse=reverse, allow_code=allow_code)
         rule_set, model = how.rule_set, how.model
         opened = plan = None
-        if source is not None:
+        if given:
             known, chosen_step = how.reading, options.chosen_step(step)
+            source, named = _main_and_named(given, known)
             opened = stack.enter_context(
-                open_source(source, known, step=chosen_step, item=item, follow_links=follow_links)
+                open_source(source, known, step=chosen_step, item=item, follow_links=follow_links, sources=named)
             )
             plan = how.plan(opened)
             if not plan.applicable:
@@ -131,6 +137,26 @@ def command(
     console.text(report)
     console.finish([report])
     exit_with(report.exit_code)
+
+
+def _main_and_named(given: Sequence[str], rules: RuleSet) -> tuple[str, list[tuple[str, str]]]:
+    """Returns SRC, and the names and paths of the other sources, from the values of `--source`.
+
+    `NAME=PATH` is a path itself if it exists and the rules declare no source of this name.
+    """
+    main: list[str] = []
+    named: list[tuple[str, str]] = []
+    for text in given:
+        name, equals, path = text.partition("=")
+        if equals and (name in rules.sources or (NAME.fullmatch(name) and not os.path.lexists(text))):
+            named.append((name, CHECKPOINT.convert(path, None, None)))
+        else:
+            main.append(CHECKPOINT.convert(text, None, None))
+    if len(main) != 1:
+        found = f"{len(main)} paths without a name" if main else "only named sources"
+        raise click.UsageError(f"--source has {found}; give SRC once, and other sources as NAME=PATH.")
+    refuse_rule_file(main[0])
+    return main[0], named
 
 
 @dataclass(frozen=True, slots=True)

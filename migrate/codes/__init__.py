@@ -114,6 +114,7 @@ from migrate.codes.m5_execution import (
     WriteFailed,
 )
 from migrate.codes.m5_sharing import FailedShare, MissingShares, UnfitWorker, UnreachableWorkers, UnsharedPlan
+from migrate.codes.m6_sources import AmbiguousSource, IdleSource, MissingSource, SingleSourceOnly, UnknownSource
 from migrate.codes.m6_versions import (
     AmbiguousUpgradePath,
     CircularVersions,
@@ -167,6 +168,7 @@ __all__ = [
     "AlreadyApplied",
     "AmbiguousItem",
     "AmbiguousReversal",
+    "AmbiguousSource",
     "AmbiguousUpgradePath",
     "AmplifiedReads",
     "ChangedOrbax",
@@ -196,6 +198,7 @@ __all__ = [
     "ForeignFiles",
     "HyperparameterMismatch",
     "IdlePattern",
+    "IdleSource",
     "IgnoredFiles",
     "InconclusiveProbe",
     "IndexGap",
@@ -232,6 +235,7 @@ __all__ = [
     "MissingPart",
     "MissingRelease",
     "MissingShares",
+    "MissingSource",
     "MixedAxes",
     "ModelMismatch",
     "ModelNeeded",
@@ -259,6 +263,7 @@ __all__ = [
     "RunStopped",
     "ShapeMismatch",
     "SharedRngKey",
+    "SingleSourceOnly",
     "SkippedLayout",
     "SkippedStep",
     "SourceChanged",
@@ -286,6 +291,7 @@ __all__ = [
     "UnknownMetric",
     "UnknownNodeKind",
     "UnknownOp",
+    "UnknownSource",
     "UnknownTarget",
     "UnknownVersion",
     "UnlockedFile",

@@ -216,9 +216,10 @@ def _invalid(options: ApplyOptions) -> Iterator[Diagnostic]:
 
 
 def _occupied(plan: Plan, destination: Path, options: ApplyOptions, output: Output) -> Iterator[Diagnostic]:
-    if _overlap(plan.source.path, destination):
+    overlapping = [one.path for one in plan.source.checkpoints.values() if _overlap(one.path, destination)]
+    if overlapping:
         advice = "choose a DST elsewhere; the source is never written to"
-        yield OverlappingPaths.at(f"`{destination}` and the source `{plan.source.path}` overlap", help=advice)
+        yield OverlappingPaths.at(f"`{destination}` and the source `{overlapping[0]}` overlap", help=advice)
     elif is_there(destination) and not options.overwrite:
         yield DestinationExists.at(f"`{destination}` exists", help="choose another DST, or add `--overwrite`")
     elif is_there(destination):

@@ -19,6 +19,22 @@ from migrate.tree import AbstractLeaf, KeyPath
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class SourceUsed:
+    """One of several sources of a run.
+
+    Attributes:
+      name: its name; empty for the main source.
+      structure_hash: the hash of its tree.
+      files: `sha256:` over the names, sizes and times of its files.
+    """
+
+    name: str
+    path: Path
+    structure_hash: str
+    files: str
+
+
 @dataclass(frozen=True)
 class Receipt:
     """The record of a completed `apply`.
@@ -45,6 +61,7 @@ class Receipt:
       proofs: the number of leaves that have a source, by proof: by name, by shape, by value, or none.
       probe: the findings of the probe; None without one.
       config: the number of changes to hyperparameters and JSON items.
+      sources: the sources, the main one first; empty where there is only one.
       published: where DST was the finished result of this plan before: the date that its record gives. Nothing was
         written or verified then.
     """
@@ -71,6 +88,7 @@ class Receipt:
     published: str | None = None
     config: int = 0
     copied: int = 0
+    sources: tuple[SourceUsed, ...] = ()
 
     @property
     def already_done(self) -> bool:

@@ -21,7 +21,7 @@ from migrate.engine.options import DEFAULTS, ApplyOptions
 from migrate.engine.outputs.base import Output, Staged
 from migrate.engine.outputs.registry import is_single_file, output_of
 from migrate.engine.probing.probe import Probed, prove
-from migrate.engine.receipt import Clock, Receipt, phase, stage_phase
+from migrate.engine.receipt import Clock, Receipt, SourceUsed, phase, stage_phase
 from migrate.engine.sharing.merging import merge_shares
 from migrate.engine.sharing.workers import Errand, OthersArrays, Workers
 from migrate.engine.staged_array import StagedArray
@@ -52,6 +52,7 @@ from migrate.formats.reader import Reader
 from migrate.metadata import Metadata, installed_versions
 from migrate.planning.model import Plan
 from migrate.planning.proof import count_proofs
+from migrate.source_names import source_of
 from migrate.tree import KeyPath
 
 Arrays = Mapping[KeyPath, StagedArray]
@@ -108,7 +109,7 @@ def apply(
     workers.check(job, reader)
     source = SourceState.now(reader)
     _refuse(reader.problems())
-    carried = carried_digests(job.plan, reader.digest_record())
+    carried = carried_digests(job.plan, reader)
     run = _Run(job, reader, source, Clock(listener), listener, stopped, carried, workers)
     kind = {"overwrite": options.overwrite, "single_file": is_single_file(destination)}
     with (
@@ -159,6 +160,16 @@ def resume(
 def _refuse(problems: Sequence[Diagnostic]) -> None:
     if problems:
         raise CheckpointError(*problems)
+
+
+def _sources_used(plan: Plan, state: SourceState) -> tuple[SourceUsed, ...]:
+    """Returns the sources of a plan where there are several, with the digests of their files."""
+    if not plan.source.sources:
+        return ()
+    return tuple(
+        SourceUsed(source_of(start), one.path, one.structure_hash, state.digest_of(start))
+        for start, one in plan.source.checkpoints.items()
+    )
 
 
 @dataclass
@@ -367,6 +378,7 @@ class _Run:
             proofs=count_proofs(proved.tasks),
             probe=probed,
             config=len(plan.config.changes),
+            sources=_sources_used(plan, self.source),
         )
 
     def _stop_if_asked(self) -> None:

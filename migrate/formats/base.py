@@ -170,7 +170,10 @@ class Item(abc.ABC):
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """The arguments with which another process opens the same checkpoint; see `migrate.formats.detect.open_reader`."""
+    """The arguments with which another process opens the same checkpoint; see `migrate.formats.detect.open_reader`.
+
+    `sources` has those of the named sources; `migrate.formats.joined.reopened` opens all of them.
+    """
 
     path: str
     step: int | None = None
@@ -178,3 +181,4 @@ class Opening:
     unbox: Unbox = "auto"
     follow_links: bool = False
     separator: str | None = None
+    sources: Mapping[str, Opening] = field(default_factory=dict)

@@ -29,14 +29,13 @@ from migrate.formats.item_kinds import PYTREE, ItemKind
 from migrate.formats.opaque import refuse_opaque
 from migrate.formats.surroundings import Surroundings
 from migrate.places.names import path_of
+from migrate.source_names import source_start
 from migrate.tree import AbstractTree, KeyPath, format_path
 
 if TYPE_CHECKING:
     from migrate.formats.base import Extent, Item, Location, ModelConfig
 
-
-_AT_A_TIME = 4
-"""Leaves that are read together; within one leaf, TensorStore itself decodes chunks on all cores."""
+_AT_A_TIME = 4  # leaves that are read together; within one, TensorStore itself decodes chunks on all cores
 
 
 @dataclass(frozen=True)
@@ -47,18 +46,15 @@ class AbstractCheckpoint:
       path: the directory or file that was opened.
       format: the format's usual name, such as `orbax ocdbt` or `flax msgpack`.
       era: the versions that can have written it.
-      step: the step that was chosen, where there are steps.
-      steps: every step there is.
+      step, steps: the step that was chosen, where there are steps, and every step there is.
       items: the pytrees by item name; a checkpoint that is one pytree has one, whose name is "" (a bare item directory
         or file) or the item's name in its step.
-      extras: the content of the items that are JSON, by name.
-      metadata: the checkpoint's custom metadata.
+      extras, metadata: the content of the items that are JSON, by name, and the checkpoint's custom metadata.
       zarr3: whether arrays are stored as zarr version 3.
       notes: what was ignored, lost or assumed.
-      problems: errors about files that lack bytes in which leaves are stored; such a checkpoint can be shown, not used.
+      problems: errors about files that lack bytes of leaves; such a checkpoint can be shown, not used.
       separator: where flat names were split into key paths; None if the format has nested names.
-      locates_chunks: whether the reader's `location` finds every array whose storage has an `encoding`. Only then does
-        a plan link or copy chunks; otherwise every array is streamed.
+      locates_chunks: whether `location` finds every array with an `encoding`; otherwise a plan streams every array.
       kinds: the kinds of the items by name, where they are not pytrees.
       unread: the items of the step that are not read: those of other kinds, and those that `--item` leaves out.
       knows_config: whether the values of the record and of JSON items are known; false for the tree of a file.
@@ -66,6 +62,7 @@ class AbstractCheckpoint:
       others: the directories of the items of other kinds, by name; none if `--item` chooses one.
       layouts: the items of the step that are other layouts of the same state (`migrate.formats.orbax.layouts`).
       model_config: the `config.json` of the model, where it is a Hugging Face model.
+      sources: the named sources beside it (`migrate.formats.joined`).
     """
 
     path: Path
@@ -88,19 +85,22 @@ class AbstractCheckpoint:
     others: Mapping[str, Path] = field(default_factory=dict)
     layouts: tuple[str, ...] = ()
     model_config: ModelConfig | None = None
+    sources: Mapping[str, AbstractCheckpoint] = field(default_factory=dict)
 
     @cached_property
     def tree(self) -> AbstractTree:
-        """The tree that rules see: that of the only item, or of all items below their names."""
+        """The tree that rules see: the only item, or all items below their names; with those of the named sources."""
+        if self.sources:
+            return AbstractTree.joined({prefix: one.tree for prefix, one in self.checkpoints.items()})
         if len(self.items) == 1:
             return next(iter(self.items.values()))
-        leaves: dict[KeyPath, Any] = {}
-        containers: dict[KeyPath, Any] = {}
-        for name, item in self.items.items():
-            below = item.prefixed((name,))
-            leaves.update(below.leaves)
-            containers.update(below.containers)
-        return AbstractTree.build(leaves.items(), containers)
+        return AbstractTree.joined({(name,): item for name, item in self.items.items()})
+
+    @cached_property
+    def checkpoints(self) -> Mapping[KeyPath, AbstractCheckpoint]:
+        """The main source and the named ones, each by the start of its key paths."""
+        named = {source_start(name): one for name, one in self.sources.items()}
+        return {(): replace(self, sources={}) if named else self, **named}
 
     @property
     def concerns(self) -> tuple[Diagnostic, ...]:
@@ -157,6 +157,10 @@ class Reader(abc.ABC):
           KeyError: there is no such leaf.
         """
         return None
+
+    def checkpoints(self) -> Mapping[KeyPath, Reader]:
+        """The readers of the main source and of the named ones, each by the start of its key paths."""
+        return {(): self}
 
     def problems(self) -> tuple[Diagnostic, ...]:
         """Errors about files that lack bytes in which leaves are stored, as the files are now; no value is read.
@@ -362,7 +366,7 @@ def _refuse_deep(path: Path, tree: AbstractTree) -> None:
 
 
 def _without_record(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
-    """An item's metadata without migrate's record, which describes the item and not the step that it is a part of."""
+    """An item's metadata without migrate's record, which describes the item and not its step."""
     return {key: value for key, value in metadata.items() if key != RECORD_KEY}
 
 

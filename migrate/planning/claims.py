@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from migrate.codes import IdlePattern, OverlappingRules
 from migrate.errors import Diagnostic
 from migrate.planning.narrowing import advise_overlap
-from migrate.planning.near_patterns import NearPatterns
+from migrate.planning.near_patterns import NearPatterns, unknown_source
 from migrate.rules.leaf_filter import LeafFilter
 from migrate.rules.model import Drop, Move, Rule
 from migrate.rules.pattern import Bindings, Pattern
@@ -106,18 +106,25 @@ def _idle_patterns(
         return []
     busy = {claim.origin for claim in claims}
     return [
-        IdlePattern.at(
-            f"`{pattern}` matches nothing in the source",
-            span=rule.span,
-            label=near.did_you_mean(pattern),
-            help="`migrate inspect SRC` lists the key paths; `optional: true` allows a rule to match nothing",
-        )
+        _idle_pattern(rule, pattern, near)
         for origin, pattern in enumerate(rule.sources)
         if origin not in busy
         and not (isinstance(rule, Move) and rule.bound[origin] in rule.maybe)
         and not (isinstance(rule, Drop) and _drops_extra(pattern, extras))
         and not _is_left_out(rule, pattern, near.tree)
     ]
+
+
+def _idle_pattern(rule: Move | Drop, pattern: Pattern, near: NearPatterns) -> Diagnostic:
+    unknown = unknown_source(pattern, near.tree)
+    if unknown is not None:
+        return replace(unknown, span=rule.span)
+    return IdlePattern.at(
+        f"`{pattern}` matches nothing in the source",
+        span=rule.span,
+        label=near.did_you_mean(pattern),
+        help="`migrate inspect SRC` lists the key paths; `optional: true` allows a rule to match nothing",
+    )
 
 
 def _is_left_out(rule: Move | Drop, pattern: Pattern, tree: AbstractTree) -> bool:

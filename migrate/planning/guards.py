@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from shlex import quote
 from typing import Any, Protocol
 
@@ -21,8 +22,9 @@ from migrate.errors import Diagnostic
 from migrate.formats.reader import AbstractCheckpoint
 from migrate.metadata import Metadata, already_applied
 from migrate.planning.config import RECORD, UNCHANGED, PlannedConfig, config_name
+from migrate.planning.named_sources import missing_sources
 from migrate.planning.recorded_leaves import SHOWN, changes_since_record, leaf_changes, listed_changes
-from migrate.rules.model import RuleSet
+from migrate.rules.model import OtherSource, RuleSet, Target
 from migrate.tree import AbstractTree
 
 ABOUT_SOURCE = frozenset(
@@ -69,15 +71,31 @@ def guard(
       expected: the tree that the rules alone make of the source, where the template is not the one that they pin.
       config: the hyperparameters and JSON items that the rules change.
     """
+    main = source.checkpoints[()]
     metadata = Metadata.from_json(source.metadata) or Metadata()
-    yield from _has_pytree(source)
-    yield from _source_structure(source, metadata, rules)
+    yield from _has_pytree(main)
+    yield from missing_sources(rules, source.sources)
+    yield from _source_structure(main, metadata, rules)
     yield from _target_structure(rules, template, expected) if template is not None else ()
-    yield from recorded_structure(source)
-    yield from _model(source, metadata, rules)
+    yield from recorded_structure(main)
+    yield from _model(main, metadata, rules)
+    yield from _named(source, rules)
     yield from _hyperparameters(metadata, rules, facts, config)
     yield from _code(metadata, facts)
     yield from _already_applied(source, metadata, rules)
+
+
+def _named(source: AbstractCheckpoint, rules: RuleSet) -> Iterator[Diagnostic]:
+    """Compares each named source with its record and with what the rules require of it."""
+    for name, one in source.sources.items():
+        metadata = Metadata.from_json(one.metadata) or Metadata()
+        required = replace(rules, source=rules.sources.get(name, OtherSource()).guard, target=Target())
+        found = (
+            *_source_structure(one, metadata, required),
+            *recorded_structure(one),
+            *_model(one, metadata, required),
+        )
+        yield from (replace(finding, message=f"source `{name}`: {finding.message}") for finding in found)
 
 
 def _has_pytree(source: AbstractCheckpoint) -> Iterator[Diagnostic]:

@@ -8,13 +8,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from migrate.errors import did_you_mean, nearest
+from migrate.codes import UnknownSource
+from migrate.errors import Diagnostic, did_you_mean, nearest
 from migrate.rules.pattern import Pattern, PatternError
+from migrate.source_names import source_of
 from migrate.tree import AbstractTree, KeyPath, format_path
 
 _MOST = 2000
 """The number of names that a segment, and of key paths that a pattern, is compared with: comparing is slow."""
 
+_PREFIX = re.compile(r"([A-Za-z_][A-Za-z0-9_-]*):")
 _SEPARATOR = re.compile(r"(?<!\\)/(?![^{}]*\})")
 _WILDCARD = re.compile(r"\{[^{}]*\}|\*+")
 _CONDITION = re.compile(r"(?<=:int)\s+where\b[^{}]*(?=\})")
@@ -92,6 +95,27 @@ class NearPatterns:
         depth = str(pattern).count("/") + 1
         same_depth = [format_path(path) for path in self.tree.leaves if len(path) == depth]
         return (same_depth or [format_path(path) for path in self.tree.leaves])[:_MOST]
+
+
+def unknown_source(pattern: Pattern, tree: AbstractTree) -> Diagnostic | None:
+    """Returns a finding where a pattern that matches nothing begins like the key paths of a source that is not there.
+
+    Args:
+      pattern: the pattern.
+      tree: the tree of all sources.
+    """
+    found = _PREFIX.match(pattern.text)
+    known = {source_of(path) for path in tree.leaves} - {""}
+    if found is None or found[1] in known or not (known or pattern.source):
+        return None
+    if any(path and path[0].startswith(found[0]) for path in tree.leaves):
+        return None
+    name = found[1]
+    return UnknownSource.at(
+        f"`{pattern}` names the source `{name}`, which does not exist",
+        label=did_you_mean(name, sorted(known)),
+        help=f"declare it, `sources: {{{name}: null}}`, and give its path: `--source {name}=PATH`",
+    )
 
 
 def _is_rest(segment: str) -> bool:

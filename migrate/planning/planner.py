@@ -34,6 +34,7 @@ from migrate.planning.guards import guard
 from migrate.planning.losses import early_rounding
 from migrate.planning.model import Created, Dropped, Plan, Task
 from migrate.planning.moments import FollowResult, TransformState, follow, source_slots
+from migrate.planning.named_sources import unused_sources
 from migrate.planning.partition import assign_shardings
 from migrate.planning.proof import TreeWithSlots, prove
 from migrate.planning.relink import choose_modes
@@ -44,6 +45,7 @@ from migrate.planning.unmatched import leftover
 from migrate.rules.model import Drop, Move, RuleSet
 from migrate.rules.partition_file import Partition
 from migrate.sharding import Mesh
+from migrate.source_names import source_of
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, natural_key
 
 
@@ -110,6 +112,7 @@ def make_plan(
     results = _apply_rules(source.tree, rules, target, template.transforms if template else None, source.extras)
     results = replace(results, tasks=restore_levels(results.tasks, source.tree, target))
     results, unexpected = _add_unnamed(results, source.tree, rules, target)
+    own, others = ([path for path in unexpected if bool(source_of(path)) is named] for named in (False, True))
     results = replace(results, tasks=joined_tasks(results.tasks, rules.rules))
     excused, fresh = results.excused, results.fresh
     covered = (
@@ -153,10 +156,11 @@ def make_plan(
             *refuse_duplicates(results.tasks, results.created),
             *covered.diagnostics,
             *(
-                leftover(unexpected, source.tree, target, results.lost, comparable_paths, key_items, rules.path)
+                leftover(own, source.tree, target, results.lost, comparable_paths, key_items, rules.path)
                 if target
                 else ()
             ),
+            *unused_sources(source.sources, source.tree, tasks, results.dropped, rules, others),
             *shared_keys(tasks),
             *unscaled_weights(tasks, unscaled, rules.rules, source.tree, templated=template is not None),
             *early_rounding(tasks),
@@ -295,7 +299,8 @@ def _add_unnamed(
 ) -> tuple[_RuleResults, tuple[KeyPath, ...]]:
     """Adds the leaves that no rule names: each keeps its key path, is dropped, or is unexpected.
 
-    Leaves without data are dropped where they cannot keep their path; `unmatched: {source: drop}` drops the others.
+    Leaves of named sources keep no path. Leaves without data are dropped where they cannot keep their path;
+    `unmatched: {source: drop}` drops the others.
     """
     tasks, dropped, unexpected = list(results.tasks), list(results.dropped), []
     written = {path for task in results.tasks for path in task.targets} | {c.target for c in results.created}
@@ -309,7 +314,7 @@ def _add_unnamed(
         place = template_path(path, leaf.box, target) if target and leaf.box else path
         other = target.leaves.get(place) if target else leaf
         keeps = target is None or (other is not None and place not in written and _may_keep_path(leaf, other))
-        if keeps and path not in barred:
+        if keeps and path not in barred and not source_of(path):
             ends, avals = (path,), (leaf.aval,)
             if place is path:
                 tasks.append(Task(ends, ends, (0,), (), avals, avals, proved="name"))
@@ -328,7 +333,8 @@ def _refuse_opaque(tasks: Iterable[Task], source: AbstractCheckpoint) -> Iterato
     for task in tasks if opaque else ():
         for path in task.sources:
             if path in opaque:
-                yield replace(unreadable(path, opaque[path], source.path), span=task.rule)
+                holder = source.sources.get(source_of(path), source)
+                yield replace(unreadable(path, opaque[path], holder.path), span=task.rule)
 
 
 def _may_keep_path(ours: AbstractLeaf, theirs: AbstractLeaf) -> bool:

@@ -19,6 +19,7 @@ from migrate.report.of_arguments import argument_data, argument_rows
 from migrate.report.of_config import config_data, config_rows
 from migrate.report.of_coverage import creation_rows, drop_rows, initial, place
 from migrate.report.of_items import item_sentences, items_data
+from migrate.report.of_sources import source_sentences, sources_data
 from migrate.report.picture_of_plan import plan_picture
 from migrate.report.placeholders import filled
 from migrate.report.proofs import left_to_probe, proof_counts, proof_data, unproved_lines, unseen_orders
@@ -69,6 +70,7 @@ def plan_report(
         omitted=f"… {len(rows) - len(shown)} more lines (-v shows all)" if len(rows) > len(shown) else "",
         summary=(
             *_summary(plan, verbose=verbose),
+            *source_sentences(plan),
             *item_sentences(plan, destination),
             *ending,
         ),
@@ -86,7 +88,9 @@ def plan_diagnostics(plan: Plan, destination: str | None = None) -> tuple[Diagno
 
 
 def _title(plan: Plan, destination: str) -> str:
-    source = f"{plan.source.path} ({plan.source.format}, {plural(len(plan.source.tree.leaves), 'leaf')})"
+    main, *others = plan.source.checkpoints.values()
+    source = f"{main.path} ({main.format}, {plural(len(main.tree.leaves), 'leaf')})"
+    source += "".join(f" + {one.path}" for one in others)
     target = f"{destination} ({kind_of(destination, plan).name}, {plural(len(plan.target.leaves), 'leaf')})"
     return f"Plan {short(plan.digest)}   {source} → {target}"
 
@@ -339,6 +343,7 @@ def plan_data(plan: Plan) -> dict[str, Any]:
         "source_structure_hash": plan.source.structure_hash,
         "target_structure_hash": plan.target.structure_hash,
         "template": plan.template,
+        **sources_data(plan),
         **({"chain": [one.rules.path for one in plan.chain]} if plan.chain else {}),
         **{name: [format_path(p) for p in getattr(plan, name)] for name in MISMATCHES},
         "proof": proof_data(count_proofs(plan.tasks)),

@@ -75,4 +75,5 @@ def plan_file_sentences(plan: Plan, file: str | None) -> Iterator[str]:
     if calls:
         yield f"Applying this plan runs {', '.join(f'`{one}`' for one in calls)}."
     if file is not None:
-        yield f"`migrate apply {file} SRC DST` carries it out on every SRC of this structure."
+        others = "".join(f" --source {name}=PATH" for name in plan.source.sources)
+        yield f"`migrate apply {file} SRC DST{others}` carries it out on every SRC of this structure."

@@ -9,6 +9,7 @@ from migrate.engine.receipt import Receipt
 from migrate.places.names import bucket_path
 from migrate.report.amounts import plural, seconds, size
 from migrate.report.of_plan import short
+from migrate.report.of_sources import used_sources_data
 from migrate.report.proofs import pair_lines, probe_data, probe_sentence, proof_counts, proof_data
 from migrate.report.view import Report, findings
 from migrate.tree import format_path
@@ -123,5 +124,6 @@ def receipt_data(receipt: Receipt) -> dict[str, Any]:
         "resumed": receipt.resumed,
         "config": receipt.config,
         "already_done": receipt.already_done,
+        **used_sources_data(receipt.sources),
         "versions": dict(receipt.versions),
     }

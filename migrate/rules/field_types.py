@@ -10,7 +10,7 @@ from __future__ import annotations
 import abc
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, final
 
@@ -23,14 +23,17 @@ JsonSchema = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class ReadContext:
-    """The name of the value being read, for messages, and the list to which findings are added."""
+    """The name of the value being read, for messages, the list to which findings are added, and the names of the
+    sources beside the main one.
+    """
 
     name: str
     findings: list[Diagnostic]
+    sources: frozenset[str] = frozenset()
 
     def inside(self, name: str) -> ReadContext:
         """Returns the context for a value inside this one."""
-        return ReadContext(name, self.findings)
+        return replace(self, name=name)
 
     def refuse(
         self, code: type[Code], message: str, span: Span, *, label: str | None = None, help: str | None = None

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from migrate.codes import InvalidRecordedTree, UnreadableRuleFile
+from migrate.codes import InvalidRecordedTree, SingleSourceOnly, UnreadableRuleFile
 from migrate.errors import Diagnostic, RuleFileError
 from migrate.rules.files import bundled_names
 from migrate.rules.loader import load_rules
@@ -71,6 +71,7 @@ def read_folder(path: str | os.PathLike[str]) -> tuple[RuleFolder, list[Diagnost
             if name.endswith(_RULES):
                 rules = load_rules(str(folder / name))
                 files.append(rules)
+                problems += _other_sources(rules)
             elif name.endswith(SUFFIX):
                 trees += [tree] if (tree := reader.read(folder / name)).version is not None else []
         except RuleFileError as error:
@@ -92,6 +93,14 @@ def released_names(folder: RuleFolder) -> list[str]:
 def is_step(rules: RuleSet) -> bool:
     """Whether a rule file leads from one version to another."""
     return rules.source.version is not None and rules.target.version is not None
+
+
+def _other_sources(rules: RuleSet) -> Iterable[Diagnostic]:
+    """Yields a finding for each source of a step beside the main one: a step leads from one checkpoint to the next."""
+    for name, one in rules.sources.items() if is_step(rules) else ():
+        message = f"the step {rules.path} has the source `{name}`, and a step leads from one checkpoint to the next"
+        advice = "move the file out of the folder, and apply it with `migrate apply`"
+        yield SingleSourceOnly.at(message, span=one.span, help=advice)
 
 
 def _doubles(trees: Iterable[RecordedTree]) -> Iterable[Diagnostic]:

@@ -6,8 +6,8 @@ its own file. Names in the two places apply to every pattern, so the included fi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from migrate.codes import InvalidInclude, UnboundCapture
 from migrate.errors import Diagnostic
@@ -18,10 +18,16 @@ from migrate.rules.pattern import Pattern, PatternError
 ROOT = Pattern.parse(".")
 
 
-def place_rules(include: Include, rules: Iterable[Rule], findings: list[Diagnostic]) -> tuple[Rule, ...]:
+def place_rules(
+    include: Include, rules: Iterable[Rule], findings: list[Diagnostic], sources: Collection[str] = ()
+) -> tuple[Rule, ...]:
     """Returns the rules with their patterns below the places of the include, without the leaves that it excepts.
 
-    Problems are added to `findings`.
+    Args:
+      include: the include.
+      rules: the rules of the file.
+      findings: problems are added to it.
+      sources: the named sources of the file, whose leaves stay at their places.
     """
     outside = (Outside(include.only),) if include.only else ()
     return tuple(
@@ -30,16 +36,18 @@ def place_rules(include: Include, rules: Iterable[Rule], findings: list[Diagnost
             left_out=(*rule.left_out, *include.excepts, *outside),
             optional=rule.optional or include.optional,
         )
-        for rule in _below(include, rules, findings)
+        for rule in _below(include, rules, findings, sources)
     )
 
 
-def _below(include: Include, rules: Iterable[Rule], findings: list[Diagnostic]) -> tuple[Rule, ...]:
+def _below(
+    include: Include, rules: Iterable[Rule], findings: list[Diagnostic], sources: Collection[str]
+) -> tuple[Rule, ...]:
     under, to = include.under or ROOT, include.to or ROOT
     if under == to == ROOT:
         return tuple(rules)
     before = len(findings)
-    placed = tuple(_placed(include, rules, under, to, findings))
+    placed = tuple(_placed(include, rules, _Places(under, to, sources), findings))
     if include.under is None and len(findings) == before:
         findings += _unbound(include, to)
     return placed
@@ -52,10 +60,27 @@ def _unbound(include: Include, to: Pattern) -> Iterator[Diagnostic]:
         yield UnboundCapture.at(message, span=include.span, help="add an `under` that captures it")
 
 
-def _placed(
-    include: Include, rules: Iterable[Rule], under: Pattern, to: Pattern, findings: list[Diagnostic]
-) -> Iterator[Rule]:
-    taken = under.names | to.names
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """The places below which patterns are moved; those of leaves of named sources stay."""
+
+    under: Pattern
+    to: Pattern
+    sources: Collection[str]
+
+    def source(self, pattern: Pattern) -> Pattern:
+        """Returns a source pattern below `under`, and checks that it is still valid on the left."""
+        if pattern.source in self.sources:
+            return pattern
+        return _on_the_left(pattern, self.under)
+
+    def created(self, pattern: Pattern) -> Pattern:
+        """Returns the pattern of a target leaf that is matched, below `to`."""
+        return _on_the_left(pattern, self.to)
+
+
+def _placed(include: Include, rules: Iterable[Rule], places: _Places, findings: list[Diagnostic]) -> Iterator[Rule]:
+    taken = places.under.names | places.to.names
     for rule in rules:
         clash = _clash(rule, taken)
         if clash:
@@ -65,7 +90,7 @@ def _placed(
             )
             return
         try:
-            yield _rule(rule, under, to)
+            yield _rule(rule, places)
         except PatternError as error:
             message = f"the rule at {rule.span} cannot be included here: {error}"
             findings.append(InvalidInclude.at(message, span=include.span))
@@ -87,30 +112,29 @@ def _clash(rule: Rule, taken: frozenset[str]) -> str | None:
     return next(iter(sorted(taken & used)), None)
 
 
-def _rule(rule: Rule, under: Pattern, to: Pattern) -> Rule:
-    place = to if isinstance(rule, Create) else under
-    excepts = _sources_below(rule.excepts, place)
+def _rule(rule: Rule, places: _Places) -> Rule:
+    place = places.created if isinstance(rule, Create) else places.source
+    excepts = tuple(map(place, rule.excepts))
     rule = replace(rule, excepts=excepts, left_out=tuple(_filter_below(one, place) for one in rule.left_out))
     if isinstance(rule, Create):
-        return replace(rule, targets=_sources_below(rule.targets, to))
-    sources = _sources_below(rule.sources, under)
+        return replace(rule, targets=tuple(map(place, rule.targets)))
+    sources = tuple(map(place, rule.sources))
     if isinstance(rule, Move):
-        targets = tuple(pattern.below(to) for pattern in rule.targets)
+        targets = tuple(pattern.below(places.to) for pattern in rule.targets)
         return replace(rule, sources=sources, targets=targets)
-    equal = rule.equal.below(under) if isinstance(rule, Drop) and rule.equal else None
+    equal = _equal_below(rule.equal, places) if isinstance(rule, Drop) and rule.equal else None
     return replace(rule, sources=sources, equal=equal)
 
 
-def _sources_below(patterns: Iterable[Pattern], place: Pattern) -> tuple[Pattern, ...]:
-    """Returns source patterns below a place, and checks that they are still valid on the left."""
-    return tuple(_source_below(pattern, place) for pattern in patterns)
+def _equal_below(pattern: Pattern, places: _Places) -> Pattern:
+    return pattern if pattern.source in places.sources else pattern.below(places.under)
 
 
-def _filter_below(one: LeafFilter, place: Pattern) -> LeafFilter:
-    return Outside(_sources_below(one.patterns, place)) if isinstance(one, Outside) else _source_below(one, place)
+def _filter_below(one: LeafFilter, place: Callable[[Pattern], Pattern]) -> LeafFilter:
+    return Outside(tuple(map(place, one.patterns))) if isinstance(one, Outside) else place(one)
 
 
-def _source_below(pattern: Pattern, place: Pattern) -> Pattern:
+def _on_the_left(pattern: Pattern, place: Pattern) -> Pattern:
     if pattern.is_regex and place != ROOT:
         raise PatternError("a regular expression matches whole key paths only")
     placed = pattern.below(place)

@@ -20,7 +20,7 @@ from migrate.rules.field_types import FieldValues, ReadContext, describe_node
 from migrate.rules.files import MAX_BYTES, RuleFile, bundled_names, decode, find, read
 from migrate.rules.include import place_rules
 from migrate.rules.layout_type import structure_and_storage
-from migrate.rules.model import ConfigRule, Guard, Include, Rule, RuleSet, Target
+from migrate.rules.model import ConfigRule, Guard, Include, OtherSource, Rule, RuleSet, Target
 from migrate.rules.probe_type import ProbeFields
 from migrate.rules.recorded_tree import is_recorded_tree
 from migrate.rules.requirement import Requirement
@@ -110,6 +110,7 @@ class _LoadedFile:
     config: tuple[ConfigRule, ...]
     requires: tuple[Requirement, ...]
     digest: str
+    sources: Mapping[str, OtherSource]
 
 
 _Place = tuple[Hashable, ...]
@@ -150,7 +151,7 @@ class _Loader:
         if root is not None:
             values = self._values(root, by, file.name, findings)
             root = fill_arguments(root, values, findings)
-        record = FILE.read(root, ReadContext("rules", findings)) if root is not None else None
+        record = FILE.read(root, ReadContext("rules", findings, _source_names(root))) if root is not None else None
         self.findings += sorted(findings, key=_position)
         if findings or unknown or record is None:
             return None
@@ -162,7 +163,8 @@ class _Loader:
         config = dict.fromkeys((*(rule for part in above for rule in part.config), *record.get("config", ())))
         required = (*(one for part in above for one in part.requires), *self._requirements(record, values))
         digest = _digest(content, [part.digest for part in above])
-        return _LoadedFile(record, rules, tuple(config), tuple(dict.fromkeys(required)), digest)
+        sources = self._sources(record.get("sources", {}), above)
+        return _LoadedFile(record, rules, tuple(config), tuple(dict.fromkeys(required)), digest, sources)
 
     def _values(self, root: MapNode, by: Include | None, name: str, findings: list[Diagnostic]) -> Mapping[str, Value]:
         """Returns the values of the arguments of a file that differ from its defaults or come from elsewhere."""
@@ -182,6 +184,17 @@ class _Loader:
             value = values.get(one.argument, _default_of(declared.get(one.argument)))
             yield replace(one, value=value).below(self.config_place)
 
+    def _sources(self, own: Mapping[str, OtherSource], above: Sequence[_LoadedFile]) -> Mapping[str, OtherSource]:
+        """Returns the named sources of a file: its own, and those of included files that it does not declare."""
+        found: dict[str, OtherSource] = {}
+        for name, one in (pair for part in above for pair in part.sources.items()):
+            other = found.setdefault(name, one)
+            if name not in own and other.path != one.path:
+                message = f"two included files name different paths for the source `{name}`"
+                advice = f"declare `{name}` in `sources:` of the including file"
+                self.findings.append(InvalidInclude.at(message, span=one.span, help=advice))
+        return {**found, **own}
+
     def _include(self, include: Include, within: RuleFile) -> _LoadedFile | None:
         """Returns an included file with its rules moved below their places; None after a finding."""
         try:
@@ -200,7 +213,8 @@ class _Loader:
             return None
         self.findings += _forbidden_fields(part.record, file, include)
         required = part.requires if include.requires else ()
-        return replace(part, rules=place_rules(include, part.rules, self.findings), requires=required)
+        placed = place_rules(include, part.rules, self.findings, part.sources)
+        return replace(part, rules=placed, requires=required)
 
     def _read(self, name: str, within: RuleFile) -> tuple[RuleFile, bytes]:
         """Returns an included file and its content, which is read once."""
@@ -225,6 +239,12 @@ class _Loader:
             )
         if len(self.included) > MAX_INCLUDES:
             raise RuleFileError(InvalidInclude.at(f"more than {MAX_INCLUDES} files are included", span=include.span))
+
+
+def _source_names(root: MapNode) -> frozenset[str]:
+    """Returns the names of the sources that a file declares."""
+    declared = root.get("sources")
+    return frozenset(key.text for key, _ in declared.entries) if isinstance(declared, MapNode) else frozenset()
 
 
 def _place(include: Include) -> _Place:
@@ -321,6 +341,7 @@ def _rule_set(part: _LoadedFile, path: str, text: str, files: tuple[tuple[str, s
         files=files,
         config=part.config,
         requires=part.requires,
+        sources=part.sources,
     )
 
 

@@ -185,6 +185,20 @@ class Guard:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherSource:
+    """A source beside the main one, by whose name its key paths begin.
+
+    Attributes:
+      path: the checkpoint, with relative paths joined to the folder of the rule file; None if it has to be given.
+      guard: the requirements, as for the main source.
+    """
+
+    path: str | None = None
+    guard: Guard = Guard()
+    span: Span | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """The target of the rules: model, template and layout.
 
@@ -258,6 +272,7 @@ class RuleSet:
       arguments: the arguments that the model's configuration can state, those of included files too.
       model_config: the configuration that the call names; None for that of the checkpoint.
       reload: reads the same files with a model's configuration; None where they read none.
+      sources: the sources beside the main one, by name.
     """
 
     path: str
@@ -280,6 +295,7 @@ class RuleSet:
     config: tuple[ConfigRule, ...] = ()
     args: Mapping[str, Value] = field(default_factory=dict)
     requires: tuple[Requirement, ...] = ()
+    sources: Mapping[str, OtherSource] = field(default_factory=dict)
     arguments: tuple[ArgumentValue, ...] = ()
     model_config: ModelConfig | None = None
     reload: Callable[[ModelConfig], RuleSet] | None = field(default=None, compare=False, repr=False)

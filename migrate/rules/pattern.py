@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -12,9 +13,13 @@ from itertools import pairwise
 from migrate.rules.expression import PatternError
 from migrate.rules.matching import Bindings, Matcher, conditions_of, names_of, regex_matcher, segment_matcher
 from migrate.rules.syntax import Capture, Computed, LiteralText, Part, Segment, is_rest, parse_segments
+from migrate.source_names import SourceSegment
 from migrate.tree import KeyPath
 
 __all__ = ["Bindings", "Pattern", "PatternError"]
+
+
+_SOURCE = re.compile(r"([A-Za-z_][A-Za-z0-9_-]*):(?=/|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,12 @@ class Pattern:
         return Pattern.parse(place.text if self.text == "." else f"{place.text}/{self.text}")
 
     @property
+    def source(self) -> str | None:
+        """The name of a source with which it begins, as in `lora:/model/**`; None if it has the form of none."""
+        found = _SOURCE.match(self.text)
+        return found[1] if found else None
+
+    @property
     def is_literal(self) -> bool:
         """Whether it matches exactly one key path."""
         return not self.is_regex and all(
@@ -89,7 +100,12 @@ class Pattern:
         )
 
     def match(self, path: KeyPath) -> Bindings | None:
-        """Returns the captures from a key path; None if it does not match."""
+        """Returns the captures from a key path; None if it does not match.
+
+        A leaf of a named source matches only patterns that name a source.
+        """
+        if path and path[0].__class__ is SourceSegment and self.source is None:
+            return None
         return self._match(path)
 
     def admits(self, bindings: Bindings) -> bool:

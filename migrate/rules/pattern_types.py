@@ -11,6 +11,7 @@ from migrate.errors import Span
 from migrate.rules.field_types import Field, FieldType, JsonSchema, MappingType, ReadContext, StringType
 from migrate.rules.pattern import Pattern, PatternError
 from migrate.rules.source import MapNode, Node, ScalarNode
+from migrate.rules.sources_type import canonical_text
 
 REGEX = MappingType(
     "a regular expression",
@@ -95,6 +96,7 @@ def _text(node: Node, wanted: FieldType, context: ReadContext) -> ScalarNode | N
 
 def read_target(node: ScalarNode, text: str, start: int, context: ReadContext) -> LocatedPattern | None:
     """Returns the pattern `text`, located `start` characters into a node; None after a finding."""
+    text = canonical_text(text, context.sources)
     try:
         return LocatedPattern(Pattern.parse(text), node, start)
     except PatternError as error:
@@ -116,7 +118,7 @@ def _regex(node: MapNode, context: ReadContext) -> LocatedPattern | None:
     if not isinstance(text, ScalarNode) or not isinstance(text.value, str):
         return None
     try:
-        return LocatedPattern(Pattern.regex(text.value), text)
+        return LocatedPattern(Pattern.regex(canonical_text(text.value, context.sources)), text)
     except PatternError as error:
         _refuse(error, text, 0, text.text, context)
         return None

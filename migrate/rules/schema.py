@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, final
 
-from migrate.codes import MissingField
+from migrate.codes import InvalidPattern, MissingField
 from migrate.errors import nearest
 from migrate.rules.argument_values import DeclaredArgumentsType
 from migrate.rules.bound_patterns import MoveSources
@@ -42,6 +42,7 @@ from migrate.rules.pattern_types import REGEX, SourcePattern, TargetPattern, rea
 from migrate.rules.probe_type import ProbeType
 from migrate.rules.requirement_type import RequirementType
 from migrate.rules.source import MapNode, Node, ScalarNode
+from migrate.rules.sources_type import SourcesType
 from migrate.rules.template_type import TEMPLATE
 
 VERSION = 1
@@ -258,6 +259,10 @@ def _move(values: Any, record: FieldValues | None, context: ReadContext) -> Rule
     sources, targets = values["from"], values["to"]
     if None in sources or None in targets:
         return None
+    for placed in targets:
+        if placed.pattern.source in context.sources:
+            message = f"`{placed.pattern}` is in the source `{placed.pattern.source}`, to which nothing is written"
+            context.refuse(InvalidPattern, message, placed.span, help="name the leaf of the new checkpoint")
     move = build_move(sources, targets, record)
     context.findings.extend(move_problems(move, targets))
     return move
@@ -328,6 +333,12 @@ FILE = MappingType(
         Field("migrate", INT, f"the version of the rule language: {VERSION}", required=True),
         Field("name", StringType(), "the name of this migration"),
         Field("source", SOURCE, "requirements for the source; checked before planning"),
+        Field(
+            "sources",
+            SourcesType(SOURCE),
+            "sources beside the main one, by name: a path relative to the rule file, null if `--source NAME=PATH` "
+            "gives it, or a mapping with `path` and requirements; their key paths begin with the name: `lora:/model/w`",
+        ),
         Field("target", TARGET, "the target of the rules"),
         Field(
             "args",

@@ -10,7 +10,7 @@ MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init_
 ROOMS = {"orbax": {"flax", "zarr"}, "flax": {"zarr"}, "zarr": set(), "safetensors": set()}
 """Each room with the other rooms that it may import."""
 
-ABOVE = {"detect", "root", "step_item", "steps"}
+ABOVE = {"detect", "joined", "root", "step_item", "steps"}
 """The modules that may import every room."""
 
 

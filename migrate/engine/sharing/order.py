@@ -20,7 +20,7 @@ from migrate.engine.workspace.directory import Workspace
 from migrate.engine.workspace.source_state import SourceState
 from migrate.errors import MigrateError
 from migrate.formats.base import Opening
-from migrate.formats.detect import open_reader
+from migrate.formats.joined import reopened
 from migrate.formats.reader import Reader
 from migrate.places.bucket_path import BucketPath
 from migrate.places.names import path_of, refresh
@@ -162,7 +162,7 @@ def plan_again(order: Order) -> Planned:
     workspace = path_of(order.workspace)
     refresh(workspace)
     refuse_unfit(not workspace.is_dir(), f"does not see the working directory `{workspace}`")
-    reader = open_reader(**asdict(Opening(**order.opening)))
+    reader = reopened(_opening(order.opening))
     try:
         source = SourceState.now(reader)
         other = f"sees other files of `{order.opening['path']}`, or other times of them"
@@ -174,6 +174,11 @@ def plan_again(order: Order) -> Planned:
         reader.close()
         raise
     return Planned(plan, reader, source)
+
+
+def _opening(fields: Mapping[str, Any]) -> Opening:
+    """Returns how the source of an order is opened, with its named sources."""
+    return Opening(**{**fields, "sources": {name: _opening(one) for name, one in fields["sources"].items()}})
 
 
 def _bound(order: Order, reader: Reader, text: str) -> Plan:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,7 +25,7 @@ from migrate.planning.model import Plan
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, format_path, stored_path
 
 
-def carried_digests(plan: Plan, record: DigestRecord | None) -> Mapping[KeyPath, Blocks]:
+def carried_digests(plan: Plan, reader: Reader) -> Mapping[KeyPath, Blocks]:
     """Returns the digests that the source records for arrays which are linked under another name or several.
 
     They are carried over only where no op takes part and shape and dtype are the same: values in C order survive a
@@ -33,10 +33,10 @@ def carried_digests(plan: Plan, record: DigestRecord | None) -> Mapping[KeyPath,
 
     Args:
       plan: the plan.
-      record: the record of the source.
+      reader: the source.
     """
     leaves = plan.source.tree.leaves
-    known = _narrowed(record, plan.source) if record else {}
+    known = {prefix + path: one for prefix, part in reader.checkpoints().items() for path, one in _known(part)}
     carried: dict[KeyPath, Blocks] = {}
     for task in plan.tasks:
         if task.mode == "stream" or task.steps:
@@ -57,9 +57,18 @@ def refuse_changed(carried: Mapping[KeyPath, Blocks], found: Mapping[KeyPath, Bl
     """
     changed = [format_path(path) for path, blocks in carried.items() if found[path] != blocks]
     if changed:
-        source = reader.abstract().path
-        message = f"{source} has changed since its digests were recorded: {len(changed):,} of its arrays differ"
-        raise VerifyError(ChangedValues.at(message, paths=changed, help=f"`migrate verify {source}` names the files"))
+        paths = [str(one.abstract().path) for one in reader.checkpoints().values()]
+        message = (
+            f"{' or '.join(paths)} has changed since its digests were recorded: {len(changed):,} of its arrays differ"
+        )
+        commands = " and ".join(f"`migrate verify {path}`" for path in paths)
+        raise VerifyError(ChangedValues.at(message, paths=changed, help=f"{commands} names the files"))
+
+
+def _known(reader: Reader) -> Iterable[tuple[KeyPath, LeafDigests]]:
+    """Returns the digests that one source records, by stored key path."""
+    record = reader.digest_record()
+    return _narrowed(record, reader.abstract()).items() if record else ()
 
 
 def _narrowed(record: DigestRecord, source: AbstractCheckpoint) -> Mapping[KeyPath, LeafDigests]:

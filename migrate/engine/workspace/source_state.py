@@ -18,6 +18,7 @@ from migrate.errors import CheckpointError, RefusedError, StoppedError, listed
 from migrate.formats.reader import Reader
 from migrate.places.bucket_path import BucketPath, versions
 from migrate.places.names import refresh
+from migrate.tree import KeyPath, format_path
 
 _METADATA = (
     ".zarray", "zarr.json", "manifest.ocdbt", "_METADATA", "_sharding", "_CHECKPOINT_METADATA", "_ROOT_METADATA",
@@ -36,8 +37,8 @@ class SourceState:
 
     Attributes:
       reader: reads the source.
-      files: an identity of each file, by its path relative to the source: size, modification time and, for metadata,
-        a digest of the content; of an object in a bucket, its generation or ETag.
+      files: an identity of each file, by its path relative to the source (of a named source, below its name): size,
+        modification time and, for metadata, a digest of the content; of an object in a bucket, its generation or ETag.
     """
 
     reader: Reader
@@ -50,23 +51,29 @@ class SourceState:
         Raises:
           CheckpointError: the source's directory cannot be listed.
         """
-        root = reader.abstract().path
-        refresh(root)
-        files = list(reader.files())
-        objects = versions([file for file in files if isinstance(file, BucketPath)])
-        return cls(
-            reader,
-            {
-                _relative(str(file), root): _of_object(objects[file]) if file in objects else _identity(str(file))
-                for file in files
-            },
-        )
+        found = {
+            f"{format_path(prefix)}/{name}" if prefix else name: identity
+            for prefix, one in reader.checkpoints().items()
+            for name, identity in _identities(one)
+        }
+        return cls(reader, found)
 
     @property
     def digest(self) -> str:
         """`sha256:` over the names and identities of all files."""
-        lines = "\n".join(sorted(f"{name}\t{identity}" for name, identity in self.files.items()))
-        return f"sha256:{hashlib.sha256(os.fsencode(lines)).hexdigest()}"
+        return _digest(self.files)
+
+    def digest_of(self, start: KeyPath) -> str:
+        """Returns the same over the files of one source, by the start of its key paths."""
+        others = tuple(f"{format_path(one)}/" for one in self.reader.checkpoints() if one)
+        own = (f"{format_path(start)}/",) if start else ()
+        return _digest(
+            {
+                name: identity
+                for name, identity in self.files.items()
+                if (name.startswith(own) if own else not name.startswith(others))
+            }
+        )
 
     def changes(self) -> list[str]:
         """Returns the files that differ from this state now, that are gone, or that were added.
@@ -91,10 +98,11 @@ class SourceState:
         """
         changed = self.changes()
         if changed:
-            root = self.reader.abstract().path
+            several = len(self.reader.checkpoints()) > 1
+            subject = "a source" if several else self.reader.abstract().path
             raise RefusedError(
                 SourceChanged.at(
-                    f"{root} changed during this run: {listed(changed, _SHOWN)}; nothing was published",
+                    f"{subject} changed during this run: {listed(changed, _SHOWN)}; nothing was published",
                     help="wait until nothing writes to the source any more, and run the same command again",
                 )
             )
@@ -114,6 +122,21 @@ class SourceState:
             with suppress(CheckpointError):
                 self.refuse_changes()
             raise
+
+
+def _digest(files: Mapping[str, str]) -> str:
+    lines = "\n".join(sorted(f"{name}\t{identity}" for name, identity in files.items()))
+    return f"sha256:{hashlib.sha256(os.fsencode(lines)).hexdigest()}"
+
+
+def _identities(reader: Reader) -> Iterator[tuple[str, str]]:
+    """Yields the files of one source: the path relative to the source, and the identity."""
+    root = reader.abstract().path
+    refresh(root)
+    files = list(reader.files())
+    objects = versions([file for file in files if isinstance(file, BucketPath)])
+    for file in files:
+        yield _relative(str(file), root), _of_object(objects[file]) if file in objects else _identity(str(file))
 
 
 def _relative(file: str, root: Path) -> str:

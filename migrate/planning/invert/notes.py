@@ -18,7 +18,7 @@ def structure_notes(plan: Plan, back: Plan, lost: Collection[Lost]) -> tuple[Not
       lost: leaves that are reported as lost.
     """
     gone = {one.path for one in lost if one.kind != "rounded"}
-    return (*_items(plan, back), *_notes(plan.source.tree, back.target, gone))
+    return (*_items(plan, back), *_notes(plan.source.tree.by_source[()], back.target, gone))
 
 
 def _items(plan: Plan, back: Plan) -> Iterator[Note]:

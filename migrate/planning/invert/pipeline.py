@@ -25,7 +25,10 @@ from migrate.planning.model_fields import custom_metadata, model_fields
 from migrate.planning.planner import make_plan
 from migrate.rules.loader import parse_rules
 from migrate.rules.model import Layout, Move
+from migrate.source_names import source_of
 from migrate.tree import AbstractLeaf, KeyPath, format_path
+
+_OF_OTHERS = "leaves of the source `{name}` are in it, and the inverse leads back to the main source"
 
 UNWRITTEN = "the inverse"
 """The name of an unwritten inverse file in diagnostics."""
@@ -79,6 +82,9 @@ class _Inverter:
         self.blocked: list[tuple[Task, str]] = []
         for task in plan.tasks:
             inverse = invert_task(task, self.names)
+            others = dict.fromkeys(filter(None, map(source_of, task.sources)))
+            if others and not isinstance(inverse, NotInvertible):
+                inverse = NotInvertible(_OF_OTHERS.format(name=next(iter(others))))
             if isinstance(inverse, NotInvertible):
                 self.blocked.append((task, inverse.reason))
             else:
@@ -88,7 +94,12 @@ class _Inverter:
     def _copy(self, drop: Dropped) -> TaskInverse | None:
         """Returns how a leaf is restored that was dropped as equal to another one: from the target of that one."""
         task = next((one for one in self.plan.tasks if one.sources == (drop.equal,)), None)
-        if task is None or drop.equal is None or any(step.bound for step in task.steps):
+        if (
+            task is None
+            or drop.equal is None
+            or any(map(source_of, (drop.source, drop.equal)))
+            or any(step.bound for step in task.steps)
+        ):
             return None
         steps = (*(Step(op, ((0,),)) for op in drop.ops), *task.steps)
         twin = replace(task, sources=(drop.source,), steps=steps, in_avals=(drop.leaf.aval,), rule=drop.rule)

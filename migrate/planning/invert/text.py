@@ -18,6 +18,7 @@ from migrate.planning.rule_text.ops import op_text
 from migrate.planning.rule_text.write import drop_line, flow, quoted
 from migrate.printable import printable
 from migrate.rules.model import Layout
+from migrate.source_names import source_of
 from migrate.tree import AbstractTree, KeyPath, format_path
 
 _WHY_LEFT: Mapping[LeftKind, str] = {
@@ -98,7 +99,7 @@ def _lost(lost: Iterable[Lost], universe: Sequence[KeyPath]) -> Iterator[str]:
     groups: defaultdict[Hashable, list[Lost]] = defaultdict(list)
     for one in lost:
         groups[one.kind, one.reason, one.rule].append(one)
-    gone = [one.path for one in lost if one.kind != "rounded" and one.path in set(universe)]
+    gone = [one.path for one in lost if one.kind != "rounded" and one.path in set(universe) and not source_of(one.path)]
     if not groups:
         return
     yield ""

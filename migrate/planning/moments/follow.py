@@ -34,6 +34,7 @@ from migrate.planning.moments.slot_move import FollowContext, SlotMove, claims_o
 from migrate.planning.moments.slots import Slot, best_roots, common_prefix, source_slots, target_slots
 from migrate.planning.moments.states import TransformState, find_states
 from migrate.rules.model import Drop, Move, RuleSet
+from migrate.source_names import source_of
 from migrate.tree import AbstractTree, KeyPath, format_path, is_below
 
 Alternatives = Mapping[KeyPath, Sequence[Slot]]
@@ -69,7 +70,8 @@ def follow(
     rivals, states = _by_node(each), find_states(source, [*first.values()])
     flow = places_of(context)
     if template is None:
-        parts = [_follow_in_place(context, root, _of_root(states, group), flow) for root, group in slots.items()]
+        own = {root: group for root, group in slots.items() if not source_of(root)}
+        parts = [_follow_in_place(context, root, _of_root(states, group), flow) for root, group in own.items()]
     elif slots:
         parts = [_follow_into(context, template, params_by_root(source, slots), states, rivals, flow, created)]
     else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from migrate.knowledge.naming import PARAM_ROOTS
@@ -75,9 +75,18 @@ def source_slots(tree: AbstractTree) -> dict[KeyPath, tuple[Slot, ...]]:
 
     Two networks may have the same structure: a mirror of both belongs to the root that `owner.best_roots` chooses. A
     deeper root that mirrors another is a copy of it (`ema/params` of `params`); a root of the same depth is another
-    network. Moments of a known transform that mirror no such root make any node that they mirror a root.
+    network. Moments of a known transform that mirror no such root make any node that they mirror a root. A slot and its
+    root are in the same source.
     """
-    return tree.once(_source_slots)
+    return tree.once(_slots_of_sources)
+
+
+def _slots_of_sources(tree: AbstractTree) -> dict[KeyPath, tuple[Slot, ...]]:
+    return {
+        start + root: tuple(replace(slot, prefix=start + slot.prefix, root=start + slot.root) for slot in slots)
+        for start, part in tree.by_source.items()
+        for root, slots in _source_slots(part).items()
+    }
 
 
 def _source_slots(tree: AbstractTree) -> dict[KeyPath, tuple[Slot, ...]]:

@@ -26,9 +26,10 @@ from migrate.planning.proof import prove
 from migrate.rules.field_types import FieldValues, ReadContext, describe_node, head_span
 from migrate.rules.files import RuleFile
 from migrate.rules.layout_type import structure_and_storage
-from migrate.rules.model import CalledFunction, ConfigRule, Guard, RuleSet, Target
+from migrate.rules.model import CalledFunction, ConfigRule, Guard, OtherSource, RuleSet, Target
 from migrate.rules.portable_names import is_portable
 from migrate.rules.source import ListNode, MapNode, Node, ScalarNode
+from migrate.source_names import source_of
 from migrate.tree import AbstractLeaf, AbstractTree, ChunkShapes, Container, KeyPath, Sharding, format_path, parse_path
 
 FORMAT = "plan file"
@@ -54,16 +55,23 @@ def read_plan(text: str, file: RuleFile, place: str) -> Plan:
     record = PLAN.read(root, ReadContext("plan", findings))
     if findings or record is None:
         raise PlanError(*findings)
-    entries = EntryReader()
+    source, target = record.get("source"), record.get("target")
+    entries = EntryReader(names=source.get("sources", {}))
     tasks = entries.tasks(record.get("tasks"))
     dropped, created = entries.dropped(record.get("dropped")), entries.created(record.get("created"))
     _raise(entries.findings)
-    source, target = record.get("source"), record.get("target")
-    source_tree = _tree(entries.sources, source)
+    trees = _tree(entries.sources, source).by_source
     target_tree = _placed(_tree(entries.targets, target), target, entries.findings)
     rules = _rule_set(record, entries.calls, place, entries.findings)
     checkpoint = AbstractCheckpoint(
-        file.place, FORMAT, {"": source_tree}, extras=source.get("json", {}), knows_config=False
+        file.place,
+        FORMAT,
+        {"": trees[()]},
+        extras=source.get("json", {}),
+        knows_config=False,
+        sources={
+            source_of(start): AbstractCheckpoint(file.place, FORMAT, {"": trees[start]}) for start in trees if start
+        },
     )
     config, problems = plan_config(rules.config, checkpoint)
     entries.findings.extend(problems)
@@ -168,18 +176,23 @@ def _rule_set(
         digest=rules.get("digest"),
         rules=(),
         name=rules.get("name", ""),
-        source=Guard(
-            source.get("model"), source.get("version"), None, source.get("unbox", "auto"), source.get("separator")
-        ),
+        source=_guard(source),
         target=_target(record.get("target")),
         probe=record.get("probe"),
         probe_span=probe.span if probe else None,
         files=((file, place),),
         planned=rules.get("count"),
         args=rules.get("args", {}),
+        sources={name: OtherSource(guard=_guard(one)) for name, one in source.get("sources", {}).items()},
         calls=tuple(calls.items()),
         config=tuple(_config(record)),
     )
+
+
+def _guard(fields: FieldValues) -> Guard:
+    """Returns the requirements for a source, whose structure is compared leaf by leaf."""
+    texts = fields.get("unbox", "auto"), fields.get("separator")
+    return Guard(fields.get("model"), fields.get("version"), None, *texts)
 
 
 def _config(record: FieldValues) -> Iterable[ConfigRule]:

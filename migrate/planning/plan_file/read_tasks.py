@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from migrate.codes import InvalidPlanFile
@@ -19,6 +19,7 @@ from migrate.planning.plan_file.write import usual_outputs
 from migrate.rules.field_types import FieldValues
 from migrate.rules.model import CalledFunction
 from migrate.rules.source import ListNode, Node, ScalarNode
+from migrate.source_names import source_path
 from migrate.tree import AbstractArray, AbstractLeaf, KeyPath, format_path, parse_path
 
 Avals = tuple[AbstractArray | None, ...]
@@ -37,12 +38,14 @@ class EntryReader:
     Attributes:
       sources, targets: the leaves of all entries so far.
       calls: the functions of `call` ops and the names of their arrays, with their places.
+      names: the named sources.
     """
 
     findings: list[Diagnostic] = field(default_factory=list)
     sources: dict[KeyPath, AbstractLeaf] = field(default_factory=dict)
     targets: dict[KeyPath, AbstractLeaf] = field(default_factory=dict)
     calls: dict[CalledFunction, Span] = field(default_factory=dict)
+    names: Collection[str] = ()
     _lines: LineReader = field(default_factory=LineReader)
 
     def tasks(self, entries: Sequence[FieldValues]) -> tuple[Task, ...]:
@@ -83,7 +86,7 @@ class EntryReader:
             out_avals=tuple(arrays[index] for index in outputs),
             proved=entry.get("proof", "none"),
             rule=rule_span(entry),
-            follows=parse_path(follows) if follows is not None else None,
+            follows=source_path(parse_path(follows), self.names) if follows is not None else None,
             state=entry.get("state"),
             remark=entry.get("remark", ""),
         )
@@ -93,7 +96,7 @@ class EntryReader:
         zero, span, equal = entry.get("assert") == "zero", rule_span(entry), entry.get("equal")
         if equal is None:
             return Dropped(one.path, one.leaf, zero, span)
-        return self._equal(entry, one, parse_path(equal), span)
+        return self._equal(entry, one, source_path(parse_path(equal), self.names), span)
 
     def _equal(self, entry: FieldValues, one: LocatedLeaf, path: KeyPath, span: Span | None) -> Dropped:
         """Returns the drop of a leaf that equals another one of the source, in shape and dtype at least."""
@@ -134,6 +137,8 @@ class EntryReader:
 
     def _leaves(self, entry: FieldValues, name: str, known: dict[KeyPath, AbstractLeaf]) -> tuple[LocatedLeaf, ...]:
         found: tuple[LocatedLeaf, ...] = entry.get(name)
+        if name == "from":
+            found = tuple(replace(one, path=source_path(one.path, self.names)) for one in found)
         for one in found:
             if one.path in known:
                 self._refuse(f"`{format_path(one.path)}` is in two entries", one.node)

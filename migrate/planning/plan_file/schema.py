@@ -48,6 +48,7 @@ PLANNED_SOURCE = MappingType(
         *SOURCE.fields,
         _SEQUENCES,
         Field("json", MapOfType(ChoiceType(("kept", "dropped"))), "what becomes of JSON items"),
+        Field("sources", MapOfType(MappingType("a source", SOURCE.fields)), "the requirements for each named source"),
     ),
 )
 

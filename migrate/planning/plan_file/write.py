@@ -21,7 +21,7 @@ from migrate.planning.plan_file.schema import VERSION, VERSION_FIELD
 from migrate.planning.rule_text.config import config_fields
 from migrate.planning.rule_text.ops import op_text
 from migrate.printable import UNSAFE
-from migrate.rules.model import ConfigRule, RuleSet
+from migrate.rules.model import ConfigRule, Guard, RuleSet
 from migrate.rules.portable_names import PortableNames, last_name
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, format_path, natural_key
 
@@ -86,16 +86,23 @@ def _rules(rules: RuleSet, names: PortableNames) -> Entry:
 
 
 def _source(plan: Plan) -> Entry:
-    guarded, source = plan.rules.source, plan.source
+    source = plan.source
     return {
         "structure": source.structure_hash,
-        **_given(model=guarded.model, version=guarded.version),
-        **({"unbox": guarded.unbox} if guarded.unbox != "auto" else {}),
-        **({"separator": guarded.separator} if guarded.separator is not None else {}),
+        **_guard(plan.rules.source),
         **_given(
             containers=_containers(source.tree),
             json={name: "kept" if name in plan.extras else "dropped" for name in sorted(source.extras)},
+            sources={name: _guard(plan.rules.sources[name].guard) for name in source.sources},
         ),
+    }
+
+
+def _guard(guard: Guard) -> Entry:
+    return {
+        **_given(model=guard.model, version=guard.version),
+        **({"unbox": guard.unbox} if guard.unbox != "auto" else {}),
+        **({"separator": guard.separator} if guard.separator is not None else {}),
     }
 
 

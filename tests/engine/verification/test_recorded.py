@@ -86,7 +86,7 @@ def test_a_verification_that_decodes_records_the_digests_of_linked_leaves(tmp_pa
 
 def test_without_a_record_nothing_is_carried_over(source):
     with opened(source) as reader:
-        assert {} == carried_digests(plan_for(reader), None)
+        assert {} == carried_digests(plan_for(reader), reader)
 
 
 def test_digests_survive_a_rename_and_a_tie_but_no_op(tmp_path, streamed):

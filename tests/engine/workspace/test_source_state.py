@@ -15,6 +15,7 @@ from migrate.engine.workspace.source_state import SourceState
 from migrate.errors import CheckpointError, RefusedError
 from migrate.events import PhaseDone, PhaseStarted
 from migrate.formats.detect import open_reader
+from migrate.formats.joined import JoinedReader
 from tests.engine.sources import MIXED_RULES, apply_plan, mixed, plan_for, save
 from tests.formats.sources import flax_file_with_arrays_beside, safetensors_index
 
@@ -194,3 +195,18 @@ def test_changes_name_the_files(mixed_source, tmp_path):
         assert "manifest.ocdbt" in state.changes()
         shutil.rmtree(source)
         assert ["."] == state.changes()
+
+
+def test_the_files_of_each_of_several_sources_are_told_apart(tmp_path):
+    for name in ("main", "named"):
+        save_file({"w": np.ones(2)}, tmp_path / f"{name}.safetensors")
+    main, named = (open_reader(tmp_path / f"{name}.safetensors") for name in ("main", "named"))
+    with JoinedReader(main, {"lora": named}) as reader:
+        before = SourceState.now(reader)
+        assert {".", "lora:/."} == set(before.files)
+        assert SourceState.now(main).digest == before.digest_of(()) != before.digest_of(("lora:",))
+        os.utime(tmp_path / "named.safetensors", ns=(0, 0))
+        assert ["lora:/."] == before.changes()
+        after = SourceState.now(reader)
+        assert before.digest_of(()) == after.digest_of(())
+        assert before.digest_of(("lora:",)) != after.digest_of(("lora:",))
