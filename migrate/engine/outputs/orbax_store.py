@@ -22,6 +22,7 @@ from migrate.engine.linking.new_files import NewFiles, file_key
 from migrate.engine.linking.new_objects import NewObjects, new_files
 from migrate.engine.linking.open_stores import OPTIONS
 from migrate.engine.outputs.array_record import describe
+from migrate.engine.outputs.chunk_encoder import ChunkEncoder
 from migrate.engine.outputs.small_chunks import SMALL_BYTES, EncodedArray, SmallChunks
 from migrate.engine.outputs.zarr_metadata import array_metadata
 from migrate.engine.staged_array import StagedArray
@@ -29,7 +30,7 @@ from migrate.engine.streaming.array_bytes import contiguous, digest_of, stored_f
 from migrate.engine.streaming.store import Done
 from migrate.formats.base import key_prefix
 from migrate.formats.digest_record import Blocks
-from migrate.formats.zarr.metadata import TENSORSTORE_DRIVERS
+from migrate.formats.zarr.metadata import TENSORSTORE_DRIVERS, Driver
 from migrate.formats.zarr.store_spec import INDEX_CACHE, database_spec, folder_spec
 from migrate.places.bucket_path import BucketPath
 from migrate.tree import AbstractLeaf, KeyPath
@@ -69,6 +70,7 @@ class _Batch:
     """Arrays that become durable together."""
 
     transaction: Any
+    encoded: list[tuple[StagedArray, EncodedArray]] = field(default_factory=list)
     writes: list[Any] = field(default_factory=list)
     small: list[_SmallArray] = field(default_factory=list)
     arrays: list[tuple[StagedArray, Done]] = field(default_factory=list)
@@ -138,7 +140,8 @@ class Staging:
         self._lock = threading.Lock()
         self._begun = 0
         self._batch = self._next_batch()
-        self._encoder = SmallChunks("zarr3" if zarr3 else "zarr2")
+        driver: Driver = "zarr3" if zarr3 else "zarr2"
+        self._small_chunks, self._chunks = SmallChunks(driver), ChunkEncoder(driver, jobs)
         # A killed run may have committed arrays that its journal does not name; they are written again.
         self._replaces = directory.exists()
         # A bucket's transactions are large: one at a time.
@@ -166,6 +169,7 @@ class Staging:
             else:
                 self._batch.transaction.abort()
         finally:
+            self._chunks.close()
             if self._committer is not None:
                 self._committer.shutdown(cancel_futures=True)
 
@@ -188,13 +192,19 @@ class Staging:
           done: called by the thread that commits.
         """
         whole = contiguous(array)
-        found = digest_of(whole)
-        staged = describe(path, leaf, whole.dtype, str(found), blocks=found.blocks, name=self._name)
         stored = stored_form(whole)
+        staged = describe(path, leaf, whole.dtype, "", name=self._name)
+        is_small = self._is_small(staged, stored)
+        encoding = None if is_small else self._chunks.begin(stored, self._array_spec(staged, codec))
+        found = digest_of(whole)  # while threads encode the chunks
+        staged = replace(staged, digest=str(found), blocks=found.blocks)
+        encoded = encoding.result() if encoding is not None else None
         with self._lock:
             batch = self._batch
-            if self._is_small(staged, stored):
+            if is_small:
                 batch.small.append(_SmallArray(staged, stored, codec))
+            elif encoded is not None:
+                batch.encoded.append((staged, encoded))
             else:
                 store = self._open(staged, codec, batch.transaction)
                 batch.writes.append(store.write(stored, can_reference_source_data_indefinitely=True))
@@ -235,16 +245,17 @@ class Staging:
             alike.setdefault((small.staged.shape, small.staged.dtype, small.codec), []).append(small)
         for group in alike.values():
             spec = self._array_spec(group[0].staged, group[0].codec)
-            encoded = self._encoder.encode([small.stored for small in group], spec)
-            for small, content in zip(group, encoded, strict=True):
-                self._write_values(small.staged, content, batch)
+            encoded = self._small_chunks.encode([small.stored for small in group], spec)
+            batch.encoded += zip((small.staged for small in group), encoded, strict=True)
         batch.small.clear()
+        while batch.encoded:
+            self._write_values(*batch.encoded.pop(), batch)
         batch.commit()
 
     def _write_values(self, staged: StagedArray, encoded: EncodedArray, batch: _Batch) -> None:
         """Writes an array in place of an array of this name; metadata last, since they make the array exist."""
         prefix, clears = key_prefix(staged.name), self._replaces and bool(staged.name)
-        pairs = ((encoded.chunk_key, encoded.chunk), (encoded.metadata_key, encoded.metadata))
+        pairs = (*encoded.chunks, (encoded.metadata_key, encoded.metadata))
         if batch.files is not None:
             if clears:
                 batch.files.remove_below(file_key(prefix))

@@ -219,7 +219,7 @@ def _parts(location: Location, max_ram: int) -> Iterable[np.ndarray[Any, Any]] |
     if chunk is not None:
         return chunk.slabs()
     chunks = large_chunks(location)
-    return chunks.rows() if chunks is not None and chunks.row_bytes <= max_ram // 2 else None
+    return chunks.rows() if chunks is not None and chunks.row_bytes <= max_ram // _COPIES else None
 
 
 def _read(array: Any, slab: Box, max_ram: int) -> np.ndarray[Any, Any]:

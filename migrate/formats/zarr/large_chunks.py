@@ -29,7 +29,7 @@ Array = np.ndarray[Any, Any]
 LEAST_BYTES = 1 << 20
 """Smaller chunks are left to TensorStore, which needs less time to begin one."""
 
-AT_ONCE_BYTES = 16 << 20
+AT_ONCE_BYTES = 64 << 20
 """Larger chunks are decoded as streams, so that their encoded form is not held beside them."""
 
 
