@@ -161,7 +161,6 @@ def plan(
         not one that the rules are for (`UnmetRequirement`).
       RuleFileError: the model's configuration states a value that an argument cannot have (`InvalidModelArgument`).
     """
-    from migrate.planning.invert.reversal import reversal
     from migrate.planning.planner import make_plan
     from migrate.planning.requirements import resolved
 
@@ -174,6 +173,8 @@ def plan(
         built = template
     notes = getattr(built, "notes", ())
     if reverse:
+        from migrate.planning.invert.reversal import reversal
+
         turned = reversal(rule_set, checkpoint.abstract, built.tree if built else None)
         rule_set, notes = turned.rules, (*notes, *turned.findings)
     rule_set = rule_set.stored_as(layout)

@@ -23,6 +23,7 @@ from migrate.engine.linking.new_objects import NewObjects, new_files
 from migrate.engine.linking.open_stores import OPTIONS
 from migrate.engine.outputs.array_record import describe
 from migrate.engine.outputs.chunk_encoder import ChunkEncoder
+from migrate.engine.outputs.data_files import LONG_BYTES, DataFiles
 from migrate.engine.outputs.small_chunks import SMALL_BYTES, EncodedArray, SmallChunks
 from migrate.engine.outputs.zarr_metadata import array_metadata
 from migrate.engine.staged_array import StagedArray
@@ -46,8 +47,10 @@ GROWTH = 4
 transactions of one size would take quadratic time.
 """
 
-_MOST_COMMITTING = 2
-"""The most batches that are being made durable, which takes most of its time waiting for the disk."""
+_COMMITTERS, _MOST_COMMITTING = 2, 3
+"""The batches that are made durable at once, which takes most of its time waiting for the disk, and the most that wait
+or are being made durable.
+"""
 
 _INDEX_CACHE_BYTES = 16 << 20
 """Without an index cache, the database reads its index again for every array that is opened."""
@@ -71,6 +74,7 @@ class _Batch:
 
     transaction: Any
     encoded: list[tuple[StagedArray, EncodedArray]] = field(default_factory=list)
+    long_values: list[tuple[str, bytes]] = field(default_factory=list)
     writes: list[Any] = field(default_factory=list)
     small: list[_SmallArray] = field(default_factory=list)
     arrays: list[tuple[StagedArray, Done]] = field(default_factory=list)
@@ -123,8 +127,8 @@ class Staging:
           batch_bytes: the approximate size of a transaction.
         """
         self._batch_bytes = batch_bytes
-        # Otherwise the manifest is written for each array.
-        self._is_atomic = isinstance(directory, BucketPath) and not plain
+        # Otherwise the manifest is written for each array, and entries are not copied by reference.
+        self._is_atomic = not plain
         self.directory = directory
         self.compression = compression
         self._zarr3 = zarr3
@@ -145,10 +149,12 @@ class Staging:
         # A killed run may have committed arrays that its journal does not name; they are written again.
         self._replaces = directory.exists()
         # A bucket's transactions are large: one at a time.
-        self._committer = None if isinstance(directory, BucketPath) else ThreadPoolExecutor(1, "commit")
+        self._committer = None if isinstance(directory, BucketPath) else ThreadPoolExecutor(_COMMITTERS, "commit")
         self._committing: list[Future[None]] = []
         directory.mkdir(parents=True, exist_ok=True)
         self._values: Any = ts.KvStore.open(self._kvstore(""), context=self._context).result()
+        is_local = self._committer is not None and not plain
+        self._data_files = DataFiles(directory, self._context) if is_local else None
 
     def _next_batch(self, previous: _Batch | None = None) -> _Batch:
         self._begun += len(previous.arrays) if previous else 0
@@ -172,6 +178,8 @@ class Staging:
             self._chunks.close()
             if self._committer is not None:
                 self._committer.shutdown(cancel_futures=True)
+            if self._data_files is not None:
+                self._data_files.close()
 
     def write(
         self,
@@ -250,6 +258,9 @@ class Staging:
         batch.small.clear()
         while batch.encoded:
             self._write_values(*batch.encoded.pop(), batch)
+        if batch.long_values and self._data_files is not None:
+            self._data_files.write(batch.long_values, self._values.with_transaction(batch.transaction))
+        batch.long_values.clear()
         batch.commit()
 
     def _write_values(self, staged: StagedArray, encoded: EncodedArray, batch: _Batch) -> None:
@@ -266,7 +277,11 @@ class Staging:
         if clears:
             earlier = ts.KvStore.KeyRange(prefix, f"{staged.name}0")  # `0` follows `/`
             batch.writes.append(values.delete_range(earlier))
-        batch.writes += [values.write(f"{prefix}{key}", value) for key, value in pairs]
+        for key, value in pairs:
+            if self._data_files is not None and len(value) >= LONG_BYTES:
+                batch.long_values.append((f"{prefix}{key}", value))
+            else:
+                batch.writes.append(values.write(f"{prefix}{key}", value))
 
     def flush(self) -> None:
         """Makes everything durable that was written so far; in a bucket, unless another thread is committing it."""
