@@ -28,7 +28,7 @@ from migrate.formats.zarr.shard_index import NEVER_WRITTEN
 Array = np.ndarray[Any, Any]
 Index = tuple[int, ...]
 
-LEAST_BYTES = 64 << 10
+LEAST_BYTES = 4 << 10
 """Smaller chunks are left to TensorStore, which needs less time to begin one."""
 
 _TASK_BYTES = 1 << 20
