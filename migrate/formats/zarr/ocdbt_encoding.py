@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
 
 from migrate.formats.zarr.crc32c import crc32c
 from migrate.formats.zarr.ocdbt_format import MANIFEST_MAGIC, NODE_MAGIC, ValueRange
@@ -27,15 +26,13 @@ def encode_node(values: Mapping[str, ValueRange]) -> bytes:
     files = sorted({place.file for place in values.values()})
     index = {file: at for at, file in enumerate(files)}
     places = [values[key.decode()] for key in keys]
-    shared = [_common_bytes(*pair) for pair in pairwise(keys)]
-    own = [len(keys[0]), *(len(key) - prefix for key, prefix in zip(keys[1:], shared, strict=True))]
-    suffixes = b"".join(key[len(key) - length :] for key, length in zip(keys, own, strict=True))
+    shared = [0] * (len(keys) - 1)  # what a key has in common with the one before it is stored again
     body = b"".join(
         (
             b"\0",
             _data_files(files),
-            _varints([len(keys), *shared, *own]),
-            suffixes,
+            _varints([len(keys), *shared, *map(len, keys)]),
+            *keys,
             _varints(place.length for place in places),
             b"\1" * len(places),
             _varints(index[place.file] for place in places),
@@ -69,20 +66,13 @@ def encode_manifest(identity: bytes, values: Mapping[str, ValueRange], node: Val
     return _framed(MANIFEST_MAGIC, body)
 
 
-def _common_bytes(key: bytes, other: bytes) -> int:
-    """Returns the length of the prefix that two keys have in common."""
-    return next(
-        (at for at, (one, two) in enumerate(zip(key, other, strict=False)) if one != two), min(len(key), len(other))
-    )
-
-
 def _framed(magic: bytes, body: bytes) -> bytes:
     content = magic + (len(body) + 18).to_bytes(8, "little") + b"\0\0" + body
     return content + crc32c(content).to_bytes(4, "little")
 
 
 def _data_files(paths: Sequence[str]) -> bytes:
-    """Returns the table of files; no path has a part in common with the one before it, as it is stored."""
+    """Returns the table of files; the whole path of each is stored."""
     encoded = [path.encode() for path in paths]
     shared, lengths, bases = [0] * (len(paths) - 1), map(len, encoded), [0] * len(paths)
     return _varints([len(paths), *shared, *lengths, *bases]) + b"".join(encoded)
