@@ -18,12 +18,12 @@ import numpy as np
 import tensorstore as ts
 
 from migrate import dtypes
+from migrate.engine.linking.data_files import DataFiles
 from migrate.engine.linking.new_files import NewFiles, file_key
 from migrate.engine.linking.new_objects import NewObjects, new_files
 from migrate.engine.linking.open_stores import OPTIONS
 from migrate.engine.outputs.array_record import describe
 from migrate.engine.outputs.chunk_encoder import ChunkEncoder
-from migrate.engine.outputs.data_files import LONG_BYTES, DataFiles
 from migrate.engine.outputs.small_chunks import SMALL_BYTES, EncodedArray, SmallChunks
 from migrate.engine.outputs.zarr_metadata import array_metadata
 from migrate.engine.staged_array import StagedArray
@@ -74,7 +74,7 @@ class _Batch:
 
     transaction: Any
     encoded: list[tuple[StagedArray, EncodedArray]] = field(default_factory=list)
-    long_values: list[tuple[str, bytes]] = field(default_factory=list)
+    values: list[tuple[str, bytes]] = field(default_factory=list)
     writes: list[Any] = field(default_factory=list)
     small: list[_SmallArray] = field(default_factory=list)
     arrays: list[tuple[StagedArray, Done]] = field(default_factory=list)
@@ -258,9 +258,9 @@ class Staging:
         batch.small.clear()
         while batch.encoded:
             self._write_values(*batch.encoded.pop(), batch)
-        if batch.long_values and self._data_files is not None:
-            self._data_files.write(batch.long_values, self._values.with_transaction(batch.transaction))
-        batch.long_values.clear()
+        if self._data_files is not None:
+            self._data_files.write(batch.values, self._values.with_transaction(batch.transaction))
+        batch.values.clear()
         batch.commit()
 
     def _write_values(self, staged: StagedArray, encoded: EncodedArray, batch: _Batch) -> None:
@@ -277,11 +277,10 @@ class Staging:
         if clears:
             earlier = ts.KvStore.KeyRange(prefix, f"{staged.name}0")  # `0` follows `/`
             batch.writes.append(values.delete_range(earlier))
-        for key, value in pairs:
-            if self._data_files is not None and len(value) >= LONG_BYTES:
-                batch.long_values.append((f"{prefix}{key}", value))
-            else:
-                batch.writes.append(values.write(f"{prefix}{key}", value))
+        if self._data_files is not None:
+            batch.values += ((f"{prefix}{key}", value) for key, value in pairs)
+        else:
+            batch.writes += [values.write(f"{prefix}{key}", value) for key, value in pairs]
 
     def flush(self) -> None:
         """Makes everything durable that was written so far; in a bucket, unless another thread is committing it."""

@@ -17,13 +17,14 @@ from typing import Any
 
 import tensorstore as ts
 
+from migrate.engine.linking.new_files import sync_each
 from migrate.engine.linking.open_stores import open_database
 from migrate.formats.zarr.key_places import MANIFEST
 from migrate.formats.zarr.ocdbt_encoding import encode_manifest, encode_node
 from migrate.formats.zarr.ocdbt_format import ValueRange
 
 LONG_BYTES = 1025
-"""The least bytes of a long value: shorter ones are part of the index."""
+"""The least bytes of a value in a data file: shorter ones are part of the index."""
 
 _AT_ONCE = 512
 """The values of one system call."""
@@ -46,29 +47,40 @@ class DataFiles:
         self._remove_index()
 
     def write(self, values: Sequence[tuple[str, bytes]], database: Any) -> None:
-        """Writes values into a new file, and their references into the database.
+        """Writes values into a database: the long ones into a new data file, which is durable before this returns.
 
         Args:
-          values: keys and values, at least one.
-          database: the database in a transaction, which is not committed here.
+          values: keys and values.
+          database: the database in an atomic transaction, which is not committed here.
 
         Raises:
           OSError: the file cannot be written.
         """
-        self._folder.mkdir(exist_ok=True)
+        requests = [database.write(key, value) for key, value in values if len(value) < LONG_BYTES]
+        places = self._write_file([pair for pair in values if len(pair[1]) >= LONG_BYTES])
+        if places:
+            with self._lock:
+                self._refer(places, database)
+        for request in requests:
+            request.result()
+
+    def _write_file(self, values: Sequence[tuple[str, bytes]]) -> dict[str, ValueRange]:
+        """Writes values into a new file; returns where each of them is."""
+        if not values:
+            return {}
+        self._folder.mkdir(parents=True, exist_ok=True)
         name = secrets.token_hex(16)
         with _new_file(self._folder / name) as descriptor:
             for at in range(0, len(values), _AT_ONCE):
                 _write_all(descriptor, [value for _, value in values[at : at + _AT_ONCE]])
             os.fsync(descriptor)
-        _sync_directory(self._folder)
-        ends = 0
+        sync_each([self._folder])
+        end = 0
         places: dict[str, ValueRange] = {}
         for key, value in values:
-            places[key] = ValueRange(name, ends, len(value))
-            ends += len(value)
-        with self._lock:
-            self._refer(places, database)
+            places[key] = ValueRange(name, end, len(value))
+            end += len(value)
+        return places
 
     def _refer(self, places: dict[str, ValueRange], database: Any) -> None:
         node = encode_node(places)
@@ -112,11 +124,3 @@ def _write_all(descriptor: int, values: Sequence[bytes]) -> None:
             written -= len(left.pop(0))
         if written:
             left[0] = left[0][written:]
-
-
-def _sync_directory(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

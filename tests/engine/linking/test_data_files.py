@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import tensorstore as ts
 
+from migrate.engine.linking import data_files as module
+from migrate.engine.linking.data_files import DataFiles
 from migrate.engine.linking.open_stores import OPTIONS, open_database
-from migrate.engine.outputs import data_files as module
-from migrate.engine.outputs.data_files import DataFiles
 from migrate.formats.zarr.references import references
 
 
@@ -47,6 +47,15 @@ def test_each_batch_is_one_file_that_holds_nothing_else(tmp_path):
     database.files.close()
     assert {key: value for batch in batches for key, value in batch} == database.stored()
     assert {b"".join(value for _, value in batch) for batch in batches} == set(database.data().values())
+
+
+def test_short_values_are_in_the_index(tmp_path):
+    database = Database(tmp_path)
+    short = [("a/.zarray", b"{}"), ("a/0", os.urandom(1024))]
+    database.write(short)
+    assert dict(short) == {key: place.inline for key, place in references(tmp_path).items()}
+    database.write([("a/1", os.urandom(1025))])
+    assert references(tmp_path)["a/1"].inline is None
 
 
 def test_a_value_replaces_an_earlier_one(tmp_path):
