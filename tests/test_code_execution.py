@@ -47,7 +47,7 @@ ALLOWED = {
     ("migrate.engine.sharing.pools", "multiprocessing"): "the pool of `--processes`, whose functions are our own",
     ("migrate.engine.sharing.pools", "socket"): "asks whether anything listens at the address of `--on`",
     ("migrate.engine.sharing.worker", "multiprocessing"): "notices that the parent of a worker has ended",
-    ("migrate.engine.streaming.budget", "ctypes"): "`malloc_trim` of the C library",
+    ("migrate.engine.streaming.allocator", "ctypes"): "`malloc_trim` and `mallopt` of the C library",
     ("migrate.engine.workspace.publish", "ctypes"): "`renameat2` of the C library",
     ("migrate.engine.workspace.lock", "socket"): "the name of this host; opens no connection",
     ("migrate.training.checkpointers", "importlib"): "reads the version of Orbax",

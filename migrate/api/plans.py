@@ -165,7 +165,6 @@ def plan(
       RuleFileError: the model's configuration states a value that an argument cannot have (`InvalidModelArgument`).
       UsageError: a named source is missing, or the rules do not declare it (`MissingSource`, `UnknownSource`).
     """
-    from migrate.planning.invert.reversal import reversal
     from migrate.planning.named_sources import refuse_several
     from migrate.planning.planner import make_plan
     from migrate.planning.requirements import resolved
@@ -183,6 +182,8 @@ def plan(
         built = template
     notes = getattr(built, "notes", ())
     if reverse:
+        from migrate.planning.invert.reversal import reversal
+
         turned = reversal(rule_set, source, built.tree if built else None)
         rule_set, notes = turned.rules, (*notes, *turned.findings)
     rule_set = rule_set.stored_as(layout)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from migrate.cli import options, rule_output
+from migrate.cli import hugging_face, options, rule_output
 from migrate.cli.chunks import chosen_chunks, with_reads
 from migrate.cli.console import Console, exit_with
 from migrate.cli.places import CHECKPOINT, PLACE
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 @options.mesh
 @options.partition
 @options.load_meshes
+@hugging_face.layout
 @options.for_load
 @options.require_proof
 @options.allow_code
@@ -62,6 +63,7 @@ def command(
     mesh: str | None,
     partition: str | None,
     load_meshes: tuple[str, ...],
+    layout: Literal["huggingface", "zarr"] | None,
     for_load: str | None,
     require_proof: bool,
     allow_code: bool,
@@ -90,6 +92,7 @@ def command(
             require_proof=require_proof and rule_set.probe is None,
             allow_code=allow_code,
             reverse=reverse,
+            layout=layout,
         )
         plan = chosen_chunks(plan, load_meshes, partition)
         report = _report(plan, verbose=console.complete)

@@ -80,7 +80,7 @@ def plan_origin(rules: str, request: Request) -> PlanOrigin:
         raise UsageError(InvalidUsage.at(message, help="give `--config` to `migrate plan`"))
     if request.layout is not None:
         message = f"{rules} is a plan file, which has decided on the layout"
-        raise UsageError(InvalidUsage.at(message, help="write `target: {layout: …}` in the rule file and plan again"))
+        raise UsageError(InvalidUsage.at(message, help="give `--layout` to `migrate plan`"))
     if request.mesh is not None or request.target_partition is not None:
         message = f"{rules} is a plan file, which has decided on the shardings"
         raise UsageError(InvalidUsage.at(message, help="give `--mesh` and `--partition` to `migrate plan`"))

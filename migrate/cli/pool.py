@@ -42,7 +42,9 @@ class PoolChoice:
           MigrateError: no worker of Dask can be reached (`UnreachableWorkers`, `MissingPackage`).
         """
         from migrate.engine.sharing.workers import Workers
+        from migrate.engine.streaming.allocator import keep_freed_memory
 
+        keep_freed_memory()
         if self.on is None and self.processes == 1:
             yield Workers()
             return

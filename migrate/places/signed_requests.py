@@ -6,8 +6,6 @@ import hashlib
 import hmac
 import os
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
@@ -79,6 +77,8 @@ class SignedRequests:
         Raises:
           RequestError: the server refuses it or does not answer.
         """
+        import urllib.request
+
         endpoint, region = s3_server()
         region = region or "us-east-1"
         host = endpoint or f"https://s3.{region}.amazonaws.com"
@@ -99,10 +99,12 @@ class SignedRequests:
 
 
 def _repeated(once: Callable[[], bytes]) -> bytes:
+    from urllib.error import HTTPError
+
     for attempt in range(_ATTEMPTS):
         try:
             return once()
-        except urllib.error.HTTPError as error:
+        except HTTPError as error:
             failure = RequestError(f"HTTP {error.code}: {_reason(error.read())}")
             if error.code not in _REPEATED:
                 raise failure from error

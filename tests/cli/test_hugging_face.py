@@ -84,3 +84,18 @@ def test_a_plan_file_has_decided_on_the_layout(run, here):
     assert 0 == run("plan", "rules.yaml", "old.safetensors", "-o", "plan.json").exit_code
     result = run("apply", "plan.json", "old.safetensors", "new", "--layout", "zarr")
     assert (2, True) == (result.exit_code, "which has decided on the layout" in result.stderr)
+    assert "give `--layout` to `migrate plan`" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("layout", "file"), [("huggingface", "model.safetensors"), ("zarr", "model.layers.0.w/.zarray")]
+)
+def test_a_plan_file_carries_out_the_layout_for_which_it_was_planned(run, here, layout, file):
+    (here / "rules.yaml").write_text(RULES.replace("target: {layout: huggingface}\n", ""))
+    assert 0 == run("plan", "rules.yaml", "old.safetensors", "--layout", layout, "-o", "plan.json").exit_code
+    assert layout in json.loads((here / "plan.json").read_text())["target"]["layout"]
+    result = run("apply", "plan.json", "old.safetensors", "new", "-q")
+    assert 0 == result.exit_code, result.output
+    assert (here / "new" / file).exists()
+    again = run("apply", "rules.yaml", "old.safetensors", "new", "--layout", layout)
+    assert (0, True) == (again.exit_code, "Already done" in again.output), again.output

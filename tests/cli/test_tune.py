@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -64,6 +65,32 @@ def test_a_tuned_copy_has_the_same_values_in_chunks_for_the_mesh(run, work):
         "new"
     )
     assert equal(values(work / "old"), values(work / "new"))
+
+
+def moved():
+    """The bytes that system calls of this process have read and written so far."""
+    counts = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+    return int(counts["rchar"]), int(counts["wchar"])
+
+
+def stored(path):
+    """The bytes of the chunks of a checkpoint."""
+    return sum(file.stat().st_size for file in path.rglob("d/*"))
+
+
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="the system does not count bytes")
+@pytest.mark.parametrize("loads", [FOR, ("--for", "any")], ids=["mesh", "any"])
+def test_every_byte_of_both_checkpoints_is_read_once_and_written_once(run, work, loads):
+    assert (
+        0 == run("tune", "old", "first", *loads, "--link", "never").exit_code
+    )  # which imports what the next one needs
+    before = moved()
+    assert 0 == run("tune", "old", "new", *loads, "--link", "never").exit_code
+    read, written = (now - then for now, then in zip(moved(), before, strict=True))
+    small = 200_000  # metadata, indexes, the journal
+    assert stored(work / "old") + stored(work / "new") <= read + small
+    assert read <= stored(work / "old") + stored(work / "new") + small
+    assert written <= stored(work / "new") + small
 
 
 def test_a_copy_that_is_tuned_already_is_linked(run, work):

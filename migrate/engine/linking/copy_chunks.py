@@ -13,6 +13,7 @@ from typing import Any
 import tensorstore as ts
 import xxhash
 
+from migrate.engine.linking.data_files import DataFiles
 from migrate.engine.linking.link import Link
 from migrate.engine.linking.new_files import file_key
 from migrate.engine.linking.new_objects import NewObjects, new_files
@@ -59,30 +60,34 @@ def copy_chunks_into_files(links: Sequence[Link], folder: Path, context: ts.Cont
     return keys
 
 
-def copy_chunks(links: Sequence[Link], target: Any, context: ts.Context) -> None:
+def copy_chunks(links: Sequence[Link], target: Any, context: ts.Context, files: DataFiles | None) -> None:
     """Writes the encoded chunks and the array metadata of links into a database, one batch per transaction.
 
     Args:
       links: the arrays. A missing chunk is skipped; the caller checks that all keys exist.
       target: the database.
+      files: its data files; None for a database in a bucket, or part of which is in one.
       context: the context in which the sources are opened.
 
     Raises:
       CheckpointError: a file of the source cannot be read, or a chunk is cut off.
     """
-    write_values(_EncodedChunks(links, context).read_ahead(), target)
+    write_values(_EncodedChunks(links, context).read_ahead(), target, files)
 
 
-def write_values(entries: Iterable[tuple[str, bytes]], target: Any) -> None:
+def write_values(entries: Iterable[tuple[str, bytes]], target: Any, files: DataFiles | None) -> None:
     """Writes keys and values into a database; the next batch is read while one is committed."""
     committing = None
     for batch in _batches(entries):
         if committing is not None:
             committing.result()
-        transaction = ts.Transaction()
-        pending = [target.with_transaction(transaction).write(key, value) for key, value in batch]
-        for request in pending:
-            request.result()
+        transaction = ts.Transaction(atomic=files is not None)
+        writing = target.with_transaction(transaction)
+        if files is not None:
+            files.write(batch, writing)
+        else:
+            for request in [writing.write(key, value) for key, value in batch]:
+                request.result()
         committing = transaction.commit_async()
     if committing is not None:
         committing.result()

@@ -23,6 +23,7 @@ from migrate.engine.linking.copy_chunks import (
     digest_of_chunk,
     write_values,
 )
+from migrate.engine.linking.data_files import DataFiles
 from migrate.engine.linking.fetch import fetch
 from migrate.engine.linking.hard_links import link_file
 from migrate.engine.linking.link import Link
@@ -120,8 +121,12 @@ def _relink_into(store: Path, links: Sequence[Link], *, shared: bool) -> LinkedA
         if not _is_copied_by_server(base, store):
             sources[base] = replace(sources[base], copied=sources[base].unworthy(wanted[base]))
     refer(referable, target, sources)
-    write_values(_unworthy_chunks(referable, sources), target)
-    copy_chunks([link for link in links if not link.is_referable], target, context)
+    is_local = not any(_is_mounted(base, store) for base in (store, *folders))
+    files = DataFiles(store, context) if is_local else None
+    write_values(_unworthy_chunks(referable, sources), target, files)
+    copy_chunks([link for link in links if not link.is_referable], target, context, files)
+    if files is not None:
+        files.close()
     refresh(store)
     entries = references(store)
     _refuse_missing(link for link in links if any(key not in entries for _, _, key in link.moves()))

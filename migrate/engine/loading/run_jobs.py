@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from migrate.engine.loading.jobs import LoadJob, Pending
 from migrate.engine.loading.store_reads import HostValue
-from migrate.engine.streaming.budget import return_freed_memory
+from migrate.engine.streaming.allocator import return_freed_memory
 from migrate.errors import Diagnostic, RefusedError
 
 

@@ -18,10 +18,12 @@ import numpy as np
 import tensorstore as ts
 
 from migrate import dtypes
+from migrate.engine.linking.data_files import DataFiles
 from migrate.engine.linking.new_files import NewFiles, file_key
 from migrate.engine.linking.new_objects import NewObjects, new_files
 from migrate.engine.linking.open_stores import OPTIONS
 from migrate.engine.outputs.array_record import describe
+from migrate.engine.outputs.chunk_encoder import ChunkEncoder
 from migrate.engine.outputs.small_chunks import SMALL_BYTES, EncodedArray, SmallChunks
 from migrate.engine.outputs.zarr_metadata import array_metadata
 from migrate.engine.staged_array import StagedArray
@@ -29,7 +31,7 @@ from migrate.engine.streaming.array_bytes import contiguous, digest_of, stored_f
 from migrate.engine.streaming.store import Done
 from migrate.formats.base import key_prefix
 from migrate.formats.digest_record import Blocks
-from migrate.formats.zarr.metadata import TENSORSTORE_DRIVERS
+from migrate.formats.zarr.metadata import TENSORSTORE_DRIVERS, Driver
 from migrate.formats.zarr.store_spec import INDEX_CACHE, database_spec, folder_spec
 from migrate.places.bucket_path import BucketPath
 from migrate.tree import AbstractLeaf, KeyPath
@@ -45,8 +47,10 @@ GROWTH = 4
 transactions of one size would take quadratic time.
 """
 
-_MOST_COMMITTING = 2
-"""The most batches that are being made durable, which takes most of its time waiting for the disk."""
+_COMMITTERS, _MOST_COMMITTING = 2, 3
+"""The batches that are made durable at once, which takes most of its time waiting for the disk, and the most that wait
+or are being made durable.
+"""
 
 _INDEX_CACHE_BYTES = 16 << 20
 """Without an index cache, the database reads its index again for every array that is opened."""
@@ -69,6 +73,8 @@ class _Batch:
     """Arrays that become durable together."""
 
     transaction: Any
+    encoded: list[tuple[StagedArray, EncodedArray]] = field(default_factory=list)
+    values: list[tuple[str, bytes]] = field(default_factory=list)
     writes: list[Any] = field(default_factory=list)
     small: list[_SmallArray] = field(default_factory=list)
     arrays: list[tuple[StagedArray, Done]] = field(default_factory=list)
@@ -121,8 +127,8 @@ class Staging:
           batch_bytes: the approximate size of a transaction.
         """
         self._batch_bytes = batch_bytes
-        # Otherwise the manifest is written for each array.
-        self._is_atomic = isinstance(directory, BucketPath) and not plain
+        # Otherwise the manifest is written for each array, and entries are not copied by reference.
+        self._is_atomic = not plain
         self.directory = directory
         self.compression = compression
         self._zarr3 = zarr3
@@ -138,14 +144,17 @@ class Staging:
         self._lock = threading.Lock()
         self._begun = 0
         self._batch = self._next_batch()
-        self._encoder = SmallChunks("zarr3" if zarr3 else "zarr2")
+        driver: Driver = "zarr3" if zarr3 else "zarr2"
+        self._small_chunks, self._chunks = SmallChunks(driver), ChunkEncoder(driver, jobs)
         # A killed run may have committed arrays that its journal does not name; they are written again.
         self._replaces = directory.exists()
         # A bucket's transactions are large: one at a time.
-        self._committer = None if isinstance(directory, BucketPath) else ThreadPoolExecutor(1, "commit")
+        self._committer = None if isinstance(directory, BucketPath) else ThreadPoolExecutor(_COMMITTERS, "commit")
         self._committing: list[Future[None]] = []
         directory.mkdir(parents=True, exist_ok=True)
         self._values: Any = ts.KvStore.open(self._kvstore(""), context=self._context).result()
+        is_local = self._committer is not None and not plain
+        self._data_files = DataFiles(directory, self._context) if is_local else None
 
     def _next_batch(self, previous: _Batch | None = None) -> _Batch:
         self._begun += len(previous.arrays) if previous else 0
@@ -166,8 +175,11 @@ class Staging:
             else:
                 self._batch.transaction.abort()
         finally:
+            self._chunks.close()
             if self._committer is not None:
                 self._committer.shutdown(cancel_futures=True)
+            if self._data_files is not None:
+                self._data_files.close()
 
     def write(
         self,
@@ -188,13 +200,19 @@ class Staging:
           done: called by the thread that commits.
         """
         whole = contiguous(array)
-        found = digest_of(whole)
-        staged = describe(path, leaf, whole.dtype, str(found), blocks=found.blocks, name=self._name)
         stored = stored_form(whole)
+        staged = describe(path, leaf, whole.dtype, "", name=self._name)
+        is_small = self._is_small(staged, stored)
+        encoding = None if is_small else self._chunks.begin(stored, self._array_spec(staged, codec))
+        found = digest_of(whole)  # while threads encode the chunks
+        staged = replace(staged, digest=str(found), blocks=found.blocks)
+        encoded = encoding.result() if encoding is not None else None
         with self._lock:
             batch = self._batch
-            if self._is_small(staged, stored):
+            if is_small:
                 batch.small.append(_SmallArray(staged, stored, codec))
+            elif encoded is not None:
+                batch.encoded.append((staged, encoded))
             else:
                 store = self._open(staged, codec, batch.transaction)
                 batch.writes.append(store.write(stored, can_reference_source_data_indefinitely=True))
@@ -235,16 +253,20 @@ class Staging:
             alike.setdefault((small.staged.shape, small.staged.dtype, small.codec), []).append(small)
         for group in alike.values():
             spec = self._array_spec(group[0].staged, group[0].codec)
-            encoded = self._encoder.encode([small.stored for small in group], spec)
-            for small, content in zip(group, encoded, strict=True):
-                self._write_values(small.staged, content, batch)
+            encoded = self._small_chunks.encode([small.stored for small in group], spec)
+            batch.encoded += zip((small.staged for small in group), encoded, strict=True)
         batch.small.clear()
+        while batch.encoded:
+            self._write_values(*batch.encoded.pop(), batch)
+        if self._data_files is not None:
+            self._data_files.write(batch.values, self._values.with_transaction(batch.transaction))
+        batch.values.clear()
         batch.commit()
 
     def _write_values(self, staged: StagedArray, encoded: EncodedArray, batch: _Batch) -> None:
         """Writes an array in place of an array of this name; metadata last, since they make the array exist."""
         prefix, clears = key_prefix(staged.name), self._replaces and bool(staged.name)
-        pairs = ((encoded.chunk_key, encoded.chunk), (encoded.metadata_key, encoded.metadata))
+        pairs = (*encoded.chunks, (encoded.metadata_key, encoded.metadata))
         if batch.files is not None:
             if clears:
                 batch.files.remove_below(file_key(prefix))
@@ -255,7 +277,10 @@ class Staging:
         if clears:
             earlier = ts.KvStore.KeyRange(prefix, f"{staged.name}0")  # `0` follows `/`
             batch.writes.append(values.delete_range(earlier))
-        batch.writes += [values.write(f"{prefix}{key}", value) for key, value in pairs]
+        if self._data_files is not None:
+            batch.values += ((f"{prefix}{key}", value) for key, value in pairs)
+        else:
+            batch.writes += [values.write(f"{prefix}{key}", value) for key, value in pairs]
 
     def flush(self) -> None:
         """Makes everything durable that was written so far; in a bucket, unless another thread is committing it."""

@@ -30,12 +30,11 @@ Array = np.ndarray[Any, Any]
 
 
 class EncodedArray(NamedTuple):
-    """What a database stores for an array of one chunk."""
+    """What a store holds for an array: the key and the content of its metadata, and those of each chunk."""
 
     metadata_key: str
     metadata: bytes
-    chunk_key: str
-    chunk: bytes
+    chunks: Sequence[tuple[str, bytes]]
 
 
 class SmallChunks:
@@ -70,8 +69,7 @@ class _MemoryArray:
     def __init__(self, spec: Mapping[str, Any], driver: Driver, shape: tuple[int, ...]) -> None:
         self._driver, self._shape = driver, shape
         self._metadata_key = METADATA_KEYS[driver]
-        _, store = _opened(spec, driver)
-        self._metadata = store.read(self._metadata_key).result().value
+        self._metadata = stored_metadata(spec, driver)
         self._row = spec["metadata"]["chunks"][0] if driver == "zarr2" and shape else 0
         if driver == "zarr3" and shape:
             self._row = spec["metadata"]["chunk_grid"]["configuration"]["chunk_shape"][0]
@@ -92,7 +90,14 @@ class _MemoryArray:
         keys = [chunk_key((at, *rest) if self._shape else (), self._driver) for at in range(len(arrays))]
         own = chunk_key((0,) * len(self._shape), self._driver)
         for request in [self._store.read(key) for key in keys]:
-            yield EncodedArray(self._metadata_key, self._metadata, own, request.result().value)
+            yield EncodedArray(self._metadata_key, self._metadata, ((own, request.result().value),))
+
+
+def stored_metadata(spec: Mapping[str, Any], driver: Driver) -> bytes:
+    """Returns the metadata that TensorStore stores for an array of this specification, without driver and store."""
+    _, store = _opened(spec, driver)
+    content: bytes = store.read(METADATA_KEYS[driver]).result().value
+    return content
 
 
 def _opened(spec: Mapping[str, Any], driver: Driver) -> tuple[Any, Any]:

@@ -14,6 +14,9 @@ from migrate.formats.digest_record import BLOCK_BYTES, Blocks
 
 Array = np.ndarray[Any, Any]
 
+_PIECE_BYTES = 256 << 10
+"""The bytes that are hashed in all ways before the next ones are: they stay in the processor's cache."""
+
 
 class Digest:
     """`xxh3:` and the hash of an array's little-endian bytes in C order, from parts in that order.
@@ -41,7 +44,8 @@ class Digest:
             self._block.update(left)
             return
         while left:
-            piece, left = left[: BLOCK_BYTES - self._filled], left[BLOCK_BYTES - self._filled :]
+            count = min(_PIECE_BYTES, BLOCK_BYTES - self._filled)
+            piece, left = left[:count], left[count:]
             self._block.update(piece)
             if self._whole is not None:
                 self._whole.update(piece)

@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from migrate.engine.streaming.allocator import return_freed_memory
+
 if TYPE_CHECKING:
     from migrate.planning.model import Task
     from migrate.tree import AbstractArray
@@ -162,24 +164,3 @@ class Trimmer:
             self._since = 0 if due else self._since
         if due:
             return_freed_memory()
-
-
-def return_freed_memory() -> None:
-    """Returns freed memory to the system.
-
-    glibc keeps freed memory in the arenas of the threads that allocated it, so that a process with many threads and
-    large arrays grows far beyond the memory in use. Does nothing with other C libraries.
-    """
-    trim = _malloc_trim()
-    if trim is not None:
-        trim(0)
-
-
-def _malloc_trim() -> Callable[[int], int] | None:
-    import ctypes
-
-    try:
-        trim: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
-    except (OSError, AttributeError, TypeError):
-        return None
-    return trim

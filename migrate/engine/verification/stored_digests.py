@@ -24,7 +24,7 @@ from migrate.engine.verification.chunk_places import ChunkFiles, first_undecodab
 from migrate.errors import CheckpointError
 from migrate.formats.base import Location
 from migrate.formats.files import damaged, refuse_lfs_pointers_below, short_reason
-from migrate.formats.zarr.large_chunks import large_chunks
+from migrate.formats.zarr.chunked_arrays import chunked_array
 from migrate.formats.zarr.metadata import chunk_key
 from migrate.formats.zarr.single_chunks import single_chunk
 from migrate.formats.zarr.small_arrays import SmallArrays, values_of
@@ -218,8 +218,8 @@ def _parts(location: Location, max_ram: int) -> Iterable[np.ndarray[Any, Any]] |
     chunk = single_chunk(location)
     if chunk is not None:
         return chunk.slabs()
-    chunks = large_chunks(location)
-    return chunks.rows() if chunks is not None and chunks.row_bytes <= max_ram // 2 else None
+    chunks = chunked_array(location)
+    return chunks.rows() if chunks is not None and chunks.row_bytes <= max_ram // _COPIES else None
 
 
 def _read(array: Any, slab: Box, max_ram: int) -> np.ndarray[Any, Any]:

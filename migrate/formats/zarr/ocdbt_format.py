@@ -18,7 +18,7 @@ from typing import NamedTuple
 from migrate.formats.zarr.crc32c import crc32c
 from migrate.formats.zarr.ocdbt_fields import Fields, MalformedError
 
-_MANIFEST, _NODE = b"\x0c\xdb\x3a\x2a", b"\x0c\xdb\x20\xde"
+MANIFEST_MAGIC, NODE_MAGIC = b"\x0c\xdb\x3a\x2a", b"\x0c\xdb\x20\xde"
 _LEAST_BYTES = 16
 _PLAIN, _ZSTD = 0, 1
 _MOST_DECODED = 4 << 30
@@ -129,7 +129,7 @@ def decode_manifest(content: bytes) -> Manifest:
     Raises:
       MalformedError: it is damaged.
     """
-    fields = _body(content, _MANIFEST)
+    fields = _body(content, MANIFEST_MAGIC)
     uuid, kind = fields.take(16), fields.byte()
     limits, arity_log2, compression = fields.varints(2, 32), fields.byte(), fields.varint(32)
     level = int.from_bytes(fields.take(4), "little", signed=True) if compression == _ZSTD else 0
@@ -158,7 +158,7 @@ def decode_node(content: bytes, base: bytes) -> Node:
     Raises:
       MalformedError: it is damaged.
     """
-    fields = _body(content, _NODE)
+    fields = _body(content, NODE_MAGIC)
     height, files = fields.byte(), _data_files(fields, base)
     count = fields.varint(32)
     if not 1 <= count <= _MOST_ENTRIES:

@@ -89,7 +89,7 @@ class PlainChunks(NamedTuple):
     dtype: np.dtype[Any]
     nbytes: int
 
-    def decode(self, chunk: bytes) -> np.ndarray[Any, Any] | None:
+    def decode(self, chunk: bytes | memoryview) -> np.ndarray[Any, Any] | None:
         """Returns the elements of a stored chunk in C order; None if it cannot be decoded."""
         import numpy as np
 
@@ -103,9 +103,9 @@ class PlainChunks(NamedTuple):
             return None
         return np.frombuffer(content, dtype)
 
-    def _inner(self, shard: bytes) -> bytes | None:
+    def _inner(self, shard: bytes | memoryview) -> bytes | memoryview | None:
         try:
-            place = inner_chunk_range(shard[-INDEX_BYTES:], len(shard))
+            place = inner_chunk_range(bytes(shard[-INDEX_BYTES:]), len(shard))
         except ValueError:
             return None
         return None if place is None else shard[place[0] : place[0] + place[1]]
@@ -134,7 +134,7 @@ def _decoder() -> Any:
         return _of_thread.decoder
 
 
-def _decompressed(frame: bytes, nbytes: int) -> bytes | None:
+def _decompressed(frame: bytes | memoryview, nbytes: int) -> bytes | None:
     """Returns the content of a frame with so many bytes; None for any other."""
     import zstandard
 

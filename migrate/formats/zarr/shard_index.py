@@ -8,7 +8,7 @@ from migrate.formats.zarr.crc32c import crc32c
 
 INDEX_BYTES = 20
 
-_NEVER_WRITTEN = (1 << 64) - 1
+NEVER_WRITTEN = (1 << 64) - 1
 """The offset and the length of an inner chunk that was never written."""
 
 
@@ -27,7 +27,7 @@ def inner_chunk_range(index: bytes, shard_bytes: int) -> tuple[int, int] | None:
     offset, length, checksum = struct.unpack("<QQI", index)
     if checksum != crc32c(index[:-4]):
         raise ValueError("the checksum of its index does not match")
-    if (offset, length) == (_NEVER_WRITTEN, _NEVER_WRITTEN):
+    if (offset, length) == (NEVER_WRITTEN, NEVER_WRITTEN):
         return None
     if offset + length > shard_bytes - INDEX_BYTES:
         raise ValueError(f"the index records {length} bytes at byte {offset}, but the shard has {shard_bytes} bytes")

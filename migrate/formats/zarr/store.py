@@ -256,11 +256,11 @@ class ZarrStore:
 
     def _read_directly(self, name: str, *, fill_missing: bool) -> np.ndarray[Any, Any] | None:
         """Returns an array of one chunk or of large ones; None for those that TensorStore has to read."""
-        from migrate.formats.zarr.large_chunks import large_chunks
+        from migrate.formats.zarr.chunked_arrays import chunked_array
         from migrate.formats.zarr.single_chunks import single_chunk
 
         location = self.location(name, fill_missing=fill_missing, key_impl=None)
-        chunks = (single_chunk(location) or large_chunks(location)) if location is not None else None
+        chunks = (single_chunk(location) or chunked_array(location)) if location is not None else None
         return chunks.read() if chunks is not None else None
 
     def read_ahead(self, names: Iterable[str]) -> None:

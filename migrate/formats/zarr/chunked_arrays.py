@@ -1,7 +1,8 @@
-"""Reads arrays of several large chunks, decoded without TensorStore: each chunk once, straight into its place.
+"""Reads arrays of several chunks, decoded without TensorStore: each chunk once, large ones straight into their places.
 
-TensorStore decodes a chunk into memory of its own and copies it from there. Chunks are decoded on all processors. As in
-`single_chunks`, nothing is decided here about damage: what cannot be decoded this way is left to TensorStore.
+TensorStore decodes a chunk into memory of its own and copies it from there, and looks for each in the index of its
+database. Chunks are decoded on all processors, and small ones are read and decoded some at once. As in `single_chunks`,
+nothing is decided here about damage: what cannot be decoded this way is left to TensorStore.
 """
 
 from __future__ import annotations
@@ -18,18 +19,23 @@ import numpy as np
 
 from migrate.errors import CheckpointError
 from migrate.formats.base import Location
+from migrate.formats.files import damaged
 from migrate.formats.zarr.chunk_content import ChunkContent
+from migrate.formats.zarr.chunk_values import chunk_values
 from migrate.formats.zarr.metadata import METADATA_KEYS, chunk_key, parse
-from migrate.formats.zarr.plain_encoding import PlainEncoding, plain_chunks
+from migrate.formats.zarr.plain_encoding import PlainChunks, plain_chunks
 from migrate.formats.zarr.small_arrays import values_of
 from migrate.places.bucket_path import BucketPath
 
 Array = np.ndarray[Any, Any]
 
-LEAST_BYTES = 1 << 20
+LEAST_BYTES = 4 << 10
 """Smaller chunks are left to TensorStore, which needs less time to begin one."""
 
-AT_ONCE_BYTES = 16 << 20
+_TASK_BYTES = 1 << 20
+"""The bytes of chunks that a thread decodes at once: handing them over takes its time."""
+
+AT_ONCE_BYTES = 64 << 20
 """Larger chunks are decoded as streams, so that their encoded form is not held beside them."""
 
 
@@ -38,21 +44,21 @@ def _decoders() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(os.cpu_count() or 1, "decode")
 
 
-class LargeChunks(NamedTuple):
-    """The chunks of an array.
+class ChunkedArray(NamedTuple):
+    """An array of several chunks.
 
     Attributes:
       location: the location of the array.
       shape, dtype: those of the array in its stored form.
       chunks: the shape of a chunk; chunks at the edges exceed the array.
-      encoding: how each chunk is encoded.
+      encoded: how each chunk is encoded.
     """
 
     location: Location
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     chunks: tuple[int, ...]
-    encoding: PlainEncoding
+    encoded: PlainChunks
 
     @property
     def row_bytes(self) -> int:
@@ -87,19 +93,37 @@ class LargeChunks(NamedTuple):
           CheckpointError: a chunk is missing or damaged.
         """
         counts = [-(-size // chunk) for size, chunk in zip(part.shape, self.chunks, strict=True)]
-        requests = [_decoders().submit(self._decode, part, at, first) for at in itertools.product(*map(range, counts))]
+        every, count = list(itertools.product(*map(range, counts))), max(1, _TASK_BYTES // self.encoded.nbytes)
+        tasks = (every[at : at + count] for at in range(0, len(every), count))
+        decode = self._decode_some if count > 1 else self._decode
+        requests = [_decoders().submit(decode, part, task, first) for task in tasks]
         wait(requests)
         for request in requests:
             request.result()
 
-    def _decode(self, part: Array, at: Sequence[int], first: int) -> None:
-        """Decodes a chunk; `at` is its index among those of the part."""
-        place = part[tuple(slice(i * size, (i + 1) * size) for i, size in zip(at, self.chunks, strict=True))]
+    def _key(self, at: Sequence[int], first: int) -> str:
+        return f"{self.location.prefix}{chunk_key((first + at[0], *at[1:]), self.location.driver)}"
+
+    def _place(self, part: Array, at: Sequence[int]) -> Array:
+        """Returns the part of an array that a chunk fills; `at` is its index among those of the array."""
+        return part[tuple(slice(i * size, (i + 1) * size) for i, size in zip(at, self.chunks, strict=True))]
+
+    def _decode_some(self, part: Array, indices: Sequence[Sequence[int]], first: int) -> None:
+        """Decodes small chunks, which are in memory twice."""
+        values = chunk_values(self.location, [self._key(at, first) for at in indices])
+        for at, value in zip(indices, values, strict=True):
+            chunk, place = self.encoded.decode(value), self._place(part, at)
+            if chunk is None:
+                raise damaged(self.location.base, f"a chunk of `{self.location.name}` cannot be decoded")
+            place[...] = chunk.reshape(self.chunks)[tuple(map(slice, place.shape))]
+
+    def _decode(self, part: Array, indices: Sequence[Sequence[int]], first: int) -> None:
+        """Decodes one large chunk."""
+        (at,) = indices
+        place = self._place(part, at)
         is_whole = place.shape == self.chunks and place.flags.c_contiguous
         chunk = place if is_whole else np.empty(self.chunks, self.dtype)
-        location = self.location
-        key = f"{location.prefix}{chunk_key((first + at[0], *at[1:]), location.driver)}"
-        with ChunkContent(location, key, self.encoding) as content:
+        with ChunkContent(self.location, self._key(at, first), self.encoded.encoding) as content:
             if chunk.nbytes <= AT_ONCE_BYTES:
                 content.fill_at_once(chunk)
             else:
@@ -109,8 +133,8 @@ class LargeChunks(NamedTuple):
             place[...] = chunk[tuple(map(slice, place.shape))]
 
 
-def large_chunks(location: Location) -> LargeChunks | None:
-    """Returns the chunks of an array; None where there is only one, they are small, or cannot be decoded here."""
+def chunked_array(location: Location) -> ChunkedArray | None:
+    """Returns an array of several chunks; None for one of a single chunk or of tiny ones, or of another encoding."""
     if isinstance(location.base, BucketPath):
         return None
     content = values_of(location).get(f"{location.prefix}{METADATA_KEYS[location.driver]}")
@@ -121,4 +145,4 @@ def large_chunks(location: Location) -> LargeChunks | None:
     shape, chunks = metadata.aval.shape, metadata.chunks
     if not metadata.aval.size or len(shape) != len(chunks) or all(map(int.__ge__, chunks, shape)):
         return None
-    return LargeChunks(location, shape, encoded.dtype, chunks, encoded.encoding)
+    return ChunkedArray(location, shape, encoded.dtype, chunks, encoded)

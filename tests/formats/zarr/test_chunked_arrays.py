@@ -1,4 +1,4 @@
-"""Arrays of several large chunks are decoded without TensorStore, and equal what it decodes."""
+"""Arrays of several chunks are decoded without TensorStore, and equal what it decodes."""
 
 import ml_dtypes
 import numpy as np
@@ -6,8 +6,8 @@ import pytest
 
 from migrate.errors import CheckpointError
 from migrate.formats.base import Location
-from migrate.formats.zarr import large_chunks as module
-from migrate.formats.zarr.large_chunks import large_chunks
+from migrate.formats.zarr import chunked_arrays as module
+from migrate.formats.zarr.chunked_arrays import chunked_array
 from migrate.formats.zarr.store import ZarrStore
 from migrate.places.bucket_path import BucketPath
 from tests.formats.zarr.test_single_chunks import ZSTD, read_by_tensorstore, write
@@ -27,9 +27,10 @@ CHUNKS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def any_size(monkeypatch):
+@pytest.fixture(autouse=True, params=[1, 1 << 20], ids=["one by one", "some at once"])
+def any_size(monkeypatch, request):
     monkeypatch.setattr(module, "LEAST_BYTES", 1)
+    monkeypatch.setattr(module, "_TASK_BYTES", request.param)
 
 
 @pytest.mark.parametrize("database", [True, False])
@@ -40,7 +41,7 @@ def test_an_array_has_the_values_that_were_written(tmp_path, name, chunks, drive
     value = VALUES[name]
     shape = CHUNKS[chunks](value.shape)
     location = write(tmp_path, value, driver=driver, database=database, compressor=compressor, chunks=shape)
-    found = large_chunks(location)
+    found = chunked_array(location)
     whole = found.read()
     assert (value.dtype, value.shape, value.tobytes()) == (whole.dtype, whole.shape, whole.tobytes())
     rows = [row.tobytes() for row in found.rows()]
@@ -59,14 +60,14 @@ def test_an_array_has_the_values_that_were_written(tmp_path, name, chunks, drive
     ids=["one chunk", "a larger chunk", "no element", "another codec"],
 )
 def test_other_arrays_are_left_to_others(tmp_path, value, how):
-    assert large_chunks(write(tmp_path, value, **how)) is None
+    assert chunked_array(write(tmp_path, value, **how)) is None
 
 
-def test_small_chunks_are_left_to_tensorstore(tmp_path, monkeypatch):
+def test_tiny_chunks_are_left_to_tensorstore(tmp_path, monkeypatch):
     location = write(tmp_path, MATRIX, chunks=(10, 90))
     for least, is_large in ((10 * 90 * 4, True), (10 * 90 * 4 + 1, False)):
         monkeypatch.setattr(module, "LEAST_BYTES", least)
-        assert is_large == (large_chunks(location) is not None)
+        assert is_large == (chunked_array(location) is not None)
 
 
 def test_a_chunk_that_is_not_stored_means_zeros_where_the_checkpoint_allows_it(tmp_path):
@@ -80,12 +81,12 @@ def test_a_chunk_that_is_not_stored_means_zeros_where_the_checkpoint_allows_it(t
 
 
 def test_arrays_in_buckets_are_left_to_tensorstore():
-    assert large_chunks(Location(BucketPath("gs://bucket/a"), True, "a", "zarr2", fill_missing=False)) is None
+    assert chunked_array(Location(BucketPath("gs://bucket/a"), True, "a", "zarr2", fill_missing=False)) is None
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no frame"], ids=["missing", "empty", "damaged"])
 def test_a_chunk_that_cannot_be_decoded_is_left_to_tensorstore(tmp_path, content):
-    found = large_chunks(write(tmp_path, MATRIX, database=False, chunks=(30, 50)))
+    found = chunked_array(write(tmp_path, MATRIX, database=False, chunks=(30, 50)))
     (tmp_path / "a" / "1.1").unlink()
     if content is not None:
         (tmp_path / "a" / "1.1").write_bytes(content)
@@ -95,7 +96,7 @@ def test_a_chunk_that_cannot_be_decoded_is_left_to_tensorstore(tmp_path, content
 
 
 @pytest.mark.parametrize("database", [True, False])
-def test_a_checkpoint_reads_arrays_of_large_chunks_without_tensorstore(tmp_path, database):
+def test_a_checkpoint_reads_arrays_of_several_chunks_without_tensorstore(tmp_path, database):
     write(tmp_path, MATRIX, database=database, chunks=(30, 50))
     store = ZarrStore(tmp_path)
     store.metadata(["a"])
