@@ -21,9 +21,9 @@ from migrate.errors import CheckpointError
 from migrate.formats.base import Location
 from migrate.formats.files import damaged
 from migrate.formats.zarr.chunk_content import ChunkContent
-from migrate.formats.zarr.chunk_values import chunk_values
+from migrate.formats.zarr.chunk_values import chunk_values, inner_chunk_values
 from migrate.formats.zarr.metadata import METADATA_KEYS, chunk_key, parse
-from migrate.formats.zarr.plain_encoding import PlainChunks, plain_chunks
+from migrate.formats.zarr.plain_encoding import PlainChunks, inner_chunks, plain_chunks
 from migrate.formats.zarr.small_arrays import values_of
 from migrate.places.bucket_path import BucketPath
 
@@ -52,6 +52,7 @@ class ChunkedArray(NamedTuple):
       shape, dtype: those of the array in its stored form.
       chunks: the shape of a chunk; chunks at the edges exceed the array.
       encoded: how each chunk is encoded.
+      shard: the shape of the shards whose inner chunks they are; None without shards of several.
     """
 
     location: Location
@@ -59,6 +60,7 @@ class ChunkedArray(NamedTuple):
     dtype: np.dtype[Any]
     chunks: tuple[int, ...]
     encoded: PlainChunks
+    shard: tuple[int, ...] | None = None
 
     @property
     def row_bytes(self) -> int:
@@ -95,14 +97,25 @@ class ChunkedArray(NamedTuple):
         counts = [-(-size // chunk) for size, chunk in zip(part.shape, self.chunks, strict=True)]
         every, count = list(itertools.product(*map(range, counts))), max(1, _TASK_BYTES // self.encoded.nbytes)
         tasks = (every[at : at + count] for at in range(0, len(every), count))
-        decode = self._decode_some if count > 1 else self._decode
+        decode = self._decode_some if count > 1 or self.shard else self._decode
         requests = [_decoders().submit(decode, part, task, first) for task in tasks]
         wait(requests)
         for request in requests:
             request.result()
 
-    def _key(self, at: Sequence[int], first: int) -> str:
-        return f"{self.location.prefix}{chunk_key((first + at[0], *at[1:]), self.location.driver)}"
+    def _key(self, at: Sequence[int]) -> str:
+        return f"{self.location.prefix}{chunk_key(at, self.location.driver)}"
+
+    def _values(self, indices: Sequence[Sequence[int]]) -> Iterator[memoryview]:
+        """Yields the stored bytes of chunks."""
+        if self.shard is None:
+            return chunk_values(self.location, [self._key(at) for at in indices])
+        inside = tuple(map(int.__floordiv__, self.shard, self.chunks))
+        chunks = []
+        for at in indices:
+            shard, inner = zip(*map(divmod, at, inside), strict=True)
+            chunks.append((self._key(shard), _number(inner, inside)))
+        return inner_chunk_values(self.location, chunks, math.prod(inside))
 
     def _place(self, part: Array, at: Sequence[int]) -> Array:
         """Returns the part of an array that a chunk fills; `at` is its index among those of the array."""
@@ -110,7 +123,7 @@ class ChunkedArray(NamedTuple):
 
     def _decode_some(self, part: Array, indices: Sequence[Sequence[int]], first: int) -> None:
         """Decodes small chunks, which are in memory twice."""
-        values = chunk_values(self.location, [self._key(at, first) for at in indices])
+        values = self._values([(first + at[0], *at[1:]) for at in indices])
         for at, value in zip(indices, values, strict=True):
             chunk, place = self.encoded.decode(value), self._place(part, at)
             if chunk is None:
@@ -123,7 +136,7 @@ class ChunkedArray(NamedTuple):
         place = self._place(part, at)
         is_whole = place.shape == self.chunks and place.flags.c_contiguous
         chunk = place if is_whole else np.empty(self.chunks, self.dtype)
-        with ChunkContent(self.location, self._key(at, first), self.encoded.encoding) as content:
+        with ChunkContent(self.location, self._key((first + at[0], *at[1:])), self.encoded.encoding) as content:
             if chunk.nbytes <= AT_ONCE_BYTES:
                 content.fill_at_once(chunk)
             else:
@@ -133,16 +146,29 @@ class ChunkedArray(NamedTuple):
             place[...] = chunk[tuple(map(slice, place.shape))]
 
 
+def _number(index: Sequence[int], shape: Sequence[int]) -> int:
+    """Returns the number of a cell of a grid, in C order."""
+    number = 0
+    for at, size in zip(index, shape, strict=True):
+        number = number * size + at
+    return number
+
+
 def chunked_array(location: Location) -> ChunkedArray | None:
     """Returns an array of several chunks; None for one of a single chunk or of tiny ones, or of another encoding."""
     if isinstance(location.base, BucketPath):
         return None
     content = values_of(location).get(f"{location.prefix}{METADATA_KEYS[location.driver]}")
-    encoded = plain_chunks(content, location.driver) if content is not None else None
-    if content is None or encoded is None or encoded.nbytes < LEAST_BYTES:
+    if content is None:
+        return None
+    encoded = plain_chunks(content, location.driver)
+    inner = inner_chunks(content, location.driver) if encoded is None else None
+    chosen = encoded or inner
+    if chosen is None or chosen.nbytes < LEAST_BYTES or (inner is not None and inner.nbytes > AT_ONCE_BYTES):
         return None
     metadata = parse(content, location.driver)
-    shape, chunks = metadata.aval.shape, metadata.chunks
+    shape, shard = metadata.aval.shape, metadata.chunks if inner is not None else None
+    chunks = metadata.inner if inner is not None and metadata.inner is not None else metadata.chunks
     if not metadata.aval.size or len(shape) != len(chunks) or all(map(int.__ge__, chunks, shape)):
         return None
-    return ChunkedArray(location, shape, encoded.dtype, chunks, encoded)
+    return ChunkedArray(location, shape, chosen.dtype, chunks, chosen, shard)

@@ -57,23 +57,30 @@ def _of_zarr2(fields: dict[str, Any]) -> PlainEncoding | None:
 
 
 def _of_zarr3(fields: dict[str, Any]) -> PlainEncoding | None:
-    codecs, sharded = fields["codecs"], False
     if fields.get("chunk_key_encoding") not in CHUNK_KEYS:
         return None
-    if codecs[0]["name"] == "sharding_indexed":
-        shard = codecs[0]["configuration"]
-        one = shard["chunk_shape"] == fields["chunk_grid"]["configuration"]["chunk_shape"]
-        if not one or len(codecs) > 1 or shard.get("index_location", "end") != "end":
-            return None
-        if shard["index_codecs"] != [_LITTLE, {"name": "crc32c"}]:
-            return None
-        codecs, sharded = shard["codecs"], True
-    if codecs[:1] not in ([_LITTLE], [{"name": "bytes"}]) or [codec["name"] for codec in codecs[1:]] not in (
-        [],
-        ["zstd"],
-    ):
+    shard = _shard_of(fields)
+    if shard is None:
+        return _of_codecs(fields["codecs"], sharded=False)
+    one = shard["chunk_shape"] == fields["chunk_grid"]["configuration"]["chunk_shape"]
+    return _of_codecs(shard["codecs"], sharded=True) if one else None
+
+
+def _shard_of(fields: dict[str, Any]) -> dict[str, Any] | None:
+    """Returns the configuration of shards as Orbax writes them; None without such shards."""
+    codecs = fields["codecs"]
+    if codecs[0]["name"] != "sharding_indexed" or len(codecs) > 1:
         return None
-    return PlainEncoding(sharded, compressed=len(codecs) == 2)
+    shard: dict[str, Any] = codecs[0]["configuration"]
+    known = shard.get("index_location", "end") == "end" and shard["index_codecs"] == [_LITTLE, {"name": "crc32c"}]
+    return shard if known else None
+
+
+def _of_codecs(codecs: list[dict[str, Any]], *, sharded: bool) -> PlainEncoding | None:
+    names = [codec["name"] for codec in codecs[1:]]
+    if codecs[:1] not in ([_LITTLE], [{"name": "bytes"}]) or names not in ([], ["zstd"]):
+        return None
+    return PlainEncoding(sharded, compressed=bool(names))
 
 
 class PlainChunks(NamedTuple):
@@ -122,6 +129,21 @@ def plain_chunks(content: bytes, driver: Driver) -> PlainChunks | None:
         return None
     dtype = dtypes.to_numpy(metadata.aval.dtype)
     return PlainChunks(encoding, dtype, math.prod(metadata.chunks) * dtype.itemsize)
+
+
+@lru_cache(maxsize=1024)
+def inner_chunks(content: bytes, driver: Driver) -> PlainChunks | None:
+    """Returns the inner chunks of shards of several; None for other arrays, and where they cannot be decoded here."""
+    try:
+        metadata, fields = parse(content, driver), json.loads(content)
+        shard = _shard_of(fields) if driver == "zarr3" and fields.get("chunk_key_encoding") in CHUNK_KEYS else None
+        encoding = _of_codecs(shard["codecs"], sharded=False) if shard is not None else None
+    except (ValueError, UnknownDtypeError, KeyError, TypeError, AttributeError, IndexError):
+        return None
+    if encoding is None or metadata.inner is None or metadata.aval.dtype in dtypes.SUB_BYTE:
+        return None
+    dtype = dtypes.to_numpy(metadata.aval.dtype)
+    return PlainChunks(encoding, dtype, math.prod(metadata.inner) * dtype.itemsize)
 
 
 def _decoder() -> Any:

@@ -1,5 +1,7 @@
 """Arrays of several chunks are decoded without TensorStore, and equal what it decodes."""
 
+import shutil
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -47,6 +49,39 @@ def test_an_array_has_the_values_that_were_written(tmp_path, name, chunks, drive
     rows = [row.tobytes() for row in found.rows()]
     assert value.tobytes() == b"".join(rows)
     assert max(len(row) for row in rows) <= found.row_bytes
+
+
+@pytest.mark.parametrize("database", [True, False])
+@pytest.mark.parametrize("chunks", CHUNKS)
+@pytest.mark.parametrize("name", VALUES)
+def test_the_inner_chunks_of_shards_are_chunks(tmp_path, name, chunks, database):
+    value = VALUES[name]
+    inner = CHUNKS[chunks](value.shape)
+    shards = [2 * size for size in inner]
+    location = write(tmp_path, value, driver="zarr3", database=database, chunks=inner, shards=shards)
+    found = chunked_array(location)
+    assert (inner, tuple(shards)) == (found.chunks, found.shard)
+    before = read_by_tensorstore()
+    assert value.tobytes() == found.read().tobytes()
+    assert value.tobytes() == b"".join(row.tobytes() for row in found.rows())
+    assert before == read_by_tensorstore()
+
+
+@pytest.mark.parametrize("place", [-1, -30, 3], ids=["checksum", "index", "chunk"])
+def test_a_damaged_shard_is_left_to_tensorstore(tmp_path, place):
+    location = write(tmp_path, MATRIX, driver="zarr3", database=False, chunks=(10, 90), shards=(40, 90))
+    file = tmp_path / "a" / "c" / "0" / "0"
+    content = bytearray(file.read_bytes())
+    content[place] ^= 0xFF
+    file.write_bytes(content)
+    assert chunked_array(location).read() is None
+
+
+def test_a_shard_that_is_written_again_is_read_again(tmp_path):
+    for value in (MATRIX, MATRIX[::-1].copy()):
+        location = write(tmp_path, value, driver="zarr3", database=False, chunks=(10, 90), shards=(40, 90))
+        assert np.array_equal(value, chunked_array(location).read())
+        shutil.rmtree(tmp_path / "a")
 
 
 @pytest.mark.parametrize(

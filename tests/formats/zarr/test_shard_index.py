@@ -3,7 +3,7 @@ import struct
 import pytest
 
 from migrate.formats.zarr.crc32c import crc32c
-from migrate.formats.zarr.shard_index import INDEX_BYTES, inner_chunk_range
+from migrate.formats.zarr.shard_index import INDEX_BYTES, index_bytes, inner_chunk_range, inner_chunk_ranges
 
 NEVER = (1 << 64) - 1
 SHARD = 100 + INDEX_BYTES
@@ -41,3 +41,16 @@ def test_any_other_byte_is_refused(byte):
 def test_a_shard_without_room_for_its_index_is_refused():
     with pytest.raises(ValueError, match="too few"):
         inner_chunk_range(index(0, 0)[1:], INDEX_BYTES - 1)
+
+
+@pytest.mark.parametrize(
+    "parts", [[(0, 10)], [(0, 10), None, (10, 20)], [None, None], [(n, 1) for n in range(300)]], ids=len
+)
+def test_the_parts_of_a_shard_of_several_are_found_in_order(parts):
+    numbers = [number for part in parts for number in part or (NEVER, NEVER)]
+    content = struct.pack(f"<{len(numbers)}Q", *numbers)
+    whole = content + struct.pack("<I", crc32c(content))
+    assert index_bytes(len(parts)) == len(whole)
+    assert parts == inner_chunk_ranges(whole, 300 + len(whole), len(parts))
+    with pytest.raises(ValueError, match="too few"):
+        inner_chunk_ranges(whole, len(whole), len(parts) + 1)

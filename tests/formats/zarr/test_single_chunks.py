@@ -24,14 +24,14 @@ VALUES = {
 }
 
 
-def write(folder, value, *, driver="zarr2", database=True, chunks=None, compressor=ZSTD):
-    """Writes an array and returns its location."""
+def write(folder, value, *, driver="zarr2", database=True, chunks=None, compressor=ZSTD, shards=None):
+    """Writes an array and returns its location; `shards` are those of zarr 3, around several chunks."""
     chunks = list(chunks or value.shape)
     if driver == "zarr2":
         metadata = {"chunks": chunks, "compressor": compressor}
     else:
         shard = {"chunk_shape": chunks, "codecs": [LITTLE, {"name": "zstd", "configuration": {"level": 1}}]}
-        grid = {"name": "regular", "configuration": {"chunk_shape": chunks}}
+        grid = {"name": "regular", "configuration": {"chunk_shape": list(shards or chunks)}}
         metadata = {"chunk_grid": grid, "codecs": [{"name": "sharding_indexed", "configuration": shard}]}
     spec = {
         "driver": {"zarr2": "zarr", "zarr3": "zarr3"}[driver],
