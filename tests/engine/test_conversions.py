@@ -1,4 +1,7 @@
-"""A conversion between model families stays within the memory budget, there and back, whatever the sizes of leaves."""
+"""A conversion of a model stays within the memory budget, there and back, whatever the sizes of its tensors.
+
+Covers `streaming.tiles`, `streaming.budget` and the stores together, in whole processes.
+"""
 
 import json
 import subprocess

@@ -22,7 +22,8 @@ _WORD_ROWS = 1024
 """Words of a block: 1 MiB together."""
 
 _NARROW = 16
-"""A matrix with fewer rows or columns is not divided into blocks."""
+_FEW_ELEMENTS = 1 << 17
+"""Matrices with fewer rows or columns, or with fewer elements, fit the cache: NumPy copies all of them at once."""
 
 _INTEGERS = {size: np.dtype(f"u{size}") for size in (1, 2, 4, 8)}
 
@@ -39,6 +40,10 @@ def copy_into(result: Array, array: Array) -> None:
         result[...] = array
         return
     result, array = (np.moveaxis(side, (row, column), (-2, -1)) for side in (result, array))
+    rows, columns = array.shape[-2:]
+    if min(rows, columns) < _NARROW or rows * columns < _FEW_ELEMENTS:
+        result[...] = array
+        return
     for index in np.ndindex(array.shape[:-2]):
         _transpose_into(result[index], array[index])
 
@@ -73,9 +78,6 @@ def _inner_axis(array: Array) -> int | None:
 
 def _transpose_into(result: Array, array: Array) -> None:
     """Copies a matrix whose rows are contiguous into one whose columns are."""
-    if min(array.shape) < _NARROW:
-        result[...] = array
-        return
     ratio = _WORD.itemsize // array.itemsize
     words = array.shape[1] // ratio if ratio > 2 else 0
     if words:

@@ -1,6 +1,6 @@
-"""Transposes an array while it is read or decoded: slabs are moved before they leave the processor's cache.
+"""Moves elements to their places while arrays are read or decoded: in slabs that stay in the processor's cache.
 
-The array of the source is never in memory as a whole, which saves a write, a read and the page faults of its bytes.
+No array of the source is in memory as a whole, which saves a write, a read and the page faults of its bytes.
 """
 
 from __future__ import annotations
@@ -17,101 +17,111 @@ from migrate.engine.streaming.strided_copy import copy_into
 from migrate.errors import CheckpointError
 from migrate.formats.reader import Reader
 from migrate.formats.zarr.single_chunks import single_chunk
-from migrate.ops.base import NotInvertible, Op
+from migrate.ops.base import NotInvertible
 from migrate.places.bucket_path import BucketPath
-from migrate.tree import AbstractArray
+from migrate.tree import AbstractArray, KeyPath
 
 if TYPE_CHECKING:
-    from migrate.planning.model import Task
+    from migrate.planning.model import Step, Task
 
     Array = np.ndarray[Any, Any]
 
 LEAST_BYTES = 1 << 20
-"""Smaller arrays are transposed whole."""
+"""Smaller arrays are read whole."""
 
 SLAB_BYTES = 4 << 20
 """The most bytes of a slab: few enough for the processor's cache, and many enough for long runs in the result."""
 
 
 def transposed_slabs(task: Task, reader: Reader) -> Array | None:
-    """Returns the result of a task that only moves the elements of one array; None for others.
+    """Returns the only result of a task that moves elements, such as transposes that are stacked; None for others.
 
-    A view of the result has to put each element where the source has it, as a transpose does. The source is an array of
-    one chunk, or is stored unencoded in local files.
+    The result has to have a view for each source in which each element is where the source has it. Sources that are one
+    chunk, or are stored unencoded in local files, are moved in slabs; others are read whole, one after the other.
 
-    None as well where the array cannot be read here: reading it whole names the cause.
+    None as well where a slab cannot be read here: reading the array whole names the cause.
 
     Raises:
-      CheckpointError: the array claims more than the files can hold.
+      CheckpointError: an array cannot be read, or claims more than the files can hold.
     """
-    ops, aval = _permutations(task), task.in_avals[0]
-    if ops is None or aval is None or aval.nbytes < LEAST_BYTES or _row_bytes(aval) > SLAB_BYTES:
+    avals = [aval for aval in task.in_avals if aval is not None]
+    parts = _result_and_views(task, avals) if len(avals) == len(task.sources) and _moves_elements(task) else None
+    if parts is None:
         return None
-    view = _result_as_source(ops, aval)
-    slabs = None if view is None else _slabs(task, reader, aval)
-    if view is None or slabs is None:
+    result, views = parts
+    sources = [(view, path, _slabs(reader, path, view)) for view, path in zip(views, task.sources, strict=True)]
+    if len(sources) == 1 and sources[0][2] is None:
         return None
-    result, as_source = view
-    return result if _is_filled(as_source, slabs) else None
+    for view, path, slabs in sources:
+        if slabs is None:
+            copy_into(view, np.asarray(reader.read(path)))
+        elif not _is_filled(view, slabs):
+            return None
+    return result
 
 
-def _row_bytes(aval: AbstractArray) -> int:
-    return math.prod(aval.shape[1:]) * dtypes.item_bytes(aval.dtype)
+def _moves_elements(task: Task) -> bool:
+    """Whether every element of the sources is one element of the result, and the task is not only reshapes."""
+    ops = [op for step in task.steps for op in step.ops]
+    moves = all(op.only_permutes or (op.structural and op.role == "reduce") for op in ops)
+    return moves and any(op.role == "reduce" or not op.only_reshapes for op in ops)
 
 
-def _permutations(task: Task) -> list[Op] | None:
-    """Returns the ops of a task of one array that only move its elements; None for others."""
-    calls = [call for step in task.steps for call in step.calls]
-    ops = [op for op, _ in calls if op.only_permutes]
-    is_chain = len(task.sources) == 1 and len(calls) == len(ops) == len(task.steps)
-    return ops if ops and is_chain else None
+def _result_and_views(task: Task, avals: list[AbstractArray]) -> tuple[Array, Sequence[Array]] | None:
+    """Returns a new array for the result, and for each source a view of it; None if there are no such views."""
+    stages = [avals]
+    for step in task.steps:
+        stages.append([out for op, group in step.calls for out in op.infer(*(stages[-1][i] for i in group))])
+    (first, *others), last = stages[0], stages[-1]
+    # A key and its words are the same bytes, but another dtype.
+    if len(last) > 1 or any(aval.dtype != first.dtype for aval in (*others, *last)) or last[0].nbytes < LEAST_BYTES:
+        return None
+    result = np.empty(last[0].shape, dtypes.to_numpy(first.dtype))
+    views: Sequence[Array] | None = [result]
+    for step, before in zip(reversed(task.steps), reversed(stages[:-1]), strict=True):
+        views = _undone(step, before, views) if views is not None else None
+    if views is None or not all(np.shares_memory(view, result) and view.flags.writeable for view in views):
+        return None
+    return result, views
 
 
-def _slabs(task: Task, reader: Reader, aval: AbstractArray) -> Iterable[Array] | None:
-    """Returns the elements of the task's source in C order, in slabs of whole rows; None if they are not read here."""
-    (path,), row = task.sources, math.prod(aval.shape[1:])
-    if dtypes.key_impl(aval.dtype) is not None:
+def _undone(step: Step, avals: Sequence[AbstractArray], results: Sequence[Array]) -> Sequence[Array] | None:
+    """Returns the inputs of a step as views of its results; None unless each input is a part of one result."""
+    inputs: dict[int, Array] = {}
+    for (op, group), result in zip(step.calls, results, strict=True):
+        inverse = op.inverse(*(avals[i] for i in group))
+        if isinstance(inverse, NotInvertible) or not inputs.keys().isdisjoint(group):
+            return None
+        inputs.update(zip(group, inverse.apply(result), strict=True))
+    return [inputs[i] for i in range(len(avals))] if len(inputs) == len(avals) else None
+
+
+def _slabs(reader: Reader, path: KeyPath, view: Array) -> Iterable[Array] | None:
+    """Returns the elements of an array in C order, in slabs of whole rows; None if it is read whole."""
+    row = math.prod(view.shape[1:])
+    dtype = view.dtype
+    if view.nbytes < LEAST_BYTES or row * dtype.itemsize > SLAB_BYTES or dtype.names is not None:
         return None
     location = reader.location(path)
     if location is not None:
-        chunk = single_chunk(location)
-        if chunk is None or (chunk.shape, dtypes.from_numpy(chunk.dtype)) != (aval.shape, aval.dtype):
-            return None
-        return chunk.slabs(row, SLAB_BYTES)
+        chunk = single_chunk(location) if location.key_impl is None else None
+        return (
+            None if chunk is None or (chunk.shape, chunk.dtype) != (view.shape, dtype) else chunk.slabs(row, SLAB_BYTES)
+        )
     extents = reader.extents(path)
     if not extents or any(isinstance(extent.file, BucketPath) for extent in extents):
         return None
-    dtype = dtypes.to_numpy(aval.dtype)
-    return flat_slabs(extents, dtype, aval.size, SLAB_BYTES // dtype.itemsize // row * row)
+    return flat_slabs(extents, dtype, view.size, SLAB_BYTES // dtype.itemsize // row * row)
 
 
-def _is_filled(as_source: Array, slabs: Iterable[Array]) -> bool:
+def _is_filled(view: Array, slabs: Iterable[Array]) -> bool:
     """Moves all slabs to their places; returns whether they could be read."""
     start = 0
     try:
         for slab in slabs:
-            rows = slab.reshape(-1, *as_source.shape[1:])
-            copy_into(as_source[start : start + len(rows)], rows)
+            rows = slab.reshape(-1, *view.shape[1:])
+            copy_into(view[start : start + len(rows)], rows)
             start += len(rows)
     except CheckpointError:
         return False
     return True
-
-
-def _result_as_source(ops: Sequence[Op], aval: AbstractArray) -> tuple[Array, Array] | None:
-    """Returns a new array for the result, and a view of it in which each element is where the source has it.
-
-    None if there is no such view.
-    """
-    avals = [aval]
-    for op in ops:
-        avals += op.infer(avals[-1])
-    if avals[-1].dtype != aval.dtype:  # a key and its words are the same bytes
-        return None
-    result = view = np.empty(avals[-1].shape, dtypes.to_numpy(aval.dtype))
-    for op, before in zip(reversed(ops), reversed(avals[:-1]), strict=True):
-        inverse = op.inverse(before)
-        if isinstance(inverse, NotInvertible):
-            return None
-        (view,) = inverse.apply(view)
-    return (result, view) if np.shares_memory(view, result) and view.flags.writeable else None

@@ -9,10 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrate import dtypes
+from migrate.engine.streaming import strided_copy
 from migrate.engine.streaming.strided_copy import copy_into
 
 DTYPES = [np.uint8, np.int8, ml_dtypes.bfloat16, ml_dtypes.float8_e4m3fn, np.float16, np.float32, np.float64]
 DTYPES += [np.complex64, np.complex128, np.bool_, dtypes.to_numpy("key<fry>")]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_blocks():
+    """Blocks also in small arrays."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(strided_copy, "_FEW_ELEMENTS", 256)
+        yield
 
 
 def numbered(shape, dtype):
@@ -30,7 +39,7 @@ def copied(array, layout=None):
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: np.dtype(dtype).name)
-@pytest.mark.parametrize("shape", [(130, 1100), (1100, 130), (67, 71), (16, 16), (3, 700), (700, 3)])
+@pytest.mark.parametrize("shape", [(130, 1100), (1100, 130), (67, 371), (16, 1100), (16, 16), (3, 700)])
 def test_a_transposed_matrix_is_copied(shape, dtype):
     array = numbered(shape, dtype).T
     assert array.tobytes() == copied(array).tobytes()
@@ -66,6 +75,12 @@ def test_views_of_any_strides_are_copied_into_views_of_any_strides(shape, dtype,
 
 def _bits(dtype):
     return np.dtype(f"u{np.dtype(dtype).itemsize}")
+
+
+def test_many_small_matrices_are_copied_at_once(monkeypatch):
+    monkeypatch.setattr(strided_copy, "_transpose_into", None)
+    array = numbered((1000, 20, 12), np.float32).transpose(0, 2, 1)
+    assert array.tobytes() == copied(array).tobytes()
 
 
 def test_elements_that_are_not_adjacent_in_memory_are_copied():
