@@ -66,32 +66,43 @@ def refuse_unmet(findings: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
 
 
 def _unmet(requirement: Requirement, config: ModelConfig | None) -> Iterator[Diagnostic]:
-    """Yields the finding about a requirement that the model does not meet."""
-    content: Mapping[str, Any] = config.content if config else {}
-    if requirement.terms is None:
-        subject, found = f"the argument `{requirement.argument}` is {shown(requirement.value)}", requirement.value
-    elif config is None:
+    """Yields the finding about a requirement that the model does not meet; none where the model is not known."""
+    if requirement.terms is not None and config is None:
         return
-    else:
-        try:
-            term, found = requirement.terms.find(content) or (None, requirement.default.value)
-        except PatternError as error:
-            message = f"what `{requirement.span.file}` requires of `{config.file}` cannot be computed: {error}"
-            yield UnmetRequirement.at(message, span=requirement.span)
-            return
-        name = term_text(term or requirement.terms.terms[0])
-        meaning = "" if found is None else f", which means {shown(found)}"
-        has = f"has `{name}`: {shown(found)}" if term else f"has no `{name}`{meaning}"
-        subject = f"`{config.file}` {has}"
+    file, severity = requirement.span.file, requirement.severity
+    try:
+        subject, found = _stated(requirement, config)
+    except PatternError as error:
+        message = f"what `{file}` requires of the model cannot be computed: {error}"
+        yield UnmetRequirement.at(message, span=requirement.span, severity=severity, help=_unchecked_include(file))
+        return
+    content: Mapping[str, Any] = config.content if config else {}
     if any(_equal(found, value) for value in _values(requirement.wanted, content)):
         return
     wanted = " or ".join(_wanted(one, content) for one in requirement.wanted)
-    yield UnmetRequirement.at(
-        f"{subject}, and `{requirement.span.file}` requires {wanted}: {requirement.because}",
-        span=requirement.span,
-        severity="warning" if requirement.warns else "error",
-        help=f"if your model does not have this limit: `include: {{file: {requirement.span.file}, requires: false}}`",
-    )
+    message = f"{subject}, and `{file}` requires {wanted}: {requirement.because}"
+    yield UnmetRequirement.at(message, span=requirement.span, severity=severity, help=_unchecked_include(file))
+
+
+def _stated(requirement: Requirement, config: ModelConfig | None) -> tuple[str, Any]:
+    """Returns what a model states, as the beginning of a message and as a value.
+
+    Raises:
+      PatternError: the value of a formula cannot be computed.
+    """
+    if requirement.terms is None or config is None:
+        return f"the argument `{requirement.argument}` is {shown(requirement.value)}", requirement.value
+    stated = requirement.terms.find(config.content)
+    if stated is not None:
+        term, found = stated
+        return f"`{config.file}` has `{term_text(term)}`: {shown(found)}", found
+    default = requirement.default.value
+    meaning = "" if default is None else f", which means {shown(default)}"
+    return f"`{config.file}` has no `{term_text(requirement.terms.terms[0])}`{meaning}", default
+
+
+def _unchecked_include(file: str) -> str:
+    return f"`include: {{file: {file}, requires: false}}` uses the rules without this check"
 
 
 def _unchecked(requirements: Iterable[Requirement]) -> Iterator[Diagnostic]:

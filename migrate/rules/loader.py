@@ -136,7 +136,7 @@ class _Loader:
     config_place: KeyPath = ()
     """Where the names of the current file are in the configuration."""
     arguments: list[ArgumentValue] = field(default_factory=list)
-    """The arguments that the configuration can state."""
+    """The arguments that the configuration can state, without those that an include gives."""
     known: dict[tuple[str, str], tuple[RuleFile, bytes]] = field(default_factory=dict)
     """The included files that were read before, by the name of the including file and theirs."""
 
@@ -172,7 +172,7 @@ class _Loader:
         if by is None:
             self.args = changed_arguments(root, given)
         found = list(argument_values(declared_arguments(root), given, self.config, self.config_place, findings))
-        self.arguments += found
+        self.arguments += [one for one in found if by is None or one.origin != "given"]
         return {**{one.name: one.value for one in found}, **given}
 
     def _requirements(self, record: FieldValues, values: Mapping[str, Value]) -> Iterator[Requirement]:

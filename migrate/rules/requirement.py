@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from migrate.errors import Span
+from migrate.errors import Severity, Span
 from migrate.rules.config_terms import ConfigTerms, placed_term
 from migrate.rules.formula import Constant, Formula, Term
 from migrate.rules.source import Value
@@ -39,6 +39,11 @@ class Requirement:
     value: Value = None
     default: Constant = NULL
     warns: bool = False
+
+    @property
+    def severity(self) -> Severity:
+        """The severity of a violation."""
+        return "warning" if self.warns else "error"
 
     def below(self, place: KeyPath) -> Requirement:
         """Returns the requirement for a configuration in which the names are below a place."""

@@ -56,7 +56,8 @@ def test_the_call_comes_first_with_the_default_too(write, value):
 
 def test_an_include_comes_first(write):
     write(main=["include: {file: part.yaml, args: {head: 7}}", "rules: []"], part=PART)
-    assert ("silu/s", 7) == result(load_rules("main.yaml").for_model(config(WITH_HEAD)))
+    rules = load_rules("main.yaml").for_model(config(WITH_HEAD))
+    assert (("silu/s", 7), ["act"]) == (result(rules), [one.name for one in rules.arguments])
 
 
 def test_an_include_has_a_place_in_the_configuration(write):
