@@ -1,25 +1,22 @@
-"""Numbers of ops that are written as arithmetic, such as `1/sqrt(16)`; nothing of it is run as Python."""
+"""Numbers of ops that are written as arithmetic, such as `1/sqrt(16)`."""
 
 from __future__ import annotations
 
 import ast
 import math
 import sys
-from collections.abc import Callable
 from functools import lru_cache
 from operator import add, mul, sub, truediv
 
+from migrate.arithmetic import Arithmetic, syntax_tree
 from migrate.ops.base import OpError
 
 Number = int | float | str
 """A number of a rule file, or the arithmetic that gives it."""
 
-_OPERATORS: dict[type[ast.operator], Callable[[float, float], float]] = {
-    ast.Add: add,
-    ast.Sub: sub,
-    ast.Mult: mul,
-    ast.Div: truediv,
-}
+_ARITHMETIC = Arithmetic(
+    {ast.Add: add, ast.Sub: sub, ast.Mult: mul, ast.Div: truediv}, (int, float), {"sqrt": math.sqrt}
+)
 _MOST_LENGTH = 200
 """The most characters; deep nesting would exhaust Python's parser."""
 
@@ -61,49 +58,23 @@ def negative(number: str) -> str:
 def _computed(text: str) -> int | float:
     tree = _parsed(text)
     try:
-        return _compute(tree)
+        value: int | float = _ARITHMETIC.compute(tree, {})
     except ZeroDivisionError:
         raise OpError(f"`{text}` divides by zero") from None
     except (OverflowError, ValueError):
         raise OpError(f"`{text}` is not a finite number") from None
+    return value
 
 
 def _parsed(text: str) -> ast.expr:
     if len(text) > _MOST_LENGTH:
         raise OpError(f"arithmetic of {len(text)} characters is too long; the limit is {_MOST_LENGTH}")
-    try:
-        tree = ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise OpError(f"`{text}` is neither a number nor arithmetic such as `1/sqrt(16)`") from None
-    _check(tree, text)
+    tree = syntax_tree(text)
+    if tree is None:
+        raise OpError(f"`{text}` is neither a number nor arithmetic such as `1/sqrt(16)`")
+    foreign = _ARITHMETIC.foreign(tree)
+    if isinstance(foreign, ast.Name):
+        raise OpError(f"`{text}` uses `{foreign.id}`; an argument of the file is written `${{{foreign.id}}}`")
+    if foreign is not None:
+        raise OpError(f"`{text}` may contain only numbers, `+ - * /`, parentheses and `sqrt(…)`")
     return tree
-
-
-def _check(node: ast.expr, text: str) -> None:
-    match node:
-        case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
-            _check(left, text)
-            _check(right, text)
-        case ast.UnaryOp(op=ast.USub(), operand=operand):
-            _check(operand, text)
-        case ast.Call(func=ast.Name(id="sqrt"), args=[operand], keywords=[]):
-            _check(operand, text)
-        case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
-            pass
-        case ast.Name(id=name):
-            raise OpError(f"`{text}` uses `{name}`; an argument of the file is written `${{{name}}}`")
-        case _:
-            raise OpError(f"`{text}` may contain only numbers, `+ - * /`, parentheses and `sqrt(…)`")
-
-
-def _compute(node: ast.expr) -> int | float:
-    match node:
-        case ast.BinOp(left=left, op=op, right=right):
-            return _OPERATORS[type(op)](_compute(left), _compute(right))
-        case ast.UnaryOp(operand=operand):
-            return -_compute(operand)
-        case ast.Call(args=[operand]):
-            return math.sqrt(_compute(operand))
-        case ast.Constant(value=int() | float() as value):
-            return value
-    raise AssertionError(node)  # `_check` rejects all other nodes

@@ -15,6 +15,7 @@ from functools import cached_property
 from itertools import pairwise
 from operator import eq, ge, gt, le, lt, ne
 
+from migrate.arithmetic import syntax_tree
 from migrate.rules.expression import MAX_LENGTH, PatternError, check_arithmetic, compute
 
 _COMPARISONS: dict[type[ast.cmpop], Callable[[int, int], bool]] = {
@@ -74,10 +75,9 @@ class Condition:
         if len(self.source) > MAX_LENGTH:
             length = len(self.source)
             raise PatternError(f"a condition of {length} characters is too long; the limit is {MAX_LENGTH}")
-        try:
-            tree = ast.parse(self.source, mode="eval").body
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            raise PatternError(f"`{self.source}` is not a condition; write one such as `i%2 == 0`") from None
+        tree = syntax_tree(self.source)
+        if tree is None:
+            raise PatternError(f"`{self.source}` is not a condition; write one such as `i%2 == 0`")
         _check(tree, self.source)
         return tree
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import add, floordiv, mod, mul, sub
+
+from migrate.arithmetic import Arithmetic, syntax_tree
 
 _OPERATORS: dict[type[ast.operator], Callable[[int, int], int]] = {
     ast.Add: add,
@@ -20,6 +22,7 @@ _OPERATORS: dict[type[ast.operator], Callable[[int, int], int]] = {
     ast.FloorDiv: floordiv,
     ast.Mod: mod,
 }
+_ARITHMETIC = Arithmetic(_OPERATORS, (int,), has_names=True)
 _DIGITS = re.compile(r"[0-9]{1,18}")
 MAX_LENGTH = 100
 """The most characters of an expression: enough for index arithmetic; deep nesting would exhaust Python's parser."""
@@ -146,10 +149,9 @@ def parse_arithmetic(source: str, shown: str) -> ast.expr:
     """
     if len(source) > MAX_LENGTH:
         raise PatternError(f"an expression of {len(source)} characters is too long; the limit is {MAX_LENGTH}")
-    try:
-        tree = ast.parse(source.strip(), mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise PatternError(f"`{shown}` is neither a name nor an integer expression") from None
+    tree = syntax_tree(source)
+    if tree is None:
+        raise PatternError(f"`{shown}` is neither a name nor an integer expression")
     check_arithmetic(tree, shown)
     return tree
 
@@ -164,18 +166,8 @@ def check_arithmetic(node: ast.expr, shown: str) -> None:
     Raises:
       PatternError: it contains anything besides integers, names and `+ - * // %`.
     """
-    match node:
-        case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
-            check_arithmetic(left, shown)
-            check_arithmetic(right, shown)
-        case ast.UnaryOp(op=ast.USub(), operand=operand):
-            check_arithmetic(operand, shown)
-        case ast.Name():
-            pass
-        case ast.Constant(value=int() as value) if not isinstance(value, bool):
-            pass
-        case _:
-            raise PatternError(f"`{shown}` may contain only names, integers and `+ - * // %`")
+    if _ARITHMETIC.foreign(node) is not None:
+        raise PatternError(f"`{shown}` may contain only names, integers and `+ - * // %`")
 
 
 def compute(node: ast.expr, numbers: Mapping[str, int], *, exact: bool = False) -> int:
@@ -190,19 +182,17 @@ def compute(node: ast.expr, numbers: Mapping[str, int], *, exact: bool = False) 
       PatternError: a division leaves a remainder.
       ZeroDivisionError: a divisor is zero.
     """
-    match node:
-        case ast.BinOp(left=left, op=op, right=right):
-            a, b = compute(left, numbers, exact=exact), compute(right, numbers, exact=exact)
-            if exact and isinstance(op, ast.FloorDiv) and a % b:
-                raise PatternError(f"{a} // {b} leaves the remainder {a % b}")
-            return _OPERATORS[type(op)](a, b)
-        case ast.UnaryOp(operand=operand):
-            return -compute(operand, numbers, exact=exact)
-        case ast.Name(id=name):
-            return numbers[name]
-        case ast.Constant(value=int() as value):
-            return value
-    raise AssertionError(node)  # `check_arithmetic` rejects all other nodes
+    value: int = (_EXACT if exact else _ARITHMETIC).compute(node, numbers)
+    return value
+
+
+def _exact_quotient(a: int, b: int) -> int:
+    if a % b:
+        raise PatternError(f"{a} // {b} leaves the remainder {a % b}")
+    return a // b
+
+
+_EXACT = replace(_ARITHMETIC, operators=_OPERATORS | {ast.FloorDiv: _exact_quotient})
 
 
 def solved(node: ast.expr, name: str) -> str | None:

@@ -5,14 +5,29 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from migrate.rules.files import bundled_names
 from tests.bundled import test_hf, test_t5x
 from tests.bundled.migrating import apply, leaves, nested, run, same, save
 from tests.bundled.test_linen import CELLS
+from tests.families.golden import RULES
 from tests.knowledge.test_layers import initialised
 from tests.knowledge.twins import TWINS
 from tests.oracle import ppo
 from tests.oracle.values import FIXTURES, REAL
 
+PUBLISHED = {
+    "linen/to-nnx": (REAL / "scico_dncnn6L/ckpt", ""),
+    "brax/ppo-to-nnx": (ppo.SOURCE, "fixtures.models.ppo:make_model"),
+}
+T5X = {"t5x/to-nnx": dict, "t5x/scanned-to-nnx": test_t5x.scanned}
+HUGGING_FACE = {
+    "hf/gpt2-to-nnx": (test_hf.gpt2_weights, "fixtures.models.gpt2:make_model"),
+    "hf/llama-to-nnx": (test_hf.llama_weights, "fixtures.models.llama:make_model"),
+}
+ELSEWHERE = {"nnx/stack", "nnx/unstack", "nnx/fused-to-qkv", "nnx/qkv-to-fused"}
+"""Files for includes, which `test_nnx` reverses."""
+
+FORWARD_ONLY = {"linen/scan-to-list"}
 needs_real = pytest.mark.skipif(not REAL.is_dir(), reason="the real checkpoints are not on this machine")
 
 
@@ -71,15 +86,9 @@ def test_a_checkpoint_of_its_era_leads_back_bit_for_bit(case, tmp_path):
 
 
 @needs_real
-@pytest.mark.parametrize(
-    ("rules", "source", "template"),
-    [
-        ("linen/to-nnx", REAL / "scico_dncnn6L/ckpt", ""),
-        ("brax/ppo-to-nnx", ppo.SOURCE, "fixtures.models.ppo:make_model"),
-    ],
-    ids=["linen/to-nnx", "brax/ppo-to-nnx"],
-)
-def test_a_published_checkpoint_leads_back_bit_for_bit(rules, source, template, tmp_path):
+@pytest.mark.parametrize("rules", PUBLISHED)
+def test_a_published_checkpoint_leads_back_bit_for_bit(rules, tmp_path):
+    source, template = PUBLISHED[rules]
     same(leaves(source), there_and_back(rules, source, tmp_path, template))
 
 
@@ -99,7 +108,7 @@ def test_cells_lead_back_bit_for_bit_but_for_a_bias_that_nnx_lacks(name, tmp_pat
     same(before, there_and_back(name, old, tmp_path))
 
 
-@pytest.mark.parametrize(("rules", "form"), [("t5x/to-nnx", dict), ("t5x/scanned-to-nnx", test_t5x.scanned)])
+@pytest.mark.parametrize(("rules", "form"), T5X.items())
 @pytest.mark.parametrize("tree", [test_t5x.in_orbax, test_t5x.in_its_own_format])
 def test_params_of_t5x_lead_back_to_their_target(rules, form, tree, tmp_path):
     saved = form(test_t5x.target())
@@ -116,14 +125,9 @@ def test_layers_that_t5x_scanned_may_be_named_layers(tmp_path):
     assert {(4, 5)} == {found[f"decoder/layers/{i}/mlp/wi/kernel"].shape for i in range(3)}
 
 
-@pytest.mark.parametrize(
-    ("rules", "weights", "template"),
-    [
-        ("hf/gpt2-to-nnx", test_hf.gpt2_weights, "fixtures.models.gpt2:make_model"),
-        ("hf/llama-to-nnx", test_hf.llama_weights, "fixtures.models.llama:make_model"),
-    ],
-)
-def test_a_file_of_hugging_face_leads_back_bit_for_bit(rules, weights, template, tmp_path):
+@pytest.mark.parametrize("rules", HUGGING_FACE)
+def test_a_file_of_hugging_face_leads_back_bit_for_bit(rules, tmp_path):
+    weights, template = HUGGING_FACE[rules]
     old = test_hf.in_safetensors(tmp_path / "old", weights())
     new = apply(rules, old, tmp_path / "new", "--template", template)
     back = apply(rules, new, tmp_path / "back.safetensors", "--reverse")
@@ -145,3 +149,10 @@ def test_a_scan_of_any_name_is_refused_in_reverse(tmp_path):
     assert 1 == result.exit_code
     assert "error[M215]" in result.output
     assert "marked `reverse: false`" in result.output
+
+
+def test_every_older_file_is_reversed_by_a_test():
+    families = {file.relative_to(RULES).with_suffix("").as_posix() for file in RULES.rglob("*.yaml")}
+    reversed_here = {case.rules for case in CASES} | PUBLISHED.keys() | CELLS.keys() | T5X.keys() | HUGGING_FACE.keys()
+    older = {name for name in bundled_names() if name not in families and name != "portable"}
+    assert older | HUGGING_FACE.keys() == reversed_here | ELSEWHERE | FORWARD_ONLY

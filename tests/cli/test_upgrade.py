@@ -71,6 +71,18 @@ def test_an_upgrade_writes_the_same_bits_as_its_steps(run, steps):
     assert (stepwise.structure_hash, stepwise.leaves) == (upgraded.structure_hash, upgraded.leaves)
 
 
+@pytest.mark.parametrize("equal", [True, False])
+def test_an_upgrade_compares_leaves_that_a_later_step_drops_as_equal(run, here, equal):
+    write(1, '  - {from: embed, to: tokens, ops: [transpose]}\n  - "head -> logits"')
+    write(2, "  - drop: {from: logits, assert: {equal: tokens}}")
+    embed = np.arange(6, dtype=np.float32).reshape(2, 3)
+    np.savez("old.npz", embed=embed, head=embed.T if equal else embed.T + 1)
+    result = run("upgrade", "steps", "old.npz", "new", "--from", "1")
+    assert (0 if equal else 1) == result.exit_code, result.stderr
+    assert equal or "error[M504]: `head` is dropped with `assert: {equal: embed}`" in result.stderr
+    assert equal is Path("new").exists()
+
+
 def test_an_upgrade_is_verified_against_its_source_and_its_folder(run, steps):
     assert 0 == run("upgrade", steps, "old.msgpack", "new", "--from", "1", "--to", "4").exit_code
     compare = ("verify", "new", "--source", "old.msgpack", "--rules", steps, "--from", "1")

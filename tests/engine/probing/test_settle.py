@@ -99,7 +99,7 @@ def probe_gemma_same(old, model):
 
 
 def probe_square(old, model):
-    yield x(3) @ old["params"]["one"]["weight"].T, x(3) @ model["p"]["kernel"]
+    yield x(3) @ old["params"]["one"]["matrix"].T, x(3) @ model["p"]["kernel"]
 """
 
 
@@ -160,7 +160,7 @@ def test_all_blocks_of_a_list_change_together_before_single_ones():
 
 
 def test_a_square_matrix_is_transposed_if_outputs_say_so():
-    found = settled(kernels({"one": 3}, "weight"), "square", "probe_square")
+    found = settled(kernels({"one": 3}, "matrix"), "square", "probe_square")
     assert (True, 1) == (found.findings.agrees, found.findings.changed)
     assert 'ops: [{rearrange: "a b -> b a"}]}  # proved by value' in found.text
 
