@@ -1,6 +1,11 @@
 """Long lists of cases: `make test` runs a sample of them, and `make matrix` the others."""
 
+import re
+import zlib
+
 import pytest
+
+SCHEMES = ("gs", "s3")
 
 
 def sampled(cases, every, name=None, *, unpacked=False):
@@ -20,3 +25,14 @@ def sampled(cases, every, name=None, *, unpacked=False):
         )
         for number, case in enumerate(cases)
     ]
+
+
+def is_sampled_scheme(test, scheme):
+    """Returns whether `make test` runs a case with this kind of bucket: of each test's other parameters, one kind.
+
+    Args:
+      test: the name of the test and of its parameters, as pytest prints it.
+      scheme: `gs` or `s3`.
+    """
+    others = re.sub(r"(?<=[\[-])(gs|s3)(?=[\]-])", "", test)
+    return SCHEMES[zlib.crc32(others.encode()) % len(SCHEMES)] == scheme
