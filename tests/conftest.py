@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.matrix import SCHEMES, is_sampled_scheme
-
 if TYPE_CHECKING:
     from tests.buckets.places import Bucket, Servers
 
@@ -23,8 +21,6 @@ os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 _SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large)
 settings.register_profile("busy", deadline=None, suppress_health_check=_SLOW, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("busy")
-
-SLOW_WITH_BUCKETS = ("tests/end_to_end/", "tests/formats/test_in_buckets.py", "tests/engine/")
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -52,11 +48,10 @@ def pytest_collection() -> Generator[None, object, object]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leaves one kind of bucket of each slow test to `make matrix`."""
-    for item in items:
-        scheme = getattr(item, "callspec", None) and item.callspec.params.get("bucket")
-        if scheme in SCHEMES and item.nodeid.startswith(SLOW_WITH_BUCKETS) and not is_sampled_scheme(item.name, scheme):
-            item.add_marker(pytest.mark.matrix)
+    """Leaves to `make matrix` what is not in the sample."""
+    from tests.matrix import mark
+
+    mark(items)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -1,10 +1,16 @@
 """The samples that `make test` runs of long lists of cases."""
 
+import re
+import subprocess
+import sys
 from itertools import product
+from pathlib import Path
 
 import pytest
 
 from tests.matrix import SCHEMES, is_sampled_scheme, sampled
+
+ROOT = Path(__file__).parents[1]
 
 
 def is_run(parameter):
@@ -17,8 +23,41 @@ def test_one_of_a_number_is_run_and_all_others_are_kept_for_the_matrix():
     assert ["0", "1", "2", "3", "4", "5", "6"] == [one.id for one in found]
 
 
-def test_a_case_of_several_arguments_is_unpacked():
-    assert [("a", 1), ("b", 2)] == [one.values for one in sampled([("a", 1), ("b", 2)], 2, unpacked=True)]
+LONG = """
+import pytest
+
+@pytest.mark.sample(3)
+@pytest.mark.parametrize("one", "ab")
+@pytest.mark.parametrize("two", [*range(4)])
+def test_long(one, two): ...
+
+def test_short(): ...
+"""
+
+
+def test_of_a_test_with_the_mark_one_of_a_number_of_cases_is_run(tmp_path):
+    (tmp_path / "test_it.py").write_text(LONG)
+
+    def collected(*options):
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-c",
+            ROOT / "pyproject.toml",
+            "--rootdir",
+            ROOT,
+            "-p",
+            "tests.conftest",
+        ]
+        options = ("--collect-only", "-q", "-n", "0", "-p", "no:cacheprovider", *options)
+        done = subprocess.run([*command, *options, tmp_path], cwd=ROOT, capture_output=True, text=True, check=False)
+        return re.findall(r"::(test_\S+)", done.stdout)
+
+    test, matrix = collected(), collected("-m", "matrix")
+    assert ["test_long[0-a]", "test_long[1-b]", "test_long[3-a]", "test_short"] == test
+    assert 5 == len(matrix)
+    assert not set(test) & set(matrix)
 
 
 @pytest.mark.parametrize("name", ["test_things[{}]", "test_gs[x-{}]", "test_x[{}-gs-503]", "test_x[s3-{}]"])

@@ -20,7 +20,6 @@ from tests.buckets.traffic import Fault
 from tests.end_to_end.test_bucket_destinations import layers, require_clean
 from tests.end_to_end.test_buckets import migrated, rules_file, same_values
 from tests.engine.sources import save
-from tests.matrix import sampled
 
 RULES = """rules:
 - {from: 'layers/{i}/w', to: layers/w, ops: [{stack: {axis: 0, over: i}}]}
@@ -64,9 +63,8 @@ def killed_during(bucket, process, *faults):
     bucket.traffic.faults.clear()
 
 
-@pytest.mark.parametrize(
-    ("scheme", "moment"), sampled([*product(["gs"], MOMENTS), ("s3", "arrays were linked")], 5, unpacked=True)
-)
+@pytest.mark.sample(5)
+@pytest.mark.parametrize(("scheme", "moment"), [*product(["gs"], MOMENTS), ("s3", "arrays were linked")])
 def test_a_killed_run_is_finished_by_the_same_command(bucket_servers, tmp_path, scheme, moment):
     bucket = bucket_servers.bucket(scheme)
     rules = rules_file(tmp_path, RULES)
