@@ -19,7 +19,9 @@ os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 # Machines may be busy, so the duration of an example must not fail a test.
 _SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large)
-settings.register_profile("busy", deadline=None, suppress_health_check=_SLOW, derandomize=bool(os.environ.get("CI")))
+settings.register_profile(
+    "busy", deadline=None, suppress_health_check=_SLOW, derandomize=bool(os.environ.get("CI")), max_examples=50
+)
 settings.load_profile("busy")
 
 GOLDEN = Path(__file__).parent / "golden"
