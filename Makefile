@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 PY := .venv/bin/python
+# Bytecode is cached: tests start hundreds of processes, each of which would compile migrate again.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -n 2
 
 .PHONY: demo test matrix families docs torture fuzz lint format bench lock fixtures clean
 .DEFAULT_GOAL := test
@@ -17,10 +19,12 @@ demo: .venv/installed  ## migrate a bundled old Linen checkpoint into an NNX mod
 	$(PY) docs/demo.py
 
 test: .venv/installed  ## the suite, in less than ten minutes, with a sample of the longest lists of cases; prints where its time went
-	$(PY) -m pytest -n 2 --where
+	$(PY) -m compileall -q migrate
+	$(PYTEST) --where
 
 matrix: .venv/installed  ## the long lists of cases, of which `make test` runs a sample
-	$(PY) -m pytest -n 2 -m matrix --where
+	$(PY) -m compileall -q migrate
+	$(PYTEST) -m matrix --where
 
 .venv-families/installed: tests/families/requirements.txt tests/families/torch.txt
 	$(PYTHON) -m venv .venv-families

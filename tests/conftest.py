@@ -1,7 +1,9 @@
 """Golden files: printed text that was reviewed. `pytest --update-golden` writes them again."""
 
+import gc
 import os
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Generator, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,9 +14,14 @@ from hypothesis import HealthCheck, settings
 if TYPE_CHECKING:
     from tests.buckets.places import Bucket, Servers
 
+# Tests compile many small programs that run once. What XLA computes is compared with what XLA computes.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+
 # Machines may be busy, so the duration of an example must not fail a test.
 _SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large)
-settings.register_profile("busy", deadline=None, suppress_health_check=_SLOW, derandomize=bool(os.environ.get("CI")))
+settings.register_profile(
+    "busy", deadline=None, suppress_health_check=_SLOW, derandomize=bool(os.environ.get("CI")), max_examples=50
+)
 settings.load_profile("busy")
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -23,6 +30,30 @@ GOLDEN = Path(__file__).parent / "golden"
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write golden files instead of comparing with them")
     parser.addoption("--where", action="store_true", help="print at the end where the time went")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collects the tests without searching for circular garbage: modules stay to the end, and are not searched later.
+
+    From then on, no bytecode is written: tests list directories from which they import models.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
+        sys.dont_write_bytecode = True
+        os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leaves to `make matrix` what is not in the sample."""
+    from tests.matrix import mark
+
+    mark(items)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -76,6 +76,7 @@ def in_width_of(expected, actual):
     }
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.rules} {case.source.split('/ckpt')[0]}")
 def test_a_checkpoint_of_its_era_leads_back_bit_for_bit(case, tmp_path):
     old = FIXTURES / case.source

@@ -99,6 +99,7 @@ def test_a_head_of_its_own_is_not_dropped_in_silence(tmp_path):
 
 
 @FORMS
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("tied", [False, True], ids=["with a head", "tied"])
 def test_llama_computes_what_its_formulas_say(tied, form, tmp_path):
     weights = llama_weights(tied=tied)

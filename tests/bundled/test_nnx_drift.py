@@ -31,6 +31,7 @@ def goes_on(era, model, update):
         close(golden["out_logits_after_step"], model(golden["in_tokens"]))
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("era", ERAS)
 def test_an_optimizer_and_the_model_in_it_part_and_go_on_training(era, tmp_path):
     template = "fixtures.models.nnx_lm:make_state"

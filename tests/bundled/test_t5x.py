@@ -67,6 +67,7 @@ def in_its_own_format(target, state):
     return {"optimizer": in_orbax(target, state), "version": np.int32(3)}
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("tree", [in_orbax, in_its_own_format])
 @pytest.mark.parametrize(
     ("rules", "form"), [("t5x/to-nnx", dict), ("t5x/scanned-to-nnx", scanned)], ids=["apart", "scanned"]

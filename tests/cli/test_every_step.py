@@ -72,6 +72,7 @@ def run(*arguments):
     return CliRunner().invoke(migrate, [*EVERY_STEP, *arguments])
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize(("step", "before"), [("1", 0), ("2", 1), ("3", 2)])
 def test_the_same_command_skips_the_steps_that_are_done_and_completes_the_rest(root, moment, step, before):

@@ -15,7 +15,6 @@ import migrate
 from migrate.printable import printable
 from migrate.report.quoting import quote
 from tests.cli.conftest import pack
-from tests.matrix import sampled
 
 EVIL = {
     "escape": "a\x1b[2J\x1b[31mred",
@@ -59,10 +58,10 @@ COMMANDS = (
 COUNT = itertools.count()
 
 
-@pytest.fixture(params=EVIL)
+@pytest.fixture(params=EVIL.values(), ids=EVIL)
 def evil(request, here):
     """A hostile text that is a key, a metadata value, a dtype, a pattern and the name of a model's leaf."""
-    text = EVIL[request.param]
+    text = request.param
     tree = {"params": {text: np.ones((4, 4), np.float32), "Dense_0": {text: np.ones(3, np.float32)}}}
     Path("evil.msgpack").write_bytes(msgpack.packb(pack(tree), use_bin_type=True))
     header = json.dumps({text: {"dtype": text, "shape": [1], "data_offsets": [0, 4]}}).encode()
@@ -77,14 +76,9 @@ def evil(request, here):
     return text
 
 
-LINES = [*itertools.product(EVIL, COMMANDS, ["text", "github"])]
-
-
-@pytest.mark.parametrize(
-    ("evil", "arguments", "form"),
-    sampled(LINES, 7, lambda line: f"{line[0]}-{' '.join(line[1])}-{line[2]}", unpacked=True),
-    indirect=["evil"],
-)
+@pytest.mark.sample(7)
+@pytest.mark.parametrize("form", ["text", "github"])
+@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
 def test_nothing_from_outside_acts_on_a_terminal_or_a_workflow(run, evil, arguments, form):
     line = [argument.format(next(COUNT)) for argument in arguments]
     result = run(*line, "--format", form)

@@ -63,6 +63,7 @@ def killed_during(bucket, process, *faults):
     bucket.traffic.faults.clear()
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize(("scheme", "moment"), [*product(["gs"], MOMENTS), ("s3", "arrays were linked")])
 def test_a_killed_run_is_finished_by_the_same_command(bucket_servers, tmp_path, scheme, moment):
     bucket = bucket_servers.bucket(scheme)

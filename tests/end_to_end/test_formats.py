@@ -72,6 +72,7 @@ def run(*arguments):
     assert 0 == result.exit_code, result.output
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("name", FORMATS)
 def test_it_becomes_an_nnx_model_that_plain_orbax_restores(name, eras, tmp_path):
     era, case = FORMATS[name]

@@ -51,6 +51,7 @@ def rules_of(folder, template, layout="items", more=""):
     return file
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("template", ["renamed", "renamed_with_key"])
 @pytest.mark.parametrize("layout", ["items", "[items, zarr]"])
 def test_the_loss_of_the_refactored_script_continues_exactly(root, expected, template, layout, tmp_path):

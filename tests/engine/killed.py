@@ -1,9 +1,9 @@
 """Runs an apply in one child process after another and kills each at another moment, for `test_resumed_runs.py`.
 
-    python killed.py SOURCE FOLDER NAME
+    python killed.py SOURCE FOLDER NAME [MOMENT...]
 
-Leaves the remains of each child, whose DST is called NAME, in a directory of FOLDER named after the moment. NAME
-chooses the output: `plain` is plain zarr.
+Leaves the remains of each child, whose DST is called NAME, in a directory of FOLDER named after the moment (default:
+every moment). NAME chooses the output: `plain` is plain zarr.
 """
 
 import os
@@ -101,8 +101,10 @@ def apply(source, target, options):
         run.apply(plan, reader, target, ApplyOptions(jobs=1), **options())
 
 
-def main(source, folder, target):
-    for name, options in (FILE_MOMENTS if "." in target else MOMENTS).items():
+def main(source, folder, target, *chosen):
+    moments = FILE_MOMENTS if "." in target else MOMENTS
+    for name in chosen or moments:
+        options = moments[name]
         (Path(folder) / name).mkdir()
         child = os.fork()
         if not child:

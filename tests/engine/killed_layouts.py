@@ -1,9 +1,9 @@
 """Runs an expansion or a contraction in one child process after another and kills each at another moment.
 
-    python killed_layouts.py STEP FOLDER expand|contract-old|contract-new
+    python killed_layouts.py STEP FOLDER expand|contract-old|contract-new [MOMENT...]
 
-Leaves the root of each child in a directory of FOLDER named after the moment, for `test_expand.py` and
-`test_contract.py`.
+Leaves the root of each child in a directory of FOLDER named after the moment (default: every moment), for
+`test_expand.py` and `test_contract.py`.
 """
 
 import os
@@ -95,9 +95,10 @@ WAYS = {
 }
 
 
-def main(step, folder, way):
+def main(step, folder, way, *chosen):
     call, moments = WAYS[way]
-    for name, options in moments.items():
+    for name in chosen or moments:
+        options = moments[name]
         (Path(folder) / name).mkdir()
         root = shutil.copytree(Path(step).parent, Path(folder) / name / "run", copy_function=os.link)
         for small in (root / Path(step).name).iterdir():

@@ -49,6 +49,7 @@ def restored_source(work):
     return json.loads(done.stdout.splitlines()[-1])["standard untyped"]
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("devices", [1, 3, 8])
 def test_every_way_of_restoring_gives_the_sources_values(written, reference, devices):
     ways = restored(written, devices)

@@ -108,6 +108,7 @@ def test_both_layers_compute_the_same(name, tmp_path):
         np.testing.assert_allclose(np.asarray(other), one, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("name", NAMES)
 def test_the_row_names_every_variable_of_the_linen_layer_and_its_dimensions(name):
     twin = TWINS[name]

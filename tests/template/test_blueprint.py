@@ -44,6 +44,7 @@ def changed(tree):
     return jax.tree.map(change, tree)
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("layout", ["state", "pure_dict"])
 @pytest.mark.parametrize("name", [*RECIPES, *SEQUENCES])
 def test_what_orbax_restores_becomes_what_was_saved(name, layout, tmp_path):

@@ -79,6 +79,7 @@ def same(a, b):
     return np.array_equal(a, b)
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("layout", ["state", "pure_dict"])
 @pytest.mark.parametrize("recipe", [*RECIPES, "Odd"])
 def test_the_tree_is_what_orbax_saves_of_the_real_model(recipe, layout, tmp_path):

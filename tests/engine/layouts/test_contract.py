@@ -33,6 +33,7 @@ from tests.engine.two_layouts import (
     new_tree,
     tree,
 )
+from tests.matrix import values_to_run
 
 
 @pytest.mark.parametrize("stamped", [False, True])
@@ -150,18 +151,21 @@ def test_all_other_layouts_of_the_state_are_dropped(step_of):
 
 
 @pytest.fixture(scope="module")
-def killed_roots(sources, tmp_path_factory):
-    """A directory for every way and moment, with what a kill at that moment left."""
+def killed_roots(request, sources, tmp_path_factory):
+    """A directory for every way and every moment that a test needs, with what a kill at that moment left."""
     folder = tmp_path_factory.mktemp("killed")
     step = next(shutil.copytree(sources / "v0-named" / "run", folder / "source" / "run").iterdir())
     migrate.stamp(step, digests=True)
     expanded(step, verify="decode")
     for way in ("contract-old", "contract-new"):
         (folder / way).mkdir()
-        subprocess.run([sys.executable, "-W", "ignore", killed.__file__, step, folder / way, way], check=True)
+        moments = values_to_run(request, "moment", way=way)
+        command = [sys.executable, "-W", "ignore", killed.__file__, step, folder / way, way, *moments]
+        subprocess.run(command, check=True)
     return folder
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("moment", killed.CONTRACTING)
 @pytest.mark.parametrize(("way", "keep"), [("contract-old", "state"), ("contract-new", "new")])
 def test_the_step_is_valid_after_every_kill_and_the_same_call_completes_it(way, keep, moment, killed_roots):

@@ -40,7 +40,7 @@ from tests.engine.two_layouts import (
     tree,
 )
 from tests.fixtures.eras import unpack
-from tests.matrix import sampled
+from tests.matrix import sampled, values_to_run
 
 LINKING = [kind for kind in WRITERS if kind != "v0-zarr"]
 
@@ -162,15 +162,17 @@ def test_a_layout_is_made_from_another_one(step_of):
 
 
 @pytest.fixture(scope="module")
-def killed_roots(sources, tmp_path_factory):
-    """A directory for every moment, with what a kill at that moment left."""
+def killed_roots(request, sources, tmp_path_factory):
+    """A directory for every moment that a test needs, with what a kill at that moment left."""
     folder = tmp_path_factory.mktemp("killed")
     step = next(shutil.copytree(sources / "v0-named" / "run", folder / "source" / "run").iterdir())
     migrate.stamp(step, digests=True)
-    subprocess.run([sys.executable, "-W", "ignore", killed.__file__, step, folder, "expand"], check=True)
+    command = [sys.executable, "-W", "ignore", killed.__file__, step, folder, "expand"]
+    subprocess.run([*command, *values_to_run(request, "moment")], check=True)
     return folder
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("moment", killed.EXPANDING)
 def test_the_step_is_valid_after_every_kill_and_the_same_call_completes_it(moment, killed_roots):
     step = next(path for path in (killed_roots / moment / "run").iterdir() if not path.name.startswith("."))

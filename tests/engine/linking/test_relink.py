@@ -114,6 +114,7 @@ def assert_equal(one, other):
         assert words(mine).tobytes() == words(theirs).tobytes()
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("rules", RULES.values(), ids=RULES)
 def test_linked_and_streamed_checkpoints_are_bit_equal(source, tmp_path, rules):
     plan = applied(source, tmp_path / "linked", rules)
@@ -273,6 +274,7 @@ def test_all_that_a_source_has_in_a_file_is_linked_however_little_it_is(tmp_path
     assert 2 == len(linked_files(tmp_path / "new"))
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("name", ["keep", "rename", "tie", "stack 1", "concat", "reshape"])
 def test_encoded_chunks_are_copied_where_nothing_may_be_shared(source, tmp_path, name):
     with opened(source) as reader:

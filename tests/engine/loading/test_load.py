@@ -42,7 +42,7 @@ def on_eight_devices(work, names):
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
 
-@pytest.mark.parametrize("name", ["training", *sampled(FIXTURES, every=20)])
+@pytest.mark.parametrize("name", ["training", *sampled(FIXTURES, every=40)])
 def test_every_leaf_equals_the_typed_restore_of_the_migrated_copy_shardings_included(name, tmp_path):
     rows = on_eight_devices(tmp_path, [name])
     assert len(rows) == (12 if name == "training" else 8)

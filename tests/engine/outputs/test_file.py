@@ -24,6 +24,7 @@ from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree
 from tests.engine import killed
 from tests.engine.outputs.conftest import nobody, written
 from tests.engine.sources import MIXED_RULES, apply_plan, every_kind, mixed, opened, plan_for, save
+from tests.matrix import values_to_run
 
 FORMATS = {row.suffix[1:]: row.load().form for row in OUTPUTS if row.suffix}
 SUFFIXES = sorted(FORMATS)
@@ -239,13 +240,15 @@ def mixed_source(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=SUFFIXES)
 def remains(request, mixed_source, tmp_path_factory):
-    """A file's name, and a directory for every moment with what a kill at that moment left."""
+    """A file's name, and a directory for every moment that a test needs, with what a kill at that moment left."""
     folder = tmp_path_factory.mktemp("remains")
     name = f"new.{request.param}"
-    subprocess.run([sys.executable, "-W", "ignore", killed.__file__, mixed_source, folder, name], check=True)
+    command = [sys.executable, "-W", "ignore", killed.__file__, mixed_source, folder, name]
+    subprocess.run([*command, *values_to_run(request, "moment", remains=request.param)], check=True)
     return name, folder
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("moment", killed.FILE_MOMENTS)
 def test_the_same_call_completes_what_a_kill_cut_off(remains, mixed_source, moment, tmp_path):
     name, left = remains
@@ -314,6 +317,7 @@ def megabytes(source, target):
     return int(subprocess.run(place, check=True, capture_output=True, text=True).stdout)
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_memory_stays_within_the_budget_even_for_a_leaf_that_is_larger(tmp_path, suffix):
     """Also where the source is such a file, or one of NumPy, whose mapped pages count as memory of the process."""

@@ -18,6 +18,7 @@ from migrate.errors import RefusedError, StoppedError, UsageError
 from migrate.events import LeafDone, PhaseStarted
 from tests.engine import killed
 from tests.engine.sources import MIXED_RULES, apply_plan, mixed, opened, plan_for, save
+from tests.matrix import values_to_run
 
 STREAMED = {("step",), *(("turned", str(number)) for number in range(5))}
 PUBLISHED = {"cleaning"}
@@ -121,22 +122,25 @@ def test_the_same_call_completes_what_a_kill_cut_off(remains, source, expected, 
 
 
 @pytest.fixture(scope="module")
-def plain_remains(source, tmp_path_factory):
+def plain_remains(request, source, tmp_path_factory):
     """The same for runs that write plain zarr."""
     folder = tmp_path_factory.mktemp("plain")
-    subprocess.run([sys.executable, "-W", "ignore", killed.__file__, source, folder, killed.PLAIN], check=True)
+    moments = values_to_run(request, "plain_moment")
+    command = [sys.executable, "-W", "ignore", killed.__file__, source, folder, killed.PLAIN, *moments]
+    subprocess.run(command, check=True)
     return folder
 
 
-@pytest.mark.parametrize("moment", [moment for moment in killed.MOMENTS if moment not in PUBLISHED])
-def test_a_run_that_writes_plain_zarr_is_completed_as_well(plain_remains, source, expected, moment, tmp_path):
-    folder = shutil.copytree(plain_remains / moment, tmp_path / "copy")
+@pytest.mark.sample(4)
+@pytest.mark.parametrize("plain_moment", [moment for moment in killed.MOMENTS if moment not in PUBLISHED])
+def test_a_run_that_writes_plain_zarr_is_completed_as_well(plain_remains, source, expected, plain_moment, tmp_path):
+    folder = shutil.copytree(plain_remains / plain_moment, tmp_path / "copy")
     target, published = folder / killed.PLAIN, (folder / killed.PLAIN).exists()
     for store in folder.glob(".*/staged/*"):
         (store / "turned.0").mkdir(exist_ok=True)
         (store / "turned.0" / "0.__lock").write_bytes(b"half a chunk")
     receipt = applied(source, target, killed.PLAIN_RULES, overwrite=published)
-    assert moment not in ("leaf-3", "stage-ends", "relink", "verify") or receipt.resumed >= 2
+    assert plain_moment not in ("leaf-3", "stage-ends", "relink", "verify") or receipt.resumed >= 2
     same(expected, values(target))
     assert [] == [path for path in target.rglob("*") if path.name.endswith("__lock") or path.name == "manifest.ocdbt"]
     assert [killed.PLAIN] == sorted(child.name for child in folder.iterdir() if child.name != "error")

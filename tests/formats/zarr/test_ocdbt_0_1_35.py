@@ -1,7 +1,6 @@
 """OCDBT of TensorStore 0.1.35, which no later version reads; it wrote the files (`tensorstore_0_1_35/write.py`)."""
 
 import errno
-import itertools
 import json
 import os
 import shutil
@@ -96,15 +95,17 @@ def totals(folder):
     return len(entries), sum(entry.nbytes for entry in entries.values() if not isinstance(entry, bytes))
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("name", ["item", "deep"])
-def test_no_damage_loses_or_adds_a_key_or_a_byte_of_a_data_file(tmp_path, name):
+@pytest.mark.parametrize("mask", [0x02, 0x80])
+def test_no_damage_loses_or_adds_a_key_or_a_byte_of_a_data_file(tmp_path, name, mask):
     """The version wrote no checksums, but it counted what is below the root."""
     folder = shutil.copytree(HERE / name, tmp_path / "store")
     expected = totals(folder)
     manifest = folder / "manifest.ocdbt"
     for place in [ByteRange(manifest, 0, manifest.stat().st_size), *nodes_of(folder)]:
         whole = place.file.read_bytes()
-        for at, mask in itertools.product(range(place.offset, place.offset + place.nbytes), (0x02, 0x80)):
+        for at in range(place.offset, place.offset + place.nbytes):
             place.file.write_bytes(whole[:at] + bytes([whole[at] ^ mask]) + whole[at + 1 :])
             assert outcome(lambda: totals(folder)) in (expected, REFUSED), (place, at, mask)
         place.file.write_bytes(whole)

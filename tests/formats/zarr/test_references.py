@@ -4,7 +4,6 @@ Covers `zarr.ocdbt_index` as well.
 """
 
 import gc
-import itertools
 import os
 import shutil
 import sys
@@ -234,7 +233,9 @@ def test_every_altered_byte_of_an_index_is_refused(tmp_path):
         file.write_bytes(content)
 
 
-def test_an_altered_index_with_matching_checksums_is_refused_or_equals_tensorstore(tmp_path):
+@pytest.mark.sample(4)
+@pytest.mark.parametrize("mask", [0x02, 0x01, 0x10, 0x80])
+def test_an_altered_index_with_matching_checksums_is_refused_or_equals_tensorstore(tmp_path, mask):
     """A faulty writer: every field of every node is altered, and its checksum is computed again."""
     _, ranges = tree_of_small_nodes(tmp_path)
     wrong = []
@@ -242,7 +243,7 @@ def test_an_altered_index_with_matching_checksums_is_refused_or_equals_tensorsto
         file = tmp_path / place.file
         content = file.read_bytes()
         node = content[place.offset : place.offset + place.length - 4]
-        for at, mask in itertools.product(range(12, len(node)), (0x01, 0x02, 0x10, 0x80)):
+        for at in range(12, len(node)):
             changed = node[:at] + bytes([node[at] ^ mask]) + node[at + 1 :]
             changed += crc32c(changed).to_bytes(4, "little")
             file.write_bytes(content[: place.offset] + changed + content[place.offset + place.length :])

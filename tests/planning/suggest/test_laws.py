@@ -84,6 +84,7 @@ def test_the_rule_file_for_a_model_passes_its_own_check(case, opened):
     assert [] == list(faults(suggestion))
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_so_does_one_for_a_model_that_lost_leaves(case, opened):
     checkpoint, template, _, _ = opened(case)

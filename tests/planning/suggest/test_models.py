@@ -36,7 +36,7 @@ UNLUCKY = ("gpt_square", "gpt_fused_by_heads")
 
 
 @pytest.mark.parametrize(
-    "case", sampled([case for case in CASES if case.name not in UNLUCKY], 4, lambda case: case.name)
+    "case", sampled([case for case in CASES if case.name not in UNLUCKY], 10, lambda case: case.name)
 )
 def test_a_suggestion_without_any_edit_migrates_the_model(case, opened, sources, tmp_path):
     checkpoint, _, truth, suggestion = opened(case)
@@ -84,7 +84,7 @@ def unpacked(tmp_path_factory):
     return tmp_path_factory.mktemp("eras")
 
 
-@pytest.mark.parametrize("case", sampled(ERA_CASES, 4, _name))
+@pytest.mark.parametrize("case", sampled(ERA_CASES, 8, _name))
 def test_models_that_older_flax_saved_become_todays(case, unpacked, tmp_path):
     folder = unpack(case.era, unpacked) / case.folder
     template = migrate.abstract_template(case.template)
