@@ -21,6 +21,7 @@ from migrate.codes import InternalError, InvalidUsage
 from migrate.engine.streaming.memory import out_of_memory
 from migrate.errors import Diagnostic, ExitCode, MigrateError
 from migrate.garbage import collect_rarely
+from migrate.platforms import unsupported
 from migrate.printable import printable
 from migrate.report.quoting import quote
 from migrate.report.view import Report, findings
@@ -254,5 +255,8 @@ def migrate() -> None:
 
 def main() -> None:
     """Runs the installed command. JAX stays on the CPU: no accelerator is needed for files."""
+    if (reason := unsupported()) is not None:
+        click.echo(f"Error: {reason}", err=True)
+        sys.exit(int(ExitCode.FAILED))
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     migrate.main(prog_name="migrate")

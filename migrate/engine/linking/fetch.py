@@ -9,6 +9,7 @@ from pathlib import Path
 from migrate.codes import WriteFailed
 from migrate.errors import MigrateError
 from migrate.places.bucket_path import BucketPath
+from migrate.platforms import forget_pages
 
 _READ_BYTES = 8 << 20
 
@@ -33,7 +34,7 @@ def fetch(source: BucketPath, target: Path) -> None:
             file.write(block)
         file.flush()
         os.fsync(file.fileno())
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        forget_pages(file.fileno())
     if _digest(draft) != received.digest():
         message = f"`{draft}` does not have the bytes that were written to it"
         raise MigrateError(WriteFailed.at(message, help="check the disk, and run the same command again"))

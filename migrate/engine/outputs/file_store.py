@@ -26,6 +26,7 @@ from migrate.engine.staged_array import StagedArray
 from migrate.engine.streaming.array_bytes import contiguous, digest_of, raw_bytes
 from migrate.engine.streaming.store import Done
 from migrate.formats.digest_record import Blocks
+from migrate.platforms import sync_data
 from migrate.tree import AbstractLeaf, KeyPath
 
 SYNC_BYTES = 64 << 20
@@ -180,7 +181,7 @@ class _Files:
         with self._lock:
             touched, self._touched = self._touched, set()
         for number in touched:
-            os.fdatasync(self._open[number])
+            sync_data(self._open[number])
 
     def close(self) -> None:
         """Closes all files."""
