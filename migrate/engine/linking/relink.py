@@ -49,6 +49,9 @@ SOURCE = "ocdbt.process_source_"
 a database among the files of a larger one.
 """
 
+_MOST_PENDING = 4096
+"""The most requests that are in flight: each takes about as much memory as a small chunk."""
+
 
 @dataclass(frozen=True, slots=True)
 class LinkedArrays:
@@ -125,7 +128,7 @@ def _relink_into(store: Path, links: Sequence[Link], *, shared: bool) -> LinkedA
     refresh(store)
     entries = references(store)
     _refuse_missing(link for link in links if any(key not in entries for _, _, key in link.moves()))
-    needed = {entry.file for entry in entries.values() if entry.inline is None}
+    needed = {entry.file for entry in entries.values() if not entry.is_inline}
     for base, folder in folders.items():
         if _is_mounted(base, store):
             _copy_files(base, folder, needed)
@@ -252,9 +255,17 @@ def refer(links: Sequence[Link], target: Any, sources: Mapping[Path, SourceDatab
             if not sources[place.base].copies(key)
         )
         pending.append(writing.write(f"{link.prefix}{link.metadata_key}", link.metadata(content)))
+        if len(pending) >= _MOST_PENDING:
+            _finish(pending)
+    _finish(pending)
+    transaction.commit_async().result()
+
+
+def _finish(pending: list[Any]) -> None:
+    """Waits for requests, and forgets them."""
     for request in pending:
         request.result()
-    transaction.commit_async().result()
+    pending.clear()
 
 
 def _unworthy_chunks(links: Sequence[Link], sources: Mapping[Path, SourceDatabase]) -> Iterator[tuple[str, bytes]]:

@@ -16,6 +16,7 @@ from operator import ge
 from typing import NamedTuple
 
 from migrate.formats.zarr.crc32c import crc32c
+from migrate.formats.zarr.inline_values import InlineValues, ValueFile
 from migrate.formats.zarr.ocdbt_fields import Fields, MalformedError
 
 _MANIFEST, _NODE = b"\x0c\xdb\x3a\x2a", b"\x0c\xdb\x20\xde"
@@ -51,13 +52,23 @@ class Reference(NamedTuple):
       file: the data file, relative to the database's directory; empty for an inline value.
       offset: first byte of the range in the file.
       length: bytes of the value.
-      inline: the value itself where the B-tree holds it, otherwise None.
+      kept: the value itself where the B-tree holds it, or the file in which it is kept; otherwise None.
     """
 
     file: str
     offset: int
     length: int
-    inline: bytes | None = None
+    kept: bytes | ValueFile | None = None
+
+    @property
+    def is_inline(self) -> bool:
+        """Whether the B-tree holds the value itself."""
+        return self.kept is not None
+
+    @property
+    def inline(self) -> bytes | None:
+        """The value itself where the B-tree holds it, otherwise None."""
+        return self.kept.read(self.offset, self.length) if isinstance(self.kept, ValueFile) else self.kept
 
 
 class DataFile(NamedTuple):
@@ -148,12 +159,13 @@ def decode_manifest(content: bytes) -> Manifest:
     return Manifest(config, False, versions.root, versions.height, version_lists)
 
 
-def decode_node(content: bytes, base: bytes) -> Node:
+def decode_node(content: bytes, base: bytes, inline: InlineValues | None = None) -> Node:
     """Decodes the content of a B-tree node.
 
     Args:
       content: the node.
       base: the base path of the file that holds it.
+      inline: keeps the inline values of all nodes of an index (default: those of this node).
 
     Raises:
       MalformedError: it is damaged.
@@ -171,7 +183,7 @@ def decode_node(content: bytes, base: bytes) -> Node:
     if any(map(ge, keys, keys[1:])):
         raise MalformedError("its keys are not in order")
     if not height:
-        node = Node(height, keys, values=_values(fields, files, count))
+        node = Node(height, keys, values=_values(fields, files, keys, inline or InlineValues()))
     else:
         node = Node(height, keys, children=_children(fields, files, keys, common))
     fields.expect_end()
@@ -201,16 +213,16 @@ def _decompressed(content: bytes) -> bytes:
 
     from migrate.formats.zarr.zstd_stream import ZstdStream
 
-    decoded = bytearray()
+    decoded = BytesIO()
     try:
         stream = ZstdStream(BytesIO(content))
         while block := stream.read(_BLOCK_BYTES):
-            decoded += block
-            if len(decoded) > _MOST_DECODED:
+            decoded.write(block)
+            if decoded.tell() > _MOST_DECODED:
                 raise MalformedError(f"it holds more than {_MOST_DECODED} bytes")
     except zstandard.ZstdError as error:
         raise MalformedError(f"it cannot be decompressed ({error})") from error
-    return bytes(decoded)
+    return decoded.getvalue()  # no copy
 
 
 def _data_files(fields: Fields, base: bytes) -> list[DataFile]:
@@ -252,15 +264,16 @@ def _refuse_overflow(places: Sequence[NodePlace]) -> None:
         raise MalformedError("a range exceeds 64 bits")
 
 
-def _values(fields: Fields, files: Sequence[DataFile], count: int) -> list[Reference]:
+def _values(fields: Fields, files: Sequence[DataFile], keys: Sequence[bytes], inline: InlineValues) -> list[Reference]:
     """Returns the values of a node: ranges of data files, and bytes of the node itself."""
+    count = len(keys)
     lengths, kinds = fields.varints(count), fields.take(count)
     outside, inside = kinds.count(1), kinds.count(0)
     if outside + inside != count:
         raise MalformedError("a value is of an unknown kind")
     ranges = zip(_chosen(fields, files, outside), fields.varints(outside), strict=True)
     values: list[Reference] = []
-    for kind, length in zip(kinds, lengths, strict=True):
+    for key, kind, length in zip(keys, kinds, lengths, strict=True):
         if kind:
             file, offset = next(ranges)
             if offset + length > _NOWHERE:
@@ -269,7 +282,8 @@ def _values(fields: Fields, files: Sequence[DataFile], count: int) -> list[Refer
         elif length > _MOST_INLINE:
             raise MalformedError(f"an inline value has {length} bytes")
         else:
-            values.append(Reference("", 0, length, fields.take(length)))
+            offset, kept = inline.keep(key, fields.take(length))
+            values.append(Reference("", offset, length, kept))
     return values
 
 
