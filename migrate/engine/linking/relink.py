@@ -35,7 +35,7 @@ from migrate.formats.files import damaged, explain_store_failure, file_size, is_
 from migrate.formats.zarr.key_places import database_files
 from migrate.formats.zarr.ocdbt_format import Reference
 from migrate.formats.zarr.references import references
-from migrate.formats.zarr.small_arrays import DatabaseValues
+from migrate.formats.zarr.small_arrays import DatabaseValues, database_of
 from migrate.formats.zarr.store_spec import folder_spec
 from migrate.places.bucket_path import BucketPath
 from migrate.places.copies import copy_files, learn_sizes
@@ -51,6 +51,9 @@ a database among the files of a larger one.
 
 _MOST_PENDING = 4096
 """The most requests that are in flight: each takes about as much memory as a small chunk."""
+
+_MOST_TOGETHER = 8192
+"""The most arrays of a local transaction, which keeps their entries in memory; in a bucket, there is only one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,18 +114,16 @@ def _relink_into(store: Path, links: Sequence[Link], *, shared: bool) -> LinkedA
             _link_database(base, folder)
     context = copying_context()
     target = open_database_at(_staging_spec(store, folders), context, config=OPTIONS, assume_config=True)
+    indexes = {place.base: database_of(place) for link in referable for place in link.locations}
     sources = {
-        base: SourceDatabase(
-            open_database_at(_staging_spec(store, folders, below=folder), context),
-            DatabaseValues(base if _is_mounted(base, store) else folder),
-        )
+        base: SourceDatabase(open_database_at(_staging_spec(store, folders, below=folder), context), indexes[base])
         for base, folder in folders.items()
     }
     wanted = {} if shared else keys_by_base(referable)
     for base in wanted:
         if not _is_copied_by_server(base, store):
             sources[base] = replace(sources[base], copied=sources[base].unworthy(wanted[base]))
-    refer(referable, target, sources)
+    refer(referable, target, sources, most=None if isinstance(store, BucketPath) else _MOST_TOGETHER)
     write_values(_unworthy_chunks(referable, sources), target)
     copy_chunks([link for link in links if not link.is_referable], target, context)
     refresh(store)
@@ -235,14 +236,21 @@ class SourceDatabase:
         return (self.store / key).experimental_copy_range_to(target / new_key, source_range=exact_key)
 
 
-def refer(links: Sequence[Link], target: Any, sources: Mapping[Path, SourceDatabase]) -> None:
-    """Gives every chunk its new key and every array its metadata, in one transaction; skips chunks that are missing.
+def refer(links: Sequence[Link], target: Any, sources: Mapping[Path, SourceDatabase], most: int | None = None) -> None:
+    """Gives every chunk its new key and every array its metadata; skips chunks that are missing.
 
     Args:
       links: arrays whose sources are in databases.
       target: the database that gets the keys.
       sources: the databases by their directories; TensorStore reads them below the target.
+      most: the most arrays of a transaction (default: all of them).
     """
+    step = most or max(len(links), 1)
+    for start in range(0, len(links), step):
+        _refer_together(links[start : start + step], target, sources)
+
+
+def _refer_together(links: Sequence[Link], target: Any, sources: Mapping[Path, SourceDatabase]) -> None:
     transaction = ts.Transaction(atomic=True)
     writing = target.with_transaction(transaction)
     pending: list[Any] = []

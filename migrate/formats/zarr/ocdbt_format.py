@@ -7,10 +7,10 @@ refuses is refused here: a malformed field raises MalformedError, and no part of
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from itertools import pairwise
 from operator import ge
 from typing import NamedTuple
@@ -21,6 +21,8 @@ from migrate.formats.zarr.ocdbt_fields import Fields, MalformedError
 
 _MANIFEST, _NODE = b"\x0c\xdb\x3a\x2a", b"\x0c\xdb\x20\xde"
 _LEAST_BYTES = 16
+_HEAD_BYTES = 10
+"""The most bytes of the version and the compression."""
 _PLAIN, _ZSTD = 0, 1
 _MOST_DECODED = 4 << 30
 """The most bytes of a decoded manifest or node: its limit is a number of 32 bits."""
@@ -171,6 +173,7 @@ def decode_node(content: bytes, base: bytes, inline: InlineValues | None = None)
       MalformedError: it is damaged.
     """
     fields = _body(content, _NODE)
+    del content  # a node may have 100 MB
     height, files = fields.byte(), _data_files(fields, base)
     count = fields.varint(32)
     if not 1 <= count <= _MOST_ENTRIES:
@@ -199,23 +202,37 @@ def _body(content: bytes, magic: bytes) -> Fields:
     length, checksum = int.from_bytes(content[4:12], "little"), int.from_bytes(content[-4:], "little")
     if length != len(content):
         raise MalformedError(f"its header records {length} bytes, and it has {len(content)}")
-    if checksum != crc32c(content[:-4]):
+    if checksum != crc32c(memoryview(content)[:-4]):
         raise MalformedError("its checksum does not match")
-    fields = Fields(content[12:-4])
-    version, compression = fields.varint(32), fields.varint(32)
+    head = Fields(content[12 : min(12 + _HEAD_BYTES, len(content) - 4)])
+    version, compression = head.varint(32), head.varint(32)
     if version or compression not in (_PLAIN, _ZSTD):
         raise MalformedError(f"its version {version} or its compression {compression} is unknown")
-    return fields if compression == _PLAIN else Fields(_decompressed(fields.take(fields.remaining)))
+    start = 12 + head.position
+    return Fields(content[start:-4] if compression == _PLAIN else _decompressed(content, start))
 
 
-def _decompressed(content: bytes) -> bytes:
+class _Frame(io.RawIOBase):
+    """The zstd frame of a manifest or a node, which is read without a copy of it."""
+
+    def __init__(self, content: bytes, start: int) -> None:
+        self._content, self._position = content, start
+
+    def read(self, size: int = -1) -> bytes:
+        """Returns the next bytes of the frame."""
+        start, end = self._position, len(self._content) - 4
+        self._position = end if size < 0 else min(start + size, end)
+        return self._content[start : self._position]
+
+
+def _decompressed(content: bytes, start: int) -> bytes:
     import zstandard
 
     from migrate.formats.zarr.zstd_stream import ZstdStream
 
-    decoded = BytesIO()
+    decoded = io.BytesIO()
     try:
-        stream = ZstdStream(BytesIO(content))
+        stream = ZstdStream(_Frame(content, start))
         while block := stream.read(_BLOCK_BYTES):
             decoded.write(block)
             if decoded.tell() > _MOST_DECODED:
