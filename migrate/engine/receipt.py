@@ -11,6 +11,7 @@ from typing import TypeVar
 from migrate.engine.options import VerifyMode
 from migrate.engine.probing.probe import Probed
 from migrate.engine.staged_array import StagedArray
+from migrate.engine.streaming.budget import return_freed_memory
 from migrate.errors import Diagnostic
 from migrate.events import Listener, PhaseDone, PhaseStarted
 from migrate.planning.model import Plan, Proof
@@ -110,6 +111,7 @@ class Clock:
 
     def __call__(self, phase: PhaseStarted, work: Callable[[], T]) -> T:
         """Runs the work of one phase and returns its result."""
+        return_freed_memory()  # a phase frees many small objects, and the next one needs others
         self._listener(phase)
         start = time.monotonic()
         result = work()

@@ -99,8 +99,11 @@ class DigestRecord:
     def root(self) -> str:
         """`sha256:` over the whole record."""
         digests = self.digests
-        rows = [[path, digests[path], leaf.type, leaf.stored] for path, leaf in self.leaves.items()]
-        return _sha256([VERSION, BLOCK_BYTES, self.items, self.sequences, rows, *([self.files] if self.files else [])])
+        found = hashlib.sha256(f"{_text([VERSION, BLOCK_BYTES, self.items, self.sequences])[:-1]},[".encode())
+        for at, (path, leaf) in enumerate(self.leaves.items()):  # one by one: all rows together take much memory
+            found.update(f"{',' if at else ''}{_text([path, digests[path], leaf.type, leaf.stored])}".encode())
+        found.update((f"],{_text(self.files)}]" if self.files else "]]").encode())
+        return f"sha256:{found.hexdigest()}"
 
     def without_items(self, names: Collection[str]) -> DigestRecord:
         """Returns the record of a step of several items without some of them."""

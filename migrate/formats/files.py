@@ -23,10 +23,12 @@ from migrate.places.objects import is_about_access, unreachable
 from migrate.tree import KeyPath, format_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from migrate.errors import Diagnostic
     from migrate.formats.base import Defect
+
+    ObjectHook = Callable[[list[tuple[str, Any]]], dict[str, Any]]
 
 _CHUNK = re.compile(r"\d+(\.\d+)*")
 _LFS_HEADER = b"version https://git-lfs"
@@ -264,8 +266,12 @@ def bytes_below(path: Path) -> int:
     return total
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, objects: ObjectHook | None = None) -> Any:
     """Returns the content of a JSON file.
+
+    Args:
+      path: the file.
+      objects: makes an object of its names and values (default: a dict).
 
     Raises:
       CheckpointError: the file is missing, a git-LFS pointer, unreadable, too large or not JSON.
@@ -279,20 +285,20 @@ def read_json(path: Path) -> Any:
     try:
         if b"\\ud" in content.lower():  # a lone surrogate, which UTF-8 cannot encode
             json.dumps(json.loads(content), ensure_ascii=False).encode()
-        return json.loads(content)
+        return json.loads(content, object_pairs_hook=objects)
     except RecursionError as error:
         raise damaged(path, "its JSON is nested too deeply") from error
     except ValueError as error:
         raise damaged(path, f"it is not JSON ({error})") from error
 
 
-def read_json_object(path: Path) -> dict[str, Any]:
-    """Returns the content of a JSON file that must be an object.
+def read_json_object(path: Path, objects: ObjectHook | None = None) -> dict[str, Any]:
+    """Returns the content of a JSON file that must be an object; arguments as in `read_json`.
 
     Raises:
       CheckpointError: as `read_json`, or it is not an object.
     """
-    content = read_json(path)
+    content = read_json(path, objects)
     if not isinstance(content, dict):
         raise damaged(path, "it is not a JSON object")
     return content

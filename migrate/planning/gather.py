@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from migrate.codes import IndexGap, OpMismatch, UncomputableIndex, UnreducedArrays
 from migrate.errors import Diagnostic
@@ -58,14 +59,22 @@ def gather(
     tasks: list[Task] = []
     failed: list[KeyPath] = []
     diagnostics: list[Diagnostic] = []
+    shared: dict[object, Any] = {}
     for filled, group in _groups(rule, claims):
         moved = None if rule.ops or len(group) > 1 else _moved(rule, group[0], filled, place)
         try:
-            tasks.append(moved or _TaskBuilder(rule, group, template, place, filled).task())
+            tasks.append(_sharing(moved or _TaskBuilder(rule, group, template, place, filled).task(), shared))
         except GatherError as error:
             failed += [claim.path for claim in group]
             diagnostics.append(_advised(error.diagnostic, rule, group, template, place))
     return Gathered(tuple(tasks), tuple(failed), tuple(diagnostics))
+
+
+def _sharing(task: Task, shared: dict[object, Any]) -> Task:
+    """Returns a task whose steps and shapes are the objects of an earlier one where they are equal."""
+    values = task.outputs, task.steps, task.in_avals, task.out_avals
+    outputs, steps, ins, outs = (shared.setdefault(value, value) for value in values)
+    return Task(task.sources, task.targets, outputs, steps, ins, outs, task.mode, task.proved, task.rule)
 
 
 def _advised(

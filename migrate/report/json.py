@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import re
@@ -19,8 +20,11 @@ FORMAT_VERSION = "1.0"
 
 def draw(report: Report) -> str:
     """Draws the object, indented, with a line break at the end."""
-    text = json.dumps(payload(report), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    return _UNSAFE.sub(lambda found: json.dumps(found[0])[1:-1], text)  # the same values, as ASCII
+    text = io.StringIO()
+    for piece in json.JSONEncoder(indent=2, ensure_ascii=False, allow_nan=False).iterencode(payload(report)):
+        text.write(piece)  # all pieces at once would take ten times the memory of the text
+    text.write("\n")
+    return _UNSAFE.sub(lambda found: json.dumps(found[0])[1:-1], text.getvalue())  # the same values, as ASCII
 
 
 def payload(report: Report) -> dict[str, Any]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -209,7 +210,10 @@ def _filled(segment: Segment, bindings: Bindings) -> tuple[object, ...]:
             pieces.append(piece)
     if pieces == [""]:
         raise PatternError("a segment would be empty")
-    return (pieces[0],) if len(pieces) == 1 else (tuple(pieces),)
+    if len(pieces) > 1:
+        return (tuple(pieces),)
+    whole = pieces[0]
+    return (sys.intern(whole) if isinstance(whole, str) else whole,)  # many key paths have few segments
 
 
 def _piece(part: Part, bindings: Bindings) -> object:
@@ -224,7 +228,7 @@ def _piece(part: Part, bindings: Bindings) -> object:
         raise PatternError(
             f"`{part.name}` is `{'/'.join(value)}`, which is more than one segment", part.offset, part.length
         )
-    return "".join(value)
+    return value if isinstance(value, str) else "".join(value)
 
 
 def _computed(part: Computed, bindings: Bindings) -> object:

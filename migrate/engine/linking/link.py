@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorstore as ts
 
 from migrate import dtypes
 from migrate.engine.items import ItemPlan
@@ -20,6 +21,7 @@ from migrate.formats.files import explain_store_failure
 from migrate.formats.reader import Reader
 from migrate.formats.zarr.metadata import METADATA_KEYS, Driver, chunk_key
 from migrate.formats.zarr.small_arrays import values_of
+from migrate.formats.zarr.store_spec import array_spec
 from migrate.ops.chunk_grid import ChunkGrid
 from migrate.planning.model import Plan, Task
 from migrate.planning.relink import chunk_moves
@@ -170,12 +172,25 @@ def _links_of(task: Task, plan: Plan, reader: Reader, items: Mapping[KeyPath, It
 def _refuse_unreadable(links: Sequence[Link]) -> None:
     """Lets TensorStore open one array of each content of metadata, since linked arrays are otherwise never opened."""
     context = reading_context(0)
-    alike: dict[tuple[str, bytes], Location] = {}
+    alike: dict[tuple[Driver, bytes], Location] = {}
     locations = dict.fromkeys(location for link in links for location in link.locations)
     for location, content in _metadata_of(list(locations), context):
         alike.setdefault((location.driver, content), location)
-    for location in alike.values():
-        open_array(location, context)
+    for (driver, content), location in alike.items():
+        if not _can_be_opened(content, driver):
+            open_array(location, context)
+
+
+def _can_be_opened(content: bytes, driver: Driver) -> bool:
+    """Whether TensorStore opens an array of such metadata: one in memory, where no index is searched for it."""
+    context = ts.Context({"cache_pool": {"total_bytes_limit": 0}})
+    store: Any = ts.KvStore.open({"driver": "memory"}, context=context).result()
+    store.write(METADATA_KEYS[driver], content).result()
+    try:
+        ts.open(array_spec({"driver": "memory"}, driver, fill_missing=False), open=True, context=context).result()
+    except (ValueError, OSError):
+        return False
+    return True
 
 
 def _metadata_of(locations: Sequence[Location], context: Any) -> Iterator[tuple[Location, bytes]]:

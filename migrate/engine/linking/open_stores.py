@@ -11,8 +11,13 @@ from migrate.formats.base import Location
 from migrate.formats.files import explain_store_failure
 from migrate.formats.zarr.store_spec import INDEX_CACHE, database_spec, folder_spec, location_spec
 
-OPTIONS = {"max_inline_value_bytes": 1024, "max_decoded_node_bytes": 100_000_000, "manifest_kind": "single"}
-"""The configuration that Orbax gives a new OCDBT database."""
+NODE_BYTES = 1_000_000
+"""The largest node of a new database's B-tree, in bytes. Orbax's 100 MB suit a database that is written once: each
+transaction writes every node again in which it changes a key.
+"""
+
+OPTIONS = {"max_inline_value_bytes": 1024, "max_decoded_node_bytes": NODE_BYTES, "manifest_kind": "single"}
+"""The configuration of a new OCDBT database: that of Orbax, but for the size of nodes."""
 
 INDEX_CACHE_BYTES = 16 << 20
 """The default size of the cache of B-tree nodes."""

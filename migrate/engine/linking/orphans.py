@@ -48,4 +48,4 @@ def _needed_files(index: Index) -> Iterator[str]:
     yield from (place.file for place in index.version_lists())
     for node in index.nodes():
         yield node.place.file
-        yield from (value.file for value in node.values if value.inline is None)
+        yield from (value.file for value in node.values if not value.is_inline)

@@ -36,7 +36,7 @@ from migrate.formats.files import damaged, explain_store_failure, file_size, is_
 from migrate.formats.zarr.key_places import database_files
 from migrate.formats.zarr.ocdbt_format import Reference
 from migrate.formats.zarr.references import references
-from migrate.formats.zarr.small_arrays import DatabaseValues
+from migrate.formats.zarr.small_arrays import DatabaseValues, database_of
 from migrate.formats.zarr.store_spec import folder_spec
 from migrate.places.bucket_path import BucketPath
 from migrate.places.copies import copy_files, learn_sizes
@@ -49,6 +49,12 @@ SOURCE = "ocdbt.process_source_"
 """The prefix of folders for linked files of a source's database, followed by a number: Orbax has this form of name for
 a database among the files of a larger one.
 """
+
+_MOST_PENDING = 4096
+"""The most requests that are in flight: each takes about as much memory as a small chunk."""
+
+_MOST_TOGETHER = 8192
+"""The most arrays of a local transaction, which keeps their entries in memory; in a bucket, there is only one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,18 +115,16 @@ def _relink_into(store: Path, links: Sequence[Link], *, shared: bool) -> LinkedA
             _link_database(base, folder)
     context = copying_context()
     target = open_database_at(_staging_spec(store, folders), context, config=OPTIONS, assume_config=True)
+    indexes = {place.base: database_of(place) for link in referable for place in link.locations}
     sources = {
-        base: SourceDatabase(
-            open_database_at(_staging_spec(store, folders, below=folder), context),
-            DatabaseValues(base if _is_mounted(base, store) else folder),
-        )
+        base: SourceDatabase(open_database_at(_staging_spec(store, folders, below=folder), context), indexes[base])
         for base, folder in folders.items()
     }
     wanted = {} if shared else keys_by_base(referable)
     for base in wanted:
         if not _is_copied_by_server(base, store):
             sources[base] = replace(sources[base], copied=sources[base].unworthy(wanted[base]))
-    refer(referable, target, sources)
+    refer(referable, target, sources, most=None if isinstance(store, BucketPath) else _MOST_TOGETHER)
     is_local = not any(_is_mounted(base, store) for base in (store, *folders))
     files = DataFiles(store, context) if is_local else None
     write_values(_unworthy_chunks(referable, sources), target, files)
@@ -130,7 +134,7 @@ def _relink_into(store: Path, links: Sequence[Link], *, shared: bool) -> LinkedA
     refresh(store)
     entries = references(store)
     _refuse_missing(link for link in links if any(key not in entries for _, _, key in link.moves()))
-    needed = {entry.file for entry in entries.values() if entry.inline is None}
+    needed = {entry.file for entry in entries.values() if not entry.is_inline}
     for base, folder in folders.items():
         if _is_mounted(base, store):
             _copy_files(base, folder, needed)
@@ -237,14 +241,21 @@ class SourceDatabase:
         return (self.store / key).experimental_copy_range_to(target / new_key, source_range=exact_key)
 
 
-def refer(links: Sequence[Link], target: Any, sources: Mapping[Path, SourceDatabase]) -> None:
-    """Gives every chunk its new key and every array its metadata, in one transaction; skips chunks that are missing.
+def refer(links: Sequence[Link], target: Any, sources: Mapping[Path, SourceDatabase], most: int | None = None) -> None:
+    """Gives every chunk its new key and every array its metadata; skips chunks that are missing.
 
     Args:
       links: arrays whose sources are in databases.
       target: the database that gets the keys.
       sources: the databases by their directories; TensorStore reads them below the target.
+      most: the most arrays of a transaction (default: all of them).
     """
+    step = most or max(len(links), 1)
+    for start in range(0, len(links), step):
+        _refer_together(links[start : start + step], target, sources)
+
+
+def _refer_together(links: Sequence[Link], target: Any, sources: Mapping[Path, SourceDatabase]) -> None:
     transaction = ts.Transaction(atomic=True)
     writing = target.with_transaction(transaction)
     pending: list[Any] = []
@@ -257,9 +268,17 @@ def refer(links: Sequence[Link], target: Any, sources: Mapping[Path, SourceDatab
             if not sources[place.base].copies(key)
         )
         pending.append(writing.write(f"{link.prefix}{link.metadata_key}", link.metadata(content)))
+        if len(pending) >= _MOST_PENDING:
+            _finish(pending)
+    _finish(pending)
+    transaction.commit_async().result()
+
+
+def _finish(pending: list[Any]) -> None:
+    """Waits for requests, and forgets them."""
     for request in pending:
         request.result()
-    transaction.commit_async().result()
+    pending.clear()
 
 
 def _unworthy_chunks(links: Sequence[Link], sources: Mapping[Path, SourceDatabase]) -> Iterator[tuple[str, bytes]]:

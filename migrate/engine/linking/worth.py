@@ -53,7 +53,7 @@ def unworthy_files(entries: Mapping[str, Reference], wanted: Collection[str], ba
     needed: Counter[str] = Counter()
     ends: dict[str, int] = {}
     for key, entry in entries.items():
-        if entry.inline is None and not key.endswith(_METADATA):
+        if not entry.is_inline and not key.endswith(_METADATA):
             stored[entry.file] += entry.length
             ends[entry.file] = max(entry.offset + entry.length, ends.get(entry.file, 0))
             if key in wanted:

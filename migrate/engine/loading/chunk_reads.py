@@ -274,7 +274,7 @@ class _ChunkFiles:
         if not place.ocdbt:
             return self._values[base].get(key)
         found = self._indexes[base].get(key)
-        if found is None or found.inline is not None:
+        if found is None or found.is_inline:
             return found and found.inline
         opened = self._opened.get((base, found.file))
         content = os.pread(opened or self._open(base, found.file), found.length, found.offset)

@@ -47,7 +47,7 @@ def describe(
     stored = np.dtype(np.uint32) if impl else dtype
     return StagedArray(
         name=stored_name(path, leaf) if name is None else name,
-        shape=(*leaf.aval.shape, *words),
+        shape=leaf.aval.shape + words,
         dtype=stored,
         write_shape=chunks.outer + words,
         chunk_shape=chunks.inner + words,

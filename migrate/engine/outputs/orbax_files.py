@@ -73,22 +73,32 @@ def tree_metadata(
       ocdbt: whether they are stored in an OCDBT database.
       numpy: whether all of them are NumPy arrays.
     """
-    leaves = {
-        str(stored_path(path, leaf)): {
-            "key_metadata": list(_keys(path, leaf, tree)),
-            "value_metadata": _value_metadata(leaf, arrays.get(path), numpy=numpy),
-        }
+    leaves = (
+        (str(stored_path(path, leaf)), _leaf(path, leaf, arrays.get(path), tree, numpy=numpy))
         for path, leaf in tree.leaves.items()
-    }
-    return json.dumps(
-        {
-            "tree_metadata": leaves,
-            "use_ocdbt": ocdbt,
-            "use_zarr3": zarr3,
-            "store_array_data_equal_to_fill_value": True,
-            "custom_metadata": None if metadata is None else dict(metadata),
-        }
     )
+    flags = {
+        "use_ocdbt": ocdbt,
+        "use_zarr3": zarr3,
+        "store_array_data_equal_to_fill_value": True,
+        "custom_metadata": None if metadata is None else dict(metadata),
+    }
+    return f'{{"tree_metadata": {_object(leaves)}, {json.dumps(flags)[1:]}'
+
+
+def _leaf(
+    path: KeyPath, leaf: AbstractLeaf, array: StagedArray | None, tree: AbstractTree, *, numpy: bool
+) -> dict[str, Any]:
+    value = _value_metadata(leaf, array, numpy=numpy)
+    return {"key_metadata": list(_keys(path, leaf, tree)), "value_metadata": value}
+
+
+def _object(members: Iterable[tuple[str, Any]]) -> str:
+    """Returns the JSON of an object; each value is encoded before the next one is made, which takes less memory."""
+    return f"{{{', '.join([f'{_json(name)}: {_json(value)}' for name, value in members])}}}"
+
+
+_json = json.JSONEncoder().encode
 
 
 def _keys(path: KeyPath, leaf: AbstractLeaf, tree: AbstractTree) -> Iterator[dict[str, Any]]:
@@ -118,7 +128,7 @@ def shardings(arrays: Iterable[StagedArray]) -> str:
     Args:
       arrays: all arrays; without an entry, the typed restore of Orbax's v1 API refuses a NumPy array.
     """
-    return json.dumps({_encoded(array.name): to_orbax_json(array.sharding) for array in arrays})
+    return _object((_encoded(array.name), to_orbax_json(array.sharding)) for array in arrays)
 
 
 def _encoded(name: str) -> str:
@@ -127,7 +137,8 @@ def _encoded(name: str) -> str:
 
 def array_metadatas(arrays: Iterable[StagedArray]) -> str:
     """Returns the text of `array_metadatas/process_0`: shards, chunks and key implementation of every `jax.Array`."""
-    return json.dumps({"array_metadatas": [{"array_metadata": _array_metadata(array)} for array in arrays]})
+    rows = [_json({"array_metadata": _array_metadata(array)}) for array in arrays]
+    return f'{{"array_metadatas": [{", ".join(rows)}]}}'
 
 
 def _array_metadata(array: StagedArray) -> dict[str, Any]:

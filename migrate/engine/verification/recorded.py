@@ -93,10 +93,13 @@ def new_record(
     items = item_plans(plan)
     owner = item_of(items)
     leaves = {}
+    types: dict[int, str] = {}  # many leaves of a tree are one object
     for path, leaf in plan.target.leaves.items():
         stored = _stored(owner[path], path, names) if leaf.is_numeric else None
         known = blocks.get(path) if leaf.is_numeric else _without_array(leaf, values.get(path))
-        leaves[stored_path(path, leaf)] = LeafDigests(str(leaf), known, stored)
+        if id(leaf) not in types:
+            types[id(leaf)] = str(leaf)
+        leaves[stored_path(path, leaf)] = LeafDigests(types[id(leaf)], known, stored)
     described = {item.place: _form(item, plan) if names is None else {} for item in items}
     return DigestRecord(leaves, sequences_of(plan.target), described)
 

@@ -15,7 +15,7 @@ from migrate.sharding import from_orbax_json
 from migrate.tree import Container, KeyPath, Sharding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
 CHECKPOINT_FILE = "_CHECKPOINT_METADATA"
@@ -48,6 +48,26 @@ class TreeMetadata:
         return self.flags.get("store_array_data_equal_to_fill_value") is not True
 
 
+class SharedObjects:
+    """Makes the objects of a JSON file; equal ones that describe keys or values are one dict, which is not changed.
+
+    `_METADATA` repeats a few of them for every leaf, in five dicts, which would take ten times the bytes of the file.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, dict[str, Any]] = {}
+
+    def __call__(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        """Returns the object of names and values."""
+        if not pairs or pairs[0][0] not in ("key", "value_type"):
+            return dict(pairs)
+        text = repr(pairs)  # 1, 1.0 and True are equal, their texts are not
+        found = self._known.get(text)
+        if found is None:
+            found = self._known[text] = dict(pairs)
+        return found
+
+
 def parameter_name(path: KeyPath) -> str:
     """Returns the name under which Orbax stores a leaf's array."""
     return ".".join(path)
@@ -62,7 +82,7 @@ def read_tree(folder: Path) -> TreeMetadata | None:
     file = folder / "_METADATA"
     if not is_file(file):
         return None
-    content = read_json_object(file)
+    content = read_json_object(file, SharedObjects())
     try:
         return _parse_tree(content)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -71,7 +91,7 @@ def read_tree(folder: Path) -> TreeMetadata | None:
 
 def _parse_tree(content: dict[str, Any]) -> TreeMetadata:
     leaves: dict[KeyPath, DeclaredLeaf] = {}
-    children: dict[KeyPath, set[tuple[str, int]]] = {}
+    indices: dict[KeyPath, set[str]] = {}
     for entry in content["tree_metadata"].values():
         keys = [(str(key["key"]), int(key["key_type"])) for key in entry["key_metadata"]]
         if len(keys) > MAX_DEPTH:
@@ -81,20 +101,31 @@ def _parse_tree(content: dict[str, Any]) -> TreeMetadata:
         if path in leaves:
             raise ValueError(f"`{'/'.join(path)}` occurs twice")
         leaves[path] = DeclaredLeaf(path, str(value["value_type"]), value.get("skip_deserialize") is True)
-        for depth, key in enumerate(keys):
-            children.setdefault(path[:depth], set()).add(key)
+        for depth, (name, kind) in enumerate(keys):
+            if kind == _SEQUENCE:
+                indices.setdefault(path[:depth], set()).add(name)
     _refuse_inner_leaves(leaves)
     flags = {name: value for name, value in content.items() if name != "tree_metadata"}
-    lists: dict[KeyPath, Container] = {node: "list" for node, keys in children.items() if _is_list(keys)}
-    return TreeMetadata(tuple(leaves.values()), lists, flags)
+    return TreeMetadata(tuple(leaves.values()), dict.fromkeys(_lists(indices, content), "list"), flags)
 
 
-def _is_list(children: set[tuple[str, int]]) -> bool:
-    """Whether a node's keys are the indices of a list; an `nnx.List` that was saved as a pytree also has named keys.
+def _lists(indices: Mapping[KeyPath, set[str]], content: dict[str, Any]) -> Iterator[KeyPath]:
+    """Yields the nodes whose keys are the indices of a list; an `nnx.List` that was saved as a pytree has names too.
 
     Orbax records a type with each key: 1 is an index, 2 a name.
+
+    Args:
+      indices: the indices among the keys of each node that has any.
+      content: the content of the file.
     """
-    return children == {(str(index), _SEQUENCE) for index in range(len(children))}
+    named: set[KeyPath] = set()
+    for entry in content["tree_metadata"].values() if indices else ():
+        keys = entry["key_metadata"]
+        path = tuple(str(key["key"]) for key in keys)
+        named.update(path[:depth] for depth, key in enumerate(keys) if int(key["key_type"]) != _SEQUENCE)
+    for node, names in indices.items():
+        if node not in named and names == {str(index) for index in range(len(names))}:
+            yield node
 
 
 def _refuse_inner_leaves(leaves: Mapping[KeyPath, DeclaredLeaf]) -> None:
@@ -131,7 +162,7 @@ def read_key_impls(folder: Path) -> dict[str, str]:
     directory = folder / "array_metadatas"
     found: dict[str, str] = {}
     for file in children(directory) if is_dir(directory) else []:
-        content = read_json_object(file)
+        content = read_json_object(file, _without_plain_arrays)
         try:
             for entry in content["array_metadatas"]:
                 array = entry["array_metadata"]
@@ -140,6 +171,17 @@ def read_key_impls(folder: Path) -> dict[str, str]:
         except (KeyError, TypeError, AttributeError) as error:
             raise damaged(file, f"it does not describe arrays ({error})") from error
     return found
+
+
+_PLAIN_ARRAY: dict[str, Any] = {"ext_metadata": None}
+_PLAIN_ENTRY = {"array_metadata": _PLAIN_ARRAY}
+
+
+def _without_plain_arrays(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Returns an object of `array_metadatas`; one object stands for all arrays that are no PRNG keys."""
+    if pairs == [("array_metadata", _PLAIN_ARRAY)]:
+        return _PLAIN_ENTRY
+    return _PLAIN_ARRAY if pairs and pairs[-1] == ("ext_metadata", None) else dict(pairs)
 
 
 def read_strings(folder: Path) -> dict[str, str]:

@@ -137,8 +137,8 @@ def _open_range(location: Location, key: str) -> _RangeReader:
     reference = database_of(location).references().get(key)
     if reference is None:
         raise missing(base, f"the chunk `{key}` is missing", paths=(name,))
-    if reference.inline is not None:
-        return _RangeReader(io.BytesIO(reference.inline), base, 0, len(reference.inline))
+    if (content := reference.inline) is not None:
+        return _RangeReader(io.BytesIO(content), base, 0, len(content))
     return _range_of(base / reference.file, reference.offset, reference.length, name)
 
 

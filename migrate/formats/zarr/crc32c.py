@@ -30,20 +30,22 @@ def _remainder(byte: int) -> int:
 _REMAINDERS = tuple(map(_remainder, range(256)))
 
 
-def crc32c(content: bytes) -> int:
+def crc32c(content: bytes | memoryview) -> int:
     """Returns the checksum of some bytes."""
     checksum = 0xFFFFFFFF
     if len(content) <= _SHORT_BYTES:
         for byte in content:
             checksum = checksum >> 8 ^ _REMAINDERS[(checksum ^ byte) & 0xFF]
         return checksum ^ 0xFFFFFFFF
-    padded = np.zeros(-(-len(content) // _LANE_BYTES) * _LANE_BYTES, np.uint8)
-    begin = len(padded) - len(content)
-    padded[begin:] = np.frombuffer(content, np.uint8)
+    whole = np.frombuffer(content, np.uint8)
+    first = len(whole) if len(whole) < 2 * _LANE_BYTES else _LANE_BYTES + len(whole) % _LANE_BYTES
+    padded = np.zeros(-(-first // _LANE_BYTES) * _LANE_BYTES, np.uint8)
+    begin = len(padded) - first
+    padded[begin:] = whole[:first]
     padded[begin : begin + 4] ^= 0xFF  # the initial value changes the first bytes of the content
-    checksum = 0
-    for start in range(0, len(padded), _BLOCK_BYTES):
-        checksum = _append(checksum, padded[start : start + _BLOCK_BYTES])
+    checksum = _append(0, padded)
+    for start in range(first, len(whole), _BLOCK_BYTES):
+        checksum = _append(checksum, whole[start : start + _BLOCK_BYTES])
     return checksum ^ 0xFFFFFFFF
 
 

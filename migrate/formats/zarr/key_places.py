@@ -241,7 +241,7 @@ class Database(_StorePlace):
         if self._ranges is None or self._ranges[0] is not known:
             files = {name: f"{self.path}/{name}" for name in {entry.file for entry in known.values()}}
             ranges = {
-                key: StoredRange(files[entry.file], entry.offset + entry.length) if entry.inline is None else None
+                key: StoredRange(files[entry.file], entry.offset + entry.length) if not entry.is_inline else None
                 for key, entry in known.items()
             }
             self._ranges = known, ranges

@@ -23,6 +23,11 @@ class Fields:
         self._position = 0
 
     @property
+    def position(self) -> int:
+        """The number of bytes that were read."""
+        return self._position
+
+    @property
     def remaining(self) -> int:
         """The number of bytes that follow."""
         return len(self._content) - self._position

@@ -7,19 +7,22 @@ refuses is refused here: a malformed field raises MalformedError, and no part of
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from itertools import pairwise
 from operator import ge
 from typing import NamedTuple
 
 from migrate.formats.zarr.crc32c import crc32c
+from migrate.formats.zarr.inline_values import InlineValues, ValueFile
 from migrate.formats.zarr.ocdbt_fields import Fields, MalformedError
 
 MANIFEST_MAGIC, NODE_MAGIC = b"\x0c\xdb\x3a\x2a", b"\x0c\xdb\x20\xde"
 _LEAST_BYTES = 16
+_HEAD_BYTES = 10
+"""The most bytes of the version and the compression."""
 _PLAIN, _ZSTD = 0, 1
 _MOST_DECODED = 4 << 30
 """The most bytes of a decoded manifest or node: its limit is a number of 32 bits."""
@@ -51,13 +54,23 @@ class Reference(NamedTuple):
       file: the data file, relative to the database's directory; empty for an inline value.
       offset: first byte of the range in the file.
       length: bytes of the value.
-      inline: the value itself where the B-tree holds it, otherwise None.
+      kept: the value itself where the B-tree holds it, or the file in which it is kept; otherwise None.
     """
 
     file: str
     offset: int
     length: int
-    inline: bytes | None = None
+    kept: bytes | ValueFile | None = None
+
+    @property
+    def is_inline(self) -> bool:
+        """Whether the B-tree holds the value itself."""
+        return self.kept is not None
+
+    @property
+    def inline(self) -> bytes | None:
+        """The value itself where the B-tree holds it, otherwise None."""
+        return self.kept.read(self.offset, self.length) if isinstance(self.kept, ValueFile) else self.kept
 
 
 class DataFile(NamedTuple):
@@ -148,17 +161,19 @@ def decode_manifest(content: bytes) -> Manifest:
     return Manifest(config, False, versions.root, versions.height, version_lists)
 
 
-def decode_node(content: bytes, base: bytes) -> Node:
+def decode_node(content: bytes, base: bytes, inline: InlineValues | None = None) -> Node:
     """Decodes the content of a B-tree node.
 
     Args:
       content: the node.
       base: the base path of the file that holds it.
+      inline: keeps the inline values of all nodes of an index (default: those of this node).
 
     Raises:
       MalformedError: it is damaged.
     """
     fields = _body(content, NODE_MAGIC)
+    del content  # a node may have 100 MB
     height, files = fields.byte(), _data_files(fields, base)
     count = fields.varint(32)
     if not 1 <= count <= _MOST_ENTRIES:
@@ -171,7 +186,7 @@ def decode_node(content: bytes, base: bytes) -> Node:
     if any(map(ge, keys, keys[1:])):
         raise MalformedError("its keys are not in order")
     if not height:
-        node = Node(height, keys, values=_values(fields, files, count))
+        node = Node(height, keys, values=_values(fields, files, keys, inline or InlineValues()))
     else:
         node = Node(height, keys, children=_children(fields, files, keys, common))
     fields.expect_end()
@@ -187,30 +202,44 @@ def _body(content: bytes, magic: bytes) -> Fields:
     length, checksum = int.from_bytes(content[4:12], "little"), int.from_bytes(content[-4:], "little")
     if length != len(content):
         raise MalformedError(f"its header records {length} bytes, and it has {len(content)}")
-    if checksum != crc32c(content[:-4]):
+    if checksum != crc32c(memoryview(content)[:-4]):
         raise MalformedError("its checksum does not match")
-    fields = Fields(content[12:-4])
-    version, compression = fields.varint(32), fields.varint(32)
+    head = Fields(content[12 : min(12 + _HEAD_BYTES, len(content) - 4)])
+    version, compression = head.varint(32), head.varint(32)
     if version or compression not in (_PLAIN, _ZSTD):
         raise MalformedError(f"its version {version} or its compression {compression} is unknown")
-    return fields if compression == _PLAIN else Fields(_decompressed(fields.take(fields.remaining)))
+    start = 12 + head.position
+    return Fields(content[start:-4] if compression == _PLAIN else _decompressed(content, start))
 
 
-def _decompressed(content: bytes) -> bytes:
+class _Frame(io.RawIOBase):
+    """The zstd frame of a manifest or a node, which is read without a copy of it."""
+
+    def __init__(self, content: bytes, start: int) -> None:
+        self._content, self._position = content, start
+
+    def read(self, size: int = -1) -> bytes:
+        """Returns the next bytes of the frame."""
+        start, end = self._position, len(self._content) - 4
+        self._position = end if size < 0 else min(start + size, end)
+        return self._content[start : self._position]
+
+
+def _decompressed(content: bytes, start: int) -> bytes:
     import zstandard
 
     from migrate.formats.zarr.zstd_stream import ZstdStream
 
-    decoded = bytearray()
+    decoded = io.BytesIO()
     try:
-        stream = ZstdStream(BytesIO(content))
+        stream = ZstdStream(_Frame(content, start))
         while block := stream.read(_BLOCK_BYTES):
-            decoded += block
-            if len(decoded) > _MOST_DECODED:
+            decoded.write(block)
+            if decoded.tell() > _MOST_DECODED:
                 raise MalformedError(f"it holds more than {_MOST_DECODED} bytes")
     except zstandard.ZstdError as error:
         raise MalformedError(f"it cannot be decompressed ({error})") from error
-    return bytes(decoded)
+    return decoded.getvalue()  # no copy
 
 
 def _data_files(fields: Fields, base: bytes) -> list[DataFile]:
@@ -252,15 +281,16 @@ def _refuse_overflow(places: Sequence[NodePlace]) -> None:
         raise MalformedError("a range exceeds 64 bits")
 
 
-def _values(fields: Fields, files: Sequence[DataFile], count: int) -> list[Reference]:
+def _values(fields: Fields, files: Sequence[DataFile], keys: Sequence[bytes], inline: InlineValues) -> list[Reference]:
     """Returns the values of a node: ranges of data files, and bytes of the node itself."""
+    count = len(keys)
     lengths, kinds = fields.varints(count), fields.take(count)
     outside, inside = kinds.count(1), kinds.count(0)
     if outside + inside != count:
         raise MalformedError("a value is of an unknown kind")
     ranges = zip(_chosen(fields, files, outside), fields.varints(outside), strict=True)
     values: list[Reference] = []
-    for kind, length in zip(kinds, lengths, strict=True):
+    for key, kind, length in zip(keys, kinds, lengths, strict=True):
         if kind:
             file, offset = next(ranges)
             if offset + length > _NOWHERE:
@@ -269,7 +299,8 @@ def _values(fields: Fields, files: Sequence[DataFile], count: int) -> list[Refer
         elif length > _MOST_INLINE:
             raise MalformedError(f"an inline value has {length} bytes")
         else:
-            values.append(Reference("", 0, length, fields.take(length)))
+            offset, kept = inline.keep(key, fields.take(length))
+            values.append(Reference("", offset, length, kept))
     return values
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from migrate.formats.files import children
+from migrate.formats.zarr.inline_values import InlineValues
 from migrate.formats.zarr.ocdbt_format import (
     Manifest,
     Node,
@@ -80,6 +81,7 @@ class Index:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._inline = InlineValues()
         self._manifest = self._read_manifest(_MANIFEST)
         if self._manifest.is_numbered:
             config = self._manifest.config
@@ -118,7 +120,10 @@ class Index:
         return ValueRange(name, 0, 0)
 
     def _read_node(self, place: NodePlace) -> Node:
-        return _decoded(place.range, lambda: decode_node(_bytes_at(self._directory, place.range), place.file.base))
+        def decode() -> Node:
+            return decode_node(_bytes_at(self._directory, place.range), place.file.base, self._inline)
+
+        return _decoded(place.range, decode)
 
 
 def _decoded(place: ValueRange, decode: Callable[[], _T]) -> _T:

@@ -99,9 +99,9 @@ def same_reference(a: Reference, a_base: Path, b: Reference, b_base: Path) -> bo
     """
     if a.length != b.length:
         return False
-    if a.inline is not None and b.inline is not None:
+    if a.is_inline and b.is_inline:
         return a.inline == b.inline
-    if a.inline is None and b.inline is None and a.offset == b.offset and _same_file(a_base / a.file, b_base / b.file):
+    if not a.is_inline and not b.is_inline and a.offset == b.offset and _same_file(a_base / a.file, b_base / b.file):
         _refuse_truncated(*((b, b_base) if isinstance(a_base, BucketPath) else (a, a_base)))
         return True
     return all(one == other for one, other in zip(value_blocks(a, a_base), value_blocks(b, b_base), strict=True))
@@ -131,9 +131,9 @@ def value_blocks(reference: Reference, base: Path) -> Iterator[bytes]:
       CheckpointError: the file ends before the range does.
       OSError: the data file cannot be read.
     """
-    if reference.inline is not None:
+    if (content := reference.inline) is not None:
         starts = range(0, reference.length, BLOCK_BYTES)
-        yield from (reference.inline[start : start + BLOCK_BYTES] for start in starts)
+        yield from (content[start : start + BLOCK_BYTES] for start in starts)
         return
     with open_range(base / reference.file, reference.offset, reference.offset + reference.length) as file:
         for start in range(0, reference.length, BLOCK_BYTES):

@@ -97,8 +97,8 @@ class DatabaseValues:
     def _value(self, place: Reference | None) -> bytes | None:
         if place is None or place.length > SMALL_BYTES:
             return None
-        if place.inline is not None:
-            return place.inline
+        if (content := place.inline) is not None:
+            return content
         try:
             return read_value(place, self.base)
         except (CheckpointError, OSError):

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import tensorstore as ts
 
-from migrate.engine.linking.open_stores import OPTIONS, open_array, open_database, open_folder, reading_context
+from migrate.engine.linking.open_stores import (
+    NODE_BYTES,
+    OPTIONS,
+    open_array,
+    open_database,
+    open_folder,
+    reading_context,
+)
 from migrate.errors import CheckpointError
 from migrate.formats.base import Location
 from tests.engine.sources import save
@@ -15,13 +22,15 @@ def test_a_folder_is_a_store_of_its_files(tmp_path):
     assert b"content" == open_folder(tmp_path, ts.Context()).read("a").result().value
 
 
-def test_a_new_database_has_the_options_of_orbax(tmp_path):
+def test_a_new_database_has_the_options_of_orbax_but_smaller_nodes(tmp_path):
     open_database(tmp_path / "ours", ts.Context(), config=OPTIONS, assume_config=True).write("a", b"1").result()
     save(tmp_path / "theirs", {"a": np.ones(2)})
     ours, theirs = (
         ts.ocdbt.dump(open_folder(tmp_path / name, ts.Context())).result()["config"] for name in ("ours", "theirs")
     )
-    assert {name: theirs.get(name) for name in OPTIONS} == {name: ours.get(name) for name in OPTIONS}
+    same = OPTIONS.keys() - {"max_decoded_node_bytes"}
+    assert {name: theirs.get(name) for name in same} == {name: ours.get(name) for name in same}
+    assert NODE_BYTES == ours["max_decoded_node_bytes"] < theirs["max_decoded_node_bytes"]
     assert OPTIONS["max_inline_value_bytes"] == ours["max_inline_value_bytes"]
 
 

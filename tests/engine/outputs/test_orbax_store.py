@@ -69,6 +69,19 @@ def test_small_arrays_share_transactions(tmp_path):
     assert np.array_equal(np.full(3, 77.0), read_all(tmp_path / "s")["77"])
 
 
+def test_what_transactions_write_does_not_grow_with_the_database(tmp_path):
+    random, leaves = np.random.default_rng(0), 20_000
+    arrays = random.standard_normal((leaves, 16, 16), dtype=np.float32)
+    with Staging(tmp_path / "s", zarr3=False) as store:
+        for at, array in enumerate(arrays):
+            path = ("params", f"block_{at * 10 // leaves}", f"w_{at % (leaves // 10)}", "kernel")
+            store.write(path, leaf_of(array), array)
+            if at % 1_000 == 0:
+                store.flush()  # as the pipeline does with a small budget
+    written = sum(file.stat().st_size for file in (tmp_path / "s").rglob("*") if file.is_file())
+    assert written <= 3 * arrays.nbytes
+
+
 def fill_a_batch(store, done):
     for number in range(BATCH_ARRAYS):
         store.write((str(number),), leaf_of(np.zeros(3)), np.full(3, number, np.float64), done=done)

@@ -1,0 +1,80 @@
+"""Checkpoints of many small leaves: memory and written bytes beside the budget, for each leaf."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.benchmarks.layers import write_layers
+from tests.benchmarks.rule_texts import RENAME, TURN_LAYERS
+
+FEW, MANY = 5_000, 10_000
+LEAF_KB = 12
+"""The most memory of a leaf beside the budget, in kB."""
+
+MEASURED = """
+import json, re, sys
+from pathlib import Path
+
+import migrate.cli.main
+import migrate.engine.run
+
+
+def figures():
+    status, io = (Path(f"/proc/self/{name}").read_text() for name in ("status", "io"))
+    return int(re.search(r"VmHWM:\\s+(\\d+)", status)[1]) * 1024, int(re.search(r"wchar: (\\d+)", io)[1])
+
+
+before = figures()
+try:
+    migrate.cli.main.migrate.main(sys.argv[2:], prog_name="migrate")
+finally:
+    Path(sys.argv[1]).write_text(json.dumps([now - then for now, then in zip(figures(), before)]))
+"""
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="measures with the files of Linux")
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("many")
+    for leaves in (FEW, MANY):
+        write_layers(folder / str(leaves), leaves)
+    return folder
+
+
+@pytest.fixture(scope="module", params=[RENAME, TURN_LAYERS], ids=["rename", "transpose"])
+def runs(request, sources, tmp_path_factory):
+    """The peak memory and the written bytes of two runs, beyond imports."""
+    folder = tmp_path_factory.mktemp("runs")
+    (folder / "rules.yaml").write_text(request.param)
+    return [measured(folder, sources, leaves) for leaves in (FEW, MANY)]
+
+
+def measured(folder, sources, leaves):
+    words = [
+        "apply",
+        folder / "rules.yaml",
+        sources / str(leaves),
+        folder / str(leaves),
+        "--quiet",
+        "--max-ram",
+        "64MiB",
+    ]
+    command = [sys.executable, "-c", MEASURED, folder / "figures.json", *words]
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    subprocess.run(list(map(str, command)), check=True, capture_output=True, env=environment)
+    return json.loads((folder / "figures.json").read_text())
+
+
+def test_a_leaf_takes_little_memory_beside_the_budget(runs):
+    (few, _), (many, _) = runs
+    assert (many - few) / (MANY - FEW) <= LEAF_KB * 1e3
+
+
+def test_a_run_with_a_small_budget_writes_little_more_than_the_checkpoint(runs, sources):
+    stored = sum(file.stat().st_size for file in (sources / str(MANY)).rglob("*") if file.is_file())
+    assert runs[1][1] <= 3 * stored
