@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from migrate.codes import DefaultArgument, InvalidModelConfig, UncheckedRequirement, UnmetRequirement
@@ -26,31 +27,36 @@ def check_model(rules: RuleSet, source: AbstractCheckpoint) -> Iterator[Diagnost
     """Yields what a rule file requires and the model does not have, and what is not known about the model.
 
     Args:
-      rules: the rules, with the arguments of this model (`RuleSet.for_model`).
+      rules: the rules, with the arguments of this model (`RuleSet.for_models`).
       source: the source, with the model's configuration where there is one.
     """
-    config = rules.model_config or source.model_config
+    configs = rules.configs(_configs_of(source))
     reads = [one for one in rules.requires if one.terms is not None]
-    if config is not None and config.problem and (reads or rules.arguments):
-        yield InvalidModelConfig.at(
-            config.problem, help="correct it, or move it away and give what it states with `--arg`"
-        )
+    needed = {one.source for one in (*reads, *rules.arguments)}
+    broken = [one.problem for name, one in configs.items() if name in needed and one.problem]
+    for problem in broken:
+        yield InvalidModelConfig.at(problem, help="correct it, or move it away and give what it states with `--arg`")
+    if broken:
         return
     for one in rules.requires:
-        yield from _unmet(one, config)
+        yield from _unmet(one, configs.get(one.source))
     if source.knows_config:
-        yield from _unchecked(reads) if config is None else ()
-        yield from _defaults(rules, config)
+        yield from _unchecked(one for one in reads if one.source not in configs)
+        yield from _defaults(rules, configs)
 
 
 def resolved(rules: RuleSet, source: AbstractCheckpoint) -> RuleSet:
-    """Returns the rules with the arguments that the model's configuration states.
+    """Returns the rules with the arguments that the configurations of the sources' models state.
 
     Raises:
       RuleFileError: an argument cannot have such a value (`InvalidModelArgument`).
     """
-    config = rules.model_config or source.model_config
-    return rules.for_model(None if config is None or config.problem else config)
+    return replace(rules.for_models(_configs_of(source)), reload=None)
+
+
+def _configs_of(source: AbstractCheckpoint) -> Mapping[str, ModelConfig]:
+    """Returns the configurations of the sources that have one, by name; that of the main source under ""."""
+    return {name: one.model_config for name, one in {"": source, **source.sources}.items() if one.model_config}
 
 
 def refuse_unmet(findings: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
@@ -107,25 +113,31 @@ def _unchecked_include(file: str) -> str:
 
 def _unchecked(requirements: Iterable[Requirement]) -> Iterator[Diagnostic]:
     """Yields a finding for each file whose requirements cannot be checked."""
-    files: dict[str, list[Requirement]] = {}
+    files: dict[tuple[str, str], list[Requirement]] = {}
     for one in requirements:
-        files.setdefault(one.span.file, []).append(one)
-    for file, members in files.items():
+        files.setdefault((one.span.file, one.source), []).append(one)
+    for (file, source), members in files.items():
         named = "; ".join(f"{one.terms} is {' or '.join(map(_text, one.wanted))}" for one in members)
+        why = f"{_lacks(source)}: {named}"
         yield UncheckedRequirement.at(
-            f"it is not checked whether the model is one that `{file}` is for, as there is no `{CONFIG}`: {named}",
+            f"it is not checked whether the model is one that `{file}` is for, as {why}",
             span=members[0].span,
-            help=f"`--config FILE` names the model's `{CONFIG}`",
+            help=None if source else f"`--config FILE` names the model's `{CONFIG}`",
         )
 
 
-def _defaults(rules: RuleSet, config: ModelConfig | None) -> Iterator[Diagnostic]:
+def _lacks(source: str) -> str:
+    return f"the source `{source}` has no `{CONFIG}`" if source else f"there is no `{CONFIG}`"
+
+
+def _defaults(rules: RuleSet, configs: Mapping[str, ModelConfig]) -> Iterator[Diagnostic]:
     """Yields a finding for each argument whose value nothing states."""
-    where = f"there is no `{CONFIG}`" if config is None else f"`{config.file}` does not state `{{}}`"
     for one in rules.arguments:
         if one.origin == "default":
+            config = configs.get(one.source)
+            why = _lacks(one.source) if config is None else f"`{config.file}` does not state `{one.term}`"
             yield DefaultArgument.at(
-                f"`{one.name}` = {one.value} is the default of `{one.span.file}`, as {where.format(one.term)}",
+                f"`{one.name}` = {one.value} is the default of `{one.span.file}`, as {why}",
                 span=one.span,
                 help=f"give the model's value: `--arg {one.name}={one.value}`",
             )

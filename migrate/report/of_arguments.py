@@ -21,7 +21,8 @@ def argument_rows(rules: RuleSet) -> Iterator[Row]:
 
 
 def _origin(one: ArgumentValue) -> str:
-    return _ORIGINS.get(one.origin, f"`{one.term}` in {CONFIG}")
+    of_source = f" of {one.source}" if one.source else ""
+    return _ORIGINS.get(one.origin, f"`{one.term}` in {CONFIG}{of_source}")
 
 
 def argument_data(rules: RuleSet) -> list[dict[str, Any]]:
@@ -32,6 +33,7 @@ def argument_data(rules: RuleSet) -> list[dict[str, Any]]:
             "value": one.value,
             "origin": one.origin,
             "config": one.term,
+            "source": one.source or None,
             "file": one.span.file,
             "line": one.span.line,
         }

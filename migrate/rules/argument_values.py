@@ -49,6 +49,7 @@ class ArgumentValue:
       origin: whether the call, the configuration or the file gives the value.
       term: what states the value in the configuration, or would state it.
       span: the location of the declaration.
+      source: the source whose configuration it is; empty for the main source.
     """
 
     name: str
@@ -56,6 +57,7 @@ class ArgumentValue:
     origin: Origin
     term: str
     span: Span
+    source: str = ""
 
 
 def declared_arguments(root: MapNode) -> dict[str, DeclaredArgument]:
@@ -75,7 +77,8 @@ def declared_arguments(root: MapNode) -> dict[str, DeclaredArgument]:
 def argument_values(
     declared: Mapping[str, DeclaredArgument],
     given: Mapping[str, Value],
-    config: ModelConfig | None,
+    configs: Mapping[str, ModelConfig],
+    source: str,
     place: KeyPath,
     findings: list[Diagnostic],
 ) -> Iterator[ArgumentValue]:
@@ -84,21 +87,23 @@ def argument_values(
     Args:
       declared: the arguments of the file.
       given: the values of the call or of the include.
-      config: the configuration; None if there is none.
-      place: where the names of the file are in the configuration.
+      configs: the known configurations of the sources.
+      source: the source that the rules of the file are applied to.
+      place: where the names of the file are in its configuration.
       findings: receives values that an argument cannot have.
     """
+    config = configs.get(source)
     for one in declared.values():
         if one.terms is None:
             continue
         terms = one.terms.below(place)
         text = term_text(terms.terms[0])
         if one.name in given:
-            yield ArgumentValue(one.name, given[one.name], "given", text, one.span)
+            yield ArgumentValue(one.name, given[one.name], "given", text, one.span, source)
             continue
         found = _found(one, terms, config, findings) if config is not None else None
         value, origin, text = found if found is not None else (one.default, "default", text)
-        yield ArgumentValue(one.name, value, origin, text, one.span)
+        yield ArgumentValue(one.name, value, origin, text, one.span, source)
 
 
 def _found(

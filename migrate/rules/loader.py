@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shlex
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ def load_rules(
     file = find(os.fspath(path))
     content = read(file)
     rules = _load(file, decode(content, file.name), content, args or {}, was_read=True)
-    return replace(rules.for_model(config), model_config=config)
+    return rules if config is None else replace(rules, model_config=config).for_models({})
 
 
 def parse_rules(text: str, path: str) -> RuleSet:
@@ -71,16 +71,16 @@ def _load(
     args: Mapping[str, Value],
     *,
     was_read: bool,
-    config: ModelConfig | None = None,
+    configs: Mapping[str, ModelConfig] | None = None,
     known: dict[tuple[str, str], tuple[RuleFile, bytes]] | None = None,
 ) -> RuleSet:
-    loader = _Loader(args=args, config=config, known={} if known is None else known)
+    loader = _Loader(args=args, configs=configs or {}, known={} if known is None else known)
     part = loader.load(file, text, content)
     if loader.findings or part is None:
         raise RuleFileError(*loader.findings)
 
-    def reload(config: ModelConfig) -> RuleSet:
-        return _load(file, text, content, args, was_read=was_read, config=config, known=loader.known)
+    def reload(configs: Mapping[str, ModelConfig]) -> RuleSet:
+        return _load(file, text, content, args, was_read=was_read, configs=configs, known=loader.known)
 
     rules = _rule_set(part, file.name, text, tuple(loader.files[0 if was_read else 1 :]))
     return replace(
@@ -131,10 +131,10 @@ class _Loader:
     """The name and the real path of each file, the first file first."""
     args: Mapping[str, Value] = field(default_factory=dict)
     """The arguments of the first file that the caller gives; without the defaults once the file is read."""
-    config: ModelConfig | None = None
-    """The configuration of the model, where it is known."""
-    config_place: KeyPath = ()
-    """Where the names of the current file are in the configuration."""
+    configs: Mapping[str, ModelConfig] = field(default_factory=dict)
+    """The configurations of the models of the sources, as far as they are known; that of the main source under ""."""
+    config_place: tuple[str, KeyPath] = ("", ())
+    """The source of the current file, and where the names of the file are in its configuration."""
     arguments: list[ArgumentValue] = field(default_factory=list)
     """The arguments that the configuration can state, without those that an include gives."""
     known: dict[tuple[str, str], tuple[RuleFile, bytes]] = field(default_factory=dict)
@@ -156,7 +156,7 @@ class _Loader:
         if findings or unknown or record is None:
             return None
         self.open.append(os.path.realpath(file.place))
-        parts = [self._include(include, file) for include in record.get("include", ())]
+        parts = [self._include(include, file, record.get("sources", {})) for include in record.get("include", ())]
         self.open.pop()
         above = [part for part in parts if part is not None]
         rules = (*(rule for part in above for rule in part.rules), *record.get("rules"))
@@ -171,18 +171,19 @@ class _Loader:
         given = given_arguments(root, self.args, name, findings) if by is None else by.args
         if by is None:
             self.args = changed_arguments(root, given)
-        found = list(argument_values(declared_arguments(root), given, self.config, self.config_place, findings))
+        source, place = self.config_place
+        found = list(argument_values(declared_arguments(root), given, self.configs, source, place, findings))
         self.arguments += [one for one in found if by is None or one.origin != "given"]
         return {**{one.name: one.value for one in found}, **given}
 
     def _requirements(self, record: FieldValues, values: Mapping[str, Value]) -> Iterator[Requirement]:
         """Yields the requirements of a file, with the values of the arguments that they name."""
-        declared = record.get("args", {})
+        declared, (source, place) = record.get("args", {}), self.config_place
         for one in record.get("requires", ()):
             if one.argument and one.argument not in declared:
                 self.findings.append(_unknown_argument(one, declared))
             value = values.get(one.argument, _default_of(declared.get(one.argument)))
-            yield replace(one, value=value).below(self.config_place)
+            yield replace(one, value=value, source=source).below(place)
 
     def _sources(self, own: Mapping[str, OtherSource], above: Sequence[_LoadedFile]) -> Mapping[str, OtherSource]:
         """Returns the named sources of a file: its own, and those of included files that it does not declare."""
@@ -195,8 +196,14 @@ class _Loader:
                 self.findings.append(InvalidInclude.at(message, span=one.span, help=advice))
         return {**found, **own}
 
-    def _include(self, include: Include, within: RuleFile) -> _LoadedFile | None:
-        """Returns an included file with its rules moved below their places; None after a finding."""
+    def _include(self, include: Include, within: RuleFile, sources: Collection[str]) -> _LoadedFile | None:
+        """Returns an included file with its rules moved below their places; None after a finding.
+
+        Args:
+          include: the include.
+          within: the including file.
+          sources: the names of the sources that it declares.
+        """
         try:
             file, content = self._read(include.file, within)
             self._refuse_repeated(include, os.path.realpath(file.place))
@@ -205,7 +212,7 @@ class _Loader:
             self.findings += [_at(one, include) for one in error.diagnostics]
             return None
         self.places.append(_place(include))
-        self.config_place, above = (*self.config_place, *include.config), self.config_place
+        self.config_place, above = _config_place(include, self.config_place, sources), self.config_place
         part = self.load(file, text, content, include)
         self.config_place = above
         self.places.pop()
@@ -249,6 +256,14 @@ def _source_names(root: MapNode) -> frozenset[str]:
 
 def _place(include: Include) -> _Place:
     return include.under, include.to, include.excepts, include.only, tuple(include.args.items())
+
+
+def _config_place(include: Include, above: tuple[str, KeyPath], sources: Collection[str]) -> tuple[str, KeyPath]:
+    """Returns the source of an included file, and where the names of the file are in its configuration."""
+    named = include.under.source if include.under is not None else None
+    if named is not None and named in sources:
+        return named, include.config
+    return above[0], (*above[1], *include.config)
 
 
 def _default_of(declared: Any) -> Value:

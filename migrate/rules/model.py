@@ -271,7 +271,7 @@ class RuleSet:
       requires: the values that the model's configuration and arguments have to have.
       arguments: the arguments that the model's configuration can state, those of included files too.
       model_config: the configuration that the call names; None for that of the checkpoint.
-      reload: reads the same files with a model's configuration; None where they read none.
+      reload: reads the same files with the configurations of the sources' models; None where they read none.
       sources: the sources beside the main one, by name.
     """
 
@@ -298,20 +298,28 @@ class RuleSet:
     sources: Mapping[str, OtherSource] = field(default_factory=dict)
     arguments: tuple[ArgumentValue, ...] = ()
     model_config: ModelConfig | None = None
-    reload: Callable[[ModelConfig], RuleSet] | None = field(default=None, compare=False, repr=False)
+    reload: Callable[[Mapping[str, ModelConfig]], RuleSet] | None = field(default=None, compare=False, repr=False)
 
-    def for_model(self, config: ModelConfig | None) -> RuleSet:
-        """Returns the rules with the values of arguments that a model's configuration states.
+    def configs(self, found: Mapping[str, ModelConfig]) -> Mapping[str, ModelConfig]:
+        """Returns the configurations of sources, with the one that the call names as that of the main source."""
+        return found if self.model_config is None else {**found, "": self.model_config}
+
+    def for_models(self, found: Mapping[str, ModelConfig]) -> RuleSet:
+        """Returns the rules with the values of arguments that the configurations of the sources' models state.
+
+        Args:
+          found: the configurations beside the tensors, by the names of the sources; that of the main source under "".
 
         Raises:
           RuleFileError: an argument cannot have such a value (`InvalidModelArgument`).
         """
-        if self.reload is None or config is None:
+        configs = {name: one for name, one in self.configs(found).items() if not one.problem}
+        if self.reload is None or not configs:
             return self
-        read = self.reload(config)
+        read = self.reload(configs)
         target = replace(self.target, args=read.target.args)
-        found = {name: getattr(read, name) for name in ("rules", "config", "requires", "arguments")}
-        return replace(self, target=target, reload=None, **found)
+        taken = {name: getattr(read, name) for name in ("rules", "config", "requires", "arguments")}
+        return replace(self, target=target, **taken)
 
     def stored_as(self, storage: ArrayStorage | None) -> RuleSet:
         """Returns the rules with another storage of the target, as if the file had it; None keeps that of the file."""

@@ -29,6 +29,7 @@ class Requirement:
       value: the value of the argument.
       default: what the absence of the names means.
       warns: whether a violation is a warning.
+      source: the source whose configuration it is; empty for the main source.
     """
 
     span: Span
@@ -39,6 +40,7 @@ class Requirement:
     value: Value = None
     default: Constant = NULL
     warns: bool = False
+    source: str = ""
 
     @property
     def severity(self) -> Severity:

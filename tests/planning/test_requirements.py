@@ -1,5 +1,6 @@
 """Requirements of rule files against models: what is refused, what is a warning, and what is not known."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -133,3 +134,20 @@ def test_the_way_back_takes_arguments_from_the_configuration():
     turned = reversal(parse_rules(text, "rules.yaml"), source)
     assert [("n", 4)] == [(one.name, one.value) for one in turned.rules.arguments]
     assert "4" == turned.rules.rules[0].ops[0].op.by
+
+
+def test_rules_for_a_named_source_are_for_its_model(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    named = checkpoint({"a": "2"}, model_config=ModelConfig(Path("vision/config.json"), {"kind": "vit", "heads": 4}))
+    part = "migrate: 1\nargs: {n: {config: heads, default: 2}}\nrequires: [{config: kind, is: vit, because: why}]\n"
+    Path("part.yaml").write_text(part + 'rules: ["a -> b${n}"]')
+    text = 'migrate: 1\nsources: {vision: null}\ninclude: {file: part.yaml, under: "vision:", to: .}\nrules: []'
+    rules = parse_rules(text, "rules.yaml")
+    main = checkpoint(
+        {"c": "2"}, model_config=ModelConfig(FILE, {"kind": "llama", "heads": 7}), sources={"vision": named}
+    )
+    plan = make_plan(main, rules, None)
+    assert ((), {("b4",), ("c",)}) == (plan.diagnostics, set(plan.target.leaves))
+    without = make_plan(replace(main, sources={"vision": replace(named, model_config=None)}), rules, None)
+    assert ["M226", "M227"] == [one.code for one in without.diagnostics]
+    assert all("the source `vision` has no `config.json`" in one.message for one in without.diagnostics)

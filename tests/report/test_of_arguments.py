@@ -32,6 +32,7 @@ def test_programs_get_them():
         "value": 48,
         "origin": "config",
         "config": "{a} * {b}",
+        "source": None,
         "file": "rules.yaml",
         "line": 2,
     }

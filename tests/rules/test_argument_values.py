@@ -18,7 +18,7 @@ WITH_HEADS = {"head_dim": None, "width": 48, "heads": 6}
 
 
 def config(content):
-    return ModelConfig(Path("old/config.json"), content)
+    return {"": ModelConfig(Path("old/config.json"), content)}
 
 
 def result(rules):
@@ -41,28 +41,28 @@ def origins(rules):
 )
 def test_the_configuration_states_values(write, content, expected, head):
     write(main=PART)
-    rules = load_rules("main.yaml").for_model(config(content))
+    rules = load_rules("main.yaml").for_models(config(content))
     assert (expected, head) == (result(rules), origins(rules)[0])
-    assert (expected, head) == (result(named := load_rules("main.yaml", config=config(content))), origins(named)[0])
+    assert (expected, head) == (result(named := load_rules("main.yaml", config=config(content)[""])), origins(named)[0])
 
 
 @pytest.mark.parametrize("value", ["64", "128"])
 def test_the_call_comes_first_with_the_default_too(write, value):
     write(main=PART)
-    rules = load_rules("main.yaml", {"head": value}).for_model(config(WITH_HEAD))
+    rules = load_rules("main.yaml", {"head": value}).for_models(config(WITH_HEAD))
     assert ("silu/s", int(value)) == result(rules)
     assert ("head", int(value), "given", "head_dim") == origins(rules)[0]
 
 
 def test_an_include_comes_first(write):
     write(main=["include: {file: part.yaml, args: {head: 7}}", "rules: []"], part=PART)
-    rules = load_rules("main.yaml").for_model(config(WITH_HEAD))
+    rules = load_rules("main.yaml").for_models(config(WITH_HEAD))
     assert (("silu/s", 7), ["act"]) == (result(rules), [one.name for one in rules.arguments])
 
 
 def test_an_include_has_a_place_in_the_configuration(write):
     write(main=["include: {file: part.yaml, config: text}", "rules: []"], part=PART)
-    rules = load_rules("main.yaml").for_model(config({"text": WITH_HEAD, "head_dim": 3}))
+    rules = load_rules("main.yaml").for_models(config({"text": WITH_HEAD, "head_dim": 3}))
     assert (("silu/s", 16), "text/head_dim") == (result(rules), origins(rules)[0][3])
 
 
@@ -71,24 +71,24 @@ def test_values_of_the_configuration_do_not_change_the_digest_and_need_no_file(w
     rules = load_rules("main.yaml")
     for file in tmp_path.iterdir():
         file.unlink()
-    found = rules.for_model(config(WITH_HEAD))
+    found = rules.for_models(config(WITH_HEAD))
     assert (("silu/s", 16), rules.digest, {}) == (result(found), found.digest, found.args)
 
 
 def test_what_a_caller_changed_stays(write):
     write(main=PART)
-    assert "zarr" == load_rules("main.yaml").stored_as("zarr").for_model(config(WITH_HEAD)).target.storage
+    assert "zarr" == load_rules("main.yaml").stored_as("zarr").for_models(config(WITH_HEAD)).target.storage
 
 
 def test_a_file_without_such_arguments_stays_as_it_is():
     rules = parse_rules("migrate: 1\nargs: {a: 1}\nrules: []", "rules.yaml")
-    assert rules is rules.for_model(config(WITH_HEAD))
+    assert rules is rules.for_models(config(WITH_HEAD))
     assert () == rules.arguments
 
 
 def test_arguments_of_the_template_have_the_value_too():
     text = "migrate: 1\nargs: {n: {config: heads, default: 1}}\ntarget: {template: 'm:f', args: {n: '${n}'}}\nrules: []"
-    assert {"n": 6} == parse_rules(text, "rules.yaml").for_model(config(WITH_HEADS)).target.args
+    assert {"n": 6} == parse_rules(text, "rules.yaml").for_models(config(WITH_HEADS)).target.args
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_arguments_of_the_template_have_the_value_too():
 def test_a_value_of_another_type_is_refused_with_the_way_to_give_one(write, content, why):
     write(main=PART)
     with pytest.raises(RuleFileError) as caught:
-        load_rules("main.yaml").for_model(config(content))
+        load_rules("main.yaml").for_models(config(content))
     (found,) = caught.value.diagnostics
     assert ("M641", "main.yaml", 2, True) == (found.code, found.span.file, found.span.line, why in found.message)
     assert "--arg " in found.help
