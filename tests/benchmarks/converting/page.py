@@ -32,8 +32,8 @@ HEAD = """# Conversions between model families
 A model of {gigabytes:g} GB in bfloat16, with random params and the names of Qwen 3: {num_hidden_layers} layers of width
 {hidden_size:,}, {vocab_size:,} tokens, a head of its own; the folder has files of at most 2 GB. Figures are for whole
 processes, imports included, with a warm page cache, and with migrate's default verification, which reads the result
-back. The scripts (`tests/benchmarks/converting/by_hand.py`) verify nothing. Medians of {runs} rounds, each of which ran
-every way once, one after the other; `families.json` has the raw figures. In the environment of `make families`,
+back. The scripts (`tests/benchmarks/converting/by_hand.py`) verify nothing. Each round ran every way once, one after
+the other; the figures are medians of {runs}. `families.json` has the raw ones. In the environment of `make families`,
 `python -m tests.benchmarks.converting` writes this page.
 
 Measured {date} on {machine}.
@@ -45,8 +45,9 @@ MEMORY = "The memory of a process is its peak with a model of one layer and a si
 def page(found):
     """The whole page in Markdown."""
     middle = {key: _medians(runs) for key, runs in found["figures"].items()}
-    named = {name: found[name] for name in ("runs", "date", "machine")}
-    sections = [HEAD.format(**found["model"], **named)]
+    named = {name: found[name] for name in ("date", "machine")}
+    runs = f"{found['runs']} round{'s'[: found['runs'] > 1]}"
+    sections = [HEAD.format(**found["model"], **named, runs=runs)]
     for direction, title in TITLES.items():
         rows = _rows(middle, direction)
         if rows:
