@@ -11,7 +11,7 @@ from typing import TypeVar
 from migrate.engine.options import VerifyMode
 from migrate.engine.probing.probe import Probed
 from migrate.engine.staged_array import StagedArray
-from migrate.engine.streaming.budget import return_freed_memory
+from migrate.engine.streaming.allocator import return_freed_memory
 from migrate.errors import Diagnostic
 from migrate.events import Listener, PhaseDone, PhaseStarted
 from migrate.planning.model import Plan, Proof

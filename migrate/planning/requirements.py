@@ -32,7 +32,7 @@ def check_model(rules: RuleSet, source: AbstractCheckpoint) -> Iterator[Diagnost
     """
     configs = rules.configs(_configs_of(source))
     reads = [one for one in rules.requires if one.terms is not None]
-    needed = {one.source for one in (*reads, *rules.arguments)}
+    needed = {one.source for one in reads} | {one.source for one in rules.arguments}
     broken = [one.problem for name, one in configs.items() if name in needed and one.problem]
     for problem in broken:
         yield InvalidModelConfig.at(problem, help="correct it, or move it away and give what it states with `--arg`")

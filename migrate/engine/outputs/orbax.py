@@ -17,7 +17,7 @@ from migrate.engine.outputs.orbax_commit import CommittedItem, CopiedItem, commi
 from migrate.engine.outputs.orbax_store import BATCH_BYTES, Staging
 from migrate.engine.outputs.plain_names import unusable_names
 from migrate.engine.outputs.provenance import new_metadata
-from migrate.engine.streaming.budget import return_freed_memory
+from migrate.engine.streaming.allocator import return_freed_memory
 from migrate.engine.verification.digests import decode_links, verify_digests
 from migrate.engine.verification.links import check_links
 from migrate.engine.verification.record_file import write_record

@@ -67,8 +67,7 @@ def _places(location: Location, keys: Sequence[str]) -> list[Reference]:
 
 def _inner(location: Location, shard: Reference, number: int, count: int) -> Reference:
     """Returns where an inner chunk of a shard is stored."""
-    if shard.inline is not None:
-        content = shard.inline
+    if (content := shard.inline) is not None:
         start, length = _range_in_shard(location, _ranges(content, len(content), count), number)
         return Reference("", 0, length, content[start : start + length])
     file = location.base / shard.file
@@ -105,7 +104,7 @@ def _runs(places: Sequence[Reference]) -> Iterator[list[Reference]]:
     """Yields consecutive values, together as far as each begins where the one before it ends."""
     run: list[Reference] = []
     for place in places:
-        if run and (place.file != run[-1].file or place.inline is not None or place.offset != _end(run[-1])):
+        if run and (place.file != run[-1].file or place.is_inline or place.offset != _end(run[-1])):
             yield run
             run = []
         run.append(place)
@@ -119,12 +118,12 @@ def _end(place: Reference) -> int:
 
 def _contents(run: Sequence[Reference], base: Path) -> Iterator[memoryview]:
     first = run[0]
-    if first.inline is not None:
-        yield memoryview(first.inline)
+    if (content := first.inline) is not None:
+        yield memoryview(content)
         return
-    content = _range(base / first.file, first.offset, _end(run[-1]) - first.offset)
+    whole = _range(base / first.file, first.offset, _end(run[-1]) - first.offset)
     for place in run:
-        yield content[place.offset - first.offset : _end(place) - first.offset]
+        yield whole[place.offset - first.offset : _end(place) - first.offset]
 
 
 def _size(file: Path) -> int:
