@@ -89,9 +89,11 @@ def command(
     has exactly the leaves of that model. With --probe: the old and the new model compute the same outputs.
     """
     from migrate import api
+    from migrate.engine.streaming.allocator import keep_freed_memory
     from migrate.engine.verification.findings import ValuesDiffer
     from migrate.report.of_plan import plan_diagnostics
 
+    keep_freed_memory()
     refuse_rule_file(dst)
     if bool(given) != (rules is not None):
         raise click.UsageError("--source and --rules must be given together.")
