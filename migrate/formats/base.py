@@ -95,7 +95,8 @@ def key_prefix(name: str) -> str:
 class ItemInfo:
     """Everything about an item but its values; the key paths of `tree` are those on disk.
 
-    `separator` is where flat names were split into key paths; None if the format has nested names.
+    `separator` is where flat names were split into key paths; None if the format has nested names. `adapter` is the
+    config of an adapter of peft.
     """
 
     format: str
@@ -106,6 +107,7 @@ class ItemInfo:
     notes: tuple[Diagnostic, ...] = ()
     kind: ItemKind = PYTREE
     separator: str | None = None
+    adapter: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Item(abc.ABC):

@@ -13,6 +13,7 @@ from migrate.errors import Diagnostic
 from migrate.formats.item_kinds import KEYS
 from migrate.formats.opaque import unreadable
 from migrate.formats.reader import AbstractCheckpoint
+from migrate.planning.adapters import with_adapter_scales
 from migrate.planning.assertions import drop_leaves, lost_twins
 from migrate.planning.box_levels import restore_levels, template_path
 from migrate.planning.carried_items import with_carried_items
@@ -103,6 +104,7 @@ def make_plan(
       partition: which leaves are split over which axes of the mesh; default: the template's annotations.
       link: whether arrays whose bytes do not change may be linked; if False, every array is streamed.
     """
+    rules, of_adapters = with_adapter_scales(rules, source)
     target = with_carried_items(source, rules, template.tree) if template else None
     results = _apply_rules(source.tree, rules, target, template.transforms if template else None, source.extras)
     results = replace(results, tasks=restore_levels(results.tasks, source.tree, target))
@@ -154,6 +156,7 @@ def make_plan(
                 if target
                 else ()
             ),
+            *of_adapters,
             *unused_sources(source.sources, source.tree, tasks, results.dropped, rules, others),
             *shared_keys(tasks),
             *unscaled_weights(tasks, unscaled, rules.rules, source.tree, templated=template is not None),
