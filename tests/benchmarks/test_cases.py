@@ -35,6 +35,7 @@ def sources(tmp_path_factory):
     return source
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("case", [*GROWTH, *MEMORY], ids=lambda case: case.key)
 def test_a_case_runs_and_passes_the_bytes_that_its_title_names(sources, tmp_path, case):
     for name, text in RULES.items():

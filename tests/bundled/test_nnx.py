@@ -79,7 +79,7 @@ WAYS = {
 }
 
 
-@pytest.mark.sample(3)
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("way", WAYS)
 def test_the_model_computes_the_same_and_everything_comes_back_bit_for_bit(way, tmp_path):
     there, back, make, between = WAYS[way]

@@ -98,6 +98,7 @@ def command(*arguments, **options):
     )
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -81,6 +81,7 @@ def test_a_killed_run_is_finished_by_the_same_command(bucket_servers, tmp_path, 
     same_values(tmp_path / "new", f"{bucket.url}/new")
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(("scheme", "part"), [("gs", "migrate_unfinished"), ("gs", "LOCK"), ("s3", "journal/")])
 def test_a_run_that_is_killed_after_it_published_is_done(bucket_servers, tmp_path, scheme, part):
     bucket = bucket_servers.bucket(scheme)

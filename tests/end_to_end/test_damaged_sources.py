@@ -112,6 +112,7 @@ def unnamed(result, file):
     return f"exit {result.exit_code}: {result.output[-300:]}"
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_damaged_file_is_named_or_does_no_harm(tmp_path, form, damage):

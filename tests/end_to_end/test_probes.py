@@ -59,6 +59,7 @@ def test_a_checkpoint_that_is_laid_out_for_eight_devices_is_probed_on_one(run, t
     assert 0 == result.exit_code, result.output
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("layout", ["pure_dict", "items"])
 def test_a_model_of_any_layout_is_probed(layout, run, tmp_path):
     text = (RULES / "cnn.yaml").read_text().replace('make_state"}', f'make_state", layout: {layout}}}')
@@ -84,6 +85,7 @@ WRONG = {
 }
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("change", WRONG.values(), ids=WRONG)
 def test_rules_that_pass_every_shape_check_are_found_out_in_the_layer_where_they_are_wrong(change, run, tmp_path):
     source = ROOT / "fixtures/linen_2022/lm_flax_msgpack/ckpt"

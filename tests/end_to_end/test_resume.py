@@ -167,6 +167,7 @@ DAMAGES = [
 ]  # fmt: skip
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
 def test_a_newest_step_that_cannot_be_read_is_skipped_by_name_and_refused_if_strict(damage, root, folders):
     damage(root / "3")
@@ -322,6 +323,7 @@ def two_layouts(folders, tmp_path, request):
     return root
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("two_layouts", ["v0", "v1"], indirect=True)
 @pytest.mark.parametrize("has_rules", [True, False])
 def test_a_layout_of_the_models_version_is_restored_without_rules(two_layouts, has_rules, folders, tmp_path):
@@ -368,6 +370,7 @@ def with_flipped_chunks(layout):
         file.write_bytes(content)
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("damage", [without_manifest, with_flipped_chunks])
 @pytest.mark.parametrize("step", ["latest", 2])
 def test_a_damaged_layout_is_named_and_the_step_passes_through_the_rules(two_layouts, damage, step, folders):
@@ -420,6 +423,7 @@ class Iterator:
         return {"at": self.at}
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("has_iterator", [False, True])
 @pytest.mark.parametrize("checkpointer", [ocp.CheckpointManager, ocp.v1.training.Checkpointer])
 def test_what_save_saves_is_resumed_by_the_next_version(checkpointer, has_iterator, folders, tmp_path):

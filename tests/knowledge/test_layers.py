@@ -97,7 +97,7 @@ def restored(place, name) -> nnx.Module:
     return nnx.merge(nnx.graphdef(make(name)["layer"]), state["layer"])
 
 
-@pytest.mark.parametrize("name", sampled(NAMES, 3))
+@pytest.mark.parametrize("name", sampled(NAMES, 6))
 def test_both_layers_compute_the_same(name, tmp_path):
     twin, variables = TWINS[name], initialised(TWINS[name])
     result, place = apply(tmp_path, name, variables)

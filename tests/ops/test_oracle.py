@@ -55,6 +55,7 @@ CASES = [
 ]
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int32"])
 @pytest.mark.parametrize(
     ("op", "shapes", "oracle"), CASES, ids=lambda value: str(value) if hasattr(value, "infer") else ""

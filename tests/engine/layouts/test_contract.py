@@ -36,6 +36,7 @@ from tests.engine.two_layouts import (
 from tests.matrix import values_to_run
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("stamped", [False, True])
 @pytest.mark.parametrize("kind", WRITERS)
 def test_back_to_the_old_layout_every_file_is_as_it_was(kind, stamped, step_of):

@@ -275,7 +275,7 @@ ITEMS_OF_ERAS = ("e3b", "e4c", "e5b", "e6a", "e7c", "e8")
 """Eras of which every step with a pytree item is expanded, of Orbax 0.1 to 0.12."""
 
 
-@pytest.mark.parametrize("era", sampled(ITEMS_OF_ERAS, every=3))
+@pytest.mark.parametrize("era", sampled(ITEMS_OF_ERAS, every=6))
 def test_steps_of_every_era_have_both_layouts_and_go_back(era, tmp_path, monkeypatch):
     found, during = 0, []
 

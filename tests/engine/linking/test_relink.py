@@ -134,6 +134,7 @@ def test_a_stacked_array_is_unstacked_by_links(source, tmp_path):
     assert_equal(restored(source), restored(tmp_path / "again"))
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     "rules",
     ["[{from: q, to: q, ops: [transpose]}]", "[{from: q, to: q, ops: [{cast: bfloat16}]}]"],

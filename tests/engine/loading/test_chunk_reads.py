@@ -54,6 +54,7 @@ def grid(*sides):
     return list(itertools.product(*(list(itertools.pairwise(lines)) for lines in sides)))
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 @pytest.mark.parametrize("chunk_bytes", [None, 120])

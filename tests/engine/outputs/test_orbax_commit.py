@@ -140,6 +140,7 @@ def files_of(folder):
     return {name: json.loads(data) if name.endswith((".zarray", ".json")) else data for name, data in named.items()}
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("origin", ["database", "plain zarr"])
 @pytest.mark.parametrize("link", ["auto", "never"])
 @pytest.mark.parametrize(

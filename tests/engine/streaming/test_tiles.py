@@ -141,6 +141,7 @@ CHAINS = {
 }
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("limit", [300, 3000, 20_000])
 @pytest.mark.parametrize("chunk", [(24, 18), (24, 1), (7, 5)])
 @pytest.mark.parametrize("chain", CHAINS)

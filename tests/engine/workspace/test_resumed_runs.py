@@ -167,6 +167,7 @@ def test_what_a_run_left_that_was_killed_while_clearing_up_is_cleared_by_the_nex
     assert [name] == [child.name for child in tmp_path.iterdir()]
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("calls", range(1, 9))
 def test_a_kill_at_any_removal_leaves_nothing_that_stays_for_ever(source, tmp_path, calls):
     script = KILLED_WHILE_CLEARING.replace("after = 0", f"after = {calls}")

@@ -78,6 +78,7 @@ def test_a_rule_file_passes_its_own_check_whatever_a_model_loses(model, seed):
     assert [] == list(faults(changed.suggestion()))
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_the_rule_file_for_a_model_passes_its_own_check(case, opened):
     _, _, _, suggestion = opened(case)
