@@ -28,6 +28,7 @@ _FILE = re.compile(r"# (?P<name>[\w./-]+\.(?:py|yaml|yml|toml|sh))(?:\n|$)")
 _VARYING = (
     (re.compile(r"\b\d+(\.\d+)? (ms|s|min)\b"), "0 s"),
     (re.compile(r"\b\d+(\.\d+)? [kMG]?B/s\b"), "0 B/s"),
+    (re.compile(r"\b[0-9a-f]{12}\b"), "0" * 12),  # digests
     (re.compile(r"\b20\d\d-\d\d-\d\d([T ]\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)?)?"), "2026-01-01"),
     (re.compile(r"^  (probe|stage|commit|verify) +\d.*\n", re.M), ""),  # progress
 )
