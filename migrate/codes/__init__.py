@@ -114,7 +114,15 @@ from migrate.codes.m5_execution import (
     WriteFailed,
 )
 from migrate.codes.m5_sharing import FailedShare, MissingShares, UnfitWorker, UnreachableWorkers, UnsharedPlan
-from migrate.codes.m6_sources import AmbiguousSource, IdleSource, MissingSource, SingleSourceOnly, UnknownSource
+from migrate.codes.m6_sources import (
+    AmbiguousSource,
+    IdleSource,
+    MissingSource,
+    OtherAdapterScale,
+    SingleSourceOnly,
+    UnknownAdapterScale,
+    UnknownSource,
+)
 from migrate.codes.m6_versions import (
     AmbiguousUpgradePath,
     CircularVersions,
@@ -251,6 +259,7 @@ __all__ = [
     "NotRestored",
     "NothingDivided",
     "OpMismatch",
+    "OtherAdapterScale",
     "OtherRecordedCall",
     "OutOfMemory",
     "OutputMismatch",
@@ -283,6 +292,7 @@ __all__ = [
     "UnfinishedSave",
     "UnfitWorker",
     "UnfusableSteps",
+    "UnknownAdapterScale",
     "UnknownConfigItem",
     "UnknownConfigName",
     "UnknownDirection",

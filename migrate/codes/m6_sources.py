@@ -55,3 +55,25 @@ class AmbiguousSource(Code):
     """
 
     number = "M634"
+
+
+class UnknownAdapterScale(Code):
+    """The leaves of an adapter do not tell how it is merged, and its config does not either, or contradicts the rule.
+
+    `lora` without `scale` takes it from the `adapter_config.json` that peft writes beside the adapter: lora_alpha / r,
+    or lora_alpha / sqrt(r) with `use_rslora`. Give it in the rule where there is no such file, or where layers differ
+    (`rank_pattern`, `alpha_pattern`). With `fan_in_fan_out`, as for GPT-2, the base is stored transposed, and the rule
+    has to transpose it before and after; a square base would show no difference in its shape.
+    """
+
+    number = "M635"
+
+
+class OtherAdapterScale(Code):
+    """The scale of a `lora` op is not that of the adapter's config.
+
+    Leave `scale` out, and it is taken from `adapter_config.json`. Keep it if the adapter is meant to be weighted.
+    """
+
+    number = "M636"
+    severity = "warning"

@@ -20,7 +20,7 @@ from migrate.formats.boundary import is_folder, is_without_size
 from migrate.places.bucket_path import BucketPath
 from migrate.places.names import bucket_path
 from migrate.places.objects import is_about_access, unreachable
-from migrate.tree import KeyPath, format_path
+from migrate.tree import AbstractTree, KeyPath, format_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -321,3 +321,15 @@ def explain_store_failure(error: Exception, folder: Path, what: str) -> NoReturn
     text, reason = str(error), short_reason(error)
     absent = text.startswith("NOT_FOUND") or "is missing" in text or "does not exist" in text
     raise (missing if absent else damaged)(folder, f"{what} cannot be read ({reason})") from error
+
+
+def refuse_deep(path: Path, tree: AbstractTree) -> None:
+    """Refuses a tree that is nested deeper than any model: recursive readers and writers could not handle it.
+
+    Raises:
+      CheckpointError: it is (`DamagedFile`).
+    """
+    deepest = max(tree.leaves, key=len, default=())
+    if len(deepest) > MAX_DEPTH:
+        name = format_path(deepest)
+        raise damaged(path, f"the key path `{name[:40]}…` has {len(deepest):,} levels; {MAX_DEPTH} at most are read")

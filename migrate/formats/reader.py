@@ -24,13 +24,13 @@ from migrate.errors import CheckpointError, Diagnostic
 from migrate.formats.base import Opening, Value
 from migrate.formats.canonical import Unbox, canonical
 from migrate.formats.digest_record import FILE, HEADER_KEY, RECORD_KEY, DigestRecord, read_record, without_digests
-from migrate.formats.files import MAX_DEPTH, damaged, files_below, lacking, unreadable
+from migrate.formats.files import files_below, lacking, refuse_deep, unreadable
 from migrate.formats.item_kinds import PYTREE, ItemKind
 from migrate.formats.opaque import refuse_opaque
 from migrate.formats.surroundings import Surroundings
 from migrate.places.names import path_of
 from migrate.source_names import source_start
-from migrate.tree import AbstractTree, KeyPath, format_path
+from migrate.tree import AbstractTree, KeyPath
 
 if TYPE_CHECKING:
     from migrate.formats.base import Extent, Item, Location, ModelConfig
@@ -63,6 +63,7 @@ class AbstractCheckpoint:
       layouts: the items of the step that are other layouts of the same state (`migrate.formats.orbax.layouts`).
       model_config: the `config.json` of the model, where it is a Hugging Face model.
       sources: the named sources beside it (`migrate.formats.joined`).
+      adapter: the config of an adapter of peft; empty for other checkpoints.
     """
 
     path: Path
@@ -86,6 +87,7 @@ class AbstractCheckpoint:
     layouts: tuple[str, ...] = ()
     model_config: ModelConfig | None = None
     sources: Mapping[str, AbstractCheckpoint] = field(default_factory=dict)
+    adapter: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def tree(self) -> AbstractTree:
@@ -233,7 +235,7 @@ class CheckpointReader(Reader):
         self._origin: dict[KeyPath, tuple[Item, KeyPath]] = {}
         self._locations: dict[KeyPath, Location | None] = {}
         for name, item in self._items.items():
-            _refuse_deep(path, item.info.tree)
+            refuse_deep(path, item.info.tree)
             trees[name], stored = canonical(item.info.tree, unbox)
             prefix = (name,) if len(self._items) > 1 else ()
             self._origin.update({prefix + leaf: (item, place) for leaf, place in stored.items()})
@@ -353,18 +355,6 @@ class CheckpointReader(Reader):
             item.close()
 
 
-def _refuse_deep(path: Path, tree: AbstractTree) -> None:
-    """Refuses a tree that is nested deeper than any model: recursive readers and writers could not handle it.
-
-    Raises:
-      CheckpointError: it is (`DamagedFile`).
-    """
-    deepest = max(tree.leaves, key=len, default=())
-    if len(deepest) > MAX_DEPTH:
-        name = format_path(deepest)
-        raise damaged(path, f"the key path `{name[:40]}…` has {len(deepest):,} levels; {MAX_DEPTH} at most are read")
-
-
 def _without_record(metadata: Mapping[str, Any]) -> Mapping[str, Any]:
     """An item's metadata without migrate's record, which describes the item and not its step."""
     return {key: value for key, value in metadata.items() if key != RECORD_KEY}
@@ -397,4 +387,5 @@ def _describe(
         others=around.others,
         layouts=around.layouts,
         model_config=next((info.model_config for info in infos if info.model_config is not None), None),
+        adapter=next((info.adapter for info in infos if info.adapter), {}),
     )

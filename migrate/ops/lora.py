@@ -39,17 +39,23 @@ class Lora(Combination):
     )
     params: ClassVar[tuple[Param, ...]] = (
         OF,
-        Param("scale", "arithmetic", "the factor: lora_alpha / r, or lora_alpha / sqrt(r) with rslora"),
+        Param(
+            "scale",
+            "arithmetic",
+            "the factor: lora_alpha / r, or lora_alpha / sqrt(r) with rslora; default: from `adapter_config.json`",
+            False,
+        ),
         Param("to", "dtype", "the dtype of the result; default: that of the base", False),
     )
     shorthand: ClassVar[str | None] = "scale"
     no_inverse: ClassVar[str] = "a merged weight does not tell which part of it was the adapter"
 
-    scale: Number
+    scale: Number | None = None
     to: str | None = None
 
     def __post_init__(self) -> None:
-        value_of(self.scale)
+        if self.scale is not None:
+            value_of(self.scale)
         if self.to not in (None, TEMPLATE):
             require_float("dtype of the result", str(self.to))
 
@@ -64,6 +70,8 @@ class Lora(Combination):
     def infer(self, *inputs: AbstractArray) -> tuple[AbstractArray, ...]:
         base, a, b = inputs
         require_bound(self.to)
+        if self.scale is None:
+            raise OpError("its scale is not known", "give it: `{lora: {scale: lora_alpha / r}}`, with both numbers")
         for one, array in zip(self.inputs, inputs, strict=True):
             require_real(one.name, array)
         require_float("base", base.dtype)
@@ -93,6 +101,7 @@ class Lora(Combination):
         update = np.zeros_like(base)
         for term in range(a.shape[0]):
             update += np.multiply.outer(b[..., term], a[term])
+        assert self.scale is not None, "`infer` refuses it"
         update *= update.dtype.type(value_of(self.scale))
         update += base
         return update

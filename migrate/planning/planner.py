@@ -13,6 +13,7 @@ from migrate.errors import Diagnostic
 from migrate.formats.item_kinds import KEYS
 from migrate.formats.opaque import unreadable
 from migrate.formats.reader import AbstractCheckpoint
+from migrate.planning.adapters import with_adapter_scales
 from migrate.planning.assertions import drop_leaves, lost_twins
 from migrate.planning.box_levels import restore_levels, template_path
 from migrate.planning.carried_items import with_carried_items
@@ -108,6 +109,7 @@ def make_plan(
       RuleFileError: the model's configuration states a value that an argument cannot have (`InvalidModelArgument`).
     """
     rules = resolved(rules, source)
+    rules, of_adapters = with_adapter_scales(rules, source)
     target = with_carried_items(source, rules, template.tree) if template else None
     results = _apply_rules(source.tree, rules, target, template.transforms if template else None, source.extras)
     results = replace(results, tasks=restore_levels(results.tasks, source.tree, target))
@@ -160,6 +162,7 @@ def make_plan(
                 if target
                 else ()
             ),
+            *of_adapters,
             *unused_sources(source.sources, source.tree, tasks, results.dropped, rules, others),
             *shared_keys(tasks),
             *unscaled_weights(tasks, unscaled, rules.rules, source.tree, templated=template is not None),

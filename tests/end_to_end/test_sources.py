@@ -2,13 +2,14 @@
 
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 import migrate
 from migrate.cli.main import migrate as command
@@ -19,19 +20,6 @@ from tests.bundled.migrating import leaves, save
 ROOT = Path(__file__).parents[2]
 LORA = ROOT / "fixtures/lora"
 ADAPTERS = ROOT / "fixtures/unlike/adapter"
-
-MERGE = """migrate: 1
-target: {layout: huggingface}
-sources: {lora: null}
-rules:
-  - from:
-      base: "{module:**}/weight"
-      a?: "lora:base_model/model/{module:**}/lora_A/weight"
-      b?: "lora:base_model/model/{module:**}/lora_B/weight"
-    to: "{module}/weight"
-    ops: [{lora: {scale: 10/4}}]
-"""
-"""The rules of docs/sources.md."""
 
 
 @pytest.fixture
@@ -53,17 +41,35 @@ def close(expected, actual):
         assert float(np.abs(value - actual[name]).max()) <= 1e-6 * largest, name
 
 
-def test_an_adapter_of_peft_is_merged_as_peft_merges_it(here):
-    (here / "merge.yaml").write_text(MERGE)
-    given = ("--source", f"lora={LORA / 'adapter'}")
-    shown = run("apply", "merge.yaml", LORA / "base", "merged", *given, "--dry-run").output
+@pytest.mark.parametrize("adapter", ["adapter", "adapter/adapter_model.safetensors"])
+def test_an_adapter_of_peft_is_merged_as_peft_merges_it(here, adapter):
+    given = ("--source", f"lora={LORA / adapter}")
+    shown = run("apply", "hf/lora-merge", LORA / "base", "merged", *given, "--dry-run").output
     assert "(safetensors, 21 leaves): 21 used." in shown
     assert "(safetensors, 12 leaves): 12 used." in shown
     assert not (here / "merged").exists()
-    run("apply", "merge.yaml", LORA / "base", "merged", *given, "--verify", "full")
+    run("apply", "hf/lora-merge", LORA / "base", "merged", *given, "--verify", "full")
     close(load_file(LORA / "merged.safetensors"), load_file(here / "merged/model.safetensors"))
     assert (here / "merged/config.json").read_bytes() == (LORA / "base/config.json").read_bytes()
-    run("verify", "merged", "--rules", "merge.yaml", "--source", LORA / "base", *given)
+    run("verify", "merged", "--rules", "hf/lora-merge", "--source", LORA / "base", *given)
+
+
+def test_more_than_an_adapter_of_linear_layers_is_refused(here):
+    (here / "dora").mkdir()
+    tensors = load_file(LORA / "adapter/adapter_model.safetensors")
+    name = "base_model.model.model.layers.0.mlp.down_proj.lora_magnitude_vector"
+    save_file(tensors | {name: np.ones(16, np.float32)}, here / "dora/adapter_model.safetensors")
+    (here / "dora/adapter_config.json").write_bytes((LORA / "adapter/adapter_config.json").read_bytes())
+    refused = run("apply", "hf/lora-merge", LORA / "base", "merged", "--source", "lora=dora", code=1).output
+    assert "1 leaf of the source `lora` is neither used nor dropped" in refused
+
+
+def test_another_config_is_another_source(here):
+    shutil.copytree(LORA / "adapter", "adapter")
+    run("apply", "hf/lora-merge", LORA / "base", "merged", "--source", "lora=adapter")
+    config = json.loads((here / "adapter/adapter_config.json").read_text())
+    (here / "adapter/adapter_config.json").write_text(json.dumps(config | {"lora_alpha": 20}))
+    assert "M501" in run("apply", "hf/lora-merge", LORA / "base", "merged", "--source", "lora=adapter", code=1).output
 
 
 TWO = """migrate: 1
@@ -74,13 +80,13 @@ rules:
       a: "q:base_model/model/q_proj/lora_A/weight"
       b: "q:base_model/model/q_proj/lora_B/weight"
     to: q_proj/weight
-    ops: [{{lora: {{scale: 10/4}}}}]
+    ops: [lora]
   - from:
       base: c_attn/weight
       a: "c:base_model/model/c_attn/lora_A/weight"
       b: "c:base_model/model/c_attn/lora_B/weight"
     to: c_attn/weight
-    ops: [{{transpose: {{of: base}}}}, {{lora: {{scale: 10/4}}}}, transpose]    # fan_in_fan_out
+    ops: [{{transpose: {{of: base}}}}, lora, transpose]    # fan_in_fan_out
 """
 
 

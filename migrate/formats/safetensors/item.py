@@ -22,6 +22,7 @@ from migrate.formats.files import (
     is_file,
     missing,
     read_head,
+    read_json_object,
     refuse_lfs_pointer,
 )
 from migrate.formats.flat_names import collisions, separator_of
@@ -49,6 +50,10 @@ if TYPE_CHECKING:
     from migrate.formats.parts import PartIndex
 
 SUFFIX = ".safetensors"
+
+_ADAPTER = "adapter_model.safetensors"
+_ADAPTER_CONFIG = "adapter_config.json"
+"""The names that peft gives the files of an adapter."""
 
 _WRITERS = {"pt": "PyTorch", "flax": "Flax", "tf": "TensorFlow", "mlx": "MLX", "np": "NumPy"}
 """The meanings of the metadata's `format` in `transformers`."""
@@ -78,8 +83,16 @@ def is_safetensors(path: Path) -> bool:
 
 
 def files_beside(path: Path) -> list[Path]:
-    """Returns the files beside an index that can be parts of its checkpoint; none for other paths."""
-    return parts_beside(path, SUFFIX)
+    """Returns the files beside a path that belong to its checkpoint: parts of an index, or an adapter's config."""
+    config = _adapter_config(path)
+    return [*parts_beside(path, SUFFIX), *([config] if config and not is_dir(path) else [])]
+
+
+def _adapter_config(path: Path) -> Path | None:
+    """Returns the file with the config of an adapter in or beside a path."""
+    folder = path if is_dir(path) else path.parent if path.name == _ADAPTER else None
+    config = folder / _ADAPTER_CONFIG if folder else None
+    return config if config and is_file(config) else None
 
 
 def _is_part(path: Path) -> bool:
@@ -116,11 +129,13 @@ class SafetensorsItem(Item):
             notes=(*self._notes, *([] if record.paths else collisions(paths, separator))),
             separator=separator,
             model_config=config_beside(path),
+            adapter=read_json_object(self._config) if self._config else {},
         )
 
     def _files(self, path: Path) -> list[Path]:
         """Returns the files with tensors; sets the index, and notes what is ignored."""
         self._index: PartIndex | None = None
+        self._config = _adapter_config(path)
         if is_safetensors_index(path):
             self._index = read_index(path)
             return list(self._index.files)
@@ -132,6 +147,7 @@ class SafetensorsItem(Item):
         refuse_missing_parts(path, found)
         used = [*found, *([self._index.path] if self._index else [])]
         advice = f"name the checkpoint: `{used[-1]}`" if len(used) == 1 or self._index else ""
+        used += [self._config] if self._config else []
         refuse_unread(path, [child for child in children(path) if child not in used], advice)
         self._notes += stray_notes(path, used)
         return found
@@ -164,8 +180,9 @@ class SafetensorsItem(Item):
         return (Extent(file.path, tensor.offset, tensor.nbytes),)
 
     def files(self) -> tuple[Path, ...]:
-        """The index, where there is one, and the files with tensors."""
-        return (*([self._index.path] if self._index else []), *(file.path for file in self._files_read))
+        """The index and the config of an adapter, where there are any, and the files with tensors."""
+        described = [*([self._index.path] if self._index else []), *([self._config] if self._config else [])]
+        return (*described, *(file.path for file in self._files_read))
 
 
 class _File:

@@ -291,3 +291,19 @@ def test_whatever_byte_is_damaged_a_file_is_refused_or_what_the_library_reads(tm
         path.write_bytes(content)
         found = outcome(lambda: by_migrate(path))
         assert found is REFUSED or found == outcome(lambda: by_the_library(path), Exception), damage
+
+
+def test_the_config_of_an_adapter_belongs_to_it(tmp_path):
+    save_file({"x": np.ones(2, np.float32)}, tmp_path / "adapter_model.safetensors")
+    (tmp_path / "adapter_config.json").write_text('{"r": 4}')
+    for path in (tmp_path, tmp_path / "adapter_model.safetensors"):
+        with open_reader(path) as reader:
+            assert {"r": 4} == reader.abstract().adapter
+            assert () == reader.abstract().notes
+            assert tmp_path / "adapter_config.json" in list(reader.files())
+    save_file({"x": np.ones(2, np.float32)}, tmp_path / "other.safetensors")
+    with open_reader(tmp_path / "other.safetensors") as reader:
+        assert {} == reader.abstract().adapter
+    (tmp_path / "adapter_config.json").write_text("[]")
+    with pytest.raises(CheckpointError, match="adapter_config"):
+        open_reader(tmp_path / "adapter_model.safetensors")
