@@ -24,6 +24,7 @@ class SourceCount:
       leaves: all leaves.
       used: the leaves that tasks read.
       dropped: the leaves that are left behind.
+      items: the JSON items and unread items of a named source, which no new checkpoint gets.
     """
 
     name: str
@@ -33,6 +34,7 @@ class SourceCount:
     leaves: int
     used: int
     dropped: int
+    items: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -42,7 +44,8 @@ class SourceCount:
         parts += [f"{left:,} neither"] if left else []
         leaves = plural(self.leaves, "leaf")
         where = f" = {self.path} ({self.format}, {leaves})" if self.format != PLAN_FILE else f" ({leaves})"
-        return f"{self.name or 'SRC'}{where}: {', '.join(parts)}"
+        rest = f"; not carried over: {', '.join(self.items)}" if self.items else ""
+        return f"{self.name or 'SRC'}{where}: {', '.join(parts)}{rest}"
 
 
 def source_counts(plan: Plan) -> list[SourceCount]:
@@ -58,6 +61,7 @@ def source_counts(plan: Plan) -> list[SourceCount]:
             len(one.tree.leaves),
             used[name],
             dropped[name],
+            (*one.extras, *one.unread) if name else (),
         )
         for start, one in plan.source.checkpoints.items()
         for name in (source_of(start),)
@@ -88,6 +92,7 @@ def sources_data(plan: Plan) -> dict[str, Any]:
                 "leaves": one.leaves,
                 "used": one.used,
                 "dropped": one.dropped,
+                "items_left_behind": list(one.items),
             }
             for one in source_counts(plan)
         ]

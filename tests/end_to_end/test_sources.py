@@ -301,3 +301,31 @@ def test_a_source_may_be_in_a_bucket(here, stitched, bucket):
     far = bucket.upload(here / "vision", "towers/vision")
     run("apply", "stitch.yaml", "text", "new", "--source", f"vision={far}")
     check(*stitched, leaves(here / "new"))
+
+
+UPCYCLE = """migrate: 1
+rules:
+  - from: "params/layers_{i}/mlp/{w}/kernel"
+    to: "params/layers_{i}/experts/{w}/kernel"
+    ops: [{expand_dims: {axis: 0}}, {tile: {reps: [3, 1, 1]}}]
+    moments: follow
+    copy: true
+  - "params/layers_{i}/mlp/** -> params/layers_{i}/shared/**"
+"""
+
+
+def test_experts_begin_as_copies_of_a_dense_layer_with_its_moments(here):
+    def layers(first):
+        return {f"layers_{i}": {"mlp": {"up": {"kernel": np.full((4, 6), first + i, np.float32)}}} for i in range(2)}
+
+    state = {"mu": layers(10), "nu": layers(20), "count": np.int32(9)}
+    save(here / "dense", {"params": layers(0), "opt_state": [state]})
+    (here / "upcycle.yaml").write_text(UPCYCLE)
+    run("apply", "upcycle.yaml", "dense", "experts", "--verify", "full")
+    found = leaves(here / "experts")
+    for place, first in (("params", 0), ("opt_state/0/mu", 10), ("opt_state/0/nu", 20)):
+        for i in range(2):
+            layer = np.full((4, 6), first + i, np.float32)
+            assert np.array_equal(np.stack([layer] * 3), found[f"{place}/layers_{i}/experts/up/kernel"])
+            assert np.array_equal(layer, found[f"{place}/layers_{i}/shared/up/kernel"])
+    assert 13 == len(found)

@@ -29,6 +29,13 @@ def test_used_dropped_and_neither_are_counted_for_each_source():
     ] == list(source_sentences(planned(lora=LORA)))
 
 
+def test_items_of_another_source_are_not_carried_over():
+    step = replace(LORA, extras={"config": {}}, unread=("data",))
+    text = list(source_sentences(planned(lora=step)))[1]
+    assert text.endswith("1 neither; not carried over: config, data.")
+    assert ["config", "data"] == sources_data(planned(lora=step))["sources"][1]["items_left_behind"]
+
+
 def test_one_source_needs_no_account():
     assert ([], {}) == (list(source_sentences(planned())), sources_data(planned()))
     assert {} == used_sources_data(())
