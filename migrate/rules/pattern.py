@@ -23,6 +23,16 @@ __all__ = ["Bindings", "Pattern", "PatternError"]
 _SOURCE = re.compile(r"([A-Za-z_][A-Za-z0-9_-]*):(?=/|$)")
 
 
+def _source_of(text: str) -> str | None:
+    found = _SOURCE.match(text)
+    return found[1] if found else None
+
+
+def _of_main_source(matcher: Matcher) -> Matcher:
+    """Returns a matcher that matches no leaf of a named source, whose key paths only patterns with its name match."""
+    return lambda path: None if path and isinstance(path[0], SourceSegment) else matcher(path)
+
+
 @dataclass(frozen=True, slots=True)
 class _Placeholder:
     """A part without a value: its source and, for an expression, the known values of its names."""
@@ -62,7 +72,10 @@ class Pattern:
         captures = tuple(dict.fromkeys(name for part in parts if (name := _bound(part)) is not None))
         _check_conditions(parts, captures)
         computed = {name for part in parts if isinstance(part, Computed) for name in part.expression.names}
-        return cls(text, captures, frozenset(computed).union(captures), False, segments, segment_matcher(segments))
+        matcher = segment_matcher(segments)
+        if segments and not (len(segments[0]) == 1 and isinstance(segments[0][0], LiteralText)):
+            matcher = _of_main_source(matcher)
+        return cls(text, captures, frozenset(computed).union(captures), False, segments, matcher)
 
     @classmethod
     def regex(cls, text: str) -> Pattern:
@@ -72,7 +85,7 @@ class Pattern:
           PatternError: it is not a valid regular expression.
         """
         matcher, names = regex_matcher(text)
-        return cls(text, names, frozenset(names), True, (), matcher)
+        return cls(text, names, frozenset(names), True, (), matcher if _source_of(text) else _of_main_source(matcher))
 
     def __str__(self) -> str:
         return self.text
@@ -90,8 +103,7 @@ class Pattern:
     @property
     def source(self) -> str | None:
         """The name of a source with which it begins, as in `lora:/model/**`; None if it has the form of none."""
-        found = _SOURCE.match(self.text)
-        return found[1] if found else None
+        return _source_of(self.text)
 
     @property
     def is_literal(self) -> bool:
@@ -101,12 +113,7 @@ class Pattern:
         )
 
     def match(self, path: KeyPath) -> Bindings | None:
-        """Returns the captures from a key path; None if it does not match.
-
-        A leaf of a named source matches only patterns that name a source.
-        """
-        if path and path[0].__class__ is SourceSegment and self.source is None:
-            return None
+        """Returns the captures from a key path; None if it does not match."""
         return self._match(path)
 
     def admits(self, bindings: Bindings) -> bool:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from migrate.engine.probing.source_tree import whole_tree
 from migrate.errors import CheckpointError
 from migrate.formats.detect import open_reader
 from migrate.formats.joined import JoinedReader, reopened
@@ -77,3 +78,11 @@ def test_a_key_path_of_the_main_source_that_begins_with_the_name_is_refused(tmp_
         joined((tmp_path / "colon.safetensors", places[1]))
     assert ["M634"] == [one.code for one in caught.value.diagnostics]
     assert joined((tmp_path / "colon.safetensors", places[1]), "other").abstract().sources
+
+
+def test_a_probe_gets_the_trees_of_all_sources(places):
+    with joined(places) as reader:
+        tree = whole_tree(reader)
+    assert {"a", "n", "lora:"} == set(tree)
+    np.testing.assert_array_equal(NAMED["a.w"], tree["lora:"]["a"]["w"])
+    assert isinstance(tree["n"], list)

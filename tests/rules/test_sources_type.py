@@ -72,12 +72,11 @@ def test_the_slash_after_a_declared_name_may_be_left_out():
 
 
 def test_a_wildcard_of_the_main_source_matches_no_leaf_of_another():
-    rules = parsed(
-        "sources: {lora: null}", "rules:", '  - drop: ["**", "*/w", "lora:**", {regex: ".*"}, {regex: "lora:.*"}]'
-    )
+    patterns = '["**", "*/w", "lor{x}/w", "lora:**", {regex: ".*"}, {regex: "lora:.*"}]'
+    rules = parsed("sources: {lora: null}", f"rules: [drop: {patterns}]")
     named, main = (*source_start("lora"), "w"), ("lora:", "w")
     matching = [pattern.match(named) is not None for pattern in rules.rules[0].sources]
-    assert [False, False, True, False, True] == matching
+    assert [False, False, False, True, False, True] == matching
     assert all(pattern.match(main) is not None for pattern in rules.rules[0].sources)
 
 
