@@ -113,7 +113,7 @@ class ItemInfo:
     Attributes:
       separator: where flat names were split into key paths; None if the format has nested names.
       model_config: the configuration beside the tensors of a Hugging Face model; None where there is none.
-      adapter: the config of an adapter of peft.
+      adapter: the config of an adapter of peft; empty for other items.
     """
 
     format: str
