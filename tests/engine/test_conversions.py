@@ -15,7 +15,7 @@ from safetensors.flax import save_file
 from migrate.formats.detect import open_reader
 
 BUDGET = 64 << 20
-SLACK = 110
+SLACK = 50
 """MiB that the libraries take beside the budget and beside what they take for a tiny model."""
 
 LAUNCHER = """

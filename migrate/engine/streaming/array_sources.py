@@ -34,7 +34,8 @@ from migrate.tree import AbstractArray, KeyPath
 Array = np.ndarray[Any, Any]
 
 SCRATCH_CHUNK_BYTES = 1 << 20
-"""Size of the chunks of a scratch copy: small enough for any order of reading, large enough for files of their own."""
+_LEAST_SCRATCH_BYTES = 256 << 10
+"""The most and the fewest bytes of a chunk of a scratch copy: each is a file, which is read whole."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,20 +213,19 @@ def open_source(reader: Reader, path: KeyPath, aval: AbstractArray, context: Any
 
 
 def scratch_copy(
-    aval: AbstractArray, block: tuple[int, ...], parts: Iterable[tuple[Window, Array]], folder: Path, trimmer: Trimmer
+    aval: AbstractArray, chunks: tuple[int, ...], parts: Iterable[tuple[Window, Array]], folder: Path, trimmer: Trimmer
 ) -> ArraySource:
     """Writes a copy of an array in small, uncompressed chunks.
 
     Args:
       aval: the array's shape and dtype.
-      block: the shape of the blocks in which the array is written; no small chunk spans two blocks.
+      chunks: the shape of a chunk, from `scratch_chunks`.
       parts: windows that cover the array, with their elements.
       folder: the new directory of the copy; the caller removes it.
       trimmer: counts the parts that were written.
     """
     impl = dtypes.key_impl(aval.dtype)
     words = (dtypes.KEY_WORDS[impl],) if impl else ()
-    chunks = chunk_shape(block, dtypes.item_bytes(aval.dtype), SCRATCH_CHUNK_BYTES, square=True)
     spec = {
         "driver": "zarr",
         "kvstore": folder_spec(folder),
@@ -242,11 +242,34 @@ def scratch_copy(
     return ChunkSource(aval, chunks, store, folder, "scratch")
 
 
+def scratch_chunks(aval: AbstractArray, block: Sequence[int], read: Sequence[int]) -> tuple[int, ...]:
+    """Returns the shape of the chunks of a scratch copy.
+
+    Args:
+      aval: the array's shape and dtype.
+      block: the shape of the blocks in which the array is written; no chunk spans two of them.
+      read: the shape of the windows that are read. Chunks are no larger, unless they would be too small for files.
+    """
+    sides = zip(aval.shape, block, read, strict=True)
+    chunks = [min(part, size) if side >= size else side for size, side, part in sides]
+    itemsize = dtypes.item_bytes(aval.dtype)
+    for axis in reversed(range(len(chunks))):
+        if block[axis] >= aval.shape[axis]:
+            times = max(_LEAST_SCRATCH_BYTES // (math.prod(chunks) * itemsize), 1)
+            chunks[axis] = min(chunks[axis] * times, aval.shape[axis])
+    return chunk_shape(tuple(chunks), itemsize, SCRATCH_CHUNK_BYTES, square=True)
+
+
 def blocks(source: ArraySource, limit: int) -> Iterator[Window]:
     """Windows that cover an array: whole chunks of at most `limit` bytes together, but at least one chunk."""
+    return windows(source.aval.shape, block_shape(source, limit))
+
+
+def block_shape(source: ArraySource, limit: int) -> tuple[int, ...]:
+    """Returns the shape of the windows that `blocks` yields."""
     shape, block = source.aval.shape, list(source.chunks)
     for axis in reversed(range(len(shape))):
         others = math.prod(block) // block[axis] * dtypes.item_bytes(source.aval.dtype)
         count = max(limit // (others * block[axis]), 1)
         block[axis] = min(block[axis] * count, -(-shape[axis] // block[axis]) * block[axis])
-    return windows(shape, block)
+    return tuple(block)

@@ -92,6 +92,18 @@ def choose(targets: Sequence[TiledTarget], cache: int) -> tuple[int, list[ArrayS
     return 0, list(to_copy)
 
 
+def first_window(targets: Sequence[TiledTarget], choice: int, wanted: ArrayNode) -> Window:
+    """Returns the first window of an array that the targets read, which is as large as any other or larger."""
+    reads = (
+        part
+        for target in targets
+        for window in target.windows(choice)
+        for node, part in windows_read(target.node, window)
+        if node is wanted
+    )
+    return next(reads)
+
+
 def scattered(targets: Sequence[TiledTarget], limit: int) -> OpResult | None:
     """An op that regroups elements and whose tiles need far more of them than they have, and more than `limit` bytes.
 

@@ -23,17 +23,31 @@ import numpy as np
 
 from migrate.engine.streaming.array_bytes import Digest, contiguous
 from migrate.engine.streaming.array_graph import ArrayNode, OpResult, build_graph, with_copies
-from migrate.engine.streaming.array_sources import ArraySource, blocks, scratch_copy
+from migrate.engine.streaming.array_sources import (
+    ArraySource,
+    block_shape,
+    blocks,
+    scratch_chunks,
+    scratch_copy,
+)
 from migrate.engine.streaming.budget import Trimmer
 from migrate.engine.streaming.chunk_stream import streamable
 from migrate.engine.streaming.create import fill_value
 from migrate.engine.streaming.evaluate import as_kind
 from migrate.engine.streaming.pieces import Piece
 from migrate.engine.streaming.store import Tiles
-from migrate.engine.streaming.tile_choice import CACHE_SHARE, TILE_SHARE, TiledTarget, choose, scattered, tile_shapes
+from migrate.engine.streaming.tile_choice import (
+    CACHE_SHARE,
+    TILE_SHARE,
+    TiledTarget,
+    choose,
+    first_window,
+    scattered,
+    tile_shapes,
+)
 from migrate.formats.base import Value
 from migrate.formats.reader import Reader
-from migrate.ops.windows import Window, whole
+from migrate.ops.windows import Window, extent, whole
 from migrate.places.bucket_path import BucketPath
 from migrate.planning.chunking.chunk_shapes import shard_shape
 from migrate.planning.model import Task
@@ -127,26 +141,35 @@ class _Scratch:
     def prepare(self, targets: Sequence[TiledTarget]) -> tuple[Sequence[TiledTarget], int]:
         """Makes the copies that the targets need; returns the targets that read them, and the choice of tiles."""
         while node := scattered(targets, self.limit // CACHE_SHARE):
-            targets = _with_copies(targets, {node: self._copy_result(node)})
+            read = extent(first_window(targets, 0, node))
+            targets = _with_copies(targets, {node: self._copy_result(node, read)})
         choice, sources = choose(targets, self.limit // CACHE_SHARE)
-        return _with_copies(targets, {source: self._copy_source(source) for source in sources}), choice
+        reads = {source: extent(first_window(targets, choice, source)) for source in sources}
+        return _with_copies(targets, {source: self._copy_source(source, reads[source]) for source in sources}), choice
 
-    def _copy_source(self, source: ArraySource) -> ArraySource:
+    def _copy_source(self, source: ArraySource, read: tuple[int, ...]) -> ArraySource:
         limit = self.limit // TILE_SHARE
         stream = streamable(source, limit)
         if stream is not None:
-            return self._copy(source.aval, stream.block(limit), stream.parts(limit))
+            return self._copy(source.aval, stream.block(limit), read, stream.parts(limit))
         parts = ((part, source.read(part)) for part in blocks(source, limit))
-        return self._copy(source.aval, source.chunks, parts)
+        return self._copy(source.aval, block_shape(source, limit), read, parts)
 
-    def _copy_result(self, node: OpResult) -> ArraySource:
+    def _copy_result(self, node: OpResult, read: tuple[int, ...]) -> ArraySource:
         shapes = tile_shapes(node.aval, node.aval.shape, self.limit // TILE_SHARE)
         (tiled,), choice = self.prepare([TiledTarget((), node, shapes)])
         parts = ((part, tiled.node.read(part)) for part in tiled.windows(choice))
-        return self._copy(node.aval, tiled.tile(choice), parts)
+        return self._copy(node.aval, tiled.tile(choice), read, parts)
 
-    def _copy(self, aval: AbstractArray, block: tuple[int, ...], parts: Iterable[tuple[Window, Array]]) -> ArraySource:
-        return scratch_copy(aval, block, parts, self.folder / str(next(self.names)), Trimmer(self.limit))
+    def _copy(
+        self,
+        aval: AbstractArray,
+        block: tuple[int, ...],
+        read: tuple[int, ...],
+        parts: Iterable[tuple[Window, Array]],
+    ) -> ArraySource:
+        chunks = scratch_chunks(aval, block, read)
+        return scratch_copy(aval, chunks, parts, self.folder / str(next(self.names)), Trimmer(self.limit))
 
 
 def _with_copies(targets: Sequence[TiledTarget], copies: Mapping[ArrayNode, ArraySource]) -> Sequence[TiledTarget]:

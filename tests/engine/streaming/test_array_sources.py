@@ -12,6 +12,7 @@ from migrate.engine.streaming.array_sources import (
     FlatSource,
     contiguous_chunks,
     open_source,
+    scratch_chunks,
 )
 from migrate.errors import CheckpointError
 from migrate.formats.base import Extent
@@ -80,3 +81,18 @@ def test_a_file_that_became_shorter_is_damaged(tmp_path):
 )
 def test_the_chunks_of_a_window_are_those_that_overlap_it(window, chunks):
     assert chunks == FilledSource(AbstractArray((10, 12), "float32"), (3, 4), 0).grid(window)
+
+
+@pytest.mark.parametrize(
+    ("shape", "block", "read", "chunks"),
+    [
+        ((40_000, 6000), (435, 6000), (40_000, 600), (435, 600)),  # columns that are read together
+        ((40_000, 6000), (435, 6000), (40_000, 60), (435, 300)),  # a file has at least 256 KiB, or nearly
+        ((40_000, 6000), (435, 6000), (40_000, 6000), (435, 750)),  # and at most 1 MiB
+        ((40_000, 6000), (100, 1500), (40_000, 60), (100, 1500)),  # none spans two blocks that are written
+        ((30, 20), (30, 20), (30, 1), (30, 20)),
+        ((), (), (), ()),
+    ],
+)
+def test_chunks_of_a_scratch_copy_are_as_wide_as_the_windows_that_are_read(shape, block, read, chunks):
+    assert chunks == scratch_chunks(AbstractArray(shape, "bfloat16"), block, read)
