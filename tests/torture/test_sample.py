@@ -31,7 +31,7 @@ def prepared(tmp_path_factory):
 
 @pytest.mark.parametrize("name", SAMPLE)
 def test_a_sample_of_the_attack_finds_nothing(name, prepared):
-    options = ["--scale", str(SAMPLE[name]), "--minutes", "0.04", "--sources", str(prepared)]
+    options = ["--scale", str(SAMPLE[name]), "--minutes", "0.02", "--sources", str(prepared)]
     command = [sys.executable, "-m", "tests.torture", "--only", name, *options]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
     assert 0 == run.returncode, run.stdout + run.stderr
