@@ -8,7 +8,7 @@ from migrate.knowledge.meanings import CONVENTIONS, GEMMA_NORM, INTERLEAVED, MAX
 from migrate.planning.suggest.axes import groups
 from migrate.planning.suggest.columns import Column
 from migrate.planning.suggest.known import ColumnMatch
-from migrate.planning.suggest.known_ops import Conversion
+from migrate.planning.suggest.known_ops import AxisConversion
 from migrate.planning.suggest.values import Alternative, Doubt, OpText, Shape
 
 Sized = list[tuple[Column, Shape]]
@@ -39,7 +39,7 @@ class MaxText:
         """Returns the ops on numbers."""
         return (*(text for _, text in self._applied(match, sizes)), *self._padding(match))
 
-    def doubts(self, match: ColumnMatch, found: Conversion, ops: Ops, extra: tuple[OpText, ...]) -> Iterator[Doubt]:
+    def doubts(self, match: ColumnMatch, found: AxisConversion, ops: Ops, extra: tuple[OpText, ...]) -> Iterator[Doubt]:
         """Yields the doubts about the numbers, which neither names nor shapes show."""
         for convention, text in self._applied(match, found.sizes):
             rest = tuple(op for op in extra if op != text)
@@ -68,7 +68,7 @@ class MaxText:
         turned = target.named.meaning == "head"
         return (f"pad: {{widths: [{f'[0, 0], {missing}' if turned else f'{missing}, [0, 0]'}]}}",)
 
-    def _interleaved(self, match: ColumnMatch, found: Conversion) -> tuple[OpText, ...]:
+    def _interleaved(self, match: ColumnMatch, found: AxisConversion) -> tuple[OpText, ...]:
         target = match.targets[0]
         plain_rope = {"query norm", "key norm"} & self._meanings or any(n.startswith(GEMMA_NORM) for n in self._names)
         if not (self._there or self._back) or plain_rope or target.array != "weight":

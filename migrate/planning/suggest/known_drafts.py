@@ -10,7 +10,7 @@ from migrate.planning.rule_text.rule_drafts import OVER, RuleDraft, Segments, te
 from migrate.planning.suggest.columns import Column
 from migrate.planning.suggest.conventions import MaxText
 from migrate.planning.suggest.known import ColumnMatch
-from migrate.planning.suggest.known_ops import Conversion, conversion, stacked_both
+from migrate.planning.suggest.known_ops import AxisConversion, conversion, stacked_both
 from migrate.planning.suggest.layout import ClassifiedLeaf
 from migrate.planning.suggest.leftovers import cast_ops
 from migrate.planning.suggest.values import Doubt, OpText, Shape
@@ -71,7 +71,7 @@ class DraftWriter:
             return list(self._unstacked(match, axes, found))
         return list(self._from_lists(match, axes, found))
 
-    def _conversion(self, match: ColumnMatch, axes: StackAxes) -> Conversion | None:
+    def _conversion(self, match: ColumnMatch, axes: StackAxes) -> AxisConversion | None:
         if not all(column.is_uniform for column in (*match.sources, *match.targets)):
             return None
         experts = _experts(match)
@@ -82,7 +82,7 @@ class DraftWriter:
             return None
         return conversion(*self._maxtext.unpadded(left, right), turned=self._turned)
 
-    def _from_lists(self, match: ColumnMatch, axes: StackAxes, found: Conversion) -> Iterator[RuleDraft]:
+    def _from_lists(self, match: ColumnMatch, axes: StackAxes, found: AxisConversion) -> Iterator[RuleDraft]:
         """Yields the drafts from arrays of single blocks to single or stacked ones."""
         joined = _experts(match).mine
         parts = _parts(match.targets)
@@ -95,7 +95,7 @@ class DraftWriter:
                 holes = _Holes(layers, f"{{{_EXPERT}}}" if joined else "")
                 yield from self._draft(match, found, axes, sources, targets, (holes, _Holes()))
 
-    def _unstacked(self, match: ColumnMatch, axes: StackAxes, found: Conversion) -> Iterator[RuleDraft]:
+    def _unstacked(self, match: ColumnMatch, axes: StackAxes, found: AxisConversion) -> Iterator[RuleDraft]:
         """Yields the drafts from stacked arrays to arrays of single blocks."""
         joined = _experts(match).theirs
         if len(_parts(match.sources)) > 1 or (joined and len(_parts(match.targets)) > 1):
@@ -108,7 +108,7 @@ class DraftWriter:
             holes = _Holes(layers, f"{{{_EXPERT}}}" if joined else "")
             yield from self._draft(match, found, axes, [source.first], targets, (_Holes(), holes))
 
-    def _stack_to_stack(self, match: ColumnMatch, axes: StackAxes, found: Conversion) -> list[RuleDraft]:
+    def _stack_to_stack(self, match: ColumnMatch, axes: StackAxes, found: AxisConversion) -> list[RuleDraft]:
         """Returns the draft from one stacked array to another."""
         if axes.source is None or axes.target is None or found.join or len(match.sources) + len(match.targets) > 2:
             return []
@@ -122,7 +122,7 @@ class DraftWriter:
     def _draft(
         self,
         match: ColumnMatch,
-        found: Conversion,
+        found: AxisConversion,
         axes: StackAxes,
         sources: Sequence[ClassifiedLeaf | None],
         targets: Sequence[ClassifiedLeaf | None],
@@ -147,7 +147,7 @@ class DraftWriter:
         yield _draft(match, mine, theirs, ops(found.ops, numbers), holes, doubts)
 
 
-def _doubts(match: ColumnMatch, found: Conversion) -> Iterator[Doubt]:
+def _doubts(match: ColumnMatch, found: AxisConversion) -> Iterator[Doubt]:
     """Yields the doubts about the order of axes and of the parts of a fusion."""
     if found.rests_on_names:
         yield Doubt("its shape fits in another order of its axes, too; names decide")

@@ -21,7 +21,7 @@ _LAYER = "l"
 
 
 @dataclass(frozen=True, slots=True)
-class Conversion:
+class AxisConversion:
     """Ops that lead from known axes to others, on the arrays of one block and expert.
 
     Attributes:
@@ -42,7 +42,7 @@ class Conversion:
 
 def conversion(
     sources: Sequence[tuple[Column, Shape]], targets: Sequence[tuple[Column, Shape]], *, turned: bool
-) -> Conversion | None:
+) -> AxisConversion | None:
     """Returns the conversion of columns with the shapes of their arrays, without axes of blocks and experts; or None.
 
     Args:
@@ -61,7 +61,7 @@ def conversion(
         return None
     one, other = ways[0]
     doubtful = any(rearranged(*way) != rearranged(one, other) for way in ways[1:])
-    return Conversion(one, other, rearranged(one, other), (), sizes_of(one, shape, other, wanted) or {}, doubtful)
+    return AxisConversion(one, other, rearranged(one, other), (), sizes_of(one, shape, other, wanted) or {}, doubtful)
 
 
 def _pairs(left: Sequence[str], right: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -81,7 +81,7 @@ def _forms(column: Column, *, turned: bool) -> tuple[str, ...]:
 
 def _joined(
     sources: Sequence[tuple[Column, Shape]], left: Sequence[str], wanted: Shape, right: Sequence[str]
-) -> Iterator[Conversion]:
+) -> Iterator[AxisConversion]:
     """Yields the conversions of parts that are stacked or concatenated."""
     shapes = [shape for _, shape in sources]
     for whole, part in ((whole, part) for part in left for whole in right if any(_PART in g for g in groups(whole))):
@@ -91,9 +91,9 @@ def _joined(
             inner = (*wanted[:at], *wanted[at + 1 :])
             if wanted[at : at + 1] == (len(shapes),) and all(fits(part, shape, rest, inner) for shape in shapes):
                 sizes = sizes_of(part, shapes[0], rest, inner) or {}
-                yield Conversion(part, rest, rearranged(part, rest), (f"stack: {{axis: {at}}}",), sizes)
+                yield AxisConversion(part, rest, rearranged(part, rest), (f"stack: {{axis: {at}}}",), sizes)
         elif _add_up(shapes, part, rest, wanted, at):
-            yield Conversion(part, rest, rearranged(part, rest), (f"concat: {{axis: {at}}}",), {})
+            yield AxisConversion(part, rest, rearranged(part, rest), (f"concat: {{axis: {at}}}",), {})
 
 
 def _add_up(shapes: Sequence[Shape], part: str, rest: str, wanted: Shape, at: int) -> bool:
@@ -114,7 +114,7 @@ def _shape(source: str, shape: Shape, target: str) -> Shape | None:
 
 def _parted(
     shape: Shape, left: Sequence[str], targets: Sequence[tuple[Column, Shape]], right: Sequence[str]
-) -> Iterator[Conversion]:
+) -> Iterator[AxisConversion]:
     """Yields the conversions of a fusion that is taken apart."""
     wanted = [one for _, one in targets]
     for whole, part in ((whole, part) for whole in left for part in right if any(_PART in g for g in groups(whole))):
@@ -126,7 +126,7 @@ def _parted(
             inner = (*shape[:at], *shape[at + 1 :])
             if shape[at] == len(wanted) and all(fits(rest, inner, part, one) for one in wanted):
                 sizes = sizes_of(rest, inner, part, wanted[0]) or {}
-                yield Conversion(rest, part, rearranged(rest, part), (f"unstack: {{axis: {at}}}",), sizes)
+                yield AxisConversion(rest, part, rearranged(rest, part), (f"unstack: {{axis: {at}}}",), sizes)
             continue
         cut = [_size(part, one, groups(rest)[at]) for one in wanted]
         if None not in cut and sum(filter(None, cut)) == shape[at]:
@@ -134,7 +134,7 @@ def _parted(
             if all(fits(rest, one, part, other) for one, other in zip(parts, wanted, strict=True)):
                 listed = ", ".join(map(str, cut))
                 split = f"split: {{axis: {at}, sizes: [{listed}]}}"
-                yield Conversion(rest, part, rearranged(rest, part), (split,), {})
+                yield AxisConversion(rest, part, rearranged(rest, part), (split,), {})
 
 
 def _size(axes: str, shape: Shape, names: tuple[str, ...]) -> int | None:
