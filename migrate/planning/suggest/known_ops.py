@@ -29,6 +29,7 @@ class AxisConversion:
       ops: the ops.
       join: the op that joins the parts of a fusion, or takes them apart; empty for none.
       sizes: the sizes of the axes.
+      after_stack: the ops after a stack of the parts along the last axis; empty for none.
       rests_on_names: whether the shapes would fit in the other order of axes, too.
     """
 
@@ -38,20 +39,35 @@ class AxisConversion:
     join: tuple[OpText, ...]
     sizes: dict[str, int]
     rests_on_names: bool = False
+    after_stack: tuple[OpText, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Orientation:
+    """How matrices are stored where names do not show it.
+
+    Attributes:
+      torch: whether matrices with PyTorch's names are [out, in], as PyTorch has them.
+      turned: whether the matrices of GPT-2's layers are [out, in], in the source and in the target.
+    """
+
+    torch: bool = True
+    turned: tuple[bool, bool] = (False, False)
 
 
 def conversion(
-    sources: Sequence[tuple[Column, Shape]], targets: Sequence[tuple[Column, Shape]], *, turned: bool
+    sources: Sequence[tuple[Column, Shape]], targets: Sequence[tuple[Column, Shape]], orientation: Orientation
 ) -> AxisConversion | None:
     """Returns the conversion of columns with the shapes of their arrays, without axes of blocks and experts; or None.
 
     Args:
       sources: one column, or the parts of a fusion.
       targets: one column, or the parts of a fusion.
-      turned: whether the matrices of GPT-2's layers are [out, in].
+      orientation: how matrices are stored.
     """
     (mine, shape), (theirs, wanted) = sources[0], targets[0]
-    left, right = _forms(mine, turned=turned), _forms(theirs, turned=turned)
+    left = _forms(mine, torch=orientation.torch, turned=orientation.turned[0])
+    right = _forms(theirs, torch=True, turned=orientation.turned[1])
     if len(sources) > 1:
         return next(_joined(sources, left, wanted, right), None)
     if len(targets) > 1:
@@ -69,14 +85,14 @@ def _pairs(left: Sequence[str], right: Sequence[str]) -> Iterator[tuple[str, str
     yield from ((f"{_EXPERT} {one}", f"{_EXPERT} {other}") for one in left for other in right)
 
 
-def _forms(column: Column, *, turned: bool) -> tuple[str, ...]:
+def _forms(column: Column, *, torch: bool, turned: bool) -> tuple[str, ...]:
     """Returns the orders of axes that an array may have."""
     if column.array == "bias":
         return BIASES[column.named.axes]
-    torch, jax = WEIGHTS[column.named.axes]
-    if not column.torch:
-        return jax
-    return torch if turned or plain(column.names[-1]) not in STORED_AS_JAX_DOES else jax
+    out_first, in_first = WEIGHTS[column.named.axes]
+    if plain(column.names[-1]) in STORED_AS_JAX_DOES:
+        return out_first if turned else in_first
+    return out_first if column.torch and torch else in_first
 
 
 def _joined(
@@ -91,7 +107,8 @@ def _joined(
             inner = (*wanted[:at], *wanted[at + 1 :])
             if wanted[at : at + 1] == (len(shapes),) and all(fits(part, shape, rest, inner) for shape in shapes):
                 sizes = sizes_of(part, shapes[0], rest, inner) or {}
-                yield AxisConversion(part, rest, rearranged(part, rest), (f"stack: {{axis: {at}}}",), sizes)
+                join, last = (f"stack: {{axis: {at}}}",), rearranged(f"{part} {_PART}", whole)
+                yield AxisConversion(part, rest, rearranged(part, rest), join, sizes, after_stack=last)
         elif _add_up(shapes, part, rest, wanted, at):
             yield AxisConversion(part, rest, rearranged(part, rest), (f"concat: {{axis: {at}}}",), {})
 
