@@ -63,12 +63,15 @@ MEANINGS: tuple[Meaning, ...] = (
     _meaning("embedding", "model", "table", "embed_tokens token_embedder embedder wte shared word_embeddings"),
     _meaning("embedding", "model", "table", "token_embedding tok_embeddings embed words tokens token_embed embedding"),
     _meaning("positions", "model", "table", "wpe position_embeddings position_embedding positions pos_embedding"),
-    _meaning("positions", "model", "table", "embed_positions pos_embed position_embed"),
+    _meaning("positions", "model", "table", "embed_positions pos_embed pos_embeddings position_embed"),
     _meaning("types", "model", "table", "token_type_embeddings type_embeddings types segment_embeddings"),
     _meaning("relative positions", "model", "relative", "relative_attention_bias relpos_bias rel_embedding"),
     _meaning("relative positions", "model", "relative", "relative_bias rel_bias bias"),
     _meaning("class token", "model", "vector", "cls_token class_token class_embedding cls"),
-    _meaning("patches", "model", "patches", "patch_embeddings/projection patch_embedding patch_embed patches conv1"),
+    _meaning("patches", "model", "patches", "patch_embeddings/projection patch_embedding patch_embed patches"),
+    _meaning("patches", "model", "patches", "pos_embeddings/projection"),
+    _meaning("first convolution", "model", "patches", "conv1"),
+    _meaning("second convolution", "model", "patches", "conv2"),
     _meaning("head", "model", "matrix", "lm_head logits_dense head classifier output_projection"),
     _meaning("pooler", "model", "matrix", "pooler/dense pooler"),
     _meaning("transform", "model", "matrix", "transform/dense transform"),
@@ -123,7 +126,7 @@ NORMS: tuple[NormPosition, ...] = (
     _norm(AFTER_MLP, "block", "post_feedforward_layernorm post_ffw_norm output/layernorm final_layer_norm"),
     _norm(AFTER_MLP, "block", "norm norm3 ln_3 ln layer_norm"),
     _norm(1.0, "model", "embeddings/layernorm embeddings/norm pre_layrnorm pre_layernorm ln_pre norm1"),
-    _norm(9.0, "model", "norm ln_f final_norm decoder_norm encoder_norm final_layer_norm post_layernorm layernorm"),
+    _norm(9.0, "model", "norm ln ln_f final_norm decoder_norm encoder_norm final_layer_norm post_layernorm layernorm"),
     _norm(9.0, "model", "ln_post norm2 ln_final model_norm"),
 )
 """Norms, by where they are: before, in or after the attention and the MLP of a block, and around all blocks."""
@@ -154,6 +157,9 @@ EXPERTS = frozenset(map(plain, ("experts", "expert")))
 KINDS_OF_BLOCK: tuple[tuple[str, ...], ...] = (("local", "global"),)
 """Ends of names in a block that consists of several layers, in the order of these layers."""
 
+REMAINDER = "layers_remainder"
+"""MaxText's list of the last layers, which are fewer than the layers of a block."""
+
 ARRAYS: Mapping[str, str] = {
     **dict.fromkeys(("weight", "kernel", "w", "scale", "embedding", "input_embedding", "gamma", "weights"), "weight"),
     **dict.fromkeys(("bias", "b", "beta"), "bias"),
@@ -173,7 +179,7 @@ WEIGHTS: Mapping[Axes, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "table": (("v d", "1 v d"), ("v d", "1 v d")),
     "relative": (("b n",), ("b n",)),
     "vector": (("d", "1 1 d"), ("d", "1 1 d")),
-    "patches": (("o i h w", "o i w"), ("h w i o", "w i o")),
+    "patches": (("o i x y", "o i x"), ("x y i o", "x i o")),
 }
 """The axes of weights: those of PyTorch, and those of JAX, the most usual first. `p` are the parts of a fusion."""
 

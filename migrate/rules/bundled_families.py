@@ -20,7 +20,7 @@ _TELLS: Mapping[str, tuple[str, str]] = {
 _ROPE = ("rope_parameters", "rope_scaling")
 """The fields of `config.json` that hold its `rope_type`, which older files name `type`."""
 
-_FOLDERS = ("hf/", "maxtext/", "maxtext-tunix/")
+_FOLDERS = ("hf/", "maxtext/", "maxtext-tunix/", "bonsai/")
 _MODEL = re.compile(r"(?P<library>Hugging Face|MaxText)'s (?P<model>.+?)(?= \(| ↔|\. | for |$)")
 
 

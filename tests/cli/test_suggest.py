@@ -72,7 +72,7 @@ def test_a_model_of_a_family_gets_the_bundled_file_which_can_be_applied(run):
     result = run(*words, "-o", "new.yaml")
     assert 0 == result.exit_code
     assert "\ninclude: hf/qwen3\n" in Path("new.yaml").read_text()
-    assert 0 == run("apply", "new.yaml", QWEN3, "new").exit_code
+    assert 0 == run("apply", "new.yaml", QWEN3, "new", "--template", TREE).exit_code
     payload = json.loads(run(*words, "--json").stdout)
     assert {"file": "hf/qwen3", "include": "hf/qwen3"} == payload["family"]
 
@@ -82,5 +82,5 @@ def test_its_rules_are_written_out_without_families(run):
     result = run(*words, "-o", "new.yaml")
     assert 0 == result.exit_code
     assert "include" not in Path("new.yaml").read_text()
-    assert 0 == run("apply", "new.yaml", QWEN3, "new").exit_code
+    assert 0 == run("apply", "new.yaml", QWEN3, "new", "--template", TREE).exit_code
     assert json.loads(run(*words, "--json").stdout)["family"] is None

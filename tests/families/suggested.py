@@ -29,7 +29,7 @@ HEAD = """\
 def scored(kept: golden.Golden, folder: Path) -> tuple[Score, Suggestion]:
     """Returns the score of the suggestion for a kept row, by the values that the bundled file gives."""
     source = trained.save_state(kept.row, folder / "old") if kept.row.trained else kept.source
-    rules = migrate.load_rules(ways.rule_file(kept.row, folder))
+    rules = migrate.load_rules(ways.rule_file(kept.row, folder), config=kept.config)
     with migrate.open_checkpoint(source) as checkpoint:
         template = migrate.abstract_template(str(kept.tree))
         suggestion = migrate.suggest(checkpoint, template, families=False)

@@ -66,10 +66,10 @@ class Generalizer:
 
     def _by_module(self, rows: Sequence[RuleDraft]) -> list[RuleDraft]:
         """Merges drafts of whole modules, the largest first."""
-        groups: defaultdict[tuple[Segments, Segments, tuple[str, ...], bool], list[RuleDraft]] = defaultdict(list)
+        groups: defaultdict[tuple[Segments, Segments, tuple[object, ...]], list[RuleDraft]] = defaultdict(list)
         for row in rows:
             for source, target in _modules(row):
-                groups[source, target, row.ops, row.copy].append(row)
+                groups[source, target, _fields(row)].append(row)
         made: list[RuleDraft] = []
         settled: set[int] = set()
         for (source, target, *_), group in sorted(groups.items(), key=lambda item: (-len(item[1]), len(item[0][0]))):
@@ -110,6 +110,11 @@ class Generalizer:
         return merged if self.fits(merged) else None
 
 
+def _fields(row: RuleDraft) -> tuple[object, ...]:
+    """Returns the fields of a rule beside its patterns."""
+    return row.ops, row.copy, row.follow
+
+
 def _modules(row: RuleDraft) -> Iterator[tuple[Segments, Segments]]:
     """Yields every pair of modules below which a draft's key paths are the same."""
     if len(row.sources) != 1 or len(row.targets) != 1:
@@ -123,7 +128,7 @@ def _modules(row: RuleDraft) -> Iterator[tuple[Segments, Segments]]:
 
 def _differ_at(row: RuleDraft, other: RuleDraft, at: int) -> bool:
     """Whether two drafts are the same but for a name on the left, and for the same name on the right."""
-    if other is row or (row.ops, row.copy) != (other.ops, other.copy) or bool(row.doubts) != bool(other.doubts):
+    if other is row or _fields(row) != _fields(other) or bool(row.doubts) != bool(other.doubts):
         return False
     if (len(row.sources), len(row.targets)) != (len(other.sources), len(other.targets)):
         return False

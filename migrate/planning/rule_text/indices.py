@@ -28,7 +28,7 @@ def by_index(drafts: Sequence[RuleDraft], fits: Fits) -> list[RuleDraft]:
     families: defaultdict[tuple[object, ...], list[RuleDraft]] = defaultdict(list)
     for draft in drafts:
         skeleton = tuple(tuple(map(_skeleton, side)) for side in (*draft.sources, *draft.targets))
-        families[skeleton, len(draft.sources), draft.ops, draft.copy].append(draft)
+        families[skeleton, len(draft.sources), draft.ops, draft.copy, draft.follow].append(draft)
     return [made for family in families.values() for made in _merge(family, fits)]
 
 

@@ -29,6 +29,7 @@ class RuleDraft:
       doubts: the doubts about it, with the source leaves in question.
       excepts: patterns of leaves that the rule does not apply to.
       copy: whether another rule takes the sources, too.
+      follow: whether moments follow params whose numbers change.
     """
 
     sources: tuple[Segments, ...]
@@ -40,6 +41,7 @@ class RuleDraft:
     doubts: tuple[tuple[KeyPath, Doubt], ...] = ()
     excepts: tuple[Segments, ...] = ()
     copy: bool = False
+    follow: bool = False
 
     @property
     def keeps(self) -> bool:
@@ -60,6 +62,7 @@ class RuleDraft:
             tuple(dict.fromkeys(reason for draft in drafts for reason in draft.reasons)),
             tuple(doubt for draft in drafts for doubt in draft.doubts),
             copy=self.copy,
+            follow=self.follow,
         )
 
 

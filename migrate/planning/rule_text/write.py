@@ -23,6 +23,7 @@ def move_lines(
     excepts: Sequence[str] = (),
     comment: str = "",
     copy: bool = False,
+    follow: bool = False,
 ) -> Iterator[str]:
     """The lines of a move: one where it fits, else one for each field.
 
@@ -32,10 +33,12 @@ def move_lines(
       ops: the ops, without braces.
       excepts: the patterns of `except:`.
       copy: whether other rules may take the leaves too.
+      follow: whether moments follow params whose numbers change.
       comment: follows the rule on its line, or precedes a rule of several lines.
     """
     note = f"  # {comment}" if comment else ""
-    if not ops and not excepts and not copy and len(left) == len(right) == 1 and _is_one_line(left[0], right[0]):
+    plain = not (ops or excepts or copy or follow) and len(left) == len(right) == 1
+    if plain and _is_one_line(left[0], right[0]):
         yield f"  - {quoted(f'{left[0]} -> {right[0]}')}{note}"
         return
     fields = [("from", value(left), left), ("to", value(right), right)]
@@ -43,8 +46,8 @@ def move_lines(
         fields.append(("except", f"[{', '.join(map(quoted, excepts))}]", excepts))
     if ops or (len(fields) == 2 and not copy):
         fields.append(("ops", f"[{', '.join(f'{{{op}}}' for op in ops)}]", ()))
-    if copy:
-        fields.append(("copy", "true", ()))
+    fields += [("copy", "true", ())] if copy else []
+    fields += [("moments", "follow", ())] if follow else []
     line = ", ".join(f"{name}: {text}" for name, text, _ in fields)
     if len(line) + len(note) + 6 <= _WIDEST:
         yield f"  - {{{line}}}{note}"

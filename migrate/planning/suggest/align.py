@@ -55,7 +55,13 @@ _ROOT: KeyPath = ("",)
 class Aligner:
     """Solves scopes, and caches the solutions of equal scopes."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, torch: bool = False) -> None:
+        """Prepares an aligner.
+
+        Args:
+          torch: whether matrices named `weight` are PyTorch's, so that those of Flax are transposed.
+        """
+        self.torch = torch
         self._known: dict[tuple[object, object, bool], Solution] = {}
 
     def solve(self, source: Scope, target: Scope, *, lead: bool = False, top: bool = False) -> Solution:
@@ -301,7 +307,7 @@ class _ScopeSolver:
                 doubts,
             )
             if leaf.turnable:
-                match = doubt_orientation(match, lead=self.lead, torch=leaf.torch)
+                match = doubt_orientation(match, lead=self.lead, torch=leaf.torch and self.aligner.torch)
             match = doubt_shape_only(match, one, other)
             matches.append(match.doubting(*self._doubts_apart(one.path, other.path)))
         kept = self._take(matches)

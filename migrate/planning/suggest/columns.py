@@ -17,6 +17,7 @@ from migrate.knowledge.meanings import (
     KINDS_OF_BLOCK,
     MEANINGS,
     NORMS,
+    REMAINDER,
     ROUTER_OR_GATE,
     SUBLAYER_NORMS,
     SUBLAYERS,
@@ -57,7 +58,9 @@ class Column:
       in_block: whether it belongs to blocks.
       stacked: whether each array holds the blocks along an axis.
       torch: whether the array has a name of PyTorch's.
-      kind: which of the layers it is in a block of several layers, and their number.
+      kind: which of the layers it is in a block of several layers, and their number; for the last layers, which are no
+        block, the number of the first one and 1.
+      remains: whether it is of the last layers.
       layer_at, expert_at: the segments with the numbers, counted from the end; 0 for none.
       cells: the arrays.
     """
@@ -71,6 +74,7 @@ class Column:
     kind: tuple[int, int]
     layer_at: int
     expert_at: int
+    remains: bool = False
     named: Named = field(default_factory=Named)
     cells: dict[Cell, ClassifiedLeaf] = field(default_factory=dict)
 
@@ -106,9 +110,9 @@ class Column:
         """Returns the array of one of all layers and one expert."""
         kind, count = self.kind
         if layer is not None:
-            if layer % count != kind:
+            layer, rest = divmod(layer - kind, count)
+            if rest:
                 return None
-            layer //= count
         return self.cells.get((layer, expert))
 
 
@@ -120,6 +124,7 @@ def read_columns(leaves: Iterable[ClassifiedLeaf]) -> list[Column]:
         key = (column.tower, column.names, column.array, column.kind, column.stacked, column.layer_at, column.expert_at)
         found.setdefault((*key, leaf.place[-1]), column).cells[cell] = leaf
     columns = list(found.values())
+    _count_groups(columns)
     modules = _contexts(columns)
     for column in columns:
         column.named = _named(column, modules)
@@ -135,18 +140,31 @@ def _column(place: KeyPath) -> tuple[Column, Cell]:
     layer_at = 0
     tower: KeyPath = ()
     inner = place
+    kind = (0, 1)
     if at is not None:
         tower, layer, start = place[: at[0]], at[1], at[2]
         layer_at, inner = (start - 1 - len(place) if layer is not None else 0), place[start:]
+        stem, number = split_number(inner[0])
+        if layer is None and number is not None and plain(stem) in BLOCKS and len(inner) > 1:
+            inner, kind = inner[1:], (number, 0)
+    remains = tower[-1:] == (REMAINDER,)
     inner, expert, expert_at = _without_expert(inner)
     names, array = _array(inner)
-    names, kind = _kind(names) if at is not None else (names, (0, 1))
-    torch = place[-1] == TORCH_ARRAY
-    stacked = at is not None and layer is None
-    return (
-        Column(tower, names, array, at is not None, stacked, torch, kind, layer_at, expert_at),
-        (layer, expert),
-    )
+    names, kind = _kind(names) if at is not None and kind == (0, 1) else (names, kind)
+    tower = tower[:-1] if remains else tower
+    torch, stacked = place[-1] == TORCH_ARRAY, at is not None and layer is None
+    column = Column(tower, names, array, at is not None, stacked, torch, kind, layer_at, expert_at, remains)
+    return column, (layer, expert)
+
+
+def _count_groups(columns: Sequence[Column]) -> None:
+    """Completes the kinds of layers that are numbered inside of their blocks: `layers/layers_3`."""
+    most: defaultdict[KeyPath, int] = defaultdict(int)
+    for column in columns:
+        most[column.tower] = max(most[column.tower], column.kind[0] + 1)
+    for column in columns:
+        if column.kind[1] == 0:
+            column.kind = (column.kind[0], most[column.tower])
 
 
 def _list_at(place: KeyPath) -> tuple[int, int | None, int] | None:
@@ -288,4 +306,4 @@ def _outside(column: Column) -> Column:
         return column
     cells: dict[Cell, ClassifiedLeaf] = {(None, None): column.first}
     names = (*column.tower, *column.names)
-    return Column((), names, column.array, False, False, column.torch, (0, 1), 0, 0, column.named, cells)
+    return Column((), names, column.array, False, False, column.torch, (0, 1), 0, 0, False, column.named, cells)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from string import Formatter
 
 from migrate.knowledge.meanings import CONVENTIONS, GEMMA_NORM, INTERLEAVED, MAXTEXT, Convention
 from migrate.planning.suggest.axes import groups
 from migrate.planning.suggest.columns import Column
 from migrate.planning.suggest.known import ColumnMatch
-from migrate.planning.suggest.known_ops import Conversion
+from migrate.planning.suggest.known_ops import AxisConversion
 from migrate.planning.suggest.values import Alternative, Doubt, OpText, Shape
 
 Sized = list[tuple[Column, Shape]]
@@ -37,13 +38,14 @@ class MaxText:
 
     def ops(self, match: ColumnMatch, sizes: dict[str, int]) -> tuple[OpText, ...]:
         """Returns the ops on numbers."""
-        return (*(text for _, text in self._applied(match, sizes)), *self._padding(match))
+        return (*(text for _, text in self._applied(match, sizes) if text), *self._padding(match))
 
-    def doubts(self, match: ColumnMatch, found: Conversion, ops: Ops, extra: tuple[OpText, ...]) -> Iterator[Doubt]:
+    def doubts(self, match: ColumnMatch, found: AxisConversion, ops: Ops, extra: tuple[OpText, ...]) -> Iterator[Doubt]:
         """Yields the doubts about the numbers, which neither names nor shapes show."""
         for convention, text in self._applied(match, found.sizes):
             rest = tuple(op for op in extra if op != text)
-            yield Doubt(convention.why, alternatives=(Alternative("the numbers unchanged", ops(found.ops, rest)),))
+            way = Alternative("the numbers unchanged", ops(found.ops, rest))
+            yield Doubt(convention.why, alternatives=(way,) if text else ())
         if self._padding(match):
             yield Doubt("MaxText pads the vocabulary")
         other = self._interleaved(match, found)
@@ -54,10 +56,11 @@ class MaxText:
     def _applied(self, match: ColumnMatch, sizes: dict[str, int]) -> Iterator[tuple[Convention, OpText]]:
         for convention in CONVENTIONS if self._there or self._back else ():
             beside = not convention.beside or any(name.startswith(convention.beside) for name in self._names)
-            named = match.targets[0].named.meaning in convention.meanings and match.targets[0].array == "weight"
-            if named and beside and convention.without not in self._meanings:
+            named = match.targets[0].named.meaning in convention.meanings
+            apart = not convention.without or convention.without not in self._meanings
+            if named and beside and apart:
                 text = convention.there if self._there else convention.back
-                yield convention, text.format(**{name: sizes.get(name, 1) for name in "hd"})
+                yield convention, text.format_map(sizes) if _names_in(text) <= sizes.keys() else ""
 
     def _padding(self, match: ColumnMatch) -> tuple[OpText, ...]:
         source, target = match.sources[0], match.targets[0]
@@ -68,7 +71,7 @@ class MaxText:
         turned = target.named.meaning == "head"
         return (f"pad: {{widths: [{f'[0, 0], {missing}' if turned else f'{missing}, [0, 0]'}]}}",)
 
-    def _interleaved(self, match: ColumnMatch, found: Conversion) -> tuple[OpText, ...]:
+    def _interleaved(self, match: ColumnMatch, found: AxisConversion) -> tuple[OpText, ...]:
         target = match.targets[0]
         plain_rope = {"query norm", "key norm"} & self._meanings or any(n.startswith(GEMMA_NORM) for n in self._names)
         if not (self._there or self._back) or plain_rope or target.array != "weight":
@@ -78,6 +81,11 @@ class MaxText:
         sides = ("two half", "half two") if self._there else ("half two", "two half")
         left, right = (_divided(axes, text) for axes, text in zip((found.source, found.target), sides, strict=True))
         return (f'rearrange: {{pattern: "{left} -> {right}", sizes: {{two: 2}}}}',)
+
+
+def _names_in(text: str) -> set[str]:
+    """Returns the names of the fields of a format."""
+    return {name for _, name, _, _ in Formatter().parse(text) if name}
 
 
 def _divided(axes: str, halves: str) -> str:

@@ -17,6 +17,13 @@ from migrate.planning.suggest.tokens import similarity
 from migrate.planning.suggest.values import Doubt
 from migrate.tree import KeyPath
 
+_Norm = tuple[str, float]
+"""The meaning of a norm, and its position."""
+
+_NormPair = tuple[_Norm, _Norm, tuple[Doubt, ...]]
+"""Norms that correspond, and the doubts about it."""
+
+_BY_NAME = "it may also be the norm before the MLP; only its name supports this"
 _BY_ORDER = "their names do not show where in the block they are; their order does"
 
 
@@ -39,6 +46,9 @@ class ColumnMatch:
 def match_columns(mine: Sequence[Column], theirs: Sequence[Column]) -> list[ColumnMatch]:
     """Returns the matches of two models by the meanings of names."""
     towers = _tower_pairs(mine, theirs)
+    for one, other in towers:
+        _place_remainders(mine, one, theirs, other)
+        _place_remainders(theirs, other, mine, one)
     sides = _scopes(mine, [one for one, _ in towers]), _scopes(theirs, [other for _, other in towers])
     found: list[ColumnMatch] = []
     for scope, columns in sides[0].items():
@@ -53,6 +63,14 @@ def _tower_pairs(mine: Sequence[Column], theirs: Sequence[Column]) -> list[tuple
         return [(left[0], right[0])]
     matched = assign(len(left), len(right), lambda i, j: similarity(left[i], right[j]))
     return [(left[i], right[j]) for i, j in matched]
+
+
+def _place_remainders(columns: Sequence[Column], tower: KeyPath, others: Sequence[Column], there: KeyPath) -> None:
+    """Gives the last layers of a list of blocks their numbers, by the number of layers of the other side."""
+    total = max((len(one.layers) for one in others if one.tower == there and not one.stacked), default=0)
+    for column in columns:
+        if column.tower == tower and column.remains:
+            column.kind = (total - len(column.cells), 1)
 
 
 def _scopes(columns: Sequence[Column], towers: Sequence[KeyPath]) -> dict[tuple[bool, int], list[Column]]:
@@ -113,11 +131,11 @@ def _array_matches(
     yield from (ColumnMatch(tuple(mine[one]), tuple(theirs[one]), doubts) for one in mine if one in theirs)
 
 
-def _norm_pairs(left: _Layers, right: _Layers) -> list[tuple[object, object, tuple[Doubt, ...]]]:
+def _norm_pairs(left: _Layers, right: _Layers) -> list[_NormPair]:
     """Returns the norms that correspond, by position where it is known, else by order."""
-    sides = [sorted(key for key in side if isinstance(key, tuple)) for side in (left, right)]
+    sides = [sorted((NORM, key[1]) for key in side if isinstance(key, tuple)) for side in (left, right)]
     if len(sides[0]) != len(sides[1]):
-        return [(key, key, ()) for key in sides[0] if key in sides[1]]
+        return list(_same_positions(*sides))
     ranks = [[rank for _, rank in side] for side in sides]
     middle = (AFTER_ATTENTION, BEFORE_MLP)  # the same place in a block with a norm before each of two layers
     before = len(ranks[0]) == 2 and all(first < OF_ATTENTION and rest in middle for first, rest in ranks)
@@ -126,11 +144,22 @@ def _norm_pairs(left: _Layers, right: _Layers) -> list[tuple[object, object, tup
     ]
 
 
+def _same_positions(mine: Sequence[_Norm], theirs: Sequence[_Norm]) -> Iterator[_NormPair]:
+    """Yields the norms at the same positions of blocks that have different norms.
+
+    A norm after the attention is also one before the MLP, unless the block has one there, too.
+    """
+    alone = ((NORM, BEFORE_MLP) in mine) != ((NORM, BEFORE_MLP) in theirs)
+    for key in mine:
+        if key in theirs:
+            yield key, key, (Doubt(_BY_NAME),) if alone and key == (NORM, AFTER_ATTENTION) else ()
+
+
 def _fusions(left: _Layers, right: _Layers) -> Iterator[ColumnMatch]:
     for whole, parts in SPLIT.items():
         for many, one, joins in ((left, right, True), (right, left, False)):
             if whole in one and whole not in many and all(part in many for part in parts):
                 for array, columns in one[whole].items():
-                    if len(columns) == 1 and all(len(many[part].get(array, ())) == 1 for part in parts):
-                        members = tuple(many[part][array][0] for part in parts)
+                    if all(array in many[part] for part in parts):
+                        members = tuple(column for part in parts for column in many[part][array])
                         yield ColumnMatch(members, tuple(columns)) if joins else ColumnMatch(tuple(columns), members)

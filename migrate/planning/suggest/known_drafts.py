@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from migrate.planning.rule_text.numbers import split_number
 from migrate.planning.rule_text.rule_drafts import OVER, RuleDraft, Segments, text_of
 from migrate.planning.suggest.columns import Column
 from migrate.planning.suggest.conventions import MaxText
 from migrate.planning.suggest.known import ColumnMatch
-from migrate.planning.suggest.known_ops import Conversion, conversion, stacked_both
+from migrate.planning.suggest.known_ops import AxisConversion, Orientation, conversion, stacked_both
 from migrate.planning.suggest.layout import ClassifiedLeaf
 from migrate.planning.suggest.leftovers import cast_ops
 from migrate.planning.suggest.values import Doubt, OpText, Shape
@@ -33,30 +33,37 @@ class StackAxes:
 
 @dataclass(frozen=True, slots=True)
 class _Holes:
-    """Captures in place of the numbers of blocks and experts; empty for none."""
+    """Captures in place of the numbers of blocks and experts.
+
+    Attributes:
+      layer, expert: the captures; empty for none.
+      more: the blocks that the capture matches, and that the rule does not move.
+    """
 
     layer: str = ""
     expert: str = ""
+    more: tuple[int, ...] = ()
 
 
 class DraftWriter:
     """Writes the drafts of the matches of two models."""
 
-    def __init__(self, maxtext: MaxText, *, turned: bool) -> None:
+    def __init__(self, maxtext: MaxText, orientation: Orientation) -> None:
         """Prepares a writer.
 
         Args:
           maxtext: what MaxText stores otherwise.
-          turned: whether the matrices of GPT-2's layers are [out, in].
+          orientation: how matrices are stored.
         """
         self._maxtext = maxtext
-        self._turned = turned
+        self._orientation = orientation
 
     def axes_that_fit(self, match: ColumnMatch) -> frozenset[StackAxes]:
         """Returns the axes of blocks with which the arrays of a match become those of the other side."""
         one, other = match.sources[0], match.targets[0]
-        sources = _axes(one, _blocks(match.targets)) if one.stacked else [None]
-        targets = _axes(other, _blocks(match.sources)) if other.stacked else [None]
+        blocks = _blocks(match.sources), _blocks(match.targets)
+        sources = _axes(one, blocks[1] - blocks[0]) if one.stacked else [None]
+        targets = _axes(other, blocks[0] - blocks[1]) if other.stacked else [None]
         every = [StackAxes(mine, theirs) for mine in sources for theirs in targets]
         return frozenset(axes for axes in every if self._conversion(match, axes) is not None)
 
@@ -69,9 +76,9 @@ class DraftWriter:
             return self._stack_to_stack(match, axes, found)
         if match.sources[0].stacked:
             return list(self._unstacked(match, axes, found))
-        return list(self._from_lists(match, axes, found))
+        return list(self._from_lists(match, match.sources, axes, found))
 
-    def _conversion(self, match: ColumnMatch, axes: StackAxes) -> Conversion | None:
+    def _conversion(self, match: ColumnMatch, axes: StackAxes) -> AxisConversion | None:
         if not all(column.is_uniform for column in (*match.sources, *match.targets)):
             return None
         experts = _experts(match)
@@ -80,35 +87,43 @@ class DraftWriter:
         left, right = ([(one, shape) for one, shape in side if shape is not None] for side in (sources, targets))
         if len(left) < len(sources) or len(right) < len(targets):
             return None
-        return conversion(*self._maxtext.unpadded(left, right), turned=self._turned)
+        return conversion(*self._maxtext.unpadded(left, right), self._orientation)
 
-    def _from_lists(self, match: ColumnMatch, axes: StackAxes, found: Conversion) -> Iterator[RuleDraft]:
+    def _from_lists(
+        self, match: ColumnMatch, columns: Sequence[Column], axes: StackAxes, found: AxisConversion
+    ) -> Iterator[RuleDraft]:
         """Yields the drafts from arrays of single blocks to single or stacked ones."""
         joined = _experts(match).mine
         parts = _parts(match.targets)
         for target in match.targets if len(parts) == 1 else match.targets[:1]:
             for (layer, expert), leaf in target.cells.items():
-                covered = _covered(target, layer, leaf, axes.target)
-                sources = _found(match.sources, covered, joined or [expert])
+                covered = _covered(target, layer, leaf, axes.target if target.stacked else None)
+                sources = _found(columns, covered, joined or [expert])
                 targets = [leaf] if len(parts) == 1 else [other.cells.get((layer, expert)) for other in match.targets]
-                layers = "" if axes.target is None else _counted(match.sources, covered)
-                holes = _Holes(layers, f"{{{_EXPERT}}}" if joined else "")
+                layers = _counted(columns, covered) if target.stacked else _Holes()
+                holes = replace(layers, expert=f"{{{_EXPERT}}}" if joined else "")
                 yield from self._draft(match, found, axes, sources, targets, (holes, _Holes()))
 
-    def _unstacked(self, match: ColumnMatch, axes: StackAxes, found: Conversion) -> Iterator[RuleDraft]:
-        """Yields the drafts from stacked arrays to arrays of single blocks."""
+    def _unstacked(self, match: ColumnMatch, axes: StackAxes, found: AxisConversion) -> Iterator[RuleDraft]:
+        """Yields the drafts from stacked arrays to arrays of single blocks, and from those of the last layers."""
         joined = _experts(match).theirs
-        if len(_parts(match.sources)) > 1 or (joined and len(_parts(match.targets)) > 1):
+        split = len(_parts(match.targets)) > 1
+        if joined and (split or len(_parts(match.sources)) > 1):
             return
-        for source in match.sources:
-            covered = _covered(source, None, source.first, axes.source)
+        for columns in _by_kind(match.sources):
+            first = columns[0]
+            if not first.stacked:
+                yield from self._from_lists(match, columns, axes, found)
+                continue
+            covered = _covered(first, None, first.first, axes.source)
             targets = _found(match.targets, covered, joined or [None])
-            kind, count = source.kind
+            kind, count = first.kind
             layers = f"{{{OVER}}}" if count == 1 else f"{{{OVER}*{count}+{kind}}}"
             holes = _Holes(layers, f"{{{_EXPERT}}}" if joined else "")
-            yield from self._draft(match, found, axes, [source.first], targets, (_Holes(), holes))
+            sources = [column.first for column in columns]
+            yield from self._draft(match, found, axes, sources, targets, (_Holes(), holes))
 
-    def _stack_to_stack(self, match: ColumnMatch, axes: StackAxes, found: Conversion) -> list[RuleDraft]:
+    def _stack_to_stack(self, match: ColumnMatch, axes: StackAxes, found: AxisConversion) -> list[RuleDraft]:
         """Returns the draft from one stacked array to another."""
         if axes.source is None or axes.target is None or found.join or len(match.sources) + len(match.targets) > 2:
             return []
@@ -122,7 +137,7 @@ class DraftWriter:
     def _draft(
         self,
         match: ColumnMatch,
-        found: Conversion,
+        found: AxisConversion,
         axes: StackAxes,
         sources: Sequence[ClassifiedLeaf | None],
         targets: Sequence[ClassifiedLeaf | None],
@@ -133,11 +148,15 @@ class DraftWriter:
         if len(mine) < len(sources) or len(theirs) < len(targets):
             return
         left, right = holes
+        if right.layer and len(mine) > 1 and not found.after_stack:
+            return
 
         def ops(inner: tuple[OpText, ...], numbers: tuple[OpText, ...]) -> tuple[OpText, ...]:
             apart = [f"unstack: {{axis: {axes.source}, over: {OVER}}}"] if right.layer else []
             apart += [f"unstack: {{axis: 0, over: {_EXPERT}}}"] if right.expert else []
             joined = (*found.join, *inner) if len(_parts(match.targets)) > 1 else (*inner, *found.join)
+            if right.layer and len(mine) > 1:  # the parts of a fusion are joined before they are unstacked
+                apart, joined = ["stack: {axis: -1}", *apart], found.after_stack
             stacked = [f"stack: {{axis: 0, over: {_EXPERT}}}"] if left.expert else []
             stacked += [f"stack: {{axis: {axes.target}, over: {OVER}}}"] if left.layer else []
             return (*apart, *joined, *numbers, *stacked)
@@ -147,8 +166,11 @@ class DraftWriter:
         yield _draft(match, mine, theirs, ops(found.ops, numbers), holes, doubts)
 
 
-def _doubts(match: ColumnMatch, found: Conversion) -> Iterator[Doubt]:
-    """Yields the doubts about the order of axes and of the parts of a fusion."""
+def _doubts(match: ColumnMatch, found: AxisConversion) -> Iterator[Doubt]:
+    """Yields the doubts about the blocks, the order of axes, and that of the parts of a fusion."""
+    sides = [side for side in (match.sources, match.targets) if not any(column.stacked for column in side)]
+    if len({_blocks(side) for side in sides} - {0}) > 1:
+        yield Doubt("the other side has another number of blocks, so that each may be another one")
     if found.rests_on_names:
         yield Doubt("its shape fits in another order of its axes, too; names decide")
     if found.join:
@@ -177,8 +199,13 @@ def _parts(columns: Sequence[Column]) -> list[Column]:
     return list({column.named: column for column in reversed(columns)}.values())[::-1]
 
 
+def _by_kind(columns: Sequence[Column]) -> list[list[Column]]:
+    """Returns the columns of each kind of block, with all parts of a fusion."""
+    return [[one for one in columns if one.kind == kind] for kind in dict.fromkeys(column.kind for column in columns)]
+
+
 def _blocks(columns: Sequence[Column]) -> int:
-    """Returns the number of blocks of columns; 0 for stacked ones."""
+    """Returns the number of blocks of columns that are not stacked."""
     return sum(len(column.layers) for column in columns if column.named == columns[0].named)
 
 
@@ -220,17 +247,18 @@ def _found(
     ]
 
 
-def _counted(columns: Sequence[Column], covered: Sequence[int | None]) -> str:
-    """Returns the capture of these blocks, whose numbers count up in equal steps."""
+def _counted(columns: Sequence[Column], covered: Sequence[int | None]) -> _Holes:
+    """Returns the capture of these blocks, whose numbers count up in equal steps, and the blocks to except from it."""
     numbers = [number for number in covered if number is not None]
     if columns[0].kind[1] > 1 or not numbers:
-        return f"{{{OVER}}}"
+        return _Holes(f"{{{OVER}}}")
     step = numbers[1] - numbers[0] if len(numbers) > 1 else 1
     if step > 1:
-        return f"{{{step}*{OVER}+{numbers[0]}}}" if numbers[0] else f"{{{step}*{OVER}}}"
+        more = [one for one in columns[0].layers if one % step == numbers[0] and one not in numbers]
+        return _Holes(f"{{{numbers[0]}+{step}*{OVER}}}" if numbers[0] else f"{{{step}*{OVER}}}", more=tuple(more))
     if numbers == columns[0].layers:
-        return f"{{{OVER}}}"
-    return f"{{{OVER}:{'|'.join(map(str, numbers))}}}"
+        return _Holes(f"{{{OVER}}}")
+    return _Holes(f"{{{OVER}:{'|'.join(map(str, numbers))}}}")
 
 
 def _draft(
@@ -250,7 +278,11 @@ def _draft(
         frozenset(leaf.path for leaf in targets),
         (KNOWN,),
         tuple((sources[0].path, doubt) for doubt in doubts),
+        excepts=tuple(
+            side for number in holes[0].more for side in _patterns(match.sources, sources, _Holes(str(number)))
+        ),
         copy=match.copy,
+        follow=any(op.startswith("scale") for op in ops),
     )
 
 

@@ -21,7 +21,7 @@ _LAYER = "l"
 
 
 @dataclass(frozen=True, slots=True)
-class Conversion:
+class AxisConversion:
     """Ops that lead from known axes to others, on the arrays of one block and expert.
 
     Attributes:
@@ -29,6 +29,7 @@ class Conversion:
       ops: the ops.
       join: the op that joins the parts of a fusion, or takes them apart; empty for none.
       sizes: the sizes of the axes.
+      after_stack: the ops after a stack of the parts along the last axis; empty for none.
       rests_on_names: whether the shapes would fit in the other order of axes, too.
     """
 
@@ -38,20 +39,35 @@ class Conversion:
     join: tuple[OpText, ...]
     sizes: dict[str, int]
     rests_on_names: bool = False
+    after_stack: tuple[OpText, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Orientation:
+    """How matrices are stored where names do not show it.
+
+    Attributes:
+      torch: whether matrices with PyTorch's names are [out, in], as PyTorch has them.
+      turned: whether the matrices of GPT-2's layers are [out, in], in the source and in the target.
+    """
+
+    torch: bool = True
+    turned: tuple[bool, bool] = (False, False)
 
 
 def conversion(
-    sources: Sequence[tuple[Column, Shape]], targets: Sequence[tuple[Column, Shape]], *, turned: bool
-) -> Conversion | None:
+    sources: Sequence[tuple[Column, Shape]], targets: Sequence[tuple[Column, Shape]], orientation: Orientation
+) -> AxisConversion | None:
     """Returns the conversion of columns with the shapes of their arrays, without axes of blocks and experts; or None.
 
     Args:
       sources: one column, or the parts of a fusion.
       targets: one column, or the parts of a fusion.
-      turned: whether the matrices of GPT-2's layers are [out, in].
+      orientation: how matrices are stored.
     """
     (mine, shape), (theirs, wanted) = sources[0], targets[0]
-    left, right = _forms(mine, turned=turned), _forms(theirs, turned=turned)
+    left = _forms(mine, torch=orientation.torch, turned=orientation.turned[0])
+    right = _forms(theirs, torch=True, turned=orientation.turned[1])
     if len(sources) > 1:
         return next(_joined(sources, left, wanted, right), None)
     if len(targets) > 1:
@@ -61,7 +77,7 @@ def conversion(
         return None
     one, other = ways[0]
     doubtful = any(rearranged(*way) != rearranged(one, other) for way in ways[1:])
-    return Conversion(one, other, rearranged(one, other), (), sizes_of(one, shape, other, wanted) or {}, doubtful)
+    return AxisConversion(one, other, rearranged(one, other), (), sizes_of(one, shape, other, wanted) or {}, doubtful)
 
 
 def _pairs(left: Sequence[str], right: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -69,19 +85,19 @@ def _pairs(left: Sequence[str], right: Sequence[str]) -> Iterator[tuple[str, str
     yield from ((f"{_EXPERT} {one}", f"{_EXPERT} {other}") for one in left for other in right)
 
 
-def _forms(column: Column, *, turned: bool) -> tuple[str, ...]:
+def _forms(column: Column, *, torch: bool, turned: bool) -> tuple[str, ...]:
     """Returns the orders of axes that an array may have."""
     if column.array == "bias":
         return BIASES[column.named.axes]
-    torch, jax = WEIGHTS[column.named.axes]
-    if not column.torch:
-        return jax
-    return torch if turned or plain(column.names[-1]) not in STORED_AS_JAX_DOES else jax
+    out_first, in_first = WEIGHTS[column.named.axes]
+    if plain(column.names[-1]) in STORED_AS_JAX_DOES:
+        return out_first if turned else in_first
+    return out_first if column.torch and torch else in_first
 
 
 def _joined(
     sources: Sequence[tuple[Column, Shape]], left: Sequence[str], wanted: Shape, right: Sequence[str]
-) -> Iterator[Conversion]:
+) -> Iterator[AxisConversion]:
     """Yields the conversions of parts that are stacked or concatenated."""
     shapes = [shape for _, shape in sources]
     for whole, part in ((whole, part) for part in left for whole in right if any(_PART in g for g in groups(whole))):
@@ -91,9 +107,10 @@ def _joined(
             inner = (*wanted[:at], *wanted[at + 1 :])
             if wanted[at : at + 1] == (len(shapes),) and all(fits(part, shape, rest, inner) for shape in shapes):
                 sizes = sizes_of(part, shapes[0], rest, inner) or {}
-                yield Conversion(part, rest, rearranged(part, rest), (f"stack: {{axis: {at}}}",), sizes)
+                join, last = (f"stack: {{axis: {at}}}",), rearranged(f"{part} {_PART}", whole)
+                yield AxisConversion(part, rest, rearranged(part, rest), join, sizes, after_stack=last)
         elif _add_up(shapes, part, rest, wanted, at):
-            yield Conversion(part, rest, rearranged(part, rest), (f"concat: {{axis: {at}}}",), {})
+            yield AxisConversion(part, rest, rearranged(part, rest), (f"concat: {{axis: {at}}}",), {})
 
 
 def _add_up(shapes: Sequence[Shape], part: str, rest: str, wanted: Shape, at: int) -> bool:
@@ -114,7 +131,7 @@ def _shape(source: str, shape: Shape, target: str) -> Shape | None:
 
 def _parted(
     shape: Shape, left: Sequence[str], targets: Sequence[tuple[Column, Shape]], right: Sequence[str]
-) -> Iterator[Conversion]:
+) -> Iterator[AxisConversion]:
     """Yields the conversions of a fusion that is taken apart."""
     wanted = [one for _, one in targets]
     for whole, part in ((whole, part) for whole in left for part in right if any(_PART in g for g in groups(whole))):
@@ -126,7 +143,7 @@ def _parted(
             inner = (*shape[:at], *shape[at + 1 :])
             if shape[at] == len(wanted) and all(fits(rest, inner, part, one) for one in wanted):
                 sizes = sizes_of(rest, inner, part, wanted[0]) or {}
-                yield Conversion(rest, part, rearranged(rest, part), (f"unstack: {{axis: {at}}}",), sizes)
+                yield AxisConversion(rest, part, rearranged(rest, part), (f"unstack: {{axis: {at}}}",), sizes)
             continue
         cut = [_size(part, one, groups(rest)[at]) for one in wanted]
         if None not in cut and sum(filter(None, cut)) == shape[at]:
@@ -134,7 +151,7 @@ def _parted(
             if all(fits(rest, one, part, other) for one, other in zip(parts, wanted, strict=True)):
                 listed = ", ".join(map(str, cut))
                 split = f"split: {{axis: {at}, sizes: [{listed}]}}"
-                yield Conversion(rest, part, rearranged(rest, part), (split,), {})
+                yield AxisConversion(rest, part, rearranged(rest, part), (split,), {})
 
 
 def _size(axes: str, shape: Shape, names: tuple[str, ...]) -> int | None:

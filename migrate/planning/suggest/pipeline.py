@@ -110,7 +110,7 @@ def _model_drafts(mine: ClassifiedTree, theirs: ClassifiedTree, known: Known, *,
     scope, wanted_scope = _scope(mine, taken), _scope(theirs, taken)
     for path in unsupported_arrays(scope, wanted_scope):
         del scope[path]
-    solution = Aligner().solve(scope, wanted_scope, top=True)
+    solution = Aligner(torch=known.torch).solve(scope, wanted_scope, top=True)
     sources, targets = _by_place(mine.of("model")), _by_place(theirs.of("model"))
     matches = [
         _cast(_named(match), sources, targets, x64=x64)

@@ -69,7 +69,7 @@ def _move(rule: RuleDraft, generalizer: Generalizer | None, why: Sequence[str]) 
     left, right = [pattern(side) for side in rule.sources], [pattern(side) for side in rule.targets]
     excepts = [pattern(side) for side in rule.excepts]
     comment = "" if rule.doubts else _why(rule)
-    yield from move_lines(left, right, rule.ops, excepts=excepts, comment=comment, copy=rule.copy)
+    yield from move_lines(left, right, rule.ops, excepts=excepts, comment=comment, copy=rule.copy, follow=rule.follow)
 
 
 def _why(rule: RuleDraft) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from migrate.knowledge.meanings import BUFFERS, FOREIGN, TORCH_ARRAY
 from migrate.planning.rule_text.cover import patterns_for
@@ -19,7 +19,7 @@ from migrate.planning.suggest.conventions import MaxText
 from migrate.planning.suggest.heads import equal_heads, tied_heads
 from migrate.planning.suggest.known import ColumnMatch, match_columns
 from migrate.planning.suggest.known_drafts import DraftWriter, StackAxes
-from migrate.planning.suggest.known_ops import turned_layers
+from migrate.planning.suggest.known_ops import Orientation, turned_layers
 from migrate.planning.suggest.layout import ClassifiedLeaf
 from migrate.planning.suggest.leftovers import LeftoverRule
 from migrate.planning.suggest.named import names_agree
@@ -27,6 +27,7 @@ from migrate.planning.suggest.values import Doubt, Match, Scope
 from migrate.rules.pattern import Pattern
 from migrate.tree import KeyPath
 
+_ANY_AXIS = "shapes do not show along which axis the blocks are stacked"
 _UNKNOWN = "its name is not known, and other arrays have its size"
 
 
@@ -37,10 +38,12 @@ class Known:
     Attributes:
       drafts: the drafts of the rules that move arrays.
       drops: the rules that drop others.
+      torch: whether the source has names of PyTorch.
     """
 
     drafts: tuple[RuleDraft, ...]
     drops: tuple[LeftoverRule, ...]
+    torch: bool = False
 
     def taken(self, leaves: Sequence[ClassifiedLeaf]) -> set[KeyPath]:
         """Returns the key paths of the leaves that these parts move, fill or drop."""
@@ -78,10 +81,21 @@ def known_parts(mine: Sequence[ClassifiedLeaf], theirs: Sequence[ClassifiedLeaf]
     if not (is_foreign(mine) or is_foreign(theirs)):
         return Known((), ())
     columns = read_columns(mine), read_columns(theirs)
+    if not all(any(one.in_block and one.named.meaning for one in side) for side in columns):
+        return Known((), ())
     matches = [*match_columns(*columns), *tied_heads(*columns)]
-    writer = DraftWriter(MaxText(*columns), turned=turned_layers(columns[0]))
-    drafts = [draft for match, axes in _with_axes(matches, writer) for draft in writer.drafts(match, axes)]
-    return Known(tuple(drafts), (*equal_heads(*columns), *buffer_drops(mine)))
+    turned = turned_layers(columns[0]), turned_layers(columns[1])
+    fitting: list[tuple[ColumnMatch, StackAxes]] = []
+    writer = DraftWriter(MaxText(*columns), Orientation(turned=turned))
+    for torch in (True, False):  # arrays with names of PyTorch may have been transposed before
+        other = DraftWriter(MaxText(*columns), Orientation(torch, turned))
+        found = _with_axes(matches, other)
+        if len(found) > len(fitting):
+            fitting, writer = found, other
+        if len(found) == len(matches):
+            break
+    drafts = [draft for match, axes in fitting for draft in writer.drafts(match, axes)]
+    return Known(tuple(drafts), (*equal_heads(*columns), *buffer_drops(mine)), any(one.torch for one in columns[0]))
 
 
 def buffer_drops(mine: Sequence[ClassifiedLeaf], among: Collection[KeyPath] | None = None) -> list[LeftoverRule]:
@@ -119,7 +133,8 @@ def _with_axes(matches: Sequence[ColumnMatch], writer: DraftWriter) -> list[tupl
         votes = common[match.sources[0].tower, match.targets[0].tower]
         best = max(axes, key=lambda one: (votes[one], _preference(one)), default=None)
         if best is not None:
-            found.append((match, best))
+            doubts = (Doubt(_ANY_AXIS),) if sum(votes[one] == votes[best] for one in axes) > 1 else ()
+            found.append((replace(match, doubts=(*match.doubts, *doubts)), best))
     return found
 
 

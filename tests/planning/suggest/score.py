@@ -140,7 +140,8 @@ def _other_ways(
     suggestion: Suggestion, doubts: tuple[Doubt, ...], checkpoint: migrate.Checkpoint, path: KeyPath
 ) -> Iterator[Any]:
     """Yields the leaf's values with the ops of each alternative in place of the suggested ones."""
-    draft = next(draft for draft in suggestion.drafts if path in draft.fills)
+    mine = next(task for task in suggestion.plan.tasks if path in task.targets)
+    draft = next(draft for draft in suggestion.drafts if (mine.follows or mine.sources[0]) in draft.claims)
     for way in (way for doubt in doubts for way in doubt.alternatives if way.ops):
         plan = suggestion.composition.plan([replace(draft, ops=way.ops)])
         task = next(task for task in plan.tasks if path in task.targets)

@@ -129,7 +129,7 @@ def test_a_square_matrix_of_torch_is_transposed_because_of_its_name():
 
 
 def test_a_square_matrix_of_torch_with_an_unknown_name_is_transposed_and_in_doubt():
-    lines, suggestion = only({"first/weight": (D, D)}, {"one/kernel": (D, D)})
+    lines, suggestion = only(LLAMA | {"first/weight": (V, V)}, OURS | {"one/kernel": (V, V)})
     assert '{rearrange: "a b -> b a"}' in "".join(lines)
     assert "or: not transposed" in suggestion.text
 
@@ -141,6 +141,36 @@ def test_the_shape_of_c_attn_shows_whether_square_matrices_beside_it_are_transpo
     new = blocks("blocks/{i}/", {"attn/qkv/kernel": (D, 3 * D), "attn/out/kernel": (D, D)})
     lines, _ = only(old, new)
     assert 2 * turned == "".join(lines).count("transpose: [1, 0]")
+
+
+def test_matrices_with_names_of_torch_that_were_transposed_before_stay_as_they_are():
+    old = blocks("layers/{i}/", {"mlp/up_proj/weight": (D, F), "mlp/down_proj/weight": (F, D)})
+    squares = blocks("layers/{i}/", {"self_attn/o_proj/weight": (D, D)})
+    new = blocks("blocks/{i}/", {"mlp/up/kernel": (D, F), "mlp/down/kernel": (F, D), "attention/out/kernel": (D, D)})
+    lines, _ = only(old | squares, new)
+    assert "transpose" not in "".join(lines)
+
+
+def test_a_model_that_stores_the_layers_of_gpt2_as_torch_does_shows_it_by_shapes():
+    old = blocks("h/{i}/", {"attn/c_attn/weight": (D, 3 * D), "attn/c_proj/weight": (D, D)})
+    new = blocks("h/{i}/", {"attn/c_attn/kernel": (3 * D, D), "attn/c_proj/kernel": (D, D)})
+    lines, suggestion = only(old, new)
+    assert ["ops: [{transpose: [1, 0]}]"] == lines[2:]
+    assert {} == suggestion.doubts
+
+
+def test_blocks_of_another_number_may_be_others():
+    suggestion = suggested(blocks("model/layers/{i}/", TORCH_MLP, count=4), blocks("blocks/{i}/", NNX_MLP, count=2))
+    assert "the other side has another number of blocks" in suggestion.text
+    assert 6 == len(suggestion.doubts)
+
+
+def test_a_norm_after_the_attention_may_be_that_before_the_mlp():
+    names = ("pre_attention_norm", "post_attn_norm", "pre_ffw_norm", "post_ffw_norm")
+    new = blocks("layers/{i}/", {f"{name}/scale": (D,) for name in names} | {"mlp/up_proj/kernel": (D, F)})
+    old = blocks("model/layers/{i}/", TORCH_NORMS | {"mlp/up_proj/weight": (F, D)})
+    doubts = suggested(old, new).doubts
+    assert {"post_attention_layernorm"} == {path[-2] for path in doubts}
 
 
 def test_experts_in_a_list_become_one_array_and_lead_back():
@@ -263,6 +293,13 @@ def test_queries_in_maxtext_are_scaled_unless_they_have_a_norm_and_this_is_in_do
     lines, suggestion = only(TO_MAXTEXT | norms, MAXTEXT | theirs)
     assert "scale" not in "".join(line for line in lines if "q_proj" in line)
     assert {} == suggestion.doubts
+
+
+def test_biases_of_queries_are_scaled_with_them():
+    old = blocks("model/layers/{i}/", {"self_attn/q_proj/bias": (HEADS * SIZE,)}) | TO_MAXTEXT
+    new = blocks("decoder/layers_{i}/", {"self_attention/query/bias": (HEADS, SIZE)}) | MAXTEXT
+    lines, _ = only(old, new)
+    assert 2 == "".join(lines).count('{scale: {by: "1/sqrt(16)"}}')
 
 
 def test_numbers_of_maxtext_lead_back():
