@@ -134,9 +134,11 @@ class DigestRecord:
     def to_text(self) -> str:
         """Returns the record as JSON, one leaf a line."""
         head = {"version": VERSION, "block_bytes": BLOCK_BYTES, "root": self.root, "items": self.items}
-        lines = ",\n".join([_text(_row(path, leaf, self.digests[path])) for path, leaf in self.leaves.items()])
+        lines = [_text(_row(path, leaf, self.digests[path])) for path, leaf in self.leaves.items()] or [""]
         nodes, files = _text(self.sequences), _text(self.files)
-        return f'{_text(head)[:-1]},"sequences":{nodes},"files":{files},"leaves":[\n{lines}\n]}}\n'
+        lines[0] = f'{_text(head)[:-1]},"sequences":{nodes},"files":{files},"leaves":[\n{lines[0]}'
+        lines[-1] += "\n]}\n"
+        return ",\n".join(lines)
 
     @classmethod
     def from_text(cls, text: str | bytes, file: Path) -> DigestRecord:

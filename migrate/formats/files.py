@@ -285,7 +285,9 @@ def read_json(path: Path, objects: ObjectHook | None = None) -> Any:
     try:
         if b"\\ud" in content.lower():  # a lone surrogate, which UTF-8 cannot encode
             json.dumps(json.loads(content), ensure_ascii=False).encode()
-        return json.loads(content, object_pairs_hook=objects)
+        text = content.decode(json.detect_encoding(content), "surrogatepass")
+        del content  # both may take much memory
+        return json.loads(text, object_pairs_hook=objects)
     except RecursionError as error:
         raise damaged(path, "its JSON is nested too deeply") from error
     except ValueError as error:

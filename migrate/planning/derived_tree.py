@@ -24,8 +24,11 @@ def derive_tree(
       created: the leaves without a source.
       boxes: whether to keep the level that Flax adds on disk (as `value`, its present name).
     """
+    shared: dict[AbstractLeaf, AbstractLeaf] = {}  # many leaves are equal
     leaves = {
-        path: _leaf(source, task, index, boxes=boxes) for task in tasks for index, path in enumerate(task.targets)
+        path: shared.setdefault(leaf := _leaf(source, task, index, boxes=boxes), leaf)
+        for task in tasks
+        for index, path in enumerate(task.targets)
     }
     leaves.update({creation.target: creation.leaf for creation in created})
     return AbstractTree.build(leaves.items(), _containers(source, tasks, leaves))

@@ -12,8 +12,8 @@ from tests.benchmarks.layers import write_layers
 from tests.benchmarks.rule_texts import RENAME, TURN_LAYERS
 
 FEW, MANY = 5_000, 10_000
-LEAF_KB = 12
-"""The most memory of a leaf beside the budget, in kB."""
+LEAF_KB = {RENAME: 10, TURN_LAYERS: 7}
+"""The most memory of a leaf beside the budget, in kB; for a rename, TensorStore decodes the index of the source."""
 
 MEASURED = """
 import json, re, sys
@@ -47,10 +47,15 @@ def sources(tmp_path_factory):
 
 
 @pytest.fixture(scope="module", params=[RENAME, TURN_LAYERS], ids=["rename", "transpose"])
-def runs(request, sources, tmp_path_factory):
+def rules(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def runs(rules, sources, tmp_path_factory):
     """The peak memory and the written bytes of two runs, beyond imports."""
     folder = tmp_path_factory.mktemp("runs")
-    (folder / "rules.yaml").write_text(request.param)
+    (folder / "rules.yaml").write_text(rules)
     return [measured(folder, sources, leaves) for leaves in (FEW, MANY)]
 
 
@@ -70,9 +75,9 @@ def measured(folder, sources, leaves):
     return json.loads((folder / "figures.json").read_text())
 
 
-def test_a_leaf_takes_little_memory_beside_the_budget(runs):
+def test_a_leaf_takes_little_memory_beside_the_budget(rules, runs):
     (few, _), (many, _) = runs
-    assert (many - few) / (MANY - FEW) <= LEAF_KB * 1e3
+    assert (many - few) / (MANY - FEW) <= LEAF_KB[rules] * 1e3
 
 
 def test_a_run_with_a_small_budget_writes_little_more_than_the_checkpoint(runs, sources):

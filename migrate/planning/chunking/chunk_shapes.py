@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 from migrate import dtypes
 from migrate.tree import AbstractLeaf, ChunkShapes
@@ -24,10 +25,12 @@ def written_chunks(leaf: AbstractLeaf) -> ChunkShapes:
     An array that exceeds the memory budget is written in tiles, which divide these chunks further.
     """
     assert leaf.aval is not None
-    if leaf.chunks is not None:
-        return leaf.chunks
-    shard = shard_shape(leaf)
-    return ChunkShapes(shard, chunk_shape(shard, dtypes.item_bytes(leaf.aval.dtype)))
+    return leaf.chunks or _even_chunks(shard_shape(leaf), leaf.aval.dtype)
+
+
+@lru_cache(maxsize=4096)  # many arrays are written in equal chunks
+def _even_chunks(shard: tuple[int, ...], dtype: str) -> ChunkShapes:
+    return ChunkShapes(shard, chunk_shape(shard, dtypes.item_bytes(dtype)))
 
 
 def chunk_shape(
