@@ -20,7 +20,7 @@ def syntax_tree(text: str) -> ast.expr | None:
 
 
 @dataclass(frozen=True)
-class Arithmetic:
+class ArithmeticSyntax:
     """What one kind of expression consists of, beside parentheses and minus signs.
 
     Attributes:

@@ -6,10 +6,10 @@ from operator import add, mul
 
 import pytest
 
-from migrate.arithmetic import Arithmetic, syntax_tree
+from migrate.arithmetic import ArithmeticSyntax, syntax_tree
 
-SUMS = Arithmetic({ast.Add: add}, (int,), has_names=True)
-ROOTS = Arithmetic({ast.Add: add, ast.Mult: mul}, (int, float), {"sqrt": math.sqrt})
+SUMS = ArithmeticSyntax({ast.Add: add}, (int,), has_names=True)
+ROOTS = ArithmeticSyntax({ast.Add: add, ast.Mult: mul}, (int, float), {"sqrt": math.sqrt})
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,13 @@ import sys
 from functools import lru_cache
 from operator import add, mul, sub, truediv
 
-from migrate.arithmetic import Arithmetic, syntax_tree
+from migrate.arithmetic import ArithmeticSyntax, syntax_tree
 from migrate.ops.base import OpError
 
 Number = int | float | str
 """A number of a rule file, or the arithmetic that gives it."""
 
-_ARITHMETIC = Arithmetic(
+_ARITHMETIC = ArithmeticSyntax(
     {ast.Add: add, ast.Sub: sub, ast.Mult: mul, ast.Div: truediv}, (int, float), {"sqrt": math.sqrt}
 )
 _MOST_LENGTH = 200

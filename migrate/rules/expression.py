@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import add, floordiv, mod, mul, sub
 
-from migrate.arithmetic import Arithmetic, syntax_tree
+from migrate.arithmetic import ArithmeticSyntax, syntax_tree
 
 _OPERATORS: dict[type[ast.operator], Callable[[int, int], int]] = {
     ast.Add: add,
@@ -22,7 +22,7 @@ _OPERATORS: dict[type[ast.operator], Callable[[int, int], int]] = {
     ast.FloorDiv: floordiv,
     ast.Mod: mod,
 }
-_ARITHMETIC = Arithmetic(_OPERATORS, (int,), has_names=True)
+_ARITHMETIC = ArithmeticSyntax(_OPERATORS, (int,), has_names=True)
 _DIGITS = re.compile(r"[0-9]{1,18}")
 MAX_LENGTH = 100
 """The most characters of an expression: enough for index arithmetic; deep nesting would exhaust Python's parser."""
