@@ -40,6 +40,11 @@ class BundledFamily:
     library: str
     args: Mapping[str, object]
 
+    def default(self, name: str) -> object:
+        """Returns the default of an argument, which may be one for models without a `config.json`."""
+        value = self.args[name]
+        return value.get("default") if isinstance(value, Mapping) else value
+
     def is_for(self, config: Mapping[str, object]) -> bool | None:
         """Whether a `config.json` is of one of its models; None if no field of the config tells."""
         last = self.name.rpartition("/")[2]

@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
 
-from migrate.knowledge.meanings import BUFFERS
+from migrate.errors import RuleFileError
+from migrate.knowledge.meanings import BUFFERS, REMAINDER
 from migrate.knowledge.naming import PARAM_ROOTS
 from migrate.planning.model import Plan
 from migrate.planning.rule_text.numbers import numbers_in
@@ -20,10 +20,10 @@ from migrate.rules.bundled_families import BundledFamily, bundled_families
 from migrate.rules.loader import parse_rules
 from migrate.rules.model import Drop, Move, RuleSet
 from migrate.rules.pattern import Pattern
-from migrate.tree import KeyPath
+from migrate.tree import KeyPath, natural_key
 
-_LIKE = 4
-"""The number of blocks of a list that represent it when rule files are tried."""
+_LIKE = 7
+"""The number of the first, and of the last, blocks of a list that represent it when rule files are tried."""
 
 _ROOTED = "maxtext/"
 """The folder of the files whose argument `root` is a place in the target."""
@@ -48,8 +48,9 @@ class FamilyFit:
     @property
     def sentence(self) -> str:
         """What was recognized, as a sentence."""
-        model, library, name = self.family.model, self.family.library, self.family.name
-        return f"This is {model} in {library}'s names: the bundled rule file `{name}` moves every array of the model."
+        model, library = self.family.model, self.family.library
+        file = f"bundled rule file `{self.family.name}` moves every array of the model."
+        return f"This is {model} in {library}'s names: the {file}" if library else f"The {file}"
 
 
 def fitting_families(mine: ClassifiedTree, theirs: ClassifiedTree) -> list[FamilyFit]:
@@ -62,11 +63,11 @@ def fitting_families(mine: ClassifiedTree, theirs: ClassifiedTree) -> list[Famil
         values = {name: arguments[name]() for name in family.args if name in arguments}
         if None in values.values():
             continue
-        changed = {name: value for name, value in values.items() if value != family.args[name]}
+        changed = {name: value for name, value in values.items() if value != family.default(name)}
         fields = {"file": family.name, **_place(targets, family), **({"args": changed} if changed else {})}
         include = _include(fields)
         rules = _included(include)
-        if _accounts_for(rules, *examples):
+        if rules is not None and _accounts_for(rules, *examples):
             found.append(FamilyFit(family, include, rules.count))
     return found
 
@@ -93,8 +94,12 @@ def _include(fields: Mapping[str, object]) -> str:
 
 
 @lru_cache(maxsize=64)
-def _included(include: str) -> RuleSet:
-    return parse_rules(f"migrate: 1\ninclude: {include}\nrules: []\n", "the suggestion")
+def _included(include: str) -> RuleSet | None:
+    """Returns the rules of an `include:`, or None for a file that cannot be included, such as one of several sources."""
+    try:
+        return parse_rules(f"migrate: 1\ninclude: {include}\nrules: []\n", "the suggestion")
+    except RuleFileError:
+        return None
 
 
 def _arguments(sources: Mapping[KeyPath, Shape], targets: Mapping[KeyPath, Shape]) -> dict[str, Callable[[], object]]:
@@ -116,7 +121,15 @@ def _arguments(sources: Mapping[KeyPath, Shape], targets: Mapping[KeyPath, Shape
         tokens = _one(sources, "embed_tokens", "weight")
         return max(side[embedding][0] - sources[tokens][0], 0) if embedding and tokens else None
 
+    def rest() -> object:
+        blocks = {path[2] for path in sources if path[:2] == ("model", "layers")}
+        stacked = [path for path in side if "layers_0" in path and path[-2:] == ("query", "kernel")]
+        last = {path[path.index(REMAINDER) + 1] for path in side if REMAINDER in path[:-1]}
+        count = len(blocks) or (len(last) + 6 * side[stacked[0]][1] if stacked else 0)
+        return count - len(last) or None
+
     return {
+        "rest": rest,
         "root": lambda: "/".join(embedding[:-2]) or None if embedding else None,
         "axis": axis,
         "head": head,
@@ -133,9 +146,9 @@ def _one(shapes: Mapping[KeyPath, Shape], *end: str) -> KeyPath | None:
 def _examples(paths: Iterable[KeyPath]) -> list[KeyPath]:
     """Returns a few key paths of each kind, which differ in numbers only."""
     kinds: defaultdict[KeyPath, list[KeyPath]] = defaultdict(list)
-    for path in paths:
+    for path in sorted(paths, key=natural_key):
         kinds[tuple(numbers_in(segment)[0] for segment in path)].append(path)
-    return [path for kind in kinds.values() for path in islice(kind, _LIKE)]
+    return [path for kind in kinds.values() for path in dict.fromkeys((*kind[:_LIKE], *kind[-_LIKE:]))]
 
 
 def _accounts_for(rules: RuleSet, sources: Sequence[KeyPath], targets: Sequence[KeyPath]) -> bool:

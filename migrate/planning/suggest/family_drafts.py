@@ -41,6 +41,8 @@ def family_suggestion(
     for fit in _told_apart(fitting_families(mine, theirs), config):
         composition = Composition(source, template, fields, (mine.name, theirs.name), family=fit)
         first = composition.general_plan([])
+        if not set(first.unexpected) <= source.tree.leaves.keys():  # it fills leaves that the target does not have
+            continue
         rest = settle_leftovers(mine, theirs, first.unexpected, first.missing)
         rest = with_leaves_without_arrays(rest, source.tree, first.unexpected)
         rest = rest.with_drops(buffer_drops(mine.of("model"), set(first.unexpected)))

@@ -224,6 +224,47 @@ def test_every_second_layer_is_global_in_maxtext():
     assert ["1", "3"] == [path[2] for path in sources["decoder/layers/mlp_global/wo/kernel"]]
 
 
+GROUPED = {f"decoder/layers/layers_{k}/mlp/wo/kernel": (F, 2, D) for k in range(3)} | {
+    "decoder/layers_remainder/layers_0/mlp/wo/kernel": (F, D),
+    "decoder/decoder_norm/scale": (D,),
+}
+"""MaxText's groups of layers, here of three, and the rest."""
+
+
+def test_groups_of_layers_and_the_rest_become_maxtexts():
+    old = blocks("model/layers/{i}/", {"mlp/down_proj/weight": (D, F)}, count=7) | {"model/norm/weight": (D,)}
+    lines, suggestion = only(old, GROUPED)
+    assert {} == suggestion.doubts
+    sources = {"/".join(task.targets[0]): task.sources for task in suggestion.plan.tasks}
+    assert ["0", "3"] == [path[2] for path in sources["decoder/layers/layers_0/mlp/wo/kernel"]]
+    assert [("model", "layers", "6", "mlp", "down_proj", "weight")] == [
+        *sources["decoder/layers_remainder/layers_0/mlp/wo/kernel"]
+    ]
+    assert any("except" in line and "model/layers/6/" in line for line in lines)
+
+
+def test_groups_of_layers_and_the_rest_lead_back():
+    new = blocks("layers/{i}/", {"mlp/down_proj/kernel": (F, D)}, count=7) | {"final_norm/w": (D,)}
+    _, suggestion = only(GROUPED, new)
+    targets = {"/".join(task.sources[0]): task.targets for task in suggestion.plan.tasks}
+    assert ["2", "5"] == [path[1] for path in targets["decoder/layers/layers_2/mlp/wo/kernel"]]
+    assert ["6"] == [path[1] for path in targets["decoder/layers_remainder/layers_0/mlp/wo/kernel"]]
+
+
+def test_keys_and_values_of_a_stack_are_joined_before_it_is_taken_apart():
+    old = {f"decoder/layers/self_attention/{p}/kernel": (D, 2, GROUPS, SIZE) for p in ("key", "value")}
+    lines, _ = only(
+        old | {"decoder/decoder_norm/scale": (D,)},
+        blocks("layers/{i}/", {"attn/kv_einsum/w": (2, GROUPS, D, SIZE)}) | {"final_norm/w": (D,)},
+    )
+    assert 'ops: [{stack: {axis: -1}}, {unstack: {axis: 1, over: i}}, {rearrange: "d n h p -> p n d h"}]' in lines
+
+
+def test_moments_of_scaled_params_follow():
+    lines, _ = only(TO_MAXTEXT, MAXTEXT)
+    assert "moments: follow" in "".join(lines)
+
+
 @pytest.mark.parametrize(
     ("parts", "whole", "shape", "join"),
     [
