@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-import yaml
-
 from migrate.rules.files import bundled_names, text_of
+from migrate.rules.source import compose, plain
 
 _TELLS: Mapping[str, tuple[str, str]] = {
     "mistral": ("model_type", "mistral"),
@@ -61,14 +60,22 @@ def _fields(config: Mapping[str, object]) -> set[tuple[str, object]]:
 
 @lru_cache(maxsize=1)
 def bundled_families() -> tuple[BundledFamily, ...]:
-    """Returns the bundled families; files that `hf/llama-to-nnx` and others supersede come last."""
+    """Returns the bundled families; files that `hf/llama-to-nnx` and others supersede come last.
+
+    A file with sources of its own, such as `hf/lora-merge`, is for any model and cannot be included.
+    """
     names = [name for name in bundled_names() if name.startswith(_FOLDERS)]
-    return tuple(_family(name) for name in sorted(names, key=lambda name: (name.endswith("-to-nnx"), name)))
+    ordered = sorted(names, key=lambda name: (name.endswith("-to-nnx"), name))
+    return tuple(found for name in ordered if (found := _family(name)) is not None)
 
 
-def _family(name: str) -> BundledFamily:
+def _family(name: str) -> BundledFamily | None:
     text = text_of(name) or ""
+    root, _ = compose(text, name)
+    fields = plain(root) if root is not None else {}
+    if "sources" in fields:
+        return None
     comment = " ".join(line.lstrip("# ") for line in text.splitlines() if line.startswith("#"))
     found = _MODEL.search(comment)
     model, library = (found["model"], found["library"]) if found else (name, "")
-    return BundledFamily(name, model, library, (yaml.safe_load(text) or {}).get("args") or {})
+    return BundledFamily(name, model, library, fields.get("args") or {})

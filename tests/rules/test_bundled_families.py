@@ -25,6 +25,10 @@ def test_every_file_that_is_no_part_of_another_names_its_model():
     assert [] == [name for name in unnamed if not any(part in name for part in ("half", "group", "rest", "lora"))]
 
 
+def test_a_file_with_sources_of_its_own_is_no_family():
+    assert "hf/lora-merge" not in FAMILIES
+
+
 def test_files_for_nnx_that_others_supersede_come_last():
     assert ["hf/gpt2-to-nnx", "hf/llama-to-nnx"] == [one.name for one in bundled_families()][-2:]
 
