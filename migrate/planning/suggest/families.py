@@ -95,7 +95,7 @@ def _include(fields: Mapping[str, object]) -> str:
 
 @lru_cache(maxsize=64)
 def _included(include: str) -> RuleSet | None:
-    """Returns the rules of an `include:`, or None for a file that cannot be included, such as one of several sources."""
+    """Returns the rules of an `include:`, or None for a file that cannot be included."""
     try:
         return parse_rules(f"migrate: 1\ninclude: {include}\nrules: []\n", "the suggestion")
     except RuleFileError:
