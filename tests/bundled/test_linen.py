@@ -119,7 +119,7 @@ def test_a_training_state_becomes_a_bridged_model_and_its_optimizer(tmp_path):
 
 def test_every_bundled_file_can_be_read_and_says_what_it_is():
     names = bundled_names()
-    folders = {"linen", "nnx", "hf", "t5x", "brax", "maxtext", "maxtext-tunix"}
+    folders = {"linen", "nnx", "hf", "t5x", "brax", "bonsai", "maxtext", "maxtext-tunix"}
     assert folders == {name.split("/")[0] for name in names if "/" in name}
     for name in names:
         rules = load_rules(name)

@@ -30,7 +30,7 @@ _VARYING = (
     (re.compile(r"\b\d+(\.\d+)? [kMG]?B/s\b"), "0 B/s"),
     (re.compile(r"\b[0-9a-f]{12}\b"), "0" * 12),  # digests
     (re.compile(r"\b20\d\d-\d\d-\d\d([T ]\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)?)?"), "2026-01-01"),
-    (re.compile(r"^  (probe|stage|commit|verify) +\d.*\n", re.M), ""),  # progress
+    (re.compile(r"^  (probe|stage|commit|verify) +(\d.*|…)\n", re.M), ""),  # progress
 )
 """What differs from run to run, and what stands for it in a comparison."""
 

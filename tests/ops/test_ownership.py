@@ -21,6 +21,10 @@ NAMING = {
     "planning/streams.py": "its help text writes a rule with `key_data`",
     "knowledge/layers.py": "describes layers of Flax with ops, as rules do; `scale` is a param",
     "knowledge/naming.py": "`scale` is a param",
+    "knowledge/meanings.py": "`scale` is a param",
+    "planning/adapters.py": "the ops by which a rule turns a base that is stored transposed",
+    "report/picture.py": "`cast` is a kind of change, which a page draws",
+    "report/picture_of_plan.py": "`cast` is a kind of change, which a page draws",
     "formats/zarr/metadata.py": "`transpose` is a codec of zarr",
 }
 """Modules in which a string may be the name of an op, and why."""

@@ -257,7 +257,7 @@ def test_keys_and_values_of_a_stack_are_joined_before_it_is_taken_apart():
         old | {"decoder/decoder_norm/scale": (D,)},
         blocks("layers/{i}/", {"attn/kv_einsum/w": (2, GROUPS, D, SIZE)}) | {"final_norm/w": (D,)},
     )
-    assert 'ops: [{stack: {axis: -1}}, {unstack: {axis: 1, over: i}}, {transpose: [3, 1, 0, 2]}]' in lines
+    assert "ops: [{stack: {axis: -1}}, {unstack: {axis: 1, over: i}}, {transpose: [3, 1, 0, 2]}]" in lines
 
 
 def test_moments_of_scaled_params_follow():
