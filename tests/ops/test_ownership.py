@@ -31,6 +31,8 @@ NAMING = {
 
 IMPORTING = {
     "planning/moments/adafactor_algebra.py": "makes a task that transposes",
+    "planning/adapters.py": "takes the scale of `lora` from the config of an adapter",
+    "planning/suggest/norms.py": "proposes to add 1 to the scales of norms",
 }
 """Modules that may import the class of an op, and why."""
 
