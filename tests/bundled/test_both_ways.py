@@ -27,7 +27,7 @@ HUGGING_FACE = {
 ELSEWHERE = {"nnx/stack", "nnx/unstack", "nnx/fused-to-qkv", "nnx/qkv-to-fused"}
 """Files for includes, which `test_nnx` reverses."""
 
-FORWARD_ONLY = {"linen/scan-to-list", "hf/lora-merge"}
+FORWARD_ONLY = {"linen/scan-to-list"}
 needs_real = pytest.mark.skipif(not REAL.is_dir(), reason="the real checkpoints are not on this machine")
 
 
