@@ -68,3 +68,9 @@ def test_a_rule_that_is_written_for_a_key_path_matches_it_alone(path, other):
     for source in (*move.sources, *drop.sources):
         assert {} == source.match(path)
         assert (other == path) == (source.match(other) is not None)
+
+
+def test_a_move_that_copies_and_whose_moments_follow_says_so():
+    lines = list(move_lines(["a"], ["b"], ["transpose: [1, 0]"], copy=True, follow=True))
+    assert ['  - {from: "a", to: "b", ops: [{transpose: [1, 0]}], copy: true, moments: follow}'] == lines
+    assert ['  - {from: "a", to: "b", ops: [], moments: follow}'] == list(move_lines(["a"], ["b"], follow=True))
