@@ -142,7 +142,9 @@ class ScalarType(FieldType):
     def json(self) -> JsonSchema:
         names = {int: "integer", float: "number", bool: "boolean", str: "string"}
         found = [names[kind] for kind in self.kinds if not (kind is int and float in self.kinds)]
-        return {"type": found[0] if len(found) == 1 else found}
+        if str in self.kinds:
+            return {"type": found}
+        return {"type": [*found, "string"], "pattern": r"^\$\{[^{}]*\}$"}  # `${name}` stands for a value
 
 
 @final
@@ -243,7 +245,7 @@ class SizesType(FieldType):
         return None
 
     def json(self) -> JsonSchema:
-        return {"type": "object", "additionalProperties": {"type": "integer"}}
+        return {"type": "object", "additionalProperties": INT.json()}
 
 
 @final
