@@ -94,8 +94,11 @@ class ChoiceType(FieldType):
     def read(self, node: Node, context: ReadContext) -> str | None:
         if isinstance(node, ScalarNode) and node.value in self.words:
             return node.text
-        self.reject(node, context, did_you_mean(node.text, self.words) if isinstance(node, ScalarNode) else None)
+        self.reject(node, context, self.near(node))
         return None
+
+    def near(self, node: Node) -> str | None:
+        return did_you_mean(node.text, self.words) if isinstance(node, ScalarNode) else None
 
     def json(self) -> JsonSchema:
         return {"enum": list(self.words)}
@@ -142,9 +145,8 @@ class ScalarType(FieldType):
     def json(self) -> JsonSchema:
         names = {int: "integer", float: "number", bool: "boolean", str: "string"}
         found = [names[kind] for kind in self.kinds if not (kind is int and float in self.kinds)]
-        if str in self.kinds:
-            return {"type": found}
-        return {"type": [*found, "string"], "pattern": r"^\$\{[^{}]*\}$"}  # `${name}` stands for a value
+        # `${name}` stands for a value
+        return {"type": found} if str in self.kinds else {"type": [*found, "string"], "pattern": r"^\$\{[^{}]*\}$"}
 
 
 @final
