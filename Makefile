@@ -65,4 +65,4 @@ fixtures: .venv/installed  ## write the fixtures again with the old versions; ne
 	$(PY) fixtures/regenerate.py
 
 clean:
-	rm -rf .venv .venv-families demo-out docs/build docs/reference/made
+	rm -rf .venv .venv-families .venv-oldest demo-out docs/build docs/reference/made node_modules

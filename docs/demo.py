@@ -1,4 +1,5 @@
-"""The demonstration of `make demo`: migrates an old Linen checkpoint to an NNX model and compares their outputs.
+"""The demonstration of `make demo`: migrates an old Linen checkpoint to an NNX model and compares their outputs;
+ends with the report of the migration, which opens in a browser.
 
 The checkpoint was written by Flax 0.6 (fixtures/linen_2022): a transformer as a TrainState with adam, in one msgpack
 file.
@@ -21,6 +22,7 @@ ROOT = Path(__file__).parent.parent
 CASE = ROOT / "fixtures" / "linen_2022" / "lm_flax_msgpack"
 RULES = "fixtures/rules/lm_to_stacked.yaml"
 OUT = ROOT / "demo-out"
+REPORT = OUT / "report.html"
 
 
 def migrate(*arguments: str) -> None:
@@ -45,13 +47,15 @@ def restored_model() -> nnx.Module:
 def main() -> None:
     shutil.rmtree(OUT, ignore_errors=True)
     source = str(CASE.relative_to(ROOT) / "ckpt")
-    migrate("apply", RULES, source, "demo-out/new")
+    OUT.mkdir()
+    migrate("apply", RULES, source, "demo-out/new", "--report", str(REPORT.relative_to(ROOT)))
     migrate("verify", "demo-out/new", "--source", source, "--rules", RULES)
     model = restored_model()
     model.eval()
     with np.load(CASE / "golden.npz") as golden, jax.default_matmul_precision("highest"):
         difference = np.abs(np.asarray(model(golden["in_tokens"])) - golden["out_logits"]).max()
     print(f"Largest difference between the old model's logits and the new one's: {difference:.1e}")
+    print(f"The report of the migration, for a browser: {REPORT.as_uri()}")
     sys.exit(0 if difference < 1e-5 else 1)
 
 

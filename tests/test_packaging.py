@@ -1,9 +1,14 @@
-"""The wheel: its contents, its metadata, and whether the declared dependencies are those that the package imports."""
+"""The wheel and the source distribution: contents, metadata, installation, and whether the declared dependencies are
+those that the package imports.
+"""
 
 import ast
+import os
 import re
 import subprocess
 import sys
+import sysconfig
+import tarfile
 import tomllib
 import zipfile
 from email import message_from_bytes
@@ -70,6 +75,7 @@ def test_the_metadata_names_license_authors_links_and_audience(wheel):
         "Development Status :: 4 - Beta",
         "Intended Audience :: Developers",
         "Intended Audience :: Science/Research",
+        "Operating System :: MacOS",
         "Operating System :: POSIX :: Linux",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
         "Typing :: Typed",
@@ -111,3 +117,61 @@ def test_dependencies_are_the_packages_that_are_imported():
     extras = {name for extra in ("cloud", "dask", "keras") for name in declared(optional[extra])}
     assert declared(PROJECT["dependencies"]) | extras == imported(rest)
     assert imported(suites) <= declared(PROJECT["dependencies"]) | declared(PROJECT["optional-dependencies"]["testing"])
+
+
+def built(kind, folder):
+    """Builds a distribution from this checkout, without network access."""
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(folder)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    (path,) = folder.iterdir()
+    return path
+
+
+def test_the_source_distribution_has_what_a_wheel_is_built_from_and_no_fixtures(tmp_path):
+    with tarfile.open(built("sdist", tmp_path)) as opened:
+        names = {name.partition("/")[2] for name in opened.getnames()}
+    sources = {
+        str(path.relative_to(ROOT)) for path in [*(ROOT / "migrate").rglob("*.py"), *(ROOT / "rules").rglob("*.yaml")]
+    }
+    assert sources | {"LICENSE", "PKG-INFO", "README.md", "CHANGELOG.md", "migrate/py.typed", "pyproject.toml"} <= names
+    folders = {name.split("/")[0] for name in names if "/" in name}
+    assert {"migrate", "rules"} == folders
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize("kind", ["wheel", "sdist"])
+def test_a_distribution_runs_in_an_environment_of_its_own(kind, tmp_path):
+    """The environment is empty but for the distribution: a path file adds the dependencies, which are not downloaded.
+
+    The packages of an environment come before those of a path file, so that no other installation of migrate runs.
+    """
+    (tmp_path / "dist").mkdir()
+    venv, here = tmp_path / "venv", tmp_path / "here"
+    here.mkdir()
+    run(sys.executable, "-m", "venv", "--without-pip", venv, cwd=here)
+    (packages,) = venv.glob("lib/python3*/site-packages")
+    (packages / "dependencies.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
+    pip = [sys.executable, "-m", "pip", "--python", venv / "bin" / "python", "install", "--no-deps", "--no-index"]
+    run(*pip, "--no-build-isolation", "--ignore-installed", built(kind, tmp_path / "dist"), cwd=here)
+    migrate = venv / "bin" / "migrate"
+    located = run(venv / "bin" / "python", "-c", "import migrate; print(migrate.__file__)", cwd=here)
+    assert str(packages / "migrate" / "__init__.py") == located.strip()
+    assert f"migrate {declared_version()}" in run(migrate, "--version", cwd=here)
+    run(migrate, "apply", "portable", ROOT / "fixtures" / "linen_2022" / "lm_flax_msgpack" / "ckpt", "new", cwd=here)
+    assert "verified" in run(migrate, "verify", "new", cwd=here).lower()
+
+
+def declared_version():
+    return re.search(r'"(.+)"', (ROOT / "migrate" / "version.py").read_text().partition("__version__")[2])[1]
+
+
+def run(*command, cwd):
+    """Runs a command that sees no checkout; returns what it prints."""
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    done = subprocess.run([*map(str, command)], cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    assert 0 == done.returncode, done.stdout + done.stderr
+    return done.stdout

@@ -13,7 +13,8 @@ from migrate.cli import options
 def command() -> None:
     """Print the JSON Schema of rule files.
 
-    Editors use it for completion: run `migrate schema > migrate.schema.json`, and start a rule file with
+    Editors use it for completion. Rule files that migrate writes begin with a line that names the published schema; for
+    the one of this version, run `migrate schema > migrate.schema.json`, and start a rule file with
     `# yaml-language-server: $schema=migrate.schema.json`.
     """
     from migrate.rules.schema import json_schema

@@ -26,7 +26,7 @@ from migrate.planning.near_patterns import NearPatterns
 from migrate.planning.shape_advice import advise_on_shape
 from migrate.planning.unmatched import missing_leaves, names
 from migrate.rules.leaf_filter import LeafFilter
-from migrate.rules.model import Create, Init, RuleSet
+from migrate.rules.model import Create, Init, Move, RuleSet
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, format_path, stored_path
 
 SUGGESTIONS = 20
@@ -153,7 +153,7 @@ def cover(
         dtype_mismatch=tuple(path for code, path, _ in misfits if code is DtypeMismatch),
         diagnostics=(
             *missing_leaves(missing, template, fresh),
-            *_unknown(unknown, template, rules.path),
+            *_unknown(unknown, template, rules),
             *_merge(diagnostic for _, _, diagnostic in misfits),
         ),
     )
@@ -228,21 +228,38 @@ def new_empty_segments(tasks: Iterable[Task], source: AbstractTree) -> tuple[Dia
     )
 
 
-def _unknown(unknown: dict[KeyPath, Task], template: AbstractTree, applied: str) -> Iterable[Diagnostic]:
+def _unknown(unknown: dict[KeyPath, Task], template: AbstractTree, rules: RuleSet) -> Iterable[Diagnostic]:
     by_rule: defaultdict[Span | None, list[KeyPath]] = defaultdict(list)
     for path, task in unknown.items():
         by_rule[task.rule].append(path)
     for span, paths in list(by_rule.items())[:SUGGESTIONS]:
         hint = nearest(format_path(paths[0]), comparable_paths(paths[0], template))
-        more, snippet = own_file(span, applied, list(dict.fromkeys(s for path in paths for s in unknown[path].sources)))
+        label = f"did you mean `{hint}`?" if hint else None
+        place, label = _target_that_matches_nothing(span, rules, template) or (span, label)
+        sources = list(dict.fromkeys(source for path in paths for source in unknown[path].sources))
+        more, snippet = own_file(span, rules.path, sources)
         yield UnknownTarget.at(
             f"{names(paths)} {'is' if len(paths) == 1 else 'are'} not in the template",
-            span=span,
-            label=f"did you mean `{hint}`?" if hint else None,
+            span=place,
+            label=label,
             paths=map(format_path, paths),
             help=f"`migrate diff SRC --template M:F` lists the template's key paths{more}",
             snippet=snippet,
         )
+
+
+def _target_that_matches_nothing(span: Span | None, rules: RuleSet, template: AbstractTree) -> tuple[Span, str] | None:
+    """Returns the location of a rule's target that matches no leaf of the template, and the pattern that was meant."""
+    rule = next((one for one in rules.rules if isinstance(one, Move) and one.span == span), None)
+    if rule is None or rule.span.file != rules.path:  # an include may have put the pattern below another node
+        return None
+    near = NearPatterns(template)
+    for pattern, place in zip(rule.targets, rule.target_spans, strict=False):
+        if any(pattern.left_side_errors()) or any(pattern.match(path) is not None for path in template.leaves):
+            continue
+        if label := near.did_you_mean(pattern):
+            return place, label
+    return None
 
 
 def comparable_paths(path: KeyPath, template: AbstractTree) -> list[str]:

@@ -6,11 +6,11 @@ Each name on the right must be captured by every pattern on the left or be creat
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from migrate.codes import InvalidInclude, InvalidOver, InvalidPattern, InvalidValue, UnboundCapture
-from migrate.errors import Diagnostic, Span, did_you_mean
+from migrate.errors import Diagnostic, Span, did_you_mean, nearest
 from migrate.rules.field_types import FieldValues
 from migrate.rules.input_names import input_problems
 from migrate.rules.model import Create, Drop, Include, Init, Move, RuleOp
@@ -35,6 +35,7 @@ def build_move(
         maybe=frozenset(one.name for one in sources if one.maybe),
         copy=get("copy", False),
         reverse=get("reverse", True),
+        target_spans=tuple(one.span for one in targets),
     )
 
 
@@ -152,7 +153,7 @@ def _uncaptured(name: str, placed: LocatedPattern, sources: Sequence[Pattern], c
     return UnboundCapture.at(
         f"`{placed.pattern}` uses `{name}`, which is {which}",
         span=span,
-        label=did_you_mean(name, captured),
+        label=_meant(name, captured, braces=f"{{{name}}}" in placed.pattern.text),
         help=f"the left-hand side captures {known}; `split` and `unstack` create new names with `over: {name}`",
     )
 
@@ -173,8 +174,16 @@ def _over(op: RuleOp, over: str, move: Move, captured: set[str], made: set[str])
     else:
         return
     yield InvalidOver.at(
-        f"`{op.op.name}` over `{over}`: {problem}", span=op.over_span or op.span, label=did_you_mean(over, near)
+        f"`{op.op.name}` over `{over}`: {problem}", span=op.over_span or op.span, label=_meant(over, near)
     )
+
+
+def _meant(name: str, captured: Collection[str], *, braces: bool = False) -> str | None:
+    """Returns ``did you mean `x`?`` for the nearest capture, or the only one; in braces where those are marked too."""
+    meant = next(iter(captured)) if len(captured) == 1 else nearest(name, captured)
+    if meant is None:
+        return None
+    return f"did you mean `{{{meant}}}`?" if braces else f"did you mean `{meant}`?"
 
 
 def _reduced(move: Move) -> set[str]:

@@ -94,8 +94,11 @@ class ChoiceType(FieldType):
     def read(self, node: Node, context: ReadContext) -> str | None:
         if isinstance(node, ScalarNode) and node.value in self.words:
             return node.text
-        self.reject(node, context, did_you_mean(node.text, self.words) if isinstance(node, ScalarNode) else None)
+        self.reject(node, context, self.near(node))
         return None
+
+    def near(self, node: Node) -> str | None:
+        return did_you_mean(node.text, self.words) if isinstance(node, ScalarNode) else None
 
     def json(self) -> JsonSchema:
         return {"enum": list(self.words)}
@@ -142,7 +145,8 @@ class ScalarType(FieldType):
     def json(self) -> JsonSchema:
         names = {int: "integer", float: "number", bool: "boolean", str: "string"}
         found = [names[kind] for kind in self.kinds if not (kind is int and float in self.kinds)]
-        return {"type": found[0] if len(found) == 1 else found}
+        # `${name}` stands for a value
+        return {"type": found} if str in self.kinds else {"type": [*found, "string"], "pattern": r"^\$\{[^{}]*\}$"}
 
 
 @final
@@ -243,7 +247,7 @@ class SizesType(FieldType):
         return None
 
     def json(self) -> JsonSchema:
-        return {"type": "object", "additionalProperties": {"type": "integer"}}
+        return {"type": "object", "additionalProperties": INT.json()}
 
 
 @final

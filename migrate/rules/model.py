@@ -62,6 +62,7 @@ class Move:
       maybe: the names that may be absent.
       copy: whether it takes leaves without claiming them: other rules may take them too.
       reverse: whether it leads back where the rules are applied in reverse.
+      target_spans: the location of each of `targets`; empty if unknown.
     """
 
     sources: tuple[Pattern, ...]
@@ -76,6 +77,7 @@ class Move:
     maybe: frozenset[str] = frozenset()
     copy: bool = False
     reverse: bool = True
+    target_spans: tuple[Span, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def bound(self) -> tuple[str, ...]:

@@ -100,7 +100,7 @@ class _Assertion(FieldType):
             return _EQUAL.read(node, context)
         if isinstance(node, ScalarNode) and node.value in _ZERO.words:
             return node.text
-        self.reject(node, context)
+        self.reject(node, context, _ZERO.near(node))
         return None
 
     def json(self) -> JsonSchema:
@@ -149,7 +149,7 @@ class _Init(FieldType):
             return _VALUES.read(node, context)
         if isinstance(node, ScalarNode) and node.value in _WORDS.words:
             return node.text
-        self.reject(node, context)
+        self.reject(node, context, _WORDS.near(node))
         return None
 
     def json(self) -> JsonSchema:

@@ -8,6 +8,7 @@ from click.testing import CliRunner
 import migrate
 from migrate.cli.main import migrate as command
 from migrate.formats.detect import open_reader
+from migrate.rules.editor_line import EDITOR_LINE
 
 ROOT = Path(__file__).parents[2]
 RENAMES = 'migrate: 1\nrules:\n  - "params/Dense_{i}/** -> layers/{i}/**"\n'
@@ -60,7 +61,7 @@ def test_an_inversion_for_programs(run):
     )
     assert [{"path": "params/old_head", "kind": "dropped", "reason": "the rules drop it", "rule": 7}] == payload["lost"]
     assert [] == payload["left"]
-    assert payload["rules"].startswith("# Leads from the target of rules.yaml back")
+    assert payload["rules"].startswith(f"{EDITOR_LINE}\n# Leads from the target of rules.yaml back")
 
 
 @pytest.mark.parametrize("rules", ["broken.yaml", "absent.yaml"])

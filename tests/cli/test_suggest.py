@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 from migrate.api import load_rules
+from migrate.rules.editor_line import EDITOR_LINE
 from tests.families import golden
 
 
@@ -50,7 +51,7 @@ def test_a_suggestion_for_programs(run):
     assert {"source": ["params/old_head"], "target": []} == payload["unplaced"]
     kernel = next(task for task in payload["tasks"] if task["targets"] == ["layers/0/kernel"])
     assert [{"target": "layers/1/kernel"}, {"target": "layers/2/kernel"}] == kernel["alternatives"]
-    assert payload["rules"].startswith("# Suggested for old.msgpack")
+    assert payload["rules"].startswith(f"{EDITOR_LINE}\n# Suggested for old.msgpack")
 
 
 def test_a_template_is_needed(run):
@@ -59,7 +60,7 @@ def test_a_template_is_needed(run):
 
 def test_quiet_prints_the_rule_file_alone(run):
     result = run("suggest", "old.msgpack", "--template", "tiny_model:make", "--quiet")
-    assert result.stdout.startswith("# Suggested for old.msgpack")
+    assert result.stdout.startswith(f"{EDITOR_LINE}\n# Suggested for old.msgpack")
     assert "" == result.stderr
 
 

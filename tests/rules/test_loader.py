@@ -347,7 +347,7 @@ def test_a_mistake_in_a_rule_is_found_at_its_place(line, code, columns, said):
     ("line", "label"),
     [
         ("{form: a, to: b}", "did you mean `from`?"),
-        ('"a/{layer} -> b/{layr}"', "did you mean `layer`?"),
+        ('"a/{layer} -> b/{layr}"', "did you mean `{layer}`?"),
         ("{from: a, to: b, ops: [{transpoze: 0}]}", "did you mean `transpose`?"),
         ("{from: a, to: b, ops: [{transpose: {perms: [0]}}]}", "did you mean `perm`?"),
         ("{from: a, to: b, ops: [{cast: bfloat61}]}", "did you mean `bfloat16`?"),

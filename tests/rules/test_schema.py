@@ -41,7 +41,7 @@ def accepts(schema, value):
         and ("enum" not in schema or value in schema["enum"])
         and ("const" not in schema or value == schema["const"])
         and ("anyOf" not in schema or any(accepts(one, value) for one in schema["anyOf"]))
-        and ("pattern" not in schema or re.search(schema["pattern"], value) is not None)
+        and ("pattern" not in schema or not isinstance(value, str) or re.search(schema["pattern"], value) is not None)
         and (not isinstance(value, dict) or accepts_object(schema, value))
         and (not isinstance(value, list) or accepts_array(schema, value))
     )
@@ -105,6 +105,12 @@ GOOD = [
     file_of(config=["a -> b", {"in": "x", "from": ["a", {"regex": "b"}], "to": "c"}, {"to": "c", "value": None}]),
     file_of(config=[{"drop": "a"}, {"from": "a", "drop": True, "except": "b", "optional": True}]),
     file_of(config=[{"from": "a", "to": "b", "value": "{a} // 2"}, {"to": "c", "value": {"x": [1, 2.5, "y"]}}]),
+    file_of({"from": "a", "to": "b", "ops": [{"flip": "${axis}"}]}, args={"axis": 1}),
+    file_of({"from": "a", "to": "b", "ops": [{"pad": {"widths": [[0, "${n}"]], "value": "${n}"}}]}, args={"n": 1}),
+    file_of(
+        {"from": "a", "to": "b", "ops": [{"rearrange": {"pattern": "(a b) -> a b", "sizes": {"a": "${n}"}}}]},
+        args={"n": 1},
+    ),
     file_of(include="portable"),
     file_of(include=["portable", {"file": "nnx/stack", "under": "a/{i}", "to": "b/{i}"}, {"file": "nnx/stack"}]),
 ]
@@ -136,6 +142,7 @@ BAD = [
     with_ops({"scale": True}),
     with_ops({"pad": {"widths": [[1]]}}),
     with_ops({"flip": {"axis": 0, "over": "i"}}),
+    with_ops({"flip": "axis"}),
     file_of(config={"from": "a", "to": "b"}),
     file_of(config=[3]),
     file_of(config=["a"]),

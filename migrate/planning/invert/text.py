@@ -17,6 +17,7 @@ from migrate.planning.rule_text.cover import patterns_for
 from migrate.planning.rule_text.ops import op_text
 from migrate.planning.rule_text.write import drop_line, flow, quoted
 from migrate.printable import printable
+from migrate.rules.editor_line import EDITOR_LINE
 from migrate.rules.model import Layout
 from migrate.source_names import source_of
 from migrate.tree import AbstractTree, KeyPath, format_path
@@ -66,6 +67,7 @@ def inverse_file(
 
 def _head(header: FileHeader) -> Iterator[str]:
     rules = header.plan.rules
+    yield EDITOR_LINE
     yield f"# Leads from the target of {rules.path} back to the structure of {header.plan.source.path.name}."
     yield "# It applies without a template."
     yield "migrate: 1"

@@ -13,6 +13,7 @@ from migrate.planning.rule_text.write import drop_line, flow, move_lines, quoted
 from migrate.planning.suggest.leftovers import LeftoverRule
 from migrate.planning.suggest.values import Doubt
 from migrate.printable import printable
+from migrate.rules.editor_line import EDITOR_LINE
 from migrate.tree import AbstractTree, KeyPath, format_path
 
 _MOST_ALTERNATIVES = 3
@@ -47,7 +48,8 @@ def rule_file(
       comments: whether the file has comments.
       include: the value of `include:`; empty for none.
     """
-    lines = [*(f"# {line}".rstrip() for line in head), "migrate: 1", f"target: {flow(target)}"]
+    lines = [EDITOR_LINE] if comments else []
+    lines += [*(f"# {line}".rstrip() for line in head), "migrate: 1", f"target: {flow(target)}"]
     lines += [f"include: {include}"] if include else []
     generalizer = None if not comments else Generalizer([path for path, leaf in source.leaves.items() if leaf.has_data])
     before: tuple[str, ...] = ()

@@ -30,6 +30,7 @@ from migrate.planning.stages import stages
 from migrate.planning.versions.chain import ChainStep, plan_steps, result_of
 from migrate.planning.versions.fuse import fuse
 from migrate.printable import printable
+from migrate.rules.editor_line import EDITOR_LINE
 from migrate.rules.loader import parse_rules
 from migrate.rules.model import Target
 from migrate.rules.recorded_tree import is_recorded_tree
@@ -128,6 +129,7 @@ class _Writer:
 
     def _head(self, *, follow: bool) -> Iterator[str]:
         first, target = self.steps[0].rules.source, self.steps[-1].rules.target
+        yield EDITOR_LINE
         yield f"# Squashed: {', '.join(step.rules.path for step in self.steps)}"
         yield "migrate: 1"
         source = {"model": first.model, "version": first.version, "structure": first.structure}

@@ -6,6 +6,7 @@ from migrate.errors import PlanError
 from migrate.planning.invert.expressions import expressions
 from migrate.planning.planner import make_plan
 from migrate.planning.versions.squash import squash
+from migrate.rules.editor_line import EDITOR_LINE
 from migrate.rules.loader import parse_rules
 from tests.planning.invert.cases import same_bits, values_for
 from tests.planning.trees import checkpoint
@@ -90,11 +91,12 @@ def test_ties_drops_and_creations_are_written():
 def test_the_head_names_both_versions_and_the_files():
     text = squash(checkpoint({"a": "2"}), files('- "a -> b"', '- "b -> c"')).text
     assert [
+        EDITOR_LINE,
         "# Squashed: 2.yaml, 3.yaml",
         "migrate: 1",
         'source: {model: "m", version: 1}',
         'target: {model: "m", version: 3}',
-    ] == text.splitlines()[:4]
+    ] == text.splitlines()[:5]
 
 
 def test_different_ops_on_the_arrays_of_one_result_cannot_be_written():
