@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal
 
 from migrate.errors import CheckpointError, nearest
+from migrate.notebook import ShownInNotebook
 from migrate.tree import AbstractTree, KeyPath, format_path, parse_path
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 StrPath = str | os.PathLike[str]
 
 
-class Checkpoint:
+class Checkpoint(ShownInNotebook):
     """An open checkpoint: its tree is known, its values are read one leaf at a time. A context manager.
 
     Attributes:

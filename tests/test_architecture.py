@@ -19,6 +19,7 @@ PACKAGE = Path(__file__).parent.parent / "migrate"
 FLOORS = {
     "tree": 0, "source_names": 0, "errors": 0, "codes": 0, "events": 0, "dtypes": 0, "version": 0, "printable": 0,
     "platforms": 0, "text_files": 0, "places": 0, "garbage": 0, "arithmetic": 0,
+    "notebook": 0,
     "ops": 1, "formats": 1, "template": 1, "metadata": 1, "git_commit": 1, "sharding": 1, "knowledge": 1,
     "rules": 2, "checkpoint": 2,
     "planning": 3,

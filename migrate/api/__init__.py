@@ -41,6 +41,7 @@ from migrate.errors import (
     VerifyError,
 )
 from migrate.metadata import Metadata
+from migrate.notebook import draw_with
 from migrate.planning.diff import Diff
 from migrate.training.save import save
 from migrate.tree import AbstractTree
@@ -97,3 +98,13 @@ __all__ = [
     "upgrade_path",
     "verify",
 ]
+
+
+def _drawn(value: object) -> str | None:
+    """Return a value as HTML for a notebook."""
+    from migrate.report.in_notebook import draw_value
+
+    return draw_value(value)
+
+
+draw_with(_drawn)

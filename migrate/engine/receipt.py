@@ -14,6 +14,7 @@ from migrate.engine.staged_array import StagedArray
 from migrate.engine.streaming.allocator import return_freed_memory
 from migrate.errors import Diagnostic
 from migrate.events import Listener, PhaseDone, PhaseStarted
+from migrate.notebook import ShownInNotebook
 from migrate.planning.model import Plan, Proof
 from migrate.tree import AbstractLeaf, KeyPath
 
@@ -37,7 +38,7 @@ class SourceUsed:
 
 
 @dataclass(frozen=True)
-class Receipt:
+class Receipt(ShownInNotebook):
     """The record of a completed `apply`.
 
     Attributes:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from migrate.notebook import ShownInNotebook
 from migrate.planning.box_levels import with_template_paths
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath
 
 
 @dataclass(frozen=True, slots=True)
-class Diff:
+class Diff(ShownInNotebook):
     """Differences in both directions; leaves without data (`None`, empty containers) are ignored.
 
     Attributes:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from migrate.errors import Diagnostic, Span
 from migrate.formats.reader import AbstractCheckpoint
+from migrate.notebook import ShownInNotebook
 from migrate.ops.base import Op
 from migrate.planning.config import UNCHANGED, PlannedConfig
 from migrate.planning.rule_text.config import config_fields
@@ -184,7 +185,7 @@ class AppliedRules:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(ShownInNotebook):
     """What happens to every leaf.
 
     Attributes:

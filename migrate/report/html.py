@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
 from migrate.printable import printable
 from migrate.report.diagnostics import draw_findings
-from migrate.report.picture_page import draw_picture, policy, style
+from migrate.report.picture_page import draw_picture, fragment_style, policy, style
 from migrate.report.view import Report, Row
 
 _CLASSES = {"-": "gone", "+": "new", "~": "changed", "*": "changed", "&": "faint", "=": "faint"}
+_OPTIONS = re.compile(r" \(-v[^)]*\)|: --depth .*")
 
 
 def draw(*reports: Report) -> str:
@@ -25,6 +27,26 @@ def draw(*reports: Report) -> str:
         f'<meta name="viewport" content="width=device-width">\n<title>{_escape(title)}</title>\n'
         f"<style>{style()}</style>\n</head>\n<body>\n{body}</body>\n</html>\n"
     )
+
+
+def draw_fragment(report: Report) -> str:
+    """Draws a report without a page around it, for the output of a notebook's cell: no script, and a style of its own.
+
+    Rows beyond those that a terminal shows are left out, and so is advice about options of the command line.
+    """
+    parts = [
+        _tag("strong", report.title or report.command),
+        _table(([label], [value]) for label, value in report.facts),
+        *_sentences([_without_options(sentence) for sentence in report.summary]),
+        _tag("pre", draw_findings(report.findings)),
+        _tag("p", report.legend, "faint") + _rows(report.rows) + _tag("p", _without_options(report.omitted), "faint"),
+        _receipt(report.data.get("receipt")),
+    ]
+    return f'<div class="migrate-report">\n<style>\n{fragment_style()}</style>\n{"".join(parts)}</div>\n'
+
+
+def _without_options(sentence: str) -> str:
+    return _OPTIONS.sub("", sentence)
 
 
 def _section(report: Report, *, draws: bool) -> str:

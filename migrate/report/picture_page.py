@@ -24,6 +24,12 @@ def style() -> str:
 
 
 @cache
+def fragment_style() -> str:
+    """The style of a fragment, whose rules apply to nothing outside it."""
+    return (_FOLDER / "fragment.css").read_text(encoding="utf-8")
+
+
+@cache
 def script() -> str:
     """The script of a page with a picture, in a scope of its own."""
     parts = "".join((_FOLDER / name).read_text(encoding="utf-8") for name in _SCRIPTS)
