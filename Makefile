@@ -2,10 +2,11 @@
 
 PYTHON ?= python3
 PY := .venv/bin/python
+TESTS ?= # what `make test` and `make matrix` run, as `TESTS=tests/rules` (default: all)
 # Bytecode is cached: tests start hundreds of processes, each of which would compile migrate again.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -n 2
 
-.PHONY: demo test matrix families docs torture fuzz lint format bench lock fixtures clean
+.PHONY: demo test matrix families oldest stranger docs torture fuzz lint format bench lock fixtures clean
 .DEFAULT_GOAL := test
 
 .venv/installed: requirements.lock pyproject.toml
@@ -20,11 +21,14 @@ demo: .venv/installed  ## migrate a bundled old Linen checkpoint into an NNX mod
 
 test: .venv/installed  ## the suite, in less than ten minutes, with a sample of the longest lists of cases; prints where its time went
 	$(PY) -m compileall -q migrate
-	$(PYTEST) --where
+	$(PYTEST) --where $(TESTS)
 
 matrix: .venv/installed  ## the long lists of cases, of which `make test` runs a sample
 	$(PY) -m compileall -q migrate
-	$(PYTEST) -m matrix --where
+	$(PYTEST) -m matrix --where $(TESTS)
+
+stranger:  ## a newcomer's path: a fresh clone, demo, part of the tests, the tutorial; takes minutes, most for the environment
+	$(PYTHON) tests/stranger.py
 
 .venv-families/installed: tests/families/requirements.txt tests/families/torch.txt
 	$(PYTHON) -m venv .venv-families
@@ -33,6 +37,14 @@ matrix: .venv/installed  ## the long lists of cases, of which `make test` runs a
 
 families: .venv-families/installed  ## every model family, there and back, in an environment of its own; writes docs/families.md and fixtures/families
 	.venv-families/bin/python -m tests.families --write --keep
+
+.venv-oldest/installed: tests/oldest/requirements.txt
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement $<
+	touch $@
+
+oldest: .venv/installed .venv-oldest/installed  ## migrate with the oldest libraries of pyproject.toml and the newest; each restores what the other wrote
+	$(PY) -m tests.oldest .venv-oldest/bin/python
 
 docs: .venv/installed  ## the documentation as a site in docs/build; warnings are errors
 	$(PY) -m sphinx -W --keep-going -q -b html docs docs/build
@@ -58,8 +70,9 @@ bench: .venv/installed  ## time and memory against Orbax restore + save, growth,
 	$(PY) -m tests.benchmarks.scale
 	if [ -e .venv-families/installed ]; then .venv-families/bin/python -m tests.benchmarks.converting; fi
 
-lock: .venv/installed  ## resolve requirements.lock again; needs the uv command
+lock: .venv/installed  ## resolve requirements.lock and the oldest versions again; needs the uv command
 	uv pip compile pyproject.toml --group dev --python-version 3.11 --no-header --no-annotate --no-emit-index-url --output-file requirements.lock
+	uv pip compile pyproject.toml --resolution lowest-direct --python-version 3.11 --no-header --no-annotate --no-emit-index-url --output-file tests/oldest/requirements.txt
 
 fixtures: .venv/installed  ## write the fixtures again with the old versions; needs the uv command and old Pythons
 	$(PY) fixtures/regenerate.py

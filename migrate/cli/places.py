@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from migrate.places.names import local_path, place_of
 
+if TYPE_CHECKING:
+    _TextType = click.ParamType[str]
+else:
+    _TextType = click.ParamType  # generic only since click 8.4
 
-class _Place(click.ParamType[str]):
+
+class _Place(_TextType):
     """A local file or directory; the text is passed on as it was given, a `file://` URL as its path."""
 
     name = "text"
