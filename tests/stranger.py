@@ -1,7 +1,7 @@
 """`make stranger`: the path of a newcomer, in a fresh clone of the last commit and an environment of its own.
 
-The two commands of the README, the tutorial typed line by line, broken rule files with their diagnostics, and the report
-of the demonstration in a browser. Each step is printed with its time; the first that fails ends the script.
+The two commands of the README, the tutorial typed line by line, broken rule files with their diagnostics, and the
+report of the demonstration in a browser. Each step is printed with its time; the first that fails ends the script.
 """
 
 import os
@@ -19,15 +19,13 @@ MOST_SECONDS = 60
 
 SUBSET = "tests/test_version.py tests/end_to_end/test_broken_rule_files.py tests/end_to_end/test_mistakes.py"
 TUTORIAL = "tests/docs/test_pages.py -k tutorial"
-_KEPT = ("HOME", "LANG", "LC_ALL", "PATH", "TMPDIR", "CI")
-"""The variables of the environment that a newcomer has too; proxies and settings of pip are kept as well."""
+_KEPT = re.compile(r"HOME|LANG|LC_ALL|PATH|TMPDIR|CI|PIP_\w+|SSL_\w+|\w+_proxy", re.IGNORECASE)
+"""The variables of the environment that a newcomer has too; nothing points to this checkout."""
 
 
 def step(title: str, clone: Path, *command: str) -> tuple[str, float]:
     """Runs a step; returns what it prints, and its seconds."""
-    kept = {
-        name: value for name, value in os.environ.items() if name in _KEPT or re.match("(?i)pip_|ssl_|.*_proxy", name)
-    }
+    kept = {name: value for name, value in os.environ.items() if _KEPT.fullmatch(name)}
     started = time.monotonic()
     done = subprocess.run(
         command, cwd=clone, env=kept, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False

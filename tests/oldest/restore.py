@@ -1,4 +1,6 @@
-"""Restores a checkpoint by plain Orbax and prints a digest of its leaves: `python restore.py DIRECTORY [MODULE:CALLABLE]`.
+"""Restores a checkpoint by plain Orbax and prints a digest of its leaves.
+
+    python restore.py DIRECTORY [MODULE:CALLABLE]
 
 It runs in either environment, and imports nothing of migrate.
 """
@@ -24,7 +26,8 @@ def digest(tree):
     """A digest of the key paths, dtypes, shapes and bytes of a tree."""
     found = hashlib.sha256()
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        array = np.asarray(leaf)
+        is_key = jax.dtypes.issubdtype(getattr(leaf, "dtype", type(leaf)), jax.dtypes.prng_key)
+        array = np.asarray(jax.random.key_data(leaf) if is_key else leaf)
         found.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}\n".encode())
         found.update(array.tobytes())
     return found.hexdigest()
