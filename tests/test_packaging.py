@@ -175,3 +175,22 @@ def run(*command, cwd):
     done = subprocess.run([*map(str, command)], cwd=cwd, env=environment, capture_output=True, text=True, check=False)
     assert 0 == done.returncode, done.stdout + done.stderr
     return done.stdout
+
+
+def pins(path):
+    """The versions of a file of requirements."""
+    return dict(line.split("==") for line in path.read_text().splitlines() if "==" in line)
+
+
+def test_the_oldest_environment_has_the_lowest_version_of_every_dependency():
+    oldest = pins(ROOT / "tests" / "oldest" / "requirements.txt")
+    for requirement in PROJECT["dependencies"]:
+        name, lowest = re.match(r"([\w-]+)>=([\w.]+)", requirement).groups()
+        assert oldest[name].removesuffix(".0").startswith(lowest.removesuffix(".0")), f"{requirement}: run `make lock`"
+
+
+def test_the_documentation_names_the_oldest_and_the_newest_versions():
+    page = (ROOT / "docs" / "compatibility.md").read_text()
+    oldest, newest = pins(ROOT / "tests" / "oldest" / "requirements.txt"), pins(ROOT / "requirements.lock")
+    for name in ("jax", "flax", "orbax-checkpoint", "tensorstore", "numpy", "click"):
+        assert f"| {name} | {oldest[name]} | {newest[name]} |" in page
