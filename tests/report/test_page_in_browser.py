@@ -152,13 +152,43 @@ def test_a_screen_reader_is_told_what_a_row_is(show: "Show"):
     assert "tree" == browser.execute_script("return document.getElementById('tree0').getAttribute('role')")
 
 
+def test_the_accessibility_tree_of_the_browser_has_names_levels_and_states(show: "Show"):
+    browser = show(report(a_picture()))
+    do(browser, "document.querySelectorAll('#tree0 .name')[4].click()")
+    nodes = [
+        node for node in browser.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"] if not node["ignored"]
+    ]
+    named: dict[str, list[str]] = {}
+    for node in nodes:
+        named.setdefault(node["role"]["value"], []).append(node.get("name", {}).get("value", ""))
+    assert ["old", "new"] == named["tree"]
+    assert ["Search key paths"] == named["searchbox"]
+    assert ["Expand all", "Collapse", "Dark or light"] == named["button"]
+    assert ["The bytes of the leaves as areas"] == named["image"]
+    assert "Details" in named["region"]
+    assert "kernel float32[8,8] 512 B , renamed, unproved" in [" ".join(name.split()) for name in named["treeitem"]]
+    assert [] == [role for role in ("treeitem", "checkbox", "button", "searchbox", "tree") if "" in named[role]]
+    (selected,) = (node for node in nodes if is_selected(node))
+    assert {"level": 3, "selected": True} == {name: properties(selected)[name] for name in ("level", "selected")}
+
+
+def properties(node: dict[str, Any]) -> dict[str, Any]:
+    return {one["name"]: one["value"].get("value") for one in node.get("properties", ())}
+
+
+def is_selected(node: dict[str, Any]) -> bool:
+    return node["role"]["value"] == "treeitem" and properties(node).get("selected") is True
+
+
 def test_the_treemap_divides_the_whole_area_by_bytes(show: "Show"):
     browser = show(report(a_picture()))
     pixels = (
         "const canvas = document.getElementById('treemap');"
         "return [...canvas.getContext('2d').getImageData(canvas.width / 2, canvas.height / 2, 1, 1).data]"
     )
-    assert [0, 0, 0, 0] != browser.execute_script(pixels)
+    from selenium.webdriver.support.wait import WebDriverWait
+
+    WebDriverWait(browser, 10).until(lambda browser: [0, 0, 0, 0] != browser.execute_script(pixels))
 
 
 def test_dark_and_light_can_be_chosen(show: "Show"):

@@ -1,6 +1,6 @@
 // Joins the parts: filters and search, what is pointed at, what is selected.
 
-const MOST_ROWS = 60;
+const MOST_ROWS = 150;
 
 class App {
   constructor() {
@@ -57,11 +57,17 @@ class App {
     }
     for (const tree of trees) {
       tree.filter((leaf) => leaf.links.some((link) => this.isShown[link.index]));
-      tree.openUpTo(terms.length ? 4 * MOST_ROWS : MOST_ROWS);
+      tree.openUpTo(terms.length ? 2 * MOST_ROWS : MOST_ROWS);
     }
     document.getElementById("count").textContent = `${shown.toLocaleString("en")} of ${links.length.toLocaleString("en")} shown`;
     this.refresh();
-    this.treemap.draw();
+    this.drawTreemap();
+  }
+
+  // Draws the treemap after the trees have been shown, and once while keys are typed.
+  drawTreemap() {
+    clearTimeout(this.later);
+    this.later = setTimeout(() => requestAnimationFrame(() => setTimeout(() => this.treemap.draw())), 50);
   }
 
   openAll(open) {

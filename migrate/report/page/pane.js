@@ -99,6 +99,12 @@ class Pane {
     return [...new Set(leaves.map((leaf) => this.rowOf[leaf]))].filter((row) => row >= 0);
   }
 
+  // The rows at which ribbons to leaves end: those in view, and the nearest ones above and below for the others.
+  ends(leaves) {
+    const rows = this.rowsOf(leaves).map((row) => Math.min(Math.max(row, this.first - 1), this.last));
+    return rows.length > 1 ? [...new Set(rows)] : rows;
+  }
+
   // The middle of a row, in pixels from the top of the pane.
   middle(row) {
     return row * ROW + ROW / 2 - this.box.scrollTop;

@@ -1,4 +1,5 @@
-// The ribbons between two panes: one for each pair of rows, for the links with an end in view.
+// The ribbons between two panes: one for each pair of rows, for the links with an end in view. Rows above and below the
+// view share one ribbon.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -14,6 +15,7 @@ class Ribbons {
 
   draw() {
     const groups = new Map();
+    this.size = { width: this.svg.clientWidth, height: this.svg.clientHeight };
     for (const link of links) {
       const inView = this.panes[0].isInView(link.from) || this.panes[1].isInView(link.to);
       if (inView && this.app.isShown[link.index]) this.collect(link, groups);
@@ -23,7 +25,7 @@ class Ribbons {
   }
 
   collect(link, groups) {
-    const [lefts, rights] = [this.panes[0].rowsOf(link.from), this.panes[1].rowsOf(link.to)];
+    const [lefts, rights] = [this.panes[0].ends(link.from), this.panes[1].ends(link.to)];
     for (const left of lefts.length ? lefts : [null]) {
       for (const right of rights.length ? rights : [null]) {
         if (left === null && right === null) continue;
@@ -35,7 +37,7 @@ class Ribbons {
   }
 
   path({ left, right, kind, links: own }) {
-    const { clientWidth: width, clientHeight: height } = this.svg;
+    const { width, height } = this.size;
     const at = (side, row) => Math.min(Math.max(this.panes[side].middle(row), -40), height + 40);
     const stub = width / 5;
     const [x1, y1] = left === null ? [width - stub, at(1, right)] : [0, at(0, left)];
