@@ -19,7 +19,12 @@ from migrate.errors import UsageError
 @click.command(
     "apply",
     short_help="Show the plan, run it and verify the result.",
-    epilog=options.BUNDLED,
+    epilog=options.examples(
+        "migrate apply rules.yaml old/ new/ --dry-run",
+        "migrate apply rules.yaml root/ new_root/ --step all",
+        "migrate apply linen/to-nnx old/ new.safetensors --template my_model:make_state",
+        bundled=True,
+    ),
     context_settings=options.SETTINGS,
 )
 @click.argument("rules", type=PLACE)

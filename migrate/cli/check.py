@@ -21,7 +21,12 @@ from migrate.report.view import Report, findings
 @click.command(
     "check",
     short_help="Report every mistake in a rule file or a folder of them.",
-    epilog=options.BUNDLED,
+    epilog=options.examples(
+        "migrate check rules.yaml",
+        "migrate check rules.yaml old/ --template my_model:make_state",
+        "migrate check rules/ --write",
+        bundled=True,
+    ),
     context_settings=options.SETTINGS,
 )
 @click.argument("rules", type=PLACE)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.command(
     "commit",
     short_help="Publish the shares of a plan, for schedulers.",
-    epilog=options.BUNDLED,
+    epilog=options.examples("migrate commit plan.json old/ new/", bundled=True),
     context_settings=options.SETTINGS,
 )
 @click.argument("plan", type=PLACE)

@@ -6,15 +6,20 @@ from typing import Literal
 
 import click
 
-from migrate.cli import options
+from migrate.cli import candidates, options
 from migrate.cli.arguments import refuse_rule_file
 from migrate.cli.console import Console
 from migrate.cli.places import PLACE
 
 
-@click.command("contract", short_help="Drop the other layout of a step.", context_settings=options.SETTINGS)
+@click.command(
+    "contract",
+    short_help="Drop the other layout of a step.",
+    epilog=options.examples("migrate contract root/1000 --keep state_v2"),
+    context_settings=options.SETTINGS,
+)
 @click.argument("step", type=PLACE)
-@click.option("--keep", metavar="NAME", required=True, help="The item that is kept.")
+@click.option("--keep", metavar="NAME", required=True, shell_complete=candidates.items, help="The item that is kept.")
 @click.option("-n", "--dry-run", is_flag=True, help="Show what is dropped and stop.")
 @click.option(
     "--verify",

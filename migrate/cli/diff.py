@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from migrate.cli import options
+from migrate.cli import candidates, options
 from migrate.cli.arguments import refuse_rule_file
 from migrate.cli.console import Console, exit_with
 from migrate.cli.places import CHECKPOINT
@@ -34,11 +34,22 @@ class Expected:
     transforms: frozenset[str] | None = None
 
 
-@click.command("diff", short_help="Compare with another checkpoint or a model.", context_settings=options.SETTINGS)
+@click.command(
+    "diff",
+    short_help="Compare with another checkpoint or a model.",
+    epilog=options.examples(
+        "migrate diff old/ --template my_model:make_state",
+        "migrate diff old/ new/ --values",
+        "migrate diff old/ new/ --rules rules.yaml",
+    ),
+    context_settings=options.SETTINGS,
+)
 @click.argument("src", type=CHECKPOINT)
 @click.argument("dst", type=CHECKPOINT, required=False)
 @options.template
-@click.option("--rules", metavar="RULES", help="Compare the result of these rules on SRC.")
+@click.option(
+    "--rules", metavar="RULES", shell_complete=candidates.rule_files, help="Compare the result of these rules on SRC."
+)
 @options.arguments
 @options.config
 @options.sources

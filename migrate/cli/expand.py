@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from migrate.cli import options
+from migrate.cli import candidates, options
 from migrate.cli.arguments import require_order
 from migrate.cli.console import Console, exit_with
 from migrate.cli.places import PLACE
@@ -26,13 +26,22 @@ if TYPE_CHECKING:
 @click.command(
     "expand",
     short_help="Add the new layout to a step, beside the old one.",
-    epilog=options.BUNDLED,
+    epilog=options.examples(
+        "migrate expand rules.yaml root/1000 --dry-run",
+        "migrate expand rules.yaml root/1000 --as state_v2",
+        bundled=True,
+    ),
     context_settings=options.SETTINGS,
 )
 @click.argument("rules", type=PLACE)
 @click.argument("step", type=PLACE)
 @click.option("-n", "--dry-run", is_flag=True, help="Show the plan and stop; exit with 1 if it cannot be applied.")
-@click.option("--item", metavar="NAME", help="Item that the layout is made from (default: the only pytree of STEP).")
+@click.option(
+    "--item",
+    metavar="NAME",
+    shell_complete=candidates.items,
+    help="Item that the layout is made from (default: the only pytree of STEP).",
+)
 @click.option("--as", "name", metavar="NAME", help="Name of the new item (default: such as state_v2).")
 @options.versions("STEP")
 @options.template

@@ -7,14 +7,19 @@ from inspect import getdoc
 import click
 
 from migrate import codes
-from migrate.cli import options
+from migrate.cli import candidates, options
 from migrate.cli.console import Console
 from migrate.errors import Code, UsageError, did_you_mean
 from migrate.report.view import Report
 
 
-@click.command("explain", short_help="Explain an error code.", context_settings=options.SETTINGS)
-@click.argument("code", required=False)
+@click.command(
+    "explain",
+    short_help="Explain an error code.",
+    epilog=options.examples("migrate explain M201", "migrate explain"),
+    context_settings=options.SETTINGS,
+)
+@click.argument("code", required=False, shell_complete=lambda ctx, param, incomplete: candidates.codes(incomplete))  # noqa: ARG005
 @options.output
 def command(console: Console, code: str | None) -> None:
     """Explain the error code CODE; without CODE, list all codes."""

@@ -9,7 +9,12 @@ from migrate.cli.console import Console, exit_with
 from migrate.cli.places import PLACE
 
 
-@click.command("heads", short_help="Draw the versions of a folder of rule files.", context_settings=options.SETTINGS)
+@click.command(
+    "heads",
+    short_help="Draw the versions of a folder of rule files.",
+    epilog=options.examples("migrate heads rules/"),
+    context_settings=options.SETTINGS,
+)
 @click.argument("folder", type=PLACE, metavar="RULES")
 @options.output
 def command(console: Console, folder: str) -> None:

@@ -9,7 +9,12 @@ from migrate.cli.console import Console, exit_with
 from migrate.cli.places import CHECKPOINT
 
 
-@click.command("history", short_help="List the migrations of a checkpoint.", context_settings=options.SETTINGS)
+@click.command(
+    "history",
+    short_help="List the migrations of a checkpoint.",
+    epilog=options.examples("migrate history new/"),
+    context_settings=options.SETTINGS,
+)
 @click.argument("ckpt", type=CHECKPOINT)
 @options.step
 @options.item

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from migrate.cli import options
+from migrate.cli import candidates, options
 from migrate.cli.arguments import refuse_rule_file
 from migrate.cli.chunks import with_reads
 from migrate.cli.console import Console, exit_with
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @click.command(
     "inspect",
     short_help="Show the format, steps, tree and metadata of a checkpoint.",
+    epilog=options.examples("migrate inspect old/", "migrate inspect root/ --step 1000 --item params --depth 3"),
     context_settings=options.SETTINGS,
 )
 @click.argument("ckpt", type=CHECKPOINT)
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 @click.option(
     "--template",
     metavar="M:F",
+    shell_complete=candidates.file,
     help="The Equinox model that was saved in a file of arrays without names; it gives them its key paths.",
 )
 @click.option(

@@ -17,7 +17,7 @@ from migrate.errors import PlanError, RuleFileError, UsageError
 @click.command(
     "invert",
     short_help="Write the rule file that leads back.",
-    epilog=options.BUNDLED,
+    epilog=options.examples("migrate invert rules.yaml old/ -o back.yaml", bundled=True),
     context_settings=options.SETTINGS,
 )
 @click.argument("rules", type=PLACE)

@@ -16,7 +16,8 @@ from typing import Any
 import click
 
 from migrate.cli.console import Console, Format
-from migrate.cli.options import SETTINGS, text_of
+from migrate.cli.options import SETTINGS, examples, text_of
+from migrate.cli.shells import VARIABLE, answer
 from migrate.codes import InternalError, InvalidUsage
 from migrate.engine.streaming.memory import out_of_memory
 from migrate.errors import Diagnostic, ExitCode, MigrateError
@@ -51,6 +52,7 @@ COMMANDS = (
     "template",
     "explain",
     "schema",
+    "completion",
 )
 """The subcommands in the order of a migration; each is a module of this package."""
 
@@ -232,7 +234,15 @@ def versions() -> list[str]:
     return lines
 
 
-@click.group(cls=Commands, context_settings=SETTINGS)
+@click.group(
+    cls=Commands,
+    epilog=examples(
+        "migrate suggest old/ --template my_model:make_state -o rules.yaml",
+        "migrate apply rules.yaml old/ new/ --dry-run",
+        "migrate apply rules.yaml old/ new/",
+    ),
+    context_settings=SETTINGS,
+)
 @click.option(
     "--version",
     is_flag=True,
@@ -255,6 +265,9 @@ def migrate() -> None:
 
 def main() -> None:
     """Runs the installed command. JAX stays on the CPU: no accelerator is needed for files."""
+    if VARIABLE in os.environ:
+        answer(migrate)
+        return
     if (reason := unsupported()) is not None:
         click.echo(f"Error: {reason}", err=True)
         sys.exit(int(ExitCode.FAILED))

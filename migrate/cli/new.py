@@ -10,14 +10,22 @@ from typing import Any
 
 import click
 
-from migrate.cli import options, rule_output
+from migrate.cli import candidates, options, rule_output
 from migrate.cli.console import Console, exit_with
 from migrate.cli.places import CHECKPOINT, PLACE
 from migrate.codes import WriteFailed
 from migrate.errors import UsageError
 
 
-@click.command("new", short_help="Draft the rule file of the next version.", context_settings=options.SETTINGS)
+@click.command(
+    "new",
+    short_help="Draft the rule file of the next version.",
+    epilog=options.examples(
+        'migrate new rules/ --template my_model:make_state -m "wider head"',
+        "migrate new rules/ --from old/ --template my_model:make_state --model lm",
+    ),
+    context_settings=options.SETTINGS,
+)
 @click.argument("folder", type=PLACE, metavar="RULES")
 @click.option(
     "--from",
@@ -29,6 +37,7 @@ from migrate.errors import UsageError
 @click.option(
     "--template",
     metavar="M:F|FILE",
+    shell_complete=candidates.file,
     required=True,
     help="The new version: a callable that returns the model, as `module:callable`, or its recorded tree, "
     "FILE.tree.json.",

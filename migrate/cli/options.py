@@ -11,6 +11,7 @@ from typing import Any, Literal, ParamSpec
 
 import click
 
+from migrate.cli import candidates
 from migrate.cli.console import Console
 from migrate.cli.places import CHECKPOINT, FILE
 from migrate.codes import InvalidUsage
@@ -39,6 +40,17 @@ BUNDLED = _bundled_help()
 """The text below the help of commands that take a rule file."""
 
 
+def examples(*commands: str, bundled: bool = False) -> str:
+    """Returns the text below the help of a command.
+
+    Args:
+      commands: the examples.
+      bundled: whether the command takes a rule file, so that the bundled ones are listed first.
+    """
+    shown = "\n  ".join(["\b\nExamples:", *commands])
+    return f"{BUNDLED}\n\n{shown}" if bundled else shown
+
+
 class StepType(click.ParamType):  # type: ignore[type-arg]  # generic only in newer versions of click
     """`--step` of one checkpoint: a number or `latest`."""
 
@@ -52,6 +64,11 @@ class StepType(click.ParamType):  # type: ignore[type-arg]  # generic only in ne
             return int(value)
         except ValueError:
             self.fail(f"`{value}` is neither a number nor `latest`", param, ctx)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> candidates.Candidates:
+        """Offers the steps of the checkpoint."""
+        del param
+        return candidates.steps(ctx, incomplete, ("latest",))
 
 
 class SelectorType(click.ParamType):  # type: ignore[type-arg]  # generic only in newer versions of click
@@ -67,6 +84,11 @@ class SelectorType(click.ParamType):  # type: ignore[type-arg]  # generic only i
         """
         del param, ctx
         return value if isinstance(value, StepSelector) else parse_selector(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> candidates.Candidates:
+        """Offers the steps of the root, and all of them."""
+        del param
+        return candidates.steps(ctx, incomplete, ("latest", "all"))
 
 
 class SizeType(click.ParamType):  # type: ignore[type-arg]  # generic only in newer versions of click
@@ -169,6 +191,7 @@ _OUTPUT_OPTIONS = (
 template = click.option(
     "--template",
     metavar="M:F|FILE",
+    shell_complete=candidates.file,
     help="The target: a callable that returns the model, as `module:callable`, or a tree that `migrate template` "
     "recorded, FILE.tree.json (default: from the rule file).",
 )
@@ -188,6 +211,11 @@ class ArgumentType(click.ParamType):  # type: ignore[type-arg]  # generic only i
             self.fail(f"`{value}` is not NAME=VALUE", param, ctx)
         return name, text
 
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> candidates.Candidates:
+        """Offers the arguments of RULES."""
+        del param
+        return candidates.arguments(ctx, incomplete)
+
 
 arguments = click.option(
     "--arg",
@@ -200,6 +228,7 @@ arguments = click.option(
 config = click.option(
     "--config",
     metavar="FILE",
+    shell_complete=candidates.file,
     help="The model's config.json, or its folder, from which RULES take values (default: beside the tensors of SRC; "
     "with --reverse, in the folder of --files-from).",
 )
@@ -214,6 +243,10 @@ class SourceType(ArgumentType):
         """Returns the name and the path."""
         name, path = super().convert(value, param, ctx)
         return name, CHECKPOINT.convert(path, param, ctx)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> candidates.Candidates:
+        """Offers files after the name."""
+        return candidates.file(ctx, param, incomplete.partition("=")[2])
 
 
 sources = click.option(
@@ -231,7 +264,7 @@ reverse = click.option(
     "from RULES and SRC).",
 )
 step = click.option("--step", type=StepType(), metavar="N|latest", help=f"{STEP_HELP}.")
-item = click.option("--item", metavar="NAME", help="Item of a step (default: all).")
+item = click.option("--item", metavar="NAME", shell_complete=candidates.items, help="Item of a step (default: all).")
 follow_links = click.option(
     "--follow-links",
     is_flag=True,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from migrate.cli import candidates
 from migrate.places.names import local_path, place_of
 
 if TYPE_CHECKING:
@@ -28,6 +29,11 @@ class _Place(_TextType):
         """
         del param, ctx
         return _text(value, local_path(value))
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> candidates.Candidates:
+        """Offers paths, and for RULES the bundled rule files."""
+        offer = candidates.rule_files if param.name == "rules" else candidates.file
+        return offer(ctx, param, incomplete)
 
 
 class _Checkpoint(_Place):

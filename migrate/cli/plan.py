@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 @click.command(
     "plan",
     short_help="Save the plan for review.",
-    epilog=options.BUNDLED,
+    epilog=options.examples(
+        "migrate plan rules.yaml old/ -o plan.json",
+        "migrate plan rules.yaml old/ --template model.tree.json --mesh data=-1,model=4",
+        bundled=True,
+    ),
     context_settings=options.SETTINGS,
 )
 @click.argument("rules", type=PLACE)

@@ -9,7 +9,12 @@ import click
 from migrate.cli import options
 
 
-@click.command("schema", short_help="Print the JSON Schema of rule files.", context_settings=options.SETTINGS)
+@click.command(
+    "schema",
+    short_help="Print the JSON Schema of rule files.",
+    epilog=options.examples("migrate schema > migrate.schema.json"),
+    context_settings=options.SETTINGS,
+)
 def command() -> None:
     """Print the JSON Schema of rule files.
 

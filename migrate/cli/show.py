@@ -9,7 +9,12 @@ from migrate.cli.console import Console, exit_with
 from migrate.cli.places import PLACE
 
 
-@click.command("show", short_help="Draw a plan file.", context_settings=options.SETTINGS)
+@click.command(
+    "show",
+    short_help="Draw a plan file.",
+    epilog=options.examples("migrate show plan.json", "migrate show plan.json -v"),
+    context_settings=options.SETTINGS,
+)
 @click.argument("plan", type=PLACE)
 @options.output
 def command(console: Console, plan: str) -> None:

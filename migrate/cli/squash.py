@@ -11,7 +11,12 @@ from migrate.cli.console import Console, exit_with
 from migrate.cli.places import CHECKPOINT, PLACE
 
 
-@click.command("squash", short_help="Write one rule file for a chain.", context_settings=options.SETTINGS)
+@click.command(
+    "squash",
+    short_help="Write one rule file for a chain.",
+    epilog=options.examples("migrate squash rules/ --from 1 -o squashed.yaml"),
+    context_settings=options.SETTINGS,
+)
 @click.argument("folder", type=PLACE, metavar="RULES")
 @click.option("--from", "start", metavar="V", required=True, help="Version from which the file leads.")
 @click.option("--to", metavar="V", help="Version to which it leads (default: the newest).")

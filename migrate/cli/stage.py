@@ -41,7 +41,7 @@ class ShareType(click.ParamType):  # type: ignore[type-arg]  # generic only in n
 @click.command(
     "stage",
     short_help="Stage one share of a plan, for schedulers.",
-    epilog=options.BUNDLED,
+    epilog=options.examples("migrate stage plan.json old/ new/ --share 0/16", bundled=True),
     context_settings=options.SETTINGS,
 )
 @click.argument("plan", type=PLACE)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from migrate.cli import options
+from migrate.cli import candidates, options
 from migrate.cli.console import Console
 from migrate.cli.places import PLACE
 
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    "stamp", short_help="Record the model or digests of an existing checkpoint.", context_settings=options.SETTINGS
+    "stamp",
+    short_help="Record the model or digests of an existing checkpoint.",
+    epilog=options.examples("migrate stamp old/ --model lm --version 3", "migrate stamp old/ --digests"),
+    context_settings=options.SETTINGS,
 )
 @click.argument("ckpt", type=PLACE)
 @click.option("--model", metavar="NAME", help="The name of the model (default: the recorded one).")
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 @click.option(
     "--template",
     metavar="M:F|FILE",
+    shell_complete=candidates.file,
     help="The model that was saved, or its recorded tree, FILE.tree.json; its hyperparameters and digests of its code "
     "are recorded as well.",
 )

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import click
 
-from migrate.cli import options, rule_output
+from migrate.cli import candidates, options, rule_output
 from migrate.cli.arguments import refuse_rule_file
 from migrate.cli.console import Console, exit_with
 from migrate.cli.places import CHECKPOINT
 
 
-@click.command("suggest", short_help="Draft a rule file for review.", context_settings=options.SETTINGS)
+@click.command(
+    "suggest",
+    short_help="Draft a rule file for review.",
+    epilog=options.examples(
+        "migrate suggest old/ --template my_model:make_state -o rules.yaml",
+        "migrate suggest old/ --template my_model:make_state --probe my_model:probe",
+    ),
+    context_settings=options.SETTINGS,
+)
 @click.argument("src", type=CHECKPOINT)
 @click.option(
     "--template",
     metavar="M:F|FILE",
+    shell_complete=candidates.file,
     required=True,
     help="The target: a callable that returns the model, as `module:callable`, or its recorded tree, FILE.tree.json.",
 )

@@ -17,7 +17,15 @@ if TYPE_CHECKING:
     from migrate.rules.recorded_tree import RecordedTree
 
 
-@click.command("template", short_help="Record the tree of a model.", context_settings=options.SETTINGS)
+@click.command(
+    "template",
+    short_help="Record the tree of a model.",
+    epilog=options.examples(
+        "migrate template my_model:make_state -o model.tree.json",
+        "migrate template --rules rules.yaml -o model.tree.json",
+    ),
+    context_settings=options.SETTINGS,
+)
 @click.argument("template", metavar="[M:F]", required=False)
 @click.option("-o", "--output", type=FILE, metavar="FILE", help="Write to FILE.tree.json (default: stdout).")
 @rule_output.overwrite

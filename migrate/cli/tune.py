@@ -16,6 +16,9 @@ from migrate.cli.plan_origin import RuleFileOrigin
 @click.command(
     "tune",
     short_help="Rewrite a checkpoint in chunks that suit the loads to come.",
+    epilog=options.examples(
+        "migrate tune old/ new/ --for data=1,fsdp=128", "migrate tune old/ new/ --partition partition.yaml --dry-run"
+    ),
     context_settings=options.SETTINGS,
 )
 @click.argument("src", type=CHECKPOINT)

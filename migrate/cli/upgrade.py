@@ -13,6 +13,7 @@ from migrate.cli.plan_origin import folder_origin
 @click.command(
     "upgrade",
     short_help="Upgrade a checkpoint to a newer version of its model.",
+    epilog=options.examples("migrate upgrade rules/ old/ new/ --dry-run", "migrate upgrade rules/ old/ new/ --to 4"),
     context_settings=options.SETTINGS,
 )
 @click.argument("folder", type=PLACE, metavar="RULES")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from migrate.cli import options
+from migrate.cli import candidates, options
 from migrate.cli.arguments import refuse_rule_file
 from migrate.cli.console import Console, exit_with
 from migrate.cli.places import CHECKPOINT
@@ -36,17 +36,32 @@ SHOWN = 3
 """The most lines of key paths in a sentence."""
 
 
-@click.command("verify", short_help="Verify a migrated checkpoint.", context_settings=options.SETTINGS)
+@click.command(
+    "verify",
+    short_help="Verify a migrated checkpoint.",
+    epilog=options.examples(
+        "migrate verify new/",
+        "migrate verify new/ --source old/ --rules rules.yaml",
+        "migrate verify new/ --template my_model:make_state",
+    ),
+    context_settings=options.SETTINGS,
+)
 @click.argument("dst", type=CHECKPOINT)
 @click.option(
     "--source",
     "given",
     multiple=True,
     metavar="SRC|NAME=PATH",
+    shell_complete=candidates.file,
     help="The checkpoint that DST was migrated from; needs --rules. With NAME=PATH, the path of a source that RULES "
     "declares beside it; may be given several times (default: that of RULES).",
 )
-@click.option("--rules", metavar="RULES", help="The rule file or folder that DST was migrated by; needs --source.")
+@click.option(
+    "--rules",
+    metavar="RULES",
+    shell_complete=candidates.rule_files,
+    help="The rule file or folder that DST was migrated by; needs --source.",
+)
 @click.option("--from", "start", metavar="V", help="With a folder: version of SRC (default: from the record of SRC).")
 @options.arguments
 @options.config

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from migrate.cli.main import COMMANDS, migrate
 from migrate.cli.places import CHECKPOINT, FILE, PLACE
 
-NOT_PLACES = {("explain", "code"), ("template", "template")}
+NOT_PLACES = {("explain", "code"), ("template", "template"), ("completion", "shell")}
 
 
 def url_for(parameter):
