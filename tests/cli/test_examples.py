@@ -8,6 +8,7 @@ import pytest
 
 from migrate.cli.arguments import is_rule_file
 from migrate.cli.main import COMMANDS, migrate
+from migrate.cli.options import SETTINGS
 
 HELPS = ("", *COMMANDS)
 
@@ -15,7 +16,7 @@ HELPS = ("", *COMMANDS)
 def examples_of(name):
     """The commands that the help of a command ends with, as words."""
     command = migrate.get_command(None, name) if name else migrate
-    context = click.Context(command, info_name="migrate", max_content_width=100)
+    context = click.Context(command, info_name="migrate", **SETTINGS)  # click keeps the names of the help option
     _, found, lines = command.get_help(context).rpartition("Examples:\n")
     assert found, f"`migrate {name} --help` has no examples"
     return [line.strip() for line in lines.splitlines()]
