@@ -17,7 +17,8 @@ import click
 import migrate
 from docs.site.op_examples import EXAMPLES, OpExample
 from migrate import codes, errors
-from migrate.cli.main import COMMANDS, Commands
+from migrate.cli.main import COMMANDS
+from migrate.cli.options import SETTINGS
 from migrate.errors import Code, ExitCode
 from migrate.ops.base import NotInvertible, Op
 from migrate.ops.registry import OPS
@@ -106,13 +107,9 @@ def commands_page() -> Iterator[str]:
     """The help of every command."""
     yield from ("# Commands", "")
     yield "What `migrate COMMAND --help` prints. [Exit codes](exit_codes.md) are the same for all commands."
-    group = Commands(name="migrate")
     for name in COMMANDS:
         command = importlib.import_module(f"migrate.cli.{name}").command
-        context = click.Context(
-            command, info_name=f"migrate {name}", parent=click.Context(group), max_content_width=100
-        )
-        context.parent = None
+        context = click.Context(command, info_name=f"migrate {name}", **SETTINGS)
         yield from ("", f"## `migrate {name}`", "", command.short_help or "", "")
         yield from ("```text", command.get_help(context).rstrip(), "```")
 

@@ -227,8 +227,8 @@ arguments = click.option(
 )
 config = click.option(
     "--config",
+    type=CHECKPOINT,
     metavar="FILE",
-    shell_complete=candidates.file,
     help="The model's config.json, or its folder, from which RULES take values (default: beside the tensors of SRC; "
     "with --reverse, in the folder of --files-from).",
 )
