@@ -19,6 +19,7 @@ from migrate.engine.streaming import pipeline
 from migrate.events import LeafDone
 
 staging.BATCH_ARRAYS = pipeline.GROUP_PIECES = 1  # each array is durable before the next
+staging._COMMITTERS = staging._MOST_COMMITTING = 1
 take_note = console.Progress.__call__
 times = int(sys.argv.pop(1))
 staged = []
