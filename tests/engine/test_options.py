@@ -44,7 +44,7 @@ def probe(old, model):
 def test_the_python_function_names_every_option_with_its_default_and_a_type():
     parameters = inspect.signature(migrate.apply).parameters
     named = {name: p for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
-    assert {*FIELDS, "resume", "listener", "stopped", "executor"} == named.keys()
+    assert {*FIELDS, "resume", "listener", "stopped", "executor", "sources"} == named.keys()
     assert {name: named[name].default for name in FIELDS} == FIELDS
     types = {field.name: field.type for field in dataclasses.fields(ApplyOptions)}
     assert types == {name: named[name].annotation for name in FIELDS}
