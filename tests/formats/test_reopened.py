@@ -1,12 +1,12 @@
 """A reader tells how another process opens the same checkpoint (`formats.base`)."""
 
 import os
-from dataclasses import asdict
 
 import numpy as np
 import orbax.checkpoint as ocp
 
 from migrate.formats.detect import FORMATS, open_reader
+from migrate.formats.joined import reopened
 
 
 def test_the_same_checkpoint_is_opened_again_from_another_directory(tmp_path, monkeypatch):
@@ -19,7 +19,7 @@ def test_the_same_checkpoint_is_opened_again_from_another_directory(tmp_path, mo
         opening, tree = reader.opening, reader.abstract().tree
     assert (str(tmp_path / "root"), 5, "state") == (opening.path, opening.step, opening.item)
     os.chdir("/")
-    with open_reader(**asdict(opening)) as again:
+    with reopened(opening) as again:
         assert tree.structure_hash == again.abstract().tree.structure_hash
         assert [5, 5] == list(again.read(("w",)))
 
