@@ -7,6 +7,7 @@ from migrate.formats.reader import AbstractCheckpoint
 from migrate.planning.suggest.families import fitting_families
 from migrate.planning.suggest.layout import lay_out
 from migrate.planning.suggest.pipeline import suggest
+from migrate.rules.editor_line import EDITOR_LINE
 from tests.families import golden, trained
 from tests.planning.suggest.test_transformers import LLAMA, OURS, D, V
 from tests.planning.suggest.trees import Path, Template, suggested, tree
@@ -31,7 +32,8 @@ def test_the_bundled_file_of_a_family_is_suggested_first(kept, tmp_path):
     assert suggestion.plan.applicable
     family = suggestion.composition.family.family
     assert SAME.get(kept.row.rules, kept.row.rules) == family.name
-    assert suggestion.text.startswith(f"# This is {family.model} in {family.library}'s names: the bundled rule file")
+    first = f"# This is {family.model} in {family.library}'s names: the bundled rule file"
+    assert suggestion.text.startswith(f"{EDITOR_LINE}\n{first}")
 
 
 @pytest.mark.parametrize("kept", [one for one in KEPT if one.row.args], ids=lambda kept: kept.row.name)
