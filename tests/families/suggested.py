@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import migrate
+from migrate.planning.model import Plan
 from migrate.planning.suggest.pipeline import Suggestion
 from tests.families import golden, trained, ways
 from tests.families.page import model_of
@@ -26,21 +27,25 @@ HEAD = """\
 """
 
 
-def scored(kept: golden.Golden, folder: Path) -> tuple[Score, Suggestion]:
-    """Returns the score of the suggestion for a kept row, by the values that the bundled file gives."""
+def scored(kept: golden.Golden, folder: Path) -> tuple[Score, Suggestion, Plan]:
+    """Returns the score of the suggestion for a kept row, the suggestion, and the plan of the bundled file.
+
+    What is right are the values that the bundled file gives.
+    """
     source = trained.save_state(kept.row, folder / "old") if kept.row.trained else kept.source
     rules = migrate.load_rules(ways.rule_file(kept.row, folder), config=kept.config)
     with migrate.open_checkpoint(source) as checkpoint:
         template = migrate.abstract_template(str(kept.tree))
         suggestion = migrate.suggest(checkpoint, template, families=False)
-        return score(suggestion, migrate.plan(checkpoint, rules, template), checkpoint), suggestion
+        plan = migrate.plan(checkpoint, rules, template)
+        return score(suggestion, plan, checkpoint), suggestion, plan
 
 
 def rows() -> Iterator[tuple[str, Score]]:
     """Yields the lines of the table, with their scores."""
     for kept in golden.read():
         with tempfile.TemporaryDirectory() as folder:
-            found, suggestion = scored(kept, Path(folder))
+            found, suggestion, _ = scored(kept, Path(folder))
         counts = (found.leaves, found.right, found.doubted, found.alternative, len(found.wrong), found.unplaced)
         numbers = " | ".join(map(str, (*counts, suggestion.rules)))
         yield f"| `{kept.row.rules}` | {model_of(kept.row)} | {numbers} |\n", found

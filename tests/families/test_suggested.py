@@ -14,10 +14,11 @@ KEPT = golden.read()
 
 @pytest.mark.parametrize("kept", sampled(KEPT, 3, lambda kept: kept.row.name))
 def test_a_suggestion_does_what_the_bundled_file_does_or_says_what_may_be_otherwise(kept, tmp_path):
-    found, suggestion = scored(kept, tmp_path)
+    found, suggestion, plan = scored(kept, tmp_path)
     assert ((), 0) == (found.wrong, found.unplaced)
-    assert ((), ()) == (suggestion.unplaced_sources, suggestion.unplaced_targets)
-    assert suggestion.plan.applicable
+    created = {one.target for one in plan.created if one.leaf.has_data}  # leaves that no source has are listed
+    assert ((), created) == (suggestion.unplaced_sources, set(suggestion.unplaced_targets))
+    assert suggestion.plan.applicable is not bool(created)
 
 
 def test_nearly_all_leaves_of_all_families_are_right_as_the_page_says():
