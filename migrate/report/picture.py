@@ -6,7 +6,7 @@ Indices stand for leaves, links and rules, so that ten thousand leaves stay smal
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from migrate.tree import KeyPath
@@ -70,14 +70,12 @@ class Picture:
 
     Attributes:
       labels: the meaning of each kind that occurs, in the order of the filters.
-      statistics: of a link, the statistics of its values before and after.
     """
 
     trees: tuple[PictureTree, ...]
     links: tuple[LeafLink, ...]
     labels: Mapping[Kind, str]
     rules: tuple[RuleText, ...] = ()
-    statistics: Mapping[int, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The picture in JSON types, in the short form that the page reads."""
@@ -89,7 +87,6 @@ class Picture:
             "links": [_link(link) for link in self.links],
             "labels": dict(self.labels),
             "rules": [[rule.place, rule.text] for rule in self.rules],
-            "statistics": {str(index): value for index, value in self.statistics.items()},
         }
 
 

@@ -1,4 +1,4 @@
-// The panel about a selected leaf: where it comes from and goes, the rule beside what it did, statistics of its values.
+// The panel about a selected leaf: where it comes from and goes, and the rule beside what it did.
 
 const PROOFS = { name: "by name", shape: "by shape", value: "by value, with a probe", none: "unproved: only the rule file assigns it" };
 
@@ -19,7 +19,6 @@ class Details {
       ...this.list("to", to),
       this.facts(link, slots),
       ...this.rule(link),
-      ...this.statistics(link),
     );
   }
 
@@ -47,32 +46,4 @@ class Details {
     const [place, text] = picture.rules[link.rule];
     return [element("h3", {}, `rule, ${place}`), element("pre", {}, text)];
   }
-
-  statistics(link) {
-    const found = picture.statistics[link.index];
-    if (!found) return [];
-    const names = ["min", "max", "mean", "std", "nan"];
-    const head = element("tr", {}, element("th", {}, ""), ...names.map((name) => element("th", { scope: "col" }, name)), element("th", { scope: "col" }, "values"));
-    const rows = Object.entries(found).map(([when, one]) => element("tr", {},
-      element("th", { scope: "row" }, when),
-      ...names.map((name) => element("td", {}, one[name] === null ? "none" : String(one[name]))),
-      element("td", {}, histogram(one.histogram ?? []))));
-    return [element("h3", {}, "values"), element("table", { class: "statistics" }, head, ...rows)];
-  }
-}
-
-function histogram(counts) {
-  const most = Math.max(1, ...counts);
-  const svg = document.createElementNS(SVG, "svg");
-  svg.setAttribute("viewBox", `0 0 ${counts.length * 4} 24`);
-  svg.setAttribute("class", "histogram");
-  svg.setAttribute("role", "img");
-  svg.setAttribute("aria-label", `histogram with ${counts.length} bins`);
-  counts.forEach((count, bin) => {
-    const bar = document.createElementNS(SVG, "rect");
-    const height = (24 * count) / most;
-    for (const [name, value] of Object.entries({ x: bin * 4, y: 24 - height, width: 3, height })) bar.setAttribute(name, value);
-    svg.append(bar);
-  });
-  return svg;
 }
