@@ -84,6 +84,7 @@ def loss(output):
 
 @pytest.mark.matrix
 def test_each_command_of_the_readme_prints_what_it_shows(transcript):
+    """The losses of training to 5 digits: the last ones depend on the processor."""
     shown = {
         "LOSS": loss(next(output for command, _, _, output in transcript if "train.py checkpoints/v1 1 4" in command))
     }
@@ -91,7 +92,12 @@ def test_each_command_of_the_readme_prints_what_it_shows(transcript):
     for text, lines, code, output in transcript:
         assert 0 == code, (text, output)
         for line in lines:
-            assert " ".join(line.replace("LOSS", shown["LOSS"]).split()) in " ".join(output.split()), (text, output)
+            assert rounded(line.replace("LOSS", shown["LOSS"])) in rounded(output), (text, output)
+
+
+def rounded(text):
+    """Returns a text with its white space squeezed and its long decimal numbers rounded to 4 places."""
+    return re.sub(r"\d+\.\d{5,}", lambda match: f"{float(match[0]):.4f}", " ".join(text.split()))
 
 
 @pytest.mark.matrix
