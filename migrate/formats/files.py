@@ -203,6 +203,17 @@ def read_file(path: Path) -> bytes:
         raise damaged(path, f"it cannot be read ({error.strerror})") from error
 
 
+def read_into(descriptor: int, into: memoryview, offset: int) -> int:
+    """Fills `into` with the bytes of an open file from an offset; returns their number, less where the file ends.
+
+    The system returns at most 2 GiB at once, and sometimes less.
+    """
+    done = 0
+    while done < len(into) and (count := os.preadv(descriptor, [into[done:]], offset + done)):
+        done += count
+    return done
+
+
 def refuse_lfs_pointers_below(path: Path) -> None:
     """Refuses a directory in which a file is a git-LFS pointer.
 

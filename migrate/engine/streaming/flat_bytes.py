@@ -5,7 +5,6 @@ They are read, not mapped: mapped pages count as memory of the process until the
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from migrate.formats.base import Extent
-from migrate.formats.files import damaged, unreadable
+from migrate.formats.files import damaged, read_into, unreadable
 from migrate.places.bucket_path import BucketPath
 
 Array = np.ndarray[Any, Any]
@@ -76,7 +75,7 @@ def _read_at(file: Any, start: int, into: memoryview, path: Path) -> None:
             content = path.read_range(start, start + len(into))
             count, into[: len(content)] = len(content), content
         else:
-            count = os.preadv(file.fileno(), [into], start)
+            count = read_into(file.fileno(), into, start)
     except OSError as error:  # which names no file
         raise unreadable(path, error) from error
     if count < len(into):

@@ -11,7 +11,7 @@ import numpy as np
 
 from migrate.errors import CheckpointError
 from migrate.formats.base import Location
-from migrate.formats.files import damaged, missing, unreadable
+from migrate.formats.files import damaged, missing, read_into, unreadable
 from migrate.formats.zarr.ocdbt_format import Reference
 from migrate.formats.zarr.shard_index import index_bytes, inner_chunk_ranges
 from migrate.formats.zarr.small_arrays import database_of
@@ -134,12 +134,11 @@ def _size(file: Path) -> int:
 
 
 def _range(file: Path, start: int, length: int) -> memoryview:
-    content, filled = np.empty(length, np.uint8).data, 0
+    content = np.empty(length, np.uint8).data
     try:
         descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            while filled < length and (count := os.preadv(descriptor, [content[filled:]], start + filled)):
-                filled += count
+            filled = read_into(descriptor, content, start)
         finally:
             os.close(descriptor)
     except OSError as error:

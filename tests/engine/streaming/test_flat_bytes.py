@@ -41,3 +41,16 @@ def test_a_file_that_became_shorter_is_named(extents):
     extents[1].file.write_bytes(bytes(100))
     with pytest.raises(CheckpointError, match="second"):
         list(flat_slabs(extents, ARRAY.dtype, ARRAY.size, 1000))
+
+
+@pytest.mark.matrix
+def test_more_than_the_system_reads_at_once_is_read(tmp_path):
+    size = (1 << 31) + 10
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(size)
+        file.seek(size - 3)
+        file.write(b"end")
+    into = np.empty(size, np.uint8)
+    with FlatBytes([Extent(tmp_path / "large", 0, size)]) as stored:
+        stored.read_into(0, into.data)
+    assert b"\0end" == into[-4:].tobytes()
