@@ -63,10 +63,11 @@ class UnknownItem(Code):
 
 
 class IgnoredFiles(Code):
-    """Files that do not belong to the checkpoint were ignored.
+    """Files beside the arrays are not part of the tree.
 
-    The message lists them. They were not opened, and migrate never unpickles anything. Arrays in formats that migrate
-    reads are never ignored. No action is needed unless one of them should be part of the checkpoint.
+    The message lists them. migrate never unpickles anything. Arrays in formats that migrate reads are never ignored. No
+    action is needed unless one of them should be part of the checkpoint. Configuration and tokenizer of a model of
+    Hugging Face are copied to a DST in the same layout; `config.json` can give rules their arguments.
     """
 
     number = "M407"

@@ -38,6 +38,7 @@ from migrate.formats.parts import (
     stray_notes,
 )
 from migrate.formats.safetensors.header import HEADER_BYTES, LENGTH_BYTES, Tensor, read_header
+from migrate.formats.safetensors.model_files import model_file_notes, model_files
 from migrate.formats.safetensors.tree import TREE_KEY, TreeRecord, build_tree, recorded_paths
 from migrate.formats.unread import refuse_unread
 from migrate.tree import AbstractArray, AbstractLeaf, KeyPath, Storage
@@ -149,7 +150,7 @@ class SafetensorsItem(Item):
         advice = f"name the checkpoint: `{used[-1]}`" if len(used) == 1 or self._index else ""
         used += [self._config] if self._config else []
         refuse_unread(path, [child for child in children(path) if child not in used], advice)
-        self._notes += stray_notes(path, used)
+        self._notes += [*model_file_notes(path), *stray_notes(path, [*used, *model_files(path)])]
         return found
 
     def _refuse_lost(self, path: Path) -> None:

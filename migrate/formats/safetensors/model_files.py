@@ -5,6 +5,8 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from migrate.codes import IgnoredFiles
+from migrate.errors import Diagnostic, listed
 from migrate.formats.files import children, is_dir, is_file
 from migrate.formats.model_config import CONFIG
 
@@ -34,6 +36,17 @@ _NAMES = (
 def model_files(folder: Path) -> list[Path]:
     """Returns the files of a model in a folder, sorted; none for any other path."""
     return [child for child in children(folder) if is_model_file(child)] if is_dir(folder) else []
+
+
+def model_file_notes(folder: Path) -> list[Diagnostic]:
+    """Returns a note that lists the files of a model in a folder, which have no arrays."""
+    names = [file.name for file in model_files(folder)]
+    if not names:
+        return []
+    message = (
+        f"`{folder}` also has files of the model, which only DST in Hugging Face's layout gets: {listed(names, 3)}"
+    )
+    return [IgnoredFiles.at(message, paths=names)]
 
 
 def is_model_file(path: Path) -> bool:

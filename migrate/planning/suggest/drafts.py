@@ -35,8 +35,9 @@ def draft_rules(
         if not picked:
             drafts.append(_plain(match, sources, targets))
         else:
-            whole = tuple(end.path for end in (match.sources if match.sources[0].part else match.targets))
-            stacks[bool(match.sources[0].part), whole, match.ops].append(match)
+            # Of two stacked sides, neither names the index: only parts of one array in one array are one rule.
+            mine, theirs = (tuple(end.path for end in ends if end.part) for ends in (match.sources, match.targets))
+            stacks[mine, theirs, match.ops].append(match)
     strided: list[StridedStack] = []
     for members in stacks.values():
         draft = _stacked(sorted(members, key=_index), sources, targets)
@@ -83,8 +84,11 @@ def _doubts(
 
 
 def _index(match: Match) -> int:
-    part = match.sources[0].part or match.targets[0].part
-    return part.index if part else 0
+    return _place(match.sources[0]) if match.sources[0].part else _place(match.targets[0])
+
+
+def _place(end: Endpoint) -> int:
+    return end.part.index if end.part else 0
 
 
 def _stacked(
@@ -95,6 +99,8 @@ def _stacked(
     mine, theirs = first.sources[0].part, first.targets[0].part
     part = mine or theirs
     if part is None or [_index(match) for match in members] != list(range(part.count)):
+        return None
+    if mine and theirs and any(_place(match.sources[0]) != _place(match.targets[0]) for match in members):
         return None
     left = _across([_real(match.sources, sources) for match in members], stacked=mine is not None, exact=False)
     right = _across([_real(match.targets, targets) for match in members], stacked=theirs is not None, exact=True)

@@ -152,7 +152,14 @@ def test_folders_with_and_without_an_index_keep_the_readers_laws(tmp_path, index
     (folder / "config.json").write_text("{}")
     check_reader(lambda: open_reader(folder))
     assert {"a/w", "a/b", "c/w"} == paths(folder)
-    assert [("M407", f"ignored in `{folder}`, not part of the checkpoint: `config.json`")] == notes(folder)
+    (folder / "readme.txt").write_text("")
+    assert [
+        (
+            "M407",
+            f"`{folder}` also has files of the model, which only DST in Hugging Face's layout gets: `config.json`",
+        ),
+        ("M407", f"ignored in `{folder}`, not part of the checkpoint: `readme.txt`"),
+    ] == notes(folder)
 
 
 def test_an_index_opens_what_it_names(tmp_path):

@@ -78,6 +78,16 @@ def test_a_rule_file_passes_its_own_check_whatever_a_model_loses(model, seed):
     assert [] == list(faults(changed.suggestion()))
 
 
+def test_parts_of_several_arrays_in_several_arrays_are_not_one_rule():
+    """Layers of both sides could be stacks of each other's: 3 layers, and 3 rows of each matrix."""
+    block = {"alpha": ("rho", (3, 2)), "beta": ("sigma", (3, 2)), "gamma": ("tau", (3, 3))}
+    old = {f"params/zeta_{i}/{name}/kernel": shape for i in range(3) for name, (_, shape) in block.items()}
+    new = {f"psi/{i}/{name}/kernel": shape for i in range(3) for name, shape in block.values()}
+    del old["params/zeta_0/gamma/kernel"]
+    old, new = {"params/epsilon/alpha/kernel": (3, 3), **old}, {"chi/rho/kernel": (3, 3), **new}
+    assert [] == list(faults(suggested(old, new)))
+
+
 @pytest.mark.sample(4)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_the_rule_file_for_a_model_passes_its_own_check(case, opened):
