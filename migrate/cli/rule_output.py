@@ -50,7 +50,7 @@ def show(console: Console, report: Report, text: str, output: str | None) -> Non
     Raises:
       UsageError: the file cannot be written.
     """
-    from migrate.cli.console import layout_of
+    from migrate.cli.terminal import layout_of
     from migrate.report import text as drawing
 
     if output is not None:

@@ -24,7 +24,9 @@ def count(number: int) -> str:
 
 
 def seconds(value: float) -> str:
-    """Formats a duration: `0.04 s`, `1.3 s`, `2 min 5 s`."""
+    """Formats a duration: `0.04 s`, `1.3 s`, `2 min 5 s`, `3 h 7 min`."""
+    if value >= 3600:
+        return f"{int(value // 3600)} h {int(value % 3600 // 60)} min"
     if value >= 60:
         return f"{int(value // 60)} min {int(value % 60)} s"
     return f"{value:.2f} s" if value < 0.1 else f"{value:.1f} s"

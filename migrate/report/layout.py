@@ -121,7 +121,7 @@ UNBOUNDED = Layout(1 << 30)
 WIDE = Layout()
 """The layout of a pipe or a file."""
 
-NARROWEST, WIDEST = 80, 200
+NARROWEST, WIDEST = 40, 200
 """The limits of the width on a terminal."""
 
 

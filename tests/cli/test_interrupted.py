@@ -12,7 +12,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "JAX_
 
 SCRIPT = """
 import os, signal, sys, time
-from migrate.cli import console
+from migrate.cli import progress
 from migrate.cli.main import main
 from migrate.engine.outputs import orbax_store as staging
 from migrate.engine.streaming import pipeline
@@ -20,7 +20,7 @@ from migrate.events import LeafDone
 
 staging.BATCH_ARRAYS = pipeline.GROUP_PIECES = 1  # each array is durable before the next
 staging._COMMITTERS = staging._MOST_COMMITTING = 1
-take_note = console.Progress.__call__
+take_note = progress.Progress.__call__
 times = int(sys.argv.pop(1))
 staged = []
 
@@ -34,7 +34,7 @@ def press_ctrl_c(self, event):
             time.sleep(0.2)
 
 
-console.Progress.__call__ = press_ctrl_c
+progress.Progress.__call__ = press_ctrl_c
 main()
 """
 

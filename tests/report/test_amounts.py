@@ -23,4 +23,5 @@ def test_nouns_are_counted():
 
 
 def test_durations():
-    assert ["0.04 s", "1.3 s", "2 min 5 s"] == [seconds(0.04), seconds(1.31), seconds(125.4)]
+    durations = (0.04, 1.31, 125.4, 3599.9, 3600, 11_225)
+    assert ["0.04 s", "1.3 s", "2 min 5 s", "59 min 59 s", "1 h 0 min", "3 h 7 min"] == list(map(seconds, durations))
