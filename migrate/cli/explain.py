@@ -52,9 +52,22 @@ def _page(number: str) -> Report:
     return Report(
         "explain",
         title=f"{number}: {title}",
-        summary=("", *rest.strip().splitlines()) if rest else (),
+        summary=("", *_lines(rest.strip())) if rest else (),
+        hang=0,
         data={"code": number, "title": title, "page": text},
     )
+
+
+def _lines(text: str) -> list[str]:
+    """Returns paragraphs, and blank and indented lines, as one line each, which any width can break."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        continued = lines and lines[-1].strip() and line.strip() and not line.startswith((" ", "- "))
+        if continued:
+            lines[-1] = f"{lines[-1]} {line}"
+        else:
+            lines.append(line)
+    return lines
 
 
 def page(code: type[Code]) -> str:

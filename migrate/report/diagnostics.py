@@ -69,7 +69,8 @@ def _draw(finding: Finding, paint: Paint, layout: Layout, *, verbose: bool) -> s
         lines.append(f"{paint(' ' * gutter + '-->', 'faint')} {finding.span}")
     lines += _excerpt_lines(finding, edge, paint, layout)
     lines += [edge] if listed and not finding.excerpt else []
-    lines += [f"{edge}   {quote(path)}" for path in listed]
+    room = Layout(layout.width - gutter - 5)
+    lines += [f"{edge}   {line}" for path in listed for line in room.break_path(quote(path))]
     if len(lines) > 1:
         lines.append(edge)
     help_lines = layout.wrap(

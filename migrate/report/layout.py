@@ -13,7 +13,7 @@ _WORD = re.compile(r"\s*(?:'[^']*'|\S)+")
 """A word of a command; a text in quotes is one word."""
 
 _STEP = re.compile(r"[^/,]*(?:[/,]\s*|$)")
-"""A segment of a key path with the separator after it."""
+"""A part of a segment with the separator after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,22 +92,38 @@ class Layout:
             if len(whole.rstrip()) <= room.width:
                 return [whole.rstrip()]
         if tail and len(cell) <= at <= room.width // 2:
-            beside = Layout(room.width - at - 2, self.continued).wrap(loose, hang=0)
-            return [f"{cell.ljust(at)}  {beside[0]}", *(f"{'':{at}}  {line}" for line in beside[1:])]
-        below = Layout(room.width - 4, self.continued).wrap(loose, hang=0) if tail else []
-        return [*room.break_path(cell), *(f"    {line}" for line in below)]
+            column = Layout(room.width - at - 2, self.continued)
+            beside = column.wrap(loose, hang=0)
+            if longest(beside) <= column.width:
+                return [f"{cell.ljust(at)}  {beside[0]}", *(f"{'':{at}}  {line}" for line in beside[1:])]
+        margin = min(len(cell) - len(cell.lstrip()), room.width // 2) + 4
+        below = Layout(room.width - margin, self.continued).wrap(loose, hang=0) if tail else []
+        return [*room.break_path(cell), *(f"{'':{margin}}{line}" for line in below)]
 
     def break_path(self, path: str) -> list[str]:
-        """Returns a key path as lines, which end after a `/` or `,`."""
+        """Returns a key path as lines, which end after a `/`, or in a segment that is too long, after a `/` or `,`."""
         if len(path) <= self.width:
             return [path]
         indent = len(path) - len(path.lstrip())
         lines = [" " * indent]
-        for step in filter(None, _STEP.findall(path.lstrip())):
-            if lines[-1].strip() and len(lines[-1]) + len(step.rstrip()) > self.width:
-                lines.append(" " * (indent + 2))
-            lines[-1] += step
+        for segment in _segments(path.lstrip()):
+            fits = indent + 2 + len(segment.rstrip()) <= self.width
+            for step in [segment] if fits else filter(None, _STEP.findall(segment)):
+                if lines[-1].strip() and len(lines[-1]) + len(step.rstrip()) > self.width:
+                    lines.append(" " * (indent + 2))
+                lines[-1] += step
         return [line.rstrip() for line in lines]
+
+
+def _segments(path: str) -> list[str]:
+    """Returns the segments of a key path with the `/` after each; one in braces is whole."""
+    segments, depth = [""], 0
+    for char in path:
+        depth += (char == "{") - (char == "}")
+        segments[-1] += char
+        if char == "/" and depth <= 0:
+            segments.append("")
+    return segments
 
 
 def _loose(text: str) -> str:

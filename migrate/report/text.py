@@ -11,7 +11,6 @@ from migrate.report.view import Report, Row
 
 _WIDEST_PATH = 72
 _WIDEST_PAIR = 60
-_NARROWEST_PATH = 24
 _STYLES = {"-": "gone", "+": "new", "~": "changed", "*": "changed", "&": "faint", "=": "faint"}
 
 
@@ -24,7 +23,7 @@ def draw(report: Report, paint: Paint = plain, layout: Layout = WIDE) -> str:
         [paint(line, "faint") for line in layout.wrap(report.legend)] if report.legend else [],
         _rows(report.rows, paint, layout),
         [paint(line, "faint") for line in layout.wrap(f"  {report.omitted}")] if report.omitted else [],
-        [line for sentence in report.summary for line in layout.wrap(sentence)],
+        [line for sentence in report.summary for line in layout.wrap(sentence, report.hang)],
     ]
     return "".join(f"{line.rstrip()}\n" for block in blocks for line in block)
 
@@ -55,7 +54,7 @@ def _rows(rows: Sequence[Row], paint: Paint, layout: Layout) -> list[str]:
     room = layout.width - longest(_lead(row, verb) for row in rows)
     detail = longest(row.detail for row in rows if row.mode or row.place)
     tail = max(longest(row.detail for row in rows), detail + 4 + mode + place if detail else 0)
-    most = min(max(room - 2 - tail, room // 2, _NARROWEST_PATH), _WIDEST_PATH)
+    most = min(max(room - 2 - tail, room // 2), _WIDEST_PATH)
     pair = min(_WIDEST_PAIR, most)
     path = min(longest(_cells(row, pair)[-1] for row in rows), most)
     detail = min(detail, max(room - path - 6 - mode - place, 0))

@@ -111,6 +111,7 @@ class Report:
       rows: the body.
       omitted: a sentence on lines that the body omits, and how to see them.
       summary: sentences below the body.
+      hang: the columns by which their later lines are indented.
       brief: the one line of `--quiet` (default: the first sentence of the summary).
       findings: diagnostics.
       data: values for programs, of types that JSON has.
@@ -125,6 +126,7 @@ class Report:
     rows: tuple[Row, ...] = ()
     omitted: str = ""
     summary: tuple[str, ...] = ()
+    hang: int = 2
     brief: str = ""
     findings: tuple[Finding, ...] = ()
     data: Mapping[str, Any] = field(default_factory=dict)

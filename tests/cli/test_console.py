@@ -1,8 +1,25 @@
+import os
+from pathlib import Path
+
 import pytest
 
 from migrate.cli.console import Console
 from migrate.events import ignore
 from tests.cli.terminals import on_terminal
+
+NARROW = """\
+migrate: 1
+rules:
+  - from: "params/EncoderBlock_{i}/LayerNorm_{k}/**"
+    to: "model/blocks/norm{k+1}/**"
+    ops: [{stack: {axis: 0, over: i}}]
+  - from: "params/EncoderBlock_{i}/MultiHeadDotProductAttention_0/**"
+    to: "model/blocks/attn/**"
+    ops: [{stack: {axis: 0, over: i}}]
+  - "params/Embed_0/** -> model/embed/**"
+  - drop: "**/Dense_0/**"
+unmatched: {source: drop}
+"""
 
 
 @pytest.mark.parametrize("columns", [40, 60, 80, 137])
@@ -16,6 +33,23 @@ def test_every_line_fits_a_terminal(columns, here):
     assert "error[" in shown
     assert "olb_head" in shown
     assert max(map(len, shown.splitlines())) <= columns
+
+
+@pytest.mark.parametrize("columns", [40, 60])
+@pytest.mark.parametrize("command", ["inspect", "plan", "diff"])
+def test_reports_on_a_narrow_terminal(columns, command, here, golden):
+    """Nothing is cut, key paths end at a `/`, and what belongs together is aligned."""
+    real = Path(__file__).parents[2] / "fixtures" / "linen_2024"
+    (here / "rules.yaml").write_text(NARROW)
+    for name, fixture in (("old", "lm_standard_sharded"), ("scanned", "lm_scan_manager_sharded")):
+        os.symlink(real / fixture / "ckpt", name)
+    arguments = {
+        "inspect": ("inspect", "old"),
+        "plan": ("apply", "rules.yaml", "old", "new", "--dry-run"),
+        "diff": ("diff", "old", "scanned"),
+    }[command]
+    shown = on_terminal(columns, *arguments, "--color", "never", "--follow-links").text
+    golden(f"cli/narrow_{command}_{columns}.txt", shown)
 
 
 def test_quiet_shows_no_progress():

@@ -1,13 +1,28 @@
 import json
+from inspect import getdoc
 
 from migrate import codes
 from migrate.errors import Code
+from tests.cli.terminals import on_terminal
 
 
 def test_the_page_of_a_code(run, golden):
     result = run("explain", "m204")
     assert 0 == result.exit_code
     golden("cli/explain.txt", result.stdout)
+
+
+def test_a_page_is_wrapped_as_paragraphs_on_any_terminal(here):
+    title, blank, *lines = on_terminal(60, "explain", "M508", "--color", "never").text.splitlines()
+    assert ("M508: The run was stopped before it finished.", "") == (title, blank)
+    assert getdoc(codes.RunStopped).split()[7:] == " ".join(lines).split()
+    assert 4 == len(lines)
+    assert max(map(len, lines)) <= 60
+
+
+def test_examples_in_a_page_keep_their_lines(run):
+    page = run("explain", "M630").stdout
+    assert "\n    sources:\n      lora: adapter.safetensors " in page
 
 
 def test_without_a_code_all_are_listed(run):

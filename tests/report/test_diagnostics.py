@@ -1,6 +1,7 @@
 from migrate.codes import IdlePattern, IgnoredFiles, InvalidOpField, UnfilledTarget
 from migrate.errors import Span
 from migrate.report.diagnostics import draw_findings
+from migrate.report.layout import Layout
 from migrate.report.view import findings
 
 TEXT = """\
@@ -83,3 +84,13 @@ def test_notes_are_no_errors():
 
 def test_a_finding_that_came_twice_is_drawn_once():
     assert 1 == len(findings([PERMS, PERMS]))
+
+
+def test_listed_key_paths_are_broken_between_segments():
+    path = "optimizer/opt_state/0/mu/{convs/{0..1}/kernel,norms/{0..1}/{bias,scale}}"
+    drawn = draw_findings(findings([UnfilledTarget.at("2 leaves", paths=[path])]), layout=Layout(40)).splitlines()
+    listed = [line for line in drawn if line.startswith("  |   ")]
+    assert path == "".join(line.removeprefix("  |   ").strip() for line in listed)
+    assert max(map(len, drawn)) <= 40
+    assert all(line.endswith(("/", ",")) for line in listed[:-1])
+    assert f"  |   {path}\n" in draw_findings(findings([UnfilledTarget.at("2 leaves", paths=[path])]))

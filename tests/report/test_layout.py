@@ -26,6 +26,20 @@ def test_key_paths_end_after_a_separator(path, width):
     assert all(re.search("[/,]$", line) for line in lines[:-1])
 
 
+@pytest.mark.parametrize(
+    ("path", "lines"),
+    [
+        ("model/norms/{bias,scale}", ["model/norms/", "  {bias,scale}"]),
+        ("model/norm/{bias,kernel,scale}/x", ["model/norm/{bias,", "  kernel,scale}/x"]),
+        ("{mu/head/{bias,kernel},nu/head}", ["{mu/head/{bias,", "  kernel},nu/head}"]),
+        ("a/MultiHeadDotProductAttention_0/b", ["a/", "  MultiHeadDotProductAttention_0/", "  b"]),
+        ("odd{/key/path/of/three", ["odd{/key/path/of/", "  three"]),
+    ],
+)
+def test_key_paths_end_between_segments_where_a_segment_fits(path, lines):
+    assert lines == Layout(18).break_path(path)
+
+
 def test_later_lines_hang():
     assert ["one two", "  three"] == Layout(8).wrap("one two three")
     assert ["  one", "    two"] == Layout(8).wrap("  one two")
@@ -58,6 +72,8 @@ def test_a_command_that_does_not_fit_can_be_pasted_all_the_same():
         ("a/b", "some     detail", ["a/b  some  detail"]),
         ("a/b", "more words than fit", ["a/b    more words", "       than fit"]),
         ("a/long/path", "with words", ["a/long/path", "    with words"]),
+        ("a/b", "no_room_for_it 1", ["a/b", "    no_room_for_it", "    1"]),
+        ("    a/b/long/it", "8 bytes", ["    a/b/long/it", "        8 bytes"]),
     ],
 )
 def test_a_column_follows_a_cell_or_is_below_it(cell, tail, lines):
