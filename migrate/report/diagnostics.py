@@ -89,7 +89,7 @@ def _excerpt_lines(finding: Finding, edge: str, paint: Paint, layout: Layout) ->
     excerpt = _cropped(finding.excerpt, layout.width - gutter)
     before, caret, label = excerpt.column - 1, "^" * excerpt.width, finding.label or ""
     beside = gutter + before + len(caret) + 1 + len(label) <= layout.width
-    below = [] if beside else Layout(layout.width - gutter).wrap(label)
+    below = [] if beside or not label else Layout(layout.width - gutter).wrap(label)
     return [
         edge,
         f"{paint(f'{excerpt.line} |', 'faint')} {excerpt.text}".rstrip(),
