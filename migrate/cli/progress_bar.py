@@ -10,7 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from migrate.cli.progress import PhaseState, whole_seconds
+from migrate.cli.phase_state import PhaseState, whole_seconds
 from migrate.cli.terminal import width_of
 from migrate.report.amounts import size
 

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from migrate.cli.progress import PhaseState
+from migrate.cli.phase_state import PhaseState
 from migrate.cli.progress_bar import LiveBar
 from migrate.events import PhaseStarted, ProbeRun
 
