@@ -50,5 +50,5 @@ class Stopping:
 
 def _print(sentence: str) -> None:
     """Writes past Python's own buffers, which a signal may interrupt half-filled."""
-    clear = "\r\x1b[2K" if os.isatty(2) else ""
+    clear = "\r\x1b[2K" if os.isatty(2) and os.environ.get("TERM") != "dumb" else ""
     os.write(2, f"{clear}{sentence}\n".encode())
