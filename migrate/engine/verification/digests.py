@@ -13,7 +13,6 @@ from migrate.engine.linking.link import Link
 from migrate.engine.verification.chunk_places import ChunkFiles
 from migrate.engine.verification.findings import differs, refuse, report, structure_problems
 from migrate.engine.verification.stored_digests import UndecodableArray, decoded_arrays, stored_digests, undecodable
-from migrate.errors import Diagnostic
 from migrate.events import Listener, ignore
 from migrate.formats.base import Location
 from migrate.formats.detect import open_reader
@@ -51,13 +50,13 @@ def verify_digests(
       CheckpointError: a chunk is missing or damaged.
     """
     locations, largest, small = _stored_arrays(plan, destination, digests)
-    problems: list[Diagnostic] = []
+    differing: set[KeyPath] = set()
     jobs = jobs or os.cpu_count() or 1
     for path, found in stored_digests(locations, largest_chunk=largest, max_ram=max_ram, jobs=jobs, small=small):
         if str(found) != digests[path]:
-            problems.append(differs(path, "its digest is not that of what was written"))
+            differing.add(path)
         report([path], plan, listener)
-    refuse(problems)
+    refuse(differs(path, "its digest is not that of what was written") for path in digests if path in differing)
     return len(digests)
 
 
@@ -127,7 +126,9 @@ def _stored_arrays(
     refuse(differs(path, "it is not stored as chunks") for path, place in places.items() if place is None)
     largest = max((part_bytes(leaves[place]) for place in stored.values()), default=0)
     small = {path for path, place in stored.items() if leaves[place].nbytes <= SMALL_BYTES}
-    return {path: place for path, place in places.items() if place}, largest, small
+    # The largest first: at the end, every thread has an array to read.
+    by_size = sorted(stored, key=lambda path: -leaves[stored[path]].nbytes)
+    return {path: place for path in by_size if (place := places[path])}, largest, small
 
 
 def part_bytes(leaf: AbstractLeaf) -> int:
