@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from migrate.formats.reader import AbstractCheckpoint
     from migrate.rules.source import Value
 
-Candidates = list[CompletionItem[str]]
+Candidates = list["CompletionItem[str]"]  # not generic in click 8.2
 Complete = Callable[[click.Context, click.Parameter, str], Candidates]
 
 _CHECKPOINTS = ("ckpt", "src", "step", "dst")

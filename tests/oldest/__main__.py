@@ -29,9 +29,13 @@ CASES = {
 """Each case: the rules, the checkpoint, and the template to restore with, if any."""
 
 
-def run(*command: object) -> str:
-    """Runs a command at the root of the repository, and returns what it prints."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", "PYTHONWARNINGS": "ignore"}
+COMPLETION = {"_MIGRATE_COMPLETE": "bash_complete", "COMP_WORDS": "migrate app", "COMP_CWORD": "1"}
+"""What a shell sets to complete `migrate app`."""
+
+
+def run(*command: object, **more: str) -> str:
+    """Runs a command at the root of the repository, with more variables; returns what it prints."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", "PYTHONWARNINGS": "ignore", **more}
     done = subprocess.run(
         [*map(str, command)], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=False
     )
@@ -51,6 +55,11 @@ def main() -> None:
     pythons = {"oldest": str(Path(sys.argv[1]).absolute()), "newest": sys.executable}
     for name, python in pythons.items():
         print(f"{name}: {versions(python)}", flush=True)
+        commands = run(python, "-c", "from migrate.cli.main import COMMANDS; print(*COMMANDS)").split()
+        for command in commands:
+            run(python, "-m", "migrate", command, "--help")
+        offered = run(python, "-m", "migrate", **COMPLETION)
+        print(f"  {len(commands)} commands explain themselves; `app` is completed: {'apply' in offered}", flush=True)
     differing = []
     with tempfile.TemporaryDirectory() as folder:
         for case, (rules, source, template) in CASES.items():
