@@ -356,13 +356,14 @@ class _Run:
     ) -> Receipt:
         """Returns the receipt of the published checkpoint."""
         plan = self.job.plan
+        copied = sum(link.copied_bytes for link in links)
         return Receipt(
             destination=self.job.destination,
             plan_digest=plan.digest,
             structure_hash=plan.target.structure_hash,
             leaf_digests=staged.digests,
-            bytes_read=plan.bytes_read,
-            bytes_written=plan.bytes_written,
+            bytes_read=plan.bytes_read + copied,
+            bytes_written=plan.bytes_written + copied,
             seconds=self.clock.seconds,
             verified=self.job.options.verify,
             verified_leaves=checked.compared,
@@ -370,7 +371,7 @@ class _Run:
             digested=len(checked.blocks),
             leaves=len(plan.target.leaves),
             linked=len(links),
-            copied=sum(link.copied for link in links),
+            copied=sum(link.copied or bool(link.copied_bytes) for link in links),
             dead_bytes=staged.dead_bytes,
             resumed=len(earlier),
             versions=installed_versions(),

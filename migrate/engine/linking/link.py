@@ -59,6 +59,13 @@ class Link:
         return self.locations[0].ocdbt and not self.copied
 
     @property
+    def copied_bytes(self) -> int:
+        """Host bytes of the chunks that were copied although the plan refers to them: their files are not linked."""
+        if self.copied or not self.digests:
+            return 0
+        return self.leaf.nbytes * len(self.digests) // sum(1 for _ in self.chunk_moves())
+
+    @property
     def name(self) -> str:
         """Its stored name."""
         return self.item.stored_name(self.item.inner(self.path))

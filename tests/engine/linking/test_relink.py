@@ -249,6 +249,16 @@ def test_chunks_are_copied_from_a_file_of_which_little_is_needed(tmp_path):
     assert np.array_equal(np.arange(3000, dtype=np.float32), restored(tmp_path / "new")["kept"])
 
 
+def test_the_receipt_counts_chunks_of_files_that_are_not_linked(tmp_path):
+    source, rules = rewritten(tmp_path)
+    with opened(source) as reader:
+        plan = plan_of(reader, rules)
+        receipt = run.apply(plan, reader, tmp_path / "new")
+    assert (1, 1) == (receipt.linked, receipt.copied)
+    assert plan.bytes_read + 12000 == receipt.bytes_read
+    assert plan.bytes_written + 12000 == receipt.bytes_written
+
+
 def test_copied_chunks_are_compared_with_the_source(tmp_path):
     source, rules = rewritten(tmp_path)
     applied(source, tmp_path / "new", rules)
