@@ -10,7 +10,8 @@ from migrate.tree import KeyPath
 
 @dataclass(frozen=True, slots=True)
 class PhaseStarted:
-    """A phase started: `stage`, `commit` or `verify`; `probe` while a suggestion is settled by value.
+    """A phase started: `stage`, `commit` or `verify`; `measure`, for the statistics of a report; `probe`, while a
+    suggestion is settled by value.
 
     Attributes:
       phase: the name of the phase.
@@ -28,7 +29,7 @@ class PhaseStarted:
 
 @dataclass(frozen=True, slots=True)
 class LeafDone:
-    """A leaf of the target was staged or verified."""
+    """A leaf of the target was staged or verified, or a leaf of either side was measured."""
 
     phase: str
     path: KeyPath

@@ -17,6 +17,7 @@ from migrate.cli import options
 from migrate.cli.chunks import chosen_chunks, refuse_single_file, with_reads
 from migrate.cli.console import Console, exit_with
 from migrate.cli.hugging_face import FOLDER_OPTIONS
+from migrate.cli.measured import with_statistics
 from migrate.cli.options import StepChoice
 from migrate.cli.planned import checked, fitted_plan, saved
 from migrate.cli.pool import LOCAL, PoolChoice
@@ -375,6 +376,8 @@ def _apply(
     console.text(done)
     proved = plan_data(after_probe(plan, receipt.probe.seen)) if receipt.probe else {}
     known = {**done.data, "already_done": receipt.already_done}
+    if console.report_file is not None and not receipt.already_done:
+        planned = with_statistics(console, plan, source, dst, chosen, planned)
     return replace(
         planned,
         summary=(*planned.summary, *done.summary),

@@ -60,6 +60,7 @@ def _section(report: Report, *, draws: bool) -> str:
         f"<details><summary>As a table</summary>\n{rows}</details>\n" if draws else rows,
         "" if draws else _details("Every task", report.data.get("tasks")),
         "" if draws else _details("Every leaf", report.data.get("leaves")),
+        _statistics(report.values()) if report.values and not draws else "",
         _receipt(report.data.get("receipt")),
     ]
     return f"<section>\n{''.join(parts)}</section>\n"
@@ -137,6 +138,12 @@ def _details(title: str, entries: Sequence[Mapping[str, Any]] | None) -> str:
     names = list(entries[0])
     table = _table([(names, ()), *(((), map(_value, entry.values())) for entry in entries)])
     return f"<details><summary>{_escape(title)} ({len(entries):,})</summary>\n{table}</details>\n"
+
+
+def _statistics(lines: Sequence[Sequence[str]]) -> str:
+    """Returns the statistics of values as a collapsed table; empty without a line below the head."""
+    table = _table([(lines[0], ()), *(((), line) for line in lines[1:])]) if len(lines) > 1 else ""
+    return f"<details><summary>Values before and after</summary>\n{table}</details>\n" if table else ""
 
 
 def _value(value: Any) -> str:

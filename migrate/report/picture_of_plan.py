@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from migrate.errors import Span
 from migrate.planning.losses import unrestored
@@ -10,9 +13,14 @@ from migrate.planning.model import Created, Dropped, Plan, Task
 from migrate.planning.proof import unseen_order
 from migrate.planning.rule_text.ops import op_text
 from migrate.report.of_coverage import initial
+from migrate.report.of_statistics import joined_statistics
 from migrate.report.picture import Kind, LeafLink, Picture, PictureLeaf, PictureTree, RuleText
 from migrate.report.view import TextOf, no_text
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath
+
+if TYPE_CHECKING:
+    from migrate.engine.verification.run_statistics import RunStatistics
+    from migrate.engine.verification.value_statistics import ValueStatistics
 
 LABELS: dict[Kind, str] = {
     "kept": "kept",
@@ -25,37 +33,45 @@ LABELS: dict[Kind, str] = {
 }
 
 
-def plan_picture(plan: Plan, destination: str, text_of: TextOf = no_text) -> Picture:
+def plan_picture(
+    plan: Plan, destination: str, text_of: TextOf = no_text, measured: RunStatistics | None = None
+) -> Picture:
     """Returns the picture of a plan.
 
     Args:
       plan: the plan.
       destination: DST as the user wrote it.
       text_of: returns the text of a rule file, for the rule beside what it did.
+      measured: the statistics of leaves, after a run.
     """
     source, target = plan.source.tree, plan.target
     at_source, at_target = _numbers(source), _numbers(target)
     rules = _Rules(text_of)
     of_param = {path: number for number, task in enumerate(plan.tasks) for path in task.sources if not task.follows}
     links = [_task_link(task, at_source, at_target, rules.number(task.rule), of_param) for task in plan.tasks]
+    if measured:
+        links = [_with_statistics(link, task, measured) for link, task in zip(links, plan.tasks, strict=True)]
     links += [_dropped_link(drop, at_source, rules.number(drop.rule)) for drop in plan.dropped]
     links += [_created_link(creation, at_target, rules.number(creation.rule)) for creation in plan.created]
     used = {link.kind for link in links}
+    before, after = (measured.before, measured.after) if measured else ({}, {})
     return Picture(
-        (picture_tree(str(plan.source.path), source), picture_tree(destination, target)),
+        (picture_tree(str(plan.source.path), source, before), picture_tree(destination, target, after)),
         tuple(links),
         {kind: label for kind, label in LABELS.items() if kind in used},
         tuple(rules.texts),
     )
 
 
-def picture_tree(label: str, tree: AbstractTree) -> PictureTree:
-    """Returns a tree of a picture."""
-    return PictureTree(label, tuple(_leaf(path, leaf) for path, leaf in tree.leaves.items()))
+def picture_tree(
+    label: str, tree: AbstractTree, statistics: Mapping[KeyPath, ValueStatistics] = MappingProxyType({})
+) -> PictureTree:
+    """Returns a tree of a picture, with the statistics of its leaves as far as they are known."""
+    return PictureTree(label, tuple(_leaf(path, leaf, statistics.get(path)) for path, leaf in tree.leaves.items()))
 
 
-def _leaf(path: KeyPath, leaf: AbstractLeaf) -> PictureLeaf:
-    return PictureLeaf(path, str(leaf), leaf.nbytes)
+def _leaf(path: KeyPath, leaf: AbstractLeaf, statistics: ValueStatistics | None) -> PictureLeaf:
+    return PictureLeaf(path, str(leaf), leaf.nbytes, statistics)
 
 
 def _numbers(tree: AbstractTree) -> Mapping[KeyPath, int]:
@@ -83,6 +99,14 @@ def _task_link(
         "" if all(aval is None for aval in task.in_avals) else task.proved,
         rule,
         of_param.get(task.follows) if task.follows else None,
+    )
+
+
+def _with_statistics(link: LeafLink, task: Task, measured: RunStatistics) -> LeafLink:
+    """The link with the statistics of each side that has several leaves."""
+    before, after = joined_statistics(task, measured)
+    return replace(
+        link, before=before if len(task.sources) > 1 else None, after=after if len(task.targets) > 1 else None
     )
 
 

@@ -13,7 +13,7 @@ from migrate.printable import printable
 from migrate.report.picture import Picture
 
 _FOLDER = Path(__file__).with_name("page")
-_SCRIPTS = ("model.js", "pane.js", "ribbons.js", "treemap.js", "details.js", "app.js")
+_SCRIPTS = ("model.js", "pane.js", "ribbons.js", "treemap.js", "values.js", "details.js", "app.js")
 """The parts of the script, in order."""
 
 

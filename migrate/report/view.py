@@ -7,7 +7,7 @@ Builders (`of_plan`, `of_diff`, `of_checkpoint`, `of_suggestion`, `of_receipt`) 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -116,6 +116,7 @@ class Report:
       findings: diagnostics.
       data: values for programs, of types that JSON has.
       picture: makes the trees that the HTML page draws, where the command has any.
+      values: makes the lines of a table of statistics, the head first, for a section of the page without the picture.
     """
 
     command: str
@@ -131,6 +132,7 @@ class Report:
     findings: tuple[Finding, ...] = ()
     data: Mapping[str, Any] = field(default_factory=dict)
     picture: Callable[[], Picture] | None = None
+    values: Callable[[], Sequence[Sequence[str]]] | None = None
 
     @property
     def ok(self) -> bool:

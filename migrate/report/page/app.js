@@ -107,7 +107,7 @@ class App {
       const ends = link && pane.tree.side !== side ? link[pane.tree.end] : [leaf.index];
       if (ends.length && (link || pane.tree.side === side)) pane.reveal(pane.tree.leaves[ends[0]]);
     }
-    if (link) { this.details.show(link); this.point([link]); }
+    if (link) { this.details.show(link, leaf); this.point([link]); }
     this.draw();
   }
 

@@ -10,7 +10,7 @@ class Details {
     this.box = document.getElementById("details");
   }
 
-  show(link) {
+  show(link, selected) {
     const [from, to] = [this.ends(link.from, 0), this.ends(link.to, 1)];
     const slots = links.filter((one) => one.follows === link.index);
     this.box.replaceChildren(
@@ -18,6 +18,7 @@ class Details {
       ...this.list("from", from),
       ...this.list("to", to),
       this.facts(link, slots),
+      ...valuesOf(link, selected),
       ...this.rule(link),
     );
   }

@@ -8,8 +8,8 @@ class Tree {
     this.side = side;
     this.end = side === 0 ? "from" : "to";
     this.label = picture.trees[side].label;
-    this.leaves = picture.trees[side].leaves.map(([path, detail, bytes], index) => ({
-      index, path, detail, bytes, text: path.join("/"), links: [],
+    this.leaves = picture.trees[side].leaves.map(([path, detail, bytes, statistics], index) => ({
+      index, path, detail, bytes, statistics, text: path.join("/"), links: [],
     }));
     for (const link of links) for (const leaf of link[this.end]) this.leaves[leaf].links.push(link);
     this.root = this.node("", null);
