@@ -34,7 +34,7 @@ SMALL_RULES = """migrate: 1
 rules:
   - "layer_{i}/attention/{name} -> blocks/{i}/attn/{name}"
   - {from: "layer_{i}/mlp/up", to: "blocks/{i}/mlp/up", ops: [transpose]}
-  - {from: embed, to: embed, ops: [{cast: bfloat16}]}
+  - {from: embed, to: embed, ops: [{cast: {to: bfloat16, lossy: true}}]}
   - drop: head
 """
 TERMS = ("layer_42", "expert_7 up", "kernel", "attention query", "nowhere", "")
@@ -54,6 +54,7 @@ requestAnimationFrame(() => { const channel = new MessageChannel();
 """
 SOON = "setTimeout(arguments[0], 500)"  # the treemap is drawn after the trees
 FRAME = "requestAnimationFrame(() => requestAnimationFrame(arguments[0]))"
+VALUES = "document.querySelector('#details .histograms')?.scrollIntoView({block: 'end'})"
 ROW = "[...document.querySelectorAll('#tree0 .name')].find((one) => one.textContent === arguments[0]).click()"
 
 
@@ -77,7 +78,8 @@ def large_checkpoints(folder):
 def small_checkpoints(folder):
     """Writes two checkpoints of 10 leaves, and a rule file."""
     square, wide = np.zeros((64, 64), np.float32), np.zeros((64, 256), np.float32)
-    old = {"embed": np.zeros((512, 64), np.float32), "head": np.zeros((64, 512), np.float32)}
+    embed = np.random.default_rng(0).normal(0, 0.02, (512, 64)).astype(np.float32)
+    old = {"embed": embed, "head": np.zeros((64, 512), np.float32)}
     for layer in range(2):
         old |= {f"layer_{layer}/attention/{name}": square for name in ("query", "key", "value")}
         old[f"layer_{layer}/mlp/up"] = wide
@@ -88,12 +90,13 @@ def small_checkpoints(folder):
 
 
 def make_pages(folder):
-    """Writes the pages: `plan`, `diff` and `inspect`, of 10 and of 10,000 leaves."""
+    """Writes the pages: `plan`, `run`, `diff` and `inspect`, of 10 and of 10,000 leaves."""
     large_checkpoints(folder)
     small_checkpoints(folder)
     for end in ("", "-10"):
-        old, new = f"old{end}.safetensors", f"new{end}.safetensors"
-        migrate(folder, "apply", f"rules{end}.yaml", old, f"out{end}.safetensors", "--dry-run", page=f"plan{end}.html")
+        old, new, out = (f"{name}{end}.safetensors" for name in ("old", "new", "out"))
+        migrate(folder, "apply", f"rules{end}.yaml", old, out, "--dry-run", page=f"plan{end}.html")
+        migrate(folder, "apply", f"rules{end}.yaml", old, out, page=f"run{end}.html")
         migrate(folder, "diff", old, new, page=f"diff{end}.html")
         migrate(folder, "inspect", old, page=f"inspect{end}.html")
 
@@ -133,7 +136,7 @@ def figures(folder):
     lines += ["|---|---|---|---|---|"]
     with chromium() as browser:
         browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": AT_READY})
-        for name in ("plan", "diff", "inspect"):
+        for name in ("plan", "run", "diff", "inspect"):
             page = folder / f"{name}.html"
             took = measure(browser, page)
             lines.append(f"| {name} | {page.stat().st_size / 1e6:.1f} | {' | '.join(map(shown, took))} |")
@@ -146,6 +149,8 @@ PICTURES = {
     "plan-light": ("plan-10", "light", "up"),
     "plan-dark": ("plan-10", "dark", "up"),
     "plan-10000-light": ("plan", "light", None),
+    "values-light": ("run-10", "light", "embed"),
+    "values-dark": ("run-10", "dark", "embed"),
     "diff-light": ("diff-10", "light", "up"),
     "diff-10000-dark": ("diff", "dark", None),
     "inspect-10000-dark": ("inspect", "dark", None),
@@ -166,6 +171,7 @@ def take_pictures(folder):
             if leaf:
                 browser.execute_script(ROW, leaf)
                 browser.execute_script("document.querySelector('.below').scrollIntoView({block: 'end'})")
+                browser.execute_script(VALUES)
             browser.execute_async_script(SOON)
             browser.save_screenshot(str(IMAGES / f"report-{name}.png"))
 

@@ -25,3 +25,11 @@ def test_a_page_needs_nothing_else():
     page = draw(Report("inspect", title="x"))
     assert "://" not in page
     assert "src=" not in page
+
+
+def test_a_section_without_the_picture_has_the_values_as_a_table():
+    report = Report("apply", values=lambda: (("leaves", "min"), ("a", EVIL)))
+    page = draw(report)
+    assert "<summary>Values before and after</summary>" in page
+    assert f"<td>{EVIL}" not in page
+    assert "Values before" not in draw(Report("apply", values=lambda: (("leaves", "min"),)))

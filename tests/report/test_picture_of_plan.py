@@ -2,9 +2,12 @@
 
 import json
 
+import numpy as np
 import optax
 import pytest
 
+from migrate.engine.verification.run_statistics import RunStatistics
+from migrate.engine.verification.value_statistics import statistics_of
 from migrate.planning.model import Plan
 from migrate.report.picture import LeafLink, Picture
 from migrate.report.picture_of_plan import plan_picture
@@ -98,3 +101,23 @@ def test_a_plan_that_cannot_be_applied_has_a_picture():
 def test_only_kinds_that_occur_are_filters(plan: Plan):
     assert {"kept": "kept"} == plan_picture(planned("", {"a": "2"}, {"a": "2"}), "new").labels
     assert {link.kind for link in plan_picture(plan, "new").links} == set(plan_picture(plan, "new").labels)
+
+
+def test_leaves_and_links_have_the_statistics_of_a_run(plan: Plan):
+    one, two = statistics_of(np.zeros(6)), statistics_of(np.ones(6))
+    layers = {("layers", "0"): one, ("layers", "1"): two}
+    picture = plan_picture(plan, "new", measured=RunStatistics({**layers, ("h",): one}, {("h2",): two}))
+    joined, cast = link_to(picture, "layers"), link_to(picture, "h2")
+    assert (one + two, None) == (joined.before, joined.after)
+    assert (None, None) == (cast.before, cast.after)
+    old, new = (tree.leaves for tree in picture.trees)
+    assert [one, two] == [old[cast.sources[0]].statistics, new[cast.targets[0]].statistics]
+    drawn = picture.to_json()
+    assert 3 == len(drawn["statistics"])
+    assert drawn["trees"][0]["leaves"][cast.sources[0]][3] == drawn["trees"][0]["leaves"][joined.sources[0]][3]
+
+
+def test_a_plan_that_was_not_run_has_no_statistics(plan: Plan):
+    drawn = plan_picture(plan, "new").to_json()
+    assert [] == drawn["statistics"]
+    assert {3} == {len(leaf) for tree in drawn["trees"] for leaf in tree["leaves"]}

@@ -113,6 +113,8 @@ class ValueStatistics:
 
     def __add__(self, other: ValueStatistics) -> ValueStatistics:
         """Returns the statistics of the values of both."""
+        if not self.elements or not other.elements:
+            return self if self.elements else other
         ranges = [one for one in (self, other) if one.low is not None and one.high is not None]
         low = min((one.low for one in ranges if one.low is not None), default=None)
         high = max((one.high for one in ranges if one.high is not None), default=None)
