@@ -8,22 +8,32 @@ from typing import TYPE_CHECKING
 from migrate.cli import options
 from migrate.cli.console import Console
 from migrate.engine.streaming.stopping import Stopping
-from migrate.places.names import destination_path
 
 if TYPE_CHECKING:
     from migrate.checkpoint import Checkpoint
     from migrate.engine.options import ApplyOptions
+    from migrate.engine.receipt import Receipt
     from migrate.planning.model import Plan
     from migrate.report.view import Report
 
 
 def with_statistics(
-    console: Console, plan: Plan, source: Checkpoint, dst: str, chosen: ApplyOptions, planned: Report
+    planned: Report, receipt: Receipt, console: Console, plan: Plan, source: Checkpoint, chosen: ApplyOptions
 ) -> Report:
-    """Measures the leaves that a run read and wrote; returns the report of its plan with their statistics.
+    """Measures the leaves that a run read and wrote, where a page is asked for; returns the report with statistics.
 
     What cannot be measured is a warning, since the result is complete.
+
+    Args:
+      planned: the report of the plan.
+      receipt: of the run.
+      console: the output of the command.
+      plan: the plan.
+      source: its source.
+      chosen: the options of the run.
     """
+    if console.report_file is None or receipt.already_done:
+        return planned
     from migrate.engine.outputs.registry import output_of
     from migrate.engine.preflight import carried_out
     from migrate.engine.verification.run_statistics import measure_run
@@ -31,12 +41,13 @@ def with_statistics(
     from migrate.report.picture_of_plan import plan_picture
     from migrate.report.view import Report
 
-    done = carried_out(plan, source.reader, output_of(dst, plan), chosen)
+    dst = str(receipt.destination)
+    done = carried_out(plan, source.reader, output_of(receipt.destination, plan), chosen)
     with Stopping() as stopped, console.progress() as listener:
         measured = measure_run(
             done,
             source.reader,
-            destination_path(dst),
+            receipt.destination,
             decodes_links=chosen.verify in ("decode", "full"),
             max_ram=chosen.max_ram,
             jobs=chosen.workers,

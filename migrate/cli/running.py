@@ -375,14 +375,12 @@ def _apply(
     done = receipt_report(receipt)
     console.text(done)
     proved = plan_data(after_probe(plan, receipt.probe.seen)) if receipt.probe else {}
-    known = {**done.data, "already_done": receipt.already_done}
-    if console.report_file is not None and not receipt.already_done:
-        planned = with_statistics(console, plan, source, dst, chosen, planned)
+    planned = with_statistics(planned, receipt, console, plan, source, chosen)
     return replace(
         planned,
         summary=(*planned.summary, *done.summary),
         findings=(*planned.findings, *done.findings),
-        data=DeferredData(lambda: {**planned.data, **proved}, known),
+        data=DeferredData(lambda: {**planned.data, **proved}, {**done.data, "already_done": receipt.already_done}),
     )
 
 

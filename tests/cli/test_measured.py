@@ -98,13 +98,15 @@ def test_a_result_that_cannot_be_measured_is_a_warning_on_the_page(here, capsys)
     Path("cast.yaml").write_text("migrate: 1\nrules: [{from: a, to: a, ops: [{cast: bfloat16}]}]\n")
     with migrate.open_checkpoint("old.safetensors") as source:
         plan = migrate.plan(source, migrate.load_rules("cast.yaml"))
+        receipt = migrate.apply(plan, source, "lost.safetensors")
+        Path("lost.safetensors").unlink()
         console = Console(report_file="page.html", quiet=True)
-        report = with_statistics(console, plan, source, "lost", ApplyOptions(), Report("apply"))
+        report = with_statistics(Report("apply"), receipt, console, plan, source, ApplyOptions())
     assert (0, True) == (report.exit_code, report.ok)
     warning = "Warning: values were not measured: "
     assert capsys.readouterr().out.startswith(warning)
     assert warning in draw(report)
-    assert "`lost`" in report.summary[-1]
+    assert "`lost.safetensors`" in report.summary[-1]
     assert report.summary[-1].endswith(" The result is complete.")
 
 
