@@ -119,3 +119,18 @@ def test_upgrade_measures_too(run, here):
     result = run("upgrade", "steps", "old.msgpack", "new", "--from", "1", "--report", "page.html")
     assert 0 == result.exit_code, result.output
     assert 6 == len(measured(0)) == len(measured(1))
+
+
+def test_leaves_of_named_sources_are_measured(run, here):
+    save_file({"w": np.full(3, 2.0, np.float32)}, "other.safetensors")
+    Path("two.yaml").write_text(
+        "migrate: 1\nsources:\n  other: {path: null}\nrules:\n"
+        '  - {from: ["params/Dense_0/bias", "other:w"], to: joined, ops: [concat]}\n'
+    )
+    result = run(
+        "apply", "two.yaml", "old.msgpack", "new", "--source", "other=other.safetensors", "--report", "page.html"
+    )
+    assert 0 == result.exit_code, result.output
+    assert 8 == len(measured(0))
+    joined = next(leaf for leaf in picture()["trees"][1]["leaves"] if leaf[0] == ["joined"])
+    assert [7, "2"] == [picture()["statistics"][joined[3]][index] for index in (0, 6)]

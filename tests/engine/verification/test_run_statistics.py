@@ -87,6 +87,16 @@ def test_every_kind_of_leaf_is_measured_or_left_out(tmp_path, name):
     assert found.before == found.after
 
 
+@pytest.mark.parametrize("layout", ["zarr", "items", "huggingface", "pure_dict"])
+def test_every_layout_is_measured(tmp_path, layout):
+    tree = {"one": {"a": LARGE[:4]}, "two": {"b": LARGE[4:8]}}
+    flip = "[{from: '{n}/{k}', to: '{n}/{k}', ops: [{flip: {axis: 0}}]}]"
+    found = migrated(tmp_path, tree, f"target: {{layout: {layout}}}\nrules: {flip}")
+    assert () == found.failures
+    assert {("one", "a"), ("two", "b")} == found.after.keys()
+    assert statistics_of(LARGE[4:8]).histogram == found.after["two", "b"].histogram
+
+
 def test_tied_leaves_have_the_same_statistics_and_created_ones_their_own(tmp_path):
     rules = "rules: [{from: a, to: [b, c], ops: [transpose]}, {create: {to: d, init: ones}}]"
     template = Template({"b": "512,4", "c": "512,4", "d": "3"})

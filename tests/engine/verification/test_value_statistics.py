@@ -151,15 +151,16 @@ def test_values_that_are_not_numbers_have_counts_only():
 
 
 def test_a_complex_number_counts_by_its_absolute_value():
-    found = statistics_of(np.array([3 + 4j, 0, complex(np.nan, 1), complex(np.inf, 0), 1e308 + 1.7e308j]))
-    assert (1, 1, 1, 0.0) == (found.nan, found.positive_infinities, found.zeros, found.low)
+    values = [3 + 4j, 0, complex(np.nan, 1), complex(np.inf, np.nan), complex(np.inf, 0), 1e308 + 1.7e308j]
+    found = statistics_of(np.array(values))
+    assert (2, 1, 1, 0.0) == (found.nan, found.positive_infinities, found.zeros, found.low)
     assert np.finfo(np.float64).max == found.high
 
 
 def test_the_signs_of_zeros_and_the_byte_order_do_not_matter():
     zeros = np.array([-0.0, 0.0])
     assert statistics_of(zeros) == statistics_of(zeros[::-1])
-    assert "0.0" == str(statistics_of(zeros).low)
+    assert "0.0" == str(statistics_of(zeros[:1]).low) == str(statistics_of(zeros[:1]).high)
     many = (np.arange(70_000) % 2_000).astype(np.float16)
     assert statistics_of(many) == statistics_of(many.astype(">f2"))
 
