@@ -95,7 +95,7 @@ class Picture:
             "links": [_link(link, statistics) for link in self.links],
             "labels": dict(self.labels),
             "rules": [[rule.place, rule.text] for rule in self.rules],
-            "statistics": statistics.rows,
+            **({"statistics": statistics.rows} if statistics.rows else {}),
         }
 
 

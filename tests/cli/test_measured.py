@@ -55,7 +55,7 @@ def test_a_command_that_writes_nothing_measures_nothing(run, migrated, options):
     if not options:
         assert 0 == run(*APPLY, "twice").exit_code
     assert 0 == run(*APPLY, destination, "--report", "page.html", *options).exit_code
-    assert [] == picture()["statistics"]
+    assert "statistics" not in picture()
     assert "Measured" not in Path("page.html").read_text()
 
 

@@ -258,8 +258,10 @@ def _of_floats(values: Array, counts: Array | None) -> ValueStatistics:
     if bins == 1:
         tally: tuple[int, ...] = (_number(counts, wide),)
     else:
-        places = np.floor(np.ldexp(wide, -exponent)) - float(first)
-        tally = _counted(places.astype(np.intp), bins, counts)
+        places = np.floor(np.ldexp(wide, -exponent))
+        if exponent > 0 and low < 0:  # a small negative value may have become -0.0
+            places = np.where(wide < 0, np.minimum(places, -1.0), places)
+        tally = _counted((places - float(first)).astype(np.intp), bins, counts)
     total, spread = _moments(wide, counts, max(abs(low), abs(high)))
     return replace(
         others,

@@ -124,7 +124,9 @@ def test_integers_beyond_float64_are_exact():
     assert (-(2**63), 2**63 - 1, -1) == (signed.low, signed.high, signed.total)
 
 
-@pytest.mark.parametrize("values", [[1e308, -1.7e308, 1.7e308], [5e-324, 0.0, 1e-323], [2e-200, 3e-200]])
+@pytest.mark.parametrize(
+    "values", [[1e308, -1.7e308, 1.7e308], [5e-324, 0.0, 1e-323], [2e-200, 3e-200], [2e24, -7e-304]]
+)
 def test_the_ends_of_float64_neither_overflow_nor_vanish(values):
     found = sum((statistics_of(np.array([value])) for value in values), NO_VALUES)
     agrees_with_oracle(np.array(values), found)
