@@ -240,15 +240,16 @@ _HALF = (1 << 32) - 1
 
 def _of_floats(values: Array, counts: Array | None) -> ValueStatistics:
     """Returns the statistics of a few floats or complex numbers."""
-    wide, nan = _widened(values)
+    wide = _widened(values)
     finite = np.isfinite(wide)
-    others = ValueStatistics(
-        elements=_number(counts, wide),
-        nan=_number(counts, wide, nan),
-        negative_infinities=_number(counts, wide, wide == -np.inf),
-        positive_infinities=_number(counts, wide, wide == np.inf),
-    )
+    others = ValueStatistics(elements=_number(counts, wide))
     if not finite.all():
+        others = ValueStatistics(
+            elements=others.elements,
+            nan=_number(counts, wide, np.isnan(wide)),
+            negative_infinities=_number(counts, wide, wide == -np.inf),
+            positive_infinities=_number(counts, wide, wide == np.inf),
+        )
         wide, counts = wide[finite], None if counts is None else counts[finite]
     if not wide.size:
         return others
@@ -258,10 +259,12 @@ def _of_floats(values: Array, counts: Array | None) -> ValueStatistics:
     if bins == 1:
         tally: tuple[int, ...] = (_number(counts, wide),)
     else:
-        places = np.floor(np.ldexp(wide, -exponent))
+        places = np.ldexp(wide, -exponent)
+        np.floor(places, out=places)
         if exponent > 0 and low < 0:  # a small negative value may have become -0.0
             places = np.where(wide < 0, np.minimum(places, -1.0), places)
-        tally = _counted((places - float(first)).astype(np.intp), bins, counts)
+        places -= float(first)
+        tally = _counted(places.astype(np.intp), bins, counts)
     total, spread = _moments(wide, counts, max(abs(low), abs(high)))
     return replace(
         others,
@@ -274,16 +277,14 @@ def _of_floats(values: Array, counts: Array | None) -> ValueStatistics:
     )
 
 
-def _widened(values: Array) -> tuple[Array, Array]:
-    """Returns floats as float64, complex numbers as their absolute values, and which of them are NaN."""
+def _widened(values: Array) -> Array:
+    """Returns floats as float64, and complex numbers as their absolute values."""
     with np.errstate(invalid="ignore", over="ignore"):  # signaling NaN; absolute values beyond float64
         if values.dtype.kind != "c":
-            wide = values.astype(np.float64)
-            return wide, np.isnan(wide)
-        nan, finite = np.isnan(values), np.isfinite(values)
+            return values.astype(np.float64)
         wide = np.abs(values.astype(np.complex128))
-        wide = np.where(finite, np.minimum(wide, np.finfo(np.float64).max), wide)
-        return np.where(nan, np.nan, wide), nan
+        wide = np.where(np.isfinite(values), np.minimum(wide, np.finfo(np.float64).max), wide)
+        return np.where(np.isnan(values), np.nan, wide)
 
 
 def _moments(wide: Array, counts: Array | None, largest: float) -> tuple[Fraction, float]:
@@ -297,7 +298,8 @@ def _moments(wide: Array, counts: Array | None, largest: float) -> tuple[Fractio
 
 
 def _spread(wide: Array, mean: float, counts: Array | None) -> float:
-    squares = np.square(wide - mean)
+    squares = wide - mean
+    np.square(squares, out=squares)
     total = squares.sum() if counts is None else (squares * counts).sum()
     return math.sqrt(float(total) / _number(counts, wide))
 
