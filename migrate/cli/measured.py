@@ -22,7 +22,7 @@ def with_statistics(
 ) -> Report:
     """Measures the leaves that a run read and wrote, where a page is asked for; returns the report with statistics.
 
-    What cannot be measured is a warning, since the result is complete.
+    A failure is a warning, since the result is complete.
 
     Args:
       planned: the report of the plan.

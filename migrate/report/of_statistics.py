@@ -113,7 +113,7 @@ def _cells(one: ValueStatistics) -> tuple[str, ...]:
 
 
 def statistics_sentences(measured: RunStatistics, destination: str) -> Iterator[str]:
-    """Yields how many leaves were measured, and which of the result are not finite."""
+    """Yields the numbers of measured leaves, and of those in the result that are not finite."""
     before, after = (plural(len(side), "leaf") for side in (measured.before, measured.after))
     yield f"Measured the values of {before} before and {after} after the run."
     found = [path for path, one in measured.after.items() if one.finite < one.elements]
@@ -124,7 +124,7 @@ def statistics_sentences(measured: RunStatistics, destination: str) -> Iterator[
 
 
 def statistics_problems(measured: RunStatistics) -> Iterator[str]:
-    """Yields what was not measured."""
+    """Yields warnings about leaves that were not measured."""
     if measured.failures:
         more = f" ({len(measured.failures) - 1:,} more)" if len(measured.failures) > 1 else ""
         yield f"Warning: values were not measured: {measured.failures[0]}{more}. The result is complete."

@@ -48,7 +48,7 @@ _GROUP = 64
 
 @dataclass(frozen=True)
 class RunStatistics:
-    """What was measured after a run.
+    """The result of a measurement after a run.
 
     Attributes:
       before: the statistics of leaves of SRC, by key path.
@@ -139,11 +139,13 @@ class _Wanted:
         self._same += [(paths[0], paths[1:]) for paths in arrays.values()]
         if task.mode != "stream" and min(len(task.sources), len(first)) == 1 and _only_moves(task, first):
             self._sums.append((task, first))
-            first_is_whole = len(task.sources) > 1
-            (self.before if first_is_whole else self.after).extend(task.sources if first_is_whole else first)
-            return
-        self.before += task.sources
-        self.after += first
+            if len(task.sources) > 1:
+                self.before += task.sources
+            else:
+                self.after += first
+        else:
+            self.before += task.sources
+            self.after += first
 
     def complete(self, before: dict[KeyPath, ValueStatistics], after: dict[KeyPath, ValueStatistics]) -> None:
         """Adds the statistics that follow from what was measured."""
