@@ -60,14 +60,16 @@ ROW = "[...document.querySelectorAll('#tree0 .name')].find((one) => one.textCont
 
 def large_checkpoints(folder):
     """Writes two checkpoints of 10,000 leaves that differ in names and axes, and the rule file between them."""
-    kernel = np.zeros((4, 8), np.float32)
-    old, new = {"params/head/bias": kernel}, {"model/head": kernel}
+    values = np.random.default_rng(0).normal(size=(LAYERS, EXPERTS + 4, 3, 4, 8)).astype(np.float32)
+    old, new = {"params/head/bias": values[0, 0, 0]}, {"model/head": values[0, 0, 0]}
     for layer in range(LAYERS):
         at, into = f"params/layer_{layer}", f"model/blocks/{layer}"
-        for name in ("query", "key", "value", "out"):
+        for number, name in enumerate(("query", "key", "value", "out")):
+            kernel = values[layer, EXPERTS + number, 0]
             old[f"{at}/attention/{name}/kernel"] = new[f"{into}/attn/{name}"] = kernel
         for expert in range(EXPERTS):
-            for name in ("up", "gate", "down"):
+            for number, name in enumerate(("up", "gate", "down")):
+                kernel = values[layer, expert, number]
                 old[f"{at}/expert_{expert}/{name}/kernel"] = kernel
                 new[f"{into}/experts/{expert}/{name}"] = kernel.T.copy()
     save_file(old, folder / "old.safetensors")

@@ -33,7 +33,7 @@ from migrate.formats.zarr.small_arrays import SMALL_BYTES
 from migrate.planning.model import Plan, Task
 from migrate.tree import AbstractLeaf, KeyPath, format_path, stored_path
 
-WINDOW_BYTES = 32 << 20
+WINDOW_BYTES = 8 << 20
 """The most bytes of one window; larger ones take no less time."""
 
 _COPIES = 4
