@@ -163,8 +163,8 @@ _OPTIONS: tuple[Callable[[Command], Command], ...] = (
         default="digest",
         help="What to verify before DST is published (default: digest). `digest` reads written leaves back and "
         "compares their digests; linked chunks are compared by index entry or bytes, not decoded. `decode` also "
-        "decodes every linked chunk once, so that a damaged chunk of SRC is refused. `full` compares every leaf, "
-        "restored through plain Orbax, with the result of the rules.",
+        "decodes linked chunks once, so that a damaged one of SRC is refused, and compares SRC with digests that it "
+        "records. `full` does too, and compares all leaves, restored through plain Orbax, with the rules' result.",
     ),
     options.probe,
     options.tolerance,

@@ -12,10 +12,15 @@ from migrate.engine.options import VerifyMode
 from migrate.engine.probing.probe import Probed
 from migrate.engine.staged_array import StagedArray
 from migrate.engine.streaming.allocator import return_freed_memory
+from migrate.engine.workspace.source_state import SourceState
 from migrate.errors import Diagnostic
 from migrate.events import Listener, PhaseDone, PhaseStarted
+from migrate.formats.digest_record import Blocks
+from migrate.metadata import Metadata
 from migrate.notebook import ShownInNotebook
 from migrate.planning.model import Plan, Proof
+from migrate.planning.proof import count_proofs
+from migrate.source_names import source_of
 from migrate.tree import AbstractLeaf, KeyPath
 
 T = TypeVar("T")
@@ -48,13 +53,15 @@ class Receipt(ShownInNotebook):
       leaf_digests: for every array, by key path, `xxh3:` and the digest of its little-endian bytes, or `linked` where
         the array was linked and no byte of it was decoded.
       bytes_read, bytes_written: host bytes of array data.
-      seconds: wall time of this run by phase (`stage`, `commit`, `verify`, `probe`).
+      seconds: wall time of this run by phase (`source`, `stage`, `commit`, `verify`, `probe`).
       verified: the mode of the verification; `none` where nothing was verified.
       verified_leaves: the number of compared leaves.
       leaves: the number of leaves of the new checkpoint.
       linked: the number of arrays that were linked or copied chunk by chunk, without decoding them.
       copied: the number of those that were copied as they are encoded.
       decoded: the number of linked arrays that were decoded once (`--verify decode`).
+      inputs: the number of leaves of the source that were compared with the digests that it records, because ops make
+        other values of them (`--verify decode` and `full`).
       digested: the number of arrays and numbers whose digests the new checkpoint records.
       dead_bytes: bytes in linked files that no leaf needs: they hold arrays that were dropped or rewritten.
       resumed: the number of arrays that an earlier run had staged.
@@ -91,6 +98,7 @@ class Receipt(ShownInNotebook):
     config: int = 0
     copied: int = 0
     sources: tuple[SourceUsed, ...] = ()
+    inputs: int = 0
 
     @property
     def already_done(self) -> bool:
@@ -101,6 +109,52 @@ class Receipt(ShownInNotebook):
     def written(self) -> int:
         """The number of arrays and numbers that were written."""
         return len(self.leaf_digests) - self.linked
+
+
+@dataclass
+class Checked:
+    """The result of the verification.
+
+    Attributes:
+      compared: the number of compared leaves.
+      inputs: the number of leaves of the source that were compared with the digests that it records.
+      decoded: the number of linked arrays that were decoded.
+      blocks: the digests of the blocks of arrays and numbers, as far as they are known.
+    """
+
+    compared: int = 0
+    inputs: int = 0
+    decoded: int = 0
+    blocks: dict[KeyPath, Blocks] = field(default_factory=dict)
+
+
+def sources_used(plan: Plan, state: SourceState) -> tuple[SourceUsed, ...]:
+    """Returns the sources of a plan where there are several, with the digests of their files."""
+    if not plan.source.sources:
+        return ()
+    return tuple(
+        SourceUsed(source_of(start), one.path, one.structure_hash, state.digest_of(start))
+        for start, one in plan.source.checkpoints.items()
+    )
+
+
+def earlier_receipt(plan: Plan, destination: Path, record: Metadata) -> Receipt:
+    """Returns the receipt of a DST that was the finished result of the plan before: what its record states."""
+    return Receipt(
+        destination=destination,
+        plan_digest=plan.digest,
+        structure_hash=plan.target.structure_hash,
+        leaf_digests={},
+        bytes_read=0,
+        bytes_written=0,
+        seconds={},
+        verified="none",
+        verified_leaves=0,
+        leaves=len(plan.target.leaves),
+        versions=record.versions,
+        proofs=count_proofs(plan.tasks),
+        published=record.history[-1].date,
+    )
 
 
 class Clock:

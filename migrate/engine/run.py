@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from migrate.engine.options import DEFAULTS, ApplyOptions
 from migrate.engine.outputs.base import Output, Staged
 from migrate.engine.outputs.registry import is_single_file, output_of
 from migrate.engine.probing.probe import Probed, prove
-from migrate.engine.receipt import Clock, Receipt, SourceUsed, phase, stage_phase
+from migrate.engine.receipt import Checked, Clock, Receipt, earlier_receipt, phase, sources_used, stage_phase
 from migrate.engine.sharing.merging import merge_shares
 from migrate.engine.sharing.workers import Errand, OthersArrays, Workers
 from migrate.engine.staged_array import StagedArray
@@ -30,7 +30,12 @@ from migrate.engine.streaming.memory import explained_memory_failures
 from migrate.engine.streaming.pipeline import Sink, Stopped, stage
 from migrate.engine.streaming.stopping import never
 from migrate.engine.streaming.store import Store
-from migrate.engine.verification.recorded import carried_digests, refuse_changed
+from migrate.engine.verification.source_digests import (
+    carried_digests,
+    compare_inputs,
+    digests_of_inputs,
+    refuse_changed,
+)
 from migrate.engine.workspace.any_place import (
     clear_finished,
     clear_needless,
@@ -49,10 +54,9 @@ from migrate.events import Event, LeafDone, Listener, ignore
 from migrate.formats.base import Value
 from migrate.formats.digest_record import Blocks
 from migrate.formats.reader import Reader
-from migrate.metadata import Metadata, installed_versions
+from migrate.metadata import installed_versions
 from migrate.planning.model import Plan
 from migrate.planning.proof import count_proofs
-from migrate.source_names import source_of
 from migrate.tree import KeyPath
 
 Arrays = Mapping[KeyPath, StagedArray]
@@ -104,7 +108,7 @@ def apply(
     job = preflight.check(plan, reader, destination, options, output)
     if job.done is not None:
         clear_finished(job.place, job.plan.digest)
-        return _done_before(job, job.done)
+        return earlier_receipt(job.plan, job.destination, job.done)
     workers = workers or Workers()
     workers.check(job, reader)
     source = SourceState.now(reader)
@@ -119,13 +123,14 @@ def apply(
         source.explaining(),
     ):
         if (done := preflight.published_meanwhile(job, reader)) is not None:
-            return _done_before(job, done)
+            return earlier_receipt(job.plan, job.destination, done)
         work.notes.extend(job.output.remarks(job.plan, job.place, job.options))
         check_assertions(job.plan, reader, limit=options.max_ram // 4)
+        inputs = run.check_inputs()
         earlier, streamed, shared = run.stage(work)
         links = run.find_links()
         staged = run.commit(work, streamed, shared, links, resumed=bool(earlier))
-        checked = run.verify(work, staged, links)
+        checked = run.verify(work, staged, links, inputs)
         job.output.record_digests(job.plan, work.result, checked.blocks, staged)
         proved, probed = run.probe(work)
         preflight.refuse_replacing(job)
@@ -162,50 +167,6 @@ def _refuse(problems: Sequence[Diagnostic]) -> None:
         raise CheckpointError(*problems)
 
 
-def _sources_used(plan: Plan, state: SourceState) -> tuple[SourceUsed, ...]:
-    """Returns the sources of a plan where there are several, with the digests of their files."""
-    if not plan.source.sources:
-        return ()
-    return tuple(
-        SourceUsed(source_of(start), one.path, one.structure_hash, state.digest_of(start))
-        for start, one in plan.source.checkpoints.items()
-    )
-
-
-@dataclass
-class _Checked:
-    """The result of the verification.
-
-    Attributes:
-      compared: the number of compared leaves.
-      decoded: the number of linked arrays that were decoded.
-      blocks: the digests of the blocks of arrays and numbers, as far as they are known.
-    """
-
-    compared: int = 0
-    decoded: int = 0
-    blocks: dict[KeyPath, Blocks] = field(default_factory=dict)
-
-
-def _done_before(job: preflight.Job, record: Metadata) -> Receipt:
-    """Returns the receipt of a DST that was the finished result of the plan before: what its record states."""
-    return Receipt(
-        destination=job.destination,
-        plan_digest=job.plan.digest,
-        structure_hash=job.plan.target.structure_hash,
-        leaf_digests={},
-        bytes_read=0,
-        bytes_written=0,
-        seconds={},
-        verified="none",
-        verified_leaves=0,
-        leaves=len(job.plan.target.leaves),
-        versions=record.versions,
-        proofs=count_proofs(job.plan.tasks),
-        published=record.history[-1].date,
-    )
-
-
 @dataclass(frozen=True)
 class _Run:
     """The steps of one run, in the order of `apply`."""
@@ -218,6 +179,26 @@ class _Run:
     stopped: Callable[[], bool]
     carried: Mapping[KeyPath, Blocks]
     workers: Workers
+
+    def check_inputs(self) -> int:
+        """Compares what ops read from the source with the digests that it records, with `decode` and `full`.
+
+        Other leaves keep their digests, and are compared with them once the result is read.
+
+        Returns:
+          The number of compared leaves.
+
+        Raises:
+          VerifyError: a leaf differs (`ChangedValues`).
+          CheckpointError: a leaf cannot be decoded.
+        """
+        plan, options = self.job.plan, self.job.options
+        recorded = digests_of_inputs(plan, self.reader) if options.verify in ("decode", "full") else {}
+        if not recorded:
+            return 0
+        how: dict[str, Any] = {"max_ram": options.max_ram, "jobs": options.workers, "listener": self._listen_or_stop}
+        compare = partial(compare_inputs, recorded, self.reader, **how)
+        return self.clock(phase("source", (plan.source.tree.leaves[path] for path in recorded)), compare)
 
     def stage(self, work: Workspace) -> tuple[Arrays, Staged, Shared]:
         """Streams what no earlier run made durable.
@@ -292,7 +273,7 @@ class _Run:
 
         return self.clock(phase("commit", ()), commit)
 
-    def verify(self, work: Workspace, staged: Staged, links: Sequence[Link]) -> _Checked:
+    def verify(self, work: Workspace, staged: Staged, links: Sequence[Link], inputs: int) -> Checked:
         """Compares the result as the options ask.
 
         Raises:
@@ -300,7 +281,7 @@ class _Run:
         """
         leaves, mode = self.job.plan.target.leaves, self.job.options.verify
         digests = {path: digest for path, digest in staged.digests.items() if digest != LINKED}
-        done = _Checked(blocks={**self.carried, **staged.blocks})
+        done = Checked(inputs=inputs, blocks={**self.carried, **staged.blocks})
         decoded = {link.path for link in links} if mode == "decode" else ()
         try:
             if mode == "full":
@@ -314,7 +295,7 @@ class _Run:
         self._stop_if_asked()
         return done
 
-    def _check_values(self, work: Workspace, done: _Checked) -> None:
+    def _check_values(self, work: Workspace, done: Checked) -> None:
         job, heard = self.job, self._listen_or_stop
         done.compared = job.output.check_values(job.plan, self.reader, work.result, heard, done.blocks)
 
@@ -323,7 +304,7 @@ class _Run:
         work: Workspace,
         digests: Mapping[KeyPath, str],
         links: Sequence[Link],
-        done: _Checked,
+        done: Checked,
     ) -> None:
         job, heard = self.job, self._listen_or_stop
         done.compared = self.workers.check_digests(self._errand(work), digests, links, heard)
@@ -350,7 +331,7 @@ class _Run:
         earlier: Arrays,
         staged: Staged,
         links: Sequence[Link],
-        checked: _Checked,
+        checked: Checked,
         proved: Plan,
         probed: Probed | None,
     ) -> Receipt:
@@ -368,6 +349,7 @@ class _Run:
             verified=self.job.options.verify,
             verified_leaves=checked.compared,
             decoded=checked.decoded,
+            inputs=checked.inputs,
             digested=len(checked.blocks),
             leaves=len(plan.target.leaves),
             linked=len(links),
@@ -379,7 +361,7 @@ class _Run:
             proofs=count_proofs(proved.tasks),
             probe=probed,
             config=len(plan.config.changes),
-            sources=_sources_used(plan, self.source),
+            sources=sources_used(plan, self.source),
         )
 
     def _stop_if_asked(self) -> None:

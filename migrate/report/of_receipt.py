@@ -56,6 +56,7 @@ def _verified(receipt: Receipt) -> Iterator[str]:
     if receipt.verified == "full":
         count = plural(receipt.verified_leaves, "leaf")
         yield f"Verified: {count} read back from the new checkpoint, equal to the result of the plan, bit for bit."
+        yield from _inputs(receipt)
         return
     if receipt.verified == "none":
         yield "Not verified (--verify none)."
@@ -65,7 +66,14 @@ def _verified(receipt: Receipt) -> Iterator[str]:
         parts.append(f"{plural(receipt.decoded, 'linked array')} decoded, with every checksum")
     verified = ", ".join(parts) or "key paths, shapes and dtypes"
     yield f"Verified: {verified}. Ops were not run again; --verify full does that."
+    yield from _inputs(receipt)
     yield from _linked(receipt)
+
+
+def _inputs(receipt: Receipt) -> Iterator[str]:
+    if receipt.inputs:
+        leaves = plural(receipt.inputs, "leaf")
+        yield f"{leaves} of the source that ops change: equal to the digests that the source records."
 
 
 def _linked(receipt: Receipt) -> Iterator[str]:
@@ -119,6 +127,7 @@ def receipt_data(receipt: Receipt) -> dict[str, Any]:
         "linked": receipt.linked,
         "copied": receipt.copied,
         "decoded": receipt.decoded,
+        "inputs": receipt.inputs,
         "digested": receipt.digested,
         "dead_bytes": receipt.dead_bytes,
         "resumed": receipt.resumed,

@@ -255,7 +255,7 @@ def test_an_altered_index_of_a_shard_that_is_larger_than_the_budget_publishes_no
         file.seek(shard.offset + shard.length - INDEX_BYTES)
         file.write((4).to_bytes(8, "little"))  # the part seems to begin one element later
     rules = "rules: [{from: w, to: v, ops: [transpose]}]"
-    with pytest.raises(CheckpointError, match="the checksum of its index") as caught:
+    with pytest.raises(CheckpointError, match=r"the checksum of its index|Error decoding shard index") as caught:
         applied(tmp_path / "plain", tmp_path / "new", rules, max_ram=64 << 20, verify=verify)
     assert [("M404", ("w",))] == [(found.code, tuple(found.paths)) for found in caught.value.diagnostics]
     assert not (tmp_path / "new").exists()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -34,21 +34,23 @@ R = TypeVar("R")
 
 
 def leaf_digests(
-    reader: Reader, *, max_ram: int, jobs: int, crc: bool = True
+    reader: Reader, *, max_ram: int, jobs: int, crc: bool = True, paths: Collection[KeyPath] | None = None
 ) -> Iterator[tuple[KeyPath, Blocks | UndecodableArray]]:
-    """Yields the digests of the blocks of every leaf, or the reason why it cannot be decoded.
+    """Yields the digests of the blocks of leaves, or the reason why one cannot be decoded.
 
     Args:
       reader: the checkpoint.
       max_ram: host bytes in memory at once; one chunk always is.
       jobs: the most arrays that are read at once.
       crc: whether the digests of arrays are complete, as a record needs them.
+      paths: the leaves (default: all).
 
     Raises:
       VerifyError: a value has another shape or dtype than the metadata records (`RecordedStructureMismatch`).
       CheckpointError: a leaf without chunks cannot be read.
     """
     leaves = reader.abstract().tree.leaves
+    leaves = leaves if paths is None else {path: leaves[path] for path in paths}
     numeric = [path for path, leaf in leaves.items() if leaf.is_numeric]
     chunked = {path: place for path in numeric if (place := reader.location(path)) is not None}
     others = [path for path in numeric if path not in chunked]

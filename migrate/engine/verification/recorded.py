@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,68 +15,14 @@ from migrate.engine.verification.chunk_places import ChunkFiles, chunk_shape, ch
 from migrate.engine.verification.findings import refuse
 from migrate.engine.verification.leaf_digests import leaf_digests
 from migrate.engine.verification.stored_digests import UndecodableArray, undecodable
-from migrate.errors import CheckpointError, Diagnostic, VerifyError
+from migrate.errors import CheckpointError, Diagnostic
 from migrate.events import LeafDone, Listener, ignore
 from migrate.formats.base import Value
 from migrate.formats.digest_record import BLOCK_BYTES, Blocks, DigestRecord, LeafDigests, changed_files
-from migrate.formats.reader import AbstractCheckpoint, Reader
+from migrate.formats.reader import Reader
 from migrate.formats.zarr.metadata import chunk_key
 from migrate.planning.model import Plan
 from migrate.tree import AbstractLeaf, AbstractTree, KeyPath, format_path, stored_path
-
-
-def carried_digests(plan: Plan, reader: Reader) -> Mapping[KeyPath, Blocks]:
-    """Returns the digests that the source records for arrays which are linked under another name or several.
-
-    They are carried over only where no op takes part and shape and dtype are the same: values in C order survive a
-    rename, but not a stack or a split.
-
-    Args:
-      plan: the plan.
-      reader: the source.
-    """
-    leaves = plan.source.tree.leaves
-    known = {prefix + path: one for prefix, part in reader.checkpoints().items() for path, one in _known(part)}
-    carried: dict[KeyPath, Blocks] = {}
-    for task in plan.tasks:
-        if task.mode == "stream" or task.steps:
-            continue
-        source = leaves[task.sources[0]]
-        found = known.get(stored_path(task.sources[0], source))
-        for path in task.targets:
-            if found and found.blocks is not None and found.type == str(source) == str(plan.target.leaves[path]):
-                carried[path] = found.blocks
-    return carried
-
-
-def refuse_changed(carried: Mapping[KeyPath, Blocks], found: Mapping[KeyPath, Blocks], reader: Reader) -> None:
-    """Refuses a source whose values are no longer those that it records, as far as they were decoded.
-
-    Raises:
-      VerifyError: an array differs from the digests that the source records (`ChangedValues`).
-    """
-    changed = [format_path(path) for path, blocks in carried.items() if found[path] != blocks]
-    if changed:
-        paths = [str(one.abstract().path) for one in reader.checkpoints().values()]
-        message = (
-            f"{' or '.join(paths)} has changed since its digests were recorded: {len(changed):,} of its arrays differ"
-        )
-        commands = " and ".join(f"`migrate verify {path}`" for path in paths)
-        raise VerifyError(ChangedValues.at(message, paths=changed, help=f"{commands} names the files"))
-
-
-def _known(reader: Reader) -> Iterable[tuple[KeyPath, LeafDigests]]:
-    """Returns the digests that one source records, by stored key path."""
-    record = reader.digest_record()
-    return _narrowed(record, reader.abstract()).items() if record else ()
-
-
-def _narrowed(record: DigestRecord, source: AbstractCheckpoint) -> Mapping[KeyPath, LeafDigests]:
-    """Returns the leaves of a record by the paths of a source of which one item was chosen."""
-    if len(record.items) < 2 or len(source.items) != 1:
-        return record.leaves
-    (name,) = source.items
-    return {path[1:]: leaf for path, leaf in record.leaves.items() if path[:1] == (name,)}
 
 
 def new_record(
@@ -194,13 +140,13 @@ def compare_record(
 def _compare(done: Comparison, changes: _Changes, path: KeyPath, found: Blocks, recorded: LeafDigests | None) -> None:
     if recorded is None or recorded.blocks is None:
         done.undigested.append(path)
-    elif not (wrong := _unequal_blocks(recorded.blocks, found)):
+    elif not (wrong := unequal_blocks(recorded.blocks, found)):
         done.compared += 1
     else:
         changes.add(path, wrong, len(found))
 
 
-def _unequal_blocks(recorded: Blocks, found: Blocks) -> Sequence[int]:
+def unequal_blocks(recorded: Blocks, found: Blocks) -> Sequence[int]:
     """Returns the blocks whose XXH3-128 differs."""
     pairs = enumerate(itertools.zip_longest(recorded, found, fillvalue=""))
     return [at for at, (one, other) in pairs if one[-_XXH3_DIGITS:] != other[-_XXH3_DIGITS:]]

@@ -19,7 +19,7 @@ from orbax.checkpoint import v1
 
 import migrate
 from migrate.engine.streaming import array_bytes
-from migrate.engine.verification.recorded import carried_digests
+from migrate.engine.verification.source_digests import carried_digests
 from migrate.errors import CheckpointError, UsageError, VerifyError
 from migrate.formats.digest_record import FILE, read_record
 from tests.engine.sources import apply_plan, every_kind, opened, plan_for, save
