@@ -178,8 +178,9 @@ class NotRestored(Code):
     """The way back does not restore everything.
 
     The rules drop leaves that the checkpoint no longer has, or change values in a way that cannot be undone bit for
-    bit. The new checkpoint lacks those leaves, or has other values; the message names the rule. The same is stated of
-    names that `config:` rules take away.
+    bit. The new checkpoint lacks those leaves, or has other values; the message names the rule. Elements that `pad` or
+    `tile` added are cut off, whatever training has made of them. The same is stated of names that `config:` rules take
+    away.
     """
 
     number = "M217"

@@ -25,6 +25,7 @@ from migrate.planning.invert.pipeline import invert
 from migrate.planning.model import Plan
 from migrate.planning.planner import make_plan
 from migrate.planning.requirements import check_model, refuse_unmet, resolved
+from migrate.planning.stages import stages
 from migrate.rules.loader import parse_rules
 from migrate.rules.model import Drop, Guard, Move, Rule, RuleSet
 from migrate.tree import AbstractTree, KeyPath, format_path
@@ -78,7 +79,9 @@ def reversal(rules: RuleSet, new: AbstractCheckpoint, old: AbstractTree | None =
         raise PlanError(*lost)
     back, unfit = _rules(rules, forward, inversion, new)
     dropped = _dropped(rules, forward, derived=old is None)
-    return Reversal(back, inversion, (*about, *lost, *dropped, *_lost_config(rules, inversion), *unfit))
+    return Reversal(
+        back, inversion, (*about, *lost, *_cut_off(forward), *dropped, *_lost_config(rules, inversion), *unfit)
+    )
 
 
 def _rules(
@@ -155,6 +158,28 @@ def _lost(inversion: Inversion) -> Iterator[Diagnostic]:
             yield IrreversibleRule.at(message, span=span, paths=paths, help=TO_ADD)
         else:
             yield NotRestored.at(f"`{paths[0]}`{more} is not restored bit for bit: {reason}", span=span, paths=paths)
+
+
+def _cut_off(forward: Plan) -> Iterator[Diagnostic]:
+    """Yields a finding for each rule that adds elements, which may have been trained since."""
+    groups: dict[tuple[Span | None, str], list[tuple[str, int]]] = {}
+    for task in forward.tasks:
+        for step, arrays in () if task.follows else stages(task):
+            for op, inputs in ((op, [arrays[index] for index in group]) for op, group in step.calls):
+                if op.adds is not None:
+                    added = sum(aval.size for aval in op.infer(*inputs)) - sum(aval.size for aval in inputs)
+                    if added:
+                        groups.setdefault((task.rule, op.name), []).append((format_path(task.targets[0]), added))
+    for (span, name), members in groups.items():
+        (path, _), *others = members
+        more = f" and {len(others)} more" if others else ""
+        count = sum(added for _, added in members)
+        cut = "1 element that `{}` added is" if count == 1 else f"{count:,} elements that `{{}}` added are"
+        yield NotRestored.at(
+            f"of `{path}`{more}, {cut.format(name)} cut off, with what training has made of them",
+            span=span,
+            paths=[path for path, _ in members],
+        )
 
 
 def _lost_config(rules: RuleSet, inversion: Inversion) -> Iterator[Diagnostic]:

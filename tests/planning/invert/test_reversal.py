@@ -57,7 +57,6 @@ def refused(rules, source, target=None, old=None):
         ('- {from: c, to: ["a", "b"], ops: [{split: {axis: 1, sizes: [1, 3]}}]}', {"c": "2,4"}),
         ('- {from: c, to: "a/{i+1}", ops: [{unstack: {axis: 1, over: i}}]}', {"c": "2,4"}),
         ("- {from: a, to: b, ops: [{squeeze: 0}, {expand_dims: 2}, {flip: 0}]}", {"a": "1,2,3"}),
-        ("- {from: a, to: b, ops: [{pad: [[0, 2]]}, {tile: [3]}]}", {"a": "5"}),
         ("- {from: a, to: b, ops: [{wrap_key_data: threefry2x32}]}", {"a": "uint32:2"}),
         ('- {from: "**", to: "new/**", except: "opt/**"}', {"a/b": "2", "opt/c": "3"}),
         ('- {from: "p/**", to: "m/**", except: "p/D/**"}\n- "p/D/** -> m/head/**"', {"p/a": "2", "p/D/b": "3"}),
@@ -153,6 +152,28 @@ def test_what_was_dropped_as_equal_is_named_where_the_other_leaf_does_not_determ
     rules = '- drop: {from: "heads/{i:int}", assert: {equal: embed}}'
     _, found, _ = turned(rules, {"embed": "3,2", "heads/0": "3,2"})
     assert ["M217"] == [one.code for one in found.findings]
+
+
+def test_added_elements_are_cut_off_with_a_warning():
+    _, findings = leads_back("- {from: a, to: b, ops: [{pad: [[0, 2]]}, {tile: [3]}]}", {"a": "5"})
+    assert [("M217", "warning")] * 2 == findings
+
+
+def test_elements_that_the_way_back_cuts_off_are_counted():
+    rules = """
+      - {from: "layer_{i}/w", to: "{i}/w", ops: [{pad: [[1, 2], [0, 0]]}]}
+      - {from: b, to: b, ops: [{tile: [3]}]}
+      - {from: c, to: c, ops: [{pad: [[0, 0]]}]}
+    """
+    _, found, _ = turned(rules, {"layer_0/w": "5,7", "layer_1/w": "5,7", "b": "6", "c": "2"})
+    assert [
+        (
+            "M217",
+            4,
+            "of `0/w` and 1 more, 42 elements that `pad` added are cut off, with what training has made of them",
+        ),
+        ("M217", 5, "of `b`, 12 elements that `tile` added are cut off, with what training has made of them"),
+    ] == [(one.code, one.span.line, one.message) for one in found.findings]
 
 
 def test_rounding_is_named():
