@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from migrate.text_files import draft_of, write_text
+from migrate.text_files import draft_of, write_text, write_texts
 
 
 def test_a_file_is_replaced_and_keeps_its_permissions(tmp_path):
@@ -58,3 +58,28 @@ def test_what_is_no_regular_file_is_written_in_place(tmp_path):
 
 def test_the_name_of_a_draft_names_its_file_and_process():
     assert "._CHECKPOINT_METADATA.7.new" == draft_of("_CHECKPOINT_METADATA", 7)
+
+
+def test_several_files_are_written_or_none(tmp_path, monkeypatch):
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.write_text("old")
+    write_texts({str(one): "new", str(other): "new"})
+    assert ("new", "new") == (one.read_text(), other.read_text())
+    synced = []
+
+    def full(descriptor):
+        synced.append(descriptor)
+        if len(synced) == 2:
+            raise OSError("no space left on device")
+
+    monkeypatch.setattr("migrate.text_files.os.fsync", full)
+    with pytest.raises(OSError, match="no space"):
+        write_texts({str(one): "newer", str(tmp_path / "third"): "newer"})
+    assert ("new", ["one", "other"]) == (one.read_text(), sorted(path.name for path in tmp_path.iterdir()))
+
+
+def test_several_files_are_not_written_where_one_is_a_directory(tmp_path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(IsADirectoryError):
+        write_texts({str(tmp_path / "one"): "new", str(tmp_path / "folder"): "new"})
+    assert ["folder"] == [path.name for path in tmp_path.iterdir()]

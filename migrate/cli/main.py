@@ -31,6 +31,7 @@ from migrate.version import __version__
 COMMANDS = (
     "inspect",
     "diff",
+    "init",
     "suggest",
     "check",
     "plan",

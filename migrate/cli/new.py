@@ -13,8 +13,6 @@ import click
 from migrate.cli import candidates, options, rule_output
 from migrate.cli.console import Console, exit_with
 from migrate.cli.places import CHECKPOINT, PLACE
-from migrate.codes import WriteFailed
-from migrate.errors import UsageError
 
 
 @click.command(
@@ -85,9 +83,8 @@ def command(
     files |= {str(Path(folder, name)): text for name, text in made.trees.items()}
     for name in files:
         rule_output.refuse_existing(name, overwrite=False)
-    _make_folder(folder)
-    for name, text in files.items():
-        rule_output.write(name, text)
+    rule_output.make_folder(folder)
+    rule_output.write_all(files)
     path, *trees = files
     source = src or str(Path(folder, f"{made.release.before}{SUFFIX}"))
     check = f"migrate check {quote(folder)} --write"
@@ -99,10 +96,3 @@ def command(
     console.text(report)
     console.finish([report])
     exit_with(report.exit_code)
-
-
-def _make_folder(folder: str) -> None:
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(WriteFailed.at(f"cannot create {folder}: {error.strerror}")) from error

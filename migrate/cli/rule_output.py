@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,7 +13,7 @@ import click
 from migrate.cli.places import FILE
 from migrate.codes import DestinationExists, WriteFailed
 from migrate.errors import UsageError
-from migrate.text_files import write_text
+from migrate.text_files import write_text, write_texts
 
 if TYPE_CHECKING:
     from migrate.cli.console import Console
@@ -62,6 +64,31 @@ def show(console: Console, report: Report, text: str, output: str | None) -> Non
         if not console.quiet:
             console.error(drawing.draw(report, layout=layout_of(sys.stderr)))
     console.finish([report])
+
+
+def make_folder(folder: str) -> None:
+    """Creates a folder and its parents, unless they exist.
+
+    Raises:
+      UsageError: it cannot be created (`WriteFailed`).
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(WriteFailed.at(f"cannot create {folder}: {error.strerror}")) from error
+
+
+def write_all(files: Mapping[str, str]) -> None:
+    """Writes several files, or none if the content of one cannot be written.
+
+    Raises:
+      UsageError: one of them cannot be written (`WriteFailed`).
+    """
+    try:
+        write_texts(files)
+    except OSError as error:
+        names = " and ".join(f"`{name}`" for name in files)
+        raise UsageError(WriteFailed.at(f"cannot write {names}: {error.strerror}")) from error
 
 
 def write(output: str, text: str) -> None:

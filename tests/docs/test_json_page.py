@@ -67,6 +67,7 @@ def test_the_page_names_every_field_that_the_commands_print(here: Path):
     reports = [
         applied,
         run("inspect old.safetensors"),
+        run("init old.safetensors first"),
         run("diff old.safetensors new.safetensors --values", code=1),
         run("check rules.yaml old.safetensors"),
         run("check rules.yaml"),

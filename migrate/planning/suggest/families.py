@@ -72,6 +72,17 @@ def fitting_families(mine: ClassifiedTree, theirs: ClassifiedTree) -> list[Famil
     return found
 
 
+def reading_families(mine: ClassifiedTree) -> list[FamilyFit]:
+    """Returns the bundled files whose patterns match every array of a source, whatever the target is."""
+    sources = _examples(_shapes(mine))
+    found = ((family, _included(family.name)) for family in bundled_families())
+    return [
+        FamilyFit(family, family.name, rules.count)
+        for family, rules in found
+        if rules is not None and sources and _accounts_for(rules, sources, ())
+    ]
+
+
 def _shapes(side: ClassifiedTree) -> dict[KeyPath, Shape]:
     return {leaf.path: leaf.aval.shape for leaf in side.of("model")}
 

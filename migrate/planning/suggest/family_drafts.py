@@ -38,7 +38,7 @@ def family_suggestion(
     if not (is_foreign(mine.of("model")) or is_foreign(theirs.of("model"))):
         return None
     made: list[tuple[FamilyFit, Composition, Suggestion]] = []
-    for fit in _told_apart(fitting_families(mine, theirs), config):
+    for fit in told_apart(fitting_families(mine, theirs), config):
         composition = Composition(source, template, fields, (mine.name, theirs.name), family=fit)
         first = composition.general_plan([])
         if not set(first.unexpected) <= source.tree.leaves.keys():  # it fills leaves that the target does not have
@@ -57,7 +57,7 @@ def family_suggestion(
     return replace(composition, doubts=doubts, notes=notes).suggestion(first_one.drafts) if others else first_one
 
 
-def _told_apart(fits: list[FamilyFit], config: Mapping[str, Any] | None) -> list[FamilyFit]:
+def told_apart(fits: list[FamilyFit], config: Mapping[str, Any] | None) -> list[FamilyFit]:
     """Returns the files that are for a model of this config."""
     if config is None:
         return fits
