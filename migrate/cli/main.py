@@ -11,16 +11,18 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import join
 from typing import Any
 
 import click
 
 from migrate.cli.console import Console, Format
-from migrate.cli.options import SETTINGS, examples, text_of
+from migrate.cli.defaults import CommandDefaults, defaults_of, nearest_file, read_defaults
+from migrate.cli.options import HELP, SETTINGS, examples, text_of
 from migrate.cli.shells import VARIABLE, answer
 from migrate.codes import InternalError, InvalidUsage
 from migrate.engine.streaming.memory import out_of_memory
-from migrate.errors import Diagnostic, ExitCode, MigrateError
+from migrate.errors import Diagnostic, ExitCode, MigrateError, listed
 from migrate.garbage import collect_rarely
 from migrate.platforms import unsupported
 from migrate.printable import printable
@@ -57,11 +59,17 @@ COMMANDS = (
 )
 """The subcommands in the order of a migration; each is a module of this package."""
 
+WITHOUT_DEFAULTS = ("explain", "schema", "completion")
+"""The subcommands that answer whatever `pyproject.toml` contains; they explain mistakes in it."""
+
 ISSUES = "https://github.com/migrate-jax/migrate/issues"
 
 
 class Commands(click.Group):
     """The group of all subcommands; the only place where exceptions become exit codes."""
+
+    _defaults = CommandDefaults()
+    """The defaults of the subcommand that runs."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Returns the names, in the order of use."""
@@ -75,6 +83,24 @@ class Commands(click.Group):
             return None
         command: click.Command = importlib.import_module(f"migrate.cli.{cmd_name}").command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Returns the subcommand with its name and arguments, and lets click use the defaults of `pyproject.toml`.
+
+        Raises:
+          UsageError: the defaults have mistakes.
+        """
+        name, command, rest = super().resolve_command(ctx, args)
+        asks_for_help = any(word in HELP for word in rest)
+        ignored = ctx.resilient_parsing or asks_for_help or ctx.params.get("isolated")
+        if name is not None and command is not None and name not in WITHOUT_DEFAULTS and not ignored:
+            file = read_defaults()
+            if file is not None:
+                self._defaults = defaults_of(file, name, command, COMMANDS)
+                ctx.default_map = {name: self._defaults.values}
+        return name, command, rest
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
         """Runs the command and exits."""
@@ -90,17 +116,18 @@ class Commands(click.Group):
         sys.exit(int(code))
 
     def _run(self, arguments: list[str], *rest: Any, **extra: Any) -> int:
+        self._defaults = CommandDefaults()
         try:
             result = super().main(arguments, *rest, obj=tuple(arguments), **extra)
         except click.Abort:
             click.echo("\nAborted.", err=True)
             return ExitCode.INTERRUPTED
         except click.ClickException as error:
-            return _misused(error, arguments)
+            return self._misused(error, arguments)
         except MigrateError as error:
-            return _fail(error.diagnostics, error.exit_code, arguments)
+            return self._fail([*error.diagnostics, *self._note(error, arguments)], error.exit_code, arguments)
         except MemoryError as error:
-            return _fail(out_of_memory("a leaf", str(error), None).diagnostics, ExitCode.FAILED, arguments)
+            return self._fail(out_of_memory("a leaf", str(error), None).diagnostics, ExitCode.FAILED, arguments)
         except SystemExit:  # click exits with 1 if the reader of stdout has gone, but 1 would mean "no"
             return ExitCode.FAILED
         except BrokenPipeError:
@@ -110,9 +137,41 @@ class Commands(click.Group):
                 click.echo(f"Error: the output cannot be written: {error.strerror}", err=True)
                 raise
             if _has_no_directory():
-                return _fail([_no_directory()], ExitCode.FAILED, arguments)
-            return _fail([_bug(error)], ExitCode.FAILED, arguments)
+                return self._fail([_no_directory()], ExitCode.FAILED, arguments)
+            return self._fail([_bug(error)], ExitCode.FAILED, arguments)
         return result if isinstance(result, int) else ExitCode.OK
+
+    def _misused(self, error: click.ClickException, arguments: Sequence[str]) -> ExitCode:
+        """Reports wrong usage with click's own message, which names the option and the help option."""
+        if self._format(arguments) == "text":
+            _show_usage(error)
+            return ExitCode.FAILED
+        help_command = " ".join(filter(None, ("migrate", _command_name(arguments), "-h")))
+        found = InvalidUsage.at(error.format_message(), help=f"`{help_command}`")
+        return self._fail([found], ExitCode.FAILED, arguments)
+
+    def _fail(self, diagnostics: Sequence[Diagnostic], code: ExitCode, arguments: Sequence[str]) -> ExitCode:
+        """Reports why the command failed, in the requested format."""
+        verbose = "-v" in arguments or "--verbose" in arguments or bool(self._defaults.values.get("verbose"))
+        console = Console(self._format(arguments), self._color(arguments), verbose=verbose)
+        report = Report(_command_name(arguments), code, findings=findings(diagnostics, text_of))
+        console.text(report)
+        console.finish([report])
+        return code
+
+    def _note(self, error: MigrateError, arguments: Sequence[str]) -> list[Diagnostic]:
+        """Returns a note on the defaults that wrong usage may come from."""
+        if not self._defaults.keys or all(found.code != InvalidUsage.number for found in error.diagnostics):
+            return []
+        message = f"{self._defaults.file} has defaults for this command: {listed(self._defaults.keys, 5)}"
+        command = join(["migrate", "--isolated", *arguments])
+        return [InvalidUsage.at(message, severity="note", help=f"`{command}` ignores them")]
+
+    def _format(self, arguments: Sequence[str]) -> Format:
+        return requested_format(arguments) or self._defaults.values.get("format", "text")
+
+    def _color(self, arguments: Sequence[str]) -> Any:
+        return _requested_color(arguments) or self._defaults.values.get("color", "auto")
 
 
 def _replace_closed_streams() -> None:
@@ -137,15 +196,6 @@ def _discard_output() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _misused(error: click.ClickException, arguments: Sequence[str]) -> ExitCode:
-    """Reports wrong usage with click's own message, which names the option and the help option."""
-    if requested_format(arguments) == "text":
-        _show_usage(error)
-        return ExitCode.FAILED
-    help_command = " ".join(filter(None, ("migrate", _command_name(arguments), "-h")))
-    return _fail([InvalidUsage.at(error.format_message(), help=f"`{help_command}`")], ExitCode.FAILED, arguments)
-
-
 def _show_usage(error: click.ClickException) -> None:
     """Prints what click prints, with the arguments that it repeats quoted."""
     context = error.ctx if isinstance(error, click.UsageError) else None
@@ -159,32 +209,21 @@ def _command_name(arguments: Sequence[str]) -> str:
     return next((word for word in arguments if word in COMMANDS), "")
 
 
-def _fail(diagnostics: Sequence[Diagnostic], code: ExitCode, arguments: Sequence[str]) -> ExitCode:
-    """Reports why the command failed, in the requested format."""
-    console = Console(
-        requested_format(arguments), _color(arguments), verbose="-v" in arguments or "--verbose" in arguments
-    )
-    report = Report(_command_name(arguments), code, findings=findings(diagnostics, text_of))
-    console.text(report)
-    console.finish([report])
-    return code
-
-
-def requested_format(arguments: Sequence[str]) -> Format:
-    """Returns the requested output format, even if the arguments cannot be parsed."""
+def requested_format(arguments: Sequence[str]) -> Format | None:
+    """Returns the requested output format, even if the arguments cannot be parsed; None if none is requested."""
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     if "--json" in options:
         return "json"
     for name, value in zip(options, [*options[1:], ""], strict=True):
         chosen = name.removeprefix("--format=") if name.startswith("--format=") else value if name == "--format" else ""
-        if chosen in ("json", "github", "html"):
+        if chosen in ("text", "json", "github", "html"):
             return chosen  # type: ignore[return-value]  # mypy does not narrow a str to these literals
-    return "text"
+    return None
 
 
-def _color(arguments: Sequence[str]) -> Any:
+def _requested_color(arguments: Sequence[str]) -> str | None:
     words = " ".join(arguments).replace("=", " ")
-    return next((choice for choice in ("always", "never") if f"--color {choice}" in words), "auto")
+    return next((choice for choice in ("auto", "always", "never") if f"--color {choice}" in words), None)
 
 
 def _has_no_directory() -> bool:
@@ -218,8 +257,17 @@ def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> N
     del param
     if not value or ctx.resilient_parsing:
         return
-    click.echo("\n".join(versions()))
+    click.echo("\n".join([*versions(), *_defaults_line()]))
     ctx.exit()
+
+
+def _defaults_line() -> list[str]:
+    """Returns a line that names the file of the defaults, if there is one."""
+    try:
+        path = nearest_file()
+    except MigrateError as error:
+        return [f"defaults {error.diagnostics[0].message}"]
+    return [f"defaults {path}"] if path else []
 
 
 def versions() -> list[str]:
@@ -252,7 +300,8 @@ def versions() -> list[str]:
     callback=_print_version,
     help="Show versions and exit.",
 )
-def migrate() -> None:
+@click.option("--isolated", is_flag=True, help="Ignore defaults of options in pyproject.toml.")
+def migrate(isolated: bool) -> None:
     """Migrate a JAX/Flax checkpoint to a new version of its model, and verify the result.
 
     `inspect` and `diff` show what there is, `suggest` drafts a rule file, `check` reports its mistakes,

@@ -23,7 +23,10 @@ from migrate.rules import files
 P = ParamSpec("P")
 Command = Callable[..., None]
 
-SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+HELP = ["-h", "--help"]
+"""The names of the help option."""
+
+SETTINGS = {"help_option_names": HELP, "max_content_width": 100}
 """Click's settings for every command."""
 
 

@@ -1,6 +1,6 @@
 """All diagnostics, one module per family: M0xx YAML, M1xx rule fields, M2xx matching and coverage, M3xx shapes, dtypes
-and hashes, M4xx formats and I/O, M5xx execution and verification, M6xx versions of models, M7xx loading, training
-scripts, roots and layouts, M9xx bugs in migrate.
+and hashes, M4xx formats and I/O, M5xx execution and verification, M6xx versions of models and defaults of
+options, M7xx loading, training scripts, roots and layouts, M9xx bugs in migrate.
 
 A diagnostic is a class; its docstring is the page that `migrate explain CODE` prints. These modules import only the
 standard library, so that `explain` starts fast.
@@ -114,6 +114,7 @@ from migrate.codes.m5_execution import (
     WriteFailed,
 )
 from migrate.codes.m5_sharing import FailedShare, MissingShares, UnfitWorker, UnreachableWorkers, UnsharedPlan
+from migrate.codes.m6_defaults import ForbiddenDefault, InvalidDefault, UnknownDefault
 from migrate.codes.m6_sources import (
     AmbiguousSource,
     IdleSource,
@@ -202,6 +203,7 @@ __all__ = [
     "FailedAssertion",
     "FailedProcess",
     "FailedShare",
+    "ForbiddenDefault",
     "ForeignEntry",
     "ForeignFiles",
     "HyperparameterMismatch",
@@ -214,6 +216,7 @@ __all__ = [
     "InternalError",
     "InvalidArgument",
     "InvalidAssertion",
+    "InvalidDefault",
     "InvalidInclude",
     "InvalidItemName",
     "InvalidLock",
@@ -295,6 +298,7 @@ __all__ = [
     "UnknownAdapterScale",
     "UnknownConfigItem",
     "UnknownConfigName",
+    "UnknownDefault",
     "UnknownDirection",
     "UnknownField",
     "UnknownItem",

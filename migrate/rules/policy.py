@@ -11,18 +11,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Literal
 
 from migrate.codes import InvalidPolicy
 from migrate.errors import Code, Diagnostic, Severity, Span, did_you_mean
 from migrate.rules.pattern import Pattern
+from migrate.rules.policy_fields import Level, Scope
 from migrate.tree import parse_path
 
-Level = Literal["error", "warn", "allow"]
-LEVELS: tuple[Level, ...] = ("error", "warn", "allow")
 _SEVERITIES: Mapping[Level, Severity] = {"error": "error", "warn": "warning"}
-
-Scope = Literal["all", "per-file", "per-leaf"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,10 @@ from migrate.codes import InvalidPolicy
 from migrate.errors import Code, Diagnostic, RuleFileError, Span, did_you_mean
 from migrate.rules.files import RuleFile, decode, read
 from migrate.rules.pattern import Pattern, PatternError
-from migrate.rules.policy import LEVELS, Level, Policy, PolicyEntry, Scope, may_be_lowered
+from migrate.rules.policy import Policy, PolicyEntry, may_be_lowered
+from migrate.rules.policy_fields import FIELDS, LEVELS, TABLES, Level, Scope
 
 NAME = "pyproject.toml"
-
-_TABLES: tuple[Scope, ...] = ("per-file", "per-leaf")
 
 
 def load_policy(place: str) -> tuple[Policy, list[Diagnostic]]:
@@ -78,11 +77,11 @@ class _Reader:
             self._refuse("`[tool.migrate]` is not a table", "migrate")
             return
         for name in table:
-            if name not in (*LEVELS, *_TABLES):
-                advice = did_you_mean(name, (*LEVELS, *_TABLES))
-                self._refuse(f"`[tool.migrate]` has no field `{name}`", name, advice or f"fields: {_fields(_TABLES)}")
+            advice = did_you_mean(name, FIELDS) if name not in FIELDS else None
+            if advice:  # others are defaults of options
+                self._refuse(f"`[tool.migrate]` has no field `{name}`", name, advice)
         yield PolicyEntry(self._levels({name: table[name] for name in LEVELS if name in table}))
-        for scope in _TABLES:
+        for scope in TABLES:
             rows = table.get(scope, {})
             if not isinstance(rows, Mapping):
                 self._refuse(f"`{scope}` is not a table of patterns", scope)
@@ -151,5 +150,5 @@ class _Reader:
         return Span(self.file, 1, 1, 1, 2)
 
 
-def _fields(more: Iterable[str] = ()) -> str:
-    return ", ".join(f"`{name}`" for name in (*LEVELS, *more))
+def _fields() -> str:
+    return ", ".join(f"`{name}`" for name in LEVELS)

@@ -108,9 +108,10 @@ def test_the_help_command_of_a_usage_error_without_a_command_can_be_pasted(run):
         (["diff", "a", "--json"], "json"),
         (["diff", "--format", "github", "a"], "github"),
         (["diff", "--format=html"], "html"),
-        (["diff", "--", "--json"], "text"),
-        (["diff", "--format", "nonsense"], "text"),
-        (["diff", "--format"], "text"),
+        (["diff", "--format", "text"], "text"),
+        (["diff", "--", "--json"], None),
+        (["diff", "--format", "nonsense"], None),
+        (["diff", "--format"], None),
     ],
 )
 def test_the_wanted_form_is_known_before_the_arguments_are_understood(arguments, expected):

@@ -1,3 +1,5 @@
+"""Which findings a policy raises, lowers and allows: covers `policy`, `policy_fields`."""
+
 from pathlib import Path
 
 import pytest
