@@ -26,7 +26,7 @@ from migrate.planning.rule_text.rule_drafts import pattern, text_of
 from migrate.planning.rule_text.write import Word, drop_line, flow, move_lines
 from migrate.planning.suggest.families import FamilyFit, reading_families
 from migrate.planning.suggest.family_drafts import told_apart
-from migrate.planning.suggest.layout import ClassifiedTree, lay_out
+from migrate.planning.suggest.layout import ClassifiedTree, lay_out, refuse_single_array
 from migrate.planning.suggest.transformers import is_foreign
 from migrate.printable import printable
 from migrate.rules.editor_line import EDITOR_LINE
@@ -87,11 +87,11 @@ def start(source: AbstractCheckpoint, spec: str, *, model: str | None = None) ->
       model: the name of the model (default: from the record of the checkpoint).
 
     Raises:
-      CheckpointError: it has no pytree (`NoCheckpoint`), or its record is damaged (`DamagedFile`).
-      UsageError: it is a single array (`InvalidUsage`).
+      CheckpointError: it has no arrays (`NoCheckpoint`), or its record is damaged (`DamagedFile`).
+      UsageError: it is a single array, or no tree that a model can have (`InvalidUsage`).
     """
     tree = source.tree
-    code = _code(source, tree)
+    code = _code(source)
     mine = lay_out(tree)
     families = tuple(_families(source, mine))
     what = f"{printable(source.path.name)} ({mine.name}, {len(tree.leaves)} leaves)"
@@ -126,14 +126,18 @@ class _Stub:
     transforms: frozenset[str] | None = None
 
 
-def _code(source: AbstractCheckpoint, tree: AbstractTree) -> str:
-    if not source.items:
-        raise CheckpointError(NoCheckpoint.at(f"`{source.path}` holds only JSON, and no arrays to migrate"))
+def _code(source: AbstractCheckpoint) -> str:
+    if not source.tree.with_data:
+        message = f"`{source.path}` has no arrays to migrate"
+        raise CheckpointError(NoCheckpoint.at(message, help="copy it unchanged; `migrate inspect` shows what it has"))
+    refuse_single_array(source)
     try:
-        return stub_code(tree)
+        return stub_code(source.tree)
     except InexpressibleTreeError:
-        message = f"`{source.path}` is a single array, and no tree that a model has as its state"
-        raise UsageError(InvalidUsage.at(message, help="load it with Orbax or Flax, and save it in a dict")) from None
+        message = f"`{source.path}` has an array at a key path that is a node as well, so that no model has its tree"
+        raise UsageError(
+            InvalidUsage.at(message, help="`migrate suggest` drafts rules for a model of its own")
+        ) from None
 
 
 def family_sentences(families: tuple[FamilyFit, ...]) -> Iterator[str]:

@@ -1,8 +1,12 @@
 import json
 from pathlib import Path
 
+import msgpack
+import numpy as np
+
 from migrate.api import load_rules
 from migrate.rules.editor_line import EDITOR_LINE
+from tests.cli.conftest import pack
 from tests.families import golden
 
 
@@ -85,3 +89,14 @@ def test_its_rules_are_written_out_without_families(run):
     assert "include" not in Path("new.yaml").read_text()
     assert 0 == run("apply", "new.yaml", QWEN3, "new", "--template", TREE).exit_code
     assert json.loads(run(*words, "--json").stdout)["family"] is None
+
+
+def test_a_single_array_is_refused_with_the_rule_that_moves_it(run, here):
+    Path("array.msgpack").write_bytes(msgpack.packb(pack(np.ones((4, 4), "float32")), strict_types=True))
+    result = run("suggest", "array.msgpack", "--template", "tiny_model:make")
+
+    assert 2 == result.exit_code
+    assert "`array.msgpack` is a single array" in result.stderr
+    rule = result.stderr.partition("`- ")[2].partition("`")[0]
+    Path("one.yaml").write_text(f"migrate: 1\nrules:\n  - {rule}\n")
+    assert 0 == run("apply", "one.yaml", "array.msgpack", "new", "--dry-run").exit_code

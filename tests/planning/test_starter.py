@@ -14,12 +14,14 @@ from safetensors.numpy import save_file
 
 import migrate
 from migrate.errors import CheckpointError, UsageError
+from migrate.formats.reader import AbstractCheckpoint
 from migrate.planning.planner import make_plan
 from migrate.planning.starter import Starter, start
 from migrate.rules.editor_line import EDITOR_LINE
 from migrate.rules.loader import parse_rules
 from migrate.rules.recorded_tree import RecordedTree
 from migrate.template.stub import stub_tree
+from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree
 from tests.cli.conftest import pack
 from tests.test_architecture import PACKAGE
 
@@ -131,17 +133,28 @@ def test_a_checkpoint_that_cannot_be_stored_unchanged_is_reported(tmp_path):
     assert {"M211"} == {finding.code for finding in made.plan.diagnostics}
 
 
-def test_a_single_array_and_json_alone_are_refused(tmp_path):
+def test_a_checkpoint_without_a_tree_of_arrays_is_refused(tmp_path):
     (tmp_path / "array.msgpack").write_bytes(msgpack.packb(pack(np.ones(2, "float32")), strict_types=True))
-    with pytest.raises(UsageError, match="is a single array"):
+    with pytest.raises(UsageError, match="is a single array, which has no key path"):
         started(tmp_path / "array.msgpack")
+    for empty in ({}, {"a": {}}):
+        (tmp_path / "empty.msgpack").write_bytes(msgpack.packb(empty))
+        with pytest.raises(CheckpointError, match="has no arrays to migrate"):
+            started(tmp_path / "empty.msgpack")
     (tmp_path / "json").mkdir()
     (tmp_path / "json/metadata").write_text(json.dumps({"a": 1}))
     (tmp_path / "json/_CHECKPOINT_METADATA").write_text(
         json.dumps({"item_handlers": "orbax.checkpoint._src.handlers.json_checkpoint_handler.JsonCheckpointHandler"})
     )
-    with pytest.raises(CheckpointError, match="only JSON"):
+    with pytest.raises(CheckpointError, match="has no arrays to migrate"):
         started(tmp_path / "json")
+
+
+def test_a_tree_that_no_model_has_is_refused():
+    leaf = AbstractLeaf("array", AbstractArray((2,), "float32"))
+    tree = AbstractTree.build([(("a",), leaf), (("a", "b"), leaf)])
+    with pytest.raises(UsageError, match="a node as well"):
+        start(AbstractCheckpoint(Path("old"), "orbax zarr", {"": tree}), SPEC)
 
 
 def test_names_of_a_checkpoint_stay_inside_comments(tmp_path):

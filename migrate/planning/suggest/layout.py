@@ -10,7 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from migrate.codes import InvalidUsage
 from migrate.dtypes import key_impl
+from migrate.errors import UsageError
+from migrate.formats.reader import AbstractCheckpoint
 from migrate.knowledge.naming import COLLECTIONS, PARAM_ROOTS, TRAINING_STATES, TRANSIENT_COLLECTIONS, training_state
 from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree, KeyPath
 
@@ -72,6 +75,18 @@ def lay_out(tree: AbstractTree, variables: Mapping[KeyPath, str] | None = None) 
             place = (*place[:-1], f"{place[-1]} of {collection}")
         leaves[role, place] = ClassifiedLeaf(path, place, role, kind, found.aval)
     return ClassifiedTree(tuple(leaves.values()), _name(tree))
+
+
+def refuse_single_array(source: AbstractCheckpoint) -> None:
+    """Refuses a checkpoint that is one array without a name, whose part of a model nothing tells.
+
+    Raises:
+      UsageError: it is one (`InvalidUsage`).
+    """
+    if () in source.tree.leaves:
+        message = f"`{source.path}` is a single array, which has no key path"
+        advice = 'write the rule that gives it one, `- ". -> params/embedding"`, with its key path in the new model'
+        raise UsageError(InvalidUsage.at(message, help=advice))
 
 
 def is_transient(leaf: ClassifiedLeaf) -> bool:

@@ -16,7 +16,7 @@ from migrate.planning.suggest.composition import Composition, KnownTemplate, Sug
 from migrate.planning.suggest.doubts import doubt_beside_unplaced
 from migrate.planning.suggest.drafts import draft_rules
 from migrate.planning.suggest.family_drafts import family_suggestion
-from migrate.planning.suggest.layout import ClassifiedLeaf, ClassifiedTree, lay_out
+from migrate.planning.suggest.layout import ClassifiedLeaf, ClassifiedTree, lay_out, refuse_single_array
 from migrate.planning.suggest.leftovers import (
     LeftoverRule,
     cast_ops,
@@ -56,7 +56,11 @@ def suggest(
       target: additional fields of `target:`, such as `args`.
       families: whether a bundled rule file that accounts for every array of the model is suggested instead.
       config: the checkpoint's `config.json`, if it has one, which tells families of one tree apart.
+
+    Raises:
+      UsageError: the checkpoint is a single array (`InvalidUsage`).
     """
+    refuse_single_array(source)
     mine = lay_out(source.tree)
     found = family_suggestion(source, template, target or {}, mine, config) if families else None
     if found is not None:
