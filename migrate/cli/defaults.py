@@ -67,7 +67,7 @@ CODE = ("template", "probe")
 _PATHS = ("config", "rules", "source", "template")
 """The options without the type of a path whose value can be one."""
 
-_TABLE_LINE = re.compile(rb"""(?m)^[ \t]*\[?[ \t]*["']?tool["']?[ \t]*(?:\.[ \t]*["']?migrate|\])""")
+_TABLE_LINE = re.compile(rb"""(?m)^[ \t]*\[?[ \t]*["']?tool["']?[ \t]*(?:\.[ \t]*["']?migrate|\](?s:.*)migrate)""")
 _SHADOWING = ("NO_COLOR", "FORCE_COLOR")
 """The environment variables that come before a default of `color`."""
 

@@ -169,7 +169,7 @@ def test_errors_have_the_format_and_the_color_of_the_file(run, here):
 def test_the_nearest_file_with_the_table_is_read(run, here, monkeypatch):
     configure('[tool.migrate]\nformat = "json"\n')
     Path("a/b/c").mkdir(parents=True)
-    configure("[project]\nname = 'migrate-user'\n[tool.ruff]\nline-length = 100\n", "a/b")
+    configure("[project]\nname = 'migrate-user'\n[tool.ruff]\nline-length = 100\n[tool]\nother = {}\n", "a/b")
     monkeypatch.chdir("a/b/c")
     assert here / "pyproject.toml" == nearest_file()
     assert f"defaults {here / 'pyproject.toml'}" == run("--version").stdout.splitlines()[-1]
