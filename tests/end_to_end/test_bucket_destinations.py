@@ -1,5 +1,6 @@
 """DST in a bucket is what DST on a local path would be."""
 
+import re
 import sys
 
 import numpy as np
@@ -47,6 +48,20 @@ def test_arrays_are_linked_and_streamed_into_a_bucket(bucket, tmp_path, far_sour
     downloaded = bucket.download("runs/new", tmp_path / "copy")
     same_values(tmp_path / "new", downloaded)
     assert local_files(tmp_path / "new") == local_files(downloaded)
+
+
+def test_the_page_of_a_run_has_the_values_on_both_sides_of_a_bucket(bucket, tmp_path):
+    local, rules = save(tmp_path / "old", mixed()), rules_file(tmp_path, MIXED_RULES)
+    measured = {}
+    for name, source, new in (
+        ("near", local, tmp_path / "new"),
+        ("far", bucket.upload(local, "old"), f"{bucket.url}/new"),
+    ):
+        page = tmp_path / f"{name}.html"
+        code, output = command("apply", rules, source, new, "--report", page)
+        assert 0 == code, output
+        measured[name] = re.search(r"Measured the values of [^.]*\.", page.read_text())[0]
+    assert "Measured the values of 6 leaves before and 6 leaves after the run." == measured["near"] == measured["far"]
 
 
 def test_file_urls_are_local_paths(tmp_path):
