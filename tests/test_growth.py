@@ -43,8 +43,8 @@ FIRST, MORE = 20, 10
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="mallinfo2 is a function of glibc")
-@pytest.mark.sample(2)
 @pytest.mark.parametrize("name", ["new", "new.safetensors"])
+@pytest.mark.matrix
 def test_a_process_keeps_no_memory_and_no_files_of_thirty_migrations(tmp_path, name):
     source = save(tmp_path / "old", mixed())
     rules = tmp_path / "rules.yaml"

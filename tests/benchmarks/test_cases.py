@@ -60,6 +60,7 @@ def test_repeated_layers_are_a_checkpoint_of_orbax(tmp_path):
     assert np.any(first != second)
 
 
+@pytest.mark.matrix
 def test_one_part_is_measured_alone(monkeypatch, tmp_path):
     words = ["--only", "memory", "--cases", "stack-64MiB", "--scale", "0.001", "--runs", "2", "--out", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", ["run", *words])

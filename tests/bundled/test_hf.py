@@ -81,6 +81,7 @@ def test_gpt2_computes_what_its_formulas_say(form, tmp_path):
     close(expected, restored(new, "fixtures.models.gpt2:make_model")(TOKENS))
 
 
+@pytest.mark.matrix
 def test_gpt2_below_transformer_is_the_same(tmp_path):
     weights = gpt2_weights()
     old = save(tmp_path / "old", nested({f"transformer.{name}": array for name, array in weights.items()}, "."))

@@ -101,6 +101,7 @@ def step(model, optimizer):
     optimizer.update(model, nnx.grad(lambda model: (model(TOKENS) ** 2).mean())(model))
 
 
+@pytest.mark.matrix
 def test_a_migrated_optimizer_goes_on_as_the_old_one_would(tmp_path):
     there, _, make, between = WAYS["q, k and v are fused"]
     state, _, new = migrated(tmp_path, there, make, between)

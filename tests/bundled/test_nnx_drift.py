@@ -31,8 +31,8 @@ def goes_on(era, model, update):
         close(golden["out_logits_after_step"], model(golden["in_tokens"]))
 
 
-@pytest.mark.sample(2)
 @pytest.mark.parametrize("era", ERAS)
+@pytest.mark.matrix
 def test_an_optimizer_and_the_model_in_it_part_and_go_on_training(era, tmp_path):
     template = "fixtures.models.nnx_lm:make_state"
     old = FIXTURES / era / "lm_optimizer/ckpt"
@@ -52,6 +52,7 @@ def test_an_optimizer_that_still_holds_its_model_keeps_every_name(era, tmp_path)
     goes_on(era, optimizer.model, optimizer.update)
 
 
+@pytest.mark.matrix
 def test_random_streams_begin_anew_in_every_layer_that_has_one(tmp_path):
     template = "fixtures.models.nnx_lm:make_state"
     old = FIXTURES / "nnx_2025/lm_optimizer/ckpt"

@@ -146,6 +146,7 @@ def scripts():
     return re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
 
 
+@pytest.mark.matrix
 def test_the_script_for_slurm_stages_every_share_of_an_array(old, here, run):
     """The scripts of the page run under bash, with the variables that SLURM sets and a stand-in for `sbatch`."""
     (stage,) = (script for script in scripts() if "#SBATCH" in script)

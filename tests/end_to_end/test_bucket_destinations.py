@@ -236,6 +236,7 @@ def test_a_failed_verification_leaves_nothing(bucket, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("status", [503, 0])
+@pytest.mark.sample(2)
 def test_failures_of_the_server_are_survived(bucket, tmp_path, status):
     far, rules = bucket.upload(save(tmp_path / "old", mixed()), "old"), rules_file(tmp_path, MIXED_RULES)
     methods = ("GET", "POST", "PUT", "DELETE")
@@ -248,6 +249,7 @@ def test_failures_of_the_server_are_survived(bucket, tmp_path, status):
     require_clean(bucket, "new")
 
 
+@pytest.mark.matrix
 def test_a_late_answer_is_survived(bucket, tmp_path):
     far, rules = bucket.upload(save(tmp_path / "old", mixed()), "old"), rules_file(tmp_path, MIXED_RULES)
     bucket.traffic.faults += [Fault(m, bucket.name, status=503, seconds=2.0) for m in ("GET", "POST", "PUT")]

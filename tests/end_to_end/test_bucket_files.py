@@ -177,6 +177,7 @@ def test_of_two_runs_at_once_one_writes(bucket, places):
 
 
 @pytest.mark.parametrize("status", [503, 0])
+@pytest.mark.matrix
 def test_failures_of_the_server_are_survived(bucket, tmp_path, places, status):
     far, rules = places
     methods = ("GET", "POST", "PUT", "DELETE")

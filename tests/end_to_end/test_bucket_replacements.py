@@ -111,6 +111,7 @@ MOMENTS = {
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.sample(3)
 def test_a_killed_replacement_is_finished_by_the_same_command(bucket, tmp_path, places, moment):
     far, rules = places
     words = (rules, far, f"{bucket.url}/new", "--overwrite")

@@ -175,6 +175,7 @@ def test_a_lock_that_is_renewed_is_respected(bucket, tmp_path, fast_leases):
     assert [] == bucket.keys("new")
 
 
+@pytest.mark.matrix
 def test_a_run_that_lost_its_lock_publishes_nothing(bucket, tmp_path, fast_leases):
     far, rules = bucket.upload(save(tmp_path / "old", tree()), "old"), rules_file(tmp_path, RULES)
     lock = lock_of(bucket, far, rules)

@@ -63,7 +63,7 @@ def restored(place, made):
         return nnx.merge(graph, checkpointer.restore(place, abstract))
 
 
-@pytest.mark.sample(2)
+@pytest.mark.matrix
 def test_the_training_continues_as_if_nothing_had_happened(state, checkpoint, tmp_path):
     new = restored(
         migrated(checkpoint, "make_training", tmp_path), nnx.eval_shape(lambda: nnx.Dict(job.make_training()))

@@ -75,6 +75,7 @@ def measured(folder, sources, leaves):
     return json.loads((folder / "figures.json").read_text())
 
 
+@pytest.mark.sample(2)
 def test_a_leaf_takes_little_memory_beside_the_budget(rules, runs):
     (few, _), (many, _) = runs
     assert (many - few) / (MANY - FEW) <= LEAF_KB[rules] * 1e3

@@ -23,7 +23,7 @@ def run(monkeypatch):
     return lambda *arguments: CliRunner().invoke(migrate, list(map(str, arguments)))
 
 
-@pytest.mark.sample(3)
+@pytest.mark.sample(6)
 @pytest.mark.parametrize(("rules", "case", "probe"), CASES, ids=lambda value: value.replace("/", "-"))
 def test_what_the_linen_model_computes_proves_every_leaf_of_the_migration(rules, case, probe, run, tmp_path):
     source = ROOT / "fixtures" / case / "ckpt"

@@ -448,6 +448,7 @@ def job(root, version, end, log):
     return subprocess.Popen([*map(str, command)], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.matrix
 def test_losses_are_those_of_an_uninterrupted_run_when_the_job_is_killed_at_any_moment_and_its_code_changes(tmp_path):
     end, random = 24, np.random.default_rng()
     log, root = tmp_path / "log", tmp_path / "root"

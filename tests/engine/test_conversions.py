@@ -9,6 +9,7 @@ import sys
 
 import ml_dtypes
 import numpy as np
+import pytest
 from safetensors import safe_open
 from safetensors.flax import save_file
 
@@ -85,6 +86,7 @@ def conversions(folder, shapes):
     return there, megabytes("apply", folder / "back.yaml", folder / "new", folder / "again", *words)
 
 
+@pytest.mark.matrix
 def test_memory_stays_within_the_budget_there_and_back(tmp_path):
     base = conversions(tmp_path / "tiny", TINY)
     found = conversions(tmp_path / "large", LARGE)

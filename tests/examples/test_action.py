@@ -111,6 +111,7 @@ def test_an_edited_release_is_an_annotation_at_its_file_and_fails_the_job(runner
     assert runner.posted is None, "no token"
 
 
+@pytest.mark.matrix
 def test_a_model_without_a_rule_file_fails_with_the_draft_as_a_comment(runner):
     without_version_5(runner.root)
     code, log = runner.run(**{"working-directory": HERE}, template=TEMPLATE, token="secret", pull_request="7")

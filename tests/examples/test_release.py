@@ -54,6 +54,7 @@ def test_all_checkpoints_are_upgraded_and_a_rerun_finds_them_done(here):
     assert (0, "root: already done and verified") == (code, output.splitlines()[-1])
 
 
+@pytest.mark.matrix
 def test_nothing_is_written_for_any_checkpoint_if_one_does_not_fit(here):
     (here / "broken").mkdir()
     code, output = release(here, "single", "broken")

@@ -107,6 +107,7 @@ def test_moments_become_what_the_params_of_their_values_tell(moment, kept, tmp_p
 
 
 @named([one for one in KEPT if one.row.other != "tunix"], every=4)
+@pytest.mark.sample(2)
 def test_the_other_side_computes_what_the_original_library_computed(kept, tmp_path):
     new = ways.there(kept.row, kept.source, tmp_path, kept.tree, kept.config)
     arrays = golden.outputs(kept.row)

@@ -150,6 +150,7 @@ def test_a_refused_request_is_explained(bucket, written):
     bucket.traffic.reset()
 
 
+@pytest.mark.matrix
 def test_requests_are_repeated_while_the_server_is_busy(bucket, written):
     folder = written("ocdbt_zarr2", "typical")
     far = bucket.upload(folder, "run")

@@ -78,6 +78,7 @@ def test_what_the_reader_does_not_locate_is_still_resumed(file, tmp_path):
     assert 1 == migrate.apply(plan, checkpoint, tmp_path / "new", resume="only").resumed
 
 
+@pytest.mark.matrix
 def test_a_large_array_is_read_in_parts_where_its_bytes_are_located(tmp_path):
     array = np.random.default_rng(0).standard_normal((4096, 6144)).astype(np.float32)
     file = write_tiny(tmp_path / "large.tiny", array)

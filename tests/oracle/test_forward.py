@@ -93,8 +93,8 @@ def test_the_sharded_language_models_compute_what_the_linen_models_did(case: str
     close(golden["out_logits"], outputs(model, golden["in_tokens"]))
 
 
-@pytest.mark.sample(2)
 @pytest.mark.parametrize("twin", ["stacked", "fused"])
+@pytest.mark.matrix
 def test_the_language_model_goes_on_training_as_the_linen_model_did(twin: transformer.Twin):
     golden = np.load(transformer.SOURCE.parents[1] / "golden.npz")
     model, optimizer = filled(LM_STATES[twin], transformer.expected_leaves(twin=twin))

@@ -117,6 +117,7 @@ with GcsServer() as server:
 """
 
 
+@pytest.mark.matrix
 def test_a_linked_run_copies_files_and_a_streamed_one_sends_them(tmp_path):
     words = [sys.executable, "-W", "ignore", "-c", COUNT, tmp_path]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "JAX_PLATFORMS": "cpu"}

@@ -78,6 +78,7 @@ def test_a_process_that_cannot_plan_makes_all_fail_with_its_message(work):
     assert f"process 1 failed: {rows[1]['message']}" == rows[0]["message"]
 
 
+@pytest.mark.matrix
 def test_a_process_that_cannot_read_makes_all_fail_with_its_message_and_no_model_changes(work):
     rows = two("reading", work)
     assert ["CheckpointError", "CheckpointError"] == [row["error"] for row in rows]
@@ -86,6 +87,7 @@ def test_a_process_that_cannot_read_makes_all_fail_with_its_message_and_no_model
     assert max(row["took"] for row in rows) < 60
 
 
+@pytest.mark.matrix
 def test_processes_resume_the_same_step_if_one_cannot_read_the_newest(work):
     for step in ("1", "2"):
         shutil.copytree(work / "copy", work / "root" / step, dirs_exist_ok=True)

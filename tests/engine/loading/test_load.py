@@ -385,6 +385,7 @@ sys.addaudithook(audit)
 
 
 @pytest.mark.parametrize("small", [-1, jobs.SMALL_BYTES])
+@pytest.mark.sample(2)
 def test_a_load_from_a_read_only_directory_opens_no_file_for_writing(tmp_path, small):
     source, rules = training.save(tmp_path)
     before = sorted(tmp_path.rglob("*"))

@@ -317,8 +317,8 @@ def megabytes(source, target):
     return int(subprocess.run(place, check=True, capture_output=True, text=True).stdout)
 
 
-@pytest.mark.sample(2)
 @pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.matrix
 def test_memory_stays_within_the_budget_even_for_a_leaf_that_is_larger(tmp_path, suffix):
     """Also where the source is such a file, or one of NumPy, whose mapped pages count as memory of the process."""
     rng = np.random.default_rng(0)

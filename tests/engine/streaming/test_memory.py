@@ -53,6 +53,7 @@ def test_a_tile_that_does_not_fit_into_memory_names_the_leaf_and_the_option(sour
     assert [] == list(tmp_path.iterdir())
 
 
+@pytest.mark.matrix
 def test_with_the_smaller_budget_of_the_advice_it_is_written(source, tmp_path):
     assert limited(source, tmp_path / "new", 100, 64 << 20) is None
 

@@ -53,6 +53,7 @@ def test_a_suggestion_without_any_edit_migrates_the_model(case, opened, sources,
 
 
 @pytest.mark.parametrize("name", UNLUCKY)
+@pytest.mark.matrix
 def test_the_truth_computes_what_the_linen_model_does(name, opened, sources):
     case = CASES[NAMES.index(name)]
     checkpoint, _, truth, _ = opened(case)

@@ -211,6 +211,7 @@ def test_a_transformer_of_48_layers_needs_few_rules_and_little_time():
     assert time.process_time() - start < 30  # 2,300 leaves on each side; machines may be busy
 
 
+@pytest.mark.matrix
 def test_many_layers_without_any_structure_are_not_quadratic_in_seconds():
     words = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta"]
     names = [f"{a}{b}{c}" for a in words for b in words for c in words[:4]]

@@ -380,6 +380,7 @@ def test_models_of_linen_and_nnx_are_matched_as_before():
     assert "known names" not in suggestion.text
 
 
+@pytest.mark.matrix
 def test_ten_thousand_leaves_take_seconds():
     old = TORCH | blocks("model/layers/{i}/", TORCH_ATTENTION | TORCH_MLP | TORCH_NORMS, count=1100)
     new = NNX | blocks("blocks/{i}/", NNX_ATTENTION | NNX_MLP | NNX_NORMS, count=1100)
