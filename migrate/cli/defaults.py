@@ -90,7 +90,7 @@ class DefaultsFile:
 
     def span(self, *keys: str) -> Span | None:
         """Returns the location of a key below the table."""
-        from migrate.cli.toml_lines import span_of
+        from migrate.rules.toml_lines import span_of
 
         return span_of(self.text, self.name, (*TABLE.split("."), *keys))
 
@@ -158,7 +158,7 @@ def read_defaults() -> DefaultsFile | None:
         text = _content(path).decode("utf-8")
         tool = tomllib.loads(text).get("tool", {})
     except ValueError as error:
-        from migrate.cli.toml_lines import span_of_error
+        from migrate.rules.toml_lines import span_of_error
 
         raise UsageError(_unreadable(name, str(error), span_of_error(error, name))) from None
     table = tool.get("migrate", {}) if isinstance(tool, Mapping) else {}

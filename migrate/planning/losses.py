@@ -11,7 +11,7 @@ from migrate.dtypes import item_bytes, kind
 from migrate.errors import Diagnostic, Span
 from migrate.ops.base import Op
 from migrate.planning.model import Task
-from migrate.planning.stages import Avals, stages
+from migrate.planning.stages import Avals, calls
 from migrate.tree import KeyPath, format_path
 
 
@@ -19,8 +19,7 @@ def unrestored(task: Task) -> tuple[str, ...]:
     """Returns a clause for each op of a task whose inverse does not restore every number, where the op states which."""
     if not _computes(task):
         return ()
-    calls = [(op, tuple(arrays[index] for index in group)) for step, arrays in stages(task) for op, group in step.calls]
-    return tuple(dict.fromkeys(filter(None, (_of_call(op, inputs) for op, inputs in calls))))
+    return tuple(dict.fromkeys(filter(None, (_of_call(op, inputs) for op, inputs in calls(task)))))
 
 
 def early_rounding(tasks: Iterable[Task]) -> Iterator[Diagnostic]:
@@ -37,11 +36,11 @@ def early_rounding(tasks: Iterable[Task]) -> Iterator[Diagnostic]:
 
 
 def _early(task: Task) -> Iterator[str]:
-    calls = [(op, [arrays[i] for i in group]) for step, arrays in stages(task) for op, group in step.calls]
-    for at, (op, inputs) in enumerate(calls):
+    made = calls(task)
+    for at, (op, inputs) in enumerate(made):
         if op.elementwise and not op.only_casts and not op.restores(*inputs):
             narrow = inputs[0].dtype
-            for cast, (array, *_) in calls[at + 1 :]:
+            for cast, (array, *_) in made[at + 1 :]:
                 wide = cast.infer(array)[0].dtype if cast.only_casts else ""
                 if array.dtype == narrow and wide and _is_wider(wide, narrow):
                     yield f"`{op.name}` rounds to {narrow}, and only then the values are cast to {wide}"

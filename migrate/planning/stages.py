@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from migrate.ops.base import Op
 from migrate.planning.model import Step, Task
 from migrate.tree import AbstractArray
 
 Avals = tuple[AbstractArray, ...]
+
+
+def calls(task: Task) -> list[tuple[Op, Avals]]:
+    """Returns each call of an op with the abstract arrays of its inputs."""
+    return [(op, tuple(arrays[i] for i in group)) for step, arrays in stages(task) for op, group in step.calls]
 
 
 def stages(task: Task) -> list[tuple[Step, Avals]]:

@@ -38,10 +38,7 @@ def _joined(paths: Iterable[KeyPath], known: Mapping[KeyPath, ValueStatistics]) 
     every = [one for one in found if one is not None]
     if not every or len(every) < len(found):
         return None
-    whole = every[0]
-    for one in every[1:]:
-        whole += one
-    return whole
+    return sum(every[1:], every[0])
 
 
 def compact_statistics(one: ValueStatistics) -> list[Any]:

@@ -16,6 +16,7 @@ from migrate.rules.files import RuleFile, decode, read
 from migrate.rules.pattern import Pattern, PatternError
 from migrate.rules.policy import Policy, PolicyEntry, may_be_lowered
 from migrate.rules.policy_fields import FIELDS, LEVELS, TABLES, Level, Scope
+from migrate.rules.toml_lines import span_of_error
 
 NAME = "pyproject.toml"
 
@@ -58,9 +59,8 @@ def _table(value: Any) -> Mapping[str, Any]:
 
 
 def _broken(error: tomllib.TOMLDecodeError, name: str) -> Diagnostic:
-    found = re.search(r"\(at line (\d+), column (\d+)\)", str(error))
-    line, column = (int(found[1]), int(found[2])) if found else (1, 1)
-    return InvalidPolicy.at(f"{name} is not valid TOML: {error}", span=Span(name, line, column, line, column + 1))
+    span = span_of_error(error, name) or Span(name, 1, 1, 1, 2)
+    return InvalidPolicy.at(f"{name} is not valid TOML: {error}", span=span)
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Defaults of options from `[tool.migrate]` of `pyproject.toml`: covers `defaults`, `toml_lines`."""
+"""Defaults of options from `[tool.migrate]` of `pyproject.toml`: covers `defaults`."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,6 @@ import pytest
 from migrate.cli.defaults import CODE, NEVER, NEVER_OF, OPTIONS, defaults_of, nearest_file, read_defaults
 from migrate.cli.main import COMMANDS, WITHOUT_DEFAULTS
 from migrate.cli.main import migrate as group
-from migrate.cli.toml_lines import span_of
 from migrate.errors import nearest
 from migrate.rules.policy_fields import FIELDS
 from tests.cli.test_main import modules_after
@@ -230,7 +229,7 @@ def test_a_broken_file_without_the_table_is_passed_over(run, here):
 
 def test_without_a_table_nothing_is_parsed(here):
     configure("[project]\nname = 'migrate'\n")
-    assert not {"tomllib", "migrate.cli.toml_lines"} & modules_after("inspect", "old.msgpack")
+    assert not {"tomllib", "migrate.rules.toml_lines"} & modules_after("inspect", "old.msgpack")
     configure("[tool.migrate]\n")
     assert "tomllib" in modules_after("inspect", "old.msgpack")
 
@@ -383,34 +382,3 @@ def test_no_option_or_command_looks_like_a_misspelled_policy():
 
 
 # Lines
-
-TEXT = """\
-# jobs = 1
-[tool.migrate]  # jobs
-list = [
-  "jobs = 2",
-]
-jobs = 3
-[tool.migrate.apply]
-"jobs" = 4
-inline = {jobs = 5}
-"""
-
-
-PLACES = (
-    (("jobs",), (6, 1)),
-    (("apply", "jobs"), (8, 2)),
-    (("list",), (3, 1)),
-    (("apply",), (7, 15)),
-    (("apply", "inline", "jobs"), (9, 11)),
-)
-
-
-@pytest.mark.parametrize(("keys", "place"), PLACES)
-def test_the_line_of_a_key(keys, place):
-    span = span_of(TEXT, "pyproject.toml", ["tool", "migrate", *keys])
-    assert place == (span.line, span.column)
-
-
-def test_a_key_that_is_not_written_as_it_is_read_has_no_line():
-    assert span_of('[tool.migrate]\n"j\\u006fbs" = 3\n', "f", ["tool", "migrate", "jobs"]) is None

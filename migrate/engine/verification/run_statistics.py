@@ -7,7 +7,7 @@ for both sides: their elements are only moved. The checkpoint is published by th
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +23,7 @@ from migrate.engine.streaming.budget import Budget, Trimmer
 from migrate.engine.streaming.stopping import never
 from migrate.engine.verification.digests import part_bytes
 from migrate.engine.verification.leaf_digests import in_parallel
+from migrate.engine.verification.stored_digests import GROUP, grouped
 from migrate.engine.verification.value_statistics import NO_VALUES, ValueStatistics, statistics_of
 from migrate.errors import MigrateError
 from migrate.events import LeafDone, Listener, PhaseDone, PhaseStarted, ignore
@@ -41,9 +42,6 @@ _COPIES = 4
 
 _WORK_BYTES = 16 << 20
 """Host bytes of the intermediate arrays of one thread."""
-
-_GROUP = 64
-"""The most small leaves that one thread takes at once."""
 
 
 @dataclass(frozen=True)
@@ -207,7 +205,8 @@ class _Measurement:
           found: receives the statistics by key path.
         """
         leaves, context = reader.abstract().tree.leaves, reading_context(0)
-        groups = _groups(stored, lambda path: leaves[stored[path]].nbytes)
+        small = {path for path, place in stored.items() if leaves[place].nbytes <= SMALL_BYTES}
+        groups = grouped(stored, small, GROUP)
 
         def measured(group: Sequence[KeyPath]) -> list[ValueStatistics | str | None]:
             return self._group(reader, [(stored[path], leaves[stored[path]]) for path in group], context)
@@ -270,22 +269,6 @@ class _Measurement:
             return found
         finally:
             self._budget.release(needed)
-
-
-def _groups(paths: Iterable[KeyPath], nbytes: Callable[[KeyPath], int]) -> Iterator[list[KeyPath]]:
-    """Yields the paths in order: small leaves in groups, all others alone."""
-    group: list[KeyPath] = []
-    for path in paths:
-        is_small = nbytes(path) <= SMALL_BYTES
-        if group and (not is_small or len(group) == _GROUP):
-            yield group
-            group = []
-        if is_small:
-            group.append(path)
-        else:
-            yield [path]
-    if group:
-        yield group
 
 
 def _reason(error: Exception) -> str:

@@ -114,7 +114,7 @@ def decoded_arrays(
     arrays = _StoredArrays(crc=crc, blocks=blocks)
     workers = max(1, min(jobs, len(locations), max_ram // (_COPIES * max(largest_chunk, 1))))
     share = max_ram // workers
-    groups = list(_groups(locations, small, max(1, min(GROUP, len(locations) // (4 * workers)))))
+    groups = list(grouped(locations, small, max(1, min(GROUP, len(locations) // (4 * workers)))))
     with ThreadPoolExecutor(workers, "digest") as pool:
         coming = deque(
             (group, pool.submit(arrays.digests, [locations[path] for path in group], share)) for group in groups
@@ -127,7 +127,7 @@ def decoded_arrays(
             pool.shutdown(cancel_futures=True)
 
 
-def _groups(paths: Iterable[KeyPath], small: Collection[KeyPath], most: int) -> Iterator[list[KeyPath]]:
+def grouped(paths: Iterable[KeyPath], small: Collection[KeyPath], most: int) -> Iterator[list[KeyPath]]:
     """Yields the paths in order: small arrays in groups, all others alone."""
     group: list[KeyPath] = []
     for path in paths:

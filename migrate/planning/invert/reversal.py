@@ -25,7 +25,7 @@ from migrate.planning.invert.pipeline import invert
 from migrate.planning.model import Plan
 from migrate.planning.planner import make_plan
 from migrate.planning.requirements import check_model, refuse_unmet, resolved
-from migrate.planning.stages import stages
+from migrate.planning.stages import calls
 from migrate.rules.loader import parse_rules
 from migrate.rules.model import Drop, Guard, Move, Rule, RuleSet
 from migrate.tree import AbstractTree, KeyPath, format_path
@@ -164,12 +164,12 @@ def _cut_off(forward: Plan) -> Iterator[Diagnostic]:
     """Yields a finding for each rule that adds elements, which may have been trained since."""
     groups: dict[tuple[Span | None, str], list[tuple[str, int]]] = {}
     for task in forward.tasks:
-        for step, arrays in () if task.follows else stages(task):
-            for op, inputs in ((op, [arrays[index] for index in group]) for op, group in step.calls):
-                if op.adds is not None:
-                    added = sum(aval.size for aval in op.infer(*inputs)) - sum(aval.size for aval in inputs)
-                    if added:
-                        groups.setdefault((task.rule, op.name), []).append((format_path(task.targets[0]), added))
+        for op, inputs in () if task.follows else calls(task):
+            if op.adds is None:
+                continue
+            added = sum(aval.size for aval in op.infer(*inputs)) - sum(aval.size for aval in inputs)
+            if added:
+                groups.setdefault((task.rule, op.name), []).append((format_path(task.targets[0]), added))
     for (span, name), members in groups.items():
         (path, _), *others = members
         more = f" and {len(others)} more" if others else ""

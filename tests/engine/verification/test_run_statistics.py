@@ -155,7 +155,7 @@ def test_a_result_that_is_gone_fails_nothing(tmp_path):
 
 
 def test_a_measurement_that_is_stopped_keeps_what_it_has(tmp_path, monkeypatch):
-    monkeypatch.setattr(run_statistics, "_GROUP", 1)
+    monkeypatch.setattr(run_statistics, "GROUP", 1)
     events = []
 
     def done():
