@@ -60,8 +60,8 @@ class Receipt(ShownInNotebook):
       linked: the number of arrays that were linked or copied chunk by chunk, without decoding them.
       copied: the number of those that were copied as they are encoded.
       decoded: the number of linked arrays that were decoded once (`--verify decode`).
-      inputs: the number of leaves of the source that were compared with the digests that it records, because ops make
-        other values of them (`--verify decode` and `full`).
+      inputs: the number of leaves of the source that were compared with the digests that it records, because they are
+        streamed or used by ops (`--verify decode` and `full`).
       digested: the number of arrays and numbers whose digests the new checkpoint records.
       dead_bytes: bytes in linked files that no leaf needs: they hold arrays that were dropped or rewritten.
       resumed: the number of arrays that an earlier run had staged.

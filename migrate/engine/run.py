@@ -181,7 +181,7 @@ class _Run:
     workers: Workers
 
     def check_inputs(self) -> int:
-        """Compares what ops read from the source with the digests that it records, with `decode` and `full`.
+        """Compares what is streamed or used by ops with the digests that the source records, with `decode` and `full`.
 
         Other leaves keep their digests, and are compared with them once the result is read.
 
@@ -353,7 +353,7 @@ class _Run:
             digested=len(checked.blocks),
             leaves=len(plan.target.leaves),
             linked=len(links),
-            copied=sum(link.copied or bool(link.copied_bytes) for link in links),
+            copied=sum(link.copied or bool(link.digests) for link in links),
             dead_bytes=staged.dead_bytes,
             resumed=len(earlier),
             versions=installed_versions(),

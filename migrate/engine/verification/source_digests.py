@@ -40,10 +40,13 @@ def carried_digests(plan: Plan, reader: Reader) -> Mapping[KeyPath, Blocks]:
 
 
 def digests_of_inputs(plan: Plan, reader: Reader) -> Mapping[KeyPath, Blocks]:
-    """Returns the digests that the source records for the leaves of which it reads new values, by source key path."""
+    """Returns the digests that the source records for leaves with data that are streamed or that ops use, by key path.
+
+    All other leaves of a plan keep their digests (`carried_digests`).
+    """
     known = _recorded(plan, reader)
     inputs = (path for task in plan.tasks if task.mode == "stream" or task.steps for path in task.sources)
-    return {path: known[path] for path in inputs if path in known}
+    return {path: known[path] for path in inputs if known.get(path)}
 
 
 def compare_inputs(
@@ -72,7 +75,7 @@ def compare_inputs(
             raise undecodable(path, found, ChunkFiles())
         if unequal_blocks(recorded[path], found):
             changed.append(path)
-        listener(LeafDone("verify", path, leaves[path].nbytes))
+        listener(LeafDone("source", path, leaves[path].nbytes))
     _refuse(changed, reader)
     return len(recorded)
 

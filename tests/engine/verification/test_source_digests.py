@@ -5,7 +5,8 @@ import pytest
 
 import migrate
 from migrate.errors import CheckpointError, VerifyError
-from migrate.events import PhaseStarted
+from migrate.events import LeafDone, PhaseStarted
+from migrate.report.of_receipt import receipt_report
 from tests.engine.sources import apply_plan, opened, plan_for, save
 from tests.engine.verification.conftest import chunks, swap
 
@@ -36,6 +37,17 @@ def test_leaves_that_ops_change_are_compared_with_their_digests_streamed_or_link
     phases = [event for event in heard if isinstance(event, PhaseStarted)]
     assert (["source"] if inputs else []) == [event.phase for event in phases if event.phase == "source"]
     assert not inputs or phases[0] == PhaseStarted("source", 3, 3 * 4096 * 4)
+    compared = [event for event in heard if isinstance(event, LeafDone) and event.phase == "source"]
+    assert {LeafDone("source", (f"w{i}",), 4096 * 4) for i in range(inputs)} == set(compared)
+
+
+def test_kept_leaves_that_are_streamed_are_compared_and_leaves_without_data_are_not_counted(tmp_path):
+    migrate.stamp(save(tmp_path / "old", {"a": jnp.arange(8.0), "b": {}}), digests=True)
+    with opened(tmp_path / "old") as reader:
+        plan = plan_for(reader, link=False)
+        receipt = apply_plan(plan, reader, tmp_path / "new", verify="full")
+    assert 1 == receipt.inputs
+    assert any("1 leaf of the source, streamed or used by ops" in line for line in receipt_report(receipt).summary)
 
 
 @pytest.mark.parametrize(("one", "other", "changed"), [("w0", "w3", ("w0",)), ("w1", "w2", ("w1", "w2"))])
