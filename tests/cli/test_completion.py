@@ -2,7 +2,6 @@
 
 import os
 import re
-import resource
 import shlex
 import shutil
 import subprocess
@@ -208,20 +207,12 @@ def test_a_question_without_words_or_shell_is_not_an_error(question):
     assert not [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
 
 
-def test_commands_and_bundled_rule_files_answer_at_once():
-    def processor_seconds(line):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        words = line.split(" ")
-        environment = {"COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1), "_MIGRATE_COMPLETE": "bash_complete"}
-        environment = {**os.environ, "PYTHONPATH": str(PACKAGE), **environment}
-        done = subprocess.run([sys.executable, "-m", "migrate"], capture_output=True, check=True, env=environment)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        assert done.stdout.strip()
-        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-    # The budget is 0.3 s on a quiet machine; twice that, because this one may be busy.
-    assert min(processor_seconds("migrate ") for _ in range(3)) < 0.6
-    assert min(processor_seconds("migrate apply hf/") for _ in range(3)) < 0.6
+@pytest.mark.parametrize("line", ["migrate ", "migrate apply hf/"])
+def test_commands_and_bundled_rule_files_need_no_array_library(line):
+    done = answer(COMP_WORDS=line, COMP_CWORD=str(len(line.split(" ")) - 1), _MIGRATE_COMPLETE="bash_complete")
+    assert "plain," in done.stdout
+    assert re.search(r"\| +click$", done.stderr, re.MULTILINE)
+    assert not re.search(r"\| +(numpy|jax|flax|orbax|tensorstore|rich)$", done.stderr, re.MULTILINE)
 
 
 @pytest.mark.parametrize(
