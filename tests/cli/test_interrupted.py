@@ -15,26 +15,34 @@ import os, signal, sys, time
 from migrate.cli import progress
 from migrate.cli.main import main
 from migrate.engine.outputs import orbax_store as staging
-from migrate.engine.streaming import pipeline
+from migrate.engine.streaming import pipeline, stopping
 from migrate.events import LeafDone
 
 staging.BATCH_ARRAYS = pipeline.GROUP_PIECES = 1  # each array is durable before the next
 staging._COMMITTERS = staging._MOST_COMMITTING = 1
 take_note = progress.Progress.__call__
+on_signal = stopping.Stopping._on_signal
 times = int(sys.argv.pop(1))
-staged = []
+staged, noticed = [], []
+
+
+def notice(self, *arguments):
+    noticed.append(arguments)
+    on_signal(self, *arguments)
 
 
 def press_ctrl_c(self, event):
     take_note(self, event)
     if isinstance(event, LeafDone) and event.phase == "stage":
         staged.append(event)
-        for _ in range(times if len(staged) == 2 else 0):
+        for pressed in range(1, 1 + (times if len(staged) == 2 else 0)):
             os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.2)
+            while len(noticed) < pressed:  # two signals that arrive together are one
+                time.sleep(0.01)
 
 
 progress.Progress.__call__ = press_ctrl_c
+stopping.Stopping._on_signal = notice
 main()
 """
 
