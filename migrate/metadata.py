@@ -235,6 +235,12 @@ def already_applied(metadata: Metadata, rules_digest: str) -> bool:
 
 def installed_versions() -> dict[str, str]:
     """Returns the versions of the packages that write a checkpoint, without importing them."""
+    return dict(_installed_versions())
+
+
+@cache
+def _installed_versions() -> dict[str, str]:
+    """Returns the versions at the first call; the code that runs stays that of these versions."""
     from importlib import metadata as distributions
 
     found = {"migrate": __version__}
