@@ -14,8 +14,11 @@ from hypothesis import HealthCheck, settings
 if TYPE_CHECKING:
     from tests.buckets.places import Bucket, Servers
 
-# Tests compile many small programs that run once. What XLA computes is compared with what XLA computes.
+# Tests compile many small programs that run once: few passes, the emitters that compile fastest, no threads for parts.
+# What XLA computes is compared with what XLA computes. A later XLA may lack the flags: it then names them and aborts.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+_FASTEST = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+os.environ["XLA_FLAGS"] = f"{_FASTEST} {os.environ.get('XLA_FLAGS', '')}"
 
 # Machines may be busy, so the duration of an example must not fail a test.
 _SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large)

@@ -13,7 +13,7 @@ import sys
 
 DEVICES = int(sys.argv[1])
 ITEM, ROOT = (place if "://" in place else os.path.abspath(place) for place in sys.argv[2:])
-os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={DEVICES}"
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={DEVICES}"
 os.environ["JAX_PLATFORMS"] = "cpu"
 
 import jax  # noqa: E402  # the flags have to be set first

@@ -1,5 +1,6 @@
 """What a model is known by beside its tree: equal for arrays and tracers, and in every process."""
 
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -53,8 +54,10 @@ def test_a_template_has_the_facts_of_the_real_model():
 
 def test_facts_are_the_same_in_another_process():
     code = f"import {__name__} as t; print(t.facts_of(t.make()).graph_digest)"
-    env = {"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONHASHSEED": "7", "JAX_PLATFORMS": "cpu"}
-    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    changed = {"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONHASHSEED": "7", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | changed, capture_output=True, text=True, check=True
+    )
     assert facts_of(make()).graph_digest == done.stdout.strip()
 
 
