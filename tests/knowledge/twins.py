@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from flax import nnx
@@ -20,8 +19,8 @@ from migrate.tree import KeyPath
 Arrays = tuple[jax.Array, ...]
 
 
-def values(*shape: int) -> jax.Array:
-    return jnp.asarray(np.random.default_rng(7).normal(size=shape), jnp.float32)
+def values(*shape: int, sign: int = 1) -> jax.Array:
+    return jax.device_put(sign * np.random.default_rng(7).normal(size=shape).astype(np.float32))
 
 
 def plain(module: Any, variables: dict[str, Any], *inputs: jax.Array) -> Any:
@@ -67,7 +66,7 @@ def row(linen: str, nnx: str) -> Layer:
 
 def _cell(name: str, linen: type[nn.RNNCellBase], make: Any, **more: Any) -> Twin:
     """A recurrent cell, called with a carry that is not zero."""
-    carry = values(2, 4) if name in ("GRUCell", "SimpleCell") else (values(2, 4), -values(2, 4))
+    carry = values(2, 4) if name in ("GRUCell", "SimpleCell") else (values(2, 4), values(2, 4, sign=-1))
     return Twin(row(linen.__name__, name), linen(4), make, (carry, values(2, 3)), **more)
 
 
@@ -160,7 +159,10 @@ TWINS: dict[str, Twin] = {
         (_image(),),
     ),
     "Embed": Twin(
-        row("Embed", "Embed"), nn.Embed(7, 4), lambda r: nnx.Embed(7, 4, rngs=r), (jnp.asarray([[0, 3], [6, 1]]),)
+        row("Embed", "Embed"),
+        nn.Embed(7, 4),
+        lambda r: nnx.Embed(7, 4, rngs=r),
+        (jax.device_put(np.array([[0, 3], [6, 1]], np.int32)),),
     ),
     "LayerNorm": Twin(
         row("LayerNorm", "LayerNorm"), nn.LayerNorm(), lambda r: nnx.LayerNorm(3, rngs=r), (values(2, 3),)

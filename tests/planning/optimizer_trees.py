@@ -1,6 +1,7 @@
 """Optax states in the text notation of `tests.planning.trees`."""
 
-import jax.numpy as jnp
+import jax
+import numpy as np
 
 from migrate.template.flatten import flatten
 from migrate.tree import format_path
@@ -19,9 +20,9 @@ def _text(leaf):
 
 def state(tx, shapes, *, params="params", opt_state="opt_state"):
     """Returns a training state: params of these shapes (`{"dense/kernel": (4, 6)}`) and the state of `tx` for them."""
-    tree = nested({path: jnp.zeros(shape) for path, shape in shapes.items()})
+    tree = nested({path: jax.ShapeDtypeStruct(shape, np.float32) for path, shape in shapes.items()})
     leaves = {f"{params}/{path}": text for path, text in texts(tree).items()}
-    return leaves | {f"{opt_state}/{path}": text for path, text in texts(tx.init(tree)).items()}
+    return leaves | {f"{opt_state}/{path}": text for path, text in texts(jax.eval_shape(tx.init, tree)).items()}
 
 
 def nested(flat):

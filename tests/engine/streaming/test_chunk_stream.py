@@ -22,13 +22,16 @@ from migrate.tree import AbstractArray
 from tests.damage import REFUSED, damages, outcome
 from tests.engine.sources import opened
 
-TREE = {
-    "matrix": jnp.asarray(np.random.default_rng(0).standard_normal((57, 33), np.float32)),
-    "half": jnp.arange(4000.0).astype(jnp.bfloat16).reshape(10, 20, 20),
-    "vector": jnp.arange(1001),
-    "keys": jax.random.split(jax.random.key(3), 40),
-    "bytes": jnp.arange(256, dtype=jnp.uint8),
-}
+RANDOM = np.random.default_rng(0)
+TREE = jax.device_put(
+    {
+        "matrix": RANDOM.standard_normal((57, 33), np.float32),
+        "half": np.arange(4000.0).astype(jnp.bfloat16).reshape(10, 20, 20),
+        "vector": np.arange(1001, dtype=np.int32),
+        "keys": jax.random.wrap_key_data(RANDOM.integers(0, 1 << 32, (40, 2), np.uint32)),
+        "bytes": np.arange(256, dtype=np.uint8),
+    }
+)
 LAYOUTS = {"ocdbt zarr2": (True, False), "ocdbt zarr3": (True, True), "plain zarr2": (False, False)}
 
 

@@ -22,7 +22,7 @@ RANDOM = np.random.default_rng(0)
 TREE = {
     "matrix": RANDOM.standard_normal((3301, 1777), np.float32),
     "cube": RANDOM.standard_normal((90, 70, 61), np.float32),
-    "half": jnp.asarray(RANDOM.standard_normal((700, 1100), np.float32)).astype(jnp.bfloat16),
+    "half": RANDOM.standard_normal((700, 1100), np.float32).astype(jnp.bfloat16),
     "small": RANDOM.standard_normal((30, 40), np.float32),
     "long row": RANDOM.standard_normal((2, 1_200_000), np.float32),
     "vector": RANDOM.standard_normal(400_000, np.float32),

@@ -3,13 +3,14 @@
 import gc
 import time
 
-import jax.numpy as jnp
+import jax
+import numpy as np
 import pytest
 import tensorstore as ts
 
 from tests.engine.sources import apply_plan, opened, plan_for, save
 
-LEAVES = {f"w{i}": jnp.arange(100.0) + i for i in range(5)}
+LEAVES = jax.device_put({f"w{i}": np.arange(100, dtype=np.float32) + i for i in range(5)})
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from migrate.formats.digest_record import FILE, changed_files, read_record
 from migrate.metadata import KEY, Metadata
 from tests.fixtures.eras import case_names, manifest, unpack
 
-STATE = {"a": jnp.arange(8.0), "b": {"c": jnp.ones((2, 3))}}
+STATE = jax.device_put({"a": np.arange(8, dtype=np.float32), "b": {"c": np.ones((2, 3), np.float32)}})
 METADATA = "_CHECKPOINT_METADATA"
 
 

@@ -26,8 +26,8 @@ from tests.engine.sources import apply_plan, every_kind, opened, plan_for, save
 from tests.engine.verification.conftest import chunks, messages, swap
 
 LAYERS = {
-    **{f"w{i}": jnp.arange(100.0) + i for i in range(4)},
-    "big": jnp.arange(4096.0).reshape(64, 64),
+    **jax.device_put({f"w{i}": np.arange(100, dtype=np.float32) + i for i in range(4)}),
+    "big": jax.device_put(np.arange(4096, dtype=np.float32).reshape(64, 64)),
     "text": "hello",
 }
 LIST = '"key": "opt", "key_type": 2}, {"key": "0", "key_type": 1}'

@@ -3,14 +3,16 @@
 import os
 import shutil
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from migrate.engine.workspace.earlier_result import earlier_result
 from migrate.errors import RefusedError
 from tests.engine.sources import apply_plan, opened, plan_for, save
 
-TREE = {"a": jnp.ones((4, 4)), "b": jnp.zeros(3), "step": 7}
+TREE = {**jax.device_put({"a": np.ones((4, 4), np.float32), "b": np.zeros(3, np.float32)}), "step": 7}
 RULES = "rules: ['a -> c']"
 
 
