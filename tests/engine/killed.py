@@ -1,14 +1,15 @@
 """Runs an apply in one child process after another and kills each at another moment, for `test_resumed_runs.py`.
 
-    python killed.py SOURCE FOLDER NAME [MOMENT...]
+    python killed.py SOURCE FOLDER NAME/MOMENT...
 
-Leaves the remains of each child, whose DST is called NAME, in a directory of FOLDER named after the moment (default:
-every moment). NAME chooses the output: `plain` is plain zarr.
+Leaves the remains of each child, whose DST is called NAME, in the directory NAME/MOMENT of FOLDER. NAME chooses the
+output: `plain` is plain zarr.
 """
 
 import os
 import resource
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -49,6 +50,29 @@ def inside(module, name):
     return {}
 
 
+def while_clearing(removals):
+    """Options for a run that is killed at a removal of its working directory, after so many others."""
+    publish, left = run.publish, removals
+
+    def dying(call):
+        def counted(*args, **kwargs):
+            nonlocal left
+            if not left:
+                kill()
+            left -= 1
+            return call(*args, **kwargs)
+
+        return counted
+
+    def published(*args, **kwargs):
+        publish(*args, **kwargs)
+        for name in ("unlink", "rmdir", "remove"):
+            setattr(os, name, dying(getattr(os, name)))
+
+    run.publish = published
+    return {}
+
+
 def after(milliseconds):
     """Options for a run that is killed at whatever it is doing then."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -80,6 +104,9 @@ MOMENTS = {
 }
 
 
+REMOVALS = {f"removal-{number}": lambda number=number: while_clearing(number) for number in range(9)}
+"""Moments after a run has published."""
+
 FILE_MOMENTS = {
     **{name: MOMENTS[name] for name in MOMENTS if name not in ("relink", "link-begins", "sidecars")},
     "remembering": lambda: inside(file_output, "remember"),
@@ -101,19 +128,27 @@ def apply(source, target, options):
         run.apply(plan, reader, target, ApplyOptions(jobs=1), **options())
 
 
-def main(source, folder, target, *chosen):
-    moments = FILE_MOMENTS if "." in target else MOMENTS
-    for name in chosen or moments:
-        options = moments[name]
-        (Path(folder) / name).mkdir()
+def main(source, folder, *cases):
+    for case in cases:
+        name, moment = case.split("/")
+        place = Path(folder) / name / moment
+        place.mkdir(parents=True)
+        options = {**(FILE_MOMENTS if "." in name else MOMENTS), **REMOVALS}[moment]
         child = os.fork()
         if not child:
             try:
-                apply(Path(source), Path(folder) / name / target, options)
+                apply(Path(source), place / name, options)
             except Exception as error:  # noqa: BLE001 (whatever it is, the test wants to see it)
-                (Path(folder) / name / "error").write_text(f"{type(error).__name__}: {error}")
+                (place / "error").write_text(f"{type(error).__name__}: {error}")
             os._exit(0)
         os.waitpid(child, 0)
+
+
+def leave_remains(source, folder, cases):
+    """Leaves in a directory what kills leave; `cases` are moments by the name of DST. Returns the directory."""
+    words = [f"{name}/{moment}" for name, moments in cases.items() for moment in dict.fromkeys(moments)]
+    subprocess.run([sys.executable, "-W", "ignore", __file__, source, folder, *words], check=True)
+    return folder
 
 
 if __name__ == "__main__":

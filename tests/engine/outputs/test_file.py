@@ -238,14 +238,18 @@ def mixed_source(tmp_path_factory):
     return save(tmp_path_factory.mktemp("source") / "old", mixed())
 
 
+@pytest.fixture(scope="module")
+def all_remains(request, mixed_source, tmp_path_factory):
+    """A directory for every file and moment that a test needs, with what a kill at that moment left."""
+    cases = {f"new.{suffix}": values_to_run(request, "moment", remains=suffix) for suffix in SUFFIXES}
+    return killed.leave_remains(mixed_source, tmp_path_factory.mktemp("remains"), cases)
+
+
 @pytest.fixture(scope="module", params=SUFFIXES)
-def remains(request, mixed_source, tmp_path_factory):
-    """A file's name, and a directory for every moment that a test needs, with what a kill at that moment left."""
-    folder = tmp_path_factory.mktemp("remains")
+def remains(request, all_remains):
+    """A file's name, and the directories of its moments."""
     name = f"new.{request.param}"
-    command = [sys.executable, "-W", "ignore", killed.__file__, mixed_source, folder, name]
-    subprocess.run([*command, *values_to_run(request, "moment", remains=request.param)], check=True)
-    return name, folder
+    return name, all_remains / name
 
 
 @pytest.mark.sample(3)

@@ -4,8 +4,6 @@ Covers `workspace.resume` from end to end.
 """
 
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -18,43 +16,19 @@ from migrate.errors import RefusedError, StoppedError, UsageError
 from migrate.events import LeafDone, PhaseStarted
 from tests.engine import killed
 from tests.engine.sources import MIXED_RULES, apply_plan, mixed, opened, plan_for, save
-from tests.matrix import values_to_run
+from tests.matrix import sampled, values_to_run
 
 STREAMED = {("step",), *(("turned", str(number)) for number in range(5))}
 PUBLISHED = {"cleaning"}
 
-KILLED_WHILE_CLEARING = """
-import os, signal, sys
-from pathlib import Path
-from migrate.engine import run
-from migrate.engine.workspace import directory
-from tests.engine.sources import opened, plan_for
-
-after = 0
-publish = run.publish
+DESTINATIONS = ("new", "new.safetensors", "new.msgpack")
 
 
-def dying(call):
-    def counted(*args, **kwargs):
-        global after
-        if not after:
-            os.kill(os.getpid(), signal.SIGKILL)
-        after -= 1
-        return call(*args, **kwargs)
-    return counted
-
-
-def published(*args, **kwargs):
-    publish(*args, **kwargs)
-    for name in ("unlink", "rmdir", "remove"):
-        setattr(os, name, dying(getattr(os, name)))
-
-
-run.publish = published
-with opened(sys.argv[1]) as reader:
-    run.apply(plan_for(reader, sys.argv[3]), reader, Path(sys.argv[2]))
-"""
-"""A run that is killed at a removal of its working directory, after it has published."""
+def sampled_moments():
+    """Every moment before a run has ended; of those that are milliseconds, each second one is in the sample."""
+    moments = [moment for moment in killed.MOMENTS if moment not in PUBLISHED]
+    timed = [moment for moment in moments if moment.startswith("after")]
+    return [moment for moment in moments if moment not in timed] + sampled(timed, every=2)
 
 
 @pytest.fixture(scope="module")
@@ -71,11 +45,19 @@ def expected(source, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def remains(source, tmp_path_factory):
-    """A directory for every moment, with what a kill at that moment left."""
-    folder = tmp_path_factory.mktemp("remains")
-    subprocess.run([sys.executable, "-W", "ignore", killed.__file__, source, folder, "new"], check=True)
-    return folder
+def all_remains(request, source, tmp_path_factory):
+    """A directory for every DST and moment that a test needs, with what a kill at that moment left."""
+    cases = {name: values_to_run(request, "removal", name=name) for name in DESTINATIONS}
+    untimed = [moment for moment in killed.MOMENTS if not moment.startswith("after")]
+    cases["new"] += [*untimed, *values_to_run(request, "moment")]
+    cases[killed.PLAIN] = values_to_run(request, "plain_moment")
+    return killed.leave_remains(source, tmp_path_factory.mktemp("remains"), cases)
+
+
+@pytest.fixture(scope="module")
+def remains(all_remains):
+    """The directories of an OCDBT database."""
+    return all_remains / "new"
 
 
 @pytest.fixture
@@ -105,7 +87,7 @@ def workspace_in(folder, source):
         return Workspace(workspace_path(folder / "new", plan_for(reader, MIXED_RULES).digest))
 
 
-@pytest.mark.parametrize("moment", [moment for moment in killed.MOMENTS if moment not in PUBLISHED])
+@pytest.mark.parametrize("moment", sampled_moments())
 def test_the_same_call_completes_what_a_kill_cut_off(remains, source, expected, moment, tmp_path):
     folder = shutil.copytree(remains / moment, tmp_path / "copy")
     work, heard = workspace_in(folder, source), []
@@ -121,20 +103,10 @@ def test_the_same_call_completes_what_a_kill_cut_off(remains, source, expected, 
     same(expected, values(folder / "new"))
 
 
-@pytest.fixture(scope="module")
-def plain_remains(request, source, tmp_path_factory):
-    """The same for runs that write plain zarr."""
-    folder = tmp_path_factory.mktemp("plain")
-    moments = values_to_run(request, "plain_moment")
-    command = [sys.executable, "-W", "ignore", killed.__file__, source, folder, killed.PLAIN, *moments]
-    subprocess.run(command, check=True)
-    return folder
-
-
 @pytest.mark.sample(4)
 @pytest.mark.parametrize("plain_moment", [moment for moment in killed.MOMENTS if moment not in PUBLISHED])
-def test_a_run_that_writes_plain_zarr_is_completed_as_well(plain_remains, source, expected, plain_moment, tmp_path):
-    folder = shutil.copytree(plain_remains / plain_moment, tmp_path / "copy")
+def test_a_run_that_writes_plain_zarr_is_completed_as_well(all_remains, source, expected, plain_moment, tmp_path):
+    folder = shutil.copytree(all_remains / killed.PLAIN / plain_moment, tmp_path / "copy")
     target, published = folder / killed.PLAIN, (folder / killed.PLAIN).exists()
     for store in folder.glob(".*/staged/*"):
         (store / "turned.0").mkdir(exist_ok=True)
@@ -158,23 +130,21 @@ def test_a_run_killed_after_publication_has_published_everything(remains, source
         applied(source, remains / "cleaning" / "new", "rules: []")
 
 
-@pytest.mark.parametrize("name", ["new", "new.safetensors", "new.msgpack"])
-def test_what_a_run_left_that_was_killed_while_clearing_up_is_cleared_by_the_next_command(source, tmp_path, name):
-    rules = MIXED_RULES + "\ntarget: {layout: pure_dict}"
-    subprocess.run([sys.executable, "-c", KILLED_WHILE_CLEARING, source, tmp_path / name, rules], check=False)
-    assert 2 == len(list(tmp_path.iterdir()))
-    migrate.verify(tmp_path / name)
-    assert [name] == [child.name for child in tmp_path.iterdir()]
+@pytest.mark.parametrize(("name", "removal"), [(name, "removal-0") for name in DESTINATIONS])
+def test_what_a_run_left_that_was_killed_while_clearing_up_is_cleared_by_the_next_command(all_remains, name, removal):
+    folder = all_remains / name / removal
+    assert 2 == len(list(folder.iterdir()))
+    migrate.verify(folder / name)
+    assert [name] == [child.name for child in folder.iterdir()]
 
 
 @pytest.mark.sample(3)
-@pytest.mark.parametrize("calls", range(1, 9))
-def test_a_kill_at_any_removal_leaves_nothing_that_stays_for_ever(source, tmp_path, calls):
-    script = KILLED_WHILE_CLEARING.replace("after = 0", f"after = {calls}")
-    subprocess.run([sys.executable, "-c", script, source, tmp_path / "new", MIXED_RULES], check=False)
-    receipt = applied(source, tmp_path / "new")
+@pytest.mark.parametrize(("name", "removal"), [("new", f"removal-{number}") for number in range(1, 9)])
+def test_a_kill_at_any_removal_leaves_nothing_that_stays_for_ever(all_remains, source, name, removal):
+    folder = all_remains / name / removal
+    receipt = applied(source, folder / name)
     assert receipt.already_done
-    assert ["new"] == [child.name for child in tmp_path.iterdir()]
+    assert [name] == [child.name for child in folder.iterdir()]
 
 
 def test_a_directory_in_which_nothing_was_staged_is_cleared_and_one_with_staged_arrays_is_kept(half_done, source):
