@@ -1,9 +1,9 @@
-"""Two processes with four devices each, which load one checkpoint together.
+"""Two processes with four devices each, which load one checkpoint together, in one case after another.
 
-    python -m tests.engine.loading.processes CASE NUMBER PORT WORK
+    python -m tests.engine.loading.processes NUMBER PORT WORK CASE...
 
 WORK has `old` and `rules.yaml` of `training.save`, and `copy`, the migrated checkpoint. Each process prints one line of
-JSON.
+JSON for each case.
 """
 
 import json
@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
 
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4"
@@ -28,8 +29,8 @@ from migrate.engine.loading import load
 from migrate.errors import CheckpointError
 from tests.engine.loading import training
 
-LATE = 3.0
-"""Seconds by which one process is late in a step between the two agreements."""
+LATE = 60
+"""The most seconds by which one process is late in a step between the two agreements."""
 
 HEARTBEATS = 30
 """Seconds after which JAX ends the job of a process that was killed, if the collective has not noticed it."""
@@ -56,49 +57,64 @@ def shards_differ(state, copy):
     return wrong, count
 
 
-def late(number, row):
-    """Lets one process be late after the plans were compared; notes when each has read its shards."""
-    real = load._values
+def late(number, work, row):
+    """Lets one process be late after the plans were compared: it reads its shards once the other has read its own."""
+    real, done = load._values, work / "read"
 
     def slow(*args, **options):
-        if number == 1:
-            time.sleep(LATE)
+        end = time.monotonic() + LATE
+        while number == 1 and not done.exists() and time.monotonic() < end:
+            time.sleep(0.01)
+        row["other_has_read"] = done.exists()
         found = real(*args, **options)
-        row["read"] = time.time()
+        done.touch()
         return found
 
-    load._values = slow
+    return slow
 
 
+@contextmanager
 def arranged(case, number, work, row):
-    """Lets the case happen in process 1; returns the rule file."""
+    """Lets the case happen in process 1; yields the rule file."""
+    values, run_jobs = load._values, load.run_jobs
+    rules = work / "rules.yaml"
     if case == "late":
-        late(number, row)
-    if number == 0:
-        return work / "rules.yaml"
-    if case == "plans":
-        (work / "changed.yaml").write_text(training.RULES.replace("constant: 1", "constant: 2"))
-        return work / "changed.yaml"
-    if case == "killed":
+        load._values = late(number, work, row)
+    if case == "plans" and number == 1:
+        rules = work / "changed.yaml"
+        rules.write_text(training.RULES.replace("constant: 1", "constant: 2"))
+    if case == "planning" and number == 1:
+        rules = work / "missing.yaml"
+    if case == "killed" and number == 1:
         load.run_jobs = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-    if case in ("reading", "resume"):
-        real = load.run_jobs
+    if case in ("reading", "resume") and number == 1:
 
         def fail(*_):
-            load.run_jobs = real
+            load.run_jobs = run_jobs
             raise CheckpointError(migrate.codes.DamagedFile.at("a chunk is damaged"))
 
         load.run_jobs = fail
-    return work / ("missing.yaml" if case == "planning" else "rules.yaml")
+    try:
+        yield rules
+    finally:
+        load._values, load.run_jobs = values, run_jobs
 
 
-def main(case, number, port, work):
+def main(number, port, work, *cases):
     logging.disable(logging.WARNING)
-    heartbeats = {"heartbeat_timeout_seconds": HEARTBEATS} if case == "killed" else {}
+    heartbeats = {"heartbeat_timeout_seconds": HEARTBEATS} if "killed" in cases else {}
     jax.distributed.initialize(f"127.0.0.1:{port}", num_processes=2, process_id=number, **heartbeats)
     mesh = jax.sharding.Mesh(np.array(jax.devices()).reshape(2, 4), ("data", "model"), axis_types=(AxisType.Auto,) * 2)
-    row = {"process": number}
-    rules = arranged(case, number, work, row)
+    for case in cases:
+        row = {"process": number, "case": case}
+        with arranged(case, number, work, row) as rules:
+            loaded(case, work, rules, mesh, row)
+        print(json.dumps(row), flush=True)
+    os._exit(0)  # without the barrier of `jax.distributed`, which would wait for a process that failed
+
+
+def loaded(case, work, rules, mesh, row):
+    """Loads the checkpoint; notes the result, or the error."""
     warnings.showwarning = lambda message, *_, **__: row.setdefault("warnings", []).append(str(message))
     live = training.make() if case == "reading" else None
     before = jax.tree.map(np.asarray, nnx.state(live["model"], nnx.Param)) if live else None
@@ -111,7 +127,7 @@ def main(case, number, port, work):
         else:
             state = migrate.load(work / "old", rules, training.MODEL, **options)
     except Exception as error:  # noqa: BLE001  # what every process raises is compared
-        row |= {"error": type(error).__name__, "message": str(error), "took": time.monotonic() - begun}
+        row |= {"error": type(error).__name__, "message": str(error)}
         if live:
             now = jax.tree.map(np.asarray, nnx.state(live["model"], nnx.Param))
             row["kept"] = all(map(np.array_equal, jax.tree.leaves(before), jax.tree.leaves(now)))
@@ -119,9 +135,8 @@ def main(case, number, port, work):
         parts = {name: nnx.state(one) if isinstance(one, nnx.Pytree) else one for name, one in state.items()}
         row["wrong"], row["shards"] = shards_differ(parts, work / "copy")
         row["global"] = not state["model"].blocks.q.get_value().is_fully_addressable
-    print(json.dumps({**row, "took": time.monotonic() - begun}), flush=True)
-    os._exit(0)  # without the barrier of `jax.distributed`, which would wait for a process that failed
+    row["took"] = time.monotonic() - begun
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), sys.argv[3], Path(sys.argv[4]))
+    main(int(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), *sys.argv[4:])
