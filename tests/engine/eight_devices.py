@@ -1,6 +1,6 @@
-"""Saves a checkpoint sharded over eight devices, or restores one there and says how it lies; a process of its own.
+"""Saves a checkpoint sharded over eight devices, or restores some there and prints their layouts; a process of its own.
 
-python tests/engine/eight_devices.py save|restore PATH
+python tests/engine/eight_devices.py save|restore PATH...
 """
 
 import hashlib
@@ -36,14 +36,13 @@ def describe(leaf):
     }
 
 
-def main(verb, path):
+def main(verb, *paths):
     with ocp.StandardCheckpointer() as checkpointer:
-        if verb == "save":
-            checkpointer.save(os.path.abspath(path), tree())
-        else:
-            print(
-                json.dumps({name: describe(leaf) for name, leaf in checkpointer.restore(os.path.abspath(path)).items()})
-            )
+        for path in map(os.path.abspath, paths):
+            if verb == "save":
+                checkpointer.save(path, tree())
+            else:
+                print(json.dumps({name: describe(leaf) for name, leaf in checkpointer.restore(path).items()}))
 
 
 if __name__ == "__main__":

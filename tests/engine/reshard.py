@@ -1,7 +1,9 @@
 """Saves and restores a tree on eight host devices under named layouts, with plain Orbax; a process of its own.
 
-    python tests/engine/reshard.py save LAYOUT PATH zarr2|zarr3
+    python tests/engine/reshard.py save FOLDER LAYOUT=zarr2|zarr3 …
     python tests/engine/reshard.py restore RESULT.json LAYOUT=PATH …
+
+`save` writes each checkpoint into the directory LAYOUT-VERSION of FOLDER.
 
 `restore` writes for every path the digest of each array, and what each device keeps and decodes: TensorStore reads the
 window of each device alone, without a cache, and counts the bytes that it decodes.
@@ -104,10 +106,11 @@ def counted(ts):
 
 
 def main(verb, *arguments):
-    if verb == "save":
-        save(*arguments)
-        return
     result, *pairs = arguments
+    if verb == "save":
+        for layout, version in (pair.split("=") for pair in pairs):
+            save(layout, os.path.join(result, f"{layout}-{version}"), version)
+        return
     found = {pair: restore(*pair.split("=", 1)) for pair in pairs}
     with open(result, "w", encoding="utf-8") as file:
         json.dump(found, file)

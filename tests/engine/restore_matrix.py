@@ -2,8 +2,8 @@
 
     python tests/engine/restore_matrix.py DEVICES ITEM_DIRECTORY MANAGER_ROOT
 
-Both are local directories or URLs of a bucket. The number of devices has to be fixed before JAX starts, so this is a
-process of its own.
+Both are local directories or URLs of a bucket. The number of devices has to be fixed before JAX starts, so more than one
+need a process of their own.
 """
 
 import hashlib
@@ -11,10 +11,9 @@ import json
 import os
 import sys
 
-DEVICES = int(sys.argv[1])
-ITEM, ROOT = (place if "://" in place else os.path.abspath(place) for place in sys.argv[2:])
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={DEVICES}"
-os.environ["JAX_PLATFORMS"] = "cpu"
+if __name__ == "__main__":
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={sys.argv[1]}"
+    os.environ["JAX_PLATFORMS"] = "cpu"
 
 import jax  # noqa: E402  # the flags have to be set first
 import numpy as np  # noqa: E402
@@ -50,31 +49,37 @@ def abstract(tree, sharding=None):
     return jax.tree.map(one, tree)
 
 
-def main():
-    assert jax.device_count() == DEVICES
+def restored(place, root):
+    """The digests of the leaves that each way restores from an item, and from a step of a manager."""
+    item, root = (one if "://" in one else os.path.abspath(one) for one in (place, root))
     everywhere = NamedSharding(Mesh(jax.devices(), ("x",)), PartitionSpec())
     standard = ocp.StandardCheckpointer()
-    untyped = standard.restore(ITEM)
+    untyped = standard.restore(item)
     loose, placed = abstract(untyped), abstract(untyped, everywhere)
     restore_args = ocp.checkpoint_utils.construct_restore_args(placed)
-    manager = ocp.CheckpointManager(ROOT)
+    manager = ocp.CheckpointManager(root)
     results = {
         "standard untyped": untyped,
-        "standard typed without shardings": standard.restore(ITEM, loose),
-        "standard typed with shardings": standard.restore(ITEM, placed),
-        "pytree untyped": ocp.PyTreeCheckpointer().restore(ITEM),
-        "pytree typed with shardings": ocp.PyTreeCheckpointer().restore(ITEM, item=placed, restore_args=restore_args),
+        "standard typed without shardings": standard.restore(item, loose),
+        "standard typed with shardings": standard.restore(item, placed),
+        "pytree untyped": ocp.PyTreeCheckpointer().restore(item),
+        "pytree typed with shardings": ocp.PyTreeCheckpointer().restore(item, item=placed, restore_args=restore_args),
         "manager untyped": manager.restore(0, args=ocp.args.StandardRestore()),
         "manager without arguments": manager.restore(0),
         "manager typed without shardings": manager.restore(0, args=ocp.args.StandardRestore(loose)),
         "manager typed with shardings": manager.restore(0, args=ocp.args.StandardRestore(placed)),
-        "v1 untyped": v1.load(ITEM),
-        "v1 typed without shardings": v1.load(ITEM, loose),
-        "v1 typed with shardings": v1.load(ITEM, placed),
-        "v1 of the step": v1.load(os.path.join(ROOT, "0")),
+        "v1 untyped": v1.load(item),
+        "v1 typed without shardings": v1.load(item, loose),
+        "v1 typed with shardings": v1.load(item, placed),
+        "v1 of the step": v1.load(os.path.join(root, "0")),
     }
-    print(json.dumps({name: digests(tree) for name, tree in results.items()}))
+    return {name: digests(tree) for name, tree in results.items()}
+
+
+def main(devices, item, root):
+    assert jax.device_count() == devices
+    print(json.dumps(restored(item, root)))
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]), *sys.argv[2:])

@@ -27,8 +27,8 @@ RULES = parse_rules("migrate: 1\nrules: []", "rules.yaml")
 KERNEL = np.arange(16 * 8, dtype=np.float32).reshape(16, 8)
 
 
-def on_eight_devices(verb, path):
-    done = subprocess.run([sys.executable, SCRIPT, verb, path], capture_output=True, text=True, check=False)
+def on_eight_devices(verb, *paths):
+    done = subprocess.run([sys.executable, SCRIPT, verb, *paths], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 
@@ -54,9 +54,26 @@ def partition(tmp_path):
     return load_partition(path)
 
 
-def test_an_eight_way_checkpoint_is_laid_out_for_another_mesh(source, tmp_path):
-    resharded(source, tmp_path / "new", "data=2,model=4", partition(tmp_path))
-    found = json.loads(on_eight_devices("restore", tmp_path / "new"))
+@pytest.fixture(scope="module")
+def made(source, tmp_path_factory):
+    """Checkpoints for a mesh, for one with an open axis, and without a mesh."""
+    folder = tmp_path_factory.mktemp("made")
+    resharded(source, folder / "mesh", "data=2,model=4", partition(folder))
+    resharded(source, folder / "open", "data=-1,model=4", partition(folder))
+    with opened(source) as reader:
+        run.apply(plan_for(reader), reader, folder / "none")
+    return {name: folder / name for name in ("mesh", "open", "none")}
+
+
+@pytest.fixture(scope="module")
+def restored(made):
+    """What eight devices restore of each."""
+    lines = on_eight_devices("restore", *made.values()).splitlines()
+    return dict(zip(made, map(json.loads, lines), strict=True))
+
+
+def test_an_eight_way_checkpoint_is_laid_out_for_another_mesh(restored):
+    found = restored["mesh"]
     assert {"data": 2, "model": 4} == found["kernel"]["mesh"]
     assert ["data", "model"] == found["kernel"]["spec"]
     assert [8, 2] == found["kernel"]["shard"]
@@ -64,26 +81,20 @@ def test_an_eight_way_checkpoint_is_laid_out_for_another_mesh(source, tmp_path):
     assert hashlib.sha256(KERNEL.tobytes()).hexdigest() == found["kernel"]["sha256"]
 
 
-def test_chunks_are_the_targets_shards(source, tmp_path):
-    resharded(source, tmp_path / "new", "data=2,model=4", partition(tmp_path))
-    with opened(tmp_path / "new") as reader:
+def test_chunks_are_the_targets_shards(made):
+    with opened(made["mesh"]) as reader:
         leaves = reader.abstract().tree.leaves
         assert (8, 2) == leaves[("kernel",)].storage.chunks
         assert np.array_equal(KERNEL, reader.read(("kernel",)))
 
 
-def test_an_open_axis_takes_as_many_devices_as_there_are(source, tmp_path):
-    resharded(source, tmp_path / "new", "data=-1,model=4", partition(tmp_path))
-    found = json.loads(on_eight_devices("restore", tmp_path / "new"))
-    assert {"data": 2, "model": 4} == found["kernel"]["mesh"]
+def test_an_open_axis_takes_as_many_devices_as_there_are(restored):
+    assert {"data": 2, "model": 4} == restored["open"]["kernel"]["mesh"]
 
 
-def test_without_a_mesh_the_output_is_replicated_over_whatever_is_there(source, tmp_path):
-    with opened(source) as reader:
-        run.apply(plan_for(reader), reader, tmp_path / "new")
-    found = json.loads(on_eight_devices("restore", tmp_path / "new"))
-    assert {"devices": 8} == found["kernel"]["mesh"]
-    assert [16, 8] == found["kernel"]["shard"]
+def test_without_a_mesh_the_output_is_replicated_over_whatever_is_there(restored):
+    assert {"devices": 8} == restored["none"]["kernel"]["mesh"]
+    assert [16, 8] == restored["none"]["kernel"]["shard"]
 
 
 def test_a_dimension_that_is_not_divisible_is_an_error_that_names_it(source, tmp_path):

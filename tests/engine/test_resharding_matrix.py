@@ -14,7 +14,7 @@ import pytest
 
 import migrate
 from tests.engine.reshard import LAYOUTS, SHAPES, values
-from tests.matrix import sampled
+from tests.matrix import sampled, values_to_run
 
 SCRIPT = Path(__file__).parent / "reshard.py"
 CASES = [
@@ -52,18 +52,37 @@ def migrated(source, place, layout, way):
     return new, load
 
 
+@pytest.fixture(scope="module")
+def sources(request, tmp_path_factory):
+    """The checkpoints that Orbax saved on eight devices, of the cases that run."""
+    folder = tmp_path_factory.mktemp("sources")
+    script("save", folder, *{f"{saved}={version}" for saved, version, _ in values_to_run(request, "case")})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(request, sources, tmp_path_factory):
+    """The plans' numbers by case and layout, and what eight devices found in each checkpoint that was made."""
+    folder, loads, pairs = tmp_path_factory.mktemp("made"), {}, []
+    for case in values_to_run(request, "case"):
+        saved, version, way = case
+        place = folder / "-".join(case)
+        place.mkdir()
+        for layout in LAYOUTS:
+            new, loads[case, layout] = migrated(sources / f"{saved}-{version}", place, layout, way)
+            pairs.append(f"{layout}={new}")
+    script("restore", folder / "found.json", *pairs)
+    found = json.loads((folder / "found.json").read_text()).values()
+    return {key: (load, each) for (key, load), each in zip(loads.items(), found, strict=True)}
+
+
 @pytest.mark.parametrize("case", sampled(CASES, 17, name=lambda case: "-".join(case)))
-def test_every_layout_becomes_every_other(case, tmp_path):
-    saved, version, way = case
-    source = tmp_path / "old"
-    script("save", saved, source, version)
-    made = {layout: migrated(source, tmp_path, layout, way) for layout in LAYOUTS}
-    script("restore", tmp_path / "found.json", *(f"{layout}={new}" for layout, (new, _) in made.items()))
+def test_every_layout_becomes_every_other(case, made):
     expected = {name: hashlib.sha256(value.tobytes()).hexdigest() for name, value in values().items()}
-    for pair, found in json.loads((tmp_path / "found.json").read_text()).items():
-        layout = pair.partition("=")[0]
+    for layout in LAYOUTS:
+        load, found = made[case, layout]
         assert expected == found["digests"], layout
-        check_decoded(found["decoded"], made[layout][1], way)
+        check_decoded(found["decoded"], load, case[2])
 
 
 def check_decoded(decoded, load, way):
