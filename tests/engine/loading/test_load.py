@@ -25,7 +25,7 @@ from migrate.template.parts import states_of
 from tests.engine.loading import training
 from tests.engine.loading.comparing import compared, placed, restored_pytree
 from tests.engine.sources import every_kind, save
-from tests.matrix import sampled
+from tests.matrix import sampled, values_to_run
 from tests.oracle.cases import CASES
 from tests.planning.versions.chains import SOURCES, random_rules
 
@@ -34,17 +34,21 @@ FIXTURES = [case.name for case in CASES if case.checkpoint.exists()]
 NO_RULES = "migrate: 1\nrules: []\n"
 
 
-def on_eight_devices(work, names):
+@pytest.fixture(scope="module")
+def on_eight_devices(request, tmp_path_factory):
+    """The rows of each case that runs, of one process with eight devices."""
+    work, names = tmp_path_factory.mktemp("eight"), values_to_run(request, "name")
     command = [sys.executable, "-m", "tests.engine.loading.eight_devices", work, *names]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
-    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    return {name: [row for row in rows if row["case"] == name] for name in names}
 
 
 @pytest.mark.parametrize("name", ["training", *sampled(FIXTURES, every=40)])
-def test_every_leaf_equals_the_typed_restore_of_the_migrated_copy_shardings_included(name, tmp_path):
-    rows = on_eight_devices(tmp_path, [name])
+def test_every_leaf_equals_the_typed_restore_of_the_migrated_copy_shardings_included(name, on_eight_devices):
+    rows = on_eight_devices[name]
     assert len(rows) == (12 if name == "training" else 8)
     assert [] == [row for row in rows if row["differ"] or not row["leaves"]]
 
@@ -315,7 +319,7 @@ def test_a_source_that_loses_a_file_is_an_error_that_names_the_leaf(tmp_path, oc
     assert any("down" in path for path in named) or "down" in str(error.value)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_random_rules_give_what_apply_writes(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("random")
@@ -342,36 +346,11 @@ def test_random_rules_give_what_apply_writes(tmp_path_factory, data):
 
 
 WRITING = re.compile(r"O_WRONLY|O_RDWR|O_CREAT|O_TRUNC")
+CALLS = (
+    "open,openat,creat,mkdir,mkdirat,rename,renameat,renameat2,link,linkat,symlink,symlinkat,unlink,unlinkat,"
+    "ftruncate,truncate,mknod,rmdir"
+)
 LOADING = """
-import os, sys
-import migrate
-from tests.engine.loading import training
-from migrate.engine.loading import jobs
-jobs.SMALL_BYTES = int(sys.argv[3])
-print(len(str(migrate.load(sys.argv[1], sys.argv[2], training.MODEL))))
-"""
-
-
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
-@pytest.mark.parametrize("case", sampled([(True, -1), (True, jobs.SMALL_BYTES), (False, -1)], every=3))
-def test_a_load_creates_writes_renames_and_links_no_file(tmp_path, case):
-    ocdbt, small = case
-    source, rules = training.save(tmp_path, use_ocdbt=ocdbt)
-    before = sorted(path for path in tmp_path.rglob("*"))
-    calls = "open,openat,creat,mkdir,mkdirat,rename,renameat,renameat2,link,linkat,symlink,symlinkat,unlink,unlinkat"
-    command = ["strace", "-f", "-qq", "-e", f"trace={calls},ftruncate,truncate,mknod,rmdir", "-o", tmp_path / "trace"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "JAX_PLATFORMS": "cpu"}
-    environment |= {"TMPDIR": str(tmp_path)}
-    load = [sys.executable, "-c", LOADING, source, rules, str(small)]
-    done = subprocess.run([*command, *load], capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
-    assert done.returncode == 0, done.stderr[-3000:]
-    lines = (tmp_path / "trace").read_text().splitlines()
-    assert any(str(source) in line for line in lines)
-    assert [] == [line for line in lines if _writes(line)]
-    assert [*before, tmp_path / "trace"] == sorted(path for path in tmp_path.rglob("*"))
-
-
-AUDITED = """
 import os, sys
 CHANGES = ("os.mkdir", "os.rename", "os.link", "os.symlink", "os.remove", "os.rmdir", "os.truncate", "shutil")
 def audit(event, arguments):
@@ -381,25 +360,37 @@ def audit(event, arguments):
     if event.startswith(CHANGES):
         sys.exit(f"{event}: {arguments}")
 sys.addaudithook(audit)
+import migrate
+from tests.engine.loading import training
+from migrate.engine.loading import jobs
+jobs.SMALL_BYTES = int(sys.argv[3])
+print(len(str(migrate.load(sys.argv[1], sys.argv[2], training.MODEL))))
 """
+"""A load in a process that ends at the first call of Python that would write."""
 
 
-@pytest.mark.parametrize("small", [-1, jobs.SMALL_BYTES])
-@pytest.mark.sample(2)
-def test_a_load_from_a_read_only_directory_opens_no_file_for_writing(tmp_path, small):
-    source, rules = training.save(tmp_path)
-    before = sorted(tmp_path.rglob("*"))
+@pytest.mark.parametrize("case", sampled([(True, -1), (True, jobs.SMALL_BYTES), (False, -1)], every=3))
+def test_a_load_creates_writes_renames_and_links_no_file_and_needs_no_right_to(tmp_path, case):
+    ocdbt, small = case
+    source, rules = training.save(tmp_path, use_ocdbt=ocdbt)
+    before, trace = sorted(tmp_path.rglob("*")), tmp_path / "trace"
+    strace = ["strace", "-f", "-qq", "-e", f"trace={CALLS}", "-o", trace] if shutil.which("strace") else []
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "JAX_PLATFORMS": "cpu"}
+    environment |= {"TMPDIR": str(tmp_path)}
+    load = [*strace, sys.executable, "-c", LOADING, source, rules, str(small)]
     for path in (*source.rglob("*"), source):
         path.chmod(0o555 if path.is_dir() else 0o444)
     try:
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "JAX_PLATFORMS": "cpu"}
-        load = [sys.executable, "-c", AUDITED + LOADING, source, rules, str(small)]
         done = subprocess.run(load, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
     finally:
         for path in (source, *source.rglob("*")):
             path.chmod(0o755)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert before == sorted(tmp_path.rglob("*"))
+    if strace:
+        lines = trace.read_text().splitlines()
+        assert any(str(source) in line for line in lines)
+        assert [] == [line for line in lines if _writes(line)]
+    assert before == sorted(path for path in tmp_path.rglob("*") if path != trace)
 
 
 def _writes(line):

@@ -58,17 +58,18 @@ def old():
     """What the old script saved, after one step."""
     random = np.random.default_rng(0)
 
+    def made(shape):
+        return jnp.asarray(random.standard_normal(shape, np.float32))  # JAX compiles nothing for it
+
     def kernel(*shape):
-        return {"kernel": jnp.asarray(random.standard_normal(shape, np.float32))}
+        return {"kernel": made(shape)}
 
     def layer():
         return {"q": kernel(WIDTH, WIDTH), "up": kernel(WIDTH, 4 * WIDTH), "down": kernel(4 * WIDTH, WIDTH)}
 
-    embedding = jnp.asarray(random.standard_normal((VOCABULARY, WIDTH), np.float32))
-    params = {"embed": {"embedding": embedding}, **{f"layer_{i}": layer() for i in range(LAYERS)}}
-    optimizer = optax.adamw(1e-3)
-    state = optimizer.init(params)
-    _, state = optimizer.update(jax.tree.map(jnp.ones_like, params), state, params)
+    params = {"embed": {"embedding": made((VOCABULARY, WIDTH))}, **{f"layer_{i}": layer() for i in range(LAYERS)}}
+    moments = jax.eval_shape(optax.adamw(1e-3).init, params)
+    state = jax.tree.map(lambda leaf: made(leaf.shape) if leaf.ndim else jnp.asarray(np.ones((), leaf.dtype)), moments)
     return {"params": params, "opt_state": state, "step": 7, "name": "old", "big": np.array([2**40, 1, -2])}
 
 

@@ -31,7 +31,7 @@ def committed(source, target, **options):
     return applied(source, target, FinishedShares(COMMAND), **options)
 
 
-@pytest.mark.parametrize("count", [1, 3, 40])
+@pytest.mark.parametrize("count", [1, 3, len(STREAMED) + 1])
 def test_shares_that_never_meet_make_the_same_checkpoint(source, alone, count, tmp_path):
     found = [staged(source, tmp_path / "new", number, count) for number in reversed(range(count))]
     assert len(STREAMED) == sum(len(one.arrays) for one in found)

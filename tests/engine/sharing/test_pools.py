@@ -17,12 +17,13 @@ from migrate.engine.sharing.pool_workers import PoolWorkers
 from migrate.engine.sharing.pools import DaskPool, GivenExecutor, LocalPool
 from migrate.errors import MigrateError
 from tests.engine.sharing.shared_runs import applied, same, values
+from tests.matrix import sampled
 
 REPOSITORY = Path(__file__).parents[3]
 LOADED = "import sys, migrate.engine.sharing.worker; print(*sorted({name.split('.')[0] for name in sys.modules}))"
 
 
-@pytest.mark.parametrize("processes", [1, 2, pytest.param(4, marks=pytest.mark.matrix)])
+@pytest.mark.parametrize("processes", sampled([2, 1, 4], every=3))
 def test_processes_write_the_same_checkpoint(source, alone, processes, tmp_path):
     with LocalPool(processes) as pool:
         receipt = applied(source, tmp_path / "new", PoolWorkers(pool))

@@ -199,7 +199,7 @@ def test_a_worker_that_does_not_see_the_staged_file_is_refused(shared, monkeypat
     assert "M553" == refusal.value.diagnostics[0].code
 
 
-@pytest.mark.parametrize("count", [1, 3, 40])
+@pytest.mark.parametrize("count", [1, 3, len(STREAMED) + 1])
 def test_shares_of_plain_zarr_that_never_meet_are_committed(source, tmp_path, count):
     for number in range(count):
         staged(source, tmp_path / "new", number, count, rules=ZARR)

@@ -112,52 +112,59 @@ from tests.engine.sources import apply_plan, opened, plan_for
 from migrate.engine.options import ApplyOptions
 from migrate.engine.preflight import check
 
-source, place, options, rules = sys.argv[1:]
-subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", place], check=True)
-where = Path(place) / "below" / "new"
-found = []
-for how in (lambda *it: check(*it[:2], where, ApplyOptions()), lambda *it: apply_plan(*it[:2], where)):
-    with opened(source) as reader:
-        try:
-            how(plan_for(reader, rules), reader)
-            found.append([])
-        except MigrateError as error:
-            found.append([[d.code, d.message] for d in error.diagnostics])
-print(json.dumps([found, sorted(map(str, Path(place).iterdir()))]))
+def run(source, place, options, rules):
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", place], check=True)
+    where = Path(place) / "below" / "new"
+    found = []
+    for how in (lambda *it: check(*it[:2], where, ApplyOptions()), lambda *it: apply_plan(*it[:2], where)):
+        with opened(source) as reader:
+            try:
+                how(plan_for(reader, rules), reader)
+                found.append([])
+            except MigrateError as error:
+                found.append([[d.code, d.message] for d in error.diagnostics])
+    return [found, sorted(map(str, Path(place).iterdir()))]
+
+source, *cases = sys.argv[1:]
+for case in cases:
+    print(json.dumps(run(source, *json.loads(case))))
 """
-"""Preflight and `apply` in a mount namespace of their own, onto a file system with these options."""
+"""Preflight and `apply` in a mount namespace of their own, onto file systems with these options."""
 
 
 def can_mount():
     return subprocess.run(["unshare", "-Urm", "true"], capture_output=True, check=False).returncode == 0
 
 
-def on_file_system(source, tmp_path, options, rules=FLIPPED):
-    """The diagnostics of the check and of `apply`, and the files that both left."""
-    command = ["unshare", "-Urm", sys.executable, "-W", "ignore", "-c", MOUNTED, source, tmp_path, options, rules]
+REFUSED = [
+    ("size=2m", FLIPPED, "M521", "needs at least 3.6 MiB, and its file system has 2 MiB free"),
+    ("size=2m", "rules: []", "M521", "needs at least 3.6 MiB, and its file system has 2 MiB free"),
+    ("nr_inodes=4", FLIPPED, "M521", "needs at least 8 inodes, and its file system has 3 free"),
+    ("ro", FLIPPED, "M520", "is on a read-only file system"),
+]
+
+
+@pytest.fixture(scope="module")
+def on_file_systems(source, tmp_path_factory):
+    """The diagnostics of the check and of `apply`, and the files that both left, by mount options and rules."""
+    keys = [*(case[:2] for case in REFUSED), ("size=6m", FLIPPED)]
+    cases = [json.dumps([str(tmp_path_factory.mktemp("mounted")), *key]) for key in keys]
+    command = ["unshare", "-Urm", sys.executable, "-W", "ignore", "-c", MOUNTED, source, *cases]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
-    return json.loads(done.stdout)
+    return dict(zip(keys, map(json.loads, done.stdout.splitlines()), strict=True))
 
 
 @pytest.mark.skipif(not can_mount(), reason="needs a mount namespace")
-@pytest.mark.parametrize(
-    ("options", "rules", "code", "message"),
-    [
-        ("size=2m", FLIPPED, "M521", "needs at least 3.6 MiB, and its file system has 2 MiB free"),
-        ("size=2m", "rules: []", "M521", "needs at least 3.6 MiB, and its file system has 2 MiB free"),
-        ("nr_inodes=4", FLIPPED, "M521", "needs at least 8 inodes, and its file system has 3 free"),
-        ("ro", FLIPPED, "M520", "is on a read-only file system"),
-    ],
-)
+@pytest.mark.parametrize(("options", "rules", "code", "message"), REFUSED)
 def test_a_file_system_without_room_is_refused_before_anything_is_written(
-    source, tmp_path, options, rules, code, message
+    on_file_systems, options, rules, code, message
 ):
-    (checked, applied), files = on_file_system(source, tmp_path, options, rules)
+    (checked, applied), files = on_file_systems[options, rules]
     assert checked == applied
     ((found, text),) = checked
     assert (code, True, []) == (found, message.replace("2 MiB", "2.0 MiB") in text, files), text
 
 
 @pytest.mark.skipif(not can_mount(), reason="needs a mount namespace")
-def test_a_file_system_with_just_enough_room_is_not_refused(source, tmp_path):
-    assert [[], []] == on_file_system(source, tmp_path, "size=6m")[0]
+def test_a_file_system_with_just_enough_room_is_not_refused(on_file_systems):
+    assert [[], []] == on_file_systems["size=6m", FLIPPED][0]
