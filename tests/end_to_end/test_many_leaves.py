@@ -11,7 +11,7 @@ import pytest
 from tests.benchmarks.layers import write_layers
 from tests.benchmarks.rule_texts import RENAME, TURN_LAYERS
 
-FEW, MANY = 5_000, 10_000
+FEW, MANY = 1_000, 3_000
 LEAF_KB = {RENAME: 10, TURN_LAYERS: 7}
 """The most memory of a leaf beside the budget, in kB; for a rename, TensorStore decodes the index of the source."""
 

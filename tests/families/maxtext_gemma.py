@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
+Array = np.ndarray[Any, Any]
 Tree = dict[str, Any]
 SCAN_AXIS = 1
 KINDS = ("local", "global")
@@ -70,7 +71,7 @@ def _layer(config: dict[str, Any], family: str) -> Tree:
     }
 
 
-def logits(params: Tree, input_ids: Any, config: dict[str, Any]) -> jax.Array:
+def logits(params: Tree, input_ids: Any, config: dict[str, Any]) -> Array:
     """Returns the logits of tokens of shape (batch, length).
 
     The embedding is stored times the square root of the width, and norms with the 1 that Hugging Face adds.
@@ -79,7 +80,7 @@ def logits(params: Tree, input_ids: Any, config: dict[str, Any]) -> jax.Array:
     layers = _layers(decoder)
     first, third = "post_ffw_norm" not in layers[0], "query_norm" in layers[0]["self_attention"]
     second = not first and not third
-    x = embedding[jnp.asarray(input_ids)]
+    x = embedding[input_ids]
     for i, layer in enumerate(layers):
         is_local = i % PERIOD != PERIOD - 1 if third else second and i % 2 == 0
         theta = 1_000_000.0 if third and not is_local else 10_000.0
@@ -91,7 +92,7 @@ def logits(params: Tree, input_ids: Any, config: dict[str, Any]) -> jax.Array:
         x = x + (mixed if first else _norm(layer["post_ffw_norm"], mixed))
     x = _norm(decoder["decoder_norm"], x) / config["hidden_size"] ** 0.5
     result = x @ embedding[: config["vocab_size"]].T
-    return 30 * jnp.tanh(result / 30) if second else result
+    return 30 * np.tanh(result / 30) if second else result
 
 
 def _layers(decoder: Tree) -> list[Tree]:
@@ -116,36 +117,46 @@ def _layers(decoder: Tree) -> list[Tree]:
 
 def _unscanned(layers: Tree) -> list[Tree]:
     count = jax.tree.leaves(layers)[0].shape[SCAN_AXIS]
-    return [jax.tree.map(lambda array, i=i: jnp.take(array, i, SCAN_AXIS), layers) for i in range(count)]
+    return [jax.tree.map(lambda array, i=i: np.take(array, i, SCAN_AXIS), layers) for i in range(count)]
 
 
-def _norm(params: Tree, x: jax.Array) -> jax.Array:
-    return x * jax.lax.rsqrt(jnp.mean(x**2, -1, keepdims=True) + 1e-6) * params["scale"]
+def softmax(x: Array) -> Array:
+    """Returns weights that sum up to 1 along the last axis."""
+    powers = np.exp(x - x.max(-1, keepdims=True))
+    return powers / powers.sum(-1, keepdims=True)
 
 
-def _mlp(params: Tree, x: jax.Array) -> jax.Array:
+def _gelu(x: Array) -> Array:
+    return 0.5 * x * (1 + np.tanh((2 / np.pi) ** 0.5 * (x + 0.044715 * x**3)))
+
+
+def _norm(params: Tree, x: Array) -> Array:
+    return x / np.sqrt(np.mean(x**2, -1, keepdims=True) + 1e-6) * params["scale"]
+
+
+def _mlp(params: Tree, x: Array) -> Array:
     gate, up, down = (params[name]["kernel"] for name in ("wi_0", "wi_1", "wo"))
-    return (jax.nn.gelu(x @ gate, approximate=True) * (x @ up)) @ down
+    return (_gelu(x @ gate) * (x @ up)) @ down
 
 
-def _attention(params: Tree, x: jax.Array, theta: float, window: int | None, cap: float | None) -> jax.Array:
-    q, k, v = (jnp.einsum("btd,dnh->btnh", x, params[name]["kernel"]) for name in ("query", "key", "value"))
+def _attention(params: Tree, x: Array, theta: float, window: int | None, cap: float | None) -> Array:
+    q, k, v = (np.einsum("btd,dnh->btnh", x, params[name]["kernel"]) for name in ("query", "key", "value"))
     if "query_norm" in params:
         q, k = _norm(params["query_norm"], q) * q.shape[-1] ** -0.5, _norm(params["key_norm"], k)
     q, k = _rotated(q, theta), _rotated(k, theta)
-    k, v = (jnp.repeat(array, q.shape[2] // array.shape[2], 2) for array in (k, v))
-    scores = jnp.einsum("btnh,bsnh->bnts", q, k)
+    k, v = (np.repeat(array, q.shape[2] // array.shape[2], 2) for array in (k, v))
+    scores = np.einsum("btnh,bsnh->bnts", q, k)
     if cap is not None:
-        scores = cap * jnp.tanh(scores / cap)
-    distance = jnp.arange(x.shape[1])[:, None] - jnp.arange(x.shape[1])
+        scores = cap * np.tanh(scores / cap)
+    distance = np.arange(x.shape[1])[:, None] - np.arange(x.shape[1])
     seen = (distance >= 0) & (distance < (window or x.shape[1]))
-    weights = jax.nn.softmax(jnp.where(seen, scores, -jnp.inf))
-    return jnp.einsum("bnts,bsnh,nhd->btd", weights, v, params["out"]["kernel"])
+    weights = softmax(np.where(seen, scores, -np.inf))
+    return np.einsum("bnts,bsnh,nhd->btd", weights, v, params["out"]["kernel"])
 
 
-def _rotated(x: jax.Array, theta: float) -> jax.Array:
+def _rotated(x: Array, theta: float) -> Array:
     half = x.shape[-1] // 2
-    angles = jnp.arange(x.shape[1])[:, None] * theta ** (-jnp.arange(half) / half)
-    cos, sin = jnp.cos(angles)[:, None], jnp.sin(angles)[:, None]
+    angles = np.arange(x.shape[1])[:, None] * theta ** (-np.arange(half) / half)
+    cos, sin = np.cos(angles)[:, None], np.sin(angles)[:, None]
     first, second = x[..., :half], x[..., half:]
-    return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], -1)
+    return np.concatenate([first * cos - second * sin, second * cos + first * sin], -1)

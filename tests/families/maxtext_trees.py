@@ -9,10 +9,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from tests.families import maxtext_gemma
 from tests.families.rows import ROWS, Row
 
+Array = np.ndarray[Any, Any]
 Tree = dict[str, Any]
 SCAN_AXIS = 1
 GEMMAS = ("gemma", "gemma2", "gemma3_text")
@@ -80,37 +82,38 @@ class _Rotation:
 
     def __init__(self, rope: dict[str, Any], size: int) -> None:
         self.interleaved = rope["rope_type"] == "llama3"
-        frequencies = rope["rope_theta"] ** (-jnp.arange(0, size, 2) / size)
+        frequencies = rope["rope_theta"] ** (-np.arange(0, size, 2) / size)
         self.frequencies = _scaled(frequencies, rope) if self.interleaved else frequencies
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        angles = jnp.arange(x.shape[1])[:, None] * self.frequencies
-        cos, sin = jnp.cos(angles)[:, None], jnp.sin(angles)[:, None]
+    def __call__(self, x: Array) -> Array:
+        angles = np.arange(x.shape[1])[:, None] * self.frequencies
+        cos, sin = np.cos(angles)[:, None], np.sin(angles)[:, None]
         half = x.shape[-1] // 2
         first, second = (x[..., ::2], x[..., 1::2]) if self.interleaved else (x[..., :half], x[..., half:])
         turned = first * cos - second * sin, second * cos + first * sin
-        return jnp.stack(turned, -1).reshape(x.shape) if self.interleaved else jnp.concatenate(turned, -1)
+        return np.stack(turned, -1).reshape(x.shape) if self.interleaved else np.concatenate(turned, -1)
 
 
-def _scaled(frequencies: jax.Array, rope: dict[str, Any]) -> jax.Array:
+def _scaled(frequencies: Array, rope: dict[str, Any]) -> Array:
     """Returns the frequencies of Llama 3.1: slow ones divided by the factor, fast ones kept, others in between."""
     low, high = rope["low_freq_factor"], rope["high_freq_factor"]
-    turns = rope["original_max_position_embeddings"] * frequencies / (2 * jnp.pi)
-    part = jnp.clip((turns - low) / (high - low), 0, 1)
+    turns = rope["original_max_position_embeddings"] * frequencies / (2 * np.pi)
+    part = np.clip((turns - low) / (high - low), 0, 1)
     return (1 - part) * frequencies / rope["factor"] + part * frequencies
 
 
-def logits(tree: Tree, input_ids: Any, config: dict[str, Any]) -> jax.Array:
-    """Returns the logits of tokens of shape (batch, length), computed in float32.
+def logits(tree: Tree, input_ids: Any, config: dict[str, Any]) -> Array:
+    """Returns the logits of tokens of shape (batch, length), computed by NumPy.
 
     Queries that have a norm are scaled; others are stored divided by the square root of a head's size.
     """
-    params = jax.tree.map(lambda array: jnp.asarray(array, jnp.float32), tree["params"]["params"])
+    input_ids = np.asarray(input_ids)
+    params = jax.tree.map(lambda array: np.asarray(array, np.float32), tree["params"]["params"])
     if "pre_ffw_norm" in str(jax.tree_util.tree_structure(params)):
         return maxtext_gemma.logits(params, input_ids, config)
     embedding, decoder = params["token_embedder"]["embedding"], params["decoder"]
     rotation = _Rotation(config["rope_parameters"], config["head_dim"])
-    x = embedding[jnp.asarray(input_ids)]
+    x = embedding[input_ids]
     for layer in _layers(decoder):
         normed = _norm(layer["pre_self_attention_layer_norm"], x)
         x = x + _attention(layer["self_attention"], normed, rotation)
@@ -121,40 +124,42 @@ def logits(tree: Tree, input_ids: Any, config: dict[str, Any]) -> jax.Array:
     return x @ (decoder["logits_dense"]["kernel"] if "logits_dense" in decoder else embedding.T)
 
 
-def _mlp(params: Tree, x: jax.Array) -> jax.Array:
+def _silu(x: Array) -> Array:
+    return x / (1 + np.exp(-x))
+
+
+def _mlp(params: Tree, x: Array) -> Array:
     gate, up, down = (params[name]["kernel"] for name in ("wi_0", "wi_1", "wo"))
-    return (jax.nn.silu(x @ gate) * (x @ up)) @ down
+    return (_silu(x @ gate) * (x @ up)) @ down
 
 
-def _experts(params: Tree, x: jax.Array) -> jax.Array:
+def _experts(params: Tree, x: Array) -> Array:
     """Returns the sum of the two best experts, with weights that sum up to 1."""
-    chances = jax.nn.softmax(x @ params["gate"]["kernel"])
-    least = jax.lax.top_k(chances, 2)[0][..., -1:]
-    weights = jnp.where(chances >= least, chances, 0)
-    hidden = jax.nn.silu(jnp.einsum("btd,edf->btef", x, params["wi_0"])) * jnp.einsum(
-        "btd,edf->btef", x, params["wi_1"]
-    )
-    return jnp.einsum("btef,efd,bte->btd", hidden, params["wo"], weights / weights.sum(-1, keepdims=True))
+    chances = maxtext_gemma.softmax(x @ params["gate"]["kernel"])
+    least = np.sort(chances)[..., -2:-1]
+    weights = np.where(chances >= least, chances, 0)
+    hidden = _silu(np.einsum("btd,edf->btef", x, params["wi_0"])) * np.einsum("btd,edf->btef", x, params["wi_1"])
+    return np.einsum("btef,efd,bte->btd", hidden, params["wo"], weights / weights.sum(-1, keepdims=True))
 
 
 def _layers(decoder: Tree) -> list[Tree]:
     if "layers" in decoder:
         count = decoder["layers"]["pre_self_attention_layer_norm"]["scale"].shape[SCAN_AXIS]
-        return [jax.tree.map(lambda array, i=i: jnp.take(array, i, SCAN_AXIS), decoder["layers"]) for i in range(count)]
+        return [jax.tree.map(lambda array, i=i: np.take(array, i, SCAN_AXIS), decoder["layers"]) for i in range(count)]
     return [decoder[f"layers_{i}"] for i in range(sum(name.startswith("layers_") for name in decoder))]
 
 
-def _norm(params: Tree, x: jax.Array) -> jax.Array:
-    return x * jax.lax.rsqrt(jnp.mean(x**2, -1, keepdims=True) + 1e-6) * params["scale"]
+def _norm(params: Tree, x: Array) -> Array:
+    return x / np.sqrt(np.mean(x**2, -1, keepdims=True) + 1e-6) * params["scale"]
 
 
-def _attention(params: Tree, x: jax.Array, rotation: _Rotation) -> jax.Array:
-    q, k, v = (jnp.einsum("btd,dnh->btnh", x, params[name]["kernel"]) for name in ("query", "key", "value"))
+def _attention(params: Tree, x: Array, rotation: _Rotation) -> Array:
+    q, k, v = (np.einsum("btd,dnh->btnh", x, params[name]["kernel"]) for name in ("query", "key", "value"))
     if "query_norm" in params:
         q, k = _norm(params["query_norm"], q) * q.shape[-1] ** -0.5, _norm(params["key_norm"], k)
     q, k = rotation(q), rotation(k)
-    k, v = (jnp.repeat(array, q.shape[2] // array.shape[2], 2) for array in (k, v))
-    scores = jnp.einsum("btnh,bsnh->bnts", q, k)
-    causal = jnp.tril(jnp.ones(scores.shape[-2:], bool))
-    weights = jax.nn.softmax(jnp.where(causal, scores, -jnp.inf))
-    return jnp.einsum("bnts,bsnh,nhd->btd", weights, v, params["out"]["kernel"])
+    k, v = (np.repeat(array, q.shape[2] // array.shape[2], 2) for array in (k, v))
+    scores = np.einsum("btnh,bsnh->bnts", q, k)
+    causal = np.tril(np.ones(scores.shape[-2:], bool))
+    weights = maxtext_gemma.softmax(np.where(causal, scores, -np.inf))
+    return np.einsum("bnts,bsnh,nhd->btd", weights, v, params["out"]["kernel"])

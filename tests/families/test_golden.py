@@ -1,6 +1,9 @@
 """The kept rows: checkpoints of the original libraries go to the other side and back, without these libraries."""
 
 import json
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
 
 import pytest
 
@@ -81,27 +84,59 @@ def test_limits_of_a_family_are_named_by_the_configuration(name, change, expecte
     assert expected == findings(kept, json.loads(kept.config.read_text()) | change, tmp_path)
 
 
-@named([one for one in KEPT if one.row.trained])
-def test_a_training_state_becomes_what_the_digests_say_and_leads_back(kept, tmp_path):
-    source = trained.save_state(kept.row, tmp_path / "old")
-    new = ways.there(kept.row, source, tmp_path, kept.tree)
-    assert kept.digests == digests(leaves(new))
-    state = ways.back(kept.row, new, tmp_path)
-    assert trained.deviation(source, state) <= ROUNDED if kept.row.rounds else () == trained.differing(source, state)
+@dataclass(frozen=True)
+class Trained:
+    """A training state and what becomes of it, in a folder."""
+
+    kept: golden.Golden
+    folder: Path
+    source: Path
+    new: Path
+
+    def moved(self, name, params):
+        """Returns the leaves that params become by the row's rule file."""
+        given = [word for key, value in self.kept.row.args.items() for word in ("--arg", f"{key}={value}")]
+        new = apply(self.kept.row.rules, save(self.folder / name, params), self.folder / f"new_{name}", *given)
+        return leaves(new)
+
+    @cached_property
+    def constants(self):
+        """What params become that are all one, or all zero."""
+        values = {"ones": 1, "zeros": 0}
+        return {name: self.moved(name, trained.constant(self.kept.row, value)) for name, value in values.items()}
+
+
+@pytest.fixture(scope="module")
+def migrated(tmp_path_factory):
+    """Returns a function that migrates the training state of a row, once for all tests."""
+
+    @cache
+    def migrated_state(name):
+        (kept,) = (one for one in KEPT if one.row.name == name)
+        folder = tmp_path_factory.mktemp(name)
+        source = trained.save_state(kept.row, folder / "old")
+        return Trained(kept, folder, source, ways.there(kept.row, source, folder, kept.tree))
+
+    return migrated_state
 
 
 @named([one for one in KEPT if one.row.trained])
+def test_a_training_state_becomes_what_the_digests_say_and_leads_back(kept, migrated):
+    made = migrated(kept.row.name)
+    assert kept.digests == digests(leaves(made.new))
+    state = ways.back(kept.row, made.new, made.folder)
+    if kept.row.rounds:
+        assert trained.deviation(made.source, state) <= ROUNDED
+    else:
+        assert () == trained.differing(made.source, state)
+
+
+@named([one for one in KEPT if one.row.trained], every=2)
 @pytest.mark.parametrize("moment", trained.MOMENTS)
-def test_moments_become_what_the_params_of_their_values_tell(moment, kept, tmp_path):
-    new = ways.there(kept.row, trained.save_state(kept.row, tmp_path / "old"), tmp_path, kept.tree)
-    params = {"moved": trained.as_params(kept.row, moment), "ones": trained.constant(kept.row, 1)}
-    params["zeros"] = trained.constant(kept.row, 0)
-    given = [word for name, value in kept.row.args.items() for word in ("--arg", f"{name}={value}")]
-    found = {
-        name: leaves(apply(kept.row.rules, save(tmp_path / name, tree), tmp_path / f"new_{name}", *given))
-        for name, tree in params.items()
-    }
-    expected, actual = trained.followed(moment, **found), trained.moments(new, moment)
+def test_moments_become_what_the_params_of_their_values_tell(moment, kept, migrated):
+    made = migrated(kept.row.name)
+    moved = made.moved(moment, trained.as_params(kept.row, moment))
+    expected, actual = trained.followed(moment, moved, **made.constants), trained.moments(made.new, moment)
     assert expected.keys() == actual.keys()
     assert max(relative(expected[name], actual[name]) for name in expected) <= ROUNDED
 
