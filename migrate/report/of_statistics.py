@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from migrate.planning.model import Plan, Task
 from migrate.report.amounts import plural
 from migrate.tree import KeyPath, format_path
 
 if TYPE_CHECKING:
     from migrate.engine.verification.run_statistics import RunStatistics
     from migrate.engine.verification.value_statistics import Number, ValueStatistics
+    from migrate.planning.model import Plan, Task
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 """The heights of bars; the tallest is `z`."""
