@@ -2,8 +2,10 @@
 
 import ast
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 Graph = Mapping[str, set[str]]
 
@@ -17,7 +19,45 @@ def modules_below(package: Path) -> dict[str, Path]:
     return found
 
 
-def imported(source: str, modules: Iterable[str], *, typing: bool) -> Iterator[tuple[str, int]]:
+class Outline(NamedTuple):
+    """A module as it is written: its docstring, the classes at its top, and its imports in the order of its lines.
+
+    An import is the module, the name that is taken from it or None, the line, and whether only type checkers run it.
+    """
+
+    docstring: str | None
+    classes: tuple[str, ...]
+    imports: tuple[tuple[str, str | None, int, bool], ...]
+
+
+@cache
+def outline(source: str) -> Outline:
+    """Returns the outline of a module; hundreds of syntax trees would need much memory."""
+    tree = ast.parse(source)
+    classes = tuple(node.name for node in tree.body if isinstance(node, ast.ClassDef))
+    return Outline(ast.get_docstring(tree), classes, tuple(_imports(tree.body, typing=False)))
+
+
+def _below(node: ast.AST) -> Iterator[ast.AST]:
+    """Yields the statements in a statement, of functions and classes too."""
+    for name in ("body", "handlers", "cases", "orelse", "finalbody"):
+        yield from getattr(node, name, ())
+
+
+def _imports(body: Iterable[ast.AST], *, typing: bool) -> Iterator[tuple[str, str | None, int, bool]]:
+    for node in body:
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, None, node.lineno, typing) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from ((node.module, alias.name, node.lineno, typing) for alias in node.names)
+        elif isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            yield from _imports(node.body, typing=True)
+            yield from _imports(node.orelse, typing=typing)
+        else:
+            yield from _imports(_below(node), typing=typing)
+
+
+def imported(source: str, modules: Container[str], *, typing: bool) -> Iterator[tuple[str, int]]:
     """Yields the modules that a source imports, at its top or inside functions, with the line.
 
     Args:
@@ -25,27 +65,10 @@ def imported(source: str, modules: Iterable[str], *, typing: bool) -> Iterator[t
       modules: the names of the package's modules; other imports are skipped.
       typing: whether imports below `if TYPE_CHECKING` count.
     """
-    known = set(modules)
-    tree = ast.parse(source)
-    skipped = set() if typing else {id(inner) for node in ast.walk(tree) for inner in _type_checking(node)}
-    for node in ast.walk(tree):
-        if id(node) not in skipped:
-            yield from ((name, node.lineno) for name in _names(node, known) if name in known)
-
-
-def _type_checking(node: ast.AST) -> Iterator[ast.AST]:
-    if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
-        for statement in node.body:
-            yield from ast.walk(statement)
-
-
-def _names(node: ast.AST, known: set[str]) -> Iterator[str]:
-    if isinstance(node, ast.Import):
-        yield from (alias.name for alias in node.names)
-    elif isinstance(node, ast.ImportFrom) and node.module:
-        for alias in node.names:
-            name = f"{node.module}.{alias.name}"
-            yield name if name in known else node.module
+    for module, name, line, is_typing in outline(source).imports:
+        found = module if name is None or f"{module}.{name}" not in modules else f"{module}.{name}"
+        if found in modules and (typing or not is_typing):
+            yield found, line
 
 
 def import_graph(sources: Mapping[str, str], *, typing: bool) -> dict[str, set[str]]:
@@ -72,12 +95,20 @@ def between_children(graph: Graph, package: str) -> dict[str, set[str]]:
 def circles(graph: Graph) -> list[str]:
     """One circle of each strongly connected component, as `a -> b -> a`."""
     found, seen = [], set[str]()
-    for node in sorted(graph):
+    for node in sorted(_leading_into_circles(graph)):
         if node not in seen and (path := _path(graph, node)) is not None:
             component = {other for other in _reachable(graph, node) if node in _reachable(graph, other)}
             seen |= component
             found.append(" -> ".join(path))
     return found
+
+
+def _leading_into_circles(graph: Graph) -> set[str]:
+    """The nodes that are left when those that lead to no other are taken away again and again."""
+    left = set(graph)
+    while ends := {node for node in left if left.isdisjoint(graph[node])}:
+        left -= ends
+    return left
 
 
 def _path(graph: Graph, node: str) -> list[str] | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.import_graph import between_children, circles, import_graph, imported, modules_below
+from tests.import_graph import between_children, circles, import_graph, imported, modules_below, outline
 
 PACKAGE = Path(__file__).parent.parent / "migrate"
 FLOORS = {
@@ -129,9 +129,9 @@ def doubles(sources: dict[str, str]) -> dict[str, list[str]]:
     """Public classes of one name, with their modules."""
     modules = defaultdict(list)
     for module, source in sorted(sources.items()):
-        for node in ast.parse(source).body:
-            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                modules[node.name].append(module)
+        for name in outline(source).classes:
+            if not name.startswith("_"):
+                modules[name].append(module)
     return {name: found for name, found in sorted(modules.items()) if len(found) > 1}
 
 
@@ -146,7 +146,7 @@ def test_two_classes_of_one_name_are_found():
 
 def test_modules_have_at_most_400_lines_and_say_why_they_exist():
     assert {} == {module: lines for module in PRODUCT if (lines := len(SOURCES[module].splitlines())) > 400}
-    assert [] == [module for module in PRODUCT if not ast.get_docstring(ast.parse(SOURCES[module]))]
+    assert [] == [module for module in PRODUCT if not outline(SOURCES[module]).docstring]
 
 
 def loaded_after(statement: str) -> set[str]:

@@ -85,6 +85,13 @@ def here(tmp_path, monkeypatch):
 
 
 @pytest.fixture
+def untyped(here):
+    """The directory with rules that name no template, so that no process imports JAX."""
+    Path("rules.yaml").write_text(RULES.replace('target: {template: "tiny_model:make"}\n', ""))
+    return here
+
+
+@pytest.fixture
 def run(here):
     """`run("inspect", "old.msgpack")`: the result, with `exit_code`, `stdout` and `stderr`."""
     return lambda *arguments: CliRunner().invoke(migrate, list(arguments))

@@ -1,4 +1,4 @@
-"""Commands on pseudo-terminals."""
+"""Commands on pseudo-terminals, in processes of their own or in this one."""
 
 import fcntl
 import os
@@ -7,9 +7,13 @@ import struct
 import subprocess
 import sys
 import termios
-from contextlib import contextmanager, suppress
+import threading
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
+
+from migrate.cli.main import migrate
 
 CHECKOUT = str(Path(__file__).parents[2])
 
@@ -23,25 +27,37 @@ from migrate.events import LeafDone
 
 staging.BATCH_ARRAYS = pipeline.GROUP_PIECES = 1  # each array is durable before the next
 staging._COMMITTERS = staging._MOST_COMMITTING = 1
-record = progress.Progress.__call__
+record, tick = progress.Progress.__call__, progress.Progress.tick
 signals = [getattr(signal, name) for name in os.environ.get("SIGNALS", "").split()]
-staged = []
+staged, drawn = [], []
+
+
+def tick_and_count(self):
+    tick(self)
+    drawn.append(self)
+
+
+def wait_for_a_drawing(seen):
+    until = time.monotonic() + 60
+    while len(drawn) <= seen and time.monotonic() < until:
+        time.sleep(0.01)
 
 
 def record_slowly(self, event):
     record(self, event)
     if isinstance(event, LeafDone) and event.phase == "stage":
-        time.sleep(0.25)
+        if self._pause < 1:
+            wait_for_a_drawing(len(drawn))
         staged.append(event)
         for number in signals if len(staged) == 2 else ():
             os.kill(os.getpid(), number)
             time.sleep(0.25)
 
 
-progress.Progress.__call__ = record_slowly
+progress.Progress.__call__, progress.Progress.tick = record_slowly, tick_and_count
 main()
 """
-"""The command, which takes 0.25 seconds for each leaf, and sends itself the signals in SIGNALS after the second."""
+"""The command, which draws on a terminal after each leaf, and sends itself the signals in SIGNALS after the second."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +66,11 @@ class Shown:
 
     text: str
     code: int
+
+    @classmethod
+    def of(cls, parts, code):
+        """The text of the bytes that a terminal got."""
+        return cls(b"".join(parts).decode(errors="replace").replace("\r\n", "\n"), code)
 
     @property
     def kept(self):
@@ -84,9 +105,34 @@ def on_terminal(columns, *arguments, slow=False, **changes):
         streams = {"stdout": terminal, "stderr": terminal, "stdin": terminal}
         process = subprocess.Popen([sys.executable, *program, *arguments], **streams, env=environment(**changes))
         os.close(terminal)
-        shown = b""
-        with suppress(OSError):  # the end of a terminal
-            while part := os.read(control, 1 << 16):
-                shown += part
+        shown = []
+        _read(control, shown)
         code = process.wait()
-    return Shown(shown.decode(errors="replace").replace("\r\n", "\n"), code)
+    return Shown.of(shown, code)
+
+
+def on_terminal_here(columns, *arguments, **changes):
+    """Runs a command in this process with a terminal of that width as stdout and stderr."""
+    shown, code = [], 0
+    with terminal_of(columns) as (control, terminal):
+        reader = threading.Thread(target=_read, args=(control, shown))
+        reader.start()
+        with (
+            patch.dict(os.environ, environment(**changes), clear=True),
+            open(terminal, "w", encoding="utf-8") as stream,
+            redirect_stdout(stream),
+            redirect_stderr(stream),
+        ):
+            try:
+                migrate([*arguments])
+            except SystemExit as ended:
+                code = ended.code or 0
+        reader.join()
+    return Shown.of(shown, code)
+
+
+def _read(control, shown):
+    """Reads a terminal to its end."""
+    with suppress(OSError):
+        while part := os.read(control, 1 << 16):
+            shown.append(part)

@@ -122,6 +122,7 @@ def test_options_and_their_choices_are_completed(complete, shell):
     assert ["json" if shell == "bash" else "--format=json"] == joined  # bash has a word of its own after the `=`
 
 
+@pytest.mark.sample(len(SHELLS))
 @pytest.mark.parametrize("shell", SHELLS)
 def test_bundled_rule_files_are_completed_beside_files(complete, shell):
     qwens = [name for name in bundled_names() if name.startswith("hf/qwen")]
@@ -135,6 +136,7 @@ def test_paths_of_checkpoints_are_completed_by_the_shell(complete, shell):
     assert ["root/" if shell == "fish" else "<files>"] == complete(shell, "migrate inspect ro")
 
 
+@pytest.mark.sample(len(SHELLS))
 @pytest.mark.parametrize("shell", SHELLS)
 def test_steps_are_completed_the_latest_first(complete, shell):
     found = complete(shell, "migrate inspect root --step ")
@@ -142,6 +144,7 @@ def test_steps_are_completed_the_latest_first(complete, shell):
     assert ["100,200"] == complete(shell, "migrate apply rules.yaml root new --step 100,")
 
 
+@pytest.mark.sample(len(SHELLS))
 @pytest.mark.parametrize("shell", SHELLS)
 def test_items_are_completed(complete, shell):
     assert ["ema", "params"] == complete(shell, "migrate inspect root --step 100 --item ")
@@ -165,11 +168,13 @@ def test_names_that_a_shell_would_run_are_not_offered(complete, folder, shell):
     assert not (folder / "hit").exists()
 
 
+@pytest.mark.sample(len(SHELLS))
 @pytest.mark.parametrize("shell", SHELLS)
 def test_codes_are_completed(complete, shell):
     assert ["M201", "M202"] == sorted(complete(shell, "migrate explain M20"))[:2]
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     "line",
     [
@@ -200,6 +205,7 @@ def answer(**variables):
     )
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("question", ["", "bash", "csh_complete", "bash_complete", "zsh_complete"])
 def test_a_question_without_words_or_shell_is_not_an_error(question):
     done = answer(_MIGRATE_COMPLETE=question)

@@ -5,7 +5,7 @@ import pytest
 
 from migrate.cli.console import Console
 from migrate.events import ignore
-from tests.cli.terminals import on_terminal
+from tests.cli.terminals import on_terminal_here
 
 NARROW = """\
 migrate: 1
@@ -29,7 +29,7 @@ def test_every_line_fits_a_terminal(columns, here):
     (here / "broken_leaf.yaml").write_text(
         (here / "rules.yaml").read_text().replace("params/old_head", "params/olb_head")
     )
-    shown = on_terminal(columns, *command).kept
+    shown = on_terminal_here(columns, *command).kept
     assert "error[" in shown
     assert "olb_head" in shown
     assert max(map(len, shown.splitlines())) <= columns
@@ -48,7 +48,7 @@ def test_reports_on_a_narrow_terminal(columns, command, here, golden):
         "plan": ("apply", "rules.yaml", "old", "new", "--dry-run"),
         "diff": ("diff", "old", "scanned"),
     }[command]
-    shown = on_terminal(columns, *arguments, "--color", "never", "--follow-links").text
+    shown = on_terminal_here(columns, *arguments, "--color", "never", "--follow-links").text
     golden(f"cli/narrow_{command}_{columns}.txt", shown)
 
 

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.sample(3)
+@pytest.mark.sample(4)
 @pytest.mark.parametrize(
     "command",
     ["inspect {old}", "check {rules} {old}", "apply {rules} {old} {new}", "apply {rules} {old} new",

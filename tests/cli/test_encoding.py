@@ -50,16 +50,16 @@ def printed(here, encoding, *arguments):
 
 @pytest.mark.sample(2)
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
-def test_a_plan_and_its_run_are_printed_in_any_encoding(here, encoding):
-    code, out, err = printed(here, encoding, "apply", "rules.yaml", "old.msgpack", "new")
+def test_a_plan_and_its_run_are_printed_in_any_encoding(untyped, encoding):
+    code, out, err = printed(untyped, encoding, "apply", "rules.yaml", "old.msgpack", "new")
     assert (0, "") == (code, err)
     assert " -> new" in out.splitlines()[0]
 
 
 @pytest.mark.sample(3)
 @pytest.mark.parametrize("form", ["text", "github", "html", "json"])
-def test_every_format_is_printed_in_any_encoding(here, form):
-    code, out, err = printed(here, "latin-1", "apply", "rules.yaml", "old.msgpack", "new", "-n", "--format", form)
+def test_every_format_is_printed_in_any_encoding(untyped, form):
+    code, out, err = printed(untyped, "latin-1", "apply", "rules.yaml", "old.msgpack", "new", "-n", "--format", form)
     assert (0, "") == (code, err)
     assert "M901" not in out
 

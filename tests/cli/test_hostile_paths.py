@@ -117,7 +117,7 @@ def command(*arguments, **options):
     ],
     ids=" ".join,
 )
-def test_a_pipe_in_place_of_a_file_does_not_block(here, arguments):
+def test_a_pipe_in_place_of_a_file_does_not_block(untyped, arguments):
     os.mkfifo("pipe")
     Path("includes.yaml").write_text("migrate: 1\ninclude: [pipe]\nrules: []\n")
     Path("model.safetensors.index.json").write_text('{"weight_map": {"w": "part.safetensors"}}')
@@ -140,7 +140,7 @@ def test_an_included_file_cannot_wait_for_standard_input(here):
         os.close(writing)
 
 
-def test_rules_can_come_from_standard_input(here):
+def test_rules_can_come_from_standard_input(untyped):
     with open("rules.yaml", encoding="utf-8") as rules:
         assert 0 == command("check", "/dev/stdin", "old.msgpack", stdin=rules).returncode
     assert 0 == command("check", "/dev/stdin", input=Path("rules.yaml").read_text()).returncode

@@ -58,6 +58,7 @@ def shell(command):
     return subprocess.run(["bash", "-c", line], capture_output=True, text=True, env=env)
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     ("folder", "spec", "start"),
     [

@@ -59,7 +59,7 @@ def left_behind(here):
     return [path.name for path in here.iterdir() if ".migrate-" in path.name]
 
 
-def test_ctrl_c_stops_and_the_same_command_goes_on(here, run):
+def test_ctrl_c_stops_and_the_same_command_goes_on(untyped, run):
     stopped = interrupted(1, *APPLY, "--json")
     payload = json.loads(stopped.stdout)
     assert (3, False, 3) == (stopped.returncode, payload["ok"], payload["exit_code"])
@@ -69,23 +69,23 @@ def test_ctrl_c_stops_and_the_same_command_goes_on(here, run):
     assert 2 <= done < 6
     assert "M508" == found["code"]
     assert f"Stopped at {done}/6 leaves. new was not created. Run the same command to resume." == found["message"]
-    assert not (here / "new").exists()
-    assert 1 == len(left_behind(here))
+    assert not (untyped / "new").exists()
+    assert 1 == len(left_behind(untyped))
     resumed = json.loads(run(*APPLY, "--json").stdout)
     assert (0, done) == (resumed["exit_code"], resumed["receipt"]["resumed"])
     assert f"had staged {done} of 6 arrays" in resumed["diagnostics"][0]["message"]
-    assert [] == left_behind(here)
+    assert [] == left_behind(untyped)
 
 
-def test_a_second_ctrl_c_aborts_and_the_same_command_goes_on(here, run):
+def test_a_second_ctrl_c_aborts_and_the_same_command_goes_on(untyped, run):
     aborted = interrupted(2, *APPLY)
     assert 130 == aborted.returncode
     assert "Aborted. Run the same command to resume." == aborted.stderr.splitlines()[-1]
-    assert not (here / "new").exists()
+    assert not (untyped / "new").exists()
     resumed = run(*APPLY)
     assert 0 == resumed.exit_code
     assert "note[M510]: resumed an earlier run" in resumed.stderr
-    assert [] == left_behind(here)
+    assert [] == left_behind(untyped)
 
 
 @pytest.mark.parametrize("options", [("--compression", "none"), ("--compression", "zstd:3", "--link", "never")])

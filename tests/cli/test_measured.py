@@ -60,7 +60,7 @@ def test_a_command_that_writes_nothing_measures_nothing(run, migrated, options):
 
 
 @pytest.mark.parametrize(("options", "modules"), [((), 0), (("--report", "page.html"), 2)])
-def test_a_run_without_a_page_imports_nothing_for_it(here, options, modules):
+def test_a_run_without_a_page_imports_nothing_for_it(untyped, options, modules):
     code = (
         "import atexit, sys\nfrom migrate.cli.main import migrate\n"
         "found = lambda: [name for name in sys.modules if 'statistics' in name and name.startswith('migrate.engine')]\n"

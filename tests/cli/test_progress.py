@@ -15,22 +15,14 @@ from migrate.cli.progress import PlainLines, Progress, progress_on
 from migrate.events import LeafDone, PhaseDone, PhaseStarted, ProbeRun
 from tests.cli.terminals import SLOW, environment, on_terminal, terminal_of
 
-RULES = """\
-migrate: 1
-rules:
-  - "params/Dense_{i}/** -> layers/{i}/**"
-  - drop: params/old_head
-"""
 TELL_RICH = "\ntry:\n    main()\nfinally:\n    print('rich' in sys.modules)\n"
-APPLY = ("apply", "untyped.yaml", "old.msgpack", "new", "--jobs", "1")
+APPLY = ("apply", "rules.yaml", "old.msgpack", "new", "--jobs", "1")
 HIDDEN_CURSOR, COLOR = "\x1b[?25l", "\x1b[3"
 
 
 @pytest.fixture
-def here(here):
-    """With rules without a template, so that no process imports JAX."""
-    (here / "untyped.yaml").write_text(RULES)
-    return here
+def here(untyped):
+    return untyped
 
 
 def plain(stream):

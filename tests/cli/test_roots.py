@@ -60,6 +60,7 @@ def steps():
     return sorted(int(path.name) for path in Path("new").iterdir())
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -222,6 +223,7 @@ def test_steps_that_an_earlier_run_kept_are_named_and_left(here):
     assert [100, 150, 1100] == steps()
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_the_same_command_completes_a_run_that_was_killed(here, moment):
     command = ("apply", "rules.yaml", "old", "new", "--step", "best:loss", "--keep", "3")

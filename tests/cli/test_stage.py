@@ -99,6 +99,7 @@ def test_processes_write_what_one_process_writes(run, old):
     assert found["one"] == found["two"]
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("name", ["new.safetensors", "new.msgpack"])
 def test_processes_write_a_single_file(run, old, name):
     found = {}

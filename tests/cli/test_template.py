@@ -8,10 +8,25 @@ import pytest
 
 import migrate
 
-WITHOUT_JAX = (
-    "import sys; sys.modules['jax'] = sys.modules['flax'] = sys.modules['orbax'] = None\n"
-    "from migrate.cli.main import main; sys.argv = ['migrate', *sys.argv[1:]]; main()"
-)
+WITHOUT_JAX = """
+import json, sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+
+sys.modules["jax"] = sys.modules["flax"] = sys.modules["orbax"] = None
+from migrate.cli.main import migrate
+
+found = []
+for command in json.loads(sys.argv[1]):
+    code, out, err = 0, StringIO(), StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            migrate(command)
+        except SystemExit as ended:
+            code = ended.code or 0
+    found.append((code, out.getvalue(), err.getvalue()))
+print(json.dumps(found))
+"""
 
 BARE = "migrate: 1\nrules: ['params/Dense_{i}/** -> layers/{i}/**', drop: params/old_head]\n"
 
@@ -26,9 +41,11 @@ def recorded(run, here):
     return "tiny.tree.json"
 
 
-def without_jax(*arguments):
-    """Runs a command in a process in which JAX, Flax and Orbax cannot be imported."""
-    return subprocess.run([sys.executable, "-c", WITHOUT_JAX, *arguments], capture_output=True, text=True, check=False)
+def without_jax(*commands):
+    """Runs commands in one process in which JAX, Flax and Orbax cannot be imported; returns what each did."""
+    arguments = [sys.executable, "-c", WITHOUT_JAX, json.dumps(commands)]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    return [subprocess.CompletedProcess(arguments, *one) for one in json.loads(done.stdout)]
 
 
 def plan(run, *arguments):
@@ -67,45 +84,40 @@ def test_a_plan_is_the_one_that_the_model_gives(run, recorded):
     assert {**of_model, "template": recorded} == of_tree
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
+def test_no_command_needs_jax_with_a_recorded_tree(run, recorded):
+    Path("bare.yaml").write_text(BARE)
+    commands = (
         "apply bare.yaml old.msgpack new --dry-run",
         "apply bare.yaml old.msgpack new",
         "check bare.yaml old.msgpack",
         "diff old.msgpack --rules bare.yaml",
         "plan bare.yaml old.msgpack",
-    ],
-)
-def test_no_command_needs_jax_with_a_recorded_tree(run, recorded, words):
-    Path("bare.yaml").write_text(BARE)
-    done = without_jax(*words.split(), "--template", recorded)
-
-    assert 0 == done.returncode, done.stdout + done.stderr
+    )
+    for done in without_jax(*([*words.split(), "--template", recorded] for words in commands)):
+        assert 0 == done.returncode, done.stdout + done.stderr
 
 
 def test_suggest_and_invert_need_no_jax_with_a_recorded_tree(run, recorded):
     """Exit code 1: the draft leaves a leaf open, and the inverse does not restore what the rules drop."""
     Path("bare.yaml").write_text(BARE)
-    for words in (("suggest", "old.msgpack"), ("invert", "bare.yaml", "old.msgpack")):
-        done = without_jax(*words, "--template", recorded)
+    commands = (("suggest", "old.msgpack"), ("invert", "bare.yaml", "old.msgpack"))
+    for done in without_jax(*([*words, "--template", recorded] for words in commands)):
         assert (1, "") == (done.returncode, "".join(re.findall("error.*", done.stderr))), done.stderr
 
 
 def test_verify_compares_with_a_recorded_tree_without_jax(run, recorded, migrated):
-    done = without_jax("verify", migrated, "--template", recorded)
-    assert 0 == done.returncode, done.stdout + done.stderr
-    assert f"match `{recorded}`" in " ".join(done.stdout.split())
-
     run("template", "tiny_model:wider", "-o", "wider.tree.json")
-    assert 1 == without_jax("verify", migrated, "--template", "wider.tree.json").returncode
+    same, wider = without_jax(*(["verify", migrated, "--template", name] for name in (recorded, "wider.tree.json")))
+    assert 0 == same.returncode, same.stdout + same.stderr
+    assert f"match `{recorded}`" in " ".join(same.stdout.split())
+    assert 1 == wider.returncode
 
 
 def test_a_rule_file_names_a_recorded_tree_beside_it(run, recorded):
     Path("sub").mkdir()
     Path(recorded).rename(f"sub/{recorded}")
     Path("sub/rules.yaml").write_text(BARE.replace("rules:", f"target: {{template: {recorded}}}\nrules:"))
-    done = without_jax("apply", "sub/rules.yaml", "old.msgpack", "new", "--dry-run", "--json")
+    (done,) = without_jax(["apply", "sub/rules.yaml", "old.msgpack", "new", "--dry-run", "--json"])
 
     assert 0 == done.returncode, done.stdout
     assert f"sub/{recorded}" == json.loads(done.stdout)["template"]
@@ -176,15 +188,14 @@ def test_versions_are_drafted_planned_and_checked_from_recorded_trees(run, here)
     Path("versions_now.py").write_text(VERSIONS)
     for name in ("second", "third"):
         assert 0 == run("template", f"versions_now:{name}", "-o", f"{name}.tree.json").exit_code
-    drafted = without_jax("new", "steps", "--from", "old.msgpack", "--template", "second.tree.json", "--model", "tiny")
+    drafted, planned, _ = without_jax(
+        ["new", "steps", "--from", "old.msgpack", "--template", "second.tree.json", "--model", "tiny"],
+        ["upgrade", "steps", "old.msgpack", "new", "--from", "1", "--template", "steps/2.tree.json", "--dry-run"],
+        ["check", "steps", "--template", "third.tree.json", "--write", "-m", "blocks"],
+    )
     assert 0 == drafted.returncode, drafted.stdout + drafted.stderr
     assert '"versions_now:second"' in Path("steps/0002.yaml").read_text()
-
-    upgrade = ("upgrade", "steps", "old.msgpack", "new", "--from", "1", "--template", "steps/2.tree.json")
-    planned = without_jax(*upgrade, "--dry-run")
     assert 0 == planned.returncode, planned.stdout + planned.stderr
-
-    without_jax("check", "steps", "--template", "third.tree.json", "--write", "-m", "blocks")
     (added,) = Path("steps").glob("0003*")
     assert '"versions_now:third"' in added.read_text()
 

@@ -1,5 +1,6 @@
 """A checkpoint as large models have them: 10,000 leaves, an optimizer, stored by Flax."""
 
+from functools import cache
 from pathlib import Path
 
 from migrate.codes import ReaderAssumption
@@ -30,6 +31,7 @@ def params():
     return found
 
 
+@cache
 def checkpoint():
     """10,000 leaves and a few more."""
     model = params()
