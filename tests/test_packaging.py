@@ -2,7 +2,6 @@
 those that the package imports.
 """
 
-import ast
 import os
 import re
 import subprocess
@@ -15,6 +14,8 @@ from email import message_from_bytes
 from pathlib import Path
 
 import pytest
+
+from tests.import_graph import outline
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -97,11 +98,7 @@ def imported(paths):
     """Top-level names that modules import from outside the package and the standard library."""
     names = set()
     for path in paths:
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Import):
-                names |= {alias.name.split(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                names.add(node.module.split(".")[0])
+        names |= {module.split(".")[0] for module, *_ in outline(path.read_text()).imports}
     return names - set(sys.stdlib_module_names) - {"migrate"}
 
 

@@ -5,14 +5,24 @@ from pathlib import Path
 import pytest
 
 from tests.docs.pages import ROOT, Command, agrees, read_page, rewritten, run_page
-from tests.matrix import sampled
 
 DOCS = ROOT / "docs"
 FOLDERS = ("explanation", "how-to", "tutorial")
 PAGES = sorted(page for folder in FOLDERS for page in DOCS.glob(f"{folder}/*.md") if read_page(page).steps)
+QUICK = ("how-to/qkv.md", "how-to/vocabulary.md")
+"""The pages of the sample, whose commands import JAX a few times only."""
 
 
-@pytest.mark.parametrize("path", sampled(PAGES, 8, lambda page: str(page.relative_to(DOCS))))
+def name_of(page: Path) -> str:
+    return str(page.relative_to(DOCS))
+
+
+CASES = [
+    pytest.param(page, marks=() if name_of(page) in QUICK else pytest.mark.matrix, id=name_of(page)) for page in PAGES
+]
+
+
+@pytest.mark.parametrize("path", CASES)
 def test_a_page_shows_what_its_commands_print(path: Path, tmp_path: Path, request: pytest.FixtureRequest):
     page = read_page(path)
     ran = run_page(page, tmp_path)

@@ -34,6 +34,14 @@ def here(untrained, tmp_path):
     return place
 
 
+@pytest.fixture
+def unread(tmp_path):
+    """The example with an empty directory in place of a checkpoint: for what is refused before any is read."""
+    place = copy(tmp_path)
+    (place / "single").mkdir()
+    return place
+
+
 @pytest.mark.matrix
 def test_all_checkpoints_are_upgraded_and_a_rerun_finds_them_done(here):
     code, output = release(here, "root", "single")
@@ -64,11 +72,11 @@ def test_nothing_is_written_for_any_checkpoint_if_one_does_not_fit(here):
     assert not (here / "released").exists()
 
 
-def test_a_model_without_a_rule_file_is_no_release(here):
-    code, output = release(here, "single", template="versions.v4:make_state")
+def test_a_model_without_a_rule_file_is_no_release(unread):
+    code, output = release(unread, "single", template="versions.v4:make_state")
     assert 1 == code
     assert "error[M617]" in output
-    assert not (here / "released").exists()
+    assert not (unread / "released").exists()
 
 
 @pytest.mark.matrix
@@ -85,9 +93,9 @@ def test_a_value_that_changed_since_fails_the_rerun(here):
     assert "migrate verify released/single" in output
 
 
-def test_wrong_usage(here):
+def test_wrong_usage(unread):
     assert (2, "usage: release.sh RULES TEMPLATE OUT CHECKPOINT...\n") == run(
-        here, here.parents[1] / "ci" / "release.sh"
+        unread, unread.parents[1] / "ci" / "release.sh"
     )
-    code, output = release(here, "single", "root/../single")
+    code, output = release(unread, "single", "root/../single")
     assert (2, "two checkpoints would become released/single\n") == (code, output)

@@ -113,6 +113,7 @@ def test_a_link_that_leads_out_is_refused_wherever_it_is(copy_of, tmp_path, writ
     assert "--follow-links" in diagnostic.help
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(("writer", "pattern"), PARTS)
 def test_links_that_lead_out_are_followed_on_request(written, copy_of, tmp_path, writer, pattern):
     folder = copy_of(writer)

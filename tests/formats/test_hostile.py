@@ -282,7 +282,7 @@ def test_nothing_outside_of_numpy_s_own_dtypes_is_evaluated(copy_of):
         reader.read(("params", "Dense_0", "kernel"))
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.data())
 def test_a_damaged_database_is_read_or_refused_and_nothing_else(written, tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("fuzz") / "copy"
@@ -400,6 +400,7 @@ def test_the_command_says_what_is_wrong_and_what_to_do(copy_of, name):
     assert not (folder.parent / "new").exists()
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("name", ["four billion entries", "an array of a terabyte", "a recursion bomb"])
 def test_what_a_file_claims_costs_no_memory(copy_of, name):
     """In a process that may not have more than three gigabytes of addresses."""

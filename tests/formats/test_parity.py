@@ -43,6 +43,7 @@ def as_stored(value):
     return np.asarray(value) if isinstance(value, jax.Array) else value
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("tree", TREE_NAMES)
 @pytest.mark.parametrize("writer", WRITER_NAMES)
 def test_every_leaf_reads_as_orbax_restores_it(written, writer, tree):
@@ -72,7 +73,7 @@ def test_a_backslash_in_a_folder_s_name_reads_where_orbax_does_not(written):
         assert [1.0, 1.0] == reader.read(("back\\slash",)).tolist()
 
 
-@pytest.mark.sample(3)
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("tree", TREE_NAMES)
 @pytest.mark.parametrize("writer", WRITER_NAMES)
 def test_every_writer_s_checkpoint_keeps_the_laws(written, writer, tree):

@@ -31,11 +31,11 @@ def test_opening_reads_metadata_alone(tmp_path, use_ocdbt):
         assert bytes_read() - before > noise.nbytes // 2
 
 
-def test_thousands_of_leaves_open_in_a_moment(tmp_path):
+def test_a_thousand_leaves_open_in_a_moment(tmp_path):
     leaf = np.zeros(2, np.float32)
     with ocp.PyTreeCheckpointer() as checkpointer:
-        checkpointer.save(tmp_path / "item", {f"layer_{index}": {"w": leaf} for index in range(3000)})
+        checkpointer.save(tmp_path / "item", {f"layer_{index}": {"w": leaf} for index in range(1000)})
     start = time.process_time()
     with open_reader(tmp_path / "item") as reader:
-        assert 3000 == len(reader.abstract().tree.leaves)
-    assert time.process_time() - start < 15  # half a second where nothing else runs
+        assert 1000 == len(reader.abstract().tree.leaves)
+    assert time.process_time() - start < 5  # a sixth of a second where nothing else runs
