@@ -15,20 +15,21 @@ from migrate.errors import ExitCode, RefusedError, StoppedError
 from migrate.version import __version__
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-HEAVY = {"numpy", "jax", "flax", "tensorstore", "orbax", "etils", "rich"}
+HEAVY = {"numpy", "jax", "flax", "tensorstore", "orbax", "etils", "rich", "migrate.planning.model"}
 
 
 def modules_after(*arguments):
-    """Top-level modules that the command has loaded when it exits."""
+    """The modules that the command has loaded when it exits, and the packages at the top that they are in."""
     code = (
         "import sys, json, atexit\n"
-        "atexit.register(lambda: print(json.dumps([m.split('.')[0] for m in sys.modules]), file=sys.stderr))\n"
+        "atexit.register(lambda: print(json.dumps([*sys.modules]), file=sys.stderr))\n"
         f"sys.argv = ['migrate', *{list(arguments)!r}]\n"
         "from migrate.cli.main import main\n"
         "main()\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=ENVIRONMENT)
-    return set(json.loads(done.stderr.splitlines()[-1]))
+    loaded = json.loads(done.stderr.splitlines()[-1])
+    return {name.partition(".")[0] for name in loaded} | set(loaded)
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("explain", "M201"), ("schema",), ("apply", "-h")])
