@@ -2,8 +2,8 @@
 
     python tests/engine/restore_matrix.py DEVICES ITEM_DIRECTORY MANAGER_ROOT
 
-Both are local directories or URLs of a bucket. The number of devices has to be fixed before JAX starts, so more than one
-need a process of their own.
+Both are local directories or URLs of a bucket. The number of devices has to be fixed before JAX starts, so more than
+one need a process of their own.
 """
 
 import hashlib
@@ -15,11 +15,11 @@ if __name__ == "__main__":
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={sys.argv[1]}"
     os.environ["JAX_PLATFORMS"] = "cpu"
 
-import jax  # noqa: E402  # the flags have to be set first
-import numpy as np  # noqa: E402
-import orbax.checkpoint as ocp  # noqa: E402
-from jax.sharding import Mesh, NamedSharding, PartitionSpec  # noqa: E402
-from orbax.checkpoint.experimental import v1  # noqa: E402
+import jax  # the flags have to be set first
+import numpy as np
+import orbax.checkpoint as ocp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from orbax.checkpoint.experimental import v1
 
 
 def words(leaf):

@@ -38,8 +38,7 @@ def run(work, *cases):
     options = {"cwd": ROOT, "env": {**os.environ, "PYTHONPATH": str(ROOT)}, "text": True}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     started = [
-        subprocess.Popen([*command, str(number), str(port), str(work), *cases], **pipes, **options)
-        for number in (0, 1)
+        subprocess.Popen([*command, str(number), str(port), str(work), *cases], **pipes, **options) for number in (0, 1)
     ]
     try:
         outputs = [process.communicate(timeout=150) for process in started]
