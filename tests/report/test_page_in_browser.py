@@ -97,7 +97,7 @@ def test_a_leaf_that_is_selected_shows_its_rule_its_proof_and_its_slots(show: "S
         "rules.yaml:3",
         "params/** -> model/**",
         "unproved",
-        "1 slots",
+        "1 slot follows",
     ):
         assert text in details
 

@@ -37,7 +37,7 @@ class Details {
   facts(link, slots) {
     const rows = [...link.facts];
     if (link.proof) rows.push(["proved", PROOFS[link.proof] ?? link.proof]);
-    if (slots.length) rows.push(["optimizer", `${slots.length} slots follow`]);
+    if (slots.length) rows.push(["optimizer", slots.length === 1 ? "1 slot follows" : `${slots.length} slots follow`]);
     const cells = rows.flatMap(([label, value]) => [element("dt", {}, label), element("dd", {}, value)]);
     return element("dl", {}, ...cells);
   }
