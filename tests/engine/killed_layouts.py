@@ -1,13 +1,14 @@
 """Runs an expansion or a contraction in one child process after another and kills each at another moment.
 
-    python killed_layouts.py STEP FOLDER expand|contract-old|contract-new [MOMENT...]
+    python killed_layouts.py STEP FOLDER WAY/MOMENT...
 
-Leaves the root of each child in a directory of FOLDER named after the moment (default: every moment), for
-`test_expand.py` and `test_contract.py`.
+WAY is `expand`, `contract-old` or `contract-new`. Leaves the root of each child in the directory WAY/MOMENT of FOLDER,
+for `test_expand.py` and `test_contract.py`.
 """
 
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -95,12 +96,13 @@ WAYS = {
 }
 
 
-def main(step, folder, way, *chosen):
-    call, moments = WAYS[way]
-    for name in chosen or moments:
-        options = moments[name]
-        (Path(folder) / name).mkdir()
-        root = shutil.copytree(Path(step).parent, Path(folder) / name / "run", copy_function=os.link)
+def main(step, folder, *cases):
+    for case in cases:
+        way, moment = case.split("/")
+        call, moments = WAYS[way]
+        options, place = moments[moment], Path(folder) / way / moment
+        place.mkdir(parents=True)
+        root = shutil.copytree(Path(step).parent, place / "run", copy_function=os.link)
         for small in (root / Path(step).name).iterdir():
             if small.is_file():  # its own copy, as everything that may be replaced
                 text = small.read_bytes()
@@ -111,9 +113,16 @@ def main(step, folder, way, *chosen):
             try:
                 call(root / Path(step).name, options)
             except Exception as error:  # noqa: BLE001 (whatever it is, the test wants to see it)
-                (Path(folder) / name / "error").write_text(f"{type(error).__name__}: {error}")
+                (place / "error").write_text(f"{type(error).__name__}: {error}")
             os._exit(0)
         os.waitpid(child, 0)
+
+
+def leave_roots(step, folder, cases):
+    """Leaves in a directory what kills leave of a step's root; `cases` are moments by way. Returns the directory."""
+    words = [f"{way}/{moment}" for way, moments in cases.items() for moment in moments]
+    subprocess.run([sys.executable, "-W", "ignore", __file__, step, folder, *words], check=True)
+    return folder
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import pytest
 from tests.engine.two_layouts import WRITERS, written
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def sources(tmp_path_factory):
     """A root of every kind."""
     folder = tmp_path_factory.mktemp("sources")

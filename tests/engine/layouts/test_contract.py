@@ -3,8 +3,6 @@
 import json
 import re
 import shutil
-import subprocess
-import sys
 
 import orbax.checkpoint as ocp
 import pytest
@@ -158,15 +156,11 @@ def killed_roots(request, sources, tmp_path_factory):
     step = next(shutil.copytree(sources / "v0-named" / "run", folder / "source" / "run").iterdir())
     migrate.stamp(step, digests=True)
     expanded(step, verify="decode")
-    for way in ("contract-old", "contract-new"):
-        (folder / way).mkdir()
-        moments = values_to_run(request, "moment", way=way)
-        command = [sys.executable, "-W", "ignore", killed.__file__, step, folder / way, way, *moments]
-        subprocess.run(command, check=True)
-    return folder
+    cases = {way: values_to_run(request, "moment", way=way) for way in ("contract-old", "contract-new")}
+    return killed.leave_roots(step, folder, cases)
 
 
-@pytest.mark.sample(4)
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("moment", killed.CONTRACTING)
 @pytest.mark.parametrize(("way", "keep"), [("contract-old", "state"), ("contract-new", "new")])
 def test_the_step_is_valid_after_every_kill_and_the_same_call_completes_it(way, keep, moment, killed_roots):

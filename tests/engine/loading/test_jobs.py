@@ -95,6 +95,7 @@ def values_of(plan, reader):
     return {path: value for task in plan.tasks for path, value in evaluate(task, reader, plan.target).items()}
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("linked", LINKED)
 @pytest.mark.parametrize("small", [jobs_module.SMALL_BYTES, -1])
 @pytest.mark.parametrize("limit", [BUDGET, 300])

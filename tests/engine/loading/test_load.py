@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import migrate
+from migrate.dtypes import to_numpy
 from migrate.engine.loading import jobs, loaded_leaves
 from migrate.errors import CheckpointError, MigrateError, PlanError, RefusedError, UsageError
 from migrate.template import restore_target
@@ -333,7 +334,8 @@ def test_random_rules_give_what_apply_writes(tmp_path_factory, data):
         if not plan.applicable or not plan.target.leaves:
             return
         migrate.apply(plan, checkpoint, folder / "new")
-        into = {path[0]: jnp.zeros(leaf.aval.shape, leaf.aval.dtype) for path, leaf in plan.target.leaves.items()}
+        avals = {path[0]: leaf.aval for path, leaf in plan.target.leaves.items()}
+        into = {name: jnp.asarray(np.zeros(aval.shape, to_numpy(aval.dtype))) for name, aval in avals.items()}
         usual = jobs.SMALL_BYTES
         try:
             jobs.SMALL_BYTES = data.draw(st.sampled_from([usual, -1]))

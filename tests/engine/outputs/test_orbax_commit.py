@@ -140,7 +140,7 @@ def files_of(folder):
     return {name: json.loads(data) if name.endswith((".zarray", ".json")) else data for name, data in named.items()}
 
 
-@pytest.mark.sample(3)
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("origin", ["database", "plain zarr"])
 @pytest.mark.parametrize("link", ["auto", "never"])
 @pytest.mark.parametrize(
@@ -237,6 +237,7 @@ def test_top_level_leaves_become_items_that_orbax_restores(tmp_path):
     np.testing.assert_array_equal(tree["model"]["b"], restored["model"]["b"])
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("name", ["100% done", "a%20b", "c#d", "e?f", "ünï"])
 @pytest.mark.parametrize("ocdbt", [False, True], ids=["plain zarr", "ocdbt"])
 def test_a_directory_may_have_any_name(tmp_path, name, ocdbt):

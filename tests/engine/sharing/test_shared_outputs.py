@@ -65,6 +65,7 @@ def stored(target):
     return {"size": len(content), "arrays": content[header:] if header else None}
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("workers", [1, 2, 4])
 def test_any_number_of_workers_writes_the_same_bytes(shared, workers):
     alone, expected = shared(None, "alone")

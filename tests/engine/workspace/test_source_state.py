@@ -114,6 +114,7 @@ def changing(change, source, kind, phase):
     return listener
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize(("kind", "phase"), MOMENTS)
 def test_a_source_that_changes_at_any_time_publishes_nothing(mixed_source, tmp_path, change, kind, phase):
