@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorstore as ts
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import migrate
@@ -33,6 +33,7 @@ def view_of(array):
 
 
 @pytest.mark.parametrize("name", MOVING)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_an_op_on_views_gives_what_it_gives_on_arrays(name, data):
     op, arrays = data.draw(op_cases(name))

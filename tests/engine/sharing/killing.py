@@ -70,7 +70,7 @@ def wait_for(folder, moment, process):
         "after": lambda: journals(folder),
     }[name]
     while process.poll() is None and not reached():
-        time.sleep(0.001)
+        time.sleep(0.005)
     if name == "after":
         time.sleep(int(number) / 1000)
 

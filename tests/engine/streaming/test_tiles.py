@@ -171,7 +171,7 @@ BORDERED = {
 }
 
 
-LIMITS = [(chain, limit) for number, chain in enumerate(BORDERED) for limit in ((60, 400) if number % 2 else (400, 60))]
+LIMITS = [(chain, limit) for number, chain in enumerate(BORDERED) for limit in ((400, 60) if number % 2 else (60, 400))]
 
 
 @pytest.mark.sample(2)

@@ -282,7 +282,7 @@ def test_digests_stay_valid_and_other_changes_are_still_found(tmp_path):
         migrate.stamp(path, version=5)
 
 
-@pytest.mark.parametrize("era", sampled(["e3a", "e4c", "e5a"], every=2))
+@pytest.mark.parametrize("era", sampled(["e3a", "e4c", "e5a"], every=3))
 def test_a_record_changes_nothing_else_of_checkpoints_of_any_era(tmp_path, era):
     case_of = {name: unpack(era, tmp_path) / name for name in case_names(era)}
     stamped = 0
