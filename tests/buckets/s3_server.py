@@ -18,14 +18,14 @@ class S3Server:
         self.traffic = Traffic()
 
     def __enter__(self) -> "S3Server":
-        from moto.server import DomainDispatcherApplication, create_backend_app
+        from moto.server import create_backend_app
         from werkzeug.serving import WSGIRequestHandler, make_server
 
         class Quiet(WSGIRequestHandler):
             def log(self, *_: object) -> None:
                 """Stays silent."""
 
-        self._app = DomainDispatcherApplication(create_backend_app)
+        self._app = create_backend_app("s3")  # moto's dispatcher finds the service of each request, which takes longer
         self._http = make_server("127.0.0.1", 0, self._serve, threaded=True, request_handler=Quiet)
         self.url = f"http://127.0.0.1:{self._http.server_port}"
         threading.Thread(target=self._http.serve_forever, daemon=True).start()
