@@ -158,7 +158,7 @@ def test_plain_zarr_is_written(bucket, tmp_path, link):
 
 
 def test_an_array_beyond_the_budget_is_written_in_tiles(bucket, tmp_path):
-    tree = {"w": np.arange(24 << 20, dtype=np.float32).reshape(-1, 4096)}
+    tree = {"w": np.arange(18 << 20, dtype=np.float32).reshape(-1, 4096)}
     rules = rules_file(tmp_path, "rules: [{from: w, to: v, ops: [{transpose: [1, 0]}]}]")
     far = bucket.upload(save(tmp_path / "old", tree), "old")
     migrated(far, rules, f"{bucket.url}/new", max_ram=64 << 20)

@@ -144,6 +144,7 @@ def test_a_failed_verification_leaves_nothing(bucket, places):
     assert {"old"} == {key.split("/")[0] for key in bucket.keys("")}
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("part", ["/result", "/x/model.safetensors"])
 def test_a_killed_run_is_finished_by_the_same_command(bucket, tmp_path, places, part):
     far, rules = places

@@ -63,7 +63,7 @@ def killed_during(bucket, process, *faults):
     bucket.traffic.faults.clear()
 
 
-@pytest.mark.sample(5)
+@pytest.mark.sample(10)
 @pytest.mark.parametrize(("scheme", "moment"), [*product(["gs"], MOMENTS), ("s3", "arrays were linked")])
 def test_a_killed_run_is_finished_by_the_same_command(bucket_servers, tmp_path, scheme, moment):
     bucket = bucket_servers.bucket(scheme)
@@ -81,7 +81,7 @@ def test_a_killed_run_is_finished_by_the_same_command(bucket_servers, tmp_path, 
     same_values(tmp_path / "new", f"{bucket.url}/new")
 
 
-@pytest.mark.sample(2)
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(("scheme", "part"), [("gs", "migrate_unfinished"), ("gs", "LOCK"), ("s3", "journal/")])
 def test_a_run_that_is_killed_after_it_published_is_done(bucket_servers, tmp_path, scheme, part):
     bucket = bucket_servers.bucket(scheme)

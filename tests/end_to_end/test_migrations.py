@@ -53,7 +53,7 @@ def run(arguments):
     return result
 
 
-@pytest.mark.sample(3)
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_every_leaf_is_what_the_oracle_says(case, migrated, monkeypatch):
     monkeypatch.chdir(ROOT)
@@ -66,7 +66,7 @@ def test_every_leaf_is_what_the_oracle_says(case, migrated, monkeypatch):
             assert (value.dtype, value.shape, value.tobytes()) == (read.dtype, read.shape, read.tobytes()), path
 
 
-@pytest.mark.sample(3)
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_it_restores_into_the_template_and_computes_what_the_original_did(case, migrated, monkeypatch):
     monkeypatch.chdir(ROOT)

@@ -81,6 +81,7 @@ def same_values(one, other):
         assert (value.dtype, value.tobytes()) == (theirs[path].dtype, theirs[path].tobytes()), path
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("planned", [{"zarr3": True}, {}, {"ocdbt": False}], ids=["zarr3", "zarr2", "files"])
 @pytest.mark.parametrize("applied", [{"zarr3": True}, {}, {"ocdbt": False}], ids=["zarr3", "zarr2", "files"])
 def test_a_plan_of_one_kind_of_storage_serves_every_other(planned, applied, here):
@@ -146,7 +147,7 @@ def test_items_of_a_step_are_items_again(here):
 
 
 @given(plans())
-@settings(max_examples=15, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, suppress_health_check=list(HealthCheck))
 def test_for_random_rules_the_plan_file_does_what_the_rules_do(case):
     stored, plan = case
     assume(all(isinstance(value, np.ndarray) and value.dtype.names is None for value in stored.values()))
@@ -157,6 +158,7 @@ def test_for_random_rules_the_plan_file_does_what_the_rules_do(case):
         shutil.rmtree(folder)
 
 
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_plans_of_real_models_are_read_as_they_were(case, monkeypatch):
     if case.real and not case.checkpoint.exists():

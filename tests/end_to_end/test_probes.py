@@ -85,7 +85,7 @@ WRONG = {
 }
 
 
-@pytest.mark.sample(2)
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("change", WRONG.values(), ids=WRONG)
 def test_rules_that_pass_every_shape_check_are_found_out_in_the_layer_where_they_are_wrong(change, run, tmp_path):
     source = ROOT / "fixtures/linen_2022/lm_flax_msgpack/ckpt"

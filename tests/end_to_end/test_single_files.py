@@ -39,8 +39,15 @@ def assert_equal(expected, actual):
         assert same_value(np.asarray(value), np.asarray(actual[path])), path
 
 
-@pytest.mark.parametrize("suffix", ["safetensors", "msgpack"])
-@pytest.mark.parametrize("verify", ["digest", "full", "none"])
+@pytest.mark.sample(2)
+@pytest.mark.parametrize(
+    ("suffix", "verify"),
+    [
+        *(("safetensors", "digest"), ("msgpack", "digest")),
+        *(("msgpack", "full"), ("safetensors", "full")),
+        *(("safetensors", "none"), ("msgpack", "none")),
+    ],
+)
 def test_a_file_holds_every_value_and_verifies(tmp_path, suffix, verify):
     out = tmp_path / f"out.{suffix}"
     result = run("apply", "portable", LM, out, "--verify", verify)

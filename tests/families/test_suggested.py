@@ -12,7 +12,7 @@ BAR = 0.95
 KEPT = golden.read()
 
 
-@pytest.mark.parametrize("kept", sampled(KEPT, 3, lambda kept: kept.row.name))
+@pytest.mark.parametrize("kept", sampled(KEPT, 9, lambda kept: kept.row.name))
 def test_a_suggestion_does_what_the_bundled_file_does_or_says_what_may_be_otherwise(kept, tmp_path):
     found, suggestion, plan = scored(kept, tmp_path)
     assert ((), 0) == (found.wrong, found.unplaced)

@@ -30,7 +30,7 @@ def prepared(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", SAMPLE)
-@pytest.mark.sample(2)
+@pytest.mark.sample(3)
 def test_a_sample_of_the_attack_finds_nothing(name, prepared):
     options = ["--scale", str(SAMPLE[name]), "--minutes", "0.02", "--sources", str(prepared)]
     command = [sys.executable, "-m", "tests.torture", "--only", name, *options]

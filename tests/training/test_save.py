@@ -302,8 +302,11 @@ def run_script(save, kind, root, end, timeout=None):
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout)
 
 
-@pytest.mark.parametrize("kind", ["v0", "v1"])
-@pytest.mark.parametrize(("end", "code"), [("", 0), ("raise", 3), ("error", 1)])
+@pytest.mark.sample(2)
+@pytest.mark.parametrize(
+    ("kind", "end", "code"),
+    [("v0", "", 0), ("v1", "", 0), ("v1", "raise", 3), ("v0", "raise", 3), ("v0", "error", 1), ("v1", "error", 1)],
+)
 def test_a_script_that_ends_at_once_leaves_a_complete_step(tmp_path, kind, end, code):
     ended = run_script(SAVE, kind, tmp_path / "root", end)
     assert code == ended.returncode, ended.stderr
