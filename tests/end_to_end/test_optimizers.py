@@ -41,7 +41,7 @@ def exact_changes(optimizer):
     return [op for op in CHANGED if op not in REFUSED.get(optimizer, {})]
 
 
-@pytest.mark.parametrize("optimizer", sampled([*OPTIMIZERS, *CHANGES], 7))
+@pytest.mark.parametrize("optimizer", sampled([*OPTIMIZERS, *CHANGES], 11))
 def test_training_goes_on_as_if_nothing_had_happened(optimizer, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     changes = exact_changes(optimizer)

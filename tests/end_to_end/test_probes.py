@@ -53,8 +53,8 @@ def test_a_checkpoint_in_a_bucket_is_probed_before_it_is_complete(run, bucket):
 
 
 def test_a_checkpoint_that_is_laid_out_for_eight_devices_is_probed_on_one(run, tmp_path):
-    source = ROOT / "fixtures/linen_2022/lm_flax_msgpack/ckpt"
-    rules, probe = RULES / "lm_to_list.yaml", ("--probe", "fixtures.probes:lm")
+    source = ROOT / "fixtures/linen_2022/cnn_flax_msgpack/ckpt"
+    rules, probe = RULES / "cnn.yaml", ("--probe", "fixtures.probes:cnn")
     result = run("apply", rules, source, tmp_path / "new", "--mesh", "data=2,model=4", *probe)
     assert 0 == result.exit_code, result.output
 
