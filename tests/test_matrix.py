@@ -35,26 +35,23 @@ def test_short(): ...
 """
 
 
+COLLECT_BOTH = """
+import sys, pytest
+
+sys.path.insert(0, "")
+pytest.main(sys.argv[1:])
+print("for the matrix")
+pytest.main(["-m", "matrix", *sys.argv[1:]])
+"""
+
+
 def test_of_a_test_with_the_mark_one_of_a_number_of_cases_is_run(tmp_path):
     (tmp_path / "test_it.py").write_text(LONG)
-
-    def collected(*options):
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-c",
-            ROOT / "pyproject.toml",
-            "--rootdir",
-            ROOT,
-            "-p",
-            "tests.conftest",
-        ]
-        options = ("--collect-only", "-q", "-n", "0", "-p", "no:cacheprovider", *options)
-        done = subprocess.run([*command, *options, tmp_path], cwd=ROOT, capture_output=True, text=True, check=False)
-        return re.findall(r"::(test_\S+)", done.stdout)
-
-    test, matrix = collected(), collected("-m", "matrix")
+    configuration = ("-c", ROOT / "pyproject.toml", "--rootdir", ROOT, "-p", "tests.conftest")
+    options = ("--collect-only", "-q", "-n", "0", "-p", "no:cacheprovider", tmp_path)
+    command = [sys.executable, "-c", COLLECT_BOTH, *configuration, *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    test, matrix = (re.findall(r"::(test_\S+)", one) for one in done.stdout.split("for the matrix\n"))
     assert ["test_long[0-a]", "test_long[1-b]", "test_long[3-a]", "test_short"] == test
     assert 5 == len(matrix)
     assert not set(test) & set(matrix)
