@@ -1,8 +1,6 @@
 """A directory with a small msgpack checkpoint, models and rule files, and a way to run the command in it."""
 
-import os
 import shutil
-import sys
 from pathlib import Path
 
 import msgpack
@@ -73,10 +71,6 @@ def here(tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
     for name in ("NO_COLOR", "FORCE_COLOR", "MIGRATE_DEBUG"):
         monkeypatch.delenv(name, raising=False)
-    below = f"{tmp_path.parent}{os.sep}"  # strings: there are thousands of modules
-    for name, module in list(sys.modules.items()):  # those of earlier tests are not below this directory
-        if str(getattr(module, "__file__", None)).startswith(below):
-            monkeypatch.delitem(sys.modules, name)
     Path("old.msgpack").write_bytes(msgpack.packb(pack(params()), use_bin_type=True, strict_types=True))
     Path("rules.yaml").write_text(RULES)
     Path("broken.yaml").write_text(BROKEN)

@@ -10,8 +10,8 @@ from migrate.report.html import draw
 from migrate.report.of_checkpoint import checkpoint_report
 from migrate.report.picture import LeafLink, Picture, PictureLeaf, PictureTree, RuleText
 from migrate.report.view import Report
+from tests.report import vit
 from tests.report.browser import chromium
-from tests.report.large import checkpoint
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -218,7 +218,7 @@ def test_a_print_shows_the_table(show: "Show"):
 
 
 def test_inspect_draws_one_tree(show: "Show"):
-    browser = show(checkpoint_report(checkpoint()))
+    browser = show(checkpoint_report(vit.checkpoint()))
     assert [] == browser.find_elements("id", "ribbons")
     assert "params" in texts(browser, "#tree0 .name")
 
