@@ -157,6 +157,13 @@ def test_arguments_and_key_paths_are_completed(complete, shell):
     line = "migrate apply rules.yaml root new --arg "
     assert ["model=", "model=params"] == sorted(complete(shell, f"{line}mod"))
     assert [f"{start}params/Dense_0", f"{start}params/Dense_1"] == complete(shell, f"{line}model=params/D")
+
+
+@pytest.mark.sample(len(SHELLS))
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_single_node_is_completed_with_what_is_below_and_a_number_with_nothing(complete, shell):
+    start = "" if shell == "bash" else "model="
+    line = "migrate apply rules.yaml root new --arg "
     assert [f"{start}ema", f"{start}ema/Dense_0"] == complete(shell, f"{line}model=e")
     assert [] == complete(shell, f"{line}axis=")
 
@@ -174,7 +181,7 @@ def test_codes_are_completed(complete, shell):
     assert ["M201", "M202"] == sorted(complete(shell, "migrate explain M20"))[:2]
 
 
-@pytest.mark.sample(2)
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     "line",
     [

@@ -58,7 +58,7 @@ def shell(command):
     return subprocess.run(["bash", "-c", line], capture_output=True, text=True, env=env)
 
 
-@pytest.mark.sample(2)
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(
     ("folder", "spec", "start"),
     [

@@ -106,7 +106,7 @@ FIXTURES = {
 }
 
 
-@pytest.mark.sample(2)
+@pytest.mark.sample(4)
 @pytest.mark.parametrize(("checkpoint", "rules"), FIXTURES.items())
 def test_a_real_checkpoint_comes_back_bit_for_bit(checkpoint, rules, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)

@@ -146,6 +146,7 @@ def test_a_dumb_terminal_gets_no_control_codes(here):
     assert "\x1b" not in shown.text
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     ("signals", "code", "sentence"),
     [
