@@ -1,6 +1,7 @@
 import json
 import time
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -84,16 +85,21 @@ def shown(report):
     return text.draw(report) + draw_findings(report.findings)
 
 
+@cache
+def large_report(**options):
+    """The report of ten thousand leaves, made once for tests with the same options."""
+    return checkpoint_report(large.checkpoint(), **options)
+
+
 def test_ten_thousand_leaves_fit_on_a_screen_or_two(golden):
-    checkpoint = large.checkpoint()
-    assert len(checkpoint.tree.leaves) >= 10_000
-    drawn = shown(checkpoint_report(checkpoint))
+    assert len(large.checkpoint().tree.leaves) >= 10_000
+    drawn = shown(large_report())
     assert len(drawn.splitlines()) <= 90
     golden("report/checkpoint_10000.txt", drawn)
 
 
 def test_ten_thousand_leaves_for_programs(golden):
-    payload = json.loads(as_json.draw(checkpoint_report(large.checkpoint())))
+    payload = json.loads(as_json.draw(large_report()))
     assert len(payload["leaves"]) >= 10_000
     golden("report/checkpoint_10000.json", json.dumps({**payload, "leaves": payload["leaves"][:3]}, indent=2) + "\n")
 
@@ -107,7 +113,7 @@ def test_depth_says_how_far_down_and_what_is_below(golden, depth):
 
 
 def test_verbose_leaves_nothing_out():
-    report = checkpoint_report(large.checkpoint(), verbose=True)
+    report = large_report(verbose=True)
     assert "" == report.omitted
     assert not any("/…" in row.subject for row in report.rows)
 
@@ -120,7 +126,7 @@ def test_ten_thousand_leaves_are_drawn_in_time():
 
 
 def test_notes_on_many_leaves_are_one_with_their_number():
-    (assumed, *_) = checkpoint_report(large.checkpoint(), verbose=True).findings
+    (assumed, *_) = large_report(verbose=True).findings
     assert assumed.message.startswith("`params/layers/0/attn/q/kernel` was written without its dtype's name")
     assert assumed.message.endswith("; the same for 47 more leaves")
     assert 48 == len(assumed.paths)
