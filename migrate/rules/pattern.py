@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import pairwise
 
 from migrate.rules.expression import PatternError
@@ -67,15 +68,7 @@ class Pattern:
         Raises:
           PatternError: the text is invalid; `offset` and `length` give the location.
         """
-        segments = parse_segments(text)
-        parts = [part for segment in segments for part in segment]
-        captures = tuple(dict.fromkeys(name for part in parts if (name := _bound(part)) is not None))
-        _check_conditions(parts, captures)
-        computed = {name for part in parts if isinstance(part, Computed) for name in part.expression.names}
-        matcher = segment_matcher(segments)
-        if segments and not (len(segments[0]) == 1 and isinstance(segments[0][0], LiteralText)):
-            matcher = _of_main_source(matcher)
-        return cls(text, captures, frozenset(computed).union(captures), False, segments, matcher)
+        return _parsed(text)
 
     @classmethod
     def regex(cls, text: str) -> Pattern:
@@ -197,6 +190,20 @@ class Pattern:
                     f"else, capture the number with a condition, such as `{{{name}:int where {name}%2==1}}`"
                 )
                 yield PatternError(message, part.offset, part.length)
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: str) -> Pattern:
+    """Returns the pattern of a text, parsed and compiled once: files of one family share most of their patterns."""
+    segments = parse_segments(text)
+    parts = [part for segment in segments for part in segment]
+    captures = tuple(dict.fromkeys(name for part in parts if (name := _bound(part)) is not None))
+    _check_conditions(parts, captures)
+    computed = {name for part in parts if isinstance(part, Computed) for name in part.expression.names}
+    matcher = segment_matcher(segments)
+    if segments and not (len(segments[0]) == 1 and isinstance(segments[0][0], LiteralText)):
+        matcher = _of_main_source(matcher)
+    return Pattern(text, captures, frozenset(computed).union(captures), False, segments, matcher)
 
 
 def _filled(segment: Segment, bindings: Bindings) -> tuple[object, ...]:
