@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fixtures.models import ppo
-from tests.bundled.migrating import apply, close, leaves, restored, same, save
+from tests.bundled.migrating import apply, close, leaves, outputs, restored, same, save
 from tests.oracle import ppo as real
 from tests.oracle.values import REAL
 
@@ -49,7 +49,7 @@ def test_an_agent_computes_what_its_formulas_say(tmp_path):
     agent = restored(apply("brax/ppo-to-nnx", old, tmp_path / "new", "--template", TEMPLATE), TEMPLATE)
     observations = RNG.normal(size=(4, size)).astype(np.float32)
     x = (observations - statistics["mean"]) / statistics["std"]
-    close((forward(policy, x), forward(value, x)), agent(observations))
+    close((forward(policy, x), forward(value, x)), outputs(agent, observations))
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real checkpoints are not on this machine")
@@ -58,4 +58,4 @@ def test_a_published_agent_goes_to_the_same_places_bit_for_bit(tmp_path):
     same({"/".join(path): value for path, value in real.expected_leaves().items()}, leaves(new))
     agent = restored(new, TEMPLATE)
     with np.load(real.CASE / "golden.npz") as golden:
-        close((golden["out_policy_swish"], golden["out_value_swish"]), agent(golden["in_obs"]))
+        close((golden["out_policy_swish"], golden["out_value_swish"]), outputs(agent, golden["in_obs"]))

@@ -5,7 +5,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from fixtures.models import gpt2, llama
-from tests.bundled.migrating import apply, close, nested, restored, run, save
+from tests.bundled.migrating import apply, close, nested, outputs, restored, run, save
 from tests.oracle import published
 
 RNG = np.random.default_rng(0)
@@ -78,7 +78,7 @@ def test_gpt2_computes_what_its_formulas_say(form, tmp_path):
     old = form(tmp_path / "old", {**weights, **buffers})
     new = apply("hf/gpt2-to-nnx", old, tmp_path / "new", "--template", "fixtures.models.gpt2:make_model")
     expected = np.stack([published.gpt2(weights, row, GPT2.heads) for row in TOKENS])
-    close(expected, restored(new, "fixtures.models.gpt2:make_model")(TOKENS))
+    close(expected, outputs(restored(new, "fixtures.models.gpt2:make_model"), TOKENS))
 
 
 @pytest.mark.matrix
@@ -87,7 +87,8 @@ def test_gpt2_below_transformer_is_the_same(tmp_path):
     old = save(tmp_path / "old", nested({f"transformer.{name}": array for name, array in weights.items()}, "."))
     new = apply("hf/gpt2-to-nnx", old, tmp_path / "new", "--template", "fixtures.models.gpt2:make_model")
     close(
-        published.gpt2(weights, TOKENS[0], GPT2.heads), restored(new, "fixtures.models.gpt2:make_model")(TOKENS[:1])[0]
+        published.gpt2(weights, TOKENS[0], GPT2.heads),
+        outputs(restored(new, "fixtures.models.gpt2:make_model"), TOKENS[:1])[0],
     )
 
 
@@ -109,7 +110,7 @@ def test_llama_computes_what_its_formulas_say(tied, form, tmp_path):
     old = form(tmp_path / "old", {**weights, **buffers})
     new = apply("hf/llama-to-nnx", old, tmp_path / "new", "--template", template)
     expected = [published.llama(weights, row, LLAMA.heads, LLAMA.theta, LLAMA.epsilon) for row in TOKENS]
-    close(np.stack(expected), restored(new, template)(TOKENS))
+    close(np.stack(expected), outputs(restored(new, template), TOKENS))
 
 
 def test_a_llama_with_a_head_does_not_go_into_a_tied_one(tmp_path):

@@ -15,8 +15,8 @@ TOKENS = np.array([[3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8], [31, 0, 17, 7, 7, 1, 3,
 
 
 def filled(make):
-    """A model and its optimizer in which every number is random, so that no moment is zero."""
-    state, rng = make(), np.random.default_rng(3)
+    """A model and its optimizer in which every number and key is random, so that no moment is zero."""
+    state, rng = nnx.eval_shape(make), np.random.default_rng(3)
     for part in state.values():
         old = nnx.to_flat_state(nnx.state(part))
         nnx.update(part, nnx.from_flat_state([(path, randomised(path, variable, rng)) for path, variable in old]))
@@ -25,10 +25,12 @@ def filled(make):
 
 def randomised(path, variable, rng):
     value = variable.get_value()
+    if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
+        return variable.replace(jax.random.wrap_key_data(rng.integers(0, 1 << 32, (*value.shape, 2), np.uint32)))
     if not jnp.issubdtype(value.dtype, jnp.floating):
-        return variable
-    numbers = rng.normal(scale=0.2, size=value.shape)
-    return variable.replace(jnp.asarray(np.abs(numbers) if "nu" in path else numbers, value.dtype))
+        return variable.replace(jax.device_put(rng.integers(0, 9, value.shape).astype(value.dtype)))
+    numbers = rng.normal(scale=0.2, size=value.shape).astype(value.dtype)
+    return variable.replace(jax.device_put(np.abs(numbers) if "nu" in path else numbers))
 
 
 def rule_file(path: Path, include: str, template: str) -> Path:

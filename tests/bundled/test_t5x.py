@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fixtures.models.t5_decoder import Config
-from tests.bundled.migrating import apply, close, leaves, nested, restored, save
+from tests.bundled.migrating import apply, close, leaves, nested, outputs, restored, save
 from tests.oracle import published
 
 C = Config()
@@ -79,7 +79,7 @@ def test_the_decoder_computes_what_its_formulas_say(rules, form, tree, tmp_path)
     old = save(tmp_path / "old", tree(nested(saved), state))
     new = apply(rules, old, tmp_path / "new", "--template", TEMPLATE)
     expected = np.stack([published.t5x_decoder(params, row, C.heads) for row in TOKENS])
-    close(expected, restored(new, TEMPLATE)(TOKENS))
+    close(expected, outputs(restored(new, TEMPLATE), TOKENS))
 
 
 def test_both_forms_of_a_checkpoint_become_the_same_bits(tmp_path):

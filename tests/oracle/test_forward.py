@@ -75,6 +75,7 @@ def test_the_cnn_computes_and_goes_on_training_as_the_original_did(leaves: Calla
     close(golden["out_logits_after_step"], outputs(model, golden["in_x"]))
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("twin", LM_STATES)
 @pytest.mark.parametrize("source", [transformer.SOURCE, transformer.SCAN_SOURCE], ids=["blocks", "scan"])
 def test_the_language_model_computes_what_the_linen_model_did(source: Path, twin: transformer.Twin):
