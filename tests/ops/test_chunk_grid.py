@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from migrate.ops.chunk_grid import ChunkGrid
@@ -59,6 +59,7 @@ def check(op, arrays, chunk_shapes):
 
 
 @pytest.mark.parametrize("name", OPS)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_moving_chunks_is_what_the_op_does(name, data):
     op, arrays = data.draw(op_cases(name))

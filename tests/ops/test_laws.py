@@ -7,7 +7,7 @@ from migrate.testing.ops import check_op_laws, op_cases
 
 
 @pytest.mark.parametrize("name", OPS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_every_op_keeps_the_laws(name, data):
     op, arrays = data.draw(op_cases(name))

@@ -1,6 +1,7 @@
 """An op owns what it is: no other part of the package lists ops by name or asks for the class of one."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -41,11 +42,18 @@ def relative(path):
     return str(path.relative_to(PACKAGE))
 
 
+@cache
+def nodes(source):
+    """The nodes of a module that are strings or imports."""
+    wanted = ast.Constant, ast.Import, ast.ImportFrom
+    return [node for node in ast.walk(ast.parse(source)) if isinstance(node, wanted)]
+
+
 def named_ops(source):
     """Lines with a string that is the name of an op."""
     return [
         f"{node.lineno}: {node.value}"
-        for node in ast.walk(ast.parse(source))
+        for node in nodes(source)
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in OPS
     ]
 
@@ -53,7 +61,7 @@ def named_ops(source):
 def imported_ops(source):
     """Lines that import a module of ops."""
     found = []
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes(source):
         if isinstance(node, ast.ImportFrom) and node.module:
             names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         elif isinstance(node, ast.Import):

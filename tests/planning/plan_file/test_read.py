@@ -31,7 +31,7 @@ def _bare(entry):
 
 
 @given(plans())
-@settings(max_examples=100)
+@settings(max_examples=40)
 def test_any_plan_is_read_as_it_was(case):
     _, plan = case
     same(plan, again(plan))
@@ -231,7 +231,7 @@ PLAIN = json.loads(plan_text(small()))
 
 
 @given(st.data())
-@settings(max_examples=200)
+@settings(max_examples=100)
 def test_no_edit_is_a_bug(data):
     """A value anywhere in the file is replaced by another: the file is read or refused, and never fails otherwise."""
     content = json.loads(json.dumps(PLAIN))

@@ -88,7 +88,7 @@ def random_chains(draw):
     return record, files, leaves
 
 
-@settings(max_examples=40, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, suppress_health_check=list(HealthCheck))
 @given(random_chains(), st.integers(1, 50))
 def test_a_random_chain_has_one_result_fused_squashed_and_step_by_step(chain, shift):
     record, files, expected = chain
@@ -100,7 +100,7 @@ def test_a_random_chain_has_one_result_fused_squashed_and_step_by_step(chain, sh
     assert contents(plan_chain(source(other), steps(*files))) == contents(again)
 
 
-@settings(max_examples=40, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, suppress_health_check=list(HealthCheck))
 @given(random_chains())
 def test_what_a_chain_names_between_two_steps_does_not_appear(chain):
     record, files, expected = chain

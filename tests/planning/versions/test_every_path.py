@@ -139,7 +139,7 @@ def test_a_folder_without_steps_has_no_paths():
     assert ((), (), ()) == (found.steps, found.paths, found.unrecorded)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(random_chains())
 def test_the_plan_of_each_path_is_that_of_all_its_steps(chain):
     source, rules = chain

@@ -14,7 +14,7 @@ from tests.planning.invert.cases import same_bits, values_for
 from tests.planning.versions.chains import both, files, made_by, random_chains, step_by_step, summary
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(random_chains())
 def test_a_random_chain_computes_the_same_bits_in_one_plan_as_step_by_step(chain):
     source, rules = chain

@@ -111,7 +111,7 @@ def test_different_ops_on_the_arrays_of_one_result_cannot_be_written():
     assert "the chain from 2.yaml to 3.yaml cannot be written as one rule file: `d`" == problem.message
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(random_chains())
 def test_a_squashed_random_chain_computes_the_same_bits(chain):
     source, rules = chain
