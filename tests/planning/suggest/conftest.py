@@ -22,20 +22,21 @@ def sources(tmp_path_factory):
     return source
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def opened(sources):
-    """`opened(case)`: the open checkpoint, the template, the true plan and the suggestion."""
-    checkpoints = []
+    """`opened(case)`: the open checkpoint, the template, the true plan and the suggestion, each made once."""
+    known = {}
 
     def opened(case):
-        checkpoint = migrate.open_checkpoint(sources(case)[0])
-        checkpoints.append(checkpoint)
-        template = migrate.abstract_template(case.template)
-        truth = truth_plan(case, checkpoint, template)
-        return checkpoint, template, truth, migrate.suggest(checkpoint, template)
+        if case.name not in known:
+            checkpoint = migrate.open_checkpoint(sources(case)[0])
+            template = migrate.abstract_template(case.template)
+            truth = truth_plan(case, checkpoint, template)
+            known[case.name] = checkpoint, template, truth, migrate.suggest(checkpoint, template)
+        return known[case.name]
 
     yield opened
-    for checkpoint in checkpoints:
+    for checkpoint, *_ in known.values():
         checkpoint.close()
 
 

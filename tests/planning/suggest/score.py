@@ -91,13 +91,20 @@ def filled(spec: str, values: Mapping[KeyPath, Any]) -> Any:
     """Returns the NNX model with these values; random streams keep their own."""
     module, name = spec.split(":")
     make = getattr({m.__name__: m for m in (convolutional, recurrent, transformers)}[module], name)
-    model = make(nnx.Rngs(0))
-    graphdef, state = nnx.split(model)
+    graphdef, state = nnx.split(nnx.eval_shape(lambda: make(nnx.Rngs(0))))
+    if any(tuple(map(str, path)) not in values for path, _ in nnx.to_flat_state(state)):
+        graphdef, state = nnx.split(make(nnx.Rngs(0)))
     flat = [
         (path, variable.replace(values[tuple(map(str, path))]) if tuple(map(str, path)) in values else variable)
         for path, variable in nnx.to_flat_state(state)
     ]
     return nnx.merge(graphdef, nnx.from_flat_state(flat))
+
+
+@nnx.jit
+def outputs(model: Any, *inputs: Any) -> Any:
+    """Returns the outputs of an NNX model: one program compiles faster than one for each of its operations."""
+    return model(*inputs)
 
 
 def score(suggestion: Suggestion, truth: Plan, checkpoint: migrate.Checkpoint) -> Score:

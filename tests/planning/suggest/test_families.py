@@ -26,7 +26,7 @@ SAME["maxtext-tunix/llama3-1"] = "maxtext-tunix/llama"
 
 
 @pytest.mark.parametrize("kept", KEPT, ids=lambda kept: kept.row.name)
-def test_the_bundled_file_of_a_family_is_suggested_first(kept, tmp_path):
+def test_the_bundled_file_of_a_family_is_suggested_first_with_arguments_read_off_the_shapes(kept, tmp_path):
     with opened(kept, tmp_path) as checkpoint:
         suggestion = migrate.suggest(checkpoint, str(kept.tree))
     assert suggestion.plan.applicable
@@ -34,13 +34,6 @@ def test_the_bundled_file_of_a_family_is_suggested_first(kept, tmp_path):
     assert SAME.get(kept.row.rules, kept.row.rules) == family.name
     first = f"# This is {family.model} in {family.library}'s names: the bundled rule file"
     assert suggestion.text.startswith(f"{EDITOR_LINE}\n{first}")
-
-
-@pytest.mark.parametrize("kept", [one for one in KEPT if one.row.args], ids=lambda kept: kept.row.name)
-def test_its_arguments_are_read_off_the_shapes(kept, tmp_path):
-    with opened(kept, tmp_path) as checkpoint:
-        suggestion = migrate.suggest(checkpoint, str(kept.tree))
-    family = suggestion.composition.family.family
     needed = {name: value for name, value in kept.row.args.items() if family.default(name) != value}
     assert all(f"{name}: {value}" in suggestion.text for name, value in needed.items())
 

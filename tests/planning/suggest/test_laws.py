@@ -55,6 +55,7 @@ TRUTH = {
 SHAPES = {path: (3, 2) if path.endswith("kernel") else (2,) for path in (*TRUTH, *TRUTH.values())}
 
 
+@settings(max_examples=25)
 @given(models())
 @example(({path: SHAPES[path] for path in TRUTH}, {path: SHAPES[path] for path in TRUTH.values()}, TRUTH))
 def test_what_is_wrong_is_in_doubt_and_what_is_placed_can_be_applied(model):
@@ -68,7 +69,7 @@ def test_what_is_wrong_is_in_doubt_and_what_is_placed_can_be_applied(model):
     assert [] == list(faults(suggestion))
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(models(), st.integers(0, 1 << 16))
 def test_a_rule_file_passes_its_own_check_whatever_a_model_loses(model, seed):
     """In random models without names, layers of one shape stand for each other, so that only the file can be tested."""

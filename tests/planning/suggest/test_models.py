@@ -12,7 +12,7 @@ from tests.matrix import sampled
 from tests.oracle.cases import CASES as FIXTURES
 from tests.planning.suggest.models.eras import CASES as ERA_CASES
 from tests.planning.suggest.models.eras import unpack
-from tests.planning.suggest.score import CASES, filled, score, truth_plan, values_of
+from tests.planning.suggest.score import CASES, filled, outputs, score, truth_plan, values_of
 
 pytestmark = pytest.mark.usefixtures("highest_precision")
 NAMES = [case.name for case in CASES]
@@ -63,7 +63,7 @@ def test_the_truth_computes_what_the_linen_model_does(name, opened, sources):
 def computes_the_same(model, case, sources):
     _, variables, inputs = sources(case)
     expected = jax.jit(case.linen.apply)(variables, *inputs)
-    np.testing.assert_allclose(np.asarray(model(*inputs)), np.asarray(expected), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(np.asarray(outputs(model, *inputs)), np.asarray(expected), rtol=1e-5, atol=1e-5)
 
 
 def test_a_suggestion_that_is_wrong_says_so_and_lists_what_is_right(opened):
@@ -104,7 +104,7 @@ def test_models_that_older_flax_saved_become_todays(case, unpacked, tmp_path):
     if case.era == "0.10":
         with np.load(folder / "golden.npz") as golden:
             inputs = [golden[name] for name in sorted(golden.files) if name.startswith("in_")]
-            actual = filled(case.template, values)(*inputs)
+            actual = outputs(filled(case.template, values), *inputs)
             np.testing.assert_allclose(np.asarray(actual), golden["out"], rtol=1e-4, atol=1e-5)
 
 
