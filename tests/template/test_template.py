@@ -16,11 +16,19 @@ from migrate.formats.canonical import canonical
 from migrate.formats.orbax.item import OrbaxItem
 from migrate.template import abstract_template, initial_values, restore_target, rng_value
 from migrate.tree import AbstractArray, AbstractLeaf, Sharding, format_path, parse_path
+from tests.matrix import sampled
 from tests.template import models
 from tests.template.failing import failure
 
 MODELS = "tests.template.models"
 RECIPES = ["plain", "trained", "masked", "shared", "stacked", "jitted", "bridged", "linen_like", "states", "value_only"]
+LAYOUTS = ["state", "pure_dict"]
+IN_LAYOUTS = [
+    (recipe, layout)
+    for number, recipe in enumerate([*RECIPES, "Odd"])
+    for layout in (LAYOUTS if number % 2 else reversed(LAYOUTS))
+]
+"""Each recipe in each layout; half of them have each recipe once, and the layouts in turn."""
 SEQUENCES = ["listed", "paired", "nested_lists", "named", "numbered", "shared_list"]
 
 
@@ -80,7 +88,7 @@ def same(a, b):
 
 
 @pytest.mark.sample(5)
-@pytest.mark.parametrize("layout", ["state", "pure_dict"])
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("recipe", [*RECIPES, "Odd"])
 def test_the_tree_is_what_orbax_saves_of_the_real_model(recipe, layout, tmp_path):
     real = made(recipe)
@@ -103,9 +111,9 @@ def test_containers_of_modules_are_the_dicts_that_nnx_state_makes_of_them(recipe
     assert all(map(same, jax.tree.leaves(nnx.state(getattr(models, recipe)())), jax.tree.leaves(restored)))
 
 
-@pytest.mark.parametrize("layout", ["state", "pure_dict"])
-@pytest.mark.parametrize("recipe", [*RECIPES, "Odd"])
-def test_orbax_restores_what_it_saved_with_the_restore_target(recipe, layout, tmp_path):
+@pytest.mark.parametrize("case", sampled(IN_LAYOUTS, 2, "-".join))
+def test_orbax_restores_what_it_saved_with_the_restore_target(case, tmp_path):
+    recipe, layout = case
     real = made(recipe)
     path = save(real if layout == "state" else pure(real), tmp_path / "saved")
     target = restore_target(f"{MODELS}:{recipe}", layout=layout)
