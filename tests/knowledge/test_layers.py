@@ -6,6 +6,7 @@ Covers `migrate.knowledge.model` and `migrate.knowledge.rules`.
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 import jax
 import numpy as np
@@ -33,23 +34,24 @@ def highest_precision():
 
 
 def initialised(twin: Twin) -> dict:
-    """Linen's variables, every one away from where it began; every array positive, as variances are."""
-    variables = twin.linen.init(jax.random.key(0), *(twin.sized_by or twin.inputs), **twin.init)
+    """Random values of Linen's variables; every array positive, as variances are."""
+    inputs = twin.sized_by or twin.inputs
+    variables = jax.eval_shape(lambda: twin.linen.init(jax.random.key(0), *inputs, **twin.init))
     flat = jax.tree_util.tree_flatten_with_path(variables)
     rng = np.random.default_rng(1)
-    return jax.tree_util.tree_unflatten(flat[1], [moved(rng, keys_of(path), leaf, twin) for path, leaf in flat[0]])
+    return jax.tree_util.tree_unflatten(flat[1], [filled(rng, keys_of(path), leaf, twin) for path, leaf in flat[0]])
 
 
 def keys_of(path) -> tuple[str, ...]:
     return tuple(str(key.key) for key in path)
 
 
-def moved(rng, path, leaf, twin):
+def filled(rng, path, leaf, twin):
     if path[1:] in twin.zeroed:
-        return np.asarray(leaf)
+        return np.zeros(leaf.shape, leaf.dtype)
     if not np.issubdtype(leaf.dtype, np.floating):
-        return np.asarray(leaf) + np.asarray(2, leaf.dtype)
-    return (np.abs(np.asarray(leaf)) + rng.uniform(0.1, 1, leaf.shape)).astype(np.float32)
+        return np.full(leaf.shape, 2, leaf.dtype)
+    return rng.uniform(0.1, 1.5, leaf.shape).astype(np.float32)
 
 
 def leaves_of(variables) -> dict[tuple[str, ...], np.ndarray]:
@@ -102,8 +104,8 @@ def test_both_layers_compute_the_same(name, tmp_path):
     twin, variables = TWINS[name], initialised(TWINS[name])
     result, place = apply(tmp_path, name, variables)
     assert 0 == result.exit_code, result.output
-    expected = twin.apply(twin.linen, variables, *twin.inputs)
-    actual = twin.call(restored(place, name), *twin.inputs)
+    expected = jax.jit(partial(twin.apply, twin.linen))(variables, *twin.inputs)
+    actual = nnx.jit(twin.call)(restored(place, name), *twin.inputs)
     for one, other in zip(jax.tree.leaves(expected), jax.tree.leaves(actual), strict=True):
         np.testing.assert_allclose(np.asarray(other), one, rtol=1e-5, atol=1e-5)
 

@@ -25,6 +25,7 @@ SAME["maxtext-tunix/llama3-1"] = "maxtext-tunix/llama"
 """Families that have the tree of another one, which comes first."""
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("kept", KEPT, ids=lambda kept: kept.row.name)
 def test_the_bundled_file_of_a_family_is_suggested_first_with_arguments_read_off_the_shapes(kept, tmp_path):
     with opened(kept, tmp_path) as checkpoint:

@@ -108,7 +108,7 @@ def test_models_that_older_flax_saved_become_todays(case, unpacked, tmp_path):
             np.testing.assert_allclose(np.asarray(actual), golden["out"], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.sample(3)
+@pytest.mark.sample(5)
 @pytest.mark.parametrize("case", FIXTURES, ids=lambda case: case.name)
 def test_the_fixtures_and_real_checkpoints_get_what_a_person_wrote(case):
     if case.real and not case.checkpoint.exists():
