@@ -21,6 +21,7 @@ from migrate.planning.combine import combined_calls
 from migrate.planning.elements import Element, GatherError, aval_of, extended, joined, reduction_key
 from migrate.planning.model import Step, Task
 from migrate.planning.op_binding import bound
+from migrate.planning.template_captures import TemplateCaptures
 from migrate.rules.model import Move, RuleOp
 from migrate.rules.pattern import Bindings, PatternError
 from migrate.tree import AbstractArray, AbstractTree, KeyPath, format_path, natural_key
@@ -60,10 +61,11 @@ def gather(
     failed: list[KeyPath] = []
     diagnostics: list[Diagnostic] = []
     shared: dict[object, Any] = {}
+    captures = TemplateCaptures(rule.targets, template)
     for filled, group in _groups(rule, claims):
         moved = None if rule.ops or len(group) > 1 else _moved(rule, group[0], filled, place)
         try:
-            tasks.append(_sharing(moved or _TaskBuilder(rule, group, template, place, filled).task(), shared))
+            tasks.append(_sharing(moved or _TaskBuilder(rule, group, captures, place, filled).task(), shared))
         except GatherError as error:
             failed += [claim.path for claim in group]
             diagnostics.append(_advised(error.diagnostic, rule, group, template, place))
@@ -114,8 +116,9 @@ def fitting_axis(
 
 def _fits(rule: Move, claims: Sequence[Claim], template: AbstractTree | None, place: Place) -> bool:
     """Whether the claims are one task, whose targets have the shapes of the template."""
+    captures = TemplateCaptures(rule.targets, template)
     try:
-        (task,) = [_TaskBuilder(rule, group, template, place, filled).task() for filled, group in _groups(rule, claims)]
+        (task,) = [_TaskBuilder(rule, group, captures, place, filled).task() for filled, group in _groups(rule, claims)]
     except (GatherError, ValueError):
         return False
     if template is None:
@@ -156,12 +159,13 @@ class _TaskBuilder:
     """Runs the ops of a rule on the abstract arrays of one group."""
 
     def __init__(
-        self, rule: Move, group: Sequence[Claim], template: AbstractTree | None, place: Place, filled: _Filled
+        self, rule: Move, group: Sequence[Claim], captures: TemplateCaptures, place: Place, filled: _Filled
     ) -> None:
         self.filled = filled
         self.rule = rule
         self.group = group
-        self.template = template
+        self.captures = captures
+        self.template = captures.template
         self.place = place
         self.steps: list[Step] = []
         names = rule.bound
@@ -295,7 +299,8 @@ class _TaskBuilder:
             return False
 
     def _extend(self, rule_op: RuleOp) -> None:
-        count = len(self.rule.targets) if rule_op.over is None else self._count_in_template(rule_op.over)
+        over, known = rule_op.over, self.elements[0].captures
+        count = len(self.rule.targets) if over is None else self.captures.count(over, known)
         bound, elements = [], []
         for element in self.elements:
             op = rule_op.op.bind((aval_of(element),), self._target_aval(element), count)
@@ -304,20 +309,6 @@ class _TaskBuilder:
                 elements.append(extended(element, aval, rule_op.over, index))
         self._record(bound, [(i,) for i in range(len(bound))], rule_op)
         self.elements = elements
-
-    def _count_in_template(self, over: str) -> int | None:
-        """Returns the number of values of the new capture among the template's key paths; None when it is unknown."""
-        if self.template is None:
-            return None
-        known = self.elements[0].captures
-        found = {
-            str(bindings[over])
-            for pattern in self.rule.targets
-            if over in pattern.captures
-            for path in self.template.leaves
-            if (bindings := pattern.match(path)) and all(bindings.get(k, v) == v for k, v in known.items())
-        }
-        return sum(value.isdecimal() for value in found) or None
 
     def _record(self, ops: Sequence[Op], groups: Sequence[tuple[int, ...]], rule_op: RuleOp) -> None:
         """Adds a step, with the op of each group where `template` or an open count resolves to different ones."""

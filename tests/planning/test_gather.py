@@ -4,6 +4,7 @@ import pytest
 
 from migrate.planning.claims import claim_leaves
 from migrate.planning.gather import _groups, _TaskBuilder, gather
+from migrate.planning.template_captures import TemplateCaptures
 from migrate.rules.loader import parse_rules
 from tests.planning.trees import tree
 
@@ -151,7 +152,7 @@ def test_a_leaf_without_ops_becomes_the_task_that_its_ops_would_make(rule):
     (parsed,) = parse_rules(f"migrate: 1\nrules:\n{rule}", "rules.yaml").rules
     claims = claim_leaves([parsed], tree({"a": "2,3", "b": "none", "c_1": "string"})).by_rule[0]
     made = [
-        _TaskBuilder(parsed, group, None, lambda path: ("mu", *path), filled).task()
+        _TaskBuilder(parsed, group, TemplateCaptures(parsed.targets, None), lambda path: ("mu", *path), filled).task()
         for filled, group in _groups(parsed, claims)
     ]
 

@@ -16,8 +16,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:os.fork\\(\\) was called:Runtime
 """The harness forks its trials; in a process in which other tests have loaded JAX, JAX warns about that."""
 
 SAMPLE = {
-    "oracle": 0.01, "flips": 0.02, "kills": 0.012, "concurrency": 0.08, "changes": 0.03, "faults": 0.05,
-    "surroundings": 0.14, "hostile": 0.1, "process": 0.02, "size": 0.004, "fuzz": 0.03,
+    "kills": 0.012, "oracle": 0.01, "flips": 0.02, "hostile": 0.1, "changes": 0.03, "faults": 0.05, "fuzz": 0.03,
+    "surroundings": 0.14, "process": 0.02, "concurrency": 0.08, "size": 0.004,
 }  # fmt: skip
 """The scale of each attack."""
 
