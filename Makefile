@@ -23,9 +23,9 @@ test: .venv/installed  ## the suite, in ten to twenty minutes on 2 cores, with a
 	$(PY) -m compileall -q migrate
 	$(PYTEST) --where $(TESTS)
 
-matrix: .venv/installed  ## the long lists of cases, of which `make test` runs a sample
+matrix: .venv/installed  ## the long lists of cases, of which `make test` runs a sample, and more examples of each law
 	$(PY) -m compileall -q migrate
-	$(PYTEST) -m matrix --where $(TESTS)
+	$(PYTEST) -m 'matrix or hypothesis' --hypothesis-profile=matrix --where $(TESTS)
 
 stranger:  ## a newcomer's path: a fresh clone, demo, part of the tests, the tutorial; takes minutes, most for the environment
 	$(PYTHON) tests/stranger.py

@@ -22,10 +22,10 @@ os.environ["XLA_FLAGS"] = f"{_FASTEST} {os.environ.get('XLA_FLAGS', '')}"
 
 # Machines may be busy, so the duration of an example must not fail a test.
 _SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large)
-settings.register_profile(
-    "busy", deadline=None, suppress_health_check=_SLOW, derandomize=bool(os.environ.get("CI")), max_examples=50
-)
-settings.load_profile("busy")
+_LAWS = settings(deadline=None, suppress_health_check=_SLOW, derandomize=bool(os.environ.get("CI")))
+settings.register_profile("sample", _LAWS, max_examples=50)
+settings.register_profile("matrix", _LAWS, max_examples=150)
+settings.load_profile("sample")
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -1,10 +1,11 @@
-"""Long lists of cases: `make test` runs a sample of them, and `make matrix` the others."""
+"""Long lists of cases: `make test` runs a sample of them, and `make matrix` the others, and more examples of laws."""
 
 import re
 import zlib
 from collections import Counter
 
 import pytest
+from hypothesis import settings
 
 SCHEMES = ("gs", "s3")
 SLOW_WITH_BUCKETS = ("tests/end_to_end/", "tests/formats/test_in_buckets.py", "tests/engine/")
@@ -22,6 +23,11 @@ def sampled(cases, every, name=None):
         pytest.param(case, marks=() if number % every == 0 else pytest.mark.matrix, id=name(case) if name else None)
         for number, case in enumerate(cases)
     ]
+
+
+def examples(number):
+    """Returns the number of examples of a law: `number` in `make test`, and three times as many in `make matrix`."""
+    return number * settings.default.max_examples // settings.get_profile("sample").max_examples
 
 
 def mark(items):

@@ -7,8 +7,9 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
-from tests.matrix import SCHEMES, is_sampled_scheme, sampled
+from tests.matrix import SCHEMES, examples, is_sampled_scheme, sampled
 
 ROOT = Path(__file__).parents[1]
 
@@ -21,6 +22,17 @@ def test_one_of_a_number_is_run_and_all_others_are_kept_for_the_matrix():
     found = sampled(range(7), 3, str)
     assert [(0,), (3,), (6,)] == [one.values for one in found if is_run(one)]
     assert ["0", "1", "2", "3", "4", "5", "6"] == [one.id for one in found]
+
+
+def test_a_law_has_three_times_as_many_examples_in_the_matrix():
+    current = settings.get_current_profile_name()
+    try:
+        settings.load_profile("sample")
+        assert 20 == examples(20)
+        settings.load_profile("matrix")
+        assert 60 == examples(20)
+    finally:
+        settings.load_profile(current)
 
 
 LONG = """

@@ -23,6 +23,7 @@ from migrate.rules.files import RuleFile
 from migrate.tree import format_path
 from tests.cli.conftest import pack
 from tests.engine.sources import every_kind
+from tests.matrix import examples
 from tests.oracle.cases import CASES
 from tests.planning.invert.test_laws import plans
 
@@ -147,7 +148,7 @@ def test_items_of_a_step_are_items_again(here):
 
 
 @given(plans())
-@settings(max_examples=8, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(8), suppress_health_check=list(HealthCheck))
 def test_for_random_rules_the_plan_file_does_what_the_rules_do(case):
     stored, plan = case
     assume(all(isinstance(value, np.ndarray) and value.dtype.names is None for value in stored.values()))

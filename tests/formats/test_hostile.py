@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from migrate.errors import CheckpointError
 from migrate.formats.detect import open_reader
 from migrate.testing.readers import check_reader
+from tests.matrix import examples
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n"
 
@@ -282,7 +283,7 @@ def test_nothing_outside_of_numpy_s_own_dtypes_is_evaluated(copy_of):
         reader.read(("params", "Dense_0", "kernel"))
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=examples(30), suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.data())
 def test_a_damaged_database_is_read_or_refused_and_nothing_else(written, tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("fuzz") / "copy"

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from migrate.ops.chunk_grid import ChunkGrid
 from migrate.ops.registry import OPS
 from migrate.testing.ops import op_cases
+from tests.matrix import examples
 
 
 def split_into_chunks(array, chunks):
@@ -59,7 +60,7 @@ def check(op, arrays, chunk_shapes):
 
 
 @pytest.mark.parametrize("name", OPS)
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(data=st.data())
 def test_moving_chunks_is_what_the_op_does(name, data):
     op, arrays = data.draw(op_cases(name))

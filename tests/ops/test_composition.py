@@ -8,11 +8,12 @@ from migrate.ops.reshape import Reshape
 from migrate.ops.transpose import Transpose
 from migrate.testing.ops import op_chains
 from migrate.tree import AbstractArray
+from tests.matrix import examples
 
 ARRAY = AbstractArray((2, 3, 4), "float32")
 
 
-@settings(max_examples=120)
+@settings(max_examples=examples(120))
 @given(chain=op_chains([name for name in OPS if name != "call"], most=2))
 def test_one_op_does_what_both_do_and_an_op_that_does_nothing_returns_its_input(chain):
     for op, arrays, _ in chain:

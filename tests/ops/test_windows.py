@@ -23,6 +23,7 @@ from migrate.ops.squeeze import ExpandDims
 from migrate.ops.windows import cut, extent, windows
 from migrate.planning.model import Task
 from migrate.testing.ops import op_cases, op_chains, windows_of
+from tests.matrix import examples
 
 TASK = Task((("a",),), (("b",),), (0,), (), (None,), (None,))
 MOST_TILES = 40
@@ -61,7 +62,7 @@ def check_tiles(node, expected, data):
 
 
 @pytest.mark.parametrize("name", WITH_WINDOWS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(data=st.data())
 def test_tiles_of_a_result_are_parts_of_the_whole(name, data):
     op, arrays = data.draw(op_cases(name))
@@ -75,7 +76,7 @@ def test_tiles_of_a_result_are_parts_of_the_whole(name, data):
         check_tiles(node, result, data)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(chain=op_chains(WITH_WINDOWS), data=st.data())
 def test_tiles_of_what_a_chain_of_ops_makes_are_parts_of_the_whole(chain, data):
     node, expected = None, None

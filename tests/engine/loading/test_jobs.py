@@ -22,6 +22,7 @@ from migrate.engine.streaming.pieces import pieces
 from migrate.errors import CheckpointError
 from migrate.ops.windows import cut, whole, windows
 from tests.engine.sources import plan_for, save
+from tests.matrix import examples
 
 RULES = """rules:
   - {from: "layer_{i}/up", to: up, ops: [{stack: {axis: 0, over: i}}]}
@@ -99,7 +100,7 @@ def values_of(plan, reader):
 @pytest.mark.parametrize("linked", LINKED)
 @pytest.mark.parametrize("small", [jobs_module.SMALL_BYTES, -1])
 @pytest.mark.parametrize("limit", [BUDGET, 300])
-@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(10), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_all_windows_are_read_with_their_values(source, linked, small, limit, monkeypatch, data):
     monkeypatch.setattr(jobs_module, "SMALL_BYTES", small)

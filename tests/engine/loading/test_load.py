@@ -26,7 +26,7 @@ from migrate.template.parts import states_of
 from tests.engine.loading import training
 from tests.engine.loading.comparing import compared, placed, restored_pytree
 from tests.engine.sources import every_kind, save
-from tests.matrix import sampled, values_to_run
+from tests.matrix import examples, sampled, values_to_run
 from tests.oracle.cases import CASES
 from tests.planning.versions.chains import SOURCES, random_rules
 
@@ -320,7 +320,7 @@ def test_a_source_that_loses_a_file_is_an_error_that_names_the_leaf(tmp_path, oc
     assert any("down" in path for path in named) or "down" in str(error.value)
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(15), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_random_rules_give_what_apply_writes(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("random")

@@ -15,6 +15,7 @@ from migrate.ops.cast import Cast
 from migrate.ops.registry import OPS
 from migrate.testing.ops import op_cases
 from tests.engine.sources import plan_for, save
+from tests.matrix import examples
 
 MOVING = sorted(name for name, op in OPS.items() if op.structural and name not in ("wrap_key_data", "key_data"))
 VIEWED = {"transpose", "concat", "split", "stack", "unstack", "slice", "squeeze", "expand_dims", "flip", "crop"}
@@ -33,7 +34,7 @@ def view_of(array):
 
 
 @pytest.mark.parametrize("name", MOVING)
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(data=st.data())
 def test_an_op_on_views_gives_what_it_gives_on_arrays(name, data):
     op, arrays = data.draw(op_cases(name))

@@ -13,9 +13,10 @@ from migrate.ops.cast import Cast
 from migrate.ops.transpose import Transpose
 from migrate.planning.model import Step, Task
 from migrate.tree import AbstractArray
+from tests.matrix import examples
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(st.lists(st.integers(0, 150), max_size=40), st.integers(1, 8))
 def test_every_request_is_granted_and_the_budget_is_never_exceeded(requests, threads):
     budget = Budget(100)
@@ -33,7 +34,7 @@ def test_every_request_is_granted_and_the_budget_is_never_exceeded(requests, thr
     assert 0 == budget.reserved
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(st.lists(st.integers(1, 100), min_size=1, max_size=40))
 def test_requests_that_fit_never_add_up_to_more_than_the_budget(requests):
     budget = Budget(100)

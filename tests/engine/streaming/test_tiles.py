@@ -47,6 +47,7 @@ from migrate.rules.model import Init
 from migrate.testing.ops import op_cases
 from migrate.tree import AbstractArray, AbstractLeaf, AbstractTree
 from tests.engine.sources import plan_for
+from tests.matrix import examples
 
 PULLED = sorted(set(OPS) - {"call"})
 
@@ -106,7 +107,7 @@ def check(piece, expected, directory, out, limit):
         assert digest(array) == found_digest
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=examples(50), deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 @given(st.data())
 def test_one_op_in_tiles_equals_the_op_on_whole_arrays(tmp_path_factory, data):
     op, arrays = data.draw(st.sampled_from(PULLED).flatmap(op_cases))

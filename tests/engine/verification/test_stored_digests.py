@@ -15,6 +15,7 @@ from migrate.engine.streaming.array_bytes import digest
 from migrate.engine.verification.stored_digests import slabs, stored_digests
 from migrate.errors import CheckpointError
 from migrate.formats.base import Location
+from tests.matrix import examples
 
 SHAPES = st.lists(st.integers(0, 6), max_size=4).map(tuple)
 
@@ -67,7 +68,7 @@ def test_slabs_end_where_chunks_end_if_a_row_of_chunks_fits(grid, limit):
         assert all(end % chunk[0] == 0 or end == shape[0] for end in ends)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(grids(), st.sampled_from(["zarr2", "zarr3"]), st.integers(1, 500))
 def test_a_stored_array_has_the_digest_of_its_values(tmp_path_factory, grid, driver, max_ram):
     shape, chunk = grid

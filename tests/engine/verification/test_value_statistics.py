@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from migrate import dtypes
 from migrate.engine.verification import value_statistics
 from migrate.engine.verification.value_statistics import MOST_BINS, NO_VALUES, grid_exponent, statistics_of
+from tests.matrix import examples
 
 NUMBERS = [name for name in dtypes.NAMES if dtypes.kind(name) != "key"]
 COUNTS = ("elements", "nan", "negative_infinities", "positive_infinities", "zeros", "low", "high", "histogram")
@@ -73,7 +74,7 @@ def arrays(draw):
     return np.resize(array[:3], len(array)) if draw(st.booleans()) else array
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(arrays(), st.lists(st.integers(0, 40), max_size=4))
 def test_statistics_of_parts_add_up_to_those_of_the_whole(array, cuts):
     edges = [0, *sorted(min(cut, len(array)) for cut in cuts), len(array)]
@@ -85,7 +86,7 @@ def test_statistics_of_parts_add_up_to_those_of_the_whole(array, cuts):
         agrees_with_oracle(array, added)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(arrays())
 def test_many_values_of_few_bits_are_counted_by_pattern(array):
     many = np.resize(array, 1 << 16) if array.size else array

@@ -17,6 +17,7 @@ from migrate.formats.detect import open_reader
 from migrate.formats.zarr.ocdbt_0_1_35 import ByteRange, is_early, read_entries, value_of
 from migrate.testing.readers import check_reader
 from tests.damage import REFUSED, outcome
+from tests.matrix import examples
 
 HERE = Path(__file__).parent / "tensorstore_0_1_35"
 
@@ -71,7 +72,7 @@ def test_a_lost_data_file_is_named(item):
     assert ["M403"] == [found.code for found in caught.value.diagnostics]
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.data())
 def test_a_damaged_tree_is_read_or_refused_and_nothing_else(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("fuzz") / "item"

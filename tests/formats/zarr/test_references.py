@@ -23,6 +23,7 @@ from migrate.formats.zarr.ocdbt_index import Index
 from migrate.formats.zarr.references import read_value, references, same_reference
 from tests.damage import REFUSED, outcome
 from tests.engine.sources import every_kind, save
+from tests.matrix import examples
 
 CONFIG = {"max_inline_value_bytes": 16, "max_decoded_node_bytes": 1000}
 
@@ -49,7 +50,7 @@ def stored(directory):
     return {key.decode(): store.read(key).result().value for key in store.list().result()}
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(st.dictionaries(st.text("ab/%:ü.0", min_size=1, max_size=9), st.binary(max_size=40), max_size=60))
 def test_following_every_reference_gives_the_values_of_the_database(tmp_path_factory, values):
     folder = tmp_path_factory.mktemp("store")

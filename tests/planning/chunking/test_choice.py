@@ -20,6 +20,7 @@ from migrate.planning.chunking.choice import (
     most_chunks,
     shard_around,
 )
+from tests.matrix import examples
 
 ITEMSIZES = st.sampled_from([1, 2, 4, 8])
 
@@ -46,7 +47,7 @@ def by_trying_all(shape, itemsize, loads, bound):
     return (True, *min(reached)) if reached else (False, *reversed(min(allowed)))
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(st.data())
 def test_no_other_chunks_are_better(data):
     shape = tuple(data.draw(st.lists(st.integers(1, 20), min_size=1, max_size=2)))
@@ -57,7 +58,7 @@ def test_no_other_chunks_are_better(data):
     assert chunks == count(shape, found.chunks)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=examples(50))
 @given(st.data())
 def test_a_grid_of_common_divisors_is_reached_wherever_there_is_room_for_it(data):
     edges = data.draw(st.lists(st.integers(8, 300), min_size=1, max_size=3))
@@ -73,7 +74,7 @@ def test_a_grid_of_common_divisors_is_reached_wherever_there_is_room_for_it(data
     assert found.worst == amplification_of(shape, found.chunks, loads)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=examples(40))
 @given(st.lists(st.integers(1, 40_000), min_size=1, max_size=3), ITEMSIZES, st.data())
 def test_chunks_are_neither_too_many_nor_too_small_nor_too_large(sizes, itemsize, data):
     shape, loads = tuple(sizes), data.draw(divisions(sizes))

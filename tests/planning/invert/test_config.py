@@ -16,6 +16,7 @@ from migrate.planning.versions.chain import result_of
 from migrate.report.of_inversion import inversion_report
 from migrate.report.text import draw
 from migrate.rules.loader import parse_rules
+from tests.matrix import examples
 from tests.planning.configs import CONFIGS, contents, planned_config, random_rules, source
 
 
@@ -27,7 +28,7 @@ def there_and_back(rules, checkpoint):
     return inversion, contents(make_plan(result_of(plan), parse_rules(inversion.text, "back.yaml"), None))
 
 
-@settings(max_examples=40, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(40), suppress_health_check=list(HealthCheck))
 @given(CONFIGS, CONFIGS, st.data())
 def test_renames_and_sets_followed_by_their_inverse_are_the_identity(record, item, data):
     rules = data.draw(random_rules(record)) + [{**one, "in": "config"} for one in data.draw(random_rules(item))]
@@ -37,7 +38,7 @@ def test_renames_and_sets_followed_by_their_inverse_are_the_identity(record, ite
     assert {"": nest(record.items()), "config": nest(item.items())} == back
 
 
-@settings(max_examples=40, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(40), suppress_health_check=list(HealthCheck))
 @given(CONFIGS, st.data())
 def test_any_rules_are_inverted_but_for_the_names_that_are_listed(record, data):
     rules = data.draw(random_rules(record, exact=False))

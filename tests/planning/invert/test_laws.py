@@ -17,6 +17,7 @@ from migrate.planning.rule_text.ops import op_text
 from migrate.rules.loader import parse_rules
 from migrate.testing.ops import arrays, filled, op_cases, shapes
 from migrate.tree import AbstractLeaf, AbstractTree, parse_path
+from tests.matrix import examples
 from tests.planning.invert.cases import back_and_forth, lost, same_bits
 from tests.planning.trees import checkpoint
 
@@ -145,7 +146,7 @@ def plan_of(values, rules):
 
 
 @given(plans())
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_every_bit_comes_back(case):
     values, plan = case
     inversion, back = back_and_forth(plan, values)
@@ -157,7 +158,7 @@ STRUCTURAL = (joined, parted, fused, renamed_layers)
 
 
 @given(st.data())
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 def test_moments_come_back_with_their_params(data):
     values, rules = data.draw(data.draw(st.sampled_from(STRUCTURAL))("m"))
     values = {path: value for path, value in values.items() if dtypes.kind(avals(value)[0].dtype) == "float"}
@@ -178,7 +179,7 @@ def test_moments_come_back_with_their_params(data):
 
 @pytest.mark.parametrize("name", [*MAPS, "slice", "crop", "scale", "stack", "split"])
 @given(data=st.data())
-@settings(max_examples=10)
+@settings(max_examples=examples(10))
 def test_the_text_of_an_op_says_what_the_op_is(name, data):
     op, _ = data.draw(op_cases(name))
     over = "i" if op.role != "map" else None

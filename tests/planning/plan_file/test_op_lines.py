@@ -15,6 +15,7 @@ from migrate.planning.plan_file.op_lines import LineReader, init_line, step_line
 from migrate.rules.model import Init
 from migrate.rules.source import ScalarNode
 from migrate.testing.ops import op_cases
+from tests.matrix import examples
 
 PLACE = Span("plan.json", 7, 3, 7, 9)
 
@@ -30,7 +31,7 @@ def read_op(text):
 
 @pytest.mark.parametrize("name", [name for name in OPS if name != "call"])
 @given(data=st.data())
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 def test_an_op_is_read_as_it_was(name, data):
     op, _ = data.draw(op_cases(name))
     assume(not isinstance(getattr(op, "value", 0), bool))  # rule files have numbers there

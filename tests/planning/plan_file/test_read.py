@@ -13,6 +13,7 @@ from migrate.planning.planner import make_plan
 from migrate.rules.loader import parse_rules
 from migrate.sharding import parse_mesh
 from migrate.tree import ChunkShapes, Sharding
+from tests.matrix import examples
 from tests.planning.invert.test_laws import plans
 from tests.planning.plan_file.plans import again, edited, read, small
 from tests.planning.trees import Template, checkpoint
@@ -31,7 +32,7 @@ def _bare(entry):
 
 
 @given(plans())
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 def test_any_plan_is_read_as_it_was(case):
     _, plan = case
     same(plan, again(plan))
@@ -231,7 +232,7 @@ PLAIN = json.loads(plan_text(small()))
 
 
 @given(st.data())
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 def test_no_edit_is_a_bug(data):
     """A value anywhere in the file is replaced by another: the file is read or refused, and never fails otherwise."""
     content = json.loads(json.dumps(PLAIN))

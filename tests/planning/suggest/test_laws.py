@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from migrate.planning.suggest.pipeline import suggest
 from migrate.tree import AbstractTree
+from tests.matrix import examples
 from tests.planning.suggest.laws import faults
 from tests.planning.suggest.mutations import Refactor, mutated, names_without_node
 from tests.planning.suggest.score import CASES
@@ -55,7 +56,7 @@ TRUTH = {
 SHAPES = {path: (3, 2) if path.endswith("kernel") else (2,) for path in (*TRUTH, *TRUTH.values())}
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(models())
 @example(({path: SHAPES[path] for path in TRUTH}, {path: SHAPES[path] for path in TRUTH.values()}, TRUTH))
 def test_what_is_wrong_is_in_doubt_and_what_is_placed_can_be_applied(model):
@@ -69,7 +70,7 @@ def test_what_is_wrong_is_in_doubt_and_what_is_placed_can_be_applied(model):
     assert [] == list(faults(suggestion))
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(models(), st.integers(0, 1 << 16))
 def test_a_rule_file_passes_its_own_check_whatever_a_model_loses(model, seed):
     """In random models without names, layers of one shape stand for each other, so that only the file can be tested."""

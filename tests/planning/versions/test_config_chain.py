@@ -15,6 +15,7 @@ from migrate.planning.versions.squash import squash
 from migrate.report.of_plan import plan_data
 from migrate.rules.loader import parse_rules
 from migrate.rules.recorded_tree import RecordedTree
+from tests.matrix import examples
 from tests.planning.configs import CONFIGS, contents, random_rules, source
 from tests.planning.trees import tree
 
@@ -88,7 +89,7 @@ def random_chains(draw):
     return record, files, leaves
 
 
-@settings(max_examples=20, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(20), suppress_health_check=list(HealthCheck))
 @given(random_chains(), st.integers(1, 50))
 def test_a_random_chain_has_one_result_fused_squashed_and_step_by_step(chain, shift):
     record, files, expected = chain
@@ -100,7 +101,7 @@ def test_a_random_chain_has_one_result_fused_squashed_and_step_by_step(chain, sh
     assert contents(plan_chain(source(other), steps(*files))) == contents(again)
 
 
-@settings(max_examples=20, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(20), suppress_health_check=list(HealthCheck))
 @given(random_chains())
 def test_what_a_chain_names_between_two_steps_does_not_appear(chain):
     record, files, expected = chain

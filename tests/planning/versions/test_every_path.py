@@ -13,6 +13,7 @@ from migrate.planning.versions.graph import ModelVersion
 from migrate.rules.folder import RuleFolder
 from migrate.rules.loader import parse_rules
 from migrate.rules.recorded_tree import RecordedTree, tree_text
+from tests.matrix import examples
 from tests.planning.trees import checkpoint, tree
 from tests.planning.versions import chains
 from tests.planning.versions.chains import random_chains, summary
@@ -139,7 +140,7 @@ def test_a_folder_without_steps_has_no_paths():
     assert ((), (), ()) == (found.steps, found.paths, found.unrecorded)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(30), deadline=None, suppress_health_check=list(HealthCheck))
 @given(random_chains())
 def test_the_plan_of_each_path_is_that_of_all_its_steps(chain):
     source, rules = chain

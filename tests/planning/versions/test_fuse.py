@@ -10,11 +10,12 @@ from migrate.codes import UnfusableSteps
 from migrate.planning.invert.pipeline import invert
 from migrate.planning.versions.fuse import fuse
 from migrate.report.of_plan import plan_data
+from tests.matrix import examples
 from tests.planning.invert.cases import same_bits, values_for
 from tests.planning.versions.chains import both, files, made_by, random_chains, step_by_step, summary
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=list(HealthCheck))
 @given(random_chains())
 def test_a_random_chain_computes_the_same_bits_in_one_plan_as_step_by_step(chain):
     source, rules = chain

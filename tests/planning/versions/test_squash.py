@@ -8,6 +8,7 @@ from migrate.planning.planner import make_plan
 from migrate.planning.versions.squash import squash
 from migrate.rules.editor_line import EDITOR_LINE
 from migrate.rules.loader import parse_rules
+from tests.matrix import examples
 from tests.planning.invert.cases import same_bits, values_for
 from tests.planning.trees import checkpoint
 from tests.planning.versions.chains import both, files, made_by, random_chains, step_by_step
@@ -111,7 +112,7 @@ def test_different_ops_on_the_arrays_of_one_result_cannot_be_written():
     assert "the chain from 2.yaml to 3.yaml cannot be written as one rule file: `d`" == problem.message
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(30), deadline=None, suppress_health_check=list(HealthCheck))
 @given(random_chains())
 def test_a_squashed_random_chain_computes_the_same_bits(chain):
     source, rules = chain
