@@ -26,15 +26,17 @@ from migrate.engine.sharing.merging import merge_shares
 from migrate.engine.sharing.workers import Errand, OthersArrays, Workers
 from migrate.engine.staged_array import StagedArray
 from migrate.engine.streaming.assertions import check_assertions
+from migrate.engine.streaming.inputs import Inputs
 from migrate.engine.streaming.memory import explained_memory_failures
 from migrate.engine.streaming.pipeline import Sink, Stopped, stage
 from migrate.engine.streaming.stopping import never
 from migrate.engine.streaming.store import Store
 from migrate.engine.verification.source_digests import (
     carried_digests,
-    compare_inputs,
-    digests_of_inputs,
+    inputs_of,
+    recorded_digests,
     refuse_changed,
+    uncompared,
 )
 from migrate.engine.workspace.any_place import (
     clear_finished,
@@ -113,8 +115,10 @@ def apply(
     workers.check(job, reader)
     source = SourceState.now(reader)
     _refuse(reader.problems())
-    carried = carried_digests(job.plan, reader)
-    run = _Run(job, reader, source, Clock(listener), listener, stopped, carried, workers)
+    recorded = recorded_digests(job.plan, reader)
+    carried = carried_digests(job.plan, recorded)
+    inputs = inputs_of(job.plan, recorded, reader, verify=options.verify, jobs=options.workers)
+    run = _Run(job, reader, source, Clock(listener), listener, stopped, carried, inputs, workers)
     kind = {"overwrite": options.overwrite, "single_file": is_single_file(destination)}
     with (
         explained_failures(destination, job.plan.source.path),
@@ -126,11 +130,11 @@ def apply(
             return earlier_receipt(job.plan, job.destination, done)
         work.notes.extend(job.output.remarks(job.plan, job.place, job.options))
         check_assertions(job.plan, reader, limit=options.max_ram // 4)
-        inputs = run.check_inputs()
         earlier, streamed, shared = run.stage(work)
+        run.compare_rest(streamed.arrays)
         links = run.find_links()
         staged = run.commit(work, streamed, shared, links, resumed=bool(earlier))
-        checked = run.verify(work, staged, links, inputs)
+        checked = run.verify(work, staged, links)
         job.output.record_digests(job.plan, work.result, checked.blocks, staged)
         proved, probed = run.probe(work)
         preflight.refuse_replacing(job)
@@ -178,27 +182,8 @@ class _Run:
     listener: Listener
     stopped: Callable[[], bool]
     carried: Mapping[KeyPath, Blocks]
+    inputs: Inputs
     workers: Workers
-
-    def check_inputs(self) -> int:
-        """Compares what is streamed or used by ops with the digests that the source records, with `decode` and `full`.
-
-        Other leaves keep their digests, and are compared with them once the result is read.
-
-        Returns:
-          The number of compared leaves.
-
-        Raises:
-          VerifyError: a leaf differs (`ChangedValues`).
-          CheckpointError: a leaf cannot be decoded.
-        """
-        plan, options = self.job.plan, self.job.options
-        recorded = digests_of_inputs(plan, self.reader) if options.verify in ("decode", "full") else {}
-        if not recorded:
-            return 0
-        how: dict[str, Any] = {"max_ram": options.max_ram, "jobs": options.workers, "listener": self._listen_or_stop}
-        compare = partial(compare_inputs, recorded, self.reader, **how)
-        return self.clock(phase("source", (plan.source.tree.leaves[path] for path in recorded)), compare)
 
     def stage(self, work: Workspace) -> tuple[Arrays, Staged, Shared]:
         """Streams what no earlier run made durable.
@@ -250,12 +235,25 @@ class _Run:
         limit = options.max_ram - self.job.output.reserved_bytes(self.job.place, options.max_ram)
         how: dict[str, Any] = {"max_ram": limit, "jobs": options.workers}
         try:
-            return stage(plan, self.reader, stores, **how, finished=earlier, sink=durable, stopped=self.stopped)
+            how |= {"finished": earlier, "sink": durable, "stopped": self.stopped, "inputs": self.inputs}
+            return stage(plan, self.reader, stores, **how)
         except Stopped as stop:
             raise self._stopped_at(stop.staged, stop.staged + stop.remaining) from None
 
     def _tell_staged(self, path: KeyPath) -> None:
         self.listener(LeafDone("stage", path, self.job.plan.target.leaves[path].nbytes))
+
+    def compare_rest(self, arrays: Arrays) -> None:
+        """Compares the inputs that staging did not compare with the digests that the source records (`uncompared`).
+
+        Raises:
+          VerifyError: a leaf differs (`ChangedValues`).
+          CheckpointError: a leaf cannot be decoded.
+        """
+        plan, max_ram = self.job.plan, self.job.options.max_ram
+        if rest := uncompared(self.inputs, plan, arrays):
+            compare = partial(self.inputs.compare, rest, max_ram, self._listen_or_stop)
+            self.clock(phase("source", (plan.source.tree.leaves[path] for path in rest)), compare)
 
     def find_links(self) -> tuple[Link, ...]:
         """Returns the arrays that are linked instead of streamed."""
@@ -273,7 +271,7 @@ class _Run:
 
         return self.clock(phase("commit", ()), commit)
 
-    def verify(self, work: Workspace, staged: Staged, links: Sequence[Link], inputs: int) -> Checked:
+    def verify(self, work: Workspace, staged: Staged, links: Sequence[Link]) -> Checked:
         """Compares the result as the options ask.
 
         Raises:
@@ -281,7 +279,7 @@ class _Run:
         """
         leaves, mode = self.job.plan.target.leaves, self.job.options.verify
         digests = {path: digest for path, digest in staged.digests.items() if digest != LINKED}
-        done = Checked(inputs=inputs, blocks={**self.carried, **staged.blocks})
+        done = Checked(inputs=len(self.inputs.recorded), blocks={**self.carried, **staged.blocks})
         decoded = {link.path for link in links} if mode == "decode" else ()
         try:
             if mode == "full":

@@ -25,6 +25,7 @@ class StagedArray:
       digest: `xxh3:` and the hash of its little-endian bytes in C order.
       sharding: its placement on a mesh; None adapts to the devices that restore it.
       blocks: the digests of its blocks (`migrate.formats.digest_record`); None where no byte was decoded.
+      compared: whether what it was made from was compared with digests that the source records.
     """
 
     name: str
@@ -36,6 +37,7 @@ class StagedArray:
     digest: str
     sharding: Sharding | None
     blocks: Blocks | None = None
+    compared: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Returns the record as plain JSON values."""
@@ -50,6 +52,7 @@ class StagedArray:
             "digest": self.digest,
             "sharding": sharding,
             "blocks": self.blocks,
+            "compared": self.compared,
         }
 
     @classmethod
@@ -69,6 +72,7 @@ class StagedArray:
             digest=fields["digest"],
             sharding=_sharding(fields["sharding"]),
             blocks=None if fields["blocks"] is None else tuple(fields["blocks"]),
+            compared=fields["compared"],
         )
 
 

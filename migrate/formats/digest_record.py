@@ -8,6 +8,7 @@ without migrate.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -34,6 +35,8 @@ BLOCK_BYTES = 16 << 20
 
 BLOCK_DIGITS = 40
 """The length of a block's digest: 8 hex digits of its CRC-32, then 32 of its XXH3-128."""
+
+_XXH3_DIGITS = 32
 
 VERSION = 1
 
@@ -162,6 +165,12 @@ class DigestRecord:
             reason = "its root is not that of its leaves" if version == VERSION else f"its version is {version!r}"
             raise _damaged(file, reason)
         return found
+
+
+def unequal_blocks(recorded: Blocks, found: Blocks) -> Sequence[int]:
+    """Returns the blocks whose XXH3-128 differs."""
+    pairs = enumerate(itertools.zip_longest(recorded, found, fillvalue=""))
+    return [at for at, (one, other) in pairs if one[-_XXH3_DIGITS:] != other[-_XXH3_DIGITS:]]
 
 
 def small_files(folder: Path) -> dict[str, str]:

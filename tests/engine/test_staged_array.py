@@ -14,7 +14,9 @@ from migrate.tree import Sharding
 )
 def test_a_staged_array_comes_back_from_json(sharding):
     bfloat16 = dtypes.to_numpy("bfloat16")
-    staged = StagedArray("a.b", (8, 4), bfloat16, (1, 4), (1, 2), "threefry2x32", "xxh3:0", sharding)
+    staged = StagedArray(
+        "a.b", (8, 4), bfloat16, (1, 4), (1, 2), "threefry2x32", "xxh3:0", sharding, ("0",), compared=True
+    )
     assert staged == StagedArray.from_json(json.loads(json.dumps(staged.to_json())))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from migrate.codes import RunStopped
 from migrate.engine import preflight
@@ -14,6 +15,7 @@ from migrate.engine.receipt import Clock, phase
 from migrate.engine.sharing.dealing import Dealt, deal
 from migrate.engine.sharing.refusals import refuse_unshared
 from migrate.engine.sharing.staging import StagedShare, stage_share
+from migrate.engine.verification.source_digests import recorded_digests
 from migrate.engine.workspace.any_place import join_workspace
 from migrate.engine.workspace.resume import origin, shared_arrays
 from migrate.engine.workspace.source_state import SourceState
@@ -54,6 +56,7 @@ def stage_one(
       UsageError: the plan cannot be shared (`UnsharedPlan`).
       RefusedError: a run or a commit of this plan is writing DST (`DestinationLocked`). Otherwise as
         `migrate.engine.run.apply`.
+      VerifyError: a leaf differs from the digest that the source records (`ChangedValues`).
       StoppedError: the share was stopped; the same call resumes it (`RunStopped`).
     """
     job = preflight.check(plan, reader, destination, options, output_of(destination, plan))
@@ -65,6 +68,7 @@ def stage_one(
         raise CheckpointError(*problems)
     work = join_workspace(job.place, job.plan.digest, source.digest, job.beside, overwrite=options.overwrite)
     now = origin(job.plan, source, options)
+    digests = recorded_digests(job.plan, reader)
     share = deal(job.plan, job.output.shared_items(job.plan), count)[number]
     leaves = job.plan.target.leaves
     earlier = shared_arrays(job.plan, work, now, job.output, share=number)
@@ -74,12 +78,11 @@ def stage_one(
 
     started = phase("stage", (leaves[path] for path in share.targets(job.plan)))
     started = replace(started, done_leaves=len(earlier), done_nbytes=sum(leaves[path].nbytes for path in earlier))
+    how: dict[str, Any] = {"digests": digests, "stopped": stopped, "done": done}
     with source.explaining():
         staged = Clock(listener)(
             started,
-            lambda: stage_share(
-                Dealt(job.plan), share, count, reader, job.output, work, now, options, stopped=stopped, done=done
-            ),
+            lambda: stage_share(Dealt(job.plan), share, count, reader, job.output, work, now, options, **how),
         )
         source.refuse_changes()
     if staged.stopped:

@@ -10,16 +10,19 @@ import os
 import socket
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from migrate.codes import UnfitWorker
 from migrate.engine.options import MINIMUM_RAM, ApplyOptions
 from migrate.engine.outputs.registry import output_of
+from migrate.engine.verification.source_digests import recorded_digests
 from migrate.engine.workspace.directory import Workspace
 from migrate.engine.workspace.source_state import SourceState
 from migrate.errors import MigrateError
 from migrate.formats.base import Opening
+from migrate.formats.digest_record import Blocks
 from migrate.formats.joined import reopened
 from migrate.formats.reader import Reader
 from migrate.places.bucket_path import BucketPath
@@ -30,6 +33,7 @@ from migrate.planning.plan_file.read import read_plan
 from migrate.planning.plan_file.write import plan_text
 from migrate.rules.files import RuleFile
 from migrate.rules.permission import require_permission
+from migrate.tree import KeyPath
 from migrate.version import __version__
 
 if TYPE_CHECKING:
@@ -116,6 +120,7 @@ def new_order(job: Job, reader: Reader, work: Workspace, origin: Mapping[str, An
             "jobs": share.jobs,
             "compression": share.compression,
             "allow_code": share.allow_code,
+            "verify": share.verify,
         },
     )
 
@@ -141,13 +146,18 @@ def jobs_of(order: Order) -> int:
     return order.apply_options.jobs or max(1, (os.cpu_count() or 1) // order.neighbors)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Planned:
     """A plan that a worker made again, and the source that it opened."""
 
     plan: Plan
     reader: Reader
     source: SourceState
+
+    @cached_property
+    def digests(self) -> Mapping[KeyPath, Blocks]:
+        """The digests that the source records, read once for all shares of the process."""
+        return recorded_digests(self.plan, self.reader)
 
 
 def plan_again(order: Order) -> Planned:

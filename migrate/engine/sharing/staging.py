@@ -20,11 +20,13 @@ from migrate.engine.streaming.memory import explained_memory_failures
 from migrate.engine.streaming.pipeline import Stopped, stage
 from migrate.engine.streaming.stopping import never
 from migrate.engine.streaming.store import Store
+from migrate.engine.verification.source_digests import inputs_of
 from migrate.engine.workspace.attempts import SHARES, Attempt, new_attempt
 from migrate.engine.workspace.directory import Workspace
 from migrate.engine.workspace.journal import names_arrays
 from migrate.engine.workspace.resume import Shared, SharedArray, shared_arrays
 from migrate.engine.workspace.write_failures import explained_failures
+from migrate.formats.digest_record import Blocks
 from migrate.formats.reader import Reader
 from migrate.places.bucket_path import BucketPath
 from migrate.places.names import refresh
@@ -84,6 +86,7 @@ def stage_share(
     origin: Mapping[str, Any],
     options: ApplyOptions,
     *,
+    digests: Mapping[KeyPath, Blocks],
     stopped: Callable[[], bool] = never,
     done: Callable[[KeyPath], None] = _ignore,
 ) -> StagedShare:
@@ -97,11 +100,13 @@ def stage_share(
       output: the kind of DST.
       work: the working directory.
       origin: the origin of the arrays (`migrate.engine.workspace.resume.origin`).
-      options: the budget, the number of leaves at a time, and the compression.
+      options: the budget, the number of leaves at a time, the compression, and the mode of the verification.
+      digests: the digests that the source records (`recorded_digests`).
       stopped: asked between arrays; once it returns true, the arrays in work are finished.
       done: receives the key path of every array that became durable.
 
     Raises:
+      VerifyError: a leaf differs from the digest that the source records (`ChangedValues`).
       RefusedError: a cast would change a value (`LossyCast`).
       CheckpointError: the source cannot be read.
       MigrateError: writing failed (`WriteFailed`) or memory is exhausted (`OutOfMemory`).
@@ -128,11 +133,12 @@ def stage_share(
             done(path)
 
         part = dealt.only(share)
+        inputs = inputs_of(plan, digests, reader, verify=options.verify, jobs=options.workers)
         with ExitStack() as stack:
             stores = _open_stores(stack, plan, mine, reader, output, work, attempt, options)
             how: dict[str, Any] = {"max_ram": options.max_ram, "jobs": options.workers, "scratch": scratch}
             try:
-                stage(part, reader, stores, **how, finished=earlier, sink=durable, stopped=stopped)
+                stage(part, reader, stores, **how, inputs=inputs, finished=earlier, sink=durable, stopped=stopped)
             except Stopped:
                 halted = True
     return StagedShare(share.number, found, len(earlier), halted)

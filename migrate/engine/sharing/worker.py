@@ -69,6 +69,7 @@ def run_share(order: Mapping[str, Any], share: Mapping[str, Any], shares: int) -
     work, output = shared_workspace(told.destination, told.workspace), output_of(told.destination, planned.plan)
     options = replace(told.apply_options, jobs=jobs_of(told))
     how: dict[str, Any] = {"origin": told.origin, "options": options, "stopped": StopFile(work)}
+    how["digests"] = planned.digests if options.verify != "none" else {}
     return stage_share(dealt, mine, shares, planned.reader, output, work, **how).to_json()
 
 

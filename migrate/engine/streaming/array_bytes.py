@@ -10,7 +10,9 @@ import xxhash
 
 from migrate import dtypes
 from migrate.engine.streaming.strided_copy import copy_into
+from migrate.formats.base import Value
 from migrate.formats.digest_record import BLOCK_BYTES, Blocks
+from migrate.tree import AbstractLeaf
 
 Array = np.ndarray[Any, Any]
 
@@ -24,18 +26,20 @@ class Digest:
     The digests of its blocks come with it (`migrate.formats.digest_record`). The first block is hashed once for both.
     """
 
-    def __init__(self, *, crc: bool = True, blocks: bool = True) -> None:
+    def __init__(self, *, crc: bool = True, blocks: bool = True, whole: bool = True) -> None:
         """Begins a digest.
 
         Args:
           crc: whether the digests of blocks contain the CRC-32 that a record needs, and not only the XXH3-128.
           blocks: whether there are digests of blocks; without them, bytes are hashed once instead of up to three times.
+          whole: whether there is a hash of the whole array, and not only those of its blocks.
         """
         self._whole: Any = None
         self._with_blocks = blocks
         self._blocks: list[str] = []
         self._block, self._crc, self._filled = xxhash.xxh3_128(), 0, 0
         self._with_crc = crc
+        self._with_whole = whole
 
     def update(self, part: Array) -> None:
         """Adds the next part."""
@@ -57,7 +61,8 @@ class Digest:
 
     def _end_block(self) -> None:
         self._blocks.append(self._last_block())
-        self._whole = self._whole or self._block.copy()
+        if self._with_whole:
+            self._whole = self._whole or self._block.copy()
         self._block, self._crc, self._filled = xxhash.xxh3_128(), 0, 0
 
     def _last_block(self) -> str:
@@ -84,6 +89,26 @@ def digest_of(array: Array) -> Digest:
     whole = Digest()
     whole.update(array)
     return whole
+
+
+def value_blocks(value: Value, leaf: AbstractLeaf, *, crc: bool = True) -> Blocks:
+    """Returns the digests of the blocks of a value in memory; none for a leaf without data.
+
+    Args:
+      value: the value.
+      leaf: its leaf.
+      crc: whether the digests of arrays are complete, as a record needs them.
+    """
+    if leaf.kind == "string":
+        return text_blocks(value)
+    if not leaf.is_numeric or leaf.aval is None:
+        return ()
+    array = np.asarray(value)
+    if leaf.kind == "scalar":
+        array = np.asarray(value, dtypes.to_numpy(leaf.aval.dtype))
+    found = Digest(crc=crc, whole=False)
+    found.update(stored_form(array))
+    return found.blocks
 
 
 def text_blocks(text: str) -> Blocks:

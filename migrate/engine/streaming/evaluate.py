@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from migrate import dtypes
 from migrate.codes import InternalError, LossyCast
 from migrate.engine.streaming.array_bytes import contiguous
+from migrate.engine.streaming.inputs import UNCOMPARED, Inputs
 from migrate.engine.streaming.transposed_slabs import transposed_slabs
 from migrate.errors import CheckpointError, MigrateError, RefusedError
 from migrate.formats.base import Value
@@ -28,13 +29,14 @@ EMPTY: Mapping[Container, Any] = {"dict": {}, "list": [], "tuple": ()}
 """The value of an empty node."""
 
 
-def evaluate(task: Task, reader: Reader, target: AbstractTree) -> dict[KeyPath, Value]:
+def evaluate(task: Task, reader: Reader, target: AbstractTree, inputs: Inputs = UNCOMPARED) -> dict[KeyPath, Value]:
     """Reads a task's sources and runs its steps.
 
     Args:
       task: the task.
       reader: the source.
       target: the tree that is being written; it specifies the kind of each value.
+      inputs: compares what is read with the digests that the source records (default: nothing is compared).
 
     Returns:
       The value of each target key path; tied targets share one array.
@@ -45,11 +47,11 @@ def evaluate(task: Task, reader: Reader, target: AbstractTree) -> dict[KeyPath, 
       MigrateError: an array differs from the plan's inference, which is a bug (`InternalError`).
     """
     if not task.steps:
-        value = reader.read(task.sources[0])
+        value = inputs.whole(task.sources[0], reader.read(task.sources[0]))
         return {path: as_kind(value, target.leaves[path]) for path in task.targets}
-    transposed = transposed_slabs(task, reader)
+    transposed = transposed_slabs(task, reader, inputs)
     if transposed is None:
-        arrays = _carry_out(task, [as_array(reader.read(path)) for path in task.sources])
+        arrays = _carry_out(task, [as_array(inputs.whole(path, reader.read(path))) for path in task.sources])
     else:
         arrays = [transposed]
     values = {path: arrays[index] for path, index in zip(task.targets, task.outputs, strict=True)}

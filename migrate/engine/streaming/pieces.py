@@ -9,6 +9,7 @@ from functools import partial
 from migrate.engine.streaming.budget import task_bytes, value_bytes
 from migrate.engine.streaming.create import creations
 from migrate.engine.streaming.evaluate import evaluate
+from migrate.engine.streaming.inputs import UNCOMPARED, Inputs
 from migrate.formats.base import Value
 from migrate.formats.reader import Reader
 from migrate.planning.model import Created, Plan, Task
@@ -34,17 +35,19 @@ class Piece:
     work: Task | tuple[Created, ...]
 
 
-def pieces(plan: Plan, reader: Reader, *, streamed_only: bool = False) -> Iterator[Piece]:
+def pieces(plan: Plan, reader: Reader, *, streamed_only: bool = False, inputs: Inputs = UNCOMPARED) -> Iterator[Piece]:
     """All pieces of a plan, in its order.
 
     Args:
       plan: the plan.
       reader: the source.
       streamed_only: whether to omit linked tasks.
+      inputs: compares what is read with the digests that the source records (default: nothing is compared).
     """
     for task in plan.tasks:
         if task.mode == "stream" or not streamed_only:
-            yield Piece(task.targets, task_bytes(task), partial(evaluate, task, reader, plan.target), task)
+            evaluated = partial(evaluate, task, reader, plan.target, inputs)
+            yield Piece(task.targets, task_bytes(task), evaluated, task)
     for created, compute in creations(plan):
         nbytes = sum(value_bytes(creation.leaf.nbytes) for creation in created)
         yield Piece(tuple(creation.target for creation in created), nbytes, compute, created)

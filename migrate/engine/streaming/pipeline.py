@@ -10,13 +10,14 @@ import os
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from migrate.engine.items import ItemPlan, item_of, item_plans
 from migrate.engine.options import DEFAULT_RAM
 from migrate.engine.staged_array import StagedArray
 from migrate.engine.streaming.budget import Budget, Trimmer
+from migrate.engine.streaming.inputs import UNCOMPARED, Inputs
 from migrate.engine.streaming.memory import explained_memory_failures
 from migrate.engine.streaming.pieces import Piece, pieces
 from migrate.engine.streaming.store import CODECS, Store, Tiles
@@ -63,6 +64,7 @@ def stage(
     sink: Sink = _ignore,
     stopped: Callable[[], bool] = lambda: False,
     scratch: Path | None = None,
+    inputs: Inputs = UNCOMPARED,
 ) -> Mapping[KeyPath, Value]:
     """Writes every array that is streamed or created into the store of its item.
 
@@ -78,25 +80,29 @@ def stage(
       stopped: called before each piece; once it returns true, running pieces are finished and Stopped is raised.
       scratch: the directory for scratch copies, of this call alone (default: beside the stores, where those of a killed
         run are removed first).
+      inputs: compares what is read with the digests that the source records (default: nothing is compared). An array is
+        written only if everything that it is made from is equal.
 
     Returns:
       The values of all target leaves that are neither arrays nor numbers.
 
     Raises:
       Stopped: `stopped` returned true.
+      VerifyError: a leaf differs from the digest that the source records (`ChangedValues`).
       RefusedError: a cast would change a value (`LossyCast`).
       CheckpointError: the source cannot be read.
       MigrateError: memory is exhausted (`OutOfMemory`).
     """
     for store in stores.values() if scratch is None else ():
         remove_scratch(store.directory.parent)
-    work = _Work(plan, reader, stores, Budget(max_ram), frozenset(finished), sink, scratch)
+    work = _Work(plan, reader, stores, Budget(max_ram), frozenset(finished), sink, inputs, scratch)
     with ThreadPoolExecutor(jobs or os.cpu_count() or 1, thread_name_prefix="stage") as pool:
         try:
             halted = _dispatch(work, pool, jobs or os.cpu_count() or 1, stopped)
         except BaseException:
             work.fail()
             pool.shutdown(wait=True, cancel_futures=True)
+            inputs.refuse_changed()  # a changed value may be the reason of any failure
             raise
     work.flush()
     if halted:
@@ -177,6 +183,7 @@ class _Work:
     budget: Budget
     finished: frozenset[KeyPath]
     sink: Sink
+    inputs: Inputs
     scratch: Path | None = None
     values: dict[KeyPath, Value] = field(default_factory=dict)
     failed: threading.Event = field(default_factory=threading.Event)
@@ -190,7 +197,7 @@ class _Work:
 
     def pieces(self) -> Iterator[Piece]:
         """The pieces with an unfinished array or number, or with any value of another kind."""
-        for piece in pieces(self.plan, self.reader, streamed_only=True):
+        for piece in pieces(self.plan, self.reader, streamed_only=True, inputs=self.inputs):
             arrays = [path for path in piece.targets if self._is_stored(path)]
             if len(arrays) < len(piece.targets) or not self.finished.issuperset(arrays):
                 yield piece
@@ -230,9 +237,10 @@ class _Work:
     def _write_whole(self, piece: Piece, todo: list[KeyPath], share: _SharedReservation) -> Mapping[KeyPath, Value]:
         """Computes all arrays of the piece at once; returns the other values."""
         values = dict(piece.compute())
+        self.inputs.refuse_changed()
         for path in todo:
             store, item, leaf = self._destination(path)
-            done = self._on_durable(path, share)
+            done = self._on_durable(path, piece, share)
             store.write(item.inner(path), leaf, values.pop(path), codec=self._codec(piece), done=done)
         return {path: value for path, value in values.items() if not self._is_stored(path)}
 
@@ -241,8 +249,9 @@ class _Work:
 
         def begin(path: KeyPath, tile: tuple[int, ...]) -> Tiles:
             store, item, leaf = self._destination(path)
-            return store.tiled(item.inner(path), leaf, tile, self._codec(piece), self._on_durable(path, share))
+            return store.tiled(item.inner(path), leaf, tile, self._codec(piece), self._on_durable(path, piece, share))
 
+        self.inputs.compare(_sources(piece), self.budget.limit)
         scratch = self.scratch or next(iter(self.stores.values())).directory.parent
         return make_in_tiles(piece, self.reader, self.plan.target, todo, self.budget.limit, begin, scratch)
 
@@ -250,10 +259,10 @@ class _Work:
         item = self._owner[path]
         return self.stores[item.name], item, self.plan.target.leaves[path]
 
-    def _on_durable(self, path: KeyPath, share: _SharedReservation) -> Callable[[StagedArray], None]:
+    def _on_durable(self, path: KeyPath, piece: Piece, share: _SharedReservation) -> Callable[[StagedArray], None]:
         def done(staged: StagedArray) -> None:
             share.done()
-            self._record(path, staged)
+            self._record(path, replace(staged, compared=self.inputs.are_compared(_sources(piece))))
 
         return done
 
@@ -284,6 +293,10 @@ class _Work:
         total = sum(map(self._is_stored, arrays))
         durable = self._durable + len(self.finished.intersection(arrays))
         return durable, total - durable
+
+
+def _sources(piece: Piece) -> Sequence[KeyPath]:
+    return piece.work.sources if isinstance(piece.work, Task) else ()
 
 
 def _name(piece: Piece) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 
 from migrate import dtypes
 from migrate.engine.streaming.flat_bytes import flat_slabs
+from migrate.engine.streaming.inputs import UNCOMPARED, Inputs
 from migrate.engine.streaming.strided_copy import copy_into
 from migrate.errors import CheckpointError
 from migrate.formats.reader import Reader
@@ -33,7 +34,7 @@ SLAB_BYTES = 4 << 20
 """The most bytes of a slab: few enough for the processor's cache, and many enough for long runs in the result."""
 
 
-def transposed_slabs(task: Task, reader: Reader) -> Array | None:
+def transposed_slabs(task: Task, reader: Reader, inputs: Inputs = UNCOMPARED) -> Array | None:
     """Returns the only result of a task that moves elements, such as transposes that are stacked; None for others.
 
     The result has to have a view for each source in which each element is where the source has it. Sources that are one
@@ -54,8 +55,8 @@ def transposed_slabs(task: Task, reader: Reader) -> Array | None:
         return None
     for view, path, slabs in sources:
         if slabs is None:
-            copy_into(view, np.asarray(reader.read(path)))
-        elif not _is_filled(view, slabs):
+            copy_into(view, np.asarray(inputs.whole(path, reader.read(path))))
+        elif not _is_filled(view, inputs.parts(path, slabs)):
             return None
     return result
 

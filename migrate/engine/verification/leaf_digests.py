@@ -11,7 +11,7 @@ import numpy as np
 
 from migrate import dtypes
 from migrate.codes import RecordedStructureMismatch
-from migrate.engine.streaming.array_bytes import Digest, digest_of, stored_form, text_blocks
+from migrate.engine.streaming.array_bytes import Digest, value_blocks
 from migrate.engine.streaming.flat_bytes import flat_slabs
 from migrate.engine.verification.digests import part_bytes
 from migrate.engine.verification.stored_digests import UndecodableArray, decoded_arrays
@@ -127,18 +127,6 @@ def extent_digest(extents: Sequence[Extent], *, crc: bool = True, blocks: bool =
     for slab in flat_slabs(extents, np.dtype(np.uint8), size, READ_BYTES):
         found.update(slab)
     return found
-
-
-def value_blocks(value: Value, leaf: AbstractLeaf) -> Blocks:
-    """Returns the digests of the blocks of a value in memory; none for a leaf without data."""
-    if leaf.kind == "string":
-        return text_blocks(value)
-    if not leaf.is_numeric or leaf.aval is None:
-        return ()
-    array = np.asarray(value)
-    if leaf.kind == "scalar":
-        array = np.asarray(value, dtypes.to_numpy(leaf.aval.dtype))
-    return digest_of(stored_form(array)).blocks
 
 
 def _value_blocks(path: KeyPath, leaf: AbstractLeaf, value: Value) -> Blocks:

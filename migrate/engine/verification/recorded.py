@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +17,14 @@ from migrate.engine.verification.stored_digests import UndecodableArray, undecod
 from migrate.errors import CheckpointError, Diagnostic
 from migrate.events import LeafDone, Listener, ignore
 from migrate.formats.base import Value
-from migrate.formats.digest_record import BLOCK_BYTES, Blocks, DigestRecord, LeafDigests, changed_files
+from migrate.formats.digest_record import (
+    BLOCK_BYTES,
+    Blocks,
+    DigestRecord,
+    LeafDigests,
+    changed_files,
+    unequal_blocks,
+)
 from migrate.formats.reader import Reader
 from migrate.formats.zarr.metadata import chunk_key
 from migrate.planning.model import Plan
@@ -146,12 +152,6 @@ def _compare(done: Comparison, changes: _Changes, path: KeyPath, found: Blocks, 
         changes.add(path, wrong, len(found))
 
 
-def unequal_blocks(recorded: Blocks, found: Blocks) -> Sequence[int]:
-    """Returns the blocks whose XXH3-128 differs."""
-    pairs = enumerate(itertools.zip_longest(recorded, found, fillvalue=""))
-    return [at for at, (one, other) in pairs if one[-_XXH3_DIGITS:] != other[-_XXH3_DIGITS:]]
-
-
 def _structure_problems(tree: AbstractTree, record: DigestRecord) -> Iterator[Diagnostic]:
     for path, leaf in tree.leaves.items():
         recorded = record.leaves.get(path)
@@ -179,7 +179,6 @@ def _changed(path: KeyPath, how: str) -> Diagnostic:
     return ChangedValues.at(f"`{format_path(path)}` {how}", paths=[format_path(path)], help=_HELP)
 
 
-_XXH3_DIGITS = 32
 _HELP = "copy these files again from an intact copy, or repeat the migration; do not use this checkpoint"
 
 

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 
-from migrate.codes import ChangedValues
+from migrate.engine.options import VerifyMode
+from migrate.engine.staged_array import StagedArray
+from migrate.engine.streaming.inputs import UNCOMPARED, Inputs, refuse_changed_leaves
 from migrate.engine.verification.chunk_places import ChunkFiles
 from migrate.engine.verification.leaf_digests import leaf_digests
-from migrate.engine.verification.recorded import unequal_blocks
 from migrate.engine.verification.stored_digests import UndecodableArray, undecodable
-from migrate.errors import VerifyError
-from migrate.events import LeafDone, Listener, ignore
 from migrate.formats.digest_record import Blocks, DigestRecord, LeafDigests
 from migrate.formats.reader import AbstractCheckpoint, Reader
 from migrate.planning.model import Plan
-from migrate.tree import KeyPath, format_path, stored_path
+from migrate.tree import KeyPath, stored_path
 
 
-def carried_digests(plan: Plan, reader: Reader) -> Mapping[KeyPath, Blocks]:
+def carried_digests(plan: Plan, known: Mapping[KeyPath, Blocks]) -> Mapping[KeyPath, Blocks]:
     """Returns the digests that the source records for arrays which are linked under another name or several.
 
     They are carried over only where no op takes part and shape and dtype are the same: values in C order survive a
@@ -25,9 +26,8 @@ def carried_digests(plan: Plan, reader: Reader) -> Mapping[KeyPath, Blocks]:
 
     Args:
       plan: the plan.
-      reader: the source.
+      known: the digests that the source records (`recorded_digests`).
     """
-    known = _recorded(plan, reader)
     carried: dict[KeyPath, Blocks] = {}
     for task in plan.tasks:
         if task.mode == "stream" or task.steps:
@@ -39,45 +39,48 @@ def carried_digests(plan: Plan, reader: Reader) -> Mapping[KeyPath, Blocks]:
     return carried
 
 
-def digests_of_inputs(plan: Plan, reader: Reader) -> Mapping[KeyPath, Blocks]:
-    """Returns the digests that the source records for leaves with data that are streamed or that ops use, by key path.
+def inputs_of(plan: Plan, known: Mapping[KeyPath, Blocks], reader: Reader, *, verify: VerifyMode, jobs: int) -> Inputs:
+    """Returns the comparison of what a plan reads with the digests that the source records.
 
-    All other leaves of a plan keep their digests (`carried_digests`).
-    """
-    known = _recorded(plan, reader)
-    inputs = (path for task in plan.tasks if task.mode == "stream" or task.steps for path in task.sources)
-    return {path: known[path] for path in inputs if known.get(path)}
-
-
-def compare_inputs(
-    recorded: Mapping[KeyPath, Blocks], reader: Reader, *, max_ram: int, jobs: int, listener: Listener = ignore
-) -> int:
-    """Reads leaves of the source and compares them with the digests that it records.
+    These are the leaves with data that are streamed; with `decode` and `full` also those that ops use where their
+    arrays are linked. All other leaves of a plan keep their digests (`carried_digests`). With `none`, nothing is
+    compared.
 
     Args:
-      recorded: the digests by source key path.
+      plan: the plan.
+      known: the digests that the source records (`recorded_digests`).
       reader: the source.
-      max_ram: host bytes in memory at once.
-      jobs: the most arrays that are read at once.
-      listener: receives an event for every leaf.
-
-    Returns:
-      The number of compared leaves.
-
-    Raises:
-      VerifyError: a leaf differs (`ChangedValues`).
-      CheckpointError: a leaf cannot be decoded.
+      verify: the mode of the verification.
+      jobs: the most arrays that are read at once in a pass of their own.
     """
-    leaves = reader.abstract().tree.leaves
-    changed: list[KeyPath] = []
-    for path, found in leaf_digests(reader, max_ram=max_ram, jobs=jobs, crc=False, paths=recorded):
+    if verify == "none" or not known:
+        return UNCOMPARED
+    with_ops = verify in ("decode", "full")
+    paths = (path for task in plan.tasks if task.mode == "stream" or (with_ops and task.steps) for path in task.sources)
+    recorded = {path: known[path] for path in paths if known.get(path)}
+    return Inputs(recorded, plan.source.tree.leaves, _places(reader), partial(_own_pass, reader, jobs))
+
+
+def _own_pass(reader: Reader, jobs: int, paths: Collection[KeyPath], max_ram: int) -> Iterator[tuple[KeyPath, Blocks]]:
+    for path, found in leaf_digests(reader, max_ram=max_ram, jobs=jobs, crc=False, paths=paths):
         if isinstance(found, UndecodableArray):
             raise undecodable(path, found, ChunkFiles())
-        if unequal_blocks(recorded[path], found):
-            changed.append(path)
-        listener(LeafDone("source", path, leaves[path].nbytes))
-    _refuse(changed, reader)
-    return len(recorded)
+        yield path, found
+
+
+def uncompared(inputs: Inputs, plan: Plan, arrays: Mapping[KeyPath, StagedArray]) -> Sequence[KeyPath]:
+    """Returns the leaves that are still to be compared once everything is staged.
+
+    They are the sources of linked arrays, and those of arrays that a run without a verification staged.
+
+    Args:
+      inputs: the comparison of this run.
+      plan: the plan.
+      arrays: the staged arrays.
+    """
+    staged = {path for path, array in arrays.items() if array.compared}
+    done = {path for task in plan.tasks if not staged.isdisjoint(task.targets) for path in task.sources}
+    return [path for path in inputs.recorded if path not in done and path not in inputs.compared]
 
 
 def refuse_changed(carried: Mapping[KeyPath, Blocks], found: Mapping[KeyPath, Blocks], reader: Reader) -> None:
@@ -86,21 +89,14 @@ def refuse_changed(carried: Mapping[KeyPath, Blocks], found: Mapping[KeyPath, Bl
     Raises:
       VerifyError: an array differs from the digests that the source records (`ChangedValues`).
     """
-    _refuse([path for path, blocks in carried.items() if found[path] != blocks], reader)
+    refuse_changed_leaves([path for path, blocks in carried.items() if found[path] != blocks], _places(reader))
 
 
-def _refuse(changed: list[KeyPath], reader: Reader) -> None:
-    if not changed:
-        return
-    paths = [str(one.abstract().path) for one in reader.checkpoints().values()]
-    count = f"{len(changed):,} of its arrays differ"
-    message = f"{' or '.join(paths)} has changed since its digests were recorded: {count}"
-    commands = " and ".join(f"`migrate verify {path}`" for path in paths)
-    names = [format_path(path) for path in changed]
-    raise VerifyError(ChangedValues.at(message, paths=names, help=f"{commands} names the files"))
+def _places(reader: Reader) -> Sequence[Path]:
+    return [one.abstract().path for one in reader.checkpoints().values()]
 
 
-def _recorded(plan: Plan, reader: Reader) -> Mapping[KeyPath, Blocks]:
+def recorded_digests(plan: Plan, reader: Reader) -> Mapping[KeyPath, Blocks]:
     """Returns the digests that the sources record for leaves of the same type as today, by source key path."""
     known = {prefix + path: one for prefix, part in reader.checkpoints().items() for path, one in _known(part)}
     found = {}

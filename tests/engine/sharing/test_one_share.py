@@ -13,10 +13,11 @@ from migrate.engine.sharing.one_share import stage_one
 from migrate.engine.streaming.stopping import never
 from migrate.engine.workspace import lock
 from migrate.engine.workspace.attempts import attempts
-from migrate.errors import MigrateError, RefusedError, StoppedError
+from migrate.errors import MigrateError, RefusedError, StoppedError, VerifyError
 from migrate.events import LeafDone, ignore
 from tests.engine.sharing.shared_runs import RULES, STREAMED, After, applied, same, values, workspace
 from tests.engine.sources import opened, plan_for
+from tests.engine.verification.conftest import change
 
 COMMAND = "migrate stage rules.yaml old new"
 
@@ -41,6 +42,40 @@ def test_shares_that_never_meet_make_the_same_checkpoint(source, alone, count, t
     same(alone[1], values(tmp_path / "new"))
     assert ["new"] == [child.name for child in tmp_path.iterdir()]
     assert staged(source, tmp_path / "new", 0, count) is None
+
+
+@pytest.mark.parametrize("verify", ["digest", "decode"])
+def test_a_commit_counts_what_the_shares_compared(recorded, tmp_path, verify):
+    alone = applied(recorded, tmp_path / "alone", verify=verify)
+    for number in range(2):
+        staged(recorded, tmp_path / "new", number, 2, verify=verify)
+    receipt = committed(recorded, tmp_path / "new", verify=verify)
+    assert len(STREAMED) < alone.inputs == receipt.inputs
+    assert "source" not in receipt.seconds
+
+
+def test_a_share_with_a_changed_leaf_is_refused_and_not_committed(recorded, tmp_path):
+    change(recorded, "turned.5")
+    outcomes = []
+    for number in range(2):
+        try:
+            staged(recorded, tmp_path / "new", number, 2)
+        except VerifyError as error:
+            outcomes.append(error.diagnostics[0])
+    assert [("M516", ("turned/5",))] == [(found.code, found.paths) for found in outcomes]
+    with pytest.raises(StoppedError, match="1 of 2 shares are not staged"):
+        committed(recorded, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_commit_compares_what_shares_without_verification_staged(recorded, tmp_path):
+    change(recorded, "turned.5")
+    for number in range(2):
+        staged(recorded, tmp_path / "new", number, 2, verify="none")
+    with pytest.raises(VerifyError, match="has changed since") as failure:
+        committed(recorded, tmp_path / "new")
+    assert ("turned/5",) == failure.value.diagnostics[0].paths
+    assert not (tmp_path / "new").exists()
 
 
 def test_missing_shares_are_named_with_the_command_that_stages_one(source, alone, tmp_path):

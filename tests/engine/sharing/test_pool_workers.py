@@ -3,6 +3,9 @@
 The workers are threads here. Covers `sharing.workers`, `sharing.worker` and `sharing.staging` too.
 """
 
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
@@ -10,11 +13,14 @@ import pytest
 from migrate.engine import run
 from migrate.engine.outputs import orbax_store
 from migrate.engine.sharing import pool_workers, worker
+from migrate.engine.sharing.pool_workers import PoolWorkers
+from migrate.engine.sharing.pools import GivenExecutor
 from migrate.engine.workspace.attempts import attempts
 from migrate.errors import RefusedError, StoppedError, VerifyError
 from migrate.events import LeafDone, PhaseStarted
-from tests.engine.sharing.shared_runs import STREAMED, After, applied, same, tree, values, workspace
-from tests.engine.sources import every_kind, opened, save
+from tests.engine.sharing.shared_runs import RULES, STREAMED, After, applied, same, tree, values, workspace
+from tests.engine.sources import apply_plan, every_kind, opened, plan_for, save
+from tests.engine.verification.conftest import change
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +71,39 @@ def test_items_of_a_step_are_shared(tmp_path):
         applied(tmp_path / "root", tmp_path / name, workers, rules=rules)
     same(values(tmp_path / "one"), values(tmp_path / "two"))
     assert {("params", "v"), ("ema", "v")} == values(tmp_path / "two").keys()
+
+
+@pytest.mark.parametrize("target", ["new", "new.safetensors"])
+@pytest.mark.parametrize("verify", ["digest", "decode", "none"])
+def test_workers_compare_what_they_stream_with_the_digests_of_the_source(recorded, tmp_path, target, verify):
+    rules = RULES.replace("- {from: name, to: title}", "- drop: name")
+    alone = applied(recorded, tmp_path / "alone" / target, rules=rules, verify=verify)
+    receipt = applied(recorded, tmp_path / target, 2, rules=rules, verify=verify)
+    assert alone.inputs == receipt.inputs
+    assert (receipt.inputs > 0) == (verify != "none")
+    assert "source" not in receipt.seconds
+
+
+@pytest.mark.parametrize("target", ["new", "new.safetensors"])
+@pytest.mark.parametrize("name", ["turned.5", "flat.3"])
+def test_a_worker_refuses_a_changed_leaf(recorded, tmp_path, target, name):
+    change(recorded, name)
+    rules = RULES.replace("- {from: name, to: title}", "- drop: name")
+    with pytest.raises(VerifyError) as failure:
+        applied(recorded, tmp_path / target, 2, rules=rules)
+    assert "M516" == failure.value.diagnostics[0].code
+    assert (name.replace(".", "/"),) == failure.value.diagnostics[0].paths
+    assert ["recorded"] == [child.name for child in tmp_path.iterdir()]
+
+
+def test_a_process_refuses_a_changed_leaf(recorded, tmp_path):
+    change(recorded, "turned.5")
+    with opened(recorded) as reader, ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as executor:
+        plan, workers = plan_for(reader, RULES), PoolWorkers(GivenExecutor(executor))
+        with pytest.raises(VerifyError, match="has changed since") as failure:
+            apply_plan(plan, reader, tmp_path / "new", workers=workers)
+    assert ("turned/5",) == failure.value.diagnostics[0].paths
+    assert not (tmp_path / "new").exists()
 
 
 def test_every_leaf_is_reported_once(source, tmp_path):

@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrate import dtypes
-from migrate.engine.streaming.array_bytes import Digest, contiguous, digest, raw_bytes, stored_form
+from migrate.engine.streaming.array_bytes import (
+    Digest,
+    contiguous,
+    digest,
+    digest_of,
+    raw_bytes,
+    stored_form,
+    value_blocks,
+)
+from migrate.tree import AbstractArray, AbstractLeaf
 
 
 def test_a_digest_is_that_of_the_bytes_whatever_the_layout():
@@ -34,6 +43,22 @@ def test_a_digest_without_blocks_is_the_same(nbytes):
     for part in np.array_split(array, 3):
         found.update(part)
     assert (digest(array), ()) == (str(found), found.blocks)
+
+
+@pytest.mark.parametrize("nbytes", [0, 100, (16 << 20) + 5])
+def test_blocks_without_the_whole_are_the_same(nbytes):
+    array = np.random.default_rng(0).integers(0, 256, nbytes, np.uint8)
+    found = Digest(whole=False)
+    for part in np.array_split(array, 3):
+        found.update(part)
+    assert digest_of(array).blocks == found.blocks
+
+
+def test_the_blocks_of_a_value_are_strong_without_their_crc():
+    leaf = AbstractLeaf("scalar", AbstractArray((), "int32"))
+    assert digest_of(np.int32(7)).blocks == value_blocks(7, leaf)
+    assert (value_blocks(7, leaf)[0][8:],) == value_blocks(7, leaf, crc=False)
+    assert () == value_blocks(None, AbstractLeaf("none"))
 
 
 @pytest.mark.parametrize("shape", [(), (3,), (130, 67), (5, 6, 70), (0, 3)])

@@ -1,26 +1,34 @@
 """Staging in threads under a budget: every array is written once and reported once it is durable, despite stops."""
 
+import shutil
 import threading
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+import migrate
 from migrate.engine.items import item_plans
 from migrate.engine.outputs import small_chunks
 from migrate.engine.outputs.orbax_store import Staging
 from migrate.engine.streaming import pipeline
 from migrate.engine.streaming.budget import Budget
 from migrate.engine.streaming.pieces import produce
-from migrate.errors import RefusedError
+from migrate.engine.verification.source_digests import inputs_of, recorded_digests
+from migrate.errors import RefusedError, VerifyError
 from migrate.formats.detect import open_reader
 from migrate.formats.zarr import small_arrays
 from tests.engine.sources import every_kind, opened, plan_for, save
+from tests.engine.verification.conftest import change
 
 RULES = """rules:
   - {from: params/kernel, to: params/kernel, ops: [transpose]}
   - {from: flags, to: [flags, tied]}
   - create: {to: fresh, init: zeros}
+"""
+TIED = """rules:
+  - {from: params/kernel, to: params/kernel, ops: [transpose]}
+  - {from: flags, to: [flags, tied]}
 """
 TIMEOUT = 60
 
@@ -190,3 +198,52 @@ def test_small_arrays_are_read_and_encoded_together(many, tmp_path, monkeypatch)
     with opened(many) as reader:
         staged(streamed(reader), reader, tmp_path / "s", jobs=1)
     assert ([32, 8], [40]) == (read, encoded)
+
+
+def compared(plan, reader, recorded=None):
+    known = recorded_digests(plan, reader) if recorded is None else recorded
+    return inputs_of(plan, known, reader, verify="digest", jobs=2)
+
+
+@pytest.fixture
+def recorded(source, tmp_path):
+    """A copy of the checkpoint with every kind of leaf that records digests."""
+    copy = shutil.copytree(source, tmp_path / "recorded")
+    migrate.stamp(copy, digests=True)
+    return copy
+
+
+@pytest.mark.parametrize("max_ram", [1, 1 << 30])
+def test_arrays_are_marked_whose_sources_were_compared(recorded, tmp_path, max_ram):
+    sunk = {}
+    with opened(recorded) as reader:
+        plan = streamed(reader, TIED)
+        inputs = compared(plan, reader)
+        staged(plan, reader, tmp_path / "new", max_ram=max_ram, inputs=inputs, sink=sunk.__setitem__)
+        data = {path for path, leaf in reader.abstract().tree.leaves.items() if leaf.is_numeric}
+    assert data == set(inputs.recorded) == inputs.compared
+    assert sunk
+    assert all(array.compared for array in sunk.values())
+
+
+def test_arrays_of_sources_without_digests_are_not_marked(recorded, tmp_path):
+    sunk = {}
+    with opened(recorded) as reader:
+        plan = streamed(reader)
+        known = recorded_digests(plan, reader)
+        inputs = compared(plan, reader, {path: known[path] for path in known if path == ("wide",)})
+        staged(plan, reader, tmp_path / "new", inputs=inputs, sink=sunk.__setitem__)
+    assert {("wide",)} == {path for path, array in sunk.items() if array.compared}
+
+
+@pytest.mark.parametrize("max_ram", [1, 1 << 30])
+def test_nothing_is_written_of_a_source_that_differs_from_its_digest(recorded, tmp_path, max_ram):
+    change(recorded, "params.kernel")
+    sunk = {}
+    with opened(recorded) as reader:
+        plan = streamed(reader, TIED)
+        how = {"inputs": compared(plan, reader), "sink": sunk.__setitem__, "jobs": 1}
+        with pytest.raises(VerifyError) as failure:
+            staged(plan, reader, tmp_path / "new", max_ram=max_ram, **how)
+    assert ("params/kernel",) == failure.value.diagnostics[0].paths
+    assert ("params", "kernel") not in sunk

@@ -42,5 +42,15 @@ def swap(checkpoint, one, other):
     store.write(f"{other}/0", mine).result()
 
 
+def change(checkpoint, name):
+    """Changes the first element of an array, through TensorStore: everything is readable, and one value is wrong."""
+    store = {"driver": "ocdbt", "base": f"file://{checkpoint}/", "path": f"{name}/"}
+    array = ts.open({"driver": "zarr", "kvstore": store}).result()
+    first = tuple(slice(0, 1) for _ in array.shape)
+    changed = np.array(array[first].read().result())
+    changed.reshape(-1).view(np.uint8)[0] ^= 1
+    array[first].write(changed).result()
+
+
 def messages(failure):
     return [diagnostic.message for diagnostic in failure.value.diagnostics]

@@ -5,14 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrate.engine.streaming.array_bytes import digest_of
+from migrate.engine.streaming.array_bytes import digest_of, value_blocks
 from migrate.engine.verification.leaf_digests import (
     READ_BYTES,
     _groups,
     extent_digest,
     in_parallel,
     leaf_digests,
-    value_blocks,
 )
 from migrate.errors import CheckpointError
 from migrate.formats.base import Extent

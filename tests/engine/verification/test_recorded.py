@@ -19,7 +19,7 @@ from orbax.checkpoint import v1
 
 import migrate
 from migrate.engine.streaming import array_bytes
-from migrate.engine.verification.source_digests import carried_digests
+from migrate.engine.verification.source_digests import recorded_digests
 from migrate.errors import CheckpointError, UsageError, VerifyError
 from migrate.formats.digest_record import FILE, read_record
 from tests.engine.sources import apply_plan, every_kind, opened, plan_for, save
@@ -87,7 +87,7 @@ def test_a_verification_that_decodes_records_the_digests_of_linked_leaves(tmp_pa
 
 def test_without_a_record_nothing_is_carried_over(source):
     with opened(source) as reader:
-        assert {} == carried_digests(plan_for(reader), reader)
+        assert {} == recorded_digests(plan_for(reader), reader)
 
 
 def test_digests_survive_a_rename_and_a_tie_but_no_op(tmp_path, streamed):
