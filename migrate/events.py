@@ -10,8 +10,9 @@ from migrate.tree import KeyPath
 
 @dataclass(frozen=True, slots=True)
 class PhaseStarted:
-    """A phase started: `stage`, `commit` or `verify`; `source`, while the source is compared with the digests that it
-    records; `measure`, for the statistics of a report; `probe`, while a suggestion is settled by value.
+    """A phase started: `stage`, `commit` or `verify`; `source`, while leaves of the source that are not streamed are
+    compared with the digests that it records; `measure`, for the statistics of a report; `probe`, while a suggestion
+    is settled by value.
 
     Attributes:
       phase: the name of the phase.

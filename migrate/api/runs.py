@@ -50,9 +50,9 @@ def apply(
       checkpoint: the source that the plan was made for.
       destination: the new checkpoint; it appears at once, when it is complete and verified.
       overwrite: whether an existing destination is replaced, once the new checkpoint is complete and verified.
-      verify: `digest` compares what is read back with the digests of what was written; `decode` also decodes every
-        linked chunk once; `full` restores every leaf through plain Orbax and compares it with the rules applied to the
-        source again; `none` compares nothing.
+      verify: `digest` compares what is read back with the digests of what was written, and what is streamed with the
+        digests that the source records; `decode` also decodes every linked chunk once; `full` restores every leaf
+        through plain Orbax and compares it with the rules applied to the source again; `none` compares nothing.
       allow_code: whether `call` ops and the rule file's probe may run if the file or the module is not below the
         current directory.
       max_ram: bytes of array data in memory at once; at least 64 MiB (default: 2 GiB).

@@ -161,10 +161,10 @@ _OPTIONS: tuple[Callable[[Command], Command], ...] = (
         "--verify",
         type=click.Choice(["full", "decode", "digest", "none"]),
         default="digest",
-        help="What to verify before DST is published (default: digest). `digest` reads written leaves back and "
-        "compares their digests; linked chunks are compared by index entry or bytes, not decoded. `decode` also "
-        "decodes linked chunks once, so that a damaged one of SRC is refused, and compares SRC with digests that it "
-        "records. `full` does too, and compares all leaves, restored through plain Orbax, with the rules' result.",
+        help="What to verify before DST is published (default: digest). `digest` compares written leaves, read back, "
+        "and streamed leaves of SRC with their digests, and linked chunks by index entry or bytes, not decoded. "
+        "`decode` also decodes linked chunks once, so that a damaged one of SRC is refused, and compares digests that "
+        "SRC records. `full` does too, and compares all leaves, restored through plain Orbax, with the rules' result.",
     ),
     options.probe,
     options.tolerance,

@@ -43,10 +43,11 @@ class ApplyOptions:
 
     Attributes:
       overwrite: whether an existing DST is replaced, once the new checkpoint is complete and verified.
-      verify: `digest` compares what is read back with the digests of what was written; `decode` also decodes every
-        linked chunk once, and compares the source with the digests that it records; `full` does that, restores every
-        leaf through plain Orbax (a single file: through its reader) and compares it with the rules applied to the
-        source again; `none` compares nothing.
+      verify: `digest` compares what is read back with the digests of what was written, and what is streamed with the
+        digests that the source records; `decode` also decodes every linked chunk once, and compares all other leaves of
+        the source that the plan uses with these digests; `full` does that, restores every leaf through plain Orbax (a
+        single file: through its reader) and compares it with the rules applied to the source again; `none` compares
+        nothing.
       allow_code: whether `call` ops and the rule file's probe may run if the file or the module is not below the
         current directory.
       max_ram: bytes of array data in memory at once; at least 64 MiB.

@@ -53,7 +53,7 @@ class Receipt(ShownInNotebook):
       leaf_digests: for every array, by key path, `xxh3:` and the digest of its little-endian bytes, or `linked` where
         the array was linked and no byte of it was decoded.
       bytes_read, bytes_written: host bytes of array data.
-      seconds: wall time of this run by phase (`source`, `stage`, `commit`, `verify`, `probe`).
+      seconds: wall time of this run by phase (`stage`, `source`, `commit`, `verify`, `probe`).
       verified: the mode of the verification; `none` where nothing was verified.
       verified_leaves: the number of compared leaves.
       leaves: the number of leaves of the new checkpoint.
@@ -61,7 +61,7 @@ class Receipt(ShownInNotebook):
       copied: the number of those that were copied as they are encoded.
       decoded: the number of linked arrays that were decoded once (`--verify decode`).
       inputs: the number of leaves of the source that were compared with the digests that it records, because they are
-        streamed or used by ops (`--verify decode` and `full`).
+        streamed, or used by ops (`--verify decode` and `full`). Those that an earlier run compared are included.
       digested: the number of arrays and numbers whose digests the new checkpoint records.
       dead_bytes: bytes in linked files that no leaf needs: they hold arrays that were dropped or rewritten.
       resumed: the number of arrays that an earlier run had staged.

@@ -73,7 +73,8 @@ def _verified(receipt: Receipt) -> Iterator[str]:
 def _inputs(receipt: Receipt) -> Iterator[str]:
     if receipt.inputs:
         leaves = plural(receipt.inputs, "leaf")
-        yield f"{leaves} of the source, streamed or used by ops: equal to the digests that the source records."
+        read = "streamed" if receipt.verified == "digest" else "streamed or used by ops"
+        yield f"{leaves} of the source, {read}: equal to the digests that the source records."
 
 
 def _linked(receipt: Receipt) -> Iterator[str]:

@@ -5,9 +5,11 @@ from dataclasses import replace
 
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
 import migrate
+from migrate.engine.options import MINIMUM_RAM
 from migrate.errors import CheckpointError, StoppedError, VerifyError
 from migrate.events import LeafDone, PhaseStarted
 from migrate.report.of_receipt import receipt_report
@@ -111,7 +113,9 @@ def test_every_streamed_input_is_counted_once(tmp_path, many, name):
         plan = plan_for(reader, f"rules: {OPS[name]}")
         streamed = {source for task in plan.tasks if task.mode == "stream" for source in task.sources}
         assert streamed
-        assert len(streamed) == apply_plan(plan, reader, tmp_path / "new").inputs
+        receipt = apply_plan(plan, reader, tmp_path / "new")
+    assert len(streamed) == receipt.inputs
+    assert "source" not in receipt.seconds, "nothing is read twice"
 
 
 @pytest.mark.parametrize("target", ["new", "new.safetensors", "new.msgpack"])
@@ -140,6 +144,23 @@ def test_a_changed_leaf_of_any_kind_is_refused(tmp_path, name):
         with pytest.raises(VerifyError) as failure:
             apply_plan(plan, reader, tmp_path / "new")
     assert (name.replace(".", "/"),) == failure.value.diagnostics[0].paths
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_an_array_beyond_the_budget_is_compared(tmp_path, changed):
+    source = save(tmp_path / "old", {"w": jnp.zeros((2000, 10_000))})
+    migrate.stamp(source, digests=True)
+    if changed:
+        change(source, "w")
+    rules = "rules: [{from: w, to: w, ops: [{cast: {to: bfloat16, lossy: true}}]}]"
+    with opened(source) as reader:
+        how = {"max_ram": MINIMUM_RAM, "jobs": 1}
+        if not changed:
+            assert 1 == apply_plan(plan_for(reader, rules), reader, tmp_path / "new", **how).inputs
+            return
+        with pytest.raises(VerifyError, match="has changed since"):
+            apply_plan(plan_for(reader, rules), reader, tmp_path / "new", **how)
+    assert not (tmp_path / "new").exists()
 
 
 def test_all_changed_leaves_of_a_task_are_named(tmp_path, many):
@@ -218,3 +239,28 @@ def test_a_chunk_that_cannot_be_decoded_is_named(tmp_path, recorded):
     chunks(recorded).write("w0/0", b"no chunk").result()
     with pytest.raises(CheckpointError, match="`w0`"):
         run(recorded, tmp_path / "new", verify="decode")
+
+
+@pytest.mark.parametrize(("mode", "words"), [("digest", "1 leaf of the source, streamed:"), ("full", "3 leaves of")])
+def test_a_receipt_states_what_was_compared(tmp_path, recorded, mode, words):
+    summary = receipt_report(run(recorded, tmp_path / "new", verify=mode)).summary
+    assert any(line.startswith(words) and "equal to the digests that the source records" in line for line in summary)
+
+
+def test_the_steps_of_a_root_are_compared_with_their_own_records(tmp_path):
+    with ocp.CheckpointManager(tmp_path / "root") as manager:
+        for step in range(2):
+            manager.save(step, args=ocp.args.Composite(params=ocp.args.StandardSave({"w": np.arange(8.0) + step})))
+    for step in range(2):
+        migrate.stamp(tmp_path / "root" / str(step), digests=True)
+    change(tmp_path / "root" / "1" / "params", "w")
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("migrate: 1\nrules: [{from: '{x:**}/w', to: '{x}/w', ops: [{flip: {axis: 0}}]}]")
+
+    def make_plan(checkpoint):
+        return migrate.plan(checkpoint, rules)
+
+    with pytest.raises(VerifyError) as failure:
+        migrate.apply_root(make_plan, tmp_path / "root", tmp_path / "new")
+    assert ("w",) == failure.value.diagnostics[0].paths
+    assert ["0"] == [child.name for child in (tmp_path / "new").iterdir() if child.is_dir()]
