@@ -352,6 +352,10 @@ def test_a_safetensors_file_carries_its_digests_into_a_directory_only_as_values(
     (tmp_path / "new.safetensors").write_bytes(file)
     with pytest.raises(VerifyError, match=r"new\.safetensors` has changed since"):
         migrate.verify(tmp_path / "new.safetensors")
+    with pytest.raises(VerifyError, match=r"new\.safetensors has changed since"):
+        migrated(tmp_path / "back", tmp_path / "new.safetensors")
+    file[-3] ^= 4
+    (tmp_path / "new.safetensors").write_bytes(file)
     migrated(tmp_path / "back", tmp_path / "new.safetensors")
     assert "migrate.digests" not in (tmp_path / "back" / "_METADATA").read_text()
 
