@@ -96,6 +96,11 @@ def test_a_worker_refuses_a_changed_leaf(recorded, tmp_path, target, name):
     assert ["recorded"] == [child.name for child in tmp_path.iterdir()]
 
 
+def test_without_verification_workers_compare_nothing(recorded, tmp_path):
+    change(recorded, "turned.5")
+    assert 0 == applied(recorded, tmp_path / "new", 2, verify="none").inputs
+
+
 def test_a_process_refuses_a_changed_leaf(recorded, tmp_path):
     change(recorded, "turned.5")
     with opened(recorded) as reader, ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as executor:
