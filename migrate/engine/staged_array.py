@@ -72,7 +72,7 @@ class StagedArray:
             digest=fields["digest"],
             sharding=_sharding(fields["sharding"]),
             blocks=None if fields["blocks"] is None else tuple(fields["blocks"]),
-            compared=fields["compared"],
+            compared=fields.get("compared", False),  # absent where an earlier version of migrate staged the array
         )
 
 

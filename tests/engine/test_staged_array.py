@@ -26,3 +26,10 @@ def test_a_record_that_lacks_a_field_is_refused():
     del fields["digest"]
     with pytest.raises(KeyError):
         StagedArray.from_json(fields)
+
+
+def test_an_array_that_an_earlier_version_staged_was_not_compared():
+    staged = StagedArray("a", (2,), dtypes.to_numpy("float32"), (2,), (2,), None, "xxh3:0", None, compared=True)
+    fields = staged.to_json()
+    del fields["compared"]
+    assert not StagedArray.from_json(fields).compared
