@@ -19,7 +19,7 @@ PYTEST := PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -n 2
 demo: .venv/installed  ## migrate a bundled old Linen checkpoint into an NNX model and compare their outputs
 	$(PY) docs/demo.py
 
-test: .venv/installed  ## the suite, in ten to twenty minutes on 2 cores, with a sample of the longest lists of cases; prints where its time went
+test: .venv/installed  ## the suite, in less than ten minutes on 2 cores, with a sample of the longest lists of cases; prints where its time went
 	$(PY) -m compileall -q migrate
 	$(PYTEST) --where $(TESTS)
 
