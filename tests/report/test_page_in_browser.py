@@ -184,7 +184,9 @@ def test_the_treemap_divides_the_whole_area_by_bytes(show: "Show"):
     browser = show(report(a_picture()))
     pixels = (
         "const canvas = document.getElementById('treemap');"
-        "return [...canvas.getContext('2d').getImageData(canvas.width / 2, canvas.height / 2, 1, 1).data]"
+        "const copy = document.createElement('canvas').getContext('2d', {willReadFrequently: true});"
+        "copy.drawImage(canvas, canvas.width / 2, canvas.height / 2, 1, 1, 0, 0, 1, 1);"
+        "return [...copy.getImageData(0, 0, 1, 1).data]"
     )
     from selenium.webdriver.support.wait import WebDriverWait
 

@@ -55,7 +55,9 @@ class StoreReads:
             array = opened()
         except (ValueError, OSError) as error:
             explain(error)
-        self._begun = [(window, *_begin(array, window)) for window in windows]
+        # A read that ended before the next one began would leave nothing of its chunk, as there is no cache of chunks.
+        with ts.Batch() as batch:
+            self._begun = [(window, *_begin(array, window, batch)) for window in windows]
 
     def done(self) -> bool:
         """Whether every read has ended."""
@@ -75,9 +77,9 @@ class StoreReads:
         return [HostValue(self._path, window, buffer) for window, buffer, _ in self._begun]
 
 
-def _begin(array: Any, window: Window) -> tuple[Any, Any]:
+def _begin(array: Any, window: Window, batch: ts.Batch) -> tuple[Any, Any]:
     """Returns a buffer, and the future of the read that fills it."""
     buffer = aligned(extent(window), array.dtype.numpy_dtype)
     box = tuple(slice(start, stop) for start, stop in window)
     part = array[box][ts.d[:].translate_to[0]] if box else array
-    return buffer, ts.array(buffer).write(part)
+    return buffer, ts.array(buffer).write(part, batch=batch)
