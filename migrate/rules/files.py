@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from shlex import join
 
@@ -125,8 +126,12 @@ def _bundle() -> Path:
     return installed if installed.is_dir() else package.parent / "rules"
 
 
-def _bundled_files() -> dict[str, Path]:
-    """Returns the bundled rule files by name, which is the path below the bundle without a leading `families/`."""
+@cache
+def _bundled_files() -> Mapping[str, Path]:
+    """Returns the bundled rule files by name, which is the path below the bundle without a leading `families/`.
+
+    They are listed once in a process.
+    """
     bundle = _bundle()
     families = bundle / "families"
     files = list(bundle.rglob("*.yaml"))
