@@ -86,7 +86,8 @@ def write(
         name = f"{row.family}-{hashlib.sha256(source.read_bytes()).hexdigest()[:8]}.safetensors"
         shutil.copyfile(source, SOURCES / name)
     shutil.copyfile(tree, folder / TREE)
-    np.savez_compressed(folder / "golden.npz", **arrays)
+    narrow = {name: array.astype(np.float32) if array.dtype == np.float64 else array for name, array in arrays.items()}
+    np.savez_compressed(folder / "golden.npz", **narrow)
     lines = ",\n".join(f"    {json.dumps(name)}: {json.dumps(digest)}" for name, digest in digests.items())
     values = {"rules": row.rules, "source": name, "versions": dict(versions)}
     head = "{\n" + "".join(f"  {json.dumps(key)}: {json.dumps(value)},\n" for key, value in values.items())
