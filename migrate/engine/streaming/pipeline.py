@@ -262,7 +262,8 @@ class _Work:
     def _on_durable(self, path: KeyPath, piece: Piece, share: _SharedReservation) -> Callable[[StagedArray], None]:
         def done(staged: StagedArray) -> None:
             share.done()
-            self._record(path, replace(staged, compared=self.inputs.are_compared(_sources(piece))))
+            compared = self.inputs.are_compared(_sources(piece))
+            self._record(path, replace(staged, compared=True) if compared else staged)
 
         return done
 
@@ -296,6 +297,7 @@ class _Work:
 
 
 def _sources(piece: Piece) -> Sequence[KeyPath]:
+    """The leaves of the source that a piece reads; none for created leaves."""
     return piece.work.sources if isinstance(piece.work, Task) else ()
 
 
